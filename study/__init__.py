@@ -1,0 +1,1 @@
+"""Train every combination of a recurrent recipe, measure how gradients travel, keep every result."""

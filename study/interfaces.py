@@ -1,0 +1,348 @@
+"""The extension page: everything a user can replace, one class each.
+
+Axes, everywhere: M members of a group (first, never reduced), B examples, T steps, D inputs, H hidden
+units, O outputs, P parameter values of one member. A piece never mixes members.
+
+To add a piece: one file with one class (copy the shortest neighbour), one YAML whose `_target_` names it.
+Constructors are keyword-only and have no defaults: the YAML holds them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+PerMember = Annotated[float | Tensor, "one value a member"]
+"""Annotation of a constructor argument that may differ inside a group.
+
+It is checked as a number when a point is planned, and arrives as a tensor [M] when its group is built.
+Every argument annotated otherwise is structure: points that differ in it are not trained together.
+"""
+
+Params = Mapping[str, Tensor]  # name -> [M, ...]
+State = tuple[Tensor, ...]  # one [M, B, H] per name in Cell.states
+Role = Literal["recurrent", "input", "bias", "readout"]
+
+
+def require(ok: bool, piece: str, key: str, allowed: str, came: object) -> None:
+    """Raise the ValueError that names the piece, the key, what is allowed and what came."""
+    if not ok:
+        shown = came.tolist() if isinstance(came, Tensor) else came
+        shown = shown[0] if isinstance(shown, list) and len(shown) == 1 else shown
+        raise ValueError(f"{piece}: {key} must be {allowed}, got {shown!r}")
+
+
+def per_member(value: PerMember) -> Tensor:
+    """[M] as [M, 1], ready to scale a [M, P] tensor; a plain number becomes [1, 1]."""
+    return torch.as_tensor(value).reshape(-1, 1)
+
+
+# --- cells ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor of a layer for one member: equal blocks, one a gate, stacked along its first axis.
+
+    `block` is (H, D), (H, H) or (H,); the tensor's shape is (len(gates)·H, …).
+    """
+
+    name: str
+    role: Role
+    gates: tuple[str, ...]
+    block: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.gates) * self.block[0], *self.block[1:])
+
+
+class Cell(ABC):
+    """A recurrence s_t = step(s_{t-1}, x_t). States start at zero.
+
+    `states` names the state tensors, the output h first. `keep` says which gate keeps the past and in which
+    direction its bias does so: {"f": +1} (LSTM), {"z": -1} (textbook GRU); empty for ungated cells.
+    """
+
+    states: tuple[str, ...] = ("h",)
+    keep: Mapping[str, int] = {}
+
+    @abstractmethod
+    def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
+        """The tensors of one layer with `inputs` = D and `hidden` = H."""
+
+    def project(self, params: Params, x: Tensor) -> Tensor:
+        """What a step needs of its input, for all steps at once: [M, T, B, D] -> [M, T, B, ·]. Default: x itself."""
+        return x
+
+    @abstractmethod
+    def step(self, params: Params, x: Tensor, state: State) -> State:
+        """One step: x [M, B, ·] is one step of `project`, state one [M, B, H] per name; returns the next state."""
+
+
+# --- initializers --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Block:
+    """What an initializer fills: one gate's part of one tensor of one layer (from 1; readout: 0)."""
+
+    role: Role
+    gate: str
+    shape: tuple[int, ...]
+    layer: int
+
+
+@dataclass(frozen=True)
+class InitFacts:
+    """What an initializer may use: T steps, the task's lag (None if undeclared), mean square of the input, H, keep gates."""
+
+    steps: int
+    lag: int | None
+    input_drive: float
+    hidden: int
+    keep: Mapping[str, int]
+
+
+class Initializer(ABC):
+    """Initial values of the roles it speaks for; the study's standing rules fill the others.
+
+    Most speak for the recurrent blocks only: then the comparison is not confounded by other weights.
+    """
+
+    roles: tuple[Role, ...] = ("recurrent",)
+
+    @abstractmethod
+    def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
+        """Values of shape `block.shape` in float64, drawn from `generator` only."""
+
+
+# --- clip rules and optimizers -------------------------------------------------------------------------------
+
+
+class ClipRule(ABC):
+    """Changes the gradients of each member, all of them together as one row of [M, P].
+
+    `slices` maps each parameter's name (layer1.weight_h) to (its columns of P, its shape), for rules that work per tensor.
+    """
+
+    def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
+        """State before the first update, from params [M, P]. Tensors in it have M as first axis."""
+        return None
+
+    @abstractmethod
+    def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """(clipped gradients [M, P], next state). A gradient left alone is returned bit for bit."""
+
+
+class Optimizer(ABC):
+    """One update of all members at once, on flat [M, P] tensors."""
+
+    @abstractmethod
+    def init(self, params: Tensor) -> dict[str, Tensor]:
+        """State before the first update; every tensor has M as first axis."""
+
+    @abstractmethod
+    def __call__(self, grads: Tensor, params: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """(new params [M, P], next state). Nothing is changed in place."""
+
+
+# --- tasks and readouts --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples: x [B, T, D] (in a group [M, B, T, D]), y as the task wants it, lengths [B] where they differ.
+
+    Steps at and beyond an example's length are padding.
+    """
+
+    x: Tensor
+    y: Tensor
+    lengths: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What a task states about itself. `solved` is met when the validation metric reaches it."""
+
+    inputs: int
+    outputs: int
+    steps: int
+    lag: int | None
+    every_step: bool
+    loss: str
+    metric: str
+    higher_is_better: bool
+    baseline_loss: float
+    baseline: float
+    solved: float
+    split: str
+    source: str
+    licence: str
+
+
+class Task(ABC):
+    """Sequences, their loss and their metric. Nothing is loaded before `load`."""
+
+    def load(self) -> None:
+        """Read or make the data; raise StudyError with what to do when it is not there."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> TaskFacts: ...
+
+    @abstractmethod
+    def data_hash(self) -> str:
+        """Changes when the data or their split change; enters every point's id."""
+
+    @abstractmethod
+    def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
+        """The training batch of one update: a function of (stream, update, batch) only.
+
+        `stream(*key)` is a fresh generator of the point's own data stream for that key, such as
+        stream(update) for generated tasks or stream(epoch) to shuffle a data set.
+        """
+
+    @abstractmethod
+    def split(self, part: Literal["train", "validation", "test"]) -> Batch:
+        """Fixed examples, the same for every point. train: as many training examples as validation has."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """[M] mean losses from outputs [M, B, O] (every_step: [M, B, T, O]) and a batch with axis M."""
+
+    @abstractmethod
+    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
+        """[M, B] losses of step `anchor` ([B], from 0) alone; terminal tasks: the loss of each example."""
+
+    @abstractmethod
+    def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """[M, B] the metric of each example; a point's score is their mean."""
+
+
+class Readout(ABC):
+    """From the states of the top layer to outputs. `every_step` must agree with the task's."""
+
+    every_step: bool
+
+    @abstractmethod
+    def shapes(self, hidden: int, outputs: int) -> tuple[Parameter, ...]: ...
+
+    @abstractmethod
+    def __call__(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor:
+        """h [M, T, B, H], lengths [M, B] -> outputs [M, B, O], or [M, B, T, O] if every_step."""
+
+
+# --- probes, trackers, executors -----------------------------------------------------------------------------
+
+
+class Unrolled(Protocol):
+    """One forward pass with its graph. `states[layer][name]` is a list over steps of [M, B, H].
+
+    Each is a node of its own: its gradient is the total derivative dl/ds_t, with h and c as independent coordinates.
+    """
+
+    states: Sequence[Mapping[str, Sequence[Tensor]]]
+    outputs: Tensor
+
+
+class Trace(Protocol):
+    """What a probe sees at one stage, everything in fp64 and apart from training."""
+
+    params: Params  # [M, ...], no gradient asked
+    batch: Batch  # the fixed probe batch, x [M, B, T, D], lengths [M, B] or None
+    task: Task
+    facts: TaskFacts
+    cell: Cell
+    stage: int
+    update: int
+    last_step: Tensor  # [B], each example's last valid step
+    seeds: Sequence[int]
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """The study's own stream for this purpose and stage: the same for every point, so that draws are common."""
+
+    def network(self) -> Unrolled:
+        """The whole network, states of all layers connected. Made once a stage, shared between probes."""
+
+    def layers(self) -> Unrolled:
+        """Each layer on its own: its input is a constant, so no path leads through another layer."""
+
+    def has_lag(self, anchor: Tensor) -> Tensor:
+        """[B, lags] True where step anchor - lag exists."""
+
+
+class Probe(ABC):
+    """A scheduled measurement. It sees a Trace (a copy of the weights in fp64 and the fixed probe batch) and changes nothing.
+
+    `stages` are shares of the updates (0 = initialization, 1 = end), from its YAML.
+    """
+
+    stages: Sequence[float]
+
+    @abstractmethod
+    def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
+        """{quantity: [M] or [M, layers] or [M, layers, lags]}: one row of measures.parquet a number."""
+
+
+class ProfileProbe(Probe):
+    """A probe of gradient norms by lag. The engine reduces its norms over examples to profile.parquet."""
+
+    @abstractmethod
+    def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
+        """{"layer/state": norms [M, B, lags] relative to lag 0}: layer "1", "2", … or "network", state h, c or s.
+
+        NaN where an example is too short to have the lag is told from a NaN that was computed by `trace.has_lag`.
+        """
+
+
+class Tracker(ABC):
+    """A sink of finished points. Never a dependency: when it raises, it is switched off with a warning."""
+
+    @abstractmethod
+    def open(self, study: str, folder: Path) -> None:
+        """Called once before the first point; `folder` is the study's."""
+
+    @abstractmethod
+    def log(self, result: Mapping[str, Any], folder: Path) -> None:
+        """One stored point: its result.json and its folder. Called again for points already logged by an earlier launch."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """One grid point: its composed configuration as plain values, and its levels by name."""
+
+    id: str
+    config: Mapping[str, Any]
+    labels: Mapping[str, str | int | float | bool]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Points of equal structure, trained together; `cost` is an estimate in seconds of one core."""
+
+    name: str
+    points: tuple[Point, ...]
+    cost: float
+
+
+class Executor(ABC):
+    """Where groups run."""
+
+    @abstractmethod
+    def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Mapping[str, Any]]:
+        """Train the groups and store their points; yield events as they come:
+
+        {"event": "progress", "group", "update"} · {"event": "stored", "ids"} · {"event": "failed", "ids", "reason"}.
+        """

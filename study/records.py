@@ -1,0 +1,173 @@
+"""Vocabulary, columns with their units, schema version: what the store keeps and the report reads.
+
+Standard library only: whoever reads results needs nothing else from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SCHEMA = 1  # of the files on disk; readers accept older ones and fill nulls
+NUMERICS = 1  # raised by hand when the code's numbers change: part of every point's identity
+
+STATUSES = ("done", "diverged", "pruned", "failed")
+STATES = ("carrying", "fading", "vanishing", "exploding", "undefined")
+VERDICTS = ("carries", "opens", "shut", "closes", "explodes", "mixed")
+OUTCOMES = ("solved", "learning", "stuck", "diverged", "silently diverged")
+
+# Settings every point states by a short label, factor or not: the report can always arrange by them.
+CHOICES = ("task", "cell", "initializer", "clip", "optimizer", "readout")
+SIZES = ("depth", "hidden", "batch", "updates")
+
+# Root keys that say where and how a point runs or is shown, never what it computes.
+NOT_IDENTITY = ("name", "plan", "device", "executor", "probe", "tracker", "store", "study", "verdict", "retry", "tuned")
+
+NETWORK = "network"  # the name, in column `layer`, of all layers' states together
+
+
+class StudyError(Exception):
+    """A user's mistake or a broken file, told in full: the piece, the key, what is allowed, what came."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table on disk. `kind` is str, int, float or bool; every column may hold nulls."""
+
+    name: str
+    kind: str
+    unit: str
+    meaning: str
+
+
+def _columns(*rows: tuple[str, str, str, str]) -> tuple[Column, ...]:
+    return tuple(Column(*row) for row in rows)
+
+
+POINTS = _columns(
+    ("id", "str", "", "identity: hash of everything that decides the numbers"),
+    *((name, "str", "", f"{name}, by the name of its level") for name in CHOICES),
+    ("depth", "int", "layers", "stacked recurrent layers"),
+    ("hidden", "int", "units", "width of a layer"),
+    ("batch", "int", "examples", "examples an update"),
+    ("seed", "int", "", "replicate: seeds data order, initial weights and dropout, each by its own stream"),
+    ("status", "str", "", " | ".join(STATUSES)),
+    ("reason", "str", "", "why the status is not done"),
+    ("verdict", "str", "", " | ".join(VERDICTS)),
+    ("outcome", "str", "", " | ".join(OUTCOMES)),
+    ("state_init", "str", "", "state of the network at initialization"),
+    ("state", "str", "", "state of the network at the end: median D and U of the last three probes"),
+    ("score", "float", "task metric", "test metric of the weights with the best validation, read once"),
+    ("score_se", "float", "task metric", "standard error of score over the test examples"),
+    ("val_score", "float", "task metric", "the best validation metric"),
+    ("final_score", "float", "task metric", "test metric at the last update"),
+    ("train_score", "float", "task metric", "metric of the scored weights on training examples, as many as validation has"),
+    ("baseline", "float", "task metric", "metric of the best guess that ignores the sequence"),
+    ("baseline_loss", "float", "nats or squared units", "loss of that guess"),
+    ("val_loss", "float", "nats or squared units", "validation loss of the scored weights"),
+    ("solved_at", "int", "updates", "first validation that meets the task's rule"),
+    ("opened_at", "int", "updates", "first probe from which the state stays carrying, for verdict opens"),
+    ("opened_loss", "float", "share of baseline_loss", "validation loss when it opened"),
+    ("D_init", "float", "decades", "D at initialization"),
+    ("D", "float", "decades", "transport at the task's lag relative to lag 1, end of training"),
+    ("U_init", "float", "decades", "U at initialization"),
+    ("U", "float", "decades", "largest rms transport relative to lag 1, end of training"),
+    ("horizon_init", "int", "steps", "largest lag with transport of at least 1e-3 of lag 1, at initialization"),
+    ("horizon", "int", "steps", "the same at the end"),
+    ("horizon_censored", "bool", "", "the horizon reaches the longest lag measured"),
+    ("clip_rate", "float", "share of updates", "updates on which the clip rule changed the gradient"),
+    ("shrink", "float", "ratio", "mean of post-clip over pre-clip norm, over clipped updates"),
+    ("max_grad_norm", "float", "", "largest finite pre-clip gradient norm"),
+    ("first_nonfinite", "str", "", "first tensor that was not finite"),
+    ("diverged_at", "int", "updates", "update at which the point was frozen"),
+    ("params", "int", "", "number of trained values"),
+    ("updates", "int", "updates", "updates asked for"),
+    ("updates_done", "int", "updates", "updates made"),
+    ("seconds", "float", "s", "this point's share of its group's wall time"),
+)
+
+HISTORY = _columns(
+    ("update", "int", "updates", "number of updates made"),
+    ("loss", "float", "nats or squared units", "training loss of the batch of this update, before it"),
+    ("grad_norm", "float", "", "norm of all gradients before clipping"),
+    ("clip_scale", "float", "ratio", "post-clip over pre-clip norm; 1 = untouched"),
+    ("clip_cosine", "float", "", "cosine between the gradient before and after clipping"),
+    ("val_loss", "float", "nats or squared units", "validation loss after this many updates"),
+    ("val_score", "float", "task metric", "validation metric after this many updates"),
+)
+
+PROFILE = _columns(
+    ("probe", "str", "", "transport (u.s_a as the loss, u random) | loss (the loss of step a alone)"),
+    ("stage", "int", "", "number of the probe within the run, from 0"),
+    ("update", "int", "updates", "updates made when it was taken"),
+    ("layer", "str", "", f"layer from 1, or {NETWORK}"),
+    ("state", "str", "", "h | c | s (all states of the layer together)"),
+    ("lag", "int", "steps", "steps back from the anchor"),
+    ("log10_mean", "float", "decades", "geometric mean over examples of |dl/ds_(a-lag)| / |dl/ds_a|"),
+    ("log10_p10", "float", "decades", "10 % quantile over examples"),
+    ("log10_p90", "float", "decades", "90 % quantile over examples"),
+    ("log10_rms", "float", "decades", "root mean square over examples: explosions live in the tail"),
+    ("n", "int", "examples", "examples long enough to have this lag"),
+    ("n_zero", "int", "examples", "of these, exactly zero: left out of the mean, counted here"),
+    ("n_nonfinite", "int", "examples", "of these, Inf or NaN: left out of the mean, counted here"),
+)
+
+STATES_TABLE = _columns(
+    ("stage", "int", "", "number of the probe within the run, from 0"),
+    ("update", "int", "updates", "updates made when it was taken"),
+    ("layer", "str", "", f"layer from 1, or {NETWORK}: the network decides the verdict"),
+    ("lag", "int", "steps", "K, the lag that is judged"),
+    ("D", "float", "decades", "median over lags [.9K, K] of the geometric-mean transport relative to lag 1"),
+    ("D_low", "float", "decades", "2.5 % of a bootstrap over examples (and with them draws)"),
+    ("D_high", "float", "decades", "97.5 % of it"),
+    ("U", "float", "decades", "largest rms transport up to K relative to lag 1"),
+    ("U_low", "float", "decades", "2.5 % of the bootstrap"),
+    ("U_high", "float", "decades", "97.5 % of it"),
+    ("state", "str", "", " | ".join(STATES)),
+    ("margin", "float", "decades", "distance to the next class"),
+    ("slope", "float", "decades/step", "least-squares slope of the log profile, lags 1..K"),
+    ("residual_sd", "float", "decades", "standard deviation of the residuals of that line"),
+    ("horizon", "int", "steps", "largest lag with transport of at least 1e-3 of lag 1"),
+    ("horizon_censored", "bool", "", "the horizon reaches the longest lag measured"),
+    ("undefined_share", "float", "share of examples", "zero or non-finite somewhere on lags 1..K"),
+    ("saturation", "float", "share", "of |h| > .95 over examples, steps and units"),
+    ("spectral_radius", "float", "", "largest |eigenvalue| over the layer's recurrent blocks"),
+)
+
+# What any further probe returns, one number a row.
+MEASURES = _columns(
+    ("probe", "str", "", "name of the probe"),
+    ("quantity", "str", "", "name the probe gave it"),
+    ("stage", "int", "", "number of the probe within the run, from 0"),
+    ("update", "int", "updates", "updates made when it was taken"),
+    ("layer", "int", "", "layer from 1; null where the quantity has no layer axis"),
+    ("lag", "int", "steps", "lag from 0; null where the quantity has no lag axis"),
+    ("value", "float", "", "the measured value"),
+)
+
+TEST = _columns(
+    ("example", "int", "", "position in the test set"),
+    ("value", "float", "task metric", "the metric on this example alone (classification: 1 right, 0 wrong)"),
+)
+
+TABLES: Mapping[str, tuple[Column, ...]] = {
+    "history": HISTORY,
+    "profile": PROFILE,
+    "states": STATES_TABLE,
+    "measures": MEASURES,
+    "test": TEST,
+}
+
+
+def identity(config: Mapping[str, Any], *, data_hash: str, kernel: str, device_type: str) -> str:
+    """Id of a grid point: a hash of everything that decides its numbers, and of nothing else.
+
+    `config` is the composed configuration as plain values; `device_type` is cpu or cuda.
+    """
+    decides = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    decides |= {"data_hash": data_hash, "kernel": kernel, "device_type": device_type, "numerics": NUMERICS}
+    text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,232 @@
+"""A study on disk: every point a directory, whole or not at all. Reading needs no torch.
+
+    outputs/NAME/study.json        the last declaration, fingerprint, every launch
+    outputs/NAME/points/ID/        config.yaml, overrides, result.json, weights.safetensors and the tables of records.TABLES
+    outputs/NAME/points.parquet    one row a point, rebuilt from points/, never the source
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+
+from study.records import POINTS, SCHEMA, TABLES, Column, StudyError
+
+PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
+ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+
+
+@dataclass(frozen=True)
+class PointRecord:
+    """Everything one point leaves behind. `tables` maps a name of records.TABLES to its columns."""
+
+    id: str
+    row: Mapping[str, Any]
+    labels: Mapping[str, Any]
+    config: str
+    overrides: Sequence[str]
+    provenance: Mapping[str, Any]
+    failure: Mapping[str, Any] | None = None
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    weights: Mapping[str, np.ndarray] | None = None
+
+
+class Store:
+    """The folder of one study."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.points_folder = self.folder / "points"
+
+    # --- declaration -----------------------------------------------------------------------------------------
+
+    def study(self) -> dict[str, Any]:
+        """study.json: schema, name, experiment, title, question, fingerprint, declaration, launches."""
+        path = self.folder / "study.json"
+        if not path.exists():
+            raise StudyError(f"{self.folder}: no study here (study.json is missing). Give the folder of a study, such as outputs/digits.")
+        try:
+            study = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StudyError(f"{path}: not readable as JSON ({error})") from error
+        if not isinstance(study, dict) or study.get("schema", 0) > SCHEMA:
+            raise StudyError(f"{path}: schema {study.get('schema') if isinstance(study, dict) else None} is newer than this program reads ({SCHEMA})")
+        return study
+
+    def check_mine(self, fingerprint: Mapping[str, Any]) -> None:
+        """Refuse a folder that cannot be written, is no study, or holds one that is not comparable."""
+        nearest = next(parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists())
+        if not nearest.is_dir() or not _writable(nearest):
+            raise StudyError(f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with study.folder=… or name=…")
+        if not self.folder.exists() or not any(self.folder.iterdir()):
+            return
+        if not (self.folder / "study.json").exists():
+            raise StudyError(f"{self.folder}: holds files but no study.json, so it is not a study's folder. Choose another name=…")
+        there = self.study()["fingerprint"]
+        differ = [f"  {key}: there {there.get(key)!r}, here {value!r}" for key, value in fingerprint.items() if there.get(key) != value]
+        if differ:
+            raise StudyError(
+                f"{self.folder}: belongs to another study; its points are not comparable with these:\n" + "\n".join(differ) + "\nGive this study a name of its own: name=…"
+            )
+
+    def declare(self, study: Mapping[str, Any], launch: Mapping[str, Any]) -> None:
+        """Write study.json: `study` replaces the last declaration, `launch` joins the launches."""
+        self.points_folder.mkdir(parents=True, exist_ok=True)
+        launches = self.study()["launches"] if (self.folder / "study.json").exists() else []
+        text = json.dumps({"schema": SCHEMA, **study, "launches": [*launches, launch]}, indent=1, allow_nan=False)
+        _replace(self.folder / "study.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+    # --- writing ---------------------------------------------------------------------------------------------
+
+    def write(self, record: PointRecord) -> None:
+        """Store a point: all its files or none. A point already there is replaced."""
+        self.points_folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".partial-{record.id}-", dir=self.points_folder))
+        try:
+            self._fill(partial, record)
+            _sync(*partial.iterdir(), partial)
+            _swap_in(partial, self.points_folder / record.id)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+    def _fill(self, folder: Path, record: PointRecord) -> None:
+        folder.chmod(0o755)
+        (folder / "config.yaml").write_text(record.config, encoding="utf-8")
+        (folder / "overrides").write_text("".join(f"{line}\n" for line in record.overrides), encoding="utf-8")
+        for name, columns in record.tables.items():
+            pq.write_table(_arrow(columns, TABLES[name]), folder / f"{name}.parquet", compression="zstd")
+        if record.weights is not None:
+            save_file({name: np.ascontiguousarray(value) for name, value in record.weights.items()}, folder / "weights.safetensors")
+        result = {
+            "schema": SCHEMA,
+            "id": record.id,
+            "row": {name: _plain(value) for name, value in record.row.items()},
+            "labels": dict(record.labels),
+            "provenance": dict(record.provenance),
+            "failure": record.failure,
+        }
+        (folder / "result.json").write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
+
+    def write_points_table(self) -> Path:
+        """Rebuild points.parquet from the points."""
+        path = self.folder / "points.parquet"
+        _replace(path, lambda partial: self.points().to_parquet(partial, index=False))
+        return path
+
+    # --- reading ---------------------------------------------------------------------------------------------
+
+    def ids(self) -> list[str]:
+        """Ids of the points stored, sorted."""
+        if not self.points_folder.is_dir():
+            return []
+        return sorted(path.name for path in self.points_folder.iterdir() if not path.name.startswith(".") and (path / "result.json").exists())
+
+    def point_folder(self, id: str) -> Path:
+        return self.points_folder / id
+
+    def result(self, id: str) -> dict[str, Any]:
+        """result.json of a point: schema, id, row, labels, provenance, failure."""
+        path = self.point_folder(id) / "result.json"
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            if result["schema"] > SCHEMA:
+                raise StudyError(f"{path}: schema {result['schema']} is newer than this program reads ({SCHEMA})")
+            return result
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StudyError(f"{path}: damaged ({type(error).__name__}: {error}). Remove {path.parent.name} and run the study again.") from error
+
+    def points(self) -> pd.DataFrame:
+        """One row a stored point: the columns of records.POINTS, then one per further factor."""
+        results = [self.result(id) for id in self.ids()]
+        columns = {column.name: pd.array([_known(result["row"].get(column.name)) for result in results], dtype=PANDAS[column.kind]) for column in POINTS}
+        frame = pd.DataFrame(columns)
+        extra = dict.fromkeys(key for result in results for key in result["labels"] if key not in columns)
+        for key in extra:
+            frame[key] = pd.array([result["labels"].get(key) for result in results])
+        return frame
+
+    def table(self, name: str, ids: Iterable[str]) -> pd.DataFrame:
+        """The rows of one of records.TABLES for these points, with the id as first column; points without it add none."""
+        frames = []
+        for id in ids:
+            path = self.point_folder(id) / f"{name}.parquet"
+            if path.exists():
+                try:
+                    frame = pq.read_table(path).to_pandas()
+                except (OSError, pa.ArrowException) as error:
+                    raise StudyError(f"{path}: damaged ({error}). Remove {path.parent.name} and run the study again.") from error
+                frame.insert(0, "id", id)
+                frames.append(frame)
+        names = ["id", *(column.name for column in TABLES[name])]
+        return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+
+    def weights(self, id: str) -> dict[str, np.ndarray]:
+        """The scored weights of a point, by tensor name."""
+        return load_file(self.point_folder(id) / "weights.safetensors")
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN or Inf: a non-finite number is written as text and read back as one."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _known(value: Any) -> Any:
+    return float(value) if value in ("nan", "inf", "-inf") else value
+
+
+def _arrow(columns: Mapping[str, Any], schema: tuple[Column, ...]) -> pa.Table:
+    fields = [column for column in schema if column.name in columns]
+    return pa.table({column.name: pa.array(columns[column.name], type=ARROW[column.kind], from_pandas=False) for column in fields})
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _sync(*paths: Path) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        write(partial)
+        _sync(partial)
+        partial.replace(path)
+        _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _swap_in(partial: Path, target: Path) -> None:
+    old = target.with_name(f".old-{os.getpid()}-{target.name}")
+    if target.exists():
+        target.rename(old)
+    partial.rename(target)
+    _sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
