@@ -191,6 +191,7 @@ class TaskFacts:
 class Task(ABC):
     """Sequences, their loss and their metric. Nothing is loaded before `load`."""
 
+    @abstractmethod
     def load(self) -> None:
         """Read or make the data; raise StudyError with what to do when it is not there."""
 
@@ -275,9 +276,6 @@ class Trace(Protocol):
     def layers(self) -> Unrolled:
         """Each layer on its own: its input is a constant, so no path leads through another layer."""
 
-    def has_lag(self, anchor: Tensor) -> Tensor:
-        """[B, lags] True where step anchor - lag exists."""
-
 
 class Probe(ABC):
     """A scheduled measurement. It sees a Trace (a copy of the weights in fp64 and the fixed probe batch) and changes nothing.
@@ -292,15 +290,28 @@ class Probe(ABC):
         """{quantity: [M] or [M, layers] or [M, layers, lags]}: one row of measures.parquet a number."""
 
 
+@dataclass(frozen=True)
+class LagNorms:
+    """Gradient norms by lag: `norms` [M, N, lags] relative to the anchor's, `exists` [N, lags] where the lag is in the sequence.
+
+    N counts examples (times anchors, where a probe has several).
+    """
+
+    norms: Tensor
+    exists: Tensor
+
+
 class ProfileProbe(Probe):
-    """A probe of gradient norms by lag. The engine reduces its norms over examples to profile.parquet."""
+    """A probe of gradient norms by lag. The engine reduces them over examples to rows of profile.parquet.
+
+    The one that `decides` gives the states, and with them the verdict.
+    """
+
+    decides: bool = False
 
     @abstractmethod
-    def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
-        """{"layer/state": norms [M, B, lags] relative to lag 0}: layer "1", "2", … or "network", state h, c or s.
-
-        NaN where an example is too short to have the lag is told from a NaN that was computed by `trace.has_lag`.
-        """
+    def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:  # type: ignore[override]
+        """{"layer/state": norms}: layer "1", "2", … or "network", state h, c or s (all of them together)."""
 
 
 class Tracker(ABC):

@@ -24,7 +24,7 @@ CHOICES = ("task", "cell", "initializer", "clip", "optimizer", "readout")
 SIZES = ("depth", "hidden", "batch", "updates")
 
 # Root keys that say where and how a point runs or is shown, never what it computes.
-NOT_IDENTITY = ("name", "plan", "device", "executor", "probe", "tracker", "store", "study", "verdict", "retry", "tuned")
+NOT_IDENTITY = ("name", "plan", "device", "executor", "probe", "tracker", "store", "study", "health", "tuned")
 
 NETWORK = "network"  # the name, in column `layer`, of all layers' states together
 
@@ -133,8 +133,6 @@ STATES_TABLE = _columns(
     ("horizon", "int", "steps", "largest lag with transport of at least 1e-3 of lag 1"),
     ("horizon_censored", "bool", "", "the horizon reaches the longest lag measured"),
     ("undefined_share", "float", "share of examples", "zero or non-finite somewhere on lags 1..K"),
-    ("saturation", "float", "share", "of |h| > .95 over examples, steps and units"),
-    ("spectral_radius", "float", "", "largest |eigenvalue| over the layer's recurrent blocks"),
 )
 
 # What any further probe returns, one number a row.

@@ -1,8 +1,8 @@
 """A study on disk: every point a directory, whole or not at all. Reading needs no torch.
 
-    outputs/NAME/study.json        the last declaration, fingerprint, every launch
-    outputs/NAME/points/ID/        config.yaml, overrides, result.json, weights.safetensors and the tables of records.TABLES
-    outputs/NAME/points.parquet    one row a point, rebuilt from points/, never the source
+outputs/NAME/study.json        the last declaration, fingerprint, every launch
+outputs/NAME/points/ID/        config.yaml, overrides, result.json, weights.safetensors and the tables of records.TABLES
+outputs/NAME/points.parquet    one row a point, rebuilt from points/, never the source
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class Store:
         """Refuse a folder that cannot be written, is no study, or holds one that is not comparable."""
         nearest = next(parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists())
         if not nearest.is_dir() or not _writable(nearest):
-            raise StudyError(f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with study.folder=… or name=…")
+            raise StudyError(
+                f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with study.folder=… or name=…"
+            )
         if not self.folder.exists() or not any(self.folder.iterdir()):
             return
         if not (self.folder / "study.json").exists():
@@ -78,7 +80,9 @@ class Store:
         differ = [f"  {key}: there {there.get(key)!r}, here {value!r}" for key, value in fingerprint.items() if there.get(key) != value]
         if differ:
             raise StudyError(
-                f"{self.folder}: belongs to another study; its points are not comparable with these:\n" + "\n".join(differ) + "\nGive this study a name of its own: name=…"
+                f"{self.folder}: belongs to another study; its points are not comparable with these:\n"
+                + "\n".join(differ)
+                + "\nGive this study a name of its own: name=…"
             )
 
     def declare(self, study: Mapping[str, Any], launch: Mapping[str, Any]) -> None:
@@ -87,6 +91,12 @@ class Store:
         launches = self.study()["launches"] if (self.folder / "study.json").exists() else []
         text = json.dumps({"schema": SCHEMA, **study, "launches": [*launches, launch]}, indent=1, allow_nan=False)
         _replace(self.folder / "study.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+    def finish_launch(self, **facts: Any) -> None:
+        """Add what is only known at the end (seconds, counts) to the last launch."""
+        study = self.study()
+        study["launches"][-1] |= facts
+        _replace(self.folder / "study.json", lambda path: path.write_text(json.dumps(study, indent=1, allow_nan=False), encoding="utf-8"))
 
     # --- writing ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,37 @@
+"""Run one group from configurations to stored points: the table of contents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from study.interfaces import Group
+from study.postmortem import first_nonfinite
+from study.results import failed_record, point_record
+from study.store import Store
+from study.training import evaluate, fixed_numerics, prepare, train
+
+
+def run_group(group: Group, folder: Path, device: str, report: Callable[[int], None]) -> list[str]:
+    """Train the points of a group, store them in the study at `folder`, return their ids.
+
+    `report` is called with the number of updates made, at every validation. device: cpu or cuda (cuda:1, …).
+    """
+    start = time.time()
+    with fixed_numerics():
+        training = prepare(group.points, device)
+        train(training, report)
+        evaluate(training)
+        causes = first_nonfinite(training, len(group.points))
+    seconds = (time.time() - start) / len(group.points)
+    store = Store(folder)
+    for member in range(len(group.points)):
+        store.write(point_record(training, member, cause=causes.get(member), start=start, seconds=seconds))
+    return [point.id for point in group.points]
+
+
+def store_failure(group: Group, folder: Path, error: BaseException) -> None:
+    """Mark every point of a group failed, with the reason and the traceback."""
+    for point in group.points:
+        Store(folder).write(failed_record(point, error, folder))

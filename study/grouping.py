@@ -1,0 +1,194 @@
+"""From configurations to groups: what one point's configuration means, what may be trained together, what it may cost."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from study.interfaces import Block, Cell, Group, InitFacts, Point, Readout, Task
+from study.model import Model
+from study.pieces import build, structure
+from study.profiles import Thresholds
+from study.records import StudyError
+from study.streams import generator
+
+SIZES = ("depth", "hidden", "batch", "updates", "validate_every")
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+KERNELS = ("auto", "reference")
+# These differ between members of one group: initial values and gradients are rows of one tensor.
+VALUES_ONLY = ("seed", "initializer", "clip", "weights")
+
+
+def load_task(node: Mapping[str, Any]) -> Task:
+    """The task of a configuration node with its data loaded, once a process: it is never changed afterwards."""
+    return _load_task(json.dumps(node, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=8)
+def _load_task(text: str) -> Task:
+    task: Task = build(json.loads(text), "task")
+    try:
+        task.load()
+    except (ValueError, OSError) as error:
+        raise StudyError(f"task: {error}") from error
+    facts = task.facts
+    if facts.lag is not None and facts.lag > facts.steps:
+        raise StudyError(f"task: lag must be at most the sequence's {facts.steps} steps, got {facts.lag}")
+    return task
+
+
+def data_hash(config: Mapping[str, Any]) -> str:
+    return load_task(config["task"]).data_hash()
+
+
+def resolve_kernel(config: Mapping[str, Any]) -> str:
+    """The kernel that computes this point: by name, or for `auto` the committed choice."""
+    if config["kernel"] not in KERNELS:
+        raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {config['kernel']!r}")
+    return "reference"
+
+
+def resolve_device(config: Mapping[str, Any]) -> str:
+    """cpu or cuda; auto takes CUDA where there is one."""
+    device = config["device"]
+    if device not in ("auto", "cpu", "cuda"):
+        raise StudyError(f"device: must be auto, cpu or cuda, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise StudyError("device: cuda was asked for, but torch sees no CUDA device here; use device=cpu or device=auto")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def build_model(config: Mapping[str, Any]) -> Model:
+    """The structure of a point: cell, depth, readout, sizes."""
+    facts = load_task(config["task"]).facts
+    cell: Cell = build(config["cell"], "cell")
+    readout: Readout = build(config["readout"], "readout")
+    if readout.every_step != facts.every_step:
+        wants = "every step" if facts.every_step else "the last step"
+        raise StudyError(f"readout: the task's loss is on {wants}, this readout's output is not; use readout={'every' if facts.every_step else 'last'}")
+    return Model(
+        cell=cell,
+        readout=readout,
+        inputs=facts.inputs,
+        outputs=facts.outputs,
+        hidden=config["hidden"],
+        depth=config["depth"],
+        dropout=config["dropout"],
+    )
+
+
+def init_facts(task: Task, model: Model) -> InitFacts:
+    """What initializers may know of the task: measured on its fixed training examples."""
+    facts = task.facts
+    x = task.split("train").x.double()
+    return InitFacts(steps=facts.steps, lag=facts.lag, input_drive=float(x.square().mean()), hidden=model.hidden, keep=model.cell.keep)
+
+
+def thresholds(health: Mapping[str, Any]) -> Thresholds:
+    return Thresholds(**{name: health[name] for name in Thresholds.__dataclass_fields__})
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Everything that can be wrong with one point, before anything is trained. Raises StudyError."""
+    for key in SIZES:
+        _check_whole(config, key, least=1)
+    _check_whole(config, "seed", least=0)
+    if not 0 <= config["dropout"] < 1:
+        raise StudyError(f"dropout: must be at least 0 and below 1, got {config['dropout']!r}")
+    if config["dtype"] not in DTYPES:
+        raise StudyError(f"dtype: must be {' or '.join(DTYPES)}, got {config['dtype']!r}")
+    resolve_kernel(config)
+    resolve_device(config)
+    _check_health(config["health"])
+    load_task(config["task"])
+    model = build_model(config)
+    for key in ("initializer", "clip", "optimizer"):
+        build(config[key], key)
+    for role, node in (("input", config["weights"]["input"]), ("readout", config["weights"]["readout"])):
+        build(node, f"weights.{role}")
+    _check_initializer(config, model)
+    for name, node in config["probe"].items():
+        probe = build(node, f"probe.{name}")
+        if not all(isinstance(stage, int | float) and 0 <= stage <= 1 for stage in probe.stages):
+            raise StudyError(f"probe.{name}: stages must be shares of the updates between 0 and 1, got {list(probe.stages)!r}")
+
+
+def _check_whole(config: Mapping[str, Any], key: str, *, least: int) -> None:
+    value = config[key]
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise StudyError(f"{key}: must be a whole number of at least {least}, got {value!r}")
+
+
+def _check_health(health: Mapping[str, Any]) -> None:
+    if not health["vanishing"] < health["fading"] < 0 < health["exploding"]:
+        came = ", ".join(f"{key} {health[key]}" for key in ("vanishing", "fading", "exploding"))
+        raise StudyError(f"health: thresholds must satisfy vanishing < fading < 0 < exploding, got {came}")
+    for key, least in (("examples", 2), ("bootstrap", 1)):
+        _check_whole({f"health.{key}": health[key]}, f"health.{key}", least=least)
+
+
+def _check_initializer(config: Mapping[str, Any], model: Model) -> None:
+    """Draw one block of each role the initializer speaks for: a wrong shape is told now, not after hours."""
+    initializer = build(config["initializer"], "initializer")
+    facts = init_facts(load_task(config["task"]), model)
+    for name, (layer, parameter) in model.parameters.items():
+        if layer == 1 and parameter.role in initializer.roles:
+            block = Block(role=parameter.role, gate=parameter.gates[0], shape=parameter.block, layer=1)
+            try:
+                value = initializer(block, generator(0, "check"), facts)
+            except (ValueError, RuntimeError) as error:
+                raise StudyError(f"initializer: {type(initializer).__name__} cannot fill {name} of shape {block.shape}: {error}") from error
+            if tuple(value.shape) != block.shape:
+                raise StudyError(f"initializer: {type(initializer).__name__} returned shape {tuple(value.shape)} for {name}, which needs {block.shape}")
+
+
+def group_key(config: Mapping[str, Any]) -> str:
+    """Equal for points that can be trained together."""
+    shared = ("task", "depth", "hidden", "batch", "updates", "validate_every", "dropout", "dtype", "kernel", "readout", "health", "probe", "store")
+    key = {name: config[name] for name in shared}
+    key |= {"cell": structure(config["cell"], "cell"), "optimizer": structure(config["optimizer"], "optimizer")}
+    return json.dumps(key, sort_keys=True)
+
+
+def cost(config: Mapping[str, Any]) -> float:
+    """Seconds of one core that a point may need: multiply-adds and element-wise work of the recurrence, measured once.
+
+    Only used to plan: to balance workers and to tell about how long a study takes.
+    """
+    facts, model = load_task(config["task"]).facts, build_model(config)
+    values = 0.0  # nanoseconds an example and step, forward and backward
+    for _, (layer, parameter) in model.parameters.items():
+        if layer and parameter.role == "recurrent" and len(parameter.block) == 2:
+            rows = parameter.shape[0]
+            values += rows * (11.0 + 0.06 * config["hidden"])
+    validations = config["updates"] / config["validate_every"] + 3
+    examples = config["updates"] * config["batch"] + 0.4 * validations * len(load_task(config["task"]).split("validation").x)
+    return facts.steps * examples * values * 1e-9 * 1.1
+
+
+def groups(points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
+    """Groups of equal structure, longest first, cut so that `workers` finish at about the same time.
+
+    A point's numbers do not depend on the cut.
+    """
+    if max_members < 1:
+        raise StudyError(f"executor: max_members must be at least 1, got {max_members}")
+    by_key: dict[str, list[Point]] = {}
+    for point in points:
+        by_key.setdefault(group_key(point.config), []).append(point)
+    costs = {key: cost(of[0].config) for key, of in by_key.items()}
+    total = sum(costs[key] * len(of) for key, of in by_key.items())
+    share = total / (4 * workers)  # four rounds a worker even out what the estimate gets wrong
+    made = []
+    for number, (key, of) in enumerate(by_key.items(), start=1):
+        parts = max(math.ceil(len(of) / max_members), min(math.ceil(costs[key] * len(of) / share), math.ceil(len(of) / 4)))
+        bounds = [round(part * len(of) / parts) for part in range(parts + 1)]
+        for part, (start, end) in enumerate(itertools.pairwise(bounds), start=1):
+            made.append(Group(name=f"{number}.{part}", points=tuple(of[start:end]), cost=costs[key] * (end - start)))
+    return sorted(made, key=lambda group: -group.cost)

@@ -1,0 +1,141 @@
+"""Stacked recurrent layers and a readout for M members at once: layout of the weights, first values, forward pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Block, Cell, InitFacts, Initializer, Parameter, Params, Readout
+from study.kernels import reference
+from study.streams import generator
+
+# Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and tanh round
+# differently there. Blocks of a multiple of this many values never have a rest, wherever in the group they lie.
+VECTOR = 32
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Forward pass with its graph (interfaces.Unrolled)."""
+
+    states: Sequence[Mapping[str, Sequence[Tensor]]]
+    outputs: Tensor
+
+
+class Model:
+    """The structure that all members of a group share; it holds no weights.
+
+    Weights are one row a member of a tensor [M, P]; `slices` says where each named tensor lies in a row.
+    """
+
+    def __init__(self, *, cell: Cell, readout: Readout, inputs: int, outputs: int, hidden: int, depth: int, dropout: float) -> None:
+        self.cell, self.readout, self.hidden, self.depth, self.dropout = cell, readout, hidden, depth, dropout
+        self.inputs, self.outputs = inputs, outputs
+        self.parameters: dict[str, tuple[int, Parameter]] = {}
+        for layer in range(1, depth + 1):
+            for parameter in cell.shapes(inputs if layer == 1 else hidden, hidden):
+                self.parameters[f"layer{layer}.{parameter.name}"] = (layer, parameter)
+        for parameter in readout.shapes(hidden, outputs):
+            self.parameters[f"readout.{parameter.name}"] = (0, parameter)
+        self.slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
+        end = 0
+        for name, (_, parameter) in self.parameters.items():
+            start, end = end, end + math.prod(parameter.shape)
+            self.slices[name] = (slice(start, end), parameter.shape)
+        self.count = end
+        self.width = math.ceil(end / VECTOR) * VECTOR
+
+    # --- weights ---------------------------------------------------------------------------------------------
+
+    def initial(self, *, initializer: Initializer, standing: Mapping[str, Initializer], forget_bias: float, facts: InitFacts, seed: int) -> Tensor:
+        """First values of one member, [P] in float64, gate block by gate block.
+
+        Every block has a stream of its own: what one rule draws never moves another block's values.
+        Roles the initializer does not speak for follow the `standing` rules; biases are 0, the LSTM's f gate `forget_bias`.
+        """
+        row = torch.zeros(self.width, dtype=torch.float64)
+        for number, (name, (layer, parameter)) in enumerate(self.parameters.items()):
+            values = []
+            for index, gate in enumerate(parameter.gates):
+                block = Block(role=parameter.role, gate=gate, shape=parameter.block, layer=layer)
+                if layer > 0 and parameter.role in initializer.roles:
+                    rule: Initializer | None = initializer
+                else:
+                    rule = standing.get(parameter.role)
+                if rule is None:
+                    keeps = layer > 0 and parameter.role == "bias" and gate == "f"
+                    values.append(torch.full(block.shape, forget_bias if keeps else 0.0, dtype=torch.float64))
+                else:
+                    value = rule(block, generator(seed, "init", number, index), facts)
+                    if tuple(value.shape) != block.shape:
+                        raise ValueError(f"{type(rule).__name__}: returned shape {tuple(value.shape)} for a block of shape {block.shape} ({name}, gate {gate})")
+                    values.append(value)
+            where, _ = self.slices[name]
+            row[where] = torch.cat([value.to(torch.float64).reshape(-1) for value in values])
+        return row
+
+    def named(self, flat: Tensor) -> dict[str, Tensor]:
+        """Views of flat [M, P] by name, each [M, *shape]."""
+        return {name: flat[:, where].unflatten(1, shape) for name, (where, shape) in self.slices.items()}
+
+    def joined(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """[M, P] from tensors by name; what pads a row is 0."""
+        first = next(iter(tensors.values()))
+        rest = first.new_zeros(first.shape[0], self.width - self.count)
+        return torch.cat([tensors[name].flatten(1) for name in self.slices] + [rest], dim=1)
+
+    # --- forward ---------------------------------------------------------------------------------------------
+
+    def forward(self, params: Params, x: Tensor, lengths: Tensor | None, masks: Sequence[Tensor] = ()) -> Tensor:
+        """Outputs for x [M, B, T, D]. `masks` are the dropout masks [M, T, B, H] between layers, none outside training."""
+        batch = x.shape[1]
+        h, lengths = self._padded(x, lengths)
+        for layer in range(1, self.depth + 1):
+            if layer > 1 and masks:
+                h = h * masks[layer - 2]
+            states = reference.unroll(self.cell, _of_layer(params, layer), h, self.hidden, taps=False)
+            h = torch.stack([state[0] for state in states], dim=1)
+        return self.readout(_of(params, "readout"), h, lengths)[:, :batch]
+
+    def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, connected: bool) -> Tensors:
+        """The same pass with a tap at every state. Not `connected`: each layer's input is a constant."""
+        h = x.transpose(1, 2)
+        layers = []
+        for layer in range(1, self.depth + 1):
+            h = h if connected else h.detach().requires_grad_()  # the states must ask for a gradient, the weights need none
+            states = reference.unroll(self.cell, _of_layer(params, layer), h, self.hidden, taps=True)
+            layers.append({name: [state[index] for state in states] for index, name in enumerate(self.cell.states)})
+            h = torch.stack([state[0] for state in states], dim=1)
+        return Tensors(states=layers, outputs=self.readout(_of(params, "readout"), h, lengths))
+
+    def padded_batch(self, batch: int) -> int:
+        """Examples a batch is padded to with zeros, so that a member's block of states is a multiple of VECTOR."""
+        unit = VECTOR // math.gcd(VECTOR, self.hidden)
+        return math.ceil(batch / unit) * unit
+
+    def _padded(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        members, batch, steps, inputs = x.shape
+        more = self.padded_batch(batch) - batch
+        if more:
+            x = torch.cat([x, x.new_zeros(members, more, steps, inputs)], dim=1)
+            lengths = None if lengths is None else torch.cat([lengths, lengths.new_full((members, more), steps)], dim=1)
+        return x.transpose(1, 2).contiguous(), lengths
+
+
+def dropout_masks(model: Model, seed: int, update: int, batch: int, steps: int) -> list[Tensor]:
+    """Masks [T, B', H] between the layers of one member, scaled to keep the mean; a function of (seed, update)."""
+    keep = 1.0 - model.dropout
+    shape = (steps, model.padded_batch(batch), model.hidden)
+    return [(torch.rand(shape, generator=generator(seed, "dropout", update, layer)) < keep).float() / keep for layer in range(1, model.depth)]
+
+
+def _of_layer(params: Params, layer: int) -> Params:
+    return _of(params, f"layer{layer}")
+
+
+def _of(params: Params, part: str) -> Params:
+    return {name.removeprefix(part + "."): value for name, value in params.items() if name.startswith(part + ".")}

@@ -1,0 +1,120 @@
+"""Build any piece from its YAML node: `_target_` is the only registration, the constructor's annotations the only schema."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import torch
+from hydra.utils import get_class
+
+from study.interfaces import PerMember
+from study.records import StudyError
+
+PER_MEMBER_MARK = get_args(PerMember)[1]
+
+
+def build(node: Mapping[str, Any], key: str) -> Any:
+    """The piece of one configuration node, its arguments checked; PerMember arguments stay numbers.
+
+    Raises StudyError with the piece, the key, what is allowed and what came.
+    """
+    hints = _hints(node, key)
+    return _construct(node, key, {name: node[name] for name in hints})
+
+
+def build_for_members(nodes: Sequence[Mapping[str, Any]], key: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """One piece for M members whose nodes are of equal structure: PerMember arguments become tensors [M]."""
+    hints = _hints(nodes[0], key)
+    arguments = {
+        name: torch.tensor([float(node[name]) for node in nodes], device=device, dtype=dtype) if _is_per_member(hint) else nodes[0][name]
+        for name, hint in hints.items()
+    }
+    return _construct(nodes[0], key, arguments)
+
+
+def structure(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The node without its PerMember arguments: equal structures may share a group."""
+    return {"_target_": node["_target_"], **{name: node[name] for name, hint in _hints(node, key).items() if not _is_per_member(hint)}}
+
+
+def _construct(node: Mapping[str, Any], key: str, arguments: Mapping[str, Any]) -> Any:
+    try:
+        return get_class(node["_target_"])(**arguments)
+    except ValueError as error:
+        raise StudyError(f"{key}: {error}") from error
+
+
+def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Annotations of the constructor's arguments, after checking that the node fits them."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise StudyError(f"{key}: its YAML needs _target_, the path of its class, such as study.cells.lstm.LSTM; got {node!r}")
+    try:
+        piece = get_class(node["_target_"])
+    except (ImportError, AttributeError, ValueError) as error:
+        raise StudyError(f"{key}: _target_ {node['_target_']!r} cannot be imported ({error}). Is its folder on the Python path?") from error
+    signature = inspect.signature(piece.__init__) if "__init__" in vars(piece) or piece.__init__ is not object.__init__ else None
+    parameters = [] if signature is None else [p for p in list(signature.parameters.values())[1:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    hints = typing.get_type_hints(piece.__init__, include_extras=True) if parameters else {}
+    given = [name for name in node if name != "_target_"]
+    allowed = [parameter.name for parameter in parameters]
+    for name in given:
+        if name not in allowed:
+            raise StudyError(f"{key}: unknown key {name!r}; {piece.__name__} takes {', '.join(allowed) or 'no settings'}")
+    for parameter in parameters:
+        if parameter.name not in given and parameter.default is parameter.empty:
+            raise StudyError(f"{key}: key {parameter.name!r} is missing; {piece.__name__} takes {', '.join(allowed)}")
+    fitting = {name: hints.get(name, Any) for name in allowed if name in given}
+    for name, hint in fitting.items():
+        if not fits(node[name], hint):
+            raise StudyError(f"{key}: {name} must be {describe(hint)}, got {node[name]!r}")
+    return fitting
+
+
+def _is_per_member(hint: Any) -> bool:
+    return get_origin(hint) is typing.Annotated and PER_MEMBER_MARK in get_args(hint)[1:]
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a plain YAML value is of an annotation's type. An int is a float, a bool is neither."""
+    if _is_per_member(hint):
+        return fits(value, float)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is typing.Annotated:
+        return fits(value, arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, argument) for argument in arguments)
+    if origin is Literal:
+        return any(type(value) is type(argument) and value == argument for argument in arguments)
+    if hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(value, Mapping) and all(fits(item, arguments[1]) for item in value.values())
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return isinstance(value, Sequence) and not isinstance(value, str) and all(fits(item, arguments[0]) for item in value)
+    return True
+
+
+def describe(hint: Any) -> str:
+    """An annotation in words."""
+    if _is_per_member(hint) or hint is float:
+        return "a number"
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(describe(argument) for argument in arguments)
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return f"a list, each {describe(arguments[0])}"
+    return {int: "a whole number", bool: "true or false", str: "text", type(None): "null"}.get(hint, str(hint))

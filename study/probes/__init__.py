@@ -1,0 +1,1 @@
+"""Scheduled measurements, one a file. Each sees a Trace and changes nothing."""

@@ -1,0 +1,53 @@
+"""Loss profile: how the loss of one step reaches the states before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from study.interfaces import LagNorms, ProfileProbe, Trace
+from study.probes.lags import by_lag, gradient_norms, together
+from study.records import NETWORK
+
+
+class LossProfile(ProfileProbe):
+    """‖∂ℓ/∂h_{a-k}‖ and ‖∂ℓ/∂c_{a-k}‖ relative to ‖∂ℓ/∂s_a‖, ℓ the loss of step a alone.
+
+    Terminal losses have one anchor, the last valid step. Losses at every step have `anchors` evenly spaced ones,
+    each its own backward pass: the sum of later losses would hide every decay.
+    """
+
+    def __init__(self, *, stages: Sequence[float], anchors: int) -> None:
+        if anchors < 1:
+            raise ValueError(f"loss: anchors must be at least 1, got {anchors}")
+        self.stages, self.anchors = stages, anchors
+
+    def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:
+        parts: dict[str, list[LagNorms]] = {}
+        for anchor in self._anchors(trace):
+            for name, norms in self._profile(trace, anchor).items():
+                parts.setdefault(name, []).append(norms)
+        return {name: LagNorms(torch.cat([part.norms for part in of], dim=1), torch.cat([part.exists for part in of])) for name, of in parts.items()}
+
+    def _anchors(self, trace: Trace) -> list[Tensor]:
+        last = trace.last_step
+        if not trace.facts.every_step:
+            return [last]
+        first = min(trace.facts.lag or int(0.9 * int(last.min())), int(last.min()))
+        return [(first + (last - first) * part).round().long() for part in torch.linspace(0, 1, self.anchors, dtype=torch.float64)]
+
+    def _profile(self, trace: Trace, anchor: Tensor) -> dict[str, LagNorms]:
+        network = trace.network()
+        loss = trace.task.step_loss(network.outputs, trace.batch, anchor)
+        layers = gradient_norms(network, [loss], [torch.ones_like(loss)])
+        profiles = {}
+        for number, layer in enumerate(layers, start=1):
+            every = together(list(layer.values()))
+            states = layer if len(layer) == 1 else {**layer, "s": every}
+            profiles |= {f"{number}/{name}": by_lag(norms, every, anchor) for name, norms in states.items()}
+        if len(layers) > 1:
+            every = together([norm for layer in layers for norm in layer.values()])
+            profiles[f"{NETWORK}/s"] = by_lag(every, every, anchor)
+        return profiles

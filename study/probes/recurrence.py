@@ -1,0 +1,43 @@
+"""Recurrence: spectral radius of the recurrent weights and saturation of the states, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Probe, Trace
+
+
+class Recurrence(Probe):
+    """`spectral_radius` [M, layers]: largest |eigenvalue| over the gate blocks of W_h. `saturation` [M, layers]: share of |h| > level.
+
+    Silent divergence is told by them. Costs eigenvalues of an H×H matrix a gate and layer.
+    """
+
+    def __init__(self, *, stages: Sequence[float], level: float) -> None:
+        if not 0 < level < 1:
+            raise ValueError(f"recurrence: level must lie between 0 and 1, got {level}")
+        self.stages, self.level = stages, level
+
+    def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
+        states = trace.network().states
+        saturation = [torch.stack([(h.detach().abs() > self.level).double().mean((1, 2)) for h in layer["h"]]).mean(0) for layer in states]
+        radius = [self._radius(trace, number) for number in range(1, len(states) + 1)]
+        return {"saturation": torch.stack(saturation, dim=1), "spectral_radius": torch.stack(radius, dim=1)}
+
+    def _radius(self, trace: Trace, layer: int) -> Tensor:
+        shapes = trace.cell.shapes(1, trace.network().states[0]["h"][0].shape[-1])
+        blocks = [
+            block
+            for parameter in shapes
+            if parameter.role == "recurrent" and len(parameter.block) == 2
+            for block in trace.params[f"layer{layer}.{parameter.name}"].split(parameter.block[0], dim=1)
+        ]
+        if not blocks:
+            return torch.full_like(next(iter(trace.params.values()))[:, :1].flatten(), torch.nan)
+        every = torch.stack(blocks, dim=1)
+        finite = every.isfinite().all(-1).all(-1)
+        radius = torch.linalg.eigvals(torch.where(finite[..., None, None], every, 0)).abs().amax(-1)
+        return torch.where(finite, radius, torch.nan).amax(1)

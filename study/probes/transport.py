@@ -1,0 +1,55 @@
+"""Transport: how a random direction at a step travels back, whatever the loss and the readout are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from study.interfaces import LagNorms, ProfileProbe, Trace, Unrolled
+from study.probes.lags import by_lag, gradient_norms, together
+from study.records import NETWORK
+
+
+class Transport(ProfileProbe):
+    """‖∂(u·s_a)/∂s_{a-k}‖ with u random of unit norm for each example, a the last valid step.
+
+    Network: s = the states of all layers. Layer: the direction enters at that layer's own state and its input
+    is held constant, so that no layer inherits another one's flow. Costs one backward pass, two with depth > 1.
+    """
+
+    decides = True
+
+    def __init__(self, *, stages: Sequence[float]) -> None:
+        self.stages = stages
+
+    def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:
+        network = trace.network()
+        norms = self._norms(network, trace, [range(len(network.states))])
+        every = together([norm for layer in norms for norm in layer.values()])
+        profiles = {f"{NETWORK}/s": by_lag(every, every, trace.last_step)}
+        if len(network.states) == 1:
+            return profiles | {"1/s": profiles[f"{NETWORK}/s"]}
+        alone = trace.layers()
+        for number, layer in enumerate(self._norms(alone, trace, [[index] for index in range(len(alone.states))]), start=1):
+            of_layer = together(list(layer.values()))
+            profiles[f"{number}/s"] = by_lag(of_layer, of_layer, trace.last_step)
+        return profiles
+
+    def _norms(self, unrolled: Unrolled, trace: Trace, units: Sequence[Sequence[int]]) -> list[dict[str, Tensor]]:
+        """Gradient norms with one unit direction for each of `units`, each a set of layers."""
+        outputs, cotangents = [], []
+        generator = trace.generator("transport")
+        for layers in units:
+            states = [(layer, name) for layer in layers for name in unrolled.states[layer]]
+            hidden = unrolled.states[0][states[0][1]][0].shape[-1]
+            u = torch.randn(len(trace.last_step), len(states) * hidden, dtype=torch.float64, generator=generator)
+            u = u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+            for (layer, name), part in zip(states, u.split(hidden, dim=-1), strict=True):
+                for step in trace.last_step.unique().tolist():
+                    tap = unrolled.states[layer][name][step]
+                    outputs.append(tap)
+                    at_step = (trace.last_step == step)[:, None] * part
+                    cotangents.append(at_step.to(tap).expand_as(tap))
+        return gradient_norms(unrolled, outputs, cotangents)

@@ -1,0 +1,200 @@
+"""From gradient norms by lag to profiles, D, U and the state of a network at one probe. Everything in decades.
+
+Definitions: D is the median over lags [.9K, K] of the geometric-mean transport relative to lag 1, U the largest
+rms transport up to K relative to lag 1. The geometric mean is the mean of logs over examples; explosions live in
+the tail, which the rms sees. Zeros and non-finite values are left out of means and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The `health` node of the configuration that this module needs; decades, shares."""
+
+    exploding: float
+    fading: float
+    vanishing: float
+    undefined: float
+    horizon: float
+    bootstrap: int
+
+
+def judged_lag(lag: int | None, last_step: Array) -> int:
+    """K: the task's declared lag, at most T-1; else 90 % of the (median) valid length - 1."""
+    longest = int(np.max(last_step))
+    return max(1, min(lag, longest) if lag is not None else int(0.9 * float(np.median(last_step))))
+
+
+@dataclass(frozen=True)
+class Logs:
+    """log10 of norms [M, N, L] with what to leave out: `exists` [N, L], `good` [M, N, L] finite and above 0."""
+
+    values: Array
+    exists: Array
+    good: Array
+    zero: Array
+
+
+def logs(norms: Array, exists: Array) -> Logs:
+    """norms [M, N, L] relative to lag 0, `exists` [N, L]."""
+    finite = np.isfinite(norms)
+    good = finite & (norms > 0) & exists
+    values = np.log10(np.where(good, norms, 1.0))
+    return Logs(values=values, exists=exists, good=good, zero=finite & (norms == 0) & exists)
+
+
+def profile(of: Logs) -> dict[str, Array]:
+    """Columns of profile.parquet, each [M, L]: log10_mean, log10_p10, log10_p90, log10_rms, n, n_zero, n_nonfinite."""
+    n = np.broadcast_to(of.exists.sum(0), of.values[:, 0].shape)
+    n_good, n_zero = of.good.sum(1), of.zero.sum(1)
+    low, high = (_quantile(of, n_good, q) for q in (0.1, 0.9))
+    return {
+        "log10_mean": _mean(of),
+        "log10_p10": low,
+        "log10_p90": high,
+        "log10_rms": _rms(of),
+        "n": n,
+        "n_zero": n_zero,
+        "n_nonfinite": n - n_good - n_zero,
+    }
+
+
+def _quantile(of: Logs, count: Array, q: float) -> Array:
+    """[M, L] quantile over the good examples, linear between order statistics; NaN where there is none."""
+    ordered = np.sort(np.where(of.good, of.values, np.inf), axis=1)
+    position = q * np.maximum(count - 1, 0)
+    below = np.floor(position).astype(int)
+    above = np.minimum(below + 1, np.maximum(count - 1, 0))
+    first, second = (np.take_along_axis(ordered, index[:, None], axis=1)[:, 0] for index in (below, above))
+    with np.errstate(invalid="ignore"):
+        return np.where(count > 0, first + (position - below) * (second - first), np.nan)
+
+
+def _mean(of: Logs, weights: Array | None = None) -> Array:
+    """Geometric means in decades: [M, L], or [M, R, L] for weights [R, N] over the examples."""
+    total, count = np.where(of.good, of.values, 0.0), of.good.astype(float)
+    if weights is None:
+        total, count = total.sum(1), count.sum(1)
+    else:
+        total, count = weights @ total, weights @ count
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def _rms(of: Logs, weights: Array | None = None) -> Array:
+    """Root mean squares in decades, zeros counted as 0, without overflow."""
+    largest = np.where(of.good, of.values, -np.inf).max(1, keepdims=True)
+    shift = np.where(np.isfinite(largest), largest, 0.0)
+    squares = np.where(of.good, 10.0 ** (2 * (np.where(of.good, of.values, 0.0) - shift)), 0.0)
+    count = (of.good | of.zero).astype(float)
+    if weights is None:
+        squares, count, shift = squares.sum(1), count.sum(1), shift[:, 0]
+    else:
+        squares, count = weights @ squares, weights @ count
+    mean = np.divide(squares, count, out=np.zeros_like(squares), where=count > 0)
+    with np.errstate(divide="ignore"):
+        return np.where(mean > 0, 0.5 * np.log10(mean) + shift, np.nan)
+
+
+def carry(mean: Array, rms: Array, lag: int) -> tuple[Array, Array]:
+    """(D, U) from means and rms [..., L] in decades; NaN where they are not defined."""
+    first, last = math.ceil(0.9 * lag), lag
+    with np.errstate(all="ignore"):
+        D = np.median(mean[..., max(first, 1) : last + 1], axis=-1) - mean[..., 1]
+        relative = rms[..., 1 : last + 1] - rms[..., 1:2]
+        U = np.where(np.isnan(relative[..., 0]), np.nan, np.max(np.where(np.isnan(relative), -np.inf, relative), axis=-1))
+    return D, U
+
+
+def state_of(D: float, U: float, limits: Thresholds) -> tuple[str, float]:
+    """(state, margin in decades to the nearest other class). Undefined for a D or U that is not a number."""
+    if math.isnan(D) or math.isnan(U):
+        return "undefined", math.nan
+    if limits.exploding < U:
+        return "exploding", U - limits.exploding
+    to_exploding = limits.exploding - U
+    if limits.vanishing > D:
+        return "vanishing", min(limits.vanishing - D, to_exploding)
+    if limits.fading > D:
+        return "fading", min(limits.fading - D, D - limits.vanishing, to_exploding)
+    return "carrying", min(D - limits.fading, to_exploding)
+
+
+def states(of: Logs, lag: int, limits: Thresholds, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """One row of states.parquet a member (without stage, update and layer), with a bootstrap over examples."""
+    examples = of.values.shape[1]
+    weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=limits.bootstrap).astype(float)
+    mean, rms = _mean(of), _rms(of)
+    D, U = carry(mean, rms, lag)
+    D_draws, U_draws = carry(_mean(of, weights), _rms(of, weights), lag)
+    judged = slice(1, lag + 1)
+    bad = (of.exists & ~of.good)[..., judged].any(-1).mean(-1)
+    return [_row(mean[m], D[m], U[m], D_draws[m], U_draws[m], float(bad[m]), lag, limits) for m in range(len(D))]
+
+
+def _row(mean: Array, D: float, U: float, D_draws: Array, U_draws: Array, bad: float, lag: int, limits: Thresholds) -> dict[str, Any]:
+    state, margin = state_of(float(D), float(U), limits)
+    if bad > limits.undefined:
+        state, margin = "undefined", math.nan
+    slope, residual_sd = _line(mean[1 : lag + 1])
+    horizon, censored = _horizon(mean, limits.horizon)
+    return {
+        "lag": lag,
+        "D": float(D),
+        **dict(zip(("D_low", "D_high"), _interval(D_draws), strict=True)),
+        "U": float(U),
+        **dict(zip(("U_low", "U_high"), _interval(U_draws), strict=True)),
+        "state": state,
+        "margin": margin,
+        "slope": slope,
+        "residual_sd": residual_sd,
+        "horizon": horizon,
+        "horizon_censored": censored,
+        "undefined_share": bad,
+    }
+
+
+def _interval(draws: Array) -> tuple[float, float]:
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return math.nan, math.nan
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _line(mean: Array) -> tuple[float, float]:
+    """Least-squares slope in decades a step, and the sd of the residuals; NaN for fewer than three lags."""
+    known = np.isfinite(mean)
+    if known.sum() < 3:
+        return math.nan, math.nan
+    x, y = np.arange(1, len(mean) + 1)[known], mean[known]
+    slope, start = np.polyfit(x, y, 1)
+    return float(slope), float(np.std(y - (slope * x + start), ddof=2))
+
+
+def _horizon(mean: Array, share: float) -> tuple[int | None, bool | None]:
+    """(largest lag whose transport is at least `share` of lag 1, whether that is the longest lag measured)."""
+    if not np.isfinite(mean[1:2]).all() or len(mean) < 2:
+        return None, None
+    measured = np.flatnonzero(np.isfinite(mean))
+    reached = measured[(mean[measured] - mean[1] >= math.log10(share)) & (measured >= 1)]
+    return int(reached[-1]), bool(reached[-1] == len(mean) - 1)
+
+
+def last_state(rows: list[Mapping[str, Any]], limits: Thresholds) -> dict[str, Any]:
+    """State at the end: of the median D and U of the last three probes; undefined if most of them are."""
+    last = rows[-3:]
+    D, U = (float(np.median([row[key] for row in last])) for key in ("D", "U"))
+    state = state_of(D, U, limits)[0]
+    if sum(row["state"] == "undefined" for row in last) * 2 > len(last):
+        state = "undefined"
+    return {"D": D, "U": U, "state": state}

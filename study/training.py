@@ -1,0 +1,333 @@
+"""Train a group: stack its members, update, validate, probe, freeze what is no longer finite.
+
+A member's numbers do not depend on its company: reductions skip the member axis, every draw comes from the
+member's own streams, a lone member is doubled (at M = 1 libraries take other paths and round differently), and
+the sum over members is only taken for the backward pass. Nothing is fetched from the device inside the loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from study.grouping import DTYPES, build_model, init_facts, load_task, thresholds
+from study.interfaces import Batch, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Task
+from study.model import Model, dropout_masks
+from study.pieces import build, build_for_members, structure
+from study.profiles import judged_lag, logs, profile, states
+from study.streams import generator
+from study.tracing import StageTrace
+
+EVALUATION_CHUNK = 128  # examples a forward pass outside training, whatever the group: part of the numbers
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one probe found at one stage. Profiles are reduced at once: raw norms are large.
+
+    `values`: quantity -> [M, …]. `profiles`: "layer/state" -> columns [M, L]. `states`: layer -> a row a member.
+    """
+
+    probe: str
+    stage: int
+    update: int
+    values: Mapping[str, np.ndarray]
+    profiles: Mapping[str, Mapping[str, np.ndarray]]
+    states: Mapping[str, list[dict[str, Any]]]
+
+
+@dataclass
+class Training:
+    """One group on its way. Tensors have M as first axis and live on the device."""
+
+    points: Sequence[Point]  # M of them; the last is a shadow of the first where a point is alone
+    task: Task
+    model: Model
+    params: Tensor
+    optimizer: Optimizer
+    optimizer_state: dict[str, Tensor]
+    clip_rules: list[tuple[ClipRule, Tensor]]  # a rule and the members it is for
+    clip_states: list[Any]
+    probes: dict[str, tuple[Probe, dict[int, int]]]  # name -> (probe, update -> stage)
+    device: torch.device
+    dtype: torch.dtype
+    alive: Tensor
+    diverged_at: Tensor
+    best_score: Tensor
+    best_loss: Tensor
+    best_params: Tensor
+    # Records: one entry an update or validation, [M] each, still on the device.
+    losses: list[Tensor] = field(default_factory=list)
+    norms: list[Tensor] = field(default_factory=list)
+    scales: list[Tensor] = field(default_factory=list)
+    cosines: list[Tensor] = field(default_factory=list)
+    validations: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)  # update, loss, score
+    measured: list[Measured] = field(default_factory=list)
+    evaluations: dict[str, Tensor] = field(default_factory=dict)  # metric by example [M, B] on test, final test, train
+    seconds: float = 0.0
+
+    @property
+    def config(self) -> Any:
+        """What all members share."""
+        return self.points[0].config
+
+
+@contextlib.contextmanager
+def fixed_numerics() -> Iterator[None]:
+    """One thread, denormals flushed (they slow vanishing gradients down up to ten times), full fp32 on CUDA, no autotuning."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# --- preparation -----------------------------------------------------------------------------------------------
+
+
+def prepare(points: Sequence[Point], device_name: str) -> Training:
+    """Members stacked, first weights drawn, pieces built for M members."""
+    points = [*points, points[0]] if len(points) == 1 else list(points)
+    config = points[0].config
+    device, dtype = torch.device(device_name), DTYPES[config["dtype"]]
+    task, model = load_task(config["task"]), build_model(config)
+    params = torch.stack([initial_weights(point, task, model) for point in points]).to(device, dtype)
+    optimizer: Optimizer = build_for_members([point.config["optimizer"] for point in points], "optimizer", device, dtype)
+    clip_rules = clip_by_class(points, device, dtype)
+    worst = -torch.inf if task.facts.higher_is_better else torch.inf
+    return Training(
+        points=points,
+        task=task,
+        model=model,
+        params=params,
+        optimizer=optimizer,
+        optimizer_state=optimizer.init(params),
+        clip_rules=clip_rules,
+        clip_states=[rule.init(params[members], model.slices) for rule, members in clip_rules],
+        probes=schedule(config),
+        device=device,
+        dtype=dtype,
+        alive=torch.ones(len(points), dtype=torch.bool, device=device),
+        diverged_at=torch.full((len(points),), -1, device=device),
+        best_score=torch.full((len(points),), worst, dtype=torch.float64, device=device),
+        best_loss=torch.full((len(points),), torch.nan, dtype=torch.float64, device=device),
+        best_params=params,
+    )
+
+
+def initial_weights(point: Point, task: Task, model: Model) -> Tensor:
+    config = point.config
+    standing = {role: build(config["weights"][role], f"weights.{role}") for role in ("input", "readout")}
+    return model.initial(
+        initializer=build(config["initializer"], "initializer"),
+        standing=standing,
+        forget_bias=config["weights"]["forget_bias"],
+        facts=init_facts(task, model),
+        seed=point.seed,
+    )
+
+
+def clip_by_class(points: Sequence[Point], device: torch.device, dtype: torch.dtype) -> list[tuple[ClipRule, Tensor]]:
+    """Rules of several classes share a group: each with the members it is for."""
+    members: dict[str, list[int]] = {}
+    for index, point in enumerate(points):
+        members.setdefault(repr(structure(point.config["clip"], "clip")), []).append(index)
+    return [
+        (build_for_members([points[index].config["clip"] for index in of], "clip", device, dtype), torch.tensor(of, device=device)) for of in members.values()
+    ]
+
+
+def schedule(config: Any) -> dict[str, tuple[Probe, dict[int, int]]]:
+    """Each probe with {update: stage}: its shares of the updates, rounded, at least 1 apart where there is room."""
+    probes = {}
+    for name, node in config["probe"].items():
+        probe: Probe = build(node, f"probe.{name}")
+        last = -1
+        updates = []
+        for share in sorted(probe.stages):
+            last = max(round(share * config["updates"]), last + 1)
+            updates.append(min(last, config["updates"]))
+        probes[name] = (probe, {update: stage for stage, update in enumerate(dict.fromkeys(updates))})
+    return probes
+
+
+# --- training --------------------------------------------------------------------------------------------------
+
+
+def train(training: Training, report: Callable[[int], None]) -> None:
+    """All updates, with validations and probes at their times, before the first update and after the last included."""
+    updates, every = training.config["updates"], training.config["validate_every"]
+    for update in range(updates + 1):
+        probe(training, update)
+        if update % every == 0 or update == updates:
+            validate(training, update)
+            report(update)
+        if update < updates:
+            step(training, update)
+
+
+def step(training: Training, update: int) -> None:
+    """One update of every member that is still finite."""
+    loss, grads = loss_and_gradients(training, training.params, update)
+    norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
+    clipped = clip(training, grads)
+    after, state = training.optimizer(clipped, training.params, training.optimizer_state)
+    finite = loss.isfinite() & norm.isfinite() & after.isfinite().all(1)
+    fails_now = training.alive & ~finite
+    training.diverged_at = torch.where(fails_now, update, training.diverged_at)
+    training.alive = training.alive & finite
+    training.params = torch.where(training.alive[:, None], after, training.params)
+    training.optimizer_state = state
+    note_update(training, loss, norm, grads, clipped)
+
+
+def note_update(training: Training, loss: Tensor, norm: Tensor, grads: Tensor, clipped: Tensor) -> None:
+    """Loss, norm before clipping, how much the rule shrank it and turned it; 1 where it left it alone."""
+    changed = (clipped != grads).any(1) & norm.isfinite()
+    after = torch.linalg.vector_norm(clipped, dim=1, dtype=torch.float64)
+    cosine = (grads.double() * clipped.double()).sum(1) / (norm * after)
+    training.losses.append(loss.detach())
+    training.norms.append(norm)
+    training.scales.append(torch.where(changed, after / norm, 1.0))
+    training.cosines.append(torch.where(changed, cosine, 1.0))
+
+
+def clip(training: Training, grads: Tensor) -> Tensor:
+    clipped = grads
+    for index, (rule, members) in enumerate(training.clip_rules):
+        part, training.clip_states[index] = rule(grads[members], training.params[members], training.clip_states[index])
+        clipped = clipped.index_copy(0, members, part)
+    return clipped
+
+
+def loss_and_gradients(training: Training, params: Tensor, update: int) -> tuple[Tensor, Tensor]:
+    """Losses [M] and gradients [M, P] of the batch of this update at `params`."""
+    batch = training_batch(training, update)
+    leaves = {name: view.detach().requires_grad_() for name, view in training.model.named(params).items()}
+    outputs = training.model.forward(leaves, batch.x, batch.lengths, masks(training, update, batch))
+    loss = training.task.loss(outputs, batch)
+    grads = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
+    return loss, training.model.joined(dict(zip(leaves, grads, strict=True)))
+
+
+def training_batch(training: Training, update: int) -> Batch:
+    """Each member's own batch, drawn once for each distinct seed: a function of (seed, update)."""
+    config, seeds = training.config, [point.seed for point in training.points]
+    distinct = list(dict.fromkeys(seeds))
+    parts = [training.task.sample(lambda *key, seed=seed: generator(seed, "data", *key), update, config["batch"]) for seed in distinct]
+    index = torch.tensor([distinct.index(seed) for seed in seeds])
+    return _to(training, stack_batches(parts), index)
+
+
+def stack_batches(parts: Sequence[Batch]) -> Batch:
+    lengths = None if parts[0].lengths is None else torch.stack([part.lengths for part in parts if part.lengths is not None])
+    return Batch(x=torch.stack([part.x for part in parts]), y=torch.stack([part.y for part in parts]), lengths=lengths)
+
+
+def _to(training: Training, batch: Batch, index: Tensor) -> Batch:
+    def place(tensor: Tensor) -> Tensor:
+        tensor = tensor[index].to(training.device)
+        return tensor.to(training.dtype) if tensor.is_floating_point() else tensor
+
+    return Batch(x=place(batch.x), y=place(batch.y), lengths=None if batch.lengths is None else place(batch.lengths))
+
+
+def masks(training: Training, update: int, batch: Batch) -> list[Tensor]:
+    if training.model.dropout == 0 or training.model.depth == 1:
+        return []
+    _, examples, steps, _ = batch.x.shape
+    of = [dropout_masks(training.model, point.seed, update, examples, steps) for point in training.points]
+    return [torch.stack(layer).to(training.device, training.dtype) for layer in zip(*of, strict=True)]
+
+
+# --- validation, probes, evaluation ----------------------------------------------------------------------------
+
+
+def validate(training: Training, update: int) -> None:
+    """Validation loss and score; the best weights so far are kept, earlier ones on ties."""
+    loss, metric = on_fixed(training, training.params, training.task.split("validation"))
+    score = metric.mean(1)
+    alive = training.alive
+    better = (score > training.best_score) if training.task.facts.higher_is_better else (score < training.best_score)
+    better = better & alive
+    training.best_score = torch.where(better, score, training.best_score)
+    training.best_loss = torch.where(better, loss, training.best_loss)
+    training.best_params = torch.where(better[:, None], training.params, training.best_params)
+    training.validations.append((update, torch.where(alive, loss, torch.nan), torch.where(alive, score, torch.nan)))
+
+
+def on_fixed(training: Training, params: Tensor, examples: Batch) -> tuple[Tensor, Tensor]:
+    """Mean loss [M] and metric by example [M, B] of fixed examples, in chunks that fit the cache."""
+    everyone = torch.zeros(len(training.points), dtype=torch.long)
+    named = training.model.named(params)
+    losses, metrics, counts = [], [], []
+    with torch.no_grad():
+        for start in range(0, len(examples.x), EVALUATION_CHUNK):
+            part = slice(start, start + EVALUATION_CHUNK)
+            lengths = None if examples.lengths is None else examples.lengths[part][None]
+            batch = _to(training, Batch(examples.x[part][None], examples.y[part][None], lengths), everyone)
+            outputs = training.model.forward(named, batch.x, batch.lengths)
+            counts.append(batch.x.shape[1])
+            losses.append(training.task.loss(outputs, batch).double() * counts[-1])
+            metrics.append(training.task.metric(outputs, batch).double())
+    return torch.stack(losses).sum(0) / sum(counts), torch.cat(metrics, dim=1)
+
+
+def probe(training: Training, update: int) -> None:
+    """Every probe whose schedule has this update. A member that is frozen is not measured again."""
+    due = {name: (of, stages[update]) for name, (of, stages) in training.probes.items() if update in stages}
+    if not due:
+        return
+    params = {name: value.double() for name, value in training.model.named(training.params.detach()).items()}
+    fixed = probe_batch(training)
+    traces: dict[int, StageTrace] = {}
+    for name, (of, stage) in due.items():
+        if stage not in traces:
+            seeds = [point.seed for point in training.points]
+            traces[stage] = StageTrace(params=params, batch=fixed, task=training.task, model=training.model, stage=stage, update=update, seeds=seeds)
+        training.measured.append(measured(training, name, of, traces[stage]))
+
+
+def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> Measured:
+    """Call the probe and reduce what it returned."""
+    returned = probe(trace)
+    if not isinstance(probe, ProfileProbe):
+        return Measured(name, trace.stage, trace.update, {quantity: value.detach().double().cpu().numpy() for quantity, value in returned.items()}, {}, {})
+    profiles, rows = {}, {}
+    limits, lag = thresholds(training.config["health"]), judged_lag(training.task.facts.lag, trace.last_step.numpy())
+    for which, of in returned.items():
+        assert isinstance(of, LagNorms)
+        by_lag = logs(of.norms.detach().cpu().numpy(), of.exists.cpu().numpy())
+        profiles[which] = profile(by_lag)
+        layer, state = which.split("/")
+        if probe.decides and state == "s":
+            rows[layer] = states(by_lag, lag, limits, np.random.default_rng(trace.stage))
+    return Measured(name, trace.stage, trace.update, {}, profiles, rows)
+
+
+def probe_batch(training: Training) -> Batch:
+    """The first validation examples: the same for every point of the study."""
+    examples, unit = training.task.split("validation"), training.model.padded_batch(1)
+    count = min(training.config["health"]["examples"], len(examples.x))
+    count = max(count // unit, 1) * unit if count >= unit else count  # whole vectors a member, as in training
+    lengths = None if examples.lengths is None else examples.lengths[None, :count]
+    batch = _to(training, Batch(examples.x[None, :count], examples.y[None, :count], lengths), torch.zeros(len(training.points), dtype=torch.long))
+    y = batch.y.double() if batch.y.is_floating_point() else batch.y
+    return Batch(x=batch.x.double(), y=y, lengths=batch.lengths)
+
+
+def evaluate(training: Training) -> None:
+    """Test data are read here and nowhere else: once for the scored weights, once for the last ones."""
+    _, training.evaluations["test"] = on_fixed(training, training.best_params, training.task.split("test"))
+    _, training.evaluations["final"] = on_fixed(training, training.params, training.task.split("test"))
+    _, training.evaluations["train"] = on_fixed(training, training.best_params, training.task.split("train"))

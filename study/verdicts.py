@@ -1,0 +1,111 @@
+"""What happened over a run: the verdict (how transport changed) and the outcome (whether it learned), never merged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+def verdict(first: str, last: str) -> str:
+    """first state -> last state in one word."""
+    if last == "exploding":
+        return "explodes"
+    if last == "carrying" and first == "carrying":
+        return "carries"
+    if last == "carrying" and first in ("vanishing", "fading"):
+        return "opens"
+    if last == "vanishing" and first == "vanishing":
+        return "shut"
+    if last == "vanishing" and first in ("carrying", "fading"):
+        return "closes"
+    return "mixed"
+
+
+def opened_at(states: Sequence[Mapping[str, Any]]) -> int | None:
+    """Update of the first probe from which the state stays carrying; None if the last probe does not carry."""
+    at = None
+    for row in states:
+        at = (row["update"] if at is None else at) if row["state"] == "carrying" else None
+    return at
+
+
+@dataclass(frozen=True)
+class OutcomeLimits:
+    """The part of the `health` node that outcomes need."""
+
+    stuck: float
+    spike: float
+    radius_jump: float
+    saturation_jump: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One point's run: validations in order (`updates`, losses, scores), gradient norms by update, `radius` and
+    `saturation` by stage (largest over layers; empty if not probed)."""
+
+    diverged: bool
+    solved: bool
+    updates: Sequence[int]
+    val_loss: Sequence[float]
+    baseline_loss: float
+    grad_norm: Sequence[float]
+    radius: Sequence[float]
+    saturation: Sequence[float]
+
+
+def outcome(run: Run, limits: OutcomeLimits) -> str:
+    """solved | learning | stuck | diverged | silently diverged, as §4 of the definitions has them.
+
+    Silent divergence outranks solved: a network that forgot again what it had learned is not a solution.
+    """
+    if run.diverged:
+        return "diverged"
+    if silently_diverged(run, limits):
+        return "silently diverged"
+    if run.solved:
+        return "solved"
+    return "stuck" if min(run.val_loss, default=math.inf) >= limits.stuck * run.baseline_loss else "learning"
+
+
+def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
+    """After progress or a gradient spike the loss is back at the baseline for the rest of the run, and the spectral
+    radius or the saturation has jumped. Nothing is NaN, so NaN checks miss it."""
+    back = limits.stuck * run.baseline_loss
+    loss = np.asarray(run.val_loss, dtype=float)
+    if len(loss) < 3 or not (loss[-1] >= back) or not (loss[-2] >= back):
+        return False
+    rest = len(loss) - int(np.argmax(~(loss[::-1] >= back))) if (loss < back).any() else 0
+    progress = rest > 0
+    spike = spike_update(run.grad_norm, limits.spike)
+    if not progress and spike is None:
+        return False
+    return _jumped(run.radius, limits.radius_jump, ratio=True) or _jumped(run.saturation, limits.saturation_jump, ratio=False)
+
+
+def spike_update(norms: Sequence[float], z: float) -> int | None:
+    """First update whose log gradient norm lies more than z standard deviations above those before it (at least 10)."""
+    with np.errstate(all="ignore"):
+        logs = np.log(np.asarray(norms, dtype=float))
+    logs = np.where(np.isfinite(logs), logs, np.nan)
+    count = np.cumsum(np.isfinite(logs))
+    filled = np.nan_to_num(logs)
+    mean = np.cumsum(filled) / np.maximum(count, 1)
+    spread = np.sqrt(np.maximum(np.cumsum(filled**2) / np.maximum(count, 1) - mean**2, 1e-4))
+    for update in range(10, len(logs)):
+        if logs[update] > mean[update - 1] + z * spread[update - 1]:
+            return update
+    return None
+
+
+def _jumped(series: Sequence[float], limit: float, *, ratio: bool) -> bool:
+    """Whether the end lies above the lowest stage before it by `limit` (times it, if `ratio`)."""
+    known = [value for value in series if math.isfinite(value)]
+    if len(known) < 2:
+        return False
+    low, last = min(known[:-1]), known[-1]
+    return last >= low * limit if ratio else last >= low + limit

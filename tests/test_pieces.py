@@ -1,0 +1,52 @@
+"""Building pieces from nodes: what fits is built, what does not is told with the key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pytest
+import torch
+
+from study.interfaces import PerMember, require
+from study.pieces import build, build_for_members, structure
+from study.records import StudyError
+
+
+class Piece:
+    def __init__(self, *, rate: PerMember, size: int, std: Literal["auto"] | float, form: Literal["pixel", "row"], shares: Sequence[float], flag: bool) -> None:
+        require(size > 0, "Piece", "size", "greater than 0", size)
+        self.rate = rate
+
+
+NODE = {"_target_": "tests.test_pieces.Piece", "rate": 0.1, "size": 3, "std": "auto", "form": "row", "shares": [0, 0.5], "flag": True}
+
+
+def test_what_fits_is_built():
+    assert build(NODE, "piece").rate == 0.1
+    assert build({**NODE, "std": 1}, "piece").rate == 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"rate": "fast"}, "rate must be a number, got 'fast'"), ({"size": 2.5}, "size must be a whole number"), ({"size": True}, "whole number, got True"),
+     ({"std": "small"}, "std must be auto or a number, got 'small'"), ({"form": "column"}, "form must be pixel or row"), ({"shares": 0.5}, "shares must be a list"),
+     ({"flag": 1}, "true or false"), ({"size": 0}, "size must be greater than 0, got 0"), ({"sise": 1}, "unknown key 'sise'"),
+     ({"_target_": "tests.nowhere.Piece"}, "cannot be imported"), ({"_target_": None}, "cannot be imported")],
+)  # fmt: skip
+def test_what_does_not_fit_is_told(change, told):
+    with pytest.raises(StudyError, match=r"^piece: ") as error:
+        build({**NODE, **change}, "piece")
+    assert told in str(error.value)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(StudyError, match="key 'size' is missing"):
+        build({name: value for name, value in NODE.items() if name != "size"}, "piece")
+
+
+def test_per_member_arguments_are_stacked_and_are_no_structure():
+    piece = build_for_members([NODE, {**NODE, "rate": 0.2}], "piece", torch.device("cpu"), torch.float32)
+    assert piece.rate.tolist() == pytest.approx([0.1, 0.2])
+    assert structure(NODE, "piece") == structure({**NODE, "rate": 0.2}, "piece")
+    assert structure(NODE, "piece") != structure({**NODE, "size": 4}, "piece")

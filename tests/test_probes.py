@@ -1,0 +1,184 @@
+"""The probes against values that theory gives (GRADIENT_HEALTH §5), and against plain autograd."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from study.cells.gru import GRU
+from study.cells.gru_reset_after import GRUResetAfter
+from study.cells.lstm import LSTM
+from study.cells.rnn import RNN
+from study.interfaces import Cell, LagNorms
+from study.probes.loss import LossProfile
+from study.probes.recurrence import Recurrence
+from study.probes.transport import Transport
+from study.tracing import StageTrace
+from tests.helpers import LRU, Linear, MinGRU, orthogonal, trace
+
+H = 8
+
+
+def transport(of: StageTrace) -> dict[str, LagNorms]:
+    return dict(Transport(stages=[0])(of))
+
+
+def loss_profile(of: StageTrace, anchors: int = 8) -> dict[str, LagNorms]:
+    return dict(LossProfile(stages=[0], anchors=anchors)(of))
+
+
+def powers(factor: float, lags: int) -> torch.Tensor:
+    return factor ** torch.arange(lags, dtype=torch.float64)
+
+
+def close(norms: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
+    error = ((norms - expected).abs() / expected).max()
+    assert error < tolerance, f"relative error {error:.2e}"
+
+
+def zero_weights(cell: Cell, bias: torch.Tensor, inputs: int = 2) -> dict[str, torch.Tensor]:
+    weights = {f"layer1.{p.name}": torch.zeros(p.shape) for p in cell.shapes(inputs, H)}
+    return weights | {"layer1.bias": bias}
+
+
+@pytest.mark.parametrize("gain", [0.3, 0.9, 1.0, 1.1])
+@pytest.mark.parametrize("probe", [transport, loss_profile])
+def test_linear_orthogonal_decays_by_its_gain(gain, probe):
+    norms = probe(trace(Linear(), {"layer1.weight_h": orthogonal(H, gain)}, steps=60))["1/s" if probe is transport else "1/h"].norms
+    close(norms, powers(gain, 60).expand_as(norms), 1e-13 * 60)
+
+
+def test_linear_diagonal_decays_by_mode():
+    d = torch.linspace(0.2, 1.1, H, dtype=torch.float64)
+    weights = {"layer1.weight_h": torch.diag(d), "readout.weight": torch.eye(H, dtype=torch.float64)[2:3]}
+    norms = loss_profile(trace(Linear(), weights, steps=40))["1/h"].norms
+    close(norms, powers(float(d[2]), 40).expand_as(norms), 1e-12)
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.0, 1.5])
+def test_tanh_never_carries_more_than_its_gain(gain):
+    norms = transport(trace(RNN(nonlinearity="tanh"), {"layer1.weight_h": orthogonal(H, gain)}, steps=40))["1/s"].norms
+    assert (norms <= powers(gain, 40) * (1 + 1e-12)).all()
+    assert (norms > 0).all()
+
+
+@pytest.mark.parametrize("forget_bias", [0.0, 1.0, 3.0])
+def test_lstm_without_weights_keeps_its_forget_gate_to_the_power_of_the_lag(forget_bias):
+    gates = LSTM().shapes(2, H)[0].gates
+    bias = torch.cat([torch.full((H,), forget_bias if gate == "f" else 0.5) for gate in gates])
+    of = trace(LSTM(), zero_weights(LSTM(), bias), steps=52)
+    keep = 1 / (1 + math.exp(-forget_bias))
+    for norms in (transport(of)["1/s"].norms, loss_profile(of)["1/c"].norms):
+        relative = norms[..., 1:] / norms[..., 1:2]
+        close(relative, powers(keep, 51).expand_as(relative), 1e-12)
+    if forget_bias == 1.0:
+        assert keep**50 == pytest.approx(1.576e-7, rel=1e-3)
+
+
+def test_lstm_loss_on_the_last_output_has_no_gradient_at_the_last_cell_state():
+    profile = loss_profile(trace(LSTM(), {}, steps=6))
+    assert (profile["1/c"].norms[..., 0] == 0).all()
+    assert (profile["1/c"].norms[..., 1] > 0).all()
+    assert torch.equal(profile["1/s"].norms[..., 0], torch.ones_like(profile["1/s"].norms[..., 0]))
+
+
+@pytest.mark.parametrize("bias", [-1.0, 0.0, 2.0])
+@pytest.mark.parametrize(("cell", "sign"), [(GRU(), -1), (GRUResetAfter(), 1)])
+def test_gru_without_weights_keeps_its_update_gate_to_the_power_of_the_lag(cell, sign, bias):
+    gates = cell.shapes(2, H)[0].gates
+    z = torch.cat([torch.full((H,), bias if gate == "z" else 0.0) for gate in gates])
+    norms = transport(trace(cell, zero_weights(cell, z), steps=40))["1/s"].norms
+    close(norms, powers(1 / (1 + math.exp(-sign * bias)), 40).expand_as(norms), 1e-12)
+
+
+def test_losses_at_every_step_are_not_summed():
+    of = trace(Linear(), {"layer1.weight_h": 0.5 * torch.eye(H)}, steps=40, every_step=True, lag=20)
+    for norms in (loss_profile(of)["1/h"], transport(of)["1/s"]):
+        lags = torch.where(norms.exists, norms.norms, powers(0.5, 40))
+        close(lags, powers(0.5, 40).expand_as(lags), 1e-12)
+
+
+def test_a_layer_does_not_inherit_its_neighbours_flow():
+    weights = {"layer1.weight_h": 0.1 * torch.eye(H), "layer2.weight_h": torch.eye(H)}
+    found = transport(trace(Linear(), weights, steps=30, depth=2))
+    close(found["1/s"].norms, powers(0.1, 30).expand_as(found["1/s"].norms), 1e-12)
+    close(found["2/s"].norms, torch.ones_like(found["2/s"].norms), 1e-12)
+    assert (found["network/s"].norms[..., -1] > 0.1).all()
+
+
+def test_diagonal_cells_decay_by_mode():
+    d = torch.linspace(0.3, 0.99, H, dtype=torch.float64)
+    pick = {"readout.weight": torch.eye(H, dtype=torch.float64)[5:6]}
+    norms = loss_profile(trace(LRU(), {"layer1.decay": d, **pick}, steps=40))["1/h"].norms
+    close(norms, powers(float(d[5]), 40).expand_as(norms), 1e-12)
+    of = trace(MinGRU(), pick, steps=30)
+    z = (of.batch.x[0] @ of.params["layer1.weight_x"][0, :H].T).sigmoid()[..., 5]
+    expected = torch.cat([torch.ones(len(z), 1, dtype=z.dtype), (1 - z).flip(1).cumprod(1)[:, :-1]], dim=1)
+    close(loss_profile(of)["1/h"].norms[0], expected, 1e-12)
+
+
+@pytest.mark.parametrize("cell", [RNN(nonlinearity="tanh"), LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_loss_profile_equals_plain_autograd(cell, depth):
+    """A loop with a zero leaf added to every state, written out plainly."""
+    of = trace(cell, {}, steps=7, depth=depth, hidden=5, examples=3)
+    taps, h = [], of.batch.x.transpose(1, 2)
+    for layer in range(1, depth + 1):
+        params = {name.split(".")[1]: value for name, value in of.params.items() if name.startswith(f"layer{layer}.")}
+        state, outputs, of_layer = tuple(torch.zeros(1, 3, 5, dtype=torch.float64) for _ in cell.states), [], []
+        for x_t in cell.project(params, h).unbind(1):
+            zeros = [torch.zeros(1, 3, 5, dtype=torch.float64, requires_grad=True) for _ in cell.states]
+            state = tuple(part + zero for part, zero in zip(cell.step(params, x_t, state), zeros, strict=True))
+            of_layer.append(zeros)
+            outputs.append(state[0])
+        taps.append(of_layer)
+        h = torch.stack(outputs, 1)
+    y = h[:, -1] @ of.params["readout.weight"].transpose(1, 2)
+    (y - of.batch.y).square().sum().backward()
+    found = loss_profile(of)
+    for layer in range(depth):
+        grads = torch.stack([torch.cat([zero.grad for zero in zeros if zero.grad is not None], -1).norm(dim=-1) for zeros in taps[layer]], -1)
+        expected = grads.flip(-1) / grads[..., -1:]
+        close(found[f"{layer + 1}/{'s' if len(cell.states) > 1 else 'h'}"].norms, expected, 1e-10)
+
+
+def test_retain_grad_on_the_fused_layer_is_zero_where_the_probe_is_not():
+    torch.manual_seed(0)
+    fused = torch.nn.LSTM(2, H, batch_first=True).double()
+    parts = {"layer1.weight_x": fused.weight_ih_l0, "layer1.weight_h": fused.weight_hh_l0, "layer1.bias": fused.bias_ih_l0 + fused.bias_hh_l0}
+    of = trace(LSTM(), {name: value.detach() for name, value in parts.items()}, steps=10)
+    output, _ = fused(of.batch.x[0])
+    output.retain_grad()
+    (output[:, -1] @ of.params["readout.weight"][0].T - of.batch.y[0]).square().sum().backward()
+    assert output.grad is not None
+    assert (output.grad[:, :-1] == 0).all(), "this is the trap: only the direct term"
+    assert (loss_profile(of)["1/h"].norms > 0).all()
+
+
+def test_padded_examples_equal_their_sequences_one_by_one():
+    lengths = torch.tensor([4, 9, 6])
+    for probe in (transport, loss_profile):
+        padded = trace(LSTM(), {}, steps=9, examples=3, lengths=lengths)
+        together = probe(padded)
+        name = "1/s"
+        for index, length in enumerate(lengths.tolist()):
+            alone = trace(LSTM(), {}, steps=9, examples=3, lengths=torch.full((3,), length))
+            same = StageTrace(**{**vars(alone), "batch": type(alone.batch)(padded.batch.x[:, :, :length], padded.batch.y, None)})
+            close(together[name].norms[:, index, :length], probe(same)[name].norms[:, index, :length], 1e-10)
+            assert together[name].exists[index].sum() == length
+
+
+def test_profiles_reach_down_to_1e_300_without_zeros():
+    norms = transport(trace(Linear(), {"layer1.weight_h": orthogonal(H, 0.001)}, steps=100))["1/s"].norms
+    assert float(norms[..., -1].max()) < 1e-296
+    close(norms, powers(0.001, 100).expand_as(norms), 1e-10)
+
+
+def test_recurrence_reads_radius_and_saturation():
+    of = trace(LSTM(), {"layer1.weight_h": torch.cat([orthogonal(H, gain) for gain in (0.5, 1.7, 0.2, 0.9)])}, steps=5)
+    found = Recurrence(stages=[0], level=0.95)(of)
+    assert found["spectral_radius"].item() == pytest.approx(1.7)
+    h = torch.stack(list(of.network().states[0]["h"]))
+    assert found["saturation"].item() == pytest.approx(float((h.abs() > 0.95).double().mean()))
