@@ -130,7 +130,9 @@ def trace(
     x = torch.randn(1, examples, steps, inputs, dtype=torch.float64, generator=generator)
     y = torch.randn((1, examples, steps, 1) if every_step else (1, examples, 1), dtype=torch.float64, generator=generator)
     batch = Batch(x=x, y=y, lengths=None if lengths is None else lengths[None])
-    return StageTrace(params=params, batch=batch, task=Sum(steps=steps, inputs=inputs, every_step=every_step, lag=lag), model=model, stage=0, update=0, seeds=[0])
+    return StageTrace(
+        params=params, batch=batch, task=Sum(steps=steps, inputs=inputs, every_step=every_step, lag=lag), model=model, stage=0, update=0, seeds=[0]
+    )
 
 
 def orthogonal(size: int, gain: float) -> Tensor:
@@ -164,4 +166,4 @@ def point(seed: int = 0, id: str | None = None, **changes: Any) -> Point:
     config |= changes
     labels = {"task": "sum", "cell": config["cell"]["_target_"].split(".")[-2], "initializer": "orthogonal", "clip": "norm"}
     labels |= {"optimizer": "adam", "readout": "last", "depth": config["depth"], "hidden": config["hidden"], "batch": config["batch"]}
-    return Point(id=id or f"{seed:016x}", config=config, labels=labels, seed=seed)
+    return Point(id=id or f"p{seed}", config=config, labels=labels, seed=seed)

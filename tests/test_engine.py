@@ -69,9 +69,7 @@ def test_numbers_do_not_depend_on_company(tmp_path, name, depth, hidden, batch):
 
 def test_numbers_are_the_same_in_another_process(tmp_path):
     here = run(members(), tmp_path / "here")
-    code = (
-        "import sys; from pathlib import Path; from tests.test_engine import run, members; run(members(), Path(sys.argv[1]))"
-    )
+    code = "import sys; from pathlib import Path; from tests.test_engine import run, members; run(members(), Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "there")], check=True, cwd=Path(__file__).parent.parent)
     for id in "abc":
         same_point(here, Store(tmp_path / "there"), id)

@@ -101,7 +101,7 @@ def test_losses_at_every_step_are_not_summed():
 
 
 def test_a_layer_does_not_inherit_its_neighbours_flow():
-    weights = {"layer1.weight_h": 0.1 * torch.eye(H), "layer2.weight_h": torch.eye(H)}
+    weights = {"layer1.weight_h": 0.1 * torch.eye(H, dtype=torch.float64), "layer2.weight_h": torch.eye(H)}
     found = transport(trace(Linear(), weights, steps=30, depth=2))
     close(found["1/s"].norms, powers(0.1, 30).expand_as(found["1/s"].norms), 1e-12)
     close(found["2/s"].norms, torch.ones_like(found["2/s"].norms), 1e-12)

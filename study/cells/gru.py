@@ -1,0 +1,37 @@
+"""Gated recurrent unit, reset before the recurrent product (Cho 2014): the textbook form."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Cell, Parameter, Params, State
+from study.linear import linear
+
+
+class GRU(Cell):
+    """r,z = σ(W [h_{t-1}, x_t] + b), h̃ = tanh(W [r⊙h_{t-1}, x_t] + b), h_t = (1-z)⊙h_{t-1} + z⊙h̃.
+
+    torch.nn.GRU resets after the product and has the other convention for z: another cell, gru_reset_after.
+    """
+
+    keep = {"z": -1}
+
+    def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
+        gates = ("r", "z", "n")
+        return (
+            Parameter("weight_x", "input", gates, (hidden, inputs)),
+            Parameter("weight_h", "recurrent", gates, (hidden, hidden)),
+            Parameter("bias", "bias", gates, (hidden,)),
+        )
+
+    def project(self, params: Params, x: Tensor) -> Tensor:
+        return linear(x, params["weight_x"], params["bias"])
+
+    def step(self, params: Params, x: Tensor, state: State) -> State:
+        (h,) = state
+        width = h.shape[-1]
+        weight = params["weight_h"].transpose(1, 2)
+        r, z = torch.sigmoid(torch.baddbmm(x[..., : 2 * width], h, weight[..., : 2 * width])).chunk(2, dim=-1)
+        n = torch.tanh(torch.baddbmm(x[..., 2 * width :], r * h, weight[..., 2 * width :]))
+        return (h + z * (n - h),)

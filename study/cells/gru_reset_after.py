@@ -1,0 +1,38 @@
+"""Gated recurrent unit, reset after the recurrent product: the form of cuDNN and torch.nn.GRU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Cell, Parameter, Params, State
+from study.linear import linear
+
+
+class GRUResetAfter(Cell):
+    """r,z = σ(W x_t + U h_{t-1} + b), n = tanh(W x_t + b_in + r⊙(U h_{t-1} + b_hn)), h_t = (1-z)⊙n + z⊙h_{t-1}.
+
+    Equals torch.nn.GRU with b_r, b_z the sums of its two biases.
+    """
+
+    keep = {"z": 1}
+
+    def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
+        gates = ("r", "z", "n")
+        return (
+            Parameter("weight_x", "input", gates, (hidden, inputs)),
+            Parameter("weight_h", "recurrent", gates, (hidden, hidden)),
+            Parameter("bias", "bias", gates, (hidden,)),
+            Parameter("bias_hn", "bias", ("hn",), (hidden,)),
+        )
+
+    def project(self, params: Params, x: Tensor) -> Tensor:
+        return linear(x, params["weight_x"], params["bias"])
+
+    def step(self, params: Params, x: Tensor, state: State) -> State:
+        (h,) = state
+        width = h.shape[-1]
+        weight = params["weight_h"].transpose(1, 2)
+        r, z = torch.sigmoid(torch.baddbmm(x[..., : 2 * width], h, weight[..., : 2 * width])).chunk(2, dim=-1)
+        n = torch.tanh(x[..., 2 * width :] + r * torch.baddbmm(params["bias_hn"][:, None], h, weight[..., 2 * width :]))
+        return (n + z * (h - n),)

@@ -1,0 +1,32 @@
+"""Plain recurrent network (Elman 1990)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Cell, Parameter, Params, State
+from study.linear import linear
+
+
+class RNN(Cell):
+    """h_t = φ(W_x x_t + W_h h_{t-1} + b), φ = tanh or ReLU. Equals torch.nn.RNN with b = b_ih + b_hh."""
+
+    def __init__(self, *, nonlinearity: Literal["tanh", "relu"]) -> None:
+        self.activation = torch.tanh if nonlinearity == "tanh" else torch.relu
+
+    def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
+        return (
+            Parameter("weight_x", "input", ("h",), (hidden, inputs)),
+            Parameter("weight_h", "recurrent", ("h",), (hidden, hidden)),
+            Parameter("bias", "bias", ("h",), (hidden,)),
+        )
+
+    def project(self, params: Params, x: Tensor) -> Tensor:
+        return linear(x, params["weight_x"], params["bias"])
+
+    def step(self, params: Params, x: Tensor, state: State) -> State:
+        (h,) = state
+        return (self.activation(torch.baddbmm(x, h, params["weight_h"].transpose(1, 2))),)

@@ -1,0 +1,1 @@
+"""Initial values of weights, gate block by gate block, one rule a file."""

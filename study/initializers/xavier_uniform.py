@@ -1,0 +1,17 @@
+"""Xavier (Glorot & Bengio 2010), uniform."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Block, InitFacts, Initializer
+
+
+class XavierUniform(Initializer):
+    """Variance 2/(fan_in + fan_out), fans of the gate's own block."""
+
+    def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
+        fan_out, fan_in = block.shape
+        bound = (6.0 / (fan_in + fan_out)) ** 0.5
+        return (2 * torch.rand(block.shape, dtype=torch.float64, generator=generator) - 1) * bound

@@ -1,0 +1,21 @@
+"""The one linear map of cells and readouts, with the same bits whatever the number of members."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x [M, T, B, D], weight [M, O, D], bias [M, O] or None -> [M, T, B, O].
+
+    Products of width 1 are element-wise: matrix libraries take other paths for them and round differently.
+    """
+    members, steps, batch, width = x.shape
+    if width == 1:
+        y = x * weight[:, None, None, :, 0]
+    elif weight.shape[1] == 1:
+        y = (x * weight[:, None]).sum(-1, keepdim=True)
+    else:
+        y = torch.bmm(x.reshape(members, steps * batch, width), weight.transpose(1, 2)).view(members, steps, batch, -1)
+    return y if bias is None else y + bias[:, None, None]

@@ -1,0 +1,1 @@
+"""Readouts, one a file: from the top layer's states to outputs."""

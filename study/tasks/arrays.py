@@ -1,0 +1,52 @@
+"""Base of tasks over a fixed data set: splits and epoch-wise shuffling."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from study.interfaces import Batch, Task
+
+
+class Arrays(Task):
+    """`load` must set `parts`: {"train", "validation", "test"} to Batches of examples that do not overlap."""
+
+    parts: dict[str, Batch]
+
+    @abstractmethod
+    def load(self) -> None: ...
+
+    def data_hash(self) -> str:
+        digest = hashlib.blake2b(digest_size=8)
+        for name in ("train", "validation", "test"):
+            part = self.parts[name]
+            for tensor in (part.x, part.y, part.lengths):
+                if tensor is not None:
+                    digest.update(str((tuple(tensor.shape), tensor.dtype)).encode())
+                    digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
+        """Examples in the order of one permutation an epoch; a batch at the end of an epoch runs on into the next."""
+        count = len(self.parts["train"].x)
+        positions = range(update * batch, (update + 1) * batch)
+        epochs = {epoch: torch.randperm(count, generator=stream(epoch)) for epoch in range(positions[0] // count, positions[-1] // count + 1)}
+        return take(self.parts["train"], torch.stack([epochs[position // count][position % count] for position in positions]))
+
+    def split(self, part: Literal["train", "validation", "test"]) -> Batch:
+        return self._splits[part]
+
+    @functools.cached_property
+    def _splits(self) -> dict[str, Batch]:
+        validation = self.parts["validation"]
+        return self.parts | {"train": take(self.parts["train"], torch.arange(min(len(validation.x), len(self.parts["train"].x))))}
+
+
+def take(part: Batch, index: torch.Tensor) -> Batch:
+    """The examples at these positions."""
+    return Batch(x=part.x[index], y=part.y[index], lengths=None if part.lengths is None else part.lengths[index])

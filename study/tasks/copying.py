@@ -1,0 +1,67 @@
+"""The copying problem (Hochreiter & Schmidhuber 1997; in this form Arjovsky 2016): repeat symbols after a long wait."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Batch, TaskFacts, require
+from study.tasks.generated import Generated
+from study.tasks.losses import correct, cross_entropy
+
+SYMBOLS, COUNT = 8, 10
+BLANK, MARKER = SYMBOLS, SYMBOLS + 1
+
+
+class Copying(Generated):
+    """10 symbols of 8, T-1 blanks, a marker, 10 blanks; the output is blank until the marker, then the 10 symbols.
+
+    Length T+20. Loss: cross-entropy over all steps. Metric: recall of the 10 symbols alone.
+    """
+
+    def __init__(self, *, wait: int, lag: int | None, examples: int, solved: float) -> None:
+        require(wait >= 1, "copying", "wait", "at least 1", wait)
+        require(lag is None or lag > 0, "copying", "lag", "greater than 0 or null", lag)
+        require(examples >= 2, "copying", "examples", "at least 2", examples)
+        require(0 < solved <= 1, "copying", "solved", "a recall above 0 and at most 1", solved)
+        self.wait, self.lag, self.examples, self.solved = wait, lag, examples, solved
+
+    @property
+    def facts(self) -> TaskFacts:
+        steps = self.wait + 2 * COUNT
+        return TaskFacts(
+            inputs=SYMBOLS + 2,
+            outputs=SYMBOLS + 1,
+            steps=steps,
+            lag=self.lag if self.lag is not None else self.wait + COUNT,
+            every_step=True,
+            loss="cross-entropy over all steps, nats",
+            metric="recall of the symbols",
+            higher_is_better=True,
+            baseline_loss=COUNT * math.log(SYMBOLS) / steps,
+            baseline=1 / SYMBOLS,
+            solved=self.solved,
+            split=f"drawn anew each update; fixed validation and test sets of {self.examples}",
+            source="generated",
+            licence="none needed",
+        )
+
+    def draw(self, rng: torch.Generator, batch: int) -> Batch:
+        symbols = torch.randint(0, SYMBOLS, (batch, COUNT), generator=rng)
+        blanks = torch.full((batch, self.wait - 1), BLANK)
+        marker, rest = torch.full((batch, 1), MARKER), torch.full((batch, COUNT), BLANK)
+        x = torch.cat([symbols, blanks, marker, rest], dim=1)
+        y = torch.cat([torch.full((batch, self.wait + COUNT), BLANK), symbols], dim=1)
+        return Batch(x=torch.nn.functional.one_hot(x, SYMBOLS + 2).float(), y=y)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return cross_entropy(outputs, batch.y).mean((1, 2))
+
+    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
+        loss = cross_entropy(outputs, batch.y)
+        return loss.gather(-1, anchor.to(loss.device)[None, :, None].expand(len(loss), -1, 1))[..., 0]
+
+    def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return correct(outputs, batch.y)[..., -COUNT:].mean(-1)

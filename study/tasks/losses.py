@@ -1,0 +1,21 @@
+"""Losses and metrics shared by tasks, [M, B] by example: nothing here reduces over members."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
+    """Nats, by position: outputs [..., C], y [...] of class numbers -> [...]."""
+    return torch.logsumexp(outputs, dim=-1) - outputs.gather(-1, y[..., None])[..., 0]
+
+
+def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
+    """Mean square over the last axis: [..., O] -> [...]."""
+    return (outputs - y).square().mean(-1)
+
+
+def correct(outputs: Tensor, y: Tensor) -> Tensor:
+    """1 where the largest output is the class, else 0."""
+    return (outputs.argmax(-1) == y).double()

@@ -1,0 +1,62 @@
+"""Temporal order (Hochreiter & Schmidhuber 1997; lengths as in Pascanu 2013): which two symbols came, in which order?"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Batch, TaskFacts, require
+from study.tasks.generated import Generated
+from study.tasks.losses import correct, cross_entropy
+
+SYMBOLS = 6  # A, B and four distractors
+
+
+class TemporalOrder(Generated):
+    """6 symbols one-hot; A or B at p0 in [.1L, .2L) and at p1 in [.5L, .6L), distractors elsewhere; classes AA, AB, BA, BB."""
+
+    def __init__(self, *, steps: int, lag: int | None, examples: int, solved: float) -> None:
+        require(steps >= 10, "temporal_order", "steps", "at least 10", steps)
+        require(lag is None or lag > 0, "temporal_order", "lag", "greater than 0 or null", lag)
+        require(examples >= 2, "temporal_order", "examples", "at least 2", examples)
+        require(0 < solved <= 1, "temporal_order", "solved", "an accuracy above 0 and at most 1", solved)
+        self.steps, self.lag, self.examples, self.solved = steps, lag, examples, solved
+
+    @property
+    def facts(self) -> TaskFacts:
+        return TaskFacts(
+            inputs=SYMBOLS,
+            outputs=4,
+            steps=self.steps,
+            lag=self.lag if self.lag is not None else self.steps - self.steps // 10,
+            every_step=False,
+            loss="cross-entropy, nats",
+            metric="accuracy",
+            higher_is_better=True,
+            baseline_loss=math.log(4),
+            baseline=0.25,
+            solved=self.solved,
+            split=f"drawn anew each update; fixed validation and test sets of {self.examples}",
+            source="generated",
+            licence="none needed",
+        )
+
+    def draw(self, rng: torch.Generator, batch: int) -> Batch:
+        symbols = torch.randint(2, SYMBOLS, (batch, self.steps), generator=rng)
+        asked = torch.randint(0, 2, (batch, 2), generator=rng)
+        for which, (low, high) in enumerate(((0.1, 0.2), (0.5, 0.6))):
+            first, end = int(low * self.steps), max(int(high * self.steps), int(low * self.steps) + 1)
+            position = torch.randint(first, end, (batch, 1), generator=rng)
+            symbols = symbols.scatter(1, position, asked[:, which : which + 1])
+        return Batch(x=torch.nn.functional.one_hot(symbols, SYMBOLS).float(), y=2 * asked[:, 0] + asked[:, 1])
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return cross_entropy(outputs, batch.y).mean(1)
+
+    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
+        return cross_entropy(outputs, batch.y)
+
+    def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return correct(outputs, batch.y)
