@@ -1,0 +1,1 @@
+"""From a study's folder to one HTML page. Reads the store, never torch."""

@@ -1,0 +1,132 @@
+"""A study as the report sees it: the declared grid joined with what is stored. Tables are read once, when asked for."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from reports.words import levels
+from study.records import POINTS, StudyError
+from study.store import Store
+
+FIRST = ("cell", "initializer")  # lead rows and columns of every matrix where they vary
+MISSING = "missing"
+
+
+class Study:
+    """Factors, grid and tables of one study.
+
+    `grid`: one row a declared point, in declared order: id, seed, arm (number from 0), every factor by the text of its
+    level, and the columns of records.POINTS; status "missing" where nothing is stored. `also`: stored points outside the grid.
+    `factors` are those with more than one level, cell and initializer first; `constant` the settings that do not vary.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._tables: dict[str, pd.DataFrame] = {}
+        record = store.study()
+        self.record: Mapping[str, Any] = record
+        self.name = str(record.get("name", store.folder.name))
+        self.title = str(record.get("title") or self.name)
+        self.question = str(record.get("question") or "")
+        try:
+            self.declaration: Mapping[str, Any] = record["declaration"]
+            self.launches: Sequence[Mapping[str, Any]] = record["launches"]
+            grid, declared = self.declaration["grid"], self.declaration["factors"]
+            self.seeds = list(self.declaration["seeds"])
+        except (KeyError, TypeError) as error:
+            raise StudyError(f"study.json of {self.name}: {error} is missing, so the declared grid is unknown. Run the study again.") from error
+        texts = {key: [str(label) for label in labels] for key, labels in declared.items()}
+        varied = [key for key, labels in texts.items() if len(labels) > 1]
+        self.factors = {key: texts[key] for key in sorted(varied, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), varied.index(key)))}
+        self.constant = {key: str(label) for key, label in self.declaration.get("fixed", {}).items()}
+        self.constant |= {key: labels[0] for key, labels in texts.items() if len(labels) == 1}
+        self.tasks: Mapping[str, Mapping[str, Any]] = self.declaration.get("tasks", {})
+        self.health: Mapping[str, Any] = self.declaration.get("health", {})
+        stored = _plain(store.points())
+        self.grid = self._join(pd.DataFrame([{"id": point["id"], "seed": point["seed"], **_texts(point["labels"])} for point in grid]), stored)
+        self.also = stored[~stored["id"].isin(self.grid["id"])]
+
+    def _join(self, grid: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+        if grid.empty:
+            grid = pd.DataFrame(columns=["id", "seed", *self.factors])
+        for key in self.factors:
+            if key not in grid:
+                grid[key] = self.constant.get(key, "")
+        order = {combination: number for number, combination in enumerate(self.declared_arms)}
+        present = [order[tuple(row)] for row in grid[list(self.factors)].itertuples(index=False)] if self.factors else [0] * len(grid)
+        grid = grid.assign(order=present).sort_values(["order", "seed"], kind="stable")
+        grid["arm"] = pd.factorize(grid["order"])[0]
+        kept = [column for column in stored.columns if column == "id" or column not in grid.columns]
+        joined = grid.drop(columns="order").merge(stored[kept], on="id", how="left").reset_index(drop=True)
+        joined["status"] = joined["status"].where(joined["status"].notna(), MISSING).astype(object)
+        return joined
+
+    @functools.cached_property
+    def declared_arms(self) -> list[tuple[str, ...]]:
+        """Every combination of levels, excluded ones too, in declared order."""
+        return list(itertools.product(*self.factors.values()))
+
+    @functools.cached_property
+    def arms(self) -> pd.DataFrame:
+        """One row an arm of the grid: arm, label, and its levels."""
+        arms = self.grid.drop_duplicates("arm")[["arm", *self.factors]].reset_index(drop=True)
+        arms["label"] = [levels(dict(zip(self.factors, row, strict=True))) for row in arms[list(self.factors)].itertuples(index=False)]
+        return arms
+
+    @property
+    def stored(self) -> pd.DataFrame:
+        """Points of the grid that trained: done, diverged or pruned."""
+        return self.grid[~self.grid["status"].isin([MISSING, "failed"])]
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """Facts of the task, where the study has one; {} where several."""
+        return next(iter(self.tasks.values())) if len(self.tasks) == 1 else {}
+
+    @property
+    def metric(self) -> str:
+        return str(self.task.get("metric", "score"))
+
+    @property
+    def higher_is_better(self) -> bool:
+        return all(bool(facts.get("higher_is_better", True)) for facts in self.tasks.values())
+
+    def why_excluded(self, labels: Mapping[str, str]) -> str | None:
+        """The reason a combination of levels was left out of the grid; None if it was not."""
+        for one in self.declaration.get("excluded", []):
+            said = _texts(one["labels"])
+            if all(labels.get(key, self.constant.get(key)) == text for key, text in said.items()):
+                return str(one.get("why", "no reason given"))
+        return None
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of records.TABLES over the grid's points, with the point's arm, seed and factors beside each row."""
+        if name not in self._tables:
+            rows = self.store.table(name, self.stored["id"])
+            for column in ("probe", "layer", "state"):
+                if column in rows:
+                    rows[column] = rows[column].astype("category")  # a tenth of the time in every later comparison
+            self._tables[name] = rows.merge(self.grid[["id", "arm", "seed", *self.factors]], on="id", how="left")
+        return self._tables[name]
+
+
+def _texts(labels: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(label) for key, label in labels.items() if key != "seed"}
+
+
+def _plain(points: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as floats with NaN, text and truth as objects with None: no pandas NA further on."""
+    kinds = {column.name: column.kind for column in POINTS}
+    plain = {}
+    for name in points.columns:
+        if kinds.get(name) in ("int", "float"):
+            plain[name] = points[name].astype("float64")
+        else:
+            values = points[name].astype(object)
+            plain[name] = values.where(values.notna(), None)
+    return pd.DataFrame(plain, columns=points.columns)

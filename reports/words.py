@@ -1,0 +1,98 @@
+"""Numbers and names as the report writes them: two decimals where two are known, a real minus sign, no paths."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+BARE = ("cell", "initializer", "task", "optimizer", "readout")  # factors whose levels speak for themselves
+ABSOLUTE = re.compile(r"(?<![\w<>.:/~-])/[\w.+@-]+(?:/[\w.+@-]+)+|\b[A-Za-z]:\\[\w.+@\\ -]+")
+
+VERDICT_SYMBOLS = {"carries": "→", "opens": "↗", "shut": "⊘", "closes": "↘", "explodes": "✶", "mixed": "◇"}
+OUTCOME_SYMBOLS = {"solved": "✓", "learning": "◐", "stuck": "–", "diverged": "✕", "silently diverged": "⚠"}
+STATUS_SYMBOLS = {"done": "●", "diverged": "✕", "pruned": "◌", "failed": "!", "missing": "○"}
+
+
+def known(value: object) -> bool:
+    """A finite number."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
+    """.873 → 0.87; nothing or NaN → n/a."""
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def interval(low: float, high: float, digits: int = 2) -> str:
+    return f"[{number(low, digits)}, {number(high, digits)}]" if math.isfinite(low) and math.isfinite(high) else "[no interval]"
+
+
+def percent(share: float | None) -> str:
+    """Whole percents, but never 0 % or 100 % for what is not."""
+    if share is None or not math.isfinite(share):
+        return "n/a"
+    if 0 < share < 0.01:
+        return "under 1 %"
+    if 0.99 < share < 1:
+        return "over 99 %"
+    return f"{100 * share:.0f} %"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "n/a"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def listing(names: Iterable[str]) -> str:
+    """a, b and c."""
+    names = list(names)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"
+
+
+def counts(of: Mapping[str, int]) -> str:
+    """opens 2 · shut 1; a single word over all: opens 3/3."""
+    total = sum(of.values())
+    if len(of) == 1:
+        return f"{next(iter(of))} {total}/{total}"
+    return " · ".join(f"{name} {n}" for name, n in of.items())
+
+
+def level(factor: str, label: object) -> str:
+    """A level as one reads it: cells and initializers bare, others with their factor's name (depth 2, clip norm, lr 0.004)."""
+    return str(label) if factor in BARE else f"{factor.rpartition('.')[2]} {label}"
+
+
+def levels(labels: Mapping[str, object]) -> str:
+    return " · ".join(level(factor, label) for factor, label in labels.items()) or "the only arm"
+
+
+def shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def private(text: str) -> str:
+    """Text without absolute paths: their last part stays."""
+    return ABSOLUTE.sub(lambda found: "<path>/" + re.split(r"[/\\]", found.group())[-1], text)
+
+
+def slug(text: str, taken: Sequence[str] = ()) -> str:
+    """A name fit for an id in the page, unlike those taken."""
+    base = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "part"
+    name, n = base, 1
+    while name in taken:
+        n += 1
+        name = f"{base}-{n}"
+    return name

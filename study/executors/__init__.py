@@ -1,0 +1,1 @@
+"""Where groups run, one kind of place a file."""

@@ -1,0 +1,142 @@
+"""This machine's cores or GPUs: one warm, single-threaded worker process each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from study.engine import run_group, store_failure
+from study.grouping import resolve_device
+from study.interfaces import Executor, Group, require
+
+# Read when a process starts, so they are set before. One thread each: two processes with torch's default threads on
+# two cores run 30 to 100 times slower. Large thresholds keep glibc from returning memory that the next step asks for again.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+
+
+@dataclass
+class Worker:
+    process: BaseProcess
+    connection: Connection
+    number: int
+    group: Group | None = None
+
+
+class Local(Executor):
+    """`workers` processes; auto: one a core this process may use, or one a GPU."""
+
+    def __init__(self, *, workers: Literal["auto"] | int, max_members: int) -> None:
+        require(workers == "auto" or workers >= 1, "local", "workers", "auto or at least 1", workers)
+        require(max_members >= 1, "local", "max_members", "at least 1", max_members)
+        self.max_members = max_members
+        self.workers = workers if isinstance(workers, int) else torch.cuda.device_count() or _cores()
+
+    def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Mapping[str, Any]]:
+        pending = deque(groups)
+        workers = [_start(number, folder) for number in range(min(self.workers, len(pending)))]
+        try:
+            for worker in workers:
+                _give(worker, pending)
+            while any(worker.group for worker in workers):
+                for worker in _ready(workers):
+                    event = _event(worker, folder)
+                    if event["event"] != "progress":
+                        if not worker.process.is_alive():
+                            workers[workers.index(worker)] = worker = _start(worker.number, folder)
+                        _give(worker, pending)
+                    yield event
+        finally:
+            for worker in workers:
+                worker.process.terminate()
+            for worker in workers:
+                worker.process.join()
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start(number: int, folder: Path) -> Worker:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    try:
+        process = context.Process(target=_work, args=(there, number, str(folder)), daemon=True)
+        process.start()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    there.close()
+    return Worker(process=process, connection=here, number=number)
+
+
+def _give(worker: Worker, pending: deque[Group]) -> None:
+    worker.group = pending.popleft() if pending else None
+    if worker.group is not None:
+        worker.connection.send(worker.group)
+
+
+def _ready(workers: list[Worker]) -> list[Worker]:
+    """Workers that say something or have died. A closed connection is ready too."""
+    busy = [worker for worker in workers if worker.group is not None]
+    ready = wait([worker.connection for worker in busy])
+    return [worker for worker in busy if worker.connection in ready]
+
+
+def _event(worker: Worker, folder: Path) -> Mapping[str, Any]:
+    """What a worker says; its death is said for it, and its points are marked failed."""
+    assert worker.group is not None
+    try:
+        return worker.connection.recv()
+    except (EOFError, OSError):
+        worker.process.join()
+        code = worker.process.exitcode or 0
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        error = RuntimeError(f"the worker process died ({how}); out of memory is the usual cause of SIGKILL")
+        store_failure(worker.group, folder, error)
+        return {"event": "failed", "group": worker.group.name, "ids": [point.id for point in worker.group.points], "reason": str(error)}
+
+
+def _work(connection: Connection, number: int, folder: str) -> None:
+    """A worker's life: one group after the other until the connection closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides what Ctrl-C means
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    while True:
+        try:
+            group: Group = connection.recv()
+        except EOFError:
+            return
+
+        def report(update: int, group: Group = group) -> None:
+            connection.send({"event": "progress", "group": group.name, "update": update})
+
+        ids = [point.id for point in group.points]
+        try:
+            device = resolve_device(group.points[0].config)
+            run_group(group, Path(folder), f"cuda:{number % torch.cuda.device_count()}" if device == "cuda" else device, report)
+            connection.send({"event": "stored", "group": group.name, "ids": ids})
+        except BrokenPipeError:
+            return
+        except Exception as error:  # whatever a piece raises: its group is marked failed, the others go on
+            store_failure(group, Path(folder), error)
+            connection.send({"event": "failed", "group": group.name, "ids": ids, "reason": f"{type(error).__name__}: {error}"})

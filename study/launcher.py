@@ -1,0 +1,159 @@
+"""Run a plan: declare, train what is missing, hand results to trackers, say what came out. A table of contents."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from study.interfaces import Executor, Group, Tracker
+from study.pieces import build
+from study.planning import Plan, declaration, show
+from study.progress import Progress
+from study.provenance import code, relative
+from study.store import Store
+
+OK, SOME_FAILED, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 130
+
+
+def run(plan: Plan) -> int:
+    """Carry out a plan; returns the exit status: 0 every point has a result, 1 some failed, 2 none could run, 130 interrupted."""
+    console = Console(soft_wrap=True)
+    store = Store(plan.folder)
+    fingerprint = plan.fingerprint()
+    store.check_mine(fingerprint)
+    if plan.config["plan"]:
+        show(plan, console)
+        return OK
+    executor: Executor = build(plan.config["executor"], "executor")
+    made = plan.groups(getattr(executor, "workers", 1), getattr(executor, "max_members", 16))
+    declare(store, plan, fingerprint, getattr(executor, "workers", 1))
+    trackers = Trackers(plan.config["tracker"], plan.name, plan.folder, console)
+    start = time.time()
+    interrupted = False
+    try:
+        trackers.hear(store, [point.id for point in plan.points if plan.stored.get(point.id) not in (None, "failed")])
+        say_start(plan, made, console)
+        for ids in train(executor, made, plan.folder, console):
+            trackers.hear(store, ids)
+    except KeyboardInterrupt:
+        interrupted = True
+    trackers.close()
+    store.write_points_table()
+    counts = count(store, plan)
+    store.finish_launch(seconds=time.time() - start, **counts)
+    say_end(plan, counts, interrupted, console)
+    if interrupted:
+        return INTERRUPTED
+    if counts["failed"] or counts["missing"]:
+        return NOTHING_RAN if counts["done"] + counts["diverged"] + counts["pruned"] == 0 else SOME_FAILED
+    return OK
+
+
+def declare(store: Store, plan: Plan, fingerprint: Mapping[str, Any], workers: int) -> None:
+    launch = {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command_line(plan.folder),
+        **code(),
+        "workers": workers,
+        "device": plan.config["device"],
+        "planned": len(plan.points),
+        "stored_before": len(plan.points) - len(plan.missing),
+    }
+    study = {
+        "name": plan.name,
+        "experiment": plan.experiment,
+        "title": plan.config["study"].get("title"),
+        "question": plan.config["study"].get("question"),
+        "fingerprint": fingerprint,
+        "declaration": declaration(plan),
+    }
+    store.declare(study, launch)
+
+
+def command_line(folder: Path) -> str:
+    """The command as typed, without this machine's paths."""
+    program = "python -m study" if Path(sys.argv[0]).name == "__main__.py" else Path(sys.argv[0]).name
+    return relative(shlex.join([program, *sys.argv[1:]]).replace("'python -m study'", "python -m study"), folder)
+
+
+def train(executor: Executor, made: Sequence[Group], folder: Path, console: Console) -> Iterator[list[str]]:
+    """Ids of points as they are stored, failed ones included, with progress shown on the way."""
+    if not made:
+        return
+    with Progress(made, console) as progress:
+        for event in executor.run(made, folder):
+            if event["event"] == "progress":
+                progress.update(event["group"], event["update"])
+            else:
+                progress.finish(event["group"], event.get("reason"))
+                yield event["ids"]
+
+
+class Trackers:
+    """The sinks of results. One that raises is switched off with one warning; the study goes on."""
+
+    def __init__(self, nodes: Mapping[str, Any], study: str, folder: Path, console: Console) -> None:
+        self.console = console
+        self.open: dict[str, Tracker] = {}
+        for name, node in nodes.items():
+            self._guarded(name, lambda name=name, node=node: self._start(name, node, study, folder))
+
+    def hear(self, store: Store, ids: Iterable[str]) -> None:
+        """Tell every tracker of stored points; failed points have nothing to tell."""
+        for id in ids:
+            if not self.open:
+                return
+            result = store.result(id)
+            if result["row"]["status"] != "failed":
+                for name, tracker in list(self.open.items()):
+                    self._guarded(name, lambda tracker=tracker, result=result, id=id: tracker.log(result, store.point_folder(id)))
+
+    def close(self) -> None:
+        for name, tracker in list(self.open.items()):
+            self._guarded(name, tracker.close)
+
+    def _start(self, name: str, node: Mapping[str, Any], study: str, folder: Path) -> None:
+        tracker: Tracker = build(node, f"tracker.{name}")
+        tracker.open(study, folder)
+        self.open[name] = tracker
+
+    def _guarded(self, name: str, call: Any) -> None:
+        try:
+            call()
+        except Exception as error:  # a tracker is never a dependency
+            self.open.pop(name, None)
+            self.console.print(f"warning: tracker {name} is switched off, the study goes on ({type(error).__name__}: {error})", markup=False, style="yellow")
+
+
+def count(store: Store, plan: Plan) -> dict[str, int]:
+    """Points of this plan by status."""
+    there = set(store.ids())
+    statuses = Counter(str(store.result(point.id)["row"]["status"]) if point.id in there else "missing" for point in plan.points)
+    return {status: statuses.get(status, 0) for status in ("done", "diverged", "pruned", "failed", "missing")}
+
+
+def say_start(plan: Plan, made: Sequence[Group], console: Console) -> None:
+    there = len(plan.points) - len(plan.missing)
+    if not plan.missing:
+        console.print(f"{plan.name}: all {there} points are stored already; nothing to train", highlight=False, markup=False)
+    else:
+        already = f", {there} stored already" if there else ""
+        console.print(f"{plan.name}: training {len(plan.missing)} points in {len(made)} groups{already}", highlight=False, markup=False)
+
+
+def say_end(plan: Plan, counts: Mapping[str, int], interrupted: bool, console: Console) -> None:
+    told = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+    console.print(f"{plan.name}: {'interrupted; ' if interrupted else ''}{told} of {len(plan.points)} points in {plan.folder}", highlight=False, markup=False)
+    if counts["failed"]:
+        console.print(f"see why: python -m reports status {plan.folder}", highlight=False, markup=False)
+    if counts["failed"] or counts["missing"]:
+        console.print("go on with the same command: it trains what is missing or failed", highlight=False, markup=False)
+    console.print(f"report: python -m reports render {plan.folder}", highlight=False, markup=False)

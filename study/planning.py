@@ -1,0 +1,157 @@
+"""From composed combinations to a plan: points with ids, exclusions, groups, what is stored already. Trains nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from study.composition import Composed, Declared, exclusion
+from study.grouping import check, data_hash, groups, load_task, resolve_device, resolve_kernel
+from study.interfaces import Group, Point
+from study.pieces import build
+from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
+from study.store import Store
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is known before the first update."""
+
+    name: str
+    experiment: str | None
+    folder: Path
+    factors: Mapping[str, list[Any]]  # in declared order, seed not among them
+    points: Sequence[Point]
+    excluded: Sequence[Mapping[str, Any]]
+    stored: Mapping[str, str]  # id -> status
+    config: Mapping[str, Any]  # of the first point: what all share is read here
+
+    @property
+    def missing(self) -> list[Point]:
+        """Points to train: those without a result; failed ones are tried again."""
+        return [point for point in self.points if self.stored.get(point.id) in (None, "failed")]
+
+    def groups(self, workers: int, max_members: int) -> list[Group]:
+        return groups(self.missing, workers, max_members)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must agree for points to be comparable."""
+        tasks = {str(point.labels["task"]): data_hash(point.config) for point in self.points}
+        return {"experiment": self.experiment, "numerics": NUMERICS, "tasks": tasks}
+
+
+def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment: str | None) -> Plan:
+    """Check everything, name every point. Raises StudyError before anything is written."""
+    excluded, kept = [], []
+    for combination in combinations:
+        why = exclusion(combination)
+        if why is None:
+            kept.append(combination)
+        else:
+            levels = {key: value for key, value in combination.labels.items() if of is not None and key in of.factors and key != "seed"}
+            excluded.append({"labels": levels, "why": why})
+    if not kept:
+        raise StudyError("study.exclude leaves no combination; nothing to run")
+    check_all(kept)
+    points = [_point(combination) for combination in kept]
+    _check_distinct(points)
+    config = kept[0].config
+    folder = Path(config["store"]["folder"]) / _safe_name(config["name"])
+    store = Store(folder)
+    stored = {id: str(store.result(id)["row"].get("status")) for id in store.ids()} if folder.exists() else {}
+    factors: dict[str, list[Any]] = {}
+    for key in of.factors if of is not None else ():
+        if key != "seed":
+            name = key.lstrip("+~").split("@")[0]
+            factors[name] = list(dict.fromkeys(combination.labels[name] for combination in combinations))
+    distinct = {json.dumps(one, sort_keys=True): one for one in excluded}
+    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, config)
+
+
+def check_all(combinations: Sequence[Composed]) -> None:
+    """Check each distinct configuration once: seeds differ in nothing that could be wrong but the seed itself."""
+    seen: set[str] = set()
+    for combination in combinations:
+        seed = combination.config["seed"]
+        if not isinstance(seed, int) or seed < 0:
+            raise StudyError(f"seed: must be a whole number of at least 0, got {seed!r}")
+        text = json.dumps({**combination.config, "seed": 0, "study": None}, sort_keys=True, default=str)
+        if text not in seen:
+            seen.add(text)
+            try:
+                check(combination.config)
+            except StudyError as error:
+                where = ", ".join(f"{key}={combination.labels[key]}" for key in ("cell", "initializer", "clip", "task"))
+                raise StudyError(f"{error}\n(in the combination {where})") from error
+
+
+def _point(combination: Composed) -> Point:
+    config = dict(combination.config)
+    id = identity(config, data_hash=data_hash(config), kernel=resolve_kernel(config), device_type=resolve_device(config))
+    return Point(id=id, config=config, labels={key: value for key, value in combination.labels.items() if key != "seed"}, seed=config["seed"])
+
+
+def _check_distinct(points: Sequence[Point]) -> None:
+    seen: dict[str, Point] = {}
+    for point in points:
+        if point.id in seen:
+            one, other = ({**of.labels, "seed": of.seed} for of in (seen[point.id], point))
+            differ = ", ".join(f"{key}: {one[key]} and {other[key]}" for key in one if one[key] != other[key]) or "nothing; a level or seed is written twice"
+            raise StudyError(f"two combinations are the same configuration and would be the same point. They differ in {differ}")
+        seen[point.id] = point
+
+
+def _safe_name(name: Any) -> str:
+    if not isinstance(name, str) or not name or name in (".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
+        raise StudyError(f"name: must be the name of one folder, without slashes, got {name!r}")
+    return name
+
+
+def declaration(plan: Plan) -> dict[str, Any]:
+    """study.json's part that the report reads."""
+    first = plan.points[0]
+    varying = set(plan.factors)
+    fixed = {key: first.labels[key] for key in (*CHOICES, *SIZES) if key not in varying}
+    fixed |= {key: first.config[key] for key in ("validate_every", "dropout", "dtype", "kernel") if key not in varying}
+    if "optimizer.lr" not in varying and "optimizer" not in varying and "lr" in first.config["optimizer"]:
+        fixed["optimizer.lr"] = first.config["optimizer"]["lr"]
+    tasks = {str(point.labels["task"]): asdict(load_task(point.config["task"]).facts) for point in plan.points}
+    return {
+        "factors": {key: list(levels) for key, levels in plan.factors.items()},
+        "seeds": sorted({point.seed for point in plan.points}),
+        "excluded": list(plan.excluded),
+        "arms": plan.config["study"]["arms"],
+        "fixed": fixed,
+        "grid": [{"id": point.id, "seed": point.seed, "labels": dict(point.labels)} for point in plan.points],
+        "tasks": tasks,
+        "health": plan.config["health"],
+    }
+
+
+def show(plan: Plan, console: Console) -> None:
+    """plan=true: factors, exclusions, points, groups, time, what is there."""
+    executor = build(plan.config["executor"], "executor")
+    made = plan.groups(executor.workers, executor.max_members)
+    table = Table("factor", "levels", title=f"study {plan.name}", title_justify="left")
+    for key, levels in plan.factors.items():
+        table.add_row(key, ", ".join(map(str, levels)))
+    table.add_row("seed (replicates)", ", ".join(str(seed) for seed in sorted({point.seed for point in plan.points})))
+    console.print(table)
+    for one in plan.excluded:
+        console.print(f"left out: {', '.join(f'{key}={value}' for key, value in one['labels'].items())} ({one['why']})", markup=False)
+    seconds = sum(group.cost for group in made) / max(min(executor.workers, len(made)), 1)
+    there = len(plan.points) - len(plan.missing)
+    console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
+    console.print(f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate; results go to {plan.folder}", highlight=False, markup=False)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,120 @@
+"""The Hydra sweeper and launcher, registered in code.
+
+Hydra 1.3 takes plugins only from the package `hydra_plugins`; this module makes itself known there under an alias, so
+that nothing has to be installed beside the package.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from study.composition import Declared, compose, compose_all, declared, finish
+from study.launcher import run
+from study.planning import make_plan
+from study.records import StudyError
+from study.schema import Root
+
+ALIAS = "hydra_plugins.rnn_gradient_study"
+
+HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why, and how sure are we?
+
+  python -m study -m experiment=digits                    the default study
+  python -m study -m experiment=digits cell=lstm,gru depth=1,2,4
+  python -m study -m experiment=digits plan=true          what would run; trains nothing
+  python -m study cell=gru seed=3                         one point
+  python -m study --cfg job                               every key with its value
+  python -m study -m --config-dir mine experiment=mine    pieces and experiments of your own
+  python -m reports render outputs/digits                 the report
+
+== Levels of each group (override with group=level) ==
+$APP_CONFIG_GROUPS
+
+Hydra options: --hydra-help
+"""
+
+
+class StudySweeper(Sweeper):
+    """The full factorial of the experiment's factors, run as one study."""
+
+    def __init__(self, params: DictConfig | None) -> None:
+        self.params = params
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.loader = hydra_context.config_loader
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> Any:
+        params = OmegaConf.to_container(self.params, resolve=True) if self.params is not None else {}
+        assert isinstance(params, dict)
+        try:
+            of = declared(self.loader, {str(key): value for key, value in params.items()}, arguments)
+            if not of.factors:
+                experiment = self.config.hydra.runtime.choices.get("experiment")
+                where = f"conf/experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment, experiment=digits,"
+                raise StudyError(
+                    f"nothing varies: a study needs at least one factor or several seeds. Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2"
+                )
+            combinations = compose_all(self.loader, self.config.hydra.job.config_name, of)
+            status = run(make_plan(combinations, of, self.config.hydra.runtime.choices.get("experiment")))
+        except (StudyError, HydraException) as error:
+            status = say_error(error)
+        raise SystemExit(status)
+
+
+class StudyLauncher(Launcher):
+    """Takes the jobs of any other sweeper and runs them as one study through the same engine."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.loader = hydra_context.config_loader
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        keys = list(dict.fromkeys(override.split("=")[0] for job in job_overrides for override in job))
+        values = {key: list(dict.fromkeys(o.split("=", 1)[1] for job in job_overrides for o in job if o.split("=")[0] == key)) for key in keys}
+        of = Declared(factors={key: of_key for key, of_key in values.items() if len(of_key) > 1}, fixed=[])
+        try:
+            combinations = [finish(compose(self.loader, self.config.hydra.job.config_name, list(job)), list(of.factors)) for job in job_overrides]
+            status = run(make_plan(combinations, of, self.config.hydra.runtime.choices.get("experiment")))
+        except (StudyError, HydraException) as error:
+            status = say_error(error)
+        if status:
+            raise SystemExit(status)
+        return [JobReturn(overrides=list(job), status=JobStatus.COMPLETED) for job in job_overrides]
+
+
+def say_error(error: Exception) -> int:
+    """One clear message, and the exit status for nothing could run."""
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+def register() -> None:
+    """Make sweeper, launcher, help and the types of the root keys known to Hydra."""
+    plugins = Plugins.instance()
+    parent = sys.modules.setdefault("hydra_plugins", types.ModuleType("hydra_plugins"))
+    if not hasattr(parent, "__path__"):
+        parent.__path__ = []
+    sys.modules[ALIAS] = sys.modules[__name__]
+    parent.rnn_gradient_study = sys.modules[__name__]  # type: ignore[attr-defined]
+    store = ConfigStore.instance()
+    for cls, group, node in (
+        (StudySweeper, "hydra/sweeper", {"_target_": f"{ALIAS}.StudySweeper", "params": {}}),
+        (StudyLauncher, "hydra/launcher", {"_target_": f"{ALIAS}.StudyLauncher"}),
+    ):
+        cls.__module__ = ALIAS
+        plugins.register(cls)
+        store.store(group=group, name="study", node=OmegaConf.create(node))
+    store.store(group="hydra/help", name="study", node=OmegaConf.create({"app_name": "python -m study", "header": "", "footer": "", "template": HELP}))
+    store.store(name="schema", node=Root)
