@@ -119,15 +119,21 @@ def widen(estimate: Estimate, se: float, *, level: float = 0.95) -> Estimate:
     return _around(estimate.value, math.hypot(estimate.half, float(stats.norm.ppf((1 + level) / 2)) * se), estimate.n)
 
 
-def level_gap(points: pd.DataFrame, column: str, factor: str, levels: Sequence[str]) -> tuple[str, str, Estimate] | None:
-    """(level with the highest marginal mean, the lowest, difference); over arms whose other factors occur at both. None if not defined."""
-    means = {level: one.value for level, one in marginal_means(points, column, factor, levels).items() if math.isfinite(one.value)}
+def level_gap(points: pd.DataFrame, column: str, factor: str, levels: Sequence[str], others: Sequence[str]) -> tuple[str, str, Estimate] | None:
+    """(level with the highest marginal mean, the lowest, their difference) over arms that occur at both; None if not defined."""
+    known = points[np.isfinite(points[column].to_numpy(dtype=float))]
+    means = {level: one.value for level, one in marginal_means(known, column, factor, levels).items() if math.isfinite(one.value)}
     if len(means) < 2:
         return None
     high, low = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
-    up, down = ({arm: 1.0 for arm in points.loc[points[factor] == name, "arm"].unique()} for name in (high, low))
-    weights = {arm: 1 / len(up) for arm in up} | {arm: -1 / len(down) for arm in down}
-    return high, low, weighted_arms(points, column, weights)
+    arms = known.drop_duplicates("arm")[["arm", factor, *others]]
+    keys = [tuple(row) for row in arms[list(others)].itertuples(index=False)]
+    at = {level: {key: arm for key, arm, own in zip(keys, arms["arm"], arms[factor], strict=True) if own == level} for level in (high, low)}
+    both = [key for key in at[high] if key in at[low]]
+    if not both:
+        return None
+    weights = {at[high][key]: 1 / len(both) for key in both} | {at[low][key]: -1 / len(both) for key in both}
+    return high, low, weighted_arms(known, column, weights)
 
 
 # --- arms ------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Declared:
 def declared(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequence[str]) -> Declared:
     """Factors of the experiment (`hydra.sweeper.params`), replaced key by key by those of the command line."""
     parser = OverridesParser.create(config_loader=loader)
-    typed = [override for override in parser.parse_overrides(list(arguments))]
+    typed = parser.parse_overrides(list(arguments))
     on_line = {override.get_key_element() for override in typed}
     from_params = parser.parse_overrides([f"{key}={value}" for key, value in params.items() if key not in on_line])
     factors: dict[str, list[str]] = {}

@@ -58,16 +58,15 @@ class StudySweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         params = OmegaConf.to_container(self.params, resolve=True) if self.params is not None else {}
         assert isinstance(params, dict)
+        experiment = self.config.hydra.runtime.choices.get("experiment")
         try:
             of = declared(self.loader, {str(key): value for key, value in params.items()}, arguments)
             if not of.factors:
-                experiment = self.config.hydra.runtime.choices.get("experiment")
-                where = f"conf/experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment, experiment=digits,"
-                raise StudyError(
-                    f"nothing varies: a study needs at least one factor or several seeds. Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2"
-                )
+                where = f"conf/experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment (experiment=digits)"
+                ways = f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2"
+                raise StudyError(f"nothing varies: a study needs at least one factor or several seeds. {ways}")
             combinations = compose_all(self.loader, self.config.hydra.job.config_name, of)
-            status = run(make_plan(combinations, of, self.config.hydra.runtime.choices.get("experiment")))
+            status = run(make_plan(combinations, of, experiment))
         except (StudyError, HydraException) as error:
             status = say_error(error)
         raise SystemExit(status)

@@ -158,6 +158,11 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StudyError(f"{path}: damaged ({type(error).__name__}: {error}). Remove {path.parent.name} and run the study again.") from error
 
+    @staticmethod
+    def known(row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row of result.json with its non-finite numbers as numbers again."""
+        return {name: _known(value) for name, value in row.items()}
+
     def points(self) -> pd.DataFrame:
         """One row a stored point: the columns of records.POINTS, then one per further factor."""
         results = [self.result(id) for id in self.ids()]

@@ -1,0 +1,139 @@
+"""One look for all figures: colours by name, text and axes in the page's own colours, SVG that is the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+
+import matplotlib as mpl
+import seaborn as sns
+from markupsafe import Markup
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+# Stand-ins that the finished SVG replaces by the page's colours, which change with its theme.
+INK, SOFT, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
+PAGE = {INK: "currentColor", SOFT: "var(--soft)", GRID: "var(--rule)", PAPER: "var(--paper)"}
+
+# Middle lightness: at least 3:1 on white and on the dark paper. Okabe and Ito's hues, apart for the colour-blind.
+SLOTS = ("#0a7fc2", "#d4680a", "#0f9170", "#b8559a", "#8a8205", "#6a6fd0", "#c04848", "#2f93a6", "#8c6d4f", "#7a8a99")
+NAMED = {
+    "rnn": 1, "lstm": 0, "gru": 2, "rnn_relu": 6, "gru_reset_after": 7,
+    "orthogonal": 0, "xavier_uniform": 1, "xavier_normal": 4, "normal": 2, "pytorch": 3, "identity": 5, "normal_small": 8, "normal_large": 6,
+    "none": 9, "norm": 5, "value": 4, "adam": 0, "sgd": 1, "rmsprop": 2,
+}  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES: tuple[object, ...] = ("solid", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)))
+MARKS = 5000  # drawn elements above which a figure's points become a picture at 2×
+DPI = 192
+
+STYLE = {
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+    "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "axes.titleweight": "normal",
+    "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 8,
+    "text.color": INK, "axes.labelcolor": INK, "xtick.color": SOFT, "ytick.color": SOFT, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+    "axes.edgecolor": SOFT, "axes.linewidth": 0.6, "grid.color": GRID, "grid.linewidth": 0.6,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
+    "xtick.bottom": True, "ytick.left": True, "xtick.minor.visible": False, "ytick.minor.visible": False,
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+    "lines.linewidth": 1.2, "svg.fonttype": "none", "svg.hashsalt": "report", "image.composite_image": False, "path.simplify": True,
+    "axes.unicode_minus": True,
+}  # fmt: skip
+
+
+def theme() -> AbstractContextManager[None]:
+    """The style of every figure, for a `with`; nothing global stays changed."""
+    return mpl.rc_context({**sns.axes_style("ticks"), **STYLE})  # type: ignore[dict-item]
+
+
+def _slot(name: str, size: int) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "big") % size
+
+
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour a name, by the name alone; two of one factor that would share one: the later in the alphabet moves on."""
+    return {name: SLOTS[slot] for name, slot in _assign(names, len(SLOTS)).items()}
+
+
+def markers(names: Iterable[str]) -> dict[str, str]:
+    return {name: MARKERS[slot] for name, slot in _assign(names, len(MARKERS)).items()}
+
+
+def _assign(names: Iterable[str], size: int) -> dict[str, int]:
+    given = list(names)
+    taken: dict[str, int] = {}
+    for name in sorted(given, key=lambda name: (name not in NAMED, name)):
+        slot = NAMED.get(name, _slot(name, size)) % size
+        free = next((slot + step for step in range(size) if (slot + step) % size not in taken.values()), slot)
+        taken[name] = free % size
+    return {name: taken[name] for name in given}
+
+
+def sequence(n: int) -> list[str]:
+    """n colours from first to last stage, both ends visible on light and dark paper."""
+    ramp = LinearSegmentedColormap.from_list("stages", ["#e3a21a", "#d9603b", "#a8407f", "#5a50c8"])
+    return [mpl.colors.to_hex(ramp(i / max(1, n - 1))) for i in range(n)]
+
+
+def transport_map(low: float, high: float) -> LinearSegmentedColormap:
+    """Dark where credit is lost, pale at 0 (as much as at lag 1), red where it is amplified."""
+    zero = -low / (high - low)
+    lost = [(zero * at, colour) for at, colour in ((0, "#0b1030"), (0.25, "#252f6e"), (0.5, "#2c6f9e"), (0.75, "#55b3ab"), (0.9, "#b5dfc0"), (1, "#f6f4dc"))]
+    gained = [(zero + (1 - zero) * at, colour) for at, colour in ((0.35, "#f3b562"), (0.7, "#d9472b"), (1, "#7d0f2b"))]
+    return LinearSegmentedColormap.from_list("transport", lost + gained, N=512)
+
+
+def draw(build: Callable[[bool], Figure], *, name: str) -> Markup:
+    """The figure as inline SVG. `build(rasterized)` draws it; it is asked again with True where it had too many marks."""
+    with theme():
+        svg = _svg(build(False))
+        if sum(svg.count(mark) for mark in ("<path", "<use")) > MARKS:
+            svg = _svg(build(True))
+    return Markup(_for_page(svg, name))  # noqa: S704 - matplotlib escapes the text it writes
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", dpi=DPI, transparent=True, metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def _for_page(svg: str, name: str) -> str:
+    """Matplotlib's SVG made fit for a page: no prologue, ids of its own, the page's fonts and colours, shorter numbers."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    svg = re.sub(r"<style type=\"text/css\">.*?</style>", "", svg, flags=re.S)
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^\")]+)", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r"(url\(#|href=\"#)", rf"\1{name}-", svg)
+    for stand_in, colour in PAGE.items():
+        svg = svg.replace(stand_in, colour)
+    svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", svg)
+    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
+    svg = re.sub(r"<defs>\s*</defs>", "", svg)
+    svg = re.sub(r"\n\s*", "\n", svg)
+    size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
+    if size:
+        svg = svg.replace(size[0], 'aria-hidden="true" focusable="false"', 1)
+    return svg
+
+
+def panels(rows: int, columns: int, *, width: float, height: float, left: float, right: float, top: float, bottom: float, gap: Sequence[float]) -> tuple[Figure, object]:
+    """A figure with rows × columns axes; all sizes in inches: `height` of the whole, margins, (gap across, gap down)."""
+    figure = Figure(figsize=(width, height))
+    across, down = (width - left - right - gap[0] * (columns - 1)) / columns, (height - top - bottom - gap[1] * (rows - 1)) / rows
+    axes = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw={
+            "left": left / width, "right": 1 - right / width, "top": 1 - top / height, "bottom": bottom / height,
+            "wspace": gap[0] / across, "hspace": gap[1] / down,
+        },
+    )  # fmt: skip
+    return figure, axes

@@ -1,0 +1,1 @@
+"""Sinks of finished points, one a file. Never a dependency: the study goes on without them."""
