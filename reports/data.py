@@ -54,9 +54,9 @@ class Study:
     def _join(self, grid: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
         if grid.empty:
             grid = pd.DataFrame(columns=["id", "seed", *self.factors])
-        for key in self.factors:
+        for key in {*self.factors, *self.sides}:
             if key not in grid:
-                grid[key] = self.constant.get(key, "")
+                grid[key] = self.levels(key)[0]
         order = {combination: number for number, combination in enumerate(self.declared_arms)}
         present = [order[tuple(row)] for row in grid[list(self.factors)].itertuples(index=False)] if self.factors else [0] * len(grid)
         grid = grid.assign(order=present).sort_values(["order", "seed"], kind="stable")
@@ -66,6 +66,25 @@ class Study:
         joined["status"] = joined["status"].where(joined["status"].notna(), MISSING).astype(object)
         return joined
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Factors of rows and columns: the first two that vary, else settings that do not."""
+        keys = [*self.factors, *(key for key in FIRST if key not in self.factors)]
+        return keys[0], keys[1]
+
+    @property
+    def others(self) -> list[str]:
+        """Factors that are neither rows nor columns."""
+        return [key for key in self.factors if key not in self.sides]
+
+    def levels(self, key: str) -> list[str]:
+        """Levels in declared order; the one level of a setting that does not vary."""
+        return self.factors.get(key) or [self.constant.get(key, "–")]
+
+    def combinations(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        """Every combination of the levels of these factors, in declared order; one empty combination for none."""
+        return [dict(zip(keys, row, strict=True)) for row in itertools.product(*map(self.levels, keys))]
+
     @functools.cached_property
     def declared_arms(self) -> list[tuple[str, ...]]:
         """Every combination of levels, excluded ones too, in declared order."""
@@ -74,7 +93,7 @@ class Study:
     @functools.cached_property
     def arms(self) -> pd.DataFrame:
         """One row an arm of the grid: arm, label, and its levels."""
-        arms = self.grid.drop_duplicates("arm")[["arm", *self.factors]].reset_index(drop=True)
+        arms = self.grid.drop_duplicates("arm")[["arm", *dict.fromkeys([*self.factors, *self.sides])]].reset_index(drop=True)
         arms["label"] = [levels(dict(zip(self.factors, row, strict=True))) for row in arms[list(self.factors)].itertuples(index=False)]
         return arms
 
@@ -111,7 +130,7 @@ class Study:
             for column in ("probe", "layer", "state"):
                 if column in rows:
                     rows[column] = rows[column].astype("category")  # a tenth of the time in every later comparison
-            self._tables[name] = rows.merge(self.grid[["id", "arm", "seed", *self.factors]], on="id", how="left")
+            self._tables[name] = rows.merge(self.grid[["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]], on="id", how="left")
         return self._tables[name]
 
 

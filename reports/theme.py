@@ -114,7 +114,7 @@ def _for_page(svg: str, name: str) -> str:
     for stand_in, colour in PAGE.items():
         svg = svg.replace(stand_in, colour)
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", svg)
-    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
+    svg = re.sub(r"(\d+\.\d{3})\d+", r"\1", svg)
     svg = re.sub(r"<defs>\s*</defs>", "", svg)
     svg = re.sub(r"\n\s*", "\n", svg)
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)

@@ -1,0 +1,55 @@
+# Everything runs in .venv, made by the first target that needs it and made again only when the pins change.
+STUDY ?= digits
+ARGS ?=
+PYTHON ?= python3
+PY := .venv/bin/python
+FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
+
+.DEFAULT_GOAL := help
+.PHONY: help sweep report plan test lint clean setup
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "  STUDY=NAME chooses conf/experiment/NAME.yaml (now: $(STUDY)); ARGS=\"...\" are Hydra overrides"
+
+setup: .venv/.ready ## the environment: .venv with the versions of constraints.txt
+
+sweep: .venv/.ready ## train what is missing of a study and render its report (STUDY=digits)
+	@status=0; $(PY) -m study -m experiment=$(STUDY) $(ARGS) || status=$$?; \
+	case " $(ARGS) " in *" plan=true "*) exit $$status;; esac; \
+	if [ $$status -le 1 ] || [ $$status -eq 130 ]; then $(PY) -m reports render outputs/$(STUDY) || [ $$status -ne 0 ] || status=1; fi; exit $$status
+
+report: .venv/.ready ## render the report of a study again
+	@$(PY) -m reports render outputs/$(STUDY)
+
+plan: .venv/.ready ## what make sweep would run: points, groups, time; trains nothing
+	@$(PY) -m study -m experiment=$(STUDY) plan=true $(ARGS)
+
+test: .venv/.ready-dev ## the tests (PYTEST="-k probes" for some)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST)
+
+lint: .venv/.ready-dev ## style, types, and which layer may import which
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+clean: ## remove the environment and caches; results in outputs/ stay
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1); name another one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@echo "setting up .venv (once; a minute or two)"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "error: $(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 2; }
+
+# The stamp holds the pins it was made with: a file's date is no reason to install again, its content is.
+.venv/.ready: constraints.txt pyproject.toml | .venv/bin/python
+	@cat constraints.txt pyproject.toml | cksum > .venv/.pins; \
+	if ! cmp -s .venv/.pins .venv/.pins-ready; then \
+	  $(FLAGS) $(PY) -m pip install --quiet -c constraints.txt -e . && cp .venv/.pins .venv/.pins-ready; fi && touch $@
+
+.venv/.ready-dev: .venv/.ready
+	@if ! cmp -s .venv/.pins-ready .venv/.pins-dev; then \
+	  $(FLAGS) $(PY) -m pip install --quiet -c constraints.txt -e '.[dev]' && cp .venv/.pins-ready .venv/.pins-dev; fi && touch $@

@@ -1,0 +1,56 @@
+"""Profiles by lag as the figures need them: medians over points, with what was exactly zero or not finite counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from study.records import NETWORK
+
+VALUES = ["log10_mean", "log10_p10", "log10_p90"]
+COUNTS = ["n", "n_zero", "n_nonfinite"]
+
+
+def transport(profile: pd.DataFrame) -> pd.DataFrame:
+    """Transport of the network relative to lag 1, median over the seeds of each arm.
+
+    Columns arm, update, lag (from 1), value (decades), zero and bad (shares of examples), points.
+    """
+    rows = profile[(profile["probe"] == "transport") & (profile["layer"] == NETWORK) & (profile["lag"] >= 1)]
+    if rows.empty:
+        return pd.DataFrame(columns=["arm", "update", "lag", "value", "zero", "bad", "points"])
+    first = rows.loc[rows["lag"] == 1, ["id", "stage", "log10_mean"]].rename(columns={"log10_mean": "at_one"})
+    rows = rows.merge(first, on=["id", "stage"], how="left")
+    rows["value"] = rows["log10_mean"] - rows["at_one"]
+    by = rows.groupby(["arm", "stage", "lag"], sort=True)
+    out = by.agg(update=("update", "median"), value=("value", "median"), points=("id", "nunique"), **{name: (name, "sum") for name in COUNTS}).reset_index()
+    return _shares(out)
+
+
+def losses(profile: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Gradient of the loss at h by lag and layer, median over points of each combination of `by`.
+
+    Columns by…, above (layers between this one and the loss: 0 is the top one), stage, update, lag, the VALUES, zero, bad, points.
+    """
+    rows = profile[(profile["probe"] == "loss") & (profile["state"] == "h") & (profile["layer"] != NETWORK)].copy()
+    if rows.empty:
+        return pd.DataFrame(columns=[*by, "above", "stage", "update", "lag", *VALUES, "zero", "bad", "points"])
+    layer = rows["layer"].astype(str).astype(int)
+    rows["above"] = layer.groupby(rows["id"]).transform("max") - layer
+    keys = [*by, "above", "stage", "lag"]
+    wanted = {"update": ("update", "median"), "points": ("id", "nunique")}
+    out = rows.groupby(keys, sort=True).agg(**wanted, **{name: (name, "median") for name in VALUES}, **{name: (name, "sum") for name in COUNTS}).reset_index()
+    return _shares(out)
+
+
+def _shares(rows: pd.DataFrame) -> pd.DataFrame:
+    examples = np.maximum(rows["n"].to_numpy(dtype=float), 1)
+    return rows.assign(zero=rows["n_zero"] / examples, bad=rows["n_nonfinite"] / examples)
+
+
+def validation(history: pd.DataFrame, by: Sequence[str], column: str) -> pd.DataFrame:
+    """Median over points of a validation column at each update: columns by…, update, value, points."""
+    rows = history[np.isfinite(history[column].to_numpy(dtype=float))]
+    return rows.groupby([*by, "update"], sort=True).agg(value=(column, "median"), points=("id", "nunique")).reset_index()
