@@ -65,7 +65,7 @@ def opening_maps(
     figure, axes = panels(
         len(rows), len(columns), width=width, height=top + bottom + 1.06 * len(rows), left=left, right=right, top=top, bottom=bottom, gap=(0.1, 0.25)
     )
-    ticks = [u for u in (0, 10, 100, 1000, 10000, 100000) if u < 0.72 * last] + [round(last)]
+    ticks = [u for u in (0, 10, 100, 1000, 10000, 100000) if u <= 0.2 * last] + [round(last)]
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             axis = axes[i, j]  # type: ignore[index]

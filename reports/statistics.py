@@ -159,22 +159,31 @@ def one_word(of: Mapping[str, int], *, share: float = 0.8, enough: int = 5) -> s
 
 def auc(predictor: Array, success: Array) -> float:
     """Probability that a random success has a larger predictor than a random failure, ties counted half (Mann–Whitney)."""
-    success = np.asarray(success, dtype=bool)
-    good, bad = int(success.sum()), int((~success).sum())
-    if not good or not bad:
-        return math.nan
-    ranks = stats.rankdata(predictor)
-    return float((ranks[success].sum() - good * (good + 1) / 2) / (good * bad))
+    return float(_aucs(np.asarray(predictor, dtype=float)[None], np.asarray(success, dtype=bool)[None])[0])
 
 
 def spearman(x: Array, y: Array) -> float:
-    """Correlation of ranks; NaN where one of them is constant."""
-    if len(x) < 3:
-        return math.nan
-    a, b = stats.rankdata(x), stats.rankdata(y)
-    a, b = a - a.mean(), b - b.mean()
-    scale = math.sqrt(float(a @ a) * float(b @ b))
-    return float(a @ b) / scale if scale else math.nan
+    """Correlation of ranks; NaN for fewer than three points, or where one of them is constant."""
+    return float(_spearmans(np.asarray(x, dtype=float)[None], np.asarray(y, dtype=float)[None])[0])
+
+
+def _aucs(predictor: Array, success: Array) -> Array:
+    """[R] from [R, n]."""
+    good = success.sum(1)
+    bad = success.shape[1] - good
+    ranks = stats.rankdata(predictor, axis=1) if predictor.size else predictor
+    above = (ranks * success).sum(1) - good * (good + 1) / 2
+    return np.divide(above, good * bad, out=np.full(len(good), math.nan), where=good * bad > 0)
+
+
+def _spearmans(x: Array, y: Array) -> Array:
+    """[R] from [R, n]."""
+    if x.shape[1] < 3:
+        return np.full(len(x), math.nan)
+    a, b = (stats.rankdata(values, axis=1) for values in (x, y))
+    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
+    scale = np.sqrt((a**2).sum(1) * (b**2).sum(1))
+    return np.divide((a * b).sum(1), scale, out=np.full(len(x), math.nan), where=scale > 0)
 
 
 @dataclass(frozen=True)
@@ -203,12 +212,15 @@ def predict(predictor: Array, success: Array, score: Array, arm: Array, *, draws
     predictor, success, score, arm = (np.asarray(values)[known] for values in (predictor, success, score, arm))
     members = [np.flatnonzero(arm == one) for one in np.unique(arm)]
     values = auc(predictor, success), spearman(predictor, score)
-    rng = np.random.default_rng(seed)
     drawn = np.full((2, draws), math.nan)
     if len(members) >= fewest:
-        for draw in range(draws):
-            rows = np.concatenate([members[chosen] for chosen in rng.integers(0, len(members), len(members))])
-            drawn[:, draw] = auc(predictor[rows], success[rows]), spearman(predictor[rows], score[rows])
+        chosen = np.random.default_rng(seed).integers(0, len(members), (draws, len(members)))
+        sizes = np.array([len(rows) for rows in members])
+        total = sizes[chosen].sum(1)
+        for size in np.unique(total):  # draws of equal size at once: one where every arm has as many seeds
+            same = np.flatnonzero(total == size)
+            rows = np.stack([np.concatenate([members[one] for one in chosen[draw]]) for draw in same])
+            drawn[0, same], drawn[1, same] = _aucs(predictor[rows], success[rows]), _spearmans(predictor[rows], score[rows])
     both = [Estimate(value, *_percentiles(row), len(predictor)) for value, row in zip(values, drawn, strict=True)]
     return Prediction(both[0], both[1], len(members), int(np.sum(success)) if len(predictor) else 0)
 

@@ -97,7 +97,7 @@ def draw(build: Callable[[bool], Figure], *, name: str) -> Markup:
 
 def _svg(figure: Figure) -> str:
     out = io.StringIO()
-    figure.savefig(out, format="svg", dpi=DPI, transparent=True, metadata={"Date": None, "Creator": None})
+    figure.savefig(out, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
 

@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from study.records import CHOICES, SIZES, StudyError
 
@@ -165,7 +165,7 @@ def _update(config: DictConfig, key: str, value: Any) -> None:
         OmegaConf.update(config, key, value, merge=True)
     except OmegaConfBaseException as error:
         told = str(error).splitlines()[0]
-        if ("not in" in told and "struct" in told) or "is not in" in told:
+        if isinstance(error, ConfigAttributeError | ConfigKeyError):
             raise StudyError(f"{key}: there is no such key; python -m study --cfg job shows all of them") from error
         raise StudyError(f"{key}: {told}") from error
 

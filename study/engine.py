@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from study.interfaces import Group
+from study.grouping import build_model
+from study.interfaces import Group, Point
 from study.postmortem import first_nonfinite
 from study.results import failed_record, point_record
 from study.store import Store
@@ -18,17 +19,23 @@ def run_group(group: Group, folder: Path, device: str, report: Callable[[int], N
 
     `report` is called with the number of updates made, at every validation. device: cpu or cuda (cuda:1, …).
     """
+    together = build_model(group.points[0].config).whole_blocks()
+    for part in [group.points] if together else [(point,) for point in group.points]:
+        run_together(part, folder, device, report)
+    return [point.id for point in group.points]
+
+
+def run_together(points: Sequence[Point], folder: Path, device: str, report: Callable[[int], None]) -> None:
+    """Train points side by side and store them."""
     start = time.time()
     with fixed_numerics():
-        training = prepare(group.points, device)
+        training = prepare(points, device)
         train(training, report)
         evaluate(training)
-        causes = first_nonfinite(training, len(group.points))
-    seconds = (time.time() - start) / len(group.points)
-    store = Store(folder)
-    for member in range(len(group.points)):
-        store.write(point_record(training, member, cause=causes.get(member), start=start, seconds=seconds))
-    return [point.id for point in group.points]
+        causes = first_nonfinite(training, len(points))
+    seconds = (time.time() - start) / len(points)
+    for member in range(len(points)):
+        Store(folder).write(point_record(training, member, cause=causes.get(member), start=start, seconds=seconds))
 
 
 def store_failure(group: Group, folder: Path, error: BaseException) -> None:

@@ -16,6 +16,7 @@ from study.streams import generator
 # Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and tanh round
 # differently there. Blocks of a multiple of this many values never have a rest, wherever in the group they lie.
 VECTOR = 32
+LINE = 16  # values of a cache line
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,19 @@ class Model:
         return Tensors(states=layers, outputs=self.readout(_of(params, "readout"), h, lengths))
 
     def padded_batch(self, batch: int) -> int:
-        """Examples a batch is padded to with zeros, so that a member's block of states is a multiple of VECTOR."""
-        unit = VECTOR // math.gcd(VECTOR, self.hidden)
+        """Examples a batch is padded to with zeros, so that every member's block of states, inputs and outputs is whole.
+
+        States: a multiple of VECTOR values. Inputs and outputs: of 64 bytes, since matrix products round by alignment.
+        """
+        unit = math.lcm(VECTOR // math.gcd(VECTOR, self.hidden), *(LINE // math.gcd(LINE, width) for width in (self.inputs, self.outputs)))
         return math.ceil(batch / unit) * unit
+
+    def whole_blocks(self) -> bool:
+        """Whether gradients of members side by side all begin on a cache line.
+
+        Matrix products round by the alignment of what they write too, so members of other sizes are trained one by one.
+        """
+        return all(math.prod(parameter.shape) % LINE == 0 for _, parameter in self.parameters.values() if min(parameter.block) > 1 and len(parameter.block) > 1)
 
     def _padded(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         members, batch, steps, inputs = x.shape

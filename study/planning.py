@@ -59,6 +59,9 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     if not kept:
         raise StudyError("study.exclude leaves no combination; nothing to run")
     check_all(kept)
+    build(kept[0].config["executor"], "executor")
+    for name, node in kept[0].config["tracker"].items():
+        build(node, f"tracker.{name}")
     points = [_point(combination) for combination in kept]
     _check_distinct(points)
     config = kept[0].config

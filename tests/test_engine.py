@@ -54,10 +54,11 @@ def members(**shared: Any) -> list[Point]:
 
 
 @pytest.mark.parametrize("name", CELLS)
-@pytest.mark.parametrize(("depth", "hidden", "batch"), [(1, 7, 5), (2, 8, 16), (2, 5, 3)])
-def test_numbers_do_not_depend_on_company(tmp_path, name, depth, hidden, batch):
-    """M = 1, 2, 3 with inputs and outputs of width 1 and odd sizes, bit for bit."""
-    points = members(cell=CELLS[name], depth=depth, hidden=hidden, batch=batch, dropout=0.3)
+@pytest.mark.parametrize(("depth", "hidden", "batch", "inputs"), [(1, 7, 21, 1), (2, 8, 16, 1), (2, 5, 18, 3), (1, 32, 5, 3)])
+def test_numbers_do_not_depend_on_company(tmp_path, name, depth, hidden, batch, inputs):
+    """M = 1, 2, 3 with inputs of width 1 and 3, outputs of width 1 and odd sizes, bit for bit."""
+    task = {**point().config["task"], "inputs": inputs}
+    points = members(cell=CELLS[name], depth=depth, hidden=hidden, batch=batch, dropout=0.3, task=task)
     three = run(points, tmp_path / "three")
     for count in (1, 2):
         fewer = run(points[3 - count :], tmp_path / f"{count}")

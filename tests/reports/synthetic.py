@@ -94,14 +94,25 @@ def make(
 
 def _failed(point: Mapping[str, Any], fixed: Mapping[str, Any]) -> PointRecord:
     trace = 'Traceback (most recent call last):\n  File "<code>/study/engine.py", line 1, in train\n    step()\nRuntimeError: <script>alert("trace")</script> out of memory'
-    row = {**fixed, **point["labels"], "id": point["id"], "seed": point["seed"], "status": "failed", "reason": "RuntimeError: out of memory at /home/somebody/secret/file.py"}
+    row = {
+        **fixed,
+        **point["labels"],
+        "id": point["id"],
+        "seed": point["seed"],
+        "status": "failed",
+        "reason": "RuntimeError: out of memory at /home/somebody/secret/file.py",
+    }
     told = {"type": "RuntimeError", "message": "out of memory", "traceback": trace}
     return PointRecord(point["id"], row, {**point["labels"], "seed": point["seed"]}, "a: 1\n", [], {}, failure=told)
 
 
-def _trained(index: int, point: Mapping[str, Any], setting: Mapping[str, Any], updates: int, steps: int, bad: bool, tables: Sequence[str], examples: int) -> PointRecord:
+def _trained(
+    index: int, point: Mapping[str, Any], setting: Mapping[str, Any], updates: int, steps: int, bad: bool, tables: Sequence[str], examples: int
+) -> PointRecord:
     rng = np.random.default_rng([7, index])
-    strength = {"rnn": 0.3, "lstm": 0.62, "gru": 1.0}.get(str(setting["cell"]), 0.5) + {"orthogonal": 0.2, "xavier_uniform": 0.05}.get(str(setting["initializer"]), 0.0)
+    strength = {"rnn": 0.3, "lstm": 0.62, "gru": 1.0}.get(str(setting["cell"]), 0.5) + {"orthogonal": 0.2, "xavier_uniform": 0.05}.get(
+        str(setting["initializer"]), 0.0
+    )
     strength += 0.06 * rng.standard_normal() - 0.05 * (float(setting["depth"]) - 1)
     end = int(updates * rng.uniform(0.1, 0.9)) if bad else updates
     stages = [at for at in sorted({max(n, round(share * updates)) for n, share in enumerate(HEALTH["stages"])}) if at <= end]

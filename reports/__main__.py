@@ -1,0 +1,81 @@
+"""python -m reports render | status | table: what a study found, without torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from study.records import STATUSES, StudyError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0, or 2 after one line that says what was wrong."""
+    asked = _parser().parse_args(arguments)
+    try:
+        asked.run(asked)
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    render = commands.add_parser("render", help="write DIR/report.html, one self-contained page")
+    render.add_argument("--config-dir", type=Path, metavar="DIR", help="folder with section/*.yaml of your own (and their modules)")
+    render.set_defaults(run=_render)
+    status = commands.add_parser("status", help="points done, diverged, failed, missing")
+    status.set_defaults(run=_status)
+    table = commands.add_parser("table", help="one row a point: print it, or write it as CSV or Parquet")
+    where = table.add_mutually_exclusive_group()
+    where.add_argument("--csv", type=Path, metavar="PATH")
+    where.add_argument("--parquet", type=Path, metavar="PATH")
+    table.set_defaults(run=_table)
+    for command in (render, status, table):
+        command.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits")
+    return parser
+
+
+def _render(asked: argparse.Namespace) -> None:
+    from reports.page import write  # the plotting stack takes a second to load, and the other commands need none of it
+
+    path = write(asked.folder, asked.config_dir)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _status(asked: argparse.Namespace) -> None:
+    from reports.data import MISSING, Study
+    from study.store import Store
+
+    study = Study(Store(asked.folder))
+    counts = study.grid["status"].value_counts()
+    said = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
+    print(f"{study.name}: {len(study.grid)} points declared ({len(study.arms)} arms, {len(study.seeds)} seeds): {', '.join(said)}")
+    if len(study.also):
+        print(f"also present, outside the last declaration: {len(study.also)}")
+
+
+def _table(asked: argparse.Namespace) -> None:
+    from study.store import Store
+
+    store = Store(asked.folder)
+    store.study()
+    points = store.points()
+    try:
+        if asked.csv:
+            points.to_csv(asked.csv, index=False)
+        elif asked.parquet:
+            points.to_parquet(asked.parquet, index=False)
+        else:
+            sys.stdout.write(points.to_csv(index=False))
+    except OSError as error:
+        raise StudyError(f"{asked.csv or asked.parquet}: cannot be written ({error.strerror or error})") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Arms in numbers: counts over seeds and scores with intervals, one row an arm. No arm is represented by its best seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from reports.data import MISSING, Study
+from reports.statistics import Estimate, count, mean_interval, one_word
+from reports.words import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, number
+from study.records import OUTCOMES, VERDICTS
+
+DIVERGED = "diverged"
+
+
+def counted_score(study: Study, points: pd.DataFrame) -> pd.Series:
+    """The score each point counts with: a diverged one counts with the memoryless baseline, or what it had if that was worse. NaN: not there."""
+    score, baseline = points["score"].to_numpy(dtype=float), points["baseline"].to_numpy(dtype=float)
+    worst = np.fmin(score, baseline) if study.higher_is_better else np.fmax(score, baseline)
+    return pd.Series(np.where(points["status"] == DIVERGED, worst, score), index=points.index)
+
+
+def with_counted(study: Study) -> pd.DataFrame:
+    """Stored points of the grid with column `counted`."""
+    points = study.stored
+    return points.assign(counted=counted_score(study, points))
+
+
+def summary(study: Study) -> pd.DataFrame:
+    """One row an arm: its levels, label, declared, n (stored), diverged, missing, failed, verdicts and outcomes (counts), word, score (Estimate), scores."""
+    points = with_counted(study)
+    rows = []
+    for arm in study.arms.itertuples(index=False):
+        grid, own = study.grid[study.grid["arm"] == arm.arm], points[points["arm"] == arm.arm]
+        verdicts = count(own["verdict"].tolist(), VERDICTS)
+        statuses = grid["status"].value_counts()
+        rows.append(
+            {
+                "arm": arm.arm,
+                "declared": len(grid),
+                "n": len(own),
+                **{status: int(statuses.get(status, 0)) for status in (DIVERGED, MISSING, "failed")},
+                "verdicts": verdicts,
+                "word": one_word(verdicts),
+                "outcomes": count(own["outcome"].tolist(), OUTCOMES),
+                "score": mean_interval(own["counted"].tolist(), own["score_se"].tolist()),
+                "scores": own["counted"].tolist(),
+            }
+        )
+    return study.arms.merge(pd.DataFrame(rows), on="arm")
+
+
+def ranked(study: Study, arms: pd.DataFrame) -> pd.DataFrame:
+    """Arms with all their seeds stored, best mean score first."""
+    known = arms[[one.n > 0 and np.isfinite(one.value) for one in arms["score"]]]
+    means = known["score"].map(lambda one: one.value)
+    return known.loc[means.sort_values(ascending=not study.higher_is_better, kind="stable").index]
+
+
+def verdict_words(row: pd.Series) -> tuple[str, str]:
+    """(text with symbol, CSS class) of an arm's verdict: one word where enough seeds agree, else the counts."""
+    of: dict[str, int] = row["verdicts"]
+    if not of:
+        return "no verdict", ""
+    leading = next(iter(of))
+    if row["word"] == "mixed":
+        return f"{VERDICT_SYMBOLS['mixed']} mixed: {counts(of)}", "v-mixed"
+    kind = leading if len(of) == 1 or row["word"] else "mixed"
+    text = counts(of) if len(of) > 1 else f"{leading} {of[leading]}/{row['n']}"
+    return f"{VERDICT_SYMBOLS[kind]} {text}", f"v-{kind}"
+
+
+def outcome_words(row: pd.Series) -> str:
+    of: dict[str, int] = row["outcomes"]
+    if not of:
+        return "no outcome"
+    leading = next(iter(of))
+    text = counts(of) if len(of) > 1 else f"{leading} {of[leading]}/{row['n']}"
+    return f"{OUTCOME_SYMBOLS[leading]} {text}"
+
+
+def score_words(of: Estimate) -> str:
+    """.91 ± .02; one seed: the number alone."""
+    return number(of.value) + (f" ± {number(of.half)}" if np.isfinite(of.half) else "")

@@ -1,0 +1,39 @@
+"""Main effects of the factors on the score: the two outermost levels of each, averaged over everything else. Described, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.data import Study
+from reports.statistics import Estimate, level_gap, marginal_means, widen
+from reports.testset import contrast_noise
+from reports.words import known
+
+
+@dataclass(frozen=True)
+class Effect:
+    """`difference` is the better level's mean minus the worse one's, in the direction that is positive, over arms that occur at both."""
+
+    factor: str
+    better: str
+    worse: str
+    better_mean: float
+    worse_mean: float
+    difference: Estimate
+
+
+def main_effects(study: Study, points: pd.DataFrame) -> list[Effect]:
+    """One a factor, largest first; a factor without an interval (one seed an arm) has none."""
+    effects = []
+    for factor, names in study.factors.items():
+        gap = level_gap(points, "counted", factor, names, [key for key in study.factors if key != factor])
+        if gap is None or not known(gap[2].low):
+            continue
+        high, low, difference = gap
+        better, worse = (high, low) if study.higher_is_better else (low, high)
+        means = marginal_means(points, "counted", factor, names)
+        wide = widen(difference, contrast_noise(study, points, factor, high, low))
+        effects.append(Effect(factor, better, worse, means[better].value, means[worse].value, wide))
+    return sorted(effects, key=lambda one: -one.difference.value)

@@ -1,0 +1,170 @@
+"""The page: sections found by their YAML, rendered one by one, put into one self-contained file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from reports.blocks import Listing, Notice, Section
+from reports.data import Study
+from reports.words import private, slug
+from study.paths import conf_folder
+from study.records import TABLES, StudyError
+from study.store import Store
+
+HERE = Path(__file__).parent
+
+
+class Renders(Protocol):
+    """A section: what it needs from the store ("score", "profile.log10_mean"), and how it renders a study."""
+
+    title: str
+    needs: Sequence[str]
+
+    def render(self, study: Study) -> Section: ...
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A section as its YAML declares it."""
+
+    name: str
+    order: float
+    part: str
+    target: str
+    arguments: Mapping[str, Any]
+    source: str
+
+
+@dataclass(frozen=True)
+class Rendered:
+    id: str
+    title: str
+    part: str
+    blocks: Sequence[Any]
+    broken: bool = False
+
+
+def declared_sections(config_dir: Path | None) -> list[Declared]:
+    """conf/section/*.yaml and those of the user's folder, which win where names are equal; in order."""
+    folders = [conf_folder() / "section", *([config_dir / "section"] if config_dir else [])]
+    if config_dir and not config_dir.is_dir():
+        raise StudyError(f"--config-dir {config_dir}: no such folder")
+    files = {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+    return sorted((_declared(path) for path in files.values()), key=lambda one: (one.order, one.name))
+
+
+def _declared(path: Path) -> Declared:
+    try:
+        node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise StudyError(f"section/{path.name}: not readable as YAML ({error})") from error
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str) or not isinstance(node.get("order"), int | float):
+        raise StudyError(f"section/{path.name}: needs _target_ (module.Class) and order (a number: its place on the page), got {node!r}")
+    arguments = {key: value for key, value in node.items() if key not in ("_target_", "order", "part")}
+    return Declared(path.stem, float(node["order"]), str(node.get("part", "")), node["_target_"], arguments, f"section/{path.name}")
+
+
+def build(one: Declared) -> Renders:
+    """The section's object; errors name the YAML."""
+    module, _, name = one.target.rpartition(".")
+    try:
+        made: Renders = getattr(importlib.import_module(module), name)(**one.arguments)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise StudyError(f"{one.source}: {one.target} could not be made ({type(error).__name__}: {error})") from error
+    return made
+
+
+def render_section(one: Declared, study: Study, draw: Templates, taken: Sequence[str]) -> Rendered:
+    """A section, whatever happens: one that breaks shows its error and leaves the rest of the page alone."""
+    id, title = slug(one.name, taken), one.name.replace("_", " ")
+    try:
+        section = build(one)
+        title = section.title
+        lacking = [need for need in section.needs if not has(study, need)]
+        if lacking:
+            blocks: Sequence[Any] = [Notice(f"Nothing to show yet: the store holds no {', '.join(lacking)}.", "plain")]
+        else:
+            blocks = section.render(study).blocks
+        return Rendered(id, title, one.part, [draw(block) for block in blocks])
+    except Exception as error:  # a stranger's section may raise anything, and the page must not be lost
+        print(f"section {one.name} is broken: {type(error).__name__}: {error}", file=sys.stderr)
+        told = private("".join(traceback.format_exception(error)[-3:]))
+        blocks = [Notice(f"This section could not be rendered: {type(error).__name__}: {private(str(error))}", "error"), Listing(told)]
+        return Rendered(id, title, one.part, [draw(block) for block in blocks], broken=True)
+
+
+def has(study: Study, need: str) -> bool:
+    """Whether the store holds a column of the points, or of a table (table.column), with at least one value."""
+    table, _, column = need.rpartition(".")
+    if table and table not in TABLES:
+        raise StudyError(f"needs {need!r}: {table} is none of the tables {', '.join(TABLES)}")
+    frame = study.table(table) if table else study.stored
+    return column in frame and bool(frame[column].notna().any())
+
+
+class Templates:
+    """The page's templates: autoescaped, and numbering the blocks so that every one has an id."""
+
+    def __init__(self) -> None:
+        loader = jinja2.FileSystemLoader(HERE / "templates")
+        self.env = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+        self.blocks = 0
+
+    def __call__(self, block: Any) -> Markup:
+        self.blocks += 1
+        html = self.env.get_template(block.template).render(block=block, uid=f"block-{self.blocks}", nested=self)
+        return Markup(html)  # noqa: S704 - made by autoescaping templates
+
+
+def page(study: Study, config_dir: Path | None) -> str:
+    """The whole page as text."""
+    rendered: list[Rendered] = []
+    draw = Templates()
+    for one in declared_sections(config_dir):
+        rendered.append(render_section(one, study, draw, [done.id for done in rendered]))
+    parts: list[tuple[str, list[Rendered]]] = []
+    for section in rendered:
+        if section.part and parts and parts[-1][0] == section.part:
+            parts[-1][1].append(section)
+        else:
+            parts.append((section.part, [section]))
+    script = (HERE / "templates" / "script.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return draw.env.get_template("page.html").render(
+        study=study,
+        parts=parts,
+        slug=slug,
+        style=Markup((HERE / "templates" / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        script_hash=digest,
+    )
+
+
+def write(folder: Path, config_dir: Path | None) -> Path:
+    """Render the study of a folder into its report.html, whole or not at all."""
+    if config_dir:
+        sys.path.insert(0, str(config_dir.resolve()))
+        sys.path.insert(0, str((config_dir / "section").resolve()))
+    text = page(Study(Store(folder)), config_dir)
+    path, partial = folder / "report.html", folder / f".partial-{os.getpid()}-report.html"
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.replace(path)
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,138 @@
+"""Accuracy: every seed of every arm, with the interval of the mean; no arm is represented by its best run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from reports.arms import ranked, summary, with_counted
+from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.data import Study
+from reports.effects import main_effects
+from reports.statistics import marginal_means, wilson
+from reports.theme import INK, SOFT, colours, draw, markers, panels
+from reports.words import interval, known, level, levels, number
+
+
+class Accuracy:
+    """Dots and t intervals by arm; means by factor level."""
+
+    title = "Accuracy"
+    needs = ("score",)
+
+    def render(self, study: Study) -> Section:
+        arms, points = summary(study), with_counted(study)
+        blocks: list[object] = [Prose(self._sentence(study, arms)), self._figure(study, arms, points), self._by_arm(study, arms)]
+        if study.factors:
+            blocks.append(self._by_level(study, points))
+        return Section(blocks)
+
+    def _sentence(self, study: Study, arms: pd.DataFrame) -> str:
+        said = (
+            f"Test {study.metric} of the weights with the best validation, read once at the end. Single arms are shown and not tested against each other: "
+            "with 3 seeds a side the smallest two-sided p of a permutation test is .10, and with many arms the best looks better than it is."
+        )
+        spread = arms["scores"].map(lambda scores: np.std(scores, ddof=1) if len(scores) > 1 else np.nan)
+        if spread.notna().any():
+            low, high = spread.idxmin(), spread.idxmax()
+            said += f" The spread over seeds is unequal: sd {number(spread[low], 3)} ({arms.loc[low, 'label']}) to {number(spread[high], 3)} ({arms.loc[high, 'label']})."
+        return said
+
+    def _figure(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> Figure:
+        panel, ink_key = study.sides
+        ink, shape = colours(study.levels(ink_key)), markers(study.levels(ink_key))
+        lines = study.combinations([ink_key, *study.others])
+        width = max(10.0, 3.2 + 1.4 * len(study.levels(panel)))
+        picture = draw(lambda rasterized: dots(study, arms, points, panel, ink_key, ink, shape, lines, width, rasterized), name="accuracy")
+        order = ranked(study, arms)
+        best, worst = order.iloc[0], order.iloc[-1]
+        finding = f"Mean test {study.metric} of the arms runs from {number(worst['score'].value)} ({worst['label']}) to {number(best['score'].value)} ({best['label']})."
+        diverged = int((points["status"] == "diverged").sum())
+        caption = (
+            f"Every seed is a mark ({len(points)} points in {len(arms)} arms); upright stroke: mean; bar: 95 % t interval over seeds with the test set's noise added. "
+            + (f"✕: {diverged} diverged, counted with the memoryless baseline. " if diverged else "")
+            + "Dashed: the memoryless baseline, and the score that counts as solved (on validation). Bars that reach the frame go on beyond it."
+        )
+        rows = [[arm["label"], Cell(number(arm["score"].value, 3), arm["score"].value), interval(arm["score"].low, arm["score"].high, 3), ", ".join(number(score, 3) for score in arm["scores"])] for _, arm in arms.iterrows()]
+        table = Table(["arm", "mean", "95 % interval", "seeds"], rows, "Scores by arm")
+        return Figure(picture, caption, f"Accuracy by arm. {finding}", table, width, finding)
+
+    def _by_arm(self, study: Study, arms: pd.DataFrame) -> Table:
+        rows = []
+        for _, arm in arms.iterrows():
+            one, solved = arm["score"], wilson(arm["outcomes"].get("solved", 0), arm["n"])
+            rows.append(
+                [
+                    arm["label"],
+                    Cell(number(one.value, 3), one.value if known(one.value) else None),
+                    interval(one.low, one.high, 3),
+                    str(arm["n"]),
+                    Cell(f"{arm['outcomes'].get('solved', 0)}/{arm['n']} {interval(solved.low, solved.high)}", solved.value if known(solved.value) else None),
+                ]
+            )
+        return Table(["arm", f"test {study.metric}", "95 % interval", "n", "solved, Wilson interval"], rows, "Every arm", filtered=True)
+
+    def _by_level(self, study: Study, points: pd.DataFrame) -> Table:
+        effects = {one.factor: one.difference for one in main_effects(study, points)}
+        rows = []
+        for factor, names in study.factors.items():
+            means = marginal_means(points, "counted", factor, names)
+            gap = effects.get(factor)
+            for name in names:
+                one = means[name]
+                rows.append(
+                    [
+                        Cell(level(factor, name)),
+                        factor,
+                        Cell(number(one.value, 3), one.value if known(one.value) else None),
+                        interval(one.low, one.high, 3),
+                        str(one.n),
+                        f"{number(gap.value, 3)} {interval(gap.low, gap.high, 3)}" if gap else "n/a",
+                    ]
+                )
+        columns = ["level", "factor", f"mean test {study.metric}", "95 % interval", "points", "largest difference within the factor"]
+        notes = "Each level averaged over all arms that have it, arms weighing equally; intervals from the spread over seeds within arms; differences with the test set's noise added, over arms that occur at both levels. Described, not tested."
+        return Table(columns, rows, "Means by factor level", notes)
+
+
+def dots(
+    study: Study, arms: pd.DataFrame, points: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], shape: Mapping[str, str],
+    lines: list[dict[str, str]], width: float, rasterized: bool,
+) -> Drawing:  # fmt: skip
+    names = study.levels(panel)
+    longest = max(len(levels(line)) for line in lines)
+    left = min(3.4, 0.35 + 0.062 * longest)
+    height = 0.85 + 0.215 * len(lines)
+    figure, axes = panels(1, len(names), width=width, height=height, left=left, right=0.15, top=0.35, bottom=0.5, gap=(0.16, 0))
+    marks = [float(mark) for mark in (study.task.get("baseline"), study.task.get("solved")) if known(mark)]
+    values = [*points["counted"].dropna(), *marks]
+    low, high = min(values), max(values)
+    pad = 0.04 * (high - low or 1)
+    by_arm = {tuple(arm[key] for key in (panel, ink_key, *study.others)): arm for _, arm in arms.iterrows()}
+    for j, name in enumerate(names):
+        axis = axes[0, j]  # type: ignore[index]
+        for y, line in enumerate(lines):
+            if y % 2:
+                axis.axhspan(y - 0.5, y + 0.5, color=SOFT, alpha=0.06, linewidth=0)
+            arm = by_arm.get((name, *line.values()))
+            if arm is None or not arm["n"]:
+                axis.text(low, y, "–", color=SOFT, va="center", fontsize=7)
+                continue
+            colour = ink[line[ink_key]]
+            one, own = arm["score"], points[points["arm"] == arm["arm"]]
+            if known(one.low):
+                axis.plot([one.low, one.high], [y, y], color=colour, linewidth=4.5, alpha=0.28, solid_capstyle="butt", zorder=2)
+            axis.plot([one.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3, zorder=3)
+            fine = own["status"] != "diverged"
+            axis.plot(own.loc[fine, "counted"], np.full(int(fine.sum()), y), shape[line[ink_key]], color=colour, markersize=3.8, markeredgewidth=0, alpha=0.95, linestyle="none", zorder=4, rasterized=rasterized)
+            axis.plot(own.loc[~fine, "counted"], np.full(int((~fine).sum()), y), "x", color="#c04848", markersize=5, markeredgewidth=1.4, linestyle="none", zorder=4)
+        for mark in marks:
+            axis.axvline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
+        axis.set(xlim=(low - pad, high + pad), ylim=(len(lines) - 0.5, -0.5), title=level(panel, name))
+        axis.set_yticks(range(len(lines)), [levels(line) for line in lines] if j == 0 else [])
+        axis.tick_params(axis="y", length=0)
+    figure.text((left + width - 0.15) / 2 / width, 0.05 / height, f"test {study.metric}", ha="center", va="bottom", fontsize=8.5)
+    return figure

@@ -1,0 +1,154 @@
+"""Clipping: how often it fired over the run, and what it therefore is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.data import Study
+from reports.sections.learning_curves import legend
+from reports.theme import DASHES, colours, draw, panels
+from reports.words import known, level, listing, number, percent
+
+
+class Clipping:
+    """`inert`, `guard`, `limiter`: shares of updates that part the words; `bins`: of the run in the figure."""
+
+    title = "Clipping"
+    needs = ("clip_rate", "history.clip_scale")
+
+    def __init__(self, *, inert: float, guard: float, limiter: float, bins: int) -> None:
+        if not 0 < inert < guard < limiter < 1:
+            raise ValueError(f"Clipping: 0 < inert < guard < limiter < 1 must hold, got {inert}, {guard}, {limiter}")
+        self.inert, self.guard, self.limiter, self.bins = inert, guard, limiter, bins
+
+    def render(self, study: Study) -> Section:
+        points = study.stored
+        sentences = [self._sentence(study, name, points[points["clip"] == name]) for name in self._rules(points)]
+        fired = points[points["clip_rate"] > 0]
+        blocks: list[object] = [Prose(" ".join(sentences), "lead" if False else "")]
+        if len(fired):
+            blocks.append(self._figure(study, fired))
+        blocks.append(self._table(study, points))
+        return Section(blocks)
+
+    def _rules(self, points: pd.DataFrame) -> list[str]:
+        return list(dict.fromkeys(name for name in points["clip"] if name is not None))
+
+    def word(self, rate: float) -> str:
+        """What a rule is that fires on this share of updates."""
+        if rate < self.inert:
+            return "inert: it changes nearly nothing"
+        if rate <= self.guard:
+            return "a guard against spikes"
+        if rate > self.limiter:
+            return "a step-size limiter, not a guard"
+        return "more than a guard and less than a limiter: it shortens many ordinary updates"
+
+    def _sentence(self, study: Study, name: str, own: pd.DataFrame) -> str:
+        rates = own["clip_rate"].dropna()
+        if rates.empty:
+            return f"clip={name}: no update to judge."
+        if (rates == 0).all():
+            return f"clip={name} never fired (n = {len(rates)} points)."
+        mean = float(rates.mean())
+        kinds = rates.map(lambda rate: self.word(float(rate)).split(":")[0]).value_counts()
+        agree = "" if len(kinds) == 1 else f" By point: {listing(f'{n} {kind}' for kind, n in kinds.items())}."
+        return (
+            f"clip={name} fired on {percent(mean)} of updates (mean of {len(rates)} points, from {percent(float(rates.min()))} to {percent(float(rates.max()))}): "
+            f"here it is {self.word(mean)}.{agree}"
+        )
+
+    def _figure(self, study: Study, fired: pd.DataFrame) -> Figure:
+        panel, ink_key = study.sides
+        panel, ink_key = (panel, ink_key) if panel != "clip" else (ink_key, panel)
+        history = study.table("history")
+        history = history[history["id"].isin(fired["id"]) & history["grad_norm"].notna()]
+        binned = self._binned(history, [panel, ink_key])
+        ink = colours(study.levels(ink_key))
+        width = max(10.0, 1.5 + 1.5 * len(study.levels(panel)))
+        picture = draw(lambda rasterized: rates(study, binned, panel, ink_key, ink, width), name="clipping")
+        third = max(1, self.bins // 3)
+        early, late = (float(binned[binned["bin"].isin(part)]["clipped"].mean()) for part in (range(third), range(self.bins - third, self.bins)))
+        finding = f"Where a rule fired at all, it did so on {percent(early)} of the updates in the first third of the run and on {percent(late)} in the last."
+        caption = (
+            f"Upper row: median norm of all gradients before clipping (log scale); lower row: share of updates that clipping changed. Panel: {panel}; colour: {ink_key}; "
+            f"{len(fired)} points whose rule fired, in {self.bins} bins over the run, averaged over everything else; no interval is drawn."
+        )
+        table = [[level(panel, a), level(ink_key, b), Cell(percent(own["clipped"].mean()), own["clipped"].mean()), number(float(own["norm"].median()))] for (a, b), own in binned.groupby([panel, ink_key], sort=False)]
+        return Figure(picture, caption, f"Clipping over the run. {finding}", Table([panel, ink_key, "clipped updates", "median norm before"], table, "Over the whole run"), width, finding)
+
+    def _binned(self, history: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+        last = max(1.0, float(history["update"].max()))
+        frame = history[[*by, "grad_norm", "clip_scale"]].assign(
+            bin=np.minimum((history["update"].astype(float) / (last + 1) * self.bins).astype(int), self.bins - 1), clipped=(history["clip_scale"] != 1).astype(float)
+        )
+        frame = frame[np.isfinite(frame["grad_norm"].astype(float))]
+        out = frame.groupby([*by, "bin"], sort=True).agg(norm=("grad_norm", "median"), clipped=("clipped", "mean")).reset_index()
+        return out.assign(update=(out["bin"] + 0.5) * (last + 1) / self.bins)
+
+    def _table(self, study: Study, points: pd.DataFrame) -> Table:
+        keys = list(dict.fromkeys(["clip", *[key for key in (study.sides[0], "depth") if key in study.factors]]))
+        rows = []
+        for names, own in points.groupby(keys, sort=False, dropna=False):
+            rate = own["clip_rate"]
+            rows.append(
+                [
+                    *(level(key, name) for key, name in zip(keys, names, strict=True)),
+                    str(len(own)),
+                    Cell(percent(rate.mean()), float(rate.mean()) if known(float(rate.mean())) else None),
+                    f"{percent(rate.min())}…{percent(rate.max())}",
+                    number(float(own["shrink"].mean())) if own["shrink"].notna().any() else "–",
+                    Cell(_norm(own["max_grad_norm"].median()), float(own["max_grad_norm"].median()) if own["max_grad_norm"].notna().any() else None),
+                    Cell(_norm(own["max_grad_norm"].max()), float(own["max_grad_norm"].max()) if own["max_grad_norm"].notna().any() else None),
+                ]
+            )
+        columns = [*keys, "points", "clipped updates", "range over points", "mean shrink", "largest norm, median", "largest norm, worst"]
+        limits = f"Under {percent(self.inert)} of updates a rule is inert, up to {percent(self.guard)} a guard, above {percent(self.limiter)} a step-size limiter. "
+        return Table(columns, rows, "Clip rate, shrink of clipped updates, largest finite gradient norm before clipping", limits + "Shrink: norm after over norm before, mean over clipped updates.")
+
+
+def _norm(value: float) -> str:
+    return "n/a" if not known(float(value)) else f"{value:.3g}"
+
+
+def rates(study: Study, binned: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], width: float) -> Drawing:
+    names = [name for name in study.levels(panel) if (binned[panel] == name).any()]
+    figure, axes = panels(2, len(names), width=width, height=4.0, left=0.78, right=0.15, top=0.72, bottom=0.48, gap=(0.16, 0.16))
+    norms = binned["norm"].to_numpy(dtype=float)
+    norms = norms[norms > 0]
+    span = (float(norms.min()) / 1.3, float(norms.max()) * 1.3) if len(norms) else (0.1, 10.0)
+    dash = dict(zip(study.levels(ink_key), DASHES * 9, strict=False))
+    for j, name in enumerate(names):
+        upper, lower = axes[0, j], axes[1, j]  # type: ignore[index]
+        for other, own in binned[binned[panel] == name].groupby(ink_key, sort=False):
+            style = {"color": ink[str(other)], "linestyle": dash[str(other)], "linewidth": 1.5}
+            upper.plot(own["update"], own["norm"], **style)
+            lower.plot(own["update"], own["clipped"], **style)
+        upper.set_yscale("log")
+        upper.set(ylim=span, title=level(panel, name))
+        ticks = _log_ticks(*span)
+        upper.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        upper.minorticks_off()
+        lower.set(ylim=(-0.03, 1.03))
+        lower.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        upper.tick_params(labelbottom=False, labelleft=j == 0)
+        lower.tick_params(labelleft=j == 0)
+        if j == 0:
+            upper.set_ylabel("gradient norm")
+            lower.set_ylabel("clipped updates")
+    figure.text((0.78 + width - 0.15) / 2 / width, 0.05 / 4.0, "update", ha="center", va="bottom", fontsize=8.5)
+    legend(figure, [(level(ink_key, name), {"color": ink[name], "linestyle": dash[name], "linewidth": 1.8}) for name in study.levels(ink_key)], left=0.78)
+    return figure
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    fine = [step * 10.0**d for d in decades for step in (1, 2, 5) if low <= step * 10.0**d <= high]
+    coarse = [10.0**d for d in decades if low <= 10.0**d <= high]
+    return fine if len(fine) <= 5 else coarse[:: max(1, len(coarse) // 4)] if len(coarse) > 1 else fine[::2]

@@ -1,0 +1,47 @@
+"""Which points are there: one glyph a seed."""
+
+from __future__ import annotations
+
+from reports.blocks import Box, Fold, Matrices, Matrix, Prose, Section, Table
+from reports.data import MISSING, Study
+from reports.words import STATUS_SYMBOLS, count, level, levels
+
+
+class Completeness:
+    """The declared grid, arm by arm."""
+
+    title = "Completeness"
+    needs = ()
+
+    def render(self, study: Study) -> Section:
+        status = study.grid["status"].value_counts()
+        there = len(study.grid) - int(status.get(MISSING, 0)) - int(status.get("failed", 0))
+        said = f"{there} of {len(study.grid)} declared points have a result: " + ", ".join(f"{int(status.get(name, 0))} {name}" for name in STATUS_SYMBOLS) + "."
+        blocks: list[object] = [Prose(said), self._matrix(study)]
+        if len(study.also):
+            rows = [[str(row["id"]), str(row["status"]), levels({key: row.get(key) for key in study.factors}), str(row["seed"])] for _, row in study.also.iterrows()]
+            table = Table(["id", "status", "arm", "seed"], rows, "Left out of every statistic of this page")
+            blocks.append(Fold(f"Also present: {count(len(rows), 'stored point')} outside the last declaration", [table]))
+        return Section(blocks)
+
+    def _matrix(self, study: Study) -> Matrices:
+        row_keys, column_key = [study.sides[0], *study.others], study.sides[1]
+        grid = {key: own for key, own in study.grid.groupby([*row_keys, column_key], sort=False)}
+        rows, columns, boxes = study.combinations(row_keys), study.levels(column_key), []
+        for row in rows:
+            line = []
+            for column in columns:
+                own = grid.get((*row.values(), column))
+                if own is None:
+                    why = study.why_excluded({**row, column_key: column})
+                    line.append(Box([("excluded", ""), (why, "")] if why else [("not in the grid", "")], "empty"))
+                    continue
+                states = own.sort_values("seed")["status"].tolist()
+                kind = "" if all(one == "done" for one in states) else "bad" if "diverged" in states or "failed" in states else "empty"
+                good = sum(one not in (MISSING, "failed") for one in states)
+                line.append(Box([("".join(STATUS_SYMBOLS[one] for one in states), "glyphs"), (f"{good} of {len(states)}", "")], kind))
+            boxes.append(line)
+        names = [levels(row) for row in rows]
+        matrix = Matrix("", f"arm \\ {column_key}", names, [level(column_key, name) for name in columns], boxes)
+        legend = [(f"{symbol} {name}", "") for name, symbol in STATUS_SYMBOLS.items()]
+        return Matrices([matrix], f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right. n of m: results there.", legend)

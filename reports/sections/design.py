@@ -1,0 +1,69 @@
+"""What was declared: factors, levels, what was left out, what was fixed, the budget."""
+
+from __future__ import annotations
+
+from reports.blocks import Definitions, Fold, Prose, Section, Table
+from reports.data import Study
+from reports.words import count, known, level, levels, listing, number
+
+
+class Design:
+    """The declaration, in words and tables."""
+
+    title = "Design"
+    needs = ()
+
+    def render(self, study: Study) -> Section:
+        full = len(study.declared_arms)
+        left_out = full - len(study.arms)
+        said = f"{count(len(study.arms), 'arm')} × {count(len(study.seeds), 'seed')} = {count(len(study.grid), 'point')}"
+        said += f"; {count(left_out, 'combination')} of {full} left out." if left_out else ", the full factorial." if study.factors else "."
+        said += " Seeds are replicates, not a factor: a seed gives every arm the same order of data and the same streams of random numbers."
+        blocks: list[object] = [Prose(said)]
+        if study.factors:
+            rows = [[factor, listing(names), str(len(names))] for factor, names in study.factors.items()]
+            blocks.append(Table(["factor", "levels", "n"], rows, "Factors and their levels"))
+        excluded = study.declaration.get("excluded", [])
+        if excluded:
+            rows = [[levels({key: str(label) for key, label in one["labels"].items()}), str(one.get("why", "no reason given"))] for one in excluded]
+            blocks.append(Table(["combination", "why"], rows, "Combinations left out, with the reason given"))
+        blocks += self._settings(study)
+        return Section(blocks)
+
+    def _settings(self, study: Study) -> list[object]:
+        set_by_arm = study.declaration.get("arms", [])
+        tuned = [level(key, "") for key in study.factors if "tuned" in key]
+        said = "Settings of single arms are listed below." if set_by_arm else "No setting was tuned: every arm runs with the same fixed settings."
+        if tuned:
+            said = "Tuning is a factor of this study (tuned)."
+        blocks: list[object] = [Prose(said)]
+        if set_by_arm:
+            rows = [[levels(_texts(one.get("when", {}))), ", ".join(f"{key} = {value}" for key, value in one.get("set", {}).items())] for one in set_by_arm]
+            blocks.append(Table(["arm", "settings of its own"], rows, "Settings of single arms"))
+        if study.constant:
+            rows = [[key, text] for key, text in study.constant.items()]
+            blocks.append(Fold(f"{count(len(rows), 'setting')} fixed for every point", [Table(["setting", "value"], rows, "The same for every point")]))
+        for name, facts in study.tasks.items():
+            blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts))]))
+        return blocks
+
+    def _task(self, facts: dict[str, object]) -> list[tuple[str, str]]:
+        better = "higher is better" if facts.get("higher_is_better") else "lower is better"
+        sign = "at least" if facts.get("higher_is_better") else "at most"
+        items = [
+            ("Sequences", f"{facts.get('steps')} steps, {facts.get('inputs')} input(s) a step, {facts.get('outputs')} output(s), judged lag {facts.get('lag') or 'not declared'}"),
+            ("Loss and metric", f"{facts.get('loss')}; {facts.get('metric')}, {better}"),
+            ("Memoryless baseline", f"loss {_figure(facts.get('baseline_loss'))}, {facts.get('metric')} {_figure(facts.get('baseline'))}: the best guess that ignores the sequence"),
+            ("Solved", f"validation {facts.get('metric')} of {sign} {_figure(facts.get('solved'))}"),
+            ("Split", str(facts.get("split"))),
+            ("Source and licence", f"{facts.get('source')}; {facts.get('licence')}"),
+        ]
+        return items
+
+
+def _figure(value: object) -> str:
+    return number(float(value), 3) if isinstance(value, int | float) and known(float(value)) else "n/a"
+
+
+def _texts(labels: dict[str, object]) -> dict[str, str]:
+    return {key: str(label) for key, label in labels.items()}

@@ -1,0 +1,55 @@
+"""What went wrong: diverged, failed, pruned and missing points, with reasons."""
+
+from __future__ import annotations
+
+from reports.blocks import Cell, Fold, Listing, Prose, Section, Table
+from reports.data import MISSING, Study
+from reports.words import STATUS_SYMBOLS, count, private
+
+
+class Failures:
+    """`head`: lines of a traceback that are shown."""
+
+    title = "Failures"
+    needs = ()
+
+    def __init__(self, *, head: int) -> None:
+        if head < 1:
+            raise ValueError(f"Failures: head must be at least 1, got {head}")
+        self.head = head
+
+    def render(self, study: Study) -> Section:
+        label = dict(zip(study.arms["arm"], study.arms["label"], strict=True))
+        wrong = study.grid[study.grid["status"] != "done"]
+        silent = study.grid[study.grid["outcome"] == "silently diverged"]
+        if wrong.empty and silent.empty:
+            return Section([Prose(f"None: all {count(len(study.grid), 'declared point')} finished, and none diverged silently.")])
+        counts = wrong["status"].value_counts()
+        said = ", ".join(f"{counts[name]} {name}" for name in STATUS_SYMBOLS if name in counts) or "No point failed"
+        blocks: list[object] = [Prose(f"{said}; {len(silent)} diverged silently. Divergence is a result and counts in every statistic; a missing point is missing, and counts in none.")]
+        rows = []
+        for _, point in wrong.iterrows():
+            reason = point["reason"] or ("nothing stored yet" if point["status"] == MISSING else "no reason stored")
+            at = point["diverged_at"]
+            rows.append([label[point["arm"]], str(point["seed"]), f"{STATUS_SYMBOLS[point['status']]} {point['status']}", Cell(private(str(reason)), None, "wrap"), f"{at:,.0f}" if at == at else "–"])
+        if rows:
+            blocks.append(Table(["arm", "seed", "status", "reason", "at update"], rows, "Points without a full run", filtered=True))
+        if len(silent):
+            rows = [[label[point["arm"]], str(point["seed"]), point["id"]] for _, point in silent.iterrows()]
+            blocks.append(Table(["arm", "seed", "id"], rows, "Silently diverged: the loss is back at the baseline after progress or a gradient spike, and nothing is NaN"))
+        return Section([*blocks, *self._tracebacks(study, wrong, label)])
+
+    def _tracebacks(self, study: Study, wrong, label: dict[int, str]) -> list[object]:  # type: ignore[no-untyped-def]
+        """One fold for each different traceback: a mistake in the code fails many points alike."""
+        told: dict[str, list[str]] = {}
+        for _, point in wrong[wrong["status"] == "failed"].iterrows():
+            failure = study.store.result(point["id"]).get("failure") or {}
+            if failure.get("traceback"):
+                told.setdefault(private(str(failure["traceback"])), []).append(f"{label[point['arm']]} seed {point['seed']}")
+        return [Fold(f"Traceback of {count(len(points), 'point')}: {points[0]}", [Listing(_head(text, self.head))]) for text, points in told.items()]
+
+
+def _head(text: str, lines: int) -> str:
+    """The first lines, and the last, which says what it was."""
+    every = text.strip().splitlines()
+    return "\n".join(every if len(every) <= lines + 1 else [*every[:lines], "…", every[-1]])

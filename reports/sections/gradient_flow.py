@@ -1,0 +1,139 @@
+"""Gradient flow: the second signature figure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from reports.blocks import Cell, Figure, Heading, Prose, Section, Table
+from reports.data import Study
+from reports.flow import gradient_flow
+from reports.profiles import losses
+from reports.theme import draw
+from reports.words import known, level, listing, number
+
+FALLBACK = {"exploding": 1.0, "fading": -2.0, "vanishing": -4.0}
+
+
+class GradientFlow:
+    """`floor`, `ceiling`: decades no panel goes beyond; `counted`: share of zero or non-finite examples from which a lag is marked."""
+
+    title = "Gradient flow"
+    needs = ("profile.log10_mean",)
+
+    def __init__(self, *, floor: float, ceiling: float, counted: float) -> None:
+        if not floor < 0 < ceiling:
+            raise ValueError(f"GradientFlow: floor must lie below 0 and ceiling above it, got floor={floor}, ceiling={ceiling}")
+        self.floor, self.ceiling, self.counted = floor, ceiling, counted
+
+    def render(self, study: Study) -> Section:
+        row_key, column_key = study.sides
+        split = "depth" if "depth" in study.others else None
+        by = [row_key, column_key, *([split] if split else [])]
+        rows = losses(study.table("profile"), by)
+        if rows.empty:
+            return Section([Prose("The loss probe was not switched on in this study: there is no gradient of the loss to show.")])
+        span = self._span(rows)
+        blocks: list[object] = [
+            Prose("How much of the loss's gradient is left k steps back from it? The line falls where credit is lost, and a flat line remembers.")
+        ]
+        for value in study.levels(split) if split else [None]:
+            own = rows[rows[split] == value] if split else rows
+            if own.empty:
+                continue
+            if split:
+                blocks.append(Heading(level(split, value).capitalize()))
+            blocks.append(self._figure(study, own, row_key, column_key, span, value))
+        return Section(blocks)
+
+    def _span(self, rows: pd.DataFrame) -> tuple[float, float]:
+        """One range for all figures: what the medians and the bands of the ends reach, within floor and ceiling, in even decades."""
+        values = rows["log10_mean"].to_numpy(dtype=float)
+        values = values[np.isfinite(values)]
+        low, high = (float(values.min()), float(values.max())) if len(values) else (-6.0, 0.0)
+        low, high = max(min(low - 0.5, -6.0), self.floor), min(max(high + 0.5, 2.0), self.ceiling)
+        return 2 * math.floor(low / 2), 2 * math.ceil(high / 2)
+
+    def _figure(self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str, span: tuple[float, float], depth: str | None) -> Figure:
+        levels = study.levels(row_key), study.levels(column_key)
+        lag = study.task.get("lag")
+        limits = {key: float(study.health.get(key, fallback)) for key, fallback in FALLBACK.items()}
+        names = [level(row_key, name) for name in levels[0]], [level(column_key, name) for name in levels[1]]
+        width = max(10.0, 2.1 + 1.5 * len(levels[1]))
+        picture = draw(
+            lambda _: gradient_flow(
+                rows, row_key, levels[0], column_key, levels[1], names, limits=limits, lag=lag, span=span, counted=self.counted, width=width
+            ),
+            name=f"flow-{depth or 'all'}".replace(".", "-"),
+        )
+        table, finding = self._ends(study, rows, row_key, column_key)
+        most = int(rows["points"].max())
+        averaged = listing([*(key for key in study.others if not (depth and key == "depth")), "seeds"])
+        odd = bool(((rows["zero"] > self.counted) | (rows["bad"] > self.counted)).any())
+        deep = int(rows["above"].max())
+        caption = (
+            f"Median over {averaged} (up to {most} points a panel) of the geometric mean over the probe examples; one line a probe, from initialization to the end. "
+            + "Band: 10–90 % of the examples, at the first and the last probe. "
+            + ("Lower layers are drawn at the first and the last probe. " if deep else "")
+            + "Shading: the limits of the classes, which the verdict applies to transport. "
+            + (f"Dashed: the task's lag, {lag}{' (past the first step: drawn at the edge)' if lag and lag > rows['lag'].max() else ''}. " if lag else "")
+            + (
+                f"Rows above and below the axis mark lags where more than {100 * self.counted:.0f} % of the examples are exactly 0, or Inf or NaN. "
+                if odd
+                else f"At no lag are more than {100 * self.counted:.0f} % of the examples zero or non-finite. "
+            )
+            + (f"Lines that leave a panel go beyond {number(span[0], 0)} or {number(span[1], 0, sign=True)} decades." if _leaves(rows, span) else "")
+        )
+        where = f" at {level('depth', depth)}" if depth else ""
+        return Figure(picture, caption, f"Gradient flow{where}. {finding}", table, width, finding)
+
+    def _ends(self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str) -> tuple[Table, str]:
+        """Gradient left at the longest lag with a number, first and last probe, top layer; and the sentence."""
+        top = rows[rows["above"] == 0]
+        stages = sorted(top["stage"].unique())
+        table, last = [], {}
+        for one in study.levels(row_key):
+            for other in study.levels(column_key):
+                own = top[(top[row_key] == one) & (top[column_key] == other)]
+                if own.empty:
+                    continue
+                cells = [_far(own[own["stage"] == stage]) for stage in (stages[0], stages[-1])]
+                last[one, other] = cells
+                table.append([level(row_key, one), level(column_key, other), *(_cell(cell) for cell in cells), str(int(own["points"].max()))])
+        columns = [row_key, column_key, "first probe", "last probe", "points"]
+        shown = Table(columns, table, f"Gradient of the loss at lag {int(rows['lag'].max())} relative to the loss step, top layer, decades")
+        return shown, self._sentence(study, row_key, last, int(rows["lag"].max()))
+
+    def _sentence(self, study: Study, row_key: str, last: dict[tuple[str, str], list[tuple[float, str]]], lag: int) -> str:
+        parts = []
+        for one in study.levels(row_key):
+            ends = [cells for (row, _), cells in last.items() if row == one]
+            first, final = ([cell[k][0] for cell in ends if known(cell[k][0])] for k in (0, 1))
+            if first and final:
+                parts.append(f"{level(row_key, one)} from {_range(first)} to {_range(final)}")
+            elif ends:
+                parts.append(f"{level(row_key, one)} has no finite gradient there")
+        return f"Gradient left {lag} steps back, first to last probe, in decades: {'; '.join(parts)}." if parts else "Nothing measured yet."
+
+
+def _leaves(rows: pd.DataFrame, span: tuple[float, float]) -> bool:
+    return bool((rows["log10_mean"] < span[0]).any() or (rows["log10_mean"] > span[1]).any())
+
+
+def _far(rows: pd.DataFrame) -> tuple[float, str]:
+    """(decades at the longest lag, why there is none)."""
+    if rows.empty:
+        return math.nan, "–"
+    row = rows.loc[rows["lag"].idxmax()]
+    return float(row["log10_mean"]), "not finite" if row["bad"] > 0.5 else "exactly 0" if row["zero"] > 0.5 else "n/a"
+
+
+def _cell(of: tuple[float, str]) -> Cell:
+    return Cell(number(of[0], 1), of[0]) if known(of[0]) else Cell(of[1], None)
+
+
+def _range(values: list[float]) -> str:
+    low, high = number(min(values), 1), number(max(values), 1)
+    return low if low == high else f"{low}…{high}"

@@ -1,0 +1,153 @@
+"""Learning curves: loss and score against updates, every seed; and what is left between training and new data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+
+from reports.arms import with_counted
+from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.data import Study
+from reports.statistics import marginal_means
+from reports.theme import DASHES, SOFT, colours, draw, panels
+from reports.words import interval, known, level, listing, number
+
+
+class LearningCurves:
+    """`longest`: points a curve at most."""
+
+    title = "Learning curves"
+    needs = ("history.val_loss",)
+
+    def __init__(self, *, longest: int) -> None:
+        if longest < 2:
+            raise ValueError(f"LearningCurves: longest must be at least 2, got {longest}")
+        self.longest = longest
+
+    def render(self, study: Study) -> Section:
+        points = with_counted(study)
+        history = study.table("history")
+        history = history[history["val_loss"].notna() | history["val_score"].notna()].merge(study.grid[["id", "baseline_loss"]], on="id")
+        history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(float)
+        history = thin(history, self.longest)
+        panel, ink_key = study.sides
+        ink = colours(study.levels(ink_key))
+        dash_key = study.others[-1] if study.others else None
+        dashes = dict(zip(study.levels(dash_key), (DASHES * 9), strict=False)) if dash_key else {}
+        width = max(10.0, 1.5 + 1.5 * len(study.levels(panel)))
+        picture = draw(lambda rasterized: curves(study, history, panel, ink_key, ink, dash_key, dashes, width, rasterized), name="curves")
+        finding, table = self._end(study, points)
+        lines = history["id"].nunique()
+        caption = (
+            f"Every trained point is a line (n = {lines}); panel: {panel}; colour: {ink_key}"
+            + (f"; line style: {dash_key}" if dash_key else "")
+            + (f"; {listing(study.others[:-1])} not told apart" if len(study.others) > 1 else "")
+            + ". Dashed grey: the memoryless baseline"
+            + (", and the score that counts as solved" if known(study.task.get("solved")) else "")
+            + ". A curve that ends early diverged."
+        )
+        gap_text, gap_table = self._gap(study, points)
+        return Section(
+            [
+                Prose("How fast does each recipe learn, and does it keep what it learned?"),
+                Figure(picture, caption, f"Learning curves. {finding}", table, width, finding),
+                Prose(gap_text),
+                gap_table,
+            ]
+        )
+
+    def _end(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
+        key = study.sides[0]
+        parts, rows = [], []
+        for name in study.levels(key):
+            own = points[points[key] == name]
+            solved = own["solved_at"].dropna()
+            text = f"{len(solved)} of {len(own)} met the rule" + (f", at update {solved.median():,.0f} (median of these)" if len(solved) else "")
+            parts.append(f"{level(key, name)}: {text}")
+            best = own["val_score"].astype(float)
+            rows.append([level(key, name), str(len(own)), str(len(solved)), Cell(number(solved.median(), 0) if len(solved) else "–", None), number(best.median()), f"{number(best.min())}…{number(best.max())}"])
+        columns = [key, "points", "solved at some validation", "median update of solving", f"best validation {study.metric}, median", "range"]
+        return f"The task's rule on validation: {'; '.join(parts)}.", Table(columns, rows, "Learning, by " + key)
+
+    def _gap(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
+        """Training minus test score of the scored weights (turned where lower is better): what does not carry over."""
+        sign = 1.0 if study.higher_is_better else -1.0
+        points = points[points["status"] != "diverged"].assign(gap=lambda frame: sign * (frame["train_score"] - frame["score"]))
+        rows, extremes = [], []
+        for key in study.factors or {study.sides[0]: []}:
+            means = marginal_means(points, "gap", key, study.levels(key))
+            train = marginal_means(points, "train_score", key, study.levels(key))
+            for name, one in means.items():
+                if known(one.value):
+                    extremes.append((one.value, level(key, name)))
+                    rows.append([level(key, name), number(train[name].value), Cell(f"{number(one.value, 3)} {interval(one.low, one.high, 3)}", one.value), str(one.n)])
+        overall = float(points["gap"].mean()) if len(points) else np.nan
+        said = f"Training {study.metric} exceeds test {study.metric} by {number(overall, 3)} on average over {len(points)} finished points" if known(overall) else "No finished point to compare training with test on"
+        if extremes:
+            said += f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)}) and least for {min(extremes)[1]} ({number(min(extremes)[0], 3)})"
+        columns = ["level", f"training {study.metric}", "training − test", "n"]
+        return said + ".", Table(columns, rows, "Gap between training and test, averaged over all other factors, 95 % interval from the spread over seeds within arms")
+
+
+def thin(history: pd.DataFrame, longest: int) -> pd.DataFrame:
+    """At most `longest` rows a point, the first and the last among them."""
+    place = history.groupby("id").cumcount()
+    size = history.groupby("id")["update"].transform("size")
+    step = np.ceil(size / longest).clip(lower=1)
+    return history[(place % step == 0) | (place == size - 1)]
+
+
+def curves(
+    study: Study, history: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], dash_key: str | None, dashes: Mapping[str, object], width: float, rasterized: bool
+) -> Drawing:
+    names = study.levels(panel)
+    figure, axes = panels(2, len(names), width=width, height=4.9, left=0.72, right=0.15, top=0.72, bottom=0.48, gap=(0.16, 0.16))
+    rows = (("share", "validation loss / baseline", 1.0, None), ("val_score", f"validation {study.metric}", study.task.get("baseline"), study.task.get("solved")))
+    for i, (column, text, baseline, solved) in enumerate(rows):
+        known_values = history[column].astype(float)
+        known_values = known_values[np.isfinite(known_values)]
+        low, high = (known_values.min(), min(known_values.max(), max(1.5, known_values.quantile(0.98)) if i == 0 else known_values.max())) if len(known_values) else (0, 1)
+        marks = [float(mark) for mark in (baseline, solved) if known(mark)]
+        low, high = min([low, *marks]), max([high, *marks])
+        pad = 0.04 * (high - low or 1)
+        for j, name in enumerate(names):
+            axis = axes[i, j]  # type: ignore[index]
+            own = history[history[panel] == name]
+            if len(own):
+                style = {"style": dash_key, "dashes": {key: _pattern(value) for key, value in dashes.items()}} if dash_key else {}
+                sns.lineplot(
+                    own, x="update", y=column, hue=ink_key, palette=dict(ink), units="id", estimator=None, ax=axis, legend=False,
+                    linewidth=0.9, alpha=0.75, rasterized=rasterized, **style,
+                )  # fmt: skip
+            for mark in marks:
+                axis.axhline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
+            axis.set(ylim=(low - pad, high + pad), xlim=(0, float(history["update"].max() or 1)), xlabel="", ylabel=text if j == 0 else "")
+            axis.tick_params(labelleft=j == 0, labelbottom=i == 1)
+            if i == 0:
+                axis.set_title(level(panel, name))
+    figure.text((0.72 + width - 0.15) / 2 / width, 0.05 / 4.9, "update", ha="center", va="bottom", fontsize=8.5)
+    legend(figure, [(level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in study.levels(ink_key)]
+           + [(level(dash_key or "", name), {"color": SOFT, "linestyle": dashes[name], "linewidth": 1.3}) for name in (study.levels(dash_key) if dash_key else [])], left=0.72)  # fmt: skip
+    return figure
+
+
+def _pattern(dash: object) -> object:
+    return "" if dash == "solid" else dash[1]  # type: ignore[index]
+
+
+def legend(figure: Drawing, entries: Sequence[tuple[str, Mapping[str, object]]], *, left: float) -> None:
+    """One line of keys at the top left; entries that would leave the figure begin another line."""
+    width, height = figure.get_size_inches()
+    x, y = left, 0.12
+    for text, style in entries:
+        need = 0.38 + 0.072 * len(text) + 0.22
+        if x + need > width and x > left:
+            x, y = left, y + 0.19
+        figure.add_artist(Line2D([x / width, (x + 0.28) / width], [1 - y / height] * 2, **style))  # type: ignore[arg-type]
+        figure.text((x + 0.36) / width, 1 - y / height, text, fontsize=8, va="center")
+        x += need

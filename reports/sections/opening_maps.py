@@ -1,0 +1,137 @@
+"""Credit-opening maps: the first signature figure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from reports.arms import summary, verdict_words
+from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.data import Study
+from reports.maps import Map, opening_maps
+from reports.profiles import transport, validation
+from reports.theme import draw
+from reports.words import known, level, levels, number, percent
+
+
+class OpeningMaps:
+    """One map an arm. `low`, `high`: ends of the colour scale in decades; `across`: most columns before factors go to the rows."""
+
+    title = "Credit-opening maps"
+    needs = ("profile.log10_mean",)
+
+    def __init__(self, *, low: float, high: float, across: int) -> None:
+        if not low < 0 < high:
+            raise ValueError(f"OpeningMaps: low must lie below 0 and high above it, got low={low}, high={high}")
+        self.low, self.high, self.across = low, high, across
+
+    def render(self, study: Study) -> Section:
+        rows, columns = self._facets(study)
+        profile, arms = transport(study.table("profile")), summary(study)
+        loss = self._loss(study)
+        words = {row["arm"]: verdict_words(row)[0] for _, row in arms.iterrows()}
+        at = {tuple(arm[key] for key in rows[0] + columns[0]): arm["arm"] for _, arm in arms.iterrows()}
+        maps: dict[tuple[int, int], Map | str] = {}
+        for i, row in enumerate(rows[1]):
+            for j, column in enumerate(columns[1]):
+                arm = at.get((*row.values(), *column.values()))
+                if arm is None:
+                    maps[i, j] = "excluded" if study.why_excluded({**row, **column}) else "not in the grid"
+                else:
+                    maps[i, j] = self._map(profile[profile["arm"] == arm], loss.get(arm), words[arm])
+        lag = study.task.get("lag")
+        judged = self._judged(study)
+        width = max(10.0, 1.78 + 1.06 * len(columns[1]))
+        names = [_two_lines(row) for row in rows[1]], [_two_lines(column) for column in columns[1]]
+        picture = draw(
+            lambda _: opening_maps(maps, *names, lag=judged or lag, low=self.low, high=self.high, width=width),
+            name="maps",
+        )
+        finding = self._finding(study)
+        seeds = len(study.seeds)
+        caption = (
+            f"One map an arm ({len(arms)} arms; median over {seeds} seeds; {len(study.stored)} points). Colour: transport of the network at each lag, "
+            f"relative to lag 1, geometric mean over the probe examples; the scale ends at {number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. "
+            "Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, "
+            f"as a share of the memoryless baseline.{f' Dashed: lag {judged}, the lag that is judged.' if judged else ''} The words are counts over seeds."
+        )
+        table = self._table(profile, arms, judged)
+        return Section(
+            [
+                Prose("How far back does credit travel, and when does the way open? Pale is as much as one step back, dark is lost, red is amplified."),
+                Figure(picture, caption, f"Credit-opening maps. {finding}", table, width, finding),
+            ]
+        )
+
+    def _facets(self, study: Study) -> tuple[tuple[list[str], list[dict[str, str]]], tuple[list[str], list[dict[str, str]]]]:
+        """Factors and their combinations on the rows and on the columns."""
+        rows, columns = [study.sides[0]], [study.sides[1]]
+        for key in study.others:
+            fits = len(study.combinations([*columns, key])) <= self.across
+            (columns if fits and len(columns) == 1 else rows).append(key)
+        return (rows, study.combinations(rows)), (columns, study.combinations(columns))
+
+    def _loss(self, study: Study) -> dict[int, pd.DataFrame]:
+        history = study.table("history")
+        if history.empty:
+            return {}
+        history = history.merge(study.grid[["id", "baseline_loss"]], on="id")
+        history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(float)
+        return dict(iter(validation(history, ["arm"], "share").groupby("arm")))
+
+    def _map(self, rows: pd.DataFrame, loss: pd.DataFrame | None, word: str) -> Map | str:
+        if rows.empty:
+            return "no point yet"
+        grid = rows.pivot(index="lag", columns="stage", values=["value", "zero", "bad"])
+        line = (loss["update"].to_numpy(dtype=float), loss["value"].to_numpy(dtype=float)) if loss is not None else (np.array([]), np.array([]))
+        updates = rows.groupby("stage")["update"].first().to_numpy(dtype=float)
+        return Map(updates, *(grid[name].to_numpy(dtype=float) for name in ("value", "zero", "bad")), loss=line, word=word)
+
+    def _judged(self, study: Study) -> int | None:
+        states = study.table("states")
+        lags = states["lag"].dropna().unique() if len(states) else []
+        return int(lags[0]) if len(lags) == 1 else None
+
+    def _finding(self, study: Study) -> str:
+        """Written from D and U of the points, counted over points, not arms."""
+        points = study.stored[study.stored["D"].notna()]
+        if points.empty:
+            return "No point has a verdict yet."
+        begun = points["state_init"].isin(["vanishing", "fading"])
+        opened = begun & (points["state"] == "carrying")
+        text = f"{int(begun.sum())} of {len(points)} points begin vanishing or fading, and {int(opened.sum())} of these end carrying"
+        key = study.sides[0]
+        if study.levels(key)[1:]:
+            shares = [f"{level(key, name)} {int((points.loc[opened, key] == name).sum())}/{int((points.loc[begun, key] == name).sum())}" for name in study.levels(key)]
+            text += f" ({', '.join(shares)})"
+        share = points.loc[opened, "opened_loss"].median()
+        late = f"; when they opened, the validation loss still stood at {percent(share)} of the baseline (median)" if known(share) else ""
+        return f"{text}{late}."
+
+    def _table(self, profile: pd.DataFrame, arms: pd.DataFrame, judged: int | None) -> Table:
+        lag = judged or (int(profile["lag"].max()) if len(profile) else 1)
+        at = profile[profile["lag"] == lag]
+        stages = sorted(at["stage"].unique())
+        updates = at.groupby("stage")["update"].median()
+        rows = []
+        for arm in arms.itertuples(index=False):
+            own = at[at["arm"] == arm.arm].set_index("stage")
+            cells = [_decade(own, stage) for stage in stages]
+            rows.append([arm.label, *cells])
+        return Table(["arm", *(f"update {updates[stage]:,.0f}" for stage in stages)], rows, f"Transport at lag {lag} relative to lag 1, decades, median over seeds")
+
+
+def _decade(own: pd.DataFrame, stage: int) -> Cell:
+    if stage not in own.index:
+        return Cell("–", None)
+    row = own.loc[stage]
+    if row["bad"] > 0.5:
+        return Cell("not finite", None)
+    if row["zero"] > 0.5:
+        return Cell("exactly 0", -999.0)
+    return Cell(number(row["value"], 1), float(row["value"]) if known(row["value"]) else None)
+
+
+def _two_lines(labels: dict[str, str]) -> str:
+    first, *rest = labels.items()
+    return f"{level(*first)}\n{levels(dict(rest))}" if rest else level(*first)

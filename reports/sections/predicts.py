@@ -1,0 +1,117 @@
+"""Does health predict success here? AUC and rank correlation, overall and within cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+
+from reports.arms import with_counted
+from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.data import Study
+from reports.prediction import at_share, prediction, prediction_word, words
+from reports.statistics import Prediction
+from reports.theme import SOFT, colours, draw, markers, panels
+from reports.words import known, level, number, percent
+from study.records import OUTCOMES
+
+
+class Predicts:
+    """`at`: shares of the updates at which D is read; `draws`: of the bootstrap over arms."""
+
+    title = "Does health predict success here?"
+    needs = ("D", "outcome")
+
+    def __init__(self, *, at: list[float], draws: int) -> None:
+        if not at or not all(0 <= share <= 1 for share in at):
+            raise ValueError(f"Predicts: at must be shares from 0 to 1, got {at!r}")
+        self.at, self.draws = at, draws
+
+    def render(self, study: Study) -> Section:
+        points = with_counted(study)
+        D = {share: at_share(study, share) for share in self.at}
+        overall = {share: prediction(study, points, D[share], self.draws) for share in self.at}
+        text = " ".join(prediction_word(study, points, D[share], _when(share), self.draws) for share in self.at[-1:])
+        text += f" {self._early(overall)} This is correlation over arms that differ in more than their gradient; nothing was stopped because of a verdict."
+        return Section([Prose(text), self._figure(study, points, D, overall), self._table(study, points, D, overall)])
+
+    def _early(self, overall: dict[float, Prediction]) -> str:
+        parts = []
+        for share in self.at[:-1]:
+            one = overall[share]
+            tells = "tells" if one.predictive else "is not shown to tell" if one.predictive is False else "cannot be judged to tell"
+            parts.append(f"{_when(share)} D {tells} success (AUC {words(one.auc)})")
+        text = "; ".join(parts)
+        return f"{text[0].upper()}{text[1:]}." if text else ""
+
+    def _table(self, study: Study, points: pd.DataFrame, D: dict[float, pd.Series], overall: dict[float, Prediction]) -> Table:
+        key = study.sides[0]
+        groups = [("all points", None)] + ([(f"within {level(key, name)}", name) for name in study.levels(key)] if key in study.factors else [])
+        rows = []
+        for text, name in groups:
+            for share in self.at:
+                one = overall[share] if name is None else prediction(study, points[points[key] == name], D[share], self.draws)
+                said = {True: "predictive", False: "not shown", None: "cannot be told"}[one.predictive]
+                rows.append([text, _when(share), _value(one, "auc"), _value(one, "rho"), said, f"{one.auc.n} ({one.arms} arms)", str(one.successes)])
+        columns = ["points", "D read", "AUC for solved", "Spearman with score", "AUC apart from .5", "n", "solved"]
+        notes = f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed); none below 5 arms or where all or no points solved. AUC .5 is chance."
+        return Table(columns, rows, "How well D tells success", notes)
+
+    def _figure(self, study: Study, points: pd.DataFrame, D: dict[float, pd.Series], overall: dict[float, Prediction]) -> Figure:
+        key = study.sides[0]
+        ink, shape = colours(study.levels(key)), markers(OUTCOMES)
+        picture = draw(lambda rasterized: _scatter(study, points, D, key, ink, shape, rasterized), name="predicts")
+        best = max(self.at, key=lambda share: abs(overall[share].rho.value) if known(overall[share].rho.value) else -1)
+        rho = overall[best].rho
+        finding = f"Rank correlation of D with test {study.metric}: {'; '.join(f'{_when(share)} {words(overall[share].rho)}' for share in self.at)}."
+        caption = f"One mark a point (n = {rho.n}); colour: {key}; shape: outcome. D in decades relative to lag 1; diverged points stand at the baseline. Brackets: 95 % interval, bootstrap over arms."
+        rows = [[row["id"], *[number(D[share].get(row["id"], np.nan)) for share in self.at], number(row["counted"], 3), row["outcome"] or "–"] for _, row in points.iterrows()]
+        table = Table(["point", *(f"D {_when(share)}" for share in self.at), "score", "outcome"], rows, "The marks")
+        return Figure(picture, caption, f"Health against success. {finding}", table, 10.0, finding)
+
+
+def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key: str, ink: dict[str, str], shape: dict[str, str], rasterized: bool) -> Drawing:
+    figure, axes = panels(1, len(D), width=10, height=3.3, left=0.62, right=1.35, top=0.3, bottom=0.5, gap=(0.18, 0))
+    for j, (share, values) in enumerate(D.items()):
+        axis = axes[0, j]  # type: ignore[index]
+        x = points["id"].map(values).astype(float)
+        for name, colour in ink.items():
+            for outcome, marker in shape.items():
+                own = (points[key] == name) & (points["outcome"] == outcome)
+                if own.any():
+                    axis.plot(x[own], points.loc[own, "counted"], marker, color=colour, markersize=4.2, alpha=0.8, markeredgewidth=0, linestyle="none", rasterized=rasterized)
+        for limit in (study.health.get("vanishing"), study.health.get("fading")):
+            if limit is not None:
+                axis.axvline(float(limit), color=SOFT, linewidth=0.7, dashes=(2, 2), zorder=0)
+        axis.set_title(f"D {_when(share)}", fontsize=8.5)
+        if j:
+            axis.tick_params(labelleft=False)
+    low, high = points["counted"].min(), points["counted"].max()
+    for axis in axes[0]:  # type: ignore[index]
+        pad = 0.05 * (high - low or 1)
+        axis.set_ylim(low - pad, high + pad)
+    axes[0, 0].set_ylabel(f"test {study.metric}")  # type: ignore[index]
+    figure.text(0.5 * (0.62 + 10 - 1.35) / 10, 0.02, "D, decades of transport at the judged lag (dashed: limits of fading and vanishing)", ha="center", va="bottom", fontsize=8.5)
+    used = [name for name in shape if (points["outcome"] == name).any()]
+    lines = [(name, ink[name], "o") for name in ink] + [(name, SOFT, shape[name]) for name in used]
+    for at, (name, colour, marker) in enumerate(lines):
+        y = 0.88 - 0.075 * at - (0.04 if at >= len(ink) else 0)
+        figure.add_artist(_mark(8.82 / 10, y, marker, colour))
+        figure.text(8.92 / 10, y, level(key, name) if at < len(ink) else name, fontsize=8, va="center")
+    return figure
+
+
+def _mark(x: float, y: float, marker: str, colour: str):  # type: ignore[no-untyped-def]
+
+
+    return Line2D([x], [y], marker=marker, color=colour, markersize=5, linestyle="none", markeredgewidth=0)
+
+
+def _value(of: Prediction, name: str) -> Cell:
+    one = getattr(of, name)
+    return Cell(words(one), one.value if known(one.value) else None)
+
+
+def _when(share: float) -> str:
+    return "at initialization" if share == 0 else "at the end" if share >= 1 else f"at {percent(share)} of the updates"

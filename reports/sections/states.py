@@ -1,0 +1,116 @@
+"""States and verdicts, with the evidence and the distance to the next class."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from reports.arms import outcome_words, summary, verdict_words
+from reports.blocks import Cell, Fold, Prose, Section, Table
+from reports.data import Study
+from reports.statistics import mean_interval
+from reports.words import VERDICT_SYMBOLS, count, interval, known, listing, number
+from study.records import NETWORK
+
+
+class States:
+    """One row an arm, and one a point behind it."""
+
+    title = "States and verdicts"
+    needs = ("verdict",)
+
+    def render(self, study: Study) -> Section:
+        arms, points = summary(study), study.stored
+        evidence = self._evidence(study, points)
+        blocks: list[object] = [Prose(self._sentence(points, evidence))]
+        blocks.append(self._by_arm(arms, points, evidence))
+        blocks.append(Fold(f"All {count(len(points), 'point')}, with the interval of D and U over the probe examples", [self._by_point(study, arms, points, evidence)]))
+        return Section(blocks)
+
+    def _evidence(self, study: Study, points: pd.DataFrame) -> pd.DataFrame:
+        """Last probe of the network, a row a point id: D, U with intervals, margin, horizon, share of undefined examples."""
+        states = study.table("states")
+        return states[states["layer"] == NETWORK].sort_values("stage", kind="stable").groupby("id").tail(1).set_index("id")
+
+    def _sentence(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
+        close = int((evidence["margin"].astype(float) < 0.5).sum()) if len(evidence) else 0
+        counts = points["verdict"].value_counts()
+        said = listing(f"{n} {VERDICT_SYMBOLS.get(name, '')} {name}" for name, n in counts.items())
+        silent = int((points["outcome"] == "silently diverged").sum())
+        undefined = int((points["state"] == "undefined").sum())
+        return (
+            f"Verdicts of {len(points)} points: {said}. {close} end less than half a decade from another class. "
+            f"{silent} diverged silently; the end state of {undefined} is undefined (too many zero or non-finite examples)."
+        )
+
+    def _by_arm(self, arms: pd.DataFrame, points: pd.DataFrame, evidence: pd.DataFrame) -> Table:
+        rows = []
+        for _, arm in arms.iterrows():
+            own = points[points["arm"] == arm["arm"]]
+            if own.empty:
+                rows.append([arm["label"], "no point yet", *[""] * 8])
+                continue
+            word, kind = verdict_words(arm)
+            seen = evidence.reindex(own["id"])
+            margin = float(np.nanmin(seen["margin"].astype(float))) if seen["margin"].notna().any() else np.nan
+            opened = own["opened_at"].dropna()
+            rows.append(
+                [
+                    arm["label"],
+                    Cell(word, word[2:], kind),
+                    outcome_words(arm),
+                    str(arm["n"]),
+                    _estimate(own["D_init"]),
+                    _estimate(own["D"]),
+                    _estimate(own["U"]),
+                    _cell(margin, 1),
+                    _cell(float(own["horizon"].median()), 0),
+                    Cell(f"{opened.median():,.0f} (n={len(opened)})", float(opened.median())) if len(opened) else Cell("–", None),
+                ]
+            )
+        columns = ["arm", "verdict", "outcome", "n", "D at start", "D at end", "U at end", "margin", "horizon", "opened at"]
+        notes = (
+            "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "
+            "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: steps, median. Opened at: update, median over the seeds that opened."
+        )
+        return Table(columns, rows, "Verdicts with their evidence, one row an arm", notes, filtered=True)
+
+    def _by_point(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame, evidence: pd.DataFrame) -> Table:
+        label = dict(zip(arms["arm"], arms["label"], strict=True))
+        rows = []
+        for _, point in points.iterrows():
+            seen = evidence.loc[point["id"]] if point["id"] in evidence.index else None
+            rows.append(
+                [
+                    label[point["arm"]],
+                    str(point["seed"]),
+                    Cell(point["verdict"] or "–", None, f"v-{point['verdict']}"),
+                    point["outcome"] or "–",
+                    f"{point['state_init'] or '–'} → {point['state'] or '–'}",
+                    _cell(point["D_init"], 2),
+                    _with_interval(point["D"], seen, "D"),
+                    _with_interval(point["U"], seen, "U"),
+                    _cell(float(seen["margin"]) if seen is not None else np.nan, 2),
+                    _cell(point["horizon"], 0),
+                    _cell(point["counted"] if "counted" in point else point["score"], 3),
+                    point["id"],
+                ]
+            )
+        columns = ["arm", "seed", "verdict", "outcome", "state", "D at start", "D at end", "U at end", "margin", "horizon", "score", "id"]
+        return Table(columns, rows, "Every point; intervals: bootstrap over the examples of the last probe, 95 %", filtered=True)
+
+
+def _estimate(values: pd.Series) -> Cell:
+    of = mean_interval(values.tolist())
+    return Cell(number(of.value, 1) + (f" ± {number(of.half, 1)}" if known(of.half) else ""), of.value if known(of.value) else None)
+
+
+def _cell(value: float, digits: int) -> Cell:
+    return Cell(number(value, digits), float(value)) if known(float(value)) else Cell("–", None)
+
+
+def _with_interval(value: float, seen: pd.Series | None, name: str) -> Cell:
+    if not known(float(value)):
+        return Cell("undefined", None)
+    around = f" {interval(float(seen[f'{name}_low']), float(seen[f'{name}_high']))}" if seen is not None and known(float(seen[f"{name}_low"])) else ""
+    return Cell(number(value) + around, float(value))

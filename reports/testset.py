@@ -1,0 +1,24 @@
+"""Noise of the common test set, from the result of every example: more seeds do not reduce it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from reports.data import Study
+
+
+def contrast_noise(study: Study, points: pd.DataFrame, factor: str, high: str, low: str) -> float:
+    """Standard error over test examples of the difference between two levels' mean scores: every example is seen by both. NaN if not kept."""
+    test = study.table("test")
+    if test.empty:
+        return math.nan
+    test = test[test["id"].isin(points["id"])]
+    means = [test[test[factor] == name].groupby("example")["value"].mean() for name in (high, low)]
+    both = pd.concat(means, axis=1).dropna()
+    if len(both) < 2:
+        return math.nan
+    difference = (both.iloc[:, 0] - both.iloc[:, 1]).to_numpy(dtype=float)
+    return float(np.std(difference, ddof=1) / math.sqrt(len(difference)))

@@ -1,0 +1,232 @@
+"""What every piece must pass, ours or yours: call a check with the piece built; it raises AssertionError with what is wrong.
+
+from study.battery import check_cell
+check_cell(Leaky(a=0.1))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Batch, Block, Cell, ClipRule, InitFacts, Initializer, Optimizer, Parameter, Params, Readout, Task
+from study.kernels import reference
+from study.model import Model
+from study.streams import generator
+
+# Blocks as the model lays them out (batch · hidden a multiple of 32, weights of 16); inputs of width 1 and more.
+# Members of odder sizes are trained one by one: Model.whole_blocks.
+SIZES = ((1, 12, 24), (4, 16, 16), (3, 32, 32))  # inputs, hidden, batch
+STEPS = 6
+
+
+def _weights(cell: Cell, inputs: int, hidden: int, members: Sequence[int], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """Weights of numbered members, laid out as the model has them: the same for a number, whatever the company."""
+    model = Model(cell=cell, readout=_NoReadout(), inputs=inputs, outputs=1, hidden=hidden, depth=1, dropout=0.0)
+    flat = torch.stack([0.5 * torch.randn(model.width, dtype=torch.float64, generator=generator(m, "weights")) for m in members]).to(dtype)
+    return {name.removeprefix("layer1."): value for name, value in model.named(flat).items()}
+
+
+class _NoReadout(Readout):
+    every_step = False
+
+    def shapes(self, hidden: int, outputs: int) -> tuple[Parameter, ...]:
+        return ()
+
+    def __call__(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor:
+        return h[:, -1]
+
+
+def _inputs(inputs: int, batch: int, members: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.stack([torch.randn(STEPS, batch, inputs, dtype=torch.float64, generator=generator(m, "x")) for m in members]).to(dtype)
+
+
+def _run(cell: Cell, params: dict[str, Tensor], x: Tensor, hidden: int) -> Tensor:
+    """Outputs h [M, T, B, H]."""
+    return torch.stack([state[0] for state in reference.unroll(cell, params, x, hidden, taps=False)], dim=1)
+
+
+def check_cell(cell: Cell) -> None:
+    """Shapes; M members equal M pairs bit for bit; no gradient between members; autograd equals central differences."""
+    for inputs, hidden, batch in SIZES:
+        _cell_shapes(cell, inputs, hidden, batch)
+        _cell_members(cell, inputs, hidden, batch)
+    _cell_differences(cell)
+
+
+def _cell_shapes(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
+    name = type(cell).__name__
+    assert cell.states[0] == "h", f"{name}: states must begin with the output h, got {cell.states}"
+    states = reference.unroll(cell, _weights(cell, inputs, hidden, [0, 1]), _inputs(inputs, batch, [0, 1]), hidden, taps=True)
+    assert len(states) == STEPS
+    for state in states:
+        assert len(state) == len(cell.states), f"{name}: step returned {len(state)} states, `states` names {len(cell.states)}"
+        for part in state:
+            assert part.shape == (2, batch, hidden), f"{name}: a state has shape {tuple(part.shape)}, expected {(2, batch, hidden)}"
+
+
+def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
+    name = type(cell).__name__
+
+    def outcome(members: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+        params = {key: value.detach().requires_grad_() for key, value in _weights(cell, inputs, hidden, members).items()}
+        h = _run(cell, params, _inputs(inputs, batch, members), hidden)
+        grads = torch.autograd.grad(h[:, -1].square().sum(), list(params.values()), materialize_grads=True, allow_unused=True)
+        return h.detach(), dict(zip(params, grads, strict=True))
+
+    h3, grads3 = outcome([0, 1, 2])
+    for member in range(3):
+        pair = [member, (member + 1) % 3]
+        h2, grads2 = outcome(pair)
+        assert torch.equal(h3[member], h2[0]), f"{name}: a member's outputs depend on its company (inputs {inputs}, hidden {hidden}, batch {batch})"
+        for key in grads3:
+            assert torch.equal(grads3[key][member], grads2[key][0]), f"{name}: a member's gradient of {key} depends on its company"
+    params = {key: value.detach().requires_grad_() for key, value in _weights(cell, inputs, hidden, [0, 1]).items()}
+    h = _run(cell, params, _inputs(inputs, batch, [0, 1]), hidden)
+    for key, grad in zip(params, torch.autograd.grad(h[0].sum(), list(params.values()), materialize_grads=True, allow_unused=True), strict=True):
+        assert (grad[1] == 0).all(), f"{name}: member 0's output has a gradient with respect to member 1's {key}"
+
+
+def _cell_differences(cell: Cell) -> None:
+    """Central differences in fp64 of a loss with respect to every weight; kinks within the step are avoided by its size."""
+    inputs, hidden, batch = 2, 3, 4
+    x, params = _inputs(inputs, batch, [0], torch.float64), _weights(cell, inputs, hidden, [0], torch.float64)
+    leaves = {key: value.clone().requires_grad_() for key, value in params.items()}
+    grads = torch.autograd.grad(_run(cell, leaves, x, hidden).square().sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
+    step = 1e-6
+    for (key, value), grad in zip(params.items(), grads, strict=True):
+        for index in range(value.numel()):
+            moved = []
+            for sign in (1, -1):
+                shifted = value.clone()
+                shifted.view(-1)[index] += sign * step
+                moved.append(_run(cell, {**params, key: shifted}, x, hidden).square().sum())
+            difference = float(moved[0] - moved[1]) / (2 * step)
+            error = abs(difference - float(grad.reshape(-1)[index])) / max(1.0, abs(difference))
+            assert error < 1e-6, f"{type(cell).__name__}: gradient of {key}[{index}] differs from central differences by {error:.1e}"
+
+
+def check_initializer(initializer: Initializer) -> None:
+    """Shape, dtype, finiteness; a function of the generator alone; other seeds give other draws, unless it draws nothing."""
+    name = type(initializer).__name__
+    facts = InitFacts(steps=20, lag=20, input_drive=0.3, hidden=32, keep={"f": 1})
+    shapes = {"recurrent": (32, 32), "input": (32, 1), "bias": (32,), "readout": (10, 32)}
+    for role in initializer.roles:
+        block = Block(role=role, gate="f", shape=shapes[role], layer=1)
+        before = torch.random.get_rng_state()
+        first, again, other = (initializer(block, generator(seed, "check"), facts) for seed in (0, 0, 1))
+        assert first.shape == block.shape, f"{name}: shape {tuple(first.shape)} for a block of {block.shape}"
+        assert first.isfinite().all(), f"{name}: not finite"
+        assert first.dtype == torch.float64, f"{name}: values must be float64, got {first.dtype}"
+        assert torch.equal(first, again), f"{name}: two draws with one seed differ"
+        assert torch.equal(before, torch.random.get_rng_state()), f"{name}: drew from torch's global generator"
+        drew = generator(0, "check")
+        start = drew.get_state()
+        initializer(block, drew, facts)
+        assert torch.equal(start, drew.get_state()) or not torch.equal(first, other), f"{name}: two seeds give equal values"
+
+
+def _rows(members: int, seed: int = 0, width: int = 96) -> Tensor:
+    return torch.stack([torch.randn(width, generator=generator(seed, "rows", m)) * 10.0 ** (m - 1) for m in range(members)])
+
+
+SLICES = {"layer1.weight_h": (slice(0, 64), (8, 8)), "layer1.bias": (slice(64, 72), (8,)), "readout.weight": (slice(72, 96), (3, 8))}
+
+
+def check_clip(rule_of: object) -> None:
+    """`rule_of(M)` builds the rule for M members. Members do not mix; small gradients of a member stay bit for bit; finite."""
+    three, two = rule_of(3), rule_of(2)  # type: ignore[operator]
+    params = _rows(3, seed=1)
+
+    def clipped(rule: ClipRule, members: slice) -> list[Tensor]:
+        state, out = rule.init(params[members], SLICES), []
+        for update in range(4):
+            grads, state = rule(_rows(3, seed=10 + update)[members], params[members], state)
+            out.append(grads)
+        return out
+
+    for whole, part in zip(clipped(three, slice(0, 3)), clipped(two, slice(0, 2)), strict=True):
+        assert whole.shape == (3, 96)
+        assert whole.isfinite().all()
+        assert torch.equal(whole[:2], part), f"{type(three).__name__}: a member's gradient depends on its company"
+    zero = torch.zeros(3, 96)
+    kept, _ = three(zero, params, three.init(params, SLICES))
+    assert torch.equal(kept, zero), f"{type(three).__name__}: a zero gradient must stay zero"
+
+
+def check_optimizer(optimizer_of: object) -> None:
+    """`optimizer_of(M)` builds it for M members. Members do not mix; nothing is changed in place; a quadratic goes down."""
+    three, two = optimizer_of(3), optimizer_of(2)  # type: ignore[operator]
+
+    def path(optimizer: Optimizer, members: slice) -> Tensor:
+        params = _rows(3, seed=1)[members]
+        state = optimizer.init(params)
+        for _ in range(20):
+            before, grads = params.clone(), params.clone()
+            after, state = optimizer(grads, params, state)
+            assert torch.equal(params, before), f"{type(optimizer).__name__}: changed its parameters in place"
+            params = after
+        return params
+
+    whole, part = path(three, slice(0, 3)), path(two, slice(0, 2))
+    assert torch.equal(whole[:2], part), f"{type(three).__name__}: a member's path depends on its company"
+    assert (whole.norm(dim=1) < _rows(3, seed=1).norm(dim=1)).all(), f"{type(three).__name__}: 20 updates on a quadratic did not go down"
+
+
+def check_task(task: Task) -> None:
+    """Facts agree with data; batches are functions of (seed, update); splits do not overlap; losses are per member."""
+    task.load()
+    name, facts = type(task).__name__, task.facts
+
+    def batch(seed: int, update: int) -> Batch:
+        return task.sample(lambda *key: generator(seed, "data", *key), update, 6)
+
+    first = batch(0, 3)
+    assert first.x.shape == (6, facts.steps, facts.inputs), f"{name}: x has shape {tuple(first.x.shape)}, facts say {(6, facts.steps, facts.inputs)}"
+    assert torch.equal(first.x, batch(0, 3).x), f"{name}: a batch is not a function of (seed, update)"
+    assert not torch.equal(first.x, batch(1, 3).x), f"{name}: seeds give equal batches"
+    assert not torch.equal(first.x, batch(0, 4).x), f"{name}: updates give equal batches"
+    assert facts.lag is None or 0 < facts.lag <= facts.steps, f"{name}: lag {facts.lag} of {facts.steps} steps"
+    parts = {part: task.split(part) for part in ("train", "validation", "test")}
+    assert torch.equal(parts["test"].x, task.split("test").x), f"{name}: the test split changes between calls"
+    sets = {part: {of.x[i].numpy().tobytes() for i in range(len(of.x))} for part, of in parts.items()}
+    for one, other in (("train", "test"), ("validation", "test"), ("train", "validation")):
+        common = len(sets[one] & sets[other]) / len(sets[other])
+        assert common < 0.02, f"{name}: {common:.0%} of {other} are examples of {one} too"
+    _task_losses(task, first)
+
+
+def _task_losses(task: Task, batch: Batch) -> None:
+    name, facts = type(task).__name__, task.facts
+    both = Batch(x=torch.stack([batch.x] * 2), y=torch.stack([batch.y] * 2), lengths=None if batch.lengths is None else torch.stack([batch.lengths] * 2))
+    shape = (2, 6, facts.steps, facts.outputs) if facts.every_step else (2, 6, facts.outputs)
+    outputs = torch.randn(shape, generator=generator(0, "outputs")).requires_grad_()
+    loss = task.loss(outputs, both)
+    assert loss.shape == (2,), f"{name}: loss has shape {tuple(loss.shape)}, expected one a member"
+    (grad,) = torch.autograd.grad(loss[0], outputs, retain_graph=True)
+    assert (grad[1] == 0).all(), f"{name}: member 0's loss has a gradient in member 1"
+    assert task.metric(outputs, both).shape == (2, 6), f"{name}: metric must be [M, B]"
+    anchor = torch.full((6,), facts.steps - 1) if batch.lengths is None else batch.lengths - 1
+    at_end = task.step_loss(outputs, both, anchor)
+    assert at_end.shape == (2, 6), f"{name}: step_loss must be [M, B]"
+    (grad,) = torch.autograd.grad(at_end.sum(), outputs)
+    assert grad.abs().sum() > 0
+    if facts.every_step:
+        assert (grad[:, :, :-1] == 0).all(), f"{name}: the loss of one step depends on other steps' outputs"
+
+
+def check_readout(readout: Readout) -> None:
+    """Shapes; members do not mix; the last valid step is read, by length."""
+    name = type(readout).__name__
+    for hidden, outputs in ((8, 3), (5, 1)):
+        params = {p.name: torch.randn(2, *p.shape, generator=generator(0, p.name)) for p in readout.shapes(hidden, outputs)}
+        h = torch.randn(2, STEPS, 4, hidden, generator=generator(0, "h"))
+        lengths = torch.tensor([[STEPS, 2, 3, 1]] * 2)
+        whole = readout(params, h, None)
+        assert whole.shape == ((2, 4, STEPS, outputs) if readout.every_step else (2, 4, outputs)), f"{name}: outputs have shape {tuple(whole.shape)}"
+        if not readout.every_step:
+            by_length = readout(params, h, lengths)
+            alone = readout(params, h[:, :2], None)
+            assert torch.allclose(by_length[:, 1], alone[:, 1]), f"{name}: an example of 2 steps must be read at step 2, not at the padded end"

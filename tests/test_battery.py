@@ -1,0 +1,104 @@
+"""One battery over every level that conf/ lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from study import battery
+from study.paths import conf_folder
+from study.pieces import build, build_for_members
+from study.plugins import register
+
+
+def levels(group: str) -> list[str]:
+    return sorted(path.stem for path in (Path(conf_folder()) / group).glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def node_of():
+    from omegaconf import OmegaConf
+
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder().resolve())):
+
+        def of(group: str, level: str) -> dict[str, Any]:
+            node = OmegaConf.to_container(compose("config", overrides=[f"{group}={level}"])[group], resolve=True)
+            assert isinstance(node, dict)
+            return node
+
+        yield of
+
+
+@pytest.mark.parametrize("level", levels("cell"))
+def test_cell(node_of, level):
+    battery.check_cell(build(node_of("cell", level), "cell"))
+
+
+@pytest.mark.parametrize("level", levels("initializer"))
+def test_initializer(node_of, level):
+    battery.check_initializer(build(node_of("initializer", level), "initializer"))
+
+
+@pytest.mark.parametrize("level", levels("clip"))
+def test_clip_rule(node_of, level):
+    node = node_of("clip", level)
+    battery.check_clip(lambda members: build_for_members([node] * members, "clip", torch.device("cpu"), torch.float32))
+
+
+@pytest.mark.parametrize("level", levels("optimizer"))
+def test_optimizer(node_of, level):
+    node = node_of("optimizer", level)
+    battery.check_optimizer(lambda members: build_for_members([node] * members, "optimizer", torch.device("cpu"), torch.float32))
+
+
+@pytest.mark.parametrize("level", levels("task"))
+def test_task(node_of, level):
+    battery.check_task(build(node_of("task", level), "task"))
+
+
+@pytest.mark.parametrize("level", levels("readout"))
+def test_readout(node_of, level):
+    battery.check_readout(build(node_of("readout", level), "readout"))
+
+
+@pytest.mark.parametrize("level", levels("probe"))
+def test_probe_runs_on_every_cell(node_of, level):
+    """Every probe on every cell, one and two layers, terminal and every-step losses: finite and one value a member."""
+    from tests.helpers import trace
+
+    name, node = next(iter({level: node_of("probe", f"[{level}]")[level]}.items()))
+    probe = build(node, f"probe.{name}")
+    for cell in levels("cell"):
+        for depth in (1, 2):
+            of = trace(build(node_of("cell", cell), "cell"), {}, steps=6, depth=depth, every_step=depth == 2)
+            for quantity, value in probe(of).items():
+                values = value.norms[..., value.exists] if hasattr(value, "norms") else value
+                assert len(values) == 1, quantity
+                assert values.isfinite().all(), quantity
+
+
+@pytest.mark.parametrize("level", levels("experiment"))
+def test_committed_experiments_compose_and_pass_their_checks(level):
+    """Each is planned whole; each trains for two updates in test_experiments."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+
+    from study.composition import compose_all, declared
+    from study.planning import make_plan
+
+    register()
+    loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
+    from hydra.types import RunMode
+
+    first = loader.load_configuration("config", [f"experiment={level}"], run_mode=RunMode.MULTIRUN)
+    of = declared(loader, dict(first.hydra.sweeper.params), [f"experiment={level}"])
+    plan = make_plan(compose_all(loader, "config", of), of, level)
+    assert len(plan.points) >= 18
+    assert plan.name == level
+    assert plan.config["study"]["question"]
+    assert "seed" not in plan.factors

@@ -1,0 +1,118 @@
+"""A W&B server's upload path on loopback, enough for `wandb sync` and online runs: what was sent is kept for the tests."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "0123456789" * 4
+
+
+class Stub(ThreadingHTTPServer):
+    """`runs`: run id -> {"upserts": [variables], "history": [rows], "summary": {…}}; `queries`: names of all operations."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.queries: list[str] = []
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def run(self, id: str) -> dict[str, Any]:
+        return self.runs.setdefault(id, {"upserts": [], "history": {}, "summary": {}})
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Stub
+
+    def do_POST(self) -> None:  # names as http.server asks for them
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Content-Encoding") == "gzip":
+            import gzip
+
+            body = gzip.decompress(body)
+        if not self.path.endswith(("/graphql", "/file_stream")):
+            self._answer({})
+            return
+        sent = json.loads(body or b"{}")
+        with self.server.lock:
+            if self.path.endswith("/file_stream"):
+                self._file_stream(self.path.split("/")[-2], sent)
+                self._answer({})
+            else:
+                self._answer({"data": self._graphql(sent.get("query", ""), sent.get("variables") or {})})
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._answer({})
+
+    do_GET = do_PUT
+
+    def _graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        name = query.split("(")[0].split("{")[0].split()[-1] if query else ""
+        self.server.queries.append(name)
+        if "UpsertBucket" in name:
+            run = self.server.run(variables["name"])
+            inserted = not run["upserts"]
+            run["upserts"].append(variables)
+            id = base64.b64encode(f"Run:v1:{variables['name']}:p:e".encode()).decode()
+            project = {"id": "p", "name": variables.get("project") or "p", "entity": {"id": "e", "name": "e"}}
+            bucket = {
+                "id": id,
+                "name": variables["name"],
+                "displayName": variables.get("displayName"),
+                "sweepName": None,
+                "historyLineCount": 0,
+                "config": "{}",
+                "project": project,
+            }
+            return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
+        if "CreateRunFiles" in name:
+            files = [{"name": file, "uploadUrl": f"{self.server.url}/storage/{file}"} for file in variables.get("files", [])]
+            return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
+        if "ServerFeatures" in name:
+            return {"serverInfo": {"features": []}}
+        if "RunResumeStatus" in name:
+            return {"model": {"id": "p", "name": "p", "entity": {"id": "e", "name": "e"}, "bucket": None}}
+        return {"serverInfo": {"features": []}, "viewer": {"id": "v", "entity": "e", "username": "v", "flags": "{}", "teams": {"edges": []}}}
+
+    def _file_stream(self, id: str, sent: dict[str, Any]) -> None:
+        run = self.server.run(id)
+        for name, part in (sent.get("files") or {}).items():
+            if name == "wandb-history.jsonl":
+                for row in map(json.loads, part["content"]):
+                    run["history"][row["_step"]] = row
+            elif name == "wandb-summary.json":
+                run["summary"] |= json.loads(part["content"][-1])
+
+    def _answer(self, data: dict[str, Any]) -> None:
+        text = json.dumps(data).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Tests print what they need."""
+
+
+@contextmanager
+def stub() -> Iterator[Stub]:
+    server = Stub()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
