@@ -1,0 +1,142 @@
+"""Tasks: what their source states, their baselines, and that data do not leak."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from study.interfaces import Batch
+from study.streams import generator
+from study.tasks.adding import Adding
+from study.tasks.copying import BLANK, MARKER, Copying
+from study.tasks.digits import Digits
+from study.tasks.temporal_order import TemporalOrder
+
+DIGITS = {"form": "pixel", "permuted": False, "lag": None, "validation": 360, "test": 360, "split_seed": 0, "solved": 0.9}
+
+
+def digits(**changes) -> Digits:
+    task = Digits(**{**DIGITS, **changes})
+    task.load()
+    return task
+
+
+def one(batch: Batch) -> Batch:
+    return Batch(batch.x[None], batch.y[None])
+
+
+def test_digits_are_scikit_learns_split_1077_360_360_and_stratified():
+    from sklearn.datasets import load_digits
+
+    task = digits()
+    parts = task.parts
+    assert {name: len(part.x) for name, part in parts.items()} == {"train": 1077, "validation": 360, "test": 360}
+    images = {tuple(row) for row in load_digits().data.tolist()}
+    seen = [tuple(x) for part in parts.values() for x in (part.x.flatten(1) * 16).tolist()]
+    assert len(seen) == 1797
+    assert set(seen) == images
+    for part in parts.values():
+        shares = torch.bincount(part.y, minlength=10) / len(part.y)
+        assert float((shares - 0.1).abs().max()) < 0.006
+    assert task.facts.steps == task.facts.lag == 64
+    assert digits().data_hash() == task.data_hash() != digits(split_seed=1).data_hash()
+
+
+def test_digits_by_row_and_permuted_hold_the_same_pixels():
+    pixel, row, permuted = digits(), digits(form="row"), digits(permuted=True)
+    assert row.facts.steps == 8
+    assert row.facts.inputs == 8
+    assert torch.equal(pixel.parts["test"].x.flatten(1), row.parts["test"].x.flatten(1))
+    a, b = pixel.parts["test"].x.flatten(1), permuted.parts["test"].x.flatten(1)
+    assert not torch.equal(a, b)
+    assert torch.equal(a.sort(1).values, b.sort(1).values)
+
+
+def test_an_epoch_shows_every_training_example_once_and_the_next_another_order():
+    task = digits()
+
+    def stream(*key):
+        return generator(0, "data", *key)
+
+    count = 1077
+    labels = torch.cat([task.sample(stream, update, 64).x.flatten(1) for update in range(2 * count // 64 + 1)])
+    first, second = labels[:count], labels[count : 2 * count]
+    assert len(torch.unique(first, dim=0)) == len(torch.unique(task.parts["train"].x.flatten(1), dim=0))
+    assert torch.allclose(first.sum(0), task.parts["train"].x.flatten(1).sum(0))
+    assert not torch.equal(first, second)
+
+
+def test_training_examples_scored_are_as_many_as_validation_has():
+    task = digits(validation=100, test=100)
+    assert len(task.split("train").x) == 100
+    assert len(task.parts["train"].x) == 1597
+
+
+@pytest.mark.parametrize(
+    ("task", "constant"),
+    [(Adding(steps=50, lag=None, examples=20000, solved=0.01), torch.ones(1, 20000, 1)),
+     (TemporalOrder(steps=50, lag=None, examples=20000, solved=0.99), torch.zeros(1, 20000, 4))],
+    ids=["adding", "temporal_order"],
+)  # fmt: skip
+def test_the_memoryless_baseline_is_what_a_constant_scores(task, constant):
+    test = one(task.split("test"))
+    assert float(task.loss(constant, test)) == pytest.approx(task.facts.baseline_loss, rel=0.02)
+    assert float(task.metric(constant, test).mean()) == pytest.approx(task.facts.baseline, rel=0.05)
+
+
+def test_the_memoryless_baseline_of_copying():
+    """Blank until the marker, then every symbol alike: a guess that needs no memory."""
+    task = Copying(wait=20, lag=None, examples=2000, solved=0.99)
+    test = one(task.split("test"))
+    outputs = torch.full((1, 2000, 40, 9), -50.0)
+    outputs[..., :30, BLANK] = 50.0
+    outputs[..., 30:, :BLANK] = 0.0
+    assert float(task.loss(outputs, test)) == pytest.approx(10 * math.log(8) / 40, rel=1e-4)
+    assert task.facts.baseline_loss == pytest.approx(10 * math.log(8) / 40)
+    right = torch.nn.functional.one_hot(test.y, 9).float()
+    assert (task.metric(right, test) == 1).all()
+
+
+def test_adding_marks_one_step_in_each_half_and_asks_for_their_sum():
+    batch = Adding(steps=31, lag=None, examples=300, solved=0.01).split("validation")
+    marks = batch.x[..., 1]
+    assert (marks[:, :15].sum(1) == 1).all()
+    assert (marks[:, 15:].sum(1) == 1).all()
+    torch.testing.assert_close((batch.x[..., 0] * marks).sum(1, keepdim=True), batch.y)
+
+
+def test_copying_repeats_its_symbols_after_the_wait():
+    task = Copying(wait=7, lag=None, examples=50, solved=0.99)
+    batch = task.split("validation")
+    symbols = batch.x.argmax(-1)
+    assert symbols.shape == (50, 27)
+    assert torch.equal(symbols[:, :10], batch.y[:, -10:])
+    assert (symbols[:, 10:16] == BLANK).all()
+    assert (symbols[:, 16] == MARKER).all()
+    assert (symbols[:, 17:] == BLANK).all()
+    assert (batch.y[:, :17] == BLANK).all()
+
+
+def test_temporal_order_places_its_two_symbols():
+    task = TemporalOrder(steps=50, lag=None, examples=400, solved=0.99)
+    batch = task.split("validation")
+    symbols = batch.x.argmax(-1)
+    asked = symbols < 2
+    assert (asked.sum(1) == 2).all()
+    assert asked[:, 5:10].sum() == 400
+    assert asked[:, 25:30].sum() == 400
+    first, second = (symbols[asked].view(-1, 2)[:, i] for i in (0, 1))
+    assert torch.equal(2 * first + second, batch.y)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda: Digits(**{**DIGITS, "lag": 0}), lambda: Digits(**{**DIGITS, "test": 1500}), lambda: Digits(**{**DIGITS, "solved": 1.5}),
+     lambda: Adding(steps=1, lag=None, examples=9, solved=0.01), lambda: Copying(wait=0, lag=None, examples=9, solved=0.9),
+     lambda: TemporalOrder(steps=9, lag=None, examples=9, solved=0.9), lambda: Adding(steps=9, lag=-1, examples=9, solved=0.01)],
+)  # fmt: skip
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be|at least|between"):
+        wrong()
