@@ -70,6 +70,14 @@ def verdict_words(row: pd.Series) -> tuple[str, str]:
     return f"{VERDICT_SYMBOLS[kind]} {text}", f"v-{kind}"
 
 
+def short_words(row: pd.Series) -> str:
+    """A verdict where the room is small: the word where all seeds agree, else symbols with counts."""
+    of: dict[str, int] = row["verdicts"]
+    if len(of) == 1:
+        return verdict_words(row)[0]
+    return "  ".join(f"{VERDICT_SYMBOLS[name]} {n}" for name, n in of.items())
+
+
 def outcome_words(row: pd.Series) -> str:
     of: dict[str, int] = row["outcomes"]
     if not of:
@@ -81,4 +89,4 @@ def outcome_words(row: pd.Series) -> str:
 
 def score_words(of: Estimate) -> str:
     """.91 ± .02; one seed: the number alone."""
-    return number(of.value) + (f" ± {number(of.half)}" if np.isfinite(of.half) else "")
+    return number(of.value) + (f"\u00a0±\u00a0{number(of.half)}" if np.isfinite(of.half) else "")

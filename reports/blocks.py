@@ -99,6 +99,7 @@ class Matrices:
     matrices: Sequence[Matrix]
     caption: str
     legend: Sequence[tuple[str, str]] = ()
+    compact: bool = False
 
 
 @dataclass(frozen=True)

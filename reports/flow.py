@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.theme import DASHES, SOFT, panels, sequence
+from reports.theme import DASHES, SOFT, edge_labels, panels, sequence
 
 CLASSES = {"exploding": "#c0392b", "fading": "#c9a227", "vanishing": "#44508a"}
 STRIP = 0.055  # of an axis: height of the rows for 0 and for Inf or NaN
@@ -38,8 +38,9 @@ def gradient_flow(
     low, high = span
     longest = float(rows["lag"].max())
     odd = bool(((rows["zero"] > counted) | (rows["bad"] > counted)).any())
-    height = 1.06 + 0.48 + 1.62 * len(row_levels)
-    figure, axes = panels(len(row_levels), len(column_levels), width=width, height=height, left=1.3, right=0.72, top=0.92, bottom=0.48, gap=(0.12, 0.14))
+    top = 0.66
+    height = top + 0.48 + 1.66 * len(row_levels)
+    figure, axes = panels(len(row_levels), len(column_levels), width=width, height=height, left=1.3, right=0.72, top=top, bottom=0.48, gap=(0.12, 0.14))
     pad = STRIP * (high - low) * 1.5 if odd else 0.0
     for i, row in enumerate(row_levels):
         for j, column in enumerate(column_levels):
@@ -57,12 +58,13 @@ def gradient_flow(
                 _odd(axis, own, ink, low, high, counted, first=j == 0)
             axis.set_yticks(_decades(low, high), [f"{t:+d}".replace("-", "−") if t else "0" for t in _decades(low, high)] if j == 0 else [])
             axis.set_xticks(_steps(longest), [str(k) for k in _steps(longest)] if i == len(row_levels) - 1 else [])
+            edge_labels(axis, reverse=True)
             if i == 0:
                 axis.text(0.5, 1.05, names[1][j], transform=axis.transAxes, ha="center", va="bottom", fontsize=8.5)
             if j == 0:
-                axis.text(-0.62 / (axis.get_position().width * width), 0.5, names[0][i], transform=axis.transAxes, ha="right", va="center", fontsize=8.5)
+                axis.text(-0.58 / (axis.get_position().width * width), 0.5, names[0][i], transform=axis.transAxes, ha="right", va="center", fontsize=8.5)
     figure.text(0.5 * (1.3 + width - 0.72) / width, 0.07 / height, "steps back from the loss (the loss is at the right edge)", ha="center", va="bottom", fontsize=8.5)
-    figure.text((1.3 - 0.42) / width, (0.48 + (height - 0.92)) / 2 / height, "log10 ‖dL/dh(T−k)‖ / ‖dL/dh(T)‖", rotation=90, ha="center", va="center", fontsize=8.5)
+    figure.text(0.1 / width, (0.48 + (height - top)) / 2 / height, "log10 ‖dL/dh(T−k)‖ / ‖dL/dh(T)‖", rotation=90, ha="center", va="center", fontsize=8.5)
     _legend(figure, stages, ink, int(rows["above"].max()), width, height)
     return figure
 
@@ -120,19 +122,19 @@ def _steps(longest: float) -> list[int]:
 
 def _legend(figure: Figure, stages: pd.Series, ink: Mapping[float, str], deepest: int, width: float, height: float) -> None:
     """Stages as short strokes with their update; line styles of the layers."""
-    bar = figure.add_axes((1.3 / width, 1 - 0.5 / height, (width - 2.0) / width, 0.4 / height))
+    bar = figure.add_axes((1.3 / width, 1 - 0.34 / height, (width - 2.0) / width, 0.3 / height))
     bar.set(xlim=(0, width - 2.0), ylim=(0, 1))
     bar.axis("off")
-    bar.text(0, 0.72, "update", fontsize=8, va="center", color=SOFT)
+    bar.text(0, 0.5, "update", fontsize=8, va="center", color=SOFT)
     x = 0.5
     for stage, update in stages.items():
-        bar.plot([x, x + 0.22], [0.72, 0.72], color=ink[stage], linewidth=2.2, solid_capstyle="butt")
+        bar.plot([x, x + 0.22], [0.5, 0.5], color=ink[stage], linewidth=2.2, solid_capstyle="butt")
         word = f"{update:,.0f}"
-        bar.text(x + 0.27, 0.72, word, fontsize=8, va="center")
+        bar.text(x + 0.27, 0.5, word, fontsize=8, va="center")
         x += 0.42 + 0.068 * len(word)
     x += 0.25
     words = ["top layer", "layer below", *(f"{n} below" for n in range(2, deepest + 1))][: deepest + 1]
     for above, word in enumerate(words if deepest else []):
-        bar.plot([x, x + 0.34], [0.72, 0.72], color=SOFT, linewidth=1.3, linestyle=DASHES[min(above, len(DASHES) - 1)])
-        bar.text(x + 0.4, 0.72, word, fontsize=8, va="center")
+        bar.plot([x, x + 0.34], [0.5, 0.5], color=SOFT, linewidth=1.3, linestyle=DASHES[min(above, len(DASHES) - 1)])
+        bar.text(x + 0.4, 0.5, word, fontsize=8, va="center")
         x += 0.6 + 0.066 * len(word)

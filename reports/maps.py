@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from reports.theme import INK, SOFT, panels, transport_map
+from reports.theme import INK, SOFT, edge_labels, panels, transport_map
 
 ZERO, BAD = "#8a8a8a", "#e535c0"
 WIDE = 72  # columns of a map: the stages lie unevenly on the log axis
@@ -73,6 +73,7 @@ def opening_maps(
             axis.set_xlim(place(0) - 0.02, place(last) + 0.02)
             axis.set_ylim(0.5, max(deepest, lag or 0) * 1.02 + 0.5)
             axis.set_xticks(place(np.array(ticks)), [f"{u:,}" for u in ticks] if i == len(rows) - 1 else [])
+            edge_labels(axis)
             axis.set_yticks(_lags(deepest), [str(k) for k in _lags(deepest)] if j == 0 else [])
             axis.tick_params(length=2)
             if isinstance(one, Map):
@@ -87,7 +88,7 @@ def opening_maps(
                 _loss_axis(axis)
     figure.text((left + width - right) / 2 / width, 0.06 / figure.get_figheight(), "update (log scale)", ha="center", va="bottom", fontsize=8.5)
     middle = (bottom + (figure.get_figheight() - top)) / 2 / figure.get_figheight()
-    axes[0, 0].figure.text((left - 0.27) / width, middle, "lag (steps back)", rotation=90, ha="center", va="center", fontsize=8.5)  # type: ignore[index]
+    figure.text(0.1 / width, middle, "lag (steps back)", rotation=90, ha="center", va="center", fontsize=8.5)
     figure.text(1 - 0.06 / width, middle, "validation loss / baseline (line)", rotation=270, ha="center", va="center", fontsize=8.5)
     _scale(figure, low, high, left, width)
     return figure

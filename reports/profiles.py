@@ -23,7 +23,7 @@ def transport(profile: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=["arm", "update", "lag", "value", "zero", "bad", "points"])
     first = rows.loc[rows["lag"] == 1, ["id", "stage", "log10_mean"]].rename(columns={"log10_mean": "at_one"})
     rows = rows.merge(first, on=["id", "stage"], how="left")
-    rows["value"] = rows["log10_mean"] - rows["at_one"]
+    rows["value"] = _nothing(rows, rows["log10_mean"] - rows["at_one"])
     by = rows.groupby(["arm", "stage", "lag"], sort=True)
     out = by.agg(update=("update", "median"), value=("value", "median"), points=("id", "nunique"), **{name: (name, "sum") for name in COUNTS}).reset_index()
     return _shares(out)
@@ -39,15 +39,24 @@ def losses(profile: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         return pd.DataFrame(columns=[*by, "above", "stage", "update", "lag", *VALUES, "zero", "bad", "points"])
     layer = rows["layer"].astype(str).astype(int)
     rows["above"] = layer.groupby(rows["id"]).transform("max") - layer
+    for name in VALUES:
+        rows[name] = _nothing(rows, rows[name])
     keys = [*by, "above", "stage", "lag"]
     wanted = {"update": ("update", "median"), "points": ("id", "nunique")}
     out = rows.groupby(keys, sort=True).agg(**wanted, **{name: (name, "median") for name in VALUES}, **{name: (name, "sum") for name in COUNTS}).reset_index()
     return _shares(out)
 
 
+def _nothing(rows: pd.DataFrame, values: pd.Series) -> pd.Series:
+    """Values with minus infinity where most examples are exactly zero: in a median over points these lie below all others, not beside them."""
+    return values.where(rows["n_zero"] <= 0.5 * rows["n"], -np.inf)
+
+
 def _shares(rows: pd.DataFrame) -> pd.DataFrame:
     examples = np.maximum(rows["n"].to_numpy(dtype=float), 1)
-    return rows.assign(zero=rows["n_zero"] / examples, bad=rows["n_nonfinite"] / examples)
+    shared = rows.assign(zero=rows["n_zero"] / examples, bad=rows["n_nonfinite"] / examples)
+    floats = shared.select_dtypes("number").columns
+    return shared.assign(**{name: shared[name].replace([np.inf, -np.inf], np.nan) for name in floats if name in (*VALUES, "value")})
 
 
 def validation(history: pd.DataFrame, by: Sequence[str], column: str) -> pd.DataFrame:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import matplotlib as mpl
 import seaborn as sns
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -26,6 +27,7 @@ NAMED = {
     "none": 9, "norm": 5, "value": 4, "adam": 0, "sgd": 1, "rmsprop": 2,
 }  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKED = {"solved": 0, "learning": 3, "stuck": 4, "diverged": 6, "silently diverged": 5}
 DASHES: tuple[object, ...] = ("solid", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)))
 MARKS = 5000  # drawn elements above which a figure's points become a picture at 2×
 DPI = 192
@@ -55,18 +57,18 @@ def _slot(name: str, size: int) -> int:
 
 def colours(names: Iterable[str]) -> dict[str, str]:
     """A colour a name, by the name alone; two of one factor that would share one: the later in the alphabet moves on."""
-    return {name: SLOTS[slot] for name, slot in _assign(names, len(SLOTS)).items()}
+    return {name: SLOTS[slot] for name, slot in _assign(names, NAMED, len(SLOTS)).items()}
 
 
 def markers(names: Iterable[str]) -> dict[str, str]:
-    return {name: MARKERS[slot] for name, slot in _assign(names, len(MARKERS)).items()}
+    return {name: MARKERS[slot] for name, slot in _assign(names, NAMED | MARKED, len(MARKERS)).items()}
 
 
-def _assign(names: Iterable[str], size: int) -> dict[str, int]:
+def _assign(names: Iterable[str], known: Mapping[str, int], size: int) -> dict[str, int]:
     given = list(names)
     taken: dict[str, int] = {}
-    for name in sorted(given, key=lambda name: (name not in NAMED, name)):
-        slot = NAMED.get(name, _slot(name, size)) % size
+    for name in sorted(given, key=lambda name: (name not in known, name)):
+        slot = known.get(name, _slot(name, size)) % size
         free = next((slot + step for step in range(size) if (slot + step) % size not in taken.values()), slot)
         taken[name] = free % size
     return {name: taken[name] for name in given}
@@ -137,3 +139,11 @@ def panels(rows: int, columns: int, *, width: float, height: float, left: float,
         },
     )  # fmt: skip
     return figure, axes
+
+
+def edge_labels(axis: Axes, *, reverse: bool = False) -> None:
+    """The outermost labels of the x axis stay inside it, so that neighbouring panels do not run together."""
+    labels = axis.get_xticklabels()
+    if len(labels) > 1:
+        labels[0].set_horizontalalignment("right" if reverse else "left")
+        labels[-1].set_horizontalalignment("left" if reverse else "right")

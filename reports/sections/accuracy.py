@@ -25,7 +25,7 @@ class Accuracy:
 
     def render(self, study: Study) -> Section:
         arms, points = summary(study), with_counted(study)
-        blocks: list[object] = [Prose(self._sentence(study, arms)), self._figure(study, arms, points), self._by_arm(study, arms)]
+        blocks: list[object] = [Prose(self._sentence(study, arms)), self._figure(study, arms, points)]
         if study.factors:
             blocks.append(self._by_level(study, points))
         return Section(blocks)
@@ -35,10 +35,11 @@ class Accuracy:
             f"Test {study.metric} of the weights with the best validation, read once at the end. Single arms are shown and not tested against each other: "
             "with 3 seeds a side the smallest two-sided p of a permutation test is .10, and with many arms the best looks better than it is."
         )
-        spread = arms["scores"].map(lambda scores: np.std(scores, ddof=1) if len(scores) > 1 else np.nan)
+        whole = [len(scores) > 1 and not diverged for scores, diverged in zip(arms["scores"], arms["diverged"], strict=True)]
+        spread = arms.loc[whole, "scores"].map(lambda scores: np.std(scores, ddof=1))
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
-            said += f" The spread over seeds is unequal: sd {number(spread[low], 3)} ({arms.loc[low, 'label']}) to {number(spread[high], 3)} ({arms.loc[high, 'label']})."
+            said += f" Where no seed diverged, the spread over seeds runs from sd {number(spread[low], 3)} ({arms.loc[low, 'label']}) to {number(spread[high], 3)} ({arms.loc[high, 'label']})."
         return said
 
     def _figure(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> Figure:
@@ -56,9 +57,7 @@ class Accuracy:
             + (f"✕: {diverged} diverged, counted with the memoryless baseline. " if diverged else "")
             + "Dashed: the memoryless baseline, and the score that counts as solved (on validation). Bars that reach the frame go on beyond it."
         )
-        rows = [[arm["label"], Cell(number(arm["score"].value, 3), arm["score"].value), interval(arm["score"].low, arm["score"].high, 3), ", ".join(number(score, 3) for score in arm["scores"])] for _, arm in arms.iterrows()]
-        table = Table(["arm", "mean", "95 % interval", "seeds"], rows, "Scores by arm")
-        return Figure(picture, caption, f"Accuracy by arm. {finding}", table, width, finding)
+        return Figure(picture, caption, f"Accuracy by arm. {finding}", self._by_arm(study, arms), width, finding)
 
     def _by_arm(self, study: Study, arms: pd.DataFrame) -> Table:
         rows = []
@@ -70,10 +69,11 @@ class Accuracy:
                     Cell(number(one.value, 3), one.value if known(one.value) else None),
                     interval(one.low, one.high, 3),
                     str(arm["n"]),
+                    ", ".join(number(score, 3) for score in arm["scores"]),
                     Cell(f"{arm['outcomes'].get('solved', 0)}/{arm['n']} {interval(solved.low, solved.high)}", solved.value if known(solved.value) else None),
                 ]
             )
-        return Table(["arm", f"test {study.metric}", "95 % interval", "n", "solved, Wilson interval"], rows, "Every arm", filtered=True)
+        return Table(["arm", f"test {study.metric}", "95 % interval", "n", "seeds", "solved, Wilson interval"], rows, "Every arm with every seed", filtered=True)
 
     def _by_level(self, study: Study, points: pd.DataFrame) -> Table:
         effects = {one.factor: one.difference for one in main_effects(study, points)}

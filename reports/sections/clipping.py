@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
 
 from reports.blocks import Cell, Figure, Prose, Section, Table
 from reports.data import Study
@@ -31,7 +32,7 @@ class Clipping:
         points = study.stored
         sentences = [self._sentence(study, name, points[points["clip"] == name]) for name in self._rules(points)]
         fired = points[points["clip_rate"] > 0]
-        blocks: list[object] = [Prose(" ".join(sentences), "lead" if False else "")]
+        blocks: list[object] = [Prose(" ".join(sentences))]
         if len(fired):
             blocks.append(self._figure(study, fired))
         blocks.append(self._table(study, points))
@@ -39,6 +40,10 @@ class Clipping:
 
     def _rules(self, points: pd.DataFrame) -> list[str]:
         return list(dict.fromkeys(name for name in points["clip"] if name is not None))
+
+    def kind(self, rate: float) -> str:
+        """The same in a word or two."""
+        return "inert" if rate < self.inert else "guard" if rate <= self.guard else "limiter" if rate > self.limiter else "in between"
 
     def word(self, rate: float) -> str:
         """What a rule is that fires on this share of updates."""
@@ -48,7 +53,7 @@ class Clipping:
             return "a guard against spikes"
         if rate > self.limiter:
             return "a step-size limiter, not a guard"
-        return "more than a guard and less than a limiter: it shortens many ordinary updates"
+        return "between a guard and a step-size limiter: it shortens many ordinary updates"
 
     def _sentence(self, study: Study, name: str, own: pd.DataFrame) -> str:
         rates = own["clip_rate"].dropna()
@@ -57,7 +62,7 @@ class Clipping:
         if (rates == 0).all():
             return f"clip={name} never fired (n = {len(rates)} points)."
         mean = float(rates.mean())
-        kinds = rates.map(lambda rate: self.word(float(rate)).split(":")[0]).value_counts()
+        kinds = rates.map(lambda rate: self.kind(float(rate))).value_counts()
         agree = "" if len(kinds) == 1 else f" By point: {listing(f'{n} {kind}' for kind, n in kinds.items())}."
         return (
             f"clip={name} fired on {percent(mean)} of updates (mean of {len(rates)} points, from {percent(float(rates.min()))} to {percent(float(rates.max()))}): "
@@ -119,7 +124,7 @@ def _norm(value: float) -> str:
 
 def rates(study: Study, binned: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], width: float) -> Drawing:
     names = [name for name in study.levels(panel) if (binned[panel] == name).any()]
-    figure, axes = panels(2, len(names), width=width, height=4.0, left=0.78, right=0.15, top=0.72, bottom=0.48, gap=(0.16, 0.16))
+    figure, axes = panels(2, len(names), width=width, height=3.9, left=0.78, right=0.15, top=0.56, bottom=0.48, gap=(0.16, 0.16))
     norms = binned["norm"].to_numpy(dtype=float)
     norms = norms[norms > 0]
     span = (float(norms.min()) / 1.3, float(norms.max()) * 1.3) if len(norms) else (0.1, 10.0)
@@ -136,13 +141,14 @@ def rates(study: Study, binned: pd.DataFrame, panel: str, ink_key: str, ink: Map
         upper.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         upper.minorticks_off()
         lower.set(ylim=(-0.03, 1.03))
+        lower.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         lower.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         upper.tick_params(labelbottom=False, labelleft=j == 0)
         lower.tick_params(labelleft=j == 0)
         if j == 0:
             upper.set_ylabel("gradient norm")
             lower.set_ylabel("clipped updates")
-    figure.text((0.78 + width - 0.15) / 2 / width, 0.05 / 4.0, "update", ha="center", va="bottom", fontsize=8.5)
+    figure.text((0.78 + width - 0.15) / 2 / width, 0.05 / 3.9, "update", ha="center", va="bottom", fontsize=8.5)
     legend(figure, [(level(ink_key, name), {"color": ink[name], "linestyle": dash[name], "linewidth": 1.8}) for name in study.levels(ink_key)], left=0.78)
     return figure
 

@@ -39,9 +39,10 @@ class Completeness:
                 states = own.sort_values("seed")["status"].tolist()
                 kind = "" if all(one == "done" for one in states) else "bad" if "diverged" in states or "failed" in states else "empty"
                 good = sum(one not in (MISSING, "failed") for one in states)
-                line.append(Box([("".join(STATUS_SYMBOLS[one] for one in states), "glyphs"), (f"{good} of {len(states)}", "")], kind))
+                glyphs = ("".join(STATUS_SYMBOLS[one] for one in states), "glyphs")
+                line.append(Box([glyphs, (f"{good}/{len(states)}", "")] if good < len(states) else [glyphs], kind))
             boxes.append(line)
         names = [levels(row) for row in rows]
         matrix = Matrix("", f"arm \\ {column_key}", names, [level(column_key, name) for name in columns], boxes)
         legend = [(f"{symbol} {name}", "") for name, symbol in STATUS_SYMBOLS.items()]
-        return Matrices([matrix], f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right. n of m: results there.", legend)
+        return Matrices([matrix], f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right; a count where some are not there.", legend, compact=True)

@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from reports.arms import with_counted
 from reports.blocks import Cell, Figure, Prose, Section, Table
@@ -106,7 +107,7 @@ def curves(
     study: Study, history: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], dash_key: str | None, dashes: Mapping[str, object], width: float, rasterized: bool
 ) -> Drawing:
     names = study.levels(panel)
-    figure, axes = panels(2, len(names), width=width, height=4.9, left=0.72, right=0.15, top=0.72, bottom=0.48, gap=(0.16, 0.16))
+    figure, axes = panels(2, len(names), width=width, height=4.75, left=0.72, right=0.15, top=0.56, bottom=0.48, gap=(0.16, 0.16))
     rows = (("share", "validation loss / baseline", 1.0, None), ("val_score", f"validation {study.metric}", study.task.get("baseline"), study.task.get("solved")))
     for i, (column, text, baseline, solved) in enumerate(rows):
         known_values = history[column].astype(float)
@@ -128,9 +129,11 @@ def curves(
                 axis.axhline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
             axis.set(ylim=(low - pad, high + pad), xlim=(0, float(history["update"].max() or 1)), xlabel="", ylabel=text if j == 0 else "")
             axis.tick_params(labelleft=j == 0, labelbottom=i == 1)
+            if i == 1:
+                axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             if i == 0:
                 axis.set_title(level(panel, name))
-    figure.text((0.72 + width - 0.15) / 2 / width, 0.05 / 4.9, "update", ha="center", va="bottom", fontsize=8.5)
+    figure.text((0.72 + width - 0.15) / 2 / width, 0.05 / 4.75, "update", ha="center", va="bottom", fontsize=8.5)
     legend(figure, [(level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in study.levels(ink_key)]
            + [(level(dash_key or "", name), {"color": SOFT, "linestyle": dashes[name], "linewidth": 1.3}) for name in (study.levels(dash_key) if dash_key else [])], left=0.72)  # fmt: skip
     return figure

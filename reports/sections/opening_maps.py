@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.arms import summary, verdict_words
+from reports.arms import short_words, summary
 from reports.blocks import Cell, Figure, Prose, Section, Table
 from reports.data import Study
 from reports.maps import Map, opening_maps
 from reports.profiles import transport, validation
 from reports.theme import draw
-from reports.words import known, level, levels, number, percent
+from reports.words import VERDICT_SYMBOLS, known, level, levels, number, percent, shorten
+
+
+VERDICT_KEY = ", ".join(f"{symbol} {name}" for name, symbol in VERDICT_SYMBOLS.items())
 
 
 class OpeningMaps:
@@ -29,7 +32,7 @@ class OpeningMaps:
         rows, columns = self._facets(study)
         profile, arms = transport(study.table("profile")), summary(study)
         loss = self._loss(study)
-        words = {row["arm"]: verdict_words(row)[0] for _, row in arms.iterrows()}
+        words = {row["arm"]: short_words(row) for _, row in arms.iterrows()}
         at = {tuple(arm[key] for key in rows[0] + columns[0]): arm["arm"] for _, arm in arms.iterrows()}
         maps: dict[tuple[int, int], Map | str] = {}
         for i, row in enumerate(rows[1]):
@@ -53,7 +56,7 @@ class OpeningMaps:
             f"One map an arm ({len(arms)} arms; median over {seeds} seeds; {len(study.stored)} points). Colour: transport of the network at each lag, "
             f"relative to lag 1, geometric mean over the probe examples; the scale ends at {number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. "
             "Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, "
-            f"as a share of the memoryless baseline.{f' Dashed: lag {judged}, the lag that is judged.' if judged else ''} The words are counts over seeds."
+            f"as a share of the memoryless baseline.{f' Dashed: lag {judged}, the lag that is judged.' if judged else ''} Above each map: verdicts, counted over seeds ({VERDICT_KEY})."
         )
         table = self._table(profile, arms, judged)
         return Section(
@@ -134,4 +137,5 @@ def _decade(own: pd.DataFrame, stage: int) -> Cell:
 
 def _two_lines(labels: dict[str, str]) -> str:
     first, *rest = labels.items()
-    return f"{level(*first)}\n{levels(dict(rest))}" if rest else level(*first)
+    lines = [level(*first), *([levels(dict(rest))] if rest else [])]
+    return "\n".join(shorten(line, 19) for line in lines)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from reports.arms import with_counted
 from reports.blocks import Cell, Figure, Prose, Section, Table
@@ -84,6 +85,7 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
         for limit in (study.health.get("vanishing"), study.health.get("fading")):
             if limit is not None:
                 axis.axvline(float(limit), color=SOFT, linewidth=0.7, dashes=(2, 2), zorder=0)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.set_title(f"D {_when(share)}", fontsize=8.5)
         if j:
             axis.tick_params(labelleft=False)

@@ -39,7 +39,7 @@ class States:
         silent = int((points["outcome"] == "silently diverged").sum())
         undefined = int((points["state"] == "undefined").sum())
         return (
-            f"Verdicts of {len(points)} points: {said}. {close} end less than half a decade from another class. "
+            f"Verdicts of {len(points)} points: {said}. {count(close, "point ends", "points end")} less than half a decade from another class. "
             f"{silent} diverged silently; the end state of {undefined} is undefined (too many zero or non-finite examples)."
         )
 
@@ -58,7 +58,6 @@ class States:
                 [
                     arm["label"],
                     Cell(word, word[2:], kind),
-                    outcome_words(arm),
                     str(arm["n"]),
                     _estimate(own["D_init"]),
                     _estimate(own["D"]),
@@ -66,9 +65,10 @@ class States:
                     _cell(margin, 1),
                     _cell(float(own["horizon"].median()), 0),
                     Cell(f"{opened.median():,.0f} (n={len(opened)})", float(opened.median())) if len(opened) else Cell("–", None),
+                    outcome_words(arm),
                 ]
             )
-        columns = ["arm", "verdict", "outcome", "n", "D at start", "D at end", "U at end", "margin", "horizon", "opened at"]
+        columns = ["arm", "verdict", "n", "D at start", "D at end", "U at end", "margin", "horizon", "opened at", "outcome"]
         notes = (
             "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "
             "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: steps, median. Opened at: update, median over the seeds that opened."
