@@ -63,7 +63,9 @@ def gradient_flow(
                 axis.text(0.5, 1.05, names[1][j], transform=axis.transAxes, ha="center", va="bottom", fontsize=8.5)
             if j == 0:
                 axis.text(-0.58 / (axis.get_position().width * width), 0.5, names[0][i], transform=axis.transAxes, ha="right", va="center", fontsize=8.5)
-    figure.text(0.5 * (1.3 + width - 0.72) / width, 0.07 / height, "steps back from the loss (the loss is at the right edge)", ha="center", va="bottom", fontsize=8.5)
+    figure.text(
+        0.5 * (1.3 + width - 0.72) / width, 0.07 / height, "steps back from the loss (the loss is at the right edge)", ha="center", va="bottom", fontsize=8.5
+    )
     figure.text(0.1 / width, (0.48 + (height - top)) / 2 / height, "log10 ‖dL/dh(T−k)‖ / ‖dL/dh(T)‖", rotation=90, ha="center", va="center", fontsize=8.5)
     _legend(figure, stages, ink, int(rows["above"].max()), width, height)
     return figure
@@ -112,7 +114,7 @@ def _odd(axis, own: pd.DataFrame, ink: Mapping[float, str], low: float, high: fl
 
 def _decades(low: float, high: float) -> list[int]:
     step = max(2, 2 * math.ceil((high - low) / 12))
-    return [tick for tick in range(-(int(-low) // step) * step, int(high) + 1, step)]
+    return list(range(-(int(-low) // step) * step, int(high) + 1, step))
 
 
 def _steps(longest: float) -> list[int]:

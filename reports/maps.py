@@ -109,10 +109,21 @@ def _draw(axis, one: Map, lag: int | None, low: float, high: float) -> None:  # 
     if lag is not None:
         axis.axhline(lag, color="#ffffff", linewidth=1.8, zorder=2)
         axis.axhline(lag, color="#000000", linewidth=0.8, dashes=(3, 2), zorder=2)
-    axis.plot(place(one.updates), np.full(len(one.updates), 0.0), "|", transform=axis.get_xaxis_transform(), color=INK, markersize=5, markeredgewidth=0.8, clip_on=False)
+    axis.plot(
+        place(one.updates),
+        np.full(len(one.updates), 0.0),
+        "|",
+        transform=axis.get_xaxis_transform(),
+        color=INK,
+        markersize=5,
+        markeredgewidth=0.8,
+        clip_on=False,
+    )
     updates, share = one.loss
     if len(updates):
-        axis.plot(place(updates), np.clip(share, 0, 1.1) / 1.1, transform=axis.get_xaxis_transform(), color="#000000", linewidth=1.3, path_effects=halo, zorder=3)
+        axis.plot(
+            place(updates), np.clip(share, 0, 1.1) / 1.1, transform=axis.get_xaxis_transform(), color="#000000", linewidth=1.3, path_effects=halo, zorder=3
+        )
     axis.text(0, 1.03, one.word, transform=axis.transAxes, ha="left", va="bottom", fontsize=7, color=SOFT)
 
 
@@ -129,7 +140,7 @@ def _scale(figure: Figure, low: float, high: float, left: float, width: float) -
     height = figure.get_figheight()
     bar = figure.add_axes((left / width, 1 - 0.36 / height, 4.4 / width, 0.13 / height))
     bar.imshow(transport_map(low, high)(np.linspace(0, 1, 220))[None], extent=(low, high, 0, 1), aspect="auto", interpolation="none")
-    ticks = [tick for tick in range(int(low), int(high) + 1, 2)]
+    ticks = list(range(int(low), int(high) + 1, 2))
     bar.set_xticks(ticks, [f"≤ −{-low:g}" if t == low else f"≥ +{high:g}" if t == high else f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
     bar.set_yticks([])
     bar.tick_params(length=2, pad=1.5)

@@ -62,8 +62,13 @@ def prediction_word(study: Study, points: pd.DataFrame, D: pd.Series, when: str,
         return f"{said}: health predicts success over all points; within a {key} it cannot be told, as each solved all or none."
     if len(told) == 1:
         only = level(key, next(iter(told)))
-        return f"{said}: health predicts success over all points; within {only}, the only {key} with both outcomes, it is {'shown too' if holds else 'not shown'}."
-    return f"{said}: health predicts success over all points; within a single {key} it is shown for {listing(holds) if holds else 'none'} of {listing(level(key, name) for name in told)}."
+        return (
+            f"{said}: health predicts success over all points; within {only}, the only {key} with both outcomes, it is {'shown too' if holds else 'not shown'}."
+        )
+    return (
+        f"{said}: health predicts success over all points; within a single {key} it is shown for {listing(holds) if holds else 'none'} "
+        f"of {listing(level(key, name) for name in told)}."
+    )
 
 
 def words(of: Estimate) -> str:

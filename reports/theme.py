@@ -94,7 +94,7 @@ def draw(build: Callable[[bool], Figure], *, name: str) -> Markup:
         svg = _svg(build(False))
         if sum(svg.count(mark) for mark in ("<path", "<use")) > MARKS:
             svg = _svg(build(True))
-    return Markup(_for_page(svg, name))  # noqa: S704 - matplotlib escapes the text it writes
+    return Markup(_for_page(svg, name))
 
 
 def _svg(figure: Figure) -> str:
@@ -125,7 +125,9 @@ def _for_page(svg: str, name: str) -> str:
     return svg
 
 
-def panels(rows: int, columns: int, *, width: float, height: float, left: float, right: float, top: float, bottom: float, gap: Sequence[float]) -> tuple[Figure, object]:
+def panels(
+    rows: int, columns: int, *, width: float, height: float, left: float, right: float, top: float, bottom: float, gap: Sequence[float]
+) -> tuple[Figure, object]:
     """A figure with rows × columns axes; all sizes in inches: `height` of the whole, margins, (gap across, gap down)."""
     figure = Figure(figsize=(width, height))
     across, down = (width - left - right - gap[0] * (columns - 1)) / columns, (height - top - bottom - gap[1] * (rows - 1)) / rows

@@ -250,22 +250,45 @@ class Unrolled(Protocol):
     Each is a node of its own: its gradient is the total derivative dl/ds_t, with h and c as independent coordinates.
     """
 
-    states: Sequence[Mapping[str, Sequence[Tensor]]]
-    outputs: Tensor
+    @property
+    def states(self) -> Sequence[Mapping[str, Sequence[Tensor]]]: ...
+
+    @property
+    def outputs(self) -> Tensor: ...
 
 
 class Trace(Protocol):
     """What a probe sees at one stage, everything in fp64 and apart from training."""
 
-    params: Params  # [M, ...], no gradient asked
-    batch: Batch  # the fixed probe batch, x [M, B, T, D], lengths [M, B] or None
-    task: Task
-    facts: TaskFacts
-    cell: Cell
-    stage: int
-    update: int
-    last_step: Tensor  # [B], each example's last valid step
-    seeds: Sequence[int]
+    @property
+    def params(self) -> Params:
+        """[M, …] by name, such as layer1.weight_h; no gradient is asked of them."""
+
+    @property
+    def batch(self) -> Batch:
+        """The fixed probe batch: x [M, B, T, D], lengths [M, B] or None."""
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def facts(self) -> TaskFacts: ...
+
+    @property
+    def cell(self) -> Cell: ...
+
+    @property
+    def stage(self) -> int: ...
+
+    @property
+    def update(self) -> int: ...
+
+    @property
+    def seeds(self) -> Sequence[int]: ...
+
+    @property
+    def last_step(self) -> Tensor:
+        """[B], each example's last valid step, from 0."""
 
     def generator(self, purpose: str) -> torch.Generator:
         """The study's own stream for this purpose and stage: the same for every point, so that draws are common."""

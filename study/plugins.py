@@ -53,19 +53,19 @@ class StudySweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.loader = hydra_context.config_loader
-        self.config = config
+        self.composed = config
 
     def sweep(self, arguments: list[str]) -> Any:
         params = OmegaConf.to_container(self.params, resolve=True) if self.params is not None else {}
         assert isinstance(params, dict)
-        experiment = self.config.hydra.runtime.choices.get("experiment")
+        experiment = self.composed.hydra.runtime.choices.get("experiment")
         try:
             of = declared(self.loader, {str(key): value for key, value in params.items()}, arguments)
             if not of.factors:
                 where = f"conf/experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment (experiment=digits)"
                 ways = f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2"
                 raise StudyError(f"nothing varies: a study needs at least one factor or several seeds. {ways}")
-            combinations = compose_all(self.loader, self.config.hydra.job.config_name, of)
+            combinations = compose_all(self.loader, self.composed.hydra.job.config_name, of)
             status = run(make_plan(combinations, of, experiment))
         except (StudyError, HydraException) as error:
             status = say_error(error)
@@ -77,15 +77,15 @@ class StudyLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.loader = hydra_context.config_loader
-        self.config = config
+        self.composed = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         keys = list(dict.fromkeys(override.split("=")[0] for job in job_overrides for override in job))
         values = {key: list(dict.fromkeys(o.split("=", 1)[1] for job in job_overrides for o in job if o.split("=")[0] == key)) for key in keys}
         of = Declared(factors={key: of_key for key, of_key in values.items() if len(of_key) > 1}, fixed=[])
         try:
-            combinations = [finish(compose(self.loader, self.config.hydra.job.config_name, list(job)), list(of.factors)) for job in job_overrides]
-            status = run(make_plan(combinations, of, self.config.hydra.runtime.choices.get("experiment")))
+            combinations = [finish(compose(self.loader, self.composed.hydra.job.config_name, list(job)), list(of.factors)) for job in job_overrides]
+            status = run(make_plan(combinations, of, self.composed.hydra.runtime.choices.get("experiment")))
         except (StudyError, HydraException) as error:
             status = say_error(error)
         if status:

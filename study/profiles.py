@@ -8,7 +8,7 @@ the tail, which the rms sees. Zeros and non-finite values are left out of means 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,7 +190,7 @@ def _horizon(mean: Array, share: float) -> tuple[int | None, bool | None]:
     return int(reached[-1]), bool(reached[-1] == len(mean) - 1)
 
 
-def last_state(rows: list[Mapping[str, Any]], limits: Thresholds) -> dict[str, Any]:
+def last_state(rows: Sequence[Mapping[str, Any]], limits: Thresholds) -> dict[str, Any]:
     """State at the end: of the median D and U of the last three probes; undefined if most of them are."""
     last = rows[-3:]
     D, U = (float(np.median([row[key] for row in last])) for key in ("D", "U"))

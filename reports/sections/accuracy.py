@@ -39,7 +39,10 @@ class Accuracy:
         spread = arms.loc[whole, "scores"].map(lambda scores: np.std(scores, ddof=1))
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
-            said += f" Where no seed diverged, the spread over seeds runs from sd {number(spread[low], 3)} ({arms.loc[low, 'label']}) to {number(spread[high], 3)} ({arms.loc[high, 'label']})."
+            said += (
+                f" Where no seed diverged, the spread over seeds runs from sd {number(spread[low], 3)} ({arms.loc[low, 'label']}) to "
+                f"{number(spread[high], 3)} ({arms.loc[high, 'label']})."
+            )
         return said
 
     def _figure(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> Figure:
@@ -50,10 +53,14 @@ class Accuracy:
         picture = draw(lambda rasterized: dots(study, arms, points, panel, ink_key, ink, shape, lines, width, rasterized), name="accuracy")
         order = ranked(study, arms)
         best, worst = order.iloc[0], order.iloc[-1]
-        finding = f"Mean test {study.metric} of the arms runs from {number(worst['score'].value)} ({worst['label']}) to {number(best['score'].value)} ({best['label']})."
+        finding = (
+            f"Mean test {study.metric} of the arms runs from {number(worst['score'].value)} ({worst['label']}) to "
+            f"{number(best['score'].value)} ({best['label']})."
+        )
         diverged = int((points["status"] == "diverged").sum())
         caption = (
-            f"Every seed is a mark ({len(points)} points in {len(arms)} arms); upright stroke: mean; bar: 95 % t interval over seeds with the test set's noise added. "
+            f"Every seed is a mark ({len(points)} points in {len(arms)} arms); upright stroke: mean; bar: 95 % t interval over seeds with "
+            "the test set's noise added. "
             + (f"✕: {diverged} diverged, counted with the memoryless baseline. " if diverged else "")
             + "Dashed: the memoryless baseline, and the score that counts as solved (on validation). Bars that reach the frame go on beyond it."
         )
@@ -73,7 +80,9 @@ class Accuracy:
                     Cell(f"{arm['outcomes'].get('solved', 0)}/{arm['n']} {interval(solved.low, solved.high)}", solved.value if known(solved.value) else None),
                 ]
             )
-        return Table(["arm", f"test {study.metric}", "95 % interval", "n", "seeds", "solved, Wilson interval"], rows, "Every arm with every seed", filtered=True)
+        return Table(
+            ["arm", f"test {study.metric}", "95 % interval", "n", "seeds", "solved, Wilson interval"], rows, "Every arm with every seed", filtered=True
+        )
 
     def _by_level(self, study: Study, points: pd.DataFrame) -> Table:
         effects = {one.factor: one.difference for one in main_effects(study, points)}
@@ -94,7 +103,10 @@ class Accuracy:
                     ]
                 )
         columns = ["level", "factor", f"mean test {study.metric}", "95 % interval", "points", "largest difference within the factor"]
-        notes = "Each level averaged over all arms that have it, arms weighing equally; intervals from the spread over seeds within arms; differences with the test set's noise added, over arms that occur at both levels. Described, not tested."
+        notes = (
+            "Each level averaged over all arms that have it, arms weighing equally; intervals from the spread over seeds within arms; "
+            "differences with the test set's noise added, over arms that occur at both levels. Described, not tested."
+        )
         return Table(columns, rows, "Means by factor level", notes)
 
 
@@ -127,8 +139,21 @@ def dots(
                 axis.plot([one.low, one.high], [y, y], color=colour, linewidth=4.5, alpha=0.28, solid_capstyle="butt", zorder=2)
             axis.plot([one.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3, zorder=3)
             fine = own["status"] != "diverged"
-            axis.plot(own.loc[fine, "counted"], np.full(int(fine.sum()), y), shape[line[ink_key]], color=colour, markersize=3.8, markeredgewidth=0, alpha=0.95, linestyle="none", zorder=4, rasterized=rasterized)
-            axis.plot(own.loc[~fine, "counted"], np.full(int((~fine).sum()), y), "x", color="#c04848", markersize=5, markeredgewidth=1.4, linestyle="none", zorder=4)
+            axis.plot(
+                own.loc[fine, "counted"],
+                np.full(int(fine.sum()), y),
+                shape[line[ink_key]],
+                color=colour,
+                markersize=3.8,
+                markeredgewidth=0,
+                alpha=0.95,
+                linestyle="none",
+                zorder=4,
+                rasterized=rasterized,
+            )
+            axis.plot(
+                own.loc[~fine, "counted"], np.full(int((~fine).sum()), y), "x", color="#c04848", markersize=5, markeredgewidth=1.4, linestyle="none", zorder=4
+            )
         for mark in marks:
             axis.axvline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
         axis.set(xlim=(low - pad, high + pad), ylim=(len(lines) - 0.5, -0.5), title=level(panel, name))

@@ -65,7 +65,8 @@ class Clipping:
         kinds = rates.map(lambda rate: self.kind(float(rate))).value_counts()
         agree = "" if len(kinds) == 1 else f" By point: {listing(f'{n} {kind}' for kind, n in kinds.items())}."
         return (
-            f"clip={name} fired on {percent(mean)} of updates (mean of {len(rates)} points, from {percent(float(rates.min()))} to {percent(float(rates.max()))}): "
+            f"clip={name} fired on {percent(mean)} of updates (mean of {len(rates)} points, from {percent(float(rates.min()))} to "
+            f"{percent(float(rates.max()))}): "
             f"here it is {self.word(mean)}.{agree}"
         )
 
@@ -82,16 +83,28 @@ class Clipping:
         early, late = (float(binned[binned["bin"].isin(part)]["clipped"].mean()) for part in (range(third), range(self.bins - third, self.bins)))
         finding = f"Where a rule fired at all, it did so on {percent(early)} of the updates in the first third of the run and on {percent(late)} in the last."
         caption = (
-            f"Upper row: median norm of all gradients before clipping (log scale); lower row: share of updates that clipping changed. Panel: {panel}; colour: {ink_key}; "
+            "Upper row: median norm of all gradients before clipping (log scale); lower row: share of updates that clipping changed. "
+            f"Panel: {panel}; colour: {ink_key}; "
             f"{len(fired)} points whose rule fired, in {self.bins} bins over the run, averaged over everything else; no interval is drawn."
         )
-        table = [[level(panel, a), level(ink_key, b), Cell(percent(own["clipped"].mean()), own["clipped"].mean()), number(float(own["norm"].median()))] for (a, b), own in binned.groupby([panel, ink_key], sort=False)]
-        return Figure(picture, caption, f"Clipping over the run. {finding}", Table([panel, ink_key, "clipped updates", "median norm before"], table, "Over the whole run"), width, finding)
+        table = [
+            [level(panel, a), level(ink_key, b), Cell(percent(own["clipped"].mean()), own["clipped"].mean()), number(float(own["norm"].median()))]
+            for (a, b), own in binned.groupby([panel, ink_key], sort=False)
+        ]
+        return Figure(
+            picture,
+            caption,
+            f"Clipping over the run. {finding}",
+            Table([panel, ink_key, "clipped updates", "median norm before"], table, "Over the whole run"),
+            width,
+            finding,
+        )
 
     def _binned(self, history: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         last = max(1.0, float(history["update"].max()))
         frame = history[[*by, "grad_norm", "clip_scale"]].assign(
-            bin=np.minimum((history["update"].astype(float) / (last + 1) * self.bins).astype(int), self.bins - 1), clipped=(history["clip_scale"] != 1).astype(float)
+            bin=np.minimum((history["update"].astype(float) / (last + 1) * self.bins).astype(int), self.bins - 1),
+            clipped=(history["clip_scale"] != 1).astype(float),
         )
         frame = frame[np.isfinite(frame["grad_norm"].astype(float))]
         out = frame.groupby([*by, "bin"], sort=True).agg(norm=("grad_norm", "median"), clipped=("clipped", "mean")).reset_index()
@@ -114,8 +127,15 @@ class Clipping:
                 ]
             )
         columns = [*keys, "points", "clipped updates", "range over points", "mean shrink", "largest norm, median", "largest norm, worst"]
-        limits = f"Under {percent(self.inert)} of updates a rule is inert, up to {percent(self.guard)} a guard, above {percent(self.limiter)} a step-size limiter. "
-        return Table(columns, rows, "Clip rate, shrink of clipped updates, largest finite gradient norm before clipping", limits + "Shrink: norm after over norm before, mean over clipped updates.")
+        limits = (
+            f"Under {percent(self.inert)} of updates a rule is inert, up to {percent(self.guard)} a guard, above {percent(self.limiter)} a step-size limiter. "
+        )
+        return Table(
+            columns,
+            rows,
+            "Clip rate, shrink of clipped updates, largest finite gradient norm before clipping",
+            limits + "Shrink: norm after over norm before, mean over clipped updates.",
+        )
 
 
 def _norm(value: float) -> str:

@@ -16,17 +16,21 @@ class Completeness:
     def render(self, study: Study) -> Section:
         status = study.grid["status"].value_counts()
         there = len(study.grid) - int(status.get(MISSING, 0)) - int(status.get("failed", 0))
-        said = f"{there} of {len(study.grid)} declared points have a result: " + ", ".join(f"{int(status.get(name, 0))} {name}" for name in STATUS_SYMBOLS) + "."
+        said = (
+            f"{there} of {len(study.grid)} declared points have a result: " + ", ".join(f"{int(status.get(name, 0))} {name}" for name in STATUS_SYMBOLS) + "."
+        )
         blocks: list[object] = [Prose(said), self._matrix(study)]
         if len(study.also):
-            rows = [[str(row["id"]), str(row["status"]), levels({key: row.get(key) for key in study.factors}), str(row["seed"])] for _, row in study.also.iterrows()]
+            rows = [
+                [str(row["id"]), str(row["status"]), levels({key: row.get(key) for key in study.factors}), str(row["seed"])] for _, row in study.also.iterrows()
+            ]
             table = Table(["id", "status", "arm", "seed"], rows, "Left out of every statistic of this page")
             blocks.append(Fold(f"Also present: {count(len(rows), 'stored point')} outside the last declaration", [table]))
         return Section(blocks)
 
     def _matrix(self, study: Study) -> Matrices:
         row_keys, column_key = [study.sides[0], *study.others], study.sides[1]
-        grid = {key: own for key, own in study.grid.groupby([*row_keys, column_key], sort=False)}
+        grid = dict(iter(study.grid.groupby([*row_keys, column_key], sort=False)))
         rows, columns, boxes = study.combinations(row_keys), study.levels(column_key), []
         for row in rows:
             line = []
@@ -45,4 +49,6 @@ class Completeness:
         names = [levels(row) for row in rows]
         matrix = Matrix("", f"arm \\ {column_key}", names, [level(column_key, name) for name in columns], boxes)
         legend = [(f"{symbol} {name}", "") for name, symbol in STATUS_SYMBOLS.items()]
-        return Matrices([matrix], f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right; a count where some are not there.", legend, compact=True)
+        return Matrices(
+            [matrix], f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right; a count where some are not there.", legend, compact=True
+        )

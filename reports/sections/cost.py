@@ -20,7 +20,8 @@ class Cost:
         seconds = points["seconds"].dropna()
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         said = (
-            f"{duration(float(seconds.sum()))} of training over {len(seconds)} points (median {number(float(seconds.median()), 1)} s a point), {duration(wall)} on the clock. "
+            f"{duration(float(seconds.sum()))} of training over {len(seconds)} points (median {number(float(seconds.median()), 1)} s a "
+            f"point), {duration(wall)} on the clock. "
             "A point's seconds are its share of its group's time, so they compare groups better than single points."
         )
         rows = []
@@ -32,5 +33,9 @@ class Cost:
                     size = own["params"].dropna()
                     values = f"{size.min():,.0f}" + (f"…{size.max():,.0f}" if size.nunique() > 1 else "") if len(size) else "n/a"
                     rows.append([level(key, name), Cell(f"{number(one.value, 1)} {interval(one.low, one.high, 1)}", one.value), values, str(one.n)])
-        table = Table(["level", "seconds a point", "trained values", "points"], rows, "Averaged over all other factors; 95 % interval from the spread over seeds within arms")
+        table = Table(
+            ["level", "seconds a point", "trained values", "points"],
+            rows,
+            "Averaged over all other factors; 95 % interval from the spread over seeds within arms",
+        )
         return Section([Prose(said), table])

@@ -50,15 +50,23 @@ class Design:
     def _task(self, facts: dict[str, object]) -> list[tuple[str, str]]:
         better = "higher is better" if facts.get("higher_is_better") else "lower is better"
         sign = "at least" if facts.get("higher_is_better") else "at most"
-        items = [
-            ("Sequences", f"{facts.get('steps')} steps, {facts.get('inputs')} input(s) a step, {facts.get('outputs')} output(s), judged lag {facts.get('lag') or 'not declared'}"),
+        return [
+            (
+                "Sequences",
+                (
+                    f"{facts.get('steps')} steps, {facts.get('inputs')} input(s) a step, {facts.get('outputs')} output(s), judged lag "
+                    f"{facts.get('lag') or 'not declared'}"
+                ),
+            ),
             ("Loss and metric", f"{facts.get('loss')}; {facts.get('metric')}, {better}"),
-            ("Memoryless baseline", f"loss {_figure(facts.get('baseline_loss'))}, {facts.get('metric')} {_figure(facts.get('baseline'))}: the best guess that ignores the sequence"),
+            (
+                "Memoryless baseline",
+                f"loss {_figure(facts.get('baseline_loss'))}, {facts.get('metric')} {_figure(facts.get('baseline'))}: the best guess that ignores the sequence",
+            ),
             ("Solved", f"validation {facts.get('metric')} of {sign} {_figure(facts.get('solved'))}"),
             ("Split", str(facts.get("split"))),
             ("Source and licence", f"{facts.get('source')}; {facts.get('licence')}"),
         ]
-        return items
 
 
 def _figure(value: object) -> str:

@@ -26,17 +26,32 @@ class Failures:
             return Section([Prose(f"None: all {count(len(study.grid), 'declared point')} finished, and none diverged silently.")])
         counts = wrong["status"].value_counts()
         said = ", ".join(f"{counts[name]} {name}" for name in STATUS_SYMBOLS if name in counts) or "No point failed"
-        blocks: list[object] = [Prose(f"{said}; {len(silent)} diverged silently. Divergence is a result and counts in every statistic; a missing point is missing, and counts in none.")]
+        blocks: list[object] = [
+            Prose(
+                f"{said}; {len(silent)} diverged silently. Divergence is a result and counts in every statistic; a missing point is missing, "
+                "and counts in none."
+            )
+        ]
         rows = []
         for _, point in wrong.iterrows():
             reason = point["reason"] or ("nothing stored yet" if point["status"] == MISSING else "no reason stored")
             at = point["diverged_at"]
-            rows.append([label[point["arm"]], str(point["seed"]), f"{STATUS_SYMBOLS[point['status']]} {point['status']}", Cell(private(str(reason)), None, "wrap"), f"{at:,.0f}" if at == at else "–"])
+            rows.append(
+                [
+                    label[point["arm"]],
+                    str(point["seed"]),
+                    f"{STATUS_SYMBOLS[point['status']]} {point['status']}",
+                    Cell(private(str(reason)), None, "wrap"),
+                    f"{at:,.0f}" if at == at else "–",
+                ]
+            )
         if rows:
             blocks.append(Table(["arm", "seed", "status", "reason", "at update"], rows, "Points without a full run", filtered=True))
         if len(silent):
             rows = [[label[point["arm"]], str(point["seed"]), point["id"]] for _, point in silent.iterrows()]
-            blocks.append(Table(["arm", "seed", "id"], rows, "Silently diverged: the loss is back at the baseline after progress or a gradient spike, and nothing is NaN"))
+            blocks.append(
+                Table(["arm", "seed", "id"], rows, "Silently diverged: the loss is back at the baseline after progress or a gradient spike, and nothing is NaN")
+            )
         return Section([*blocks, *self._tracebacks(study, wrong, label)])
 
     def _tracebacks(self, study: Study, wrong, label: dict[int, str]) -> list[object]:  # type: ignore[no-untyped-def]

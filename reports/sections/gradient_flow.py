@@ -74,7 +74,8 @@ class GradientFlow:
         odd = bool(((rows["zero"] > self.counted) | (rows["bad"] > self.counted)).any())
         deep = int(rows["above"].max())
         caption = (
-            f"Median over {averaged} (up to {most} points a panel) of the geometric mean over the probe examples; one line a probe, from initialization to the end. "
+            f"Median over {averaged} (up to {most} points a panel) of the geometric mean over the probe examples; one line a probe, from "
+            "initialization to the end. "
             + "Band: 10–90 % of the examples, at the first and the last probe. "
             + ("Lower layers are drawn at the first and the last probe. " if deep else "")
             + "Shading: the limits of the classes, which the verdict applies to transport. "

@@ -71,7 +71,16 @@ class LearningCurves:
             text = f"{len(solved)} of {len(own)} met the rule" + (f", at update {solved.median():,.0f} (median of these)" if len(solved) else "")
             parts.append(f"{level(key, name)}: {text}")
             best = own["val_score"].astype(float)
-            rows.append([level(key, name), str(len(own)), str(len(solved)), Cell(number(solved.median(), 0) if len(solved) else "–", None), number(best.median()), f"{number(best.min())}…{number(best.max())}"])
+            rows.append(
+                [
+                    level(key, name),
+                    str(len(own)),
+                    str(len(solved)),
+                    Cell(number(solved.median(), 0) if len(solved) else "–", None),
+                    number(best.median()),
+                    f"{number(best.min())}…{number(best.max())}",
+                ]
+            )
         columns = [key, "points", "solved at some validation", "median update of solving", f"best validation {study.metric}, median", "range"]
         return f"The task's rule on validation: {'; '.join(parts)}.", Table(columns, rows, "Learning, by " + key)
 
@@ -86,13 +95,24 @@ class LearningCurves:
             for name, one in means.items():
                 if known(one.value):
                     extremes.append((one.value, level(key, name)))
-                    rows.append([level(key, name), number(train[name].value), Cell(f"{number(one.value, 3)} {interval(one.low, one.high, 3)}", one.value), str(one.n)])
+                    rows.append(
+                        [level(key, name), number(train[name].value), Cell(f"{number(one.value, 3)} {interval(one.low, one.high, 3)}", one.value), str(one.n)]
+                    )
         overall = float(points["gap"].mean()) if len(points) else np.nan
-        said = f"Training {study.metric} exceeds test {study.metric} by {number(overall, 3)} on average over {len(points)} finished points" if known(overall) else "No finished point to compare training with test on"
+        said = (
+            f"Training {study.metric} exceeds test {study.metric} by {number(overall, 3)} on average over {len(points)} finished points"
+            if known(overall)
+            else "No finished point to compare training with test on"
+        )
         if extremes:
-            said += f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)}) and least for {min(extremes)[1]} ({number(min(extremes)[0], 3)})"
+            said += (
+                f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)}) and least for {min(extremes)[1]} "
+                f"({number(min(extremes)[0], 3)})"
+            )
         columns = ["level", f"training {study.metric}", "training − test", "n"]
-        return said + ".", Table(columns, rows, "Gap between training and test, averaged over all other factors, 95 % interval from the spread over seeds within arms")
+        return said + ".", Table(
+            columns, rows, "Gap between training and test, averaged over all other factors, 95 % interval from the spread over seeds within arms"
+        )
 
 
 def thin(history: pd.DataFrame, longest: int) -> pd.DataFrame:
@@ -104,15 +124,30 @@ def thin(history: pd.DataFrame, longest: int) -> pd.DataFrame:
 
 
 def curves(
-    study: Study, history: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], dash_key: str | None, dashes: Mapping[str, object], width: float, rasterized: bool
+    study: Study,
+    history: pd.DataFrame,
+    panel: str,
+    ink_key: str,
+    ink: Mapping[str, str],
+    dash_key: str | None,
+    dashes: Mapping[str, object],
+    width: float,
+    rasterized: bool,
 ) -> Drawing:
     names = study.levels(panel)
     figure, axes = panels(2, len(names), width=width, height=4.75, left=0.72, right=0.15, top=0.56, bottom=0.48, gap=(0.16, 0.16))
-    rows = (("share", "validation loss / baseline", 1.0, None), ("val_score", f"validation {study.metric}", study.task.get("baseline"), study.task.get("solved")))
+    rows = (
+        ("share", "validation loss / baseline", 1.0, None),
+        ("val_score", f"validation {study.metric}", study.task.get("baseline"), study.task.get("solved")),
+    )
     for i, (column, text, baseline, solved) in enumerate(rows):
         known_values = history[column].astype(float)
         known_values = known_values[np.isfinite(known_values)]
-        low, high = (known_values.min(), min(known_values.max(), max(1.5, known_values.quantile(0.98)) if i == 0 else known_values.max())) if len(known_values) else (0, 1)
+        low, high = (
+            (known_values.min(), min(known_values.max(), max(1.5, known_values.quantile(0.98)) if i == 0 else known_values.max()))
+            if len(known_values)
+            else (0, 1)
+        )
         marks = [float(mark) for mark in (baseline, solved) if known(mark)]
         low, high = min([low, *marks]), max([high, *marks])
         pad = 0.04 * (high - low or 1)
@@ -134,8 +169,10 @@ def curves(
             if i == 0:
                 axis.set_title(level(panel, name))
     figure.text((0.72 + width - 0.15) / 2 / width, 0.05 / 4.75, "update", ha="center", va="bottom", fontsize=8.5)
-    legend(figure, [(level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in study.levels(ink_key)]
-           + [(level(dash_key or "", name), {"color": SOFT, "linestyle": dashes[name], "linewidth": 1.3}) for name in (study.levels(dash_key) if dash_key else [])], left=0.72)  # fmt: skip
+    keys = [(level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in study.levels(ink_key)]
+    if dash_key:
+        keys += [(level(dash_key, name), {"color": SOFT, "linestyle": dashes[name], "linewidth": 1.3}) for name in study.levels(dash_key)]
+    legend(figure, keys, left=0.72)
     return figure
 
 

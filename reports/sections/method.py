@@ -24,29 +24,93 @@ class Method:
                 Definitions(
                     [
                         ("When", f"Probes at {stages} % of the updates, on {health.get('examples', 'n/a')} examples."),
-                        ("Loss profile", "p(k) = ‖∂ℓ/∂h(a−k)‖ / ‖∂ℓ/∂h(a)‖ for an anchor step a, ℓ the loss of step a alone, by layer. Per example, then the mean of logarithms."),
-                        ("Transport", "The same with ℓ = u·s(a), u a random direction of unit norm drawn for each example, s the states of all layers (LSTM: h and c). It asks nothing of loss or readout, and it decides the state."),
-                        ("D", "log10 of the median over lags 0.9 K to K of the geometric-mean transport, relative to lag 1. K is the task’s declared lag, at most T − 1, else 90 % of the valid length."),
+                        (
+                            "Loss profile",
+                            (
+                                "p(k) = ‖∂ℓ/∂h(a−k)‖ / ‖∂ℓ/∂h(a)‖ for an anchor step a, ℓ the loss of step a alone, by layer. Per example, then the mean of "
+                                "logarithms."
+                            ),
+                        ),
+                        (
+                            "Transport",
+                            (
+                                "The same with ℓ = u·s(a), u a random direction of unit norm drawn for each example, s the states of all layers (LSTM: h and "
+                                "c). It asks nothing of loss or readout, and it decides the state."
+                            ),
+                        ),
+                        (
+                            "D",
+                            (
+                                "log10 of the median over lags 0.9 K to K of the geometric-mean transport, relative to lag 1. K is the task’s declared lag, "
+                                "at most T − 1, else 90 % of the valid length."
+                            ),
+                        ),
                         ("U", "The largest, over lags up to K, of log10 of the root-mean-square transport relative to lag 1: explosions live in the tail."),
                         (
                             "State",
-                            f"exploding U > {get('exploding')}; else vanishing D < {get('vanishing')}; fading D < {get('fading')}; else carrying; "
-                            f"undefined where more than {get_percent(health.get('undefined'))} of the examples are zero or non-finite. These limits are provisional; the margin to the next class is shown with every state.",
+                            f"exploding U > {get('exploding')}; else vanishing D < {get('vanishing')}; fading D < {get('fading')}; else carrying; "(
+                                f"undefined where more than {get_percent(health.get('undefined'))} of the examples are zero or non-finite. These limits are "
+                                "provisional; the margin to the next class is shown with every state."
+                            ),
                         ),
-                        ("Verdict of a point", "First state → last state, the last from the median D and U of the final three probes. carries: carrying → carrying; opens: vanishing or fading → carrying; shut: vanishing → vanishing; closes: carrying or fading → vanishing; explodes: → exploding; mixed: anything else."),
+                        (
+                            "Verdict of a point",
+                            (
+                                "First state → last state, the last from the median D and U of the final three probes. carries: carrying → carrying; opens: "
+                                "vanishing or fading → carrying; shut: vanishing → vanishing; closes: carrying or fading → vanishing; explodes: → exploding; "
+                                "mixed: anything else."
+                            ),
+                        ),
                         ("Verdict of an arm", "Counts over its seeds; a single word only where at least 80 % of 5 or more seeds agree."),
                         (
                             "Outcome",
-                            f"Apart from the verdict. solved: the task’s rule met on validation; stuck: validation loss never under {get('stuck', 2)} of the memoryless baseline; diverged: something not finite; "
-                            f"silently diverged: after progress or a gradient spike (z > {get('spike')}) the loss is back at the baseline for the rest of the run while spectral radius or saturation jumped; learning: none of these.",
+                            (
+                                f"Apart from the verdict. solved: the task’s rule met on validation; stuck: validation loss never under {get('stuck', 2)} of "
+                                "the memoryless baseline; diverged: something not finite; "
+                            )(
+                                f"silently diverged: after progress or a gradient spike (z > {get('spike')}) the loss is back at the baseline for the rest of "
+                                "the run while spectral radius or saturation jumped; learning: none of these."
+                            ),
                         ),
                         ("Horizon", "The largest lag whose geometric-mean transport is at least 1/1000 of lag 1."),
-                        ("Score", f"Test {study.metric} of the weights with the best validation, read once. A diverged point counts with the memoryless baseline (or its own score where that lies {higher} it); no point is dropped, and no arm is represented by its best seed."),
-                        ("Interval of an arm", "t interval over seeds; the noise of the common test set, which more seeds do not reduce, is added in quadrature: half² = (t·s/√n)² + (1.96·se)². One seed has no interval."),
-                        ("Means by level", "Every arm that has the level weighs equally. Interval from the spread over seeds within arms (Satterthwaite’s degrees of freedom); differences between levels also carry the test set’s noise, from the result of every example."),
+                        (
+                            "Score",
+                            (
+                                f"Test {study.metric} of the weights with the best validation, read once. A diverged point counts with the memoryless baseline "
+                                f"(or its own score where that lies {higher} it); no point is dropped, and no arm is represented by its best seed."
+                            ),
+                        ),
+                        (
+                            "Interval of an arm",
+                            (
+                                "t interval over seeds; the noise of the common test set, which more seeds do not reduce, is added in quadrature: half² = "
+                                "(t·s/√n)² + (1.96·se)². One seed has no interval."
+                            ),
+                        ),
+                        (
+                            "Means by level",
+                            (
+                                "Every arm that has the level weighs equally. Interval from the spread over seeds within arms (Satterthwaite’s degrees of "
+                                "freedom); differences between levels also carry the test set’s noise, from the result of every example."
+                            ),
+                        ),
                         ("Rates", "Wilson’s score interval."),
-                        ("Does health predict success", "AUC (Mann–Whitney, ties half) of D for solved against unsolved, and Spearman’s rank correlation of D with the score, over all points and within each level of the first factor; 95 % percentile interval of a bootstrap over arms, the seeds of an arm drawn together."),
-                        ("What is not tested", "Single arms against each other: with n seeds a side a permutation test has few orders to permute (3 seeds: smallest two-sided p .10), and the best of many arms looks better than it is. Declared contrasts with a family error are not part of this report."),
+                        (
+                            "Does health predict success",
+                            (
+                                "AUC (Mann–Whitney, ties half) of D for solved against unsolved, and Spearman’s rank correlation of D with the score, over "
+                                "all points and within each level of the first factor; 95 % percentile interval of a bootstrap over arms, the seeds of an arm "
+                                "drawn together."
+                            ),
+                        ),
+                        (
+                            "What is not tested",
+                            (
+                                "Single arms against each other: with n seeds a side a permutation test has few orders to permute (3 seeds: smallest "
+                                "two-sided p .10), and the best of many arms looks better than it is. Declared contrasts with a family error are not part of "
+                                "this report."
+                            ),
+                        ),
                         ("Clipping", "Clip rate: share of updates whose gradient the rule changed; shrink: norm after over norm before, mean over these."),
                     ]
                 ),

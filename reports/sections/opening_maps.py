@@ -13,7 +13,6 @@ from reports.profiles import transport, validation
 from reports.theme import draw
 from reports.words import VERDICT_SYMBOLS, known, level, levels, number, percent, shorten
 
-
 VERDICT_KEY = ", ".join(f"{symbol} {name}" for name, symbol in VERDICT_SYMBOLS.items())
 
 
@@ -52,11 +51,12 @@ class OpeningMaps:
         )
         finding = self._finding(study)
         seeds = len(study.seeds)
-        caption = (
-            f"One map an arm ({len(arms)} arms; median over {seeds} seeds; {len(study.stored)} points). Colour: transport of the network at each lag, "
-            f"relative to lag 1, geometric mean over the probe examples; the scale ends at {number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. "
-            "Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, "
-            f"as a share of the memoryless baseline.{f' Dashed: lag {judged}, the lag that is judged.' if judged else ''} Above each map: verdicts, counted over seeds ({VERDICT_KEY})."
+        caption = f"One map an arm ({len(arms)} arms; median over {seeds} seeds; {len(study.stored)} points). Colour: transport of the network at each lag, "(
+            f"relative to lag 1, geometric mean over the probe examples; the scale ends at {number(self.low, 0)} and "
+            f"{number(self.high, 0, sign=True)} decades. "
+        )("Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, ")(
+            f"as a share of the memoryless baseline.{f' Dashed: lag {judged}, the lag that is judged.' if judged else ''} Above each map: "
+            f"verdicts, counted over seeds ({VERDICT_KEY})."
         )
         table = self._table(profile, arms, judged)
         return Section(
@@ -105,7 +105,9 @@ class OpeningMaps:
         text = f"{int(begun.sum())} of {len(points)} points begin vanishing or fading, and {int(opened.sum())} of these end carrying"
         key = study.sides[0]
         if study.levels(key)[1:]:
-            shares = [f"{level(key, name)} {int((points.loc[opened, key] == name).sum())}/{int((points.loc[begun, key] == name).sum())}" for name in study.levels(key)]
+            shares = [
+                f"{level(key, name)} {int((points.loc[opened, key] == name).sum())}/{int((points.loc[begun, key] == name).sum())}" for name in study.levels(key)
+            ]
             text += f" ({', '.join(shares)})"
         share = points.loc[opened, "opened_loss"].median()
         late = f"; when they opened, the validation loss still stood at {percent(share)} of the baseline (median)" if known(share) else ""
@@ -121,7 +123,9 @@ class OpeningMaps:
             own = at[at["arm"] == arm.arm].set_index("stage")
             cells = [_decade(own, stage) for stage in stages]
             rows.append([arm.label, *cells])
-        return Table(["arm", *(f"update {updates[stage]:,.0f}" for stage in stages)], rows, f"Transport at lag {lag} relative to lag 1, decades, median over seeds")
+        return Table(
+            ["arm", *(f"update {updates[stage]:,.0f}" for stage in stages)], rows, f"Transport at lag {lag} relative to lag 1, decades, median over seeds"
+        )
 
 
 def _decade(own: pd.DataFrame, stage: int) -> Cell:

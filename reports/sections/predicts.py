@@ -56,7 +56,10 @@ class Predicts:
                 said = {True: "predictive", False: "not shown", None: "cannot be told"}[one.predictive]
                 rows.append([text, _when(share), _value(one, "auc"), _value(one, "rho"), said, f"{one.auc.n} ({one.arms} arms)", str(one.successes)])
         columns = ["points", "D read", "AUC for solved", "Spearman with score", "AUC apart from .5", "n", "solved"]
-        notes = f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed); none below 5 arms or where all or no points solved. AUC .5 is chance."
+        notes = (
+            f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed); none below 5 arms or where all or no "
+            "points solved. AUC .5 is chance."
+        )
         return Table(columns, rows, "How well D tells success", notes)
 
     def _figure(self, study: Study, points: pd.DataFrame, D: dict[float, pd.Series], overall: dict[float, Prediction]) -> Figure:
@@ -66,8 +69,14 @@ class Predicts:
         best = max(self.at, key=lambda share: abs(overall[share].rho.value) if known(overall[share].rho.value) else -1)
         rho = overall[best].rho
         finding = f"Rank correlation of D with test {study.metric}: {'; '.join(f'{_when(share)} {words(overall[share].rho)}' for share in self.at)}."
-        caption = f"One mark a point (n = {rho.n}); colour: {key}; shape: outcome. D in decades relative to lag 1; diverged points stand at the baseline. Brackets: 95 % interval, bootstrap over arms."
-        rows = [[row["id"], *[number(D[share].get(row["id"], np.nan)) for share in self.at], number(row["counted"], 3), row["outcome"] or "–"] for _, row in points.iterrows()]
+        caption = (
+            f"One mark a point (n = {rho.n}); colour: {key}; shape: outcome. D in decades relative to lag 1; diverged points stand at the "
+            "baseline. Brackets: 95 % interval, bootstrap over arms."
+        )
+        rows = [
+            [row["id"], *[number(D[share].get(row["id"], np.nan)) for share in self.at], number(row["counted"], 3), row["outcome"] or "–"]
+            for _, row in points.iterrows()
+        ]
         table = Table(["point", *(f"D {_when(share)}" for share in self.at), "score", "outcome"], rows, "The marks")
         return Figure(picture, caption, f"Health against success. {finding}", table, 10.0, finding)
 
@@ -81,7 +90,17 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
             for outcome, marker in shape.items():
                 own = (points[key] == name) & (points["outcome"] == outcome)
                 if own.any():
-                    axis.plot(x[own], points.loc[own, "counted"], marker, color=colour, markersize=4.2, alpha=0.8, markeredgewidth=0, linestyle="none", rasterized=rasterized)
+                    axis.plot(
+                        x[own],
+                        points.loc[own, "counted"],
+                        marker,
+                        color=colour,
+                        markersize=4.2,
+                        alpha=0.8,
+                        markeredgewidth=0,
+                        linestyle="none",
+                        rasterized=rasterized,
+                    )
         for limit in (study.health.get("vanishing"), study.health.get("fading")):
             if limit is not None:
                 axis.axvline(float(limit), color=SOFT, linewidth=0.7, dashes=(2, 2), zorder=0)
@@ -94,7 +113,14 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
         pad = 0.05 * (high - low or 1)
         axis.set_ylim(low - pad, high + pad)
     axes[0, 0].set_ylabel(f"test {study.metric}")  # type: ignore[index]
-    figure.text(0.5 * (0.62 + 10 - 1.35) / 10, 0.02, "D, decades of transport at the judged lag (dashed: limits of fading and vanishing)", ha="center", va="bottom", fontsize=8.5)
+    figure.text(
+        0.5 * (0.62 + 10 - 1.35) / 10,
+        0.02,
+        "D, decades of transport at the judged lag (dashed: limits of fading and vanishing)",
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+    )
     used = [name for name in shape if (points["outcome"] == name).any()]
     lines = [(name, ink[name], "o") for name in ink] + [(name, SOFT, shape[name]) for name in used]
     for at, (name, colour, marker) in enumerate(lines):
@@ -105,7 +131,6 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
 
 
 def _mark(x: float, y: float, marker: str, colour: str):  # type: ignore[no-untyped-def]
-
 
     return Line2D([x], [y], marker=marker, color=colour, markersize=5, linestyle="none", markeredgewidth=0)
 

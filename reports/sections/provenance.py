@@ -46,7 +46,10 @@ class Provenance:
         ]
         dirty = [launch for launch in study.launches if (launch.get("git") or {}).get("dirty")]
         if dirty:
-            items.append(("Uncommitted changes", f"{len(dirty)} of {len(study.launches)} launches ran code with uncommitted changes: the commit alone does not reproduce them"))
+            items.append(
+                "Uncommitted changes",
+                f"{len(dirty)} of {len(study.launches)} launches ran code with uncommitted changes: the commit alone does not reproduce them",
+            )
         return Definitions(items)
 
     def _points(self, study: Study) -> tuple[str, str, str, str, int]:
@@ -68,5 +71,7 @@ def _launch(launch: Mapping[str, Any]) -> Sequence[Cell | str]:
     git = launch.get("git")
     commit = f"{str(git['commit'])[:12]}{' + changes' if git.get('dirty') else ''}" if git else "no checkout"
     took = launch.get("seconds")
-    counts = [str(launch.get(key, "–")) if launch.get(key) is not None else "–" for key in ("workers", "planned", "stored_before", "done", "diverged", "failed")]
+    counts = [
+        str(launch.get(key, "–")) if launch.get(key) is not None else "–" for key in ("workers", "planned", "stored_before", "done", "diverged", "failed")
+    ]
     return [str(launch.get("time", "–")), commit, str(launch.get("device", "–")), *counts, duration(float(took)) if took is not None else "not finished"]

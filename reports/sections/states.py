@@ -24,7 +24,9 @@ class States:
         evidence = self._evidence(study, points)
         blocks: list[object] = [Prose(self._sentence(points, evidence))]
         blocks.append(self._by_arm(arms, points, evidence))
-        blocks.append(Fold(f"All {count(len(points), 'point')}, with the interval of D and U over the probe examples", [self._by_point(study, arms, points, evidence)]))
+        blocks.append(
+            Fold(f"All {count(len(points), 'point')}, with the interval of D and U over the probe examples", [self._by_point(study, arms, points, evidence)])
+        )
         return Section(blocks)
 
     def _evidence(self, study: Study, points: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +41,7 @@ class States:
         silent = int((points["outcome"] == "silently diverged").sum())
         undefined = int((points["state"] == "undefined").sum())
         return (
-            f"Verdicts of {len(points)} points: {said}. {count(close, "point ends", "points end")} less than half a decade from another class. "
+            f"Verdicts of {len(points)} points: {said}. {count(close, 'point ends', 'points end')} less than half a decade from another class. "
             f"{silent} diverged silently; the end state of {undefined} is undefined (too many zero or non-finite examples)."
         )
 
@@ -69,9 +71,9 @@ class States:
                 ]
             )
         columns = ["arm", "verdict", "n", "D at start", "D at end", "U at end", "margin", "horizon", "opened at", "outcome"]
-        notes = (
-            "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "
-            "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: steps, median. Opened at: update, median over the seeds that opened."
+        notes = "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "(
+            "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: steps, median. Opened at: update, "
+            "median over the seeds that opened."
         )
         return Table(columns, rows, "Verdicts with their evidence, one row an arm", notes, filtered=True)
 

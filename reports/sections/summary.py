@@ -8,8 +8,8 @@ import pandas as pd
 from reports.arms import outcome_words, ranked, score_words, summary, verdict_words, with_counted
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
 from reports.data import MISSING, Study
-from reports.prediction import at_share, prediction_word
 from reports.effects import main_effects
+from reports.prediction import at_share, prediction_word
 from reports.statistics import Estimate, mean_interval, wilson
 from reports.words import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, count, duration, interval, known, level, levels, listing, number, percent
 from study.records import VERDICTS
@@ -47,7 +47,9 @@ class Summary:
         if points.empty:
             return ["No point has been trained yet: there is no answer."]
         solved = wilson(int((points["outcome"] == "solved").sum()), len(points))
-        said = [f"{round(solved.value * len(points))} of {len(points)} trained networks solved the task ({percent(solved.value)}, 95 % interval {_span(solved)})."]
+        said = [
+            f"{round(solved.value * len(points))} of {len(points)} trained networks solved the task ({percent(solved.value)}, 95 % interval {_span(solved)})."
+        ]
         effects = self._effects(study, points)
         if effects:
             said.append(effects)
@@ -69,7 +71,9 @@ class Summary:
             parts.append(f"{one.factor} by {number(one.difference.value)} {interval(one.difference.low, one.difference.high)} ({said})")
         text = f"Averaged over everything else, mean test {study.metric} differs by {'; '.join(parts)}." if parts else ""
         if quiet:
-            text += f" For {listing(quiet)} no difference is shown." if parts else f"No factor shows a difference in mean test {study.metric} ({listing(quiet)})."
+            text += (
+                f" For {listing(quiet)} no difference is shown." if parts else f"No factor shows a difference in mean test {study.metric} ({listing(quiet)})."
+            )
         return text
 
     def _leaders(self, study: Study, order: pd.DataFrame) -> str:
@@ -90,7 +94,10 @@ class Summary:
             return ""
         begun = judged["state_init"].isin(["vanishing", "fading"])
         opened, shut = int((judged["verdict"] == "opens").sum()), int((judged["verdict"] == "shut").sum())
-        text = f"At initialization the gradient of {int(begun.sum())} of {len(judged)} networks vanished or faded before the judged lag; {opened} opened in training, {shut} stayed shut"
+        text = (
+            f"At initialization the gradient of {int(begun.sum())} of {len(judged)} networks vanished or faded before the judged lag; "
+            f"{opened} opened in training, {shut} stayed shut"
+        )
         unhealthy = judged["verdict"].isin(["shut", "closes", "explodes"])
         solved = int((judged.loc[unhealthy, "outcome"] == "solved").sum())
         text += f", and {solved} of the {int(unhealthy.sum())} that ended without carrying solved the task all the same." if unhealthy.any() else "."
@@ -162,13 +169,19 @@ class Summary:
         said = []
         seeds = len(study.seeds)
         if seeds < self.trusted and len(arms) > 1:
-            said.append(f"{count(seeds, 'seed')} an arm: single arms are shown with their intervals and not tested against each other (no permutation test of two arms can reach p < .05 below 4 seeds each).")
+            said.append(
+                f"{count(seeds, 'seed')} an arm: single arms are shown with their intervals and not tested against each other (no permutation "
+                "test of two arms can reach p < .05 below 4 seeds each)."
+            )
         if points.empty:
             return said
         diverged = points[points["status"] == "diverged"]
         if len(diverged):
             where = diverged[study.sides[0]].value_counts()
-            said.append(f"{count(len(diverged), 'point')} diverged ({listing(f'{n} {level(study.sides[0], name)}' for name, n in where.items())}) and {'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline, never dropped.")
+            said.append(
+                f"{count(len(diverged), 'point')} diverged ({listing(f'{n} {level(study.sides[0], name)}' for name, n in where.items())}) and "
+                f"{'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline, never dropped."
+            )
         silent = int((points["outcome"] == "silently diverged").sum())
         if silent:
             said.append(f"{count(silent, 'point')} diverged silently: {OUTCOME_SYMBOLS['silently diverged']} back at the baseline with nothing non-finite.")

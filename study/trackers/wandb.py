@@ -16,7 +16,7 @@ from study.store import Store
 
 HOST = "https://api.wandb.ai"
 # Results need nobody to watch machine, console, code or requirements while they are sent. No host name leaves.
-FAST = {
+FAST: dict[str, Any] = {
     "silent": True,
     "host": "-",
     "console": "off",
