@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,9 +80,16 @@ def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Co
     parsed = {(key, value): parser.parse_override(f"{key}={value}") for key, values in of.factors.items() for value in values}
     whole = {pair for pair, override in parsed.items() if _needs_hydra(loader, override)}
     bases: dict[tuple[str, ...], Base] = {}
+    siblings: dict[tuple[str, ...], Composed] = {}  # one combination for all seeds, where nothing else depends on the seed
     made = []
     for values in itertools.product(*of.factors.values()):
         pairs = list(zip(of.factors, values, strict=True))
+        others = tuple(f"{key}={value}" for key, value in pairs if key != "seed")
+        seed = next((parsed[pair].value() for pair in pairs if pair[0] == "seed"), None)
+        if others in siblings and type(seed) is int:
+            one = siblings[others]
+            made.append(Composed(config={**one.config, "seed": seed}, labels={**one.labels, "seed": seed}))
+            continue
         levels = tuple(f"{key}={value}" for key, value in pairs if (key, value) in whole)
         if levels not in bases:
             bases[levels] = compose(loader, config_name, [*of.fixed, *levels])
@@ -90,7 +98,15 @@ def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Co
             if pair not in whole:
                 _set(base, parsed[pair], of)
         made.append(finish(base, list(of.factors)))
+        if type(seed) is int and not _depends_on_seed(base):
+            siblings[others] = made[-1]
     return made
+
+
+def _depends_on_seed(base: Base) -> bool:
+    """Whether any other value or any arm refers to the seed."""
+    text = str(OmegaConf.to_container(base.config, resolve=False))
+    return re.search(r"\$\{[^}]*seed", text) is not None or any("seed" in (arm.get("when") or {}) for arm in base.config.study.arms)
 
 
 def finish(base: Base, swept: Sequence[str]) -> Composed:

@@ -1,0 +1,33 @@
+"""Studies and pages the tests of the report share; made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reports.data import Study
+from reports.page import write
+from study.store import Store
+from tests.reports.synthetic import make
+
+HOSTILE = "<script>alert(1)</script>"
+SMALL = {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"], "clip": ["none", "norm"]}
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """8 arms, 3 seeds, 24 steps; one point diverged, one failed, two missing."""
+    folder = tmp_path_factory.mktemp("outputs") / "small"
+    return make(folder, factors=SMALL, steps=24, updates=80, stored=22 / 24, diverged=(4,), failed=(7,), examples=60)
+
+
+@pytest.fixture(scope="session")
+def small_study(small: Store) -> Study:
+    return Study(small)
+
+
+@pytest.fixture(scope="session")
+def small_page(small: Store) -> Path:
+    """The report of the small study, rendered."""
+    return write(small.folder, None)

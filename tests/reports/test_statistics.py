@@ -1,0 +1,135 @@
+"""Statistics against scipy, values worked by hand, and simulated coverage at the n where each interval is used."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from reports.statistics import auc, count, level_gap, marginal_means, mean_interval, one_word, predict, spearman, weighted_arms, widen, wilson
+
+
+def test_mean_interval_equals_scipys_t_interval() -> None:
+    values = [0.9, 0.85, 0.93]
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    of = mean_interval(values)
+    assert (of.low, of.high, of.n) == (pytest.approx(low), pytest.approx(high), 3)
+
+
+def test_test_set_noise_is_added_in_quadrature_and_not_divided_by_seeds() -> None:
+    seeds, both = mean_interval([0.5, 0.6, 0.7]), mean_interval([0.5, 0.6, 0.7], [0.02, 0.02, 0.02])
+    assert both.half == pytest.approx(math.hypot(seeds.half, stats.norm.ppf(0.975) * 0.02))
+    equal = mean_interval([0.5] * 50, [0.02] * 50)
+    assert equal.half == pytest.approx(1.959964 * 0.02, rel=1e-5)
+
+
+def test_one_seed_and_none_have_no_interval() -> None:
+    assert math.isnan(mean_interval([0.5], [0.01]).low) and mean_interval([0.5]).value == 0.5
+    assert mean_interval([]).n == 0 and math.isnan(mean_interval([math.nan]).value)
+
+
+def test_wilson_against_known_values() -> None:
+    full, none = wilson(3, 3), wilson(0, 10)
+    assert full.low == pytest.approx(0.4385, abs=1e-3) and full.high == 1.0
+    assert none.low == 0.0 and none.high == pytest.approx(0.2775, abs=1e-3)
+    expected = stats.binomtest(17, 40).proportion_ci(method="wilson")
+    assert (wilson(17, 40).low, wilson(17, 40).high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_interval_of_an_arm_covers(n: int) -> None:
+    """The mean over seeds of scores that share one test set: 95 % of the intervals hold the truth (and not nearly all)."""
+    rng = np.random.default_rng(n)
+    hits = 0
+    for _ in range(2000):
+        common = 0.02 * rng.standard_normal()
+        of = mean_interval(0.8 + common + 0.03 * rng.standard_normal(n), [0.02] * n)
+        hits += of.low <= 0.8 <= of.high
+    assert 0.93 <= hits / 2000 <= 0.985
+
+
+def test_marginal_interval_covers_at_three_seeds() -> None:
+    """Six arms with different means and unequal spread: the truth is the mean of the arms' means."""
+    rng = np.random.default_rng(1)
+    means, spread = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95]), np.array([0.02, 0.2, 0.05, 0.1, 0.02, 0.02])
+    frame = pd.DataFrame({"arm": np.repeat(range(6), 3), "cell": "gru"})
+    hits = 0
+    for _ in range(1000):
+        points = frame.assign(score=np.repeat(means, 3) + np.repeat(spread, 3) * rng.standard_normal(18))
+        of = marginal_means(points, "score", "cell", ["gru"])["gru"]
+        hits += of.low <= means.mean() <= of.high
+    assert 0.93 <= hits / 1000 <= 0.98
+
+
+def test_weighted_arms_of_two_is_welch() -> None:
+    a, b = [1.0, 2.0, 4.0], [7.0, 7.5, 9.5]
+    points = pd.DataFrame({"arm": [0] * 3 + [1] * 3, "score": a + b})
+    expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval()
+    of = weighted_arms(points, "score", {1: 1.0, 0: -1.0})
+    assert (of.low, of.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+def test_level_gap_uses_only_arms_that_occur_at_both_levels() -> None:
+    rows = [(0, "gru", "1", 0.9), (0, "gru", "1", 0.92), (1, "rnn", "1", 0.7), (1, "rnn", "1", 0.72), (2, "gru", "2", 0.1), (2, "gru", "2", 0.3)]
+    points = pd.DataFrame(rows, columns=["arm", "cell", "depth", "score"])
+    high, low, gap = level_gap(points, "score", "cell", ["rnn", "gru"], ["depth"])
+    assert (high, low) == ("rnn", "gru"), "by marginal means"
+    assert gap.value == pytest.approx(-0.2), "by matched arms"
+
+
+def test_widen_leaves_what_has_no_noise() -> None:
+    of = mean_interval([1.0, 2.0])
+    assert widen(of, math.nan) == of and widen(of, 1.0).half > of.half
+
+
+def test_auc_and_spearman_against_scipy() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 6, 40).astype(float), rng.integers(0, 2, 40).astype(bool)
+    u = stats.mannwhitneyu(x[y], x[~y]).statistic
+    assert auc(x, y) == pytest.approx(u / (y.sum() * (~y).sum()))
+    z = x + rng.standard_normal(40)
+    assert spearman(x, z) == pytest.approx(stats.spearmanr(x, z).statistic)
+    assert math.isnan(auc(x, np.ones(40, dtype=bool))) and math.isnan(spearman(np.ones(40), x))
+
+
+def test_predict_is_silent_on_noise_and_finds_what_is_there() -> None:
+    rng = np.random.default_rng(3)
+    arm = np.repeat(np.arange(20), 3)
+    found = 0
+    for seed in range(200):
+        noise = predict(rng.standard_normal(60), rng.random(60) < 0.5, rng.standard_normal(60), arm, draws=200, seed=seed)
+        found += bool(noise.predictive)
+    assert found <= 26, "the Method section says 5 to 10 %: 13 % of 200 is beyond what chance makes of that"
+    D = np.repeat(np.linspace(-10, 0, 20), 3)
+    there = predict(D, D + rng.standard_normal(60) > -5, D + rng.standard_normal(60), arm, draws=200, seed=0)
+    assert there.predictive and there.auc.value > 0.9 and there.rho.low > 0.5 and (there.arms, there.auc.n) == (20, 60)
+
+
+def test_predict_draws_the_seeds_of_an_arm_together() -> None:
+    """Ten copies of each point add no information: the interval must not shrink as it would for independent points."""
+    rng = np.random.default_rng(5)
+    D, good = rng.standard_normal(12), np.array([0, 1] * 6, dtype=bool)
+    once = predict(D, good, D, np.arange(12), draws=500, seed=1)
+    tenfold = predict(np.repeat(D, 10), np.repeat(good, 10), np.repeat(D, 10), np.repeat(np.arange(12), 10), draws=500, seed=1)
+    assert tenfold.auc.half == pytest.approx(once.auc.half, rel=0.05)
+
+
+def test_predict_with_few_arms_or_one_outcome_has_no_interval() -> None:
+    few = predict(np.arange(6.0), np.arange(6) > 2, np.arange(6.0), np.array([0, 0, 1, 1, 2, 2]), draws=50, seed=0)
+    assert few.predictive is None and few.auc.value == 1.0
+    all_solved = predict(np.arange(9.0), np.ones(9, dtype=bool), np.arange(9.0), np.arange(9), draws=50, seed=0)
+    assert math.isnan(all_solved.auc.value) and all_solved.predictive is None
+    unequal = predict(np.arange(9.0), np.arange(9) > 4, np.arange(9.0), np.array([0, 0, 1, 2, 3, 4, 5, 5, 5]), draws=50, seed=0)
+    assert math.isfinite(unequal.rho.low)
+    nothing = predict(np.array([math.nan]), np.array([True]), np.array([1.0]), np.array([0]), draws=10, seed=0)
+    assert nothing.auc.n == 0
+
+
+def test_words_of_an_arm() -> None:
+    order = ("carries", "opens", "shut")
+    assert count(["shut", "opens", "opens", None, math.nan], order) == {"opens": 2, "shut": 1}
+    assert one_word({"opens": 3}) is None, "three seeds are too few for a word"
+    assert one_word({"opens": 8, "shut": 2}) == "opens" and one_word({"opens": 7, "shut": 3}) == "mixed" and one_word({}) is None

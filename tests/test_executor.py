@@ -1,0 +1,53 @@
+"""Workers: Ctrl-C leaves no child and no damage, and what was stored is not trained again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from study.store import Store
+
+ROOT = Path(__file__).parent.parent
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether these processes end; Python's own resource tracker takes a moment after its parent."""
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_ctrl_c_leaves_no_child_and_what_is_stored_stays(tmp_path):
+    command = [sys.executable, "-m", "study", "-m", "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=range(8)", "hidden=8", "updates=300"]
+    command += ["task.form=row", "tracker=[]", "executor.workers=2", "executor.max_members=2", "probe=[]"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    store = Store(tmp_path / "outputs" / "quick")
+    deadline = time.monotonic() + 120
+    while not store.ids() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    assert process.poll() is None, process.communicate()[0]
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "interrupted" in told
+    assert "go on with the same command" in told
+    assert "Traceback" not in told
+    assert gone(workers)
+    there = store.ids()
+    assert 0 < len(there) < 8
+    again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"{len(there)} stored already" in again.stdout
+    assert len(store.ids()) == 8
