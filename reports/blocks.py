@@ -45,6 +45,9 @@ class Cell:
     kind: str = ""
 
 
+Rows = list[list[Cell | str]]
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of cells or texts. Sortable by click and keyboard; `filtered` adds a search field; the first column heads its row."""

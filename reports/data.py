@@ -63,7 +63,9 @@ class Study:
         grid["arm"] = pd.factorize(grid["order"])[0]
         kept = [column for column in stored.columns if column == "id" or column not in grid.columns]
         joined = grid.drop(columns="order").merge(stored[kept], on="id", how="left").reset_index(drop=True)
-        joined["status"] = joined["status"].where(joined["status"].notna(), MISSING).astype(object)
+        for name in (name for name in joined.columns if not pd.api.types.is_numeric_dtype(joined[name])):
+            joined[name] = joined[name].astype(object).where(joined[name].notna(), None)  # a merge fills with NaN, which is no text
+        joined["status"] = [status or MISSING for status in joined["status"]]
         return joined
 
     @property

@@ -71,7 +71,7 @@ def gradient_flow(
     return figure
 
 
-def _line(axis, line: pd.DataFrame, above: int, colour: str, end: bool, low: float) -> None:  # type: ignore[no-untyped-def]
+def _line(axis, line: pd.DataFrame, above: int, colour: str, end: bool, low: float) -> None:
     if above and not end:
         return
     line = line.sort_values("lag")
@@ -84,7 +84,7 @@ def _line(axis, line: pd.DataFrame, above: int, colour: str, end: bool, low: flo
     axis.plot(x, y, color=colour, linestyle=DASHES[min(above, len(DASHES) - 1)], linewidth=1.7 if end and not above else 1.0, zorder=4 if end else 3)
 
 
-def _shade(axis, limits: Mapping[str, float], low: float, high: float, last: bool) -> None:  # type: ignore[no-untyped-def]
+def _shade(axis, limits: Mapping[str, float], low: float, high: float, last: bool) -> None:
     bands = (
         ("exploding", limits["exploding"], high),
         ("carrying", limits["fading"], limits["exploding"]),
@@ -101,7 +101,7 @@ def _shade(axis, limits: Mapping[str, float], low: float, high: float, last: boo
             axis.annotate(word, (1.03, (start + end) / 2), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, color=SOFT)
 
 
-def _odd(axis, own: pd.DataFrame, ink: Mapping[float, str], low: float, high: float, counted: float, *, first: bool) -> None:  # type: ignore[no-untyped-def]
+def _odd(axis, own: pd.DataFrame, ink: Mapping[float, str], low: float, high: float, counted: float, *, first: bool) -> None:
     """Rows of their own for what has no logarithm."""
     strip = STRIP * (high - low)
     for column, y, word in (("zero", low - strip, "0"), ("bad", high + strip, "Inf, NaN")):

@@ -102,7 +102,7 @@ def _lags(deepest: int) -> list[int]:
     return [1, deepest] if deepest < 8 else [1, round(deepest / 2), deepest]
 
 
-def _draw(axis, one: Map, lag: int | None, low: float, high: float) -> None:  # type: ignore[no-untyped-def]
+def _draw(axis, one: Map, lag: int | None, low: float, high: float) -> None:
     rgba, left, right = pixels(one, low, high)
     axis.imshow(rgba, extent=(left, right, 0.5, len(one.values) + 0.5), origin="lower", aspect="auto", interpolation="none", zorder=1)
     halo = [effects.Stroke(linewidth=3.0, foreground="#ffffff", alpha=0.9), effects.Normal()]
@@ -127,7 +127,7 @@ def _draw(axis, one: Map, lag: int | None, low: float, high: float) -> None:  # 
     axis.text(0, 1.03, one.word, transform=axis.transAxes, ha="left", va="bottom", fontsize=7, color=SOFT)
 
 
-def _loss_axis(axis) -> None:  # type: ignore[no-untyped-def]
+def _loss_axis(axis) -> None:
     twin = axis.twinx()
     twin.set_ylim(0, 1.1)
     twin.set_yticks([0, 0.5, 1], ["0", ".5", "1"])

@@ -49,7 +49,7 @@ def prediction_word(study: Study, points: pd.DataFrame, D: pd.Series, when: str,
     key = study.sides[0]
     within = {name: prediction(study, points[points[key] == name], D, draws) for name in study.levels(key)} if key in study.factors else {}
     if overall.predictive is None:
-        return f"{said}; too few arms for an interval."
+        return f"{said}: too few arms, or too few solved or unsolved points, for an interval, so it cannot be told."
     if not overall.predictive:
         return f"{said}: health is not predictive in this study."
     if overall.auc.value < 0.5:

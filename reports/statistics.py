@@ -206,12 +206,14 @@ class Prediction:
 def predict(predictor: Array, success: Array, score: Array, arm: Array, *, draws: int, seed: int, fewest: int = 5) -> Prediction:
     """AUC and Spearman with percentile intervals of a bootstrap over arms: seeds of one arm are drawn together, being alike.
 
-    Below `fewest` arms, or where under 90 % of the draws define the statistic, there is no interval.
+    Below `fewest` arms, or for the AUC below `fewest` points of either outcome or two arms that have it, or where under 90 % of the draws define the statistic, there is no interval.
     """
     known = np.isfinite(predictor) & np.isfinite(score)
     predictor, success, score, arm = (np.asarray(values)[known] for values in (predictor, success, score, arm))
     members = [np.flatnonzero(arm == one) for one in np.unique(arm)]
     values = auc(predictor, success), spearman(predictor, score)
+    # A handful of failures in one arm would give an interval of no width around whatever that arm is like.
+    enough = all(outcome.sum() >= fewest and len(np.unique(arm[outcome])) >= 2 for outcome in (success.astype(bool), ~success.astype(bool)))
     drawn = np.full((2, draws), math.nan)
     if len(members) >= fewest:
         chosen = np.random.default_rng(seed).integers(0, len(members), (draws, len(members)))
@@ -221,6 +223,8 @@ def predict(predictor: Array, success: Array, score: Array, arm: Array, *, draws
             same = np.flatnonzero(total == size)
             rows = np.stack([np.concatenate([members[one] for one in chosen[draw]]) for draw in same])
             drawn[0, same], drawn[1, same] = _aucs(predictor[rows], success[rows]), _spearmans(predictor[rows], score[rows])
+    if not enough:
+        drawn[0] = math.nan
     both = [Estimate(value, *_percentiles(row), len(predictor)) for value, row in zip(values, drawn, strict=True)]
     return Prediction(both[0], both[1], len(members), int(np.sum(success)) if len(predictor) else 0)
 

@@ -20,10 +20,10 @@ INK, SOFT, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
 PAGE = {INK: "currentColor", SOFT: "var(--soft)", GRID: "var(--rule)", PAPER: "var(--paper)"}
 
 # Middle lightness: at least 3:1 on white and on the dark paper. Okabe and Ito's hues, apart for the colour-blind.
-SLOTS = ("#0a7fc2", "#d4680a", "#0f9170", "#b8559a", "#8a8205", "#6a6fd0", "#c04848", "#2f93a6", "#8c6d4f", "#7a8a99")
+SLOTS = ("#0a7fc2", "#d4680a", "#2e9e4f", "#b8559a", "#8a8205", "#6a6fd0", "#c04848", "#2f93a6", "#8c6d4f", "#7a8a99")
 NAMED = {
     "rnn": 1, "lstm": 0, "gru": 2, "rnn_relu": 6, "gru_reset_after": 7,
-    "orthogonal": 0, "xavier_uniform": 1, "xavier_normal": 4, "normal": 2, "pytorch": 3, "identity": 5, "normal_small": 8, "normal_large": 6,
+    "orthogonal": 0, "xavier_uniform": 1, "xavier_normal": 4, "normal": 3, "pytorch": 2, "identity": 5, "normal_small": 8, "normal_large": 6,
     "none": 9, "norm": 5, "value": 4, "adam": 0, "sgd": 1, "rmsprop": 2,
 }  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

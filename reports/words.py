@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeGuard
 
 BARE = ("cell", "initializer", "task", "optimizer", "readout")  # factors whose levels speak for themselves
 ABSOLUTE = re.compile(r"(?<![\w<>.:/~-])/[\w.+@-]+(?:/[\w.+@-]+)+|\b[A-Za-z]:\\[\w.+@\\ -]+")
@@ -14,7 +15,7 @@ OUTCOME_SYMBOLS = {"solved": "✓", "learning": "◐", "stuck": "–", "diverged
 STATUS_SYMBOLS = {"done": "●", "diverged": "✕", "pruned": "◌", "failed": "!", "missing": "○"}
 
 
-def known(value: object) -> bool:
+def known(value: object) -> TypeGuard[float]:
     """A finite number."""
     return isinstance(value, (int, float)) and math.isfinite(value)
 

@@ -6,6 +6,7 @@ check_cell(Leaky(a=0.1))
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -24,7 +25,7 @@ STEPS = 6
 
 def _weights(cell: Cell, inputs: int, hidden: int, members: Sequence[int], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """Weights of numbered members, laid out as the model has them: the same for a number, whatever the company."""
-    model = Model(cell=cell, readout=_NoReadout(), inputs=inputs, outputs=1, hidden=hidden, depth=1, dropout=0.0)
+    model = Model(cell=cell, readout=_NoReadout(), inputs=inputs, outputs=1, hidden=hidden, depth=1, dropout=0.0, kernel="reference")
     flat = torch.stack([0.5 * torch.randn(model.width, dtype=torch.float64, generator=generator(m, "weights")) for m in members]).to(dtype)
     return {name.removeprefix("layer1."): value for name, value in model.named(flat).items()}
 
@@ -54,6 +55,25 @@ def check_cell(cell: Cell) -> None:
         _cell_shapes(cell, inputs, hidden, batch)
         _cell_members(cell, inputs, hidden, batch)
     _cell_differences(cell)
+    if type(cell).layer is not Cell.layer:
+        _cell_layer(cell)
+
+
+def _cell_layer(cell: Cell) -> None:
+    """`layer` equals the steps one by one in fp64, outputs and all gradients, those of the input included."""
+    name = type(cell).__name__
+    for inputs, hidden, batch in SIZES:
+        x = _inputs(inputs, batch, [0, 1], torch.float64).requires_grad_()
+        params = {key: value.detach().requires_grad_() for key, value in _weights(cell, inputs, hidden, [0, 1], torch.float64).items()}
+        weighting = torch.randn(2, STEPS, batch, hidden, dtype=torch.float64, generator=generator(0, "weighting"))
+        found = []
+        for h in (_run(cell, params, x, hidden), cell.layer(params, x)):
+            assert h is not None
+            grads = torch.autograd.grad((h * weighting).sum(), [x, *params.values()])
+            found.append((h.detach(), *grads))
+        for key, one, other in zip(("h", "x", *params), *found, strict=True):
+            error = float((one - other).abs().max())
+            assert error < 1e-10, f"{name}: layer differs from its steps by {error:.1e} in {'outputs' if key == 'h' else f'the gradient of {key}'}"
 
 
 def _cell_shapes(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
@@ -70,16 +90,18 @@ def _cell_shapes(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
 def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
     name = type(cell).__name__
 
-    def outcome(members: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+    def outcome(members: Sequence[int], fused: bool) -> tuple[Tensor, dict[str, Tensor]]:
         params = {key: value.detach().requires_grad_() for key, value in _weights(cell, inputs, hidden, members).items()}
-        h = _run(cell, params, _inputs(inputs, batch, members), hidden)
+        x = _inputs(inputs, batch, members)
+        h = cell.layer(params, x) if fused else _run(cell, params, x, hidden)
+        assert h is not None
         grads = torch.autograd.grad(h[:, -1].square().sum(), list(params.values()), materialize_grads=True, allow_unused=True)
         return h.detach(), dict(zip(params, grads, strict=True))
 
-    h3, grads3 = outcome([0, 1, 2])
-    for member in range(3):
+    for member, fused in itertools.product(range(3), [False, True] if type(cell).layer is not Cell.layer else [False]):
         pair = [member, (member + 1) % 3]
-        h2, grads2 = outcome(pair)
+        h3, grads3 = outcome([0, 1, 2], fused)
+        h2, grads2 = outcome(pair, fused)
         assert torch.equal(h3[member], h2[0]), f"{name}: a member's outputs depend on its company (inputs {inputs}, hidden {hidden}, batch {batch})"
         for key in grads3:
             assert torch.equal(grads3[key][member], grads2[key][0]), f"{name}: a member's gradient of {key} depends on its company"

@@ -62,6 +62,8 @@ def declared(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequenc
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
                 raise StudyError(f"{key}: a study sweeps lists of values (a,b,c), choice(…) or range(…); intervals are for a search. Got {override.input_line}")
+            if key == "experiment":
+                raise StudyError(f"experiment: one study a launch; run the command once for each experiment. Got {override.input_line}")
             factors[key] = list(override.sweep_string_iterator())
         else:
             fixed.append(str(override.input_line))
@@ -79,72 +81,135 @@ def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Co
     parser = OverridesParser.create(config_loader=loader)
     parsed = {(key, value): parser.parse_override(f"{key}={value}") for key, values in of.factors.items() for value in values}
     whole = {pair for pair, override in parsed.items() if _needs_hydra(loader, override)}
-    bases: dict[tuple[str, ...], Base] = {}
-    siblings: dict[tuple[str, ...], Composed] = {}  # one combination for all seeds, where nothing else depends on the seed
+    valued = list(dict.fromkeys(parsed[pair].key_or_group for pair in parsed if pair not in whole))
+    sheets: dict[tuple[str, ...], Sheet] = {}
     made = []
     for values in itertools.product(*of.factors.values()):
         pairs = list(zip(of.factors, values, strict=True))
-        others = tuple(f"{key}={value}" for key, value in pairs if key != "seed")
-        seed = next((parsed[pair].value() for pair in pairs if pair[0] == "seed"), None)
-        if others in siblings and type(seed) is int:
-            one = siblings[others]
-            made.append(Composed(config={**one.config, "seed": seed}, labels={**one.labels, "seed": seed}))
-            continue
         levels = tuple(f"{key}={value}" for key, value in pairs if (key, value) in whole)
-        if levels not in bases:
-            bases[levels] = compose(loader, config_name, [*of.fixed, *levels])
-        base = bases[levels]
-        for pair in pairs:  # every combination sets the same keys, so that nothing is left over from the last one
-            if pair not in whole:
-                _set(base, parsed[pair], of)
-        made.append(finish(base, list(of.factors)))
-        if type(seed) is int and not _depends_on_seed(base):
-            siblings[others] = made[-1]
+        if levels not in sheets:
+            base = compose(loader, config_name, [*of.fixed, *levels])
+            if not sheets:
+                check_rules(loader, base)
+            sheets[levels] = Sheet(base, valued)
+        made.append(sheets[levels].combination([parsed[pair] for pair in pairs if pair not in whole], of))
     return made
 
 
-def _depends_on_seed(base: Base) -> bool:
-    """Whether any other value or any arm refers to the seed."""
-    text = str(OmegaConf.to_container(base.config, resolve=False))
-    return re.search(r"\$\{[^}]*seed", text) is not None or any("seed" in (arm.get("when") or {}) for arm in base.config.study.arms)
+class Sheet:
+    """All combinations of one choice of levels: they differ in values only.
+
+    Where nothing refers to the values that change, the configuration is resolved once and the values are exchanged in
+    it; each goes through OmegaConf once, which knows its type.
+    """
+
+    def __init__(self, base: Base, valued: Sequence[str]) -> None:
+        self.base = base
+        arms = OmegaConf.to_container(base.config.study.arms, resolve=True)
+        set_by_arms = {str(key): value for arm in arms for key, value in (arm.get("set") or {}).items()}
+        referred = " ".join(re.findall(r"\$\{.*", str(OmegaConf.to_container(base.config, resolve=False))))
+        changing = [part for key in (*valued, *set_by_arms) for part in key.split(".")]
+        free = not any(part in referred for part in changing) and not any(isinstance(value, Mapping) for value in set_by_arms.values())
+        self.plain = _plain(base.config) if free else None
+        self.converted: dict[tuple[str, str], Any] = {}
+
+    def combination(self, overrides: Sequence[Override], of: Declared) -> Composed:
+        if self.plain is None:
+            for override in overrides:  # every combination sets the same keys, so that nothing is left over from the last one
+                _set(self.base, override, of)
+            return finish(self.base, list(of.factors))
+        config = self.plain
+        for override in overrides:
+            known = (override.key_or_group, str(override.input_line))
+            if known not in self.converted:
+                _set(self.base, override, of)
+                self.converted[known] = _value(self.base.config, override.key_or_group)
+            config = _exchanged(config, override.key_or_group, self.converted[known])
+        found = labels(self.base.choices, config, list(of.factors))
+        changed = config
+        for key, value in arm_settings(config, found):
+            known = (key, f"arm {value!r}")
+            if known not in self.converted:
+                _update(self.base.config, key, value)
+                self.converted[known] = _value(self.base.config, key)
+            changed = _exchanged(changed, key, self.converted[known])
+        return Composed(config=changed, labels=found if changed is config else labels(self.base.choices, changed, list(of.factors)))
+
+
+def _value(config: DictConfig, key: str) -> Any:
+    value = OmegaConf.select(config, key)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _exchanged(config: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy with one value exchanged; what is untouched is shared."""
+    first, _, rest = key.partition(".")
+    return {**config, first: _exchanged(config[first], rest, value) if rest else value}
 
 
 def finish(base: Base, swept: Sequence[str]) -> Composed:
-    """Labels, then the settings of the arms this combination belongs to."""
-    found = labels(base, swept)
-    config = base.config
-    for arm in config.study.arms:
-        when = _condition(arm, "study.arms", found)
-        if all(str(found[key]) == str(value) for key, value in when.items()):
-            config = copy.deepcopy(config) if config is base.config else config
-            for key, value in arm.get("set", {}).items():
-                _update(config, key, value)
-    return Composed(config=_plain(config), labels=found)
+    """One combination as composed, with the settings of the arms it belongs to."""
+    plain = _plain(base.config)
+    found = labels(base.choices, plain, swept)
+    settings = arm_settings(plain, found)
+    if not settings:
+        return Composed(config=plain, labels=found)
+    config = copy.deepcopy(base.config)
+    for key, value in settings:
+        _update(config, key, value)
+    plain = _plain(config)
+    return Composed(config=plain, labels=labels(base.choices, plain, swept))
+
+
+def arm_settings(config: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Keys and values of the arms that a combination belongs to, later arms last."""
+    arms = [arm for arm in config["study"]["arms"] if _meets(found, _condition(arm, "study.arms", found, ("when", "set")))]
+    return [(str(key), value) for arm in arms for key, value in arm["set"].items()]
 
 
 def exclusion(composed: Composed) -> str | None:
     """Why this combination is left out, by `study.exclude`; None if it is not."""
     for rule in composed.config["study"]["exclude"]:
-        when = _condition(rule, "study.exclude", composed.labels)
-        if all(str(composed.labels[key]) == str(value) for key, value in when.items()):
+        if _meets(composed.labels, _condition(rule, "study.exclude", composed.labels, ("when", "why"))):
             return str(rule.get("why") or "no reason given")
     return None
 
 
-def _condition(rule: Mapping[str, Any], where: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
-    when = rule.get("when") if hasattr(rule, "get") else None
-    if not when:
+def _meets(found: Mapping[str, Any], when: Mapping[str, Any]) -> bool:
+    """Whether a combination has these levels; a list is any of its levels."""
+    wanted = {key: value if isinstance(value, list) else [value] for key, value in when.items()}
+    return all(any(found[key] == value or str(found[key]) == str(value) for value in values) for key, values in wanted.items())
+
+
+def _condition(rule: Any, where: str, found: Mapping[str, Any], keys: tuple[str, str]) -> Mapping[str, Any]:
+    if not isinstance(rule, Mapping) or not isinstance(rule.get("when"), Mapping) or not rule["when"]:
         raise StudyError(f"{where}: each entry needs when: {{key: level}}, got {rule!r}")
-    for key in when:
+    unknown = [key for key in rule if key not in keys]
+    if unknown or ("set" in keys and not isinstance(rule.get("set"), Mapping)):
+        raise StudyError(f"{where}: each entry is {{when: {{key: level}}, {keys[1]}: {'…' if keys[1] == 'why' else '{key: value}'}}}, got {rule!r}")
+    for key in rule["when"]:
         if key not in found:
             raise StudyError(f"{where}: when names {key!r}, which this study does not have; it has {', '.join(found)}")
-    return when
+    return rule["when"]
+
+
+def check_rules(loader: ConfigLoader, base: Base) -> None:
+    """A rule for a level that does not exist would silently never apply."""
+    study = OmegaConf.to_container(base.config.study, resolve=True)
+    for where in ("exclude", "arms"):
+        for rule in study[where]:
+            when = rule.get("when") if isinstance(rule, Mapping) else None
+            for key, value in when.items() if isinstance(when, Mapping) else ():
+                options = loader.get_group_options(str(key))
+                for level in value if isinstance(value, list) else [value]:
+                    if options and str(level) not in options:
+                        raise StudyError(f"study.{where}: {key} has no level {level!r}; it has {', '.join(options)}")
 
 
 def _needs_hydra(loader: ConfigLoader, override: Override) -> bool:
-    """Levels of groups, and whatever adds, deletes or moves keys."""
+    """Levels of groups, whatever adds, deletes or moves keys, and nodes, which Hydra merges into what was there."""
     key = override.get_key_element()
-    return key.startswith(("+", "~")) or "@" in key or _is_group(loader, override.key_or_group)
+    return key.startswith(("+", "~")) or "@" in key or isinstance(override.value(), dict) or _is_group(loader, override.key_or_group)
 
 
 def _is_group(loader: ConfigLoader, key: str) -> bool:
@@ -166,8 +231,9 @@ def compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) ->
 
 def _set(base: Base, override: Override, of: Declared) -> None:
     """Set one swept value. A setting that only some levels of a swept group have gets an error that says so."""
-    group = override.key_or_group.split(".")[0]
-    if group in of.factors and "." in override.key_or_group and OmegaConf.select(base.config, override.key_or_group) is None:
+    group, _, setting = override.key_or_group.partition(".")
+    node, _, last = override.key_or_group.rpartition(".")
+    if group in of.factors and setting and last not in (OmegaConf.select(base.config, node) or {}):
         raise StudyError(
             f"{override.key_or_group}: level {base.choices.get(group)} of {group} has no such setting, and {group} is swept too. "
             f"Sweep {group} with one level only, or write each setting as a level file of its own (conf/{group}/NAME.yaml)."
@@ -196,13 +262,20 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def labels(base: Base, swept: Sequence[str]) -> dict[str, Any]:
+def labels(choices: Mapping[str, str], config: Mapping[str, Any], swept: Sequence[str]) -> dict[str, Any]:
     """Levels by name: of the groups a report arranges by, of the sizes, of every other swept key, and the seed."""
-    found: dict[str, Any] = {group: base.choices[group] for group in CHOICES}
-    found |= {size: base.config[size] for size in SIZES}
+    found: dict[str, Any] = {group: choices[group] for group in CHOICES}
+    found |= {size: config[size] for size in SIZES}
     for key in swept:
         name = key.lstrip("+~").split("@")[0]
         if name not in found:
-            found[name] = base.choices[name] if name in base.choices else OmegaConf.select(base.config, name)
-    found["seed"] = base.config.seed
+            found[name] = choices[name] if name in choices else _select(config, name)
+    found["seed"] = config["seed"]
     return {key: value if isinstance(value, str | int | float | bool) or value is None else str(value) for key, value in found.items()}
+
+
+def _select(config: Any, key: str) -> Any:
+    """The value at a dotted key; None where a level has no such key."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config

@@ -20,7 +20,7 @@ from study.streams import generator
 
 SIZES = ("depth", "hidden", "batch", "updates", "validate_every")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-KERNELS = ("auto", "reference")
+KERNELS = ("auto", "fused", "reference")
 # These differ between members of one group: initial values and gradients are rows of one tensor.
 VALUES_ONLY = ("seed", "initializer", "clip", "weights")
 
@@ -51,7 +51,10 @@ def resolve_kernel(config: Mapping[str, Any]) -> str:
     """The kernel that computes this point: by name, or for `auto` the committed choice."""
     if config["kernel"] not in KERNELS:
         raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {config['kernel']!r}")
-    return "reference"
+    own = type(build(config["cell"], "cell")).layer is not Cell.layer
+    if config["kernel"] == "fused" and not own:
+        raise StudyError("kernel: fused was asked for, but this cell has no `layer`; use kernel=auto or kernel=reference")
+    return "fused" if own and config["kernel"] != "reference" else "reference"
 
 
 def resolve_device(config: Mapping[str, Any]) -> str:
@@ -80,6 +83,7 @@ def build_model(config: Mapping[str, Any]) -> Model:
         hidden=config["hidden"],
         depth=config["depth"],
         dropout=config["dropout"],
+        kernel=resolve_kernel(config),
     )
 
 
@@ -184,7 +188,7 @@ def groups(points: Sequence[Point], workers: int, max_members: int) -> list[Grou
         by_key.setdefault(group_key(point.config), []).append(point)
     costs = {key: cost(of[0].config) for key, of in by_key.items()}
     total = sum(costs[key] * len(of) for key, of in by_key.items())
-    share = total / (4 * workers)  # four rounds a worker even out what the estimate gets wrong
+    share = total / (2 * workers)  # large groups are faster, several rounds a worker even out what the estimate gets wrong
     made = []
     for number, (key, of) in enumerate(by_key.items(), start=1):
         parts = max(math.ceil(len(of) / max_members), min(math.ceil(costs[key] * len(of) / share), math.ceil(len(of) / 4)))

@@ -85,6 +85,13 @@ class Cell(ABC):
     def step(self, params: Params, x: Tensor, state: State) -> State:
         """One step: x [M, B, ·] is one step of `project`, state one [M, B, H] per name; returns the next state."""
 
+    def layer(self, params: Params, x: Tensor) -> Tensor | None:
+        """A faster way from x [M, T, B, D] to the outputs h [M, T, B, H] of all steps; None: there is none.
+
+        It must equal `step` after `step` up to rounding, gradients included. Training uses it, probes never do.
+        """
+        return None
+
 
 # --- initializers --------------------------------------------------------------------------------------------
 

@@ -33,8 +33,8 @@ class Model:
     Weights are one row a member of a tensor [M, P]; `slices` says where each named tensor lies in a row.
     """
 
-    def __init__(self, *, cell: Cell, readout: Readout, inputs: int, outputs: int, hidden: int, depth: int, dropout: float) -> None:
-        self.cell, self.readout, self.hidden, self.depth, self.dropout = cell, readout, hidden, depth, dropout
+    def __init__(self, *, cell: Cell, readout: Readout, inputs: int, outputs: int, hidden: int, depth: int, dropout: float, kernel: str) -> None:
+        self.cell, self.readout, self.hidden, self.depth, self.dropout, self.kernel = cell, readout, hidden, depth, dropout, kernel
         self.inputs, self.outputs = inputs, outputs
         self.parameters: dict[str, tuple[int, Parameter]] = {}
         for layer in range(1, depth + 1):
@@ -98,9 +98,13 @@ class Model:
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
                 h = h * masks[layer - 2]
-            states = reference.unroll(self.cell, _of_layer(params, layer), h, self.hidden, taps=False)
-            h = torch.stack([state[0] for state in states], dim=1)
+            h = self._layer(_of_layer(params, layer), h)
         return self.readout(_of(params, "readout"), h, lengths)[:, :batch]
+
+    def _layer(self, params: Params, x: Tensor) -> Tensor:
+        """Outputs [M, T, B, H] of one layer, by the cell's own kernel where it has one."""
+        fused = self.cell.layer(params, x) if self.kernel == "fused" else None
+        return reference.outputs(self.cell, params, x, self.hidden) if fused is None else fused
 
     def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, connected: bool) -> Tensors:
         """The same pass with a tap at every state. Not `connected`: each layer's input is a constant."""

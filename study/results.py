@@ -233,7 +233,7 @@ def provenance(training: Training, start: float, seconds: float) -> dict[str, An
         **code(),
         **machine(str(training.device)),
         "data_hash": training.task.data_hash(),
-        "kernel": "reference",
+        "kernel": training.model.kernel,
         "task": asdict(training.task.facts),
         "start": started,
         "seconds": seconds,

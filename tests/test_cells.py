@@ -41,11 +41,12 @@ def ours(theirs: torch.nn.RNNBase, cell: Cell, depth: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("cell", [RNN(nonlinearity="tanh"), RNN(nonlinearity="relu"), LSTM(), GRUResetAfter()], ids=["tanh", "relu", "lstm", "gru"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_equals_torch_nn_in_outputs_and_all_gradients(cell, depth):
+@pytest.mark.parametrize("kernel", ["fused", "reference"])
+def test_equals_torch_nn_in_outputs_and_all_gradients(cell, depth, kernel):
     torch.manual_seed(depth)
     theirs = torch_layer(cell, depth)
     params = ours(theirs, cell, depth)
-    model = Model(cell=cell, readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=depth, dropout=0.0)
+    model = Model(cell=cell, readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=depth, dropout=0.0, kernel=kernel)
     x = torch.randn(B, T, D, dtype=torch.float64, requires_grad=True)
     x_ours = x.detach().clone().requires_grad_()
     expected, _ = theirs(x)
@@ -81,7 +82,7 @@ def test_gru_equals_its_formula_written_out():
         candidate = np.tanh(x[:, t] @ W[2].T + (r * h) @ U[2].T + b[2])
         h = (1 - z) * h + z * candidate
         expected.append(h)
-    model = Model(cell=GRU(), readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=1, dropout=0.0)
+    model = Model(cell=GRU(), readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=1, dropout=0.0, kernel="fused")
     params = {"layer1.weight_x": W.reshape(3 * H, D), "layer1.weight_h": U.reshape(3 * H, H), "layer1.bias": b.reshape(3 * H), "readout.weight": np.eye(H)}
     found = model.forward({name: torch.from_numpy(value)[None] for name, value in params.items()}, torch.from_numpy(x)[None], None)[0]
     np.testing.assert_allclose(found.numpy(), np.stack(expected, 1), atol=1e-12)
@@ -95,7 +96,7 @@ def both_grus(U: Tensor, b_r: Tensor, steps: int = 5) -> tuple[Tensor, Tensor]:
     flip = torch.tensor([1.0, -1.0, 1.0]).double()[:, None]
     outputs = []
     for cell, sign in ((GRU(), torch.ones(3, 1).double()), (GRUResetAfter(), flip)):
-        model = Model(cell=cell, readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=1, dropout=0.0)
+        model = Model(cell=cell, readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=1, dropout=0.0, kernel="fused")
         params = {
             "layer1.weight_x": (sign[..., None] * W).reshape(1, 3 * H, D), "layer1.weight_h": (sign[..., None] * U).reshape(1, 3 * H, H),
             "layer1.bias": (sign * b).reshape(1, 3 * H), "layer1.bias_hn": torch.zeros(1, H).double(), "readout.weight": torch.eye(H).double()[None],
@@ -118,7 +119,7 @@ def test_the_two_grus_agree_where_theory_says_and_differ_elsewhere():
 def test_variable_lengths_read_each_examples_last_step():
     from study.readouts.last import Last
 
-    model = Model(cell=LSTM(), readout=Last(), inputs=D, outputs=2, hidden=8, depth=2, dropout=0.0)
+    model = Model(cell=LSTM(), readout=Last(), inputs=D, outputs=2, hidden=8, depth=2, dropout=0.0, kernel="fused")
     params = model.named(torch.randn(1, model.width).double())
     x, lengths = torch.randn(1, 3, 9, D).double(), torch.tensor([[9, 4, 6]])
     together = model.forward(params, x, lengths)

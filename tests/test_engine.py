@@ -53,12 +53,12 @@ def members(**shared: Any) -> list[Point]:
     return [point(0, "a", **shared), point(1, "b", **shared, initializer=NORMAL, clip=NO_CLIP), point(2, "c", **shared, optimizer=slow, clip=value)]
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(("name", "kernel"), [*((name, "auto") for name in CELLS), ("lstm", "reference"), ("gru", "reference")])
 @pytest.mark.parametrize(("depth", "hidden", "batch", "inputs"), [(1, 7, 21, 1), (2, 8, 16, 1), (2, 5, 18, 3), (1, 32, 5, 3)])
-def test_numbers_do_not_depend_on_company(tmp_path, name, depth, hidden, batch, inputs):
+def test_numbers_do_not_depend_on_company(tmp_path, name, kernel, depth, hidden, batch, inputs):
     """M = 1, 2, 3 with inputs of width 1 and 3, outputs of width 1 and odd sizes, bit for bit."""
     task = {**point().config["task"], "inputs": inputs}
-    points = members(cell=CELLS[name], depth=depth, hidden=hidden, batch=batch, dropout=0.3, task=task)
+    points = members(cell=CELLS[name], depth=depth, hidden=hidden, batch=batch, dropout=0.3, task=task, kernel=kernel)
     three = run(points, tmp_path / "three")
     for count in (1, 2):
         fewer = run(points[3 - count :], tmp_path / f"{count}")

@@ -28,7 +28,7 @@ STANDING = {"input": XavierUniform(), "readout": XavierUniform()}
 
 
 def weights(cell, initializer: Initializer, seed: int = 0, inputs: int = 1, hidden: int = H, forget_bias: float = 1.0) -> dict[str, Tensor]:
-    model = Model(cell=cell, readout=PlainReadout(every_step=False), inputs=inputs, outputs=10, hidden=hidden, depth=2, dropout=0.0)
+    model = Model(cell=cell, readout=PlainReadout(every_step=False), inputs=inputs, outputs=10, hidden=hidden, depth=2, dropout=0.0, kernel="fused")
     facts = InitFacts(steps=64, lag=64, input_drive=0.2, hidden=hidden, keep=cell.keep)
     row = model.initial(initializer=initializer, standing=STANDING, forget_bias=forget_bias, facts=facts, seed=seed)
     return {name: value[0] for name, value in model.named(row[None]).items()}

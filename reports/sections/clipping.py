@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
-from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.sections.learning_curves import legend
 from reports.theme import DASHES, colours, draw, panels
@@ -87,7 +87,7 @@ class Clipping:
             f"Panel: {panel}; colour: {ink_key}; "
             f"{len(fired)} points whose rule fired, in {self.bins} bins over the run, averaged over everything else; no interval is drawn."
         )
-        table = [
+        table: Rows = [
             [level(panel, a), level(ink_key, b), Cell(percent(own["clipped"].mean()), own["clipped"].mean()), number(float(own["norm"].median()))]
             for (a, b), own in binned.groupby([panel, ink_key], sort=False)
         ]
@@ -112,7 +112,7 @@ class Clipping:
 
     def _table(self, study: Study, points: pd.DataFrame) -> Table:
         keys = list(dict.fromkeys(["clip", *[key for key in (study.sides[0], "depth") if key in study.factors]]))
-        rows = []
+        rows: Rows = []
         for names, own in points.groupby(keys, sort=False, dropna=False):
             rate = own["clip_rate"]
             rows.append(

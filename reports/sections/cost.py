@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.arms import with_counted
-from reports.blocks import Cell, Prose, Section, Table
+from reports.blocks import Cell, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import marginal_means
 from reports.words import duration, interval, known, level, number
@@ -24,7 +24,7 @@ class Cost:
             f"point), {duration(wall)} on the clock. "
             "A point's seconds are its share of its group's time, so they compare groups better than single points."
         )
-        rows = []
+        rows: Rows = []
         for key in study.factors or {study.sides[0]: []}:
             means = marginal_means(points, "seconds", key, study.levels(key))
             for name, one in means.items():

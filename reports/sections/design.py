@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reports.blocks import Definitions, Fold, Prose, Section, Table
 from reports.data import Study
 from reports.words import count, known, level, levels, listing, number
@@ -47,7 +49,7 @@ class Design:
             blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts))]))
         return blocks
 
-    def _task(self, facts: dict[str, object]) -> list[tuple[str, str]]:
+    def _task(self, facts: Mapping[str, object]) -> list[tuple[str, str]]:
         better = "higher is better" if facts.get("higher_is_better") else "lower is better"
         sign = "at least" if facts.get("higher_is_better") else "at most"
         return [

@@ -54,7 +54,7 @@ class Failures:
             )
         return Section([*blocks, *self._tracebacks(study, wrong, label)])
 
-    def _tracebacks(self, study: Study, wrong, label: dict[int, str]) -> list[object]:  # type: ignore[no-untyped-def]
+    def _tracebacks(self, study: Study, wrong, label: dict[int, str]) -> list[object]:
         """One fold for each different traceback: a mistake in the code fails many points alike."""
         told: dict[str, list[str]] = {}
         for _, point in wrong[wrong["status"] == "failed"].iterrows():

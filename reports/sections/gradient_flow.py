@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from reports.blocks import Cell, Figure, Heading, Prose, Section, Table
+from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.flow import gradient_flow
 from reports.profiles import losses
@@ -94,7 +94,8 @@ class GradientFlow:
         """Gradient left at the longest lag with a number, first and last probe, top layer; and the sentence."""
         top = rows[rows["above"] == 0]
         stages = sorted(top["stage"].unique())
-        table, last = [], {}
+        table: Rows = []
+        last: dict[tuple[str, str], list[tuple[float, str]]] = {}
         for one in study.levels(row_key):
             for other in study.levels(column_key):
                 own = top[(top[row_key] == one) & (top[column_key] == other)]

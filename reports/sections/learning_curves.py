@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.arms import with_counted
-from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import marginal_means
 from reports.theme import DASHES, SOFT, colours, draw, panels
@@ -64,7 +64,8 @@ class LearningCurves:
 
     def _end(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
         key = study.sides[0]
-        parts, rows = [], []
+        parts: list[str] = []
+        rows: Rows = []
         for name in study.levels(key):
             own = points[points[key] == name]
             solved = own["solved_at"].dropna()
@@ -88,7 +89,8 @@ class LearningCurves:
         """Training minus test score of the scored weights (turned where lower is better): what does not carry over."""
         sign = 1.0 if study.higher_is_better else -1.0
         points = points[points["status"] != "diverged"].assign(gap=lambda frame: sign * (frame["train_score"] - frame["score"]))
-        rows, extremes = [], []
+        extremes: list[tuple[float, str]] = []
+        rows: Rows = []
         for key in study.factors or {study.sides[0]: []}:
             means = marginal_means(points, "gap", key, study.levels(key))
             train = marginal_means(points, "train_score", key, study.levels(key))

@@ -48,10 +48,9 @@ class Method:
                         ("U", "The largest, over lags up to K, of log10 of the root-mean-square transport relative to lag 1: explosions live in the tail."),
                         (
                             "State",
-                            f"exploding U > {get('exploding')}; else vanishing D < {get('vanishing')}; fading D < {get('fading')}; else carrying; "(
-                                f"undefined where more than {get_percent(health.get('undefined'))} of the examples are zero or non-finite. These limits are "
-                                "provisional; the margin to the next class is shown with every state."
-                            ),
+                            f"exploding U > {get('exploding')}; else vanishing D < {get('vanishing')}; fading D < {get('fading')}; else carrying; "
+                            f"undefined where more than {get_percent(health.get('undefined'))} of the examples are zero or non-finite. These limits are "
+                            "provisional; the margin to the next class is shown with every state.",
                         ),
                         (
                             "Verdict of a point",
@@ -67,7 +66,6 @@ class Method:
                             (
                                 f"Apart from the verdict. solved: the task’s rule met on validation; stuck: validation loss never under {get('stuck', 2)} of "
                                 "the memoryless baseline; diverged: something not finite; "
-                            )(
                                 f"silently diverged: after progress or a gradient spike (z > {get('spike')}) the loss is back at the baseline for the rest of "
                                 "the run while spectral radius or saturation jumped; learning: none of these."
                             ),
@@ -100,7 +98,7 @@ class Method:
                             (
                                 "AUC (Mann–Whitney, ties half) of D for solved against unsolved, and Spearman’s rank correlation of D with the score, over "
                                 "all points and within each level of the first factor; 95 % percentile interval of a bootstrap over arms, the seeds of an arm "
-                                "drawn together."
+                                "drawn together. On pure noise with 12 to 36 arms, 5 to 10 % of these intervals lie apart from chance (simulated)."
                             ),
                         ),
                         (

@@ -51,12 +51,13 @@ class OpeningMaps:
         )
         finding = self._finding(study)
         seeds = len(study.seeds)
-        caption = f"One map an arm ({len(arms)} arms; median over {seeds} seeds; {len(study.stored)} points). Colour: transport of the network at each lag, "(
-            f"relative to lag 1, geometric mean over the probe examples; the scale ends at {number(self.low, 0)} and "
-            f"{number(self.high, 0, sign=True)} decades. "
-        )("Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, ")(
-            f"as a share of the memoryless baseline.{f' Dashed: lag {judged}, the lag that is judged.' if judged else ''} Above each map: "
-            f"verdicts, counted over seeds ({VERDICT_KEY})."
+        dashed = f" Dashed: lag {judged}, the lag that is judged." if judged else ""
+        caption = (
+            f"One map an arm ({len(arms)} arms; median over {seeds} seeds; {len(study.stored)} points). Colour: transport of the network at each lag, "
+            "relative to lag 1, geometric mean over the probe examples; the scale ends at "
+            f"{number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. "
+            "Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, "
+            f"as a share of the memoryless baseline.{dashed} Above each map: verdicts, counted over seeds ({VERDICT_KEY})."
         )
         table = self._table(profile, arms, judged)
         return Section(
@@ -88,7 +89,8 @@ class OpeningMaps:
         grid = rows.pivot(index="lag", columns="stage", values=["value", "zero", "bad"])
         line = (loss["update"].to_numpy(dtype=float), loss["value"].to_numpy(dtype=float)) if loss is not None else (np.array([]), np.array([]))
         updates = rows.groupby("stage")["update"].first().to_numpy(dtype=float)
-        return Map(updates, *(grid[name].to_numpy(dtype=float) for name in ("value", "zero", "bad")), loss=line, word=word)
+        value, zero, bad = (grid[name].to_numpy(dtype=float) for name in ("value", "zero", "bad"))
+        return Map(updates, value, zero, bad, loss=line, word=word)
 
     def _judged(self, study: Study) -> int | None:
         states = study.table("states")
@@ -103,6 +105,8 @@ class OpeningMaps:
         begun = points["state_init"].isin(["vanishing", "fading"])
         opened = begun & (points["state"] == "carrying")
         text = f"{int(begun.sum())} of {len(points)} points begin vanishing or fading, and {int(opened.sum())} of these end carrying"
+        if not begun.any():
+            return f"None of {len(points)} points begins vanishing or fading; {int((points['state'] == 'carrying').sum())} end carrying."
         key = study.sides[0]
         if study.levels(key)[1:]:
             shares = [

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.arms import with_counted
-from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.prediction import at_share, prediction, prediction_word, words
 from reports.statistics import Prediction
@@ -41,19 +41,20 @@ class Predicts:
         parts = []
         for share in self.at[:-1]:
             one = overall[share]
+            inverse = " (the healthier, the less often)" if one.predictive and one.auc.value < 0.5 else ""
             tells = "tells" if one.predictive else "is not shown to tell" if one.predictive is False else "cannot be judged to tell"
-            parts.append(f"{_when(share)} D {tells} success (AUC {words(one.auc)})")
+            parts.append(f"{_when(share)} D {tells} success{inverse} (AUC {words(one.auc)})")
         text = "; ".join(parts)
         return f"{text[0].upper()}{text[1:]}." if text else ""
 
     def _table(self, study: Study, points: pd.DataFrame, D: dict[float, pd.Series], overall: dict[float, Prediction]) -> Table:
         key = study.sides[0]
         groups = [("all points", None)] + ([(f"within {level(key, name)}", name) for name in study.levels(key)] if key in study.factors else [])
-        rows = []
+        rows: Rows = []
         for text, name in groups:
             for share in self.at:
                 one = overall[share] if name is None else prediction(study, points[points[key] == name], D[share], self.draws)
-                said = {True: "predictive", False: "not shown", None: "cannot be told"}[one.predictive]
+                said = {True: "predictive" if one.auc.value > 0.5 else "inversely", False: "not shown", None: "cannot be told"}[one.predictive]
                 rows.append([text, _when(share), _value(one, "auc"), _value(one, "rho"), said, f"{one.auc.n} ({one.arms} arms)", str(one.successes)])
         columns = ["points", "D read", "AUC for solved", "Spearman with score", "AUC apart from .5", "n", "solved"]
         notes = (
@@ -130,7 +131,7 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
     return figure
 
 
-def _mark(x: float, y: float, marker: str, colour: str):  # type: ignore[no-untyped-def]
+def _mark(x: float, y: float, marker: str, colour: str):
 
     return Line2D([x], [y], marker=marker, color=colour, markersize=5, linestyle="none", markeredgewidth=0)
 

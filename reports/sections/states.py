@@ -71,7 +71,8 @@ class States:
                 ]
             )
         columns = ["arm", "verdict", "n", "D at start", "D at end", "U at end", "margin", "horizon", "opened at", "outcome"]
-        notes = "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "(
+        notes = (
+            "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "
             "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: steps, median. Opened at: update, "
             "median over the seeds that opened."
         )

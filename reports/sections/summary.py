@@ -124,8 +124,10 @@ class Summary:
     def _time(self, study: Study, points: pd.DataFrame) -> str:
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         devices = listing(sorted({str(launch.get("device") or "unknown device") for launch in study.launches}) or ["unknown device"])
-        hours = float(points["seconds"].sum()) / 3600
-        return f"Wall clock {duration(wall)} over {count(len(study.launches), 'launch', 'launches')}; {number(hours)} device hours of training ({devices})."
+        trained = float(points["seconds"].sum())
+        hours = f" = {number(trained / 3600)} device hours" if trained >= 360 else ""
+        launches = count(len(study.launches), "launch", "launches")
+        return f"Wall clock {duration(wall)} over {launches}; {duration(trained)}{hours} of training summed over points (device: {devices})."
 
     def _gap(self, study: Study, order: pd.DataFrame) -> tuple[str, str, str]:
         if len(order) < 2:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Parameter, Params, State
+from study.kernels.gru import GRULayer
 from study.linear import linear
 
 
@@ -35,3 +36,6 @@ class GRU(Cell):
         r, z = torch.sigmoid(torch.baddbmm(x[..., : 2 * width], h, weight[..., : 2 * width])).chunk(2, dim=-1)
         n = torch.tanh(torch.baddbmm(x[..., 2 * width :], r * h, weight[..., 2 * width :]))
         return (h + z * (n - h),)
+
+    def layer(self, params: Params, x: Tensor) -> Tensor:
+        return GRULayer.apply(x, params["weight_x"], params["weight_h"], params["bias"]).transpose(0, 1)

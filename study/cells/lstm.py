@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Parameter, Params, State
+from study.kernels.lstm import LSTMLayer
 from study.linear import linear
 
 
@@ -34,3 +35,6 @@ class LSTM(Cell):
         i, f, g, o = torch.baddbmm(x, h, params["weight_h"].transpose(1, 2)).chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
+
+    def layer(self, params: Params, x: Tensor) -> Tensor:
+        return LSTMLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"]).transpose(0, 1)

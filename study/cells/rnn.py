@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Parameter, Params, State
+from study.kernels.rnn import RNNLayer
 from study.linear import linear
 
 
@@ -30,3 +31,6 @@ class RNN(Cell):
     def step(self, params: Params, x: Tensor, state: State) -> State:
         (h,) = state
         return (self.activation(torch.baddbmm(x, h, params["weight_h"].transpose(1, 2))),)
+
+    def layer(self, params: Params, x: Tensor) -> Tensor:
+        return RNNLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], self.activation is torch.relu).transpose(0, 1)

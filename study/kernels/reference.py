@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Params, State
@@ -22,3 +23,8 @@ def unroll(cell: Cell, params: Params, x: Tensor, hidden: int, *, taps: bool) ->
             state = tuple(part.view_as(part) for part in state)
         states.append(state)
     return states
+
+
+def outputs(cell: Cell, params: Params, x: Tensor, hidden: int) -> Tensor:
+    """h [M, T, B, H] of all steps."""
+    return torch.stack([state[0] for state in unroll(cell, params, x, hidden, taps=False)], dim=1)
