@@ -206,7 +206,8 @@ class Prediction:
 def predict(predictor: Array, success: Array, score: Array, arm: Array, *, draws: int, seed: int, fewest: int = 5) -> Prediction:
     """AUC and Spearman with percentile intervals of a bootstrap over arms: seeds of one arm are drawn together, being alike.
 
-    Below `fewest` arms, or for the AUC below `fewest` points of either outcome or two arms that have it, or where under 90 % of the draws define the statistic, there is no interval.
+    Below `fewest` arms there is no interval; none of the AUC below `fewest` points of either outcome or two arms that have it; none where under 90 % of draws
+    define the statistic.
     """
     known = np.isfinite(predictor) & np.isfinite(score)
     predictor, success, score, arm = (np.asarray(values)[known] for values in (predictor, success, score, arm))

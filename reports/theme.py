@@ -14,6 +14,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Stand-ins that the finished SVG replaces by the page's colours, which change with its theme.
 INK, SOFT, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
@@ -141,6 +142,13 @@ def panels(
         },
     )  # fmt: skip
     return figure, axes
+
+
+def update_ticks(axis: Axes, last: float) -> None:
+    """Few round updates on the x axis, from 0."""
+    ticks = [tick for tick in MaxNLocator(4, integer=True).tick_values(0, last) if 0 <= tick <= last]
+    axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    edge_labels(axis)
 
 
 def edge_labels(axis: Axes, *, reverse: bool = False) -> None:

@@ -9,10 +9,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from study.composition import Base, finish
-from study.launcher import run
+from study.launcher import INTERRUPTED, NOTHING_RAN, run
 from study.paths import conf_folder
 from study.planning import make_plan
-from study.plugins import register, say_error
+from study.plugins import Finished, register, say_error
 from study.records import StudyError
 
 
@@ -24,7 +24,7 @@ def one_point(config: DictConfig) -> None:
         status = run(make_plan([finish(base, [])], None, choices.get("experiment")))
     except StudyError as error:
         status = say_error(error)
-    raise SystemExit(status)
+    raise Finished(status)
 
 
 def config_folders_on_path() -> None:
@@ -40,7 +40,15 @@ def config_folders_on_path() -> None:
 def main() -> None:
     config_folders_on_path()
     register()
-    hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config")(one_point)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config")(one_point)()
+    except Finished:
+        raise
+    except SystemExit as error:  # Hydra has told what was wrong with the command line
+        raise SystemExit(NOTHING_RAN if error.code else 0) from None
+    except KeyboardInterrupt:
+        print("interrupted before anything was trained", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,9 +104,8 @@ class Sheet:
 
     def __init__(self, base: Base, valued: Sequence[str]) -> None:
         self.base = base
-        arms = OmegaConf.to_container(base.config.study.arms, resolve=True)
-        set_by_arms = {str(key): value for arm in arms for key, value in (arm.get("set") or {}).items()}
-        referred = " ".join(re.findall(r"\$\{.*", str(OmegaConf.to_container(base.config, resolve=False))))
+        set_by_arms = {str(key): value for arm in rules(_study(base), "arms") for key, value in arm["set"].items()}
+        referred = " ".join(_interpolations(OmegaConf.to_container(base.config, resolve=False)))
         changing = [part for key in (*valued, *set_by_arms) for part in key.split(".")]
         free = not any(part in referred for part in changing) and not any(isinstance(value, Mapping) for value in set_by_arms.values())
         self.plain = _plain(base.config) if free else None
@@ -134,6 +132,13 @@ class Sheet:
                 self.converted[known] = _value(self.base.config, key)
             changed = _exchanged(changed, key, self.converted[known])
         return Composed(config=changed, labels=found if changed is config else labels(self.base.choices, changed, list(of.factors)))
+
+
+def _interpolations(node: Any) -> list[str]:
+    """The texts with a ${…} in them."""
+    if isinstance(node, Mapping | list):
+        return [text for item in (node.values() if isinstance(node, Mapping) else node) for text in _interpolations(item)]
+    return [node] if isinstance(node, str) and "${" in node else []
 
 
 def _value(config: DictConfig, key: str) -> Any:
@@ -163,47 +168,53 @@ def finish(base: Base, swept: Sequence[str]) -> Composed:
 
 def arm_settings(config: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Keys and values of the arms that a combination belongs to, later arms last."""
-    arms = [arm for arm in config["study"]["arms"] if _meets(found, _condition(arm, "study.arms", found, ("when", "set")))]
+    arms = [arm for arm in rules(config["study"], "arms") if _meets(found, arm["when"], "study.arms")]
     return [(str(key), value) for arm in arms for key, value in arm["set"].items()]
 
 
 def exclusion(composed: Composed) -> str | None:
     """Why this combination is left out, by `study.exclude`; None if it is not."""
-    for rule in composed.config["study"]["exclude"]:
-        if _meets(composed.labels, _condition(rule, "study.exclude", composed.labels, ("when", "why"))):
+    for rule in rules(composed.config["study"], "exclude"):
+        if _meets(composed.labels, rule["when"], "study.exclude"):
             return str(rule.get("why") or "no reason given")
     return None
 
 
-def _meets(found: Mapping[str, Any], when: Mapping[str, Any]) -> bool:
+def rules(study: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
+    """`study.exclude` or `study.arms`, each entry of the right form."""
+    second, form = {"exclude": ("why", "why: reason"), "arms": ("set", "set: {key: value}")}[which]
+    entries = study[which]
+    if not isinstance(entries, list):
+        raise StudyError(f"study.{which}: must be a list of {{when: {{key: level}}, {form}}}, got {entries!r}")
+    for rule in entries:
+        if not isinstance(rule, Mapping) or not isinstance(rule.get("when"), Mapping) or not rule["when"]:
+            raise StudyError(f"study.{which}: each entry needs when: {{key: level}}, got {rule!r}")
+        if set(rule) - {"when", second} or (which == "arms" and not isinstance(rule.get("set"), Mapping)):
+            raise StudyError(f"study.{which}: each entry is {{when: {{key: level}}, {form}}}, got {rule!r}")
+    return entries
+
+
+def _meets(found: Mapping[str, Any], when: Mapping[str, Any], where: str) -> bool:
     """Whether a combination has these levels; a list is any of its levels."""
+    for key in when:
+        if key not in found:
+            raise StudyError(f"{where}: when names {key!r}, which this study does not have; it has {', '.join(found)}")
     wanted = {key: value if isinstance(value, list) else [value] for key, value in when.items()}
     return all(any(found[key] == value or str(found[key]) == str(value) for value in values) for key, values in wanted.items())
 
 
-def _condition(rule: Any, where: str, found: Mapping[str, Any], keys: tuple[str, str]) -> Mapping[str, Any]:
-    if not isinstance(rule, Mapping) or not isinstance(rule.get("when"), Mapping) or not rule["when"]:
-        raise StudyError(f"{where}: each entry needs when: {{key: level}}, got {rule!r}")
-    unknown = [key for key in rule if key not in keys]
-    if unknown or ("set" in keys and not isinstance(rule.get("set"), Mapping)):
-        raise StudyError(f"{where}: each entry is {{when: {{key: level}}, {keys[1]}: {'…' if keys[1] == 'why' else '{key: value}'}}}, got {rule!r}")
-    for key in rule["when"]:
-        if key not in found:
-            raise StudyError(f"{where}: when names {key!r}, which this study does not have; it has {', '.join(found)}")
-    return rule["when"]
-
-
 def check_rules(loader: ConfigLoader, base: Base) -> None:
     """A rule for a level that does not exist would silently never apply."""
-    study = OmegaConf.to_container(base.config.study, resolve=True)
-    for where in ("exclude", "arms"):
-        for rule in study[where]:
-            when = rule.get("when") if isinstance(rule, Mapping) else None
-            for key, value in when.items() if isinstance(when, Mapping) else ():
-                options = loader.get_group_options(str(key))
-                for level in value if isinstance(value, list) else [value]:
-                    if options and str(level) not in options:
-                        raise StudyError(f"study.{where}: {key} has no level {level!r}; it has {', '.join(options)}")
+    for which in ("exclude", "arms"):
+        for key, value in (item for rule in rules(_study(base), which) for item in rule["when"].items()):
+            options = loader.get_group_options(str(key))
+            for level in value if isinstance(value, list) else [value]:
+                if options and str(level) not in options:
+                    raise StudyError(f"study.{which}: {key} has no level {level!r}; it has {', '.join(options)}")
+
+
+def _study(base: Base) -> dict[str, Any]:
+    return _plain(base.config.study)
 
 
 def _needs_hydra(loader: ConfigLoader, override: Override) -> bool:

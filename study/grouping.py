@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from study.interfaces import Block, Cell, Group, InitFacts, Point, Readout, Task
+from study.interfaces import Block, Cell, Group, InitFacts, Point, Readout, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, structure
 from study.profiles import Thresholds
@@ -117,6 +117,7 @@ def check(config: Mapping[str, Any]) -> None:
     for role, node in (("input", config["weights"]["input"]), ("readout", config["weights"]["readout"])):
         build(node, f"weights.{role}")
     _check_initializer(config, model)
+    _check_forward(model, load_task(config["task"]).facts)
     for name, node in config["probe"].items():
         probe = build(node, f"probe.{name}")
         if not all(isinstance(stage, int | float) and 0 <= stage <= 1 for stage in probe.stages):
@@ -150,6 +151,26 @@ def _check_initializer(config: Mapping[str, Any], model: Model) -> None:
                 raise StudyError(f"initializer: {type(initializer).__name__} cannot fill {name} of shape {block.shape}: {error}") from error
             if tuple(value.shape) != block.shape:
                 raise StudyError(f"initializer: {type(initializer).__name__} returned shape {tuple(value.shape)} for {name}, which needs {block.shape}")
+
+
+def _check_forward(model: Model, facts: TaskFacts) -> None:
+    """Two steps of two members: a cell or readout of wrong shapes is told now."""
+    params = model.named(torch.zeros(2, model.width))
+    x = torch.zeros(2, 2, 2, facts.inputs)
+    name = type(model.cell).__name__
+    try:
+        with torch.no_grad():
+            outputs = model.unrolled(params, x, None, connected=True)
+            model.forward(params, x, None)
+    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise StudyError(f"cell: {name} fails on two steps of zeros ({type(error).__name__}: {str(error).splitlines()[0]})") from error
+    for layer in outputs.states:
+        for state, steps in layer.items():
+            if len(steps) != 2 or steps[0].shape != (2, 2, model.hidden):
+                raise StudyError(f"cell: {name} gives state {state} of shape {tuple(steps[0].shape)}; it must be [M, B, hidden] = {(2, 2, model.hidden)}")
+    expected = (2, 2, 2, facts.outputs) if facts.every_step else (2, 2, facts.outputs)
+    if outputs.outputs.shape != expected:
+        raise StudyError(f"readout: gives outputs of shape {tuple(outputs.outputs.shape)} for [M, B, …] = {expected}")
 
 
 def group_key(config: Mapping[str, Any]) -> str:

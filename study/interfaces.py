@@ -307,19 +307,6 @@ class Trace(Protocol):
         """Each layer on its own: its input is a constant, so no path leads through another layer."""
 
 
-class Probe(ABC):
-    """A scheduled measurement. It sees a Trace (a copy of the weights in fp64 and the fixed probe batch) and changes nothing.
-
-    `stages` are shares of the updates (0 = initialization, 1 = end), from its YAML.
-    """
-
-    stages: Sequence[float]
-
-    @abstractmethod
-    def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
-        """{quantity: [M] or [M, layers] or [M, layers, lags]}: one row of measures.parquet a number."""
-
-
 @dataclass(frozen=True)
 class LagNorms:
     """Gradient norms by lag: `norms` [M, N, lags] relative to the anchor's, `exists` [N, lags] where the lag is in the sequence.
@@ -331,6 +318,19 @@ class LagNorms:
     exists: Tensor
 
 
+class Probe(ABC):
+    """A scheduled measurement. It sees a Trace (a copy of the weights in fp64 and the fixed probe batch) and changes nothing.
+
+    `stages` are shares of the updates (0 = initialization, 1 = end), from its YAML.
+    """
+
+    stages: Sequence[float]
+
+    @abstractmethod
+    def __call__(self, trace: Trace) -> Mapping[str, Tensor] | Mapping[str, LagNorms]:
+        """{quantity: [M] or [M, layers] or [M, layers, lags]}: one row of measures.parquet a number."""
+
+
 class ProfileProbe(Probe):
     """A probe of gradient norms by lag. The engine reduces them over examples to rows of profile.parquet.
 
@@ -340,7 +340,7 @@ class ProfileProbe(Probe):
     decides: bool = False
 
     @abstractmethod
-    def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:  # type: ignore[override]
+    def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:
         """{"layer/state": norms}: layer "1", "2", … or "network", state h, c or s (all of them together)."""
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
+import os
 import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from study.grouping import resolve_device
 from study.interfaces import Executor, Group, Tracker
 from study.pieces import build
 from study.planning import Plan, declaration, show
 from study.progress import Progress
 from study.provenance import code, relative
+from study.records import StudyError
 from study.store import Store
 
 OK, SOME_FAILED, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 130
@@ -32,6 +37,11 @@ def run(plan: Plan) -> int:
     if plan.config["plan"]:
         show(plan, console)
         return OK
+    with alone(plan.folder):
+        return carry_out(plan, store, fingerprint, console)
+
+
+def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], console: Console) -> int:
     executor: Executor = build(plan.config["executor"], "executor")
     made = plan.groups(getattr(executor, "workers", 1), getattr(executor, "max_members", 16))
     declare(store, plan, fingerprint, getattr(executor, "workers", 1))
@@ -41,8 +51,9 @@ def run(plan: Plan) -> int:
     try:
         trackers.hear(store, [point.id for point in plan.points if plan.stored.get(point.id) not in (None, "failed")])
         say_start(plan, made, console)
-        for ids in train(executor, made, plan.folder, console):
-            trackers.hear(store, ids)
+        with contextlib.closing(train(executor, made, plan.folder, console)) as landing:
+            for ids in landing:
+                trackers.hear(store, ids)
     except KeyboardInterrupt:
         interrupted = True
     trackers.close()
@@ -57,13 +68,30 @@ def run(plan: Plan) -> int:
     return OK
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Two launches of one study at the same time would train the same points; the lock ends with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StudyError(f"{folder}: another launch of this study is running. Wait for it, or give this one a name of its own: name=…") from error
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def declare(store: Store, plan: Plan, fingerprint: Mapping[str, Any], workers: int) -> None:
     launch = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": command_line(plan.folder),
+        "command": relative(typed(), plan.folder),
         **code(),
         "workers": workers,
-        "device": plan.config["device"],
+        "device": resolve_device(plan.config),
         "planned": len(plan.points),
         "stored_before": len(plan.points) - len(plan.missing),
     }
@@ -78,13 +106,13 @@ def declare(store: Store, plan: Plan, fingerprint: Mapping[str, Any], workers: i
     store.declare(study, launch)
 
 
-def command_line(folder: Path) -> str:
-    """The command as typed, without this machine's paths."""
-    program = "python -m study" if Path(sys.argv[0]).name == "__main__.py" else Path(sys.argv[0]).name
-    return relative(shlex.join([program, *sys.argv[1:]]).replace("'python -m study'", "python -m study"), folder)
+def typed() -> str:
+    """The command as typed."""
+    program = ["python", "-m", "study"] if Path(sys.argv[0]).name == "__main__.py" else [Path(sys.argv[0]).name]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
-def train(executor: Executor, made: Sequence[Group], folder: Path, console: Console) -> Iterator[list[str]]:
+def train(executor: Executor, made: Sequence[Group], folder: Path, console: Console) -> Generator[list[str]]:
     """Ids of points as they are stored, failed ones included, with progress shown on the way."""
     if not made:
         return
@@ -93,7 +121,7 @@ def train(executor: Executor, made: Sequence[Group], folder: Path, console: Cons
             if event["event"] == "progress":
                 progress.update(event["group"], event["update"])
             else:
-                progress.finish(event["group"], event.get("reason"))
+                progress.finish(event["group"], event.get("reason"), event.get("lost", 0))
                 yield event["ids"]
 
 
@@ -155,5 +183,5 @@ def say_end(plan: Plan, counts: Mapping[str, int], interrupted: bool, console: C
     if counts["failed"]:
         console.print(f"see why: python -m reports status {plan.folder}", highlight=False, markup=False)
     if counts["failed"] or counts["missing"]:
-        console.print("go on with the same command: it trains what is missing or failed", highlight=False, markup=False)
+        console.print(f"go on with the same command, it trains what is missing or failed: {typed()}", highlight=False, markup=False)
     console.print(f"report: python -m reports render {plan.folder}", highlight=False, markup=False)

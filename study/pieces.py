@@ -56,9 +56,10 @@ def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
         piece = get_class(node["_target_"])
     except (ImportError, AttributeError, ValueError) as error:
         raise StudyError(f"{key}: _target_ {node['_target_']!r} cannot be imported ({error}). Is its folder on the Python path?") from error
-    signature = inspect.signature(piece.__init__) if "__init__" in vars(piece) or piece.__init__ is not object.__init__ else None
-    parameters = [] if signature is None else [p for p in list(signature.parameters.values())[1:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    hints = typing.get_type_hints(piece.__init__, include_extras=True) if parameters else {}
+    construct: Any = piece.__init__  # type: ignore[misc]
+    parameters = [] if construct is object.__init__ else list(inspect.signature(construct).parameters.values())[1:]
+    parameters = [parameter for parameter in parameters if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)]
+    hints = typing.get_type_hints(construct, include_extras=True) if parameters else {}
     given = [name for name in node if name != "_target_"]
     allowed = [parameter.name for parameter in parameters]
     for name in given:

@@ -61,7 +61,11 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     check_all(kept)
     build(kept[0].config["executor"], "executor")
     for name, node in kept[0].config["tracker"].items():
-        build(node, f"tracker.{name}")
+        try:
+            build(node, f"tracker.{name}")
+        except StudyError as error:
+            if not _lacks_package(error, node):  # then it is switched off with a warning when it is opened: no tracker is a dependency
+                raise
     points = [_point(combination) for combination in kept]
     _check_distinct(points)
     config = kept[0].config
@@ -75,6 +79,13 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
             factors[name] = list(dict.fromkeys(combination.labels[name] for combination in combinations))
     distinct = {json.dumps(one, sort_keys=True): one for one in excluded}
     return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, config)
+
+
+def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool:
+    """Whether a piece's file is there and imports something that is not."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__
+    return error is not None and not f"{node['_target_']}.".startswith(f"{error.name}.")
 
 
 def check_all(combinations: Sequence[Composed]) -> None:
@@ -120,10 +131,13 @@ def declaration(plan: Plan) -> dict[str, Any]:
     """study.json's part that the report reads."""
     first = plan.points[0]
     varying = set(plan.factors)
-    fixed = {key: first.labels[key] for key in (*CHOICES, *SIZES) if key not in varying}
-    fixed |= {key: first.config[key] for key in ("validate_every", "dropout", "dtype", "kernel") if key not in varying}
-    if "optimizer.lr" not in varying and "optimizer" not in varying and "lr" in first.config["optimizer"]:
-        fixed["optimizer.lr"] = first.config["optimizer"]["lr"]
+    numbers = (*SIZES, "validate_every", "dropout", "dtype", "kernel")
+    fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
+    fixed |= {key: first.config[key] for key in numbers if all(point.config[key] == first.config[key] for point in plan.points)}  # arms set some
+    rates = [point.config["optimizer"].get("lr") for point in plan.points]
+    if "optimizer" not in varying and rates[0] is not None and all(rate == rates[0] for rate in rates):
+        fixed["optimizer.lr"] = rates[0]
+    fixed = {key: value for key, value in fixed.items() if key not in varying}
     tasks = {str(point.labels["task"]): asdict(load_task(point.config["task"]).facts) for point in plan.points}
     return {
         "factors": {key: list(levels) for key, levels in plan.factors.items()},

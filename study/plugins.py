@@ -45,6 +45,10 @@ Hydra options: --hydra-help
 """
 
 
+class Finished(SystemExit):
+    """Our own exit status, told apart from Hydra's, which is 1 for every mistake."""
+
+
 class StudySweeper(Sweeper):
     """The full factorial of the experiment's factors, run as one study."""
 
@@ -69,7 +73,7 @@ class StudySweeper(Sweeper):
             status = run(make_plan(combinations, of, experiment))
         except (StudyError, HydraException) as error:
             status = say_error(error)
-        raise SystemExit(status)
+        raise Finished(status)
 
 
 class StudyLauncher(Launcher):
@@ -89,7 +93,7 @@ class StudyLauncher(Launcher):
         except (StudyError, HydraException) as error:
             status = say_error(error)
         if status:
-            raise SystemExit(status)
+            raise Finished(status)
         return [JobReturn(overrides=list(job), status=JobStatus.COMPLETED) for job in job_overrides]
 
 

@@ -43,21 +43,23 @@ class Progress:
         self.made[group] = self.groups[group].cost * update / max(self.groups[group].points[0].config["updates"], 1)
         self._show()
 
-    def finish(self, group: str, reason: str | None) -> None:
+    def finish(self, group: str, reason: str | None, lost: int) -> None:
+        """A group has ended; `reason` says why `lost` of its points failed, None if all are stored."""
         self.made[group] = self.groups[group].cost
         self.finished += len(self.groups[group].points)
         if reason is not None:
-            self.console.print(f"group {group} failed ({len(self.groups[group].points)} points): {reason}", markup=False, style="red")
-        self._show()
+            self.console.print(f"group {group} failed ({lost} points): {reason}", markup=False, style="red")
+        self._show(now=True)
 
     def _told(self) -> str:
-        return f"{self.finished}/{self.points} points"
+        minutes = (time.monotonic() - self.start) / 60
+        return f"{self.finished}/{self.points} points" + (f", {self.finished / minutes:.1f} a minute" if self.finished else "")
 
-    def _show(self) -> None:
+    def _show(self, *, now: bool = False) -> None:
         done = sum(self.made.values())
         if self.bar and self.task is not None:
             self.bar.update(self.task, completed=done, description=self._told())
-        elif time.monotonic() - self.said >= QUIET_SECONDS:
+        elif now or time.monotonic() - self.said >= QUIET_SECONDS:
             self.said = time.monotonic()
             spent = self.said - self.start
             left = f", about {spent * (self.total - done) / done:.0f} s left" if done else ""

@@ -302,7 +302,8 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
     """Call the probe and reduce what it returned."""
     returned = probe(trace)
     if not isinstance(probe, ProfileProbe):
-        return Measured(name, trace.stage, trace.update, {quantity: value.detach().double().cpu().numpy() for quantity, value in returned.items()}, {}, {})
+        values = {quantity: _number(name, quantity, value, len(training.points)) for quantity, value in returned.items()}
+        return Measured(name, trace.stage, trace.update, values, {}, {})
     profiles, rows = {}, {}
     limits, lag = thresholds(training.config["health"]), judged_lag(training.task.facts.lag, trace.last_step.numpy())
     for which, of in returned.items():
@@ -313,6 +314,14 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
         if probe.decides and state == "s":
             rows[layer] = states(by_lag, lag, limits, np.random.default_rng(trace.stage))
     return Measured(name, trace.stage, trace.update, {}, profiles, rows)
+
+
+def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray:
+    """What a probe returned for a quantity, one number a member (and layer, and lag)."""
+    if not isinstance(value, Tensor) or value.ndim not in (1, 2, 3) or len(value) != members:
+        came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"probe {name}: {quantity} must be a tensor [M], [M, layers] or [M, layers, lags] with M = {members}, got {came}")
+    return value.detach().double().cpu().numpy()
 
 
 def probe_batch(training: Training) -> Batch:

@@ -10,9 +10,9 @@ from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from study.composition import Declared, compose_all, declared
+from study.composition import Declared, compose, compose_all, declared, finish
 from study.paths import conf_folder
-from study.planning import make_plan
+from study.planning import declaration, make_plan
 from study.plugins import register
 from study.records import StudyError
 
@@ -80,9 +80,48 @@ def test_arms_are_applied_to_their_combinations_only(loader):
     assert set(found.values()) == {(0.004, 32)}
 
 
+ARMS = (
+    "study.arms=[{when:{cell:gru,seed:[0,2]},set:{optimizer.lr:0.1,hidden:5}},{when:{initializer:normal},set:{initializer.std:0.3}},"
+    "{when:{optimizer.lr:0.002,cell:rnn},set:{hidden:7}}]"
+)
+
+
+@pytest.mark.parametrize("extra", [[], ["dropout=${optimizer.weight_decay}"], ["task.split_seed=${seed}"]])
+def test_arms_of_the_fast_path_equal_one_by_one_composition(loader, extra):
+    """The second case refers to nothing that varies, the third does and is resolved whole."""
+    params = {"cell": "rnn,gru", "initializer": "orthogonal,normal", "optimizer.lr": "0.001,0.002", "seed": "0,1,2"}
+    of, combinations = made(loader, params, [ARMS, *extra])
+    lines = [[f"{key}={value}" for key, value in zip(of.factors, values, strict=True)] for values in itertools.product(*of.factors.values())]
+    alone = [finish(compose(loader, "config", [*of.fixed, *line]), list(of.factors)) for line in lines]
+    assert [(dict(one.config), one.labels) for one in combinations] == [(dict(one.config), one.labels) for one in alone]
+    assert {one.labels["hidden"] for one in combinations} == {5, 7, 32}
+    assert {one.labels["optimizer.lr"] for one in combinations} == {0.001, 0.002, 0.1}
+
+
+def test_a_node_swept_as_a_whole_keeps_nothing_of_its_predecessor(loader):
+    _, combinations = made(loader, {}, ["weights={forget_bias:0},{input:{_target_:study.initializers.orthogonal.Orthogonal}}", "seed=0,1"])
+    assert [one.config["weights"]["forget_bias"] for one in combinations] == [0, 0, 1, 1]
+
+
+def test_a_setting_that_is_null_by_default_can_be_swept_with_its_group(loader):
+    _, combinations = made(loader, {"task": "adding,copying", "task.lag": "10,20"}, [])
+    assert [one.config["task"]["lag"] for one in combinations] == [10, 20, 10, 20]
+
+
+def test_the_declaration_does_not_call_fixed_what_arms_change(loader):
+    of, combinations = made(loader, {"cell": "rnn,gru"}, ["study.arms=[{when:{cell:gru},set:{optimizer.lr:0.1,hidden:5}}]"])
+    declared_ = declaration(make_plan(combinations, of, None))
+    assert "hidden" not in declared_["fixed"]
+    assert "optimizer.lr" not in declared_["fixed"]
+    assert declared_["fixed"]["depth"] == 1
+    assert [point["labels"]["hidden"] for point in declared_["grid"]] == [32, 5]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["study.arms=[{when:{cel:gru},set:{hidden:5}}]"], "when names 'cel'"), (["study.arms=[{set:{hidden:5}}]"], "needs when"),
+    [(["study.arms=[{when:{cell:elman},set:{hidden:5}}]"], "study.arms: cell has no level 'elman'; it has gru"), (["study.arms=[{when:{cell:gru},sets:{hidden:5}}]"], "set: {key: value}"),
+     (["study.exclude=[{when:{cell:elman}}]"], "study.exclude: cell has no level 'elman'"), (["study.exclude=all"], "must be a list"), (["study.arms=[gru]"], "needs when"),
+     (["study.arms=[{when:{cel:gru},set:{hidden:5}}]"], "when names 'cel'"), (["study.arms=[{set:{hidden:5}}]"], "needs when"),
      (["study.arms=[{when:{cell:gru},set:{hiden:5}}]"], "hiden: there is no such key"), (["study.arms=[{when:{cell:gru},set:{hidden:many}}]"], "hidden:")],
 )  # fmt: skip
 def test_mistaken_arms_are_told(loader, arguments, told):

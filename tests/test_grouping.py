@@ -8,7 +8,7 @@ import pytest
 
 from study.grouping import check, cost, group_key, groups
 from study.records import StudyError
-from tests.helpers import HEALTH, point
+from tests.helpers import HEALTH, Linear, point
 
 GRU = {"_target_": "study.cells.gru.GRU"}
 NORMAL = {"_target_": "study.initializers.normal.Normal", "std": "auto"}
@@ -67,6 +67,8 @@ def test_a_good_configuration_passes():
      ({"readout": {"_target_": "tests.helpers.PlainReadout", "every_step": True}}, "readout: the task's loss is on the last step"),
      ({"health": {**HEALTH, "fading": -5}}, "vanishing < fading < 0 < exploding"), ({"health": {**HEALTH, "examples": 1}}, "health.examples"),
      ({"probe": {"late": {"_target_": "study.probes.recurrence.Recurrence", "stages": [0, 2], "level": 0.9}}}, "probe.late: stages"),
+     ({"cell": {"_target_": "tests.test_grouping.WrongStep"}}, "cell: WrongStep fails on two steps of zeros"),
+     ({"cell": {"_target_": "tests.test_grouping.RaisingStep"}}, "cell: RaisingStep fails on two steps of zeros (KeyError: 'weight_q')"),
      ({"initializer": {"_target_": "tests.test_grouping.WrongShape"}}, "WrongShape returned shape (3,)")],
 )  # fmt: skip
 def test_what_is_wrong_is_told(change: dict[str, Any], told: str):
@@ -80,3 +82,13 @@ class WrongShape:
 
     def __call__(self, block, generator, facts):
         return facts.hidden * __import__("torch").ones(3)
+
+
+class WrongStep(Linear):
+    def step(self, params, x, state):
+        return (x[..., :1],)
+
+
+class RaisingStep(Linear):
+    def step(self, params, x, state):
+        return (params["weight_q"],)

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import MaxNLocator
 
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.sections.learning_curves import legend
-from reports.theme import DASHES, colours, draw, panels
+from reports.theme import DASHES, colours, draw, panels, update_ticks
 from reports.words import known, level, listing, number, percent
 
 
@@ -145,6 +144,7 @@ def _norm(value: float) -> str:
 def rates(study: Study, binned: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], width: float) -> Drawing:
     names = [name for name in study.levels(panel) if (binned[panel] == name).any()]
     figure, axes = panels(2, len(names), width=width, height=3.9, left=0.78, right=0.15, top=0.56, bottom=0.48, gap=(0.16, 0.16))
+    last = float(np.ceil(binned["update"].max() + 0.5 * binned["update"].min()))
     norms = binned["norm"].to_numpy(dtype=float)
     norms = norms[norms > 0]
     span = (float(norms.min()) / 1.3, float(norms.max()) * 1.3) if len(norms) else (0.1, 10.0)
@@ -161,7 +161,9 @@ def rates(study: Study, binned: pd.DataFrame, panel: str, ink_key: str, ink: Map
         upper.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         upper.minorticks_off()
         lower.set(ylim=(-0.03, 1.03))
-        lower.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        for axis in (upper, lower):
+            axis.set_xlim(0, last)
+        update_ticks(lower, last)
         lower.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         upper.tick_params(labelbottom=False, labelleft=j == 0)
         lower.tick_params(labelleft=j == 0)

@@ -9,13 +9,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from reports.arms import with_counted
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import marginal_means
-from reports.theme import DASHES, SOFT, colours, draw, panels
+from reports.theme import DASHES, SOFT, colours, draw, panels, update_ticks
 from reports.words import interval, known, level, listing, number
 
 
@@ -167,7 +166,7 @@ def curves(
             axis.set(ylim=(low - pad, high + pad), xlim=(0, float(history["update"].max() or 1)), xlabel="", ylabel=text if j == 0 else "")
             axis.tick_params(labelleft=j == 0, labelbottom=i == 1)
             if i == 1:
-                axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+                update_ticks(axis, float(history["update"].max() or 1))
             if i == 0:
                 axis.set_title(level(panel, name))
     figure.text((0.72 + width - 0.15) / 2 / width, 0.05 / 4.75, "update", ha="center", va="bottom", fontsize=8.5)

@@ -57,7 +57,7 @@ class OpeningMaps:
             "relative to lag 1, geometric mean over the probe examples; the scale ends at "
             f"{number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. "
             "Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, "
-            f"as a share of the memoryless baseline.{dashed} Above each map: verdicts, counted over seeds ({VERDICT_KEY})."
+            f"as a share of the memoryless baseline (cut at 1.1).{dashed} Above each map: verdicts, counted over seeds ({VERDICT_KEY})."
         )
         table = self._table(profile, arms, judged)
         return Section(

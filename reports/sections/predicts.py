@@ -58,8 +58,8 @@ class Predicts:
                 rows.append([text, _when(share), _value(one, "auc"), _value(one, "rho"), said, f"{one.auc.n} ({one.arms} arms)", str(one.successes)])
         columns = ["points", "D read", "AUC for solved", "Spearman with score", "AUC apart from .5", "n", "solved"]
         notes = (
-            f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed); none below 5 arms or where all or no "
-            "points solved. AUC .5 is chance."
+            f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed); none below 5 arms, "
+            "5 points of either outcome or 2 arms that have it. AUC .5 is chance."
         )
         return Table(columns, rows, "How well D tells success", notes)
 

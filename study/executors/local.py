@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from study.engine import run_group, store_failure
 from study.grouping import resolve_device
 from study.interfaces import Executor, Group, require
+from study.store import Store
 
 # Read when a process starts, so they are set before. One thread each: two processes with torch's default threads on
 # two cores run 30 to 100 times slower. Large thresholds keep glibc from returning memory that the next step asks for again.
@@ -40,13 +42,14 @@ class Worker:
 
 
 class Local(Executor):
-    """`workers` processes; auto: one a core this process may use, or one a GPU."""
+    """`workers` processes; auto: one a core this process may use, or one a GPU where `device` is one."""
 
-    def __init__(self, *, workers: Literal["auto"] | int, max_members: int) -> None:
+    def __init__(self, *, workers: Literal["auto"] | int, max_members: int, device: str) -> None:
         require(workers == "auto" or workers >= 1, "local", "workers", "auto or at least 1", workers)
         require(max_members >= 1, "local", "max_members", "at least 1", max_members)
         self.max_members = max_members
-        self.workers = workers if isinstance(workers, int) else torch.cuda.device_count() or _cores()
+        on_gpu = resolve_device({"device": device}) == "cuda"
+        self.workers = workers if isinstance(workers, int) else torch.cuda.device_count() if on_gpu else _cores()
 
     def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Mapping[str, Any]]:
         pending = deque(groups)
@@ -79,10 +82,13 @@ def _start(number: int, folder: Path) -> Worker:
     here, there = context.Pipe()
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
+    # Ctrl-C goes to every process of the terminal: the launcher decides what it means. A child inherits the mask from birth.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = context.Process(target=_work, args=(there, number, str(folder)), daemon=True)
         process.start()
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
     there.close()
@@ -92,7 +98,8 @@ def _start(number: int, folder: Path) -> Worker:
 def _give(worker: Worker, pending: deque[Group]) -> None:
     worker.group = pending.popleft() if pending else None
     if worker.group is not None:
-        worker.connection.send(worker.group)
+        with contextlib.suppress(OSError):  # it has died meanwhile: its closed connection tells so when we wait for it
+            worker.connection.send(worker.group)
 
 
 def _ready(workers: list[Worker]) -> list[Worker]:
@@ -111,14 +118,26 @@ def _event(worker: Worker, folder: Path) -> Mapping[str, Any]:
         worker.process.join()
         code = worker.process.exitcode or 0
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        error = RuntimeError(f"the worker process died ({how}); out of memory is the usual cause of SIGKILL")
-        store_failure(worker.group, folder, error)
-        return {"event": "failed", "group": worker.group.name, "ids": [point.id for point in worker.group.points], "reason": str(error)}
+        return _failed(worker.group, folder, RuntimeError(f"the worker process died ({how}); out of memory is the usual cause of SIGKILL"))
+
+
+def _failed(group: Group, folder: Path, error: Exception) -> Mapping[str, Any]:
+    """Mark the points of a group failed, but for those that were stored before the error."""
+    store = Store(folder)
+    there = {id for id in store.ids() if store.result(id)["row"]["status"] != "failed"}
+    lost = tuple(point for point in group.points if point.id not in there)
+    store_failure(replace(group, points=lost), folder, error)
+    return {
+        "event": "failed",
+        "group": group.name,
+        "ids": [point.id for point in group.points],
+        "lost": len(lost),
+        "reason": f"{type(error).__name__}: {error}",
+    }
 
 
 def _work(connection: Connection, number: int, folder: str) -> None:
     """A worker's life: one group after the other until the connection closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides what Ctrl-C means
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     while True:
@@ -138,5 +157,4 @@ def _work(connection: Connection, number: int, folder: str) -> None:
         except BrokenPipeError:
             return
         except Exception as error:  # whatever a piece raises: its group is marked failed, the others go on
-            store_failure(group, Path(folder), error)
-            connection.send({"event": "failed", "group": group.name, "ids": ids, "reason": f"{type(error).__name__}: {error}"})
+            connection.send(_failed(group, Path(folder), error))

@@ -42,7 +42,7 @@ class LossProfile(ProfileProbe):
         network = trace.network()
         loss = trace.task.step_loss(network.outputs, trace.batch, anchor)
         layers = gradient_norms(network, [loss], [torch.ones_like(loss)])
-        profiles = {}
+        profiles: dict[str, LagNorms] = {}
         for number, layer in enumerate(layers, start=1):
             every = together(list(layer.values()))
             states = layer if len(layer) == 1 else {**layer, "s": every}

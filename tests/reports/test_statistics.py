@@ -120,6 +120,8 @@ def test_predict_draws_the_seeds_of_an_arm_together() -> None:
 def test_predict_with_few_arms_or_one_outcome_has_no_interval() -> None:
     few = predict(np.arange(6.0), np.arange(6) > 2, np.arange(6.0), np.array([0, 0, 1, 1, 2, 2]), draws=50, seed=0)
     assert few.predictive is None and few.auc.value == 1.0
+    two_failures = predict(np.arange(18.0), np.arange(18) > 1, np.arange(18.0), np.repeat(np.arange(6), 3), draws=100, seed=0)
+    assert two_failures.predictive is None and two_failures.auc.value == 1.0, "two failures of one arm prove nothing"
     all_solved = predict(np.arange(9.0), np.ones(9, dtype=bool), np.arange(9.0), np.arange(9), draws=50, seed=0)
     assert math.isnan(all_solved.auc.value) and all_solved.predictive is None
     unequal = predict(np.arange(9.0), np.arange(9) > 4, np.arange(9.0), np.array([0, 0, 1, 2, 3, 4, 5, 5, 5]), draws=50, seed=0)
