@@ -55,7 +55,7 @@ def check_cell(cell: Cell) -> None:
         _cell_shapes(cell, inputs, hidden, batch)
         _cell_members(cell, inputs, hidden, batch)
     _cell_differences(cell)
-    if type(cell).layer is not Cell.layer:
+    if cell.has_layer():
         _cell_layer(cell)
 
 
@@ -98,7 +98,7 @@ def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
         grads = torch.autograd.grad(h[:, -1].square().sum(), list(params.values()), materialize_grads=True, allow_unused=True)
         return h.detach(), dict(zip(params, grads, strict=True))
 
-    for member, fused in itertools.product(range(3), [False, True] if type(cell).layer is not Cell.layer else [False]):
+    for member, fused in itertools.product(range(3), [False, True] if cell.has_layer() else [False]):
         pair = [member, (member + 1) % 3]
         h3, grads3 = outcome([0, 1, 2], fused)
         h2, grads2 = outcome(pair, fused)

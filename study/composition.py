@@ -231,7 +231,7 @@ def compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) ->
     """One full composition by Hydra."""
     try:
         config = loader.load_configuration(config_name=config_name, overrides=list(overrides), run_mode=RunMode.RUN)
-    except HydraException as error:
+    except (HydraException, ValueError) as error:  # ValueError: a group given a number
         cause = f"\n{error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
         raise StudyError(f"{error}{cause}") from error
     choices = {str(key): value for key, value in config.hydra.runtime.choices.items() if not str(key).startswith("hydra/")}
@@ -275,6 +275,9 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def labels(choices: Mapping[str, str], config: Mapping[str, Any], swept: Sequence[str]) -> dict[str, Any]:
     """Levels by name: of the groups a report arranges by, of the sizes, of every other swept key, and the seed."""
+    for group in CHOICES:
+        if not isinstance(choices.get(group), str):
+            raise StudyError(f"{group}: needs one level, such as {group}=NAME, got {choices.get(group, config[group])!r}")
     found: dict[str, Any] = {group: choices[group] for group in CHOICES}
     found |= {size: config[size] for size in SIZES}
     for key in swept:

@@ -51,7 +51,7 @@ def resolve_kernel(config: Mapping[str, Any]) -> str:
     """The kernel that computes this point: by name, or for `auto` the committed choice."""
     if config["kernel"] not in KERNELS:
         raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {config['kernel']!r}")
-    own = type(build(config["cell"], "cell")).layer is not Cell.layer
+    own = build(config["cell"], "cell").has_layer()
     if config["kernel"] == "fused" and not own:
         raise StudyError("kernel: fused was asked for, but this cell has no `layer`; use kernel=auto or kernel=reference")
     return "fused" if own and config["kernel"] != "reference" else "reference"

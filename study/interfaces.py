@@ -92,6 +92,15 @@ class Cell(ABC):
         """
         return None
 
+    @classmethod
+    def has_layer(cls) -> bool:
+        """Whether `layer` belongs to this very recurrence: one that is inherited beside a new step is another cell's."""
+
+        def owner(name: str) -> int:
+            return next(place for place, each in enumerate(cls.__mro__) if name in vars(each))
+
+        return cls.layer is not Cell.layer and owner("layer") <= min(owner(name) for name in ("step", "project", "shapes"))
+
 
 # --- initializers --------------------------------------------------------------------------------------------
 

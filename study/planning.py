@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,10 +14,13 @@ from rich.table import Table
 
 from study.composition import Composed, Declared, exclusion
 from study.grouping import check, data_hash, groups, load_task, resolve_device, resolve_kernel
-from study.interfaces import Group, Point
+from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.pieces import build
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
 from study.store import Store
+
+ONE = {"cell": Cell, "initializer": Initializer, "clip": ClipRule, "optimizer": Optimizer, "readout": Readout, "task": Task, "executor": Executor}
+SEVERAL = {"probe": Probe, "tracker": Tracker}
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,6 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     if not kept:
         raise StudyError("study.exclude leaves no combination; nothing to run")
     check_all(kept)
-    build(kept[0].config["executor"], "executor")
-    for name, node in kept[0].config["tracker"].items():
-        try:
-            build(node, f"tracker.{name}")
-        except StudyError as error:
-            if not _lacks_package(error, node):  # then it is switched off with a warning when it is opened: no tracker is a dependency
-                raise
     points = [_point(combination) for combination in kept]
     _check_distinct(points)
     config = kept[0].config
@@ -81,6 +78,27 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, config)
 
 
+def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
+    """Build every piece not yet in `seen`: its settings fit, and it is what its key says."""
+    several = [(f"{key}.{name}", kind, node) for key, kind in SEVERAL.items() for name, node in config[key].items()]
+    for key, kind, node in [*((key, kind, config[key]) for key, kind in ONE.items()), *several]:
+        text = json.dumps([key, node], sort_keys=True)
+        if text in seen:
+            continue
+        seen.add(text)
+        for name, value in node.items() if isinstance(node, Mapping) else ():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise StudyError(f"{key}: {name} must be a finite number, got {value}")
+        try:
+            piece = build(node, key)
+        except StudyError as error:
+            if kind is Tracker and _lacks_package(error, node):
+                continue  # it is switched off with a warning when it is opened: no tracker is a dependency
+            raise
+        if not isinstance(piece, kind):
+            raise StudyError(f"{key}: _target_ must be a {kind.__name__} (study/interfaces.py), got {node['_target_']}")
+
+
 def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool:
     """Whether a piece's file is there and imports something that is not."""
     while error is not None and not isinstance(error, ModuleNotFoundError):
@@ -89,20 +107,25 @@ def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool
 
 
 def check_all(combinations: Sequence[Composed]) -> None:
-    """Check each distinct configuration once: seeds differ in nothing that could be wrong but the seed itself."""
+    """Check each distinct piece once, and each distinct structure of them.
+
+    Clip rule and optimizer are no part of the structure: they meet nothing but flat [M, P] tensors.
+    """
     seen: set[str] = set()
     for combination in combinations:
         seed = combination.config["seed"]
         if not isinstance(seed, int) or seed < 0:
             raise StudyError(f"seed: must be a whole number of at least 0, got {seed!r}")
-        text = json.dumps({**combination.config, "seed": 0, "study": None}, sort_keys=True, default=str)
-        if text not in seen:
-            seen.add(text)
-            try:
-                check(combination.config)
-            except StudyError as error:
-                where = ", ".join(f"{key}={combination.labels[key]}" for key in ("cell", "initializer", "clip", "task"))
-                raise StudyError(f"{error}\n(in the combination {where})") from error
+        config = combination.config
+        whole = json.dumps({**config, "clip": None, "optimizer": None, "seed": 0, "study": None}, sort_keys=True, default=str)
+        try:
+            check_pieces(config, seen)
+            if whole not in seen:
+                seen.add(whole)
+                check(config)
+        except StudyError as error:
+            where = ", ".join(f"{key}={combination.labels[key]}" for key in ("cell", "initializer", "clip", "task"))
+            raise StudyError(f"{error}\n(in the combination {where})") from error
 
 
 def _point(combination: Composed) -> Point:

@@ -1,4 +1,4 @@
-"""Types of the root keys. Defaults stand in conf/config.yaml, types of a piece's settings in its constructor."""
+"""Types of the keys of conf/config.yaml, where their defaults stand. Types of a piece's settings are its constructor's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,43 @@ from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import MISSING
+
+
+@dataclass
+class Weights:
+    input: Any = MISSING
+    readout: Any = MISSING
+    forget_bias: float = MISSING
+
+
+@dataclass
+class Health:
+    stages: list[float] = MISSING
+    examples: int = MISSING
+    exploding: float = MISSING
+    fading: float = MISSING
+    vanishing: float = MISSING
+    undefined: float = MISSING
+    horizon: float = MISSING
+    bootstrap: int = MISSING
+    stuck: float = MISSING
+    spike: float = MISSING
+    radius_jump: float = MISSING
+    saturation_jump: float = MISSING
+
+
+@dataclass
+class Store:
+    folder: str = MISSING
+    weights: bool = MISSING
+
+
+@dataclass
+class Study:
+    title: str | None = MISSING
+    question: str | None = MISSING
+    exclude: Any = MISSING
+    arms: Any = MISSING
 
 
 @dataclass
@@ -31,7 +68,7 @@ class Root:
     kernel: str = MISSING
     device: str = MISSING
     plan: bool = MISSING
-    weights: Any = MISSING
-    health: Any = MISSING
-    store: Any = MISSING
-    study: Any = MISSING
+    weights: Weights = MISSING
+    health: Health = MISSING
+    store: Store = MISSING
+    study: Study = MISSING

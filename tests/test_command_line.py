@@ -123,7 +123,8 @@ def test_a_piece_that_raises_fails_its_points_and_no_others(tmp_path):
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "broken.yaml").write_text("_target_: broken_cell.Broken\n")
     (tmp_path / "broken_cell.py").write_text(
-        "from study.cells.lstm import LSTM\nclass Broken(LSTM):\n    def step(self, params, x, state):\n        raise RuntimeError('gate jammed')\n"
+        "import multiprocessing\nfrom study.cells.lstm import LSTM\nclass Broken(LSTM):\n    def step(self, params, x, state):\n"
+        "        if multiprocessing.parent_process():\n            raise RuntimeError('gate jammed')\n        return super().step(params, x, state)\n"
     )
     ran = study(tmp_path, "-m", "--config-dir", str(tmp_path), "experiment=quick", "cell=rnn,broken", "initializer=orthogonal", "seed=0", *TINY)
     assert ran.returncode == 1
@@ -141,7 +142,8 @@ def test_a_worker_that_is_killed_fails_its_points_and_no_others(tmp_path):
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "deadly.yaml").write_text("_target_: deadly_cell.Deadly\n")
     (tmp_path / "deadly_cell.py").write_text(
-        "import os, signal\nfrom study.cells.lstm import LSTM\nclass Deadly(LSTM):\n    def step(self, params, x, state):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import multiprocessing, os, signal\nfrom study.cells.lstm import LSTM\nclass Deadly(LSTM):\n    def step(self, params, x, state):\n"
+        "        if multiprocessing.parent_process():\n            os.kill(os.getpid(), signal.SIGKILL)\n        return super().step(params, x, state)\n"
     )
     ran = study(tmp_path, "-m", "--config-dir", str(tmp_path), "experiment=quick", "cell=deadly,rnn", "initializer=orthogonal", "seed=0", *TINY)
     assert ran.returncode == 1, ran.stderr

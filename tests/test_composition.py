@@ -141,3 +141,30 @@ def test_another_sweepers_jobs_run_as_one_study(loader):
     assert Declared(factors={}, fixed=[]).factors == {}
     config = loader.load_configuration("config", ["hydra/sweeper=basic"], run_mode=RunMode.MULTIRUN)
     assert config.hydra.launcher._target_.endswith("StudyLauncher")
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("health.fading=low", "'low' of type 'str' could not be converted to Float"),
+        ("weights.forget_bias=yes", "could not be converted to Float"),
+        ("optimizer.lr=inf", "optimizer: lr must be a finite number, got inf"),
+        ("clip.threshold=true", "clip: threshold must be a number, got True"),
+        ("cell=[rnn]", "cell: needs one level, such as cell=NAME"),
+        ("executor=3", "Config group override must be a string or a list"),
+        ("cell._target_=study.records.StudyError", "cell: _target_ must be a Cell (study/interfaces.py), got study.records.StudyError"),
+        ("probe.transport._target_=study.cells.lstm.LSTM", "probe.transport: unknown key 'stages'"),
+        ("experiment=quick,adding", "one study a launch"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_told(loader, argument, told):
+    with pytest.raises(StudyError) as error:
+        of, combinations = made(loader, {"seed": "0,1"}, [argument])
+        make_plan(combinations, of, None)
+    assert told in str(error.value)
+
+
+def test_the_last_of_many_levels_is_checked_too(loader):
+    of, combinations = made(loader, {"optimizer.lr": ",".join(f"0.00{i}" for i in range(1, 9)) + ",-1", "clip.threshold": "1,2", "seed": "0,1"}, [])
+    with pytest.raises(StudyError, match="lr must be greater than 0, got -1"):
+        make_plan(combinations, of, None)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from study.grouping import check, cost, group_key, groups
+from study.cells.lstm import LSTM
+from study.grouping import check, cost, group_key, groups, resolve_kernel
 from study.records import StudyError
 from tests.helpers import HEALTH, Linear, point
 
@@ -75,6 +76,21 @@ def test_what_is_wrong_is_told(change: dict[str, Any], told: str):
     with pytest.raises(StudyError) as error:
         check(point(**change).config)
     assert told in str(error.value)
+
+
+def test_a_new_step_does_not_inherit_another_cells_kernel():
+    assert LSTM.has_layer()
+    assert not Linear.has_layer()
+    assert not Coupled.has_layer()
+    config = point(cell={"_target_": "tests.test_grouping.Coupled"}).config
+    assert resolve_kernel(config) == "reference"
+    assert resolve_kernel(point().config) == "fused"
+
+
+class Coupled(LSTM):
+    def step(self, params, x, state):
+        h, c = super().step(params, x, state)
+        return h, c / 2
 
 
 class WrongShape:
