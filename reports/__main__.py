@@ -56,6 +56,9 @@ def _status(asked: argparse.Namespace) -> None:
     counts = study.grid["status"].value_counts()
     said = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
     print(f"{study.name}: {len(study.grid)} points declared ({len(study.arms)} arms, {len(study.seeds)} seeds): {', '.join(said)}")
+    label = dict(zip(study.arms["arm"], study.arms["label"], strict=True))
+    for _, point in study.grid[study.grid["status"].isin(["failed", "diverged", "pruned"])].iterrows():
+        print(f"  {point['status']}: {label[point['arm']]}, seed {point['seed']} ({point['id']}): {point['reason']}")
     if len(study.also):
         print(f"also present, outside the last declaration: {len(study.also)}")
 

