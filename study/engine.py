@@ -20,8 +20,14 @@ def run_group(group: Group, folder: Path, device: str, report: Callable[[int], N
     `report` is called with the number of updates made, at every validation. device: cpu or cuda (cuda:1, …).
     """
     together = build_model(group.points[0].config).whole_blocks()
-    for part in [group.points] if together else [(point,) for point in group.points]:
-        run_together(part, folder, device, report)
+    parts = [group.points] if together else [(point,) for point in group.points]
+    updates = group.points[0].config["updates"]
+    for index, part in enumerate(parts):
+
+        def report_part(update: int, before: int = index * updates) -> None:
+            report((before + update) // len(parts))
+
+        run_together(part, folder, device, report_part)
     return [point.id for point in group.points]
 
 

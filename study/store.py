@@ -77,7 +77,7 @@ class Store:
         if not (self.folder / "study.json").exists():
             raise StudyError(f"{self.folder}: holds files but no study.json, so it is not a study's folder. Choose another name=…")
         there = self.study()["fingerprint"]
-        differ = [f"  {key}: there {there.get(key)!r}, here {value!r}" for key, value in fingerprint.items() if there.get(key) != value]
+        differ = [f"  {key}: there {there.get(key)!r}, here {value!r}" for key, value in fingerprint.items() if not _comparable(there.get(key), value)]
         if differ:
             raise StudyError(
                 f"{self.folder}: belongs to another study; its points are not comparable with these:\n"
@@ -88,8 +88,12 @@ class Store:
     def declare(self, study: Mapping[str, Any], launch: Mapping[str, Any]) -> None:
         """Write study.json: `study` replaces the last declaration, `launch` joins the launches."""
         self.points_folder.mkdir(parents=True, exist_ok=True)
-        launches = self.study()["launches"] if (self.folder / "study.json").exists() else []
-        text = json.dumps({"schema": SCHEMA, **study, "launches": [*launches, launch]}, indent=1, allow_nan=False)
+        before = self.study() if (self.folder / "study.json").exists() else {"launches": [], "fingerprint": {}}
+        launches, fingerprint = before["launches"], dict(study["fingerprint"])
+        for key, value in before["fingerprint"].items():
+            if isinstance(value, Mapping):  # tasks that joined earlier stay part of the study
+                fingerprint[key] = {**value, **fingerprint.get(key, {})}
+        text = json.dumps({"schema": SCHEMA, **study, "fingerprint": fingerprint, "launches": [*launches, launch]}, indent=1, allow_nan=False)
         _replace(self.folder / "study.json", lambda path: path.write_text(text, encoding="utf-8"))
 
     def finish_launch(self, **facts: Any) -> None:
@@ -191,6 +195,13 @@ class Store:
     def weights(self, id: str) -> dict[str, np.ndarray]:
         """The scored weights of a point, by tensor name."""
         return load_file(self.point_folder(id) / "weights.safetensors")
+
+
+def _comparable(there: Any, here: Any) -> bool:
+    """Equal, or, for what is listed by name, equal wherever both have the name: a task may join a study."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        return all(there[name] == here[name] for name in there.keys() & here.keys())
+    return bool(there == here)
 
 
 def _plain(value: Any) -> Any:

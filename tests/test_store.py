@@ -97,6 +97,8 @@ def test_launches_are_kept_and_the_declaration_is_the_last(tmp_path):
     study = store.study()
     assert study["launches"] == [{"command": "one"}, {"command": "two", "seconds": 3.0}]
     assert study["declaration"]["factors"] == {"cell": ["lstm"]}
+    store.declare({**STUDY, "fingerprint": {**FINGERPRINT, "tasks": {"adding": "new"}}}, {})
+    assert store.study()["fingerprint"]["tasks"] == {"digits": "abc", "adding": "new"}
 
 
 def test_another_study_is_refused_and_told_what_differs(tmp_path):
@@ -108,6 +110,8 @@ def test_another_study_is_refused_and_told_what_differs(tmp_path):
     with pytest.raises(StudyError, match=r"(?s)belongs to another study.*tasks.*abc.*def.*name="):
         store.check_mine({**FINGERPRINT, "tasks": {"digits": "def"}})
     assert (tmp_path / "study.json").read_text() == before
+    store.check_mine({**FINGERPRINT, "tasks": {"digits": "abc", "adding": "new"}})
+    store.check_mine({**FINGERPRINT, "tasks": {"adding": "new"}})
 
 
 def test_a_folder_that_is_no_study_is_refused(tmp_path):
