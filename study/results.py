@@ -142,7 +142,9 @@ def health(
     network = [state for state in states if state["layer"] == NETWORK]
     if not network:
         return row
-    first, last = network[0], last_state(network, thresholds(node))
+    finite = [state for state in network if math.isfinite(state["D"]) and math.isfinite(state["U"])]
+    judged = (finite or network)[-1:] if diverged else network  # a diverged point uses its last finite probe
+    first, last = network[0], last_state(judged, thresholds(node))
     row |= {"state_init": first["state"], "D_init": first["D"], "U_init": first["U"], "horizon_init": first["horizon"]}
     row |= {"state": last["state"], "D": last["D"], "U": last["U"], "horizon": network[-1]["horizon"], "horizon_censored": network[-1]["horizon_censored"]}
     row["verdict"] = verdict(first["state"], last["state"])

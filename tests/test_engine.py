@@ -115,6 +115,8 @@ def test_a_member_that_is_not_finite_is_frozen_and_its_neighbours_go_on(tmp_path
     assert both.table("states", ["wild"])["update"].max() <= row["diverged_at"]
     assert all(np.isfinite(value).all() for value in both.weights("wild").values())
     assert both.result("calm")["row"]["status"] == "done"
+    probed = both.table("states", ["wild"]).query("layer == 'network'").dropna(subset=["D", "U"])
+    assert row["D"] == probed["D"].iloc[-1], "its last finite probe, not a median of three"
 
 
 def test_test_data_are_read_only_after_training(monkeypatch):
