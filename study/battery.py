@@ -50,11 +50,12 @@ def _run(cell: Cell, params: dict[str, Tensor], x: Tensor, hidden: int) -> Tenso
 
 
 def check_cell(cell: Cell) -> None:
-    """Shapes; M members equal M pairs bit for bit; no gradient between members; autograd equals central differences."""
+    """Shapes; M members equal M pairs bit for bit; no gradient between members; autograd equals central differences; `keep` keeps."""
     for inputs, hidden, batch in SIZES:
         _cell_shapes(cell, inputs, hidden, batch)
         _cell_members(cell, inputs, hidden, batch)
     _cell_differences(cell)
+    _cell_keep(cell)
     if cell.has_layer():
         _cell_layer(cell)
 
@@ -130,6 +131,25 @@ def _cell_differences(cell: Cell) -> None:
             assert error < 1e-6, f"{type(cell).__name__}: gradient of {key}[{index}] differs from central differences by {error:.1e}"
 
 
+def _cell_keep(cell: Cell) -> None:
+    """With all weights 0, a keep gate's bias moved the way `keep` says passes more of the last state on than moved the other way."""
+    hidden, name = 4, type(cell).__name__
+    for gate, sign in cell.keep.items():
+        passed = []
+        for bias in (3.0 * sign, -3.0 * sign):
+            params, found = {}, False
+            for parameter in cell.shapes(2, hidden):
+                params[parameter.name] = torch.zeros(2, *parameter.shape, dtype=torch.float64)
+                if parameter.role == "bias" and gate in parameter.gates:
+                    start, found = parameter.gates.index(gate) * hidden, True
+                    params[parameter.name][:, start : start + hidden] = bias
+            assert found, f"{name}: `keep` names gate {gate}, which has no bias"
+            state = tuple(torch.full((2, 3, hidden), 0.5, dtype=torch.float64, requires_grad=True) for _ in cell.states)
+            x = cell.project(params, torch.zeros(2, 1, 3, 2, dtype=torch.float64))[:, 0]
+            passed.append(torch.autograd.grad(cell.step(params, x, state)[-1].sum(), state[-1])[0])
+        assert (passed[0] > passed[1]).all(), f"{name}: the bias of gate {gate} does not keep the past in the direction `keep` states"
+
+
 def check_initializer(initializer: Initializer) -> None:
     """Shape, dtype, finiteness; a function of the generator alone; other seeds give other draws, unless it draws nothing."""
     name = type(initializer).__name__
@@ -158,7 +178,7 @@ SLICES = {"layer1.weight_h": (slice(0, 64), (8, 8)), "layer1.bias": (slice(64, 7
 
 
 def check_clip(rule_of: object) -> None:
-    """`rule_of(M)` builds the rule for M members. Members do not mix; small gradients of a member stay bit for bit; finite."""
+    """`rule_of(M)` builds the rule for M members. Members do not mix; shapes stay; finite stays finite; a zero gradient stays zero."""
     three, two = rule_of(3), rule_of(2)  # type: ignore[operator]
     params = _rows(3, seed=1)
 
@@ -207,7 +227,9 @@ def check_task(task: Task) -> None:
 
     first = batch(0, 3)
     assert first.x.shape == (6, facts.steps, facts.inputs), f"{name}: x has shape {tuple(first.x.shape)}, facts say {(6, facts.steps, facts.inputs)}"
-    assert torch.equal(first.x, batch(0, 3).x), f"{name}: a batch is not a function of (seed, update)"
+    again = batch(0, 3)
+    assert torch.equal(first.x, again.x), f"{name}: a batch is not a function of (seed, update)"
+    assert torch.equal(first.y, again.y), f"{name}: y of a batch is not a function of (seed, update)"
     assert not torch.equal(first.x, batch(1, 3).x), f"{name}: seeds give equal batches"
     assert not torch.equal(first.x, batch(0, 4).x), f"{name}: updates give equal batches"
     assert facts.lag is None or 0 < facts.lag <= facts.steps, f"{name}: lag {facts.lag} of {facts.steps} steps"
@@ -230,24 +252,35 @@ def _task_losses(task: Task, batch: Batch) -> None:
     (grad,) = torch.autograd.grad(loss[0], outputs, retain_graph=True)
     assert (grad[1] == 0).all(), f"{name}: member 0's loss has a gradient in member 1"
     assert task.metric(outputs, both).shape == (2, 6), f"{name}: metric must be [M, B]"
-    anchor = torch.full((6,), facts.steps - 1) if batch.lengths is None else batch.lengths - 1
+    last = torch.full((6,), facts.steps - 1) if batch.lengths is None else batch.lengths - 1
+    anchor = last * torch.arange(6) // 5 if facts.every_step else last  # from the first step to the last
     at_end = task.step_loss(outputs, both, anchor)
     assert at_end.shape == (2, 6), f"{name}: step_loss must be [M, B]"
+    if not facts.every_step:
+        assert torch.allclose(at_end.mean(1), loss, rtol=1e-5), f"{name}: the loss is not the mean of the examples' own losses"
     (grad,) = torch.autograd.grad(at_end.sum(), outputs)
     assert grad.abs().sum() > 0
     if facts.every_step:
-        assert (grad[:, :, :-1] == 0).all(), f"{name}: the loss of one step depends on other steps' outputs"
+        others = torch.arange(facts.steps) != anchor[:, None]
+        assert (grad[:, others] == 0).all(), f"{name}: the loss of one step depends on other steps' outputs"
 
 
 def check_readout(readout: Readout) -> None:
-    """Shapes; members do not mix; the last valid step is read, by length."""
+    """Roles, shapes; members do not mix; every parameter counts; the last valid step is read, by length."""
     name = type(readout).__name__
     for hidden, outputs in ((8, 3), (5, 1)):
+        roles = {p.role for p in readout.shapes(hidden, outputs)}
+        assert roles <= {"readout", "bias"}, f"{name}: roles must be readout or bias, got {', '.join(sorted(roles))}"
         params = {p.name: torch.randn(2, *p.shape, generator=generator(0, p.name)) for p in readout.shapes(hidden, outputs)}
         h = torch.randn(2, STEPS, 4, hidden, generator=generator(0, "h"))
         lengths = torch.tensor([[STEPS, 2, 3, 1]] * 2)
         whole = readout(params, h, None)
         assert whole.shape == ((2, 4, STEPS, outputs) if readout.every_step else (2, 4, outputs)), f"{name}: outputs have shape {tuple(whole.shape)}"
+        leaves = {key: value.clone().requires_grad_() for key, value in params.items()}
+        grads = torch.autograd.grad(readout(leaves, h, None)[0].sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
+        for key, grad in zip(leaves, grads, strict=True):
+            assert (grad[0] != 0).any(), f"{name}: {key} does not reach the outputs"
+            assert (grad[1] == 0).all(), f"{name}: member 0's outputs have a gradient with respect to member 1's {key}"
         if not readout.every_step:
             by_length = readout(params, h, lengths)
             alone = readout(params, h[:, :2], None)

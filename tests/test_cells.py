@@ -12,17 +12,19 @@ from study.cells.gru_reset_after import GRUResetAfter
 from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
 from study.interfaces import Cell
+from study.linear import linear
 from study.model import Model
 from tests.helpers import PlainReadout
 
 D, H, B, T = 3, 6, 4, 12
 
 
-def torch_layer(cell: Cell, depth: int) -> torch.nn.RNNBase:
+def torch_layer(kind: str, depth: int) -> torch.nn.RNNBase:
+    """By name, not by asking our cell: it could have tanh and ReLU the wrong way round."""
     settings = {"input_size": D, "hidden_size": H, "num_layers": depth, "batch_first": True, "dtype": torch.float64}
-    if isinstance(cell, RNN):
-        return torch.nn.RNN(nonlinearity="relu" if cell.activation is torch.relu else "tanh", **settings)
-    return torch.nn.LSTM(**settings) if isinstance(cell, LSTM) else torch.nn.GRU(**settings)
+    if kind in ("tanh", "relu"):
+        return torch.nn.RNN(nonlinearity=kind, **settings)
+    return {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind](**settings)
 
 
 def ours(theirs: torch.nn.RNNBase, cell: Cell, depth: int) -> dict[str, Tensor]:
@@ -39,12 +41,12 @@ def ours(theirs: torch.nn.RNNBase, cell: Cell, depth: int) -> dict[str, Tensor]:
     return {name: value[None].clone().requires_grad_() for name, value in tensors.items()}
 
 
-@pytest.mark.parametrize("cell", [RNN(nonlinearity="tanh"), RNN(nonlinearity="relu"), LSTM(), GRUResetAfter()], ids=["tanh", "relu", "lstm", "gru"])
+@pytest.mark.parametrize(("kind", "cell"), [("tanh", RNN(nonlinearity="tanh")), ("relu", RNN(nonlinearity="relu")), ("lstm", LSTM()), ("gru", GRUResetAfter())])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("kernel", ["fused", "reference"])
-def test_equals_torch_nn_in_outputs_and_all_gradients(cell, depth, kernel):
+def test_equals_torch_nn_in_outputs_and_all_gradients(kind, cell, depth, kernel):
     torch.manual_seed(depth)
-    theirs = torch_layer(cell, depth)
+    theirs = torch_layer(kind, depth)
     params = ours(theirs, cell, depth)
     model = Model(cell=cell, readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=depth, dropout=0.0, kernel=kernel)
     x = torch.randn(B, T, D, dtype=torch.float64, requires_grad=True)
@@ -126,3 +128,60 @@ def test_variable_lengths_read_each_examples_last_step():
     for index, length in enumerate(lengths[0].tolist()):
         alone = model.forward(params, x[:, index : index + 1, :length], None)
         assert float((together[0, index] - alone[0, 0]).abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("cell", [LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__)
+def test_the_keep_gates_bias_is_the_share_that_is_kept(cell):
+    """All weights 0: ds_t/ds_{t-1} = σ(b_f), textbook GRU σ(-b_z), torch's GRU σ(b_z); `keep` names gate and sign."""
+    ((gate, sign),) = cell.keep.items()
+    for bias in (1.0, -2.0):
+        params = {parameter.name: torch.zeros(1, *parameter.shape, dtype=torch.float64) for parameter in cell.shapes(D, H)}
+        start = next(parameter for parameter in cell.shapes(D, H) if parameter.name == "bias").gates.index(gate) * H
+        params["bias"][:, start : start + H] = bias
+        state = tuple(torch.full((1, B, H), 0.3, dtype=torch.float64, requires_grad=True) for _ in cell.states)
+        after = cell.step(params, cell.project(params, torch.zeros(1, 1, B, D, dtype=torch.float64))[:, 0], state)
+        (grad,) = torch.autograd.grad(after[-1].sum(), state[-1])
+        expected = 1 / (1 + np.exp(-sign * bias))
+        assert float((grad - expected).abs().max()) < 1e-14
+    assert {LSTM: {"f": 1}, GRU: {"z": -1}, GRUResetAfter: {"z": 1}}[type(cell)] == cell.keep
+
+
+def test_gates_lie_where_their_names_say():
+    """Order of the blocks in a tensor: torch's."""
+    assert {parameter.gates for parameter in LSTM().shapes(D, H)} == {("i", "f", "g", "o")}
+    assert {parameter.gates for parameter in GRU().shapes(D, H)} == {("r", "z", "n")}
+    assert {parameter.gates for parameter in GRUResetAfter().shapes(D, H)} == {("r", "z", "n"), ("hn",)}
+    assert {parameter.gates for parameter in RNN(nonlinearity="tanh").shapes(D, H)} == {("h",)}
+
+
+def test_an_unknown_nonlinearity_is_refused():
+    with pytest.raises(ValueError, match="nonlinearity must be tanh or relu, got 'sigmoid'"):
+        RNN(nonlinearity="sigmoid")
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 5), (5, 1), (1, 1), (16, 32)])
+def test_linear_is_the_product(inputs, outputs):
+    random = torch.Generator().manual_seed(0)
+    x, weight, bias = (torch.randn(shape, generator=random) for shape in ((3, 8, 32, inputs), (3, outputs, inputs), (3, outputs)))
+    expected = torch.einsum("mtbd,mod->mtbo", x.double(), weight.double()) + bias.double()[:, None, None]
+    three = linear(x, weight, bias)
+    torch.testing.assert_close(three.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(linear(x, weight, None), three - bias[:, None, None], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 5), (1, 32), (5, 1), (1, 1), (16, 32)])
+def test_linear_has_the_same_bits_whatever_the_number_of_members(inputs, outputs):
+    """Outputs and gradients. Widths of 1 are written element-wise: at M = 1 matrix products of that width round differently."""
+
+    def bits(count: int) -> list[Tensor]:
+        random = torch.Generator().manual_seed(0)
+        tensors = [torch.randn(shape, generator=random)[:count] for shape in ((3, 8, 32, inputs), (3, outputs, inputs), (3, outputs))]
+        weighting = torch.randn(3, 8, 32, outputs, generator=random)[:count]
+        leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+        y = linear(*leaves)
+        return [y.detach(), *torch.autograd.grad((y * weighting).sum(), leaves)]
+
+    three = bits(3)
+    for count in (1, 2) if 1 in (inputs, outputs) else (2,):
+        for found, expected in zip(bits(count), three, strict=True):
+            assert torch.equal(found, expected[:count])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from study.cells.gru import GRU
 from study.cells.gru_reset_after import GRUResetAfter
 from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
@@ -70,7 +71,7 @@ def test_orthogonal_is_uniform_over_the_group():
     assert abs(float(positive) - 0.5) < 0.1
     reflections = (torch.linalg.det(draws) < 0).double().mean()
     assert abs(float(reflections) - 0.5) < 0.1
-    angles = np.sort(np.arctan2(draws[:, 1, 0], draws[:, 0, 0]) / (2 * np.pi) % 1)
+    angles = np.sort(np.arctan2(draws[:, 1, 0].numpy(), draws[:, 0, 0].numpy()) / (2 * np.pi) % 1)
     assert np.abs(angles - np.arange(400) / 400).max() < 1.63 / math.sqrt(400), "Kolmogorov-Smirnov at 1 %"
 
 
@@ -85,13 +86,16 @@ def test_forget_bias_is_set_once_in_its_gate():
     assert (f == 1).all()
     assert all((other == 0).all() for other in (i, g, o))
     assert (weights(LSTM(), Orthogonal(gain=1.0), forget_bias=0.0)["layer2.bias"] == 0).all()
-    assert (weights(GRUResetAfter(), Orthogonal(gain=1.0))["layer1.bias"] == 0).all()
+    for cell in (RNN(nonlinearity="tanh"), GRU(), GRUResetAfter()):
+        found = weights(cell, Orthogonal(gain=1.0))
+        assert all((value == 0).all() for name, value in found.items() if "bias" in name), "no other bias is drawn or set"
 
 
-def test_the_recurrent_rule_moves_no_other_weight():
+@pytest.mark.parametrize("rule", [Normal(std=0.4), XavierUniform(), XavierNormal()], ids=lambda rule: type(rule).__name__)
+def test_the_recurrent_rule_moves_no_other_weight(rule):
     cells = (RNN(nonlinearity="tanh"), LSTM())
     for cell in cells:
-        one, other = weights(cell, Orthogonal(gain=1.0)), weights(cell, Normal(std=0.4))
+        one, other = weights(cell, Orthogonal(gain=1.0)), weights(cell, rule)
         for name in one:
             assert torch.equal(one[name], other[name]) == (not name.endswith("weight_h")), name
     x = weights(RNN(nonlinearity="tanh"), Orthogonal(gain=1.0))["layer1.weight_x"]
@@ -107,6 +111,29 @@ def test_pytorch_speaks_for_everything_in_the_layer():
     assert torch.equal(found["readout.weight"], weights(LSTM(), Orthogonal(gain=1.0))["readout.weight"]), "but not for the readout"
 
 
+def test_identity_starts_as_an_adder():
+    found = weights(RNN(nonlinearity="relu"), Identity(alpha=0.5, input_std=0.001), inputs=200)
+    assert torch.equal(found["layer1.weight_h"], 0.5 * torch.eye(H, dtype=torch.float64))
+    assert float(found["layer1.weight_x"].std()) == pytest.approx(0.001, rel=0.05)
+    assert float(found["layer2.weight_x"].std()) == pytest.approx(0.001, rel=0.05)
+    assert (found["layer1.bias"] == 0).all()
+    assert (weights(LSTM(), Identity(alpha=1.0, input_std=0.001))["layer1.bias"] == 0).all(), "it speaks for biases: no forget bias either"
+
+
+@pytest.mark.parametrize("rule", [XavierUniform(), XavierNormal()], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize("shape", [(300, 100), (100, 300)])
+def test_xavier_takes_both_fans_of_the_block(rule, shape):
+    block = rule(Block("input", "h", shape, 1), generator(0, "fans"), InitFacts(1, 1, 1.0, 64, {}))
+    assert float(block.square().mean()) == pytest.approx(2 / 400, rel=0.03)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
+def test_orthogonal_blocks_that_are_not_square_have_singular_values_of_the_gain(shape):
+    block = Orthogonal(gain=0.7)(Block("readout", "y", shape, 0), generator(0, "q"), InitFacts(1, 1, 1.0, 64, {}))
+    assert block.shape == shape
+    torch.testing.assert_close(torch.linalg.svdvals(block), torch.full((5,), 0.7, dtype=torch.float64))
+
+
 def test_seeds_differ_and_repeat():
     one, again, other = (weights(LSTM(), Normal(std="auto"), seed=seed)["layer1.weight_h"] for seed in (0, 0, 1))
     assert torch.equal(one, again)
@@ -117,3 +144,8 @@ def test_seeds_differ_and_repeat():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="greater than 0"):
         wrong()
+
+
+def test_std_as_text_says_what_is_allowed():
+    with pytest.raises(ValueError, match="std must be auto or a number greater than 0, got 'large'"):
+        Normal(std="large")

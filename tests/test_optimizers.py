@@ -56,9 +56,14 @@ def test_equals_torch_optim_over_twenty_updates(name):
 
 @pytest.mark.parametrize(
     ("name", "key", "value"),
-    [("sgd", "lr", 0.0), ("sgd", "momentum", 1.0), ("adam", "lr", -1.0), ("adam", "beta2", 1.0), ("adam", "eps", 0.0), ("rmsprop", "alpha", -0.1), ("rmsprop", "weight_decay", -1.0)],
+    [("sgd", "lr", 0.0), ("sgd", "momentum", 1.0), ("sgd", "weight_decay", -1.0), ("adam", "lr", -1.0), ("adam", "lr", 0.0), ("adam", "beta1", -0.1), ("adam", "beta2", 1.0), ("adam", "eps", 0.0), ("adam", "weight_decay", -1.0),
+     ("rmsprop", "lr", 0.0), ("rmsprop", "alpha", -0.1), ("rmsprop", "alpha", 1.0), ("rmsprop", "momentum", 1.0), ("rmsprop", "eps", 0.0), ("rmsprop", "weight_decay", -1.0)],
 )  # fmt: skip
 def test_impossible_settings_are_refused(name, key, value):
     ours, _, settings = CASES[name]
     with pytest.raises(ValueError, match=f"{key} must be"):
         ours(**{**settings[0], key: value})
+    stacked = {name: members(number, number) for name, number in settings[0].items()}
+    ours(**stacked)
+    with pytest.raises(ValueError, match=f"{key} must be"):
+        ours(**{**stacked, key: members(settings[0][key], value)})  # one member of two

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -52,3 +53,13 @@ def test_a_study_runs_from_an_empty_folder(wheel, tmp_path, how):
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert (empty / "outputs" / "tiny" / "report.html").stat().st_size > 10_000
     assert [path.name for path in empty.iterdir()] == ["outputs"]
+
+
+def test_the_contract_of_reports_names_every_module_it_may_not_import():
+    """A module added to study/ and forgotten in the contract would be open to reports."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (contract,) = [each for each in contracts if each["name"] == "A report reads the store only"]
+    there = {path.stem for path in (ROOT / "study").glob("*.py")} | {path.parent.name for path in (ROOT / "study").glob("*/__init__.py")}
+    named = {name.removeprefix("study.") for name in contract["forbidden_modules"] if name.startswith("study.")}
+    assert named == there - {"__init__", "records", "store", "paths"}
+    assert "torch" in contract["forbidden_modules"]

@@ -12,6 +12,7 @@ from study.streams import generator
 from study.tasks.adding import Adding
 from study.tasks.copying import BLANK, MARKER, Copying
 from study.tasks.digits import Digits
+from study.tasks.losses import correct, cross_entropy, squared_error
 from study.tasks.temporal_order import TemporalOrder
 
 DIGITS = {"form": "pixel", "permuted": False, "lag": None, "validation": 360, "test": 360, "split_seed": 0, "solved": 0.9}
@@ -52,6 +53,9 @@ def test_digits_by_row_and_permuted_hold_the_same_pixels():
     a, b = pixel.parts["test"].x.flatten(1), permuted.parts["test"].x.flatten(1)
     assert not torch.equal(a, b)
     assert torch.equal(a.sort(1).values, b.sort(1).values)
+    assert torch.equal(permuted.parts["test"].x, digits(permuted=True).parts["test"].x), "one fixed permutation"
+    rough_a, rough_b = (each.diff(dim=1).abs().mean() for each in (a, b))
+    assert rough_b > 1.2 * rough_a, "neighbouring pixels no longer follow each other"
 
 
 def test_an_epoch_shows_every_training_example_once_and_the_next_another_order():
@@ -66,12 +70,25 @@ def test_an_epoch_shows_every_training_example_once_and_the_next_another_order()
     assert len(torch.unique(first, dim=0)) == len(torch.unique(task.parts["train"].x.flatten(1), dim=0))
     assert torch.allclose(first.sum(0), task.parts["train"].x.flatten(1).sum(0))
     assert not torch.equal(first, second)
+    assert torch.allclose(second.sum(0), first.sum(0)), "the second epoch is whole too"
+    assert len(torch.unique(second, dim=0)) == len(torch.unique(first, dim=0))
 
 
 def test_training_examples_scored_are_as_many_as_validation_has():
     task = digits(validation=100, test=100)
     assert len(task.split("train").x) == 100
     assert len(task.parts["train"].x) == 1597
+
+
+def test_the_memoryless_baseline_of_digits():
+    """Class frequencies as probabilities, and the most frequent class as the guess: on the data they come from."""
+    task = digits()
+    train = task.parts["train"]
+    shares = torch.bincount(train.y, minlength=10) / len(train.y)
+    outputs = shares.log().expand(1, len(train.y), 10)
+    assert float(task.loss(outputs, one(train))) == pytest.approx(task.facts.baseline_loss, rel=1e-5)
+    assert float(task.metric(outputs, one(train)).mean()) == pytest.approx(task.facts.baseline, rel=1e-5)
+    assert task.facts.higher_is_better
 
 
 @pytest.mark.parametrize(
@@ -95,8 +112,45 @@ def test_the_memoryless_baseline_of_copying():
     outputs[..., 30:, :BLANK] = 0.0
     assert float(task.loss(outputs, test)) == pytest.approx(10 * math.log(8) / 40, rel=1e-4)
     assert task.facts.baseline_loss == pytest.approx(10 * math.log(8) / 40)
+    assert float(task.metric(outputs, test).mean()) == pytest.approx(task.facts.baseline, abs=0.01), "recall of the symbols alone"
     right = torch.nn.functional.one_hot(test.y, 9).float()
     assert (task.metric(right, test) == 1).all()
+
+
+def test_the_loss_of_a_step_is_that_steps_alone():
+    """Copying: each example at its own anchor; the mean over all anchors is the loss."""
+    task = Copying(wait=5, lag=None, examples=4, solved=0.99)
+    test = one(task.split("test"))
+    outputs = torch.randn(1, 4, 25, 9, generator=torch.Generator().manual_seed(0))
+    anchors = torch.tensor([0, 7, 15, 24])
+    found = task.step_loss(outputs, test, anchors)[0]
+    for example, anchor in enumerate(anchors.tolist()):
+        expected = torch.nn.functional.cross_entropy(outputs[0, example, anchor], test.y[0, example, anchor])
+        assert float(found[example]) == pytest.approx(float(expected), rel=1e-5)
+    every = torch.stack([task.step_loss(outputs, test, torch.full((4,), step)) for step in range(25)])
+    assert float(every.mean()) == pytest.approx(float(task.loss(outputs, test)), rel=1e-5)
+
+
+def test_losses_by_hand():
+    outputs, y = torch.tensor([[[1.0, 5.0]]]), torch.tensor([[[3.0, 5.0]]])
+    assert squared_error(outputs, y).item() == 2.0
+    assert squared_error(outputs + 100, y).item() == (98.0**2 + 100.0**2) / 2
+    logits, label = torch.tensor([[0.3, -2.0, 1e4]]), torch.tensor([1])
+    torch.testing.assert_close(cross_entropy(logits, label), torch.nn.functional.cross_entropy(logits, label, reduction="none"))
+    assert correct(logits, torch.tensor([2])).tolist() == [1.0]
+    assert correct(logits, label).tolist() == [0.0]
+
+
+def test_lags_and_directions_are_those_of_the_definitions():
+    adding = Adding(steps=100, lag=None, examples=9, solved=0.01).facts
+    assert (adding.lag, adding.higher_is_better) == (100, False)
+    copying = Copying(wait=50, lag=None, examples=9, solved=0.99)
+    x, y = copying.split("test").x.argmax(-1), copying.split("test").y
+    assert torch.equal(x[:, :10], y[:, copying.facts.lag : copying.facts.lag + 10]), "a symbol is asked for `lag` steps after it was shown"
+    assert copying.facts.higher_is_better
+    order = TemporalOrder(steps=60, lag=None, examples=9, solved=0.99).facts
+    assert (order.lag, order.higher_is_better) == (54, True)
+    assert Copying(wait=50, lag=7, examples=9, solved=0.99).facts.lag == 7
 
 
 def test_adding_marks_one_step_in_each_half_and_asks_for_their_sum():
@@ -131,9 +185,18 @@ def test_temporal_order_places_its_two_symbols():
     assert torch.equal(2 * first + second, batch.y)
 
 
+@pytest.mark.parametrize("steps", [10, 12, 37, 45, 60])
+def test_temporal_order_fills_its_windows_and_no_more(steps):
+    """p0 in [.1L, .2L), p1 in [.5L, .6L), for lengths that ten does not divide too."""
+    symbols = TemporalOrder(steps=steps, lag=None, examples=600, solved=0.99).split("validation").x.argmax(-1)
+    windows = {step for low in (1, 5) for step in range(steps) if low * steps <= 10 * step < (low + 1) * steps}
+    assert set(torch.nonzero(symbols < 2)[:, 1].tolist()) == windows
+
+
 @pytest.mark.parametrize(
     "wrong",
     [lambda: Digits(**{**DIGITS, "lag": 0}), lambda: Digits(**{**DIGITS, "test": 1500}), lambda: Digits(**{**DIGITS, "solved": 1.5}),
+     lambda: Digits(**{**DIGITS, "form": "column"}), lambda: Digits(**{**DIGITS, "split_seed": -1}),
      lambda: Adding(steps=1, lag=None, examples=9, solved=0.01), lambda: Copying(wait=0, lag=None, examples=9, solved=0.9),
      lambda: TemporalOrder(steps=9, lag=None, examples=9, solved=0.9), lambda: Adding(steps=9, lag=-1, examples=9, solved=0.01)],
 )  # fmt: skip

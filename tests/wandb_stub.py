@@ -14,12 +14,16 @@ KEY = "0123456789" * 4
 
 
 class Stub(ThreadingHTTPServer):
-    """`runs`: run id -> {"upserts": [variables], "history": [rows], "summary": {…}}; `queries`: names of all operations."""
+    """`runs`: run id -> {"upserts": [variables], "history": {step: row}, "summary": {…}}; `sent`: every path and body.
+
+    With `refuses` set, runs can be opened and their history is turned down, as by a server that dies meanwhile.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.runs: dict[str, dict[str, Any]] = {}
-        self.queries: list[str] = []
+        self.sent: list[str] = []
+        self.refuses = False
         self.lock = threading.Lock()
 
     @property
@@ -39,6 +43,10 @@ class Handler(BaseHTTPRequestHandler):
             import gzip
 
             body = gzip.decompress(body)
+        self.server.sent.append(f"{self.path} {body.decode(errors='replace')}")
+        if self.server.refuses and self.path.endswith("/file_stream"):
+            self._answer({}, status=503)
+            return
         if not self.path.endswith(("/graphql", "/file_stream")):
             self._answer({})
             return
@@ -51,14 +59,14 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer({"data": self._graphql(sent.get("query", ""), sent.get("variables") or {})})
 
     def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.sent.append(f"{self.path} {body.decode(errors='replace')}")
         self._answer({})
 
     do_GET = do_PUT
 
     def _graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         name = query.split("(")[0].split("{")[0].split()[-1] if query else ""
-        self.server.queries.append(name)
         if "UpsertBucket" in name:
             run = self.server.run(variables["name"])
             inserted = not run["upserts"]
@@ -93,9 +101,9 @@ class Handler(BaseHTTPRequestHandler):
             elif name == "wandb-summary.json":
                 run["summary"] |= json.loads(part["content"][-1])
 
-    def _answer(self, data: dict[str, Any]) -> None:
+    def _answer(self, data: dict[str, Any], status: int = 200) -> None:
         text = json.dumps(data).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()

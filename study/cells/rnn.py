@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from study.interfaces import Cell, Parameter, Params, State
+from study.interfaces import Cell, Parameter, Params, State, require
 from study.kernels.rnn import RNNLayer
 from study.linear import linear
 
@@ -16,6 +16,7 @@ class RNN(Cell):
     """h_t = φ(W_x x_t + W_h h_{t-1} + b), φ = tanh or ReLU. Equals torch.nn.RNN with b = b_ih + b_hh."""
 
     def __init__(self, *, nonlinearity: Literal["tanh", "relu"]) -> None:
+        require(nonlinearity in ("tanh", "relu"), "rnn", "nonlinearity", "tanh or relu", nonlinearity)
         self.activation = torch.tanh if nonlinearity == "tanh" else torch.relu
 
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:

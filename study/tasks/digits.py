@@ -34,10 +34,12 @@ class Digits(Arrays):
         split_seed: int,
         solved: float,
     ) -> None:
+        require(form in ("pixel", "row"), "digits", "form", "pixel or row", form)
         require(lag is None or lag > 0, "digits", "lag", "greater than 0 or null", lag)
         require(0 < solved <= 1, "digits", "solved", "an accuracy above 0 and at most 1", solved)
         require(validation >= CLASSES, "digits", "validation", f"at least {CLASSES}", validation)
         require(CLASSES <= test <= COUNT - validation - CLASSES, "digits", "test", f"between {CLASSES} and {COUNT - validation - CLASSES}", test)
+        require(0 <= split_seed < 2**32, "digits", "split_seed", "at least 0 and below 2^32", split_seed)
         self.form, self.permuted, self.lag, self.solved = form, permuted, lag, solved
         self.validation, self.test, self.split_seed = validation, test, split_seed
 

@@ -30,7 +30,7 @@ class TemporalOrder(Generated):
             inputs=SYMBOLS,
             outputs=4,
             steps=self.steps,
-            lag=self.lag if self.lag is not None else self.steps - self.steps // 10,
+            lag=self.lag if self.lag is not None else self.steps - _tenths(1, self.steps),
             every_step=False,
             loss="cross-entropy, nats",
             metric="accuracy",
@@ -46,9 +46,8 @@ class TemporalOrder(Generated):
     def draw(self, rng: torch.Generator, batch: int) -> Batch:
         symbols = torch.randint(2, SYMBOLS, (batch, self.steps), generator=rng)
         asked = torch.randint(0, 2, (batch, 2), generator=rng)
-        for which, (low, high) in enumerate(((0.1, 0.2), (0.5, 0.6))):
-            first, end = int(low * self.steps), max(int(high * self.steps), int(low * self.steps) + 1)
-            position = torch.randint(first, end, (batch, 1), generator=rng)
+        for which, tenth in enumerate((1, 5)):
+            position = torch.randint(_tenths(tenth, self.steps), _tenths(tenth + 1, self.steps), (batch, 1), generator=rng)
             symbols = symbols.scatter(1, position, asked[:, which : which + 1])
         return Batch(x=torch.nn.functional.one_hot(symbols, SYMBOLS).float(), y=2 * asked[:, 0] + asked[:, 1])
 
@@ -60,3 +59,8 @@ class TemporalOrder(Generated):
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return correct(outputs, batch.y)
+
+
+def _tenths(count: int, steps: int) -> int:
+    """The first step at or after count/10 of the sequence."""
+    return -(-count * steps // 10)

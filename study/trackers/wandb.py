@@ -10,64 +10,86 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from study.interfaces import Tracker
-from study.records import HISTORY, StudyError
+import yaml  # comes with hydra's omegaconf
+
+from study.interfaces import Tracker, require
+from study.records import CHOICES, HISTORY, NOT_IDENTITY, SIZES, StudyError
 from study.store import Store
 
-HOST = "https://api.wandb.ai"
-# Results need nobody to watch machine, console, code or requirements while they are sent. No host name leaves.
+# Results need nobody to watch machine, console, code or requirements while they are sent. No host name and no path leaves.
 FAST: dict[str, Any] = {
     "silent": True,
     "host": "-",
+    "program": "python -m study",
     "console": "off",
     "disable_git": True,
     "save_code": False,
     "x_disable_stats": True,
     "x_disable_meta": True,
     "x_save_requirements": False,
+    "finish_timeout_raises": True,
 }
 
 
 class Wandb(Tracker):
     """Run id = study + point id, so that a second launch or sync updates a run and never doubles it.
 
-    mode auto: online where a key is configured (environment or netrc), else offline; then the runs lie in the study's
-    wandb/ folder for `wandb sync`. What was logged is noted in wandb/logged.jsonl: a point is logged once a mode.
+    mode auto: online where a key is configured (environment, netrc or wandb's settings) and WANDB_MODE does not say
+    otherwise, else offline; then the runs lie in the study's wandb/ folder for `wandb sync`. patience: seconds a server
+    may take to answer, at the start and at the end of a run; after that the tracker gives up and the next launch tries again.
+
+    wandb/logged.jsonl notes what was logged, as [run, mode, project]. A point logged online is done; one logged offline
+    is logged again by a later launch that is online, since nobody says whether its files were synced.
     """
 
-    def __init__(self, *, mode: Literal["auto", "online", "offline"], project: str, entity: str | None) -> None:
-        self.mode, self.project, self.entity = mode, project, entity
+    def __init__(self, *, mode: Literal["auto", "online", "offline"], project: str, entity: str | None, patience: float) -> None:
+        require(patience > 0, "wandb", "patience", "a number of seconds above 0", patience)
+        self.mode, self.project, self.entity, self.patience = mode, project, entity, patience
 
     def open(self, study: str, folder: Path) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else wandb calls home even when it is offline
         try:
             import wandb
         except ImportError as error:
             raise StudyError("wandb is not installed; pip install wandb, or tracker=[] to do without") from error
-        self.wandb = wandb
-        self.study, self.folder = study, folder / "wandb"
+        self.wandb, self.study, self.folder = wandb, study, folder / "wandb"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.resolved = self.mode if self.mode != "auto" else ("online" if key_configured() else "offline")
-        why = "" if self.mode != "auto" else (", a key is configured" if self.resolved == "online" else ", no key is configured")
+        self.where = "/".join(name for name in (self.entity, self.project) if name)
+        self.varied = declared_factors(Store(folder))
+        configured = wandb.setup(wandb.Settings(silent=True)).settings
+        self.resolved, why = resolve(self.mode, key_configured(configured), configured.mode)
         print(f"W&B: {self.resolved} (mode={self.mode}{why}), project {self.project}, group {study}")
-        self.settings = wandb.Settings(mode=self.resolved, **FAST)
+        if self.resolved == "online" and not key_configured(configured):
+            raise StudyError("mode is online and no key is configured; `wandb login` or WANDB_API_KEY gives one, tracker.wandb.mode=offline does without")
+        wanted = {**FAST, "mode": self.resolved, "init_timeout": self.patience, "finish_timeout": self.patience}
+        known = wandb.Settings.model_fields  # older versions lack the time limit at the end of a run
+        self.settings = wandb.Settings(**{name: value for name, value in wanted.items() if name in known})
         self.logged = self._read_ledger()
 
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
-        entry = (run_id(self.study, result["id"]), self.resolved)
-        if entry in self.logged:
+        run = run_id(self.study, result["id"])
+        if any((run, mode, self.where) in self.logged for mode in {self.resolved, "online"}):
             return
+        try:
+            self._log(run, result, folder)
+        except (self.wandb.Error, TimeoutError) as error:
+            said = " ".join(str(error).split())
+            raise StudyError(f"{said}. Nothing is lost: run the study again, or tracker.wandb.mode=offline and `wandb sync` later") from error
+        self._note((run, self.resolved, self.where))
+
+    def _log(self, id: str, result: Mapping[str, Any], folder: Path) -> None:
         store = Store(folder.parent.parent)
         row = store.known(result["row"])
         run = self.wandb.init(
             project=self.project,
             entity=self.entity,
             dir=str(self.folder.parent),
-            id=entry[0],
-            name=" ".join(f"{key}={value}" for key, value in result["labels"].items() if key in ("cell", "initializer", "clip", "depth", "seed")),
+            id=id,
+            name=run_name(result["labels"], self.varied),
             group=self.study,
             job_type="point",
             resume="allow" if self.resolved == "online" else None,
-            config={**result["labels"], "point": result["id"]},
+            config={**result["labels"], "point": result["id"], "settings": settings(folder / "config.yaml")},
             tags=[str(row[key]) for key in ("verdict", "outcome") if row.get(key)],
             reinit="finish_previous",
             settings=self.settings,
@@ -76,26 +98,26 @@ class Wandb(Tracker):
             run.log({key: value for key, value in values.items() if key != "update"}, step=values["update"])
         run.summary.update({key: value for key, value in row.items() if value is not None})
         run.finish(exit_code=0)
-        self._note(entry)
 
     def close(self) -> None:
         """Every run is finished as it is logged."""
 
-    def _read_ledger(self) -> set[tuple[str, str]]:
-        """(run id, mode) of what was logged; a line cut short by a crash is none."""
+    def _read_ledger(self) -> set[tuple[str, str, str]]:
+        """(run id, mode, project) of what was logged; a line cut short by a crash is none."""
         path, entries = self.folder / "logged.jsonl", set()
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             try:
-                run, mode = json.loads(line)
-                entries.add((run, mode))
-            except ValueError:
+                run, mode, where = json.loads(line)
+                entries.add((run, mode, where))
+            except (ValueError, TypeError):
                 continue
         return entries
 
-    def _note(self, entry: tuple[str, str]) -> None:
+    def _note(self, entry: tuple[str, str, str]) -> None:
+        """Each entry begins a line, so that one cut short by a crash spoils no other."""
         self.logged.add(entry)
         with (self.folder / "logged.jsonl").open("a", encoding="utf-8") as ledger:
-            ledger.write(json.dumps(entry) + "\n")
+            ledger.write("\n" + json.dumps(entry) + "\n")
 
 
 def run_id(study: str, point: str) -> str:
@@ -103,17 +125,46 @@ def run_id(study: str, point: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_-]', '-', study)[:100]}-{point}"
 
 
-def key_configured() -> bool:
-    """Whether wandb would find credentials without asking: environment, or netrc for its server."""
+def run_name(labels: Mapping[str, Any], varied: set[str]) -> str:
+    """The levels that tell this point from its neighbours."""
+    return " ".join(f"{key}={value}" for key, value in labels.items() if key in varied or key not in {*CHOICES, *SIZES})
+
+
+def declared_factors(store: Store) -> set[str]:
+    """Factors of the study's declaration; the recipe's four where none are declared."""
+    try:
+        factors = store.study()["declaration"]["factors"]
+    except (StudyError, KeyError):
+        factors = ()
+    return set(factors) or {"cell", "initializer", "clip", "depth"}
+
+
+def settings(path: Path) -> dict[str, Any]:
+    """The composed configuration of a point, less what decides none of its numbers (executor, trackers, folders)."""
+    composed = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return {key: value for key, value in composed.items() if key not in NOT_IDENTITY}
+
+
+def resolve(mode: str, key: bool, environment: str) -> tuple[str, str]:
+    """The mode taken, and why where that was left to us. `environment` is wandb's own mode, as WANDB_MODE sets it."""
+    if mode != "auto":
+        return mode, ""
+    if environment != "online":
+        return "offline", f", WANDB_MODE is {environment}"
+    return ("online", ", a key is configured") if key else ("offline", ", no key is configured")
+
+
+def key_configured(configured: Any) -> bool:
+    """Whether wandb would find credentials without asking: environment, its settings, or netrc for its server."""
     from requests.utils import get_netrc_auth  # comes with wandb
 
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or configured.api_key:
         return True
-    return get_netrc_auth(os.environ.get("WANDB_BASE_URL", HOST)) is not None
+    return get_netrc_auth(configured.base_url) is not None
 
 
 def history_rows(store: Store, id: str) -> list[dict[str, Any]]:
-    """history.parquet as rows without their nulls; W&B takes Inf and NaN as they are."""
+    """history.parquet as rows, without what was not measured or not a number (a frame holds one sign for both)."""
     frame = store.table("history", [id])
     names = [column.name for column in HISTORY]
     rows = []
