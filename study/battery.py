@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,6 +57,7 @@ def check_cell(cell: Cell) -> None:
         _cell_members(cell, inputs, hidden, batch)
     _cell_differences(cell)
     _cell_keep(cell)
+    _cell_gates(cell)
     if cell.has_layer():
         _cell_layer(cell)
 
@@ -150,10 +152,40 @@ def _cell_keep(cell: Cell) -> None:
         assert (passed[0] > passed[1]).all(), f"{name}: the bias of gate {gate} does not keep the past in the direction `keep` states"
 
 
+def _cell_gates(cell: Cell) -> None:
+    """What `gates` returns has names of gates, the shape of a state, and lies between 0 and 1; every keep gate is among it, if any is."""
+    name, (inputs, hidden, batch) = type(cell).__name__, SIZES[1]
+    params = _weights(cell, inputs, hidden, [0, 1])
+    state = tuple(torch.randn(2, batch, hidden, generator=generator(0, "state", number)) for number, _ in enumerate(cell.states))
+    gates = cell.gates(params, cell.project(params, _inputs(inputs, batch, [0, 1]))[:, 0], state)
+    named = {gate for parameter in cell.shapes(inputs, hidden) for gate in parameter.gates}
+    assert set(gates) <= named, f"{name}: gates are named {', '.join(sorted(gates))}, the parameters' gates are {', '.join(sorted(named))}"
+    assert not gates or set(cell.keep) <= set(gates), f"{name}: `gates` leaves out the keep gate {', '.join(sorted(set(cell.keep) - set(gates)))}"
+    for gate, value in gates.items():
+        assert value.shape == (2, batch, hidden), f"{name}: gate {gate} has shape {tuple(value.shape)}, states {(2, batch, hidden)}"
+        assert ((value >= 0) & (value <= 1)).all(), f"{name}: gate {gate} leaves [0, 1]"
+
+
+class _Plain(Initializer):
+    """Variance 1/fan_in."""
+
+    def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
+        return torch.randn(block.shape, dtype=torch.float64, generator=generator) * block.shape[-1] ** -0.5
+
+
+def init_facts(**changes: Any) -> InitFacts:
+    """Facts of a plain tanh cell on a task of 20 steps; `changes` replace fields by name."""
+    plain: dict[str, Any] = {
+        "steps": 20, "lag": 20, "input_drive": 0.3, "inputs": 2, "hidden": 32, "keep": {}, "input_rule": _Plain(),
+        "activation": torch.tanh, "stream": lambda *key: generator(0, "shared", *key),
+    }  # fmt: skip
+    return InitFacts(**plain | changes)
+
+
 def check_initializer(initializer: Initializer) -> None:
     """Shape, dtype, finiteness; a function of the generator alone; other seeds give other draws, unless it draws nothing."""
     name = type(initializer).__name__
-    facts = InitFacts(steps=20, lag=20, input_drive=0.3, hidden=32, keep={"f": 1})
+    facts = init_facts(keep={"f": 1})
     shapes = {"recurrent": (32, 32), "input": (32, 1), "bias": (32,), "readout": (10, 32)}
     for role in initializer.roles:
         block = Block(role=role, gate="f", shape=shapes[role], layer=1)

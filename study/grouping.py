@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from study.interfaces import Block, Cell, Group, InitFacts, Point, Readout, Task, TaskFacts
+from study.interfaces import Batch, Block, Cell, Group, InitFacts, Point, Readout, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, structure
 from study.profiles import Thresholds
@@ -87,11 +87,29 @@ def build_model(config: Mapping[str, Any]) -> Model:
     )
 
 
-def init_facts(task: Task, model: Model) -> InitFacts:
+def init_facts(config: Mapping[str, Any], task: Task, model: Model, seed: int) -> InitFacts:
     """What initializers may know of the task: measured on its fixed training examples."""
     facts = task.facts
-    x = task.split("train").x.double()
-    return InitFacts(steps=facts.steps, lag=facts.lag, input_drive=float(x.square().mean()), hidden=model.hidden, keep=model.cell.keep)
+    return InitFacts(
+        steps=facts.steps,
+        lag=facts.lag,
+        input_drive=input_drive(task.split("train")),
+        inputs=facts.inputs,
+        hidden=model.hidden,
+        keep=model.cell.keep,
+        input_rule=build(config["weights"]["input"], "weights.input"),
+        activation=model.cell.activation,
+        stream=lambda *key: generator(seed, "init, shared", *key),
+    )
+
+
+def input_drive(examples: Batch) -> float:
+    """Mean square of one input value over the valid steps of all examples."""
+    squares = examples.x.double().square().mean(-1)
+    if examples.lengths is None:
+        return float(squares.mean())
+    valid = torch.arange(squares.shape[1]) < examples.lengths[:, None]
+    return float(squares[valid].mean())
 
 
 def thresholds(health: Mapping[str, Any]) -> Thresholds:
@@ -141,7 +159,7 @@ def _check_health(health: Mapping[str, Any]) -> None:
 def _check_initializer(config: Mapping[str, Any], model: Model) -> None:
     """Draw one block of each role the initializer speaks for: a wrong shape is told now, not after hours."""
     initializer = build(config["initializer"], "initializer")
-    facts = init_facts(load_task(config["task"]), model)
+    facts = init_facts(config, load_task(config["task"]), model, seed=0)
     for name, (layer, parameter) in model.parameters.items():
         if layer == 1 and parameter.role in initializer.roles:
             block = Block(role=parameter.role, gate=parameter.gates[0], shape=parameter.block, layer=1)

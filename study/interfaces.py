@@ -68,10 +68,12 @@ class Cell(ABC):
 
     `states` names the state tensors, the output h first. `keep` says which gate keeps the past and in which
     direction its bias does so: {"f": +1} (LSTM), {"z": -1} (textbook GRU); empty for ungated cells.
+    `activation` is φ where the cell is h_t = φ(W_x x_t + W_h h_{t-1} + b), for rules that need it; None for others.
     """
 
     states: tuple[str, ...] = ("h",)
     keep: Mapping[str, int] = {}
+    activation: Callable[[Tensor], Tensor] | None = None
 
     @abstractmethod
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
@@ -91,6 +93,10 @@ class Cell(ABC):
         It must equal `step` after `step` up to rounding, gradients included. Training uses it, probes never do.
         """
         return None
+
+    def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
+        """The gates of the step from `state` with x, each [M, B, H] between 0 and 1, for probes that look at them. Default: none."""
+        return {}
 
     @classmethod
     def has_layer(cls) -> bool:
@@ -117,13 +123,23 @@ class Block:
 
 @dataclass(frozen=True)
 class InitFacts:
-    """What an initializer may use: T steps, the task's lag (None if undeclared), mean square of the input, H, keep gates."""
+    """What an initializer may use: T steps, the task's lag (None if undeclared), H, the cell's keep gates, and
+
+    `input_drive` E[x_t²] of one input value over the task's training examples and their steps; `inputs` D;
+    `input_rule` the standing rule of the input weights, to be drawn from by whoever wants to know its variance;
+    `activation` φ of the cell, where it is an ungated h_t = φ(W_x x_t + W_h h_{t-1} + b), else None;
+    `stream(*key)`: a stream of this point's own that blocks share: equal keys give equal draws in every block.
+    """
 
     steps: int
     lag: int | None
     input_drive: float
+    inputs: int
     hidden: int
     keep: Mapping[str, int]
+    input_rule: Initializer
+    activation: Callable[[Tensor], Tensor] | None
+    stream: Callable[..., torch.Generator]
 
 
 class Initializer(ABC):
@@ -273,6 +289,16 @@ class Unrolled(Protocol):
     def outputs(self) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class Step:
+    """The update that training makes next, by parameter name, each [M, …]: gradients before and after clipping, weights before and after it."""
+
+    grads: Params
+    clipped: Params
+    before: Params
+    after: Params
+
+
 class Trace(Protocol):
     """What a probe sees at one stage, everything in fp64 and apart from training."""
 
@@ -315,6 +341,24 @@ class Trace(Protocol):
     def layers(self) -> Unrolled:
         """Each layer on its own: its input is a constant, so no path leads through another layer."""
 
+    def layer_params(self, layer: int) -> Params:
+        """Parameters of one layer (from 1) under the names that its cell gave them."""
+
+    def layer_inputs(self, layer: int) -> Tensor:
+        """What one layer (from 1) reads of the probe batch, a constant [M, T, B, ·]."""
+
+    def on(self, batch: Batch) -> Trace:
+        """The same stage with other examples in place of the probe batch: x [M, B, T, D]."""
+
+    def training_batch(self) -> Batch:
+        """The examples of the update that training makes next, each member its own; of the last one made at the end."""
+
+    def gradients(self, batch: Batch) -> Params:
+        """Gradient of the mean loss of `batch` by parameter name, [M, …]."""
+
+    def next_step(self) -> Step:
+        """The next update, computed apart: training is not touched. At the end, the one that would follow on the last batch."""
+
 
 @dataclass(frozen=True)
 class LagNorms:
@@ -327,6 +371,13 @@ class LagNorms:
     exists: Tensor
 
 
+@dataclass(frozen=True)
+class ByIndex:
+    """Values [M, layers, n] whose last axis counts something other than lags: exponents, singular values, steps."""
+
+    values: Tensor
+
+
 class Probe(ABC):
     """A scheduled measurement. It sees a Trace (a copy of the weights in fp64 and the fixed probe batch) and changes nothing.
 
@@ -336,8 +387,8 @@ class Probe(ABC):
     stages: Sequence[float]
 
     @abstractmethod
-    def __call__(self, trace: Trace) -> Mapping[str, Tensor] | Mapping[str, LagNorms]:
-        """{quantity: [M] or [M, layers] or [M, layers, lags]}: one row of measures.parquet a number."""
+    def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex] | Mapping[str, LagNorms]:
+        """{quantity: [M] or [M, layers] or [M, layers, lags], or ByIndex}: one row of measures.parquet a number."""
 
 
 class ProfileProbe(Probe):

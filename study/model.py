@@ -98,7 +98,7 @@ class Model:
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
                 h = h * masks[layer - 2]
-            h = self._layer(_of_layer(params, layer), h)
+            h = self._layer(of_layer(params, layer), h)
         return self.readout(_of(params, "readout"), h, lengths)[:, :batch]
 
     def _layer(self, params: Params, x: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class Model:
         layers = []
         for layer in range(1, self.depth + 1):
             h = h if connected else h.detach().requires_grad_()  # the states must ask for a gradient, the weights need none
-            states = reference.unroll(self.cell, _of_layer(params, layer), h, self.hidden, taps=True)
+            states = reference.unroll(self.cell, of_layer(params, layer), h, self.hidden, taps=True)
             layers.append({name: [state[index] for state in states] for index, name in enumerate(self.cell.states)})
             h = torch.stack([state[0] for state in states], dim=1)
         return Tensors(states=layers, outputs=self.readout(_of(params, "readout"), h, lengths))
@@ -148,7 +148,8 @@ def dropout_masks(model: Model, seed: int, update: int, batch: int, steps: int) 
     return [(torch.rand(shape, generator=generator(seed, "dropout", update, layer)) < keep).float() / keep for layer in range(1, model.depth)]
 
 
-def _of_layer(params: Params, layer: int) -> Params:
+def of_layer(params: Params, layer: int) -> Params:
+    """Parameters of one layer (from 1) under the names that its cell gave them."""
     return _of(params, f"layer{layer}")
 
 

@@ -143,6 +143,7 @@ MEASURES = _columns(
     ("update", "int", "updates", "updates made when it was taken"),
     ("layer", "int", "", "layer from 1; null where the quantity has no layer axis"),
     ("lag", "int", "steps", "lag from 0; null where the quantity has no lag axis"),
+    ("index", "int", "", "number of the value, from 0, where the quantity has several a layer that are no lags"),
     ("value", "float", "", "the measured value"),
 )
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from study.grouping import thresholds
-from study.interfaces import Point, TaskFacts
+from study.interfaces import ByIndex, Point, TaskFacts
 from study.profiles import last_state
 from study.provenance import code, failure, machine
 from study.records import CHOICES, NETWORK, SIZES
@@ -214,14 +214,17 @@ def states_rows(measured: Sequence[Measured], member: int) -> list[dict[str, Any
 
 
 def measures_table(measured: Sequence[Measured], member: int) -> Columns:
-    """One row a number: [M], [M, layers] or [M, layers, lags]."""
-    table: Columns = {name: [] for name in ("probe", "quantity", "stage", "update", "layer", "lag", "value")}
+    """One row a number: [M], [M, layers], [M, layers, lags] or ByIndex [M, layers, n]."""
+    table: Columns = {name: [] for name in ("probe", "quantity", "stage", "update", "layer", "lag", "index", "value")}
     for one in measured:
-        for quantity, values in one.values.items():
-            for index in np.ndindex(values.shape[1:]):
-                row = (one.probe, quantity, one.stage, one.update, index[0] + 1 if index else None, index[1] if len(index) > 1 else None)
-                for name, value in zip(table, (*row, float(values[(member, *index)])), strict=True):
-                    table[name].append(value)
+        for quantity, value in one.values.items():
+            values = value.values.numpy() if isinstance(value, ByIndex) else value
+            for at in np.ndindex(values.shape[1:]):
+                layer, last = (at[0] + 1 if at else None), (at[1] if len(at) > 1 else None)
+                lag, index = (None, last) if isinstance(value, ByIndex) else (last, None)
+                row = (one.probe, quantity, one.stage, one.update, layer, lag, index, float(values[(member, *at)]))
+                for name, cell in zip(table, row, strict=True):
+                    table[name].append(cell)
     return table
 
 

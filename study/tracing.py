@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, Cell, Params, Task, TaskFacts, Unrolled
-from study.model import Model
+from study.interfaces import Batch, Cell, Params, Step, Task, TaskFacts, Unrolled
+from study.model import Model, of_layer
 from study.streams import generator
 
 STUDY_SEED = 0  # probes draw from the study's own stream, the same for every point
+
+
+class NextUpdate(Protocol):
+    """What a trace asks of training, which is not touched by it."""
+
+    def batch(self) -> Batch: ...
+
+    def step(self) -> Step: ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class StageTrace:
     stage: int
     update: int
     seeds: Sequence[int]
+    next_update: NextUpdate
 
     @property
     def facts(self) -> TaskFacts:
@@ -50,10 +61,42 @@ class StageTrace:
     def layers(self) -> Unrolled:
         return self._layers
 
+    def layer_params(self, layer: int) -> Params:
+        return of_layer(self.params, layer)
+
+    def layer_inputs(self, layer: int) -> Tensor:
+        if layer == 1:
+            return self.batch.x.transpose(1, 2)
+        return torch.stack([h.detach() for h in self.network().states[layer - 2]["h"]], dim=1)
+
+    def on(self, batch: Batch) -> StageTrace:
+        return dataclasses.replace(self, batch=batch)
+
+    def training_batch(self) -> Batch:
+        return self._training_batch
+
+    def next_step(self) -> Step:
+        return self._next_step
+
+    def gradients(self, batch: Batch) -> Params:
+        with torch.enable_grad():
+            leaves = {name: value.detach().requires_grad_() for name, value in self.params.items()}
+            loss = self.task.loss(self.model.forward(leaves, batch.x, batch.lengths), batch)
+            grads = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
+        return dict(zip(leaves, grads, strict=True))
+
     # functools.cached_property writes to __dict__, which a frozen dataclass allows.
     @functools.cached_property
     def _network(self) -> Unrolled:
         return self._unrolled(connected=True)
+
+    @functools.cached_property
+    def _training_batch(self) -> Batch:
+        return self.next_update.batch()
+
+    @functools.cached_property
+    def _next_step(self) -> Step:
+        return self.next_update.step()
 
     @functools.cached_property
     def _layers(self) -> Unrolled:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from study.grouping import DTYPES, build_model, init_facts, load_task, thresholds
-from study.interfaces import Batch, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Task
+from study.interfaces import Batch, ByIndex, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Step, Task
 from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
 from study.profiles import judged_lag, logs, profile, states
@@ -37,7 +37,7 @@ class Measured:
     probe: str
     stage: int
     update: int
-    values: Mapping[str, np.ndarray]
+    values: Mapping[str, np.ndarray | ByIndex]
     profiles: Mapping[str, Mapping[str, np.ndarray]]
     states: Mapping[str, list[dict[str, Any]]]
 
@@ -132,7 +132,7 @@ def initial_weights(point: Point, task: Task, model: Model) -> Tensor:
         initializer=build(config["initializer"], "initializer"),
         standing=standing,
         forget_bias=config["weights"]["forget_bias"],
-        facts=init_facts(task, model),
+        facts=init_facts(config, task, model, point.seed),
         seed=point.seed,
     )
 
@@ -180,7 +180,7 @@ def step(training: Training, update: int) -> None:
     """One update of every member that is still finite."""
     loss, grads = loss_and_gradients(training, training.params, update)
     norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
-    clipped = clip(training, grads)
+    clipped, training.clip_states = clip(training, grads)
     after, state = training.optimizer(clipped, training.params, training.optimizer_state)
     finite = loss.isfinite() & norm.isfinite() & after.isfinite().all(1)
     fails_now = training.alive & ~finite
@@ -202,12 +202,14 @@ def note_update(training: Training, loss: Tensor, norm: Tensor, grads: Tensor, c
     training.cosines.append(torch.where(changed, cosine, 1.0))
 
 
-def clip(training: Training, grads: Tensor) -> Tensor:
-    clipped = grads
-    for index, (rule, members) in enumerate(training.clip_rules):
-        part, training.clip_states[index] = rule(grads[members], training.params[members], training.clip_states[index])
+def clip(training: Training, grads: Tensor) -> tuple[Tensor, list[Any]]:
+    """Each rule on the members it is for: clipped gradients, next states."""
+    clipped, states = grads, []
+    for (rule, members), state in zip(training.clip_rules, training.clip_states, strict=True):
+        part, after = rule(grads[members], training.params[members], state)
         clipped = clipped.index_copy(0, members, part)
-    return clipped
+        states.append(after)
+    return clipped, states
 
 
 def loss_and_gradients(training: Training, params: Tensor, update: int) -> tuple[Tensor, Tensor]:
@@ -294,8 +296,45 @@ def probe(training: Training, update: int) -> None:
     for name, (of, stage) in due.items():
         if stage not in traces:
             seeds = [point.seed for point in training.points]
-            traces[stage] = StageTrace(params=params, batch=fixed, task=training.task, model=training.model, stage=stage, update=update, seeds=seeds)
+            traces[stage] = StageTrace(
+                params=params,
+                batch=fixed,
+                task=training.task,
+                model=training.model,
+                stage=stage,
+                update=update,
+                seeds=seeds,
+                next_update=NextUpdate(training, update),
+            )
         training.measured.append(measured(training, name, of, traces[stage]))
+
+
+@dataclass(frozen=True)
+class NextUpdate:
+    """The update that training makes next, computed apart (tracing.NextUpdate); at the end, one more on the last batch."""
+
+    training: Training
+    update: int
+
+    def batch(self) -> Batch:
+        return _double(training_batch(self.training, self._of()))
+
+    def step(self) -> Step:
+        training = self.training
+        _, grads = loss_and_gradients(training, training.params, self._of())
+        clipped, _ = clip(training, grads)
+        after, _ = training.optimizer(clipped, training.params, training.optimizer_state)
+        grads_, clipped_, before, after_ = (
+            {name: value.detach().double() for name, value in training.model.named(flat).items()} for flat in (grads, clipped, training.params, after)
+        )
+        return Step(grads=grads_, clipped=clipped_, before=before, after=after_)
+
+    def _of(self) -> int:
+        return min(self.update, self.training.config["updates"] - 1)
+
+
+def _double(batch: Batch) -> Batch:
+    return Batch(x=batch.x.double(), y=batch.y.double() if batch.y.is_floating_point() else batch.y, lengths=batch.lengths)
 
 
 def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> Measured:
@@ -316,12 +355,15 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
     return Measured(name, trace.stage, trace.update, {}, profiles, rows)
 
 
-def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray:
-    """What a probe returned for a quantity, one number a member (and layer, and lag)."""
-    if not isinstance(value, Tensor) or value.ndim not in (1, 2, 3) or len(value) != members:
-        came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"probe {name}: {quantity} must be a tensor [M], [M, layers] or [M, layers, lags] with M = {members}, got {came}")
-    return value.detach().double().cpu().numpy()
+def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray | ByIndex:
+    """What a probe returned for a quantity, one number a member (and layer, and lag or index)."""
+    tensor, sizes = (value.values, (3,)) if isinstance(value, ByIndex) else (value, (1, 2, 3))
+    if not isinstance(tensor, Tensor) or tensor.ndim not in sizes or len(tensor) != members:
+        came = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+        allowed = "[M], [M, layers], [M, layers, lags] or ByIndex of [M, layers, n]"
+        raise ValueError(f"probe {name}: {quantity} must be a tensor {allowed} with M = {members}, got {came}")
+    tensor = tensor.detach().double().cpu()
+    return ByIndex(tensor) if isinstance(value, ByIndex) else tensor.numpy()
 
 
 def probe_batch(training: Training) -> Batch:
@@ -331,8 +373,7 @@ def probe_batch(training: Training) -> Batch:
     count = max(count // unit, 1) * unit if count >= unit else count  # whole vectors a member, as in training
     lengths = None if examples.lengths is None else examples.lengths[None, :count]
     batch = _to(training, Batch(examples.x[None, :count], examples.y[None, :count], lengths), torch.zeros(len(training.points), dtype=torch.long))
-    y = batch.y.double() if batch.y.is_floating_point() else batch.y
-    return Batch(x=batch.x.double(), y=y, lengths=batch.lengths)
+    return _double(batch)
 
 
 def evaluate(training: Training) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, Cell, Parameter, Params, Point, Readout, State, Task, TaskFacts
+from study.interfaces import Batch, Cell, Parameter, Params, Point, Readout, State, Step, Task, TaskFacts
 from study.model import Model
 from study.tracing import StageTrace
 
@@ -118,6 +119,21 @@ class Sum(Task):
         return error.mean(-1) if self.every_step else error
 
 
+@dataclass(frozen=True)
+class Descent:
+    """A next update whose gradients are the weights themselves: half of them is left by the clip rule, a tenth of that is the step."""
+
+    params: Params
+    examples: Batch
+
+    def batch(self) -> Batch:
+        return self.examples
+
+    def step(self) -> Step:
+        half = {name: value / 2 for name, value in self.params.items()}
+        return Step(grads=self.params, clipped=half, before=self.params, after={name: value - half[name] / 10 for name, value in self.params.items()})
+
+
 def trace(
     cell: Cell, weights: Mapping[str, Tensor], *, steps: int, inputs: int = 2, depth: int = 1, every_step: bool = False,
     hidden: int = 8, examples: int = 16, lengths: Tensor | None = None, lag: int | None = None,
@@ -130,9 +146,8 @@ def trace(
     x = torch.randn(1, examples, steps, inputs, dtype=torch.float64, generator=generator)
     y = torch.randn((1, examples, steps, 1) if every_step else (1, examples, 1), dtype=torch.float64, generator=generator)
     batch = Batch(x=x, y=y, lengths=None if lengths is None else lengths[None])
-    return StageTrace(
-        params=params, batch=batch, task=Sum(steps=steps, inputs=inputs, every_step=every_step, lag=lag), model=model, stage=0, update=0, seeds=[0]
-    )
+    task = Sum(steps=steps, inputs=inputs, every_step=every_step, lag=lag)
+    return StageTrace(params=params, batch=batch, task=task, model=model, stage=0, update=0, seeds=[0], next_update=Descent(params, batch))
 
 
 def orthogonal(size: int, gain: float) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from study.battery import init_facts
 from study.cells.gru import GRU
 from study.cells.gru_reset_after import GRUResetAfter
 from study.cells.lstm import LSTM
@@ -19,7 +20,7 @@ from study.initializers.orthogonal import Orthogonal
 from study.initializers.pytorch import PyTorch
 from study.initializers.xavier_normal import XavierNormal
 from study.initializers.xavier_uniform import XavierUniform
-from study.interfaces import Block, InitFacts, Initializer
+from study.interfaces import Block, Initializer
 from study.model import Model
 from study.streams import generator
 from tests.helpers import PlainReadout
@@ -30,7 +31,7 @@ STANDING = {"input": XavierUniform(), "readout": XavierUniform()}
 
 def weights(cell, initializer: Initializer, seed: int = 0, inputs: int = 1, hidden: int = H, forget_bias: float = 1.0) -> dict[str, Tensor]:
     model = Model(cell=cell, readout=PlainReadout(every_step=False), inputs=inputs, outputs=10, hidden=hidden, depth=2, dropout=0.0, kernel="fused")
-    facts = InitFacts(steps=64, lag=64, input_drive=0.2, hidden=hidden, keep=cell.keep)
+    facts = init_facts(steps=64, lag=64, input_drive=0.2, hidden=hidden, keep=cell.keep, activation=cell.activation)
     row = model.initial(initializer=initializer, standing=STANDING, forget_bias=forget_bias, facts=facts, seed=seed)
     return {name: value[0] for name, value in model.named(row[None]).items()}
 
@@ -65,7 +66,7 @@ def test_orthogonal_blocks_are_orthogonal_and_differ():
 
 def test_orthogonal_is_uniform_over_the_group():
     """Without the sign fix QR gives a biased Q: for 2 x 2 its first entry would be negative every time."""
-    rule, facts = Orthogonal(gain=1.0), InitFacts(1, 1, 1.0, 2, {})
+    rule, facts = Orthogonal(gain=1.0), init_facts(hidden=2)
     draws = torch.stack([rule(Block("recurrent", "h", (2, 2), 1), generator(seed, "q"), facts) for seed in range(400)])
     positive = (draws[:, 0, 0] > 0).double().mean()
     assert abs(float(positive) - 0.5) < 0.1
@@ -123,13 +124,13 @@ def test_identity_starts_as_an_adder():
 @pytest.mark.parametrize("rule", [XavierUniform(), XavierNormal()], ids=lambda rule: type(rule).__name__)
 @pytest.mark.parametrize("shape", [(300, 100), (100, 300)])
 def test_xavier_takes_both_fans_of_the_block(rule, shape):
-    block = rule(Block("input", "h", shape, 1), generator(0, "fans"), InitFacts(1, 1, 1.0, 64, {}))
+    block = rule(Block("input", "h", shape, 1), generator(0, "fans"), init_facts(hidden=64))
     assert float(block.square().mean()) == pytest.approx(2 / 400, rel=0.03)
 
 
 @pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
 def test_orthogonal_blocks_that_are_not_square_have_singular_values_of_the_gain(shape):
-    block = Orthogonal(gain=0.7)(Block("readout", "y", shape, 0), generator(0, "q"), InitFacts(1, 1, 1.0, 64, {}))
+    block = Orthogonal(gain=0.7)(Block("readout", "y", shape, 0), generator(0, "q"), init_facts(hidden=64))
     assert block.shape == shape
     torch.testing.assert_close(torch.linalg.svdvals(block), torch.full((5,), 0.7, dtype=torch.float64))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,11 @@ class GRU(Cell):
         r, z = torch.sigmoid(torch.baddbmm(x[..., : 2 * width], h, weight[..., : 2 * width])).chunk(2, dim=-1)
         n = torch.tanh(torch.baddbmm(x[..., 2 * width :], r * h, weight[..., 2 * width :]))
         return (h + z * (n - h),)
+
+    def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
+        rows = slice(0, 2 * state[0].shape[-1])
+        r, z = torch.sigmoid(torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))).chunk(2, dim=-1)
+        return {"r": r, "z": z}
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return GRULayer.apply(x, params["weight_x"], params["weight_h"], params["bias"]).transpose(0, 1)

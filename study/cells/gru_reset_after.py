@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -36,3 +38,8 @@ class GRUResetAfter(Cell):
         r, z = torch.sigmoid(torch.baddbmm(x[..., : 2 * width], h, weight[..., : 2 * width])).chunk(2, dim=-1)
         n = torch.tanh(x[..., 2 * width :] + r * torch.baddbmm(params["bias_hn"][:, None], h, weight[..., 2 * width :]))
         return (n + z * (h - n),)
+
+    def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
+        rows = slice(0, 2 * state[0].shape[-1])
+        r, z = torch.sigmoid(torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))).chunk(2, dim=-1)
+        return {"r": r, "z": z}

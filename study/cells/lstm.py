@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,10 @@ class LSTM(Cell):
         i, f, g, o = torch.baddbmm(x, h, params["weight_h"].transpose(1, 2)).chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
+
+    def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
+        i, f, _, o = torch.sigmoid(torch.baddbmm(x, state[0], params["weight_h"].transpose(1, 2))).chunk(4, dim=-1)
+        return {"i": i, "f": f, "o": o}
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return LSTMLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"]).transpose(0, 1)

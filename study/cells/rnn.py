@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -14,6 +15,8 @@ from study.linear import linear
 
 class RNN(Cell):
     """h_t = φ(W_x x_t + W_h h_{t-1} + b), φ = tanh or ReLU. Equals torch.nn.RNN with b = b_ih + b_hh."""
+
+    activation: Callable[[Tensor], Tensor]
 
     def __init__(self, *, nonlinearity: Literal["tanh", "relu"]) -> None:
         require(nonlinearity in ("tanh", "relu"), "rnn", "nonlinearity", "tanh or relu", nonlinearity)
