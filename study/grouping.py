@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from study.interfaces import Batch, Block, Cell, Group, InitFacts, Point, Readout, Task, TaskFacts
+from study.interfaces import Batch, Block, Cell, Group, InitFacts, Measurable, Point, Readout, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, structure
 from study.profiles import Thresholds
@@ -140,6 +140,17 @@ def check(config: Mapping[str, Any]) -> None:
         probe = build(node, f"probe.{name}")
         if not all(isinstance(stage, int | float) and 0 <= stage <= 1 for stage in probe.stages):
             raise StudyError(f"probe.{name}: stages must be shares of the updates between 0 and 1, got {list(probe.stages)!r}")
+        try:
+            probe.check(measurable(config, model))
+        except ValueError as error:
+            raise StudyError(f"probe.{name}: {error}") from error
+
+
+def measurable(config: Mapping[str, Any], model: Model) -> Measurable:
+    """What probes are told before training."""
+    task = load_task(config["task"])
+    examples = min(config["health"]["examples"], len(task.split("validation").x))
+    return Measurable(cell=model.cell, facts=task.facts, hidden=config["hidden"], depth=config["depth"], batch=config["batch"], examples=examples)
 
 
 def _check_whole(config: Mapping[str, Any], key: str, *, least: int) -> None:

@@ -350,6 +350,9 @@ class Trace(Protocol):
     def on(self, batch: Batch) -> Trace:
         """The same stage with other examples in place of the probe batch: x [M, B, T, D]."""
 
+    def alone(self, member: int) -> Trace:
+        """The same stage of one member, M = 1: for batches whose lengths differ between members."""
+
     def training_batch(self) -> Batch:
         """The examples of the update that training makes next, each member its own; of the last one made at the end."""
 
@@ -362,7 +365,7 @@ class Trace(Protocol):
 
 @dataclass(frozen=True)
 class LagNorms:
-    """Gradient norms by lag: `norms` [M, N, lags] relative to the anchor's, `exists` [N, lags] where the lag is in the sequence.
+    """Gradient norms by lag: `norms` [M, N, lags] relative to the anchor's, `exists` [N, lags] or [M, N, lags] where the lag is in the sequence.
 
     N counts examples (times anchors, where a probe has several).
     """
@@ -378,6 +381,18 @@ class ByIndex:
     values: Tensor
 
 
+@dataclass(frozen=True)
+class Measurable:
+    """What a probe is told about a point before it is trained: `batch` examples an update, `examples` in the probe batch."""
+
+    cell: Cell
+    facts: TaskFacts
+    hidden: int
+    depth: int
+    batch: int
+    examples: int
+
+
 class Probe(ABC):
     """A scheduled measurement. It sees a Trace (a copy of the weights in fp64 and the fixed probe batch) and changes nothing.
 
@@ -385,6 +400,10 @@ class Probe(ABC):
     """
 
     stages: Sequence[float]
+
+    def check(self, of: Measurable) -> None:
+        """Called before the first update: raise the ValueError that says what to do where this point cannot be measured."""
+        return
 
     @abstractmethod
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex] | Mapping[str, LagNorms]:

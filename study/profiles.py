@@ -37,7 +37,7 @@ def judged_lag(lag: int | None, last_step: Array) -> int:
 
 @dataclass(frozen=True)
 class Logs:
-    """log10 of norms [M, N, L] with what to leave out: `exists` [N, L], `good` [M, N, L] finite and above 0."""
+    """log10 of norms [M, N, L] with what to leave out: `exists` [M, N, L], `good` [M, N, L] finite and above 0."""
 
     values: Array
     exists: Array
@@ -46,7 +46,8 @@ class Logs:
 
 
 def logs(norms: Array, exists: Array) -> Logs:
-    """norms [M, N, L] relative to lag 0, `exists` [N, L]."""
+    """norms [M, N, L] relative to lag 0, `exists` [N, L] or [M, N, L]."""
+    exists = np.broadcast_to(exists, norms.shape)
     finite = np.isfinite(norms)
     good = finite & (norms > 0) & exists
     values = np.log10(np.where(good, norms, 1.0))
@@ -55,7 +56,7 @@ def logs(norms: Array, exists: Array) -> Logs:
 
 def profile(of: Logs) -> dict[str, Array]:
     """Columns of profile.parquet, each [M, L]: log10_mean, log10_p10, log10_p90, log10_rms, n, n_zero, n_nonfinite."""
-    n = np.broadcast_to(of.exists.sum(0), of.values[:, 0].shape)
+    n = of.exists.sum(1)
     n_good, n_zero = of.good.sum(1), of.zero.sum(1)
     low, high = (_quantile(of, n_good, q) for q in (0.1, 0.9))
     return {

@@ -72,6 +72,11 @@ class StageTrace:
     def on(self, batch: Batch) -> StageTrace:
         return dataclasses.replace(self, batch=batch)
 
+    def alone(self, member: int) -> StageTrace:
+        one = slice(member, member + 1)
+        batch = Batch(x=self.batch.x[one], y=self.batch.y[one], lengths=None if self.batch.lengths is None else self.batch.lengths[one])
+        return dataclasses.replace(self, params={name: value[one] for name, value in self.params.items()}, batch=batch, seeds=self.seeds[one])
+
     def training_batch(self) -> Batch:
         return self._training_batch
 
