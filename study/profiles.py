@@ -192,10 +192,13 @@ def _horizon(mean: Array, share: float) -> tuple[int | None, bool | None]:
 
 
 def last_state(rows: Sequence[Mapping[str, Any]], limits: Thresholds) -> dict[str, Any]:
-    """State at the end: of the median D and U of the last three probes; undefined if most of them are."""
+    """State at the end: of the median D and U of the last three probes; undefined if most of them are.
+
+    The ends of the intervals are medians too.
+    """
     last = rows[-3:]
-    D, U = (float(np.median([row[key] for row in last])) for key in ("D", "U"))
-    state = state_of(D, U, limits)[0]
+    median = {key: float(np.median([row[key] for row in last])) for key in ("D", "D_low", "D_high", "U", "U_low", "U_high")}
+    state, margin = state_of(median["D"], median["U"], limits)
     if sum(row["state"] == "undefined" for row in last) * 2 > len(last):
-        state = "undefined"
-    return {"D": D, "U": U, "state": state}
+        state, margin = "undefined", math.nan
+    return {**median, "state": state, "margin": margin}

@@ -81,6 +81,7 @@ POINTS = _columns(
     ("clip_rate", "float", "share of updates", "updates on which the clip rule changed the gradient"),
     ("shrink", "float", "ratio", "mean of post-clip over pre-clip norm, over clipped updates"),
     ("max_grad_norm", "float", "", "largest finite pre-clip gradient norm"),
+    ("last_grad_norm", "float", "", "last finite pre-clip gradient norm of a point that diverged"),
     ("first_nonfinite", "str", "", "first tensor that was not finite"),
     ("diverged_at", "int", "updates", "update at which the point was frozen"),
     ("params", "int", "", "number of trained values"),
@@ -135,6 +136,27 @@ STATES_TABLE = _columns(
     ("undefined_share", "float", "share of examples", "zero or non-finite somewhere on lags 1..K"),
 )
 
+LAYERS = _columns(
+    ("layer", "str", "", f"layer from 1, or {NETWORK}: the network decides the point's verdict"),
+    ("lag", "int", "steps", "K, the lag that is judged: the task's own where it declares one"),
+    ("state_init", "str", "", " | ".join(STATES)),
+    ("state", "str", "", "state at the end: of the median D and U of the last three probes"),
+    ("verdict", "str", "", " | ".join(VERDICTS)),
+    ("margin", "float", "decades", "distance of the end's D and U to the next class"),
+    ("D_init", "float", "decades", "D at initialization"),
+    ("D", "float", "decades", "D at the end"),
+    ("D_low", "float", "decades", "median of the lower ends of its intervals over the last three probes"),
+    ("D_high", "float", "decades", "of the upper ends"),
+    ("U_init", "float", "decades", "U at initialization"),
+    ("U", "float", "decades", "U at the end"),
+    ("U_low", "float", "decades", "as D_low"),
+    ("U_high", "float", "decades", "as D_high"),
+    ("opened_at", "int", "updates", "first probe from which the state stays carrying, for verdict opens"),
+    ("horizon_init", "int", "steps", "largest lag with transport of at least 1e-3 of lag 1, at initialization: there credit is lost"),
+    ("horizon", "int", "steps", "the same at the end"),
+    ("horizon_censored", "bool", "", "the horizon reaches the longest lag measured"),
+)
+
 # What any further probe returns, one number a row.
 MEASURES = _columns(
     ("probe", "str", "", "name of the probe"),
@@ -156,6 +178,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "history": HISTORY,
     "profile": PROFILE,
     "states": STATES_TABLE,
+    "layers": LAYERS,
     "measures": MEASURES,
     "test": TEST,
 }

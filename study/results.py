@@ -33,6 +33,7 @@ def point_record(training: Training, member: int, *, cause: str | None, start: f
     history = history_table(training, member, end, diverged=at >= 0)
     known = [measured for measured in training.measured if measured.update <= end]  # a frozen member tells nothing new
     states = states_rows(known, member)
+    layers = layers_rows(point, states, diverged=at >= 0)
     measures = measures_table(known, member)
     row = base_row(point, facts) | scores(training, member, diverged=at >= 0) | gradients(history)
     row |= {
@@ -43,9 +44,11 @@ def point_record(training: Training, member: int, *, cause: str | None, start: f
         "solved_at": solved_at(history, facts),
     }
     if at >= 0:
-        norm = row["max_grad_norm"] if not np.isfinite(history["grad_norm"]).any() else _last_finite(history["grad_norm"])
-        row |= {"first_nonfinite": cause, "diverged_at": at, "reason": f"not finite at update {at + 1}: {cause}; last finite gradient norm {norm:.3g}"}
-    row |= health(point, states, history, measures, facts, diverged=at >= 0, solved=row["solved_at"] is not None)
+        norm = _last_finite(history["grad_norm"])
+        row |= {"first_nonfinite": cause, "diverged_at": at, "last_grad_norm": norm}
+        known_norm = "there was no finite gradient norm" if norm is None else f"last finite gradient norm {norm:.3g}"
+        row["reason"] = f"not finite at update {at + 1}: {cause}; {known_norm}"
+    row |= health(point, layers, history, measures, facts, diverged=at >= 0, solved=row["solved_at"] is not None)
     store_weights = point.config["store"]["weights"]
     return PointRecord(
         id=point.id,
@@ -58,6 +61,7 @@ def point_record(training: Training, member: int, *, cause: str | None, start: f
             "history": history,
             "profile": profile_table(known, member),
             "states": _columns(states),
+            "layers": _columns(layers),
             "measures": measures,
             "test": {"example": np.arange(training.evaluations["test"].shape[1]), "value": training.evaluations["test"][member].cpu().numpy()},
         },
@@ -123,7 +127,7 @@ def solved_at(history: Mapping[str, Any], facts: TaskFacts) -> int | None:
 
 
 def health(
-    point: Point, states: Sequence[dict[str, Any]], history: Mapping[str, Any], measures: Mapping[str, Any], facts: TaskFacts, *, diverged: bool, solved: bool
+    point: Point, layers: Sequence[dict[str, Any]], history: Mapping[str, Any], measures: Mapping[str, Any], facts: TaskFacts, *, diverged: bool, solved: bool
 ) -> dict[str, Any]:
     """States at the ends, verdict and outcome. Without the transport probe there is no verdict."""
     node = point.config["health"]
@@ -139,20 +143,39 @@ def health(
         saturation=_largest(measures, "saturation"),
     )
     row: dict[str, Any] = {"outcome": outcome(run, OutcomeLimits(**{name: node[name] for name in OutcomeLimits.__dataclass_fields__}))}
-    network = [state for state in states if state["layer"] == NETWORK]
-    if not network:
+    judged = {layer["layer"]: layer for layer in layers}.get(NETWORK)
+    if judged is None:
         return row
-    finite = [state for state in network if math.isfinite(state["D"]) and math.isfinite(state["U"])]
-    judged = (finite or network)[-1:] if diverged else network  # a diverged point uses its last finite probe
-    first, last = network[0], last_state(judged, thresholds(node))
-    row |= {"state_init": first["state"], "D_init": first["D"], "U_init": first["U"], "horizon_init": first["horizon"]}
-    row |= {"state": last["state"], "D": last["D"], "U": last["U"], "horizon": network[-1]["horizon"], "horizon_censored": network[-1]["horizon_censored"]}
-    row["verdict"] = verdict(first["state"], last["state"])
-    if row["verdict"] == "opens":
-        row["opened_at"] = opened_at(network)
-        if row["opened_at"] is not None:
-            row["opened_loss"] = float(np.interp(row["opened_at"], run.updates, run.val_loss) / facts.baseline_loss)
+    row |= {name: judged[name] for name in JUDGED}
+    if row["opened_at"] is not None:
+        row["opened_loss"] = float(np.interp(row["opened_at"], run.updates, run.val_loss) / facts.baseline_loss)
     return row
+
+
+JUDGED = ("state_init", "state", "verdict", "D_init", "D", "U_init", "U", "opened_at", "horizon_init", "horizon", "horizon_censored")
+
+
+def layers_rows(point: Point, states: Sequence[Mapping[str, Any]], *, diverged: bool) -> list[dict[str, Any]]:
+    """Rows of layers.parquet: first and last state and the verdict of every layer and of the network."""
+    return [_layer_row(point, layer, [state for state in states if state["layer"] == layer], diverged) for layer in dict.fromkeys(s["layer"] for s in states)]
+
+
+def _layer_row(point: Point, layer: str, states: Sequence[Mapping[str, Any]], diverged: bool) -> dict[str, Any]:
+    finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
+    judged = (finite or states)[-1:] if diverged else states  # a diverged point uses its last finite probe
+    first, last = states[0], last_state(judged, thresholds(point.config["health"]))
+    word = verdict(first["state"], last["state"])
+    return {
+        "layer": layer,
+        "lag": first["lag"],
+        "state_init": first["state"],
+        "verdict": word,
+        **{f"{name}_init": first[name] for name in ("D", "U", "horizon")},
+        **last,
+        "opened_at": opened_at(states) if word == "opens" else None,
+        "horizon": judged[-1]["horizon"],
+        "horizon_censored": judged[-1]["horizon_censored"],
+    }
 
 
 def _largest(measures: Mapping[str, Any], quantity: str) -> list[float]:
@@ -164,9 +187,10 @@ def _largest(measures: Mapping[str, Any], quantity: str) -> list[float]:
     return [by_stage[stage] for stage in sorted(by_stage)]
 
 
-def _last_finite(values: Sequence[float]) -> float:
+def _last_finite(values: Sequence[float]) -> float | None:
     array = np.asarray(values, dtype=float)
-    return float(array[np.isfinite(array)][-1])
+    known = array[np.isfinite(array)]
+    return float(known[-1]) if len(known) else None
 
 
 # --- tables ----------------------------------------------------------------------------------------------------

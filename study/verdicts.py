@@ -38,6 +38,7 @@ class OutcomeLimits:
     """The part of the `health` node that outcomes need."""
 
     stuck: float
+    blown: float
     spike: float
     radius_jump: float
     saturation_jump: float
@@ -73,8 +74,11 @@ def outcome(run: Run, limits: OutcomeLimits) -> str:
 
 
 def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
-    """After progress or a gradient spike the loss is back at the baseline for the rest of the run, and the spectral
-    radius or the saturation has jumped. Nothing is NaN, so NaN checks miss it."""
+    """After progress or a gradient spike the loss is back at the baseline for the rest of the run, or it has risen far above
+    the baseline and stays there; and the spectral radius or the saturation has jumped. Nothing is NaN, so NaN checks miss it.
+
+    The second kind is how large steps fail within the first updates, before there was any progress to lose.
+    """
     back = limits.stuck * run.baseline_loss
     loss = np.asarray(run.val_loss, dtype=float)
     if len(loss) < 3 or not (loss[-1] >= back) or not (loss[-2] >= back):
@@ -82,7 +86,9 @@ def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
     rest = len(loss) - int(np.argmax(~(loss[::-1] >= back))) if (loss < back).any() else 0
     progress = rest > 0
     spike = spike_update(run.grad_norm, limits.spike)
-    if not progress and spike is None:
+    blown = limits.blown * run.baseline_loss
+    blew_up = loss[0] < blown and min(loss[-1], loss[-2]) >= blown
+    if not progress and spike is None and not blew_up:
         return False
     return _jumped(run.radius, limits.radius_jump, ratio=True) or _jumped(run.saturation, limits.saturation_jump, ratio=False)
 

@@ -22,6 +22,7 @@ HEALTH = {
     "undefined": 0.1,
     "horizon": 1e-3,
     "stuck": 0.95,
+    "blown": 2.0,
     "spike": 6.0,
     "radius_jump": 1.5,
     "saturation_jump": 0.2,

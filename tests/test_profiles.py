@@ -132,7 +132,12 @@ def test_D_is_relative_to_lag_1_not_to_the_anchor():
 
 
 def test_the_last_state_is_of_the_median_of_three():
-    rows = [{"D": D, "U": 0.0, "state": state} for D, state in [(-9, "vanishing"), (-1, "carrying"), (-3, "fading"), (-1.5, "carrying")]]
-    assert last_state(rows, LIMITS) == {"D": -1.5, "U": 0.0, "state": "carrying"}
-    rows = [{"D": math.nan, "U": math.nan, "state": "undefined"}] * 2 + [{"D": -1, "U": 0.0, "state": "carrying"}]
+    def probed(D: float, U: float, state: str) -> dict[str, object]:
+        return {"D": D, "D_low": D - 0.1, "D_high": D + 0.1, "U": U, "U_low": U - 0.2, "U_high": U + 0.2, "state": state}
+
+    rows = [probed(D, 0.0, state) for D, state in [(-9, "vanishing"), (-1, "carrying"), (-3, "fading"), (-1.5, "carrying")]]
+    found = last_state(rows, LIMITS)
+    assert {key: found[key] for key in ("D", "D_low", "D_high", "U", "state")} == {"D": -1.5, "D_low": -1.6, "D_high": -1.4, "U": 0.0, "state": "carrying"}
+    assert found["margin"] == 0.5
+    rows = [probed(math.nan, math.nan, "undefined")] * 2 + [probed(-1, 0.0, "carrying")]
     assert last_state(rows, LIMITS)["state"] == "undefined"
