@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import pandas as pd
 from markupsafe import Markup
 
 
@@ -142,7 +143,7 @@ class Downloads:
 
 @dataclass(frozen=True)
 class Section:
-    """What a section's render returns."""
+    """What a section's render returns: blocks for the page, and frames worth keeping, written to tables/NAME.parquet of the study."""
 
     blocks: Sequence[Any]
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import jinja2
+import pandas as pd
 import yaml
 from markupsafe import Markup
 
@@ -55,6 +57,15 @@ class Rendered:
     part: str
     blocks: Sequence[Any]
     broken: bool = False
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page as text, and the frames that its sections want kept."""
+
+    text: str
+    tables: Mapping[str, pd.DataFrame]
 
 
 def declared_sections(config_dir: Path | None) -> list[Declared]:
@@ -94,15 +105,13 @@ def render_section(one: Declared, study: Study, draw: Templates, taken: Sequence
         section = build(one)
         title = section.title
         lacking = [need for need in section.needs if not has(study, need)]
-        if lacking:
-            blocks: Sequence[Any] = [Notice(f"Nothing to show yet: the store holds no {', '.join(lacking)}.", "plain")]
-        else:
-            blocks = section.render(study).blocks
-        return Rendered(id, title, one.part, [draw(block) for block in blocks])
+        nothing = Section([Notice(f"Nothing to show yet: the store holds no {', '.join(lacking)}.", "plain")])
+        made = nothing if lacking else section.render(study)
+        return Rendered(id, title, one.part, [draw(block) for block in made.blocks], tables=made.tables)
     except Exception as error:  # a stranger's section may raise anything, and the page must not be lost
         print(f"section {one.name} is broken: {type(error).__name__}: {error}", file=sys.stderr)
         told = private("".join(traceback.format_exception(error)[-3:]))
-        blocks = [Notice(f"This section could not be rendered: {type(error).__name__}: {private(str(error))}", "error"), Listing(told)]
+        blocks: list[Any] = [Notice(f"This section could not be rendered: {type(error).__name__}: {private(str(error))}", "error"), Listing(told)]
         return Rendered(id, title, one.part, [draw(block) for block in blocks], broken=True)
 
 
@@ -129,8 +138,8 @@ class Templates:
         return Markup(html)
 
 
-def page(study: Study, config_dir: Path | None) -> str:
-    """The whole page as text."""
+def page(study: Study, config_dir: Path | None) -> Page:
+    """The whole page."""
     rendered: list[Rendered] = []
     draw = Templates()
     for one in declared_sections(config_dir):
@@ -143,7 +152,7 @@ def page(study: Study, config_dir: Path | None) -> str:
             parts.append((section.part, [section]))
     script = (HERE / "templates" / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return draw.env.get_template("page.html").render(
+    text = draw.env.get_template("page.html").render(
         study=study,
         parts=parts,
         slug=slug,
@@ -151,6 +160,7 @@ def page(study: Study, config_dir: Path | None) -> str:
         script=Markup(script),
         script_hash=digest,
     )
+    return Page(text, {name: frame for section in rendered for name, frame in section.tables.items()})
 
 
 def write(folder: Path, config_dir: Path | None) -> Path:
@@ -158,13 +168,22 @@ def write(folder: Path, config_dir: Path | None) -> Path:
     if config_dir:
         sys.path.insert(0, str(config_dir.resolve()))
         sys.path.insert(0, str((config_dir / "section").resolve()))
-    text = page(Study(Store(folder)), config_dir)
-    path, partial = folder / "report.html", folder / f".partial-{os.getpid()}-report.html"
+    made = page(Study(Store(folder)), config_dir)
+    for name, frame in made.tables.items():
+        _whole(folder / "tables" / f"{slug(name, [])}.parquet", functools.partial(frame.to_parquet, index=False))
+    path = folder / "report.html"
+    _whole(path, lambda partial: partial.write_text(made.text, encoding="utf-8", newline="\n"))
+    return path
+
+
+def _whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+        path.parent.mkdir(exist_ok=True)
+        write(partial)
         partial.replace(path)
     except OSError as error:
-        raise StudyError(f"{path}: cannot be written ({error.strerror})") from error
+        raise StudyError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         partial.unlink(missing_ok=True)
-    return path

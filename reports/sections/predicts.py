@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
@@ -16,6 +18,16 @@ from reports.statistics import Prediction
 from reports.theme import SOFT, colours, draw, markers, panels
 from reports.words import known, level, number, percent
 from study.records import OUTCOMES
+
+
+@dataclass(frozen=True)
+class Found:
+    """One prediction: within a level of a factor (None: all points), D read at a share of the updates."""
+
+    key: str | None
+    level: str | None
+    share: float
+    of: Prediction
 
 
 class Predicts:
@@ -35,7 +47,18 @@ class Predicts:
         overall = {share: prediction(study, points, D[share], self.draws) for share in self.at}
         text = " ".join(prediction_word(study, points, D[share], _when(share), self.draws) for share in self.at[-1:])
         text += f" {self._early(overall)} This is correlation over arms that differ in more than their gradient; nothing was stopped because of a verdict."
-        return Section([Prose(text), self._figure(study, points, D, overall), self._table(study, points, D, overall)])
+        found = self._found(study, points, D, overall)
+        return Section([Prose(text), self._figure(study, points, D, overall), self._table(found)], {"prediction": _frame(found)})
+
+    def _found(self, study: Study, points: pd.DataFrame, D: dict[float, pd.Series], overall: dict[float, Prediction]) -> list[Found]:
+        """Over all points, then within each level of the first factor (cell, where it varies), at every share."""
+        key = study.sides[0]
+        found = [Found(None, None, share, overall[share]) for share in self.at]
+        if key in study.factors:
+            found += [
+                Found(key, name, share, prediction(study, points[points[key] == name], D[share], self.draws)) for name in study.levels(key) for share in self.at
+            ]
+        return found
 
     def _early(self, overall: dict[float, Prediction]) -> str:
         parts = []
@@ -47,19 +70,16 @@ class Predicts:
         text = "; ".join(parts)
         return f"{text[0].upper()}{text[1:]}." if text else ""
 
-    def _table(self, study: Study, points: pd.DataFrame, D: dict[float, pd.Series], overall: dict[float, Prediction]) -> Table:
-        key = study.sides[0]
-        groups = [("all points", None)] + ([(f"within {level(key, name)}", name) for name in study.levels(key)] if key in study.factors else [])
+    def _table(self, found: list[Found]) -> Table:
         rows: Rows = []
-        for text, name in groups:
-            for share in self.at:
-                one = overall[share] if name is None else prediction(study, points[points[key] == name], D[share], self.draws)
-                said = {True: "predictive" if one.auc.value > 0.5 else "inversely", False: "not shown", None: "cannot be told"}[one.predictive]
-                rows.append([text, _when(share), _value(one, "auc"), _value(one, "rho"), said, f"{one.auc.n} ({one.arms} arms)", str(one.successes)])
+        for of in found:
+            one, text = of.of, "all points" if of.key is None else f"within {level(of.key, str(of.level))}"
+            said = {True: "predictive" if one.auc.value > 0.5 else "inversely", False: "not shown", None: "cannot be told"}[one.predictive]
+            rows.append([text, _when(of.share), _value(one, "auc"), _value(one, "rho"), said, f"{one.auc.n} ({one.arms} arms)", str(one.successes)])
         columns = ["points", "D read", "AUC for solved", "Spearman with score", "AUC apart from .5", "n", "solved"]
         notes = (
             f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed); none below 5 arms, "
-            "5 points of either outcome or 2 arms that have it. AUC .5 is chance."
+            "5 points of either outcome or 2 arms that have it. AUC .5 is chance. Kept as tables/prediction.parquet of the study."
         )
         return Table(columns, rows, "How well D tells success", notes)
 
@@ -80,6 +100,20 @@ class Predicts:
         ]
         table = Table(["point", *(f"D {_when(share)}" for share in self.at), "score", "outcome"], rows, "The marks")
         return Figure(picture, caption, f"Health against success. {finding}", table, 10.0, finding)
+
+
+def _frame(found: list[Found]) -> pd.DataFrame:
+    """One row a prediction, as kept in the store."""
+    rows = []
+    for one in found:
+        estimates = {
+            f"{name}{end}": value
+            for name, of in (("auc", one.of.auc), ("spearman", one.of.rho))
+            for end, value in (("", of.value), ("_low", of.low), ("_high", of.high))
+        }
+        counts = {"n": one.of.auc.n, "arms": one.of.arms, "solved": one.of.successes, "predictive": one.of.predictive}
+        rows.append({"factor": one.key, "level": one.level, "share": one.share, **estimates, **counts})
+    return pd.DataFrame(rows).astype({"factor": "string", "level": "string", "predictive": "boolean"})
 
 
 def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key: str, ink: dict[str, str], shape: dict[str, str], rasterized: bool) -> Drawing:

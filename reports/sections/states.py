@@ -24,6 +24,9 @@ class States:
         evidence = self._evidence(study, points)
         blocks: list[object] = [Prose(self._sentence(points, evidence))]
         blocks.append(self._by_arm(arms, points, evidence))
+        layers = study.table("layers")
+        if layers["layer"].nunique() > 2:  # the network and one layer are the same thing
+            blocks.append(Fold("Layer by layer", [self._by_layer(arms, layers[layers["layer"] != NETWORK])]))
         blocks.append(
             Fold(f"All {count(len(points), 'point')}, with the interval of D and U over the probe examples", [self._by_point(study, arms, points, evidence)])
         )
@@ -42,8 +45,36 @@ class States:
         undefined = int((points["state"] == "undefined").sum())
         return (
             f"Verdicts of {len(points)} points: {said}. {count(close, 'point ends', 'points end')} less than half a decade from another class. "
-            f"{silent} diverged silently; the end state of {undefined} is undefined (too many zero or non-finite examples)."
+            f"{self._credit(points, evidence)} {silent} diverged silently; the end state of {undefined} is undefined (too many zero or non-finite examples)."
         )
+
+    def _credit(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
+        """At how many points credit is lost before the judged lag, at both ends of the run."""
+        own = points.set_index("id")
+        lag = evidence["lag"].reindex(own.index).astype(float)
+        start, end = (int((own[name].astype(float) < lag).sum()) for name in ("horizon_init", "horizon"))
+        return f"Credit is lost (transport below a thousandth) before the judged lag at {start} points at initialization and at {end} at the end."
+
+    def _by_layer(self, arms: pd.DataFrame, layers: pd.DataFrame) -> Table:
+        label = dict(zip(arms["arm"], arms["label"], strict=True))
+        rows = []
+        for (arm, layer), own in layers.groupby(["arm", "layer"], sort=True, observed=True):
+            verdicts = own["verdict"].value_counts()
+            rows.append(
+                [
+                    label[arm],
+                    str(layer),
+                    listing(f"{n} {VERDICT_SYMBOLS.get(name, '')} {name}" for name, n in verdicts.items()),
+                    str(len(own)),
+                    _estimate(own["D_init"].astype(float)),
+                    _estimate(own["D"].astype(float)),
+                    _estimate(own["U"].astype(float)),
+                    _of_lag(own),
+                ]
+            )
+        columns = ["arm", "layer", "verdicts", "n", "D at start", "D at end", "U at end", "horizon"]
+        notes = "Each layer on its own: its input is held constant, so it inherits no other layer's flow. Means over seeds with 95 % t interval."
+        return Table(columns, rows, "Verdicts by layer", notes, filtered=True)
 
     def _by_arm(self, arms: pd.DataFrame, points: pd.DataFrame, evidence: pd.DataFrame) -> Table:
         rows = []
@@ -65,7 +96,7 @@ class States:
                     _estimate(own["D"]),
                     _estimate(own["U"]),
                     _cell(margin, 1),
-                    _cell(float(own["horizon"].median()), 0),
+                    _of_lag(seen.assign(horizon=own["horizon"].to_numpy())),
                     Cell(f"{opened.median():,.0f} (n={len(opened)})", float(opened.median())) if len(opened) else Cell("–", None),
                     outcome_words(arm),
                 ]
@@ -73,7 +104,7 @@ class States:
         columns = ["arm", "verdict", "n", "D at start", "D at end", "U at end", "margin", "horizon", "opened at", "outcome"]
         notes = (
             "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "
-            "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: steps, median. Opened at: update, "
+            "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: steps, median, of the judged lag. Opened at: update, "
             "median over the seeds that opened."
         )
         return Table(columns, rows, "Verdicts with their evidence, one row an arm", notes, filtered=True)
@@ -101,6 +132,12 @@ class States:
             )
         columns = ["arm", "seed", "verdict", "outcome", "state", "D at start", "D at end", "U at end", "margin", "horizon", "score", "id"]
         return Table(columns, rows, "Every point; intervals: bootstrap over the examples of the last probe, 95 %", filtered=True)
+
+
+def _of_lag(rows: pd.DataFrame) -> Cell:
+    """Median horizon of these rows against the lag that is judged."""
+    horizon, lag = (float(rows[name].astype(float).median()) for name in ("horizon", "lag"))
+    return Cell(f"{number(horizon, 0)} of {number(lag, 0)}", horizon) if known(horizon) and known(lag) else Cell("–", None)
 
 
 def _estimate(values: pd.Series) -> Cell:

@@ -270,3 +270,35 @@ def test_size_of_a_study_of_200_points(tmp_path: Path) -> None:
     path = write(store.folder, None)
     assert path.stat().st_size <= 5e6
     assert "data-broken" not in path.read_text()
+
+
+def test_how_well_health_predicts_success_is_kept_in_the_store_as_the_page_says_it(tmp_path):
+    folder = tmp_path / "kept"
+    make(folder, steps=24, updates=80, examples=60)
+    page = Reader(write(folder, None).read_text(encoding="utf-8")).text
+    kept = pd.read_parquet(folder / "tables" / "prediction.parquet")
+    assert sorted(kept["share"].unique()) == [0, 0.1, 1]
+    assert set(kept["level"].dropna()) == {"rnn", "lstm", "gru"}, "over all points and within each cell"
+    at_end = kept[kept["factor"].isna() & (kept["share"] == 1)].iloc[0]
+    assert 0.5 < at_end["auc_low"] < at_end["auc"] <= at_end["auc_high"] <= 1
+    assert at_end["n"] == 108
+    assert at_end["solved"] == (Study(Store(folder)).stored["outcome"] == "solved").sum()
+    assert f"{at_end['auc']:.2f}".lstrip("0") in page
+    before = (folder / "tables" / "prediction.parquet").read_bytes()
+    write(folder, None)
+    assert (folder / "tables" / "prediction.parquet").read_bytes() == before
+
+
+def test_scores_of_two_tasks_are_ranked_each_within_its_own():
+    """Errors of one task and accuracies of another have no common scale, nor a common direction."""
+    from types import SimpleNamespace
+
+    from reports.prediction import prediction
+
+    points = pd.DataFrame({"id": list("abcdefgh"), "task": ["adding"] * 4 + ["digits"] * 4, "outcome": ["learning", "solved"] * 4, "arm": range(8)})
+    points["counted"] = [4.0, 3.0, 2.0, 1.0, 0.1, 0.2, 0.3, 0.4]
+    study = SimpleNamespace(tasks={"adding": {"higher_is_better": False}, "digits": {"higher_is_better": True}})
+    D = pd.Series([1.0, 2, 3, 4, 1, 2, 3, 4], index=list("abcdefgh"))
+    assert prediction(study, points, D, 20).rho.value == pytest.approx(1.0)
+    study.tasks["adding"]["higher_is_better"] = True
+    assert prediction(study, points, D, 20).rho.value == pytest.approx(0.0)
