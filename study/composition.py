@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from study.records import CHOICES, SIZES, StudyError
+from study.records import CHOICES, CLAIMED_BY, SIZES, StudyError
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Co
         if levels not in sheets:
             base = compose(loader, config_name, [*of.fixed, *levels])
             if not sheets:
-                check_rules(loader, base)
+                check_rules(loader, base, list(of.factors))
             sheets[levels] = Sheet(base, valued)
         made.append(sheets[levels].combination([parsed[pair] for pair in pairs if pair not in whole], of))
     return made
@@ -194,6 +194,29 @@ def rules(study: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
     return entries
 
 
+def check_claims(study: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """`study.claims`: form, measure, and that `found`, the labels of some combination, has every key they name."""
+    claims, form = study["claims"], "{statement: …, when: {key: level}, better: {key: level}, worse: {key: level}, by: score, least: .02}"
+    if not isinstance(claims, list):
+        raise StudyError(f"study.claims: must be a list of {form}, got {claims!r}")
+    for claim in claims:
+        if not isinstance(claim, Mapping) or set(claim) - {"when"} != {"statement", "better", "worse", "by", "least"}:
+            raise StudyError(f"study.claims: each entry is {form} (when may be left out), got {claim!r}")
+        if claim["by"] not in CLAIMED_BY:
+            raise StudyError(f"study.claims: by must be {', '.join(CLAIMED_BY)}, got {claim['by']!r}")
+        if not isinstance(claim["least"], int | float) or isinstance(claim["least"], bool) or claim["least"] < 0:
+            raise StudyError(f"study.claims: least must be a number of at least 0, got {claim['least']!r}")
+        for when in sides(claim):
+            if not isinstance(when, Mapping):
+                raise StudyError(f"study.claims: when, better and worse are {{key: level}}, got {when!r}")
+            _meets(found, when, "study.claims")
+
+
+def sides(claim: Mapping[str, Any]) -> list[Any]:
+    """The combinations that a claim names."""
+    return [claim.get("when", {}), claim["better"], claim["worse"]]
+
+
 def _meets(found: Mapping[str, Any], when: Mapping[str, Any], where: str) -> bool:
     """Whether a combination has these levels; a list is any of its levels."""
     for key in when:
@@ -203,14 +226,16 @@ def _meets(found: Mapping[str, Any], when: Mapping[str, Any], where: str) -> boo
     return all(any(found[key] == value or str(found[key]) == str(value) for value in values) for key, values in wanted.items())
 
 
-def check_rules(loader: ConfigLoader, base: Base) -> None:
+def check_rules(loader: ConfigLoader, base: Base, swept: Sequence[str]) -> None:
     """A rule for a level that does not exist would silently never apply."""
-    for which in ("exclude", "arms"):
-        for key, value in (item for rule in rules(_study(base), which) for item in rule["when"].items()):
-            options = loader.get_group_options(str(key))
-            for level in value if isinstance(value, list) else [value]:
-                if options and str(level) not in options:
-                    raise StudyError(f"study.{which}: {key} has no level {level!r}; it has {', '.join(options)}")
+    check_claims(_study(base), labels(base.choices, _plain(base.config), swept))
+    named = {which: [rule["when"] for rule in rules(_study(base), which)] for which in ("exclude", "arms")}
+    named["claims"] = [when for claim in _study(base)["claims"] for when in sides(claim)]
+    for which, key, value in ((which, key, value) for which, whens in named.items() for when in whens for key, value in when.items()):
+        options = loader.get_group_options(str(key))
+        for level in value if isinstance(value, list) else [value]:
+            if options and str(level) not in options:
+                raise StudyError(f"study.{which}: {key} has no level {level!r}; it has {', '.join(options)}")
 
 
 def _study(base: Base) -> dict[str, Any]:

@@ -167,11 +167,23 @@ def declaration(plan: Plan) -> dict[str, Any]:
         "seeds": sorted({point.seed for point in plan.points}),
         "excluded": list(plan.excluded),
         "arms": plan.config["study"]["arms"],
+        "claims": plan.config["study"]["claims"],
         "fixed": fixed,
         "grid": [{"id": point.id, "seed": point.seed, "labels": dict(point.labels)} for point in plan.points],
         "tasks": tasks,
         "health": plan.config["health"],
     }
+
+
+SHOWN = 3  # combinations left out for one reason that plan=true names
+
+
+def by_reason(excluded: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Labels of the combinations left out, by the reason given."""
+    reasons: dict[str, list[Mapping[str, Any]]] = {}
+    for one in excluded:
+        reasons.setdefault(str(one["why"]), []).append(one["labels"])
+    return reasons
 
 
 def show(plan: Plan, console: Console) -> None:
@@ -183,8 +195,10 @@ def show(plan: Plan, console: Console) -> None:
         table.add_row(key, ", ".join(map(str, levels)))
     table.add_row("seed (replicates)", ", ".join(str(seed) for seed in sorted({point.seed for point in plan.points})))
     console.print(table)
-    for one in plan.excluded:
-        console.print(f"left out: {', '.join(f'{key}={value}' for key, value in one['labels'].items())} ({one['why']})", markup=False)
+    for why, left_out in by_reason(plan.excluded).items():
+        which = "; ".join(", ".join(f"{key}={value}" for key, value in labels.items()) for labels in left_out[:SHOWN])
+        more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
+        console.print(f"left out: {which}{more} ({why})", highlight=False, markup=False)
     seconds = sum(group.cost for group in made) / max(min(executor.workers, len(made)), 1)
     there = len(plan.points) - len(plan.missing)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)

@@ -26,8 +26,10 @@ class Health:
     horizon: float = MISSING
     bootstrap: int = MISSING
     stuck: float = MISSING
+    blown: float = MISSING
     spike: float = MISSING
     radius_jump: float = MISSING
+    radius_blown: float = MISSING
     saturation_jump: float = MISSING
 
 
@@ -43,6 +45,7 @@ class Study:
     question: str | None = MISSING
     exclude: Any = MISSING
     arms: Any = MISSING
+    claims: Any = MISSING
 
 
 @dataclass

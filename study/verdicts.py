@@ -41,6 +41,7 @@ class OutcomeLimits:
     blown: float
     spike: float
     radius_jump: float
+    radius_blown: float
     saturation_jump: float
 
 
@@ -74,10 +75,11 @@ def outcome(run: Run, limits: OutcomeLimits) -> str:
 
 
 def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
-    """After progress or a gradient spike the loss is back at the baseline for the rest of the run, or it has risen far above
-    the baseline and stays there; and the spectral radius or the saturation has jumped. Nothing is NaN, so NaN checks miss it.
+    """The loss is at the baseline or above it for the rest of the run; something happened before: there had been progress, or the
+    gradient spiked, or the loss rose far above the baseline, or the spectral radius grew `radius_blown` times; and the
+    spectral radius or the saturation has jumped. Nothing is NaN, so NaN checks miss it.
 
-    The second kind is how large steps fail within the first updates, before there was any progress to lose.
+    The last two are how large steps fail within the first updates, before there was progress to lose or a norm to compare with.
     """
     back = limits.stuck * run.baseline_loss
     loss = np.asarray(run.val_loss, dtype=float)
@@ -88,7 +90,8 @@ def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
     spike = spike_update(run.grad_norm, limits.spike)
     blown = limits.blown * run.baseline_loss
     blew_up = loss[0] < blown and min(loss[-1], loss[-2]) >= blown
-    if not progress and spike is None and not blew_up:
+    grown = _jumped(run.radius, limits.radius_blown, ratio=True)
+    if not progress and spike is None and not blew_up and not grown:
         return False
     return _jumped(run.radius, limits.radius_jump, ratio=True) or _jumped(run.saturation, limits.saturation_jump, ratio=False)
 

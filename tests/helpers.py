@@ -25,6 +25,7 @@ HEALTH = {
     "blown": 2.0,
     "spike": 6.0,
     "radius_jump": 1.5,
+    "radius_blown": 10.0,
     "saturation_jump": 0.2,
     "bootstrap": 50,
 }

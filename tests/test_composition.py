@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -168,3 +169,19 @@ def test_the_last_of_many_levels_is_checked_too(loader):
     of, combinations = made(loader, {"optimizer.lr": ",".join(f"0.00{i}" for i in range(1, 9)) + ",-1", "clip.threshold": "1,2", "seed": "0,1"}, [])
     with pytest.raises(StudyError, match="lr must be greater than 0, got -1"):
         make_plan(combinations, of, None)
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [
+        ("[7]", "study.claims: each entry is"),
+        ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: score}]", "study.claims: each entry is"),
+        ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: luck, least: 0}]", "study.claims: by must be score, solved, lost"),
+        ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: score, least: -1}]", "study.claims: least must be a number of at least 0"),
+        ("[{statement: s, better: {clip: nrm}, worse: {clip: none}, by: score, least: 0}]", "study.claims: clip has no level 'nrm'"),
+        ("[{statement: s, better: {klip: norm}, worse: {clip: none}, by: score, least: 0}]", "study.claims: when names 'klip'"),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_is_refused_before_training(loader, claim, told):
+    with pytest.raises(StudyError, match=re.escape(told)):
+        made(loader, {"cell": "rnn,lstm"}, [f"study.claims={claim}"])

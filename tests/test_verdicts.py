@@ -10,7 +10,7 @@ import pytest
 
 from study.verdicts import OutcomeLimits, Run, opened_at, outcome, spike_update, verdict
 
-LIMITS = OutcomeLimits(stuck=0.95, blown=2.0, spike=6.0, radius_jump=1.5, saturation_jump=0.2)
+LIMITS = OutcomeLimits(stuck=0.95, blown=2.0, spike=6.0, radius_jump=1.5, radius_blown=10.0, saturation_jump=0.2)
 LEARNED = Run(
     diverged=False, solved=False, updates=[0, 1, 2, 3, 4], val_loss=[1.0, 0.7, 0.5, 0.4, 0.4], baseline_loss=1.0, grad_norm=[1.0] * 40, radius=[], saturation=[]
 )
@@ -58,11 +58,19 @@ def test_silent_divergence_needs_progress_or_a_spike_and_a_jump():
 
 def test_a_loss_that_blew_up_before_any_progress_is_silent_divergence():
     """As large steps do it: RNN under SGD at a rate of 1 ends at 20 times the baseline, saturated, with every number finite."""
-    blown = replace(LEARNED, val_loss=[1.1, 9.0, 8.0, 20.0, 22.0], radius=[1.0, 12.0, 16.0])
+    blown = replace(LEARNED, val_loss=[1.1, 9.0, 8.0, 20.0, 22.0], radius=[1.0, 5.0, 9.0])
     assert outcome(blown, LIMITS) == "silently diverged"
     assert outcome(replace(blown, radius=[1.0, 1.1, 1.2]), LIMITS) == "stuck", "no jump"
     assert outcome(replace(blown, val_loss=[1.1, 9.0, 8.0, 1.9, 22.0]), LIMITS) == "stuck", "it does not stay"
     assert outcome(replace(blown, val_loss=[25.0, 24.0, 23.0, 22.0, 22.0]), LIMITS) == "stuck", "it began there"
+
+
+def test_weights_that_blew_up_are_silent_divergence_though_the_loss_only_stays_where_it_was():
+    """A plain network with too large weights under SGD: radius 2.5 -> 1250, every state saturated, loss 1.05 of the baseline throughout."""
+    grown = replace(LEARNED, val_loss=[1.2, 1.05, 1.05, 1.03, 1.06], radius=[2.5, 338.0, 1253.0])
+    assert outcome(grown, LIMITS) == "silently diverged"
+    assert outcome(replace(grown, radius=[2.5, 4.0, 9.0]), LIMITS) == "stuck"
+    assert outcome(replace(grown, val_loss=[1.2, 1.0, 0.9, 0.5, 0.3]), LIMITS) == "learning", "large weights that learn are no divergence"
 
 
 def test_spike_is_told_from_ordinary_growth():

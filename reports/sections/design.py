@@ -28,7 +28,14 @@ class Design:
         excluded = study.declaration.get("excluded", [])
         if excluded:
             rows = [[levels({key: str(label) for key, label in one["labels"].items()}), str(one.get("why", "no reason given"))] for one in excluded]
-            blocks.append(Table(["combination", "why"], rows, "Combinations left out, with the reason given"))
+            table = Table(["combination", "why"], rows, "Combinations left out, with the reason given")
+            if len(rows) <= 8:
+                blocks.append(table)
+            else:
+                reasons = [row[1] for row in rows]
+                counted = [[why, str(reasons.count(why))] for why in dict.fromkeys(reasons)]
+                blocks.append(Table(["why", "combinations"], counted, "Why combinations were left out"))
+                blocks.append(Fold(f"All {count(len(rows), 'combination')} left out", [table]))
         blocks += self._settings(study)
         return Section(blocks)
 
