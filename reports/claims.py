@@ -71,8 +71,12 @@ def judge(study: Study, claim: Mapping[str, Any]) -> Judged:
     found = of(first, second)
     difference = found if sign > 0 else Estimate(-found.value, -found.high, -found.low, found.n)
     least = float(claim["least"])
-    texts = [{str(key): str(value) for key, value in claim[side].items()} for side in ("better", "worse")]
+    texts = [{str(key): _text(value) for key, value in claim[side].items()} for side in ("better", "worse")]
     return Judged(str(claim["statement"]), measure, texts[0], texts[1], (first, second), difference, least, _verdict(difference, least))
+
+
+def _text(level: Any) -> str:
+    return " or ".join(map(str, level)) if isinstance(level, list) else str(level)
 
 
 def _verdict(difference: Estimate, least: float) -> str:

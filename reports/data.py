@@ -15,6 +15,8 @@ from study.store import Store
 
 FIRST = ("cell", "initializer")  # lead rows and columns of every matrix where they vary
 MISSING = "missing"
+SCORES = ("score", "val_score", "final_score", "train_score", "baseline")  # columns of the points that are in the task's metric
+SCORES_OF = {"history": ("val_score",), "test": ("value",)}  # and of tables
 
 
 class Study:
@@ -47,9 +49,24 @@ class Study:
         self.constant |= {key: labels[0] for key, labels in texts.items() if len(labels) == 1}
         self.tasks: Mapping[str, Mapping[str, Any]] = self.declaration.get("tasks", {})
         self.health: Mapping[str, Any] = self.declaration.get("health", {})
+        metrics = {(facts.get("metric"), bool(facts.get("higher_is_better", True))) for facts in self.tasks.values()}
+        self.as_skill = len(metrics) > 1
         stored = _plain(store.points())
+        if self.as_skill:
+            stored = self._skill(stored, SCORES, ("score_se",), stored["task"])
         self.grid = self._join(pd.DataFrame([{"id": point["id"], "seed": point["seed"], **_texts(point["labels"])} for point in grid]), stored)
         self.also = stored[~stored["id"].isin(self.grid["id"])]
+
+    def _skill(self, rows: pd.DataFrame, scores: Sequence[str], errors: Sequence[str], task: pd.Series) -> pd.DataFrame:
+        """Scores of tasks with several metrics on one scale: (score - baseline)/(perfect - baseline), perfect 1, or 0 for errors.
+
+        0 is the memoryless baseline, 1 is perfect, less than 0 is worse than ignoring the sequence.
+        """
+        facts = {name: (float(of["baseline"]), 1.0 if of.get("higher_is_better", True) else 0.0) for name, of in self.tasks.items()}
+        baseline, perfect = (task.map(lambda name, which=which: facts[name][which] if name in facts else float("nan")).astype(float) for which in (0, 1))
+        turned = {name: (rows[name].astype(float) - baseline) / (perfect - baseline) for name in scores}
+        turned |= {name: rows[name].astype(float) / (perfect - baseline).abs() for name in errors}
+        return rows.assign(**turned)
 
     def _join(self, grid: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
         if grid.empty:
@@ -111,11 +128,11 @@ class Study:
 
     @property
     def metric(self) -> str:
-        return str(self.task.get("metric", "score"))
+        return "skill" if self.as_skill else str(next(iter(self.tasks.values()), {}).get("metric", "score"))
 
     @property
     def higher_is_better(self) -> bool:
-        return all(bool(facts.get("higher_is_better", True)) for facts in self.tasks.values())
+        return self.as_skill or all(bool(facts.get("higher_is_better", True)) for facts in self.tasks.values())
 
     def why_excluded(self, labels: Mapping[str, str]) -> str | None:
         """The reason a combination of levels was left out of the grid; None if it was not."""
@@ -132,6 +149,8 @@ class Study:
             for column in ("probe", "layer", "state"):
                 if column in rows:
                     rows[column] = rows[column].astype("category")  # a tenth of the time in every later comparison
+            if self.as_skill and name in SCORES_OF and len(rows):
+                rows = self._skill(rows, SCORES_OF[name], (), rows["id"].map(self.stored.set_index("id")["task"]))
             self._tables[name] = rows.merge(self.grid[["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]], on="id", how="left")
         return self._tables[name]
 

@@ -28,9 +28,8 @@ def at_share(study: Study, share: float) -> pd.Series:
 
 def prediction(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> Prediction:
     """Over these points. Scores count by their rank within their task, best last: those of two tasks have no common scale."""
-    of_task = points.groupby("task")["counted"]
-    better = (of_task.rank() - 0.5) / of_task.transform("count")
-    better = better.where(points["task"].map(lambda task: bool(study.tasks.get(task, {}).get("higher_is_better", True))), 1 - better)
+    of_task = points["counted"].groupby(points["task"])
+    better = (of_task.rank(ascending=study.higher_is_better) - 0.5) / of_task.transform("count")
     return predict(
         points["id"].map(D).to_numpy(dtype=float),
         (points["outcome"] == "solved").to_numpy(dtype=bool),

@@ -36,6 +36,9 @@ class Design:
                 counted = [[why, str(reasons.count(why))] for why in dict.fromkeys(reasons)]
                 blocks.append(Table(["why", "combinations"], counted, "Why combinations were left out"))
                 blocks.append(Fold(f"All {count(len(rows), 'combination')} left out", [table]))
+        if study.as_skill:
+            told = "The tasks are scored by several metrics, so scores are shown as skill: 0 is the memoryless baseline of the task, 1 is perfect (no error)."
+            blocks.append(Prose(told))
         blocks += self._settings(study)
         return Section(blocks)
 

@@ -218,7 +218,7 @@ def test_a_stranger_adds_a_section_with_one_file_and_one_yaml(small: Store, tmp_
 
 
 def test_sections_are_found_and_checked(tmp_path: Path) -> None:
-    assert [one.name for one in declared_sections(None)][:3] == ["summary", "design", "completeness"]
+    assert [one.name for one in declared_sections(None)][:3] == ["summary", "claims", "design"]
     (tmp_path / "section").mkdir()
     (tmp_path / "section" / "bad.yaml").write_text("order: first\n")
     with pytest.raises(StudyError, match=r"section/bad.yaml: needs _target_"):
@@ -289,16 +289,33 @@ def test_how_well_health_predicts_success_is_kept_in_the_store_as_the_page_says_
     assert (folder / "tables" / "prediction.parquet").read_bytes() == before
 
 
-def test_scores_of_two_tasks_are_ranked_each_within_its_own():
-    """Errors of one task and accuracies of another have no common scale, nor a common direction."""
+def test_tasks_of_several_metrics_share_the_scale_of_skill(tmp_path):
+    """A squared error of 0 and an accuracy of 1 are both perfect; the memoryless baseline of either is 0."""
+    folder = tmp_path / "two"
+    store = make(folder, factors={"task": ["digits", "adding"], "cell": ["rnn", "gru"]}, steps=24, updates=80, examples=60)
+    record = json.loads((folder / "study.json").read_text())
+    tasks = record["declaration"]["tasks"]
+    tasks["adding"] = {**tasks["digits"], "metric": "mean squared error", "higher_is_better": False, "baseline": 1 / 6, "solved": 0.01}
+    (folder / "study.json").write_text(json.dumps(record))
+    raw, study = store.points().set_index("id"), Study(store)
+    assert (study.metric, study.higher_is_better) == ("skill", True)
+    for _, point in study.stored.iterrows():
+        score = raw.loc[point["id"], "score"]
+        assert point["score"] == pytest.approx((score - 0.1) / 0.9 if point["task"] == "digits" else 1 - score * 6)
+        own = study.table("test").query("id == @point.id")["value"]
+        assert own.mean() == pytest.approx(point["score"])
+    page = Reader(write(folder, None).read_text(encoding="utf-8")).text
+    assert "scores are shown as skill" in page
+    assert "test skill" in page
+
+
+def test_scores_are_ranked_within_their_task():
     from types import SimpleNamespace
 
     from reports.prediction import prediction
 
     points = pd.DataFrame({"id": list("abcdefgh"), "task": ["adding"] * 4 + ["digits"] * 4, "outcome": ["learning", "solved"] * 4, "arm": range(8)})
-    points["counted"] = [4.0, 3.0, 2.0, 1.0, 0.1, 0.2, 0.3, 0.4]
-    study = SimpleNamespace(tasks={"adding": {"higher_is_better": False}, "digits": {"higher_is_better": True}})
+    points["counted"] = [0.91, 0.92, 0.93, 0.94, 0.1, 0.2, 0.3, 0.4]
     D = pd.Series([1.0, 2, 3, 4, 1, 2, 3, 4], index=list("abcdefgh"))
-    assert prediction(study, points, D, 20).rho.value == pytest.approx(1.0)
-    study.tasks["adding"]["higher_is_better"] = True
-    assert prediction(study, points, D, 20).rho.value == pytest.approx(0.0)
+    assert prediction(SimpleNamespace(higher_is_better=True), points, D, 20).rho.value == pytest.approx(1.0)
+    assert prediction(SimpleNamespace(higher_is_better=False), points, D, 20).rho.value == pytest.approx(-1.0)
