@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.data import Study
-from reports.statistics import Estimate, level_gap, marginal_means, widen
+from reports.statistics import Estimate, level_gap, widen
 from reports.testset import contrast_noise
 from reports.words import known
 
@@ -29,11 +29,9 @@ def main_effects(study: Study, points: pd.DataFrame) -> list[Effect]:
     effects = []
     for factor, names in study.factors.items():
         gap = level_gap(points, "counted", factor, names, [key for key in study.factors if key != factor])
-        if gap is None or not known(gap[2].low):
+        if gap is None or not known(gap.difference.low):
             continue
-        high, low, difference = gap
-        better, worse = (high, low) if study.higher_is_better else (low, high)
-        means = marginal_means(points, "counted", factor, names)
-        wide = widen(difference, contrast_noise(study, points, factor, high, low))
-        effects.append(Effect(factor, better, worse, means[better].value, means[worse].value, wide))
+        wide = widen(gap.difference, contrast_noise(study, points, factor, gap.high, gap.low))
+        sides = (gap.high, gap.low, gap.high_mean, gap.low_mean) if study.higher_is_better else (gap.low, gap.high, gap.low_mean, gap.high_mean)
+        effects.append(Effect(factor, *sides, wide))
     return sorted(effects, key=lambda one: -one.difference.value)

@@ -6,6 +6,7 @@ so no pair of arms can reach .05, whatever was measured. Arms carry intervals; f
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -146,21 +147,38 @@ def widen(estimate: Estimate, se: float, *, level: float = 0.95) -> Estimate:
     return _around(estimate.value, math.hypot(estimate.half, float(stats.norm.ppf((1 + level) / 2)) * se), estimate.n)
 
 
-def level_gap(points: pd.DataFrame, column: str, factor: str, levels: Sequence[str], others: Sequence[str]) -> tuple[str, str, Estimate] | None:
-    """(level with the highest marginal mean, the lowest, their difference) over arms that occur at both; None if not defined."""
+@dataclass(frozen=True)
+class Gap:
+    """The two outermost levels of a factor with their means and the difference, all over the arms that occur at both."""
+
+    high: str
+    low: str
+    high_mean: float
+    low_mean: float
+    difference: Estimate
+
+
+def level_gap(points: pd.DataFrame, column: str, factor: str, levels: Sequence[str], others: Sequence[str]) -> Gap | None:
+    """The pair of levels with the largest difference of means over arms that are alike but for this factor; None if there is no such pair.
+
+    Levels that never meet under equal other factors (combinations left out) are not compared: their difference would be the others'.
+    """
     known = points[np.isfinite(points[column].to_numpy(dtype=float))]
-    means = {level: one.value for level, one in marginal_means(known, column, factor, levels).items() if math.isfinite(one.value)}
-    if len(means) < 2:
-        return None
-    high, low = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
     arms = known.drop_duplicates("arm")[["arm", factor, *others]]
     keys = [tuple(row) for row in arms[list(others)].itertuples(index=False)]
-    at = {level: {key: arm for key, arm, own in zip(keys, arms["arm"], arms[factor], strict=True) if own == level} for level in (high, low)}
-    both = [key for key in at[high] if key in at[low]]
-    if not both:
-        return None
-    weights = {at[high][key]: 1 / len(both) for key in both} | {at[low][key]: -1 / len(both) for key in both}
-    return high, low, weighted_arms(known, column, weights)
+    at = {level: {key: arm for key, arm, own in zip(keys, arms["arm"], arms[factor], strict=True) if own == level} for level in levels}
+    means = known.groupby("arm")[column].mean()
+    best: Gap | None = None
+    for one, other in itertools.combinations(levels, 2):
+        both = [key for key in at[one] if key in at[other]]
+        if not both:
+            continue
+        mean = {level: float(np.mean([means[at[level][key]] for key in both])) for level in (one, other)}
+        high, low = sorted((one, other), key=lambda level: -mean[level])
+        if best is None or mean[high] - mean[low] > best.high_mean - best.low_mean:
+            weights = {at[high][key]: 1 / len(both) for key in both} | {at[low][key]: -1 / len(both) for key in both}
+            best = Gap(high, low, mean[high], mean[low], weighted_arms(known, column, weights))
+    return best
 
 
 # --- arms ------------------------------------------------------------------------------------------------------

@@ -142,18 +142,24 @@ class Summary:
         row_key, column_key = study.sides
         rows, columns = study.levels(row_key), study.levels(column_key)
         at = {tuple(arm[key] for key in (row_key, column_key, *study.others)): arm for _, arm in arms.iterrows()}
-        matrices = []
+        matrices, hidden = [], 0
         for block in study.combinations(study.others):
+            # A row, column or matrix without any arm says nothing that the design does not say once.
+            own_rows = [row for row in rows if any((row, column, *block.values()) in at for column in columns)]
+            own_columns = [column for column in columns if any((row, column, *block.values()) in at for row in rows)]
+            hidden += len(rows) * len(columns) - len(own_rows) * len(own_columns)
+            if not own_rows:
+                continue
             boxes = []
-            for row in rows:
-                boxes.append([self._box(study, at.get((row, column, *block.values())), {row_key: row, column_key: column, **block}) for column in columns])
-            title = levels(block) if block else ""
-            matrices.append(Matrix(title, f"{row_key} \\ {column_key}", [level(row_key, r) for r in rows], [level(column_key, c) for c in columns], boxes))
+            for row in own_rows:
+                boxes.append([self._box(study, at.get((row, column, *block.values())), {row_key: row, column_key: column, **block}) for column in own_columns])
+            heads = [level(row_key, row) for row in own_rows], [level(column_key, column) for column in own_columns]
+            matrices.append(Matrix(levels(block) if block else "", f"{row_key} \\ {column_key}", *heads, boxes))
         enough = "a single word needs 5 seeds of which 80 % agree" if len(study.seeds) < 5 else "counts where fewer than 80 % of the seeds agree"
         caption = (
             f"Each box: how transport changed (verdict), whether it learned (outcome), mean test {study.metric} with 95 % interval over seeds, n seeds. "
             f"Counts are seeds; {enough}. The verdict describes transport, not success."
-        )
+        ) + (f" {count(hidden, 'combination')} left out by the design {'is' if hidden == 1 else 'are'} not shown." if hidden else "")
         legend = [(f"{VERDICT_SYMBOLS[name]} {name}", f"v-{name}") for name in VERDICTS]
         return Matrices(matrices, caption, legend)
 

@@ -75,9 +75,12 @@ def test_weighted_arms_of_two_is_welch() -> None:
 def test_level_gap_uses_only_arms_that_occur_at_both_levels() -> None:
     rows = [(0, "gru", "1", 0.9), (0, "gru", "1", 0.92), (1, "rnn", "1", 0.7), (1, "rnn", "1", 0.72), (2, "gru", "2", 0.1), (2, "gru", "2", 0.3)]
     points = pd.DataFrame(rows, columns=["arm", "cell", "depth", "score"])
-    high, low, gap = level_gap(points, "score", "cell", ["rnn", "gru"], ["depth"])
-    assert (high, low) == ("rnn", "gru"), "by marginal means"
-    assert gap.value == pytest.approx(-0.2), "by matched arms"
+    gap = level_gap(points, "score", "cell", ["rnn", "gru"], ["depth"])
+    assert gap is not None
+    assert (gap.high, gap.low) == ("gru", "rnn"), "marginal means have it the other way round, for gru alone has depth 2"
+    assert (gap.high_mean, gap.low_mean) == (pytest.approx(0.91), pytest.approx(0.71))
+    assert gap.difference.value == pytest.approx(0.2)
+    assert level_gap(points[points["arm"] != 0], "score", "cell", ["rnn", "gru"], ["depth"]) is None, "they never meet"
 
 
 def test_widen_leaves_what_has_no_noise() -> None:
