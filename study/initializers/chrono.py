@@ -1,0 +1,38 @@
+"""Chrono initialization of gate biases (Tallec & Ollivier 2018)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from study.initializers.orthogonal import Orthogonal
+from study.interfaces import Block, InitFacts, require
+
+
+class Chrono(Orthogonal):
+    """Keep gates forget over times spread up to t_max: bias ±ln u, u ~ U[1, t_max - 1], in the direction that keeps.
+
+    An LSTM's input gate "i" gets minus its forget gate's bias; a GRU has the one gate. Other biases are 0, recurrent
+    blocks orthogonal with `gain`. t_max auto: the task's lag, or its length where it declares none.
+    """
+
+    roles = ("recurrent", "bias")
+
+    def __init__(self, *, t_max: Literal["auto"] | int, gain: float) -> None:
+        super().__init__(gain=gain)
+        require(t_max == "auto" or (not isinstance(t_max, str) and t_max > 2), "chrono", "t_max", "auto or a number of steps above 2", t_max)
+        self.t_max = t_max
+
+    def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
+        require(bool(facts.keep), "chrono", "cell", "one with a gate that keeps the past (lstm, gru); leave the others out by study.exclude", "a cell without")
+        if block.role == "recurrent":
+            return super().__call__(block, generator, facts)
+        paired = "f" in facts.keep and block.gate == "i"
+        if block.gate not in facts.keep and not paired:
+            return torch.zeros(block.shape, dtype=torch.float64)
+        longest = (facts.lag or facts.steps) if self.t_max == "auto" else self.t_max
+        # The paired gates of a layer share their draws, so these come from a stream of the layer's own.
+        u = 1 + (max(longest, 3) - 2) * torch.rand(block.shape, dtype=torch.float64, generator=facts.stream("chrono", block.layer))
+        return (-1 if paired else facts.keep[block.gate]) * u.log()
