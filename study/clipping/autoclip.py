@@ -1,0 +1,38 @@
+"""AutoClip (Seetharaman, Wichern, Pardo & Le Roux 2020): the threshold is a percentile of all norms so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from study.clipping.scaling import norm, shortened
+from study.interfaces import ClipRule, PerMember, per_member, require
+
+
+class AutoClip(ClipRule):
+    """threshold_t = percentile of ‖g_1‖ … ‖g_t‖, this one included, by linear interpolation (as numpy.percentile).
+
+    A norm that is not finite is no part of the history. Costs a sort of the history an update.
+    """
+
+    def __init__(self, *, percentile: PerMember) -> None:
+        p = per_member(percentile)
+        require(bool(((p > 0) & (p <= 100)).all()), "autoclip", "percentile", "above 0 and at most 100", percentile)
+        self.share = p.double() / 100
+
+    def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
+        return params.new_zeros((len(params), 0), dtype=torch.float64)
+
+    def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
+        length = norm(grads)
+        history = torch.cat([state, torch.where(length.isfinite(), length, torch.inf)], dim=1)
+        ordered = history.sort(dim=1).values  # what was not finite lies last
+        last = (ordered.isfinite().sum(1, keepdim=True) - 1).clamp(min=0)
+        position = self.share * last
+        below = position.floor().long()
+        low, high = ordered.gather(1, below), ordered.gather(1, torch.minimum(below + 1, last))
+        threshold = low + (position - below) * (high - low)
+        return shortened(grads, length, threshold), history

@@ -1,0 +1,18 @@
+"""Shared by clip rules: norms that do not overflow, and shortening to a limit."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def norm(grads: Tensor) -> Tensor:
+    """Norm of each member's gradients, [M, P] -> [M, 1] in fp64: squares of finite fp32 values never overflow there."""
+    return torch.linalg.vector_norm(grads, dim=-1, keepdim=True, dtype=torch.float64)
+
+
+def shortened(grads: Tensor, length: Tensor, limit: Tensor) -> Tensor:
+    """Gradients scaled from `length` to `limit` where they are longer; others bit for bit. Both fp64, broadcast against [M, P]."""
+    over = length > limit  # false for NaN: what is not a number is left for the engine to see
+    factor = torch.where(over, limit / length, 1.0)
+    return torch.where(over, (grads.double() * factor).to(grads.dtype), grads)
