@@ -1,4 +1,4 @@
-"""Shared by the probes of gradients by lag: gradients at the taps, their norms, and the turn from steps to lags."""
+"""Shared by the probes of gradients by lag: anchors and lags, gradients at the taps, their norms, the turn from steps to lags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,44 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import LagNorms, Unrolled
+from study.interfaces import LagNorms, Trace, Unrolled
+from study.profiles import judged_lag
+from study.records import StudyError
+
+
+def anchors(trace: Trace, count: int) -> list[Tensor]:
+    """Steps [B] whose loss is followed back: the last one of terminal losses, `count` evenly spaced ones of losses at every step."""
+    last = trace.last_step
+    if not trace.facts.every_step:
+        return [last]
+    first = min(trace.facts.lag or int(0.9 * int(last.min())), int(last.min()))
+    return [(first + (last - first) * part).round().long() for part in torch.linspace(0, 1, count, dtype=torch.float64)]
+
+
+def chosen_lags(probe: str, lags: Sequence[int] | None, last: Tensor, task_lag: int | None, *, first: int) -> list[int]:
+    """The lags a probe was asked for, each between `first` and the longest lag of examples that end at `last` [B].
+
+    None: `first`, and 10 %, 50 % and 100 % of K, the lag that is judged (the task's, or 90 % of the length).
+    """
+    longest = int(last.max())
+    if longest < first:
+        raise StudyError(f"probe.{probe}: sequences of one step have no lag; leave the probe out of the list probe=[…]")
+    if lags is None:
+        judged = judged_lag(task_lag, last.numpy())
+        return sorted({min(max(round(share * judged), first), longest) for share in (0, 0.1, 0.5, 1)})
+    wrong = [lag for lag in lags if not first <= lag <= longest]
+    if wrong:
+        allowed = f"between {first} and {longest} (its longest sequence has {longest + 1} steps), or null for lags of the task's own"
+        raise StudyError(f"probe.{probe}: lags must lie {allowed}, got {', '.join(map(str, wrong))}")
+    return sorted(set(lags))
+
+
+def first_examples(probe: str, examples: int, trace: Trace) -> int:
+    """`examples`, if the probe batch has as many."""
+    there = len(trace.last_step)
+    if not 1 <= examples <= there:
+        raise StudyError(f"probe.{probe}: examples must lie between 1 and {there}, the size of the probe batch (health.examples), got {examples}")
+    return examples
 
 
 def norm(x: Tensor) -> Tensor:
@@ -25,6 +62,13 @@ def gradient_norms(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Se
     taps = [tap for layer in unrolled.states for taps in layer.values() for tap in taps]
     grads = iter(torch.autograd.grad(outputs, taps, cotangents, retain_graph=True, allow_unused=True, materialize_grads=True))
     return [{name: torch.stack([norm(next(grads)) for _ in taps], dim=-1) for name, taps in layer.items()} for layer in unrolled.states]
+
+
+def state_gradients(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor]:
+    """Per layer, the total derivative of Σ outputs·cotangents at every state s_t: [M, T, B, S], S the widths of all its states."""
+    taps = [tap for layer in unrolled.states for taps in layer.values() for tap in taps]
+    grads = iter(torch.autograd.grad(outputs, taps, cotangents, retain_graph=True, allow_unused=True, materialize_grads=True))
+    return [torch.cat([torch.stack([next(grads) for _ in taps], dim=1) for taps in layer.values()], dim=-1) for layer in unrolled.states]
 
 
 def together(norms: Sequence[Tensor]) -> Tensor:
