@@ -21,7 +21,7 @@ class Gates(Probe):
     `unit_timescale.NAME` [M, layers, H]: −1/⟨ln f⟩ of each unit, ⟨·⟩ over steps and examples, longest first: what remains of c after
     many steps is the product of all f, and a single step near 1 does not rule it as it rules the mean above.
 
-    An ungated cell has none of them, and nothing is recorded for it.
+    An ungated cell has none of them, and nothing is recorded for it. Costs the gates of all steps once more.
     """
 
     def __init__(self, *, stages: Sequence[float], low: float, high: float) -> None:

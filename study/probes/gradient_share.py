@@ -22,6 +22,8 @@ class GradientShare(Probe):
 
     ℓ is the loss of step a alone, L its mean over the probe batch: terminal losses have one anchor, the last valid step; losses at
     every step have `anchors` evenly spaced ones, whose terms of equal lag are summed.
+
+    Costs, an anchor, one backward pass and each step forward and back once more; the gradients of all anchors are held at once.
     """
 
     def __init__(self, *, stages: Sequence[float], anchors: int) -> None:

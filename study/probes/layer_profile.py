@@ -18,6 +18,8 @@ class LayerProfile(Probe):
     ℓ is the loss of step a alone, s all states of a layer (LSTM: h and c). Read across layers at one lag: decay over depth, whatever
     time has done to both. `lags` k, null: 0 and 10, 50, 100 % of the lag that is judged. Losses at every step have `anchors` evenly
     spaced a. Examples without the lag, or whose gradient is 0 at either layer, are left out; NaN if none is left.
+
+    Costs one backward pass an anchor.
     """
 
     def __init__(self, *, stages: Sequence[float], lags: Sequence[int] | None, anchors: int) -> None:

@@ -21,6 +21,8 @@ class Lyapunov(Probe):
     the first `examples` of the probe batch (Benettin et al. 1980; Engelken et al. 2023). −∞: a direction that one step loses to
     rounding, such as a ReLU's dead units. A layer's input is held constant: see onestep why the network has no others.
 
+    Costs, a step, S passes through it and a QR of S×S for each example: seconds a stage (its YAML).
+
     They are those of a finite sequence under its own input: whether λ_1 differs from 0 is a question to several seeds.
     """
 

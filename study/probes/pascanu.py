@@ -19,6 +19,8 @@ class Pascanu(Probe):
     keeps the norm; 1 a step: everything is lost at once, or doubled. Terms with ‖G_{k+1}‖ below `floor` times the largest ‖G_t‖
     of that example and layer are dropped: relative, so that the scale of a loss does not matter. `omega_terms` [M, layers] is the
     mean number of terms that were left; an Ω of few terms says little, of none it is NaN.
+
+    Costs one backward pass, and each step forward and back once more.
     """
 
     def __init__(self, *, stages: Sequence[float], floor: float) -> None:
@@ -34,12 +36,13 @@ class Pascanu(Probe):
 
     def _omega(self, trace: Trace, layer: int, gradients: Tensor) -> tuple[Tensor, Tensor]:
         """(Ω [M], terms [M]) of one layer from its G [M, T, B, S]."""
-        steps, last = layer_steps(trace, layer, len(trace.last_step)), trace.last_step.to(gradients.device)
+        steps = layer_steps(trace, layer, len(trace.last_step))
         norms = norm(gradients)
         largest = norms.amax(1)
         omega, terms = torch.zeros_like(largest), torch.zeros_like(largest)
         for step in range(1, norms.shape[1]):
-            counts = (step <= last) & (norms[:, step] > 0) & ~(norms[:, step] < self.floor * largest)  # NaN counts, and shows
+            # Nothing leads from the loss to padding, so its gradients are 0 and drop out; NaN counts, and shows.
+            counts = (norms[:, step] != 0) & ~(norms[:, step] < self.floor * largest)
             unit = gradients[:, step] / torch.where(norms[:, step] > 0, norms[:, step], 1.0)[..., None]
             kept = norm(steps.pull_back(trace.last_step.clamp(max=step), unit[:, :, None])[:, :, 0])
             omega = omega + torch.where(counts, (kept - 1).square(), 0.0)

@@ -11,6 +11,7 @@ that one factor reduces below S·eps of its column is zero to rounding: it count
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,11 @@ ROUNDS = 200  # of QR before a matrix whose columns span more than SPAN is given
 def qr(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Q, R and ln|R_ii| [..., S] of square matrices [..., S, S]; −∞ and a row of zeros in R where R_ii is zero to rounding, NaN where A is not finite."""
     finite = a.isfinite().all(-1).all(-1)[..., None]
-    q, r = torch.linalg.qr(torch.where(finite[..., None], a, 0.0))
+    a = torch.where(finite[..., None], a, 0.0)
+    # Rows by falling size: Householder then keeps the accuracy of the small ones (Cox & Higham 1998), such as those of saturated units.
+    order = _norm(a).argsort(dim=-1, descending=True, stable=True)[..., None].expand_as(a)
+    q, r = torch.linalg.qr(a.gather(-2, order))
+    q = torch.empty_like(q).scatter_(-2, order, q)
     diagonal = r.diagonal(dim1=-2, dim2=-1).abs()
     alive = diagonal > a.shape[-1] * EPS * _norm(a.transpose(-1, -2))
     logs = torch.where(alive, diagonal.log(), -torch.inf)
@@ -92,7 +97,7 @@ def _graded(c: Array, s: Array) -> Array:
         blocks = _blocks(c, s)
         if all(s[block][0] - s[block][-1] < SPAN for block in blocks):
             return np.concatenate([_jacobi(c[:, block], s[block]) for block in blocks])
-        r = np.linalg.qr(c, mode="r")
+        r: Array = np.linalg.qr(c)[1]
         c = np.tril(r.T * np.exp(np.minimum(s[:, None] - s[None, :], 0.0)))
         norm = np.linalg.norm(c, axis=0)
         c, s = c / norm, s + np.log(norm)
@@ -108,7 +113,7 @@ def _blocks(c: Array, s: Array) -> list[slice]:
     # coupling[p]: the largest entry with its column before p and its row at p or later
     coupling = [below[p:, :p].max(initial=0.0) for p in range(1, size)]
     cuts = [0, *(p for p, most in enumerate(coupling, start=1) if most < APART), size]
-    return [slice(start, end) for start, end in zip(cuts, cuts[1:], strict=False)]
+    return [slice(start, end) for start, end in itertools.pairwise(cuts)]
 
 
 def _jacobi(c: Array, s: Array) -> Array:

@@ -16,7 +16,7 @@ class Spectrum(Probe):
 
     `eigenvalue_real.GATE`, `eigenvalue_imag.GATE`, `singular_value.GATE` [M, layers, H]; NaN where the block is not finite.
     A recurrent vector, as diagonal cells have it, is read as a diagonal matrix. Where a name of a gate occurs in several recurrent
-    tensors, the tensor's name stands before it: `eigenvalue_real.weight_h.f`.
+    tensors, the tensor's name stands before it: `eigenvalue_real.weight_h.f`. Costs eigenvalues and singular values of an H×H matrix a gate and layer.
     """
 
     def __init__(self, *, stages: Sequence[float]) -> None:
