@@ -155,7 +155,7 @@ def test_spectrum_of_a_diagonal_recurrence_is_the_diagonal_and_without_one_there
     found = Spectrum(stages=[0])(trace(LRU(), {"layer1.decay": d}, steps=4, hidden=H))
     assert torch.allclose(found["eigenvalue_real.h"].values[0, 0], torch.tensor([0.99, -0.9, 0.5, 0.3, -0.2, 0.1], dtype=torch.float64))
     assert torch.allclose(found["singular_value.h"].values[0, 0], d.abs().sort(descending=True).values)
-    with pytest.raises(StudyError, match="MinGRU has no recurrent weights.*leave the probe out"):
+    with pytest.raises(ValueError, match="MinGRU has no recurrent weights.*leave the probe out"):
         Spectrum(stages=[0])(trace(MinGRU(), {}, steps=4, hidden=H))
 
 
@@ -307,7 +307,7 @@ def test_large_layers_are_pulled_back_in_parts(monkeypatch):
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda of: jacobian(of, lags=[3, 9]), r"probe.jacobian: lags must lie between 1 and 8 \(its longest sequence has 9 steps\).*got 9"),
+        (lambda of: jacobian(of, lags=[3, 9]), r"probe.jacobian: lags must lie between 1 and 8 \(the longest sequence has 9 steps\).*got 9"),
         (lambda of: jacobian(of, lags=[0]), r"lags must lie between 1 and 8.*got 0"),
         (lambda of: jacobian(of, examples=4), r"probe.jacobian: examples must lie between 1 and 3, the size of the probe batch \(health.examples\), got 4"),
         (lambda of: lyapunov(of, examples=4), r"probe.lyapunov: examples must lie between 1 and 3"),

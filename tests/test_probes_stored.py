@@ -10,8 +10,10 @@ import pytest
 import torch
 import yaml
 
+from study.grouping import check
 from study.interfaces import AtLags, ByIndex
 from study.paths import conf_folder
+from study.records import StudyError
 from study.training import _number
 from tests.helpers import point
 from tests.test_engine import CELLS, members, run, same_point
@@ -74,3 +76,37 @@ def test_every_number_lies_in_its_row(tmp_path):
 def test_what_is_not_laid_out_as_told_is_refused(value):
     with pytest.raises(ValueError, match="probe mine: speed must be a tensor .* AtLags of .* with M = 2, got"):
         _number("mine", "speed", value, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "told"),
+    [
+        ("jacobian", {"lags": [1, 9]}, r"probe.jacobian: lags must lie between 1 and 8 \(the longest sequence has 9 steps\), or null .*got 9"),
+        ("jacobian", {"examples": 51}, r"probe.jacobian: examples must lie between 1 and 50, the size of the probe batch \(health.examples\), got 51"),
+        ("lyapunov", {"examples": 51}, "probe.lyapunov: examples must lie between 1 and 50"),
+        ("layer_profile", {"lags": [0, 10]}, "probe.layer_profile: lags must lie between 0 and 8"),
+        ("lyapunov", {"drop": 1.0}, "probe.lyapunov: lyapunov: drop must be a share from 0 to below 1, got 1.0"),
+        ("gates", {"low": "much"}, "probe.gates: low must be a number, got 'much'"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_training(name, changes, told):
+    with pytest.raises(StudyError, match=told):
+        check(point(probe={name: probes()[name] | changes}).config)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "told"),
+    [
+        ("spectrum", "tests.helpers.MinGRU", "probe.spectrum: MinGRU has no recurrent weights.*leave the probe out"),
+        ("gates", "tests.test_probes_terms.Silent", "probe.gates: Silent has keep gate f but tells no gates; write Silent.gates"),
+    ],
+)
+def test_a_cell_that_cannot_be_measured_is_told_before_training(name, cell, told):
+    with pytest.raises(StudyError, match=told):
+        check(point(cell={"_target_": cell}, probe={name: probes()[name]}).config)
+
+
+def test_sequences_of_one_step_are_told_before_training():
+    for name in ("jacobian", "lyapunov", "pascanu"):
+        with pytest.raises(StudyError, match=f"probe.{name}: sequences of one step have no lag; leave the probe out"):
+            check(point(task=point().config["task"] | {"steps": 1, "lag": None}, probe={name: probes()[name]}).config)

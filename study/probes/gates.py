@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import ByIndex, Probe, Trace, require
+from study.interfaces import ByIndex, Cell, Measurable, Probe, Trace, require
 from study.probes.onestep import layer_steps
 from study.records import StudyError
 
@@ -27,6 +27,10 @@ class Gates(Probe):
     def __init__(self, *, stages: Sequence[float], low: float, high: float) -> None:
         require(0 < low < high < 1, "gates", "low and high", "0 < low < high < 1", (low, high))
         self.stages, self.low, self.high = stages, low, high
+
+    def check(self, of: Measurable) -> None:
+        if of.cell.keep and type(of.cell).gates is Cell.gates:
+            raise ValueError(_silent(of.cell))
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex]:
         found: dict[str, list[Tensor]] = {}
@@ -61,11 +65,14 @@ def _gates(trace: Trace, layer: int) -> Mapping[str, Tensor]:
     state = steps.before.flatten(1, 2).split(width, dim=-1)
     with torch.no_grad():
         gates = trace.cell.gates(trace.layer_params(layer), steps.projected.flatten(1, 2), state)
-    name = type(trace.cell).__name__
     if not gates and trace.cell.keep:
-        kept = ", ".join(trace.cell.keep)
-        raise StudyError(f"probe.gates: {name} has keep gate {kept} but tells no gates; write {name}.gates(params, x, state) or leave the probe out")
+        raise StudyError(f"probe.gates: {_silent(trace.cell)}")
     return {gate: value.view(members, length, examples, width) for gate, value in gates.items()}
+
+
+def _silent(cell: Cell) -> str:
+    name = type(cell).__name__
+    return f"{name} has keep gate {', '.join(cell.keep)} but tells no gates; write {name}.gates(params, x, state) or leave the probe out"
 
 
 def _share(which: Tensor, values: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import AtLags, ByIndex, Probe, Trace, require
-from study.probes.lags import chosen_lags, first_examples
+from study.interfaces import AtLags, ByIndex, Measurable, Probe, Trace, require
+from study.probes.lags import chosen_lags, examples_fit, first_examples, lags_fit
 from study.probes.onestep import LayerSteps, layer_steps, mean
 from study.probes.spectra import Triangular, qr, random_orthogonal
 
@@ -35,6 +35,10 @@ class Jacobian(Probe):
         require(steps >= 1, "jacobian", "steps", "at least 1", steps)
         require(lags is None or len(lags) > 0, "jacobian", "lags", "null or a list of lags", lags)
         self.stages, self.examples, self.steps, self.lags = stages, examples, steps, lags
+
+    def check(self, of: Measurable) -> None:
+        examples_fit(self.examples, of.examples)
+        lags_fit(self.lags, of.facts.steps - 1, first=1)
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex | AtLags]:
         examples = first_examples("jacobian", self.examples, trace)

@@ -21,29 +21,45 @@ def anchors(trace: Trace, count: int) -> list[Tensor]:
     return [(first + (last - first) * part).round().long() for part in torch.linspace(0, 1, count, dtype=torch.float64)]
 
 
-def chosen_lags(probe: str, lags: Sequence[int] | None, last: Tensor, task_lag: int | None, *, first: int) -> list[int]:
-    """The lags a probe was asked for, each between `first` and the longest lag of examples that end at `last` [B].
+def lags_fit(lags: Sequence[int] | None, longest: int, *, first: int) -> None:
+    """Raise the ValueError that says what to do where `lags` are not all between `first` and the longest lag of the sequences."""
+    if longest < first:
+        raise ValueError("sequences of one step have no lag; leave the probe out of the list probe=[…]")
+    wrong = [lag for lag in lags or () if not first <= lag <= longest]
+    if wrong:
+        allowed = f"between {first} and {longest} (the longest sequence has {longest + 1} steps), or null for lags of the task's own"
+        raise ValueError(f"lags must lie {allowed}, got {', '.join(map(str, wrong))}")
 
-    None: `first`, and 10 %, 50 % and 100 % of K, the lag that is judged (the task's, or 90 % of the length).
+
+def examples_fit(examples: int, there: int) -> None:
+    """Raise the ValueError that says what to do where the probe batch has fewer examples than asked for."""
+    if not 1 <= examples <= there:
+        raise ValueError(f"examples must lie between 1 and {there}, the size of the probe batch (health.examples), got {examples}")
+
+
+def chosen_lags(probe: str, lags: Sequence[int] | None, last: Tensor, task_lag: int | None, *, first: int) -> list[int]:
+    """The lags a probe was asked for, of examples that end at `last` [B].
+
+    None: `first`, and 10 %, 50 % and 100 % of K, the lag that is judged (the task's, or 90 % of the length). Planning has checked them
+    against the task's steps; StudyError where the examples themselves are shorter.
     """
     longest = int(last.max())
-    if longest < first:
-        raise StudyError(f"probe.{probe}: sequences of one step have no lag; leave the probe out of the list probe=[…]")
-    if lags is None:
-        judged = judged_lag(task_lag, last.numpy())
-        return sorted({min(max(round(share * judged), first), longest) for share in (0, 0.1, 0.5, 1)})
-    wrong = [lag for lag in lags if not first <= lag <= longest]
-    if wrong:
-        allowed = f"between {first} and {longest} (its longest sequence has {longest + 1} steps), or null for lags of the task's own"
-        raise StudyError(f"probe.{probe}: lags must lie {allowed}, got {', '.join(map(str, wrong))}")
-    return sorted(set(lags))
+    try:
+        lags_fit(lags, longest, first=first)
+    except ValueError as error:
+        raise StudyError(f"probe.{probe}: {error}") from error
+    if lags is not None:
+        return sorted(set(lags))
+    judged = judged_lag(task_lag, last.numpy())
+    return sorted({min(max(round(share * judged), first), longest) for share in (0, 0.1, 0.5, 1)})
 
 
 def first_examples(probe: str, examples: int, trace: Trace) -> int:
-    """`examples`, if the probe batch has as many."""
-    there = len(trace.last_step)
-    if not 1 <= examples <= there:
-        raise StudyError(f"probe.{probe}: examples must lie between 1 and {there}, the size of the probe batch (health.examples), got {examples}")
+    """`examples`, if the probe batch has as many; else StudyError."""
+    try:
+        examples_fit(examples, len(trace.last_step))
+    except ValueError as error:
+        raise StudyError(f"probe.{probe}: {error}") from error
     return examples
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import AtLags, Probe, Trace, require
-from study.probes.lags import anchors, chosen_lags, norm, state_gradients
+from study.interfaces import AtLags, Measurable, Probe, Trace, require
+from study.probes.lags import anchors, chosen_lags, lags_fit, norm, state_gradients
 
 
 class LayerProfile(Probe):
@@ -26,6 +26,9 @@ class LayerProfile(Probe):
         require(lags is None or len(lags) > 0, "layer_profile", "lags", "null or a list of lags", lags)
         require(anchors >= 1, "layer_profile", "anchors", "at least 1", anchors)
         self.stages, self.lags, self.anchors = stages, lags, anchors
+
+    def check(self, of: Measurable) -> None:
+        lags_fit(self.lags, of.facts.steps - 1, first=0)
 
     def __call__(self, trace: Trace) -> Mapping[str, AtLags]:
         network, at = trace.network(), anchors(trace, self.anchors)

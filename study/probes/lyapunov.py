@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import ByIndex, Probe, Trace, require
-from study.probes.lags import first_examples
+from study.interfaces import ByIndex, Measurable, Probe, Trace, require
+from study.probes.lags import examples_fit, first_examples, lags_fit
 from study.probes.onestep import LayerSteps, layer_steps
 from study.probes.spectra import qr, random_orthogonal
 from study.records import StudyError
@@ -30,6 +30,10 @@ class Lyapunov(Probe):
         require(examples >= 1, "lyapunov", "examples", "at least 1", examples)
         require(0 <= drop < 1, "lyapunov", "drop", "a share from 0 to below 1", drop)
         self.stages, self.examples, self.drop = stages, examples, drop
+
+    def check(self, of: Measurable) -> None:
+        examples_fit(self.examples, of.examples)
+        lags_fit(None, of.facts.steps - 1, first=1)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByIndex]:
         examples = first_examples("lyapunov", self.examples, trace)

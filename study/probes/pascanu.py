@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import Probe, Trace, require
-from study.probes.lags import norm, state_gradients
+from study.interfaces import Measurable, Probe, Trace, require
+from study.probes.lags import lags_fit, norm, state_gradients
 from study.probes.onestep import layer_steps
 
 
@@ -26,6 +26,9 @@ class Pascanu(Probe):
     def __init__(self, *, stages: Sequence[float], floor: float) -> None:
         require(0 < floor < 1, "pascanu", "floor", "above 0 and below 1", floor)
         self.stages, self.floor = stages, floor
+
+    def check(self, of: Measurable) -> None:
+        lags_fit(None, of.facts.steps - 1, first=1)
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
         network, last = trace.network(), trace.last_step

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import ByIndex, Probe, Trace
-from study.records import StudyError
+from study.interfaces import ByIndex, Cell, Measurable, Parameter, Probe, Trace
 
 
 class Spectrum(Probe):
@@ -21,6 +20,9 @@ class Spectrum(Probe):
 
     def __init__(self, *, stages: Sequence[float]) -> None:
         self.stages = stages
+
+    def check(self, of: Measurable) -> None:
+        _recurrent(of.cell, of.hidden)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByIndex]:
         found: dict[str, list[Tensor]] = {}
@@ -38,12 +40,8 @@ class Spectrum(Probe):
 
 def blocks(trace: Trace, layer: int) -> dict[str, Tensor]:
     """Recurrent blocks [M, H, H] by gate."""
-    hidden = trace.network().states[0]["h"][0].shape[-1]
-    recurrent = [parameter for parameter in trace.cell.shapes(1, hidden) if parameter.role == "recurrent"]
+    recurrent = _recurrent(trace.cell, trace.network().states[0]["h"][0].shape[-1])
     gates = [gate for parameter in recurrent for gate in parameter.gates]
-    if not gates:
-        name = type(trace.cell).__name__
-        raise StudyError(f"probe.spectrum: {name} has no recurrent weights, so there is no spectrum of them; leave the probe out of the list probe=[…]")
     found = {}
     for parameter in recurrent:
         tensor = trace.layer_params(layer)[parameter.name]
@@ -51,3 +49,11 @@ def blocks(trace: Trace, layer: int) -> dict[str, Tensor]:
             name = gate if gates.count(gate) == 1 else f"{parameter.name}.{gate}"
             found[name] = block if block.ndim == 3 else torch.diag_embed(block)
     return found
+
+
+def _recurrent(cell: Cell, hidden: int) -> list[Parameter]:
+    recurrent = [parameter for parameter in cell.shapes(1, hidden) if parameter.role == "recurrent"]
+    if not recurrent:
+        name = type(cell).__name__
+        raise ValueError(f"{name} has no recurrent weights, so there is no spectrum of them; leave the probe out of the list probe=[…]")
+    return recurrent
