@@ -143,7 +143,9 @@ def page(study: Study, config_dir: Path | None) -> Page:
     rendered: list[Rendered] = []
     draw = Templates()
     for one in declared_sections(config_dir):
-        rendered.append(render_section(one, study, draw, [done.id for done in rendered]))
+        section = render_section(one, study, draw, [done.id for done in rendered])
+        if section.blocks:  # a section with nothing to say is no part of the page
+            rendered.append(section)
     parts: list[tuple[str, list[Rendered]]] = []
     for section in rendered:
         if section.part and parts and parts[-1][0] == section.part:

@@ -382,6 +382,14 @@ class ByIndex:
 
 
 @dataclass(frozen=True)
+class AtLags:
+    """Values [M, layers, n] at n chosen `lags`, or [M, layers, n, i] with i values a lag, numbered like those of ByIndex."""
+
+    values: Tensor
+    lags: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Measurable:
     """What a probe is told about a point before it is trained: `batch` examples an update, `examples` in the probe batch."""
 
@@ -406,8 +414,8 @@ class Probe(ABC):
         return
 
     @abstractmethod
-    def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex] | Mapping[str, LagNorms]:
-        """{quantity: [M] or [M, layers] or [M, layers, lags], or ByIndex}: one row of measures.parquet a number."""
+    def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex | AtLags] | Mapping[str, LagNorms]:
+        """{quantity: [M] or [M, layers] or [M, layers, lags], ByIndex or AtLags}: one row of measures.parquet a number."""
 
 
 class ProfileProbe(Probe):

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from study.grouping import thresholds
-from study.interfaces import ByIndex, Point, TaskFacts
+from study.interfaces import AtLags, ByIndex, Point, TaskFacts
 from study.profiles import last_state
 from study.provenance import code, failure, machine
 from study.records import CHOICES, NETWORK, SIZES
@@ -238,18 +238,28 @@ def states_rows(measured: Sequence[Measured], member: int) -> list[dict[str, Any
 
 
 def measures_table(measured: Sequence[Measured], member: int) -> Columns:
-    """One row a number: [M], [M, layers], [M, layers, lags] or ByIndex [M, layers, n]."""
+    """One row a number: [M], [M, layers], [M, layers, lags], ByIndex [M, layers, n], AtLags [M, layers, n] or [M, layers, n, i]."""
     table: Columns = {name: [] for name in ("probe", "quantity", "stage", "update", "layer", "lag", "index", "value")}
     for one in measured:
         for quantity, value in one.values.items():
-            values = value.values.numpy() if isinstance(value, ByIndex) else value
+            values = value.values.numpy() if isinstance(value, ByIndex | AtLags) else value
             for at in np.ndindex(values.shape[1:]):
-                layer, last = (at[0] + 1 if at else None), (at[1] if len(at) > 1 else None)
-                lag, index = (None, last) if isinstance(value, ByIndex) else (last, None)
-                row = (one.probe, quantity, one.stage, one.update, layer, lag, index, float(values[(member, *at)]))
+                row = (one.probe, quantity, one.stage, one.update, *_place(value, at), float(values[(member, *at)]))
                 for name, cell in zip(table, row, strict=True):
                     table[name].append(cell)
     return table
+
+
+def _place(value: Any, at: tuple[int, ...]) -> tuple[int | None, int | None, int | None]:
+    """(layer from 1, lag, index) of the number at `at`, the member's axis left out."""
+    layer, second, third = (*at, None, None, None)[:3]
+    number = None if layer is None else layer + 1
+    if isinstance(value, ByIndex):
+        return number, None, second
+    if isinstance(value, AtLags):
+        assert second is not None
+        return number, value.lags[second], third
+    return number, second, None
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> Columns:

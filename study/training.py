@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from study.grouping import DTYPES, build_model, init_facts, load_task, thresholds
-from study.interfaces import Batch, ByIndex, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Step, Task
+from study.interfaces import AtLags, Batch, ByIndex, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Step, Task
 from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
 from study.profiles import judged_lag, logs, profile, states
@@ -37,7 +37,7 @@ class Measured:
     probe: str
     stage: int
     update: int
-    values: Mapping[str, np.ndarray | ByIndex]
+    values: Mapping[str, np.ndarray | ByIndex | AtLags]
     profiles: Mapping[str, Mapping[str, np.ndarray]]
     states: Mapping[str, list[dict[str, Any]]]
 
@@ -355,15 +355,18 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
     return Measured(name, trace.stage, trace.update, {}, profiles, rows)
 
 
-def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray | ByIndex:
+def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray | ByIndex | AtLags:
     """What a probe returned for a quantity, one number a member (and layer, and lag or index)."""
-    tensor, sizes = (value.values, (3,)) if isinstance(value, ByIndex) else (value, (1, 2, 3))
-    if not isinstance(tensor, Tensor) or tensor.ndim not in sizes or len(tensor) != members:
+    tensor, sizes = (value.values, (3,)) if isinstance(value, ByIndex) else (value.values, (3, 4)) if isinstance(value, AtLags) else (value, (1, 2, 3))
+    fits = isinstance(tensor, Tensor) and tensor.ndim in sizes and len(tensor) == members
+    if not fits or (isinstance(value, AtLags) and tensor.shape[2] != len(value.lags)):
         came = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-        allowed = "[M], [M, layers], [M, layers, lags] or ByIndex of [M, layers, n]"
+        allowed = "[M], [M, layers], [M, layers, lags], ByIndex of [M, layers, n] or AtLags of [M, layers, n lags] or [M, layers, n lags, i]"
         raise ValueError(f"probe {name}: {quantity} must be a tensor {allowed} with M = {members}, got {came}")
     tensor = tensor.detach().double().cpu()
-    return ByIndex(tensor) if isinstance(value, ByIndex) else tensor.numpy()
+    if isinstance(value, ByIndex):
+        return ByIndex(tensor)
+    return AtLags(tensor, value.lags) if isinstance(value, AtLags) else tensor.numpy()
 
 
 def probe_batch(training: Training) -> Batch:

@@ -68,8 +68,11 @@ def test_readout(node_of, level):
 
 @pytest.mark.parametrize("level", levels("probe"))
 def test_probe_runs_on_every_cell(node_of, level):
-    """Every probe on every cell, one and two layers, terminal and every-step losses: one value a member, never infinite, NaN by exception only."""
-    from study.interfaces import ByIndex, LagNorms
+    """Every probe on every cell, one and two layers, terminal and every-step losses: one value a member, NaN by exception only.
+
+    Infinite are only logs of what is exactly 0 (a ReLU's Jacobian has singular values that are).
+    """
+    from study.interfaces import LagNorms
     from tests.helpers import trace
 
     probe = build(node_of("probe", f"[{level}]")[level], f"probe.{level}")
@@ -78,10 +81,10 @@ def test_probe_runs_on_every_cell(node_of, level):
         for depth in (1, 2):
             of = trace(build(node_of("cell", cell), "cell"), {}, steps=6, depth=depth, every_step=depth == 2)
             for quantity, value in probe(of).items():
-                values = value.norms[..., value.exists] if isinstance(value, LagNorms) else value.values if isinstance(value, ByIndex) else value
+                values = value.norms[..., value.exists] if isinstance(value, LagNorms) else value if isinstance(value, torch.Tensor) else value.values
                 assert len(values) == 1, quantity
-                assert not values.isinf().any(), quantity
-                known.setdefault(quantity, []).append(bool(values.isfinite().all()))
+                assert not values.isinf().any() or quantity.startswith("log10_") or quantity == "lyapunov", quantity
+                known.setdefault(quantity, []).append(not values.isnan().any())
     assert all(any(of_quantity) for of_quantity in known.values()), known
 
 

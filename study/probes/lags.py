@@ -1,4 +1,4 @@
-"""Shared by the probes of gradients by lag: gradients at the taps, their norms, and the turn from steps to lags."""
+"""Shared by the probes of gradients by lag: anchors and lags, gradients at the taps, their norms, the turn from steps to lags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,60 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import LagNorms, Unrolled
+from study.interfaces import LagNorms, Trace, Unrolled
+from study.profiles import judged_lag
+from study.records import StudyError
+
+
+def anchors(trace: Trace, count: int) -> list[Tensor]:
+    """Steps [B] whose loss is followed back: the last one of terminal losses, `count` evenly spaced ones of losses at every step."""
+    last = trace.last_step
+    if not trace.facts.every_step:
+        return [last]
+    first = min(trace.facts.lag or int(0.9 * int(last.min())), int(last.min()))
+    return [(first + (last - first) * part).round().long() for part in torch.linspace(0, 1, count, dtype=torch.float64)]
+
+
+def lags_fit(lags: Sequence[int] | None, longest: int, *, first: int) -> None:
+    """Raise the ValueError that says what to do where `lags` are not all between `first` and the longest lag of the sequences."""
+    if longest < first:
+        raise ValueError("sequences of one step have no lag; leave the probe out of the list probe=[…]")
+    wrong = [lag for lag in lags or () if not first <= lag <= longest]
+    if wrong:
+        allowed = f"between {first} and {longest} (the longest sequence has {longest + 1} steps), or null for lags of the task's own"
+        raise ValueError(f"lags must lie {allowed}, got {', '.join(map(str, wrong))}")
+
+
+def examples_fit(examples: int, there: int) -> None:
+    """Raise the ValueError that says what to do where the probe batch has fewer examples than asked for."""
+    if not 1 <= examples <= there:
+        raise ValueError(f"examples must lie between 1 and {there}, the size of the probe batch (health.examples), got {examples}")
+
+
+def chosen_lags(probe: str, lags: Sequence[int] | None, last: Tensor, task_lag: int | None, *, first: int) -> list[int]:
+    """The lags a probe was asked for, of examples that end at `last` [B].
+
+    None: `first`, and 10 %, 50 % and 100 % of K, the lag that is judged (the task's, or 90 % of the length). Planning has checked them
+    against the task's steps; StudyError where the examples themselves are shorter.
+    """
+    longest = int(last.max())
+    try:
+        lags_fit(lags, longest, first=first)
+    except ValueError as error:
+        raise StudyError(f"probe.{probe}: {error}") from error
+    if lags is not None:
+        return sorted(set(lags))
+    judged = judged_lag(task_lag, last.numpy())
+    return sorted({min(max(round(share * judged), first), longest) for share in (0, 0.1, 0.5, 1)})
+
+
+def first_examples(probe: str, examples: int, trace: Trace) -> int:
+    """`examples`, if the probe batch has as many; else StudyError."""
+    try:
+        examples_fit(examples, len(trace.last_step))
+    except ValueError as error:
+        raise StudyError(f"probe.{probe}: {error}") from error
+    return examples
 
 
 def norm(x: Tensor) -> Tensor:
@@ -25,6 +78,13 @@ def gradient_norms(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Se
     taps = [tap for layer in unrolled.states for taps in layer.values() for tap in taps]
     grads = iter(torch.autograd.grad(outputs, taps, cotangents, retain_graph=True, allow_unused=True, materialize_grads=True))
     return [{name: torch.stack([norm(next(grads)) for _ in taps], dim=-1) for name, taps in layer.items()} for layer in unrolled.states]
+
+
+def state_gradients(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor]:
+    """Per layer, the total derivative of Σ outputs·cotangents at every state s_t: [M, T, B, S], S the widths of all its states."""
+    taps = [tap for layer in unrolled.states for taps in layer.values() for tap in taps]
+    grads = iter(torch.autograd.grad(outputs, taps, cotangents, retain_graph=True, allow_unused=True, materialize_grads=True))
+    return [torch.cat([torch.stack([next(grads) for _ in taps], dim=1) for taps in layer.values()], dim=-1) for layer in unrolled.states]
 
 
 def together(norms: Sequence[Tensor]) -> Tensor:

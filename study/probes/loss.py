@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import LagNorms, ProfileProbe, Trace
-from study.probes.lags import by_lag, gradient_norms, together
+from study.probes.lags import anchors, by_lag, gradient_norms, together
 from study.records import NETWORK
 
 
@@ -26,17 +26,10 @@ class LossProfile(ProfileProbe):
 
     def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:
         parts: dict[str, list[LagNorms]] = {}
-        for anchor in self._anchors(trace):
+        for anchor in anchors(trace, self.anchors):
             for name, norms in self._profile(trace, anchor).items():
                 parts.setdefault(name, []).append(norms)
         return {name: LagNorms(torch.cat([part.norms for part in of], dim=1), torch.cat([part.exists for part in of])) for name, of in parts.items()}
-
-    def _anchors(self, trace: Trace) -> list[Tensor]:
-        last = trace.last_step
-        if not trace.facts.every_step:
-            return [last]
-        first = min(trace.facts.lag or int(0.9 * int(last.min())), int(last.min()))
-        return [(first + (last - first) * part).round().long() for part in torch.linspace(0, 1, self.anchors, dtype=torch.float64)]
 
     def _profile(self, trace: Trace, anchor: Tensor) -> dict[str, LagNorms]:
         network = trace.network()

@@ -145,6 +145,7 @@ def _trained(
         "profile": lambda: _profile(stages, D, steps, int(setting["depth"]), str(setting["cell"]) == "lstm", bad),
         "states": lambda: _states(stages, D, states, steps),
         "test": lambda: {"example": np.arange(examples), "value": correct},
+        "measures": lambda: _measures(stages, strength, int(setting["depth"]), str(setting["cell"])),
     }
     return PointRecord(
         id=point["id"], row=row, labels={**point["labels"], "seed": point["seed"]}, config="cell: x\n", overrides=[],
@@ -202,3 +203,17 @@ def _states(stages: Sequence[int], D: Sequence[float], states: Sequence[str], st
         "U": [0.3] * n, "U_low": [0.2] * n, "U_high": [0.4] * n, "state": list(states), "margin": margin, "slope": [d / steps for d in D], "residual_sd": [0.3] * n,
         "horizon": [12] * n, "horizon_censored": [False] * n, "undefined_share": [0.0] * n,
     }  # fmt: skip
+
+
+def _measures(stages: Sequence[int], strength: float, depth: int, cell: str) -> dict[str, Any]:
+    """What the further probes store at the first and the last stage: exponents of 8 units a layer, a product that lost a direction, a timescale."""
+    rows: list[tuple[Any, ...]] = []
+    for stage, update in ((0, stages[0]), (len(stages) - 1, stages[-1])):
+        for layer in range(1, depth + 1):
+            where = (stage, update, layer)
+            rows += [("lyapunov", "lyapunov", *where, None, i, strength - 0.7 - 0.2 * i if i < 7 or cell != "rnn" else -math.inf) for i in range(8)]
+            rows += [("jacobian", "log10_condition", *where, lag, None, math.inf if cell == "rnn" else 0.1 * lag) for lag in (1, 23)]
+            rows += [("recurrence", "spectral_radius", *where, None, None, 1 + 0.1 * layer + 0.01 * stage)]
+            rows += [("layer_profile", "log10_depth", *where, lag, None, -0.5 * (depth - layer)) for lag in (0, 23)]
+            rows += [("gates", "unit_timescale.z", *where, None, i, 4.0 + i) for i in range(8) if cell == "gru"]
+    return dict(zip(("probe", "quantity", "stage", "update", "layer", "lag", "index", "value"), map(list, zip(*rows, strict=True)), strict=True))
