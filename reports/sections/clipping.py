@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,18 @@ from reports.words import known, level, listing, number, percent
 
 
 class Clipping:
-    """`inert`, `guard`, `limiter`: shares of updates that part the words; `bins`: of the run in the figure."""
+    """`inert`, `guard`, `limiter`: shares of updates that part the words; `phases`: name -> [from, to] in shares of the run; `turned`: cosine
+    below which a rule is said to turn the gradient; `bins`: of the run in the figure."""
 
     title = "Clipping"
     needs = ("clip_rate", "history.clip_scale")
 
-    def __init__(self, *, inert: float, guard: float, limiter: float, bins: int) -> None:
+    def __init__(self, *, inert: float, guard: float, limiter: float, phases: Mapping[str, Sequence[float]], turned: float, bins: int) -> None:
         if not 0 < inert < guard < limiter < 1:
             raise ValueError(f"Clipping: 0 < inert < guard < limiter < 1 must hold, got {inert}, {guard}, {limiter}")
-        self.inert, self.guard, self.limiter, self.bins = inert, guard, limiter, bins
+        if not phases or not all(len(span) == 2 and 0 <= span[0] < span[1] <= 1 for span in phases.values()):
+            raise ValueError(f"Clipping: phases must be {{name: [from, to]}} in shares of the run, got {phases!r}")
+        self.inert, self.guard, self.limiter, self.phases, self.turned, self.bins = inert, guard, limiter, phases, turned, bins
 
     def render(self, study: Study) -> Section:
         points = study.stored
@@ -34,8 +37,49 @@ class Clipping:
         blocks: list[object] = [Prose(" ".join(sentences))]
         if len(fired):
             blocks.append(self._figure(study, fired))
+        telemetry = self._telemetry(study, points)
+        if len(telemetry):
+            blocks.insert(1, Prose(" ".join(self._phased(name, own) for name, own in telemetry.groupby("clip", sort=False))))
+            blocks.append(self._phase_table(telemetry))
         blocks.append(self._table(study, points))
         return Section(blocks)
+
+    def _telemetry(self, study: Study, points: pd.DataFrame) -> pd.DataFrame:
+        """Rule × phase: clip rate, mean shrink and mean cosine of the clipped updates, updates; over the updates of all its points."""
+        history = study.table("history")
+        clip = points.set_index("id")["clip"]
+        history = history.assign(clip=history["id"].map(clip), total=history["id"].map(points.set_index("id")["updates"]).astype(float))
+        history = history[np.isfinite(history["grad_norm"].astype(float)) & history["clip"].notna()]
+        at = history["update"].astype(float) / history["total"]
+        rows = []
+        for name in self._rules(points):
+            for phase, (start, end) in self.phases.items():
+                own = history[(history["clip"] == name) & (at >= start) & (at < end)]
+                fired = own[own["clip_scale"] != 1]
+                if len(own):
+                    means = [float(fired[column].astype(float).mean()) for column in ("clip_scale", "clip_cosine")]
+                    rows.append((name, phase, len(fired) / len(own), *means, len(own)))
+        frame = pd.DataFrame(rows, columns=["clip", "phase", "rate", "shrink", "cosine", "updates"])
+        return frame[frame.groupby("clip")["rate"].transform("max") > 0]  # a rule that never fired has no phases
+
+    def _phased(self, name: str, own: pd.DataFrame) -> str:
+        """clip=norm: in the first tenth a step-size limiter (97 % of updates), in the last third a guard against spikes (12 %)."""
+        parts = [f"in the {row.phase} {self.word(row.rate).partition(':')[0]} ({percent(row.rate)} of updates)" for row in own.itertuples()]
+        cosine = float(np.average(own["cosine"].fillna(1.0), weights=own["rate"] * own["updates"]))
+        turns = f" It turns the gradient where it fires (mean cosine {number(cosine)})." if cosine < self.turned else ""
+        return f"clip={name}: {listing(parts)}.{turns}"
+
+    def _phase_table(self, telemetry: pd.DataFrame) -> Table:
+        rows: Rows = []
+        for row in telemetry.itertuples():
+            shrink, cosine = (number(value) if known(value) else "–" for value in (row.shrink, row.cosine))
+            rows.append([level("clip", row.clip), row.phase, Cell(percent(row.rate), row.rate), self.kind(row.rate), shrink, cosine, f"{row.updates:,}"])
+        columns = ["rule", "phase", "clipped updates", "so it is", "mean shrink", "mean cosine", "updates"]
+        spans = "; ".join(f"{name}: {percent(start)} to {percent(end)} of the run" for name, (start, end) in self.phases.items())
+        notes = (
+            f"{spans}. Shrink (norm after over before) and cosine between gradient before and after: means over clipped updates; cosine 1 keeps the direction."
+        )
+        return Table(columns, rows, "Clipping by phase of the run", notes)
 
     def _rules(self, points: pd.DataFrame) -> list[str]:
         return list(dict.fromkeys(name for name in points["clip"] if name is not None))
