@@ -58,7 +58,7 @@ def _check_examples(task: Task, facts: TaskFacts) -> None:
     for key in ("baseline", "baseline_loss", "solved"):
         if not math.isfinite(getattr(facts, key)):
             raise StudyError(f"task: {key} of {name} must be a finite number, got {getattr(facts, key)}")
-    batches = {f"the {part} split": task.split(part) for part in ("train", "validation", "test")}  # type: ignore[arg-type]
+    batches = {f"the {part} split": task.split(part) for part in ("train", "validation", "test")}
     batches["a training batch"] = task.sample(lambda *key: generator(0, "check", *key), 0, 2)
     for where, batch in batches.items():
         steps = facts.steps if where == "a training batch" else "T"
@@ -258,7 +258,9 @@ def _check_initializer(config: Mapping[str, Any], model: Model) -> None:
         came = initializer.roles
         raise StudyError(f"initializer: roles of {name} must be a tuple of {', '.join(allowed)} (weights.readout rules the readout), got {came!r}")
     if "recurrent" not in initializer.roles and any(parameter.role == "recurrent" for _, parameter in model.parameters.values()):
-        raise StudyError(f"initializer: roles of {name} must contain recurrent, which no standing rule fills: it would start at zero; got {initializer.roles!r}")
+        raise StudyError(
+            f"initializer: roles of {name} must contain recurrent, which no standing rule fills: it would start at zero; got {initializer.roles!r}"
+        )
     facts = init_facts(config, load_task(config["task"]), model, seed=0)
     for tensor, (layer, parameter) in model.parameters.items():
         if layer == 1 and parameter.role in initializer.roles:

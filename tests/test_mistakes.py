@@ -108,7 +108,9 @@ class Kinds(Sum):
     @property
     def facts(self):
         facts = super().facts
-        return {"facts": None, "inputs": dataclasses.replace(facts, inputs=2), "baseline": dataclasses.replace(facts, baseline=float("nan"))}.get(self.kind, facts)
+        return {"facts": None, "inputs": dataclasses.replace(facts, inputs=2), "baseline": dataclasses.replace(facts, baseline=float("nan"))}.get(
+            self.kind, facts
+        )
 
     def split(self, part):
         batch = super().split(part)
