@@ -19,7 +19,7 @@ from torch import Tensor
 from study.grouping import DTYPES, build_model, init_facts, load_task, thresholds
 from study.interfaces import Batch, ByIndex, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Step, Task
 from study.model import Model, dropout_masks
-from study.pieces import build, build_for_members, structure, told
+from study.pieces import build, build_for_members, structure
 from study.profiles import judged_lag, logs, profile, states
 from study.records import StudyError
 from study.streams import generator
@@ -340,8 +340,7 @@ def _double(batch: Batch) -> Batch:
 
 def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> Measured:
     """Call the probe and reduce what it returned."""
-    with told(f"probe {name}", f"{type(probe).__name__} fails at update {trace.update}"):
-        returned = probe(trace)
+    returned = probe(trace)
     if not isinstance(returned, Mapping):
         raise StudyError(f"probe {name}: {type(probe).__name__} must return {{quantity: values}}, got {type(returned).__name__}")
     if not isinstance(probe, ProfileProbe):

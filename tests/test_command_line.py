@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from reports.__main__ import main as report
 from study.__main__ import main
 from study.store import Store
 
@@ -120,7 +121,7 @@ def test_a_piece_from_outside_the_repository(tmp_path):
     assert set(Store(tmp_path / "outputs" / "quick").points()["cell"]) == {"rnn", "leaky"}
 
 
-def test_a_piece_that_raises_fails_its_points_and_no_others(tmp_path):
+def test_a_piece_that_raises_fails_its_points_and_no_others(tmp_path, capsys):
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "broken.yaml").write_text("_target_: broken_cell.Broken\n")
     (tmp_path / "broken_cell.py").write_text(
@@ -137,6 +138,8 @@ def test_a_piece_that_raises_fails_its_points_and_no_others(tmp_path):
     failure = Store(tmp_path / "outputs" / "quick").result(points.loc["broken", "id"])["failure"]
     assert "broken_cell.py" in failure["traceback"]
     assert str(tmp_path) not in failure["traceback"]
+    report(["status", str(tmp_path / "outputs" / "quick")])
+    assert "broken_cell.py, line 6" in capsys.readouterr().out
 
 
 def test_a_worker_that_is_killed_fails_its_points_and_no_others(tmp_path):
