@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from study.records import STATUSES, StudyError
 
@@ -52,15 +54,25 @@ def _status(asked: argparse.Namespace) -> None:
     from reports.data import MISSING, Study
     from study.store import Store
 
-    study = Study(Store(asked.folder))
+    store = Store(asked.folder)
+    study = Study(store)
     counts = study.grid["status"].value_counts()
     said = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
     print(f"{study.name}: {len(study.grid)} points declared ({len(study.arms)} arms, {len(study.seeds)} seeds): {', '.join(said)}")
     label = dict(zip(study.arms["arm"], study.arms["label"], strict=True))
     for _, point in study.grid[study.grid["status"].isin(["failed", "diverged", "pruned"])].iterrows():
         print(f"  {point['status']}: {label[point['arm']]}, seed {point['seed']} ({point['id']}): {point['reason']}")
+        if point["status"] == "failed":
+            print(f"    raised in {_place(store.result(str(point['id'])))}")
     if len(study.also):
         print(f"also present, outside the last declaration: {len(study.also)}")
+
+
+def _place(result: Mapping[str, Any]) -> str:
+    """Where a failed point's error was raised, in the code of the study or of the piece: (file, line)."""
+    told = str((result.get("failure") or {}).get("traceback", ""))
+    frames = [frame for frame in re.findall(r'File "([^"]+)", line (\d+)', told) if "site-packages" not in frame[0]]
+    return f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "an unknown place"
 
 
 def _table(asked: argparse.Namespace) -> None:

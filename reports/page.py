@@ -104,9 +104,14 @@ def render_section(one: Declared, study: Study, draw: Templates, taken: Sequence
     try:
         section = build(one)
         title = section.title
+        if isinstance(section.needs, str):
+            raise StudyError(f"{one.source}: needs must be a tuple of names, such as ({section.needs!r},), got a text")
         lacking = [need for need in section.needs if not has(study, need)]
         nothing = Section([Notice(f"Nothing to show yet: the store holds no {', '.join(lacking)}.", "plain")])
         made = nothing if lacking else section.render(study)
+        if not isinstance(made, Section) or any(not hasattr(block, "template") for block in made.blocks):
+            came = [type(block).__name__ for block in made.blocks] if isinstance(made, Section) else type(made).__name__
+            raise StudyError(f"{one.source}: render must return a Section of blocks (reports/blocks.py), got {came}")
         return Rendered(id, title, one.part, [draw(block) for block in made.blocks], tables=made.tables)
     except Exception as error:  # a stranger's section may raise anything, and the page must not be lost
         print(f"section {one.name} is broken: {type(error).__name__}: {error}", file=sys.stderr)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from study.composition import Base, finish
 from study.launcher import INTERRUPTED, NOTHING_RAN, run
-from study.paths import conf_folder
+from study.paths import conf_folder, config_dirs
 from study.planning import make_plan
 from study.plugins import Finished, register, say_error
 from study.records import StudyError
@@ -29,19 +35,57 @@ def one_point(config: DictConfig) -> None:
 
 def config_folders_on_path() -> None:
     """A piece may lie beside its YAML: folders given with --config-dir are importable."""
-    arguments = sys.argv[1:]
-    for index, argument in enumerate(arguments):
-        if argument in ("--config-dir", "-cd") and index + 1 < len(arguments):
-            sys.path.insert(0, arguments[index + 1])
-        elif argument.startswith("--config-dir="):
-            sys.path.insert(0, argument.split("=", 1)[1])
+    for folder in config_dirs(sys.argv[1:]):
+        sys.path.insert(0, folder)
+
+
+FULL = "HYDRA_FULL_ERROR"
+GROUP_NUMBER = "Config group override must be"  # Hydra's words for cell=3, a bare ValueError
+
+
+@contextlib.contextmanager
+def one_message() -> Iterator[None]:
+    """Hydra hands its errors on instead of printing tracebacks or hints of its own. HYDRA_FULL_ERROR=1 shows them whole."""
+    if FULL in os.environ:
+        yield
+        return
+    os.environ[FULL] = "1"
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise Finished(say_error(StudyError(compact(error)))) from None
+    except ValueError as error:
+        if not str(error).startswith(GROUP_NUMBER):
+            raise
+        raise Finished(
+            say_error(StudyError("a group takes the name of a level or a list of names, such as cell=gru or probe=[transport], not a number"))
+        ) from None
+    finally:
+        os.environ.pop(FULL, None)
+
+
+def compact(error: Exception) -> str:
+    """What Hydra, OmegaConf or YAML say, with a way out that works where a key is not there."""
+    cause = error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and str(error).startswith("Could not override"):
+        key = str(error).split("'")[1]
+        own = (
+            f"; a setting that only some levels of {key.split('.')[0]} have belongs to a level file of its own, {key.split('.')[0]}/NAME.yaml"
+            if "." in key
+            else ""
+        )
+        return f"{key}: there is no such key in what the command chooses; python -m study --cfg job shows all of them{own}"
+    if isinstance(error, yaml.YAMLError):
+        return f"not readable as YAML: {error}"
+    return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
 
 
 def main() -> None:
     config_folders_on_path()
     register()
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config")(one_point)()
+        with one_message():
+            hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config")(one_point)()
     except Finished:
         raise
     except SystemExit as error:  # Hydra has told what was wrong with the command line

@@ -134,7 +134,7 @@ def _cell_differences(cell: Cell) -> None:
 
 
 def _cell_keep(cell: Cell) -> None:
-    """With all weights 0, a keep gate's bias moved the way `keep` says passes more of the last state on than moved the other way."""
+    """With all weights 0, a keep gate's bias moved the way `keep` says passes more of one of the states on than moved the other way."""
     hidden, name = 4, type(cell).__name__
     for gate, sign in cell.keep.items():
         passed = []
@@ -148,8 +148,16 @@ def _cell_keep(cell: Cell) -> None:
             assert found, f"{name}: `keep` names gate {gate}, which has no bias"
             state = tuple(torch.full((2, 3, hidden), 0.5, dtype=torch.float64, requires_grad=True) for _ in cell.states)
             x = cell.project(params, torch.zeros(2, 1, 3, 2, dtype=torch.float64))[:, 0]
-            passed.append(torch.autograd.grad(cell.step(params, x, state)[-1].sum(), state[-1])[0])
-        assert (passed[0] > passed[1]).all(), f"{name}: the bias of gate {gate} does not keep the past in the direction `keep` states"
+            after = cell.step(params, x, state)
+            passed.append(
+                [
+                    torch.autograd.grad(of.sum(), own, retain_graph=True, materialize_grads=True, allow_unused=True)[0]
+                    for of, own in zip(after, state, strict=True)
+                ]
+            )
+        assert any((more > less).all() for more, less in zip(*passed, strict=True)), (
+            f"{name}: the bias of gate {gate} does not keep the past in the direction `keep` states"
+        )
 
 
 def _cell_gates(cell: Cell) -> None:

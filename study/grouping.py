@@ -7,13 +7,14 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
+from torch import Tensor
 
-from study.interfaces import Batch, Block, Cell, Group, InitFacts, Measurable, Point, Readout, Task, TaskFacts
+from study.interfaces import Batch, Block, Cell, Group, InitFacts, Measurable, Parameter, Point, Readout, Role, Task, TaskFacts
 from study.model import Model
-from study.pieces import build, structure
+from study.pieces import build, build_for_members, structure, told
 from study.profiles import Thresholds
 from study.records import StudyError
 from study.streams import generator
@@ -33,14 +34,58 @@ def load_task(node: Mapping[str, Any]) -> Task:
 @functools.lru_cache(maxsize=8)
 def _load_task(text: str) -> Task:
     task: Task = build(json.loads(text), "task")
-    try:
-        task.load()
-    except (ValueError, OSError) as error:
-        raise StudyError(f"task: {error}") from error
-    facts = task.facts
+    name = type(task).__name__
+    with told("task", f"{name} cannot load its data"):
+        try:
+            task.load()
+        except (ValueError, OSError) as error:
+            raise StudyError(f"task: {error}") from error
+    with told("task", f"{name} cannot state its facts"):
+        facts = task.facts
+    if not isinstance(facts, TaskFacts):
+        raise StudyError(f"task: {name}.facts must be TaskFacts, got {type(facts).__name__}")
     if facts.lag is not None and facts.lag > facts.steps:
         raise StudyError(f"task: lag must be at most the sequence's {facts.steps} steps, got {facts.lag}")
+    with told("task", f"{name} fails on its first examples"):
+        _check_examples(task, facts)
+        _check_losses(task, facts)
     return task
+
+
+def _check_examples(task: Task, facts: TaskFacts) -> None:
+    """Every split holds finite examples of the stated shape."""
+    name = type(task).__name__
+    for key in ("baseline", "baseline_loss", "solved"):
+        if not math.isfinite(getattr(facts, key)):
+            raise StudyError(f"task: {key} of {name} must be a finite number, got {getattr(facts, key)}")
+    batches = {f"the {part} split": task.split(part) for part in ("train", "validation", "test")}
+    batches["a training batch"] = task.sample(lambda *key: generator(0, "check", *key), 0, 2)
+    for where, batch in batches.items():
+        steps = facts.steps if where == "a training batch" else "T"
+        if batch.x.ndim != 3 or batch.x.shape[2] != facts.inputs or len(batch.x) == 0 or steps not in ("T", batch.x.shape[1]):
+            raise StudyError(f"task: {name}: x of {where} must be [B, T, D] with B > 0, T = {facts.steps} and D = {facts.inputs}, got {tuple(batch.x.shape)}")
+        if not batch.x.isfinite().all():
+            raise StudyError(f"task: {name}: x of {where} holds values that are not finite")
+        lengths = batch.lengths
+        if lengths is not None and (lengths.shape != batch.x.shape[:1] or int(lengths.min()) < 1 or int(lengths.max()) > batch.x.shape[1]):
+            came = f"{tuple(lengths.shape)} from {int(lengths.min())} to {int(lengths.max())}"
+            raise StudyError(f"task: {name}: lengths of {where} must be [B] = {(len(batch.x),)}, from 1 to T = {batch.x.shape[1]}, got {came}")
+
+
+def _check_losses(task: Task, facts: TaskFacts) -> None:
+    """Loss, loss by example and metric have the shapes that training and probes need."""
+    few = task.split("validation")
+    count = min(4, len(few.x))
+    batch = Batch(*(None if of is None else torch.stack([of[:count]] * 2) for of in (few.x, few.y, few.lengths)))  # type: ignore[arg-type]
+    outputs = torch.zeros((2, count, few.x.shape[1], facts.outputs) if facts.every_step else (2, count, facts.outputs))
+    last = torch.full((count,), few.x.shape[1] - 1) if few.lengths is None else few.lengths[:count] - 1
+    found = {"loss": (task.loss(outputs, batch), "[M]"), "metric": (task.metric(outputs, batch), "[M, B]")}
+    found["step_loss"] = (task.step_loss(outputs, batch, last), "[M, B]")
+    for name, (value, axes) in found.items():
+        expected = (2,) if axes == "[M]" else (2, count)
+        if not isinstance(value, Tensor) or value.shape != expected:
+            came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise StudyError(f"task: {name} of {type(task).__name__} must be {axes} = {expected}, got {came}")
 
 
 def data_hash(config: Mapping[str, Any]) -> str:
@@ -128,7 +173,7 @@ def check(config: Mapping[str, Any]) -> None:
     resolve_kernel(config)
     resolve_device(config)
     _check_health(config["health"])
-    load_task(config["task"])
+    _check_parameters(config, load_task(config["task"]).facts)
     model = build_model(config)
     for key in ("initializer", "clip", "optimizer"):
         build(config[key], key)
@@ -138,12 +183,15 @@ def check(config: Mapping[str, Any]) -> None:
     _check_forward(model, load_task(config["task"]).facts)
     for name, node in config["probe"].items():
         probe = build(node, f"probe.{name}")
+        if not hasattr(probe, "stages"):
+            raise StudyError(f"probe.{name}: {type(probe).__name__} must keep `stages`, shares of the updates, from its YAML")
         if not all(isinstance(stage, int | float) and 0 <= stage <= 1 for stage in probe.stages):
             raise StudyError(f"probe.{name}: stages must be shares of the updates between 0 and 1, got {list(probe.stages)!r}")
-        try:
-            probe.check(measurable(config, model))
-        except ValueError as error:
-            raise StudyError(f"probe.{name}: {error}") from error
+        with told(f"probe.{name}", f"{type(probe).__name__}.check fails"):
+            try:
+                probe.check(measurable(config, model))
+            except ValueError as error:
+                raise StudyError(f"probe.{name}: {error}") from error
 
 
 def measurable(config: Mapping[str, Any], model: Model) -> Measurable:
@@ -151,6 +199,41 @@ def measurable(config: Mapping[str, Any], model: Model) -> Measurable:
     task = load_task(config["task"])
     examples = min(config["health"]["examples"], len(task.split("validation").x))
     return Measurable(cell=model.cell, facts=task.facts, hidden=config["hidden"], depth=config["depth"], batch=config["batch"], examples=examples)
+
+
+def _check_parameters(config: Mapping[str, Any], facts: TaskFacts) -> None:
+    """Cell and readout name their tensors in the contract's terms: a role nobody knows would silently start at zero."""
+    hidden = config["hidden"]
+    cell, readout = build(config["cell"], "cell"), build(config["readout"], "readout")
+    for key, piece, sizes, roles in (
+        ("cell", cell, (facts.inputs, hidden), ("recurrent", "input", "bias")),
+        ("readout", readout, (hidden, facts.outputs), ("readout", "bias")),
+    ):
+        name = type(piece).__name__
+        with told(key, f"{name}.shapes fails"):
+            parameters = list(piece.shapes(*sizes))
+        for parameter in parameters:
+            if not isinstance(parameter, Parameter):
+                raise StudyError(f"{key}: {name}.shapes must return Parameters (study/interfaces.py), got {parameter!r}")
+            if parameter.role not in roles:
+                raise StudyError(f"{key}: role of {name}'s {parameter.name} must be {' or '.join(roles)}, got {parameter.role!r}")
+        names = [parameter.name for parameter in parameters]
+        if len(set(names)) < len(names):
+            raise StudyError(f"{key}: {name}.shapes must give every tensor a name of its own, got {', '.join(names)}")
+
+
+def check_flat(node: Mapping[str, Any], key: str) -> None:
+    """Clip rule or optimizer on one update of two members, as training builds and calls it."""
+    rows = torch.linspace(-1, 1, 64).reshape(2, 32)
+    slices = {"layer1.weight_h": (slice(0, 16), (4, 4)), "layer1.bias": (slice(16, 20), (4,)), "readout.weight": (slice(20, 32), (3, 4))}
+    name = str(node["_target_"]).rpartition(".")[2]
+    with told(key, f"{name} fails on one update of two members"):
+        piece = build_for_members([node, node], key, torch.device("cpu"), torch.float32)
+        returned = piece(rows.flip(1), rows, piece.init(rows, slices) if key == "clip" else piece.init(rows))
+    ok = isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)
+    if not ok or returned[0].shape != rows.shape:
+        came = tuple(returned[0].shape) if ok else type(returned).__name__
+        raise StudyError(f"{key}: {name} must return ([M, P], next state), here with [M, P] = {tuple(rows.shape)}, got {came}")
 
 
 def _check_whole(config: Mapping[str, Any], key: str, *, least: int) -> None:
@@ -170,16 +253,25 @@ def _check_health(health: Mapping[str, Any]) -> None:
 def _check_initializer(config: Mapping[str, Any], model: Model) -> None:
     """Draw one block of each role the initializer speaks for: a wrong shape is told now, not after hours."""
     initializer = build(config["initializer"], "initializer")
+    name, allowed = type(initializer).__name__, [role for role in get_args(Role) if role != "readout"]
+    if isinstance(initializer.roles, str) or not set(initializer.roles) <= set(allowed):
+        came = initializer.roles
+        raise StudyError(f"initializer: roles of {name} must be a tuple of {', '.join(allowed)} (weights.readout rules the readout), got {came!r}")
+    if "recurrent" not in initializer.roles and any(parameter.role == "recurrent" for _, parameter in model.parameters.values()):
+        raise StudyError(
+            f"initializer: roles of {name} must contain recurrent, which no standing rule fills: it would start at zero; got {initializer.roles!r}"
+        )
     facts = init_facts(config, load_task(config["task"]), model, seed=0)
-    for name, (layer, parameter) in model.parameters.items():
+    for tensor, (layer, parameter) in model.parameters.items():
         if layer == 1 and parameter.role in initializer.roles:
             block = Block(role=parameter.role, gate=parameter.gates[0], shape=parameter.block, layer=1)
-            try:
+            with told("initializer", f"{name} cannot fill {tensor} of shape {block.shape}"):
                 value = initializer(block, generator(0, "check"), facts)
-            except (ValueError, RuntimeError) as error:
-                raise StudyError(f"initializer: {type(initializer).__name__} cannot fill {name} of shape {block.shape}: {error}") from error
-            if tuple(value.shape) != block.shape:
-                raise StudyError(f"initializer: {type(initializer).__name__} returned shape {tuple(value.shape)} for {name}, which needs {block.shape}")
+            if not isinstance(value, Tensor) or tuple(value.shape) != block.shape:
+                came = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                raise StudyError(f"initializer: {name} returned {came} for {tensor}, which needs a tensor of {block.shape}")
+            if not value.isfinite().all():
+                raise StudyError(f"initializer: {name} returned values that are not finite for {tensor}")
 
 
 def _check_forward(model: Model, facts: TaskFacts) -> None:
@@ -187,12 +279,10 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
     params = model.named(torch.zeros(2, model.width))
     x = torch.zeros(2, 2, 2, facts.inputs)
     name = type(model.cell).__name__
-    try:
-        with torch.no_grad():
-            outputs = model.unrolled(params, x, None, connected=True)
-            model.forward(params, x, None)
-    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise StudyError(f"cell: {name} fails on two steps of zeros ({type(error).__name__}: {str(error).splitlines()[0]})") from error
+    with told("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
+        _check_step(model, params, x)
+        outputs = model.unrolled(params, x, None, connected=True)
+        model.forward(params, x, None)
     for layer in outputs.states:
         for state, steps in layer.items():
             if len(steps) != 2 or steps[0].shape != (2, 2, model.hidden):
@@ -200,6 +290,18 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
     expected = (2, 2, 2, facts.outputs) if facts.every_step else (2, 2, facts.outputs)
     if outputs.outputs.shape != expected:
         raise StudyError(f"readout: gives outputs of shape {tuple(outputs.outputs.shape)} for [M, B, …] = {expected}")
+
+
+def _check_step(model: Model, params: Mapping[str, Tensor], x: Tensor) -> None:
+    """The first step of the first layer returns one [M, B, H] a state."""
+    cell, name, expected = model.cell, type(model.cell).__name__, (2, 2, model.hidden)
+    own = {key.removeprefix("layer1."): value for key, value in params.items() if key.startswith("layer1.")}
+    returned = cell.step(own, cell.project(own, x)[:, 0], tuple(torch.zeros(expected) for _ in cell.states))
+    if not isinstance(returned, tuple):
+        raise StudyError(f"cell: step of {name} must return a tuple, one [M, B, hidden] for each of {cell.states}, got {type(returned).__name__}")
+    came = [tuple(state.shape) for state in returned]
+    if came != [expected] * len(cell.states):
+        raise StudyError(f"cell: step of {name} must return [M, B, hidden] = {expected} for each of {cell.states}, got {', '.join(map(str, came))}")
 
 
 def group_key(config: Mapping[str, Any]) -> str:
@@ -217,10 +319,11 @@ def cost(config: Mapping[str, Any]) -> float:
     """
     facts, model = load_task(config["task"]).facts, build_model(config)
     values = 0.0  # nanoseconds an example and step, forward and backward
-    for _, (layer, parameter) in model.parameters.items():
-        if layer and parameter.role == "recurrent" and len(parameter.block) == 2:
-            rows = parameter.shape[0]
-            values += rows * (11.0 + 0.06 * config["hidden"])
+    for number in range(1, config["depth"] + 1):
+        own = [parameter for layer, parameter in model.parameters.values() if layer == number]
+        recurrent = sum(parameter.shape[0] for parameter in own if parameter.role == "recurrent" and len(parameter.block) == 2)
+        rows = recurrent or max((parameter.shape[0] for parameter in own), default=config["hidden"])  # diagonal cells have no product a step
+        values += rows * 11.0 + recurrent * 0.06 * config["hidden"]
     validations = config["updates"] / config["validate_every"] + 3
     examples = config["updates"] * config["batch"] + 0.4 * validations * len(load_task(config["task"]).split("validation").x)
     return facts.steps * examples * values * 1e-9 * 1.1

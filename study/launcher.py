@@ -18,6 +18,7 @@ from rich.console import Console
 
 from study.grouping import resolve_device
 from study.interfaces import Executor, Group, Tracker
+from study.paths import config_dirs
 from study.pieces import build
 from study.planning import Plan, declaration, show
 from study.progress import Progress
@@ -184,4 +185,6 @@ def say_end(plan: Plan, counts: Mapping[str, int], interrupted: bool, console: C
         console.print(f"see why: python -m reports status {plan.folder}", highlight=False, markup=False)
     if counts["failed"] or counts["missing"]:
         console.print(f"go on with the same command, it trains what is missing or failed: {typed()}", highlight=False, markup=False)
-    console.print(f"report: python -m reports render {plan.folder}", highlight=False, markup=False)
+    own = [folder for folder in config_dirs(sys.argv[1:]) if (Path(folder) / "section").is_dir()]
+    with_own = f" --config-dir {shlex.quote(own[-1])}" if own else ""  # or the report would lack the sections of one's own
+    console.print(f"report: python -m reports render {plan.folder}{with_own}", highlight=False, markup=False)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import traceback
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import torch
@@ -41,11 +44,28 @@ def structure(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {"_target_": node["_target_"], **{name: node[name] for name, hint in _hints(node, key).items() if not _is_per_member(hint)}}
 
 
-def _construct(node: Mapping[str, Any], key: str, arguments: Mapping[str, Any]) -> Any:
+@contextlib.contextmanager
+def told(key: str, what: str) -> Iterator[None]:
+    """Whatever a piece raises becomes a StudyError that says whose, what and where: pieces may be anybody's."""
     try:
-        return get_class(node["_target_"])(**arguments)
-    except ValueError as error:
-        raise StudyError(f"{key}: {error}") from error
+        yield
+    except StudyError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+        message = (str(error).splitlines() or [""])[0]
+        where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}"
+        raise StudyError(f"{key}: {what} ({type(error).__name__}: {message}; {where})") from error
+
+
+def _construct(node: Mapping[str, Any], key: str, arguments: Mapping[str, Any]) -> Any:
+    piece = get_class(node["_target_"])
+    with told(key, f"{piece.__name__} cannot be made"):
+        try:
+            return piece(**arguments)
+        except ValueError as error:  # the constructor's own refusal is a whole sentence
+            raise StudyError(f"{key}: {error}") from error
 
 
 def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from study.composition import Composed, Declared, exclusion
-from study.grouping import check, data_hash, groups, load_task, resolve_device, resolve_kernel
+from study.grouping import check, check_flat, data_hash, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.pieces import build
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
@@ -97,6 +97,8 @@ def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
             raise
         if not isinstance(piece, kind):
             raise StudyError(f"{key}: _target_ must be a {kind.__name__} (study/interfaces.py), got {node['_target_']}")
+        if key in ("clip", "optimizer"):
+            check_flat(node, key)
 
 
 def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool:

@@ -60,14 +60,15 @@ class StudySweeper(Sweeper):
         self.composed = config
 
     def sweep(self, arguments: list[str]) -> Any:
-        params = OmegaConf.to_container(self.params, resolve=True) if self.params is not None else {}
-        assert isinstance(params, dict)
         experiment = self.composed.hydra.runtime.choices.get("experiment")
         try:
+            params = OmegaConf.to_container(self.params, resolve=True) if OmegaConf.is_config(self.params) else self.params or {}
+            if not isinstance(params, dict):
+                raise StudyError(f"hydra.sweeper.params: must be {{key: values}}, such as {{cell: 'rnn,gru', seed: '0,1'}}, got {params!r}")
             of = declared(self.loader, {str(key): value for key, value in params.items()}, arguments)
             if not of.factors:
-                where = f"conf/experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment (experiment=digits)"
-                ways = f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2"
+                where = f"experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment (experiment=digits)"
+                ways = f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2. One point is trained without -m"
                 raise StudyError(f"nothing varies: a study needs at least one factor or several seeds. {ways}")
             combinations = compose_all(self.loader, self.composed.hydra.job.config_name, of)
             status = run(make_plan(combinations, of, experiment))

@@ -21,6 +21,7 @@ from study.interfaces import AtLags, Batch, ByIndex, ClipRule, LagNorms, Optimiz
 from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
 from study.profiles import judged_lag, logs, profile, states
+from study.records import StudyError
 from study.streams import generator
 from study.tracing import StageTrace
 
@@ -340,6 +341,8 @@ def _double(batch: Batch) -> Batch:
 def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> Measured:
     """Call the probe and reduce what it returned."""
     returned = probe(trace)
+    if not isinstance(returned, Mapping):
+        raise StudyError(f"probe {name}: {type(probe).__name__} must return {{quantity: values}}, got {type(returned).__name__}")
     if not isinstance(probe, ProfileProbe):
         values = {quantity: _number(name, quantity, value, len(training.points)) for quantity, value in returned.items()}
         return Measured(name, trace.stage, trace.update, values, {}, {})

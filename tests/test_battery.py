@@ -10,6 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from study import battery
+from study.cells.lstm import LSTM
 from study.paths import conf_folder
 from study.pieces import build, build_for_members
 from study.plugins import register
@@ -37,6 +38,25 @@ def node_of():
 @pytest.mark.parametrize("level", levels("cell"))
 def test_cell(node_of, level):
     battery.check_cell(build(node_of("cell", level), "cell"))
+
+
+class Traced(LSTM):
+    """A cell whose kept state is not its last one: an echo of h comes after it. The sign says whether `keep` is right."""
+
+    states = ("h", "c", "e")
+
+    def __init__(self, *, sign: int) -> None:
+        self.keep = {"f": sign}
+
+    def step(self, params, x, state):
+        h, c = super().step(params, x, state[:2])
+        return h, c, 0.9 * state[2] + 0.1 * h.detach()
+
+
+def test_the_state_that_a_gate_keeps_may_be_any():
+    battery.check_cell(Traced(sign=1))
+    with pytest.raises(AssertionError, match="gate f does not keep the past"):
+        battery.check_cell(Traced(sign=-1))
 
 
 @pytest.mark.parametrize("level", levels("initializer"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from reports.__main__ import main as report
 from study.__main__ import main
 from study.store import Store
 
@@ -120,7 +121,7 @@ def test_a_piece_from_outside_the_repository(tmp_path):
     assert set(Store(tmp_path / "outputs" / "quick").points()["cell"]) == {"rnn", "leaky"}
 
 
-def test_a_piece_that_raises_fails_its_points_and_no_others(tmp_path):
+def test_a_piece_that_raises_fails_its_points_and_no_others(tmp_path, capsys):
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "broken.yaml").write_text("_target_: broken_cell.Broken\n")
     (tmp_path / "broken_cell.py").write_text(
@@ -137,6 +138,8 @@ def test_a_piece_that_raises_fails_its_points_and_no_others(tmp_path):
     failure = Store(tmp_path / "outputs" / "quick").result(points.loc["broken", "id"])["failure"]
     assert "broken_cell.py" in failure["traceback"]
     assert str(tmp_path) not in failure["traceback"]
+    report(["status", str(tmp_path / "outputs" / "quick")])
+    assert "broken_cell.py, line 6" in capsys.readouterr().out
 
 
 def test_a_worker_that_is_killed_fails_its_points_and_no_others(tmp_path):
@@ -188,7 +191,13 @@ REFUSED = [
     (["experiment=quick", "initializer=normal", "initializer.std=small"], ["initializer: std must be auto or a number, got 'small'"]),
     (["experiment=quick", "initializer=orthogonal,normal", "initializer.std=.01,.1"], ["initializer.std: level orthogonal of initializer has no such setting"]),
     (["experiment=quick", "task.lag=9"], ["task: lag must be at most the sequence's 8 steps, got 9"]),
-    (["cell=lstm"], ["nothing varies"]),
+    (["cell=lstm"], ["nothing varies", "One point is trained without -m"]),
+    (["experiment=quick", "cell=3"], ["a group takes the name of a level", "not a number"]),
+    (["experiment=quick", "executor=3"], ["a group takes the name of a level", "not a number"]),
+    (["experiment=quick", "tracker=3"], ["a group takes the name of a level", "not a number"]),
+    (["experiment=quick", "initializer=orthogonal,identity", "initializer.std=.1"], ["initializer.std: there is no such key", "initializer/NAME.yaml"]),
+    (["experiment=quick", "hydra.sweeper.params=3"], ["hydra.sweeper.params: must be {key: values}"]),
+    (["--config-dir=broken", "experiment=quick", "cell=broken"], ["not readable as YAML", "cell/broken.yaml"]),
     (["experiment=nothing"], ["experiment/nothing", "quick"]),
     (["experiment=quick,adding"], ["one study a launch"]),
     (["experiment=quick", "store.folder=file/below"], ["cannot write here"]),
@@ -213,12 +222,16 @@ def precious(tmp_path_factory):
     fingerprint = {"experiment": "adding", "numerics": 1, "tasks": {"adding": "x"}}
     (folder / "outputs" / "other" / "study.json").write_text(json.dumps({"schema": 1, "fingerprint": fingerprint, "launches": []}))
     (folder / "file").write_text("not a folder")
+    (folder / "broken" / "cell").mkdir(parents=True)
+    (folder / "broken" / "cell" / "broken.yaml").write_text("_target_: study.cells.lstm.LSTM\n a: [1\n")
     return folder
 
 
 def command(arguments: list[str]) -> list[str]:
     typed = {argument.split("=")[0] for argument in arguments}
-    return ["-m", *(one for one in TINY if one.split("=")[0] not in typed), *arguments]
+    options = [argument for argument in arguments if argument.startswith("--")]  # argparse wants them before the overrides
+    arguments = [argument for argument in arguments if argument not in options]
+    return ["-m", *options, *(one for one in TINY if one.split("=")[0] not in typed), *arguments]
 
 
 @pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: " ".join(value) if isinstance(value, list) else "")

@@ -68,8 +68,8 @@ def test_a_good_configuration_passes():
      ({"readout": {"_target_": "tests.helpers.PlainReadout", "every_step": True}}, "readout: the task's loss is on the last step"),
      ({"health": {**HEALTH, "fading": -5}}, "vanishing < fading < 0 < exploding"), ({"health": {**HEALTH, "examples": 1}}, "health.examples"),
      ({"probe": {"late": {"_target_": "study.probes.recurrence.Recurrence", "stages": [0, 2], "level": 0.9}}}, "probe.late: stages"),
-     ({"cell": {"_target_": "tests.test_grouping.WrongStep"}}, "cell: WrongStep fails on two steps of zeros"),
-     ({"cell": {"_target_": "tests.test_grouping.RaisingStep"}}, "cell: RaisingStep fails on two steps of zeros (KeyError: 'weight_q')"),
+     ({"cell": {"_target_": "tests.test_grouping.WrongStep"}}, "step of WrongStep must return [M, B, hidden]"),
+     ({"cell": {"_target_": "tests.test_grouping.RaisingStep"}}, "cell: RaisingStep fails on two steps of zeros (KeyError: 'weight_q'; test_grouping.py, line "),
      ({"initializer": {"_target_": "tests.test_grouping.WrongShape"}}, "WrongShape returned shape (3,)")],
 )  # fmt: skip
 def test_what_is_wrong_is_told(change: dict[str, Any], told: str):

@@ -185,6 +185,23 @@ def test_verdict_of_five_seeds_is_a_word_and_of_three_a_count(tmp_path: Path) ->
     assert "◇ mixed: " in text or "5/5" in text
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [("needs = 'score'\n    def render(self, study): ...", "needs must be a tuple of names"),
+     ("needs = ()\n    def render(self, study): ...", "render must return a Section of blocks (reports/blocks.py), got NoneType"),
+     ("needs = ()\n    def render(self, study):\n        return Section(['a text'])", "got ['str']")],
+)  # fmt: skip
+def test_a_section_of_the_wrong_form_is_told(small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, told: str) -> None:
+    module = f"formless_{len(told)}_of_test"
+    (tmp_path / "section").mkdir()
+    (tmp_path / "section" / "formless.yaml").write_text(f"_target_: {module}.Formless\norder: 15\n")
+    (tmp_path / "section" / f"{module}.py").write_text(f"from reports.blocks import Section\nclass Formless:\n    title = 'F'\n    {body}\n")
+    write(small.folder, tmp_path)
+    said = capsys.readouterr().err
+    assert "section formless is broken: StudyError: section/formless.yaml: " in said
+    assert told in said
+
+
 def test_a_broken_section_shows_its_error_and_loses_nothing_else(small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "conf"
     (folder / "section").mkdir(parents=True)
