@@ -32,14 +32,13 @@ class Clipping:
 
     def render(self, study: Study) -> Section:
         points = study.stored
-        sentences = [self._sentence(study, name, points[points["clip"] == name]) for name in self._rules(points)]
+        telemetry = self._telemetry(study, points)
+        phases = {name: self._phased(own) for name, own in telemetry.groupby("clip", sort=False)}
         fired = points[points["clip_rate"] > 0]
-        blocks: list[object] = [Prose(" ".join(sentences))]
+        blocks: list[object] = [Prose(f"{self._sentence(study, name, points[points['clip'] == name])} {phases.get(name, '')}") for name in self._rules(points)]
         if len(fired):
             blocks.append(self._figure(study, fired))
-        telemetry = self._telemetry(study, points)
         if len(telemetry):
-            blocks.insert(1, Prose(" ".join(self._phased(name, own) for name, own in telemetry.groupby("clip", sort=False))))
             blocks.append(self._phase_table(telemetry))
         blocks.append(self._table(study, points))
         return Section(blocks)
@@ -62,12 +61,12 @@ class Clipping:
         frame = pd.DataFrame(rows, columns=["clip", "phase", "rate", "shrink", "cosine", "updates"])
         return frame[frame.groupby("clip")["rate"].transform("max") > 0]  # a rule that never fired has no phases
 
-    def _phased(self, name: str, own: pd.DataFrame) -> str:
-        """clip=norm: in the first tenth a step-size limiter (97 % of updates), in the last third a guard against spikes (12 %)."""
-        parts = [f"in the {row.phase} {self.word(row.rate).partition(':')[0]} ({percent(row.rate)} of updates)" for row in own.itertuples()]
+    def _phased(self, own: pd.DataFrame) -> str:
+        """Phase by phase: limiter in the first tenth (97 % of updates), guard in the last third (12 %)."""
+        parts = [f"{self.kind(row.rate)} in the {row.phase} ({percent(row.rate)})" for row in own.itertuples()]
         cosine = float(np.average(own["cosine"].fillna(1.0), weights=own["rate"] * own["updates"]))
         turns = f" It turns the gradient where it fires (mean cosine {number(cosine)})." if cosine < self.turned else ""
-        return f"clip={name}: {listing(parts)}.{turns}"
+        return f"Phase by phase: {', '.join(parts)}.{turns}"
 
     def _phase_table(self, telemetry: pd.DataFrame) -> Table:
         rows: Rows = []

@@ -336,3 +336,25 @@ def test_scores_are_ranked_within_their_task():
     D = pd.Series([1.0, 2, 3, 4, 1, 2, 3, 4], index=list("abcdefgh"))
     assert prediction(SimpleNamespace(higher_is_better=True), points, D, 20).rho.value == pytest.approx(1.0)
     assert prediction(SimpleNamespace(higher_is_better=False), points, D, 20).rho.value == pytest.approx(-1.0)
+
+
+def test_clipping_is_told_by_phase_and_by_the_cosine_of_what_it_turns(tmp_path):
+    from reports.page import build
+
+    (clipping,) = [build(one) for one in declared_sections(None) if one.name == "clipping"]
+    folder = tmp_path / "phases"
+    make(folder, factors={"clip": ["none", "norm", "value"]}, steps=16, updates=200, examples=40)
+    for path in (folder / "points").glob("*/history.parquet"):
+        history = pd.read_parquet(path)
+        clip = json.loads((path.parent / "result.json").read_text())["labels"]["clip"]
+        share = history["update"] / 200
+        fired = (share < 0.1) | ((share >= 0.667) & (history["update"] % 10 == 0)) if clip != "none" else share < 0
+        history["clip_scale"] = fired.map({True: 0.5, False: 1.0})
+        history["clip_cosine"] = fired.map({True: 0.8 if clip == "value" else 1.0, False: 1.0})
+        history.to_parquet(path, index=False)
+    said = [block.text for block in clipping.render(Study(Store(folder))).blocks if hasattr(block, "text")]
+    norm, value = (next(text for text in said if text.startswith(f"clip={name}")) for name in ("norm", "value"))
+    assert "limiter in the first tenth (100 %), inert in the middle (0 %), guard in the last third (9 %)" in norm
+    assert "turns" not in norm
+    assert "It turns the gradient where it fires (mean cosine 0.80)." in value
+    assert "Phase" not in next(text for text in said if text.startswith("clip=none"))
