@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.clipping.scaling import norm, shortened
 from study.interfaces import ClipRule, PerMember, per_member, require
+from study.lengths import norm, shortened
 
 
 class AutoClip(ClipRule):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.clipping.scaling import norm, shortened
 from study.interfaces import ClipRule, PerMember, per_member, require
+from study.lengths import norm, shortened
 
 EPS = 1e-6  # beside the standard deviation, as the authors' code has it
 

@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from study.initializers.orthogonal import Orthogonal
-from study.interfaces import Block, InitFacts, require
+from study.interfaces import Block, InitFacts, Initializer, require
+from study.linear import orthogonal
 
 
-class Chrono(Orthogonal):
+class Chrono(Initializer):
     """Keep gates forget over times spread up to t_max: bias ±ln u, u ~ U[1, t_max - 1], in the direction that keeps.
 
     An LSTM's input gate "i" gets minus its forget gate's bias; a GRU has the one gate. Other biases are 0, recurrent
@@ -21,14 +21,15 @@ class Chrono(Orthogonal):
     roles = ("recurrent", "bias")
 
     def __init__(self, *, t_max: Literal["auto"] | int, gain: float) -> None:
-        super().__init__(gain=gain)
+        require(gain > 0, "chrono", "gain", "greater than 0", gain)
         require(t_max == "auto" or (not isinstance(t_max, str) and t_max > 2), "chrono", "t_max", "auto or a number of steps above 2", t_max)
-        self.t_max = t_max
+        self.t_max, self.gain = t_max, gain
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
         require(bool(facts.keep), "chrono", "cell", "one with a gate that keeps the past (lstm, gru); leave the others out by study.exclude", "a cell without")
         if block.role == "recurrent":
-            return super().__call__(block, generator, facts)
+            rows, columns = block.shape
+            return self.gain * orthogonal(rows, columns, generator)
         paired = "f" in facts.keep and block.gate == "i"
         if block.gate not in facts.keep and not paired:
             return torch.zeros(block.shape, dtype=torch.float64)

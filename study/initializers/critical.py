@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.initializers.orthogonal import Orthogonal
-from study.interfaces import Block, InitFacts, require
+from study.interfaces import Block, InitFacts, Initializer, require
+from study.linear import orthogonal
 
 NODES = 100  # of the Gauss-Hermite quadrature; even, so that none lies on the kink of a ReLU
 
 
-class Critical(Orthogonal):
+class Critical(Initializer):
     """σ_w*·Q, where χ = σ_w²·E[φ'(√q z)²] = 1, z ~ N(0, 1), at the pre-activation variance q that the task's input drives.
 
     q solves q = σ_w²·E[φ(√q z)²] + σ_x². Layer 1: σ_x² = D·Var(W_x)·E[x²], the mean square over the task's training examples;
@@ -24,9 +24,6 @@ class Critical(Orthogonal):
     in the limit, an approximation at finite width and for inputs that are alike from step to step. Only for
     cells h_t = φ(W_x x_t + W_h h_{t-1} + b); a gated cell has other Jacobians.
     """
-
-    def __init__(self) -> None:
-        super().__init__(gain=1.0)
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
         activation = facts.activation
@@ -38,7 +35,8 @@ class Critical(Orthogonal):
             inputs = facts.inputs if layer == 1 else facts.hidden
             drive = inputs * _variance(facts, layer, inputs) * square
             gain, square = solve(activation, drive)
-        return gain * super().__call__(block, generator, facts)
+        rows, columns = block.shape
+        return gain * orthogonal(rows, columns, generator)
 
 
 def _variance(facts: InitFacts, layer: int, inputs: int) -> float:

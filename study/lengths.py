@@ -1,4 +1,4 @@
-"""Shared by clip rules: norms that do not overflow, and shortening to a limit."""
+"""Lengths of gradients for clip rules: norms that do not overflow, and shortening to a limit."""
 
 from __future__ import annotations
 
