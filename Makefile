@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep report plan test lint clean setup
+.PHONY: help sweep report plan test bench lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ plan: .venv/.ready ## what make sweep would run: points, groups, time; trains no
 
 test: .venv/.ready-dev ## the tests (PYTEST="-k probes" for some)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST)
+
+bench: .venv/.ready-dev ## what the default probes cost: ratios side by side (BENCH="--members 18" for more)
+	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench $(BENCH)
 
 lint: .venv/.ready-dev ## style, types, and which layer may import which
 	$(PY) -m ruff check .
