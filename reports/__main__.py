@@ -13,16 +13,15 @@ from study.records import STATUSES, StudyError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, or 2 after one line that says what was wrong."""
+    """Exit status: 0; 1 where a section of the page is broken; 2 after one line that says what was wrong."""
     asked = _parser().parse_args(arguments)
     try:
-        asked.run(asked)
+        return int(asked.run(asked) or 0)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         return 0
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,11 +42,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _render(asked: argparse.Namespace) -> None:
-    from reports.page import write  # the plotting stack takes a second to load, and the other commands need none of it
+def _render(asked: argparse.Namespace) -> int:
+    from reports.page import render  # the plotting stack takes a second to load, and the other commands need none of it
 
-    path = write(asked.folder, asked.config_dir)
+    path, broken = render(asked.folder, asked.config_dir)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if broken:
+        print(f"error: broken sections, shown as such on the page: {', '.join(broken)}", file=sys.stderr)
+    return 1 if broken else 0
 
 
 def _status(asked: argparse.Namespace) -> None:

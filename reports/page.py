@@ -66,6 +66,7 @@ class Page:
 
     text: str
     tables: Mapping[str, pd.DataFrame]
+    broken: Sequence[str] = ()  # titles of sections that could not be rendered
 
 
 def declared_sections(config_dir: Path | None) -> list[Declared]:
@@ -167,11 +168,17 @@ def page(study: Study, config_dir: Path | None) -> Page:
         script=Markup(script),
         script_hash=digest,
     )
-    return Page(text, {name: frame for section in rendered for name, frame in section.tables.items()})
+    tables = {name: frame for section in rendered for name, frame in section.tables.items()}
+    return Page(text, tables, [section.title for section in rendered if section.broken])
 
 
 def write(folder: Path, config_dir: Path | None) -> Path:
-    """Render the study of a folder into its report.html, whole or not at all."""
+    """Render the study of a folder into its report.html, whole or not at all; its path."""
+    return render(folder, config_dir)[0]
+
+
+def render(folder: Path, config_dir: Path | None) -> tuple[Path, Sequence[str]]:
+    """As `write`, with the titles of the sections that could not be rendered: the page shows their errors."""
     if config_dir:
         sys.path.insert(0, str(config_dir.resolve()))
         sys.path.insert(0, str((config_dir / "section").resolve()))
@@ -180,7 +187,7 @@ def write(folder: Path, config_dir: Path | None) -> Path:
         _whole(folder / "tables" / f"{slug(name, [])}.parquet", functools.partial(frame.to_parquet, index=False))
     path = folder / "report.html"
     _whole(path, lambda partial: partial.write_text(made.text, encoding="utf-8", newline="\n"))
-    return path
+    return path, made.broken
 
 
 def _whole(path: Path, write: Callable[[Path], Any]) -> None:

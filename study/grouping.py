@@ -181,6 +181,7 @@ def check(config: Mapping[str, Any]) -> None:
         build(node, f"weights.{role}")
     _check_initializer(config, model)
     _check_forward(model, load_task(config["task"]).facts)
+    _check_members(model, load_task(config["task"]).facts)
     for name, node in config["probe"].items():
         probe = build(node, f"probe.{name}")
         if not hasattr(probe, "stages"):
@@ -290,6 +291,21 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
     expected = (2, 2, 2, facts.outputs) if facts.every_step else (2, 2, facts.outputs)
     if outputs.outputs.shape != expected:
         raise StudyError(f"readout: gives outputs of shape {tuple(outputs.outputs.shape)} for [M, B, …] = {expected}")
+
+
+def _check_members(model: Model, facts: TaskFacts) -> None:
+    """A member's outputs must not change when another member's weights and examples do: points would depend on their company, silently."""
+    rng = generator(0, "check, members")
+    first, second, third = torch.randn(3, model.width, generator=rng)
+    x = torch.randn(3, 2, 2, facts.inputs, generator=rng)
+    with torch.no_grad():
+        one, other = (
+            [model.forward(params, pair, None)[0], model.unrolled(params, pair, None, connected=True).outputs[0]]
+            for params, pair in ((model.named(torch.stack([first, second])), x[:2]), (model.named(torch.stack([first, third])), x[::2]))
+        )
+    if not all(torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True) for a, b in zip(one, other, strict=True)):
+        names = f"{type(model.cell).__name__} or {type(model.readout).__name__}"
+        raise StudyError(f"cell or readout: {names} mixes members: outputs of one change with the weights of another. The first axis of every tensor is M")
 
 
 def _check_step(model: Model, params: Mapping[str, Tensor], x: Tensor) -> None:

@@ -108,3 +108,14 @@ class WrongStep(Linear):
 class RaisingStep(Linear):
     def step(self, params, x, state):
         return (params["weight_q"],)
+
+
+def test_a_cell_that_mixes_members_is_refused_before_training(monkeypatch):
+    """Its points would depend on their company, and nothing else would ever tell."""
+    from study.cells.rnn import RNN
+
+    honest = RNN.step
+    monkeypatch.setattr(RNN, "step", lambda self, params, x, state: tuple(h + h.mean(0, keepdim=True) for h in honest(self, params, x, state)))
+    monkeypatch.setattr(RNN, "layer", lambda self, params, x: None)
+    with pytest.raises(StudyError, match=r"RNN or .* mixes members"):
+        check(point(cell={"_target_": "study.cells.rnn.RNN", "nonlinearity": "tanh"}).config)

@@ -215,6 +215,9 @@ def test_a_broken_section_shows_its_error_and_loses_nothing_else(small: Store, t
     assert "RuntimeError: at &lt;path&gt;/x.py &lt;b&gt;" in html and "/home/someone" not in html and str(tmp_path) not in html
     assert all(f">{title}<" in html for title in TITLES)
     assert "section broken is broken" in capsys.readouterr().err
+    assert main(["render", str(small.folder), "--config-dir", str(folder)]) == 1
+    assert "error: broken sections, shown as such on the page: Mine, absent" in capsys.readouterr().err
+    assert main(["render", str(small.folder)]) == 0
 
 
 def test_a_stranger_adds_a_section_with_one_file_and_one_yaml(small: Store, tmp_path: Path) -> None:
