@@ -50,7 +50,11 @@ class Failures:
         if len(silent):
             rows = [[label[point["arm"]], str(point["seed"]), point["id"]] for _, point in silent.iterrows()]
             blocks.append(
-                Table(["arm", "seed", "id"], rows, "Silently diverged: the loss is back at the baseline after progress or a gradient spike, and nothing is NaN")
+                Table(
+                    ["arm", "seed", "id"],
+                    rows,
+                    "Silently diverged: the loss is back at the baseline or above it, the recurrence blew up or saturated, and nothing is NaN",
+                )
             )
         return Section([*blocks, *self._tracebacks(study, wrong, label)])
 

@@ -66,8 +66,20 @@ class Method:
                             (
                                 f"Apart from the verdict. solved: the task’s rule met on validation; stuck: validation loss never under {get('stuck', 2)} of "
                                 "the memoryless baseline; diverged: something not finite; "
-                                f"silently diverged: after progress or a gradient spike (z > {get('spike')}) the loss is back at the baseline for the rest of "
-                                "the run while spectral radius or saturation jumped; learning: none of these."
+                                f"silently diverged: the loss is back at the baseline or above it for the rest of the run, after progress, a gradient "
+                                f"spike (z > {get('spike')}), a loss of {get('blown')} baselines or a spectral radius {get('radius_blown')} times the "
+                                "lowest, and spectral radius or saturation has jumped; learning: none of these."
+                            ),
+                        ),
+                        (
+                            "Skill",
+                            "Where tasks are scored by several metrics: (score − baseline)/(perfect − baseline); 0 is the memoryless baseline, 1 is no error.",
+                        ),
+                        (
+                            "Claims",
+                            (
+                                "Declared in the study's YAML. The difference of two sides has Welch's t interval (means) or Newcombe's (shares); supported: "
+                                "it lies above 0 and the difference is at least what matters; refuted: it lies below what matters; else inconclusive."
                             ),
                         ),
                         ("Horizon", "The largest lag whose geometric-mean transport is at least 1/1000 of lag 1."),
