@@ -61,7 +61,8 @@ def opening_maps(
     known = [one for one in maps.values() if isinstance(one, Map)]
     deepest = max((len(one.values) for one in known), default=1)
     last = max((float(one.updates[-1]) for one in known), default=1.0)
-    top, bottom, left, right = 1.12, 0.42, 1.28, 0.5
+    longest = max((len(line) for row in rows for line in row.split("\n")), default=0)
+    top, bottom, left, right = 1.12, 0.42, max(1.28, 0.55 + 0.068 * longest), 0.5
     figure, axes = panels(
         len(rows), len(columns), width=width, height=top + bottom + 1.06 * len(rows), left=left, right=right, top=top, bottom=bottom, gap=(0.1, 0.25)
     )

@@ -49,7 +49,7 @@ class LearningCurves:
             + (f"; {listing(study.others[:-1])} not told apart" if len(study.others) > 1 else "")
             + ". Dashed grey: the memoryless baseline"
             + (", and the score that counts as solved" if known(study.task.get("solved")) else "")
-            + ". A curve that ends early diverged."
+            + ". A curve that ends early diverged or had fewer updates to make."
         )
         gap_text, gap_table = self._gap(study, points)
         return Section(
@@ -139,7 +139,7 @@ def curves(
     figure, axes = panels(2, len(names), width=width, height=4.75, left=0.72, right=0.15, top=0.56, bottom=0.48, gap=(0.16, 0.16))
     rows = (
         ("share", "validation loss / baseline", 1.0, None),
-        ("val_score", f"validation {study.metric}", study.task.get("baseline"), study.task.get("solved")),
+        ("val_score", f"validation {study.metric}", 0.0 if study.as_skill else study.task.get("baseline"), study.task.get("solved")),
     )
     for i, (column, text, baseline, solved) in enumerate(rows):
         known_values = history[column].astype(float)
@@ -149,6 +149,8 @@ def curves(
             if len(known_values)
             else (0, 1)
         )
+        if i == 1 and study.as_skill:
+            low = max(low, -0.25)  # errors have no floor: an untrained network may lie far below its baseline
         marks = [float(mark) for mark in (baseline, solved) if known(mark)]
         low, high = min([low, *marks]), max([high, *marks])
         pad = 0.04 * (high - low or 1)

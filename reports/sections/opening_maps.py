@@ -33,6 +33,9 @@ class OpeningMaps:
         loss = self._loss(study)
         words = {row["arm"]: short_words(row) for _, row in arms.iterrows()}
         at = {tuple(arm[key] for key in rows[0] + columns[0]): arm["arm"] for _, arm in arms.iterrows()}
+        # Rows and columns without any arm are left to the design section.
+        rows = rows[0], [row for row in rows[1] if any((*row.values(), *column.values()) in at for column in columns[1])]
+        columns = columns[0], [column for column in columns[1] if any((*row.values(), *column.values()) in at for row in rows[1])]
         maps: dict[tuple[int, int], Map | str] = {}
         for i, row in enumerate(rows[1]):
             for j, column in enumerate(columns[1]):
