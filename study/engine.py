@@ -9,6 +9,7 @@ from pathlib import Path
 from study.grouping import build_model
 from study.interfaces import Group, Point
 from study.postmortem import first_nonfinite
+from study.records import StudyError
 from study.results import failed_record, point_record
 from study.store import Store
 from study.training import evaluate, fixed_numerics, prepare, train
@@ -41,7 +42,12 @@ def run_together(points: Sequence[Point], folder: Path, device: str, report: Cal
         causes = first_nonfinite(training, len(points))
     seconds = (time.time() - start) / len(points)
     for member in range(len(points)):
-        Store(folder).write(point_record(training, member, cause=causes.get(member), start=start, seconds=seconds))
+        record = point_record(training, member, cause=causes.get(member), start=start, seconds=seconds)
+        store = Store(folder)
+        differ = store.differs(record) if points[member].config["reprobe"] else None
+        if differ:
+            raise StudyError(f"point {record.id} trained again has another {differ} than the stored one, which is kept: another machine or other versions?")
+        store.write(record)
 
 
 def store_failure(group: Group, folder: Path, error: BaseException) -> None:

@@ -20,7 +20,7 @@ from study.grouping import resolve_device
 from study.interfaces import Executor, Group, Tracker
 from study.paths import config_dirs
 from study.pieces import build
-from study.planning import Plan, declaration, show
+from study.planning import Plan, declaration, say_unprobed, show
 from study.progress import Progress
 from study.provenance import code, relative
 from study.records import StudyError
@@ -170,6 +170,7 @@ def count(store: Store, plan: Plan) -> dict[str, int]:
 
 
 def say_start(plan: Plan, made: Sequence[Group], console: Console) -> None:
+    say_unprobed(plan, console)
     there = len(plan.points) - len(plan.missing)
     if not plan.missing:
         console.print(f"{plan.name}: all {there} points are stored already; nothing to train", highlight=False, markup=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -34,12 +35,14 @@ class Plan:
     points: Sequence[Point]
     excluded: Sequence[Mapping[str, Any]]
     stored: Mapping[str, str]  # id -> status
+    unprobed: Mapping[str, Sequence[str]]  # id -> probes asked for that its stored result lacks, or has with other settings
     config: Mapping[str, Any]  # of the first point: what all share is read here
 
     @property
     def missing(self) -> list[Point]:
-        """Points to train: those without a result; failed ones are tried again."""
-        return [point for point in self.points if self.stored.get(point.id) in (None, "failed")]
+        """Points to train: those without a result; failed ones are tried again; with `reprobe` those that lack a probe."""
+        again = self.unprobed if self.config["reprobe"] else {}
+        return [point for point in self.points if self.stored.get(point.id) in (None, "failed") or point.id in again]
 
     def groups(self, workers: int, max_members: int) -> list[Group]:
         return groups(self.missing, workers, max_members)
@@ -68,14 +71,35 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     config = kept[0].config
     folder = Path(config["store"]["folder"]) / _safe_name(config["name"])
     store = Store(folder)
-    stored = {id: str(store.result(id)["row"].get("status")) for id in store.ids()} if folder.exists() else {}
+    results = {id: store.result(id) for id in store.ids()} if folder.exists() else {}
+    stored = {id: str(result["row"].get("status")) for id, result in results.items()}
+    measured = {point.id: probes_of(store, results[point.id]) for point in points if stored.get(point.id) not in (None, "failed")}
+    unprobed = {point.id: lacking for point in points if (lacking := _lacking(point, measured.get(point.id)))}
+    if config["reprobe"]:  # what was measured before is measured again: a point is stored whole
+        points = [replace(point, config={**point.config, "probe": {**measured.get(point.id, {}), **point.config["probe"]}}) for point in points]
     factors: dict[str, list[Any]] = {}
     for key in of.factors if of is not None else ():
         if key != "seed":
             name = key.lstrip("+~").split("@")[0]
             factors[name] = list(dict.fromkeys(combination.labels[name] for combination in combinations))
     distinct = {json.dumps(one, sort_keys=True): one for one in excluded}
-    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, config)
+    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, unprobed, config)
+
+
+def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The probes a stored point was measured with, by name; of an older point its configuration knows."""
+    told = result["provenance"].get("probes")
+    if told is None:
+        path = store.point_folder(result["id"]) / "config.yaml"
+        try:
+            told = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["probe"]
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            return {}
+    return dict(told)
+
+
+def _lacking(point: Point, measured: Mapping[str, Any] | None) -> list[str]:
+    return [] if measured is None else [name for name, node in point.config["probe"].items() if measured.get(name) != node]
 
 
 def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
@@ -203,8 +227,17 @@ def show(plan: Plan, console: Console) -> None:
         console.print(f"left out: {which}{more} ({why})", highlight=False, markup=False)
     seconds = sum(group.cost for group in made) / max(min(executor.workers, len(made)), 1)
     there = len(plan.points) - len(plan.missing)
+    say_unprobed(plan, console)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
     console.print(f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate; results go to {plan.folder}", highlight=False, markup=False)
+
+
+def say_unprobed(plan: Plan, console: Console) -> None:
+    """A probe asked for and not measured would else be missing in silence."""
+    names = sorted({name for lacking in plan.unprobed.values() for name in lacking})
+    if names and not plan.config["reprobe"]:
+        points = f"{len(plan.unprobed)} stored point{'s' if len(plan.unprobed) > 1 else ''}"
+        console.print(f"note: {points} without probe {', '.join(names)} as asked for now; reprobe=true trains them again", highlight=False, markup=False)
 
 
 def _duration(seconds: float) -> str:

@@ -273,6 +273,7 @@ def provenance(training: Training, start: float, seconds: float) -> dict[str, An
         **machine(str(training.device)),
         "data_hash": training.task.data_hash(),
         "kernel": training.model.kernel,
+        "probes": training.config["probe"],
         "task": asdict(training.task.facts),
         "start": started,
         "seconds": seconds,

@@ -71,6 +71,7 @@ class Root:
     kernel: str = MISSING
     device: str = MISSING
     plan: bool = MISSING
+    reprobe: bool = MISSING
     weights: Weights = MISSING
     health: Health = MISSING
     store: Store = MISSING

@@ -134,6 +134,17 @@ class Store:
         }
         (folder / "result.json").write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
 
+    def differs(self, record: PointRecord) -> str | None:
+        """Name of the first table of training whose stored numbers are not, bit for bit, those of this record; None if the same or not stored."""
+        if record.id not in self.ids() or self.result(record.id)["row"]["status"] == "failed":
+            return None
+        for name in ("history", "test"):
+            there = self.table(name, [record.id])
+            here = _arrow(record.tables[name], TABLES[name]).to_pandas()
+            if len(there) != len(here) or any(not _equal(there[column], here[column]) for column in here.columns):
+                return name
+        return None
+
     def write_points_table(self) -> Path:
         """Rebuild points.parquet from the points."""
         path = self.folder / "points.parquet"
@@ -195,6 +206,10 @@ class Store:
     def weights(self, id: str) -> dict[str, np.ndarray]:
         """The scored weights of a point, by tensor name."""
         return load_file(self.point_folder(id) / "weights.safetensors")
+
+
+def _equal(one: pd.Series, other: pd.Series) -> bool:
+    return bool(np.array_equal(one.to_numpy(dtype=float, na_value=np.nan), other.to_numpy(dtype=float, na_value=np.nan), equal_nan=True))
 
 
 def _comparable(there: Any, here: Any) -> bool:

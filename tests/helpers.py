@@ -161,7 +161,7 @@ def point(seed: int = 0, id: str | None = None, **changes: Any) -> Point:
     """A small point of the default recipe on digits read by row; nodes given replace the default ones."""
     config: dict[str, Any] = {
         "name": "test", "depth": 1, "hidden": 8, "batch": 16, "updates": 6, "seed": seed, "validate_every": 3, "dropout": 0.0,
-        "dtype": "float32", "kernel": "auto", "device": "cpu", "plan": False,
+        "dtype": "float32", "kernel": "auto", "device": "cpu", "plan": False, "reprobe": False,
         "task": {"_target_": "tests.helpers.Sum", "steps": 9, "inputs": 1, "every_step": False, "lag": 9},
         "cell": {"_target_": "study.cells.lstm.LSTM"},
         "initializer": {"_target_": "study.initializers.orthogonal.Orthogonal", "gain": 1.0},
