@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -75,7 +76,11 @@ def test_ctrl_c_while_workers_start_is_no_traceback(tmp_path):
     time.sleep(0.5)
     workers = children(process.pid)
     os.killpg(process.pid, signal.SIGINT)
-    told, _ = process.communicate(timeout=60)
+    try:
+        told, _ = process.communicate(timeout=120)
+    finally:  # 100,000 updates must not go on behind a test that failed
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, told
     assert "Traceback" not in told
     assert "python -m study -m experiment=quick cell=rnn" in told

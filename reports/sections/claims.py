@@ -13,7 +13,7 @@ SIGNS = {"supported": "✓", "refuted": "✕", "inconclusive": "?"}
 
 
 class Claims:
-    """One sentence a claim, then the table behind them. A study without claims has none to show, and says so in the design."""
+    """One sentence a claim, then the table behind them; no section where a study declares none (study.claims)."""
 
     title = "Claims"
     needs = ("outcome",)
@@ -21,7 +21,7 @@ class Claims:
     def render(self, study: Study) -> Section:
         claims = [judge(study, claim) for claim in study.declaration.get("claims", [])]
         if not claims:
-            return Section([Prose("This study declares no claims (study.claims in its YAML).")])
+            return Section([])
         counts = {word: sum(one.verdict == word for one in claims) for word in SIGNS}
         said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
         return Section([Prose(f"Of {len(claims)} declared claims: {said}."), *[Prose(sentence(one)) for one in claims], self._table(claims)])

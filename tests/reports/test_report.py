@@ -25,7 +25,7 @@ from tests.reports.synthetic import make
 
 ROOT = Path(__file__).resolve().parents[2]
 TITLES = [
-    "Summary", "Claims", "Design", "Completeness", "Credit-opening maps", "Gradient flow", "States and verdicts", "Does health predict success here?",
+    "Summary", "Design", "Completeness", "Credit-opening maps", "Gradient flow", "States and verdicts", "Does health predict success here?",
     "Learning curves", "Clipping", "Accuracy", "Cost", "Failures", "Method", "Provenance", "Glossary",
 ]  # fmt: skip
 
