@@ -29,17 +29,17 @@ def health_figure(of: Health) -> Figure:
         figure = Figure(figsize=(9.5, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
         layers = [layer for layer in of.profile["layer"].unique() if layer != NETWORK]
-        for layer, colour in zip(layers, _colours(len(layers)), strict=True):
+        colours = dict(zip(layers, _colours(len(layers)), strict=True))
+        for layer, colour in colours.items():
             rows = of.profile[(of.profile["layer"] == layer) & (of.profile["state"] == "h")]
             left.fill_between(rows["lag"], rows["log10_p10"], rows["log10_p90"], color=colour, alpha=0.15, linewidth=0)
             sns.lineplot(x=rows["lag"], y=rows["log10_mean"], ax=left, color=colour, label=f"layer {layer}", estimator=None)
         left.set(title="Gradient of the loss at h", xlabel="lag, steps before the anchor", ylabel=f"relative to the anchor, {DECADES}")
         _classes(right, of.thresholds)
-        drawn = of.transport["layer"].unique()
-        for layer, colour in zip(drawn, _colours(len(drawn)), strict=True):
+        for layer, colour in {NETWORK: ".6", **colours}.items():
             rows = _from_lag_one(of.transport[of.transport["layer"] == layer])
-            name = NETWORK if layer == NETWORK else f"layer {layer}"
-            sns.lineplot(x=rows["lag"], y=rows["log10_mean"], ax=right, color=colour, label=name, linewidth=2 if layer == NETWORK else 1, estimator=None)
+            name, width = (NETWORK, 3.5) if layer == NETWORK else (f"layer {layer}", 1.2)
+            sns.lineplot(x=rows["lag"], y=rows["log10_mean"], ax=right, color=colour, label=name, linewidth=width, estimator=None)
         right.axvline(of.lag, color=".5", linewidth=0.8, linestyle=":")
         right.set(title=f"Transport: {of.state} (D {of.D:+.2f}, U {of.U:+.2f} at lag {of.lag})", xlabel="lag", ylabel=f"relative to lag 1, {DECADES}")
         _notes(figure, of.notes)

@@ -94,7 +94,7 @@ class Watched:
 
     @property
     def norms(self) -> pd.DataFrame:
-        """backward (from 0), norm before clipping, nonfinite: the first parameter whose gradient was not finite, else None."""
+        """backward (from 0), norm before clipping, nonfinite: the first parameter whose gradient was not finite, else null."""
         self._flush()
         return pd.DataFrame(self._norms, columns=["backward", "norm", "nonfinite"])
 
@@ -116,7 +116,7 @@ class Watched:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """carries | opens | shut | closes | explodes | mixed by recurrent module: from its first state to its last (median D and U of the final three)."""
+        """carries | opens | shut | closes | explodes | mixed by recurrent module: first state to last (median D and U of the final three calls)."""
         found = {}
         for name in dict.fromkeys(name for name, _, _ in self.health):
             rows = [dict(health.network) for (of, _, _), health in self.health.items() if of == name]
