@@ -346,6 +346,13 @@ def test_single_precision_modules_are_measured_in_fp64():
         same(transport(health), transport(expected), 1e-12)
 
 
+def test_compiled_and_parametrized_modules_are_read_as_they_compute():
+    module, x = made("gru", batch_first=True), draw(4, 9, D)
+    expected = of(gradient_profile(module, x, last_loss).profile, "1", "h")
+    same(of(gradient_profile(torch.compile(module, backend="eager"), x, last_loss).profile, "1", "h"), expected, 1e-12)
+    same(of(gradient_profile(nn.utils.parametrizations.weight_norm(module, "weight_hh_l0"), x, last_loss).profile, "1", "h"), expected, 1e-12)
+
+
 def test_not_finite_is_counted_and_undefined():
     module, x = made("tanh", batch_first=True), draw(4, 12, D)
     x[0, 3] = torch.nan

@@ -327,8 +327,9 @@ def test_a_copy_made_inside_is_not_watched():
         average = copy.deepcopy(net)
         average(draw(B, T, D)).sum().backward()
         assert not len(watched.norms)
-        net(draw(B, T, D)).sum().backward()
+        (net(draw(B, T, D)) + average(draw(B, T, D))).sum().backward()
     assert len(watched.norms) == 1
+    assert set(watched.profiles["call"]) == {0}
 
 
 def test_nothing_to_measure_is_a_warning_and_the_loop_goes_on():

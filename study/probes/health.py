@@ -30,9 +30,10 @@ class Health:
     """How the gradient travels through one recurrent module. Decades are powers of ten.
 
     `profile`: gradient of the loss, one row a (layer, state, lag): log10_mean is the geometric mean over examples of
-      ‖∂ℓ/∂s_{a−lag}‖ / ‖∂ℓ/∂s_a‖ in decades and `ratio` that mean itself; log10_p10, log10_p90, log10_rms; n examples that have this
-      lag, of which n_zero and n_nonfinite are left out of the mean. layer from "1", "network" all together; state h, c or s
-      (both). The denominator is that of s, which is ‖∂ℓ/∂h_a‖ for a loss of the outputs (then ∂ℓ/∂c_a = 0).
+      ‖∂ℓ/∂s_{a−lag}‖ / ‖∂ℓ/∂s_a‖ in decades and `ratio` that mean itself (0 below 1e-308, where log10_mean goes on);
+      log10_p10, log10_p90, log10_rms; n examples that have this lag, of which n_zero and n_nonfinite are left out of the mean.
+      layer from "1", "network" all together; state h, c or s (both). The denominator is that of s, which is ‖∂ℓ/∂h_a‖ for a loss
+      of the outputs (then ∂ℓ/∂c_a = 0).
     `transport`: the same of a random unit direction at s_a in place of the loss; it asks nothing of loss and readout and decides the state.
     `states`: one row a layer and the network: D, U with 95 % intervals (bootstrap over examples), state, margin, slope, horizon.
     `anchor` [B]: the step a of each example, from 0; −1 where the loss does not reach the example.

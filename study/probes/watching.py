@@ -44,7 +44,8 @@ def watch(
     caught from the pass itself, and follows them back in time as gradient_profile does: exact for any loss up to the precision of
     training, and blind to later clipping. A layer called several times in one pass has a profile a call; calls of a single step have none.
     Dropout between the layers of one module is left out on the way back (`notes` say so). Forward passes without a backward pass
-    (evaluation, no_grad) leave nothing behind. The random state of the loop is not touched.
+    (evaluation, no_grad) leave nothing behind. The random state of the loop is not touched. A profile costs about as much as 4
+    (LSTM of 128 units) to 15 (of 32) training passes of the same batch on one core, norms nearly nothing.
 
     On leaving, also by an exception, all hooks are gone and what was recorded stays. Not supported, and said so: compiled modules, DataParallel and
     DistributedDataParallel around the module, bidirectional layers and projections (except with every=None), fp16 autocast without
