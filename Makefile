@@ -6,10 +6,10 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep report plan test bench lint clean setup
+.PHONY: help sweep report plan search test bench bench-search gpu lint clean setup
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo "  STUDY=NAME chooses conf/experiment/NAME.yaml (now: $(STUDY)); ARGS=\"...\" are Hydra overrides"
 
 setup: .venv/.ready ## the environment: .venv with the versions of constraints.txt
@@ -18,6 +18,9 @@ sweep: .venv/.ready ## train what is missing of a study and render its report (S
 	@status=0; $(PY) -m study -m experiment=$(STUDY) $(ARGS) || status=$$?; \
 	case " $(ARGS) " in *" plan=true "*) exit $$status;; esac; \
 	if [ $$status -le 1 ] || [ $$status -eq 130 ]; then $(PY) -m reports render outputs/$(STUDY) || [ $$status -ne 0 ] || status=1; fi; exit $$status
+
+search: .venv/.ready ## tune every arm of a study with the same budget; says how to train the tuned study (STUDY=digits)
+	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=optuna search=default $(ARGS)
 
 report: .venv/.ready ## render the report of a study again
 	@$(PY) -m reports render outputs/$(STUDY)
@@ -36,6 +39,12 @@ lint: .venv/.ready-dev ## style, types, and which layer may import which
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+
+bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search
+
+gpu: .venv/.ready-dev ## default study, default search, kernels against fp64 and repeatability on a CUDA GPU; says so where there is none
+	@$(PY) -m tests.bench_gpu
 
 clean: ## remove the environment and caches; results in outputs/ stay
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -91,7 +91,11 @@ def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Co
             if not sheets:
                 check_rules(loader, base, list(of.factors))
             sheets[levels] = Sheet(base, valued)
-        made.append(sheets[levels].combination([parsed[pair] for pair in pairs if pair not in whole], of))
+        overrides = [parsed[pair] for pair in pairs if pair not in whole]
+        further = (*levels, *sheets[levels].levels_of_arms(overrides, of))
+        if further not in sheets:
+            sheets[further] = Sheet(compose(loader, config_name, [*of.fixed, *further]), valued)
+        made.append(sheets[further].combination(overrides, of))
     return made
 
 
@@ -111,6 +115,17 @@ class Sheet:
         self.plain = _plain(base.config) if free else None
         self.converted: dict[tuple[str, str], Any] = {}
 
+    def levels_of_arms(self, overrides: Sequence[Override], of: Declared) -> list[str]:
+        """Levels that arms choose for this combination and its composition does not have yet: it is to be composed with them."""
+        arms = rules(_study(self.base), "arms")
+        if not any(_is_level(self.base.choices, str(key), value) for arm in arms for key, value in arm["set"].items()):
+            return []
+        for override in overrides:
+            _set(self.base, override, of)
+        config = _plain(self.base.config)
+        chosen = _of_arms(config, labels(self.base.choices, config, list(of.factors)))
+        return [f"{key}={value}" for key, value in chosen if _is_level(self.base.choices, key, value) and self.base.choices[key] != value]
+
     def combination(self, overrides: Sequence[Override], of: Declared) -> Composed:
         if self.plain is None:
             for override in overrides:  # every combination sets the same keys, so that nothing is left over from the last one
@@ -125,7 +140,7 @@ class Sheet:
             config = _exchanged(config, override.key_or_group, self.converted[known])
         found = labels(self.base.choices, config, list(of.factors))
         changed = config
-        for key, value in arm_settings(config, found):
+        for key, value in arm_settings(config, found, self.base.choices):
             known = (key, f"arm {value!r}")
             if known not in self.converted:
                 _update(self.base.config, key, value)
@@ -156,7 +171,7 @@ def finish(base: Base, swept: Sequence[str]) -> Composed:
     """One combination as composed, with the settings of the arms it belongs to."""
     plain = _plain(base.config)
     found = labels(base.choices, plain, swept)
-    settings = arm_settings(plain, found)
+    settings = arm_settings(plain, found, base.choices)
     if not settings:
         return Composed(config=plain, labels=found)
     config = copy.deepcopy(base.config)
@@ -166,16 +181,43 @@ def finish(base: Base, swept: Sequence[str]) -> Composed:
     return Composed(config=plain, labels=labels(base.choices, plain, swept))
 
 
-def arm_settings(config: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Keys and values of the arms that a combination belongs to, later arms last."""
+def with_values(base: Base, values: Mapping[str, Any], swept: Sequence[str]) -> Composed:
+    """One combination with values of its own, set after the settings of the arms it belongs to."""
+    config = copy.deepcopy(base.config)
+    for key, value in arm_settings(_plain(config), labels(base.choices, _plain(config), swept), base.choices):
+        _update(config, key, value)
+    for key, value in values.items():
+        _update(config, key, value)
+    plain = _plain(config)
+    return Composed(config=plain, labels=labels(base.choices, plain, swept))
+
+
+def arm_settings(config: Mapping[str, Any], found: Mapping[str, Any], choices: Mapping[str, str]) -> list[tuple[str, Any]]:
+    """Keys and values of the arms that a combination belongs to, later arms last. Levels must have been composed with."""
+    values = []
+    for key, value in _of_arms(config, found):
+        if not _is_level(choices, key, value):
+            values.append((key, value))
+        elif choices[key] != value:
+            raise StudyError(f"study.arms: sets {key}={value}, a level of its own, for this arm; that needs a multirun: python -m study -m …")
+    return values
+
+
+def _of_arms(config: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    found = {"tuned": config["tuned"], **found}
     arms = [arm for arm in rules(config["study"], "arms") if _meets(found, arm["when"], "study.arms")]
     return [(str(key), value) for arm in arms for key, value in arm["set"].items()]
+
+
+def _is_level(choices: Mapping[str, str], key: str, value: Any) -> bool:
+    """Whether a setting chooses a level of a group rather than a value."""
+    return isinstance(value, str) and key in choices
 
 
 def exclusion(composed: Composed) -> str | None:
     """Why this combination is left out, by `study.exclude`; None if it is not."""
     for rule in rules(composed.config["study"], "exclude"):
-        if _meets(composed.labels, rule["when"], "study.exclude"):
+        if _meets({"tuned": composed.config["tuned"], **composed.labels}, rule["when"], "study.exclude"):
             return str(rule.get("why") or "no reason given")
     return None
 

@@ -142,8 +142,11 @@ class Trackers:
                 return
             result = store.result(id)
             if result["row"]["status"] != "failed":
-                for name, tracker in list(self.open.items()):
-                    self._guarded(name, lambda tracker=tracker, result=result, id=id: tracker.log(result, store.point_folder(id)))
+                self.tell(result, store.point_folder(id))
+
+    def tell(self, result: Mapping[str, Any], folder: Path) -> None:
+        for name, tracker in list(self.open.items()):
+            self._guarded(name, lambda tracker=tracker: tracker.log(result, folder))
 
     def close(self) -> None:
         for name, tracker in list(self.open.items()):

@@ -66,10 +66,9 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     if not kept:
         raise StudyError("study.exclude leaves no combination; nothing to run")
     check_all(kept)
-    points = [_point(combination) for combination in kept]
-    _check_distinct(points)
+    points = _distinct([_point(combination) for combination in kept])
     config = kept[0].config
-    folder = Path(config["store"]["folder"]) / _safe_name(config["name"])
+    folder = Path(config["store"]["folder"]) / check_name(config["name"])
     store = Store(folder)
     results = {id: store.result(id) for id in store.ids()} if folder.exists() else {}
     stored = {id: str(result["row"].get("status")) for id, result in results.items()}
@@ -160,17 +159,26 @@ def _point(combination: Composed) -> Point:
     return Point(id=id, config=config, labels={key: value for key, value in combination.labels.items() if key != "seed"}, seed=config["seed"])
 
 
-def _check_distinct(points: Sequence[Point]) -> None:
+def _distinct(points: Sequence[Point]) -> list[Point]:
+    """The points, no two with one id.
+
+    Where a search has found nothing better than the default, the tuned arm is the default one: it gets points of its own,
+    so that both arms of the comparison are there.
+    """
     seen: dict[str, Point] = {}
     for point in points:
         if point.id in seen:
             one, other = ({**of.labels, "seed": of.seed} for of in (seen[point.id], point))
-            differ = ", ".join(f"{key}: {one[key]} and {other[key]}" for key in one if one[key] != other[key]) or "nothing; a level or seed is written twice"
-            raise StudyError(f"two combinations are the same configuration and would be the same point. They differ in {differ}")
+            differ = [key for key in one if one[key] != other[key]]
+            if differ != ["tuned"]:
+                told = ", ".join(f"{key}: {one[key]} and {other[key]}" for key in differ) or "nothing; a level or seed is written twice"
+                raise StudyError(f"two combinations are the same configuration and would be the same point. They differ in {told}")
+            point = replace(point, id=f"{point.id}-tuned")
         seen[point.id] = point
+    return list(seen.values())
 
 
-def _safe_name(name: Any) -> str:
+def check_name(name: Any) -> str:
     if not isinstance(name, str) or not name or name in (".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
         raise StudyError(f"name: must be the name of one folder, without slashes, got {name!r}")
     return name
@@ -194,6 +202,7 @@ def declaration(plan: Plan) -> dict[str, Any]:
         "excluded": list(plan.excluded),
         "arms": plan.config["study"]["arms"],
         "claims": plan.config["study"]["claims"],
+        "search": plan.config["study"]["search"],
         "fixed": fixed,
         "grid": [{"id": point.id, "seed": point.seed, "labels": dict(point.labels)} for point in plan.points],
         "tasks": tasks,

@@ -33,6 +33,8 @@ HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why
   python -m study -m experiment=digits                    the default study
   python -m study -m experiment=digits cell=lstm,gru depth=1,2,4
   python -m study -m experiment=digits plan=true          what would run; trains nothing
+  python -m study -m experiment=digits hydra/sweeper=optuna search=default
+                                                          tune every arm with the same budget
   python -m study cell=gru seed=3                         one point
   python -m study --cfg job                               every key with its value
   python -m study -m --config-dir mine experiment=mine    pieces and experiments of your own
@@ -77,6 +79,28 @@ class StudySweeper(Sweeper):
         raise Finished(status)
 
 
+class SearchSweeper(Sweeper):
+    """hydra/sweeper=optuna: settings of every arm searched with the same budget, on validation data (study.search)."""
+
+    def __init__(self, params: DictConfig | None) -> None:
+        self.params = params
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.loader = hydra_context.config_loader
+        self.composed = config
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from study.search.launch import launch  # Optuna takes a second to import, and nothing else needs it
+
+        params = OmegaConf.to_container(self.params, resolve=True) if self.params is not None else {}
+        assert isinstance(params, dict)
+        try:
+            status = launch(self.loader, self.composed, {str(key): value for key, value in params.items()}, arguments)
+        except (StudyError, HydraException) as error:
+            status = say_error(error)
+        raise Finished(status)
+
+
 class StudyLauncher(Launcher):
     """Takes the jobs of any other sweeper and runs them as one study through the same engine."""
 
@@ -115,10 +139,11 @@ def register() -> None:
     store = ConfigStore.instance()
     for cls, group, node in (
         (StudySweeper, "hydra/sweeper", {"_target_": f"{ALIAS}.StudySweeper", "params": {}}),
+        (SearchSweeper, "hydra/sweeper", {"_target_": f"{ALIAS}.SearchSweeper", "params": {}}),
         (StudyLauncher, "hydra/launcher", {"_target_": f"{ALIAS}.StudyLauncher"}),
     ):
         cls.__module__ = ALIAS
         plugins.register(cls)
-        store.store(group=group, name="study", node=OmegaConf.create(node))
+        store.store(group=group, name="optuna" if cls is SearchSweeper else "study", node=OmegaConf.create(node))
     store.store(group="hydra/help", name="study", node=OmegaConf.create({"app_name": "python -m study", "header": "", "footer": "", "template": HELP}))
     store.store(name="schema", node=Root)

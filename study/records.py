@@ -26,7 +26,7 @@ CHOICES = ("task", "cell", "initializer", "clip", "optimizer", "readout")
 SIZES = ("depth", "hidden", "batch", "updates")
 
 # Root keys that say where and how a point runs or is shown, never what it computes.
-NOT_IDENTITY = ("name", "plan", "reprobe", "device", "executor", "probe", "tracker", "store", "study", "health", "tuned")
+NOT_IDENTITY = ("name", "plan", "reprobe", "device", "executor", "probe", "tracker", "store", "study", "health", "tuned", "search")
 
 NETWORK = "network"  # the name, in column `layer`, of all layers' states together
 
@@ -175,6 +175,57 @@ TEST = _columns(
     ("example", "int", "", "position in the test set"),
     ("value", "float", "task metric", "the metric on this example alone (classification: 1 right, 0 wrong)"),
 )
+
+TRIALS = _columns(
+    ("arm", "str", "", "the arm's levels, as cell=lstm initializer=orthogonal"),
+    ("trial", "int", "", "number of the trial within its arm, from 0: the default setting"),
+    ("status", "str", "", "done | diverged | pruned | failed | running | waiting"),
+    ("score", "float", "task metric", "best validation metric, mean over the replicates; of a pruned trial so far"),
+    ("se", "float", "task metric", "standard error of score over the validation examples"),
+    ("health", "float", "decades", "min(0, D) - max(0, U) at the end; 0 carries"),
+    ("cost", "float", "s", "of one core, as planned"),
+    ("default", "bool", "", "the default setting"),
+    ("best", "bool", "", "the best of its arm"),
+    ("front", "bool", "", "no other trial of the arm is better in everything (several objectives)"),
+    ("replicates", "int", "", "seeds it was trained on"),
+    ("examples", "int", "examples", "seen in training, all replicates together"),
+    ("updates", "int", "updates", "of a trial that is not pruned"),
+    ("seconds", "float", "s", "its share of its group's wall time"),
+    ("retried", "int", "", "trials of its place that were lost or failed before it"),
+    ("reason", "str", "", "why the status is not done"),
+)
+
+TRIAL_SETTINGS = _columns(
+    ("arm", "str", "", "the arm's levels"),
+    ("trial", "int", "", "number of the trial within its arm"),
+    ("key", "str", "", "searched key"),
+    ("value", "str", "", "its value as text"),
+    ("number", "float", "", "its value where it is a number"),
+)
+
+TRIAL_CURVES = _columns(
+    ("arm", "str", "", "the arm's levels"),
+    ("trial", "int", "", "number of the trial within its arm"),
+    ("share", "float", "share of updates", "made when it was validated"),
+    ("score", "float", "task metric", "best validation metric so far, mean over the replicates"),
+)
+
+IMPORTANCE = _columns(
+    ("arm", "str", "", "the arm's levels"),
+    ("objective", "str", "", "score | health | cost"),
+    ("key", "str", "", "searched key"),
+    ("other", "str", "", "second key of a pair: their interaction alone; null for a key by itself"),
+    ("share", "float", "share of variance", "fANOVA (Hutter 2014): of a random forest's variance over the space, mean over its trees"),
+    ("sd", "float", "share of variance", "standard deviation over the trees"),
+    ("trials", "int", "", "the forest was fitted to"),
+)
+
+SEARCH_TABLES: Mapping[str, tuple[Column, ...]] = {
+    "trials": TRIALS,
+    "settings": TRIAL_SETTINGS,
+    "curves": TRIAL_CURVES,
+    "importance": IMPORTANCE,
+}
 
 TABLES: Mapping[str, tuple[Column, ...]] = {
     "history": HISTORY,

@@ -46,6 +46,7 @@ class Study:
     exclude: Any = MISSING
     arms: Any = MISSING
     claims: Any = MISSING
+    search: str | None = MISSING
 
 
 @dataclass
@@ -72,6 +73,8 @@ class Root:
     device: str = MISSING
     plan: bool = MISSING
     reprobe: bool = MISSING
+    tuned: bool = MISSING
+    search: Any = None  # a group without a level has no node: null is what it then is
     weights: Weights = MISSING
     health: Health = MISSING
     store: Store = MISSING

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 
-from study.records import POINTS, SCHEMA, TABLES, Column, StudyError
+from study.records import POINTS, SCHEMA, SEARCH_TABLES, TABLES, Column, StudyError
 
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
 ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
@@ -72,7 +72,7 @@ class Store:
             raise StudyError(
                 f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with study.folder=… or name=…"
             )
-        if not self.folder.exists() or not any(self.folder.iterdir()):
+        if not self.folder.exists() or all(path.name in ("search", "wandb") for path in self.folder.iterdir()):  # a search comes before its study
             return
         if not (self.folder / "study.json").exists():
             raise StudyError(f"{self.folder}: holds files but no study.json, so it is not a study's folder. Choose another name=…")
@@ -202,6 +202,37 @@ class Store:
                 frames.append(frame)
         names = ["id", *(column.name for column in TABLES[name])]
         return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+
+    # --- a search's tables (search/ in a study's folder) -------------------------------------------------------
+
+    def write_search(self, summary: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> None:
+        """search.json and the tables of records.SEARCH_TABLES, each whole or not at all. This store is the folder search/."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, columns in tables.items():
+            table = _arrow(columns, SEARCH_TABLES[name])
+            _replace(self.folder / f"{name}.parquet", lambda path, table=table: pq.write_table(table, path, compression="zstd"))
+        text = json.dumps({"schema": SCHEMA, **summary}, indent=1, allow_nan=False)
+        _replace(self.folder / "search.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+    def search(self) -> dict[str, Any] | None:
+        """search.json: space, budget, and what was found for every arm; None where there is no search."""
+        path = self.folder / "search.json"
+        if not path.exists():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StudyError(f"{path}: damaged ({error}). Remove it and run the search again: its trials are kept elsewhere.") from error
+        return found
+
+    def search_table(self, name: str) -> pd.DataFrame:
+        """One of records.SEARCH_TABLES."""
+        names = [column.name for column in SEARCH_TABLES[name]]
+        path = self.folder / f"{name}.parquet"
+        try:
+            return pq.read_table(path).to_pandas().reindex(columns=names) if path.exists() else pd.DataFrame(columns=names)
+        except (OSError, pa.ArrowException) as error:
+            raise StudyError(f"{path}: damaged ({error}). Remove it and run the search again: its trials are kept elsewhere.") from error
 
     def weights(self, id: str) -> dict[str, np.ndarray]:
         """The scored weights of a point, by tensor name."""

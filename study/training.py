@@ -165,14 +165,18 @@ def schedule(config: Any) -> dict[str, tuple[Probe, dict[int, int]]]:
 # --- training --------------------------------------------------------------------------------------------------
 
 
-def train(training: Training, report: Callable[[int], None]) -> None:
-    """All updates, with validations and probes at their times, before the first update and after the last included."""
+def train(training: Training, report: Callable[[int], bool | None]) -> None:
+    """All updates, with validations and probes at their times, before the first update and after the last included.
+
+    `report` hears of every validation; a true answer ends training there.
+    """
     updates, every = training.config["updates"], training.config["validate_every"]
     for update in range(updates + 1):
         probe(training, update)
         if update % every == 0 or update == updates:
             validate(training, update)
-            report(update)
+            if report(update):
+                return
         if update < updates:
             step(training, update)
 

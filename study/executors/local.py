@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,18 +17,8 @@ import torch
 from study.engine import run_group, store_failure
 from study.grouping import resolve_device
 from study.interfaces import Executor, Group, require
+from study.processes import cores, start
 from study.store import Store
-
-# Read when a process starts, so they are set before. One thread each: two processes with torch's default threads on
-# two cores run 30 to 100 times slower. Large thresholds keep glibc from returning memory that the next step asks for again.
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-    "MALLOC_MMAP_THRESHOLD_": str(2**32),
-    "MALLOC_TOP_PAD_": str(2**28),
-}
 
 
 @dataclass
@@ -49,7 +37,7 @@ class Local(Executor):
         require(max_members >= 1, "local", "max_members", "at least 1", max_members)
         self.max_members = max_members
         on_gpu = resolve_device({"device": device}) == "cuda"
-        self.workers = workers if isinstance(workers, int) else torch.cuda.device_count() if on_gpu else _cores()
+        self.workers = workers if isinstance(workers, int) else torch.cuda.device_count() if on_gpu else cores()
 
     def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Mapping[str, Any]]:
         pending = deque(groups)
@@ -72,27 +60,9 @@ class Local(Executor):
                 worker.process.join()
 
 
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _start(number: int, folder: Path) -> Worker:
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
-    # Ctrl-C goes to every process of the terminal: the launcher decides what it means. A child inherits the mask from birth.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        process = context.Process(target=_work, args=(there, number, str(folder)), daemon=True)
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-    there.close()
-    return Worker(process=process, connection=here, number=number)
+    process, connection = start(_work, number, str(folder))
+    return Worker(process=process, connection=connection, number=number)
 
 
 def _give(worker: Worker, pending: deque[Group]) -> None:

@@ -67,15 +67,16 @@ class Wandb(Tracker):
         self.logged = self._read_ledger()
 
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
-        run = run_id(self.study, result["id"])
-        if any((run, mode, self.where) in self.logged for mode in {self.resolved, "online"}):
+        run, tags = run_id(self.study, result["id"]), list(result.get("tags", ()))
+        entry = "+".join([run, *tags])  # a trial that turns out to be the best is logged again, with its tag
+        if any((entry, mode, self.where) in self.logged for mode in {self.resolved, "online"}):
             return
         try:
             self._log(run, result, folder)
         except (self.wandb.Error, TimeoutError) as error:
             said = " ".join(str(error).split())
             raise StudyError(f"{said}. Nothing is lost: run the study again, or tracker.wandb.mode=offline and `wandb sync` later") from error
-        self._note((run, self.resolved, self.where))
+        self._note((entry, self.resolved, self.where))
 
     def _log(self, id: str, result: Mapping[str, Any], folder: Path) -> None:
         store = Store(folder.parent.parent)
@@ -87,10 +88,10 @@ class Wandb(Tracker):
             id=id,
             name=run_name(result["labels"], self.varied),
             group=self.study,
-            job_type="point",
+            job_type="trial" if "search" in result.get("tags", ()) else "point",
             resume="allow" if self.resolved == "online" else None,
             config={**result["labels"], "point": result["id"], "settings": settings(folder / "config.yaml")},
-            tags=[str(row[key]) for key in ("verdict", "outcome") if row.get(key)],
+            tags=[*result.get("tags", ()), *(str(row[key]) for key in ("verdict", "outcome") if row.get(key))],
             reinit="finish_previous",
             settings=self.settings,
         )

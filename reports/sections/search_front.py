@@ -1,0 +1,79 @@
+"""Pareto front: what a better score costs, where the search had several objectives."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from reports.blocks import Cell, Figure, Rows, Section, Table
+from reports.data import Study
+from reports.search import Search, find, numeric, setting
+from reports.theme import SLOTS, SOFT, draw, panels
+from reports.words import count, number
+
+UNITS = {"health": "health (decades from carrying)", "cost": "cost (s of one core, planned)"}
+COLUMNS = 3
+
+
+class Front:
+    """Score against each other objective by arm; settings that none beats in everything are joined."""
+
+    title = "Front of the search"
+    needs = ()
+
+    def render(self, study: Study) -> Section:
+        search = find(study)
+        if search is None or len(search.summary["objectives"]) < 2 or search.complete.empty:
+            return Section([])
+        return Section([figure(search, other) for other in search.summary["objectives"] if other != "score"])
+
+
+def figure(search: Search, other: str) -> Figure:
+    picture = draw(lambda rasterized: drawing(search, other), name=f"search-front-{other}")
+    front = search.complete[search.complete["front"].astype(bool)]
+    sizes = front.groupby("arm").size()
+    finding = f"{count(int(sizes.sum()), 'setting')} over {count(len(sizes), 'arm')} are beaten by no other of their arm in all objectives."
+    caption = (
+        f"Every trial trained to its end; filled: on the front over {', '.join(search.summary['objectives'])}. A search writes the front's best score down."
+    )
+    values = search.settings.groupby(["arm", "trial"])[["key", "value"]].apply(lambda own: dict(zip(own["key"], own["value"], strict=True)))
+    rows: Rows = []
+    for _, trial in front.iterrows():
+        said = setting({key: float(value) if numeric(value) else value for key, value in values.get((trial["arm"], trial["trial"]), {}).items()})
+        scores = [Cell(number(trial[name], 3), trial[name]) for name in search.summary["objectives"]]
+        rows.append([search.labels[trial["arm"]], *scores, said])
+    table = Table(["arm", *search.summary["objectives"], "setting"], rows, "Settings on the front", filtered=True)
+    return Figure(picture, caption, f"Score against {other}. {finding}", table, 10.0, finding)
+
+
+def drawing(search: Search, other: str) -> Drawing:
+    arms = list(search.labels)
+    columns = min(COLUMNS, len(arms))
+    rows = math.ceil(len(arms) / columns)
+    made, axes = panels(rows, columns, width=10, height=0.6 + 1.8 * rows, left=0.6, right=0.1, top=0.3, bottom=0.45, gap=(0.2, 0.5))
+    complete = search.complete
+    for place in range(rows * columns):
+        axis = axes[place // columns, place % columns]  # type: ignore[index]
+        if place >= len(arms):
+            axis.set_axis_off()
+            continue
+        own = complete[complete["arm"] == arms[place]]
+        on = own["front"].astype(bool)
+        axis.plot(own.loc[~on, other], own.loc[~on, "score"], "o", markerfacecolor="none", markeredgecolor=SOFT, markersize=4, markeredgewidth=0.8)
+        axis.plot(own.loc[on, other], own.loc[on, "score"], "o", color=SLOTS[0], markersize=4.5, markeredgewidth=0)
+        axis.set(xlim=_span(complete[other]), ylim=_span(complete["score"]), title=search.labels[arms[place]])
+        if place % columns:
+            axis.set_yticklabels([])
+        else:
+            axis.set_ylabel("validation score")
+        if place // columns == rows - 1:
+            axis.set_xlabel(UNITS[other])
+    return made
+
+
+def _span(values: pd.Series) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    pad = 0.06 * (high - low or 1)
+    return low - pad, high + pad

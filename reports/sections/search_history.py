@@ -1,0 +1,77 @@
+"""History: every trial of every arm, and the best so far."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.figure import Figure as Drawing
+
+from reports.blocks import Cell, Figure, Rows, Section, Table
+from reports.data import Study
+from reports.search import Search, find
+from reports.theme import INK, SLOTS, SOFT, draw, panels
+from reports.words import count, number
+
+COLUMNS = 3
+
+
+class History:
+    """Score against trial by arm."""
+
+    title = "History of the search"
+    needs = ()
+
+    def render(self, study: Study) -> Section:
+        search = find(study)
+        return Section([]) if search is None or search.complete.empty else Section([figure(search)])
+
+
+def figure(search: Search) -> Figure:
+    picture = draw(lambda rasterized: lines(search), name="search-history")
+    rows: Rows = []
+    late = 0
+    for arm, label in search.labels.items():
+        own = search.best_so_far(arm)
+        if own.empty:
+            continue
+        first = own[own["score"] == own["best"].iloc[-1]].iloc[0]
+        late += int(first["trial"] >= 0.8 * own["trial"].max() and len(own) > 4)
+        rows.append([label, str(int(first["trial"])), Cell(number(first["score"], 3), first["score"]), str(len(own))])
+    finding = f"The best trial came in the last fifth of the budget in {late} of {count(len(rows), 'arm')}."
+    caption = (
+        "One mark a trial trained to its end, in the order of their numbers; ring: the default setting; cross: pruned, with its score so far; "
+        "line: best so far. Where the line still rises at the end, a larger budget may find more."
+    )
+    table = Table(["arm", "trial of the best", "its score", "trials"], rows, "When the best setting was found")
+    return Figure(picture, caption, f"History of the search. {finding}", table, 10.0, finding)
+
+
+def lines(search: Search) -> Drawing:
+    arms = list(search.labels)
+    columns = min(COLUMNS, len(arms))
+    rows = math.ceil(len(arms) / columns)
+    drawing, axes = panels(rows, columns, width=10, height=0.6 + 1.75 * rows, left=0.6, right=0.1, top=0.3, bottom=0.45, gap=(0.2, 0.5))
+    scores = search.complete["score"]
+    low, high = float(scores.min()), float(scores.max())
+    pad = 0.05 * (high - low or 1)
+    for place in range(rows * columns):
+        axis = axes[place // columns, place % columns]  # type: ignore[index]
+        if place >= len(arms):
+            axis.set_axis_off()
+            continue
+        own = search.best_so_far(arms[place])
+        pruned = search.trials[(search.trials["arm"] == arms[place]) & (search.trials["status"] == "pruned")]
+        axis.plot(own["trial"], own["best"], color=SLOTS[0], drawstyle="steps-post", linewidth=1.2)
+        axis.plot(own["trial"], own["score"], "o", color=SLOTS[0], markersize=3, markeredgewidth=0, alpha=0.8)
+        axis.plot(pruned["trial"], pruned["score"].clip(low, high), "x", color=SOFT, markersize=3.5, markeredgewidth=0.9)
+        default = own[own["default"].astype(bool)]
+        axis.plot(default["trial"], default["score"], "o", markerfacecolor="none", markeredgecolor=INK, markersize=7, markeredgewidth=1)
+        axis.set(ylim=(low - pad, high + pad), title=search.labels[arms[place]])
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        if place % columns:
+            axis.set_yticklabels([])
+        else:
+            axis.set_ylabel("validation score")
+        if place // columns == rows - 1:
+            axis.set_xlabel("trial")
+    return drawing

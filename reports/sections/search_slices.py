@@ -1,0 +1,96 @@
+"""Slices: score against each searched key."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure as Drawing
+
+from reports.blocks import Cell, Figure, Rows, Section, Table
+from reports.data import Study
+from reports.search import Search, find, numeric, shown
+from reports.theme import INK, colours, draw, markers, panels
+from reports.words import level, listing
+
+FEW = 4  # distinct values that are all marked on the axis
+
+
+class Slices:
+    """One panel a key and level of the first factor; colour and marker: the other factors."""
+
+    title = "Score by searched key"
+    needs = ()
+
+    def render(self, study: Study) -> Section:
+        search = find(study)
+        return Section([]) if search is None or search.complete.empty else Section([figure(search)])
+
+
+def figure(search: Search) -> Figure:
+    picture = draw(lambda rasterized: slices(search), name="search-slices")
+    rows: Rows = []
+    spans = []
+    for key in search.keys:
+        best = search.numbers(key)
+        best = best[best["best"].astype(bool)]
+        values = [shown(float(text)) if numeric(text) else text for text in best["value"]]
+        spans.append(f"{key} {span_of(list(best['value']))}")
+        rows += [[search.labels[arm], key, Cell(value, float(place))] for arm, value, place in zip(best["arm"], values, best["number"], strict=True)]
+    finding = f"Best values over the arms: {listing(spans)}."
+    caption = "Every trial that was trained to its end; filled: the best of its arm. One scale of scores for all panels."
+    table = Table(["arm", "key", "best value"], rows, "Best values by arm and key", filtered=True)
+    return Figure(picture, caption, f"Score by searched key. {finding}", table, 10.0, finding)
+
+
+def span_of(values: list[str]) -> str:
+    """The lowest and highest of numbers, or the words."""
+    if values and all(map(numeric, values)):
+        ordered = sorted(map(float, values))
+        return shown(ordered[0]) if ordered[0] == ordered[-1] else f"{shown(ordered[0])} to {shown(ordered[-1])}"
+    return listing(dict.fromkeys(values))
+
+
+def slices(search: Search) -> Drawing:
+    factors = search.summary["factors"]
+    first = next(iter(factors), None)
+    names = list(factors[first]) if first else ["all"]
+    others = [arm["arm"] for arm in search.arms]
+    rest = {arm["arm"]: " · ".join(level(key, value) for key, value in arm["levels"].items() if key != first) or "all" for arm in search.arms}
+    inks, shapes = colours(rest.values()), markers(rest.values())
+    drawing, axes = panels(len(names), len(search.keys), width=10, height=0.85 + 1.6 * len(names), left=0.6, right=0.1, top=0.55, bottom=0.45, gap=(0.15, 0.3))
+    scores = search.complete["score"]
+    pad = 0.05 * (float(scores.max() - scores.min()) or 1)
+    for column, key in enumerate(search.keys):
+        of = search.numbers(key)
+        log = key in search.summary["logarithmic"]
+        worded = not all(map(numeric, of["value"]))
+        low, high = float(of["number"].min()), float(of["number"].max())
+        edge = (high / low) ** 0.08 if log else 0.08 * (high - low) or 1.0
+        limits = (low / edge, high * edge) if log else (low - edge, high + edge)
+        ticks = {float(place): text for place, text in sorted(set(zip(of["number"], of["value"], strict=True)))}
+        for row, name in enumerate(names):
+            axis = axes[row, column]  # type: ignore[index]
+            for arm in others:
+                own = of[of["arm"] == arm]
+                if first and str(dict(next(one for one in search.arms if one["arm"] == arm)["levels"]).get(first)) != str(name):
+                    continue
+                best = own["best"].astype(bool)
+                style = {"marker": shapes[rest[arm]], "linestyle": "none", "markersize": 3.6, "color": inks[rest[arm]]}
+                axis.plot(own.loc[~best, "number"], own.loc[~best, "score"], markerfacecolor="none", markeredgewidth=0.7, **style)
+                axis.plot(own.loc[best, "number"], own.loc[best, "score"], **{**style, "markersize": 6.5}, markeredgecolor=INK, markeredgewidth=0.7)
+            if log:
+                axis.set_xscale("log")
+                axis.minorticks_off()
+            axis.set_ylim(scores.min() - pad, scores.max() + pad)
+            axis.set_xlim(*limits)
+            if len(ticks) <= FEW or worded:
+                axis.set_xticks(list(ticks), list(ticks.values()))
+            if row < len(names) - 1:
+                axis.set_xticklabels([])
+            else:
+                axis.set_xlabel(key)
+            if column:
+                axis.set_yticklabels([])
+            else:
+                axis.set_ylabel(level(first, name) if first else "validation score")
+    handles = [axes[0, 0].plot([], [], shapes[text], color=inks[text], markersize=4, label=text)[0] for text in dict.fromkeys(rest.values())]  # type: ignore[index]
+    drawing.legend(handles=handles, loc="upper left", ncols=min(5, len(handles)), bbox_to_anchor=(0.05, 1.0))
+    return drawing

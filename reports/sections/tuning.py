@@ -1,0 +1,134 @@
+"""Tuning: what the search spent on every arm, what it found, and how much to believe it."""
+
+from __future__ import annotations
+
+from reports.arms import with_counted
+from reports.blocks import Cell, Definitions, Fold, Notice, Prose, Rows, Section, Table
+from reports.data import Study
+from reports.effects import main_effects
+from reports.search import Search, find, setting, shown
+from reports.words import count, duration, interval, known, listing, number, percent
+
+
+class Tuning:
+    """Budget, best against default by arm, values at an edge of the space, how flat the optimum is."""
+
+    title = "Tuning"
+    needs = ()
+
+    def render(self, study: Study) -> Section:
+        search = find(study)
+        if search is None:
+            return Section([])
+        blocks: list[object] = [Prose(spent(search)), Prose(brought(study, search)), *cautions(search), by_arm(search)]
+        blocks.append(Fold("How it was searched", [Definitions(how(search))]))
+        return Section(blocks)
+
+
+def spent(search: Search) -> str:
+    """The budget, in words."""
+    arms, of = search.arms, search.summary
+    examples = {arm["examples"] for arm in arms}
+    seconds = sum(arm["seconds"] for arm in arms)
+    trials = {arm["trials"] for arm in arms}
+    many = f"{min(trials)}" + (f" to {max(trials)}" if len(trials) > 1 else "")
+    same = f"the same {next(iter(examples)):,}" if len(examples) == 1 else f"{min(examples):,} to {max(examples):,}"
+    said = (
+        f"{listing(search.keys)} were tuned on validation data: {many} trials for each of {count(len(arms), 'arm')}, {same} examples seen in training by each, "
+        f"{duration(seconds)} of training. The first trial of an arm is the default setting."
+    )
+    pruned, failed = sum(arm["pruned"] for arm in arms), sum(arm["failed"] for arm in arms)
+    said += f" {count(pruned, 'trial')} ended early." if pruned else ""
+    said += f" {count(failed, 'trial')} failed for good." if failed else ""
+    return said if of["complete"] else f"The search is not finished. {said}"
+
+
+def brought(study: Study, search: Search) -> str:
+    """Gains on the search's own data, and on the test data with fresh seeds where the study has both."""
+    gains = [search.sign * (arm["best"]["score"] - arm["default"]["score"]) for arm in search.arms if arm["best"] and known(arm["default"]["score"])]
+    won = sum(gain > 0 for gain in gains)
+    said = ""
+    if gains:
+        said = (
+            f"On the search's validation data a setting better than the default was found in {won} of {count(len(gains), 'arm')}; "
+            f"the gain runs from {number(min(gains), 3)} to {number(max(gains), 3)}. That gain is a best of several and so looks larger than it is."
+        )
+    if "tuned" in study.factors:
+        found = next((one for one in main_effects(study, with_counted(study)) if one.factor == "tuned"), None)
+        if found is not None:
+            effect, better = found.difference, "tuned" if found.better == "True" else "default"
+            clear = effect.low > 0
+            said += (
+                f" On test data with fresh seeds, {better} arms are better by {number(effect.value, 3)} {interval(effect.low, effect.high, 3)} "
+                f"in {study.metric} on average{'' if clear else ', an interval with 0 in it: inconclusive'}."
+            )
+    return said
+
+
+def cautions(search: Search) -> list[object]:
+    """What a reader must know before believing a setting."""
+    edges = [
+        f"{search.labels[arm['arm']]}: {key} {shown(arm['best']['setting'][key])}, the {edge} end"
+        for arm in search.arms
+        if arm["best"]
+        for key, edge in arm["best"]["boundary"].items()
+    ]
+    blocks: list[object] = []
+    if edges:
+        blocks.append(Notice(f"{count(len(edges), 'best value')} at an edge of the space: a better one may lie beyond.", "caution", edges))
+    without = [search.labels[arm["arm"]] for arm in search.arms if not arm["best"]]
+    if without:
+        blocks.append(Notice("No trial finished in these arms, so they have no tuned setting.", "caution", without))
+    if any(not arm["default"]["inside"] for arm in search.arms):
+        blocks.append(Notice("The default setting lies outside the space that was searched.", "caution"))
+    return blocks
+
+
+def by_arm(search: Search) -> Table:
+    rows: Rows = []
+    for arm in search.arms:
+        best, flat = arm["best"], arm.get("flat") or {}
+        default = arm["default"]["score"]
+        spread = f" ± {number(best['se'], 3)}" if best and known(best["se"]) else ""
+        label = search.labels[arm["arm"]]
+        if not best:
+            rows.append([label, number(default, 3), "n/a", "n/a", "none finished", str(arm["trials"]), "n/a"])
+            continue
+        gain = search.sign * (best["score"] - default) if known(default) else None
+        rows.append(
+            [
+                label,
+                Cell(number(default, 3), default),
+                Cell(f"{number(best['score'], 3)}{spread}", best["score"]),
+                Cell(number(gain, 3, sign=True), gain),
+                "the default" if best["is_default"] else setting(best["setting"]),
+                f"{arm['trials']} ({percent(arm['examples'] / arm['examples_budget'])} of the budget)",
+                Cell(f"{flat['near']} of {flat['of']}: {ranges(flat['ranges'])}", flat["near"]),
+            ]
+        )
+    notes = (
+        "± one standard error over validation examples. Flat: trials whose score is within one standard error of the best, and the values they have; "
+        "where they are many and far apart, the setting hardly matters there."
+    )
+    columns = ["arm", "default", "best", "gain", "setting", "trials", "flat"]
+    return Table(columns, rows, "Validation score of the default and the best setting by arm", notes, filtered=True)
+
+
+def ranges(values: dict[str, list[object]]) -> str:
+    texts = []
+    for key, of in values.items():
+        name = key.rpartition(".")[2]
+        texts.append(f"{name} {shown(of[0])}" if len(of) == 1 or of[0] == of[-1] else f"{name} {shown(of[0])}…{shown(of[-1])}")
+    return ", ".join(texts)
+
+
+def how(search: Search) -> list[tuple[str, str]]:
+    of = search.summary
+    return [
+        *((key, text) for key, text in of["space"].items()),
+        ("sampler, pruner", f"{of['sampler']}, {of['pruner']}"),
+        ("seeds", f"{listing(str(seed) for seed in of['seeds'])}; the study's points have others"),
+        ("objectives", listing(of["objectives"])),
+        ("trials", f"{of['trials']} an arm; budget counted in {of['budget']}"),
+        ("kept in", str(of["storage"])),
+    ]

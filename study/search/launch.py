@@ -1,0 +1,25 @@
+"""From Hydra's sweeper to a search that has run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from rich.console import Console
+
+from study.search.planning import make_spec
+from study.search.run import run
+
+
+def launch(loader: ConfigLoader, composed: DictConfig, params: Mapping[str, Any], arguments: Sequence[str]) -> int:
+    """Plan and run; returns the exit status. Raises StudyError before anything is written."""
+    experiment, name = composed.hydra.runtime.choices.get("experiment"), composed.hydra.job.config_name
+    config = composed.copy()
+    with read_write(config), open_dict(config):
+        del config["hydra"]
+    spec, asks = make_spec(loader, name, config, params, arguments, experiment)
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return run(spec, asks, {str(key): value for key, value in plain.items()}, Console(soft_wrap=True))

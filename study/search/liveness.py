@@ -1,0 +1,94 @@
+"""Which running trials were left by a worker that is gone: by its process on this machine, by its silence elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+WORKER, BEAT = "worker", "beat"
+SILENT_BEATS = 4  # beats that may be missed
+
+
+def machine() -> str:
+    """This machine and its process numbers, without its name: processes can be looked up where it is equal."""
+    parts = []
+    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text(), lambda: str(Path("/proc/self/ns/pid").readlink())):
+        try:
+            parts.append(read())
+        except OSError:
+            return ""
+    return hashlib.blake2b("".join(parts).encode(), digest_size=8).hexdigest()
+
+
+def started(pid: int) -> str:
+    """When a process started, as the kernel counts, so that a number used again is another process; "" if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return ""
+    return "" if fields[0] in ("Z", "X") else fields[19]
+
+
+def me() -> dict[str, Any]:
+    return {"machine": machine(), "pid": os.getpid(), "started": started(os.getpid())}
+
+
+def gone(worker: Mapping[str, Any]) -> bool:
+    """Whether a worker of this machine is no longer there; False where that cannot be told."""
+    here = machine()
+    return bool(here) and worker.get("machine") == here and bool(worker.get("started")) and started(worker["pid"]) != worker["started"]
+
+
+class Watch:
+    """Remembers when each trial's beat was last seen to change, by this process's own clock."""
+
+    def __init__(self, interval: float) -> None:
+        self.grace = SILENT_BEATS * interval
+        self.seen: dict[int, tuple[Any, float]] = {}
+
+    def lost(self, trial: FrozenTrial) -> str | None:
+        """Why a running trial is taken for lost; None while its worker may be alive."""
+        if gone(trial.user_attrs.get(WORKER, {})):
+            return "its worker process is gone"
+        beat, now = trial.user_attrs.get(BEAT), time.monotonic()
+        if self.seen.get(trial._trial_id, (None, 0.0))[0] != beat or trial._trial_id not in self.seen:
+            self.seen[trial._trial_id] = (beat, now)
+        silent = now - self.seen[trial._trial_id][1]
+        return f"no sign of its worker for {silent:.0f} s" if silent > self.grace else None
+
+
+class Heart:
+    """Signs of life of running trials while their block runs."""
+
+    def __init__(self, storage: BaseStorage, trial_ids: list[int], interval: float) -> None:
+        self.storage, self.trial_ids, self.interval = storage, trial_ids, interval
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+
+    def _beat(self) -> None:
+        count = 0
+        while not self.stop.wait(self.interval):
+            count += 1
+            for trial_id in self.trial_ids:
+                try:
+                    self.storage.set_trial_user_attr(trial_id, BEAT, count)
+                except (UpdateFinishedTrialError, KeyError):
+                    continue
+                except Exception:  # the storage may be out of reach for a while; the next beat tries again
+                    break

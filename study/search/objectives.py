@@ -1,0 +1,192 @@
+"""What a trial is worth. An objective sees validation data only."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import yaml
+
+from study.grouping import cost, load_task
+from study.interfaces import Point
+from study.leaving import keep
+from study.records import NETWORK
+from study.results import base_row, gradients, history_table, provenance
+from study.store import PointRecord
+from study.training import Training, fixed_numerics, on_fixed, prepare, train
+
+OBJECTIVES = ("score", "health", "cost")
+WORST_HEALTH = -30.0  # decades: what nothing or nothing finite comes back over
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One trial to be run: its replicates as points of equal structure, the number of validations a trial has."""
+
+    name: str
+    points: tuple[Point, ...]
+    validations: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out. `values` by name of the objective; `scores` one a replicate; `examples` seen, all replicates together."""
+
+    status: str  # done | diverged | pruned
+    values: Mapping[str, float]
+    scores: Sequence[float]
+    se: float | None
+    examples: int
+    seconds: float
+    reason: str | None = None
+    record: PointRecord | None = None
+
+
+Hear = Callable[[int, int, float], bool]
+"""hear(trial, step, value): the best validation score so far, at each validation; true where the trial is to stop."""
+
+
+class Objective(ABC):
+    """From trials to outcomes. Trials given together are of equal structure."""
+
+    @abstractmethod
+    def higher_is_better(self, config: Mapping[str, Any]) -> bool: ...
+
+    @abstractmethod
+    def run(self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]) -> list[Outcome]:
+        """One outcome a trial, in order, with a value for each `wanted` objective (of OBJECTIVES)."""
+
+
+class Validation(Objective):
+    """Training through the engine; the score is the best validation metric, mean over the replicates. Test data are never read."""
+
+    def higher_is_better(self, config: Mapping[str, Any]) -> bool:
+        return load_task(config["task"]).facts.higher_is_better
+
+    def run(self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]) -> list[Outcome]:
+        with fixed_numerics():
+            training = prepare([point for trial in asked for point in trial.points], device)
+            watch = _Watch(asked, training, hear, wanted)
+            train(training, watch)
+            watch.finish()
+        return [watch.outcomes[index] for index in range(len(asked))]
+
+
+@dataclass
+class _Watch:
+    """Hears of every validation, takes pruned trials out of the group and keeps what they leave behind."""
+
+    asked: Sequence[Asked]
+    training: Training
+    hear: Hear
+    wanted: Collection[str]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.start = time.perf_counter()
+        self.trial_of = [index for index, trial in enumerate(self.asked) for _ in trial.points]  # of every member still here
+        self.update = 0
+
+    def __call__(self, update: int) -> bool:
+        """Whether nobody is left."""
+        self.update = update
+        last = self.training.config["updates"]
+        scores, pruned = self.training.best_score.tolist(), set()
+        for index in dict.fromkeys(self.trial_of):
+            step = round(self.asked[index].validations * update / last)
+            value = float(np.mean([score for score, trial in zip(scores, self.trial_of, strict=False) if trial == index]))
+            if self.hear(index, step, value) and update < last:
+                pruned.add(index)
+        if not pruned:
+            return False
+        self._note(pruned, f"pruned after {update} of {last} updates")
+        stay = [member for member, trial in enumerate(self.trial_of) if trial not in pruned]
+        self.trial_of = [self.trial_of[member] for member in stay]
+        if stay:
+            keep(self.training, stay)
+        return not stay
+
+    def finish(self) -> None:
+        self._note(set(self.trial_of), None)
+
+    def _note(self, trials: Collection[int], reason: str | None) -> None:
+        """Outcomes of trials as they stand now."""
+        training = self.training
+        examples = [float(_standard_error(metric)) for metric in _validated(training)] if trials else []
+        share = (time.perf_counter() - self.start) / len(self.asked)
+        for index in trials:
+            members = [member for member, trial in enumerate(self.trial_of) if trial == index]
+            points = self.asked[index].points
+            scores = [float(training.best_score[member]) for member in members]
+            diverged = [member for member in members if int(training.diverged_at[member]) >= 0]
+            status = "pruned" if reason else "diverged" if diverged else "done"
+            why = reason or (f"{len(diverged)} of {len(members)} replicates diverged" if diverged else None)
+            values = {"score": float(np.mean(scores)), "cost": cost(points[0].config) * len(points)}
+            if "health" in self.wanted:
+                values["health"] = float(np.mean([health(training, member) for member in members]))
+            self.outcomes[index] = Outcome(
+                status=status,
+                values={name: values[name] for name in self.wanted},
+                scores=scores,
+                se=float(np.sqrt(np.mean(np.square([examples[member] for member in members])) / len(members))),
+                examples=self.update * training.config["batch"] * len(points),
+                seconds=share,
+                reason=why,
+                record=self._record(index, members, status, why, share),
+            )
+
+    def _record(self, index: int, members: Sequence[int], status: str, reason: str | None, seconds: float) -> PointRecord:
+        """What a trial leaves in the store: like a point's, less everything that comes from test data. Mean over replicates."""
+        training, trial = self.training, self.asked[index]
+        point, ends = trial.points[0], [int(training.diverged_at[member]) for member in members]
+        tables = [history_table(training, member, self.update if end < 0 else end, diverged=end >= 0) for member, end in zip(members, ends, strict=True)]
+        history = tables[0] if len(tables) == 1 else _mean(tables)
+        row = base_row(point, training.task.facts) | gradients(history)
+        row |= {"id": trial.name, "status": status, "reason": reason, "params": training.model.count, "updates_done": len(history["update"]) - 1}
+        row |= {"val_score": float(np.mean([float(training.best_score[member]) for member in members])), "seconds": seconds}
+        return PointRecord(
+            id=trial.name,
+            row=row,
+            labels={**point.labels, "seed": point.seed, "replicates": len(members)},
+            config=yaml.safe_dump(dict(point.config), sort_keys=False, allow_unicode=True),
+            overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
+            provenance=provenance(training, time.time() - seconds, seconds),
+            tables={"history": history},
+        )
+
+
+def _validated(training: Training) -> Any:
+    """The metric by validation example [M, B] of the best weights."""
+    return on_fixed(training, training.best_params, training.task.split("validation"))[1]
+
+
+def _standard_error(metric: Any) -> Any:
+    return metric.std() / len(metric) ** 0.5
+
+
+def _mean(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean of histories row by row, over the replicates that have a value there."""
+    longest = max(tables, key=lambda table: len(table["update"]))
+    merged: dict[str, Any] = {"update": longest["update"]}
+    for name in (name for name in longest if name != "update"):
+        rows: list[float | None] = []
+        for row in range(len(longest["update"])):
+            values = [table[name][row] for table in tables if row < len(table[name]) and table[name][row] is not None]
+            rows.append(float(np.mean(values)) if values else None)
+        merged[name] = rows
+    return merged
+
+
+def health(training: Training, member: int) -> float:
+    """How far the network is from carrying gradients over the task's lag, in decades, at the last probe: 0 is best.
+
+    min(0, D) - max(0, U): what is lost on the way, and what is amplified (GRADIENT_HEALTH: D and U).
+    """
+    states = [measured.states[NETWORK][member] for measured in training.measured if NETWORK in measured.states]
+    lost, gained = float(states[-1]["D"]), float(states[-1]["U"])
+    value = min(0.0, lost) - max(0.0, gained)
+    return max(value, WORST_HEALTH) if np.isfinite(value) else WORST_HEALTH

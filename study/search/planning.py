@@ -1,0 +1,290 @@
+"""From a command line to a search: arms, space, default settings; everything is checked before the first update."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from study.composition import Base, Composed, exclusion, with_values
+from study.composition import compose as compose_by_hydra
+from study.grouping import data_hash, group_key
+from study.pieces import build, describe, fits
+from study.planning import check_all, check_name
+from study.records import NOT_IDENTITY, NUMERICS, StudyError
+from study.search import samplers
+from study.search.objectives import OBJECTIVES, Objective
+from study.search.space import contains, distribution, ends, to_text
+from study.search.spec import HELD, Arm, Settings, Spec, compose
+from study.search.storage import check_address
+
+MANY = 2000  # compositions of levels by Hydra: 50 ms each
+
+
+@dataclass(frozen=True)
+class Asks:
+    """What the command line and the experiment ask for."""
+
+    factors: Mapping[str, list[str]]  # of search.per, levels as typed
+    space: Mapping[str, BaseDistribution]
+    fixed: Sequence[str]
+    held: Sequence[str]  # factors of the experiment that are neither searched nor an arm's: their default is taken
+    seeds: str | None  # of the tuned study, as typed
+    levels: Sequence[str]  # keys among the fixed that choose a level
+
+
+def make_spec(
+    loader: ConfigLoader,
+    config_name: str,
+    composed: DictConfig,
+    params: Mapping[str, Any],
+    arguments: Sequence[str],
+    experiment: str | None,
+) -> tuple[Spec, Asks]:
+    """The search of a command line. Raises StudyError before anything is written."""
+    whole = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(whole, dict)
+    node: Any = whole["search"]
+    if node is None:
+        raise StudyError("hydra/sweeper=optuna needs a search: search=default, or one of your own in conf/search/ (see python -m study --help)")
+    settings = read_settings(node)
+    asks = read(loader, params, arguments, node)
+    groups = frozenset(key for key in asks.space if loader.get_group_options(key))
+    for key in asks.space:
+        check_key(key, groups)
+    spec = Spec(
+        name=composed.name,
+        folder=Path(composed.store.folder) / check_name(composed.name),
+        experiment=experiment,
+        settings=settings,
+        space=asks.space,
+        groups=groups,
+        factors=asks.factors,
+        arms=[],
+        higher_is_better=True,
+    )
+    if isinstance(samplers.sampler(settings.sampler, 0), samplers.Grid):
+        samplers.Grid.settings(spec.space, 0)
+    arms = make_arms(loader, config_name, spec, asks)
+    spec = replace(spec, arms=arms)
+    spec = replace(spec, arms=[check_arm(spec, arm) for arm in arms])
+    objective: Objective = build(settings.objective, "search.objective")
+    directions = {objective.higher_is_better(default(spec, arm).config) for arm in spec.arms}
+    if len(directions) > 1:
+        raise StudyError("search: the arms' tasks disagree on whether a higher score is better; search each task by itself")
+    return replace(spec, higher_is_better=directions.pop()), asks
+
+
+def read_settings(node: Mapping[str, Any]) -> Settings:
+    """The search's settings, each of its type and in its range."""
+    hints = get_type_hints(Settings)
+    known = {field.name for field in fields(Settings)}
+    for key in node:
+        if key not in known | {"per", "space"}:
+            raise StudyError(f"search: unknown key {key!r}; there are {', '.join(sorted(known | {'per', 'space'}))}")
+    values: dict[str, Any] = {}
+    for key in known:
+        if key not in node:
+            raise StudyError(f"search: key {key!r} is missing; conf/search/default.yaml has all of them")
+        values[key] = tuple(node[key]) if isinstance(node[key], list) else node[key]
+        if key not in ("sampler", "pruner", "objective", "objectives") and not fits(values[key], hints[key]):
+            raise StudyError(f"search.{key}: must be {describe(hints[key])}, got {node[key]!r}")
+    made = Settings(**values)
+    for key, least in (("trials", 1), ("replicates", 1), ("first_seed", 0), ("retries", 0), ("per_gpu", 1), ("seed", 0)):
+        if getattr(made, key) < least:
+            raise StudyError(f"search.{key}: must be at least {least}, got {getattr(made, key)}")
+    if made.examples is not None and made.examples < 1:
+        raise StudyError(f"search.examples: must be at least 1 or null, got {made.examples}")
+    if made.budget not in ("examples", "trials"):
+        raise StudyError(f"search.budget: must be examples or trials, got {made.budget!r}")
+    if made.heartbeat <= 0:
+        raise StudyError(f"search.heartbeat: must be above 0 seconds, got {made.heartbeat}")
+    if made.together != "auto" and (not isinstance(made.together, int) or made.together < 1):
+        raise StudyError(f"search.together: must be auto or a number of at least 1, got {made.together!r}")
+    if not made.objectives or set(made.objectives) - set(OBJECTIVES) or len(set(made.objectives)) < len(made.objectives) or "score" not in made.objectives:
+        raise StudyError(f"search.objectives: must be score, with or without health and cost, each once; got {node['objectives']!r}")
+    check_address(made.storage)
+    samplers.sampler(made.sampler, 0)
+    if len(made.objectives) > 1 and type(samplers.pruner(made.pruner)).__name__ != "NopPruner":
+        raise StudyError(f"search/pruner: a trial can only be pruned by one objective; use search/pruner=none with objectives {list(made.objectives)}")
+    return made
+
+
+def read(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequence[str], node: Mapping[str, Any]) -> Asks:
+    """Who is a factor, who is searched, who is fixed. The command line wins over the experiment, and it over the space of the YAML."""
+    per = node["per"]
+    if not isinstance(per, list) or not all(isinstance(key, str) for key in per):
+        raise StudyError(f"search.per: must be a list of factors, such as [cell,initializer], got {per!r}")
+    if not isinstance(node["space"], Mapping):
+        raise StudyError(f"search.space: must hold a key a line, such as hidden: range(16,65,8), got {node['space']!r}")
+    parser = OverridesParser.create(config_loader=loader)
+    typed = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
+    declared = {
+        override.get_key_element(): override for override in parser.parse_overrides([f"{key}={value}" for key, value in params.items() if key not in typed])
+    }
+    space = {key: parser.parse_override(f"{key}={text}") for key, text in node["space"].items() if text is not None}
+    factors: dict[str, list[str]] = {}
+    fixed, held, seeds = [], [], None
+    for key, override in {**space, **declared, **typed}.items():
+        is_typed = key in typed
+        if key == "experiment" and override.is_sweep_override():
+            raise StudyError(f"experiment: one search a launch; run the command once for each experiment. Got {override.input_line}")
+        if key == "seed" and (override.is_sweep_override() or not is_typed):
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                raise StudyError(f"seed: seeds of the tuned study are listed, and those of the search follow from search.first_seed; got {override.input_line}")
+            seeds = str(override.input_line).split("=", 1)[1]
+        elif key in per:
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                raise StudyError(f"{key}: is a factor of the search (search.per) and needs levels, not an interval; got {override.input_line}")
+            factors[key] = list(override.sweep_string_iterator()) if override.is_sweep_override() else [str(override.input_line).split("=", 1)[1]]
+            space.pop(key, None)
+        elif is_typed and override.is_sweep_override():
+            space[key] = override
+        elif is_typed:
+            fixed.append(str(override.input_line))
+            space.pop(key, None)
+        elif key in declared and key not in space:
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                space[key] = override
+            elif override.is_sweep_override():
+                held.append(key)
+            else:
+                fixed.append(str(override.input_line))
+    if not space:
+        raise StudyError("search: the space is empty, so there is nothing to search. Give a key an interval or a choice: 'hidden=range(16,65,8)'")
+    ordered = {key: factors[key] for key in per if key in factors}
+    levels = [line.split("=", 1)[0] for line in fixed if loader.get_group_options(line.split("=", 1)[0])]
+    return Asks(ordered, {key: distribution(override) for key, override in space.items()}, fixed, held, seeds, levels)
+
+
+def check_key(key: str, groups: frozenset[str]) -> None:
+    if key in HELD:
+        raise StudyError(f"{key}: cannot be searched; it follows from search.examples and the batch, so that every trial sees the same number of examples")
+    if key.split(".")[0] in ("name", "plan", "tuned", "search", "study", "store", "tracker", "executor", "device", "experiment", "health", "task"):
+        raise StudyError(f"{key}: cannot be searched; it decides what is asked, where or how it runs, not how well a model trains")
+    if "@" in key or key.startswith(("+", "~")):
+        raise StudyError(f"{key}: a searched key is one that exists, without +, ~ or @")
+    if "." in key and key.split(".")[0] in groups:
+        raise StudyError(f"{key}: is a setting of {key.split('.')[0]}, whose level is searched too; levels have different settings. Search one of the two")
+
+
+def make_arms(loader: ConfigLoader, config_name: str, spec: Spec, asks: Asks) -> list[Arm]:
+    """Every combination of the factors' levels that is not excluded, with every choice of levels that the space may make."""
+    chosen = {key: _levels(spec.space[key], key) for key in sorted(spec.groups)}
+    count = len(list(itertools.product(*asks.factors.values()))) * len(list(itertools.product(*chosen.values())))
+    if count > MANY:
+        raise StudyError(f"search: arms and searched levels make {count:,} combinations, more than {MANY:,}")
+    arms: list[Arm] = []
+    for levels in itertools.product(*asks.factors.values()):
+        typed = [f"{key}={level}" for key, level in zip(asks.factors, levels, strict=True)]
+        first = _compose(loader, config_name, [*asks.fixed, *typed])
+        made = with_values(first, {}, list(asks.factors))
+        if exclusion(made) is not None:
+            continue
+        bases: dict[tuple[tuple[str, Any], ...], Base] = {}
+        # the default is a setting like any other, and composes like one
+        offered = [[*among, *(level for level in [first.choices.get(key)] if level not in among)] for key, among in chosen.items()]
+        for choice in itertools.product(*offered):
+            pairs = tuple(zip(chosen, choice, strict=True))
+            bases[pairs] = _compose(loader, config_name, [*asks.fixed, *typed, *(f"{key}={level}" for key, level in pairs)]) if pairs else first
+        arms.append(_arm(spec, len(arms), made, first, bases))
+    if not arms:
+        raise StudyError("study.exclude leaves no combination; nothing to search")
+    return arms
+
+
+def _compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) -> Base:
+    return compose_by_hydra(loader, config_name, overrides)
+
+
+def _levels(of: BaseDistribution, key: str) -> Sequence[Any]:
+    if not isinstance(of, CategoricalDistribution):
+        raise StudyError(f"{key}: chooses among levels; use choice(a, b)")
+    return of.choices
+
+
+def _arm(spec: Spec, number: int, made: Composed, base: Base, bases: Mapping[tuple[tuple[str, Any], ...], Base]) -> Arm:
+    """An arm with its default setting: what stands in the configuration for each searched key."""
+    config, levels = made.config, {key: made.labels[key] for key in spec.factors}
+    default = {key: base.choices.get(key) if key in spec.groups else value_at(config, key) for key in spec.space}
+    name = " ".join(f"{key}={level}" for key, level in levels.items()) or "all"
+    full, between = config["updates"] * config["batch"], config["validate_every"] * config["batch"]
+    inside = all(contains(of, default[key]) for key, of in spec.space.items())
+    return Arm(
+        number=number,
+        name=name,
+        levels=levels,
+        study_name=f"{spec.name}: {name}",
+        bases=bases,
+        default=default,
+        default_inside=inside,
+        examples=spec.settings.examples or full,
+        full=full,
+        between=between,
+        structure=None,
+    )
+
+
+def value_at(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key; a key that is not there is told by name."""
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise StudyError(f"{key}: there is no such key; python -m study --cfg job shows all of them")
+        value = value[part]
+    if isinstance(value, Mapping | list):
+        raise StudyError(f"{key}: is no single value; search one of its keys ({', '.join(map(str, value))})")
+    return value
+
+
+def settings_to_check(spec: Spec, arm: Arm) -> Iterator[Mapping[str, Any]]:
+    """The default, and the default with each key at each end of its range or at each of its levels."""
+    yield arm.default
+    for key, of in spec.space.items():
+        for value in ends(of):
+            yield {**arm.default, key: value}
+
+
+def check_arm(spec: Spec, arm: Arm) -> Arm:
+    """Every end of the space composes and builds. Trials have one structure where these have."""
+    structures = set()
+    for setting in settings_to_check(spec, arm):
+        try:
+            made = compose(spec, arm, setting, spec.seeds[0])
+            check_all([made])
+        except StudyError as error:
+            told = ", ".join(f"{key}={value}" for key, value in setting.items())
+            raise StudyError(f"search: {error}\n(arm {arm.name}, at {told})") from error
+        structures.add(group_key(made.config))
+    return replace(arm, structure=structures.pop() if len(structures) == 1 else None)
+
+
+def default(spec: Spec, arm: Arm) -> Composed:
+    return compose(spec, arm, arm.default, spec.seeds[0])
+
+
+def fingerprint(spec: Spec, arm: Arm) -> dict[str, Any]:
+    """What must be equal for trials of an arm to be comparable: flat, so that differences can be named."""
+    config = default(spec, arm).config
+    found: dict[str, Any] = {f"space {key}": text for key, text in to_text(spec.space).items()}
+    found |= {key: value for key, value in _flat(config) if key.split(".")[0] not in (*NOT_IDENTITY, *spec.space) and key not in spec.space}
+    found |= {f"default {key}": value for key, value in arm.default.items()}
+    found |= {"search.objectives": list(spec.settings.objectives), "search.replicates": spec.settings.replicates, "search.examples": arm.examples}
+    found |= {"data": data_hash(config), "numerics": NUMERICS, "search.objective": json.dumps(spec.settings.objective, sort_keys=True)}
+    return found
+
+
+def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _flat(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node

@@ -1,0 +1,137 @@
+"""The budget of one arm, kept exactly by any number of processes on any storage.
+
+A budget of N trials is N slots. A slot holds one trial that counts and, before it, those of workers that died. Who wants
+work claims the waiting trial of a slot, which a storage grants once. A trial that was lost or failed leaves its slot to
+another with the same settings. Two processes that fill the same slot at once do no harm: a trial may only be claimed
+when every earlier one of its slot has failed, and failing is final. So no lock is needed, and none is counted twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+SLOT, REASON, SURPLUS, EXAMPLES = "slot", "reason", "surplus", "examples"
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """`trials` of `price` examples each; with `refund`, what pruning saves buys further trials; `retries` a slot."""
+
+    trials: int
+    price: int
+    refund: bool
+    retries: int
+
+    def slots(self, trials: Sequence[FrozenTrial]) -> int:
+        """How many slots the budget pays for, after what pruned trials have given back."""
+        saved = sum(self.price - trial.user_attrs.get(EXAMPLES, self.price) for trial in trials if trial.state == TrialState.PRUNED)
+        return self.trials + (saved // self.price if self.refund else 0)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The trials of one slot, earliest first."""
+
+    number: int
+    trials: Sequence[FrozenTrial]
+    retries: int
+
+    @property
+    def counted(self) -> FrozenTrial | None:
+        """The trial that counts, once it is finished."""
+        return next((trial for trial in self.trials if trial.state in FINISHED), None)
+
+    @property
+    def failures(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials if trial.state == TrialState.FAIL and not trial.user_attrs.get(SURPLUS)]
+
+    @property
+    def over(self) -> bool:
+        """Nothing is to be done here any more: a trial counts, or it failed too often."""
+        return self.counted is not None or len(self.failures) > self.retries
+
+    @property
+    def next(self) -> FrozenTrial | None:
+        """The trial that may be claimed: the first that has not failed, if it waits."""
+        live = next((trial for trial in self.trials if trial.state != TrialState.FAIL), None)
+        return live if live is not None and live.state == TrialState.WAITING and not self.over else None
+
+    @property
+    def empty(self) -> bool:
+        """Every trial has failed, and another may be tried."""
+        return all(trial.state == TrialState.FAIL for trial in self.trials) and not self.over
+
+
+class Slots:
+    """The slots of one Optuna study. `settings(slot)`: what the trial of a slot is told to be; {} leaves it to the sampler."""
+
+    def __init__(self, study: Study, storage: BaseStorage, budget: Budget, settings: Callable[[int], Mapping[str, Any]]) -> None:
+        self.study, self.storage, self.budget, self.settings = study, storage, budget, settings
+        self.study_id = storage.get_study_id_from_name(study.study_name)
+
+    def trials(self) -> list[FrozenTrial]:
+        return self.storage.get_all_trials(self.study_id, deepcopy=False)
+
+    def slots(self) -> list[Slot]:
+        """The slots that the budget pays for, as they stand now."""
+        trials = self.trials()
+        of: dict[int, list[FrozenTrial]] = {number: [] for number in range(self.budget.slots(trials))}
+        for trial in sorted(trials, key=lambda trial: trial.number):
+            if trial.user_attrs.get(SLOT) in of:
+                of[trial.user_attrs[SLOT]].append(trial)
+        return [Slot(number, found, self.budget.retries) for number, found in of.items()]
+
+    def fill(self) -> None:
+        """A waiting trial for every slot that has none: at the start, after a failure, after a refund."""
+        for slot in self.slots():
+            if slot.empty:
+                settings = dict(slot.failures[-1].params if slot.failures else {}) or dict(self.settings(slot.number))
+                if settings:
+                    self.study.enqueue_trial(settings, user_attrs={SLOT: slot.number})
+                else:
+                    self.study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={SLOT: slot.number}))
+
+    def claim(self) -> int | None:
+        """The id of a trial that is now this process's to run; None if there is nothing to claim."""
+        for slot in self.slots():
+            trial = slot.next
+            if trial is not None:
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                        return trial._trial_id
+        return None
+
+    def fail(self, trial_id: int, reason: str) -> bool:
+        """Mark a running trial as failed; False if somebody else has finished it before."""
+        try:
+            self.storage.set_trial_user_attr(trial_id, REASON, reason)
+            self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
+    def over(self) -> bool:
+        return all(slot.over for slot in self.slots())
+
+    def tidy(self) -> None:
+        """Waiting trials of slots that are over are marked as surplus."""
+        for trial in self.trials():
+            if trial.state == TrialState.WAITING:
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    self.storage.set_trial_user_attr(trial._trial_id, SURPLUS, True)
+                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def price(updates: int, batch: int, replicates: int) -> int:
+    """Examples a trial sees."""
+    return math.prod((updates, batch, replicates))

@@ -1,0 +1,149 @@
+"""From Hydra's sweep syntax to Optuna's distributions, and what a value says about the space it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
+from optuna.trial import Trial
+
+from study.records import StudyError
+
+Space = Mapping[str, BaseDistribution]
+FORMS = "interval(low, high), int(interval(low, high)), range(start, stop, step), choice(a, b), tag(log, …)"
+
+
+def distribution(override: Override) -> BaseDistribution:
+    """The distribution of one swept key. Raises StudyError with the key and what is wrong with its bounds."""
+    key, line = override.get_key_element(), override.input_line
+    if not override.is_sweep_override():
+        raise StudyError(f"{key}: a search space needs one of {FORMS}; got {line}")
+    value = override.value()
+    unknown = set(getattr(value, "tags", ())) - {"log"}
+    if unknown:
+        raise StudyError(f"{key}: the only tag a search knows is log, got {', '.join(sorted(unknown))} in {line}")
+    log = "log" in getattr(value, "tags", ())
+    if isinstance(value, IntervalSweep):
+        return _interval(key, value.start, value.end, log, str(line))
+    if isinstance(value, RangeSweep):
+        return _range(key, value, log, str(line))
+    if log:
+        raise StudyError(f"{key}: tag(log, …) needs an interval or a range, got {line}")
+    choices = [_plain(key, item) for item in override.sweep_iterator()]
+    if not choices:
+        raise StudyError(f"{key}: a choice needs at least one level, got {line}")
+    if len(set(map(repr, choices))) < len(choices):
+        raise StudyError(f"{key}: a level is written twice in {line}")
+    return CategoricalDistribution(choices)
+
+
+def _plain(key: str, item: Any) -> bool | int | float | str | None:
+    item = item.text if isinstance(item, QuotedString) else item
+    if item is not None and not isinstance(item, bool | int | float | str):
+        raise StudyError(f"{key}: a choice is between numbers, words, true, false and null, got {item!r}")
+    return item
+
+
+def _check_bounds(key: str, low: float, high: float, log: bool, line: str) -> None:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise StudyError(f"{key}: bounds must be finite numbers, got {line}")
+    if low > high:
+        raise StudyError(f"{key}: the lower bound must not be above the upper one, got {low} > {high} in {line}")
+    if log and low <= 0:
+        raise StudyError(f"{key}: a logarithmic scale needs bounds above 0, got {low} in {line}")
+
+
+def _interval(key: str, low: Any, high: Any, log: bool, line: str) -> BaseDistribution:
+    if low is None or high is None:
+        raise StudyError(f"{key}: an interval needs two bounds, got {line}")
+    _check_bounds(key, low, high, log, line)
+    if isinstance(low, int) and isinstance(high, int):
+        return IntDistribution(low, high, log=log)
+    return FloatDistribution(float(low), float(high), log=log)
+
+
+def _range(key: str, sweep: RangeSweep, log: bool, line: str) -> BaseDistribution:
+    if sweep.start is None or sweep.stop is None:
+        raise StudyError(f"{key}: a range needs start and stop, got {line}")
+    if sweep.step <= 0:
+        raise StudyError(f"{key}: a range needs a step above 0, got {line}")
+    values = list(sweep.range())
+    if not values:
+        raise StudyError(f"{key}: the lower bound must be below the upper one (the stop is left out), got {line}")
+    low, high = values[0], values[-1]
+    _check_bounds(key, low, high, log, line)
+    if log and sweep.step != 1:
+        raise StudyError(f"{key}: a logarithmic range takes no step, got {line}")
+    if all(isinstance(value, int) for value in (low, high, sweep.step)):
+        return IntDistribution(int(low), int(high), log=log, step=int(sweep.step))
+    if log:
+        raise StudyError(f"{key}: a logarithmic range needs whole numbers; use tag(log, interval(…)), got {line}")
+    return FloatDistribution(float(low), float(high), step=float(sweep.step))
+
+
+def suggest(trial: Trial, key: str, of: BaseDistribution) -> Any:
+    """Draw one key of a trial."""
+    if isinstance(of, FloatDistribution):
+        return trial.suggest_float(key, of.low, of.high, step=of.step, log=of.log)
+    if isinstance(of, IntDistribution):
+        return trial.suggest_int(key, of.low, of.high, step=of.step, log=of.log)
+    assert isinstance(of, CategoricalDistribution)
+    return trial.suggest_categorical(key, of.choices)
+
+
+def contains(of: BaseDistribution, value: Any) -> bool:
+    """Whether a setting lies in the space. A step's grid counts."""
+    if isinstance(of, CategoricalDistribution):
+        return any(type(choice) is type(value) and choice == value for choice in of.choices)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if isinstance(of, IntDistribution) and not isinstance(value, int):
+        return False
+    assert isinstance(of, IntDistribution | FloatDistribution)
+    step = of.step or 0
+    on_grid = not step or abs(round((value - of.low) / step) * step - (value - of.low)) < 1e-9 * step
+    return of.low <= value <= of.high and on_grid
+
+
+def ends(of: BaseDistribution) -> list[Any]:
+    """Values that show whether every setting of a key composes: both ends, or every level."""
+    if isinstance(of, CategoricalDistribution):
+        return list(of.choices)
+    assert isinstance(of, IntDistribution | FloatDistribution)
+    return [of.low] if of.low == of.high else [of.low, of.high]
+
+
+def at_boundary(of: BaseDistribution, value: Any) -> str | None:
+    """`low` or `high` where a value lies at the edge of its space: a better one may lie beyond.
+
+    Within 2 % of the range (of its logarithm where it is logarithmic); levels that are no numbers have no edge,
+    and of two every one lies at it.
+    """
+    if isinstance(of, CategoricalDistribution):
+        numbers = [choice for choice in of.choices if isinstance(choice, int | float) and not isinstance(choice, bool)]
+        if len(numbers) < 3 or len(numbers) < len(of.choices):
+            return None
+        return "low" if value == min(numbers) else "high" if value == max(numbers) else None
+    assert isinstance(of, IntDistribution | FloatDistribution)
+    if of.low == of.high or (of.step and of.high - of.low < 2 * of.step):
+        return None
+    scale = math.log if of.log else float
+    place = (scale(value) - scale(of.low)) / (scale(of.high) - scale(of.low))
+    return "low" if place <= 0.02 else "high" if place >= 0.98 else None
+
+
+def to_text(space: Space) -> dict[str, str]:
+    """The space as it is stored and compared."""
+    return {key: distribution_to_json(of) for key, of in space.items()}
+
+
+def show(of: BaseDistribution) -> str:
+    """A distribution in the words of the command line."""
+    if isinstance(of, CategoricalDistribution):
+        return f"choice({', '.join(map(str, of.choices))})"
+    assert isinstance(of, IntDistribution | FloatDistribution)
+    step = f", step {of.step:g}" if of.step and of.step != 1 else ""
+    return f"{of.low:g} to {of.high:g}{step}{', logarithmic' if of.log else ''}"

@@ -1,0 +1,83 @@
+"""The experiment that a search writes: tuned and default setting of every arm side by side, with fresh seeds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from study.records import StudyError
+from study.search.planning import Asks
+from study.search.spec import Spec
+
+FRESH = "0,1,2"  # seeds of a tuned study whose experiment declares none
+
+
+def tuned_name(spec: Spec) -> str:
+    return f"{spec.name}_tuned"
+
+
+def experiment_path(spec: Spec) -> Path:
+    """In a folder for --config-dir: nothing is written among the committed experiments."""
+    return spec.search_folder / "experiment" / f"{tuned_name(spec)}.yaml"
+
+
+def experiment(spec: Spec, asks: Asks, found: Mapping[str, Any], title: str | None, question: str | None) -> str:
+    """The YAML, from the summary of a finished search."""
+    arms = [arm for arm in found["arms"] if arm["best"]]
+    fixed = [line.split("=", 1) for line in asks.fixed if line.split("=", 1)[0] != "experiment"]
+    defaults: list[Any] = [spec.experiment] if spec.experiment else []
+    defaults += [{f"override /{key}": level(value)} for key, value in fixed if key in asks.levels and not key.startswith("search")]
+    node: dict[str, Any] = {"defaults": [*defaults, "_self_"], "name": tuned_name(spec)}
+    for key, value in fixed:
+        if key not in asks.levels and key.split(".")[0] not in ("search", "name", "plan"):
+            set_at(node, key.lstrip("+"), yaml.safe_load(value))
+    node["study"] = {
+        **node.get("study", {}),
+        "title": f"{title or spec.name}, tuned",
+        "question": f"{question or ''} And what does tuning each arm with the same budget change?".strip(),
+        "search": os.path.relpath(spec.search_folder, spec.folder.parent / tuned_name(spec)),
+        "arms": [{"when": {**arm["levels"], "tuned": True}, "set": values(spec, arm["best"]["setting"], arm)} for arm in arms],
+    }
+    params = {key: ",".join(map(str, levels)) for key, levels in spec.factors.items()}
+    params |= {"tuned": "false,true", "seed": asks.seeds or FRESH}
+    params |= {key: found["held"][key] for key in found["held"]}
+    node["hydra"] = {"sweeper": {"params": params}}
+    head = (
+        "# @package _global_\n"
+        f"# Written by the search {spec.name}: {found['trials']} trials an arm on validation data, seeds {', '.join(map(str, spec.seeds))}.\n"
+        "# Its arms with the setting that was found and with the default one, on other seeds.\n"
+    )
+    return head + yaml.safe_dump(node, sort_keys=False, allow_unicode=True, width=160)
+
+
+def values(spec: Spec, setting: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tuned arm sets: the searched keys, and the updates that follow from its batch."""
+    made = dict(setting)
+    return made | {key: value for key, value in arm["best"]["held"].items() if value != arm["default"]["held"][key]}
+
+
+def level(text: str) -> Any:
+    """A level or a list of levels, as YAML has it."""
+    return yaml.safe_load(text)
+
+
+def set_at(node: dict[str, Any], key: str, value: Any) -> None:
+    if key.startswith("~"):
+        raise StudyError(f"{key}: a search writes an experiment, and a YAML cannot remove a key; leave ~ out")
+    first, _, rest = key.partition(".")
+    if rest:
+        set_at(node.setdefault(first, {}), rest, value)
+    else:
+        node[first] = value
+
+
+def write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
