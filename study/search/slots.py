@@ -20,6 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 SLOT, REASON, SURPLUS, EXAMPLES = "slot", "reason", "surplus", "examples"
+FIXED = "fixed_params"  # where Optuna keeps what enqueue_trial was told
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -95,7 +96,7 @@ class Slots:
         """A waiting trial for every slot that has none: at the start, after a failure, after a refund."""
         for slot in self.slots():
             if slot.empty:
-                settings = dict(slot.failures[-1].params if slot.failures else {}) or dict(self.settings(slot.number))
+                settings = dict(self.settings(slot.number))
                 if settings:
                     self.study.enqueue_trial(settings, user_attrs={SLOT: slot.number})
                 else:
@@ -108,8 +109,15 @@ class Slots:
             if trial is not None:
                 with contextlib.suppress(UpdateFinishedTrialError):
                     if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                        self._settle(slot, trial)
                         return trial._trial_id
         return None
+
+    def _settle(self, slot: Slot, trial: FrozenTrial) -> None:
+        """A trial that stands in for a lost one gets its settings, also where it was waiting before that one was lost."""
+        drawn = next((failed.params for failed in reversed(slot.failures) if failed.params), None)
+        if drawn is not None and trial.system_attrs.get(FIXED) != drawn:
+            self.storage.set_trial_system_attr(trial._trial_id, FIXED, drawn)
 
     def fail(self, trial_id: int, reason: str) -> bool:
         """Mark a running trial as failed; False if somebody else has finished it before."""

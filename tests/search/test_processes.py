@@ -95,7 +95,7 @@ def test_the_number_of_trials_is_exact_when_a_command_is_killed(tmp_path, where)
     assert [slot.failures[0]._trial_id for slot in lost] == [killed]
     assert "worker process is gone" in lost[0].failures[0].user_attrs["reason"]
     assert lost[0].counted.params == lost[0].failures[0].params
-    workers = {trial.user_attrs[WORKER]["pid"] for slot in found for trial in slot.trials}
+    workers = {trial.user_attrs[WORKER]["pid"] for slot in found for trial in slot.trials if WORKER in trial.user_attrs}
     assert len(workers) == 2, "one of the two did nothing"
     assert f"{2 * TRIALS} trials finished" in told
 

@@ -88,6 +88,21 @@ def test_a_lost_trial_is_tried_again_with_its_settings_and_counts_once(storage):
         finish(of, first)
 
 
+def test_a_trial_that_was_waiting_already_takes_the_settings_of_the_lost_one(storage, monkeypatch):
+    one, other = made(storage, trials=1), made(storage, trials=1)
+    as_both_saw_it = one.slots()
+    for of in (one, other):
+        monkeypatch.setattr(of, "slots", lambda: as_both_saw_it)
+        of.fill()
+        monkeypatch.undo()
+    first = one.claim()
+    drawn = optuna.trial.Trial(one.study, first).suggest_float("x", 0, 1)
+    one.fail(first, "killed")
+    again = other.claim()
+    assert again is not None
+    assert optuna.trial.Trial(other.study, again).suggest_float("x", 0, 1) == drawn
+
+
 def test_a_slot_that_fails_too_often_is_given_up(storage):
     of = made(storage, trials=1, retries=1)
     for _ in range(2):
