@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -34,6 +35,8 @@ def start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Co
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
     # Ctrl-C goes to every process of the terminal: the launcher decides what it means. A child inherits the mask from birth.
+    # The first start would also start multiprocessing's resource tracker, which unblocks the signal for whoever called it.
+    resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = context.Process(target=target, args=(there, *arguments), daemon=True)

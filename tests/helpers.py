@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -184,3 +185,8 @@ def point(seed: int = 0, id: str | None = None, **changes: Any) -> Point:
     labels = {"task": "sum", "cell": config["cell"]["_target_"].split(".")[-2], "initializer": "orthogonal", "clip": "norm"}
     labels |= {"optimizer": "adam", "readout": "last", "depth": config["depth"], "hidden": config["hidden"], "batch": config["batch"]}
     return Point(id=id or f"p{seed}", config=config, labels=labels, seed=seed)
+
+
+def hears_ctrl_c() -> None:
+    """A shell's background job ignores SIGINT, and so would whatever a test started from one starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

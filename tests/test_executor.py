@@ -18,7 +18,7 @@ from study.interfaces import Group
 from study.launcher import alone
 from study.records import StudyError
 from study.store import Store
-from tests.helpers import point
+from tests.helpers import hears_ctrl_c, point
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,7 +39,7 @@ def test_ctrl_c_leaves_no_child_and_what_is_stored_stays(tmp_path):
     command = [sys.executable, "-m", "study", "-m", "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=range(8)", "hidden=8", "updates=300"]
     command += ["task.form=row", "tracker=[]", "executor.workers=2", "executor.max_members=2", "probe=[]"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hears_ctrl_c)
     store = Store(tmp_path / "outputs" / "quick")
     deadline = time.monotonic() + 120
     while not store.ids() and time.monotonic() < deadline and process.poll() is None:
@@ -66,7 +66,9 @@ def test_ctrl_c_while_workers_start_is_no_traceback(tmp_path):
     """A terminal sends it to all processes at once, and a worker that still imports torch has not said what it does with it."""
     command = [sys.executable, "-m", "study", "-m", "experiment=quick", "cell=rnn", "seed=0,1", "updates=100000", "tracker=[]", "executor.workers=2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=hears_ctrl_c
+    )
     workers: list[int] = []
     deadline = time.monotonic() + 120
     while len(workers) < 2 and time.monotonic() < deadline and process.poll() is None:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from study.store import Store
+from tests.helpers import hears_ctrl_c
 
 ROOT = Path(__file__).parent.parent.parent
 WANDB = str(Path(sys.executable).with_name("wandb"))
@@ -129,6 +130,7 @@ def test_ctrl_c_ends_the_search_and_the_same_command_goes_on(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=hears_ctrl_c,
     )
     journal, deadline = tmp_path / "outputs" / "stopped" / "search" / "journal.log", time.monotonic() + 120
     while time.monotonic() < deadline and (not journal.exists() or journal.read_text().count('"examples"') < 2):
