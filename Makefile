@@ -28,8 +28,9 @@ report: .venv/.ready ## render the report of a study again
 plan: .venv/.ready ## what make sweep would run: points, groups, time; trains nothing
 	@$(PY) -m study -m experiment=$(STUDY) plan=true $(ARGS)
 
-test: .venv/.ready-dev ## the tests (PYTEST="-k probes" for some)
-	@OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST)
+# A file's tests stay in one process: what a file prepares once is prepared once.
+test: .venv/.ready-dev ## the tests, a process a core (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST)
 
 bench: .venv/.ready-dev ## what the default probes cost: ratios side by side (BENCH="--members 18" for more)
 	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench $(BENCH)

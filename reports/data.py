@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -30,6 +30,7 @@ class Study:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._tables: dict[str, pd.DataFrame] = {}
+        self._kept: dict[str, Any] = {}
         record = store.study()
         self.record: Mapping[str, Any] = record
         self.name = str(record.get("name", store.folder.name))
@@ -141,6 +142,12 @@ class Study:
             if all(labels.get(key, self.constant.get(key)) == text for key, text in said.items()):
                 return str(one.get("why", "no reason given"))
         return None
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What several sections need and is read or computed only once: made when first asked for."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of records.TABLES over the grid's points, with the point's arm, seed and factors beside each row."""

@@ -6,7 +6,6 @@ import base64
 import functools
 import hashlib
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from reports.data import Study
 from reports.words import private, slug
 from study.paths import conf_folder
 from study.records import TABLES, StudyError
-from study.store import Store
+from study.store import Store, write_whole
 
 HERE = Path(__file__).parent
 
@@ -191,13 +190,8 @@ def render(folder: Path, config_dir: Path | None) -> tuple[Path, Sequence[str]]:
 
 
 def _whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(exist_ok=True)
-        write(partial)
-        partial.replace(path)
+        write_whole(path, write)
     except OSError as error:
         raise StudyError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.blocks import Section
 from reports.data import Study
 from reports.words import levels
 from study.store import Store
@@ -60,10 +61,30 @@ class Search:
         return own
 
 
+class Searched:
+    """A section about a search: no part of the page where there is none, or none that has what `blocks` needs."""
+
+    title: str
+    needs = ()
+
+    def render(self, study: Study) -> Section:
+        search = find(study)
+        return Section([]) if search is None else Section(self.blocks(search))
+
+    def blocks(self, search: Search) -> list[Any]:
+        """What is shown of it; nothing where it says nothing."""
+        raise NotImplementedError
+
+
 def find(study: Study) -> Search | None:
     """The search of a study's folder, or the one its arms came from; None where there is none."""
-    folders = [study.store.folder / "search"]
     pointed = study.declaration.get("search")
+    found: Search | None = study.once(f"search {pointed}", lambda: _find(study, pointed))
+    return found
+
+
+def _find(study: Study, pointed: object) -> Search | None:
+    folders = [study.store.folder / "search"]
     if pointed:
         folders.append(study.store.folder / Path(str(pointed)))
     for store in map(Store, folders):

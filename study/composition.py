@@ -114,11 +114,11 @@ class Sheet:
         free = not any(part in referred for part in changing) and not any(isinstance(value, Mapping) for value in set_by_arms.values())
         self.plain = _plain(base.config) if free else None
         self.converted: dict[tuple[str, str], Any] = {}
+        self.levels_set = any(_is_level(base.choices, str(key), value) for arm in rules(_study(base), "arms") for key, value in arm["set"].items())
 
     def levels_of_arms(self, overrides: Sequence[Override], of: Declared) -> list[str]:
         """Levels that arms choose for this combination and its composition does not have yet: it is to be composed with them."""
-        arms = rules(_study(self.base), "arms")
-        if not any(_is_level(self.base.choices, str(key), value) for arm in arms for key, value in arm["set"].items()):
+        if not self.levels_set:
             return []
         for override in overrides:
             _set(self.base, override, of)
@@ -350,12 +350,12 @@ def labels(choices: Mapping[str, str], config: Mapping[str, Any], swept: Sequenc
     for key in swept:
         name = key.lstrip("+~").split("@")[0]
         if name not in found:
-            found[name] = choices[name] if name in choices else _select(config, name)
+            found[name] = choices[name] if name in choices else select(config, name)
     found["seed"] = config["seed"]
     return {key: value if isinstance(value, str | int | float | bool) or value is None else str(value) for key, value in found.items()}
 
 
-def _select(config: Any, key: str) -> Any:
+def select(config: Any, key: str) -> Any:
     """The value at a dotted key; None where a level has no such key."""
     for part in key.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None

@@ -15,15 +15,12 @@ from torch import Tensor
 from study.interfaces import Batch, Block, Cell, Group, InitFacts, Measurable, Parameter, Point, Readout, Role, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, build_for_members, structure, told
-from study.profiles import Thresholds
 from study.records import StudyError
 from study.streams import generator
 
 SIZES = ("depth", "hidden", "batch", "updates", "validate_every")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 KERNELS = ("auto", "fused", "reference")
-# These differ between members of one group: initial values and gradients are rows of one tensor.
-VALUES_ONLY = ("seed", "initializer", "clip", "weights")
 
 
 def load_task(node: Mapping[str, Any]) -> Task:
@@ -155,10 +152,6 @@ def input_drive(examples: Batch) -> float:
         return float(squares.mean())
     valid = torch.arange(squares.shape[1]) < examples.lengths[:, None]
     return float(squares[valid].mean())
-
-
-def thresholds(health: Mapping[str, Any]) -> Thresholds:
-    return Thresholds(**{name: health[name] for name in Thresholds.__dataclass_fields__})
 
 
 def check(config: Mapping[str, Any]) -> None:

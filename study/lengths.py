@@ -15,4 +15,4 @@ def shortened(grads: Tensor, length: Tensor, limit: Tensor) -> Tensor:
     """Gradients scaled from `length` to `limit` where they are longer; others bit for bit. Both fp64, broadcast against [M, P]."""
     over = length > limit  # false for NaN: what is not a number is left for the engine to see
     factor = torch.where(over, limit / length, 1.0)
-    return torch.where(over, (grads.double() * factor).to(grads.dtype), grads)
+    return torch.where(over, grads * factor.to(grads.dtype), grads)

@@ -70,9 +70,12 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     config = kept[0].config
     folder = Path(config["store"]["folder"]) / check_name(config["name"])
     store = Store(folder)
-    results = {id: store.result(id) for id in store.ids()} if folder.exists() else {}
-    stored = {id: str(result["row"].get("status")) for id, result in results.items()}
-    measured = {point.id: probes_of(store, results[point.id]) for point in points if stored.get(point.id) not in (None, "failed")}
+    asked, stored, measured = {point.id for point in points}, {}, {}
+    for id in store.ids():
+        result = store.result(id)
+        stored[id] = str(result["row"].get("status"))
+        if id in asked and stored[id] != "failed":
+            measured[id] = probes_of(store, result)
     unprobed = {point.id: lacking for point in points if (lacking := _lacking(point, measured.get(point.id)))}
     if config["reprobe"]:  # what was measured before is measured again: a point is stored whole
         points = [replace(point, config={**point.config, "probe": {**measured.get(point.id, {}), **point.config["probe"]}}) for point in points]

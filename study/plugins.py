@@ -62,43 +62,33 @@ class StudySweeper(Sweeper):
         self.composed = config
 
     def sweep(self, arguments: list[str]) -> Any:
-        experiment = self.composed.hydra.runtime.choices.get("experiment")
         try:
             params = OmegaConf.to_container(self.params, resolve=True) if OmegaConf.is_config(self.params) else self.params or {}
             if not isinstance(params, dict):
                 raise StudyError(f"hydra.sweeper.params: must be {{key: values}}, such as {{cell: 'rnn,gru', seed: '0,1'}}, got {params!r}")
-            of = declared(self.loader, {str(key): value for key, value in params.items()}, arguments)
-            if not of.factors:
-                where = f"experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment (experiment=digits)"
-                ways = f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2. One point is trained without -m"
-                raise StudyError(f"nothing varies: a study needs at least one factor or several seeds. {ways}")
-            combinations = compose_all(self.loader, self.composed.hydra.job.config_name, of)
-            status = run(make_plan(combinations, of, experiment))
+            status = self.carry_out({str(key): value for key, value in params.items()}, arguments)
         except (StudyError, HydraException) as error:
             status = say_error(error)
         raise Finished(status)
 
+    def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
+        """Exit status of what was declared and typed."""
+        experiment = self.composed.hydra.runtime.choices.get("experiment")
+        of = declared(self.loader, params, arguments)
+        if not of.factors:
+            where = f"experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment (experiment=digits)"
+            ways = f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2. One point is trained without -m"
+            raise StudyError(f"nothing varies: a study needs at least one factor or several seeds. {ways}")
+        return run(make_plan(compose_all(self.loader, self.composed.hydra.job.config_name, of), of, experiment))
 
-class SearchSweeper(Sweeper):
+
+class SearchSweeper(StudySweeper):
     """hydra/sweeper=optuna: settings of every arm searched with the same budget, on validation data (study.search)."""
 
-    def __init__(self, params: DictConfig | None) -> None:
-        self.params = params
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.loader = hydra_context.config_loader
-        self.composed = config
-
-    def sweep(self, arguments: list[str]) -> Any:
+    def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
         from study.search.launch import launch  # Optuna takes a second to import, and nothing else needs it
 
-        params = OmegaConf.to_container(self.params, resolve=True) if self.params is not None else {}
-        assert isinstance(params, dict)
-        try:
-            status = launch(self.loader, self.composed, {str(key): value for key, value in params.items()}, arguments)
-        except (StudyError, HydraException) as error:
-            status = say_error(error)
-        raise Finished(status)
+        return launch(self.loader, self.composed, params, arguments)
 
 
 class StudyLauncher(Launcher):

@@ -28,6 +28,11 @@ class Thresholds:
     horizon: float
     bootstrap: int
 
+    @classmethod
+    def of(cls, health: Mapping[str, Any]) -> Thresholds:
+        """From the whole `health` node."""
+        return cls(**{name: health[name] for name in cls.__dataclass_fields__})
+
 
 def judged_lag(lag: int | None, last_step: Array) -> int:
     """K: the task's declared lag, at most T-1; else 90 % of the (median) valid length - 1."""

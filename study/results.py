@@ -13,9 +13,8 @@ import numpy as np
 import torch
 import yaml
 
-from study.grouping import thresholds
 from study.interfaces import AtLags, ByIndex, Point, TaskFacts
-from study.profiles import last_state
+from study.profiles import Thresholds, last_state
 from study.provenance import code, failure, machine
 from study.records import CHOICES, NETWORK, SIZES
 from study.store import PointRecord
@@ -163,7 +162,7 @@ def layers_rows(point: Point, states: Sequence[Mapping[str, Any]], *, diverged: 
 def _layer_row(point: Point, layer: str, states: Sequence[Mapping[str, Any]], diverged: bool) -> dict[str, Any]:
     finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
     judged = (finite or states)[-1:] if diverged else states  # a diverged point uses its last finite probe
-    first, last = states[0], last_state(judged, thresholds(point.config["health"]))
+    first, last = states[0], last_state(judged, Thresholds.of(point.config["health"]))
     word = verdict(first["state"], last["state"])
     return {
         "layer": layer,

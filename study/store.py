@@ -7,11 +7,12 @@ outputs/NAME/points.parquet    one row a point, rebuilt from points/, never the 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,13 +95,13 @@ class Store:
             if isinstance(value, Mapping):  # tasks that joined earlier stay part of the study
                 fingerprint[key] = {**value, **fingerprint.get(key, {})}
         text = json.dumps({"schema": SCHEMA, **study, "fingerprint": fingerprint, "launches": [*launches, launch]}, indent=1, allow_nan=False)
-        _replace(self.folder / "study.json", lambda path: path.write_text(text, encoding="utf-8"))
+        write_whole(self.folder / "study.json", lambda path: path.write_text(text, encoding="utf-8"))
 
     def finish_launch(self, **facts: Any) -> None:
         """Add what is only known at the end (seconds, counts) to the last launch."""
         study = self.study()
         study["launches"][-1] |= facts
-        _replace(self.folder / "study.json", lambda path: path.write_text(json.dumps(study, indent=1, allow_nan=False), encoding="utf-8"))
+        write_whole(self.folder / "study.json", lambda path: path.write_text(json.dumps(study, indent=1, allow_nan=False), encoding="utf-8"))
 
     # --- writing ---------------------------------------------------------------------------------------------
 
@@ -136,7 +137,7 @@ class Store:
 
     def differs(self, record: PointRecord) -> str | None:
         """Name of the first table of training whose stored numbers are not, bit for bit, those of this record; None if the same or not stored."""
-        if record.id not in self.ids() or self.result(record.id)["row"]["status"] == "failed":
+        if not (self.point_folder(record.id) / "result.json").exists() or self.result(record.id)["row"]["status"] == "failed":
             return None
         for name in ("history", "test"):
             there = self.table(name, [record.id])
@@ -148,7 +149,7 @@ class Store:
     def write_points_table(self) -> Path:
         """Rebuild points.parquet from the points."""
         path = self.folder / "points.parquet"
-        _replace(path, lambda partial: self.points().to_parquet(partial, index=False))
+        write_whole(path, lambda partial: self.points().to_parquet(partial, index=False))
         return path
 
     # --- reading ---------------------------------------------------------------------------------------------
@@ -210,9 +211,9 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, columns in tables.items():
             table = _arrow(columns, SEARCH_TABLES[name])
-            _replace(self.folder / f"{name}.parquet", lambda path, table=table: pq.write_table(table, path, compression="zstd"))
+            write_whole(self.folder / f"{name}.parquet", functools.partial(pq.write_table, table, compression="zstd"))
         text = json.dumps({"schema": SCHEMA, **summary}, indent=1, allow_nan=False)
-        _replace(self.folder / "search.json", lambda path: path.write_text(text, encoding="utf-8"))
+        write_whole(self.folder / "search.json", lambda path: path.write_text(text, encoding="utf-8"))
 
     def search(self) -> dict[str, Any] | None:
         """search.json: space, budget, and what was found for every arm; None where there is no search."""
@@ -283,8 +284,8 @@ def _sync(*paths: Path) -> None:
             os.close(descriptor)
 
 
-def _replace(path: Path, write: Any) -> None:
-    """Write a file whole or not at all."""
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file whole or not at all: `write` is given the name to write to."""
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         write(partial)

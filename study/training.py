@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.grouping import DTYPES, build_model, init_facts, load_task, thresholds
+from study.grouping import DTYPES, build_model, init_facts, load_task
 from study.interfaces import AtLags, Batch, ByIndex, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Step, Task
 from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
-from study.profiles import judged_lag, logs, profile, states
+from study.profiles import Thresholds, judged_lag, logs, profile, states
 from study.records import StudyError
 from study.streams import generator
 from study.tracing import StageTrace
@@ -351,7 +351,7 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
         values = {quantity: _number(name, quantity, value, len(training.points)) for quantity, value in returned.items()}
         return Measured(name, trace.stage, trace.update, values, {}, {})
     profiles, rows = {}, {}
-    limits, lag = thresholds(training.config["health"]), judged_lag(training.task.facts.lag, trace.last_step.numpy())
+    limits, lag = Thresholds.of(training.config["health"]), judged_lag(training.task.facts.lag, trace.last_step.numpy())
     for which, of in returned.items():
         assert isinstance(of, LagNorms)
         by_lag = logs(of.norms.detach().cpu().numpy(), of.exists.cpu().numpy())

@@ -7,9 +7,8 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.blocks import Cell, Figure, Rows, Section, Table
-from reports.data import Study
-from reports.search import Search, find, numeric, setting
+from reports.blocks import Cell, Figure, Rows, Table
+from reports.search import Search, Searched, numeric, setting
 from reports.theme import SLOTS, SOFT, draw, panels
 from reports.words import count, number
 
@@ -17,17 +16,13 @@ UNITS = {"health": "health (decades from carrying)", "cost": "cost (s of one cor
 COLUMNS = 3
 
 
-class Front:
+class Front(Searched):
     """Score against each other objective by arm; settings that none beats in everything are joined."""
 
     title = "Front of the search"
-    needs = ()
 
-    def render(self, study: Study) -> Section:
-        search = find(study)
-        if search is None or len(search.summary["objectives"]) < 2 or search.complete.empty:
-            return Section([])
-        return Section([figure(search, other) for other in search.summary["objectives"] if other != "score"])
+    def blocks(self, search: Search) -> list[Figure]:
+        return [] if search.complete.empty else [figure(search, other) for other in search.summary["objectives"] if other != "score"]
 
 
 def figure(search: Search, other: str) -> Figure:

@@ -6,24 +6,21 @@ import math
 
 from matplotlib.figure import Figure as Drawing
 
-from reports.blocks import Cell, Figure, Rows, Section, Table
-from reports.data import Study
-from reports.search import Search, find
+from reports.blocks import Cell, Figure, Rows, Table
+from reports.search import Search, Searched
 from reports.theme import INK, SLOTS, SOFT, draw, panels
 from reports.words import count, number
 
 COLUMNS = 3
 
 
-class History:
+class History(Searched):
     """Score against trial by arm."""
 
     title = "History of the search"
-    needs = ()
 
-    def render(self, study: Study) -> Section:
-        search = find(study)
-        return Section([]) if search is None or search.complete.empty else Section([figure(search)])
+    def blocks(self, search: Search) -> list[Figure]:
+        return [] if search.complete.empty else [figure(search)]
 
 
 def figure(search: Search) -> Figure:

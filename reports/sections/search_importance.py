@@ -6,24 +6,19 @@ import numpy as np
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
-from reports.blocks import Cell, Figure, Rows, Section, Table
-from reports.data import Study
-from reports.search import Search, find
+from reports.blocks import Cell, Figure, Rows, Table
+from reports.search import Search, Searched
 from reports.theme import INK, SLOTS, draw, panels
 from reports.words import count, listing, percent
 
 
-class Importance:
+class Importance(Searched):
     """Shares of a random forest's variance by arm: keys alone, pairs beyond them."""
 
     title = "What mattered in the search"
-    needs = ()
 
-    def render(self, study: Study) -> Section:
-        search = find(study)
-        if search is None or search.importance.empty:
-            return Section([])
-        return Section([figure(search, objective) for objective in search.importance["objective"].unique()])
+    def blocks(self, search: Search) -> list[Figure]:
+        return [figure(search, objective) for objective in search.importance["objective"].unique()]
 
 
 def columns_of(search: Search) -> list[tuple[str, str | None]]:

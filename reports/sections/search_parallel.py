@@ -9,9 +9,8 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Drawing
 
-from reports.blocks import Cell, Figure, Rows, Section, Table
-from reports.data import Study
-from reports.search import Search, find, numeric, shown
+from reports.blocks import Cell, Figure, Rows, Table
+from reports.search import Search, Searched, numeric, shown
 from reports.theme import INK, SOFT, draw, panels
 from reports.words import listing, number
 
@@ -19,15 +18,13 @@ COLUMNS = 3
 RAMP = LinearSegmentedColormap.from_list("score", ["#b9c4d6", "#0a7fc2", "#0b3d91"])
 
 
-class Parallel:
+class Parallel(Searched):
     """One line a trial over the searched keys, one panel an arm."""
 
     title = "Settings of the search"
-    needs = ()
 
-    def render(self, study: Study) -> Section:
-        search = find(study)
-        return Section([]) if search is None or search.complete.empty or len(search.keys) < 2 else Section([figure(search)])
+    def blocks(self, search: Search) -> list[Figure]:
+        return [] if search.complete.empty or len(search.keys) < 2 else [figure(search)]
 
 
 def places(search: Search) -> dict[str, pd.DataFrame]:

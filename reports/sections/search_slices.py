@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure as Drawing
 
-from reports.blocks import Cell, Figure, Rows, Section, Table
-from reports.data import Study
-from reports.search import Search, find, numeric, shown
+from reports.blocks import Cell, Figure, Rows, Table
+from reports.search import Search, Searched, numeric, shown
 from reports.theme import INK, colours, draw, markers, panels
 from reports.words import level, listing
 
 FEW = 4  # distinct values that are all marked on the axis
 
 
-class Slices:
+class Slices(Searched):
     """One panel a key and level of the first factor; colour and marker: the other factors."""
 
     title = "Score by searched key"
-    needs = ()
 
-    def render(self, study: Study) -> Section:
-        search = find(study)
-        return Section([]) if search is None or search.complete.empty else Section([figure(search)])
+    def blocks(self, search: Search) -> list[Figure]:
+        return [] if search.complete.empty else [figure(search)]
 
 
 def figure(search: Search) -> Figure:

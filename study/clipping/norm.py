@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.lengths import norm, shortened
 
 EPS = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
+OVERFLOWN = 2.0**-64  # brings gradients whose squares overflow fp32 back into its range
 
 
 class Norm(ClipRule):
@@ -24,7 +24,11 @@ class Norm(ClipRule):
         self.threshold = per_member(threshold)
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
-        length = torch.linalg.vector_norm(grads, dim=1, keepdim=True)
-        coefficient = self.threshold / (length + EPS)
-        clipped = torch.where(coefficient < 1, grads * coefficient, grads)
-        return torch.where(length.isinf(), shortened(grads, norm(grads), self.threshold.double()), clipped), state
+        scale = torch.where(_norm(grads).isinf(), OVERFLOWN, 1.0)  # 1 changes no bit
+        scaled = grads * scale
+        coefficient = self.threshold / (_norm(scaled) + EPS)
+        return torch.where((coefficient < 1) | (scale < 1), scaled * coefficient, grads), state
+
+
+def _norm(grads: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(grads, dim=1, keepdim=True)

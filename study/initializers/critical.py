@@ -47,6 +47,7 @@ def _variance(facts: InitFacts, layer: int, inputs: int) -> float:
     return float(torch.stack([facts.input_rule(of, rng, facts) for _ in range(draws)]).square().mean())
 
 
+@functools.cache
 def solve(activation: Callable[[Tensor], Tensor], drive: float) -> tuple[float, float]:
     """(σ_w, E[φ²]) with χ = 1 at pre-activations driven by inputs of variance `drive`.
 

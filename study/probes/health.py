@@ -181,7 +181,7 @@ class Settings:
 def settings() -> Settings:
     node = yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))["health"]
     loss = yaml.safe_load((conf_folder() / "probe" / "loss.yaml").read_text(encoding="utf-8"))
-    return Settings(Thresholds(**{name: node[name] for name in Thresholds.__dataclass_fields__}), node["examples"], loss["anchors"])
+    return Settings(Thresholds.of(node), node["examples"], loss["anchors"])
 
 
 @dataclass(frozen=True)
@@ -247,8 +247,6 @@ def _told(of: Recurrent, given: Sequences, reads: Tensor, anchor: Tensor, every_
         told.append(
             f"In {short} of {count} examples the loss reads no step after step {int(anchor[reached].min())} to {int(anchor.max())}: there is the anchor."
         )
-    elif short:
-        told.append(f"In {short} of {count} examples the loss does not read the last valid step; the anchor is the last one it reads.")
     assert beyond == 0, "a packed sequence has no steps beyond its length"
     several = int((reads.sum(0) > 1).sum())
     if several and not every_step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 
 from study.records import StudyError
 from study.search.planning import fingerprint
@@ -17,7 +18,7 @@ from study.search.samplers import Grid, pruner, sampler, seed_of
 from study.search.slots import Budget, Slots
 from study.search.space import show
 from study.search.spec import Arm, Spec
-from study.search.storage import quiet, without_password
+from study.search.storage import PATIENCE, quiet, without_password
 
 FINGERPRINT = "fingerprint"
 
@@ -59,10 +60,10 @@ def open_arms(spec: Spec, storage: BaseStorage) -> list[Slots]:
     """All arms, made where they are new; a stored one must be the same search. Nothing is changed before all are compared."""
     there = {study.study_name: study for study in _summaries(storage)}
     for arm in spec.arms:
-        if arm.study_name in there:
+        if arm.study_name in there and not _unmarked(there[arm.study_name]):
             _compare(spec, arm, there[arm.study_name])
     for arm in spec.arms:
-        if arm.study_name not in there:
+        if arm.study_name not in there or _unmarked(there[arm.study_name]):
             _create(spec, arm, storage)
     return [slots(spec, arm, storage) for arm in spec.arms]
 
@@ -76,13 +77,25 @@ def _create(spec: Spec, arm: Arm, storage: BaseStorage) -> None:
     try:
         with quiet():
             study = optuna.create_study(study_name=arm.study_name, storage=storage, directions=spec.directions)
-    except DuplicatedStudyError:  # another machine was faster; it asks for the same, or its fingerprint says so
-        study = load(spec, arm, storage, 0)
-        if FINGERPRINT in study.user_attrs:
+    except DuplicatedStudyError:  # another command was faster; it asks for the same, or its fingerprint says so
+        study, deadline = load(spec, arm, storage, 0), time.monotonic() + PATIENCE
+        while FINGERPRINT not in study.user_attrs and not study.trials and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if FINGERPRINT in study.user_attrs or study.trials or study.directions != _directions(spec):
             _compare(spec, arm, study)
+            return
     study.set_user_attr(FINGERPRINT, fingerprint(spec, arm))
     with quiet():
         study.set_metric_names(list(spec.settings.objectives))
+
+
+def _unmarked(summary: Any) -> bool:
+    """Another command is making it just now, or was killed while it did: nothing is in it that could be mixed."""
+    return FINGERPRINT not in summary.user_attrs and not summary.n_trials
+
+
+def _directions(spec: Spec) -> list[StudyDirection]:
+    return [StudyDirection[direction.upper()] for direction in spec.directions]
 
 
 def _compare(spec: Spec, arm: Arm, study: Any) -> None:

@@ -185,7 +185,7 @@ def make_arms(loader: ConfigLoader, config_name: str, spec: Spec, asks: Asks) ->
     arms: list[Arm] = []
     for levels in itertools.product(*asks.factors.values()):
         typed = [f"{key}={level}" for key, level in zip(asks.factors, levels, strict=True)]
-        first = _compose(loader, config_name, [*asks.fixed, *typed])
+        first = compose_by_hydra(loader, config_name, [*asks.fixed, *typed])
         made = with_values(first, {}, list(asks.factors))
         if exclusion(made) is not None:
             continue
@@ -194,15 +194,11 @@ def make_arms(loader: ConfigLoader, config_name: str, spec: Spec, asks: Asks) ->
         offered = [[*among, *(level for level in [first.choices.get(key)] if level not in among)] for key, among in chosen.items()]
         for choice in itertools.product(*offered):
             pairs = tuple(zip(chosen, choice, strict=True))
-            bases[pairs] = _compose(loader, config_name, [*asks.fixed, *typed, *(f"{key}={level}" for key, level in pairs)]) if pairs else first
+            bases[pairs] = compose_by_hydra(loader, config_name, [*asks.fixed, *typed, *(f"{key}={level}" for key, level in pairs)]) if pairs else first
         arms.append(_arm(spec, len(arms), made, first, bases))
     if not arms:
         raise StudyError("study.exclude leaves no combination; nothing to search")
     return arms
-
-
-def _compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) -> Base:
-    return compose_by_hydra(loader, config_name, overrides)
 
 
 def _levels(of: BaseDistribution, key: str) -> Sequence[Any]:

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from study.composition import Composed, select
 from study.grouping import cost, resolve_device
 from study.launcher import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, Trackers, typed
 from study.pieces import build
@@ -26,9 +27,9 @@ from study.search.slots import Slots
 from study.search.space import show
 from study.search.spec import Spec, held
 from study.search.storage import journal_file, open_storage, without_password
-from study.search.tuned import experiment, experiment_path, tuned_name, write
+from study.search.tuned import experiment, experiment_path, tuned_name
 from study.search.worker import work
-from study.store import Store
+from study.store import Store, write_whole
 
 QUIET_SECONDS = 10.0  # between plain lines of progress
 MOST_DEATHS = 10  # of worker processes in one launch, after which something is wrong with all of them
@@ -190,17 +191,15 @@ def finish(spec: Spec, asks: Asks, slots: Sequence[Slots], config: Mapping[str, 
     Store(spec.search_folder).write_search(found, tables(spec, slots))
     if found["complete"] and any(arm["best"] for arm in found["arms"]):
         study = config["study"]
-        write(experiment_path(spec), experiment(spec, asks, found, study.get("title"), study.get("question")))
+        text, path = experiment(spec, asks, found, study.get("title"), study.get("question")), experiment_path(spec)
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
     return found
 
 
-def _level(composed: Any, key: str) -> Any:
-    value: Any = composed.labels.get(key)
-    if value is None:
-        value = composed.config
-        for part in key.split("."):
-            value = value[part]
-    return value
+def _level(composed: Composed, key: str) -> Any:
+    value = composed.labels.get(key)
+    return select(composed.config, key) if value is None else value
 
 
 # --- words -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ when every earlier one of its slot has failed, and failing is final. So no lock 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,8 +137,3 @@ class Slots:
                 with contextlib.suppress(UpdateFinishedTrialError):
                     self.storage.set_trial_user_attr(trial._trial_id, SURPLUS, True)
                     self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-
-
-def price(updates: int, batch: int, replicates: int) -> int:
-    """Examples a trial sees."""
-    return math.prod((updates, batch, replicates))

@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from study.interfaces import require
 from study.search.objectives import Asked, Hear, Objective, Outcome
 from study.streams import generator
@@ -38,7 +40,7 @@ class Bowl(Objective):
 
     def _run(self, index: int, trial: Asked, hear: Hear, wanted: Collection[str]) -> Outcome:
         config, start = trial.points[0].config, time.perf_counter()
-        draws = [float(generator_normal(point.seed, trial.name)) * self.noise for point in trial.points]
+        draws = [float(torch.randn((), generator=generator(point.seed, f"bowl {trial.name}"), dtype=torch.float64)) * self.noise for point in trial.points]
         scores, step, pruned = [0.0], 0, False
         for step in range(trial.validations + 1):
             if self.seconds:
@@ -53,10 +55,3 @@ class Bowl(Objective):
         reason = f"pruned after {step} of {trial.validations} validations" if pruned else None
         taken = {name: values[name] for name in wanted}
         return Outcome("pruned" if pruned else "done", taken, scores, self.noise or None, examples, time.perf_counter() - start, reason)
-
-
-def generator_normal(seed: int, name: str) -> float:
-    """A normal draw of (seed, name)."""
-    import torch
-
-    return float(torch.randn((), generator=generator(seed, f"bowl {name}"), dtype=torch.float64))

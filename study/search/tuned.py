@@ -73,11 +73,3 @@ def set_at(node: dict[str, Any], key: str, value: Any) -> None:
         set_at(node.setdefault(first, {}), rest, value)
     else:
         node[first] = value
-
-
-def write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

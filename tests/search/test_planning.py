@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
+import optuna
 import pytest
 
 from study.records import StudyError
-from study.search.arms import open_arms
-from study.search.planning import default, settings_to_check
+from study.search.arms import FINGERPRINT, open_arms
+from study.search.planning import default, fingerprint, settings_to_check
 from study.search.spec import compose
-from study.search.storage import open_storage
+from study.search.storage import PATIENCE, open_storage
 from tests.search.helpers import SMALL, plan
 
 DIGITS = {"cell": "rnn,lstm", "initializer": "orthogonal,normal", "clip": "none,norm", "depth": "1,2", "seed": "0,1,2"}
@@ -140,6 +144,48 @@ def test_a_stored_search_with_other_settings_is_refused_and_left_alone(tmp_path,
     assert differs in str(error.value)
     assert "name=" in str(error.value)
     assert (spec.search_folder / "journal.log").read_bytes() == before
+
+
+def test_two_commands_that_begin_together_make_one_search(tmp_path):
+    """Between a study's making and its marking by the one, the other looks."""
+    spec, _ = plan(tmp_path, *DEFAULT, *SMALL)
+    storage = open_storage("journal", spec.search_folder)
+    for arm in spec.arms:
+        optuna.create_study(study_name=arm.study_name, storage=storage, directions=spec.directions)
+
+    def mark() -> None:
+        time.sleep(0.3)
+        for arm in spec.arms:
+            optuna.load_study(study_name=arm.study_name, storage=storage).set_user_attr(FINGERPRINT, fingerprint(spec, arm))
+
+    one = threading.Thread(target=mark)
+    one.start()
+    begun = time.monotonic()
+    assert len(open_arms(spec, open_storage("journal", spec.search_folder))) == len(spec.arms)
+    one.join()
+    assert time.monotonic() - begun < PATIENCE
+
+
+def test_the_studies_of_a_command_that_was_killed_while_it_made_them_are_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("study.search.arms.PATIENCE", 0.2)
+    spec, _ = plan(tmp_path, *DEFAULT, *SMALL)
+    storage = open_storage("journal", spec.search_folder)
+    optuna.create_study(study_name=spec.arms[0].study_name, storage=storage, directions=spec.directions)
+    open_arms(spec, open_storage("journal", spec.search_folder))
+    assert all(FINGERPRINT in optuna.load_study(study_name=arm.study_name, storage=storage).user_attrs for arm in spec.arms)
+
+
+@pytest.mark.parametrize("kind", ["with trials", "with other directions"])
+def test_a_study_of_another_program_is_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("study.search.arms.PATIENCE", 0.2)
+    spec, _ = plan(tmp_path, *DEFAULT, *SMALL)
+    storage = open_storage("journal", spec.search_folder)
+    directions = ["minimize", "minimize"] if kind == "with other directions" else spec.directions
+    study = optuna.create_study(study_name=spec.arms[0].study_name, storage=storage, directions=directions)
+    if kind == "with trials":
+        study.ask()
+    with pytest.raises(StudyError, match="has not made"):
+        open_arms(spec, open_storage("journal", spec.search_folder))
 
 
 def test_more_trials_another_sampler_and_further_levels_continue_a_search(tmp_path):

@@ -103,10 +103,10 @@ def test_the_number_of_trials_is_exact_when_a_command_is_killed(tmp_path, where)
 def kill_in_the_middle_of_a_trial(spec, process: subprocess.Popen[str]) -> int:
     """SIGKILL to the command and its worker, once it has finished a trial and is running another; that one's id."""
     deadline = time.monotonic() + 120
+    storage = open_storage(spec.settings.storage, spec.search_folder)
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
         try:
-            storage = open_storage(spec.settings.storage, spec.search_folder)
             trials = [trial for arm in spec.arms for trial in slots(spec, arm, storage).trials()]
         except KeyError:  # the studies are not there yet
             trials = []
