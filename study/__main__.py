@@ -19,6 +19,7 @@ from study.launcher import INTERRUPTED, NOTHING_RAN, run
 from study.paths import conf_folder, config_dirs
 from study.planning import make_plan
 from study.plugins import Finished, register, say_error
+from study.processes import leaving_like_ctrl_c
 from study.records import StudyError
 
 
@@ -84,14 +85,14 @@ def main() -> None:
     config_folders_on_path()
     register()
     try:
-        with one_message():
+        with leaving_like_ctrl_c(), one_message():
             hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config")(one_point)()
     except Finished:
         raise
     except SystemExit as error:  # Hydra has told what was wrong with the command line
         raise SystemExit(NOTHING_RAN if error.code else 0) from None
     except KeyboardInterrupt:
-        print("interrupted before anything was trained", file=sys.stderr)
+        print("interrupted; what is stored is whole, the same command goes on", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 

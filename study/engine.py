@@ -2,55 +2,169 @@
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from study.checkpoints import Checkpoints, Kept, Unusable, restore
 from study.grouping import build_model
 from study.interfaces import Group, Point
 from study.postmortem import first_nonfinite
 from study.records import StudyError
 from study.results import failed_record, point_record
-from study.store import Store
-from study.training import evaluate, fixed_numerics, prepare, train
+from study.store import PointRecord, Store
+from study.training import Training, evaluate, fixed_numerics, prepare, train
+from study.trees import Unpackable
+
+Hear = Callable[[int], bool | None]
+"""hear(update): the number of updates made, before each of them; true: keep what there is and leave."""
+Note = Callable[[str], None]
+"""note(text): something that the user should know, and that stops nothing."""
+
+STORED_ELSEWHERE = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY)  # what two that store one point at once may meet
+TRIES = 20
 
 
-def run_group(group: Group, folder: Path, device: str, report: Callable[[int], None]) -> list[str]:
-    """Train the points of a group, store them in the study at `folder`, return their ids.
+class Left(Exception):
+    """Training has stopped where it was, on request; what it had is kept."""
 
-    `report` is called with the number of updates made, at every validation. device: cpu or cuda (cuda:1, …).
+
+def run_group(group: Group, folder: Path, device: str, hear: Hear, note: Note = lambda text: None) -> list[str]:
+    """Train the points of a group from where they are kept, store them in the study at `folder`, return their ids.
+
+    device: cpu or cuda (cuda:1, …). Raises Left where `hear` said so.
     """
-    together = build_model(group.points[0].config).whole_blocks()
-    parts = [group.points] if together else [(point,) for point in group.points]
-    updates = group.points[0].config["updates"]
-    for index, part in enumerate(parts):
-
-        def report_part(update: int, before: int = index * updates) -> None:
-            report((before + update) // len(parts))
-
-        run_together(part, folder, device, report_part)
+    run_parts(group.points, folder, device, hear, note)
     return [point.id for point in group.points]
 
 
-def run_together(points: Sequence[Point], folder: Path, device: str, report: Callable[[int], None]) -> None:
+def run_parts(points: Sequence[Point], folder: Path, device: str, hear: Hear, note: Note) -> None:
+    """Side by side what can be: all that have made the same number of updates, or one by one."""
+    together, updates = build_model(points[0].config).whole_blocks(), points[0].config["updates"]
+    made = Checkpoints(folder).updates(point.id for point in points)
+    parts: dict[object, list[Point]] = {}
+    for index, point in enumerate(points):
+        parts.setdefault(made.get(point.id, 0) if together else index, []).append(point)
+    for index, part in enumerate(parts.values()):
+
+        def hear_part(update: int, before: int = index * updates) -> bool | None:
+            return hear((before + update) // len(parts))
+
+        run_together(part, folder, device, hear_part, note)
+
+
+def run_together(points: Sequence[Point], folder: Path, device: str, hear: Hear, note: Note) -> None:
     """Train points side by side and store them."""
-    start = time.time()
+    store, checkpoints = Store(folder), Checkpoints(folder)
+    versions = [store.version(point.id) for point in points]
+    start, begun = time.time(), time.perf_counter()
     with fixed_numerics():
         training = prepare(points, device)
-        train(training, report)
+        kept = go_on(training, points, checkpoints, note)
+        if kept is None:
+            return run_parts(points, folder, device, hear, note)
+        keeper = Keeper(checkpoints, training, kept, begun, hear, note)
+        train(training, lambda update: None, made=kept[0].update, before=keeper)
         evaluate(training)
         causes = first_nonfinite(training, len(points))
-    seconds = (time.time() - start) / len(points)
-    for member in range(len(points)):
-        record = point_record(training, member, cause=causes.get(member), start=start, seconds=seconds)
-        store = Store(folder)
-        differ = store.differs(record) if points[member].config["reprobe"] else None
+    seconds = keeper.seconds()
+    for member, point in enumerate(points):
+        record = point_record(training, member, cause=causes.get(member), start=start, seconds=seconds[member])
+        if keeper.resumed[member]:
+            record = replace(record, provenance={**record.provenance, "resumed": keeper.resumed[member]})
+        differ = store.differs(record) if point.config["reprobe"] else None
         if differ:
             raise StudyError(f"point {record.id} trained again has another {differ} than the stored one, which is kept: another machine or other versions?")
-        store.write(record)
+        write_once(store, record, versions[member])
+        checkpoints.remove([point.id])
+    return None
 
 
-def store_failure(group: Group, folder: Path, error: BaseException) -> None:
-    """Mark every point of a group failed, with the reason and the traceback."""
-    for point in group.points:
-        Store(folder).write(failed_record(point, error, folder))
+def go_on(training: Training, points: Sequence[Point], checkpoints: Checkpoints, note: Note) -> list[Kept] | None:
+    """Put `training` where its points are kept. What cannot be used is set aside and told; None: they are then no longer at one update."""
+    kept = []
+    for point in points:
+        try:
+            kept.append(checkpoints.load(point, training) or Kept(update=0, seconds=0.0, resumed=(), state={}))
+        except Unusable as error:
+            _set_aside(checkpoints, point, error, note)
+            return None
+    if len({one.update for one in kept}) > 1:
+        return None
+    if kept[0].update > 0:
+        try:
+            restore(training, kept)
+        except Unusable as error:
+            for point in points:
+                _set_aside(checkpoints, point, error, note)
+            return None
+    return kept
+
+
+def _set_aside(checkpoints: Checkpoints, point: Point, error: Unusable, note: Note) -> None:
+    checkpoints.set_aside(point.id)
+    note(f"point {point.id} begins again, its checkpoint is set aside: {error}")
+
+
+@dataclass
+class Keeper:
+    """Keeps what training carries, every `checkpoint_seconds` and when it is told to leave."""
+
+    checkpoints: Checkpoints
+    training: Training
+    kept: Sequence[Kept]
+    begun: float
+    hear: Hear
+    note: Note
+
+    def __post_init__(self) -> None:
+        self.every, self.saved = self.training.config["store"]["checkpoint_seconds"], self.kept[0].update
+        self.last = time.monotonic()
+        self.resumed = [[*one.resumed, one.update] if one.update else [] for one in self.kept]
+
+    def __call__(self, update: int) -> None:
+        leave = self.hear(update)
+        if leave or (self.every is not None and time.monotonic() - self.last >= self.every):
+            self.keep(update)
+        if leave:
+            raise Left(f"after {update} updates")
+
+    def keep(self, update: int) -> None:
+        if update > self.saved:
+            try:
+                self.checkpoints.save(self.training, update, self.seconds(), self.resumed)
+                self.saved = update
+            except Unpackable as error:
+                self.every = None
+                self.note(f"no checkpoints of groups with such a clip rule or optimizer, they begin again after an interruption: {error}")
+            except OSError as error:
+                self.note(f"a checkpoint could not be written, training goes on ({error.strerror})")
+        self.last = time.monotonic()
+
+    def seconds(self) -> list[float]:
+        """Each point's share of the time until now, that of earlier launches included."""
+        share = (time.perf_counter() - self.begun) / len(self.kept)
+        return [one.seconds + share for one in self.kept]
+
+
+def write_once(store: Store, record: PointRecord, before: object) -> None:
+    """Store a point, unless somebody has since `before`: a launch that took it over, and found the same numbers."""
+    for attempt in range(TRIES):
+        if store.version(record.id) != before:
+            return
+        try:
+            store.write(record)
+            return
+        except OSError as error:
+            if error.errno not in STORED_ELSEWHERE or attempt == TRIES - 1:
+                raise
+            time.sleep(0.05)  # both have moved the old one away; one of them is done at once
+
+
+def store_failure(points: Sequence[Point], folder: Path, told: Mapping[str, str]) -> None:
+    """Mark points failed, with the reason and the traceback (provenance.failure)."""
+    for point in points:
+        Store(folder).write(failed_record(point, told))
+    Checkpoints(folder).remove(point.id for point in points)

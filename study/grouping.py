@@ -338,17 +338,18 @@ def cost(config: Mapping[str, Any]) -> float:
     return facts.steps * examples * values * 1e-9 * 1.1
 
 
-def groups(points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
+def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mapping[str, int]) -> list[Group]:
     """Groups of equal structure, longest first, cut so that `workers` finish at about the same time.
 
-    A point's numbers do not depend on the cut.
+    `begun`: id -> updates that a checkpoint has of a point; those of one group have made the same. A point's numbers do not
+    depend on the cut.
     """
     if max_members < 1:
         raise StudyError(f"executor: max_members must be at least 1, got {max_members}")
-    by_key: dict[str, list[Point]] = {}
+    by_key: dict[tuple[str, int], list[Point]] = {}
     for point in points:
-        by_key.setdefault(group_key(point.config), []).append(point)
-    costs = {key: cost(of[0].config) for key, of in by_key.items()}
+        by_key.setdefault((group_key(point.config), begun.get(point.id, 0)), []).append(point)
+    costs = {(key, done): cost(of[0].config) * max(1 - done / of[0].config["updates"], 0.01) for (key, done), of in by_key.items()}
     total = sum(costs[key] * len(of) for key, of in by_key.items())
     share = total / (2 * workers)  # large groups are faster, several rounds a worker even out what the estimate gets wrong
     made = []

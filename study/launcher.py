@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
-import os
 import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from study.checkpoints import Checkpoints
+from study.claims import STUDY, Claims
 from study.grouping import resolve_device
 from study.interfaces import Executor, Group, Tracker
 from study.paths import config_dirs
 from study.pieces import build
 from study.planning import Plan, declaration, say_unprobed, show
-from study.progress import Progress
 from study.provenance import code, relative
-from study.records import StudyError
+from study.sharing import Shared
 from study.store import Store
 
 OK, SOME_FAILED, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 130
@@ -38,30 +37,37 @@ def run(plan: Plan) -> int:
     if plan.config["plan"]:
         show(plan, console)
         return OK
-    with alone(plan.folder):
-        return carry_out(plan, store, fingerprint, console)
+    with Claims(plan.folder, plan.config["store"]["claim_seconds"]) as claims:
+        return carry_out(plan, store, fingerprint, claims, console)
 
 
-def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], console: Console) -> int:
+def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], claims: Claims, console: Console) -> int:
     executor: Executor = build(plan.config["executor"], "executor")
-    made = plan.groups(getattr(executor, "workers", 1), getattr(executor, "max_members", 16))
-    declare(store, plan, fingerprint, getattr(executor, "workers", 1))
+    with claims.alone(STUDY):
+        store.check_mine(fingerprint)  # another launch may have been first
+        declare(store, plan, fingerprint, getattr(executor, "workers", 1), claims.id)
+    shared = Shared(plan, executor, store, claims, console)
     trackers = Trackers(plan.config["tracker"], plan.name, plan.folder, console)
-    start = time.time()
+    start = time.monotonic()
     interrupted = False
     try:
         trackers.hear(store, [point.id for point in plan.points if plan.stored.get(point.id) not in (None, "failed")])
-        say_start(plan, made, console)
-        with contextlib.closing(train(executor, made, plan.folder, console)) as landing:
+        say_start(plan, shared.made, console)
+        with contextlib.closing(shared.train()) as landing:
             for ids in landing:
                 trackers.hear(store, ids)
     except KeyboardInterrupt:
         interrupted = True
     trackers.close()
-    store.write_points_table()
     counts = count(store, plan)
-    store.finish_launch(seconds=time.time() - start, **counts)
-    say_end(plan, counts, interrupted, console)
+    checkpoints = Checkpoints(plan.folder)
+    checkpoints.remove(store.ids())  # a launch that was taken over may have left some
+    with claims.alone(STUDY):
+        store.write_points_table()
+        store.finish_launch(claims.id, seconds=time.monotonic() - start, **counts)
+    say_given_up(shared.given_up, console)
+    kept = len(checkpoints.updates(point.id for point in plan.points))
+    say_end(plan, counts, kept, interrupted, console)
     if interrupted:
         return INTERRUPTED
     if counts["failed"] or counts["missing"]:
@@ -69,25 +75,9 @@ def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], console:
     return OK
 
 
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Two launches of one study at the same time would train the same points; the lock ends with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StudyError(f"{folder}: another launch of this study is running. Wait for it, or give this one a name of its own: name=…") from error
-        except OSError:  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def declare(store: Store, plan: Plan, fingerprint: Mapping[str, Any], workers: int) -> None:
+def declare(store: Store, plan: Plan, fingerprint: Mapping[str, Any], workers: int, id: str) -> None:
     launch = {
+        "id": id,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": relative(typed(), plan.folder),
         **code(),
@@ -111,19 +101,6 @@ def typed() -> str:
     """The command as typed."""
     program = ["python", "-m", "study"] if Path(sys.argv[0]).name == "__main__.py" else [Path(sys.argv[0]).name]
     return shlex.join([*program, *sys.argv[1:]])
-
-
-def train(executor: Executor, made: Sequence[Group], folder: Path, console: Console) -> Generator[list[str]]:
-    """Ids of points as they are stored, failed ones included, with progress shown on the way."""
-    if not made:
-        return
-    with Progress(made, console) as progress:
-        for event in executor.run(made, folder):
-            if event["event"] == "progress":
-                progress.update(event["group"], event["update"])
-            else:
-                progress.finish(event["group"], event.get("reason"), event.get("lost", 0))
-                yield event["ids"]
 
 
 class Trackers:
@@ -182,9 +159,16 @@ def say_start(plan: Plan, made: Sequence[Group], console: Console) -> None:
         console.print(f"{plan.name}: training {len(plan.missing)} points in {len(made)} groups{already}", highlight=False, markup=False)
 
 
-def say_end(plan: Plan, counts: Mapping[str, int], interrupted: bool, console: Console) -> None:
+def say_given_up(given_up: Mapping[str, int], console: Console) -> None:
+    for why, points in given_up.items():
+        console.print(f"{points} points were not tried any more and are missing: {why}", style="red", highlight=False, markup=False)
+
+
+def say_end(plan: Plan, counts: Mapping[str, int], kept: int, interrupted: bool, console: Console) -> None:
     told = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
     console.print(f"{plan.name}: {'interrupted; ' if interrupted else ''}{told} of {len(plan.points)} points in {plan.folder}", highlight=False, markup=False)
+    if kept:
+        console.print(f"{kept} of the missing points go on from their checkpoints", highlight=False, markup=False)
     if counts["failed"]:
         console.print(f"see why: python -m reports status {plan.folder}", highlight=False, markup=False)
     if counts["failed"] or counts["missing"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from study.pieces import build_for_members
 from study.training import Measured, Training, clip_by_class
+from study.trees import mapped
 
 
 def keep(training: Training, stay: Sequence[int]) -> None:
@@ -36,14 +37,7 @@ def keep(training: Training, stay: Sequence[int]) -> None:
 
 def _select(state: Any, index: Tensor) -> Any:
     """Members of tensors, however they are nested."""
-    if isinstance(state, Tensor):
-        return state[index]
-    if isinstance(state, Mapping):
-        return {name: _select(value, index) for name, value in state.items()}
-    if isinstance(state, list | tuple):
-        parts = [_select(value, index) for value in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
-    return state
+    return mapped(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, state)
 
 
 def _of_members(measured: Measured, stay: Sequence[int]) -> Measured:

@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from study.checkpoints import Checkpoints
 from study.composition import Composed, Declared, exclusion
 from study.grouping import check, check_flat, data_hash, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
@@ -22,6 +23,7 @@ from study.store import Store
 
 ONE = {"cell": Cell, "initializer": Initializer, "clip": ClipRule, "optimizer": Optimizer, "readout": Readout, "task": Task, "executor": Executor}
 SEVERAL = {"probe": Probe, "tracker": Tracker}
+RETRY = {"failed": ("failed",), "diverged": ("failed", "diverged"), "none": ()}  # stored statuses that are trained again
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,20 @@ class Plan:
     points: Sequence[Point]
     excluded: Sequence[Mapping[str, Any]]
     stored: Mapping[str, str]  # id -> status
+    versions: Mapping[str, object]  # id -> what tells a later writing of the point from the one looked at here
     unprobed: Mapping[str, Sequence[str]]  # id -> probes asked for that its stored result lacks, or has with other settings
     config: Mapping[str, Any]  # of the first point: what all share is read here
 
     @property
     def missing(self) -> list[Point]:
-        """Points to train: those without a result; failed ones are tried again; with `reprobe` those that lack a probe."""
+        """Points to train: those without a result; with `retry` failed or diverged ones again; with `reprobe` those that lack a probe."""
         again = self.unprobed if self.config["reprobe"] else {}
-        return [point for point in self.points if self.stored.get(point.id) in (None, "failed") or point.id in again]
+        wanted = (None, *RETRY[self.config["retry"]])
+        return [point for point in self.points if self.stored.get(point.id) in wanted or point.id in again]
 
-    def groups(self, workers: int, max_members: int) -> list[Group]:
-        return groups(self.missing, workers, max_members)
+    def groups(self, points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
+        """Groups of these points, each from where its checkpoints are."""
+        return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points))
 
     def fingerprint(self) -> dict[str, Any]:
         """What must agree for points to be comparable."""
@@ -66,12 +71,14 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     if not kept:
         raise StudyError("study.exclude leaves no combination; nothing to run")
     check_all(kept)
+    check_running(kept[0].config)
     points = _distinct([_point(combination) for combination in kept])
     config = kept[0].config
     folder = Path(config["store"]["folder"]) / check_name(config["name"])
     store = Store(folder)
-    asked, stored, measured = {point.id for point in points}, {}, {}
+    asked, stored, versions, measured = {point.id for point in points}, {}, {}, {}
     for id in store.ids():
+        versions[id] = store.version(id)
         result = store.result(id)
         stored[id] = str(result["row"].get("status"))
         if id in asked and stored[id] != "failed":
@@ -85,7 +92,7 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
             name = key.lstrip("+~").split("@")[0]
             factors[name] = list(dict.fromkeys(combination.labels[name] for combination in combinations))
     distinct = {json.dumps(one, sort_keys=True): one for one in excluded}
-    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, unprobed, config)
+    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, versions, unprobed, config)
 
 
 def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,6 +188,17 @@ def _distinct(points: Sequence[Point]) -> list[Point]:
     return list(seen.values())
 
 
+def check_running(config: Mapping[str, Any]) -> None:
+    """Root keys that say how a launch runs."""
+    if config["retry"] not in RETRY:
+        raise StudyError(f"retry: must be {' or '.join(RETRY)}, got {config['retry']!r}")
+    every, silence = config["store"]["checkpoint_seconds"], config["store"]["claim_seconds"]
+    if every is not None and not every >= 0:
+        raise StudyError(f"store.checkpoint_seconds: must be at least 0 or null, got {every}")
+    if not silence > 0:
+        raise StudyError(f"store.claim_seconds: must be greater than 0, got {silence}")
+
+
 def check_name(name: Any) -> str:
     if not isinstance(name, str) or not name or name in (".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
         raise StudyError(f"name: must be the name of one folder, without slashes, got {name!r}")
@@ -227,7 +245,7 @@ def by_reason(excluded: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[s
 def show(plan: Plan, console: Console) -> None:
     """plan=true: factors, exclusions, points, groups, time, what is there."""
     executor = build(plan.config["executor"], "executor")
-    made = plan.groups(executor.workers, executor.max_members)
+    made = plan.groups(plan.missing, executor.workers, executor.max_members)
     table = Table("factor", "levels", title=f"study {plan.name}", title_justify="left")
     for key, levels in plan.factors.items():
         table.add_row(key, ", ".join(map(str, levels)))

@@ -1,14 +1,22 @@
-"""Warm, single-threaded worker processes of this machine (standard library only)."""
+"""Warm, single-threaded worker processes of this machine, which never outlive their parent (standard library only)."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import hashlib
+import importlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 # Read when a process starts, so they are set before. One thread each: two processes with torch's default threads on
@@ -28,8 +36,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+LEAVE = (signal.SIGTERM, signal.SIGUSR1)  # what a cluster sends before it takes a machine away
+
+
 def start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
-    """A spawned process that runs target(connection, *arguments), and our end of its connection."""
+    """A spawned process that runs target(connection, *arguments), a function of a module, and our end of its connection."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
@@ -39,7 +50,8 @@ def start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Co
     resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process = context.Process(target=target, args=(there, *arguments), daemon=True)
+        # By name: the child would import the target's module (torch: seconds) before the first line that we choose.
+        process = context.Process(target=_live, args=(there, os.getpid(), target.__module__, target.__qualname__, *arguments), daemon=True)
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -47,3 +59,65 @@ def start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Co
             os.environ.pop(name) if value is None else os.environ.update({name: value})
     there.close()
     return process, here
+
+
+def _live(connection: Connection, parent: int, module: str, name: str, *arguments: Any) -> None:
+    die_with(parent)
+    getattr(importlib.import_module(module), name)(connection, *arguments)
+
+
+SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+LOOK_SECONDS = 1.0
+
+
+def die_with(parent: int) -> None:
+    """End this process when its parent ends, however that ends: a step may take minutes, and nobody would hear of it."""
+    if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).prctl(SET_DEATH_SIGNAL, signal.SIGKILL) != 0:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    elif os.getppid() != parent:  # it ended before we asked
+        os._exit(1)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def leaving_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 mean what Ctrl-C means, in the main thread of a command."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in LEAVE}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- who is there ------------------------------------------------------------------------------------------------
+
+
+def machine() -> str:
+    """This machine and its process numbers, without its name: processes can be looked up where it is equal."""
+    parts = []
+    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text(), lambda: str(Path("/proc/self/ns/pid").readlink())):
+        try:
+            parts.append(read())
+        except OSError:
+            return ""
+    return hashlib.blake2b("".join(parts).encode(), digest_size=8).hexdigest()
+
+
+def started(pid: int) -> str:
+    """When a process started, as the kernel counts, so that a number used again is another process; "" if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return ""
+    return "" if fields[0] in ("Z", "X") else fields[19]
+
+
+def gone(here: str, there: str, pid: int, since: str) -> bool:
+    """Whether the process `pid` of machine `there` that started at `since` is no longer; False where that cannot be told."""
+    return bool(here) and there == here and bool(since) and started(pid) != since

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -16,15 +16,15 @@ QUIET_SECONDS = 10.0  # between plain lines
 
 
 class Progress:
-    """Counts updates of all members by group; a group that ends early counts as finished."""
+    """Counts updates of all points; one that fails counts as finished."""
 
     def __init__(self, groups: Sequence[Group], console: Console) -> None:
         self.console = console
-        self.groups = {group.name: group for group in groups}
-        self.made = dict.fromkeys(self.groups, 0.0)
-        self.total = sum(group.cost for group in groups) or 1.0
-        self.points = sum(len(group.points) for group in groups)
-        self.finished = 0
+        self.costs = {point.id: group.cost / len(group.points) for group in groups for point in group.points}
+        self.updates = {point.id: max(point.config["updates"], 1) for group in groups for point in group.points}
+        self.made = dict.fromkeys(self.costs, 0.0)
+        self.total = sum(self.costs.values()) or 1.0
+        self.finished: set[str] = set()
         self.start = self.said = time.monotonic()
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TextColumn("left"))
         self.bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True) if console.is_terminal else None
@@ -39,21 +39,28 @@ class Progress:
         if self.bar:
             self.bar.stop()
 
-    def update(self, group: str, update: int) -> None:
-        self.made[group] = self.groups[group].cost * update / max(self.groups[group].points[0].config["updates"], 1)
+    def update(self, ids: Sequence[str], update: int) -> None:
+        """These points have made so many updates."""
+        self.made |= {id: self.costs[id] * update / self.updates[id] for id in ids}
         self._show()
 
-    def finish(self, group: str, reason: str | None, lost: int) -> None:
-        """A group has ended; `reason` says why `lost` of its points failed, None if all are stored."""
-        self.made[group] = self.groups[group].cost
-        self.finished += len(self.groups[group].points)
+    def finish(self, ids: Sequence[str], group: str, reason: str | None, lost: int) -> None:
+        """These points of a group have ended; `reason` says why `lost` of them failed, None if all are stored."""
+        self.made |= {id: self.costs[id] for id in ids}
+        self.finished |= set(ids)
         if reason is not None:
             self.console.print(f"group {group} failed ({lost} points): {reason}", markup=False, style="red")
         self._show(now=True)
 
+    def left(self, ids: Iterable[str]) -> None:
+        """Only these are still to come: others than this launch have finished what it has not."""
+        self.finished = self.costs.keys() - set(ids)
+        self.made |= {id: self.costs[id] for id in self.finished}
+
     def _told(self) -> str:
         minutes = (time.monotonic() - self.start) / 60
-        return f"{self.finished}/{self.points} points" + (f", {self.finished / minutes:.1f} a minute" if self.finished else "")
+        count = len(self.finished)
+        return f"{count}/{len(self.costs)} points" + (f", {count / minutes:.1f} a minute" if count else "")
 
     def _show(self, *, now: bool = False) -> None:
         done = sum(self.made.values())

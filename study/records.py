@@ -26,7 +26,7 @@ CHOICES = ("task", "cell", "initializer", "clip", "optimizer", "readout")
 SIZES = ("depth", "hidden", "batch", "updates")
 
 # Root keys that say where and how a point runs or is shown, never what it computes.
-NOT_IDENTITY = ("name", "plan", "reprobe", "device", "executor", "probe", "tracker", "store", "study", "health", "tuned", "search")
+NOT_IDENTITY = ("name", "plan", "reprobe", "retry", "device", "executor", "probe", "tracker", "store", "study", "health", "tuned", "search")
 
 NETWORK = "network"  # the name, in column `layer`, of all layers' states together
 

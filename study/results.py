@@ -6,7 +6,6 @@ import datetime
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import yaml
 
 from study.interfaces import AtLags, ByIndex, Point, TaskFacts
 from study.profiles import Thresholds, last_state
-from study.provenance import code, failure, machine
+from study.provenance import code, machine
 from study.records import CHOICES, NETWORK, SIZES
 from study.store import PointRecord
 from study.training import Measured, Training
@@ -68,9 +67,8 @@ def point_record(training: Training, member: int, *, cause: str | None, start: f
     )
 
 
-def failed_record(point: Point, error: BaseException, folder: Path) -> PointRecord:
-    """A point that has no result: the reason and the traceback, and nothing else."""
-    told = failure(error, folder)
+def failed_record(point: Point, told: Mapping[str, str]) -> PointRecord:
+    """A point that has no result: the reason and the traceback (provenance.failure), and nothing else."""
     row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.config["updates"]}
     row |= {size: point.config[size] for size in SIZES}
     row |= {"status": "failed", "reason": f"{told['type']}: {told['message'].splitlines()[0] if told['message'] else ''}"}
@@ -81,7 +79,7 @@ def failed_record(point: Point, error: BaseException, folder: Path) -> PointReco
         config=yaml.safe_dump(dict(point.config), sort_keys=False, allow_unicode=True),
         overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
         provenance=code(),
-        failure=told,
+        failure=dict(told),
     )
 
 

@@ -37,6 +37,8 @@ class Health:
 class Store:
     folder: str = MISSING
     weights: bool = MISSING
+    checkpoint_seconds: float | None = MISSING
+    claim_seconds: float = MISSING
 
 
 @dataclass
@@ -73,6 +75,7 @@ class Root:
     device: str = MISSING
     plan: bool = MISSING
     reprobe: bool = MISSING
+    retry: str = MISSING
     tuned: bool = MISSING
     search: Any = None  # a group without a level has no node: null is what it then is
     weights: Weights = MISSING

@@ -73,7 +73,7 @@ class Store:
             raise StudyError(
                 f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with study.folder=… or name=…"
             )
-        if not self.folder.exists() or all(path.name in ("search", "wandb") for path in self.folder.iterdir()):  # a search comes before its study
+        if not self.folder.exists() or all(path.name in ("search", "wandb", "claims") for path in self.folder.iterdir()):  # they come before their study
             return
         if not (self.folder / "study.json").exists():
             raise StudyError(f"{self.folder}: holds files but no study.json, so it is not a study's folder. Choose another name=…")
@@ -97,10 +97,12 @@ class Store:
         text = json.dumps({"schema": SCHEMA, **study, "fingerprint": fingerprint, "launches": [*launches, launch]}, indent=1, allow_nan=False)
         write_whole(self.folder / "study.json", lambda path: path.write_text(text, encoding="utf-8"))
 
-    def finish_launch(self, **facts: Any) -> None:
-        """Add what is only known at the end (seconds, counts) to the last launch."""
+    def finish_launch(self, launch: str, **facts: Any) -> None:
+        """Add what is only known at the end (seconds, counts) to the launch of this id."""
         study = self.study()
-        study["launches"][-1] |= facts
+        for one in study["launches"]:
+            if one.get("id") == launch:
+                one |= facts
         write_whole(self.folder / "study.json", lambda path: path.write_text(json.dumps(study, indent=1, allow_nan=False), encoding="utf-8"))
 
     # --- writing ---------------------------------------------------------------------------------------------
@@ -173,6 +175,14 @@ class Store:
             return result
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StudyError(f"{path}: damaged ({type(error).__name__}: {error}). Remove {path.parent.name} and run the study again.") from error
+
+    def version(self, id: str) -> tuple[int, int] | None:
+        """Tells one writing of a point from another; None while it is not stored."""
+        try:
+            status = (self.point_folder(id) / "result.json").stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     @staticmethod
     def known(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,6 @@ class Training:
     validations: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)  # update, loss, score
     measured: list[Measured] = field(default_factory=list)
     evaluations: dict[str, Tensor] = field(default_factory=dict)  # metric by example [M, B] on test, final test, train
-    seconds: float = 0.0
 
     @property
     def config(self) -> Any:
@@ -165,13 +164,15 @@ def schedule(config: Any) -> dict[str, tuple[Probe, dict[int, int]]]:
 # --- training --------------------------------------------------------------------------------------------------
 
 
-def train(training: Training, report: Callable[[int], bool | None]) -> None:
-    """All updates, with validations and probes at their times, before the first update and after the last included.
+def train(training: Training, report: Callable[[int], bool | None], *, made: int = 0, before: Callable[[int], None] = lambda update: None) -> None:
+    """All updates after those `made`, with validations and probes at their times, before the first update and after the last included.
 
-    `report` hears of every validation; a true answer ends training there.
+    `report` hears of every validation; a true answer ends training there. `before` hears of every update before anything
+    of it is done: what training carries is then whole (study.checkpoints).
     """
     updates, every = training.config["updates"], training.config["validate_every"]
-    for update in range(updates + 1):
+    for update in range(made, updates + 1):
+        before(update)
         probe(training, update)
         if update % every == 0 or update == updates:
             validate(training, update)

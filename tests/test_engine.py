@@ -15,6 +15,7 @@ import torch
 import study.training as training_module
 from study.engine import run_group, store_failure
 from study.interfaces import Group, Point
+from study.provenance import failure
 from study.store import Store
 from study.training import prepare, schedule, train
 from tests.helpers import HEALTH, point
@@ -178,7 +179,7 @@ def test_seeds_share_the_data_order_between_arms_but_not_the_weights():
 
 
 def test_a_failure_is_stored_with_reason_and_without_paths(tmp_path):
-    store_failure(Group("1", tuple(members()), 1.0), tmp_path, RuntimeError(f"boom in {tmp_path}/x"))
+    store_failure(members(), tmp_path, failure(RuntimeError(f"boom in {tmp_path}/x"), tmp_path))
     result = Store(tmp_path).result("b")
     assert result["row"]["status"] == "failed"
     assert result["row"]["reason"] == "RuntimeError: boom in <study>/x"

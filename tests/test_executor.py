@@ -1,4 +1,4 @@
-"""Workers: Ctrl-C leaves no child and no damage, an error takes no stored point, and what was stored is not trained again."""
+"""Workers: Ctrl-C leaves no child and no damage, and what was stored is not trained again."""
 
 from __future__ import annotations
 
@@ -10,15 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
-from study.engine import run_group
-from study.executors.local import _failed
-from study.interfaces import Group
-from study.launcher import alone
-from study.records import StudyError
 from study.store import Store
-from tests.helpers import hears_ctrl_c, point
+from tests.helpers import hears_ctrl_c
 
 ROOT = Path(__file__).parent.parent
 
@@ -87,18 +80,3 @@ def test_ctrl_c_while_workers_start_is_no_traceback(tmp_path):
     assert "Traceback" not in told
     assert "python -m study -m experiment=quick cell=rnn" in told
     assert gone(workers)
-
-
-def test_an_error_keeps_the_points_stored_before_it(tmp_path):
-    points = tuple(point(seed) for seed in range(3))
-    run_group(Group(name="1", points=points[:1], cost=1.0), tmp_path, "cpu", lambda update: None)
-    event = _failed(Group(name="1", points=points, cost=1.0), tmp_path, RuntimeError("gate jammed"))
-    assert (event["lost"], event["ids"], event["reason"]) == (2, ["p0", "p1", "p2"], "RuntimeError: gate jammed")
-    assert {id: Store(tmp_path).result(id)["row"]["status"] for id in Store(tmp_path).ids()} == {"p0": "done", "p1": "failed", "p2": "failed"}
-
-
-def test_a_second_launch_of_a_running_study_is_refused(tmp_path):
-    with alone(tmp_path / "outputs" / "mine"), pytest.raises(StudyError, match="another launch of this study is running"), alone(tmp_path / "outputs" / "mine"):
-        raise AssertionError("both run")
-    with alone(tmp_path / "outputs" / "mine"):
-        assert list((tmp_path / "outputs" / "mine").iterdir()) == []

@@ -32,7 +32,7 @@ def test_groups_hold_every_point_once_longest_first():
         for depth in (1, 2)
         for seed in range(13)
     ]
-    made = groups(points, workers=2, max_members=8)
+    made = groups(points, workers=2, max_members=8, begun={})
     assert sorted(each.id for group in made for each in group.points) == sorted(each.id for each in points)
     assert all(len(group.points) <= 8 for group in made)
     assert all(len({group_key(each.config) for each in group.points}) == 1 for group in made)
@@ -48,8 +48,8 @@ def test_cost_grows_with_the_work():
 
 
 def test_one_point_is_one_group():
-    assert [len(group.points) for group in groups([point()], workers=8, max_members=32)] == [1]
-    assert groups([], workers=2, max_members=8) == []
+    assert [len(group.points) for group in groups([point()], workers=8, max_members=32, begun={})] == [1]
+    assert groups([], workers=2, max_members=8, begun={}) == []
 
 
 def test_a_good_configuration_passes():

@@ -1,12 +1,14 @@
-"""This machine's cores or GPUs: one warm, single-threaded worker process each."""
+"""This machine's cores or GPUs: one warm, single-threaded worker process each. What fails is isolated (study.isolation)."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -14,11 +16,18 @@ from typing import Any, Literal
 
 import torch
 
-from study.engine import run_group, store_failure
+from study.engine import store_failure
 from study.grouping import resolve_device
-from study.interfaces import Executor, Group, require
+from study.interfaces import Executor, Group, Point, require
+from study.isolation import Attempt, Tries, told_of_death
 from study.processes import cores, start
+from study.provenance import relative
 from study.store import Store
+from study.worker import WHERE, work
+
+LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
+STARTS = 10  # workers one after the other that die before they begin anything
+Event = Mapping[str, Any]
 
 
 @dataclass
@@ -26,105 +35,234 @@ class Worker:
     process: BaseProcess
     connection: Connection
     number: int
-    group: Group | None = None
+    where: Path  # its stack, when it is asked for it
+    attempt: Attempt
+    versions: Mapping[str, object]  # of its points, when it was given them
+    heard: float
+    begun: bool = False
+    reached: int = 0
 
 
 class Local(Executor):
-    """`workers` processes; auto: one a core this process may use, or one a GPU where `device` is one."""
+    """`workers` processes; auto: one a core this process may use, or one a GPU where `device` is one.
 
-    def __init__(self, *, workers: Literal["auto"] | int, max_members: int, device: str) -> None:
+    A group without any progress for `timeout_minutes` (null: never) has failed; `deaths` of workers at the same place are the
+    fault of the point that stands alone there; `same_failures` equal ones without any result end the study. Workers that are
+    told to leave have `leave_seconds` for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: Literal["auto"] | int,
+        max_members: int,
+        device: str,
+        timeout_minutes: float | None,
+        deaths: int,
+        same_failures: int,
+        leave_seconds: float,
+    ) -> None:
         require(workers == "auto" or workers >= 1, "local", "workers", "auto or at least 1", workers)
         require(max_members >= 1, "local", "max_members", "at least 1", max_members)
-        self.max_members = max_members
+        require(timeout_minutes is None or timeout_minutes > 0, "local", "timeout_minutes", "greater than 0 or null", timeout_minutes)
+        require(deaths >= 1, "local", "deaths", "at least 1", deaths)
+        require(same_failures >= 1, "local", "same_failures", "at least 1", same_failures)
+        require(leave_seconds >= 0, "local", "leave_seconds", "at least 0", leave_seconds)
+        self.max_members, self.deaths, self.same_failures, self.leave_seconds = max_members, deaths, same_failures, leave_seconds
+        self.timeout = None if timeout_minutes is None else 60 * timeout_minutes
         on_gpu = resolve_device({"device": device}) == "cuda"
         self.workers = workers if isinstance(workers, int) else torch.cuda.device_count() if on_gpu else cores()
 
-    def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Mapping[str, Any]]:
-        pending = deque(groups)
-        workers = [_start(number, folder) for number in range(min(self.workers, len(pending)))]
+    def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Event]:
+        with tempfile.TemporaryDirectory(prefix="study-") as scratch:
+            running = Running(self, Tries(groups, deaths=self.deaths, same_failures=self.same_failures), folder, Path(scratch))
+            try:
+                yield from running.events()
+            finally:
+                running.leave()
+
+
+class Running:
+    """One run: its workers and what is still to be tried."""
+
+    def __init__(self, of: Local, tries: Tries, folder: Path, scratch: Path) -> None:
+        self.of, self.tries, self.folder, self.scratch = of, tries, folder, scratch
+        self.store = Store(folder)
+        self.workers: list[Worker] = []
+        self.idle: list[Worker] = []
+        self.stillborn = 0
+        self.looked = time.monotonic()
+
+    def events(self) -> Iterator[Event]:
+        while True:
+            self.give()
+            for attempt, why in self.tries.given_up():
+                yield {"event": "given up", "group": attempt.group.name, "ids": _ids(attempt.group.points), "reason": why}
+            if not self.workers:
+                break
+            ready = wait([worker.connection for worker in self.workers], timeout=LOOK_SECONDS)
+            self._forgive_standstill()
+            for worker in [worker for worker in self.workers if worker.connection in ready]:
+                yield from self.hear(worker)
+            for worker in [worker for worker in self.workers if self._late(worker)]:
+                yield from self.time_out(worker)
+        if self.tries.stopped:
+            yield {"event": "stopped", "reason": self.tries.stopped}
+
+    def give(self) -> None:
+        """A group for every worker that has none, as long as there are groups."""
+        while len(self.workers) < self.of.workers and (attempt := self.tries.next()) is not None:
+            versions = {point.id: self.store.version(point.id) for point in attempt.group.points}
+            number = next(number for number in range(self.of.workers) if all(worker.number != number for worker in self.workers))
+            idle = next((worker for worker in self.idle if worker.number == number and worker.process.is_alive()), None)
+            if idle is None:
+                where = self.scratch / f"{number}"
+                process, connection = start(work, number, str(self.folder), str(where))
+            else:
+                self.idle.remove(idle)
+                process, connection, where = idle.process, idle.connection, idle.where
+            self.workers.append(Worker(process, connection, number, where, attempt, versions, heard=time.monotonic()))
+            with contextlib.suppress(OSError):  # it has died meanwhile: its closed connection tells so when we wait for it
+                connection.send(attempt.group)
+
+    # --- what a worker says --------------------------------------------------------------------------------------
+
+    def hear(self, worker: Worker) -> Iterator[Event]:
+        worker.heard = time.monotonic()
         try:
-            for worker in workers:
-                _give(worker, pending)
-            while any(worker.group for worker in workers):
-                for worker in _ready(workers):
-                    event = _event(worker, folder)
-                    if event["event"] != "progress":
-                        if not worker.process.is_alive():
-                            workers[workers.index(worker)] = worker = _start(worker.number, folder)
-                        _give(worker, pending)
-                    yield event
-        finally:
-            for worker in workers:
+            event = worker.connection.recv()
+        except (EOFError, OSError):
+            yield from self.death(worker)
+            return
+        kind, attempt = event["event"], worker.attempt
+        if kind == "begun":
+            worker.begun, self.stillborn = True, 0
+        elif kind == "progress":
+            worker.reached = max(worker.reached, event["update"])
+            yield {**event, "group": attempt.group.name, "ids": _ids(attempt.group.points)}
+        elif kind == "note":
+            yield event
+        elif kind == "stored":
+            self._free(worker)
+            self.tries.stored(attempt)
+            yield self._stored(attempt.group.points, attempt)
+        elif kind == "left":  # somebody else told it to: it is trained on by the next one
+            self.workers.remove(worker)
+            yield from self._landed(worker)
+            self.tries.again(attempt, self._left(worker))
+        else:
+            self._free(worker)
+            yield from self.error(worker, event["told"])
+
+    def error(self, worker: Worker, told: Mapping[str, str]) -> Iterator[Event]:
+        """An error or a time-out: halves, until one point stands alone."""
+        yield from self._landed(worker)
+        left, attempt = self._left(worker), worker.attempt
+        if len(attempt.group.points) == 1:
+            yield from self.failed(attempt, left, told)
+        elif left:
+            yield _retried(attempt, f"{told['type']}: {told['message']}", "again in two halves" if len(left) > 1 else "again alone")
+            self.tries.split(attempt, left)
+
+    def death(self, worker: Worker) -> Iterator[Event]:
+        self.workers.remove(worker)
+        worker.process.join()
+        yield from self._landed(worker)
+        left, code = self._left(worker), worker.process.exitcode or 0
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        if not worker.begun:
+            self.stillborn += 1
+            if self.stillborn >= STARTS * self.of.workers:
+                self.tries.stopped = f"{self.stillborn} worker processes died before they began anything ({how}); out of memory is the usual cause"
+            self.tries.again(worker.attempt, left)
+        elif self.tries.died(worker.attempt, left, worker.reached):
+            yield from self.failed(worker.attempt, left, told_of_death(code, how, self.of.deaths))
+        elif left:
+            yield _retried(worker.attempt, f"its worker process died ({how})", "again from where it was")
+
+    def time_out(self, worker: Worker) -> Iterator[Event]:
+        """Ask where it hangs, then end it: nothing else ends a step that never does."""
+        stack = _stack(worker)
+        worker.process.kill()
+        worker.process.join()
+        self.workers.remove(worker)
+        message = f"no progress for {self.of.timeout or 0:g} s, after {worker.reached} updates (executor.timeout_minutes)"
+        yield from self.error(worker, {"type": "TimeoutError", "message": message, "traceback": relative(stack, self.folder)})
+
+    def failed(self, attempt: Attempt, left: Sequence[Point], told: Mapping[str, str]) -> Iterator[Event]:
+        """A point alone has failed. One that has a result keeps it."""
+        lost = [point for point in left if (self.store.version(point.id) is None or self.store.result(point.id)["row"]["status"] == "failed")]
+        store_failure(lost, self.folder, told)
+        self.tries.failure(attempt, told, [worker.attempt for worker in self.workers])
+        reason = f"{told['type']}: {told['message']}"
+        yield {"event": "failed", "group": attempt.group.name, "ids": _ids(attempt.group.points), "lost": len(lost), "reason": reason}
+
+    # --- helpers -------------------------------------------------------------------------------------------------
+
+    def _free(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        self.idle.append(worker)
+
+    def _left(self, worker: Worker) -> list[Point]:
+        """Points of its group that have no result of it."""
+        return [point for point in worker.attempt.group.points if self.store.version(point.id) == worker.versions[point.id]]
+
+    def _landed(self, worker: Worker) -> Iterator[Event]:
+        """Points that were stored before the group ended otherwise."""
+        left = set(_ids(self._left(worker)))
+        landed = [point for point in worker.attempt.group.points if point.id not in left]
+        if landed:
+            yield self._stored(landed, worker.attempt)
+
+    def _stored(self, points: Sequence[Point], attempt: Attempt) -> Event:
+        return {"event": "stored", "group": attempt.group.name, "ids": _ids(points)}
+
+    def _late(self, worker: Worker) -> bool:
+        return self.of.timeout is not None and worker.begun and time.monotonic() - worker.heard > self.of.timeout
+
+    def _forgive_standstill(self) -> None:
+        """Time in which this process itself stood still (SIGSTOP, a laptop that slept) is no silence of its workers."""
+        now = time.monotonic()
+        if now - self.looked > 5 * LOOK_SECONDS:
+            for worker in self.workers:
+                worker.heard = now
+        self.looked = now
+
+    def leave(self) -> None:
+        """Workers keep what they are training and end; once more, or too late, and they are ended."""
+        everyone = [*self.workers, *self.idle]
+        try:
+            for worker in everyone:
                 worker.process.terminate()
-            for worker in workers:
+            deadline = time.monotonic() + self.of.leave_seconds
+            while time.monotonic() < deadline and any(worker.process.is_alive() for worker in everyone):
+                alive = [worker.connection for worker in everyone if worker.process.is_alive()]
+                ready = wait(alive, timeout=0.1)
+                for connection in [connection for connection in alive if connection in ready]:
+                    with contextlib.suppress(EOFError, OSError):
+                        connection.recv()
+        finally:
+            for worker in everyone:
+                worker.process.kill()
+            for worker in everyone:
                 worker.process.join()
 
 
-def _start(number: int, folder: Path) -> Worker:
-    process, connection = start(_work, number, str(folder))
-    return Worker(process=process, connection=connection, number=number)
+def _ids(points: Iterable[Point]) -> list[str]:
+    return [point.id for point in points]
 
 
-def _give(worker: Worker, pending: deque[Group]) -> None:
-    worker.group = pending.popleft() if pending else None
-    if worker.group is not None:
-        with contextlib.suppress(OSError):  # it has died meanwhile: its closed connection tells so when we wait for it
-            worker.connection.send(worker.group)
+def _retried(attempt: Attempt, reason: str, how: str) -> Event:
+    return {"event": "retried", "group": attempt.group.name, "ids": _ids(attempt.group.points), "reason": reason, "how": how}
 
 
-def _ready(workers: list[Worker]) -> list[Worker]:
-    """Workers that say something or have died. A closed connection is ready too."""
-    busy = [worker for worker in workers if worker.group is not None]
-    ready = wait([worker.connection for worker in busy])
-    return [worker for worker in busy if worker.connection in ready]
-
-
-def _event(worker: Worker, folder: Path) -> Mapping[str, Any]:
-    """What a worker says; its death is said for it, and its points are marked failed."""
-    assert worker.group is not None
-    try:
-        return worker.connection.recv()
-    except (EOFError, OSError):
-        worker.process.join()
-        code = worker.process.exitcode or 0
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        return _failed(worker.group, folder, RuntimeError(f"the worker process died ({how}); out of memory is the usual cause of SIGKILL"))
-
-
-def _failed(group: Group, folder: Path, error: Exception) -> Mapping[str, Any]:
-    """Mark the points of a group failed, but for those that were stored before the error."""
-    store = Store(folder)
-    there = {id for id in store.ids() if store.result(id)["row"]["status"] != "failed"}
-    lost = tuple(point for point in group.points if point.id not in there)
-    store_failure(replace(group, points=lost), folder, error)
-    return {
-        "event": "failed",
-        "group": group.name,
-        "ids": [point.id for point in group.points],
-        "lost": len(lost),
-        "reason": f"{type(error).__name__}: {error}",
-    }
-
-
-def _work(connection: Connection, number: int, folder: str) -> None:
-    """A worker's life: one group after the other until the connection closes."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    while True:
-        try:
-            group: Group = connection.recv()
-        except EOFError:
-            return
-
-        def report(update: int, group: Group = group) -> None:
-            connection.send({"event": "progress", "group": group.name, "update": update})
-
-        ids = [point.id for point in group.points]
-        try:
-            device = resolve_device(group.points[0].config)
-            run_group(group, Path(folder), f"cuda:{number % torch.cuda.device_count()}" if device == "cuda" else device, report)
-            connection.send({"event": "stored", "group": group.name, "ids": ids})
-        except BrokenPipeError:
-            return
-        except Exception as error:  # whatever a piece raises: its group is marked failed, the others go on
-            connection.send(_failed(group, Path(folder), error))
+def _stack(worker: Worker) -> str:
+    """Where a worker is, by its own word, if it still has one."""
+    with contextlib.suppress(OSError):
+        os.kill(worker.process.pid or 0, WHERE)
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            if text := worker.where.read_text(encoding="utf-8", errors="replace"):
+                return text
+    return ""

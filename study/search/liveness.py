@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
+from study.processes import gone, machine, started
+
 WORKER, BEAT = "worker", "beat"
 SILENT_BEATS = 4  # beats that may be missed
-
-
-def machine() -> str:
-    """This machine and its process numbers, without its name: processes can be looked up where it is equal."""
-    parts = []
-    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text(), lambda: str(Path("/proc/self/ns/pid").readlink())):
-        try:
-            parts.append(read())
-        except OSError:
-            return ""
-    return hashlib.blake2b("".join(parts).encode(), digest_size=8).hexdigest()
-
-
-def started(pid: int) -> str:
-    """When a process started, as the kernel counts, so that a number used again is another process; "" if it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except (OSError, IndexError):
-        return ""
-    return "" if fields[0] in ("Z", "X") else fields[19]
 
 
 def me() -> dict[str, Any]:
     return {"machine": machine(), "pid": os.getpid(), "started": started(os.getpid())}
 
 
-def gone(worker: Mapping[str, Any]) -> bool:
+def lost_process(worker: Mapping[str, Any]) -> bool:
     """Whether a worker of this machine is no longer there; False where that cannot be told."""
-    here = machine()
-    return bool(here) and worker.get("machine") == here and bool(worker.get("started")) and started(worker["pid"]) != worker["started"]
+    return "pid" in worker and gone(machine(), worker.get("machine", ""), worker["pid"], worker.get("started", ""))
 
 
 class Watch:
@@ -57,7 +36,7 @@ class Watch:
 
     def lost(self, trial: FrozenTrial) -> str | None:
         """Why a running trial is taken for lost; None while its worker may be alive."""
-        if gone(trial.user_attrs.get(WORKER, {})):
+        if lost_process(trial.user_attrs.get(WORKER, {})):
             return "its worker process is gone"
         beat, now = trial.user_attrs.get(BEAT), time.monotonic()
         if self.seen.get(trial._trial_id, (None, 0.0))[0] != beat or trial._trial_id not in self.seen:

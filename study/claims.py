@@ -1,0 +1,154 @@
+"""Who trains which point, where several launches share a study's folder, also on several machines.
+
+outputs/NAME/claims/ID.N      a claim: made by one and only one (O_EXCL); its text is the owner. The highest N counts
+outputs/NAME/claims/OWNER     the owner's sign of life: how long its silence may last, and a count that grows
+
+An owner is lost when its process is gone (same machine) or its count stands still for as long as it said itself, by the
+observer's own monotonic clock: clocks of two machines are never compared. A lost owner's claim N is not taken away, which
+two could do at once, but followed by N + 1. Losing a claim to somebody does no harm: a point's numbers are the same
+whoever trains it, and they are stored whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from study.processes import gone, machine, started
+
+BEATS = 6  # signs of life in the time after which a launch is taken for lost
+STUDY = "study.json"  # claimed for a moment by whoever writes it
+PAUSE = 0.1  # seconds between two looks at a claim that is waited for
+
+
+class Claims:
+    """The claims of one launch. Use as a context: signs of life begin and end with it, and every claim is given back."""
+
+    def __init__(self, folder: Path, seconds: float, *, host: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.folder, self.seconds, self.clock = folder / "claims", seconds, clock
+        self.host = machine() if host is None else host
+        self.id = secrets.token_hex(4)
+        self.owner = f"{self.host or 'unknown'}-{os.getpid()}-{started(os.getpid()) or 0}-{self.id}"
+        self.held: dict[str, Path] = {}
+        self.seen: dict[str, tuple[object, float]] = {}  # what an owner's sign of life said, and since when
+        self.stop, self.count = threading.Event(), 0
+        self.thread = threading.Thread(target=self._live, daemon=True)
+
+    def __enter__(self) -> Claims:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.beat()
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop.set()
+        self.thread.join()
+        self.release(list(self.held))
+        self._tidy()
+        with contextlib.suppress(OSError):
+            (self.folder / self.owner).unlink(missing_ok=True)
+
+    # --- our own ---------------------------------------------------------------------------------------------
+
+    def take(self, name: str) -> bool:
+        """Claim `name`; False if somebody has it who is not lost."""
+        if name in self.held:
+            return True
+        number, holder = self._current(name)
+        if holder is not None and not self.lost(holder):
+            return False
+        path = self.folder / f"{name}.{number + 1}"
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:  # somebody was faster
+            return False
+        self.held[name] = path
+        try:
+            os.write(descriptor, self.owner.encode())
+        finally:
+            os.close(descriptor)
+        return True
+
+    def mine(self, name: str) -> bool:
+        """Whether nobody has taken over a claim of ours, as happens to a launch that stood still for too long."""
+        return name in self.held and self._current(name)[1] == self.owner
+
+    def release(self, names: Iterable[str]) -> None:
+        """Give claims back; those that were taken over are the others'."""
+        for name in names:
+            path = self.held.pop(name, None)
+            if path is not None:
+                path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Wait for a claim that everybody holds for a moment only."""
+        while not self.take(name):
+            time.sleep(PAUSE)
+        try:
+            yield
+        finally:
+            self.release([name])
+
+    def beat(self) -> None:
+        self.count += 1
+        with contextlib.suppress(OSError):  # a full disk: we may be taken for lost, which does no harm
+            (self.folder / self.owner).write_text(f"{self.seconds} {self.count}")
+
+    def _live(self) -> None:
+        while not self.stop.wait(self.seconds / BEATS):
+            self.beat()
+
+    # --- the others' -----------------------------------------------------------------------------------------
+
+    def holders(self) -> dict[str, str]:
+        """{name: owner} of what is claimed now, lost owners included."""
+        names = {path.name.rpartition(".")[0] for path in self._claims()}
+        found = ((name, self._current(name)[1]) for name in names)
+        return {name: holder for name, holder in found if holder is not None}
+
+    def lost(self, owner: str) -> bool:
+        """Whether an owner is gone, or has given no sign of life for as long as it said."""
+        if owner == self.owner:
+            return False
+        host, pid, since, *_ = f"{owner}---".split("-")
+        if pid.isdigit() and gone(self.host, host, int(pid), since):
+            return True
+        try:
+            told = (self.folder / owner).read_text()
+        except OSError:
+            told = ""
+        before, now = self.seen.get(owner), self.clock()
+        if before is None or before[0] != told:
+            self.seen[owner] = before = (told, now)
+        patience = told.split(" ")[0]
+        return now - before[1] > (float(patience) if patience.replace(".", "", 1).isdigit() else self.seconds)
+
+    def _current(self, name: str) -> tuple[int, str | None]:
+        """(number, owner) of the claim that counts; (-1, None) if there is none."""
+        number, owner = -1, None
+        for path in self.folder.glob(f"{name}.*"):
+            tail = path.name.rpartition(".")[2]
+            if tail.isdigit() and int(tail) > number:
+                with contextlib.suppress(FileNotFoundError):
+                    number, owner = int(tail), path.read_text() or path.name  # not yet written: nobody is known by this name
+        return number, owner
+
+    def _claims(self) -> list[Path]:
+        return [path for path in self.folder.iterdir() if path.name.rpartition(".")[2].isdigit()] if self.folder.is_dir() else []
+
+    def _tidy(self) -> None:
+        """Claims and signs of life of owners that are lost: nobody else takes them away."""
+        for path in self._claims():
+            with contextlib.suppress(OSError):
+                if self.lost(path.read_text() or path.name):
+                    path.unlink(missing_ok=True)
+        for path in self.folder.iterdir():
+            if path.name.count("-") == 3 and self.lost(path.name):
+                path.unlink(missing_ok=True)

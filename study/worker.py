@@ -1,0 +1,94 @@
+"""A worker process's life: one group after the other until the connection closes or it is told to leave."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import signal
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from study.engine import Left, run_group
+from study.grouping import resolve_device
+from study.interfaces import Group
+from study.processes import LEAVE
+from study.provenance import failure
+
+SAY_SECONDS = 0.5  # between two signs of progress
+WHERE = signal.SIGUSR2  # asks a worker that hangs where it is
+
+
+class Worker:
+    """What this process is doing, and whether it has been told to leave."""
+
+    def __init__(self, connection: Connection, number: int, folder: Path) -> None:
+        self.connection, self.number, self.folder = connection, number, folder
+        self.told: int | None = None
+        self.busy, self.said = False, 0.0
+
+    def hear_signals(self, where: str) -> None:
+        for number in LEAVE:
+            signal.signal(number, self.leave)
+        # Written by the signal's handler itself: a cell that loops forever gives Python no time to run another one.
+        faulthandler.register(WHERE, file=Path(where).open("w"), all_threads=False)  # noqa: SIM115 (for as long as the process lives)
+
+    def leave(self, number: int, frame: Any) -> None:
+        """Told to leave: at once where nothing is trained, else after this update."""
+        self.told = number
+        if not self.busy:
+            raise SystemExit(128 + number)
+
+    def say(self, **event: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.connection.send(event)
+
+    def live(self) -> None:
+        while True:
+            try:
+                group: Group = self.connection.recv()
+            except EOFError:
+                return
+            self.busy = True
+            self.say(event="begun")
+            event = self.run(group)
+            self.say(**event)
+            self.busy = False
+            if self.told is not None:
+                raise SystemExit(128 + self.told)
+
+    def run(self, group: Group) -> Mapping[str, Any]:
+        """What became of a group. Whatever a piece raises is told, and this process goes on."""
+
+        def hear(update: int) -> bool:
+            now = time.monotonic()
+            if now - self.said >= SAY_SECONDS:
+                self.said = now
+                self.say(event="progress", update=update)
+            return self.told is not None
+
+        try:
+            device = resolve_device(group.points[0].config)
+            place = f"cuda:{self.number % torch.cuda.device_count()}" if device == "cuda" else device
+            run_group(group, self.folder, place, hear, lambda text: self.say(event="note", text=text))
+        except Left:
+            return {"event": "left"}
+        except Exception as error:  # whatever a piece raises
+            return {"event": "error", "told": failure(error, self.folder)}
+        finally:
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()  # what a group that was too large has left behind
+        return {"event": "stored"}
+
+
+def work(connection: Connection, number: int, folder: str, where: str) -> None:
+    """The process. `where`: the file for the stack of a worker that hangs."""
+    worker = Worker(connection, number, Path(folder))
+    worker.hear_signals(where)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    worker.live()
