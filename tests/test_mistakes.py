@@ -12,6 +12,7 @@ from study.grouping import check, groups
 from study.interfaces import Cell, ClipRule, Initializer, Optimizer, Parameter, PerMember, Probe
 from study.planning import check_pieces
 from study.records import StudyError
+from tests.faults import LOCAL
 from tests.helpers import MinGRU, Sum, point
 
 SUM = {"steps": 9, "inputs": 1, "every_step": False, "lag": 9}
@@ -176,7 +177,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("change", "told"), MISTAKES, ids=[" ".join(map(str, next(iter(change.values())).values())) for change, _ in MISTAKES])
 def test_a_mistake_in_a_piece_is_told_before_training(change, told):
-    config = {**point(**change).config, "executor": {"_target_": "study.executors.local.Local", "workers": 1, "max_members": 4, "device": "cpu"}}
+    config = {**point(**change).config, "executor": LOCAL}
     with pytest.raises(StudyError) as error:
         check_pieces(config, set())
         check(config)

@@ -1,0 +1,153 @@
+"""Pieces that go wrong at a chosen update, as pieces of a user's may, and ways to run a command and to end it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from study.interfaces import ClipRule
+from study.store import Store
+from tests.helpers import hears_ctrl_c
+
+ROOT = Path(__file__).parent.parent
+LOCAL = {
+    "_target_": "study.executors.local.Local", "workers": 1, "max_members": 4, "device": "cpu",
+    "timeout_minutes": None, "deaths": 3, "same_failures": 5, "leave_seconds": 20,
+}  # fmt: skip
+
+
+class Fault(ClipRule):
+    """Leaves gradients alone until update `at` of this training; then does `how`."""
+
+    def __init__(self, *, how: str, at: int) -> None:
+        self.how, self.at = how, at
+
+    def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
+        return params.new_zeros(len(params), 1)
+
+    def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if int(state[0]) == self.at:
+            if self.how == "raise":
+                raise RuntimeError(f"gate jammed at update {self.at}")
+            if self.how == "memory":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+            if self.how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "loop":
+                while True:
+                    pass
+            if self.how == "nan":
+                grads = grads * torch.nan
+        return grads, state + 1
+
+
+class Counted(NamedTuple):
+    """A state of a class of its own."""
+
+    seen: Tensor
+    recent: list[Tensor]
+    told: dict[str, Any]
+
+
+class Nested(ClipRule):
+    """Scales gradients by what its nested state holds, so that a state that is not given back shows in every number."""
+
+    def __init__(self, *, amount: float) -> None:
+        self.amount = amount
+
+    def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
+        return Counted(params.new_zeros(len(params)), [], {"updates": 0, "last": None, "by": (params.new_ones(len(params), 2),)})
+
+    def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
+        seen, recent, told = state
+        norm = grads.double().norm(dim=1)
+        recent = [*recent, norm][-3:]
+        factor = 1 / (1 + self.amount * (sum(recent) + seen + told["updates"]))
+        told = {"updates": told["updates"] + 1, "last": "norm", "by": (told["by"][0] * 0.5,)}
+        return grads * factor[:, None].to(grads.dtype), Counted(seen + 1, recent, told)
+
+
+class Opaque(ClipRule):
+    """Keeps a generator in its state, which no file of tensors can hold."""
+
+    def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
+        return torch.Generator()
+
+    def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return grads, state
+
+
+# --- commands ----------------------------------------------------------------------------------------------------
+
+
+def command(folder: Path, *arguments: str, host: str | None = None) -> subprocess.Popen[str]:
+    """The real command, in a session of its own. `host`: as if on another machine."""
+    run = ["-m", "study"]
+    if host is not None:
+        run = ["-c", f"import study.claims as claims; claims.machine = lambda: {host!r}\nfrom study.__main__ import main; main()"]
+    return subprocess.Popen(
+        [sys.executable, *run, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hears_ctrl_c,
+    )
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def workers(pid: int) -> list[int]:
+    """Worker processes of a command, not Python's own resource tracker."""
+    found = []
+    for child in children(pid):
+        try:
+            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
+                found.append(child)
+        except OSError:
+            continue
+    return found
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether these processes end; Python's own resource tracker takes a moment after its parent."""
+    return until(lambda: not any(Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text() for pid in pids), 10)
+
+
+def until(what: Callable[[], Any], seconds: float = 120) -> Any:
+    """The first true answer, or the last one after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (answer := what()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return answer
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Nothing of a test that failed goes on behind it."""
+    for pid in [*workers(process.pid), process.pid]:
+        try:
+            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.communicate()
+
+
+def statuses(store: Store) -> dict[str, str]:
+    return {id: str(store.result(id)["row"]["status"]) for id in store.ids()}
