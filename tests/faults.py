@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -48,6 +50,39 @@ class Fault(ClipRule):
             if self.how == "nan":
                 grads = grads * torch.nan
         return grads, state + 1
+
+
+class DiesOnce(ClipRule):
+    """The worker is killed the first time that training comes to each of the updates `at`, as if from outside."""
+
+    def __init__(self, *, marks: str, at: list[int]) -> None:
+        self.marks, self.at = Path(marks), at
+
+    def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
+        return params.new_zeros(len(params), 1)
+
+    def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
+        update = int(state[0])
+        if update in self.at and not (self.marks / f"{update}").exists():
+            (self.marks / f"{update}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return grads, state + 1
+
+
+class Told(ClipRule):
+    """Leaves a file for every member whose training begins anew, named by its first weights and the process; takes `seconds` an update."""
+
+    def __init__(self, *, marks: str, seconds: float) -> None:
+        self.marks, self.seconds = Path(marks), seconds
+
+    def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
+        for row in params if multiprocessing.parent_process() else ():  # the launcher only tries the rule
+            name = hashlib.blake2b(row.numpy().tobytes(), digest_size=4).hexdigest()
+            (self.marks / f"{name}.{os.getppid()}.{os.getpid()}").touch()
+
+    def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
+        time.sleep(self.seconds)
+        return grads, state
 
 
 class Counted(NamedTuple):

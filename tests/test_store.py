@@ -91,11 +91,11 @@ def test_a_damaged_table_is_named(tmp_path):
 
 def test_launches_are_kept_and_the_declaration_is_the_last(tmp_path):
     store = Store(tmp_path)
-    store.declare(STUDY, {"command": "one"})
-    store.declare({**STUDY, "declaration": {"factors": {"cell": ["lstm"]}}}, {"command": "two"})
-    store.finish_launch(seconds=3.0)
+    store.declare(STUDY, {"id": "1", "command": "one"})
+    store.declare({**STUDY, "declaration": {"factors": {"cell": ["lstm"]}}}, {"id": "2", "command": "two"})
+    store.finish_launch("2", seconds=3.0)
     study = store.study()
-    assert study["launches"] == [{"command": "one"}, {"command": "two", "seconds": 3.0}]
+    assert study["launches"] == [{"id": "1", "command": "one"}, {"id": "2", "command": "two", "seconds": 3.0}]
     assert study["declaration"]["factors"] == {"cell": ["lstm"]}
     store.declare({**STUDY, "fingerprint": {**FINGERPRINT, "tasks": {"adding": "new"}}}, {})
     assert store.study()["fingerprint"]["tasks"] == {"digits": "abc", "adding": "new"}
