@@ -1,8 +1,8 @@
 """What becomes of a group that failed: it is tried again, split, or its one point is marked failed. Plain decisions, no process.
 
 An error or a time-out splits a group in halves until the guilty point stands alone. The death of a worker may have come from
-outside: a group is first tried again as it is, then split; a point alone is marked failed after `deaths` deaths that made no
-progress. The same failure again and again is a mistake that more tries do not mend: see `Tries.given_up`.
+outside: only deaths at the same update are the points' fault. A group is then tried again as it is once, and split after that; a
+point alone is marked failed after `deaths` of them. The same failure again and again is a mistake that more tries do not mend: see `Tries.given_up`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from typing import Any
 from study.grouping import group_key
 from study.interfaces import Group, Point
 
-WHOLE_DEATHS = 2  # of a group of several, after which it is split
+WHOLE_DEATHS = 2  # at one update, after which a group of several is split
+NEAR = 2  # updates: deaths so close to each other are at the same place
+ANYWHERE = 4  # times as many deaths at different places, without a checkpoint between them, are the points' fault too: memory runs out
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A group to be trained; `deaths` of workers that it has met since it last got further than `reached` updates."""
+    """A group to be trained, and the workers that died of it: `deaths` at update `place`, `all_deaths` since it went on from `came`."""
 
     group: Group
     deaths: int = 0
-    reached: int = 0
+    place: int = 0
+    all_deaths: int = 0
+    came: int = 0
 
     @functools.cached_property
     def key(self) -> str:
@@ -35,7 +39,7 @@ class Attempt:
     def of(self, points: Sequence[Point], ending: str) -> Attempt:
         """The same with fewer points."""
         share = len(points) / len(self.group.points)
-        return Attempt(replace(self.group, name=self.group.name + ending, points=tuple(points), cost=self.group.cost * share), 0, 0)
+        return Attempt(replace(self.group, name=self.group.name + ending, points=tuple(points), cost=self.group.cost * share))
 
     def halves(self) -> list[Attempt]:
         points = self.group.points
@@ -84,16 +88,17 @@ class Tries:
         if left:
             self.waiting.appendleft(replace(attempt, group=replace(attempt.group, points=tuple(left))))
 
-    def died(self, attempt: Attempt, left: Sequence[Point], reached: int) -> bool:
-        """A worker died in the middle; whether that is taken for the fault of the one point that is `left`."""
-        deaths = 1 if reached > attempt.reached else attempt.deaths + 1
-        now = replace(attempt.of(left, ""), deaths=deaths, reached=max(reached, attempt.reached)) if left else attempt
-        if len(left) == 1 and deaths >= self.deaths:
-            return True
-        if len(left) > 1 and deaths >= WHOLE_DEATHS:
-            self.waiting.extendleft(reversed(now.halves()))
+    def died(self, attempt: Attempt, left: Sequence[Point], came: int, place: int) -> bool:
+        """A worker that went on from update `came` died at update `place`; whether that is the fault of the one point that is `left`."""
+        deaths = attempt.deaths + 1 if abs(place - attempt.place) <= NEAR else 1
+        all_deaths = attempt.all_deaths + 1 if came <= attempt.came else 1
+        guilty = self.deaths if len(left) == 1 else WHOLE_DEATHS
+        if left and (deaths >= guilty or all_deaths >= ANYWHERE * self.deaths):
+            if len(left) == 1:
+                return True
+            self.split(attempt, left)
         elif left:
-            self.waiting.appendleft(now)
+            self.waiting.appendleft(replace(attempt.of(left, ""), deaths=deaths, place=place, all_deaths=all_deaths, came=max(came, attempt.came)))
         return False
 
     def split(self, attempt: Attempt, left: Sequence[Point]) -> None:
@@ -127,6 +132,6 @@ class Tries:
 
 def told_of_death(exitcode: int, how: str, deaths: int) -> dict[str, Any]:
     """provenance.failure of a worker that died."""
-    times = f", {deaths} times at the same place" if deaths > 1 else ""
+    times = f", {deaths} times" if deaths > 1 else ""
     hint = "; out of memory is the usual cause of SIGKILL" if exitcode == -9 else ""
     return {"type": "WorkerDied", "message": f"the worker process died ({how}){times}{hint}", "traceback": ""}

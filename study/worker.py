@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import mmap
 import signal
 import time
 from collections.abc import Mapping
@@ -23,19 +24,41 @@ SAY_SECONDS = 0.5  # between two signs of progress
 WHERE = signal.SIGUSR2  # asks a worker that hangs where it is
 
 
+class Place:
+    """The update that a worker has come to, in memory that outlives it: a message might not be sent any more."""
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        with path.open("r+b") as file:
+            file.truncate(8)
+            self.memory = mmap.mmap(file.fileno(), 8)
+
+    def write(self, update: int) -> None:
+        self.memory[:] = update.to_bytes(8, "little")
+
+    def read(self) -> int:
+        return int.from_bytes(self.memory[:], "little")
+
+
+def stack_file(scratch: Path, number: int) -> Path:
+    """Where a worker that hangs writes what it is doing."""
+    return scratch / f"{number}.stack"
+
+
 class Worker:
     """What this process is doing, and whether it has been told to leave."""
 
-    def __init__(self, connection: Connection, number: int, folder: Path) -> None:
+    def __init__(self, connection: Connection, number: int, folder: Path, scratch: Path) -> None:
         self.connection, self.number, self.folder = connection, number, folder
+        self.scratch, self.place = scratch, Place(scratch / f"{number}.place")
         self.told: int | None = None
         self.busy, self.said = False, 0.0
 
-    def hear_signals(self, where: str) -> None:
+    def hear_signals(self) -> None:
         for number in LEAVE:
             signal.signal(number, self.leave)
         # Written by the signal's handler itself: a cell that loops forever gives Python no time to run another one.
-        faulthandler.register(WHERE, file=Path(where).open("w"), all_threads=False)  # noqa: SIM115 (for as long as the process lives)
+        faulthandler.register(WHERE, file=stack_file(self.scratch, self.number).open("w"), all_threads=False)
 
     def leave(self, number: int, frame: Any) -> None:
         """Told to leave: at once where nothing is trained, else after this update."""
@@ -65,6 +88,7 @@ class Worker:
         """What became of a group. Whatever a piece raises is told, and this process goes on."""
 
         def hear(update: int) -> bool:
+            self.place.write(update)
             now = time.monotonic()
             if now - self.said >= SAY_SECONDS:
                 self.said = now
@@ -85,10 +109,10 @@ class Worker:
         return {"event": "stored"}
 
 
-def work(connection: Connection, number: int, folder: str, where: str) -> None:
-    """The process. `where`: the file for the stack of a worker that hangs."""
-    worker = Worker(connection, number, Path(folder))
-    worker.hear_signals(where)
+def work(connection: Connection, number: int, folder: str, scratch: str) -> None:
+    """The process. `scratch`: a folder for what must be known of a worker that cannot tell it any more."""
+    worker = Worker(connection, number, Path(folder), Path(scratch))
+    worker.hear_signals()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     worker.live()

@@ -63,7 +63,7 @@ def test_reason_and_traceback_are_those_of_the_point(mixed):
     assert rows["raise"]["row"]["reason"] == "RuntimeError: gate jammed at update 17"
     assert "in __call__" in rows["raise"]["failure"]["traceback"]
     assert rows["memory"]["row"]["reason"].startswith("OutOfMemoryError: CUDA out of memory")
-    assert rows["kill"]["row"]["reason"].startswith("WorkerDied: the worker process died (signal SIGKILL), 3 times at the same place")
+    assert rows["kill"]["row"]["reason"].startswith("WorkerDied: the worker process died (signal SIGKILL), 3 times")
     assert rows["nan"]["row"]["diverged_at"] == 17
     assert "not finite at update 18" in rows["nan"]["row"]["reason"]
 
@@ -95,14 +95,14 @@ def test_a_cell_that_loops_forever_is_ended_and_found(tmp_path):
 
 
 def test_deaths_from_outside_are_nobodys_fault(tmp_path):
-    """Workers die at updates 17, 23, 25 and 28: each got further than the one before, so that none of the deaths is the points' fault."""
-    clip = {"_target_": "tests.faults.DiesOnce", "marks": str(tmp_path / "marks"), "at": [17, 23, 25, 28]}
+    """Workers die at updates 13, 17, 22 and 28, never twice at one: none of the deaths is the points' fault."""
+    clip = {"_target_": "tests.faults.DiesOnce", "marks": str(tmp_path / "marks"), "at": [13, 17, 22, 28]}
     (tmp_path / "marks").mkdir()
     points = tuple(point(seed, updates=30, probe={}, clip=clip, store={**point().config["store"], "checkpoint_seconds": 0}) for seed in range(2))
     events = run(local(deaths=2), [Group("1", points, 1.0)], tmp_path)
     assert statuses(Store(tmp_path)) == {"p0": "done", "p1": "done"}
     assert [event["event"] for event in events if event["event"] in ("retried", "failed")] == ["retried"] * 4
-    assert Store(tmp_path).result("p0")["provenance"]["resumed"] == [17, 23, 25, 28]
+    assert Store(tmp_path).result("p0")["provenance"]["resumed"] == [13, 17, 22, 28]
 
 
 def test_the_same_failure_everywhere_ends_the_study(tmp_path):
@@ -165,20 +165,31 @@ def test_groups_are_asked_for_when_there_is_a_worker():
     assert asked == ["a"], "what is asked for is claimed: another launch could train it"
 
 
-def test_deaths_that_get_further_are_not_counted():
-    tries = Tries([of("a")], deaths=2, same_failures=9)
-    for reached in (0, 5, 6, 9):
+def test_only_deaths_at_one_update_are_the_points_fault():
+    tries = Tries([of("a")], deaths=3, same_failures=9)
+    for place in (0, 5, 4, 40, 90, 17, 18):
         attempt = tries.next()
-        assert not tries.died(attempt, attempt.group.points, reached)
+        assert not tries.died(attempt, attempt.group.points, 0, place)
     attempt = tries.next()
-    assert tries.died(attempt, attempt.group.points, 9)
+    assert tries.died(attempt, attempt.group.points, 0, 17)
 
 
-def test_a_group_that_dies_twice_at_one_place_is_split():
-    tries = Tries([of("a", "b")], deaths=3, same_failures=9)
-    for _ in range(2):
+def test_many_deaths_anywhere_without_a_checkpoint_are_too():
+    """Memory that runs out kills at another update every time. Getting on from one checkpoint to the next starts the count again."""
+    tries = Tries([of("a")], deaths=3, same_failures=9)
+    for came, place in [*((0, 10 * number) for number in range(1, 12)), *((7, 10 * number) for number in range(1, 12))]:
         attempt = tries.next()
-        assert not tries.died(attempt, attempt.group.points, 0)
+        assert not tries.died(attempt, attempt.group.points, came, place)
+    attempt = tries.next()
+    assert tries.died(attempt, attempt.group.points, 7, 200)
+
+
+def test_a_group_that_dies_twice_at_one_update_is_split():
+    tries = Tries([of("a", "b")], deaths=3, same_failures=9)
+    for place in (50, 0, 1):
+        attempt = tries.next()
+        assert len(attempt.group.points) == 2
+        assert not tries.died(attempt, attempt.group.points, 0, place)
     assert attempts(tries) == [["a"], ["b"]]
 
 

@@ -23,9 +23,10 @@ from study.isolation import Attempt, Tries, told_of_death
 from study.processes import cores, start
 from study.provenance import relative
 from study.store import Store
-from study.worker import WHERE, work
+from study.worker import WHERE, Place, stack_file, work
 
 LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
+STACK_SECONDS = 2.0  # that a worker which hangs has to tell where
 STARTS = 10  # workers one after the other that die before they begin anything
 Event = Mapping[str, Any]
 
@@ -35,18 +36,18 @@ class Worker:
     process: BaseProcess
     connection: Connection
     number: int
-    where: Path  # its stack, when it is asked for it
+    place: Place
     attempt: Attempt
     versions: Mapping[str, object]  # of its points, when it was given them
     heard: float
     begun: bool = False
-    reached: int = 0
+    came: int | None = None  # the update that it went on from
 
 
 class Local(Executor):
     """`workers` processes; auto: one a core this process may use, or one a GPU where `device` is one.
 
-    A group without any progress for `timeout_minutes` (null: never) has failed; `deaths` of workers at the same place are the
+    A group without any progress for `timeout_minutes` (null: never) has failed; `deaths` of workers at the same update are the
     fault of the point that stands alone there; `same_failures` equal ones without any result end the study. Workers that are
     told to leave have `leave_seconds` for it.
     """
@@ -116,12 +117,13 @@ class Running:
             number = next(number for number in range(self.of.workers) if all(worker.number != number for worker in self.workers))
             idle = next((worker for worker in self.idle if worker.number == number and worker.process.is_alive()), None)
             if idle is None:
-                where = self.scratch / f"{number}"
-                process, connection = start(work, number, str(self.folder), str(where))
+                place = Place(self.scratch / f"{number}.place")
+                process, connection = start(work, number, str(self.folder), str(self.scratch))
             else:
                 self.idle.remove(idle)
-                process, connection, where = idle.process, idle.connection, idle.where
-            self.workers.append(Worker(process, connection, number, where, attempt, versions, heard=time.monotonic()))
+                process, connection, place = idle.process, idle.connection, idle.place
+            place.write(0)
+            self.workers.append(Worker(process, connection, number, place, attempt, versions, heard=time.monotonic()))
             with contextlib.suppress(OSError):  # it has died meanwhile: its closed connection tells so when we wait for it
                 connection.send(attempt.group)
 
@@ -138,7 +140,7 @@ class Running:
         if kind == "begun":
             worker.begun, self.stillborn = True, 0
         elif kind == "progress":
-            worker.reached = max(worker.reached, event["update"])
+            worker.came = event["update"] if worker.came is None else worker.came
             yield {**event, "group": attempt.group.name, "ids": _ids(attempt.group.points)}
         elif kind == "note":
             yield event
@@ -175,18 +177,18 @@ class Running:
             if self.stillborn >= STARTS * self.of.workers:
                 self.tries.stopped = f"{self.stillborn} worker processes died before they began anything ({how}); out of memory is the usual cause"
             self.tries.again(worker.attempt, left)
-        elif self.tries.died(worker.attempt, left, worker.reached):
+        elif self.tries.died(worker.attempt, left, worker.came or 0, worker.place.read()):
             yield from self.failed(worker.attempt, left, told_of_death(code, how, self.of.deaths))
         elif left:
             yield _retried(worker.attempt, f"its worker process died ({how})", "again from where it was")
 
     def time_out(self, worker: Worker) -> Iterator[Event]:
         """Ask where it hangs, then end it: nothing else ends a step that never does."""
-        stack = _stack(worker)
+        stack = self._stack(worker)
         worker.process.kill()
         worker.process.join()
         self.workers.remove(worker)
-        message = f"no progress for {self.of.timeout or 0:g} s, after {worker.reached} updates (executor.timeout_minutes)"
+        message = f"no progress for {self.of.timeout or 0:g} s, after {worker.place.read()} updates (executor.timeout_minutes)"
         yield from self.error(worker, {"type": "TimeoutError", "message": message, "traceback": relative(stack, self.folder)})
 
     def failed(self, attempt: Attempt, left: Sequence[Point], told: Mapping[str, str]) -> Iterator[Event]:
@@ -219,6 +221,17 @@ class Running:
 
     def _late(self, worker: Worker) -> bool:
         return self.of.timeout is not None and worker.begun and time.monotonic() - worker.heard > self.of.timeout
+
+    def _stack(self, worker: Worker) -> str:
+        """What a worker is doing, by its own word, if it still has one."""
+        with contextlib.suppress(OSError):
+            os.kill(worker.process.pid or 0, WHERE)
+            deadline = time.monotonic() + STACK_SECONDS
+            while time.monotonic() < deadline:
+                time.sleep(0.1)
+                if text := stack_file(self.scratch, worker.number).read_text(encoding="utf-8", errors="replace"):
+                    return text
+        return ""
 
     def _forgive_standstill(self) -> None:
         """Time in which this process itself stood still (SIGSTOP, a laptop that slept) is no silence of its workers."""
@@ -254,15 +267,3 @@ def _ids(points: Iterable[Point]) -> list[str]:
 
 def _retried(attempt: Attempt, reason: str, how: str) -> Event:
     return {"event": "retried", "group": attempt.group.name, "ids": _ids(attempt.group.points), "reason": reason, "how": how}
-
-
-def _stack(worker: Worker) -> str:
-    """Where a worker is, by its own word, if it still has one."""
-    with contextlib.suppress(OSError):
-        os.kill(worker.process.pid or 0, WHERE)
-        deadline = time.monotonic() + 2
-        while time.monotonic() < deadline:
-            time.sleep(0.1)
-            if text := worker.where.read_text(encoding="utf-8", errors="replace"):
-                return text
-    return ""
