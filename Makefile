@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep report plan search test bench bench-search gpu lint clean setup
+.PHONY: help sweep report plan search test chaos bench bench-search gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ lint: .venv/.ready-dev ## style, types, and which layer may import which
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+
+chaos: .venv/.ready-dev ## a campaign of SIGKILLs over a real sweep, and what it changed: nothing (CHAOS="--kills 300 --seed 1" for more; some minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.chaos $(CHAOS)
 
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search
