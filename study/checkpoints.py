@@ -13,8 +13,10 @@ import functools
 import hashlib
 import inspect
 import json
+import math
+import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +82,8 @@ class Checkpoints:
         self.folder.mkdir(exist_ok=True)
         for point, state, spent, at in zip(training.points, _states(training), seconds, resumed, strict=False):
             tensors: dict[str, Tensor] = {}
-            facts = {"state": pack(state, tensors), "seconds": spent, "resumed": list(at)}
-            data = _digested(tensors, {"update": str(update), "stamp": json.dumps(stamp(point)), "facts": json.dumps(facts)})
+            facts = {"state": pack(state, tensors), "seconds": spent, "resumed": list(at), "shapes": _shapes(tensors)}
+            data = _digested(_flat(tensors), {"update": str(update), "stamp": json.dumps(stamp(point)), "facts": json.dumps(facts)})
             write_whole(self.path(point.id), functools.partial(_write, data))
 
     def load(self, point: Point, training: Training) -> Kept | None:
@@ -102,7 +104,7 @@ class Checkpoints:
                 raise Unusable(f"it was written by another {', '.join(differ)}")
             facts = json.loads(header["facts"])
             named = named_tuples([training.optimizer_state, training.clip_states])
-            return Kept(int(header["update"]), facts["seconds"], facts["resumed"], unpack(facts["state"], load(data), named))
+            return Kept(int(header["update"]), facts["seconds"], facts["resumed"], unpack(facts["state"], _shaped(load(data), facts["shapes"]), named))
         except (SafetensorError, struct.error, ValueError, KeyError, TypeError, IndexError) as error:
             raise Unusable(f"it is damaged ({type(error).__name__})") from error
 
@@ -114,12 +116,44 @@ class Checkpoints:
         for id in ids:
             self.path(id).unlink(missing_ok=True)
 
+    def tidy(self, ids: Collection[str]) -> None:
+        """Remove what is left of these points, half-written files of processes that were killed among it."""
+        for path in self.folder.glob(f"*{ENDING}"):
+            partial = re.match(r"\.partial-\d+-", path.name)
+            if path.name[partial.end() if partial else 0 :].removesuffix(ENDING) in ids:
+                path.unlink(missing_ok=True)
+
 
 # --- a file ------------------------------------------------------------------------------------------------------
 
 
 def _write(data: bytes, path: Path) -> None:
     path.write_bytes(data)
+
+
+_type = functools.lru_cache(maxsize=None)(str)  # as text, which torch makes slowly
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> list[list[Any]]:
+    return [[name, _type(tensor.dtype), tuple(tensor.shape)] for name, tensor in tensors.items()]
+
+
+def _flat(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The values of all tensors of one type, one after the other: profiles are hundreds of small ones, and each would cost as much as a large one."""
+    of: dict[str, list[Tensor]] = {}
+    for tensor in tensors.values():
+        of.setdefault(_type(tensor.dtype), []).append(tensor.reshape(-1))
+    return {dtype: torch.cat(parts) for dtype, parts in of.items()}
+
+
+def _shaped(flat: Mapping[str, Tensor], shapes: Sequence[Sequence[Any]]) -> dict[str, Tensor]:
+    ends: dict[str, int] = {}
+    tensors = {}
+    for name, dtype, shape in shapes:
+        start = ends.get(dtype, 0)
+        ends[dtype] = start + math.prod(shape)
+        tensors[name] = flat[dtype][start : ends[dtype]].reshape(shape)
+    return tensors
 
 
 def _digested(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:

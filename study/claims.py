@@ -73,6 +73,8 @@ class Claims:
             os.write(descriptor, self.owner.encode())
         finally:
             os.close(descriptor)
+        for before in range(number + 1):  # of owners that are lost
+            (self.folder / f"{name}.{before}").unlink(missing_ok=True)
         return True
 
     def mine(self, name: str) -> bool:
@@ -112,6 +114,10 @@ class Claims:
         names = {path.name.rpartition(".")[0] for path in self._claims()}
         found = ((name, self._current(name)[1]) for name in names)
         return {name: holder for name, holder in found if holder is not None}
+
+    def busy(self) -> set[str]:
+        """What others hold who are not lost."""
+        return {name for name, holder in self.holders().items() if holder != self.owner and not self.lost(holder)}
 
     def lost(self, owner: str) -> bool:
         """Whether an owner is gone, or has given no sign of life for as long as it said."""

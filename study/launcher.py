@@ -46,6 +46,7 @@ def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], claims: 
     with claims.alone(STUDY):
         store.check_mine(fingerprint)  # another launch may have been first
         declare(store, plan, fingerprint, getattr(executor, "workers", 1), claims.id)
+    store.tidy(claims.busy())
     shared = Shared(plan, executor, store, claims, console)
     trackers = Trackers(plan.config["tracker"], plan.name, plan.folder, console)
     start = time.monotonic()
@@ -61,7 +62,8 @@ def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], claims: 
     trackers.close()
     counts = count(store, plan)
     checkpoints = Checkpoints(plan.folder)
-    checkpoints.remove(store.ids())  # a launch that was taken over may have left some
+    checkpoints.tidy(set(store.ids()) - claims.busy())  # a launch that was taken over, or killed, may have left some
+    store.tidy(claims.busy())
     with claims.alone(STUDY):
         store.write_points_table()
         store.finish_launch(claims.id, seconds=time.monotonic() - start, **counts)

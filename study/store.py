@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,16 @@ class Store:
             if len(there) != len(here) or any(not _equal(there[column], here[column]) for column in here.columns):
                 return name
         return None
+
+    def tidy(self, busy: Collection[str]) -> None:
+        """Clear up after processes that were killed while they stored a point, but for points that somebody is `busy` with."""
+        for path in self.points_folder.iterdir() if self.points_folder.is_dir() else ():
+            if (old := re.fullmatch(r"\.old-\d+-(.+)", path.name)) and old[1] not in busy:
+                if not (self.points_folder / old[1]).exists():  # killed between the two renames: this is the only one there is
+                    path.rename(self.points_folder / old[1])
+                shutil.rmtree(path, ignore_errors=True)
+            elif (partial := re.fullmatch(r"\.partial-(.+)-[^-]+", path.name)) and partial[1] not in busy:
+                shutil.rmtree(path, ignore_errors=True)
 
     def write_points_table(self) -> Path:
         """Rebuild points.parquet from the points."""

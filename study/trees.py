@@ -41,7 +41,9 @@ def _stored(value: Tensor | np.ndarray) -> Tensor:
         if value.dtype.kind not in "biuf":
             raise Unpackable(f"it holds an array of {value.dtype}")
         value = torch.from_numpy(np.array(value, order="C"))
-    return value.detach().cpu().contiguous().clone()
+    if value.layout is not torch.strided:
+        raise Unpackable(f"it holds a tensor of layout {value.layout}")
+    return value.detach().cpu()
 
 
 def unpack(packed: Any, tensors: Mapping[str, Tensor], named: Mapping[str, type]) -> Any:

@@ -126,6 +126,18 @@ def test_a_process_of_this_machine_that_is_gone_is_lost_at_once(tmp_path):
     assert list(claims.folder.iterdir()) == [], "nothing of the one that is gone stays"
 
 
+def test_a_lost_claim_that_was_followed_is_nobodys_any_more(launch):
+    """Else every launch that comes later would have to wait for the silence of the one that was lost."""
+    clock = Clock()
+    dead, heir = launch("dead", seconds=10.0), launch("heir", clock=clock)
+    dead.take("p")
+    heir.take("p")
+    clock.now = 11.0
+    assert heir.take("p")
+    heir.release(["p"])
+    assert launch("later").take("p")
+
+
 def test_who_is_killed_between_making_and_signing_is_lost_in_time(launch, tmp_path):
     clock = Clock()
     claims = launch("a", seconds=10.0, clock=clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,17 @@ def test_identity_is_of_what_decides_the_numbers_and_nothing_else():
     ]
     assert len({base, *others}) == 6
     assert json.dumps(base)
+
+
+def test_what_a_killed_process_left_is_cleared_up_and_the_only_copy_is_kept(tmp_path):
+    """Killed while it wrote, after the swap, and between the two renames of a swap; nothing of a point that somebody is busy with."""
+    store = Store(tmp_path)
+    for id in ("p1", "p2"):
+        store.write(record(id=id))
+    points = store.points_folder
+    for name in (".partial-p1-abc_12", ".partial-mine-tuned-abc_12", ".old-7-p1", ".old-8-busy-tuned", ".partial-busy-tuned-abc_12"):
+        shutil.copytree(points / "p1", points / name)
+    (points / "p2").rename(points / ".old-9-p2")
+    store.tidy({"busy-tuned"})
+    assert sorted(path.name for path in points.iterdir()) == [".old-8-busy-tuned", ".partial-busy-tuned-abc_12", "p1", "p2"]
+    assert store.result("p2")["id"] == "p2"
