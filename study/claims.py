@@ -73,6 +73,9 @@ class Claims:
             os.write(descriptor, self.owner.encode())
         finally:
             os.close(descriptor)
+        if not self.mine(name):  # what we followed was gone already, and somebody is ahead of us
+            self.release([name])
+            return False
         for before in range(number + 1):  # of owners that are lost
             (self.folder / f"{name}.{before}").unlink(missing_ok=True)
         return True
@@ -138,13 +141,13 @@ class Claims:
 
     def _current(self, name: str) -> tuple[int, str | None]:
         """(number, owner) of the claim that counts; (-1, None) if there is none."""
-        number, owner = -1, None
-        for path in self.folder.glob(f"{name}.*"):
-            tail = path.name.rpartition(".")[2]
-            if tail.isdigit() and int(tail) > number:
-                with contextlib.suppress(FileNotFoundError):
-                    number, owner = int(tail), path.read_text() or path.name  # not yet written: nobody is known by this name
-        return number, owner
+        while True:
+            numbers = [int(tail) for path in self.folder.glob(f"{name}.*") if (tail := path.name.rpartition(".")[2]).isdigit()]
+            if not numbers:
+                return -1, None
+            path = self.folder / f"{name}.{max(numbers)}"
+            with contextlib.suppress(FileNotFoundError):  # given back or followed since: look again
+                return max(numbers), path.read_text() or path.name  # not yet signed: nobody is known by this name
 
     def _claims(self) -> list[Path]:
         return [path for path in self.folder.iterdir() if path.name.rpartition(".")[2].isdigit()] if self.folder.is_dir() else []
