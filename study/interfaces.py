@@ -165,7 +165,7 @@ class ClipRule(ABC):
     """
 
     def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
-        """State before the first update, from params [M, P]. Tensors in it have M as first axis."""
+        """State before the first update, from params [M, P]: tensors with M as first axis, numbers, texts and None, nested as you like."""
         return None
 
     @abstractmethod
@@ -470,7 +470,9 @@ class Executor(ABC):
 
     @abstractmethod
     def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Mapping[str, Any]]:
-        """Train the groups and store their points; yield events as they come:
+        """Train the groups and store their points; yield events as they come. `groups` are claimed as they are asked for: ask late.
 
-        {"event": "progress", "group", "update"} · {"event": "stored", "ids"} · {"event": "failed", "ids", "reason"}.
+        {"event": "progress", "ids", "update"} · {"event": "stored", "ids"} · {"event": "failed", "group", "ids", "lost", "reason"} ·
+        "given up" (ids, reason: not tried any more) · "retried" (group, ids, reason, how) · "note" (text) · "stopped" (reason: nothing
+        further is tried). Closing the iterator, or KeyboardInterrupt in it, ends what runs after keeping it (engine.Left).
         """

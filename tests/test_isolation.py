@@ -11,8 +11,10 @@ import pytest
 from study.executors.local import Local
 from study.interfaces import Group, Point
 from study.isolation import Attempt, Tries
+from study.planning import Plan, check_running
+from study.records import StudyError
 from study.store import Store
-from tests.faults import LOCAL, command, statuses
+from tests.faults import LOCAL, statuses
 from tests.helpers import point
 from tests.test_engine import run as run_alone
 from tests.test_engine import same_point
@@ -237,7 +239,7 @@ def test_another_group_that_is_still_running_may_yet_succeed():
     assert tries.dropped, "what is like them is given up"
 
 
-# --- the command -------------------------------------------------------------------------------------------------
+# --- settings ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("key", "value"), [("timeout_minutes", 0), ("deaths", 0), ("same_failures", 0), ("leave_seconds", -1)])
@@ -246,25 +248,24 @@ def test_settings_are_checked(key, value):
         local(**{key: value})
 
 
-def test_retry_says_which_are_trained_again(tmp_path):
-    """A rule that fails and one that diverges: what each setting of retry tries again, and how it ends."""
-    (tmp_path / "clip").mkdir()
-    for how in ("raise", "nan"):
-        (tmp_path / "clip" / f"to_{how}.yaml").write_text(f"_target_: tests.faults.Fault\nhow: {how}\nat: 1\n")
-    arguments = ["-m", "--config-dir", str(tmp_path), "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=0", "clip=to_raise,to_nan,norm"]
-    arguments += ["updates=3", "hidden=8", "tracker=[]", "probe=[]", "executor.workers=1"]
+@pytest.mark.parametrize(("retry", "again"), [("none", ["new"]), ("failed", ["new", "failed"]), ("diverged", ["new", "failed", "diverged"])])
+def test_retry_says_which_are_trained_again(retry, again):
+    stored = {"failed": "failed", "diverged": "diverged", "done": "done", "pruned": "pruned"}
+    points = [point(0, id) for id in ("new", *stored)]
+    config = {**points[0].config, "retry": retry}
+    check_running(config)
+    plan = Plan("name", None, Path(), {}, points, [], stored, {}, {}, config)
+    assert [each.id for each in plan.missing] == again
 
-    def study(*more: str) -> tuple[int, str]:
-        process = command(tmp_path, *arguments, *more)
-        told, _ = process.communicate(timeout=120)
-        return process.returncode, told
 
-    status, told = study()
-    assert (status, "1 done, 1 diverged, 1 failed of 3 points" in told) == (1, True), told
-    assert "go on with the same command" in told
-    status, told = study("retry=none")
-    assert (status, "nothing to train" in told) == (1, True), told
-    status, told = study("retry=diverged")
-    assert (status, "training 2 points in 1 groups, 1 stored already" in told) == (1, True), told
-    status, told = study("retry=sometimes")
-    assert (status, "retry: must be failed or diverged or none, got 'sometimes'" in told) == (2, True), told
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"retry": "sometimes"}, "retry: must be failed or diverged or none, got 'sometimes'"),
+        ({"store": {"checkpoint_seconds": -1, "claim_seconds": 1}}, "store.checkpoint_seconds: must be at least 0 or null, got -1"),
+        ({"store": {"checkpoint_seconds": None, "claim_seconds": 0}}, "store.claim_seconds: must be greater than 0, got 0"),
+    ],
+)
+def test_settings_of_a_launch_are_checked(change, told):
+    with pytest.raises(StudyError, match=told):
+        check_running({**point().config, "retry": "failed", **change})

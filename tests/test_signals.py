@@ -15,7 +15,7 @@ from study.store import Store
 from tests.faults import command, end, gone, statuses, until, workers
 from tests.test_engine import same_point
 
-ARGUMENTS = ["-m", "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=0,1", "hidden=8", "updates=3000", "validate_every=1000"]
+ARGUMENTS = ["-m", "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=0,1", "hidden=8", "updates=2000", "validate_every=1000"]
 ARGUMENTS += ["tracker=[]", "probe=[]", "executor.workers=1"]
 
 
@@ -33,8 +33,8 @@ def made(folder: Path) -> int:
     return min(found.values(), default=0)
 
 
-def interrupted(folder: Path, send, *more: str) -> str:
-    """Start, wait until more is trained than before, `send` to the process, wait for its end; what it told."""
+def interrupted(folder: Path, number: signal.Signals, *more: str) -> str:
+    """Start, wait until more is trained than before, send the signal, wait for the end; exit status and what it told."""
     before = made(folder / "outputs" / "quick")
     process = command(folder, *ARGUMENTS, *more)
     try:
@@ -42,7 +42,7 @@ def interrupted(folder: Path, send, *more: str) -> str:
         assert process.poll() is None, process.communicate()[0]
         of = workers(process.pid)
         assert of
-        send(process)
+        process.send_signal(number)
         told, _ = process.communicate(timeout=60)
         assert gone(of), "a worker was left"
     finally:
@@ -54,17 +54,14 @@ def interrupted(folder: Path, send, *more: str) -> str:
 def test_whatever_interrupts_it_the_numbers_are_those_of_an_undisturbed_run(undisturbed, tmp_path):
     often = "store.checkpoint_seconds=0.3"
     folder, last = tmp_path / "outputs" / "quick", 0
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-        told = interrupted(tmp_path, lambda process, number=number: process.send_signal(number), often)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        told = interrupted(tmp_path, number, often)
         assert told.startswith("130: "), told
         assert "interrupted; 2 missing of 2 points" in told
         assert "2 of the missing points go on from their checkpoints" in told
         assert "go on with the same command" in told
         assert (before := last) < (last := made(folder))
-        assert before < last < 3000
-    told = interrupted(tmp_path, lambda process: process.kill(), often)
-    assert told.startswith("-9: ")
-    last = made(folder)
+        assert before < last < 2000
     process = command(tmp_path, *ARGUMENTS, often)
     try:  # now a worker is told to leave: its group goes on in another one
         assert until(lambda: made(folder) > last or process.poll() is not None)
@@ -78,7 +75,7 @@ def test_whatever_interrupts_it_the_numbers_are_those_of_an_undisturbed_run(undi
     assert list(statuses(store).values()) == ["done", "done"]
     for id in store.ids():
         same_point(undisturbed, store, id)
-        assert len(store.result(id)["provenance"]["resumed"]) == 5
+        assert len(store.result(id)["provenance"]["resumed"]) == 3
         assert store.result(id)["row"]["seconds"] > undisturbed.result(id)["row"]["seconds"] / 2
     assert list((folder / "checkpoints").iterdir()) == []
     assert list((folder / "claims").iterdir()) == []
