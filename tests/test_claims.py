@@ -7,6 +7,7 @@ import signal
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_a_claim_has_one_owner(launch):
 
 
 @pytest.mark.parametrize("after", ["nobody", "a lost owner"])
-def test_of_many_at_once_one_gets_it(launch, after):
+def test_of_many_at_once_one_gets_it(launch, after, monkeypatch):
+    """All have seen that it is free before the first of them takes it."""
     clock = Clock()
     many = [launch(f"h{number}", clock=clock) for number in range(16)]
     if after != "nobody":
@@ -59,10 +61,15 @@ def test_of_many_at_once_one_gets_it(launch, after):
         dead.take("p")
         assert not any(claims.take("p") for claims in many)
         clock.now = 11.0
-    barrier, got = threading.Barrier(len(many)), []
+    barrier, got, open_now = threading.Barrier(len(many)), [], os.open
+
+    def open_together(*arguments: Any) -> int:
+        barrier.wait(timeout=60)
+        return open_now(*arguments)
+
+    monkeypatch.setattr("study.claims.os.open", open_together)
 
     def run(claims: Claims) -> None:
-        barrier.wait()
         if claims.take("p"):
             got.append(claims.owner)
 
