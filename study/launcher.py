@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from study.checkpoints import Checkpoints
-from study.claims import STUDY, Claims
+from study.leases import STUDY, Leases
 from study.grouping import resolve_device
 from study.interfaces import Executor, Group, Tracker
 from study.paths import config_dirs
@@ -37,17 +37,17 @@ def run(plan: Plan) -> int:
     if plan.config["plan"]:
         show(plan, console)
         return OK
-    with Claims(plan.folder, plan.config["store"]["claim_seconds"]) as claims:
-        return carry_out(plan, store, fingerprint, claims, console)
+    with Leases(plan.folder, plan.config["store"]["lease_seconds"]) as leases:
+        return carry_out(plan, store, fingerprint, leases, console)
 
 
-def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], claims: Claims, console: Console) -> int:
+def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: Leases, console: Console) -> int:
     executor: Executor = build(plan.config["executor"], "executor")
-    with claims.alone(STUDY):
+    with leases.alone(STUDY):
         store.check_mine(fingerprint)  # another launch may have been first
-        declare(store, plan, fingerprint, getattr(executor, "workers", 1), claims.id)
-    store.tidy(claims.busy())
-    shared = Shared(plan, executor, store, claims, console)
+        declare(store, plan, fingerprint, getattr(executor, "workers", 1), leases.id)
+    store.tidy(leases.busy())
+    shared = Shared(plan, executor, store, leases, console)
     trackers = Trackers(plan.config["tracker"], plan.name, plan.folder, console)
     start = time.monotonic()
     interrupted = False
@@ -62,11 +62,11 @@ def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], claims: 
     trackers.close()
     counts = count(store, plan)
     checkpoints = Checkpoints(plan.folder)
-    checkpoints.tidy(set(store.ids()) - claims.busy())  # a launch that was taken over, or killed, may have left some
-    store.tidy(claims.busy())
-    with claims.alone(STUDY):
+    checkpoints.tidy(set(store.ids()) - leases.busy())  # a launch that was taken over, or killed, may have left some
+    store.tidy(leases.busy())
+    with leases.alone(STUDY):
         store.write_points_table()
-        store.finish_launch(claims.id, seconds=time.monotonic() - start, **counts)
+        store.finish_launch(leases.id, seconds=time.monotonic() - start, **counts)
     say_given_up(shared.given_up, console)
     kept = len(checkpoints.updates(point.id for point in plan.points))
     say_end(plan, counts, kept, interrupted, console)

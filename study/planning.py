@@ -192,11 +192,11 @@ def check_running(config: Mapping[str, Any]) -> None:
     """Root keys that say how a launch runs."""
     if config["retry"] not in RETRY:
         raise StudyError(f"retry: must be {' or '.join(RETRY)}, got {config['retry']!r}")
-    every, silence = config["store"]["checkpoint_seconds"], config["store"]["claim_seconds"]
+    every, silence = config["store"]["checkpoint_seconds"], config["store"]["lease_seconds"]
     if every is not None and not every >= 0:
         raise StudyError(f"store.checkpoint_seconds: must be at least 0 or null, got {every}")
     if not silence > 0:
-        raise StudyError(f"store.claim_seconds: must be greater than 0, got {silence}")
+        raise StudyError(f"store.lease_seconds: must be greater than 0, got {silence}")
 
 
 def check_name(name: Any) -> str:

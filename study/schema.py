@@ -38,7 +38,7 @@ class Store:
     folder: str = MISSING
     weights: bool = MISSING
     checkpoint_seconds: float | None = MISSING
-    claim_seconds: float = MISSING
+    lease_seconds: float = MISSING
 
 
 @dataclass

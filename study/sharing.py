@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from study.claims import Claims
+from study.leases import Leases
 from study.interfaces import Executor, Group
 from study.planning import Plan
 from study.progress import Progress
@@ -22,8 +22,8 @@ LOOK_SECONDS = 1.0  # between two looks at what others hold
 class Shared:
     """What one launch trains of its plan. `given_up` counts the points that were not tried any more, by the reason."""
 
-    def __init__(self, plan: Plan, executor: Executor, store: Store, claims: Claims, console: Console) -> None:
-        self.plan, self.executor, self.store, self.claims, self.console = plan, executor, store, claims, console
+    def __init__(self, plan: Plan, executor: Executor, store: Store, leases: Leases, console: Console) -> None:
+        self.plan, self.executor, self.store, self.leases, self.console = plan, executor, store, leases, console
         self.left = list(plan.missing)
         self.made = self._groups()
         self.begun: set[str] = set()  # ids that the executor was given: whatever comes of them, this launch is done with them
@@ -55,9 +55,9 @@ class Shared:
     def _claimed(self) -> Iterator[Group]:
         """Groups when the executor asks for them: the points of each that nobody else has and nobody has stored since the plan was made."""
         for group in self.made:
-            mine = [point for point in group.points if self.claims.take(point.id)]
+            mine = [point for point in group.points if self.leases.take(point.id)]
             free = [point for point in mine if self._unchanged(point.id)]  # looked at only now: nobody stores what we hold
-            self.claims.release(point.id for point in mine if point not in free)
+            self.leases.release(point.id for point in mine if point not in free)
             if free:
                 self.begun |= {point.id for point in free}
                 yield replace(group, points=tuple(free), cost=group.cost * len(free) / len(group.points))
@@ -71,8 +71,8 @@ class Shared:
     def _wait(self) -> None:
         """Until others have stored, given back or lost something that is left."""
         while True:
-            holders = self.claims.holders()
-            if any((holder := holders.get(point.id)) is None or self.claims.lost(holder) for point in self.left):
+            holders = self.leases.holders()
+            if any((holder := holders.get(point.id)) is None or self.leases.lost(holder) for point in self.left):
                 return
             self._say(f"waiting for {len(self.left)} points that another launch is training")
             time.sleep(LOOK_SECONDS)
@@ -89,7 +89,7 @@ class Shared:
             self.stopped = str(event["reason"])
         else:
             self._tell_of_standstill(ids)
-            self.claims.release(ids)
+            self.leases.release(ids)
             if kind == "given up":
                 self.given_up[str(event["reason"])] += len(ids)
             progress.finish(ids, event.get("group", ""), event.get("reason") if kind == "failed" else None, event.get("lost", 0))
@@ -97,7 +97,7 @@ class Shared:
                 yield ids
 
     def _tell_of_standstill(self, ids: Sequence[str]) -> None:
-        if not all(self.claims.mine(id) for id in ids):
+        if not all(self.leases.mine(id) for id in ids):
             self._say("another launch has taken over points of this one, which stood still for too long; each counts once")
 
     def _say(self, text: str) -> None:

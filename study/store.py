@@ -74,7 +74,7 @@ class Store:
             raise StudyError(
                 f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with study.folder=… or name=…"
             )
-        if not self.folder.exists() or all(path.name in ("search", "wandb", "claims") for path in self.folder.iterdir()):  # they come before their study
+        if not self.folder.exists() or all(path.name in ("search", "wandb", "leases") for path in self.folder.iterdir()):  # they come before their study
             return
         if not (self.folder / "study.json").exists():
             raise StudyError(f"{self.folder}: holds files but no study.json, so it is not a study's folder. Choose another name=…")

@@ -144,7 +144,7 @@ def compare(calm: Store, store: Store) -> list[str]:
         wrong += [f"{id}: {name} differs" for name in TABLES if not calm.table(name, [id]).equals(store.table(name, [id]))]
         one, other = calm.weights(id), store.weights(id)
         wrong += [f"{id}: weights differ" for name in one if not np.array_equal(one[name], other[name])]
-    for name, pattern in (("checkpoints", "*"), ("claims", "*"), ("points", ".*"), (".", ".*")):
+    for name, pattern in (("checkpoints", "*"), ("leases", "*"), ("points", ".*"), (".", ".*")):
         left = [path.name for path in (store.folder / name).glob(pattern)]
         wrong += [f"left in {name}: {left}"] if left else []
     return wrong

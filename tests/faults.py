@@ -128,7 +128,7 @@ def command(folder: Path, *arguments: str, host: str | None = None) -> subproces
     """The real command, in a session of its own. `host`: as if on another machine."""
     run = ["-m", "study"]
     if host is not None:
-        run = ["-c", f"import study.claims as claims; claims.machine = lambda: {host!r}\nfrom study.__main__ import main; main()"]
+        run = ["-c", f"import study.leases as leases; leases.machine = lambda: {host!r}\nfrom study.__main__ import main; main()"]
     return subprocess.Popen(
         [sys.executable, *run, *arguments],
         cwd=folder,

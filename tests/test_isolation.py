@@ -262,8 +262,8 @@ def test_retry_says_which_are_trained_again(retry, again):
     ("change", "told"),
     [
         ({"retry": "sometimes"}, "retry: must be failed or diverged or none, got 'sometimes'"),
-        ({"store": {"checkpoint_seconds": -1, "claim_seconds": 1}}, "store.checkpoint_seconds: must be at least 0 or null, got -1"),
-        ({"store": {"checkpoint_seconds": None, "claim_seconds": 0}}, "store.claim_seconds: must be greater than 0, got 0"),
+        ({"store": {"checkpoint_seconds": -1, "lease_seconds": 1}}, "store.checkpoint_seconds: must be at least 0 or null, got -1"),
+        ({"store": {"checkpoint_seconds": None, "lease_seconds": 0}}, "store.lease_seconds: must be greater than 0, got 0"),
     ],
 )
 def test_settings_of_a_launch_are_checked(change, told):

@@ -78,7 +78,7 @@ def test_whatever_interrupts_it_the_numbers_are_those_of_an_undisturbed_run(undi
         assert len(store.result(id)["provenance"]["resumed"]) == 3
         assert store.result(id)["row"]["seconds"] > undisturbed.result(id)["row"]["seconds"] / 2
     assert list((folder / "checkpoints").iterdir()) == []
-    assert list((folder / "claims").iterdir()) == []
+    assert list((folder / "leases").iterdir()) == []
 
 
 # --- a step that does not end ------------------------------------------------------------------------------------

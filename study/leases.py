@@ -1,11 +1,11 @@
 """Who trains which point, where several launches share a study's folder, also on several machines.
 
-outputs/NAME/claims/ID.N      a claim: made by one and only one (O_EXCL); its text is the owner. The highest N counts
-outputs/NAME/claims/OWNER     the owner's sign of life: how long its silence may last, and a count that grows
+outputs/NAME/leases/ID.N      a lease: made by one and only one (O_EXCL); its text is the owner. The highest N counts
+outputs/NAME/leases/OWNER     the owner's sign of life: how long its silence may last, and a count that grows
 
 An owner is lost when its process is gone (same machine) or its count stands still for as long as it said itself, by the
-observer's own monotonic clock: clocks of two machines are never compared. A lost owner's claim N is not taken away, which
-two could do at once, but followed by N + 1. Losing a claim to somebody does no harm: a point's numbers are the same
+observer's own monotonic clock: clocks of two machines are never compared. A lost owner's lease N is not taken away, which
+two could do at once, but followed by N + 1. Losing a lease to somebody does no harm: a point's numbers are the same
 whoever trains it, and they are stored whole or not at all.
 """
 
@@ -23,15 +23,15 @@ from types import TracebackType
 from study.processes import gone, machine, started
 
 BEATS = 6  # signs of life in the time after which a launch is taken for lost
-STUDY = "study.json"  # claimed for a moment by whoever writes it
-PAUSE = 0.1  # seconds between two looks at a claim that is waited for
+STUDY = "study.json"  # leased for a moment by whoever writes it
+PAUSE = 0.1  # seconds between two looks at a lease that is waited for
 
 
-class Claims:
-    """The claims of one launch. Use as a context: signs of life begin and end with it, and every claim is given back."""
+class Leases:
+    """The leases of one launch. Use as a context: signs of life begin and end with it, and every lease is given back."""
 
     def __init__(self, folder: Path, seconds: float, *, host: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.folder, self.seconds, self.clock = folder / "claims", seconds, clock
+        self.folder, self.seconds, self.clock = folder / "leases", seconds, clock
         self.host = machine() if host is None else host
         self.id = secrets.token_hex(4)
         self.owner = f"{self.host or 'unknown'}-{os.getpid()}-{started(os.getpid()) or 0}-{self.id}"
@@ -40,7 +40,7 @@ class Claims:
         self.stop, self.count = threading.Event(), 0
         self.thread = threading.Thread(target=self._live, daemon=True)
 
-    def __enter__(self) -> Claims:
+    def __enter__(self) -> Leases:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.beat()
         self.thread.start()
@@ -57,7 +57,7 @@ class Claims:
     # --- our own ---------------------------------------------------------------------------------------------
 
     def take(self, name: str) -> bool:
-        """Claim `name`; False if somebody has it who is not lost."""
+        """Take `name`; False if somebody has it who is not lost."""
         if name in self.held:
             return True
         number, holder = self._current(name)
@@ -81,11 +81,11 @@ class Claims:
         return True
 
     def mine(self, name: str) -> bool:
-        """Whether nobody has taken over a claim of ours, as happens to a launch that stood still for too long."""
+        """Whether nobody has taken over a lease of ours, as happens to a launch that stood still for too long."""
         return name in self.held and self._current(name)[1] == self.owner
 
     def release(self, names: Iterable[str]) -> None:
-        """Give claims back; those that were taken over are the others'."""
+        """Give leases back; those that were taken over are the others'."""
         for name in names:
             path = self.held.pop(name, None)
             if path is not None:
@@ -93,7 +93,7 @@ class Claims:
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
-        """Wait for a claim that everybody holds for a moment only."""
+        """Wait for a lease that everybody holds for a moment only."""
         while not self.take(name):
             time.sleep(PAUSE)
         try:
@@ -113,7 +113,7 @@ class Claims:
     # --- the others' -----------------------------------------------------------------------------------------
 
     def holders(self) -> dict[str, str]:
-        """{name: owner} of what is claimed now, lost owners included."""
+        """{name: owner} of what is leased now, lost owners included."""
         names = {path.name.rpartition(".")[0] for path in self._claims()}
         found = ((name, self._current(name)[1]) for name in names)
         return {name: holder for name, holder in found if holder is not None}
@@ -140,7 +140,7 @@ class Claims:
         return now - before[1] > (float(patience) if patience.replace(".", "", 1).isdigit() else self.seconds)
 
     def _current(self, name: str) -> tuple[int, str | None]:
-        """(number, owner) of the claim that counts; (-1, None) if there is none."""
+        """(number, owner) of the lease that counts; (-1, None) if there is none."""
         while True:
             numbers = [int(tail) for path in self.folder.glob(f"{name}.*") if (tail := path.name.rpartition(".")[2]).isdigit()]
             if not numbers:
@@ -153,7 +153,7 @@ class Claims:
         return [path for path in self.folder.iterdir() if path.name.rpartition(".")[2].isdigit()] if self.folder.is_dir() else []
 
     def _tidy(self) -> None:
-        """Claims and signs of life of owners that are lost: nobody else takes them away."""
+        """Leases and signs of life of owners that are lost: nobody else takes them away."""
         for path in self._claims():
             with contextlib.suppress(OSError):
                 if self.lost(path.read_text() or path.name):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from study.claims import Claims
+from study.leases import Leases
 from study.store import Store
 from tests.faults import command, end, statuses, until, workers
 from tests.test_engine import same_point
@@ -30,16 +30,16 @@ class Clock:
 def launch(tmp_path):
     """Launches as if on other machines: nobody's process can be looked up, no thread gives signs of life."""
 
-    def make(host: str, seconds: float = 60.0, clock: Clock | None = None) -> Claims:
-        claims = Claims(tmp_path, seconds, host=host, clock=clock or Clock())
-        claims.folder.mkdir(exist_ok=True)
-        claims.beat()
-        return claims
+    def make(host: str, seconds: float = 60.0, clock: Clock | None = None) -> Leases:
+        leases = Leases(tmp_path, seconds, host=host, clock=clock or Clock())
+        leases.folder.mkdir(exist_ok=True)
+        leases.beat()
+        return leases
 
     return make
 
 
-def test_a_claim_has_one_owner(launch):
+def test_a_lease_has_one_owner(launch):
     one, other = launch("a"), launch("b")
     assert one.take("p")
     assert one.take("p"), "it is ours"
@@ -59,7 +59,7 @@ def test_of_many_at_once_one_gets_it(launch, after, monkeypatch):
     if after != "nobody":
         dead = launch("dead", seconds=10.0)
         dead.take("p")
-        assert not any(claims.take("p") for claims in many)
+        assert not any(leases.take("p") for leases in many)
         clock.now = 11.0
     barrier, got, open_now = threading.Barrier(len(many)), [], os.open
 
@@ -67,13 +67,13 @@ def test_of_many_at_once_one_gets_it(launch, after, monkeypatch):
         barrier.wait(timeout=60)
         return open_now(*arguments)
 
-    monkeypatch.setattr("study.claims.os.open", open_together)
+    monkeypatch.setattr("study.leases.os.open", open_together)
 
-    def run(claims: Claims) -> None:
-        if claims.take("p"):
-            got.append(claims.owner)
+    def run(leases: Leases) -> None:
+        if leases.take("p"):
+            got.append(leases.owner)
 
-    threads = [threading.Thread(target=run, args=(claims,)) for claims in many]
+    threads = [threading.Thread(target=run, args=(leases,)) for leases in many]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -122,15 +122,15 @@ def test_the_wall_clock_and_the_dates_of_files_play_no_part(launch):
 def test_a_process_of_this_machine_that_is_gone_is_lost_at_once(tmp_path):
     child = os.fork()
     if child == 0:
-        claims = Claims(tmp_path, 60.0)
-        claims.folder.mkdir()
-        claims.beat()
-        claims.take("p")
+        leases = Leases(tmp_path, 60.0)
+        leases.folder.mkdir()
+        leases.beat()
+        leases.take("p")
         os._exit(0)
     os.waitpid(child, 0)
-    with Claims(tmp_path, 60.0) as claims:
-        assert claims.take("p")
-    assert list(claims.folder.iterdir()) == [], "nothing of the one that is gone stays"
+    with Leases(tmp_path, 60.0) as leases:
+        assert leases.take("p")
+    assert list(leases.folder.iterdir()) == [], "nothing of the one that is gone stays"
 
 
 def test_a_lost_claim_that_was_followed_is_nobodys_any_more(launch):
@@ -147,36 +147,36 @@ def test_a_lost_claim_that_was_followed_is_nobodys_any_more(launch):
 
 def test_who_is_killed_between_making_and_signing_is_lost_in_time(launch, tmp_path):
     clock = Clock()
-    claims = launch("a", seconds=10.0, clock=clock)
-    (claims.folder / "p.0").touch()
-    assert not claims.take("p")
+    leases = launch("a", seconds=10.0, clock=clock)
+    (leases.folder / "p.0").touch()
+    assert not leases.take("p")
     clock.now = 11.0
-    assert claims.take("p")
+    assert leases.take("p")
 
 
 def test_everything_is_given_back_at_the_end(tmp_path):
-    with pytest.raises(KeyboardInterrupt), Claims(tmp_path, 60.0) as claims:
-        claims.take("p")
+    with pytest.raises(KeyboardInterrupt), Leases(tmp_path, 60.0) as leases:
+        leases.take("p")
         raise KeyboardInterrupt
-    assert list(claims.folder.iterdir()) == []
+    assert list(leases.folder.iterdir()) == []
 
 
 def test_launches_that_write_the_study_at_once_are_all_kept(tmp_path):
-    store, launches = Store(tmp_path), [Claims(tmp_path, 60.0, host=f"h{number}") for number in range(8)]
+    store, launches = Store(tmp_path), [Leases(tmp_path, 60.0, host=f"h{number}") for number in range(8)]
 
-    def run(claims: Claims) -> None:
-        with claims:
-            with claims.alone("study.json"):
-                store.declare({"fingerprint": {}}, {"id": claims.id})
-            with claims.alone("study.json"):
-                store.finish_launch(claims.id, done=1)
+    def run(leases: Leases) -> None:
+        with leases:
+            with leases.alone("study.json"):
+                store.declare({"fingerprint": {}}, {"id": leases.id})
+            with leases.alone("study.json"):
+                store.finish_launch(leases.id, done=1)
 
-    threads = [threading.Thread(target=run, args=(claims,)) for claims in launches]
+    threads = [threading.Thread(target=run, args=(leases,)) for leases in launches]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(launch["id"] for launch in store.study()["launches"]) == sorted(claims.id for claims in launches)
+    assert sorted(launch["id"] for launch in store.study()["launches"]) == sorted(leases.id for leases in launches)
     assert all(launch["done"] == 1 for launch in store.study()["launches"])
 
 
@@ -205,19 +205,19 @@ def begun(folder: Path) -> Counter[str]:
 
 
 def test_two_launches_share_the_work_and_one_that_stood_still_does_no_harm(place):
-    """First both run to their end; then, as another study, one is stopped past its claims' expiry and goes on after the other has finished."""
+    """First both run to their end; then, as another study, one is stopped past its leases' expiry and goes on after the other has finished."""
     together = share(place)
     for path in (place / "marks").iterdir():
         path.unlink()
     store = Store(place / "outputs" / "still")
-    one = study(place, "a", "name=still", "store.claim_seconds=2")
+    one = study(place, "a", "name=still", "store.lease_seconds=2")
     try:
         assert until(lambda: len(begun(place)) == 2), one.communicate()[0]
         held = {one.pid, *workers(one.pid)}
         for pid in held:
             os.kill(pid, signal.SIGSTOP)
         assert len(store.ids()) < 8
-        other = study(place, "b", "name=still", "store.claim_seconds=2")
+        other = study(place, "b", "name=still", "store.lease_seconds=2")
         told, _ = other.communicate(timeout=120)
         assert other.returncode == 0, told
         before = {path: path.read_bytes() for path in store.points_folder.rglob("*") if path.is_file()}
@@ -251,5 +251,5 @@ def share(place: Path) -> Store:
     assert parents == {str(one.pid), str(other.pid)}, "one of them did nothing"
     assert all("8 done of 8 points" in text for text in told)
     assert [launch["done"] for launch in store.study()["launches"]] == [8, 8]
-    assert list((store.folder / "claims").iterdir()) == []
+    assert list((store.folder / "leases").iterdir()) == []
     return store
