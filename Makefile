@@ -32,7 +32,7 @@ plan: .venv/.ready ## what make sweep would run: points, groups, time; trains no
 test: .venv/.ready-dev ## the tests, a process a core (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST)
 
-bench: .venv/.ready-dev ## what the default probes cost: ratios side by side (BENCH="--members 18" for more)
+bench: .venv/.ready-dev ## ratios side by side: probes on/off, torch.nn one by one, a loop over steps (BENCH="probes --repeats 1")
 	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench $(BENCH)
 
 lint: .venv/.ready-dev ## style, types, and which layer may import which
