@@ -260,7 +260,9 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path,
         "optimizer=choice(adam,sgd)",
     ]
     arguments += ["optimizer.lr=0.01", "clip=value", "search.trials=6", "batch=choice(16,32,64)"]
-    spec, asks = plan(tmp_path, *arguments, params={"cell": "rnn,lstm,gru", "initializer": "orthogonal,normal", "seed": "0,1,2", "depth": "1,2", "clip": "none,norm"})
+    spec, asks = plan(
+        tmp_path, *arguments, params={"cell": "rnn,lstm,gru", "initializer": "orthogonal,normal", "seed": "0,1,2", "depth": "1,2", "clip": "none,norm"}
+    )
     slots, _ = searched(spec)
     config = {"study": {"title": "A title", "question": "A question?"}}
     found = finish(spec, asks, slots, config)
