@@ -200,7 +200,6 @@ REFUSED = [
     (["--config-dir=broken", "experiment=quick", "cell=broken"], ["not readable as YAML", "cell/broken.yaml"]),
     (["experiment=nothing"], ["experiment/nothing", "quick"]),
     (["experiment=quick", "task=csv"], ["task.path, task.target: has no value of its own and must be given"]),
-    (["task=npz", "task.path=nothing.npz", "seed=0,1"], ["task.path: there is no file nothing.npz"]),
     (["experiment=quick,adding"], ["one study a launch"]),
     (["experiment=quick", "store.folder=file/below"], ["cannot write here"]),
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),
