@@ -8,22 +8,14 @@ import pandas as pd
 from reports.data import MISSING, Study
 from reports.statistics import Estimate, count, mean_interval, one_word
 from reports.words import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, number
+from study.ranking import DIVERGED, counted
 from study.records import OUTCOMES, VERDICTS
-
-DIVERGED = "diverged"
-
-
-def counted_score(study: Study, points: pd.DataFrame) -> pd.Series:
-    """The score each point counts with: a diverged one counts with the memoryless baseline, or what it had if that was worse. NaN: not there."""
-    score, baseline = points["score"].to_numpy(dtype=float), points["baseline"].to_numpy(dtype=float)
-    worst = np.fmin(score, baseline) if study.higher_is_better else np.fmax(score, baseline)
-    return pd.Series(np.where(points["status"] == DIVERGED, worst, score), index=points.index)
 
 
 def with_counted(study: Study) -> pd.DataFrame:
     """Stored points of the grid with column `counted`."""
     points = study.stored
-    return points.assign(counted=counted_score(study, points))
+    return points.assign(counted=counted(points, "score", higher_is_better=study.higher_is_better))
 
 
 def summary(study: Study) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -21,4 +22,17 @@ def contrast_noise(study: Study, points: pd.DataFrame, factor: str, high: str, l
     if len(both) < 2:
         return math.nan
     difference = (both.iloc[:, 0] - both.iloc[:, 1]).to_numpy(dtype=float)
+    return float(np.std(difference, ddof=1) / math.sqrt(len(difference)))
+
+
+def weighted_noise(study: Study, weights: Mapping[int, float]) -> float:
+    """Standard error over test examples of Σ w·(mean score of arm): every example is seen by all. NaN if not kept, or of several tasks."""
+    test = study.table("test")
+    if test.empty or len(study.tasks) > 1:
+        return math.nan
+    own = test[test["arm"].isin(weights)]
+    means = own.pivot_table(index="example", columns="arm", values="value", aggfunc="mean", observed=True).dropna()
+    if len(means) < 2 or len(means.columns) < len(weights):
+        return math.nan
+    difference = means.to_numpy(dtype=float) @ np.array([weights[arm] for arm in means.columns])
     return float(np.std(difference, ddof=1) / math.sqrt(len(difference)))

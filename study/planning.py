@@ -205,6 +205,7 @@ def declaration(plan: Plan) -> dict[str, Any]:
         "excluded": list(plan.excluded),
         "arms": plan.config["study"]["arms"],
         "claims": plan.config["study"]["claims"],
+        "contrasts": plan.config["study"]["contrasts"],
         "search": plan.config["study"]["search"],
         "fixed": fixed,
         "grid": [{"id": point.id, "seed": point.seed, "labels": dict(point.labels)} for point in plan.points],
