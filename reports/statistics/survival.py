@@ -66,8 +66,12 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
 
 
 def times(points: pd.DataFrame) -> pd.DataFrame:
-    """Columns time and solved of points. A diverged point will never solve its task, so it counts as unsolved to the end, not as lost."""
+    """Points with columns time and solved, and updates as numbers.
+
+    A diverged point will never solve its task, so it counts as unsolved to the end, not as lost on the way; a pruned one was lost.
+    """
     solved = points["solved_at"].notna().to_numpy()
     pruned = (points["status"] == "pruned").to_numpy()
-    end = np.where(pruned, points["updates_done"].to_numpy(dtype=float), points["updates"].to_numpy(dtype=float))
-    return points.assign(time=np.where(solved, points["solved_at"].to_numpy(dtype=float), end), solved=solved)
+    updates = points["updates"].to_numpy(dtype=float)
+    end = np.where(pruned, points["updates_done"].to_numpy(dtype=float), updates)
+    return points.assign(updates=updates, time=np.where(solved, points["solved_at"].to_numpy(dtype=float), end), solved=solved)
