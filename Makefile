@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep report plan search test bench bench-search gpu lint clean setup
+.PHONY: help sweep confirm report plan search test bench bench-search gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ sweep: .venv/.ready ## train what is missing of a study and render its report (S
 
 search: .venv/.ready ## tune every arm of a study with the same budget; says how to train the tuned study (STUDY=digits)
 	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=optuna search=default $(ARGS)
+
+confirm: .venv/.ready ## train the best arms of a study again on fresh seeds, and render its report (ARGS: what the study was trained with)
+	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=confirm $(ARGS) && $(PY) -m reports render outputs/$(STUDY)
 
 report: .venv/.ready ## render the report of a study again
 	@$(PY) -m reports render outputs/$(STUDY)

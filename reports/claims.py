@@ -127,7 +127,8 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged:
         (a, second_a, at_a), (b, second_b, at_b) = (_best_two(study, points, arms, names) for arms in (of.first, of.second))
         lead_a = _lead(study, points, at_a[a], at_a[b if a != b else second_a])
         lead_b = _lead(study, points, at_b[b], at_b[a if a != b else second_b])
-        smaller = Estimate(*(min(getattr(one, end) for one in (lead_a, lead_b)) for end in ("value", "low", "high")), lead_a.n + lead_b.n)
+        value, low, high = (min(getattr(one, end) for one in (lead_a, lead_b)) for end in ("value", "low", "high"))
+        smaller = Estimate(value, low, high, lead_a.n + lead_b.n)
         found = smaller if a != b else turned(smaller, -1.0)
         won = f"{a} and {b}, by {lead_a.value:.3f} and {lead_b.value:.3f} over each other" if a != b else f"{a}, on both sides"
         text = f"The best by validation: {won}."

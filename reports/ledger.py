@@ -80,8 +80,8 @@ def asked(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], st
             elif not set(wanted) & set(study.factors[key]):
                 return claim, f"{key} has no level {' or '.join(wanted)}"
     for key, level in claim.get("when", {}).items():
-        wanted = {str(one) for one in (level if isinstance(level, list) else [level])}
-        if not wanted & {*study.factors.get(key, []), study.constant.get(key)}:
+        named = {str(one) for one in (level if isinstance(level, list) else [level])}
+        if not named & {*study.factors.get(key, []), study.constant.get(key)}:
             return claim, f"{key} is {listing(study.factors.get(key) or [str(study.constant.get(key, 'not known'))])} here"
     if claim["by"] != "ranking" and not sides_of(study, claim).blocks:
         return claim, "no two stored arms differ in this alone"

@@ -47,11 +47,11 @@ def match(study: Study, points: pd.DataFrame, first: Mapping[str, Any], second: 
     one, other = (arms[chosen(study, arms, {**when, **side})] for side in (first, second))
     others = [key for key in study.factors if key not in {*first, *second}]
     block = pd.Series(codes(arms, others), index=arms["arm"].to_numpy())
-    blocks = []
+    blocks: list[tuple[list[int], list[int]]] = []
     for number in dict.fromkeys(block.to_numpy()):
-        pair = tuple([int(arm) for arm in side["arm"] if block[arm] == number] for side in (one, other))
-        if pair[0] and pair[1]:
-            blocks.append(pair)
+        here, there = ([int(arm) for arm in side["arm"] if block[arm] == number] for side in (one, other))
+        if here and there:
+            blocks.append((here, there))
     weights: dict[int, float] = {}
     for pair in blocks:
         for side, way in zip(pair, (1.0, -1.0), strict=True):

@@ -221,8 +221,8 @@ def _crossing(study: Study, marks: list[dict], text: str) -> str:
     higher = study.higher_is_better or text.startswith("health")
     best = {}
     for line in study.levels(line_key):
-        means = {x: [m["mean"].value for m in marks if m["text"] == text and m["line"] == line and m["x"] == x] for x in study.levels(x_key)}
-        means = {x: float(np.mean(values)) for x, values in means.items() if values and np.isfinite(values).all()}
+        values = {x: [m["mean"].value for m in marks if m["text"] == text and m["line"] == line and m["x"] == x] for x in study.levels(x_key)}
+        means = {x: float(np.mean(of)) for x, of in values.items() if of and np.isfinite(of).all()}
         if means:
             best[line] = (max if higher else min)(means, key=lambda x: means[x])
     if not best:
@@ -266,8 +266,8 @@ def _lines(study: Study, points: pd.DataFrame, marks: list[dict], by: Sequence[d
                 axis.tick_params(labelleft=False)
             else:
                 axis.set_ylabel(text)
-    for at, name in enumerate(names):
-        y = 0.9 - 0.07 * at * 3 / (1 + len(texts))
+    for row, name in enumerate(names):
+        y = 0.9 - 0.07 * row * 3 / (1 + len(texts))
         axis = axes[0, -1]  # type: ignore[index]
         axis.annotate(level(line_key, name), (1.14, y), xycoords="axes fraction", fontsize=8, va="center", annotation_clip=False)
         axis.plot([1.07], [y], shape[name], color=ink[name], markersize=5, transform=axis.transAxes, clip_on=False, markeredgewidth=0)

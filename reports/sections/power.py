@@ -136,7 +136,8 @@ def _curves(study: Study, asked: list[Question], spread: float, n: int, floor: f
         curve = tuple(resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread for seeds in tried)
         key = next((known_curve for known_curve in alike if all(math.isclose(a, b) for a, b in zip(curve, known_curve, strict=True))), curve)
         alike.setdefault(key, []).append(one.name)
-    lines, marks = [], []
+    lines: list[list[Any]] = []
+    marks: list[list[Any]] = []
     for k, (curve, names) in enumerate(alike.items()):
         colour = INK if NOT_A_FACTOR in names else SLOTS[k % len(SLOTS)]
         axis.plot(tried, curve, color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.6)
@@ -147,7 +148,7 @@ def _curves(study: Study, asked: list[Question], spread: float, n: int, floor: f
     axis.set(xscale="log", yscale="log", xlim=(1.85, most), ylim=(min(values) / 1.25, max(values) * 1.25), xlabel="seeds an arm")
     if known(floor) and floor > 0:
         axis.axhline(floor, color=SOFT, linewidth=0.8, zorder=0)
-        axis.annotate("limit of the test set, two best arms", (most, floor), xytext=(-4, 2), textcoords="offset points", fontsize=7, color=INK, ha="right")
+        lines.append([math.log10(floor), "limit of the test set, two best arms", INK])
     axis.set_ylabel(f"resolved in test {study.metric}")
     axis.xaxis.set_major_locator(FixedLocator([tick for tick in (2, 3, 5, 8, 12, 20, 30, 50, 100) if tick <= most]))
     axis.xaxis.set_minor_locator(NullLocator())

@@ -112,9 +112,9 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
     figure.text((0.7 + WIDTH - 1.3) / 2 / WIDTH, 0.015, "update" if until > 1 else "share of the run", ha="center", va="bottom", fontsize=8.5)
     last = axes[0, -1]  # type: ignore[index]
     for at, name in enumerate(names):
-        y = 0.95 - 0.085 * at
-        last.plot([1.1], [y], shape[name], color=ink[name], markersize=5, transform=last.transAxes, clip_on=False, markeredgewidth=0)
-        last.annotate(level(line_key, name), (1.17, y), xycoords="axes fraction", fontsize=8, va="center", annotation_clip=False)
+        place = 0.95 - 0.085 * at
+        last.plot([1.1], [place], shape[name], color=ink[name], markersize=5, transform=last.transAxes, clip_on=False, markeredgewidth=0)
+        last.annotate(level(line_key, name), (1.17, place), xycoords="axes fraction", fontsize=8, va="center", annotation_clip=False)
     last.axhline(0, color=SOFT, linewidth=0.4)
     return figure
 
