@@ -74,8 +74,8 @@ def _read(study: Study) -> Confirmation | None:
     for arm in by_rank:
         number, label = numbers[arm]
         before, after = screened[screened["arm"] == number], fresh[fresh["arm"] == arm]
-        estimates = (mean_interval(of["counted"].tolist(), of["score_se"].tolist()) for of in (before, after))
-        made.append(Again(number, label, before["counted"].tolist(), after["counted"].tolist(), *estimates, *_behind(again, fresh, first, arm)))
+        old, new = (mean_interval(of["counted"].tolist(), of["score_se"].tolist()) for of in (before, after))
+        made.append(Again(number, label, before["counted"].tolist(), after["counted"].tolist(), old, new, *_behind(again, fresh, first, arm)))
     adjusted = holm([one.p for one in made])
     arms = [Again(**{**vars(one), "p": p}) for one, p in zip(made, adjusted, strict=True)]
     used = {int(seed) for seed in study.seeds} | {int(seed) for seed in study.also["seed"].dropna()}

@@ -38,7 +38,8 @@ def sentence(study: Study, of: Confirmation) -> str:
     first, *others = of.arms
     said = (
         f"Confirmed on {count(len(of.seeds), 'fresh seed')}: {first.label}, first by validation, has a mean test {study.metric} of "
-        f"{number(first.estimate.value, 3)} {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it: {number(first.screening.value, 3)})."
+        f"{number(first.estimate.value, 3)} {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it: "
+        f"{number(first.screening.value, 3)})."
     )
     if not others:
         return said
