@@ -13,7 +13,7 @@ import pandas as pd
 from reports.data import Study
 from reports.measures import MEASURES, measured, sign
 from reports.prediction import at_share, prediction
-from reports.sides import Sides, difference, has_interval, match, turned
+from reports.sides import Sides, chosen, difference, has_interval, match, turned
 from reports.statistics import NOTHING, Estimate
 from reports.words import levels
 from study.ranking import best_first
@@ -87,10 +87,18 @@ def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float)
     found = turned(found, sign(study, by))
     direction = str(claim.get("direction", "more"))
     texts = [{str(key): _text(value) for key, value in claim[side].items()} for side in ("better", "worse")]
+    values = (of.values(of.first), of.values(of.second)) if of.blocks else _unmatched(study, claim)
     return Judged(
-        str(claim["statement"]), str(claim.get("source", "")), by, measure.text, texts[0], texts[1], (of.values(of.first), of.values(of.second)),
-        found, least, direction, verdict(found, least, direction), _ids(of.points),
+        str(claim["statement"]), str(claim.get("source", "")), by, measure.text, texts[0], texts[1], values, found, least, direction,
+        verdict(found, least, direction), _ids(of.points),
     )  # fmt: skip
+
+
+def _unmatched(study: Study, claim: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    """What the sides have where no two of their arms are alike in everything else."""
+    points = measured(study, str(claim["by"]))
+    first, second = (points.loc[chosen(study, points, {**claim.get("when", {}), **claim[side]}), "value"].tolist() for side in ("better", "worse"))
+    return first, second
 
 
 def _ids(points: pd.DataFrame) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from reports.data import Study
 from reports.sides import Sides, chance, difference, term, turned
 from reports.statistics import NOTHING, Estimate, mean_interval
 from reports.statistics.family import holm
-from reports.statistics.permutation import tested
+from reports.statistics.permutation import f_test
 from study.ranking import best_first
 from study.store import Store
 
@@ -99,6 +99,6 @@ def _behind(again: Study, points: pd.DataFrame, first: int, arm: int) -> tuple[E
         return NOTHING, NOTHING, float("nan")
     of = Sides(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
     made, row = term(again, of, "first against another", list(again.factors))
-    p = tested(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED).p
+    p = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED).p
     found = turned(difference(again, of, share=False, scored=True), 1.0 if again.higher_is_better else -1.0)
     return found, chance(of, higher_is_better=again.higher_is_better), p

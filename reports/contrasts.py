@@ -13,7 +13,7 @@ from reports.measures import MEASURES, measured
 from reports.sides import Sides, chance, difference, match, term
 from reports.statistics import NOTHING, Estimate
 from reports.statistics.family import holm
-from reports.statistics.permutation import Tested, tested
+from reports.statistics.permutation import Tested, f_test
 from reports.statistics.terms import terms
 
 SEED = 2026  # of the permutations: the same store gives the same p
@@ -56,7 +56,7 @@ def factorial(study: Study, by: str, draws: int) -> Family | None:
     rows = {int(arm): row for row, arm in enumerate(arms["arm"])}
     arm = np.array([rows[int(one)] for one in points["arm"]], dtype=int)
     values = points["value"].to_numpy(dtype=float)
-    found = [Contrast(one.name, by, tested(values, arm, one, draws=draws, seed=SEED)) for one in terms(arms, list(study.factors))]
+    found = [Contrast(one.name, by, f_test(values, arm, one, draws=draws, seed=SEED)) for one in terms(arms, list(study.factors))]
     size = "main effects and two-way interactions" if len(study.factors) > 1 else "main effect"
     return _corrected(f"{size} on {named(study, by)}", found)
 
@@ -69,7 +69,7 @@ def _declared(study: Study, one: Mapping[str, Any], draws: int) -> Contrast:
         return Contrast(str(one["name"]), by, Tested(float("nan"), 1, 0, float("nan"), 0, 0), **sides)
     made, row = term(study, of, str(one["name"]), [*one["first"], *one["second"]])
     values = of.points["value"].to_numpy(dtype=float)
-    found = tested(values, row, made, draws=draws, seed=SEED)
+    found = f_test(values, row, made, draws=draws, seed=SEED)
     better = study.higher_is_better if measure.more_is_better is None else measure.more_is_better
     return Contrast(
         str(one["name"]), by, found, difference=difference(study, of, share=measure.share, scored=by == "score"),

@@ -44,14 +44,13 @@ class Sides:
 def match(study: Study, points: pd.DataFrame, first: Mapping[str, Any], second: Mapping[str, Any], when: Mapping[str, Any]) -> Sides:
     """Sides over the arms that `points` have."""
     arms = study.arms[study.arms["arm"].isin(points["arm"].unique())].reset_index(drop=True)
-    one, other = (arms[chosen(study, arms, {**when, **side})] for side in (first, second))
     others = [key for key in study.factors if key not in {*first, *second}]
-    block = pd.Series(codes(arms, others), index=arms["arm"].to_numpy())
-    blocks: list[tuple[list[int], list[int]]] = []
-    for number in dict.fromkeys(block.to_numpy()):
-        here, there = ([int(arm) for arm in side["arm"] if block[arm] == number] for side in (one, other))
-        if here and there:
-            blocks.append((here, there))
+    by_block: dict[int, tuple[list[int], list[int]]] = {}
+    numbers, block = [int(arm) for arm in arms["arm"]], codes(arms, others)
+    for side, place in ((first, 0), (second, 1)):
+        for row in np.flatnonzero(chosen(study, arms, {**when, **side})):
+            by_block.setdefault(int(block[row]), ([], []))[place].append(numbers[row])
+    blocks = [by_block[number] for number in sorted(by_block) if all(by_block[number])]
     weights: dict[int, float] = {}
     for pair in blocks:
         for side, way in zip(pair, (1.0, -1.0), strict=True):
@@ -93,7 +92,9 @@ def difference(study: Study, of: Sides, *, share: bool, scored: bool, level: flo
 
 def chance(of: Sides, *, higher_is_better: bool) -> Estimate:
     """P(improve): that a run of the first side is better than one of the second in the same block."""
-    return improvement([(of.values(first), of.values(second)) for first, second in of.blocks], higher_is_better=higher_is_better)
+    values = {int(arm): own.tolist() for arm, own in of.points.groupby("arm")["value"]}
+    pairs = [([v for arm in first for v in values[arm]], [v for arm in second for v in values[arm]]) for first, second in of.blocks]
+    return improvement(pairs, higher_is_better=higher_is_better)
 
 
 def term(study: Study, of: Sides, name: str, keys: Sequence[str]) -> tuple[Term, np.ndarray]:

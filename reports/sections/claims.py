@@ -156,7 +156,9 @@ def sentence(one: Judged) -> str:
         return f"{found} {one.text} {_effect(one)}"
     empty = [levels(side) for side, values in zip((one.better, one.worse), one.values, strict=True) if not len(values)]
     if empty:
-        return f"{found} There is no point yet on {' nor on '.join(empty)}, or none that is alike in everything else."
+        return f"{found} There is no point yet on {' nor on '.join(empty)}."
+    if not known(one.difference.value):
+        return f"{found} No arm with {levels(one.better)} is alike in everything else to one with {levels(one.worse)}."
     sides = f"{one.measure[0].upper()}{one.measure[1:]}: {_side(one, 0)} with {levels(one.better)}, {_side(one, 1)} with {levels(one.worse)}"
     text = f"{found} {sides} (difference {number(abs(one.difference.value))}, interval {_positive(one)})."
     if one.each:

@@ -219,18 +219,18 @@ def _crossing(study: Study, marks: list[dict], text: str) -> str:
     """Which level of x is best for which line, over all panels."""
     line_key, x_key = study.sides
     higher = study.higher_is_better or text.startswith("health")
-    best = {}
+    best, told = {}, []
     for line in study.levels(line_key):
         values = {x: [m["mean"].value for m in marks if m["text"] == text and m["line"] == line and m["x"] == x] for x in study.levels(x_key)}
         means = {x: float(np.mean(of)) for x, of in values.items() if of and np.isfinite(of).all()}
         if means:
             best[line] = (max if higher else min)(means, key=lambda x: means[x])
+            told.append(f"{level(line_key, line)}: {level(x_key, best[line])} {number(means[best[line]])}")
     if not best:
         return ""
     if len(set(best.values())) == 1:
-        return f"Mean {text} is {'highest' if higher else 'lowest'} with {level(x_key, next(iter(best.values())))} for every {line_key}."
-    told = "; ".join(f"{level(line_key, line)}: {level(x_key, x)}" for line, x in best.items())
-    return f"The {x_key} with the {'highest' if higher else 'lowest'} mean {text} differs between levels of {line_key} ({told})."
+        return f"Mean {text} is {'highest' if higher else 'lowest'} with {level(x_key, next(iter(best.values())))} for every {line_key} ({'; '.join(told)})."
+    return f"The {x_key} with the {'highest' if higher else 'lowest'} mean {text} differs between levels of {line_key} ({'; '.join(told)})."
 
 
 def _lines(study: Study, points: pd.DataFrame, marks: list[dict], by: Sequence[dict[str, str]]) -> Drawing:

@@ -14,7 +14,7 @@ from reports.export import point_config
 from reports.recipe import Recipe, command, point_of, recipe
 from reports.sections.confirmation import sentence as confirmed_sentence
 from reports.snippet import snippet
-from reports.words import count, interval, known, listing, number
+from reports.words import count, interval, known, listing, number, private
 from study.records import StudyError
 
 
@@ -106,7 +106,7 @@ def _sentences(study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmat
             said += " Every other arm can be told apart from it."
     if found.close:
         cheapest = study.stored[study.stored["arm"].isin([found.first, *found.close])].groupby("arm")["seconds"].mean().dropna()
-        if len(cheapest) and int(cheapest.idxmin()) != found.first:
+        if len(cheapest) and cheapest.min() < 0.8 * cheapest.get(found.first, 0.0):
             arm = int(cheapest.idxmin())
             times = f"{number(float(cheapest[arm]), 1)} s a point against {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
             said += f" The quickest among these is {arms.loc[arm, 'label']}: {times}."
@@ -119,7 +119,7 @@ def _how(study: Study, id: str) -> list[object]:
     try:
         config = point_config(study.store, id)
     except StudyError as error:
-        return [Prose(f"How to run it is not known: {error}", "small")]
+        return [Prose(f"How to run it is not known: {private(str(error))}", "small")]
     blocks: list[object] = [
         Heading("Train one point again"),
         Prose(

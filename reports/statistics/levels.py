@@ -20,10 +20,11 @@ def weighted_arms(points: pd.DataFrame, column: str, weights: Mapping[int, float
     Var = Σ w_a² s_a²/n_a with Satterthwaite's degrees of freedom. Arms with one seed lend no variance; none at all: no interval.
     """
     known = points[np.isfinite(points[column].to_numpy(dtype=float))]
+    by_arm = {arm: own.to_numpy(dtype=float) for arm, own in known.groupby("arm")[column]}
     value, variance, spread, n = 0.0, 0.0, 0.0, 0
     enough = True
     for arm, weight in weights.items():
-        of_arm = known.loc[known["arm"] == arm, column].to_numpy(dtype=float)
+        of_arm = by_arm.get(arm, np.array([]))
         if not len(of_arm):
             return NOTHING
         n += len(of_arm)

@@ -26,7 +26,7 @@ class Tested:
     blocks: int
 
 
-def tested(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> Tested:
+def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> Tested:
     """Whether the term is 0. `values` [n] of points, `arm` [n] their row of the term's weights.
 
     The model is one mean an arm, so that only the spread over seeds counts as error. Residuals of that model without the term are
