@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 
 from reports.data import MISSING, Study
-from reports.statistics import Estimate, count, mean_interval, one_word
+from reports.statistics import Estimate, count, one_word
+from reports.statistics.bootstrap import ENOUGH, score_interval
 from reports.words import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, number
 from study.ranking import DIVERGED, counted
 from study.records import OUTCOMES, VERDICTS
+
+DRAWS, SEED = 2000, 2026  # of the bootstrap: the same store gives the same interval
 
 
 def with_counted(study: Study) -> pd.DataFrame:
@@ -35,11 +38,20 @@ def summary(study: Study) -> pd.DataFrame:
                 "verdicts": verdicts,
                 "word": one_word(verdicts),
                 "outcomes": count(own["outcome"].tolist(), OUTCOMES),
-                "score": mean_interval(own["counted"].tolist(), own["score_se"].tolist()),
+                "score": score_interval(own["counted"].tolist(), own["score_se"].tolist(), _by_example(study, own), draws=DRAWS, seed=SEED),
                 "scores": own["counted"].tolist(),
             }
         )
     return study.arms.merge(pd.DataFrame(rows), on="arm")
+
+
+def _by_example(study: Study, own: pd.DataFrame) -> np.ndarray | None:
+    """Results [seeds, examples] of an arm with seeds enough for a bootstrap over both; None below, or where a point diverged and counts otherwise."""
+    if len(own) < ENOUGH or (own["status"] == DIVERGED).any():
+        return None
+    test = study.table("test")
+    rows = test[test["id"].isin(own["id"])].pivot_table(index="id", columns="example", values="value", observed=True)
+    return rows.to_numpy(dtype=float) if len(rows) == len(own) else None
 
 
 def ranked(study: Study, arms: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 from reports.data import Study
 from reports.measures import MEASURES, measured, sign
 from reports.prediction import at_share, prediction
-from reports.sides import Sides, chosen, difference, has_interval, match, turned
+from reports.sides import Sides, chosen, difference, has_interval, match, side_words, turned
 from reports.statistics import NOTHING, Estimate
 from reports.words import levels
 from study.ranking import best_first
@@ -86,7 +86,7 @@ def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float)
     least = float(claim["least"]) * (unit if measure.in_metric else 1.0)
     found = turned(found, sign(study, by))
     direction = str(claim.get("direction", "more"))
-    texts = [{str(key): _text(value) for key, value in claim[side].items()} for side in ("better", "worse")]
+    texts = [side_words(claim[side]) for side in ("better", "worse")]
     values = (of.values(of.first), of.values(of.second)) if of.blocks else _unmatched(study, claim)
     return Judged(
         str(claim["statement"]), str(claim.get("source", "")), by, measure.text, texts[0], texts[1], values, found, least, direction,
@@ -103,10 +103,6 @@ def _unmatched(study: Study, claim: Mapping[str, Any]) -> tuple[list[float], lis
 
 def _ids(points: pd.DataFrame) -> tuple[str, ...]:
     return tuple(str(id) for id in points["id"])
-
-
-def _text(level: Any) -> str:
-    return " or ".join(map(str, level)) if isinstance(level, list) else str(level)
 
 
 def verdict(difference: Estimate, least: float, direction: str) -> str:
@@ -141,7 +137,7 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged:
         won = f"{a} and {b}, by {lead_a.value:.3f} and {lead_b.value:.3f} over each other" if a != b else f"{a}, on both sides"
         text = f"The best by validation: {won}."
     least = float(claim["least"]) * unit
-    texts = [{str(key): _text(value) for key, value in claim[side].items()} for side in ("better", "worse")]
+    texts = [side_words(claim[side]) for side in ("better", "worse")]
     return Judged(
         str(claim["statement"]), str(claim.get("source", "")), "ranking", "lead that changes sides", texts[0], texts[1],
         (of.values(of.first), of.values(of.second)), found, least, "more", verdict(found, least, "more"), _ids(of.points), {}, text,

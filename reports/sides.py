@@ -53,9 +53,9 @@ def match(study: Study, points: pd.DataFrame, first: Mapping[str, Any], second: 
     blocks = [by_block[number] for number in sorted(by_block) if all(by_block[number])]
     weights: dict[int, float] = {}
     for pair in blocks:
-        for side, way in zip(pair, (1.0, -1.0), strict=True):
-            for arm in side:
-                weights[arm] = weights.get(arm, 0.0) + way / (len(blocks) * len(side))
+        for own, way in zip(pair, (1.0, -1.0), strict=True):
+            for arm in own:
+                weights[arm] = weights.get(arm, 0.0) + way / (len(blocks) * len(own))
     return Sides(points[points["arm"].isin(weights)], weights, blocks)
 
 
@@ -109,6 +109,11 @@ def term(study: Study, of: Sides, name: str, keys: Sequence[str]) -> tuple[Term,
 def turned(of: Estimate, sign: float) -> Estimate:
     """The same difference seen from the other side where sign is −1."""
     return of if sign > 0 else Estimate(-of.value, -of.high, -of.low, of.n)
+
+
+def side_words(side: Mapping[str, Any]) -> dict[str, str]:
+    """Levels of a side as text: several are joined by or."""
+    return {str(key): " or ".join(map(str, level)) if isinstance(level, list) else str(level) for key, level in side.items()}
 
 
 def has_interval(of: Estimate) -> bool:

@@ -17,6 +17,7 @@ from study.composition import Composed, Declared, exclusion
 from study.grouping import check, check_flat, data_hash, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.pieces import build
+from study.power import resolvable
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
 from study.store import Store
 
@@ -238,11 +239,30 @@ def show(plan: Plan, console: Console) -> None:
         which = "; ".join(", ".join(f"{key}={value}" for key, value in labels.items()) for labels in left_out[:SHOWN])
         more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
         console.print(f"left out: {which}{more} ({why})", highlight=False, markup=False)
+    if told := resolves(plan):
+        console.print(told, highlight=False, markup=False)
     seconds = sum(group.cost for group in made) / max(min(executor.workers, len(made)), 1)
     there = len(plan.points) - len(plan.missing)
     say_unprobed(plan, console)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
     console.print(f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate; results go to {plan.folder}", highlight=False, markup=False)
+
+
+def resolves(plan: Plan) -> str:
+    """What the declared seeds can resolve: between two levels of each factor, and between two arms, in standard deviations over seeds."""
+    arms, seeds = len({tuple(point.labels[key] for key in plan.factors) for point in plan.points}), len({point.seed for point in plan.points})
+    if arms < 2:
+        return ""
+    if seeds < 2:
+        return "one seed an arm: the spread over seeds stays unknown, so no difference can be tested"
+    said = []
+    for key, names in plan.factors.items():
+        if len(names) > 1:
+            per_level = arms // len(names)
+            weights = [1 / per_level] * per_level + [-1 / per_level] * per_level
+            said.append(f"{key} {resolvable(weights, seeds, 2 * per_level * (seeds - 1)):.2g}")
+    said.append(f"two arms {resolvable((1, -1), seeds, 2 * (seeds - 1)):.2g}")
+    return f"{seeds} seeds an arm resolve (80 % power, one test), in standard deviations over seeds: {', '.join(said)}"
 
 
 def say_unprobed(plan: Plan, console: Console) -> None:

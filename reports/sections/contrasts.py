@@ -7,10 +7,11 @@ from matplotlib.figure import Figure as Drawing
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.contrasts import Contrast, Family, against_others, factorial, named, planned
 from reports.data import Study
+from reports.sides import side_words
 from reports.statistics import Estimate
 from reports.statistics.improvement import cliffs_delta
 from reports.theme import INK, SOFT, colours, draw, markers, panels
-from reports.words import count, interval, known, level, levels, listing, number, percent, shorten
+from reports.words import count, interval, known, level, levels, listing, number, percent, shorten, slug
 from study.power import seeds_to_test, smallest_p
 
 WIDTH = 10.0
@@ -37,9 +38,11 @@ class Contrasts:
         if all(not known(one.of.p) for family in families for one in family.tests):
             blocks = [Notice("Nothing can be tested: one seed an arm leaves no spread over seeds, or nothing stored differs in one factor alone.", "plain")]
         blocks.append(Prose(single_arms(study), "small"))
-        rows = _declared_rows(families[0]) if of_study else _level_rows(study)
-        if rows:
-            blocks.append(_figure(study, rows, of_study is not None))
+        measures = list(dict.fromkeys(one.by for one in of_study.tests)) if of_study else ["score"]
+        for by in measures:  # measures have units of their own, so no axis holds two of them
+            rows = _declared_rows(of_study, by) if of_study else _level_rows(study)
+            if rows:
+                blocks.append(_figure(study, rows, by, of_study is not None))
         return Section([*blocks, *[_table(study, family) for family in families]])
 
 
@@ -87,19 +90,20 @@ def _level_rows(study: Study) -> list[Row]:
     return rows
 
 
-def _declared_rows(family: Family) -> list[Row]:
+def _declared_rows(family: Family, by: str) -> list[Row]:
     return [
-        ("", one.name, f"{one.name} ({one.by})", one.difference, f"Holm p {p_text(one.holm)}", known(one.holm) and one.holm <= LEVEL)
+        ("", one.name, one.name, one.difference, f"Holm p {p_text(one.holm)}", known(one.holm) and one.holm <= LEVEL)
         for one in family.tests
-        if known(one.difference.value)
+        if one.by == by and known(one.difference.value)
     ]
 
 
-def _figure(study: Study, rows: list[Row], declared: bool) -> Figure:
-    picture = draw(lambda rasterized: _forest(study, rows, declared), name="contrasts")
+def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
+    picture = draw(lambda rasterized: _forest(study, rows, by), name=f"contrasts-{slug(by)}")
     largest = max(rows, key=lambda row: abs(row[3].value))
     other = "" if declared or " against " in largest[2] else " against the mean of its other levels"
-    finding = f"Largest: {largest[2]}{other}, {number(largest[3].value, 3, sign=True)} {interval(largest[3].low, largest[3].high, 3)} (n = {largest[3].n})."
+    found = f"{number(largest[3].value, 3, sign=True)} {interval(largest[3].low, largest[3].high, 3)} (n = {largest[3].n})"
+    finding = f"Largest in {named(study, by)}: {largest[2]}{other}, {found}."
     what = (
         "Each planned contrast, first side minus second, over arms alike in everything else. Filled: shown after Holm's correction."
         if declared
@@ -113,7 +117,7 @@ def _figure(study: Study, rows: list[Row], declared: bool) -> Figure:
     return Figure(picture, caption, f"Contrasts. {finding}", _rows_table(rows), WIDTH, finding)
 
 
-def _forest(study: Study, rows: list[Row], declared: bool) -> Drawing:
+def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
     left = min(4.4, 0.4 + 0.066 * max(len(shorten(row[2], 60)) for row in rows))
     figure, axes = panels(1, 1, width=WIDTH, height=0.7 + 0.23 * len(rows), left=left, right=1.5, top=0.12, bottom=0.5, gap=(0, 0))
     axis = axes[0, 0]  # type: ignore[index]
@@ -131,7 +135,7 @@ def _forest(study: Study, rows: list[Row], declared: bool) -> Drawing:
         axis.annotate(note, (1.02, y), xycoords=("axes fraction", "data"), fontsize=7.5, va="center", color=INK, annotation_clip=False)
     ends = [abs(value) for row in rows for value in (row[3].value, row[3].low, row[3].high) if known(value)]
     reach = 1.06 * (max(ends) or 1)
-    axis.set(xlim=(-reach, reach), ylim=(len(rows) - 0.5, -0.5), xlabel="difference" if declared else f"difference in test {study.metric}")
+    axis.set(xlim=(-reach, reach), ylim=(len(rows) - 0.5, -0.5), xlabel=f"difference in {named(study, by)}")
     axis.set_yticks(range(len(rows)), [shorten(row[2], 60) for row in rows])
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
@@ -172,7 +176,7 @@ def _effect(study: Study, one: Contrast) -> list[Cell | str]:
         return ["share of variance: see Effects" if known(one.of.F) else "no two arms differ in this alone, or one seed an arm"]
     delta = cliffs_delta(one.improve)
     text = (
-        f"{levels(one.first)} minus {levels(one.second)} in {named(study, one.by)}: {number(one.difference.value, 3, sign=True)} "
+        f"{levels(side_words(one.first))} minus {levels(side_words(one.second))} in {named(study, one.by)}: {number(one.difference.value, 3, sign=True)} "
         f"{interval(one.difference.low, one.difference.high, 3)}; P(improve) {percent(one.improve.value)} "
         f"[{percent(one.improve.low)}, {percent(one.improve.high)}]; Cliff's δ {number(delta.value, sign=True)}"
     )
