@@ -206,7 +206,7 @@ def arm_settings(config: Mapping[str, Any], found: Mapping[str, Any], choices: M
 
 def _of_arms(config: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, Any]]:
     found = {"tuned": config["tuned"], **found}
-    arms = [arm for arm in rules(config["study"], "arms") if _meets(found, arm["when"], "study.arms")]
+    arms = [arm for arm in rules(config["study"], "arms") if meets(found, arm["when"], "study.arms")]
     return [(str(key), value) for arm in arms for key, value in arm["set"].items()]
 
 
@@ -218,7 +218,7 @@ def _is_level(choices: Mapping[str, str], key: str, value: Any) -> bool:
 def exclusion(composed: Composed) -> str | None:
     """Why this combination is left out, by `study.exclude`; None if it is not."""
     for rule in rules(composed.config["study"], "exclude"):
-        if _meets({"tuned": composed.config["tuned"], **composed.labels}, rule["when"], "study.exclude"):
+        if meets({"tuned": composed.config["tuned"], **composed.labels}, rule["when"], "study.exclude"):
             return str(rule.get("why") or "no reason given")
     return None
 
@@ -245,10 +245,10 @@ def check_comparisons(study: Mapping[str, Any], found: Mapping[str, Any]) -> Non
         for one in study[which]:
             check(one, f"study.{which}")
             for when in sides(one):
-                _meets(found, when, f"study.{which}")
+                meets(found, when, f"study.{which}")
 
 
-def _meets(found: Mapping[str, Any], when: Mapping[str, Any], where: str) -> bool:
+def meets(found: Mapping[str, Any], when: Mapping[str, Any], where: str) -> bool:
     """Whether a combination has these levels; a list is any of its levels."""
     for key in when:
         if key not in found:
