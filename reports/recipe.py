@@ -13,9 +13,10 @@ from scipy import stats
 
 from reports.arms import with_counted
 from reports.data import Study
+from reports.words import private
 from study.ranking import best_first, counted
 
-DROPPED = ("name", "plan", "reprobe", "seed")  # keys of the study's command that one point's command sets or leaves
+DROPPED = ("name", "plan", "reprobe", "seed", "store.folder")  # keys of the study's command that one point's command sets or leaves
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ class Recipe:
         return self.close is not None and len(self.order) > 1 and len(self.close) == len(self.order) - 1
 
 
-def recipe(study: Study, *, level: float = 0.95) -> Recipe | None:
-    """None where nothing has a validation score.
+def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Recipe | None:
+    """Over all arms, or those of one task: arms of several tasks have no common order. None where nothing has a validation score.
 
     Close: |difference of mean test scores| within a t interval at 1 − (1 − level)/(arms − 1), so that all comparisons hold at once
     (Bonferroni), with the spread over seeds pooled over arms: two arms of three seeds alone would tell nothing.
     """
     points = with_counted(study)
+    points = points if task is None else points[points["task"] == task]
     order = best_first(points, higher_is_better=study.higher_is_better)
     if not order:
         return None
@@ -87,7 +89,7 @@ def command(study: Study, id: str, config: dict[str, Any]) -> str:
     if study.record.get("experiment") and not any(word.startswith("experiment=") for word in kept):
         kept.append(f"experiment={study.record['experiment']}")
     own = [f"{key}={_typed(value)}" for key, value in settings.items()]
-    return shlex.join(["python", "-m", "study", *kept, *own, f"seed={grid['seed']}", "name=again"])
+    return private(shlex.join(["python", "-m", "study", *kept, *own, f"seed={grid['seed']}", "name=again"]))
 
 
 def _typed(value: Any) -> str:

@@ -14,7 +14,7 @@ from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import Estimate, weighted_arms
 from reports.statistics.shares import HIGHER, Shares, shares
-from reports.theme import INK, SLOTS, SOFT, colours, draw, markers, panels
+from reports.theme import INK, SLOTS, SOFT, colours, draw, markers, named_marks, panels
 from reports.words import count, interval, known, level, levels, listing, number, percent, shorten
 
 WIDTH = 10.0
@@ -194,7 +194,12 @@ def _panels(study: Study) -> list[dict[str, str]]:
     for key in study.others:
         if len(study.combinations([*keys, key])) <= MOST:
             keys.append(key)
-    return study.combinations(keys)
+    there = study.arms
+    return [panel for panel in study.combinations(keys) if _any(there, panel)]
+
+
+def _any(arms: pd.DataFrame, panel: dict[str, str]) -> bool:
+    return bool(np.logical_and.reduce([arms[key] == name for key, name in panel.items()], initial=True).any()) if panel else True
 
 
 def _marks(study: Study, points: pd.DataFrame, column: str, text: str, by: Sequence[dict[str, str]]) -> list[dict]:
@@ -266,9 +271,5 @@ def _lines(study: Study, points: pd.DataFrame, marks: list[dict], by: Sequence[d
                 axis.tick_params(labelleft=False)
             else:
                 axis.set_ylabel(text)
-    for row, name in enumerate(names):
-        y = 0.9 - 0.07 * row * 3 / (1 + len(texts))
-        axis = axes[0, -1]  # type: ignore[index]
-        axis.annotate(level(line_key, name), (1.14, y), xycoords="axes fraction", fontsize=8, va="center", annotation_clip=False)
-        axis.plot([1.07], [y], shape[name], color=ink[name], markersize=5, transform=axis.transAxes, clip_on=False, markeredgewidth=0)
+    named_marks(figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.25)
     return figure

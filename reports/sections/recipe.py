@@ -28,14 +28,23 @@ class RecipeSection:
         self.shown = shown
 
     def render(self, study: Study) -> Section:
-        found, again = recipe(study), confirmation(study)
+        tasks = study.levels("task") if "task" in study.factors else [None]
+        blocks: list[object] = []
+        for task in tasks:
+            blocks += [Heading(f"Task {task}")] if task else []
+            blocks += self._of(study, task)
+        return Section(blocks)
+
+    def _of(self, study: Study, task: str | None) -> list[object]:
+        found, again = recipe(study, task), confirmation(study)
         if found is None:
-            return Section([Prose("No point has a validation score yet: there is nothing to recommend.")])
+            return [Prose("No point has a validation score yet: there is nothing to recommend.")]
+        again = again if again and {one.arm for one in again.arms} <= set(found.order) else None
         arms = summary(study).set_index("arm")
         blocks: list[object] = [Prose(text) for text in _sentences(study, found, arms, again)]
         blocks.append(self._table(study, found, arms, again))
         id = point_of(study, found.first)
-        return Section([*blocks, *(_how(study, id) if id else [])])
+        return [*blocks, *(_how(study, id) if id else [])]
 
     def _table(self, study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None) -> Table:
         fresh = {one.arm: one for one in again.arms} if again else {}

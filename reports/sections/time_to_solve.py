@@ -13,7 +13,7 @@ from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import wilson
 from reports.statistics.survival import median_time, restricted_mean, times, unsolved
-from reports.theme import DASHES, SOFT, colours, draw, markers, panels, update_ticks
+from reports.theme import DASHES, colours, draw, markers, named_marks, panels, update_ticks
 from reports.words import count, interval, known, level, listing, number, percent
 
 WIDTH = 10.0
@@ -110,12 +110,7 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
             update_ticks(axis, until)
     axes[0, 0].set_ylabel("solved")  # type: ignore[index]
     figure.text((0.7 + WIDTH - 1.3) / 2 / WIDTH, 0.015, "update" if until > 1 else "share of the run", ha="center", va="bottom", fontsize=8.5)
-    last = axes[0, -1]  # type: ignore[index]
-    for at, name in enumerate(names):
-        place = 0.95 - 0.085 * at
-        last.plot([1.1], [place], shape[name], color=ink[name], markersize=5, transform=last.transAxes, clip_on=False, markeredgewidth=0)
-        last.annotate(level(line_key, name), (1.17, place), xycoords="axes fraction", fontsize=8, va="center", annotation_clip=False)
-    last.axhline(0, color=SOFT, linewidth=0.4)
+    named_marks(figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.3)
     return figure
 
 
