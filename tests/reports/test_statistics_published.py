@@ -15,7 +15,7 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.power import TTestIndPower
 
 from reports.statistics import wilson
-from reports.statistics.bootstrap import components
+from reports.statistics.bootstrap import components, two_way
 from reports.statistics.family import holm
 from reports.statistics.improvement import improvement
 from reports.statistics.permutation import f_test, permutations
@@ -174,6 +174,15 @@ def test_variance_components_of_a_crossed_table_by_hand() -> None:
     table = anova_lm(smf.ols("y ~ C(s) + C(e)", frame).fit())
     of_seeds, of_examples, rest = table["mean_sq"]
     assert components(values)[0] == pytest.approx((of_seeds + max(of_examples - rest, 0)) / 12)
+
+
+def test_the_two_way_bootstrap_is_as_wide_as_its_components_say() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 1, (10, 1)) + rng.normal(0, 1, 200) + rng.normal(0, 1, (10, 200))
+    variance, df = components(values)
+    of = two_way(values, draws=4000, seed=0)
+    assert 9 <= df < 10, "seeds decide the width here: nine degrees of freedom and a little"
+    assert of.half == pytest.approx(math.sqrt(variance) * stats.t.ppf(0.975, df), rel=0.05) and of.half > 1.08 * 1.96 * math.sqrt(variance)
 
 
 def test_permutations_stay_in_their_blocks() -> None:

@@ -128,15 +128,15 @@ def test_p_improve_covers(n: int, effect: float, blocks: int, least: float) -> N
     assert least <= hits / SIMULATIONS <= 1.0 and ((n == 3 and blocks == 1) or hits / SIMULATIONS <= 0.992)
 
 
-@pytest.mark.parametrize("n", [10, 20])
-def test_the_two_way_bootstrap_covers(n: int) -> None:
+@pytest.mark.parametrize(("n", "of_seeds"), [(10, 0.2), (20, 0.2), (10, 1.2)])
+def test_the_two_way_bootstrap_covers(n: int, of_seeds: float) -> None:
     """Seeds that differ, examples that differ, and single answers beside: the truth is the mean over all seeds and all examples."""
     rng, hits = np.random.default_rng(n), 0
     grid = np.linspace(-8, 8, 4001)
-    density = stats.norm.pdf(grid, 1.2, math.hypot(0.2, 1.8))
+    density = stats.norm.pdf(grid, 1.2, math.hypot(of_seeds, 1.8))
     truth = float((density / (1 + np.exp(-grid))).sum() / density.sum())
     for i in range(SIMULATIONS):
-        logit = 1.2 + 0.2 * rng.standard_normal((n, 1)) + 1.8 * rng.standard_normal((1, 80))
+        logit = 1.2 + of_seeds * rng.standard_normal((n, 1)) + 1.8 * rng.standard_normal((1, 80))
         of = two_way((rng.random((n, 80)) < 1 / (1 + np.exp(-logit))).astype(float), draws=150, seed=i)
         hits += of.low <= truth <= of.high
     covered(hits)
