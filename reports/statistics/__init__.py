@@ -10,7 +10,7 @@ which a plan needs before anything is trained.
 """
 
 from reports.statistics.agreement import count, one_word
-from reports.statistics.estimates import NOTHING, Array, Estimate, mean_difference, mean_interval, share_difference, widen, wilson
+from reports.statistics.estimates import NOTHING, Array, Estimate, mean_interval, share_difference, widen, wilson
 from reports.statistics.levels import Gap, level_gap, marginal_means, weighted_arms
 from reports.statistics.prediction import Prediction, auc, predict, spearman
 
@@ -24,7 +24,6 @@ __all__ = [
     "count",
     "level_gap",
     "marginal_means",
-    "mean_difference",
     "mean_interval",
     "one_word",
     "predict",

@@ -67,22 +67,6 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
-def mean_difference(first: Sequence[float], second: Sequence[float], *, level: float = 0.95) -> Estimate:
-    """Mean of the first minus mean of the second, with Welch's t interval; none where a side has one value."""
-    a, b = (np.asarray(values, dtype=float) for values in (first, second))
-    if not len(a) or not len(b):
-        return NOTHING
-    value, n = float(a.mean() - b.mean()), len(a) + len(b)
-    if len(a) < 2 or len(b) < 2:
-        return Estimate(value, math.nan, math.nan, n)
-    parts = [one.var(ddof=1) / len(one) for one in (a, b)]
-    spread = sum(part**2 / (len(one) - 1) for part, one in zip(parts, (a, b), strict=True))
-    if spread == 0:
-        return Estimate(value, value, value, n)
-    half = float(stats.t.ppf((1 + level) / 2, sum(parts) ** 2 / spread)) * math.sqrt(sum(parts))
-    return around(value, half, n)
-
-
 def share_difference(first: Sequence[float], second: Sequence[float], *, level: float = 0.95) -> Estimate:
     """Share of ones in the first minus that in the second, with Newcombe's interval from two Wilson intervals (1998, method 10)."""
     if not len(first) or not len(second):

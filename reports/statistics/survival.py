@@ -21,10 +21,6 @@ class Unsolved:
     share: Array
     se: Array
 
-    def at(self, time: float) -> float:
-        before = np.flatnonzero(self.time <= time)
-        return float(self.share[before[-1]]) if len(before) else 1.0
-
 
 def unsolved(time: Array, solved: Array) -> Unsolved:
     """From times (of solving, or the last known without) and whether they are of solving."""
