@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep report plan search test chaos bench bench-search gpu lint clean setup
+.PHONY: help sweep confirm report plan search test chaos bench bench-search gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ sweep: .venv/.ready ## train what is missing of a study and render its report (S
 search: .venv/.ready ## tune every arm of a study with the same budget; says how to train the tuned study (STUDY=digits)
 	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=optuna search=default $(ARGS)
 
+confirm: .venv/.ready ## train the best arms of a study again on fresh seeds, and render its report (ARGS: what the study was trained with)
+	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=confirm $(ARGS) && $(PY) -m reports render outputs/$(STUDY)
+
 report: .venv/.ready ## render the report of a study again
 	@$(PY) -m reports render outputs/$(STUDY)
 
@@ -32,7 +35,7 @@ plan: .venv/.ready ## what make sweep would run: points, groups, time; trains no
 test: .venv/.ready-dev ## the tests, a process a core (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST)
 
-bench: .venv/.ready-dev ## what the default probes cost: ratios side by side (BENCH="--members 18" for more)
+bench: .venv/.ready-dev ## ratios side by side: probes on/off, torch.nn one by one, a loop over steps (BENCH="probes --repeats 1")
 	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench $(BENCH)
 
 lint: .venv/.ready-dev ## style, types, and which layer may import which

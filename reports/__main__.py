@@ -1,4 +1,4 @@
-"""python -m reports render | status | table: what a study found, without torch."""
+"""python -m reports render | status | table | export | predict: what a study found, without torch."""
 
 from __future__ import annotations
 
@@ -37,8 +37,17 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--csv", type=Path, metavar="PATH")
     where.add_argument("--parquet", type=Path, metavar="PATH")
     table.set_defaults(run=_table)
-    for command in (render, status, table):
+    export = commands.add_parser("export", help="write a trained network as a plain torch.nn state dict, with a module and a model card")
+    export.set_defaults(run=_export)
+    for command in (render, status, table, export):
         command.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits")
+    export.add_argument("point", metavar="POINT", help="id of a point, or the beginning of one (table lists them)")
+    export.add_argument("--to", type=Path, metavar="FOLDER", help="where to (default: DIR/exports/ID)")
+    predict = commands.add_parser("predict", help="what an exported network says about new sequences")
+    predict.add_argument("folder", type=Path, metavar="FOLDER", help="of an export")
+    predict.add_argument("data", type=Path, metavar="DATA", help=".npy [N, T, D], or .csv: a row a sequence, or a row a step with a column sequence")
+    predict.add_argument("--out", type=Path, metavar="PATH", help=".csv or .npy (default: CSV to standard output)")
+    predict.set_defaults(run=_predict)
     return parser
 
 
@@ -92,6 +101,18 @@ def _table(asked: argparse.Namespace) -> None:
             sys.stdout.write(points.to_csv(index=False))
     except OSError as error:
         raise StudyError(f"{asked.csv or asked.parquet}: cannot be written ({error.strerror or error})") from error
+
+
+def _export(asked: argparse.Namespace) -> None:
+    from reports.export import export
+
+    print(export(asked.folder, asked.point, asked.to))
+
+
+def _predict(asked: argparse.Namespace) -> None:
+    from reports.predicting import command
+
+    command(asked.folder, asked.data, asked.out)
 
 
 if __name__ == "__main__":

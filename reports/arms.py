@@ -6,24 +6,19 @@ import numpy as np
 import pandas as pd
 
 from reports.data import MISSING, Study
-from reports.statistics import Estimate, count, mean_interval, one_word
+from reports.statistics import Estimate, count, one_word
+from reports.statistics.bootstrap import ENOUGH, score_interval
 from reports.words import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, number
+from study.ranking import DIVERGED, counted
 from study.records import OUTCOMES, VERDICTS
 
-DIVERGED = "diverged"
-
-
-def counted_score(study: Study, points: pd.DataFrame) -> pd.Series:
-    """The score each point counts with: a diverged one counts with the memoryless baseline, or what it had if that was worse. NaN: not there."""
-    score, baseline = points["score"].to_numpy(dtype=float), points["baseline"].to_numpy(dtype=float)
-    worst = np.fmin(score, baseline) if study.higher_is_better else np.fmax(score, baseline)
-    return pd.Series(np.where(points["status"] == DIVERGED, worst, score), index=points.index)
+DRAWS, SEED = 2000, 2026  # of the bootstrap: the same store gives the same interval
 
 
 def with_counted(study: Study) -> pd.DataFrame:
     """Stored points of the grid with column `counted`."""
     points = study.stored
-    return points.assign(counted=counted_score(study, points))
+    return points.assign(counted=counted(points, "score", higher_is_better=study.higher_is_better))
 
 
 def summary(study: Study) -> pd.DataFrame:
@@ -43,11 +38,20 @@ def summary(study: Study) -> pd.DataFrame:
                 "verdicts": verdicts,
                 "word": one_word(verdicts),
                 "outcomes": count(own["outcome"].tolist(), OUTCOMES),
-                "score": mean_interval(own["counted"].tolist(), own["score_se"].tolist()),
+                "score": score_interval(own["counted"].tolist(), own["score_se"].tolist(), _by_example(study, own), draws=DRAWS, seed=SEED),
                 "scores": own["counted"].tolist(),
             }
         )
     return study.arms.merge(pd.DataFrame(rows), on="arm")
+
+
+def _by_example(study: Study, own: pd.DataFrame) -> np.ndarray | None:
+    """Results [seeds, examples] of an arm with seeds enough for a bootstrap over both; None below, or where a point diverged and counts otherwise."""
+    if len(own) < ENOUGH or (own["status"] == DIVERGED).any():
+        return None
+    test = study.table("test")
+    rows = test[test["id"].isin(own["id"])].pivot_table(index="id", columns="example", values="value", observed=True)
+    return rows.to_numpy(dtype=float) if len(rows) == len(own) else None
 
 
 def ranked(study: Study, arms: pd.DataFrame) -> pd.DataFrame:

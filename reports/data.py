@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from reports.words import levels
+from study.paths import conf_folder
 from study.records import POINTS, StudyError
 from study.store import Store
 
@@ -29,6 +31,7 @@ class Study:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.folders: list[Path] = [conf_folder()]  # where the report's own YAML lies: ours, then the user's
         self._tables: dict[str, pd.DataFrame] = {}
         self._kept: dict[str, Any] = {}
         record = store.study()

@@ -145,6 +145,7 @@ class Templates:
 
 def page(study: Study, config_dir: Path | None) -> Page:
     """The whole page."""
+    study.folders += [config_dir] if config_dir else []
     rendered: list[Rendered] = []
     draw = Templates()
     for one in declared_sections(config_dir):

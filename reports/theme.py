@@ -14,6 +14,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 # Stand-ins that the finished SVG replaces by the page's colours, which change with its theme.
@@ -142,6 +143,15 @@ def panels(
         },
     )  # fmt: skip
     return figure, axes
+
+
+def named_marks(figure: Figure, names: Sequence[tuple[str, str, str]], left: float) -> None:
+    """(name, colour, marker) one under another, `left` inches from the left edge, from the top of the axes down."""
+    width, height = figure.get_size_inches()
+    for row, (name, colour, marker) in enumerate(names):
+        y = 1 - (0.42 + 0.2 * row) / height
+        figure.add_artist(Line2D([(left + 0.16) / width], [y], marker=marker, color=colour, markersize=5, linestyle="none", markeredgewidth=0))
+        figure.text((left + 0.27) / width, y, name, fontsize=8, va="center")
 
 
 def update_ticks(axis: Axes, last: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, Block, Cell, ClipRule, InitFacts, Initializer, Optimizer, Parameter, Params, Readout, Task
+from study.interfaces import OWN, Batch, Block, Cell, ClipRule, InitFacts, Initializer, Optimizer, Parameter, Params, Readout, Task
 from study.kernels import reference
 from study.model import Model
 from study.streams import generator
@@ -58,25 +58,33 @@ def check_cell(cell: Cell) -> None:
     _cell_differences(cell)
     _cell_keep(cell)
     _cell_gates(cell)
-    if cell.has_layer():
-        _cell_layer(cell)
+    for kernel in OWN:
+        if cell.has(kernel):
+            _cell_kernel(cell, kernel)
 
 
-def _cell_layer(cell: Cell) -> None:
-    """`layer` equals the steps one by one in fp64, outputs and all gradients, those of the input included."""
+def _by(cell: Cell, kernel: str, params: dict[str, Tensor], x: Tensor, hidden: int) -> Tensor:
+    """Outputs h [M, T, B, H] by a kernel of the cell's own or by the reference."""
+    h = {"native": cell.native, "fused": cell.layer}[kernel](params, x) if kernel in OWN else _run(cell, params, x, hidden)
+    assert h is not None, f"{type(cell).__name__}: kernel {kernel} returned None"
+    return h
+
+
+def _cell_kernel(cell: Cell, kernel: str) -> None:
+    """A kernel of the cell's own equals the steps one by one in fp64, outputs and all gradients, those of the input included."""
     name = type(cell).__name__
     for inputs, hidden, batch in SIZES:
         x = _inputs(inputs, batch, [0, 1], torch.float64).requires_grad_()
         params = {key: value.detach().requires_grad_() for key, value in _weights(cell, inputs, hidden, [0, 1], torch.float64).items()}
         weighting = torch.randn(2, STEPS, batch, hidden, dtype=torch.float64, generator=generator(0, "weighting"))
         found = []
-        for h in (_run(cell, params, x, hidden), cell.layer(params, x)):
-            assert h is not None
+        for which in ("reference", kernel):
+            h = _by(cell, which, params, x, hidden)
             grads = torch.autograd.grad((h * weighting).sum(), [x, *params.values()])
             found.append((h.detach(), *grads))
         for key, one, other in zip(("h", "x", *params), *found, strict=True):
             error = float((one - other).abs().max())
-            assert error < 1e-10, f"{name}: layer differs from its steps by {error:.1e} in {'outputs' if key == 'h' else f'the gradient of {key}'}"
+            assert error < 1e-10, f"{name}: kernel {kernel} differs from its steps by {error:.1e} in {'outputs' if key == 'h' else f'the gradient of {key}'}"
 
 
 def _cell_shapes(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
@@ -93,18 +101,17 @@ def _cell_shapes(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
 def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
     name = type(cell).__name__
 
-    def outcome(members: Sequence[int], fused: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    def outcome(members: Sequence[int], kernel: str) -> tuple[Tensor, dict[str, Tensor]]:
         params = {key: value.detach().requires_grad_() for key, value in _weights(cell, inputs, hidden, members).items()}
         x = _inputs(inputs, batch, members)
-        h = cell.layer(params, x) if fused else _run(cell, params, x, hidden)
-        assert h is not None
+        h = _by(cell, kernel, params, x, hidden)
         grads = torch.autograd.grad(h[:, -1].square().sum(), list(params.values()), materialize_grads=True, allow_unused=True)
         return h.detach(), dict(zip(params, grads, strict=True))
 
-    for member, fused in itertools.product(range(3), [False, True] if cell.has_layer() else [False]):
+    for member, kernel in itertools.product(range(3), ["reference", *(own for own in OWN if cell.has(own))]):
         pair = [member, (member + 1) % 3]
-        h3, grads3 = outcome([0, 1, 2], fused)
-        h2, grads2 = outcome(pair, fused)
+        h3, grads3 = outcome([0, 1, 2], kernel)
+        h2, grads2 = outcome(pair, kernel)
         assert torch.equal(h3[member], h2[0]), f"{name}: a member's outputs depend on its company (inputs {inputs}, hidden {hidden}, batch {batch})"
         for key in grads3:
             assert torch.equal(grads3[key][member], grads2[key][0]), f"{name}: a member's gradient of {key} depends on its company"

@@ -18,9 +18,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from study.records import CHOICES, CLAIMED_BY, SIZES, StudyError
+from study.claims import CONTRAST, EXTREMES, FORM, check_claim, check_contrast, sides
+from study.records import CHOICES, SIZES, StudyError
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def arm_settings(config: Mapping[str, Any], found: Mapping[str, Any], choices: M
 
 def _of_arms(config: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, Any]]:
     found = {"tuned": config["tuned"], **found}
-    arms = [arm for arm in rules(config["study"], "arms") if _meets(found, arm["when"], "study.arms")]
+    arms = [arm for arm in rules(config["study"], "arms") if meets(found, arm["when"], "study.arms")]
     return [(str(key), value) for arm in arms for key, value in arm["set"].items()]
 
 
@@ -217,7 +218,7 @@ def _is_level(choices: Mapping[str, str], key: str, value: Any) -> bool:
 def exclusion(composed: Composed) -> str | None:
     """Why this combination is left out, by `study.exclude`; None if it is not."""
     for rule in rules(composed.config["study"], "exclude"):
-        if _meets({"tuned": composed.config["tuned"], **composed.labels}, rule["when"], "study.exclude"):
+        if meets({"tuned": composed.config["tuned"], **composed.labels}, rule["when"], "study.exclude"):
             return str(rule.get("why") or "no reason given")
     return None
 
@@ -236,30 +237,18 @@ def rules(study: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
     return entries
 
 
-def check_claims(study: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """`study.claims`: form, measure, and that `found`, the labels of some combination, has every key they name."""
-    claims, form = study["claims"], "{statement: …, when: {key: level}, better: {key: level}, worse: {key: level}, by: score, least: .02}"
-    if not isinstance(claims, list):
-        raise StudyError(f"study.claims: must be a list of {form}, got {claims!r}")
-    for claim in claims:
-        if not isinstance(claim, Mapping) or set(claim) - {"when"} != {"statement", "better", "worse", "by", "least"}:
-            raise StudyError(f"study.claims: each entry is {form} (when may be left out), got {claim!r}")
-        if claim["by"] not in CLAIMED_BY:
-            raise StudyError(f"study.claims: by must be {', '.join(CLAIMED_BY)}, got {claim['by']!r}")
-        if not isinstance(claim["least"], int | float) or isinstance(claim["least"], bool) or claim["least"] < 0:
-            raise StudyError(f"study.claims: least must be a number of at least 0, got {claim['least']!r}")
-        for when in sides(claim):
-            if not isinstance(when, Mapping):
-                raise StudyError(f"study.claims: when, better and worse are {{key: level}}, got {when!r}")
-            _meets(found, when, "study.claims")
+def check_comparisons(study: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """`study.claims` and `study.contrasts`: form, measure, and that `found`, the labels of some combination, has every key they name."""
+    for which, form, check in (("claims", FORM, check_claim), ("contrasts", CONTRAST, check_contrast)):
+        if not isinstance(study[which], list):
+            raise StudyError(f"study.{which}: must be a list of {form}, got {study[which]!r}")
+        for one in study[which]:
+            check(one, f"study.{which}")
+            for when in sides(one):
+                meets(found, when, f"study.{which}")
 
 
-def sides(claim: Mapping[str, Any]) -> list[Any]:
-    """The combinations that a claim names."""
-    return [claim.get("when", {}), claim["better"], claim["worse"]]
-
-
-def _meets(found: Mapping[str, Any], when: Mapping[str, Any], where: str) -> bool:
+def meets(found: Mapping[str, Any], when: Mapping[str, Any], where: str) -> bool:
     """Whether a combination has these levels; a list is any of its levels."""
     for key in when:
         if key not in found:
@@ -270,13 +259,13 @@ def _meets(found: Mapping[str, Any], when: Mapping[str, Any], where: str) -> boo
 
 def check_rules(loader: ConfigLoader, base: Base, swept: Sequence[str]) -> None:
     """A rule for a level that does not exist would silently never apply."""
-    check_claims(_study(base), labels(base.choices, _plain(base.config), swept))
+    check_comparisons(_study(base), labels(base.choices, _plain(base.config), swept))
     named = {which: [rule["when"] for rule in rules(_study(base), which)] for which in ("exclude", "arms")}
-    named["claims"] = [when for claim in _study(base)["claims"] for when in sides(claim)]
+    named |= {which: [when for one in _study(base)[which] for when in sides(one)] for which in ("claims", "contrasts")}
     for which, key, value in ((which, key, value) for which, whens in named.items() for when in whens for key, value in when.items()):
         options = loader.get_group_options(str(key))
         for level in value if isinstance(value, list) else [value]:
-            if options and str(level) not in options:
+            if options and str(level) not in options and str(level) not in EXTREMES:
                 raise StudyError(f"study.{which}: {key} has no level {level!r}; it has {', '.join(options)}")
 
 
@@ -334,6 +323,9 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     """Plain values, interpolations resolved."""
     try:
         container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        missing = ", ".join(sorted(OmegaConf.missing_keys(config)))
+        raise StudyError(f"{missing}: has no value of its own and must be given") from error
     except OmegaConfBaseException as error:
         raise StudyError(str(error).splitlines()[0]) from error
     assert isinstance(container, dict)

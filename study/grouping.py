@@ -12,7 +12,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, Block, Cell, Group, InitFacts, Measurable, Parameter, Point, Readout, Role, Task, TaskFacts
+from study.interfaces import OWN, Batch, Block, Cell, Group, InitFacts, Measurable, Parameter, Point, Readout, Role, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, build_for_members, structure, told
 from study.records import StudyError
@@ -20,7 +20,7 @@ from study.streams import generator
 
 SIZES = ("depth", "hidden", "batch", "updates", "validate_every")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-KERNELS = ("auto", "fused", "reference")
+KERNELS = ("auto", *OWN, "reference")
 
 
 def load_task(node: Mapping[str, Any]) -> Task:
@@ -90,13 +90,15 @@ def data_hash(config: Mapping[str, Any]) -> str:
 
 
 def resolve_kernel(config: Mapping[str, Any]) -> str:
-    """The kernel that computes this point: by name, or for `auto` the committed choice."""
-    if config["kernel"] not in KERNELS:
-        raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {config['kernel']!r}")
-    own = build(config["cell"], "cell").has_layer()
-    if config["kernel"] == "fused" and not own:
-        raise StudyError("kernel: fused was asked for, but this cell has no `layer`; use kernel=auto or kernel=reference")
-    return "fused" if own and config["kernel"] != "reference" else "reference"
+    """The kernel that computes this point: by name, or for `auto` the fastest that its cell has for the device (make bench)."""
+    asked, cell = config["kernel"], build(config["cell"], "cell")
+    if asked not in KERNELS:
+        raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {asked!r}")
+    has = [kernel for kernel in OWN if cell.has(kernel) and (kernel != "native" or resolve_device(config) == "cpu")]
+    if asked in OWN and asked not in has:
+        why = "it computes on the CPU only" if cell.has(asked) else f"this cell has no `{'layer' if asked == 'fused' else asked}`"
+        raise StudyError(f"kernel: {asked} was asked for, but {why}; use kernel=auto or kernel={' or kernel='.join([*has, 'reference'])}")
+    return asked if asked in ("reference", *has) else (*has, "reference")[0]
 
 
 def resolve_device(config: Mapping[str, Any]) -> str:

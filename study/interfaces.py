@@ -63,6 +63,9 @@ class Parameter:
         return (len(self.gates) * self.block[0], *self.block[1:])
 
 
+OWN = ("native", "fused")  # kernels that a cell may have beside the reference, the fastest first
+
+
 class Cell(ABC):
     """A recurrence s_t = step(s_{t-1}, x_t). States start at zero.
 
@@ -94,18 +97,23 @@ class Cell(ABC):
         """
         return None
 
+    def native(self, params: Params, x: Tensor) -> Tensor | None:
+        """The same, compiled for the processor (study/kernels/native); never called with tensors of another device."""
+        return None
+
     def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
         """The gates of the step from `state` with x, each [M, B, H] between 0 and 1, for probes that look at them. Default: none."""
         return {}
 
     @classmethod
-    def has_layer(cls) -> bool:
-        """Whether `layer` belongs to this very recurrence: one that is inherited beside a new step is another cell's."""
+    def has(cls, kernel: str) -> bool:
+        """Whether `layer` (fused) or `native` is there and belongs to this very recurrence: one that is inherited beside a new step is another cell's."""
 
         def owner(name: str) -> int:
             return next(place for place, each in enumerate(cls.__mro__) if name in vars(each))
 
-        return cls.layer is not Cell.layer and owner("layer") <= min(owner(name) for name in ("step", "project", "shapes"))
+        name = {"fused": "layer", "native": "native"}[kernel]
+        return getattr(cls, name) is not getattr(Cell, name) and owner(name) <= min(owner(part) for part in ("step", "project", "shapes"))
 
 
 # --- initializers --------------------------------------------------------------------------------------------

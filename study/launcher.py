@@ -15,9 +15,9 @@ from typing import Any
 from rich.console import Console
 
 from study.checkpoints import Checkpoints
-from study.leases import STUDY, Leases
 from study.grouping import resolve_device
 from study.interfaces import Executor, Group, Tracker
+from study.leases import STUDY, Leases
 from study.paths import config_dirs
 from study.pieces import build
 from study.planning import Plan, declaration, say_unprobed, show

@@ -114,7 +114,7 @@ class Leases:
 
     def holders(self) -> dict[str, str]:
         """{name: owner} of what is leased now, lost owners included."""
-        names = {path.name.rpartition(".")[0] for path in self._claims()}
+        names = {path.name.rpartition(".")[0] for path in self._leases()}
         found = ((name, self._current(name)[1]) for name in names)
         return {name: holder for name, holder in found if holder is not None}
 
@@ -149,12 +149,12 @@ class Leases:
             with contextlib.suppress(FileNotFoundError):  # given back or followed since: look again
                 return max(numbers), path.read_text() or path.name  # not yet signed: nobody is known by this name
 
-    def _claims(self) -> list[Path]:
+    def _leases(self) -> list[Path]:
         return [path for path in self.folder.iterdir() if path.name.rpartition(".")[2].isdigit()] if self.folder.is_dir() else []
 
     def _tidy(self) -> None:
         """Leases and signs of life of owners that are lost: nobody else takes them away."""
-        for path in self._claims():
+        for path in self._leases():
             with contextlib.suppress(OSError):
                 if self.lost(path.read_text() or path.name):
                     path.unlink(missing_ok=True)

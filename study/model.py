@@ -103,8 +103,9 @@ class Model:
 
     def _layer(self, params: Params, x: Tensor) -> Tensor:
         """Outputs [M, T, B, H] of one layer, by the cell's own kernel where it has one."""
-        fused = self.cell.layer(params, x) if self.kernel == "fused" else None
-        return reference.outputs(self.cell, params, x, self.hidden) if fused is None else fused
+        own = {"native": self.cell.native, "fused": self.cell.layer}.get(self.kernel)
+        h = None if own is None else own(params, x)
+        return reference.outputs(self.cell, params, x, self.hidden) if h is None else h
 
     def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, connected: bool) -> Tensors:
         """The same pass with a tap at every state. Not `connected`: each layer's input is a constant."""

@@ -76,23 +76,41 @@ def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
         piece = get_class(node["_target_"])
     except (ImportError, AttributeError, ValueError) as error:
         raise StudyError(f"{key}: _target_ {node['_target_']!r} cannot be imported ({error}). Is its folder on the Python path?") from error
-    construct: Any = piece.__init__  # type: ignore[misc]
-    parameters = [] if construct is object.__init__ else list(inspect.signature(construct).parameters.values())[1:]
-    parameters = [parameter for parameter in parameters if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)]
-    hints = typing.get_type_hints(construct, include_extras=True) if parameters else {}
-    given = [name for name in node if name != "_target_"]
-    allowed = [parameter.name for parameter in parameters]
+    required, hints = _settings(piece)
+    given, allowed = [name for name in node if name != "_target_"], list(hints)
     for name in given:
         if name not in allowed:
             raise StudyError(f"{key}: unknown key {name!r}; {piece.__name__} takes {', '.join(allowed) or 'no settings'}")
-    for parameter in parameters:
-        if parameter.name not in given and parameter.default is parameter.empty:
-            raise StudyError(f"{key}: key {parameter.name!r} is missing; {piece.__name__} takes {', '.join(allowed)}")
-    fitting = {name: hints.get(name, Any) for name in allowed if name in given}
+    for name in required:
+        if name not in given:
+            raise StudyError(f"{key}: key {name!r} is missing; {piece.__name__} takes {', '.join(allowed)}")
+    fitting = {name: hint for name, hint in hints.items() if name in given}
     for name, hint in fitting.items():
         if not fits(node[name], hint):
             raise StudyError(f"{key}: {name} must be {describe(hint)}, got {node[name]!r}")
     return fitting
+
+
+def _settings(piece: type) -> tuple[list[str], dict[str, Any]]:
+    """Arguments of the constructor: those that must be given, and all with their annotations.
+
+    Where it takes **settings for its base, the base's belong to it; which of them it gives itself is its own affair.
+    """
+    required: list[str] = []
+    hints: dict[str, Any] = {}
+    for base in piece.__mro__:
+        construct = vars(base).get("__init__")
+        if construct is None or base is object:
+            continue
+        parameters = list(inspect.signature(construct).parameters.values())[1:]
+        named = [parameter for parameter in parameters if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)]
+        annotated = typing.get_type_hints(construct, include_extras=True) if named else {}
+        if not hints:
+            required = [parameter.name for parameter in named if parameter.default is parameter.empty]
+        hints |= {parameter.name: annotated.get(parameter.name, Any) for parameter in named if parameter.name not in hints}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return required, hints
 
 
 def _is_per_member(hint: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from study.checkpoints import Checkpoints
-from study.composition import Composed, Declared, exclusion
+from study.composition import Composed, Declared, exclusion, meets
 from study.grouping import check, check_flat, data_hash, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.pieces import build
+from study.power import resolvable
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
 from study.store import Store
 
@@ -223,6 +224,7 @@ def declaration(plan: Plan) -> dict[str, Any]:
         "excluded": list(plan.excluded),
         "arms": plan.config["study"]["arms"],
         "claims": plan.config["study"]["claims"],
+        "contrasts": plan.config["study"]["contrasts"],
         "search": plan.config["study"]["search"],
         "fixed": fixed,
         "grid": [{"id": point.id, "seed": point.seed, "labels": dict(point.labels)} for point in plan.points],
@@ -255,11 +257,46 @@ def show(plan: Plan, console: Console) -> None:
         which = "; ".join(", ".join(f"{key}={value}" for key, value in labels.items()) for labels in left_out[:SHOWN])
         more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
         console.print(f"left out: {which}{more} ({why})", highlight=False, markup=False)
+    if told := resolves(plan):
+        console.print(told, highlight=False, markup=False)
     seconds = sum(group.cost for group in made) / max(min(executor.workers, len(made)), 1)
     there = len(plan.points) - len(plan.missing)
     say_unprobed(plan, console)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
     console.print(f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate; results go to {plan.folder}", highlight=False, markup=False)
+
+
+def resolves(plan: Plan) -> str:
+    """What the declared seeds can resolve, in standard deviations over seeds: the planned contrasts, two levels of each factor, two arms."""
+    arms = list({tuple(point.labels[key] for key in plan.factors): point.labels for point in plan.points}.values())
+    seeds = len({point.seed for point in plan.points})
+    if len(arms) < 2:
+        return ""
+    if seeds < 2:
+        return "one seed an arm: the spread over seeds stays unknown, so no difference can be tested"
+    asked = {}
+    for contrast in plan.config["study"]["contrasts"]:
+        asked[contrast["name"]] = _weights(arms, plan.factors, contrast["first"], contrast["second"], contrast.get("when", {}))
+    for key, names in plan.factors.items():
+        if len(names) > 1:
+            asked[key] = _weights(arms, plan.factors, {key: names[0]}, {key: names[1]}, {})
+    asked["two arms"] = [1.0, -1.0]
+    said = [f"{name} {resolvable(weights, seeds, len(weights) * (seeds - 1)):.2g}" for name, weights in asked.items() if weights]
+    return f"{seeds} seeds an arm resolve (80 % power, one test), in standard deviations over seeds: {', '.join(said)}"
+
+
+def _weights(
+    arms: Sequence[Mapping[str, Any]], factors: Iterable[str], first: Mapping[str, Any], second: Mapping[str, Any], when: Mapping[str, Any]
+) -> list[float]:
+    """Of the arms' means in first side minus second, over arms alike in everything else; as reports.sides.match has them."""
+    blocks: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
+    for number, arm in enumerate(arms):
+        for place, side in enumerate((first, second)):
+            if meets(arm, {**when, **side}, "study.contrasts"):
+                block = tuple(arm[key] for key in factors if key not in {*first, *second})
+                blocks.setdefault(block, ([], []))[place].append(number)
+    whole = [block for block in blocks.values() if all(block)]
+    return [way / len(whole) / len(side) for block in whole for side, way in zip(block, (1, -1), strict=True) for _ in side]
 
 
 def say_unprobed(plan: Plan, console: Console) -> None:

@@ -21,6 +21,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from study.composition import Declared, compose, compose_all, declared, finish
+from study.confirm import confirm
 from study.launcher import run
 from study.planning import make_plan
 from study.records import StudyError
@@ -35,6 +36,8 @@ HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why
   python -m study -m experiment=digits plan=true          what would run; trains nothing
   python -m study -m experiment=digits hydra/sweeper=optuna search=default
                                                           tune every arm with the same budget
+  python -m study -m experiment=digits hydra/sweeper=confirm
+                                                          the best arms again, on fresh seeds
   python -m study cell=gru seed=3                         one point
   python -m study --cfg job                               every key with its value
   python -m study -m --config-dir mine experiment=mine    pieces and experiments of your own
@@ -79,7 +82,17 @@ class StudySweeper(Sweeper):
             where = f"experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment (experiment=digits)"
             ways = f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2. One point is trained without -m"
             raise StudyError(f"nothing varies: a study needs at least one factor or several seeds. {ways}")
+        return self.train(of, experiment)
+
+    def train(self, of: Declared, experiment: str | None) -> int:
         return run(make_plan(compose_all(self.loader, self.composed.hydra.job.config_name, of), of, experiment))
+
+
+class ConfirmSweeper(StudySweeper):
+    """hydra/sweeper=confirm: the best arms of a study again, on fresh seeds (study.confirm)."""
+
+    def train(self, of: Declared, experiment: str | None) -> int:
+        return confirm(self.loader, self.composed.hydra.job.config_name, of, experiment)
 
 
 class SearchSweeper(StudySweeper):
@@ -127,13 +140,14 @@ def register() -> None:
     sys.modules[ALIAS] = sys.modules[__name__]
     parent.rnn_gradient_study = sys.modules[__name__]  # type: ignore[attr-defined]
     store = ConfigStore.instance()
-    for cls, group, node in (
-        (StudySweeper, "hydra/sweeper", {"_target_": f"{ALIAS}.StudySweeper", "params": {}}),
-        (SearchSweeper, "hydra/sweeper", {"_target_": f"{ALIAS}.SearchSweeper", "params": {}}),
-        (StudyLauncher, "hydra/launcher", {"_target_": f"{ALIAS}.StudyLauncher"}),
+    for cls, name, group, node in (
+        (StudySweeper, "study", "hydra/sweeper", {"_target_": f"{ALIAS}.StudySweeper", "params": {}}),
+        (SearchSweeper, "optuna", "hydra/sweeper", {"_target_": f"{ALIAS}.SearchSweeper", "params": {}}),
+        (ConfirmSweeper, "confirm", "hydra/sweeper", {"_target_": f"{ALIAS}.ConfirmSweeper", "params": {}}),
+        (StudyLauncher, "study", "hydra/launcher", {"_target_": f"{ALIAS}.StudyLauncher"}),
     ):
         cls.__module__ = ALIAS
         plugins.register(cls)
-        store.store(group=group, name="optuna" if cls is SearchSweeper else "study", node=OmegaConf.create(node))
+        store.store(group=group, name=name, node=OmegaConf.create(node))
     store.store(group="hydra/help", name="study", node=OmegaConf.create({"app_name": "python -m study", "header": "", "footer": "", "template": HELP}))
     store.store(name="schema", node=Root)

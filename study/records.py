@@ -19,7 +19,8 @@ STATES = ("carrying", "fading", "vanishing", "exploding", "undefined")
 VERDICTS = ("carries", "opens", "shut", "closes", "explodes", "mixed")
 OUTCOMES = ("solved", "learning", "stuck", "diverged", "silently diverged")
 
-CLAIMED_BY = ("score", "solved", "lost", "opens", "carries", "D_init", "D")  # what a claim (study.claims) may compare
+# What a claim or a planned contrast may compare (reports/measures.py says how).
+CLAIMED_BY = ("score", "train", "gap", "solved", "time", "lost", "opens", "carries", "D_init", "D", "ranking", "auc_D_init", "auc_D")
 
 # Settings every point states by a short label, factor or not: the report can always arrange by them.
 CHOICES = ("task", "cell", "initializer", "clip", "optimizer", "readout")

@@ -42,12 +42,20 @@ class Store:
 
 
 @dataclass
+class Confirm:
+    arms: int = MISSING
+    seeds: int = MISSING
+
+
+@dataclass
 class Study:
     title: str | None = MISSING
     question: str | None = MISSING
     exclude: Any = MISSING
     arms: Any = MISSING
     claims: Any = MISSING
+    contrasts: Any = MISSING
+    confirm: Confirm = MISSING
     search: str | None = MISSING
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from study.leases import Leases
 from study.interfaces import Executor, Group
+from study.leases import Leases
 from study.planning import Plan
 from study.progress import Progress
 from study.store import Store

@@ -72,7 +72,7 @@ class Store:
         nearest = next(parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists())
         if not nearest.is_dir() or not _writable(nearest):
             raise StudyError(
-                f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with study.folder=… or name=…"
+                f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with store.folder=… or name=…"
             )
         if not self.folder.exists() or all(path.name in ("search", "wandb", "leases") for path in self.folder.iterdir()):  # they come before their study
             return

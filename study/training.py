@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  what the compiled kernels' products run on: loaded before its threads are limited
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from study.grouping import DTYPES, build_model, init_facts, load_task
@@ -83,6 +85,7 @@ def fixed_numerics() -> Iterator[None]:
     """One thread, denormals flushed (they slow vanishing gradients down up to ten times), full fp32 on CUDA, no autotuning."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    blas = threadpool_limits(1, user_api="blas")
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -90,6 +93,7 @@ def fixed_numerics() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+        blas.restore_original_limits()
 
 
 # --- preparation -----------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def ours(theirs: torch.nn.RNNBase, cell: Cell, depth: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(("kind", "cell"), [("tanh", RNN(nonlinearity="tanh")), ("relu", RNN(nonlinearity="relu")), ("lstm", LSTM()), ("gru", GRUResetAfter())])
 @pytest.mark.parametrize("depth", [1, 2, 3])
-@pytest.mark.parametrize("kernel", ["fused", "reference"])
+@pytest.mark.parametrize("kernel", ["native", "fused", "reference"])
 def test_equals_torch_nn_in_outputs_and_all_gradients(kind, cell, depth, kernel):
     torch.manual_seed(depth)
     theirs = torch_layer(kind, depth)

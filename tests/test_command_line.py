@@ -199,6 +199,7 @@ REFUSED = [
     (["experiment=quick", "hydra.sweeper.params=3"], ["hydra.sweeper.params: must be {key: values}"]),
     (["--config-dir=broken", "experiment=quick", "cell=broken"], ["not readable as YAML", "cell/broken.yaml"]),
     (["experiment=nothing"], ["experiment/nothing", "quick"]),
+    (["experiment=quick", "task=csv"], ["task.path, task.target: has no value of its own and must be given"]),
     (["experiment=quick,adding"], ["one study a launch"]),
     (["experiment=quick", "store.folder=file/below"], ["cannot write here"]),
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),

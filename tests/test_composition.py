@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 
 from study.composition import Declared, compose, compose_all, declared, finish
 from study.paths import conf_folder
-from study.planning import declaration, make_plan
+from study.planning import declaration, make_plan, resolves
 from study.plugins import register
+from study.power import resolvable
 from study.records import StudyError
 
 
@@ -176,7 +177,7 @@ def test_the_last_of_many_levels_is_checked_too(loader):
     [
         ("[7]", "study.claims: each entry is"),
         ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: score}]", "study.claims: each entry is"),
-        ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: luck, least: 0}]", "study.claims: by must be score, solved, lost"),
+        ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: luck, least: 0}]", "study.claims: by must be score, train, gap, solved"),
         ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: score, least: -1}]", "study.claims: least must be a number of at least 0"),
         ("[{statement: s, better: {clip: nrm}, worse: {clip: none}, by: score, least: 0}]", "study.claims: clip has no level 'nrm'"),
         ("[{statement: s, better: {klip: norm}, worse: {clip: none}, by: score, least: 0}]", "study.claims: when names 'klip'"),
@@ -185,3 +186,30 @@ def test_the_last_of_many_levels_is_checked_too(loader):
 def test_a_claim_that_cannot_be_judged_is_refused_before_training(loader, claim, told):
     with pytest.raises(StudyError, match=re.escape(told)):
         made(loader, {"cell": "rnn,lstm"}, [f"study.claims={claim}"])
+
+
+@pytest.mark.parametrize(
+    ("contrast", "told"),
+    [
+        ("7", "study.contrasts: must be a list of"),
+        ("[{name: c, first: {cell: rnn}, by: score}]", "study.contrasts: each entry is"),
+        ("[{name: c, first: {cell: rnn}, second: {cell: lstm}, by: ranking}]", "study.contrasts: by must be score, train"),
+        ("[{name: c, first: {cell: rnn}, second: {cell: lst}, by: score}]", "study.contrasts: cell has no level 'lst'"),
+        ("[{name: c, first: {cel: rnn}, second: {cell: lstm}, by: score}]", "study.contrasts: when names 'cel'"),
+    ],
+)
+def test_a_contrast_that_cannot_be_tested_is_refused_before_training(loader, contrast, told):
+    with pytest.raises(StudyError, match=re.escape(told)):
+        made(loader, {"cell": "rnn,lstm"}, [f"study.contrasts={contrast}"])
+
+
+def test_a_plan_says_what_its_seeds_resolve(loader):
+    contrast = "[{name: gated, first: {cell: [lstm, gru]}, second: {cell: rnn}, by: score}]"
+    of, combinations = made(loader, {"cell": "rnn,lstm,gru", "clip": "none,norm", "seed": "0,1,2"}, [f"study.contrasts={contrast}"])
+    plan = make_plan(combinations, of, None)
+    assert declaration(plan)["contrasts"][0]["name"] == "gated"
+    # gated against plain in two blocks: Σw² = 2·(½² + 2·¼²) = .75, six arms; a level of cell has 2 arms, one of clip 3; two arms at n = 3: 3.1 sd (Cohen)
+    told = [f"{resolvable(weights, 3, df):.2g}" for weights, df in (([0.5, 0.25, 0.25] * 2, 12), ([0.5] * 4, 8), ([1 / 3] * 6, 12))]
+    assert resolves(plan).endswith(f"standard deviations over seeds: gated {told[0]}, cell {told[1]}, clip {told[2]}, two arms 3.1")
+    single, once = made(loader, {"cell": "rnn,lstm"}, [])
+    assert resolves(make_plan(once, single, None)).startswith("one seed an arm")

@@ -50,3 +50,30 @@ def test_per_member_arguments_are_stacked_and_are_no_structure():
     assert piece.rate.tolist() == pytest.approx([0.1, 0.2])
     assert structure(NODE, "piece") == structure({**NODE, "rate": 0.2}, "piece")
     assert structure(NODE, "piece") != structure({**NODE, "size": 4}, "piece")
+
+
+class Base:
+    def __init__(self, *, size: int, kind: str) -> None:
+        self.size, self.kind = size, kind
+
+
+class Derived(Base):
+    def __init__(self, *, path: str, **settings: object) -> None:
+        super().__init__(kind="own", **settings)
+        self.path = path
+
+
+def test_settings_handed_on_to_the_base_are_checked_like_ones_own():
+    node = {"_target_": "tests.test_pieces.Derived", "path": "here", "size": 3}
+    made = build(node, "task")
+    assert (made.path, made.size, made.kind) == ("here", 3, "own")
+    for change, told in (
+        ({"size": "large"}, "task: size must be a whole number, got 'large'"),
+        ({"sise": 3}, "unknown key 'sise'; Derived takes path, size, kind"),
+    ):
+        with pytest.raises(StudyError, match=told):
+            build({**node, **change}, "task")
+    with pytest.raises(StudyError, match="key 'path' is missing"):
+        build({"_target_": "tests.test_pieces.Derived", "size": 3}, "task")
+    with pytest.raises(StudyError, match="cannot be made"):
+        build({"_target_": "tests.test_pieces.Derived", "path": "here"}, "task")

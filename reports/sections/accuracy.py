@@ -60,7 +60,7 @@ class Accuracy:
         diverged = int((points["status"] == "diverged").sum())
         caption = (
             f"Every seed is a mark ({len(points)} points in {len(arms)} arms); upright stroke: mean; bar: 95 % t interval over seeds with "
-            "the test set's noise added. "
+            "the test set's noise added (from 10 seeds on: bootstrap over seeds and examples). "
             + (f"✕: {diverged} diverged, counted with the memoryless baseline. " if diverged else "")
             + "Dashed: the memoryless baseline, and the score that counts as solved (on validation). Bars that reach the frame go on beyond it."
         )

@@ -1,61 +1,176 @@
-"""Claims: each statement of the study with the numbers that support or refute it."""
+"""Claims: what the study declares and what the ledger keeps, each judged by the numbers that support or refute it."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from matplotlib.figure import Figure as Drawing
 
-from reports.blocks import Cell, Prose, Rows, Section, Table
-from reports.claims import Judged, judge
+from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
+from reports.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Judged, judge, relative
 from reports.data import Study
-from reports.words import interval, levels, number, percent
+from reports.ledger import Entry, judged, ledger
+from reports.theme import INK, SOFT, draw, panels
+from reports.words import count, interval, known, levels, listing, number, percent, shorten
 
-SIGNS = {"supported": "✓", "refuted": "✕", "inconclusive": "?"}
+SIGNS = {SUPPORTED: "✓", REFUTED: "✕", INCONCLUSIVE: "?"}
+INKS = {SUPPORTED: "#2e9e4f", REFUTED: "#c04848", INCONCLUSIVE: "#7a8a99"}
+REACH = 8.0  # of the figure, in differences that matter
+WIDTH = 10.0
 
 
 class Claims:
-    """One sentence a claim, then the table behind them; no section where a study declares none (study.claims)."""
+    """Claims of the study (study.claims), then those of the ledger (conf/claim) that its factors decide; the others by name."""
 
     title = "Claims"
     needs = ("outcome",)
 
     def render(self, study: Study) -> Section:
-        claims = [judge(study, claim) for claim in study.declaration.get("claims", [])]
-        if not claims:
+        own = [judge(study, claim) for claim in study.declaration.get("claims", [])]
+        decided, left = judged(study, ledger(study.folders))
+        every = [*own, *(one for _, one in decided)]
+        if not every:
             return Section([])
-        counts = {word: sum(one.verdict == word for one in claims) for word in SIGNS}
-        said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
-        return Section([Prose(f"Of {len(claims)} declared claims: {said}."), *[Prose(sentence(one)) for one in claims], self._table(claims)])
+        blocks: list[object] = [*[Prose(text) for text in _overview(own, decided, left)], *[Prose(sentence(one)) for one in own], _figure(every, len(own))]
+        if decided:
+            blocks.append(Fold("Every claim of the ledger in a sentence", [Prose(sentence(one)) for _, one in decided]))
+        blocks.append(Fold("Points that each claim rests on", [_points(every)]))
+        if left:
+            rows: Rows = [[entry.claim["statement"], why, str(entry.claim["source"])] for entry, why in left]
+            blocks.append(
+                Fold(
+                    f"Not tested here: {count(len(left), 'claim')}",
+                    [Table(["claim", "why not here", "source"], rows, "Claims of the ledger that this study cannot decide")],
+                )
+            )
+        return Section(blocks)
 
-    def _table(self, claims: list[Judged]) -> Table:
-        rows: Rows = [
-            [
-                one.statement,
-                Cell(f"{SIGNS[one.verdict]} {one.verdict}", one.verdict),
-                one.measure.text,
-                f"{levels(one.better)}: {_side(one, 0)}",
-                f"{levels(one.worse)}: {_side(one, 1)}",
-                Cell(f"{number(one.difference.value, sign=True)} {interval(one.difference.low, one.difference.high)}", one.difference.value),
-                number(one.least),
-            ]
-            for one in claims
+
+def _overview(own: list[Judged], decided: list[tuple[Entry, Judged]], left: list[tuple[Entry, str]]) -> list[str]:
+    parts, of = [], [one for _, one in decided]
+    if own:
+        parts.append(f"Of {count(len(own), 'claim')} declared with the study: {_counts(own)}.")
+    if of:
+        parts.append(f"Of {count(len(of), 'claim')} of the ledger, the same for every study, that these factors can decide: {_counts(of)}.")
+    if left:
+        parts.append(f"{count(len(left), 'claim')} cannot be decided here and {'is' if len(left) == 1 else 'are'} listed below.")
+    named = {word: [_short(one.statement) for one in of if one.verdict == word] for word in (SUPPORTED, REFUTED)}
+    return [" ".join(parts), *(f"{word.capitalize()}: {listing(names)}." for word, names in named.items() if names)]
+
+
+def _short(statement: str) -> str:
+    """A statement inside a sentence; names in capitals keep them."""
+    text = statement.rstrip(".")
+    return text if len(text) < 2 or text[1].isupper() or text.split()[0] in ("Xavier",) else text[0].lower() + text[1:]
+
+
+def _counts(of: list[Judged]) -> str:
+    counts = {word: sum(one.verdict == word for one in of) for word in SIGNS}
+    return ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+
+
+def _figure(every: list[Judged], own: int) -> Figure:
+    picture = draw(lambda rasterized: forest(every), name="claims")
+    finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
+    caption = (
+        "Effect of each claim with its 95 % interval, in units of the smallest difference that matters to it (shaded: too small to matter); "
+        "to the right speaks for the claim. Arrows: the interval goes on. ✓ supported: the interval lies above 0 and the effect reaches 1 "
+        "(for claims of “no less”: the interval lies above −1). ✕ refuted: the whole interval lies below what matters: the opposite holds, or the effect "
+        "is too small to matter. Claims were not picked by looking; several claims are not corrected for one another."
+    )
+    return Figure(picture, caption, f"Claims and what was found. {finding}", _table(every, own), WIDTH, finding)
+
+
+def forest(every: list[Judged]) -> Drawing:
+    left, row = 4.9, 0.27
+    figure, axes = panels(1, 1, width=WIDTH, height=0.75 + row * len(every), left=left, right=1.45, top=0.2, bottom=0.55, gap=(0, 0))
+    axis = axes[0, 0]  # type: ignore[index]
+    axis.axvspan(-1, 1, color=SOFT, alpha=0.12, linewidth=0)
+    axis.axvline(0, color=SOFT, linewidth=0.8)
+    for y, one in enumerate(every):
+        value, low, high = relative(one)
+        colour = INKS[one.verdict]
+        if math.isfinite(low):
+            axis.plot(np.clip([low, high], -REACH, REACH), [y, y], color=colour, linewidth=2.2, alpha=0.55, solid_capstyle="butt", clip_on=False)
+            for end, marker in ((low, "<"), (high, ">")):
+                if abs(end) > REACH:
+                    axis.plot([math.copysign(REACH, end)], [y], marker, color=colour, markersize=4.5, clip_on=False)
+        if math.isfinite(value):
+            shape = {SUPPORTED: "o", REFUTED: "X", INCONCLUSIVE: "D"}[one.verdict]
+            axis.plot([np.clip(value, -REACH, REACH)], [y], shape, color=colour, markersize=5, markeredgewidth=0, clip_on=False)
+        else:
+            axis.text(0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center")
+        axis.text(REACH * 1.06, y, label(one), color=INK, fontsize=8, va="center")
+    axis.set(xlim=(-REACH, REACH), ylim=(len(every) - 0.4, -0.6), xlabel="effect ÷ smallest difference that matters")
+    axis.set_yticks(range(len(every)), [shorten(one.statement, 72) for one in every])
+    axis.tick_params(axis="y", length=0)
+    axis.set_xticks([-8, -4, -1, 0, 1, 4, 8], ["−8", "−4", "−1", "0", "1", "4", "8"])
+    axis.spines["left"].set_visible(False)
+    return figure
+
+
+def _table(every: list[Judged], own: int) -> Table:
+    rows: Rows = [
+        [
+            one.statement,
+            Cell(label(one), one.verdict),
+            one.measure,
+            f"{levels(one.better)}: {_side(one, 0)}" if one.better else one.text,
+            f"{levels(one.worse)}: {_side(one, 1)}" if one.worse else "",
+            Cell(f"{number(one.difference.value, 3, sign=True)} {interval(one.difference.low, one.difference.high, 3)}", _sort(one.difference.value)),
+            number(one.least, 3) + (" (no less)" if one.direction == "no less" else ""),
+            str(one.difference.n or sum(map(len, one.values))),
+            one.source or ("declared with the study" if number_ < own else ""),
         ]
-        columns = ["claim", "found", "by", "said to be better", "said to be worse", "difference", "least that matters"]
-        notes = (
-            "Difference: positive speaks for the claim; 95 % interval, Welch's t over points for means, Newcombe's for shares. Supported: the interval "
-            "lies above 0 and the difference is at least what matters; refuted: the whole interval lies below what matters; else inconclusive. "
-            "Claims are declared in the study's YAML and were not picked by looking; several claims are not corrected for one another."
-        )
-        return Table(columns, rows, "Claims and what was found", notes)
+        for number_, one in enumerate(every)
+    ]
+    columns = ["claim", "found", "by", "said to be better", "said to be worse", "effect, 95 % interval", "least that matters", "n", "source"]
+    notes = (
+        "Effect: better minus worse, in the direction of the claim, over arms that are alike in everything else, arms weighing equally; t over seeds "
+        "within arms with the test set's noise for means, Newcombe's interval for shares of points, a bootstrap over arms for AUC. Scores of the ledger's "
+        "claims matter from a share of the way between baseline and perfect, so that one claim fits every task."
+    )
+    return Table(columns, rows, "Claims and what was found", notes)
+
+
+def _sort(value: float) -> float | None:
+    return value if known(value) else None
+
+
+def _points(every: list[Judged]) -> Table:
+    rows: Rows = [[one.statement, str(len(one.rests_on)), " ".join(one.rests_on)] for one in every]
+    return Table(["claim", "n", "points, by id"], rows, "Points behind the claims")
+
+
+def label(one: Judged) -> str:
+    """The verdict with its sign, and of what kind a refutation is."""
+    kind = " (opposite)" if one.difference.high < 0 else " (too small)"
+    return f"{SIGNS[one.verdict]} {one.verdict}" + (kind if one.verdict == REFUTED and not one.each else "")
 
 
 def sentence(one: Judged) -> str:
     """Clipping mends explosion: supported. 0 of 3 points with clip norm were lost, 3 of 3 with clip none …"""
     found = f"{one.statement.rstrip('.')}: {one.verdict}."
+    if one.text:
+        return f"{found} {one.text} {_effect(one)}"
     empty = [levels(side) for side, values in zip((one.better, one.worse), one.values, strict=True) if not len(values)]
     if empty:
         return f"{found} There is no point yet on {' nor on '.join(empty)}."
-    sides = f"{one.measure.text[0].upper()}{one.measure.text[1:]}: {_side(one, 0)} with {levels(one.better)}, {_side(one, 1)} with {levels(one.worse)}"
-    return f"{found} {sides} (difference {number(abs(one.difference.value))}, interval {_positive(one)})."
+    if not known(one.difference.value):
+        return f"{found} No arm with {levels(one.better)} is alike in everything else to one with {levels(one.worse)}."
+    sides = f"{one.measure[0].upper()}{one.measure[1:]}: {_side(one, 0)} with {levels(one.better)}, {_side(one, 1)} with {levels(one.worse)}"
+    text = f"{found} {sides} (difference {number(abs(one.difference.value))}, interval {_positive(one)})."
+    if one.each:
+        told = listing(
+            f"{name} {of.verdict} ({number(of.difference.value, sign=True)} {interval(of.difference.low, of.difference.high)})" for name, of in one.each.items()
+        )
+        text += f" Within each: {told}."
+    return text
+
+
+def _effect(one: Judged) -> str:
+    return f"Effect {number(one.difference.value, 3, sign=True)} {interval(one.difference.low, one.difference.high, 3)}, where {number(one.least, 3)} matters."
 
 
 def _positive(one: Judged) -> str:
@@ -68,7 +183,7 @@ def _side(one: Judged, which: int) -> str:
     values = np.asarray(one.values[which], dtype=float)
     if not len(values):
         return "no point"
-    if one.measure.share:
+    if one.share:
         return f"{int(values.sum())} of {len(values)} ({percent(float(values.mean()))})"
     spread = f" ± {number(float(values.std(ddof=1)))} sd" if len(values) > 1 else ""
     return f"{number(float(values.mean()))}{spread} (n = {len(values)})"

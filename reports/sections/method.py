@@ -78,8 +78,13 @@ class Method:
                         (
                             "Claims",
                             (
-                                "Declared in the study's YAML. The difference of two sides has Welch's t interval (means) or Newcombe's (shares); supported: "
-                                "it lies above 0 and the difference is at least what matters; refuted: it lies below what matters; else inconclusive."
+                                "Declared in the study's YAML, or kept in the ledger (conf/claim) that is the same for every study. Two sides are "
+                                "compared over "
+                                "arms that are alike in everything else, arms weighing equally: t interval over seeds within arms (Satterthwaite) "
+                                "with the test "
+                                "set's noise for means, Newcombe's (1998, method 10) for shares. supported: the interval lies above 0 and the "
+                                "difference is at least "
+                                "what matters (claims of no less: it lies above minus that); refuted: it lies below what matters; else inconclusive."
                             ),
                         ),
                         ("Horizon", "The largest lag whose geometric-mean transport is at least 1/1000 of lag 1."),
@@ -94,7 +99,8 @@ class Method:
                             "Interval of an arm",
                             (
                                 "t interval over seeds; the noise of the common test set, which more seeds do not reduce, is added in quadrature: half² = "
-                                "(t·s/√n)² + (1.96·se)². One seed has no interval."
+                                "(t·s/√n)² + (1.96·se)². From 10 seeds on, a bootstrap over seeds and examples (Owen 2007) with the width of the variance "
+                                "components. One seed has no interval."
                             ),
                         ),
                         (
@@ -114,11 +120,46 @@ class Method:
                             ),
                         ),
                         (
+                            "What is tested",
+                            (
+                                "One family: the contrasts that the study declares (study.contrasts), else main effects and two-way interactions. "
+                                "Freedman and Lane "
+                                "(1983): residuals of the model of arm means without the term are permuted within blocks of the other factors; Holm "
+                                "over the family. "
+                                "Seeds are what is exchanged; arms are fixed."
+                            ),
+                        ),
+                        (
+                            "Shares of variance",
+                            (
+                                "ω² = (SS − df·MSE)/(SS total + MSE), 0 at least, MSE from the spread over seeds within arms: noise has a share of 0 "
+                                "on average. "
+                                "Intervals: generalised confidence, σ² from SSE/χ², the noncentrality of each term from its sum of squares."
+                            ),
+                        ),
+                        (
+                            "P(improve)",
+                            (
+                                "P(a run of one side is better than one of the other), ties half, mean over blocks; Newcombe's interval (2006). "
+                                "Cliff’s δ = 2P − 1."
+                            ),
+                        ),
+                        (
+                            "Time to solve",
+                            (
+                                "Kaplan–Meier; restricted mean = area under the curve to the end of the run. What has not solved the task counts as "
+                                "later than its "
+                                "run, diverged points too."
+                            ),
+                        ),
+                        (
                             "What is not tested",
                             (
-                                "Single arms against each other: with n seeds a side a permutation test has few orders to permute (3 seeds: smallest "
-                                "two-sided p .10), and the best of many arms looks better than it is. Declared contrasts with a family error are not part of "
-                                "this report."
+                                "Single arms against each other on the seeds that chose them: with n seeds a side a permutation test has few orders "
+                                "to permute (3 "
+                                "seeds: smallest two-sided p .10), and the best of many arms looks better than it is. make confirm trains the best "
+                                "again on fresh "
+                                "seeds; those are tested."
                             ),
                         ),
                         ("Clipping", "Clip rate: share of updates whose gradient the rule changed; shrink: norm after over norm before, mean over these."),

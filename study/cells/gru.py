@@ -44,5 +44,12 @@ class GRU(Cell):
         r, z = torch.sigmoid(torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))).chunk(2, dim=-1)
         return {"r": r, "z": z}
 
+    def native(self, params: Params, x: Tensor) -> Tensor:
+        from study.kernels.native import gru, layer  # the compiler takes a while to import: only where it is used
+
+        weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
+        hidden = weight.shape[1] // 3
+        return layer.run(layer.Compiled(gru, wide=True), x, hidden, weight[:, : 2 * hidden], 2 * weight[:, 2 * hidden :])  # tanh(z) = 2σ(2z) - 1
+
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return GRULayer.apply(x, params["weight_x"], params["weight_h"], params["bias"]).transpose(0, 1)

@@ -43,3 +43,15 @@ class GRUResetAfter(Cell):
         rows = slice(0, 2 * state[0].shape[-1])
         r, z = torch.sigmoid(torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))).chunk(2, dim=-1)
         return {"r": r, "z": z}
+
+    def native(self, params: Params, x: Tensor) -> Tensor:
+        from study.kernels.native import gru_reset_after, layer  # the compiler takes a while to import: only where it is used
+
+        hidden = params["bias_hn"].shape[-1]
+        (weight_h, h_n), (weight_x, x_n), (bias, b_n) = (params[name].split(2 * hidden, dim=1) for name in ("weight_h", "weight_x", "bias"))
+        parts = (
+            layer.weights(weight_h, weight_x, bias),
+            layer.weights(h_n, torch.zeros_like(x_n), params["bias_hn"]),
+            layer.weights(torch.zeros_like(h_n), x_n, b_n),
+        )
+        return layer.run(layer.Compiled(gru_reset_after), x, hidden, torch.cat(parts, dim=1))

@@ -42,5 +42,14 @@ class LSTM(Cell):
         i, f, _, o = torch.sigmoid(torch.baddbmm(x, state[0], params["weight_h"].transpose(1, 2))).chunk(4, dim=-1)
         return {"i": i, "f": f, "o": o}
 
+    def native(self, params: Params, x: Tensor) -> Tensor:
+        from study.kernels.native import layer, lstm  # the compiler takes a while to import: only where it is used
+
+        weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
+        hidden = weight.shape[1] // 4
+        double = weight.new_ones(4, 1).index_fill(0, torch.tensor(2, device=weight.device), 2.0)  # tanh(z) = 2σ(2z) - 1
+        weight = (weight.unflatten(1, (4, hidden)) * double[:, None]).flatten(1, 2)
+        return layer.run(layer.Compiled(lstm), x, hidden, weight)
+
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return LSTMLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"]).transpose(0, 1)

@@ -36,5 +36,11 @@ class RNN(Cell):
         (h,) = state
         return (self.activation(torch.baddbmm(x, h, params["weight_h"].transpose(1, 2))),)
 
+    def native(self, params: Params, x: Tensor) -> Tensor:
+        from study.kernels.native import layer, rnn  # the compiler takes a while to import: only where it is used
+
+        weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
+        return layer.run(layer.Compiled(rnn, further=(self.activation is torch.relu,)), x, weight.shape[1], weight)
+
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return RNNLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], self.activation is torch.relu).transpose(0, 1)

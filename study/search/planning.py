@@ -37,6 +37,7 @@ class Asks:
     space: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
     held: Sequence[str]  # factors of the experiment that are neither searched nor an arm's: their default is taken
+    decided: Sequence[str]  # factors of the experiment that are searched or typed: no factors of the tuned study
     seeds: str | None  # of the tuned study, as typed
     levels: Sequence[str]  # keys among the fixed that choose a level
 
@@ -162,7 +163,8 @@ def read(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequence[st
         raise StudyError("search: the space is empty, so there is nothing to search. Give a key an interval or a choice: 'hidden=range(16,65,8)'")
     ordered = {key: factors[key] for key in per if key in factors}
     levels = [line.split("=", 1)[0] for line in fixed if loader.get_group_options(line.split("=", 1)[0])]
-    return Asks(ordered, {key: distribution(override) for key, override in space.items()}, fixed, held, seeds, levels)
+    decided = [key for key in params if key not in ordered and key not in held and key != "seed"]
+    return Asks(ordered, {key: distribution(override) for key, override in space.items()}, fixed, held, decided, seeds, levels)
 
 
 def check_key(key: str, groups: frozenset[str]) -> None:

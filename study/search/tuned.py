@@ -45,6 +45,7 @@ def experiment(spec: Spec, asks: Asks, found: Mapping[str, Any], title: str | No
     params = {key: ",".join(map(str, levels)) for key, levels in spec.factors.items()}
     params |= {"tuned": "false,true", "seed": asks.seeds or FRESH}
     params |= {key: found["held"][key] for key in found["held"]}
+    params |= {key: str(dict(fixed).get(key, spec.arms[0].default.get(key))) for key in asks.decided}  # one level; the tuned arms have their own
     node["hydra"] = {"sweeper": {"params": params}}
     head = (
         "# @package _global_\n"

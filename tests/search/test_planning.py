@@ -13,6 +13,7 @@ from study.search.arms import FINGERPRINT, open_arms
 from study.search.planning import default, fingerprint, settings_to_check
 from study.search.spec import compose
 from study.search.storage import PATIENCE, open_storage
+from tests.faults import LOCAL
 from tests.search.helpers import SMALL, plan
 
 DIGITS = {"cell": "rnn,lstm", "initializer": "orthogonal,normal", "clip": "none,norm", "depth": "1,2", "seed": "0,1,2"}
@@ -203,5 +204,5 @@ def test_workers_share_gpus(tmp_path, monkeypatch, device, executor, expected):
     spec, _ = plan(tmp_path, *DEFAULT)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    node = {"_target_": "study.executors.local.Local", "workers": executor, "device": device, "max_members": 24}
+    node = {**LOCAL, "workers": executor, "device": device, "max_members": 24}
     assert workers(spec, {"executor": node, "device": device}) == expected

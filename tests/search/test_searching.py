@@ -246,9 +246,12 @@ def test_health_comes_from_the_last_probe(tmp_path):
 # --- the experiment ------------------------------------------------------------------------------------------------
 
 
-def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path):
+@pytest.mark.parametrize("committed", ["quick", "digits"])
+def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path, committed):
+    """Also where a factor of the experiment, such as the depth of digits, is searched."""
     arguments = [
-        "experiment=quick",
+        f"experiment={committed}",
+        f"name={committed}",
         "search/objective=bowl",
         "search=default",
         "cell=rnn,gru",
@@ -257,20 +260,22 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path)
         "optimizer=choice(adam,sgd)",
     ]
     arguments += ["optimizer.lr=0.01", "clip=value", "search.trials=6", "batch=choice(16,32,64)"]
-    spec, asks = plan(tmp_path, *arguments, params={"cell": "rnn,lstm,gru", "initializer": "orthogonal,normal", "seed": "0,1,2", "depth": "1,2"})
+    spec, asks = plan(
+        tmp_path, *arguments, params={"cell": "rnn,lstm,gru", "initializer": "orthogonal,normal", "seed": "0,1,2", "depth": "1,2", "clip": "none,norm"}
+    )
     slots, _ = searched(spec)
     config = {"study": {"title": "A title", "question": "A question?"}}
     found = finish(spec, asks, slots, config)
     folder = spec.search_folder
-    written = yaml.safe_load((folder / "experiment" / "quick_tuned.yaml").read_text())
-    assert written["study"]["search"] == "../quick/search"
+    written = yaml.safe_load((folder / "experiment" / f"{committed}_tuned.yaml").read_text())
+    assert written["study"]["search"] == f"../{committed}/search"
     path = create_config_search_path(str(conf_folder().resolve()))
     path.prepend(provider="test", path=f"file://{folder.resolve()}")
     loader = ConfigLoaderImpl(path)
-    node = loader.load_configuration("config", ["experiment=quick_tuned"], run_mode=RunMode.RUN)
+    node = loader.load_configuration("config", [f"experiment={committed}_tuned"], run_mode=RunMode.RUN)
     params = dict(node.hydra.sweeper.params)
-    of = declared(loader, params, ["experiment=quick_tuned", f"store.folder={tmp_path / 'out'}"])
-    made = make_plan(compose_all(loader, "config", of), of, "quick_tuned")
+    of = declared(loader, params, [f"experiment={committed}_tuned", f"store.folder={tmp_path / 'out'}"])
+    made = make_plan(compose_all(loader, "config", of), of, f"{committed}_tuned")
     assert len(made.points) == 2 * 2 * 3
     assert {point.seed for point in made.points} == {0, 1, 2}
     assert not set(spec.seeds) & {point.seed for point in made.points}

@@ -1,0 +1,173 @@
+"""Power: what the declared seeds can resolve with the spread that was measured, and what more seeds would."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from reports.arms import with_counted
+from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
+from reports.data import Study
+from reports.measures import measured
+from reports.sides import match
+from reports.statistics import level_gap
+from reports.statistics.levels import Gap
+from reports.testset import weighted_noise
+from reports.theme import DASHES, INK, SLOTS, SOFT, draw, panels
+from reports.words import known, level, listing, number, shorten
+from study.power import LEVEL, POWER, resolvable, seeds_for
+
+WIDTH = 10.0
+NOT_A_FACTOR = "two arms"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A difference one may ask for: weights of the arms it compares, degrees of freedom a further seed adds, what was measured (NaN: nothing)."""
+
+    name: str
+    weights: Sequence[float]
+    df_per_seed: int
+    measured: float
+
+
+class Power:
+    """`seeds`: numbers of seeds an arm that the table and the sentence try."""
+
+    title = "Power"
+    needs = ("score",)
+
+    def __init__(self, *, seeds: list[int]) -> None:
+        if not seeds or min(seeds) < 2 or sorted(seeds) != seeds:
+            raise ValueError(f"Power: seeds must be numbers of at least 2, rising, got {seeds!r}")
+        self.seeds = seeds
+
+    def render(self, study: Study) -> Section:
+        points = with_counted(study)
+        spreads = points.groupby("arm")["counted"].std(ddof=1).dropna()
+        spread = math.sqrt(float((spreads**2).mean())) if len(spreads) else math.nan
+        if len(study.arms) < 2 or not known(spread) or not spread > 0:
+            return Section([Prose("What more seeds would resolve cannot be told: no arm has two seeds that differ, or there is one arm.")])
+        asked = questions(study)
+        n = max(2, len(study.seeds))
+        floor = _floor(study)
+        return Section(
+            [Prose(self._sentence(study, asked, spread, n, floor)), self._figure(study, asked, spread, float(spreads.min()), float(spreads.max()), n, floor)]
+        )
+
+    def _sentence(self, study: Study, asked: list[Question], spread: float, n: int, floor: float) -> str:
+        two = next(one for one in asked if one.name == NOT_A_FACTOR)
+        more = next((seeds for seeds in self.seeds if seeds >= 4 * n), 4 * n)
+        said = (
+            f"With the measured spread over seeds (sd {number(spread, 3)} in test {study.metric}), n = {n} seeds an arm cannot resolve less than "
+            f"{_size(two, spread, n)} between two arms; "
+            f"n = {more} would resolve {_size(two, spread, more)} (80 % power, two-sided .05, one test)."
+        )
+        factors = [one for one in asked if one.name != NOT_A_FACTOR]
+        if factors:
+            said += f" Between two levels of a factor: {listing(f'{one.name} {_size(one, spread, n)}' for one in factors)}."
+            small = [one for one in factors if known(one.measured) and one.measured < resolvable(one.weights, n, one.df_per_seed * (n - 1)) * spread]
+            for one in small:
+                need = seeds_for(one.measured / spread, one.weights, one.df_per_seed)
+                told = f"{need:,} seeds an arm" if need else "more than 10,000 seeds an arm"
+                said += f" The largest difference measured for {one.name}, {number(one.measured, 3)}, is smaller than that; to resolve it would take {told}."
+        if known(floor):
+            said += f" The test set alone, however many seeds, leaves differences between the two best arms under {number(floor, 3)} unresolved."
+        return said
+
+    def _figure(self, study: Study, asked: list[Question], spread: float, low: float, high: float, n: int, floor: float) -> Figure:
+        picture = draw(lambda rasterized: _curves(study, asked, spread, n, floor, max(self.seeds)), name="power")
+        two = next(one for one in asked if one.name == NOT_A_FACTOR)
+        finding = f"{n} seeds an arm resolve {_size(two, spread, n)} between two arms; {self.seeds[-1]} would resolve {_size(two, spread, self.seeds[-1])}."
+        caption = (
+            f"Smallest difference in mean test {study.metric} that a two-sided t test at .05 finds with 80 % power, against seeds an arm; marks: the "
+            f"largest differences measured, at the {n} seeds of this study: a mark under its line cannot be relied on. Spread over seeds taken as "
+            f"{number(spread, 3)} everywhere; arms lie between {number(low, 3)} and {number(high, 3)}."
+        )
+        rows: Rows = []
+        for one in asked:
+            need = seeds_for(one.measured / spread, one.weights, one.df_per_seed) if known(one.measured) else None
+            tried = [Cell(_size(one, spread, seeds), resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread) for seeds in self.seeds]
+            rows.append([one.name, *tried, number(one.measured, 3), f"{need:,}" if need else "n/a"])
+        columns = ["difference between", *(f"n = {seeds}" for seeds in self.seeds), "largest measured", "seeds an arm to resolve that"]
+        table = Table(columns, rows, "Smallest difference resolved, by seeds an arm", f"80 % power at .05, in test {study.metric}; one test, not a family.")
+        return Figure(picture, caption, f"Power. {finding}", table, WIDTH, finding)
+
+
+def questions(study: Study) -> list[Question]:
+    """Two levels of each factor, the outermost measured, then two arms."""
+    points = measured(study, "score")
+    asked = []
+    for factor, names in study.factors.items():
+        gap: Gap | None = level_gap(points, "value", factor, names, [key for key in study.factors if key != factor])
+        if gap is not None:
+            of = match(study, points, {factor: gap.high}, {factor: gap.low}, {})
+            name = factor if len(names) == 2 else f"{factor} ({level(factor, gap.high)}, {level(factor, gap.low)})"
+            asked.append(Question(name, list(of.weights.values()), len(of.weights), gap.difference.value))
+    return [*asked, Question(NOT_A_FACTOR, [1.0, -1.0], 2, math.nan)]
+
+
+def _floor(study: Study) -> float:
+    """Difference between the two best arms that their common test set resolves with endless seeds."""
+    points = measured(study, "score")
+    means = points.groupby("arm")["value"].mean().sort_values(ascending=not study.higher_is_better, kind="stable")
+    if len(means) < 2:
+        return math.nan
+    return (1.959964 + 0.841621) * weighted_noise(study, {int(means.index[0]): 1.0, int(means.index[1]): -1.0})
+
+
+def _size(one: Question, spread: float, seeds: int) -> str:
+    return number(resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1), level=LEVEL, power=POWER) * spread, 3)
+
+
+def _curves(study: Study, asked: list[Question], spread: float, n: int, floor: float, most: int) -> Drawing:
+    figure, axes = panels(1, 1, width=WIDTH, height=3.6, left=0.75, right=2.9, top=0.15, bottom=0.5, gap=(0, 0))
+    axis = axes[0, 0]  # type: ignore[index]
+    tried = [seeds for seeds in range(2, most + 1) if seeds <= 12 or seeds % 2 == 0 or seeds == most]
+    alike: dict[tuple[float, ...], list[str]] = {}
+    for one in asked:  # factors with as many arms a level share a line
+        curve = tuple(resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread for seeds in tried)
+        key = next((known_curve for known_curve in alike if all(math.isclose(a, b) for a, b in zip(curve, known_curve, strict=True))), curve)
+        alike.setdefault(key, []).append(one.name)
+    lines: list[list[Any]] = []
+    marks: list[list[Any]] = []
+    for k, (curve, names) in enumerate(alike.items()):
+        colour = INK if NOT_A_FACTOR in names else SLOTS[k % len(SLOTS)]
+        axis.plot(tried, curve, color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.6)
+        lines.append([math.log10(curve[-1]), ", ".join(name.partition(" (")[0] for name in names), colour])
+        marks += [[math.log10(one.measured), one.name, colour] for one in asked if one.name in names and known(one.measured) and one.measured > 0]
+    values = [*(y for curve in alike for y in curve), *(10 ** mark[0] for mark in marks), *([floor] if known(floor) and floor > 0 else [])]
+    axis.axvline(n, color=SOFT, linewidth=0.8, dashes=(2, 2), zorder=0)
+    axis.set(xscale="log", yscale="log", xlim=(1.85, most), ylim=(min(values) / 1.25, max(values) * 1.25), xlabel="seeds an arm")
+    if known(floor) and floor > 0:
+        axis.axhline(floor, color=SOFT, linewidth=0.8, zorder=0)
+        lines.append([math.log10(floor), "limit of the test set, two best arms", INK])
+    axis.set_ylabel(f"resolved in test {study.metric}")
+    axis.xaxis.set_major_locator(FixedLocator([tick for tick in (2, 3, 5, 8, 12, 20, 30, 50, 100) if tick <= most]))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_minor_locator(NullLocator())
+    for of in (axis.xaxis, axis.yaxis):
+        of.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for y, _, colour in marks:
+        axis.plot([n], [10**y], "o", color=colour, markersize=5, markeredgewidth=0, zorder=4)
+    _names(axis, marks, n)
+    _names(axis, lines, most)
+    return figure
+
+
+def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
+    """Names to the right of (x, 10**y), moved apart where they would touch."""
+    low, high = (math.log10(end) for end in axis.get_ylim())
+    ends = sorted(ends, key=lambda end: (end[0], end[1]))
+    for before, after in itertools.pairwise(ends):
+        after[0] = max(after[0], before[0] + 0.062 * (high - low))
+    for y, name, colour in ends:
+        axis.annotate(shorten(name, 40), (x, 10**y), xytext=(7, 0), textcoords="offset points", fontsize=7.5, color=colour, va="center", annotation_clip=False)

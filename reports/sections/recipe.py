@@ -1,0 +1,148 @@
+"""Recipe: what to take, what speaks for it, what comes second, and how to run it elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+
+import pandas as pd
+
+from reports.arms import summary
+from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, Table
+from reports.confirmed import Again, Confirmation, confirmation
+from reports.data import Study
+from reports.export import point_config
+from reports.recipe import Recipe, command, point_of, recipe
+from reports.sections.confirmation import sentence as confirmed_sentence
+from reports.snippet import snippet
+from reports.words import count, interval, known, listing, number, private
+from study.records import StudyError
+
+
+class RecipeSection:
+    """`shown`: arms in the table."""
+
+    title = "Recipe"
+    needs = ("val_score",)
+
+    def __init__(self, *, shown: int) -> None:
+        self.shown = shown
+
+    def render(self, study: Study) -> Section:
+        tasks = study.levels("task") if "task" in study.factors else [None]
+        blocks: list[object] = []
+        for task in tasks:
+            blocks += [Heading(f"Task {task}")] if task else []
+            blocks += self._of(study, task)
+        return Section(blocks)
+
+    def _of(self, study: Study, task: str | None) -> list[object]:
+        found, again = recipe(study, task), confirmation(study)
+        if found is None:
+            return [Prose("No point has a validation score yet: there is nothing to recommend.")]
+        again = again if again and {one.arm for one in again.arms} <= set(found.order) else None
+        arms = summary(study).set_index("arm")
+        blocks: list[object] = [Prose(text) for text in _sentences(study, found, arms, again)]
+        blocks.append(self._table(study, found, arms, again))
+        id = point_of(study, found.first)
+        return [*blocks, *(_how(study, id) if id else [])]
+
+    def _table(self, study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None) -> Table:
+        fresh = {one.arm: one for one in again.arms} if again else {}
+        costs = study.stored.groupby("arm")[["params", "seconds"]].mean()
+        rows: Rows = []
+        for arm in found.order[: self.shown]:
+            row, one = arms.loc[arm], arms.loc[arm, "score"]
+            rows.append(
+                [
+                    row["label"],
+                    Cell(number(found.validation[arm], 3), found.validation[arm]),
+                    Cell(f"{number(one.value, 3)} {interval(one.low, one.high, 3)}", one.value if known(one.value) else None),
+                    str(row["n"]),
+                    f"{row['outcomes'].get('solved', 0)}/{row['n']}",
+                    _fresh(fresh.get(arm)),
+                    "first" if arm == found.first else _close(found, arm),
+                    Cell(f"{costs.loc[arm, 'params']:,.0f}", float(costs.loc[arm, "params"])) if known(float(costs.loc[arm, "params"])) else "n/a",
+                    Cell(number(float(costs.loc[arm, "seconds"]), 1), float(costs.loc[arm, "seconds"])),
+                ]
+            )
+        columns = [
+            "arm",
+            "mean validation",
+            f"mean test {study.metric}, 95 %",
+            "n",
+            "solved",
+            "on fresh seeds",
+            "against the first",
+            "values",
+            "seconds a point",
+        ]
+        notes = (
+            f"In order of mean validation score; the first {min(self.shown, len(found.order))} of {len(found.order)} arms. Told apart: the "
+            "difference of mean test scores lies outside an interval that holds for all arms at once (Bonferroni, spread over seeds pooled over arms). "
+        )
+        return Table(columns, rows, "The arms to choose from", notes)
+
+
+def _fresh(one: Again | None) -> Cell | str:
+    return "–" if one is None else Cell(f"{number(one.estimate.value, 3)} {interval(one.estimate.low, one.estimate.high, 3)}", one.estimate.value)
+
+
+def _close(found: Recipe, arm: int) -> str:
+    return "cannot be told" if found.close is None else "not told apart" if arm in found.close else "told apart"
+
+
+def _sentences(study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None) -> list[str]:
+    first = arms.loc[found.first]
+    score = f"mean test {study.metric} {number(first['score'].value, 3)} {interval(first['score'].low, first['score'].high, 3)}, n = {first['n']}"
+    if len(found.order) == 1:
+        return [f"There is one arm: {first['label']} ({score})."]
+    second = arms.loc[found.order[1]]
+    runner = f"runner-up is {second['label']} ({number(second['score'].value, 3)} {interval(second['score'].low, second['score'].high, 3)})"
+    if found.undecided:
+        said = (
+            f"No arm is distinguishable: none of the {len(found.order) - 1} others can be told apart from the first by validation, "
+            f"{first['label']} ({score}); {runner}."
+        )
+    else:
+        said = f"Recommended, first by mean validation score: {first['label']} ({score}); {runner}."
+        if found.close is None:
+            said += " One seed an arm: which others are as good cannot be told."
+        elif found.close:
+            names = [arms.loc[arm, "label"] for arm in found.close]
+            shown = listing(names) if len(names) <= 5 else f"{', '.join(names[:4])} and {len(names) - 4} more"
+            said += f" {count(len(names), 'other arm')} cannot be told apart from it: {shown}."
+        else:
+            said += " Every other arm can be told apart from it."
+    if found.close:
+        cheapest = study.stored[study.stored["arm"].isin([found.first, *found.close])].groupby("arm")["seconds"].mean().dropna()
+        if len(cheapest) and cheapest.min() < 0.8 * cheapest.get(found.first, 0.0):
+            arm = int(cheapest.idxmin())
+            times = f"{number(float(cheapest[arm]), 1)} s a point against {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
+            said += f" The quickest among these is {arms.loc[arm, 'label']}: {times}."
+    flattered = "It was chosen on these seeds, so its score here is flattered; `make confirm` trains it and the runners-up on fresh ones."
+    return [said, confirmed_sentence(study, again) if again else flattered]
+
+
+def _how(study: Study, id: str) -> list[object]:
+    """Commands and snippet for a typical point."""
+    try:
+        config = point_config(study.store, id)
+    except StudyError as error:
+        return [Prose(f"How to run it is not known: {private(str(error))}", "small")]
+    blocks: list[object] = [
+        Heading("Train one point again"),
+        Prose(
+            f"The point of the recommended arm whose score is nearest to the arm's mean ({id}); its numbers come out the same on the same kind of device.",
+            "small",
+        ),
+        Listing(command(study, id, config)),
+        Heading("Take the trained weights"),
+        Listing(shlex.join(["python", "-m", "reports", "export", f"outputs/{study.name}", id])),
+    ]
+    try:
+        facts = study.tasks.get(str(next(p for p in study.declaration["grid"] if str(p["id"]) == id)["labels"].get("task")), {})
+        text = snippet(config, facts)
+    except (StudyError, KeyError, TypeError, ValueError) as error:
+        why = str(error) if isinstance(error, StudyError) else f"its configuration has no {error}"
+        return [*blocks, Prose(f"No PyTorch snippet is written for this recipe: {why}. Its weights can be exported, where torch.nn has its layers.", "small")]
+    return [*blocks, Fold("The recipe in plain PyTorch, to paste", [Listing(text)])]

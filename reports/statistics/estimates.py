@@ -1,0 +1,85 @@
+"""Estimates with their intervals: means over seeds, shares, differences of two sides. Values in, values out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval; n counts what it rests on. NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2
+
+
+NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+def mean_interval(values: Sequence[float], test_se: Sequence[float] = (), *, level: float = 0.95) -> Estimate:
+    """Mean over seeds with a t interval, widened by the test set's own noise, which more seeds do not reduce.
+
+    half² = (t·s/√n)² + (z·se)², se² = mean of the squared standard errors over test examples. One seed has no interval.
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    n = len(known)
+    if n == 0:
+        return NOTHING
+    mean = float(known.mean())
+    if n == 1:
+        return Estimate(mean, math.nan, math.nan, 1)
+    seeds = stats.t.ppf((1 + level) / 2, n - 1) * known.std(ddof=1) / math.sqrt(n)
+    return around(mean, math.hypot(seeds, _noise(test_se, level)), n)
+
+
+def _noise(test_se: Sequence[float], level: float) -> float:
+    se = np.asarray(test_se, dtype=float)
+    se = se[np.isfinite(se)]
+    return float(stats.norm.ppf((1 + level) / 2) * math.sqrt(np.mean(se**2))) if len(se) else 0.0
+
+
+def around(value: float, half: float, n: int) -> Estimate:
+    return Estimate(value, value - half, value + half, n)
+
+
+def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
+    """A share with Wilson's score interval."""
+    if n == 0:
+        return NOTHING
+    z = float(stats.norm.ppf((1 + level) / 2))
+    share = successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+def share_difference(first: Sequence[float], second: Sequence[float], *, level: float = 0.95) -> Estimate:
+    """Share of ones in the first minus that in the second, with Newcombe's interval from two Wilson intervals (1998, method 10)."""
+    if not len(first) or not len(second):
+        return NOTHING
+    a, b = (wilson(int(np.sum(values)), len(values), level=level) for values in (first, second))
+    value = a.value - b.value
+    low = value - math.hypot(a.value - a.low, b.high - b.value)
+    high = value + math.hypot(a.high - a.value, b.value - b.low)
+    return Estimate(value, low, high, a.n + b.n)
+
+
+def widen(estimate: Estimate, se: float, *, level: float = 0.95) -> Estimate:
+    """The interval with the noise of a common test set added in quadrature."""
+    if not math.isfinite(se) or not math.isfinite(estimate.half):
+        return estimate
+    return around(estimate.value, math.hypot(estimate.half, float(stats.norm.ppf((1 + level) / 2)) * se), estimate.n)

@@ -1,0 +1,77 @@
+"""Tests of terms by permuting residuals within blocks (Freedman & Lane 1983): seeds are what is exchanged, arms are fixed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.statistics.estimates import Array
+from reports.statistics.terms import Term
+
+ALIKE = 1 - 1e-9  # statistics of equal arrangements differ by rounding
+CHUNK = 4_000_000  # numbers held at once
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A term tested: F with its degrees of freedom, p of `draws` permutations within `blocks`. NaN where nothing can be tested."""
+
+    F: float
+    df: int
+    error_df: int
+    p: float
+    n: int
+    blocks: int
+
+
+def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> Tested:
+    """Whether the term is 0. `values` [n] of points, `arm` [n] their row of the term's weights.
+
+    The model is one mean an arm, so that only the spread over seeds counts as error. Residuals of that model without the term are
+    permuted within the term's blocks; statistic: F of the term. p = (1 + number at least as large)/(1 + draws).
+    """
+    known = np.isfinite(values)
+    values, arm = np.asarray(values, dtype=float)[known], np.asarray(arm)[known]
+    present = np.unique(arm)
+    error_df = len(values) - len(present)
+    n, blocks = len(values), len(np.unique(term.block[arm])) if len(arm) else 0
+    if not term.df or error_df < 1 or not np.isin(np.flatnonzero(np.abs(term.weights).max(1) > 0), present).all():
+        return Tested(math.nan, term.df, max(error_df, 0), math.nan, n, blocks)
+    F, p = statistics(values[None], arm, term, draws=draws, seed=seed)
+    return Tested(float(F[0]), term.df, error_df, float(p[0]), n, blocks)
+
+
+def statistics(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> tuple[Array, Array]:
+    """F and p [S] of S sets of values [S, n] over the same points: the same permutations serve all of them."""
+    sizes = np.bincount(arm, minlength=len(term.weights)).astype(float)
+    per_arm = (np.eye(len(term.weights))[arm] / np.sqrt(np.maximum(sizes, 1)))[:, sizes > 0]  # orthonormal columns
+    direction, _ = np.linalg.qr((term.weights / np.maximum(sizes, 1)[:, None])[arm])  # what the points would show if only the term were there
+    error_df = values.shape[1] - per_arm.shape[1]
+    # Values that do not vary leave rounding errors, whose ratio means nothing.
+    floor = 1e-20 * np.maximum((values**2).sum(1), np.finfo(float).tiny)
+
+    def ratio(residuals: Array, floor: Array) -> Array:
+        of_term = ((residuals @ direction) ** 2).sum(-1) / term.df
+        error = np.maximum((residuals**2).sum(-1) - ((residuals @ per_arm) ** 2).sum(-1), 0) / error_df
+        return np.where(of_term <= floor, 0.0, of_term / np.maximum(error, floor))
+
+    residuals = values - (values @ per_arm) @ per_arm.T + (values @ direction) @ direction.T
+    found = ratio(residuals, floor)
+    larger = np.zeros(len(values))
+    order = permutations(term.block[arm], draws, seed)
+    step = max(1, CHUNK // max(1, values.shape[1] * len(values)))
+    for start in range(0, draws, step):
+        shuffled = residuals[:, order[start : start + step]]
+        larger += (ratio(shuffled, floor[:, None]) >= found[:, None] * ALIKE).sum(1)
+    return found, (1 + larger) / (1 + draws)
+
+
+def permutations(block: Array, draws: int, seed: int) -> Array:
+    """[draws, n] orders that move points within their block only."""
+    rng = np.random.default_rng(seed)
+    places = np.argsort(block, kind="stable")
+    order = np.empty((draws, len(block)), dtype=np.intp)
+    order[:, places] = np.argsort(block[None] + rng.random((draws, len(block))), axis=1)
+    return order

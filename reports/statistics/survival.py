@@ -1,0 +1,73 @@
+"""Time to solve, censored: what has not solved the task by the end is counted as "later than that", never dropped."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.duration.survfunc import SurvfuncRight
+
+from reports.statistics.estimates import NOTHING, Array, Estimate
+
+
+@dataclass(frozen=True)
+class Unsolved:
+    """Kaplan and Meier's (1958) share still unsolved: steps down at `time` to `share`, with Greenwood's standard error."""
+
+    time: Array
+    share: Array
+    se: Array
+
+
+def unsolved(time: Array, solved: Array) -> Unsolved:
+    """From times (of solving, or the last known without) and whether they are of solving."""
+    time, solved = np.asarray(time, dtype=float), np.asarray(solved, dtype=bool)
+    if not solved.any():
+        return Unsolved(np.array([]), np.array([]), np.array([]))
+    made = SurvfuncRight(time, solved.astype(int))
+    return Unsolved(np.asarray(made.surv_times), np.asarray(made.surv_prob), np.asarray(made.surv_prob_se))
+
+
+def median_time(of: Unsolved) -> float:
+    """The first time at which at most half are unsolved; NaN where that is not reached."""
+    reached = np.flatnonzero(of.share <= 0.5 + 1e-12)
+    return float(of.time[reached[0]]) if len(reached) else math.nan
+
+
+def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 0.95) -> Estimate:
+    """Mean time to solve where later than `until` counts as `until` (Irwin 1949): the area under the Kaplan–Meier curve.
+
+    Var = Σ A(t)²·d/(r(r−d)) over times of solving, A the area from t on, times n/(n−1); interval by t with n−1 degrees of freedom. Where
+    nobody was lost before `until`, this is the mean of min(time, until) with its t interval.
+    """
+    time, solved = np.minimum(np.asarray(time, dtype=float), until), np.asarray(solved, dtype=bool) & (np.asarray(time, dtype=float) <= until)
+    n = len(time)
+    if not n:
+        return NOTHING
+    of = unsolved(time, solved)
+    edges = np.concatenate([[0.0], of.time, [until]])
+    areas = np.diff(edges) * np.concatenate([[1.0], of.share])
+    mean = float(areas.sum())
+    if n == 1:
+        return Estimate(mean, math.nan, math.nan, 1)
+    left = np.cumsum(areas[::-1])[::-1][1:]  # from each time of solving on
+    at_risk = np.array([(time >= one).sum() for one in of.time], dtype=float)
+    events = np.array([(solved & (time == one)).sum() for one in of.time], dtype=float)
+    spread = np.divide(left**2 * events, at_risk * (at_risk - events), out=np.zeros(len(left)), where=at_risk > events).sum()
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * math.sqrt(spread * n / (n - 1))
+    return Estimate(mean, max(0.0, mean - half), min(until, mean + half), n)
+
+
+def times(points: pd.DataFrame) -> pd.DataFrame:
+    """Points with columns time and solved, and updates as numbers.
+
+    A diverged point will never solve its task, so it counts as unsolved to the end, not as lost on the way; a pruned one was lost.
+    """
+    solved = points["solved_at"].notna().to_numpy()
+    pruned = (points["status"] == "pruned").to_numpy()
+    updates = points["updates"].to_numpy(dtype=float)
+    end = np.where(pruned, points["updates_done"].to_numpy(dtype=float), updates)
+    return points.assign(updates=updates, time=np.where(solved, points["solved_at"].to_numpy(dtype=float), end), solved=solved)

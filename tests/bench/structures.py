@@ -1,0 +1,51 @@
+"""What is timed: the groups of a committed study, and how long its training takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.types import RunMode
+
+from study.composition import compose_all, declared
+from study.grouping import group_key
+from study.interfaces import Point
+from study.paths import conf_folder
+from study.planning import make_plan
+from study.plugins import register
+from study.training import fixed_numerics, prepare, train
+
+
+def structures(experiment: str, members: int, *overrides: str) -> dict[str, list[Point]]:
+    """The first points of each group of a committed study, by cell and depth; `members` of them, evenly taken."""
+    register()
+    loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
+    typed = [f"experiment={experiment}", "tracker=[]", "device=cpu", *overrides]
+    first = loader.load_configuration("config", typed[:1], run_mode=RunMode.MULTIRUN)
+    of = declared(loader, dict(first.hydra.sweeper.params), typed)
+    plan = make_plan(compose_all(loader, "config", of), of, experiment)
+    groups: dict[str, list[Point]] = {}
+    for point in plan.points:
+        groups.setdefault(group_key(point.config), []).append(point)
+    return {f"{points[0].labels['cell']} depth {points[0].config['depth']}": points[:: max(1, len(points) // members)][:members] for points in groups.values()}
+
+
+def seconds(points: Sequence[Point]) -> float:
+    """CPU seconds of all updates, with validations and probes, without set-up: other processes do not count."""
+    with fixed_numerics():
+        training = prepare(points, "cpu")
+        start = time.process_time()
+        train(training, lambda update: None)
+        return time.process_time() - start
+
+
+def bare(points: Sequence[Point]) -> list[Point]:
+    return [replace(point, config={**point.config, "probe": {}}) for point in points]
+
+
+def shorter(points: Sequence[Point], share: float) -> list[Point]:
+    """The same points with a share of their updates."""
+    return [replace(point, config={**point.config, "updates": max(1, round(point.config["updates"] * share))}) for point in points]

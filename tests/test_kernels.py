@@ -1,0 +1,132 @@
+"""The compiled kernels against the reference: sizes that divide nothing, chunks of steps, values that are not finite, lone members."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+from study.cells.gru import GRU
+from study.cells.gru_reset_after import GRUResetAfter
+from study.cells.lstm import LSTM
+from study.cells.rnn import RNN
+from study.kernels import reference
+from study.kernels.native import layer
+from study.kernels.native.maths import sigmoid_
+from study.training import fixed_numerics
+
+CELLS = {"tanh": RNN(nonlinearity="tanh"), "relu": RNN(nonlinearity="relu"), "lstm": LSTM(), "gru": GRU(), "reset_after": GRUResetAfter()}
+
+
+@pytest.fixture(params=CELLS)
+def cell(request):
+    return CELLS[request.param]
+
+
+def weights(cell, members, inputs, hidden, dtype=torch.float64):
+    drawn = torch.Generator().manual_seed(hidden)
+    return {one.name: (torch.randn(members, *one.shape, generator=drawn, dtype=torch.float64) / hidden**0.5).to(dtype) for one in cell.shapes(inputs, hidden)}
+
+
+def inputs(members, steps, batch, width, dtype=torch.float64):
+    return torch.randn(members, steps, batch, width, generator=torch.Generator().manual_seed(steps), dtype=torch.float64).to(dtype)
+
+
+def outcome(cell, kernel, params, x, weighting=None):
+    """h and the gradients of x and every weight."""
+    leaves = {"x": x, **params}
+    leaves = {name: value.detach().clone().requires_grad_() for name, value in leaves.items()}
+    rest = {name: value for name, value in leaves.items() if name != "x"}
+    h = cell.native(rest, leaves["x"]) if kernel == "native" else reference.outputs(cell, rest, leaves["x"], cell_hidden(cell, params))
+    weighting = torch.ones_like(h) if weighting is None else weighting
+    return h.detach(), dict(zip(leaves, torch.autograd.grad(h, list(leaves.values()), weighting), strict=True))
+
+
+def cell_hidden(cell, params):
+    return params["weight_h"].shape[-1]
+
+
+@pytest.mark.parametrize(("members", "steps", "batch", "width", "hidden"), [(1, 1, 1, 1, 1), (3, 7, 5, 3, 7), (2, 11, 100, 2, 9), (2, 5, 300, 1, 3)])
+def test_it_equals_the_reference(cell, members, steps, batch, width, hidden):
+    """Chunks of one step (300 examples), of two (100, with a rest) and of all."""
+    params, x = weights(cell, members, width, hidden), inputs(members, steps, batch, width)
+    weighting = inputs(members, steps, batch, hidden)
+    (h, grads), (expected, wanted) = (outcome(cell, kernel, params, x, weighting) for kernel in ("native", "reference"))
+    assert (h - expected).abs().max() < 1e-12
+    for name, grad in wanted.items():
+        assert (grads[name] - grad).abs().max() < 1e-10 * max(1.0, float(grad.abs().max())), name
+
+
+def test_single_precision_is_as_near_to_the_truth_as_the_reference(cell):
+    exact = weights(cell, 2, 3, 20), inputs(2, 40, 16, 3)
+    true_h, true = outcome(cell, "reference", *exact)
+    errors = {}
+    for kernel in ("native", "reference"):
+        h, grads = outcome(cell, kernel, weights(cell, 2, 3, 20, torch.float32), inputs(2, 40, 16, 3, torch.float32))
+        errors[kernel] = [float((h - true_h).abs().max()), *(float((grads[name] - true[name]).norm() / true[name].norm()) for name in true)]
+    assert all(ours < 10 * theirs + 1e-7 for ours, theirs in zip(errors["native"], errors["reference"], strict=True)), errors
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_stays_visible(cell, bad, dtype):
+    params, x = weights(cell, 2, 2, 8, dtype), inputs(2, 6, 4, 2, dtype)
+    params["weight_h"][1, 0, 0] = bad
+    h, grads = outcome(cell, "native", params, x)
+    assert h[0].isfinite().all()
+    assert all(grad[0].isfinite().all() for grad in grads.values()), "another member's"
+    expected, _ = outcome(cell, "reference", params, x)
+    assert torch.equal(h[1].isfinite(), expected[1].isfinite())
+    assert not grads["weight_h"][1].isfinite().all()
+
+
+@pytest.mark.parametrize("far", [50.0, 90.0, 1e4])
+def test_saturated_gates_are_exactly_shut_or_open(far):
+    """exp of what is far out neither overflows into NaN nor leaves [0, 1]."""
+    values = torch.tensor([-far, far, -0.0, 0.0, float("inf"), -float("inf"), float("nan")], dtype=torch.float32)
+    found = values.clone()
+    sigmoid_(found.numpy())
+    assert torch.allclose(found[:6], torch.sigmoid(values[:6]), atol=1e-7, rtol=0)
+    assert ((found[:6] >= 0) & (found[:6] <= 1)).all()
+    assert found[6].isnan()
+
+
+def test_the_sigmoid_is_right_to_1e_7_everywhere():
+    values = torch.linspace(-30, 30, 100_003, dtype=torch.float64)
+    found = values.float()
+    exact = torch.sigmoid(found.double())
+    sigmoid_(found.numpy())
+    assert (found - exact).abs().max() < 1.2e-7
+    low = values < -1
+    assert ((found - exact).abs() / exact)[low].max() < 3e-6, "what nearly shuts a gate keeps its digits"
+
+
+def test_a_lone_member_is_computed_once_and_its_shadow_is_the_same(cell, monkeypatch):
+    single, x = weights(cell, 1, 3, 16, torch.float32), inputs(1, 6, 8, 3, torch.float32)
+    doubled = {name: value.expand(2, *value.shape[1:]) for name, value in single.items()}
+    calls = []
+    of = layer._of
+    monkeypatch.setattr(layer, "_of", lambda member, *tensors: calls.append(member) or of(member, *tensors))
+    h, grads = outcome(cell, "native", doubled, x.expand(2, *x.shape[1:]))
+    assert calls == [0, 0]
+    three = {name: torch.cat([value, value + 1, value]) for name, value in single.items()}
+    h3, grads3 = outcome(cell, "native", three, x.expand(3, *x.shape[1:]))
+    for member in (0, 1):
+        assert torch.equal(h[member], h3[0])
+        assert all(torch.equal(grads[name][member], grads3[name][0]) for name in grads)
+
+
+def test_equal_members_with_unequal_gradients_are_computed_apart(cell):
+    params, x = weights(cell, 1, 3, 16), inputs(1, 6, 8, 3)
+    params, x = {name: value.expand(2, *value.shape[1:]).clone() for name, value in params.items()}, x.expand(2, *x.shape[1:])
+    weighting = inputs(2, 6, 8, 16)
+    _, grads = outcome(cell, "native", params, x, weighting)
+    _, wanted = outcome(cell, "reference", params, x, weighting)
+    assert all((grads[name] - grad).abs().max() < 1e-10 for name, grad in wanted.items())
+
+
+def test_products_have_one_thread_in_training():
+    with fixed_numerics():
+        blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+        assert blas
+        assert all(pool["num_threads"] == 1 for pool in blas)
