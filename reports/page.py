@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import importlib
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +17,11 @@ from typing import Any, Protocol
 import jinja2
 import pandas as pd
 import yaml
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reports.blocks import Listing, Notice, Section
 from reports.data import Study
-from reports.words import private, slug
+from reports.words import private, slug, term_id
 from study.paths import conf_folder
 from study.records import TABLES, StudyError
 from study.store import Store, write_whole
@@ -135,12 +136,29 @@ class Templates:
     def __init__(self) -> None:
         loader = jinja2.FileSystemLoader(HERE / "templates")
         self.env = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+        self.env.filters["linked"] = linked
         self.blocks = 0
 
     def __call__(self, block: Any) -> Markup:
         self.blocks += 1
         html = self.env.get_template(block.template).render(block=block, uid=f"block-{self.blocks}", nested=self)
         return Markup(html)
+
+
+def linked(text: str) -> Markup:
+    """[word] and [word|term] become links to the glossary's term; the rest is escaped."""
+    parts = re.split(r"\[([^\[\]]+)\]", text)
+    made = [escape(part) if n % 2 == 0 else _to_term(*part.rpartition("|")[::2]) for n, part in enumerate(parts)]
+    return Markup("").join(made)
+
+
+def _to_term(word: str, term: str) -> Markup:
+    return Markup('<a class="term" href="#{}">{}</a>').format(term_id(term), word or term)
+
+
+def without_dead_links(html: str) -> str:
+    """Links to terms that no section of the page explains become their words."""
+    return re.sub(r'<a class="term" href="#([^"]+)">([^<]*)</a>', lambda found: found[0] if f'id="{found[1]}"' in html else found[2], html)
 
 
 def page(study: Study, config_dir: Path | None) -> Page:
@@ -169,7 +187,7 @@ def page(study: Study, config_dir: Path | None) -> Page:
         script_hash=digest,
     )
     tables = {name: frame for section in rendered for name, frame in section.tables.items()}
-    return Page(text, tables, [section.title for section in rendered if section.broken])
+    return Page(without_dead_links(text), tables, [section.title for section in rendered if section.broken])
 
 
 def write(folder: Path, config_dir: Path | None) -> Path:

@@ -14,6 +14,14 @@ from reports.profiles import losses
 from reports.theme import draw
 from reports.words import known, level, listing, number
 
+HOW = (
+    "Read a line from right to left: at the right edge is the step of the loss, and every step to the left is one step further back ([loss "
+    "profile]). A flat line remembers; a line that falls by one [decade] over ten steps leaves a tenth. The first [probe] is yellow, the last one "
+    "blue: where blue lies above yellow, training opened the way. The shaded classes are those of the [verdict], which is made from [transport] "
+    "and not from this line; the two may differ, because a readout may ask little of early steps that could still be reached."
+)
+
+
 FALLBACK = {"exploding": 1.0, "fading": -2.0, "vanishing": -4.0}
 
 
@@ -88,7 +96,7 @@ class GradientFlow:
             + (f"Lines that leave a panel go beyond {number(span[0], 0)} or {number(span[1], 0, sign=True)} decades." if _leaves(rows, span) else "")
         )
         where = f" at {level('depth', depth)}" if depth else ""
-        return Figure(picture, caption, f"Gradient flow{where}. {finding}", table, width, finding)
+        return Figure(picture, caption, f"Gradient flow{where}. {finding}", table, width, finding, HOW)
 
     def _ends(self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str) -> tuple[Table, str]:
         """Gradient left at the longest lag with a number, first and last probe, top layer; and the sentence."""
