@@ -189,6 +189,7 @@ def _estimate(points: pd.DataFrame, name: str) -> Estimate:
 
 def _chosen(study: Study, condition: Condition) -> pd.DataFrame:
     grid = study.grid
+    vary = "varies" if len(study.factors) == 1 else "vary"
     for key, level in condition.where.items():
         known = study.factors.get(key) or ([study.constant[key]] if key in study.constant else [])
         if level not in known:
