@@ -31,7 +31,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     render = commands.add_parser("render", help="write DIR/report.html, one self-contained page")
-    render.add_argument("--config-dir", type=Path, metavar="DIR", help="folder with section/*.yaml of your own (and their modules)")
     render.add_argument("--watch", type=_seconds, nargs="?", const=10.0, metavar="SECONDS", help="render again as points come, until the study ends (10)")
     _guards(render)
     render.set_defaults(run=_render)
@@ -71,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _guards(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config-dir", type=Path, metavar="DIR", help="folder with section/*.yaml and claim/*.yaml of your own (and their modules)")
     command.add_argument(
         "--fail-if",
         action="append",
@@ -117,6 +117,7 @@ def _judged(asked: argparse.Namespace, conditions: Sequence[Any]) -> int:
     from study.store import Store
 
     study = Study(Store(asked.folder))
+    study.folders += [asked.config_dir] if asked.config_dir else []
     found = check(study, conditions)
     print("\n".join(lines(study, found)))
     if asked.junit:

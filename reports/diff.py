@@ -12,7 +12,7 @@ import yaml
 
 from reports.arms import with_counted
 from reports.data import MISSING, Study
-from reports.statistics import NOTHING, Estimate, mean_difference, mean_interval, weighted_arms
+from reports.statistics import NOTHING, Estimate, mean_interval, weighted_arms
 from reports.words import interval, levels, listing, number
 from study.records import NOT_IDENTITY, StudyError
 from study.store import Store
@@ -202,8 +202,14 @@ def _arms(a: Mapping[Key, pd.Series], b: Mapping[Key, pd.Series], changed: set[K
         scores = [list(side[arm].values()) for side in sides]
         same = sides[0][arm].keys() == sides[1][arm].keys() and not any(key in changed for key in sides[0][arm])
         first, second = (mean_interval(of) for of in scores)
-        found.append(ArmChange(name((*arm, 0))[0], first, second, mean_difference(scores[1], scores[0]), same))
+        found.append(ArmChange(name((*arm, 0))[0], first, second, _between(scores), same))
     return found
+
+
+def _between(scores: Sequence[Sequence[float]]) -> Estimate:
+    """Mean of the second less mean of the first, Welch's t interval."""
+    rows = [(side, score) for side in (0, 1) for score in scores[side]]
+    return weighted_arms(pd.DataFrame(rows, columns=["arm", "counted"]), "counted", {0: -1.0, 1: 1.0})
 
 
 def _scores(points: Mapping[Key, pd.Series]) -> dict[Key, dict[Key, float]]:

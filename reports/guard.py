@@ -23,6 +23,7 @@ import pandas as pd
 from reports.arms import ranked, score_words, summary, with_counted
 from reports.claims import judge
 from reports.data import MISSING, Study
+from reports.ledger import judged, ledger
 from reports.statistics import Estimate, mean_interval
 from reports.words import count, listing, slug
 from study.records import OUTCOMES, POINTS, STATES, STATUSES, VERDICTS, StudyError
@@ -156,8 +157,13 @@ def _claims(study: Study, condition: Condition) -> dict[str, str]:
 
 
 def claims(study: Study) -> dict[str, str]:
-    """Verdict of every claim that this study judges, by name: the words of its statement, joined by hyphens."""
-    verdicts: dict[str, str] = {}
+    """Verdict of every claim that this study judges, by name: the file of the ledger, or its own statement's words joined by hyphens."""
+    return dict(study.once("claims by name", lambda: _judge(study)))
+
+
+def _judge(study: Study) -> dict[str, str]:
+    decided, _ = judged(study, ledger(study.folders))
+    verdicts = {entry.name: one.verdict for entry, one in decided}
     for claim in study.declaration.get("claims", []):
         one = judge(study, claim)
         verdicts[slug(one.statement, [*verdicts])] = one.verdict

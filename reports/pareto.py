@@ -28,9 +28,10 @@ def aims(study: Study, points: pd.DataFrame) -> pd.DataFrame:
 
 def front(values: np.ndarray) -> np.ndarray:
     """Which rows [..., arms] of `values` [..., arms, aims], more being better, no other row beats: at least as good in all, better in one."""
-    at_least = (values[..., :, None, :] >= values[..., None, :, :]).all(-1)
-    better = (values[..., :, None, :] > values[..., None, :, :]).any(-1)
-    return np.asarray(~(at_least & better).any(-2))
+    at_least = np.all(values[..., :, None, :] >= values[..., None, :, :], axis=-1)
+    better = np.any(values[..., :, None, :] > values[..., None, :, :], axis=-1)
+    beaten: np.ndarray = np.any(at_least & better, axis=-2)
+    return ~beaten
 
 
 def fronts(frame: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:

@@ -67,7 +67,8 @@ class GradientFlow:
     def _figure(self, study: Study, rows: pd.DataFrame, keys: tuple[str, str], span: tuple[float, float], part: dict[str, str]) -> Figure:
         """One task and depth: tasks have updates, lags and lengths of their own."""
         row_key, column_key = keys
-        sides = study.levels(row_key), study.levels(column_key)
+        # A row or column without any measured point is left to the design section.
+        sides = [[name for name in study.levels(key) if (rows[key] == name).any()] for key in keys]
         lag = study.tasks[part["task"]].get("lag") if part.get("task") in study.tasks else study.task.get("lag")
         limits = {key: float(study.health.get(key, fallback)) for key, fallback in FALLBACK.items()}
         names = [level(row_key, name) for name in sides[0]], [level(column_key, name) for name in sides[1]]
