@@ -1,4 +1,4 @@
-"""python -m reports render | status | table | export | predict: what a study found, without torch."""
+"""python -m reports render | check | status | table | diff | index | export | predict: what a study found, without torch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from study.records import STATUSES, StudyError
+from study.records import POINTS, STATUSES, StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0; 1 where a section of the page is broken; 2 after one line that says what was wrong."""
+    """Exit status: 0; 1 where a section of the page is broken or a --fail-if condition holds or cannot be judged; 2 after a line that says what was wrong."""
     asked = _parser().parse_args(arguments)
     try:
         return int(asked.run(asked) or 0)
@@ -28,18 +31,33 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     render = commands.add_parser("render", help="write DIR/report.html, one self-contained page")
-    render.add_argument("--config-dir", type=Path, metavar="DIR", help="folder with section/*.yaml of your own (and their modules)")
+    render.add_argument("--watch", type=_seconds, nargs="?", const=10.0, metavar="SECONDS", help="render again as points come, until the study ends (10)")
+    _guards(render)
     render.set_defaults(run=_render)
+    check = commands.add_parser("check", help="judge --fail-if conditions without rendering; exit status 1 where one holds")
+    _guards(check)
+    check.set_defaults(run=_check)
     status = commands.add_parser("status", help="points done, diverged, failed, missing")
     status.set_defaults(run=_status)
     table = commands.add_parser("table", help="one row a point: print it, or write it as CSV or Parquet")
     where = table.add_mutually_exclusive_group()
     where.add_argument("--csv", type=Path, metavar="PATH")
     where.add_argument("--parquet", type=Path, metavar="PATH")
+    where.add_argument("--columns", action="store_true", help="what the columns mean, with their units")
     table.set_defaults(run=_table)
     export = commands.add_parser("export", help="write a trained network as a plain torch.nn state dict, with a module and a model card")
     export.set_defaults(run=_export)
-    for command in (render, status, table, export):
+    diff = commands.add_parser("diff", help="points added, removed, changed; verdict flips and score differences of two studies")
+    diff.add_argument("first", type=Path, metavar="A", help="folder of a study")
+    diff.add_argument("second", type=Path, metavar="B", help="folder of another, or of the same one later")
+    diff.add_argument("--allow", action="append", default=[], metavar="KEY", help="a setting that may differ, such as updates (can be repeated)")
+    diff.add_argument("--html", type=Path, metavar="PATH", help="write the comparison as a page too")
+    diff.set_defaults(run=_diff)
+    index = commands.add_parser("index", help="one page over the studies of a folder")
+    index.add_argument("folder", type=Path, metavar="DIR", help="folder that holds studies, such as outputs")
+    index.add_argument("--out", type=Path, metavar="PATH", help="where to (default: DIR/index.html)")
+    index.set_defaults(run=_index)
+    for command in (render, check, status, table, export):
         command.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits")
     export.add_argument("point", metavar="POINT", help="id of a point, or the beginning of one (table lists them)")
     export.add_argument("--to", type=Path, metavar="FOLDER", help="where to (default: DIR/exports/ID)")
@@ -51,14 +69,69 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _render(asked: argparse.Namespace) -> int:
-    from reports.page import render  # the plotting stack takes a second to load, and the other commands need none of it
+def _guards(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config-dir", type=Path, metavar="DIR", help="folder with section/*.yaml and claim/*.yaml of your own (and their modules)")
+    command.add_argument(
+        "--fail-if",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="exit status 1 where it holds: 'score < 0.9 where cell=gru', 'verdict == explodes', 'claim:NAME != supported' (can be repeated)",
+    )
+    command.add_argument("--junit", type=Path, metavar="PATH", help="write the conditions as JUnit XML, a test case each")
 
-    path, broken = render(asked.folder, asked.config_dir)
-    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 86400:
+        raise argparse.ArgumentTypeError(f"must be seconds above 0 and below a day, got {text}")
+    return value
+
+
+def _render(asked: argparse.Namespace) -> int:
+    from reports.guard import parse
+    from reports.page import render  # the plotting stack takes a second to load, and the other commands need none of it
+    from reports.watch import watch
+
+    conditions = [parse(text) for text in asked.fail_if]
+    if asked.watch:
+        path, broken = watch(asked.folder, asked.config_dir, asked.watch, lambda line: print(line, flush=True))
+    else:
+        path, broken = render(asked.folder, asked.config_dir)
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     if broken:
         print(f"error: broken sections, shown as such on the page: {', '.join(broken)}", file=sys.stderr)
-    return 1 if broken else 0
+    return max(1 if broken else 0, _judged(asked, conditions))
+
+
+def _check(asked: argparse.Namespace) -> int:
+    from reports.guard import parse
+
+    return _judged(asked, [parse(text) for text in asked.fail_if])
+
+
+def _judged(asked: argparse.Namespace, conditions: Sequence[Any]) -> int:
+    """A line a condition and one in all; 1 where a condition fails."""
+    from reports.data import Study
+    from reports.guard import check, junit, lines
+    from study.store import Store
+
+    study = Study(Store(asked.folder))
+    study.folders += [asked.config_dir] if asked.config_dir else []
+    found = check(study, conditions)
+    print("\n".join(lines(study, found)))
+    if asked.junit:
+        _whole(asked.junit, junit(study, found))
+    return int(any(one.fails for one in found))
+
+
+def _whole(path: Path, text: str) -> None:
+    from study.store import write_whole
+
+    try:
+        write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _status(asked: argparse.Namespace) -> None:
@@ -89,6 +162,9 @@ def _place(result: Mapping[str, Any]) -> str:
 def _table(asked: argparse.Namespace) -> None:
     from study.store import Store
 
+    if asked.columns:
+        print("\n".join(f"{column.name}\t{column.kind}\t{column.unit or '-'}\t{column.meaning}" for column in POINTS))
+        return
     store = Store(asked.folder)
     store.study()
     points = store.points()
@@ -96,7 +172,7 @@ def _table(asked: argparse.Namespace) -> None:
         if asked.csv:
             points.to_csv(asked.csv, index=False)
         elif asked.parquet:
-            points.to_parquet(asked.parquet, index=False)
+            _parquet(points, asked.parquet)
         else:
             sys.stdout.write(points.to_csv(index=False))
     except OSError as error:
@@ -113,6 +189,37 @@ def _predict(asked: argparse.Namespace) -> None:
     from reports.predicting import command
 
     command(asked.folder, asked.data, asked.out)
+
+
+def _parquet(points: pd.DataFrame, path: Path) -> None:
+    """With unit and meaning of each column in its field's metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    known = {column.name: {"unit": column.unit, "meaning": column.meaning} for column in POINTS}
+    table = pa.Table.from_pandas(points, preserve_index=False)
+    fields = [field.with_metadata(known.get(field.name, {"unit": "", "meaning": "level of a factor of this study"})) for field in table.schema]
+    pq.write_table(table.cast(pa.schema(fields, table.schema.metadata)), path)
+
+
+def _diff(asked: argparse.Namespace) -> None:
+    from reports.data import Study
+    from reports.diff import compare, text
+    from study.store import Store
+
+    found = compare(Study(Store(asked.first)), Study(Store(asked.second)), asked.allow)
+    print(text(found, 20))
+    if asked.html:
+        from reports.index import write_diff
+
+        print(f"\n{write_diff(found, asked.html)}")
+
+
+def _index(asked: argparse.Namespace) -> None:
+    from reports.index import write_index
+
+    path, n = write_index(asked.folder, asked.out)
+    print(f"{path} ({n} {'study' if n == 1 else 'studies'})")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,10 @@ class Matrices:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its finding. `caption` is the finding and how to read it; `alt` states the finding alone; `table` lies behind it."""
+    """A picture with its finding. `caption` says what is drawn; `alt` states the finding alone; `table` lies behind it.
+
+    `how`: how to read it, folded out on demand; [word] or [word|term] in it leads to the glossary's term.
+    """
 
     template: ClassVar[str] = "blocks/figure.html"
     picture: Markup
@@ -117,12 +120,21 @@ class Figure:
     table: Table | None = None
     width: float = 10.0  # inches as drawn
     finding: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True)
 class Definitions:
     template: ClassVar[str] = "blocks/definitions.html"
     items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Words of the page, each a place that links lead to: (id, word, meaning, formula or "")."""
+
+    template: ClassVar[str] = "blocks/terms.html"
+    items: Sequence[tuple[str, str, str, str]]
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def gradient_flow(
         0.5 * (1.3 + width - 0.72) / width, 0.07 / height, "steps back from the loss (the loss is at the right edge)", ha="center", va="bottom", fontsize=8.5
     )
     figure.text(0.1 / width, (0.48 + (height - top)) / 2 / height, "log10 ‖dL/dh(T−k)‖ / ‖dL/dh(T)‖", rotation=90, ha="center", va="center", fontsize=8.5)
-    _legend(figure, stages, ink, int(rows["above"].max()), width, height)
+    _legend(figure, _stage_words(rows), ink, int(rows["above"].max()), width, height)
     return figure
 
 
@@ -122,16 +122,24 @@ def _steps(longest: float) -> list[int]:
     return list(range(0, int(longest) + 1, step))
 
 
-def _legend(figure: Figure, stages: pd.Series, ink: Mapping[float, str], deepest: int, width: float, height: float) -> None:
-    """Stages as short strokes with their update; line styles of the layers."""
+def _stage_words(rows: pd.DataFrame) -> tuple[str, dict[float, str]]:
+    """What a stage is called: its update; its share of the run where runs of several lengths stand together."""
+    whole = rows[rows["stage"] == rows["stage"].max()]
+    if whole["update"].nunique() <= 1:
+        return "update", {stage: f"{update:,.0f}" for stage, update in rows.groupby("stage")["update"].median().items()}
+    shares = rows.groupby("stage")["update"].median() / whole["update"].median()
+    return "of the run", {stage: f"{100 * share:.0f} %" for stage, share in shares.items()}
+
+
+def _legend(figure: Figure, stages: tuple[str, dict[float, str]], ink: Mapping[float, str], deepest: int, width: float, height: float) -> None:
+    """Stages as short strokes with their name; line styles of the layers."""
     bar = figure.add_axes((1.3 / width, 1 - 0.34 / height, (width - 2.0) / width, 0.3 / height))
     bar.set(xlim=(0, width - 2.0), ylim=(0, 1))
     bar.axis("off")
-    bar.text(0, 0.5, "update", fontsize=8, va="center", color=SOFT)
-    x = 0.5
-    for stage, update in stages.items():
+    bar.text(0, 0.5, stages[0], fontsize=8, va="center", color=SOFT)
+    x = 0.12 + 0.063 * len(stages[0])
+    for stage, word in stages[1].items():
         bar.plot([x, x + 0.22], [0.5, 0.5], color=ink[stage], linewidth=2.2, solid_capstyle="butt")
-        word = f"{update:,.0f}"
         bar.text(x + 0.27, 0.5, word, fontsize=8, va="center")
         x += 0.42 + 0.068 * len(word)
     x += 0.25

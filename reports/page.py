@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import importlib
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +17,11 @@ from typing import Any, Protocol
 import jinja2
 import pandas as pd
 import yaml
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reports.blocks import Listing, Notice, Section
 from reports.data import Study
-from reports.words import private, slug
+from reports.words import private, slug, term_id
 from study.paths import conf_folder
 from study.records import TABLES, StudyError
 from study.store import Store, write_whole
@@ -135,6 +136,7 @@ class Templates:
     def __init__(self) -> None:
         loader = jinja2.FileSystemLoader(HERE / "templates")
         self.env = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+        self.env.filters["linked"] = linked
         self.blocks = 0
 
     def __call__(self, block: Any) -> Markup:
@@ -142,9 +144,31 @@ class Templates:
         html = self.env.get_template(block.template).render(block=block, uid=f"block-{self.blocks}", nested=self)
         return Markup(html)
 
+    def whole(self, template: str, title: str, **values: Any) -> str:
+        """A whole self-contained document: style and script inside, and a policy that lets nothing else in."""
+        style, script = ((HERE / "templates" / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        return self.env.get_template(template).render(title=title, style=Markup(style), script=Markup(script), script_hash=digest, **{"reload": None, **values})
 
-def page(study: Study, config_dir: Path | None) -> Page:
-    """The whole page."""
+
+def linked(text: str) -> Markup:
+    """[word] and [word|term] become links to the glossary's term; the rest is escaped."""
+    parts = re.split(r"\[([^\[\]]+)\]", text)
+    made = [escape(part) if n % 2 == 0 else _to_term(*part.rpartition("|")[::2]) for n, part in enumerate(parts)]
+    return Markup("").join(made)
+
+
+def _to_term(word: str, term: str) -> Markup:
+    return Markup('<a class="term" href="#{}">{}</a>').format(term_id(term), word or term)
+
+
+def without_dead_links(html: str) -> str:
+    """Links to terms that no section of the page explains become their words."""
+    return re.sub(r'<a class="term" href="#([^"]+)">([^<]*)</a>', lambda found: found[0] if f'id="{found[1]}"' in html else found[2], html)
+
+
+def page(study: Study, config_dir: Path | None, reload: float | None = None) -> Page:
+    """The whole page. `reload`: seconds after which an open page reads itself again, while a study runs."""
     study.folders += [config_dir] if config_dir else []
     rendered: list[Rendered] = []
     draw = Templates()
@@ -158,18 +182,9 @@ def page(study: Study, config_dir: Path | None) -> Page:
             parts[-1][1].append(section)
         else:
             parts.append((section.part, [section]))
-    script = (HERE / "templates" / "script.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    text = draw.env.get_template("page.html").render(
-        study=study,
-        parts=parts,
-        slug=slug,
-        style=Markup((HERE / "templates" / "style.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=digest,
-    )
+    text = draw.whole("page.html", f"{study.title} · gradient study", study=study, parts=parts, slug=slug, reload=reload)
     tables = {name: frame for section in rendered for name, frame in section.tables.items()}
-    return Page(text, tables, [section.title for section in rendered if section.broken])
+    return Page(without_dead_links(text), tables, [section.title for section in rendered if section.broken])
 
 
 def write(folder: Path, config_dir: Path | None) -> Path:
@@ -177,20 +192,27 @@ def write(folder: Path, config_dir: Path | None) -> Path:
     return render(folder, config_dir)[0]
 
 
-def render(folder: Path, config_dir: Path | None) -> tuple[Path, Sequence[str]]:
+def render(folder: Path, config_dir: Path | None, reload: float | None = None) -> tuple[Path, Sequence[str]]:
     """As `write`, with the titles of the sections that could not be rendered: the page shows their errors."""
     if config_dir:
-        sys.path.insert(0, str(config_dir.resolve()))
-        sys.path.insert(0, str((config_dir / "section").resolve()))
-    made = page(Study(Store(folder)), config_dir)
+        for place in (str(config_dir.resolve()), str((config_dir / "section").resolve())):
+            if place not in sys.path:
+                sys.path.insert(0, place)
+    made = page(Study(Store(folder)), config_dir, reload)
     for name, frame in made.tables.items():
-        _whole(folder / "tables" / f"{slug(name, [])}.parquet", functools.partial(frame.to_parquet, index=False))
+        put(folder / "tables" / f"{slug(name, [])}.parquet", functools.partial(frame.to_parquet, index=False))
     path = folder / "report.html"
-    _whole(path, lambda partial: partial.write_text(made.text, encoding="utf-8", newline="\n"))
+    put_text(path, made.text)
     return path, made.broken
 
 
-def _whole(path: Path, write: Callable[[Path], Any]) -> None:
+def put_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all."""
+    put(path, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def put(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file whole or not at all; StudyError where it cannot be written."""
     try:
         path.parent.mkdir(exist_ok=True)
         write_whole(path, write)

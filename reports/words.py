@@ -97,3 +97,8 @@ def slug(text: str, taken: Sequence[str] = ()) -> str:
         n += 1
         name = f"{base}-{n}"
     return name
+
+
+def term_id(term: str) -> str:
+    """Where the glossary explains a term."""
+    return f"term-{slug(term)}"

@@ -16,6 +16,12 @@ from reports.statistics import marginal_means, wilson
 from reports.theme import INK, SOFT, colours, draw, markers, panels
 from reports.words import interval, known, level, levels, number
 
+HOW = (
+    "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar the [interval] of that mean. Two arms whose "
+    "bars overlap much are not shown to differ; two whose bars are apart differ on these seeds. A mark far from its neighbours is a seed that "
+    "went another way, and not an error of the figure. At the dashed [baseline|baseline, memoryless] nothing of the sequence is used."
+)
+
 
 class Accuracy:
     """Dots and t intervals by arm; means by factor level."""
@@ -64,7 +70,7 @@ class Accuracy:
             + (f"✕: {diverged} diverged, counted with the memoryless baseline. " if diverged else "")
             + "Dashed: the memoryless baseline, and the score that counts as solved (on validation). Bars that reach the frame go on beyond it."
         )
-        return Figure(picture, caption, f"Accuracy by arm. {finding}", self._by_arm(study, arms), width, finding)
+        return Figure(picture, caption, f"Accuracy by arm. {finding}", self._by_arm(study, arms), width, finding, HOW)
 
     def _by_arm(self, study: Study, arms: pd.DataFrame) -> Table:
         rows = []

@@ -15,6 +15,12 @@ from reports.sections.learning_curves import legend
 from reports.theme import DASHES, colours, draw, panels, update_ticks
 from reports.words import known, level, listing, number, percent
 
+HOW = (
+    "Above: how long the gradient is before the rule sees it ([update] by update, log scale). Below: the share of updates that the rule changed "
+    "([clip rate]). A rule that fires on few updates is a guard against spikes; one that fires on nearly all of them sets the length of every "
+    "step, which is another learning rate and no safety. How much it shortens is [shrink] in the table."
+)
+
 
 class Clipping:
     """`inert`, `guard`, `limiter`: shares of updates that part the words; `phases`: name -> [from, to] in shares of the run; `turned`: cosine
@@ -140,6 +146,7 @@ class Clipping:
             Table([panel, ink_key, "clipped updates", "median norm before"], table, "Over the whole run"),
             width,
             finding,
+            HOW,
         )
 
     def _binned(self, history: pd.DataFrame, by: list[str]) -> pd.DataFrame:

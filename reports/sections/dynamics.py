@@ -15,6 +15,12 @@ from reports.spectra import lyapunov_spectra
 from reports.theme import draw
 from reports.words import count, known, level, listing, number, percent
 
+HOW = (
+    "Each line holds all [exponents|Lyapunov exponent] of a network, the largest at the left. A line that begins above 0 has a direction in which "
+    "small changes grow; one that begins at 0 keeps a direction, and one that lies below 0 whole forgets everything in time. The steeper it "
+    "falls, the fewer directions carry [credit]."
+)
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -160,7 +166,7 @@ class Dynamics:
             f"the panel below goes under {number(self.floor, 0)} or has lost that direction within a step. Exponents of a finite sequence under its own input, "
             "each layer's input held constant: the network's are those of its layers together."
         )
-        return Figure(picture, caption, f"Lyapunov spectra. {finding}", Table(columns, table_rows, "Lyapunov spectra, nats a step"), width, finding)
+        return Figure(picture, caption, f"Lyapunov spectra. {finding}", Table(columns, table_rows, "Lyapunov spectra, nats a step"), width, finding, HOW)
 
 
 def _exponent(of: Reading | None) -> list[Cell | str]:

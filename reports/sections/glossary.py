@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from reports.blocks import Definitions, Section
+from collections.abc import Mapping
+
+from reports.blocks import Section, Terms
 from reports.data import Study
+from reports.words import term_id
 
 
 class Glossary:
-    """`terms`: word and meaning, from the YAML."""
+    """`terms`, from the YAML: word -> meaning, or word -> {is: meaning, formula: …}."""
 
     title = "Glossary"
     needs = ()
 
-    def __init__(self, *, terms: dict[str, str]) -> None:
+    def __init__(self, *, terms: Mapping[str, str | Mapping[str, str]]) -> None:
+        for term, told in terms.items():
+            if not isinstance(told, str) and not (isinstance(told, Mapping) and "is" in told and set(told) <= {"is", "formula"}):
+                raise ValueError(f"Glossary: terms.{term} must be a text or {{is: …, formula: …}}, got {told!r}")
         self.terms = terms
 
     def render(self, study: Study) -> Section:
-        return Section([Definitions(list(self.terms.items()))])
+        told = {term: {"is": of} if isinstance(of, str) else of for term, of in self.terms.items()}
+        return Section([Terms([(term_id(term), term, of["is"], of.get("formula", "")) for term, of in told.items()])])

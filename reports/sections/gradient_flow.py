@@ -8,11 +8,19 @@ import numpy as np
 import pandas as pd
 
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import Study
+from reports.data import FIRST, Study
 from reports.flow import gradient_flow
 from reports.profiles import losses
 from reports.theme import draw
-from reports.words import known, level, listing, number
+from reports.words import known, level, levels, listing, number, slug
+
+HOW = (
+    "Read a line from right to left: at the right edge is the step of the loss, and every step to the left is one step further back ([loss "
+    "profile]). A flat line remembers; a line that falls by one [decade] over ten steps leaves a tenth. The first [probe] is yellow, the last one "
+    "blue: where blue lies above yellow, training opened the way. The shaded classes are those of the [verdict], which is made from [transport] "
+    "and not from this line; the two may differ, because a readout may ask little of early steps that could still be reached."
+)
+
 
 FALLBACK = {"exploding": 1.0, "fading": -2.0, "vanishing": -4.0}
 
@@ -29,23 +37,23 @@ class GradientFlow:
         self.floor, self.ceiling, self.counted = floor, ceiling, counted
 
     def render(self, study: Study) -> Section:
-        row_key, column_key = study.sides
-        split = "depth" if "depth" in study.others else None
-        by = [row_key, column_key, *([split] if split else [])]
-        rows = losses(study.table("profile"), by)
+        row_key, column_key = _sides(study)
+        splits = [key for key in ("task", "depth") if key in study.factors and key not in (row_key, column_key)]
+        rows = losses(study.table("profile"), [row_key, column_key, *splits])
         if rows.empty:
             return Section([Prose("The loss probe was not switched on in this study: there is no gradient of the loss to show.")])
         span = self._span(rows)
         blocks: list[object] = [
             Prose("How much of the loss's gradient is left k steps back from it? The line falls where credit is lost, and a flat line remembers.")
         ]
-        for value in study.levels(split) if split else [None]:
-            own = rows[rows[split] == value] if split else rows
+        for part in study.combinations(splits):
+            own = rows[np.all([rows[key] == name for key, name in part.items()], axis=0)] if part else rows
             if own.empty:
                 continue
-            if split:
-                blocks.append(Heading(level(split, value).capitalize()))
-            blocks.append(self._figure(study, own, row_key, column_key, span, value))
+            if part:
+                said = levels(part)
+                blocks.append(Heading(said[0].upper() + said[1:]))
+            blocks.append(self._figure(study, own, (row_key, column_key), span, part))
         return Section(blocks)
 
     def _span(self, rows: pd.DataFrame) -> tuple[float, float]:
@@ -56,21 +64,22 @@ class GradientFlow:
         low, high = max(min(low - 0.5, -6.0), self.floor), min(max(high + 0.5, 2.0), self.ceiling)
         return 2 * math.floor(low / 2), 2 * math.ceil(high / 2)
 
-    def _figure(self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str, span: tuple[float, float], depth: str | None) -> Figure:
-        levels = study.levels(row_key), study.levels(column_key)
-        lag = study.task.get("lag")
+    def _figure(self, study: Study, rows: pd.DataFrame, keys: tuple[str, str], span: tuple[float, float], part: dict[str, str]) -> Figure:
+        """One task and depth: tasks have updates, lags and lengths of their own."""
+        row_key, column_key = keys
+        # A row or column without any measured point is left to the design section.
+        sides = [[name for name in study.levels(key) if (rows[key] == name).any()] for key in keys]
+        lag = study.tasks[part["task"]].get("lag") if part.get("task") in study.tasks else study.task.get("lag")
         limits = {key: float(study.health.get(key, fallback)) for key, fallback in FALLBACK.items()}
-        names = [level(row_key, name) for name in levels[0]], [level(column_key, name) for name in levels[1]]
-        width = max(10.0, 2.1 + 1.5 * len(levels[1]))
+        names = [level(row_key, name) for name in sides[0]], [level(column_key, name) for name in sides[1]]
+        width = max(10.0, 2.1 + 1.5 * len(sides[1]))
         picture = draw(
-            lambda _: gradient_flow(
-                rows, row_key, levels[0], column_key, levels[1], names, limits=limits, lag=lag, span=span, counted=self.counted, width=width
-            ),
-            name=f"flow-{depth or 'all'}".replace(".", "-"),
+            lambda _: gradient_flow(rows, row_key, sides[0], column_key, sides[1], names, limits=limits, lag=lag, span=span, counted=self.counted, width=width),
+            name=f"flow-{'-'.join(slug(name) for name in part.values()) or 'all'}",
         )
         table, finding = self._ends(study, rows, row_key, column_key)
         most = int(rows["points"].max())
-        averaged = listing([*(key for key in study.others if not (depth and key == "depth")), "seeds"])
+        averaged = listing([*(key for key in study.factors if key not in (row_key, column_key, *part)), "seeds"])
         odd = bool(((rows["zero"] > self.counted) | (rows["bad"] > self.counted)).any())
         deep = int(rows["above"].max())
         caption = (
@@ -87,8 +96,8 @@ class GradientFlow:
             )
             + (f"Lines that leave a panel go beyond {number(span[0], 0)} or {number(span[1], 0, sign=True)} decades." if _leaves(rows, span) else "")
         )
-        where = f" at {level('depth', depth)}" if depth else ""
-        return Figure(picture, caption, f"Gradient flow{where}. {finding}", table, width, finding)
+        where = f" at {levels(part)}" if part else ""
+        return Figure(picture, caption, f"Gradient flow{where}. {finding}", table, width, finding, HOW)
 
     def _ends(self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str) -> tuple[Table, str]:
         """Gradient left at the longest lag with a number, first and last probe, top layer; and the sentence."""
@@ -118,6 +127,12 @@ class GradientFlow:
             elif ends:
                 parts.append(f"{level(row_key, one)} has no finite gradient there")
         return f"Gradient left {lag} steps back, first to last probe, in decades: {'; '.join(parts)}." if parts else "Nothing measured yet."
+
+
+def _sides(study: Study) -> tuple[str, str]:
+    """Factors of rows and columns, as everywhere, but never the task."""
+    keys = [key for key in dict.fromkeys([*study.factors, *FIRST]) if key != "task"]
+    return keys[0], keys[1]
 
 
 def _leaves(rows: pd.DataFrame, span: tuple[float, float]) -> bool:

@@ -17,6 +17,12 @@ from reports.statistics import marginal_means
 from reports.theme import DASHES, SOFT, colours, draw, panels, update_ticks
 from reports.words import interval, known, level, listing, number
 
+HOW = (
+    "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means that nothing of the sequence is used yet. "
+    "Below: the score. A line is one network; lines of one colour that lie together say that the seed matters little. A plateau at 1 followed by "
+    "a fall is a network that found the way late. What is learned and does not carry over to new data is the [training gap] in the table."
+)
+
 
 class LearningCurves:
     """`longest`: points a curve at most."""
@@ -55,7 +61,7 @@ class LearningCurves:
         return Section(
             [
                 Prose("How fast does each recipe learn, and does it keep what it learned?"),
-                Figure(picture, caption, f"Learning curves. {finding}", table, width, finding),
+                Figure(picture, caption, f"Learning curves. {finding}", table, width, finding, HOW),
                 Prose(gap_text),
                 gap_table,
             ]

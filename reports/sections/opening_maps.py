@@ -13,6 +13,15 @@ from reports.profiles import transport, validation
 from reports.theme import draw
 from reports.words import VERDICT_SYMBOLS, known, level, levels, number, percent, shorten
 
+HOW = (
+    "One map is one [arm]. Go from left to right along training ([update], on a log scale) and from the bottom to the top back in time ([lag]). "
+    "The colour is [transport]: pale means that as much [credit] arrives as one step back, dark that it is lost on the way, red that it is "
+    "amplified. A map that is dark above and turns pale to the right is a network that opens; compare where the validation loss (line) falls: "
+    "often the way opens while the loss is still flat. A map that turns dark closes. Grey and magenta are exact zeros and values that are not "
+    "finite."
+)
+
+
 VERDICT_KEY = ", ".join(f"{symbol} {name}" for name, symbol in VERDICT_SYMBOLS.items())
 
 
@@ -66,7 +75,7 @@ class OpeningMaps:
         return Section(
             [
                 Prose("How far back does credit travel, and when does the way open? Pale is as much as one step back, dark is lost, red is amplified."),
-                Figure(picture, caption, f"Credit-opening maps. {finding}", table, width, finding),
+                Figure(picture, caption, f"Credit-opening maps. {finding}", table, width, finding, HOW),
             ]
         )
 

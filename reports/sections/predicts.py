@@ -19,6 +19,12 @@ from reports.theme import SOFT, colours, draw, markers, panels
 from reports.words import known, level, number, percent
 from study.records import OUTCOMES
 
+HOW = (
+    "A mark is one [point]; across: how much [credit] arrives at the judged lag ([D], in [decades|decade]), up: its test score. If health told "
+    "success, the marks would rise from left to right and the shapes (outcomes) would stand apart. [AUC] and [rank correlation] say how well they "
+    "do; an interval that holds .5 (or 0) says that it is not shown here."
+)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -99,7 +105,7 @@ class Predicts:
             for _, row in points.iterrows()
         ]
         table = Table(["point", *(f"D {_when(share)}" for share in self.at), "score", "outcome"], rows, "The marks")
-        return Figure(picture, caption, f"Health against success. {finding}", table, 10.0, finding)
+        return Figure(picture, caption, f"Health against success. {finding}", table, 10.0, finding, HOW)
 
 
 def _frame(found: list[Found]) -> pd.DataFrame:

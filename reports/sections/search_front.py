@@ -12,6 +12,12 @@ from reports.search import Search, Searched, numeric, setting
 from reports.theme import SLOTS, SOFT, draw, panels
 from reports.words import count, number
 
+HOW = (
+    "A mark is one trial. Filled marks are on the [Pareto front] of their [arm]: no other trial of that arm is better in one objective without "
+    "being worse in another. Going along the filled marks tells what a better score costs."
+)
+
+
 UNITS = {"health": "health (decades from carrying)", "cost": "cost (s of one core, planned)"}
 COLUMNS = 3
 
@@ -40,7 +46,7 @@ def figure(search: Search, other: str) -> Figure:
         scores = [Cell(number(trial[name], 3), trial[name]) for name in search.summary["objectives"]]
         rows.append([search.labels[trial["arm"]], *scores, said])
     table = Table(["arm", *search.summary["objectives"], "setting"], rows, "Settings on the front", filtered=True)
-    return Figure(picture, caption, f"Score against {other}. {finding}", table, 10.0, finding)
+    return Figure(picture, caption, f"Score against {other}. {finding}", table, 10.0, finding, HOW)
 
 
 def drawing(search: Search, other: str) -> Drawing:

@@ -11,6 +11,13 @@ from reports.search import Search, Searched
 from reports.theme import INK, SLOTS, SOFT, draw, panels
 from reports.words import count, number
 
+HOW = (
+    "Trials from left to right in the order they began; the line is the best so far. A line that still climbs at the right says that the "
+    "budget was too small; one that is flat for long that it was enough. The height of the best is flattered by the search itself; only test "
+    "scores on fresh seeds count."
+)
+
+
 COLUMNS = 3
 
 
@@ -40,7 +47,7 @@ def figure(search: Search) -> Figure:
         "line: best so far. Where the line still rises at the end, a larger budget may find more."
     )
     table = Table(["arm", "trial of the best", "its score", "trials"], rows, "When the best setting was found")
-    return Figure(picture, caption, f"History of the search. {finding}", table, 10.0, finding)
+    return Figure(picture, caption, f"History of the search. {finding}", table, 10.0, finding, HOW)
 
 
 def lines(search: Search) -> Drawing:

@@ -14,6 +14,12 @@ from reports.search import Search, Searched, numeric, shown
 from reports.theme import INK, SOFT, draw, panels
 from reports.words import listing, number
 
+HOW = (
+    "A line is one setting that the search tried; it crosses each upright axis at its value of that key. Darker lines are the better trials: where "
+    "they run together on an axis, that key matters and its good range is known; where they spread, it matters little or depends on another key."
+)
+
+
 COLUMNS = 3
 RAMP = LinearSegmentedColormap.from_list("score", ["#b9c4d6", "#0a7fc2", "#0b3d91"])
 
@@ -53,7 +59,7 @@ def figure(search: Search) -> Figure:
         said = [shown(float(text)) if numeric(text) else text for text in (values[key][trial["arm"], trial["trial"]] for key in search.keys)]
         rows.append([search.labels[trial["arm"]], Cell(str(trial["trial"]), float(trial["trial"])), Cell(number(trial["score"], 3), trial["score"]), *said])
     table = Table(["arm", "trial", "score", *search.keys], rows, "Every trial trained to its end", filtered=True)
-    return Figure(picture, caption, f"Settings of the trials. {finding}", table, 10.0, finding)
+    return Figure(picture, caption, f"Settings of the trials. {finding}", table, 10.0, finding, HOW)
 
 
 def drawing(search: Search, at: dict[str, pd.DataFrame]) -> Drawing:

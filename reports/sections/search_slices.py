@@ -9,6 +9,12 @@ from reports.search import Search, Searched, numeric, shown
 from reports.theme import INK, colours, draw, markers, panels
 from reports.words import level, listing
 
+HOW = (
+    "Every mark is a trial; across: the value it had of one key, up: its score. A clear hill says that the key matters and where it is best; a "
+    "flat cloud that it does not; a hill whose top lies at the edge that the space was too small."
+)
+
+
 FEW = 4  # distinct values that are all marked on the axis
 
 
@@ -34,7 +40,7 @@ def figure(search: Search) -> Figure:
     finding = f"Best values over the arms: {listing(spans)}."
     caption = "Every trial that was trained to its end; filled: the best of its arm. One scale of scores for all panels."
     table = Table(["arm", "key", "best value"], rows, "Best values by arm and key", filtered=True)
-    return Figure(picture, caption, f"Score by searched key. {finding}", table, 10.0, finding)
+    return Figure(picture, caption, f"Score by searched key. {finding}", table, 10.0, finding, HOW)
 
 
 def span_of(values: list[str]) -> str:

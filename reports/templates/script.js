@@ -9,6 +9,13 @@
   label();
   button.addEventListener("click", function () { root.dataset.theme = dark() ? "light" : "dark"; label(); });
 
+  var again = document.getElementById("reload");
+  if (again) {
+    var seconds = Number(document.body.dataset.reload), timer = setTimeout(function () { location.reload(); }, 1000 * seconds);
+    again.hidden = false;
+    again.addEventListener("click", function () { clearTimeout(timer); again.textContent = "Reloading stopped"; again.disabled = true; });
+  }
+
   function key(cell) {
     var text = cell.dataset.sort !== undefined ? cell.dataset.sort : cell.textContent.trim().replace(/−/g, "-");
     var value = parseFloat(text);

@@ -1,0 +1,123 @@
+"""Accuracy against health against cost: what a better score is paid with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+
+from reports.arms import with_counted
+from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
+from reports.data import Study
+from reports.pareto import aims, fronts
+from reports.theme import PAPER, SOFT, colours, draw, markers, panels
+from reports.words import count, known, level, listing, number, percent
+
+HOW = (
+    "A mark is one [arm]: its mean score upwards; across, on the left how well credit travels at the end of training (0 carries; −2 means that a hundredth is "
+    "left, or that it explodes by as much), on the right what a [point] costs in seconds. The larger the mark, the longer it trains. Filled marks are on the "
+    "[Pareto front]: whoever wants a better score than theirs pays with health or with time. Hollow marks are beaten in everything by another arm. "
+    "The share in the table says how often the same seeds, drawn again, put an arm on the front: near 100 % is sure, near 50 % is a toss-up."
+)
+NAMED = 6  # arms in a sentence
+SEED = 2026
+
+
+class Pareto:
+    """`draws`: how often seeds are resampled."""
+
+    title = "Accuracy against health against cost"
+    needs = ("score", "D", "U", "seconds")
+
+    def __init__(self, *, draws: int) -> None:
+        if draws < 1:
+            raise ValueError(f"Pareto: draws must be at least 1, got {draws}")
+        self.draws = draws
+
+    def render(self, study: Study) -> Section:
+        points = with_counted(study)
+        frame = aims(study, points)
+        found = fronts(frame, draws=self.draws, seed=SEED)
+        if len(found) < 2:
+            return Section([Prose("One arm has score, health and cost: there is nothing to weigh it against.")])
+        found = found.join(study.arms.set_index("arm")).join(points.groupby("arm")["horizon"].median())
+        left_out = len(points) - len(frame)
+        return Section([Prose(self._sentence(found)), self._figure(study, found, left_out)])
+
+    def _sentence(self, found: pd.DataFrame) -> str:
+        on = found[found["on_front"]].sort_values("score", ascending=False, kind="stable")
+        names = [str(name) for name in on["label"][:NAMED]]
+        said = f"{', '.join(names)} and {len(on) - NAMED} more" if len(on) > NAMED else listing(names)
+        stay = int((on["share"] >= 0.9).sum())
+        sure = (
+            f"{stay} of these {'stays' if stay == 1 else 'stay'} there in at least 90 % of {self.draws} draws of the seeds"
+            if on["share"].notna().any()
+            else "With one seed in an arm nothing says how sure that is"
+        )
+        return (
+            f"{count(len(on), 'arm')} of {len(found)} {'is' if len(on) == 1 else 'are'} beaten by no other in score, health and cost together: {said}. "
+            f"{sure}; a front by means is flattered like any best of many."
+        )
+
+    def _figure(self, study: Study, found: pd.DataFrame, left_out: int) -> Figure:
+        keys = study.sides
+        ink, shape = colours(study.levels(keys[0])), markers(study.levels(keys[1]))
+        sign = 1 if study.higher_is_better else -1
+        picture = draw(lambda rasterized: drawing(study, found, sign, ink, shape, rasterized), name="pareto")
+        best, cheap = found.loc[found["score"].idxmax()], found.loc[found["cost"].idxmax()]
+        finding = (
+            f"The best mean score, {number(sign * best['score'])} ({best['label']}), costs {number(-best['cost'], 1)} s a point at a health of "
+            f"{number(best['health'], 1)} decades; the cheapest arm ({cheap['label']}, {number(-cheap['cost'], 1)} s) reaches {number(sign * cheap['score'])}."
+        )
+        caption = (
+            f"One mark an arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over seeds, no interval drawn; colour: {keys[0]}; "
+            f"shape: {keys[1]}; size: seconds; filled: on the front of score, health and cost. Health: min(0, D) − max(0, U) at the end, decades."
+            + (f" {count(left_out, 'point')} without all three left out." if left_out else "")
+        )
+        rows: Rows = []
+        for _, arm in found.sort_values(["on_front", "score"], ascending=False, kind="stable").iterrows():
+            cells = [Cell(number(sign * arm["score"], 3), sign * arm["score"]), Cell(number(arm["health"], 1), arm["health"])]
+            horizon = Cell(number(arm["horizon"], 0), arm["horizon"]) if known(arm["horizon"]) else Cell("–", None)
+            cost = Cell(number(-arm["cost"], 1), -arm["cost"])
+            share = Cell(percent(arm["share"]), float(arm["share"]) if known(float(arm["share"])) else None)
+            rows.append([str(arm["label"]), *cells, horizon, cost, "yes" if arm["on_front"] else "no", share, str(int(arm["n"]))])
+        columns = ["arm", f"test {study.metric}", "health", "horizon", "seconds", "on the front", "share of draws", "n"]
+        notes = f"Means over seeds; horizon: median, steps. Share of draws: {self.draws} draws of the seeds within every arm that put it on the front."
+        table = Table(columns, rows, "Score, health and cost, one row an arm", notes, filtered=True)
+        return Figure(picture, caption, f"Accuracy against health against cost. {finding}", table, 10.0, finding, HOW)
+
+
+def drawing(study: Study, found: pd.DataFrame, sign: int, ink: Mapping[str, str], shape: Mapping[str, str], rasterized: bool) -> Drawing:
+    figure, axes = panels(1, 2, width=10, height=3.7, left=0.75, right=1.75, top=0.15, bottom=0.5, gap=(0.3, 0))
+    keys = study.sides
+    cost = -found["cost"]
+    area = 18 + 90 * (cost - cost.min()) / ((cost.max() - cost.min()) or 1)
+    for axis, (column, title) in zip(axes[0], (("health", "health at the end (decades)"), ("cost", "seconds a point")), strict=True):  # type: ignore[index]
+        for (_, arm), size in zip(found.iterrows(), area, strict=True):
+            colour = ink[str(arm[keys[0]])]
+            axis.scatter(
+                [abs(arm[column]) if column == "cost" else arm[column]],
+                [sign * arm["score"]],
+                s=size,
+                marker=shape[str(arm[keys[1]])],
+                facecolor=colour if arm["on_front"] else PAPER,
+                edgecolor=colour,
+                linewidth=1.1,
+                zorder=4 if arm["on_front"] else 3,
+                rasterized=rasterized,
+            )
+        axis.set_xlabel(title)
+        axis.margins(0.07)
+    axes[0, 1].set_yticklabels([])  # type: ignore[index]
+    axes[0, 1].set_ylim(axes[0, 0].get_ylim())  # type: ignore[index]
+    axes[0, 0].set_ylabel(f"test {study.metric}, mean")  # type: ignore[index]
+    axes[0, 0].axvline(0, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)  # type: ignore[index]
+    plain: dict[str, Any] = {"linestyle": "none", "markersize": 5.5}
+    handles = [Line2D([], [], marker="o", color=ink[name], label=level(keys[0], name), **plain) for name in study.levels(keys[0])]
+    handles += [Line2D([], [], marker=shape[name], color=SOFT, label=level(keys[1], name), **plain) for name in study.levels(keys[1])]
+    handles += [Line2D([], [], marker="o", color=SOFT, markerfacecolor=fill, label=name, **plain) for name, fill in (("on the front", SOFT), ("beaten", PAPER))]
+    figure.legend(handles=handles, loc="center left", bbox_to_anchor=((10 - 1.68) / 10, 0.55), handletextpad=0.2, labelspacing=0.35)
+    return figure
