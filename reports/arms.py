@@ -23,6 +23,11 @@ def with_counted(study: Study) -> pd.DataFrame:
 
 def summary(study: Study) -> pd.DataFrame:
     """One row an arm: its levels, label, declared, n (stored), diverged, missing, failed, verdicts and outcomes (counts), word, score (Estimate), scores."""
+    made: pd.DataFrame = study.once("summary of arms", lambda: _summary(study))
+    return made.copy()
+
+
+def _summary(study: Study) -> pd.DataFrame:
     points = with_counted(study)
     rows = []
     for arm in study.arms.itertuples(index=False):

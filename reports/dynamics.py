@@ -80,14 +80,15 @@ def spectra(measures: pd.DataFrame, by: Sequence[str], grid: int) -> pd.DataFram
     """
     rows = measures[(measures["quantity"] == "lyapunov") & measures["value"].notna()]
     shares = np.linspace(0, 1, grid)
-    out = []
-    for (id, stage), own in rows.groupby(["id", "stage"], sort=True):
-        values = np.sort(own["value"].to_numpy(dtype=float))[::-1]
-        at = values[np.round(shares * (len(values) - 1)).astype(int)]
-        out.append(pd.DataFrame({"id": id, "stage": stage, "share": shares, "value": at, **{key: own[key].iloc[0] for key in by}}))
-    if not out:
+    if rows.empty:
         return pd.DataFrame(columns=[*by, "end", "share", "value", "points"])
-    every = pd.concat(out)
+    read, found = [], []
+    for (id, stage), own in rows.groupby(["id", "stage"], sort=True)["value"]:
+        values = np.sort(own.to_numpy(dtype=float))[::-1]
+        read.append(values[np.round(shares * (len(values) - 1)).astype(int)])
+        found.append((id, stage))
+    every = pd.DataFrame(found, columns=["id", "stage"]).loc[np.repeat(np.arange(len(found)), grid)].reset_index(drop=True)
+    every = every.assign(share=np.tile(shares, len(found)), value=np.concatenate(read)).join(rows.drop_duplicates("id").set_index("id")[list(by)], on="id")
     first, last = (every.groupby("id")["stage"].transform(which) for which in ("min", "max"))
     every = pd.concat([every[every["stage"] == first].assign(end=0), every[(every["stage"] == last) & (last > first)].assign(end=1)])
     return every.groupby([*by, "end", "share"], sort=True).agg(value=("value", "median"), points=("id", "nunique")).reset_index()

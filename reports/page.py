@@ -102,6 +102,7 @@ def build(one: Declared) -> Renders:
 def render_section(one: Declared, study: Study, draw: Templates, taken: Sequence[str]) -> Rendered:
     """A section, whatever happens: one that breaks shows its error and leaves the rest of the page alone."""
     id, title = slug(one.name, taken), one.name.replace("_", " ")
+    draw.level = 4 if one.part else 3
     try:
         section = build(one)
         title = section.title
@@ -138,10 +139,11 @@ class Templates:
         self.env = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
         self.env.filters["linked"] = linked
         self.blocks = 0
+        self.level = 3  # of a heading inside a section: one below the section's own
 
     def __call__(self, block: Any) -> Markup:
         self.blocks += 1
-        html = self.env.get_template(block.template).render(block=block, uid=f"block-{self.blocks}", nested=self)
+        html = self.env.get_template(block.template).render(block=block, uid=f"block-{self.blocks}", level=self.level, nested=self)
         return Markup(html)
 
     def whole(self, template: str, title: str, **values: Any) -> str:

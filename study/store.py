@@ -212,18 +212,20 @@ class Store:
 
     def table(self, name: str, ids: Iterable[str]) -> pd.DataFrame:
         """The rows of one of records.TABLES for these points, with the id as first column; points without it add none."""
-        frames = []
+        parts = []
         for id in ids:
             path = self.point_folder(id) / f"{name}.parquet"
             if path.exists():
                 try:
-                    frame = pq.read_table(path).to_pandas()
+                    part = pq.read_table(path)
                 except (OSError, pa.ArrowException) as error:
                     raise StudyError(f"{path}: damaged ({error}). Remove {path.parent.name} and run the study again.") from error
-                frame.insert(0, "id", id)
-                frames.append(frame)
+                parts.append(part.add_column(0, "id", pa.array([id] * len(part), pa.string())))
         names = ["id", *(column.name for column in TABLES[name])]
-        return pd.concat(frames, ignore_index=True).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+        if not parts:
+            return pd.DataFrame(columns=names)
+        # One conversion for all points: a thousand small frames take three times as long.
+        return pa.concat_tables(parts, promote_options="permissive").to_pandas().reindex(columns=names)
 
     # --- a search's tables (search/ in a study's folder) -------------------------------------------------------
 

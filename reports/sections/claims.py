@@ -14,6 +14,12 @@ from reports.ledger import Entry, judged, ledger
 from reports.theme import INK, SOFT, draw, panels
 from reports.words import count, interval, known, levels, listing, number, percent, shorten
 
+HOW = (
+    "A row is one [claim]; its mark is the effect that was found, the bar its [interval]. Everything is measured in the smallest difference that "
+    "matters to that claim, so that all fit one axis: inside the shaded band an effect is too small to care about, to the right of it the claim "
+    "is borne out, to the left the opposite holds. Look at the bar before the mark: a bar that reaches from one side to the other decides "
+    "nothing, however far out its mark lies."
+)
 SIGNS = {SUPPORTED: "✓", REFUTED: "✕", INCONCLUSIVE: "?"}
 INKS = {SUPPORTED: "#2e9e4f", REFUTED: "#c04848", INCONCLUSIVE: "#7a8a99"}
 REACH = 8.0  # of the figure, in differences that matter
@@ -79,7 +85,7 @@ def _figure(every: list[Judged], own: int) -> Figure:
         "(for claims of “no less”: the interval lies above −1). ✕ refuted: the whole interval lies below what matters: the opposite holds, or the effect "
         "is too small to matter. Claims were not picked by looking; several claims are not corrected for one another."
     )
-    return Figure(picture, caption, f"Claims and what was found. {finding}", _table(every, own), WIDTH, finding)
+    return Figure(picture, caption, f"Claims and what was found. {finding}", _table(every, own), WIDTH, finding, HOW)
 
 
 def forest(every: list[Judged]) -> Drawing:

@@ -11,6 +11,10 @@ from reports.statistics import Estimate
 from reports.theme import INK, SLOTS, SOFT, draw, panels
 from reports.words import count, interval, known, listing, number, shorten
 
+HOW = (
+    "The best arms were chosen on the hollow marks, so those are flattered; the filled marks are runs on [seeds|seed] that had no part in the "
+    "choice. Where filled lies left of hollow the choice was partly luck. Only the filled marks say how good an [arm] is."
+)
 WIDTH = 10.0
 LEVEL = 0.05
 
@@ -94,7 +98,7 @@ def _figure(study: Study, of: Confirmation) -> Figure:
         "p, Holm",
     ]
     notes = f"Fresh seeds: {', '.join(map(str, of.seeds))}. Arms were chosen by mean validation score on seeds {', '.join(map(str, study.seeds))}."
-    return Figure(picture, caption, f"Confirmation. {finding}", Table(columns, rows, "Arms on fresh seeds", notes), WIDTH, finding)
+    return Figure(picture, caption, f"Confirmation. {finding}", Table(columns, rows, "Arms on fresh seeds", notes), WIDTH, finding, HOW)
 
 
 def _dots(study: Study, of: Confirmation) -> Drawing:

@@ -14,6 +14,11 @@ from reports.theme import INK, SOFT, colours, draw, markers, panels
 from reports.words import count, interval, known, level, levels, listing, number, percent, shorten, slug
 from study.power import seeds_to_test, smallest_p
 
+HOW = (
+    "A row is one comparison; 0 means no difference. A bar ([interval]) that does not touch 0 shows a difference, and how large it may be; one "
+    "that holds 0 shows none, which is not the same as showing that there is none. The corrected p in the table counts how many comparisons were "
+    "made together."
+)
 WIDTH = 10.0
 LEVEL = 0.05  # family error
 
@@ -114,7 +119,7 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
         f"{what} Bars: 95 % t interval over seeds, arms being fixed, with the test set's noise. P(improve): chance that a run of it is better "
         "than one of the others."
     )
-    return Figure(picture, caption, f"Contrasts. {finding}", _rows_table(rows), WIDTH, finding)
+    return Figure(picture, caption, f"Contrasts. {finding}", _rows_table(rows), WIDTH, finding, HOW)
 
 
 def _forest(study: Study, rows: list[Row], by: str) -> Drawing:

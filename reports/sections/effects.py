@@ -17,6 +17,17 @@ from reports.statistics.shares import HIGHER, Shares, shares
 from reports.theme import INK, SLOTS, SOFT, colours, draw, markers, named_marks, panels
 from reports.words import count, interval, known, level, levels, listing, number, percent, shorten
 
+HOW_SHARES = (
+    "A bar is the share of all differences between networks that one [factor|factor, level] explains, or two of them beyond what each does alone; "
+    "the thin line is its interval. What is left is the spread between [seeds|seed] of one [arm]: where that is large, no recipe decides. On the "
+    "left for health, on the right for the score: a factor that is tall on one side and not on the other moves credit without moving accuracy, or "
+    "the reverse."
+)
+HOW_LINES = (
+    "Each line joins the means of one level over the levels on the axis. Parallel lines mean that the two factors act apart from each other; "
+    "lines that part or cross mean that what is best depends on the other one, and an average over it misleads. Small dots are the runs behind "
+    "the means; a gap that is smaller than their spread is nothing to build on."
+)
 WIDTH = 10.0
 SEED = 2026  # of the intervals' draws: the same store gives the same page
 SEEDS = "seeds within arms"
@@ -89,7 +100,7 @@ def _shares(found: dict[str, Shares]) -> Figure:
         "Share of all variance, corrected for what the spread over seeds alone would show (ω², 0 at least), with 95 % intervals (generalised confidence). "
         "A term is what its factors do beyond their single effects. Points that diverged count."
     )
-    return Figure(picture, caption, f"Shares of variance. {finding}", _table(found), WIDTH, finding)
+    return Figure(picture, caption, f"Shares of variance. {finding}", _table(found), WIDTH, finding, HOW_SHARES)
 
 
 def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
@@ -185,7 +196,7 @@ def _interactions(study: Study, points: pd.DataFrame) -> Figure:
         for mark in marks
     ]  # fmt: skip
     table = Table([line_key, x_key, "at", "of", "mean, 95 % interval", "n"], rows, "Means behind the lines")
-    return Figure(picture, caption, f"Interaction of {line_key} and {x_key}. {finding}", table, WIDTH, finding)
+    return Figure(picture, caption, f"Interaction of {line_key} and {x_key}. {finding}", table, WIDTH, finding, HOW_LINES)
 
 
 def _panels(study: Study) -> list[dict[str, str]]:

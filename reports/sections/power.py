@@ -24,6 +24,11 @@ from reports.theme import DASHES, INK, SLOTS, SOFT, draw, panels
 from reports.words import known, level, listing, number, shorten
 from study.power import LEVEL, POWER, resolvable, seeds_for
 
+HOW = (
+    "A line falls from left to right: more [seeds|seed] an [arm] find smaller differences. Take the line of the comparison you care about, go to "
+    "the number of seeds you can afford, and read off the smallest difference you would find four times out of five. A mark above its line is a "
+    "measured difference that this study could resolve; a mark below may be chance."
+)
 WIDTH = 10.0
 NOT_A_FACTOR = "two arms"
 
@@ -98,7 +103,7 @@ class Power:
             rows.append([one.name, *tried, number(one.measured, 3), f"{need:,}" if need else "n/a"])
         columns = ["difference between", *(f"n = {seeds}" for seeds in self.seeds), "largest measured", "seeds an arm to resolve that"]
         table = Table(columns, rows, "Smallest difference resolved, by seeds an arm", f"80 % power at .05, in test {study.metric}; one test, not a family.")
-        return Figure(picture, caption, f"Power. {finding}", table, WIDTH, finding)
+        return Figure(picture, caption, f"Power. {finding}", table, WIDTH, finding, HOW)
 
 
 def questions(study: Study) -> list[Question]:

@@ -16,6 +16,11 @@ from reports.statistics.survival import median_time, restricted_mean, times, uns
 from reports.theme import DASHES, colours, draw, markers, named_marks, panels, update_ticks
 from reports.words import count, interval, known, level, listing, number, percent
 
+HOW = (
+    "A line climbs by a step whenever a network meets the task's rule for the first time; where it ends is the share that ever did. A line "
+    "further left solves sooner, a line further up solves more often. Networks that never solved are part of every line: they keep it from "
+    "reaching 100 %."
+)
 WIDTH = 10.0
 MOST = 6  # panels
 
@@ -82,7 +87,7 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         "standard errors (none where all or none have solved: the table has intervals that hold there). A network that never solved, diverged ones "
         f"too, counts to the end as unsolved.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
     )
-    return Figure(picture, caption, f"Time to solve. {finding}", _table(study, points), WIDTH, finding)
+    return Figure(picture, caption, f"Time to solve. {finding}", _table(study, points), WIDTH, finding, HOW)
 
 
 def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: list[str]) -> Drawing:
