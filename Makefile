@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search test chaos bench bench-search gpu lint clean setup
+.PHONY: help sweep confirm report plan search test chaos bench bench-search bench-report gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -17,7 +17,7 @@ setup: .venv/.ready ## the environment: .venv with the versions of constraints.t
 sweep: .venv/.ready ## train what is missing of a study and render its report (STUDY=digits)
 	@status=0; $(PY) -m study -m experiment=$(STUDY) $(ARGS) || status=$$?; \
 	case " $(ARGS) " in *" plan=true "*) exit $$status;; esac; \
-	if [ $$status -le 1 ] || [ $$status -eq 130 ]; then $(PY) -m reports render outputs/$(STUDY) || [ $$status -ne 0 ] || status=1; fi; exit $$status
+	if [ $$status -le 1 ] || [ $$status -eq 130 ]; then { $(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.trackers.wandb_artifacts outputs/$(STUDY); } || [ $$status -ne 0 ] || status=1; fi; exit $$status
 
 search: .venv/.ready ## tune every arm of a study with the same budget; says how to train the tuned study (STUDY=digits)
 	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=optuna search=default $(ARGS)
@@ -26,7 +26,10 @@ confirm: .venv/.ready ## train the best arms of a study again on fresh seeds, an
 	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=confirm $(ARGS) && $(PY) -m reports render outputs/$(STUDY)
 
 report: .venv/.ready ## render the report of a study again
-	@$(PY) -m reports render outputs/$(STUDY)
+	@$(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.trackers.wandb_artifacts outputs/$(STUDY)
+
+index: .venv/.ready ## one page over all studies in outputs/
+	@$(PY) -m reports index outputs
 
 plan: .venv/.ready ## what make sweep would run: points, groups, time; trains nothing
 	@$(PY) -m study -m experiment=$(STUDY) plan=true $(ARGS)
@@ -49,6 +52,12 @@ chaos: .venv/.ready-dev ## a campaign of SIGKILLs over a real sweep, and what it
 
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search
+
+bench-report: .venv/.ready-dev ## size, time and memory of the report of 200 and of 1,000 points against their budgets (some minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_report
+
+gallery: .venv/.ready-dev ## train the default study, and refresh reports/gallery with its page and a picture of it
+	@$(PY) -m study -m experiment=digits 'tracker=[]' && $(PY) -m reports render outputs/digits && $(PY) -m tests.gallery outputs/digits
 
 gpu: .venv/.ready-dev ## default study, default search, kernels against fp64 and repeatability on a CUDA GPU; says so where there is none
 	@$(PY) -m tests.bench_gpu

@@ -35,7 +35,9 @@ def measure(points: int, folder: Path) -> tuple[int, int, float, float, float]:
     """(points made, bytes, wall seconds, CPU seconds, peak bytes) of a store of about so many points with every table."""
     arms = 60
     tables = ("history", "profile", "states", "test", "measures")
-    store = make(folder / f"points-{points}", factors=FACTORS, seeds=range(round(points / arms)), updates=400, steps=64, diverged=(3, 50), failed=(9,), tables=tables)
+    store = make(
+        folder / f"points-{points}", factors=FACTORS, seeds=range(round(points / arms)), updates=400, steps=64, diverged=(3, 50), failed=(9,), tables=tables
+    )
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", RENDER, str(store.folder)], env=environment, capture_output=True, text=True, check=False)

@@ -14,7 +14,8 @@ KEY = "0123456789" * 4
 
 
 class Stub(ThreadingHTTPServer):
-    """`runs`: run id -> {"upserts": [variables], "history": {step: row}, "summary": {…}}; `sent`: every path and body.
+    """`runs`: run id -> {"upserts": [variables], "history": {step: row}, "summary": {…}}; `sent`: every path and body;
+    `artifacts`: what was said of each when it was created; `stored`: path -> bytes that were put there.
 
     With `refuses` set, runs can be opened and their history is turned down, as by a server that dies meanwhile.
     """
@@ -23,6 +24,8 @@ class Stub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.runs: dict[str, dict[str, Any]] = {}
         self.sent: list[str] = []
+        self.artifacts: list[dict[str, Any]] = []
+        self.stored: dict[str, bytes] = {}
         self.refuses = False
         self.lock = threading.Lock()
 
@@ -60,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.stored[self.path] = body
         self.server.sent.append(f"{self.path} {body.decode(errors='replace')}")
         self._answer({})
 
@@ -86,11 +90,41 @@ class Handler(BaseHTTPRequestHandler):
         if "CreateRunFiles" in name:
             files = [{"name": file, "uploadUrl": f"{self.server.url}/storage/{file}"} for file in variables.get("files", [])]
             return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
+        if "Artifact" in name:
+            return self._artifact(name, variables)
         if "ServerFeatures" in name:
             return {"serverInfo": {"features": []}}
         if "RunResumeStatus" in name:
             return {"model": {"id": "p", "name": "p", "entity": {"id": "e", "name": "e"}, "bucket": None}}
         return {"serverInfo": {"features": []}, "viewer": {"id": "v", "entity": "e", "username": "v", "flags": "{}", "teams": {"edges": []}}}
+
+    def _artifact(self, name: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Answers on the way of an artifact: is its type known, create it, its manifest, its files, commit."""
+        asked = variables.get("input") or variables
+        if "Manifest" in name:
+            file = {"id": "m", "name": "manifest", "displayName": "manifest", "uploadUrl": f"{self.server.url}/storage/manifest", "uploadHeaders": []}
+            return {"createArtifactManifest": {"artifactManifest": {"id": "m", "file": file}}}
+        if "Files" in name:
+            nodes = [
+                {
+                    "id": file["name"],
+                    "name": file["name"],
+                    "displayName": file["name"],
+                    "uploadUrl": f"{self.server.url}/storage/artifact/{file['name']}",
+                    "uploadHeaders": [],
+                    "uploadMultipartUrls": None,
+                    "storagePath": file["name"],
+                    "artifact": {"id": "a"},
+                }
+                for file in asked["artifactFiles"]
+            ]
+            return {"createArtifactFiles": {"files": {"edges": [{"node": node} for node in nodes]}}}
+        if "Commit" in name:
+            return {"commitArtifact": {"artifact": {"id": "a", "digest": "d"}}}
+        if "Create" in name:
+            self.server.artifacts.append(asked)
+            return {"createArtifact": {"artifact": {"id": "a", "state": "PENDING", "artifactSequence": {"id": "s", "latestArtifact": None}}}}
+        return {"project": {"artifact": None}}
 
     def _file_stream(self, id: str, sent: dict[str, Any]) -> None:
         run = self.server.run(id)

@@ -18,10 +18,10 @@ from reports.theme import INK, SLOTS, SOFT, colours, draw, markers, named_marks,
 from reports.words import count, interval, known, level, levels, listing, number, percent, shorten
 
 HOW_SHARES = (
-    "A bar is the share of all differences between networks that one [factor|factor, level] explains, or two of them beyond what each does alone; "
-    "the thin line is its interval. What is left is the spread between [seeds|seed] of one [arm]: where that is large, no recipe decides. On the "
-    "left for health, on the right for the score: a factor that is tall on one side and not on the other moves credit without moving accuracy, or "
-    "the reverse."
+    "A bar is the share of all differences between networks that one [factor|factor, level] explains, or two of them beyond what each does alone "
+    "([ω²|variance share]); the thin line is its interval. Grey is the spread between [seeds|seed] of one [arm]: where that is large, no recipe decides. "
+    "On the left for the score, on the right for health: a factor that is long on one side and not on the other moves accuracy without moving [credit], "
+    "or the reverse."
 )
 HOW_LINES = (
     "Each line joins the means of one level over the levels on the axis. Parallel lines mean that the two factors act apart from each other; "

@@ -174,5 +174,5 @@ def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
     ends = sorted(ends, key=lambda end: (end[0], end[1]))
     for before, after in itertools.pairwise(ends):
         after[0] = max(after[0], before[0] + 0.062 * (high - low))
-    for y, name, colour in ends:
-        axis.annotate(shorten(name, 40), (x, 10**y), xytext=(7, 0), textcoords="offset points", fontsize=7.5, color=colour, va="center", annotation_clip=False)
+    for y, name, _ in ends:
+        axis.annotate(shorten(name, 40), (x, 10**y), xytext=(7, 0), textcoords="offset points", fontsize=7.5, color=INK, va="center", annotation_clip=False)

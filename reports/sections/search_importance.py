@@ -11,6 +11,12 @@ from reports.search import Search, Searched
 from reports.theme import INK, SLOTS, draw, panels
 from reports.words import count, listing, percent
 
+HOW = (
+    "A row is one [arm], a column one searched key, then pairs of keys; the number is the [importance]: how much of the ups and downs over the whole space it "
+    "explains by itself. Dark cells are the keys that are worth tuning; pale ones may keep their default. A pair counts only what its keys do together beyond "
+    "each alone. A forest fitted to few trials knows little: the table has the spread over its trees."
+)
+
 
 class Importance(Searched):
     """Shares of a random forest's variance by arm: keys alone, pairs beyond them."""
@@ -70,6 +76,7 @@ def figure(search: Search, objective: str) -> Figure:
         Table(["arm", "key or pair", "share", "sd over trees"], rows, "Shares of variance", filtered=True),
         10.0,
         finding,
+        HOW,
     )
 
 

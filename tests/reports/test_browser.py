@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.reports.browser import opened
+from tests.reports.test_report import TITLES
+
 pytestmark = pytest.mark.browser
 
 
@@ -21,22 +24,10 @@ def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator
         browser.close()
 
 
-def opened(browser: Any, path: Path, **options: Any) -> tuple[Any, list[str]]:
-    """A page with the report, and everything that went wrong or was asked for on the way."""
-    page = browser.new_context(**options).new_page()
-    noise: list[str] = []
-    page.on("console", lambda message: noise.append(f"console {message.type}: {message.text}"))
-    page.on("pageerror", lambda error: noise.append(f"error: {error}"))
-    page.on("request", lambda request: noise.append(f"request: {request.url}") if not request.url.startswith(("file:", "data:")) else None)
-    page.on("request", lambda request: noise.append(f"file: {request.url}") if request.url.startswith("file:") and request.url != path.as_uri() else None)
-    page.goto(path.as_uri())
-    return page, noise
-
-
 def test_nothing_leaves_the_file_and_every_section_shows(browser: Any, small_page: Path) -> None:
     page, noise = opened(browser, small_page)
-    assert page.locator("main section").count() == 15
-    assert all(page.locator("main section").nth(at).is_visible() for at in range(15))
+    assert page.locator("main section").count() == len(TITLES)
+    assert all(page.locator("main section").nth(at).is_visible() for at in range(len(TITLES)))
     for at in range(page.locator(".drawing svg").count()):
         page.locator(".drawing svg").nth(at).scroll_into_view_if_needed()
         assert page.locator(".drawing svg").nth(at).bounding_box()["height"] > 100
@@ -96,9 +87,9 @@ def test_no_sideways_scroll(browser: Any, small_page: Path, width: int) -> None:
 
 def test_readable_without_scripts(browser: Any, small_page: Path) -> None:
     page, _ = opened(browser, small_page, java_script_enabled=False)
-    assert page.locator("main section").count() == 15 and page.locator("#theme").is_hidden()
+    assert page.locator("main section").count() == len(TITLES) and page.locator("#theme").is_hidden()
     assert page.locator(".drawing svg").first.is_visible()
-    page.locator("#accuracy details.fold summary").first.click()
+    page.locator("#accuracy details.fold summary", has_text="The numbers").click()
     assert page.locator("#accuracy details.fold table").first.is_visible()
 
 

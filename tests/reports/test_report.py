@@ -26,8 +26,8 @@ from tests.reports.synthetic import make
 ROOT = Path(__file__).resolve().parents[2]
 TITLES = [
     "Summary", "Claims", "Design", "Completeness", "Credit-opening maps", "Gradient flow", "States and verdicts", "Does health predict success here?",
-    "Learning curves", "Clipping", "Accuracy", "Effects and interactions", "Contrasts", "Power", "Time to solve", "Cost", "Failures", "Recipe", "Method",
-    "Provenance", "Glossary",
+    "Learning curves", "Clipping", "Accuracy", "Effects and interactions", "Contrasts", "Power", "Time to solve",
+    "Accuracy against health against cost", "Cost", "Failures", "Recipe", "Method", "Provenance", "Glossary",
 ]  # fmt: skip
 ASKED = ("Claims", "Effects and interactions", "Contrasts")  # sections that some studies have no factors for
 

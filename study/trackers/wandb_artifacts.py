@@ -1,0 +1,128 @@
+"""The report and the points table as artifacts of a study that Weights & Biases tracks: python -m study.trackers.wandb_artifacts DIR.
+
+A study that was never tracked says nothing and sends nothing. The mode (online, offline) and the project are those of the points that were
+logged last; offline, the files wait in the study's wandb/ folder for `wandb sync`, started where this was: they are known by relative paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from study.records import StudyError
+from study.store import Store
+from study.trackers.wandb import FAST, key_configured, run_id
+
+ARTIFACTS = {"report.html": ("report", "report"), "points.parquet": ("points", "dataset")}  # file -> end of the artifact's name, its type
+
+
+def log_artifacts(folder: Path) -> str:
+    """Log what is there and not logged yet, as run STUDY-report; what was done, in words, "" where the study is not tracked. StudyError tells what failed."""
+    last = _last(folder / "wandb" / "logged.jsonl")
+    files = [folder / name for name in ARTIFACTS if (folder / name).is_file()]
+    if last is None or not files:
+        return ""
+    mode, where = last
+    digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()
+    ledger = folder / "wandb" / "artifacts.jsonl"
+    if any(entry in _entries(ledger) for entry in ([digest, mode, where], [digest, "online", where])):
+        return f"W&B: report and points are there already ({mode})"
+    _log(folder, files, mode, where)
+    with ledger.open("a", encoding="utf-8") as noted:
+        noted.write("\n" + json.dumps([digest, mode, where]) + "\n")
+    return f"W&B: {' and '.join(path.name for path in files)} logged as artifacts ({mode})"
+
+
+def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
+    # wandb copies what it sends; the copies belong to the study, not to the user's home.
+    for name, place in (("WANDB_DATA_DIR", "data"), ("WANDB_CACHE_DIR", "cache")):
+        os.environ.setdefault(name, str((folder / "wandb" / place).resolve()))
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    try:
+        import wandb
+    except ImportError as error:
+        raise StudyError("wandb is not installed; pip install wandb") from error
+    name = str(Store(folder).study().get("name", folder.name))
+    if mode == "online" and not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):
+        raise StudyError("the study was tracked online and no key is configured now; `wandb login` or WANDB_API_KEY gives one")
+    entity, _, project = where.rpartition("/")
+    patience = _patience(folder)
+    wanted: dict[str, Any] = {**FAST, "mode": mode, "init_timeout": patience, "finish_timeout": patience, "program": "python -m reports"}
+    known = wandb.Settings.model_fields
+    try:
+        run = wandb.init(
+            project=project,
+            entity=entity or None,
+            dir=str(folder),
+            id=run_id(name, "report"),
+            name=f"{name} report",
+            group=name,
+            job_type="report",
+            resume="allow" if mode == "online" else None,
+            reinit="finish_previous",
+            settings=wandb.Settings(**{key: value for key, value in wanted.items() if key in known}),
+        )
+        for path in files:
+            end, kind = ARTIFACTS[path.name]
+            artifact = wandb.Artifact(run_id(name, end), type=kind)
+            artifact.add_file(str(path))
+            for entry in artifact.manifest.entries.values():  # a manifest tells the server where its file lay: no path of this machine leaves
+                entry.local_path = os.path.relpath(entry.local_path)
+            run.log_artifact(artifact)
+        run.finish(exit_code=0)
+    except (wandb.Error, TimeoutError, OSError, ValueError) as error:
+        raise StudyError(f"{' '.join(str(error).split())}. Nothing is lost: the files stay in the study's folder") from error
+
+
+def _last(ledger: Path) -> tuple[str, str] | None:
+    """(mode, project with its entity) of the last point that the tracker noted."""
+    entries = [entry for entry in _entries(ledger) if len(entry) == 3]
+    return (str(entries[-1][1]), str(entries[-1][2])) if entries else None
+
+
+def _entries(ledger: Path) -> list[list[Any]]:
+    """Lines of a ledger; one cut short by a crash is none."""
+    entries = []
+    for line in ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else ():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        entries += [entry] if isinstance(entry, list) else []
+    return entries
+
+
+def _patience(folder: Path) -> float:
+    """Seconds a server may take, as the tracker of the newest point has it."""
+    configs = sorted((folder / "points").glob("*/config.yaml"), key=lambda path: path.stat().st_mtime)
+    try:
+        return float(yaml.safe_load(configs[-1].read_text(encoding="utf-8"))["tracker"]["wandb"]["patience"])
+    except (IndexError, KeyError, TypeError, ValueError, OSError, yaml.YAMLError):
+        return 30.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, also where W&B fails: a tracker is never a dependency; 2 for a wrong command line."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if len(given) != 1 or given[0].startswith("-"):
+        print("usage: python -m study.trackers.wandb_artifacts DIR", file=sys.stderr)
+        return 2
+    try:
+        said = log_artifacts(Path(given[0]))
+    except StudyError as error:
+        print(f"warning: W&B has no artifacts of this study ({error})", file=sys.stderr)
+        return 0
+    if said:
+        print(said)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Pages judged by axe-core in a real browser and by the Nu HTML checker: a report with every section, an index, a comparison."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.data import Study
+from reports.diff import compare
+from reports.index import write_diff, write_index
+from reports.page import declared_sections, write
+from reports.page import page as whole
+from reports.watch import still
+from study.search.run import finish
+from study.store import Store
+from tests.reports.browser import invalid, opened, violations
+from tests.reports.synthetic import make
+from tests.search.helpers import plan, searched
+
+pytestmark = pytest.mark.browser
+
+FACTORS = {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"], "depth": [1, 2], "tuned": [False, True]}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**browser_type_launch_args)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tuned study with a search beside it, every probe's table, points diverged, failed and missing; an index over it; a comparison."""
+    folder = tmp_path_factory.mktemp("outputs")
+    tables = ("history", "profile", "states", "test", "measures")
+    make(folder / "tuned", factors=FACTORS, updates=60, steps=12, examples=40, tables=tables, stored=44 / 48, diverged=(4, 5), failed=(9,))
+    arms = ["cell=rnn,gru", "initializer=orthogonal,normal"]
+    spec, asks = plan(folder, "search/objective=bowl", "task.form=row", "name=tuned", *arms, "search=pareto", "search.trials=6")
+    slots, _ = searched(spec)
+    finish(spec, asks, slots, {"study": {}})
+    record = json.loads((folder / "tuned" / "study.json").read_text())
+    record["declaration"]["claims"] = [{"statement": "GRU reads better", "better": {"cell": "gru"}, "worse": {"cell": "rnn"}, "by": "score", "least": 0.02}]
+    (folder / "tuned" / "study.json").write_text(json.dumps(record))
+    shutil.copytree(folder / "tuned", folder / "other", ignore=shutil.ignore_patterns("search"))
+    for path in sorted((folder / "other" / "points").glob("*/result.json"))[:3]:
+        result = json.loads(path.read_text())
+        result["row"] |= {"score": 0.5, "verdict": "carries"}
+        path.write_text(json.dumps(result))
+    report = write(folder / "tuned", None)
+    found = compare(Study(Store(folder / "tuned")), Study(Store(folder / "other")), ())
+    return {"report": report, "index": write_index(folder, None)[0], "diff": write_diff(found, folder / "diff.html")}
+
+
+def test_the_report_has_every_section(pages: dict[str, Path]) -> None:
+    """Else the checks below look at less than they say. A confirmation needs a study of its own (tests/test_confirm.py)."""
+    html = pages["report"].read_text(encoding="utf-8")
+    lacking = [one.name for one in declared_sections(None) if f'<section id="{one.name.replace("_", "-")}"' not in html]
+    assert lacking == ["confirmation"]
+    assert "data-broken" not in html
+
+
+def test_every_figure_tells_how_to_read_it_and_every_term_is_explained(pages: dict[str, Path]) -> None:
+    html = pages["report"].read_text(encoding="utf-8")
+    assert html.count("<summary>How to read this</summary>") == html.count('role="img"') == html.count("The numbers behind the figure") >= 18
+    asked = set(re.findall(r'class="term" href="#([^"]+)"', html))
+    assert len(asked) > 20 and all(f'id="{term}"' in html for term in asked)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["report", "index", "diff"])
+def test_axe_finds_nothing(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
+    page, noise = opened(browser, pages[name], color_scheme=scheme)
+    assert violations(page) == []
+    assert noise == []
+
+
+def test_axe_finds_what_is_wrong(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
+    """The judge is awake: a page without a language and with a picture without words is refused."""
+    html = pages["index"].read_text(encoding="utf-8").replace('<html lang="en">', "<html>").replace("</main>", '<div role="img"></div></main>')
+    (tmp_path / "bad.html").write_text(html, encoding="utf-8")
+    page, _ = opened(browser, tmp_path / "bad.html")
+    assert {one.split()[0] for one in violations(page)} == {"html-has-lang", "role-img-alt"}
+
+
+def test_the_html_validates(pages: dict[str, Path], tmp_path: Path) -> None:
+    assert invalid(*pages.values()) == []
+    html = pages["index"].read_text(encoding="utf-8")
+    (tmp_path / "bad.html").write_text(html.replace("<main", "<p><main").replace("</main>", "</main></p>"), encoding="utf-8")
+    assert any("error" in line for line in invalid(tmp_path / "bad.html"))
+
+
+@pytest.mark.parametrize("name", ["index", "diff"])
+def test_the_smaller_pages_fit_a_phone_and_do_without_scripts(browser: Any, pages: dict[str, Path], name: str) -> None:
+    page, noise = opened(browser, pages[name], viewport={"width": 390, "height": 800}, java_script_enabled=False)
+    assert page.locator("h1").count() == 1 and page.locator("#theme").is_hidden()
+    assert page.locator("main").evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert noise == []
+
+
+def test_links_of_the_index_open_the_reports(browser: Any, pages: dict[str, Path]) -> None:
+    page, _ = opened(browser, pages["index"])
+    page.get_by_role("link", name="Reading handwritten digits").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/tuned/report.html")
+    assert page.locator("section#summary").is_visible()
+
+
+def test_a_watched_page_reloads_and_can_be_stopped(browser: Any, tmp_path: Path) -> None:
+    store = make(tmp_path / "live", factors={"cell": ["rnn", "gru"]}, updates=40, steps=8, tables=(), stored=0.5)
+    calm = whole(Study(store), None, reload=600).text
+    path = tmp_path / "live.html"
+    path.write_text(calm, encoding="utf-8")
+    assert violations(opened(browser, path)[0]) == []
+    text = calm.replace('data-reload="600"', 'data-reload="0.4"')
+    path.write_text(text, encoding="utf-8")
+    page, noise = opened(browser, path)
+    path.write_text(text.replace("<h1>", "<h1>Now "), encoding="utf-8")
+    page.wait_for_function("document.querySelector('h1').textContent.startsWith('Now ')")
+    page.get_by_role("button", name="Stop reloading").press("Enter")
+    path.write_text(text.replace("<h1>", "<h1>Later "), encoding="utf-8")
+    page.wait_for_timeout(900)
+    assert page.locator("h1").text_content().startswith("Now ")
+    path.write_text(still(text), encoding="utf-8")
+    page, noise = opened(browser, path)
+    assert page.locator("#reload").count() == 0 and page.locator("body[data-reload]").count() == 0
+    assert noise == []
