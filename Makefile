@@ -17,7 +17,7 @@ setup: .venv/.ready ## the environment: .venv with the versions of constraints.t
 sweep: .venv/.ready ## train what is missing of a study and render its report (STUDY=digits)
 	@status=0; $(PY) -m study -m experiment=$(STUDY) $(ARGS) || status=$$?; \
 	case " $(ARGS) " in *" plan=true "*) exit $$status;; esac; \
-	if [ $$status -le 1 ] || [ $$status -eq 130 ]; then { $(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.trackers.wandb_artifacts outputs/$(STUDY); } || [ $$status -ne 0 ] || status=1; fi; exit $$status
+	if [ $$status -le 1 ] || [ $$status -eq 130 ]; then { $(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.artifacts outputs/$(STUDY); } || [ $$status -ne 0 ] || status=1; fi; exit $$status
 
 search: .venv/.ready ## tune every arm of a study with the same budget; says how to train the tuned study (STUDY=digits)
 	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=optuna search=default $(ARGS)
@@ -26,7 +26,7 @@ confirm: .venv/.ready ## train the best arms of a study again on fresh seeds, an
 	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=confirm $(ARGS) && $(PY) -m reports render outputs/$(STUDY)
 
 report: .venv/.ready ## render the report of a study again
-	@$(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.trackers.wandb_artifacts outputs/$(STUDY)
+	@$(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.artifacts outputs/$(STUDY)
 
 index: .venv/.ready ## one page over all studies in outputs/
 	@$(PY) -m reports index outputs

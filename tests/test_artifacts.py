@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from study.trackers.wandb_artifacts import log_artifacts
+from study.artifacts import log_artifacts
 from tests.reports.synthetic import make
 from tests.wandb_stub import KEY, stub
 
@@ -32,7 +32,7 @@ def tracked(folder: Path, mode: str) -> Path:
 
 def run(folder: Path, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")} | {"HOME": str(home), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "study.trackers.wandb_artifacts", str(folder)]
+    command = [sys.executable, "-m", "study.artifacts", str(folder)]
     return subprocess.run(command, env=clean | environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
 
 

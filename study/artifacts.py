@@ -1,4 +1,4 @@
-"""The report and the points table as artifacts of a study that Weights & Biases tracks: python -m study.trackers.wandb_artifacts DIR.
+"""The report and the points table as artifacts of a study that Weights & Biases tracks: python -m study.artifacts DIR.
 
 A study that was never tracked says nothing and sends nothing. The mode (online, offline) and the project are those of the points that were
 logged last; offline, the files wait in the study's wandb/ folder for `wandb sync`, started where this was: they are known by relative paths.
@@ -74,7 +74,7 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
             artifact = wandb.Artifact(run_id(name, end), type=kind)
             artifact.add_file(str(path))
             for entry in artifact.manifest.entries.values():  # a manifest tells the server where its file lay: no path of this machine leaves
-                entry.local_path = os.path.relpath(entry.local_path)
+                entry.local_path = os.path.relpath(str(entry.local_path))
             run.log_artifact(artifact)
         run.finish(exit_code=0)
     except (wandb.Error, TimeoutError, OSError, ValueError) as error:
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, also where W&B fails: a tracker is never a dependency; 2 for a wrong command line."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if len(given) != 1 or given[0].startswith("-"):
-        print("usage: python -m study.trackers.wandb_artifacts DIR", file=sys.stderr)
+        print("usage: python -m study.artifacts DIR", file=sys.stderr)
         return 2
     try:
         said = log_artifacts(Path(given[0]))
