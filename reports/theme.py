@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
@@ -33,6 +35,7 @@ MARKED = {"solved": 0, "learning": 3, "stuck": 4, "diverged": 6, "silently diver
 DASHES: tuple[object, ...] = ("solid", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)))
 MARKS = 5000  # drawn elements above which a figure's points become a picture at 2×
 DPI = 192
+LONGEST = 18  # letters of a word in a picture
 
 STYLE = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
@@ -92,7 +95,8 @@ def transport_map(low: float, high: float) -> LinearSegmentedColormap:
 
 def draw(build: Callable[[bool], Figure], *, name: str) -> Markup:
     """The figure as inline SVG. `build(rasterized)` draws it; it is asked again with True where it had too many marks."""
-    with theme():
+    with theme(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser sets the text, in a font that has the glyph
         svg = _svg(build(False))
         if sum(svg.count(mark) for mark in ("<path", "<use")) > MARKS:
             svg = _svg(build(True))
@@ -103,6 +107,11 @@ def _svg(figure: Figure) -> str:
     out = io.StringIO()
     figure.savefig(out, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
     return out.getvalue()
+
+
+def squeezed(text: str) -> str:
+    """Text for a picture: a word that no panel has room for keeps its beginning and its end. Tables have it whole."""
+    return re.sub(rf"\S{{{LONGEST + 1},}}", lambda found: f"{found[0][: LONGEST - 6]}…{found[0][-5:]}", text)
 
 
 def _for_page(svg: str, name: str) -> str:
@@ -119,6 +128,7 @@ def _for_page(svg: str, name: str) -> str:
         svg = svg.replace(stand_in, colour)
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", svg)
     svg = re.sub(r"(\d+\.\d{3})\d+", r"\1", svg)
+    svg = re.sub(r">([^<>]*)</text>", lambda found: f">{html.escape(squeezed(html.unescape(found[1])), quote=False)}</text>", svg)
     svg = re.sub(r"<defs>\s*</defs>", "", svg)
     svg = re.sub(r"\n\s*", "\n", svg)
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)

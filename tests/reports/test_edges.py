@@ -1,0 +1,87 @@
+"""Stores at the edges: names that are long, of other scripts or written from right to left, many arms, nothing that varies. Rendered and seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.__main__ import main
+from reports.page import write
+from study.store import Store
+from tests.reports.browser import opened
+from tests.reports.synthetic import make
+
+pytestmark = pytest.mark.browser
+
+TABLES = ("history", "profile", "states", "test")
+LONG = ["gated_" + "very_" * 38 + "long", "plain" + "x" * 195]
+SMALL = {"steps": 8, "updates": 40, "examples": 30, "tables": TABLES}
+
+
+def constant(folder: Path) -> Store:
+    """Every number of every point is the same."""
+    store = make(folder, factors={"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"]}, **SMALL)
+    import json
+
+    for path in (store.folder / "points").glob("*/result.json"):
+        result = json.loads(path.read_text())
+        result["row"] |= {"score": 0.5, "score_se": 0.0, "val_score": 0.5, "final_score": 0.5, "train_score": 0.5, "D": -1.0, "U": 0.0, "seconds": 1.0}
+        path.write_text(json.dumps(result))
+    for path in (store.folder / "points").glob("*/test.parquet"):
+        frame = pd.read_parquet(path)
+        frame["value"] = np.where(frame["example"] % 2, 1.0, 0.0)
+        frame.to_parquet(path, index=False)
+    return store
+
+
+STORES = {
+    "no finished point": lambda folder: make(folder, stored=0.0, factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL),
+    "one seed": lambda folder: make(folder, seeds=(0,), factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL),
+    "one level": lambda folder: make(folder, factors={"cell": ["gru"]}, **SMALL),
+    "all diverged": lambda folder: make(folder, diverged=(-1,), factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL),
+    "a constant metric": constant,
+    "60 arms": lambda folder: make(folder, factors={"cell": ["rnn", "lstm", "gru"], "initializer": [f"rule_{n}" for n in range(20)]}, seeds=(0, 1), **SMALL),
+    "names of 200 characters": lambda folder: make(folder, factors={"cell": LONG, "initializer": ["orthogonal", LONG[0][::-1]]}, **SMALL),
+    "CJK names": lambda folder: make(
+        folder, factors={"cell": ["門控循環單元", "長短期記憶"], "initializer": ["直交", "正規"]}, question="勾配は届くか？", **SMALL
+    ),
+    "right-to-left names": lambda folder: make(folder, factors={"cell": ["شبكة", "בקרה"], "initializer": ["متعامد", "רגיל"]}, **SMALL),
+}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**browser_type_launch_args)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_it_renders_whole_fits_a_phone_and_draws_inside_its_pictures(browser: Any, tmp_path: Path, name: str) -> None:
+    store = STORES[name](tmp_path / "edge")
+    path = write(store.folder, None)
+    assert "data-broken" not in path.read_text(encoding="utf-8")
+    page, noise = opened(browser, path, viewport={"width": 390, "height": 800})
+    page.evaluate("() => document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    # Text of a picture may touch its edge, but not lie beyond it.
+    beyond = page.evaluate(
+        """() => Array.from(document.querySelectorAll('.drawing svg')).flatMap(svg => {
+            const frame = svg.getBoundingClientRect(), slack = 8;
+            return Array.from(svg.querySelectorAll('text')).filter(text => {
+                const box = text.getBoundingClientRect();
+                return box.width && (box.left < frame.left - slack || box.right > frame.right + slack);
+            }).map(text => svg.closest('section').id + ': ' + text.textContent.slice(0, 30));
+        })"""
+    )
+    assert beyond == []
+    assert noise == []
+    assert main(["check", str(store.folder), "--fail-if", "score < -1"]) in (0, 1)
