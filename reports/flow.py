@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.theme import DASHES, SOFT, edge_labels, panels, sequence
+from reports.words import shorten
 
 CLASSES = {"exploding": "#c0392b", "fading": "#c9a227", "vanishing": "#44508a"}
 STRIP = 0.055  # of an axis: height of the rows for 0 and for Inf or NaN
@@ -62,7 +63,15 @@ def gradient_flow(
             if i == 0:
                 axis.text(0.5, 1.05, names[1][j], transform=axis.transAxes, ha="center", va="bottom", fontsize=8.5)
             if j == 0:
-                axis.text(-0.58 / (axis.get_position().width * width), 0.5, names[0][i], transform=axis.transAxes, ha="right", va="center", fontsize=8.5)
+                axis.text(
+                    -0.58 / (axis.get_position().width * width),
+                    0.5,
+                    shorten(names[0][i], 16),
+                    transform=axis.transAxes,
+                    ha="right",
+                    va="center",
+                    fontsize=8.5 if len(names[0][i]) <= 11 else 7,
+                )
     figure.text(
         0.5 * (1.3 + width - 0.72) / width, 0.07 / height, "steps back from the loss (the loss is at the right edge)", ha="center", va="bottom", fontsize=8.5
     )

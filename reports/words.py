@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
@@ -73,7 +74,13 @@ def counts(of: Mapping[str, int]) -> str:
 
 def level(factor: str, label: object) -> str:
     """A level as one reads it: cells and initializers bare, others with their factor's name (depth 2, clip norm, lr 0.004)."""
-    return str(label) if factor in BARE else f"{factor.rpartition('.')[2]} {label}"
+    text = isolated(str(label))
+    return text if factor in BARE else f"{factor.rpartition('.')[2]} {text}"
+
+
+def isolated(text: str) -> str:
+    """Text from right to left in marks of its own, so that it does not turn round the numbers beside it."""
+    return f"\u2068{text}\u2069" if any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text) else text
 
 
 def levels(labels: Mapping[str, object]) -> str:
