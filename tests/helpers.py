@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, Cell, Parameter, Params, Point, Readout, State, Step, Task, TaskFacts
+from study.engine import run_group
+from study.interfaces import Batch, Cell, Group, Parameter, Params, Point, Readout, State, Step, Task, TaskFacts
 from study.model import Model
+from study.store import Store
 from study.tracing import StageTrace
 
 HEALTH = {
@@ -190,3 +193,9 @@ def point(seed: int = 0, id: str | None = None, **changes: Any) -> Point:
 def hears_ctrl_c() -> None:
     """A shell's background job ignores SIGINT, and so would whatever a test started from one starts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def run(points: Sequence[Point], folder: Path) -> Store:
+    """Trains points as one group, in this process, and stores them in the folder."""
+    run_group(Group(name="1", points=tuple(points), cost=1.0), folder, "cpu", lambda update: None)
+    return Store(folder)

@@ -6,8 +6,7 @@ import pandas as pd
 
 from study.store import Store
 from tests.chaos import SHORT, campaign, compare
-from tests.helpers import point
-from tests.test_engine import run
+from tests.helpers import point, run
 
 
 def test_ten_kills_change_nothing(tmp_path):

@@ -16,8 +16,8 @@ from study.planning import groups
 from study.store import Store
 from study.training import prepare
 from study.trees import Unpackable, join, pack, take, unpack
-from tests.helpers import point
-from tests.test_engine import CELLS, NORMAL, run, same_point
+from tests.helpers import point, run
+from tests.test_engine import CELLS, NORMAL, same_point
 
 UPDATES = 12
 CLIPS = {

@@ -17,8 +17,8 @@ from study.clipping.norm import Norm
 from study.clipping.zclip import ZClip
 from study.pieces import build
 from study.records import StudyError
-from tests.helpers import point
-from tests.test_engine import run, same_point
+from tests.helpers import point, run
+from tests.test_engine import same_point
 
 SLICES = {"layer1.weight_h": (slice(0, 24), (6, 4)), "layer1.bias": (slice(24, 30), (6,)), "readout.weight": (slice(30, 38), (2, 4))}
 

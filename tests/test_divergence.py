@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from study.interfaces import Point
-from tests.helpers import point
-from tests.test_engine import CELLS, NO_CLIP, run
+from tests.helpers import point, run
+from tests.test_engine import CELLS, NO_CLIP
 
 DIGITS = {
     "_target_": "study.tasks.digits.Digits", "form": "row", "permuted": False, "lag": None, "validation": 360, "test": 360, "split_seed": 0, "solved": 0.9
@@ -30,7 +30,7 @@ def digits(seed: int, id: str, lr: float, **changes: Any) -> Point:
 
 def test_silent_divergence_after_progress_and_before_any(tmp_path):
     """A plain network on digits by row under SGD with momentum: every number stays finite, and the run is lost."""
-    store = run([digits(2, "back", 0.2), digits(0, "blown", 1.0), digits(0, "calm", 0.05)], tmp_path)
+    store = run([digits(5, "back", 0.3), digits(0, "blown", 1.0), digits(0, "calm", 0.05)], tmp_path)
     rows = {id: store.result(id)["row"] for id in ("back", "blown", "calm")}
     assert {id: row["status"] for id, row in rows.items()} == dict.fromkeys(rows, "done"), "no NaN anywhere"
     loss = {id: store.table("history", [id])["val_loss"].dropna() / math.log(10) for id in rows}

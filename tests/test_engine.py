@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import study.training as training_module
-from study.engine import run_group, store_failure
-from study.interfaces import Group, Point
+from study.engine import store_failure
+from study.interfaces import Point
 from study.provenance import failure
 from study.store import Store
 from study.training import prepare, schedule, train
-from tests.helpers import HEALTH, point
+from tests.helpers import HEALTH, point, run
 
 CELLS = {
     "rnn": {"_target_": "study.cells.rnn.RNN", "nonlinearity": "tanh"},
@@ -30,11 +30,6 @@ CELLS = {
 NORMAL = {"_target_": "study.initializers.normal.Normal", "std": "auto"}
 NO_CLIP = {"_target_": "study.clipping.none.NoClip"}
 TABLES = ("history", "profile", "states", "measures", "test")
-
-
-def run(points: list[Point], folder: Path) -> Store:
-    run_group(Group(name="1", points=tuple(points), cost=1.0), folder, "cpu", lambda update: None)
-    return Store(folder)
 
 
 def same_point(one: Store, other: Store, id: str, tables: tuple[str, ...] = TABLES) -> None:

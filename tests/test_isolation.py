@@ -16,7 +16,7 @@ from study.records import StudyError
 from study.store import Store
 from tests.faults import LOCAL, statuses
 from tests.helpers import point
-from tests.test_engine import run as run_alone
+from tests.helpers import run as run_alone
 from tests.test_engine import same_point
 
 FAULTS = ("raise", "memory", "kill", "nan")

@@ -15,8 +15,8 @@ from study.interfaces import AtLags, ByIndex
 from study.paths import conf_folder
 from study.records import StudyError
 from study.training import _number
-from tests.helpers import point
-from tests.test_engine import CELLS, members, run, same_point
+from tests.helpers import point, run
+from tests.test_engine import CELLS, members, same_point
 
 NAMES = ("jacobian", "spectrum", "lyapunov", "pascanu", "gradient_share", "layer_profile", "gates")
 

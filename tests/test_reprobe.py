@@ -13,8 +13,7 @@ import pytest
 
 from study.records import StudyError
 from study.store import Store
-from tests.helpers import point
-from tests.test_engine import run
+from tests.helpers import point, run
 
 ROOT = Path(__file__).parent.parent
 GATES = {"_target_": "study.probes.recurrence.Recurrence", "stages": [0, 1], "level": 0.5}

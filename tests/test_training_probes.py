@@ -24,8 +24,8 @@ from study.probes.train_profile import TrainProfile
 from study.probes.update_ratio import UpdateRatio
 from study.records import StudyError
 from study.training import NextUpdate, prepare, step
-from tests.helpers import Descent, point, trace
-from tests.test_engine import TABLES, members, run, same_point
+from tests.helpers import Descent, point, run, trace
+from tests.test_engine import TABLES, members, same_point
 
 VALUE = {"_target_": "study.clipping.value.Value", "threshold": 0.01}
 

@@ -12,7 +12,6 @@ from hydra.types import RunMode
 from optuna.trial import TrialState
 
 from study.composition import compose_all, declared
-from study.engine import run_together
 from study.paths import conf_folder
 from study.planning import make_plan
 from study.records import SEARCH_TABLES
@@ -25,6 +24,7 @@ from study.search.spec import asked
 from study.search.storage import open_storage
 from study.search.worker import Worker
 from study.store import Store
+from tests.helpers import run
 from tests.search.helpers import SMALL, plan, searched
 
 BOWL = ["search=default", "search/objective=bowl", "task.form=row"]
@@ -177,7 +177,7 @@ def test_a_trial_is_the_point_of_a_study_with_the_same_settings(tmp_path):
     slots, _ = searched(spec)
     for slot in slots[0].slots():
         point = asked(spec, spec.arms[0], slot.number, slot.counted.user_attrs["setting"]).points[0]
-        run_together([point], tmp_path / "study", "cpu", lambda update: None)
+        run([point], tmp_path / "study")
         row = Store(tmp_path / "study").result(point.id)["row"]
         assert slot.counted.value == row["val_score"]
         trial = Store(spec.search_folder).result(f"000-{slot.number:04d}")
@@ -197,7 +197,7 @@ def test_replicates_are_one_group_and_their_mean_counts(tmp_path):
         assert trial.user_attrs[EXAMPLES] == 3 * spec.arms[0].examples
         points = asked(spec, spec.arms[0], slot.number, trial.user_attrs["setting"]).points
         assert [point.seed for point in points] == [1000, 1001, 1002]
-        run_together(points, tmp_path / "study", "cpu", lambda update: None)
+        run(points, tmp_path / "study")
         assert trial.user_attrs["scores"] == [Store(tmp_path / "study").result(point.id)["row"]["val_score"] for point in points]
 
 
@@ -236,7 +236,7 @@ def test_health_comes_from_the_last_probe(tmp_path):
     slots, _ = searched(spec)
     for slot in slots[0].slots():
         point = asked(spec, spec.arms[0], slot.number, slot.counted.user_attrs["setting"]).points[0]
-        run_together([point], tmp_path / "study", "cpu", lambda update: None)
+        run([point], tmp_path / "study")
         states = Store(tmp_path / "study").table("states", [point.id])
         last = states[states["layer"] == "network"].iloc[-1]
         assert slot.counted.values[1] == pytest.approx(min(0, last["D"]) - max(0, last["U"]))
@@ -292,7 +292,7 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path,
             assert (config["hidden"], config["depth"], config["batch"], labels["optimizer"]) == (32, 1, 64, "adam")
 
 
-def test_where_the_default_wins_both_arms_are_trained(tmp_path):
+def test_where_the_default_wins_both_arms_are_run(tmp_path):
     register_of = [
         "cell=rnn",
         "tuned=false,true",

@@ -7,6 +7,7 @@ import pytest
 from study.grouping import load_task
 from study.search.findings import summary
 from study.tasks.arrays import Arrays
+from tests.helpers import run
 from tests.search.helpers import SMALL, plan, searched
 
 LR = ["search=lr", "optimizer.lr=interval(1e-3,1e-1)", "search.trials=4", *SMALL]
@@ -51,11 +52,10 @@ def test_no_path_of_a_search_reads_test_data(tmp_path, asked_for, further):
 
 def test_the_guard_sees_a_study_read_its_test_data(tmp_path, asked_for):
     """The same guard fires where test data are read: the engine's own evaluation of a point."""
-    from study.engine import run_together
     from study.search.spec import asked
 
     spec, _ = plan(tmp_path, *LR)
     points = asked(spec, spec.arms[0], 0, spec.arms[0].default).points
     load_task(points[0].config["task"])
     with pytest.raises(AssertionError, match="test data"):
-        run_together(points, tmp_path, "cpu", lambda update: None)
+        run(points, tmp_path)
