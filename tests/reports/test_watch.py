@@ -16,6 +16,7 @@ import pytest
 
 from reports import watch as watching
 from study.store import Store
+from tests.helpers import hears_ctrl_c
 from tests.reports.synthetic import make
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +73,7 @@ def test_a_study_that_does_not_run_is_rendered_once(running: Store) -> None:
 def test_ctrl_c_leaves_a_page_that_no_longer_reloads(running: Store) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "reports", "render", str(running.folder), "--watch", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=hears_ctrl_c)
     assert "3/6 points" in process.stdout.readline()
     assert "data-reload" in page(running)
     time.sleep(0.2)
