@@ -74,7 +74,8 @@ class Store:
             raise StudyError(
                 f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with store.folder=… or name=…"
             )
-        if not self.folder.exists() or all(path.name in ("search", "wandb", "leases") for path in self.folder.iterdir()):  # they come before their study
+        before = ("search", "wandb", "leases")  # these come before their study, as does the file that another launch is just writing
+        if not self.folder.exists() or all(path.name in before or path.name.startswith(".partial-") for path in self.folder.iterdir()):
             return
         if not (self.folder / "study.json").exists():
             raise StudyError(f"{self.folder}: holds files but no study.json, so it is not a study's folder. Choose another name=…")
@@ -89,7 +90,7 @@ class Store:
 
     def declare(self, study: Mapping[str, Any], launch: Mapping[str, Any]) -> None:
         """Write study.json: `study` replaces the last declaration, `launch` joins the launches."""
-        self.points_folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         before = self.study() if (self.folder / "study.json").exists() else {"launches": [], "fingerprint": {}}
         launches, fingerprint = before["launches"], dict(study["fingerprint"])
         for key, value in before["fingerprint"].items():
@@ -97,6 +98,7 @@ class Store:
                 fingerprint[key] = {**value, **fingerprint.get(key, {})}
         text = json.dumps({"schema": SCHEMA, **study, "fingerprint": fingerprint, "launches": [*launches, launch]}, indent=1, allow_nan=False)
         write_whole(self.folder / "study.json", lambda path: path.write_text(text, encoding="utf-8"))
+        self.points_folder.mkdir(exist_ok=True)  # only now: a launch that looks in between would take it for somebody's files
 
     def finish_launch(self, launch: str, **facts: Any) -> None:
         """Add what is only known at the end (seconds, counts) to the launch of this id."""

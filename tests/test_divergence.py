@@ -30,13 +30,14 @@ def digits(seed: int, id: str, lr: float, **changes: Any) -> Point:
 
 def test_silent_divergence_after_progress_and_before_any(tmp_path):
     """A plain network on digits by row under SGD with momentum: every number stays finite, and the run is lost."""
-    store = run([digits(5, "back", 0.3), digits(0, "blown", 1.0), digits(0, "calm", 0.05)], tmp_path)
-    rows = {id: store.result(id)["row"] for id in ("back", "blown", "calm")}
+    back = {f"back{seed}": digits(seed, f"back{seed}", 0.4) for seed in range(6)}  # chaotic: which of them learn first depends on the processor
+    store = run([*back.values(), digits(0, "blown", 1.0), digits(0, "calm", 0.05)], tmp_path)
+    rows = {id: store.result(id)["row"] for id in (*back, "blown", "calm")}
     assert {id: row["status"] for id, row in rows.items()} == dict.fromkeys(rows, "done"), "no NaN anywhere"
     loss = {id: store.table("history", [id])["val_loss"].dropna() / math.log(10) for id in rows}
-    assert loss["back"].min() < 0.5, "it had learned"
-    assert loss["back"].iloc[-1] > 0.95
-    assert rows["back"]["outcome"] == "silently diverged"
+    assert min(loss[id].min() for id in back) < 0.8, "some had learned"
+    assert all(loss[id].iloc[-1] > 0.95 for id in back)
+    assert {rows[id]["outcome"] for id in back} == {"silently diverged"}
     assert loss["blown"].min() > 0.95, "it never learned"
     assert loss["blown"].iloc[-1] > 2
     assert rows["blown"]["outcome"] == "silently diverged"

@@ -115,6 +115,21 @@ def test_another_study_is_refused_and_told_what_differs(tmp_path):
     store.check_mine({**FINGERPRINT, "tasks": {"adding": "new"}})
 
 
+def test_a_launch_that_looks_while_another_declares_the_study_is_not_refused(tmp_path, monkeypatch):
+    seen = []
+
+    def look_and_write(path, write):
+        partial = path.with_name(f".partial-77-{path.name}")
+        write(partial)
+        seen.append(sorted(one.name for one in tmp_path.iterdir()))
+        Store(tmp_path).check_mine(FINGERPRINT)
+        partial.replace(path)
+
+    monkeypatch.setattr("study.store.write_whole", look_and_write)
+    Store(tmp_path).declare(STUDY, {})
+    assert seen == [[".partial-77-study.json"]], "nothing else before study.json stands"
+
+
 def test_a_folder_that_is_no_study_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(StudyError, match=r"no study\.json"):
