@@ -156,6 +156,7 @@ class Study:
         """A table of records.TABLES over the grid's points, with the point's arm, seed and factors beside each row."""
         if name not in self._tables:
             rows = self.store.table(name, self.stored["id"])
+            rows["id"] = rows["id"].astype("category").astype(object)  # one text a point, not a row: a million rows are 100 MB otherwise
             for column in ("probe", "layer", "state"):
                 if column in rows:
                     rows[column] = rows[column].astype("category")  # a tenth of the time in every later comparison

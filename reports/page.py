@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
+import contextlib
 import functools
+import gc
 import hashlib
 import importlib
+import multiprocessing
+import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +25,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup, escape
 
+from reports.arms import summary
 from reports.blocks import Listing, Notice, Section
 from reports.data import Study
 from reports.words import private, slug, term_id
@@ -27,6 +34,7 @@ from study.records import TABLES, StudyError
 from study.store import Store, write_whole
 
 HERE = Path(__file__).parent
+MANY = 100  # stored points from which sections are rendered by a process a core: below, starting them costs what they save
 
 
 class Renders(Protocol):
@@ -99,10 +107,9 @@ def build(one: Declared) -> Renders:
     return made
 
 
-def render_section(one: Declared, study: Study, draw: Templates, taken: Sequence[str]) -> Rendered:
+def render_section(one: Declared, study: Study, id: str) -> Rendered:
     """A section, whatever happens: one that breaks shows its error and leaves the rest of the page alone."""
-    id, title = slug(one.name, taken), one.name.replace("_", " ")
-    draw.level = 4 if one.part else 3
+    title, draw = one.name.replace("_", " "), Templates(id, level=4 if one.part else 3)
     try:
         section = build(one)
         title = section.title
@@ -131,19 +138,26 @@ def has(study: Study, need: str) -> bool:
     return column in frame and bool(frame[column].notna().any())
 
 
-class Templates:
-    """The page's templates: autoescaped, and numbering the blocks so that every one has an id."""
+@functools.cache
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(HERE / "templates")
+    env = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    env.filters["linked"] = linked
+    return env
 
-    def __init__(self) -> None:
-        loader = jinja2.FileSystemLoader(HERE / "templates")
-        self.env = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-        self.env.filters["linked"] = linked
+
+class Templates:
+    """The page's templates: autoescaped, and numbering the blocks of a section so that every one has an id."""
+
+    def __init__(self, section: str = "page", level: int = 3) -> None:
+        self.env = _environment()
+        self.section = section
         self.blocks = 0
-        self.level = 3  # of a heading inside a section: one below the section's own
+        self.level = level  # of a heading inside a section: one below the section's own
 
     def __call__(self, block: Any) -> Markup:
         self.blocks += 1
-        html = self.env.get_template(block.template).render(block=block, uid=f"block-{self.blocks}", level=self.level, nested=self)
+        html = self.env.get_template(block.template).render(block=block, uid=f"{self.section}-block-{self.blocks}", level=self.level, nested=self)
         return Markup(html)
 
     def whole(self, template: str, title: str, **values: Any) -> str:
@@ -169,22 +183,59 @@ def without_dead_links(html: str) -> str:
     return re.sub(r'<a class="term" href="#([^"]+)">([^<]*)</a>', lambda found: found[0] if f'id="{found[1]}"' in html else found[2], html)
 
 
-def page(study: Study, config_dir: Path | None, reload: float | None = None) -> Page:
-    """The whole page. `reload`: seconds after which an open page reads itself again, while a study runs."""
+def sections(declared: Sequence[Declared], ids: Sequence[str], study: Study, workers: int | None = None) -> list[Rendered]:
+    """All sections, in order. `workers`: processes that share them (None: a core each for a large study); the page is the same with any number.
+
+    Workers are forks: what is read and summed up before is shared, not copied. A section whose worker died is rendered here.
+    """
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") and len(study.stored) >= MANY else 1
+    if workers <= 1:
+        return [render_section(one, study, id) for one, id in zip(declared, ids, strict=True)]
+    for read in (*(functools.partial(study.table, name) for name in TABLES), functools.partial(summary, study)):  # once, before the forks
+        with contextlib.suppress(Exception):  # told by the section that needs it
+            read()
+    gc.freeze()  # or the collector's marks would copy every page that a worker looks at
+    done: list[Rendered | None] = [None] * len(declared)
+    global _shared
+    _shared = declared, ids, study
+    try:
+        with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+            coming = {pool.submit(_render_shared, number): number for number in range(len(declared))}
+            for future in concurrent.futures.as_completed(coming):
+                done[coming[future]] = future.result()
+    except BrokenProcessPool:
+        print("a process that rendered sections died (out of memory?); going on without", file=sys.stderr)
+    finally:
+        _shared = None
+        gc.unfreeze()
+    return [made or render_section(one, study, id) for made, one, id in zip(done, declared, ids, strict=True)]
+
+
+_shared: tuple[Sequence[Declared], Sequence[str], Study] | None = None  # what forked workers find
+
+
+def _render_shared(number: int) -> Rendered:
+    assert _shared is not None
+    declared, ids, study = _shared
+    return render_section(declared[number], study, ids[number])
+
+
+def page(study: Study, config_dir: Path | None, reload: float | None = None, workers: int | None = None) -> Page:
+    """The whole page. `reload`: seconds after which an open page reads itself again, while a study runs; `workers` as in `sections`."""
     study.folders += [config_dir] if config_dir else []
-    rendered: list[Rendered] = []
-    draw = Templates()
-    for one in declared_sections(config_dir):
-        section = render_section(one, study, draw, [done.id for done in rendered])
-        if section.blocks:  # a section with nothing to say is no part of the page
-            rendered.append(section)
+    declared = declared_sections(config_dir)
+    ids: list[str] = []
+    for one in declared:
+        ids.append(slug(one.name, ids))
+    rendered = [section for section in sections(declared, ids, study, workers) if section.blocks]  # one with nothing to say is no part of the page
     parts: list[tuple[str, list[Rendered]]] = []
     for section in rendered:
         if section.part and parts and parts[-1][0] == section.part:
             parts[-1][1].append(section)
         else:
             parts.append((section.part, [section]))
-    text = draw.whole("page.html", f"{study.title} · gradient study", study=study, parts=parts, slug=slug, reload=reload)
+    text = Templates().whole("page.html", f"{study.title} · gradient study", study=study, parts=parts, slug=slug, reload=reload)
     tables = {name: frame for section in rendered for name, frame in section.tables.items()}
     return Page(without_dead_links(text), tables, [section.title for section in rendered if section.broken])
 

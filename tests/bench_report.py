@@ -27,11 +27,20 @@ FACTORS = {
     "clip": ["none", "norm"],
     "depth": [1, 2],
 }
-RENDER = "import sys, resource; from reports.__main__ import main; status = main(['render', sys.argv[1]]); "
-RENDER += "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024); sys.exit(status)"
 
 
-def measure(points: int, folder: Path) -> tuple[int, int, float, float, float]:
+def memory_of(process: int) -> int:
+    """Bytes of a process and its children; pages they share count once."""
+    try:
+        text = Path(f"/proc/{process}/smaps_rollup").read_text()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:
+        return 0  # it has just ended
+    own = next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
+    return own + sum(memory_of(int(child)) for child in children)
+
+
+def measure(points: int, folder: Path) -> tuple[int, int, float, float, int]:
     """(points made, bytes, wall seconds, CPU seconds, peak bytes) of a store of about so many points with every table."""
     arms = 60
     tables = ("history", "profile", "states", "test", "measures")
@@ -40,11 +49,14 @@ def measure(points: int, folder: Path) -> tuple[int, int, float, float, float]:
     )
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", RENDER, str(store.folder)], env=environment, capture_output=True, text=True, check=False)
+    process = subprocess.Popen([sys.executable, "-m", "reports", "render", str(store.folder)], env=environment, stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, memory_of(process.pid))
+        time.sleep(0.1)
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise SystemExit(done.stdout + done.stderr)
-    peak = float(done.stdout.rsplit("PEAK", 1)[1])
+    if process.returncode:
+        raise SystemExit(process.returncode)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return len(store.ids()), (store.folder / "report.html").stat().st_size, wall, cpu, peak
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -21,9 +22,7 @@ def two_way(values: Array, *, draws: int, seed: int, level: float = 0.95) -> Est
     degrees of freedom.
     """
     n, examples = values.shape
-    rng = np.random.default_rng(seed)
-    of_seeds = rng.multinomial(n, np.full(n, 1 / n), draws) / n
-    of_examples = rng.multinomial(examples, np.full(examples, 1 / examples), draws) / examples
+    of_seeds, of_examples = _shares(n, examples, draws, seed)
     means = ((of_seeds @ values) * of_examples).sum(1)
     mean, spread = float(values.mean()), float(means.std())
     if spread == 0:
@@ -32,6 +31,13 @@ def two_way(values: Array, *, draws: int, seed: int, level: float = 0.95) -> Est
     stretch = math.sqrt(variance) / spread * float(stats.t.ppf((1 + level) / 2, df) / stats.norm.ppf((1 + level) / 2))
     low, high = (np.quantile(means, [(1 - level) / 2, (1 + level) / 2]) - means.mean()) * stretch
     return Estimate(mean, mean + float(low), mean + float(high), n)
+
+
+@functools.lru_cache(maxsize=2)
+def _shares(n: int, examples: int, draws: int, seed: int) -> tuple[Array, Array]:
+    """Share of each seed and of each example in each draw: the same for every arm of a study."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(n, np.full(n, 1 / n), draws) / n, rng.multinomial(examples, np.full(examples, 1 / examples), draws) / examples
 
 
 def components(values: Array) -> tuple[float, float]:

@@ -17,7 +17,7 @@ import pytest
 
 from reports.__main__ import main
 from reports.data import Study
-from reports.page import declared_sections, write
+from reports.page import declared_sections, page, write
 from study.records import StudyError
 from study.store import Store
 from tests.reports.conftest import HOSTILE, SMALL
@@ -143,6 +143,23 @@ def test_same_store_same_bytes_in_two_processes_without_torch_and_nothing_of_thi
         assert secret not in pages[0], secret
     # A short name may occur inside a picture's data by chance; in words it may not.
     assert not re.search(rf"(?<![\w-]){re.escape(os.uname().nodename)}(?![\w-])", Reader(pages[0]).text)
+
+
+def test_sections_rendered_by_several_processes_make_the_same_page_also_where_one_dies(small: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    alone = page(Study(small), None, workers=1)
+    assert page(Study(small), None, workers=2).text == alone.text
+    (tmp_path / "section").mkdir()
+    (tmp_path / "section" / "deadly.yaml").write_text("_target_: deadly.Deadly\norder: 1\n")
+    (tmp_path / "section" / "deadly.py").write_text(
+        f"import os\nfrom reports.blocks import Section\n\n\nclass Deadly:\n    title, needs = 'Deadly', ()\n\n"
+        f"    def render(self, study):\n        if os.getpid() != {os.getpid()}:\n            os.kill(os.getpid(), 9)\n        return Section([])\n"
+    )
+    sys.path.insert(0, str(tmp_path / "section"))
+    try:
+        assert page(Study(small), tmp_path, workers=2).text == alone.text
+    finally:
+        sys.path.remove(str(tmp_path / "section"))
+    assert "died" in capfd.readouterr().err
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

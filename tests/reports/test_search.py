@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reports.data import Study
-from reports.page import Templates, declared_sections, render_section, write
+from reports.page import declared_sections, render_section, write
 from reports.search import find
 from reports.sections.tuning import brought, cautions, spent
 from study.search.run import finish
@@ -37,7 +37,7 @@ def study(tmp_path_factory):
 
 def rendered(study: Study, name: str):
     one = next(section for section in declared_sections(None) if section.name == name)
-    return render_section(one, study, Templates(), [])
+    return render_section(one, study, one.name)
 
 
 def test_the_budget_the_gain_and_the_edges_are_told(study):
