@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hydra
 import yaml
@@ -37,6 +38,8 @@ def one_point(config: DictConfig) -> None:
 def config_folders_on_path() -> None:
     """A piece may lie beside its YAML: folders given with --config-dir are importable."""
     for folder in config_dirs(sys.argv[1:]):
+        if not Path(folder).is_dir():  # Hydra looks at the last one only
+            raise Finished(say_error(StudyError(f"--config-dir: there is no folder {folder}")))
         sys.path.insert(0, folder)
 
 

@@ -142,12 +142,12 @@ def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool
     return error is not None and not f"{node['_target_']}.".startswith(f"{error.name}.")
 
 
-def check_all(combinations: Sequence[Composed]) -> None:
-    """Check each distinct piece once, and each distinct structure of them.
+def check_all(combinations: Sequence[Composed], seen: set[str] | None = None) -> None:
+    """Check each distinct piece once, and each distinct structure of them; what earlier calls have `seen` is left out.
 
     Clip rule and optimizer are no part of the structure: they meet nothing but flat [M, P] tensors.
     """
-    seen: set[str] = set()
+    seen = set() if seen is None else seen
     for combination in combinations:
         seed = combination.config["seed"]
         if not isinstance(seed, int) or seed < 0:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -23,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from study.composition import Declared, compose, compose_all, declared, finish
 from study.confirm import confirm
 from study.launcher import run
+from study.paths import config_dirs
 from study.planning import make_plan
 from study.records import StudyError
 from study.schema import Root
@@ -104,6 +108,14 @@ class SearchSweeper(StudySweeper):
         return launch(self.loader, self.composed, params, arguments)
 
 
+class ConfigDirs(SearchPathPlugin):
+    """--config-dir given more than once: Hydra itself takes the last folder only."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in config_dirs(sys.argv[1:])[:-1]:
+            search_path.append(provider="command-line", path=f"file://{Path(folder).absolute()}")
+
+
 class StudyLauncher(Launcher):
     """Takes the jobs of any other sweeper and runs them as one study through the same engine."""
 
@@ -149,5 +161,7 @@ def register() -> None:
         cls.__module__ = ALIAS
         plugins.register(cls)
         store.store(group=group, name=name, node=OmegaConf.create(node))
+    ConfigDirs.__module__ = ALIAS
+    plugins.register(ConfigDirs)
     store.store(group="hydra/help", name="study", node=OmegaConf.create({"app_name": "python -m study", "header": "", "footer": "", "template": HELP}))
     store.store(name="schema", node=Root)

@@ -209,10 +209,10 @@ def test_a_ledger_cut_short_is_read_as_far_as_it_goes_and_goes_on(tmp_path):
     whole = ("my-study-p1", "offline", "rnn-gradient-study")
     (tmp_path / "wandb" / "logged.jsonl").write_text(json.dumps(whole) + '\n["my-stu')
     tracker = build(NODE, "tracker.wandb")
-    tracker.folder, tracker.logged = tmp_path / "wandb", set()
-    assert tracker._read_ledger() == {whole}
-    tracker._note(("my-study-p2", *whole[1:]))
-    assert tracker._read_ledger() == {whole, ("my-study-p2", *whole[1:])}
+    tracker.folder, tracker.logged, tracker.resolved, tracker.where = tmp_path / "wandb", {}, "offline", "rnn-gradient-study"
+    assert tracker._read_ledger() == {whole: "my-study-p1"}
+    tracker._note("my-study-p2")
+    assert tracker._read_ledger() == {whole: "my-study-p1", ("my-study-p2", *whole[1:]): "my-study-p2"}
 
 
 @pytest.mark.parametrize(
@@ -229,11 +229,23 @@ def test_what_was_logged_is_skipped(tmp_path, monkeypatch, logged, now, skipped)
     tracker = build(NODE, "tracker.wandb")
     tracker.wandb = wandb
     tracker.study, tracker.folder, tracker.where, tracker.resolved = "s", tmp_path, "team/project", now
-    tracker.logged = {("s-p1", *logged)}
+    tracker.logged = {("s-p1", *logged): "s-p1"}
     sent = []
     monkeypatch.setattr(tracker, "_log", lambda run, result, folder: sent.append(run))
     tracker.log({"id": "p1"}, tmp_path)
     assert sent == ([] if skipped else ["s-p1"])
+
+
+def test_a_run_whose_tags_have_changed_is_logged_again_and_the_last_ones_count(tmp_path, monkeypatch):
+    """Also by the next launch, which has nothing but the ledger."""
+    sent = []
+    for tags in (["search"], ["search"], ["search", "best"], ["search", "best"], ["search"], ["search"]):
+        tracker = build(NODE, "tracker.wandb")
+        tracker.wandb, tracker.study, tracker.folder, tracker.where, tracker.resolved = wandb, "s", tmp_path, "project", "offline"
+        tracker.logged = tracker._read_ledger()
+        monkeypatch.setattr(tracker, "_log", lambda run, result, folder: sent.append(result["tags"]))
+        tracker.log({"id": "p1", "tags": tags}, tmp_path)
+    assert sent == [["search"], ["search", "best"], ["search"]]
 
 
 @pytest.mark.parametrize(

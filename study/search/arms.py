@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 
 from study.records import StudyError
-from study.search.planning import fingerprint
+from study.search.planning import FACTORS, fingerprint
 from study.search.samplers import Grid, pruner, sampler, seed_of
 from study.search.slots import Budget, Slots
 from study.search.space import show
@@ -59,6 +59,7 @@ def is_grid(spec: Spec) -> bool:
 def open_arms(spec: Spec, storage: BaseStorage) -> list[Slots]:
     """All arms, made where they are new; a stored one must be the same search. Nothing is changed before all are compared."""
     there = {study.study_name: study for study in _summaries(storage)}
+    check_factors(spec, there.values())
     for arm in spec.arms:
         if arm.study_name in there and not _unmarked(there[arm.study_name]):
             _compare(spec, arm, there[arm.study_name])
@@ -66,6 +67,18 @@ def open_arms(spec: Spec, storage: BaseStorage) -> list[Slots]:
         if arm.study_name not in there or _unmarked(there[arm.study_name]):
             _create(spec, arm, storage)
     return [slots(spec, arm, storage) for arm in spec.arms]
+
+
+def check_factors(spec: Spec, there: Iterable[Any]) -> None:
+    """Arms of other factors are another search, though each of its studies has a name of its own here."""
+    for study in there:
+        marked = study.user_attrs.get(FINGERPRINT) or {}
+        if study.study_name.startswith(f"{spec.name}: ") and marked.get(FACTORS, list(spec.factors)) != list(spec.factors):
+            told = [f"[{', '.join(factors)}]" for factors in (marked[FACTORS], spec.factors)]
+            raise StudyError(
+                f"{spec.name}: a search of this name is stored, with other arms (factors: there {told[0]}, here {told[1]}). "
+                "It is left as it is. Give this search a name of its own: name=…"
+            )
 
 
 def _summaries(storage: BaseStorage) -> Sequence[Any]:

@@ -24,9 +24,10 @@ from study.search import samplers
 from study.search.objectives import OBJECTIVES, Objective
 from study.search.space import contains, distribution, ends, to_text
 from study.search.spec import HELD, Arm, Settings, Spec, compose
-from study.search.storage import check_address
+from study.search.storage import check_address, reach
 
 MANY = 2000  # compositions of levels by Hydra: 50 ms each
+FACTORS = "search.per"  # of a fingerprint: those of the declared ones that this study has
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ def make_spec(
     groups = frozenset(key for key in asks.space if loader.get_group_options(key))
     for key in asks.space:
         check_key(key, groups)
+    for key in node["per"]:
+        if key not in asks.factors and not loader.get_group_options(key):
+            value_at(whole, key)
+    reach(settings.storage)
     spec = Spec(
         name=composed.name,
         folder=Path(composed.store.folder) / check_name(composed.name),
@@ -76,7 +81,8 @@ def make_spec(
         samplers.Grid.settings(spec.space, 0)
     arms = make_arms(loader, config_name, spec, asks)
     spec = replace(spec, arms=arms)
-    spec = replace(spec, arms=[check_arm(spec, arm) for arm in arms])
+    checked: set[str] = set()
+    spec = replace(spec, arms=[check_arm(spec, arm, checked) for arm in arms])
     objective: Objective = build(settings.objective, "search.objective")
     directions = {objective.higher_is_better(default(spec, arm).config) for arm in spec.arms}
     if len(directions) > 1:
@@ -197,7 +203,7 @@ def make_arms(loader: ConfigLoader, config_name: str, spec: Spec, asks: Asks) ->
         for choice in itertools.product(*offered):
             pairs = tuple(zip(chosen, choice, strict=True))
             bases[pairs] = compose_by_hydra(loader, config_name, [*asks.fixed, *typed, *(f"{key}={level}" for key, level in pairs)]) if pairs else first
-        arms.append(_arm(spec, len(arms), made, first, bases))
+        arms.append(_arm(spec, made, first, bases))
     if not arms:
         raise StudyError("study.exclude leaves no combination; nothing to search")
     return arms
@@ -209,7 +215,7 @@ def _levels(of: BaseDistribution, key: str) -> Sequence[Any]:
     return of.choices
 
 
-def _arm(spec: Spec, number: int, made: Composed, base: Base, bases: Mapping[tuple[tuple[str, Any], ...], Base]) -> Arm:
+def _arm(spec: Spec, made: Composed, base: Base, bases: Mapping[tuple[tuple[str, Any], ...], Base]) -> Arm:
     """An arm with its default setting: what stands in the configuration for each searched key."""
     config, levels = made.config, {key: made.labels[key] for key in spec.factors}
     default = {key: base.choices.get(key) if key in spec.groups else value_at(config, key) for key in spec.space}
@@ -217,7 +223,6 @@ def _arm(spec: Spec, number: int, made: Composed, base: Base, bases: Mapping[tup
     full, between = config["updates"] * config["batch"], config["validate_every"] * config["batch"]
     inside = all(contains(of, default[key]) for key, of in spec.space.items())
     return Arm(
-        number=number,
         name=name,
         levels=levels,
         study_name=f"{spec.name}: {name}",
@@ -251,13 +256,13 @@ def settings_to_check(spec: Spec, arm: Arm) -> Iterator[Mapping[str, Any]]:
             yield {**arm.default, key: value}
 
 
-def check_arm(spec: Spec, arm: Arm) -> Arm:
-    """Every end of the space composes and builds. Trials have one structure where these have."""
+def check_arm(spec: Spec, arm: Arm, checked: set[str]) -> Arm:
+    """Every end of the space composes and builds, what is not among the `checked`. Trials have one structure where these have."""
     structures = set()
     for setting in settings_to_check(spec, arm):
         try:
             made = compose(spec, arm, setting, spec.seeds[0])
-            check_all([made])
+            check_all([made], checked)
         except StudyError as error:
             told = ", ".join(f"{key}={value}" for key, value in setting.items())
             raise StudyError(f"search: {error}\n(arm {arm.name}, at {told})") from error
@@ -276,7 +281,7 @@ def fingerprint(spec: Spec, arm: Arm) -> dict[str, Any]:
     found |= {key: value for key, value in _flat(config) if key.split(".")[0] not in (*NOT_IDENTITY, *spec.space) and key not in spec.space}
     found |= {f"default {key}": value for key, value in arm.default.items()}
     found |= {"search.objectives": list(spec.settings.objectives), "search.replicates": spec.settings.replicates, "search.examples": arm.examples}
-    found |= {"data": data_hash(config), "numerics": NUMERICS, "search.objective": json.dumps(spec.settings.objective, sort_keys=True)}
+    found |= {FACTORS: list(spec.factors), "data": data_hash(config), "numerics": NUMERICS, "search.objective": json.dumps(spec.settings.objective, sort_keys=True)}
     return found
 
 

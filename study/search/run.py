@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -16,6 +18,7 @@ from rich.table import Table
 from study.composition import Composed, select
 from study.grouping import cost, resolve_device
 from study.launcher import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, Trackers, typed
+from study.paths import config_dirs
 from study.pieces import build
 from study.processes import start
 from study.provenance import relative
@@ -25,8 +28,8 @@ from study.search.findings import gains, summary, tables
 from study.search.planning import Asks, default
 from study.search.slots import Slots
 from study.search.space import show
-from study.search.spec import Spec, held
-from study.search.storage import journal_file, open_storage, without_password
+from study.search.spec import Spec, held, trial_name
+from study.search.storage import JOURNAL, journal_file, lost, open_storage, without_password
 from study.search.tuned import experiment, experiment_path, tuned_name
 from study.search.worker import work
 from study.store import Store, write_whole
@@ -48,6 +51,11 @@ def run(spec: Spec, asks: Asks, config: Mapping[str, Any], console: Console) -> 
     if config["plan"]:
         say_plan(spec, asks, count, console)
         return OK
+    with lost(spec.settings.storage):
+        return carry_out(spec, asks, config, count, console)
+
+
+def carry_out(spec: Spec, asks: Asks, config: Mapping[str, Any], count: int, console: Console) -> int:
     storage = open_storage(spec.settings.storage, spec.search_folder)
     slots = open_arms(spec, storage)
     for of in slots:
@@ -57,14 +65,15 @@ def run(spec: Spec, asks: Asks, config: Mapping[str, Any], console: Console) -> 
     trackers = Trackers(config["tracker"], spec.name, spec.folder, console)
     interrupted, begun = False, time.monotonic()
     try:
-        hear(trackers, store, store.ids())
+        hear(trackers, store, recorded(spec, store), marked=bests(store.search()))
         for name in events(spec, slots, count, console):
             hear(trackers, store, [name])
     except KeyboardInterrupt:
         interrupted = True
     finally:
         found = finish(spec, asks, slots, config)
-    mark_best(trackers, store, found)
+    if found["complete"]:  # what was the best of a smaller budget may be it no longer: a tracker is told what has changed
+        hear(trackers, store, recorded(spec, store), marked=bests(found))
     trackers.close()
     return say_end(spec, found, interrupted, time.monotonic() - begun, console)
 
@@ -160,19 +169,24 @@ class Told:
 # --- trackers ----------------------------------------------------------------------------------------------------
 
 
-def hear(trackers: Trackers, store: Store, names: Sequence[str], tags: Sequence[str] = ("search",)) -> None:
-    """Tell every tracker of trials that this machine has recorded."""
+def hear(trackers: Trackers, store: Store, names: Sequence[str], *, marked: Collection[str] = ()) -> None:
+    """Tell every tracker of trials that this machine has recorded; those `marked` are the best of their arms."""
     for name in names:
-        result = {**store.result(name), "tags": list(tags)}
+        result = {**store.result(name), "tags": ["search", "best"] if name in marked else ["search"]}
         trackers.tell(result, store.point_folder(name))
 
 
-def mark_best(trackers: Trackers, store: Store, found: Mapping[str, Any]) -> None:
-    there = set(store.ids())
-    for number, arm in enumerate(found["arms"]):
-        name = f"{number:03d}-{arm['best']['trial']:04d}" if arm["best"] and found["complete"] else None
-        if name in there:
-            hear(trackers, store, [str(name)], ("search", "best"))
+def recorded(spec: Spec, store: Store) -> list[str]:
+    """Trials of this search's arms that this machine has recorded."""
+    mine = {trial_name(arm.name, 0).partition("-")[0] for arm in spec.arms}
+    return [name for name in store.ids() if name.partition("-")[0] in mine]
+
+
+def bests(found: Mapping[str, Any] | None) -> set[str]:
+    """Names of the best trials of a summary; none before its search is complete."""
+    if found is None or not found["complete"]:
+        return set()
+    return {trial_name(arm["arm"], arm["best"]["trial"]) for arm in found["arms"] if arm["best"]}
 
 
 # --- results -----------------------------------------------------------------------------------------------------
@@ -244,16 +258,17 @@ def say_end(spec: Spec, found: Mapping[str, Any], interrupted: bool, seconds: fl
     finished = sum(arm["trials"] for arm in found["arms"])
     told = f"{finished} trials finished in {seconds:.0f} s"
     console.print(f"search {spec.name}: {'interrupted; ' if interrupted else ''}{told}", highlight=False, markup=False)
-    if journal_file(spec.search_folder).exists():
-        console.print(f"browse the trials: optuna-dashboard {journal_file(spec.search_folder)}", highlight=False, markup=False)
+    where = journal_file(spec.search_folder) if spec.settings.storage == JOURNAL else "with the address of search.storage"
+    console.print(f"browse the trials: optuna-dashboard {where}", highlight=False, markup=False)
     if interrupted or not found["complete"]:
         console.print("go on with the same command", highlight=False, markup=False)
         return INTERRUPTED if interrupted else SOME_FAILED
     without = [arm["arm"] for arm in found["arms"] if not arm["best"]]
     if len(without) < len(found["arms"]):
-        name, folder = tuned_name(spec), spec.search_folder
-        console.print(f"the tuned study: make sweep STUDY={name} ARGS='--config-dir {folder}'", highlight=False, markup=False)
-        console.print(f"            or: python -m study -m --config-dir {folder} experiment={name}", highlight=False, markup=False)
+        name, folders = tuned_name(spec), [*(folder for folder in config_dirs(sys.argv[1:]) if folder != str(spec.search_folder)), str(spec.search_folder)]
+        given = " ".join(f"--config-dir {shlex.quote(folder)}" for folder in folders)  # the experiment may lie in a folder of the user's own
+        console.print(f"the tuned study: make sweep STUDY={name} ARGS={shlex.quote(given)}", highlight=False, markup=False)
+        console.print(f"            or: python -m study -m {given} experiment={name}", highlight=False, markup=False)
     if without:
         console.print(f"no trial of these arms finished: {', '.join(without)}", style="red", markup=False)
         return NOTHING_RAN if len(without) == len(found["arms"]) else SOME_FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,6 @@ class Settings:
 class Arm:
     """One combination of the factors: `bases` by the levels that the space chooses among groups; `default` setting of the space's keys."""
 
-    number: int
     name: str
     levels: Mapping[str, Any]
     study_name: str
@@ -58,6 +58,11 @@ class Arm:
     def validations(self) -> int:
         """Of a trial, the one before the first update not counted."""
         return max(1, round(self.examples / self.between))
+
+
+def trial_name(arm: str, slot: int) -> str:
+    """Of a trial in the store and in W&B. It follows from its arm's levels: further arms, or other ones, rename none."""
+    return f"{hashlib.blake2b(arm.encode(), digest_size=4).hexdigest()}-{slot:04d}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def held(examples: int, between: int, batch: int) -> dict[str, int]:
 
 def asked(spec: Spec, arm: Arm, slot: int, setting: Mapping[str, Any]) -> Asked:
     """A trial of a setting: its replicates as points of equal structure."""
-    name = f"{arm.number:03d}-{slot:04d}"
+    name = trial_name(arm.name, slot)
     points = []
     for seed in spec.seeds:
         made = compose(spec, arm, setting, seed)

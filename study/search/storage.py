@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
+import sqlalchemy
 import sqlalchemy.exc
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -37,20 +38,61 @@ def check_address(where: str) -> None:
         raise StudyError(f"search.storage: must be {JOURNAL} or postgresql://user@host/database, got {without_password(str(where))!r}")
 
 
+def reach(where: str) -> None:
+    """Connect to a database once and write nothing: what is wrong with it is told before the arms are planned, which takes longer."""
+    check_address(where)
+    if where == JOURNAL or where.startswith("sqlite"):  # files: sqlite's would be made by looking
+        return
+    with _told(where):
+        engine = sqlalchemy.create_engine(_with_driver(where), **_settings(where))
+        engine.connect().close()
+        engine.dispose()
+
+
 def open_storage(where: str, folder: Path) -> BaseStorage:
     """The storage by its address; raises StudyError where it cannot be reached."""
     check_address(where)
     with quiet():
         if where == JOURNAL:
             return _journal(folder)
-        try:
+        with _told(where):
             return optuna.storages.get_storage(RDBStorage(_with_driver(where), engine_kwargs=_settings(where)))
-        except ImportError as error:
-            driver = "psycopg2-binary" if where.startswith("postgresql") else str(error.name)
-            raise StudyError(f"search.storage: the database's driver is missing ({error}); pip install {driver}") from error
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            told = without_password(str(getattr(error, "orig", None) or error).strip().splitlines()[0])
-            raise StudyError(f"search.storage: {without_password(where)} cannot be reached ({told})") from error
+
+
+@contextlib.contextmanager
+def _told(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:  # Optuna has its own words for SQLAlchemy's
+        raise StudyError(f"search.storage: the driver of {where.split('://')[0]} is missing; pip install {_package(where)}") from error
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise StudyError(f"search.storage: {without_password(where)} cannot be reached ({_words(error)})") from error
+
+
+@contextlib.contextmanager
+def lost(where: str) -> Iterator[None]:
+    """A storage that goes away while it is used is one message: trials that are in it stay counted."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        told = f"search.storage: {without_password(where)} is out of reach ({_words(error)})"
+        raise StudyError(f"{told}. Trials that it has stay counted; go on with the same command") from error
+
+
+def _words(error: BaseException) -> str:
+    """The first line of what a database's driver says, wherever it is wrapped."""
+    while getattr(error, "orig", None) is None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+    return without_password(lines[0])
+
+
+def _package(where: str) -> str:
+    """What brings the driver."""
+    if where.startswith("postgresql"):
+        return "psycopg2-binary"
+    named = where.split("://")[0].partition("+")[2]
+    return named or {"mysql": "mysqlclient"}.get(where.split("://")[0], "it")
 
 
 def _journal(folder: Path) -> JournalStorage:

@@ -27,7 +27,7 @@ from study.search.liveness import WORKER, Heart, Watch, me
 from study.search.objectives import Asked, Objective, Outcome
 from study.search.slots import EXAMPLES, SLOT, Slots
 from study.search.space import suggest
-from study.search.spec import Arm, Spec, asked
+from study.search.spec import Arm, Spec, asked, trial_name
 from study.search.storage import open_storage, quiet
 from study.store import Store
 
@@ -197,7 +197,7 @@ class Worker:
 
 
 def slot_name(arm: Arm, of: Slots, trial_id: int) -> str:
-    return f"{arm.number:03d}-{of.storage.get_trial(trial_id).user_attrs.get(SLOT, 0):04d}"
+    return trial_name(arm.name, of.storage.get_trial(trial_id).user_attrs.get(SLOT, 0))
 
 
 def work(connection: Connection, number: int, spec: Spec) -> None:

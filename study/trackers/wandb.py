@@ -38,8 +38,8 @@ class Wandb(Tracker):
     otherwise, else offline; then the runs lie in the study's wandb/ folder for `wandb sync`. patience: seconds a server
     may take to answer, at the start and at the end of a run; after that the tracker gives up and the next launch tries again.
 
-    wandb/logged.jsonl notes what was logged, as [run, mode, project]. A point logged online is done; one logged offline
-    is logged again by a later launch that is online, since nobody says whether its files were synced.
+    wandb/logged.jsonl notes what was logged, as [run with its tags, mode, project], the last line of a run counts. A point logged
+    online is done; one logged offline is logged again by a later launch that is online, since nobody says whether its files were synced.
     """
 
     def __init__(self, *, mode: Literal["auto", "online", "offline"], project: str, entity: str | None, patience: float) -> None:
@@ -68,15 +68,15 @@ class Wandb(Tracker):
 
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
         run, tags = run_id(self.study, result["id"]), list(result.get("tags", ()))
-        entry = "+".join([run, *tags])  # a trial that turns out to be the best is logged again, with its tag
-        if any((entry, mode, self.where) in self.logged for mode in {self.resolved, "online"}):
+        entry = "+".join([run, *tags])  # a trial that turns out to be the best, or is it no longer, is logged again
+        if any(self.logged.get((run, mode, self.where)) == entry for mode in {self.resolved, "online"}):
             return
         try:
             self._log(run, result, folder)
         except (self.wandb.Error, TimeoutError) as error:
             said = " ".join(str(error).split())
             raise StudyError(f"{said}. Nothing is lost: run the study again, or tracker.wandb.mode=offline and `wandb sync` later") from error
-        self._note((entry, self.resolved, self.where))
+        self._note(entry)
 
     def _log(self, id: str, result: Mapping[str, Any], folder: Path) -> None:
         store = Store(folder.parent.parent)
@@ -103,22 +103,22 @@ class Wandb(Tracker):
     def close(self) -> None:
         """Every run is finished as it is logged."""
 
-    def _read_ledger(self) -> set[tuple[str, str, str]]:
-        """(run id, mode, project) of what was logged; a line cut short by a crash is none."""
-        path, entries = self.folder / "logged.jsonl", set()
+    def _read_ledger(self) -> dict[tuple[str, str, str], str]:
+        """What was logged last of each (run id, mode, project): the id with its tags; a line cut short by a crash is none."""
+        path, entries = self.folder / "logged.jsonl", {}
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             try:
-                run, mode, where = json.loads(line)
-                entries.add((run, mode, where))
-            except (ValueError, TypeError):
+                entry, mode, where = json.loads(line)
+                entries[entry.partition("+")[0], mode, where] = entry
+            except (ValueError, TypeError, AttributeError):
                 continue
         return entries
 
-    def _note(self, entry: tuple[str, str, str]) -> None:
+    def _note(self, entry: str) -> None:
         """Each entry begins a line, so that one cut short by a crash spoils no other."""
-        self.logged.add(entry)
+        self.logged[entry.partition("+")[0], self.resolved, self.where] = entry
         with (self.folder / "logged.jsonl").open("a", encoding="utf-8") as ledger:
-            ledger.write("\n" + json.dumps(entry) + "\n")
+            ledger.write("\n" + json.dumps([entry, self.resolved, self.where]) + "\n")
 
 
 def run_id(study: str, point: str) -> str:

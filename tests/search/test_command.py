@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from study.search.spec import trial_name
 from study.store import Store
 from tests.helpers import hears_ctrl_c
 
@@ -62,7 +63,8 @@ def test_every_trial_is_a_run_of_the_group_with_the_tag_search_and_the_best_are_
     assert all("search" in tags for each in runs.values() for tags in each)
     found = Store(folder / "outputs" / "quick" / "search").search()
     assert ran.returncode == 0
-    best = {f"quick-{number:03d}-{arm['best']['trial']:04d}" for number, arm in enumerate(found["arms"])}
+    best = {f"quick-{trial_name(arm['arm'], arm['best']['trial'])}" for arm in found["arms"]}
+    assert len(best) == 2
     assert {run for run, each in runs.items() if any("best" in tags for tags in each)} == best
 
 

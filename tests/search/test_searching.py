@@ -20,7 +20,7 @@ from study.search.findings import summary, tables
 from study.search.objectives import Objective
 from study.search.run import finish
 from study.search.slots import EXAMPLES
-from study.search.spec import asked
+from study.search.spec import asked, trial_name
 from study.search.storage import open_storage
 from study.search.worker import Worker
 from study.store import Store
@@ -180,7 +180,7 @@ def test_a_trial_is_the_point_of_a_study_with_the_same_settings(tmp_path):
         run([point], tmp_path / "study")
         row = Store(tmp_path / "study").result(point.id)["row"]
         assert slot.counted.value == row["val_score"]
-        trial = Store(spec.search_folder).result(f"000-{slot.number:04d}")
+        trial = Store(spec.search_folder).result(trial_name("all", slot.number))
         assert trial["row"]["val_score"] == row["val_score"]
         assert trial["row"].get("score") is None
         history = Store(spec.search_folder).table("history", [trial["id"]])
@@ -226,7 +226,7 @@ def test_a_pruned_trial_leaves_its_group_and_the_others_end_as_alone(tmp_path):
             assert one.counted.user_attrs[EXAMPLES] < pruned.arms[0].examples
             for step, value in one.counted.intermediate_values.items():
                 assert other.counted.intermediate_values[step] == value
-            record = Store(pruned.search_folder).result(f"000-{one.number:04d}")["row"]
+            record = Store(pruned.search_folder).result(trial_name("all", one.number))["row"]
             assert record["status"] == "pruned"
             assert record["updates_done"] * 16 == one.counted.user_attrs[EXAMPLES]
 
