@@ -157,9 +157,12 @@ class Worker:
                 return False
             said[index] = step
             trial = claimed[index].trial
-            with quiet():
-                trial.report(value, step)
-                return bool(trial.should_prune())
+            try:
+                with quiet():
+                    trial.report(value, step)
+                    return bool(trial.should_prune())
+            except UpdateFinishedTrialError:  # it was taken for lost, and another is trained in its place: the rest of its group goes on
+                return True
 
         return hear
 
@@ -168,6 +171,9 @@ class Worker:
         trial, pruned = one.trial, outcome.status == "pruned"
         facts = {EXAMPLES: outcome.examples, "seconds": outcome.seconds, "scores": list(outcome.scores), "se": outcome.se, STATUS: outcome.status}
         facts |= {"reason": outcome.reason, "updates": one.asked.points[0].config["updates"], "name": one.asked.name}
+        if self.storage.get_trial(trial._trial_id).state != TrialState.RUNNING:
+            self.say({"event": "dropped", "name": one.asked.name, "reason": "it was taken for lost, and another is in its place"})
+            return
         if outcome.record is not None:
             Store(self.spec.search_folder).write(outcome.record)
         try:

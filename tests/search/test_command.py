@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +19,7 @@ import pytest
 from study.search.spec import trial_name
 from study.store import Store
 from tests.helpers import hears_ctrl_c
+from tests.search.helpers import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 WANDB = str(Path(sys.executable).with_name("wandb"))
@@ -112,6 +116,55 @@ def test_the_tuned_study_trains_both_arms_with_fresh_seeds_and_reports_the_searc
     for heading in ("Tuning", "History of the search", "Score by searched key", "What mattered in the search"):
         assert heading in page, heading
     assert "could not be rendered" not in page
+
+
+def test_the_dashboard_opens_the_storage_as_it_is(searched):
+    """The very command that the search prints; every arm is a study in it, with its trials."""
+    folder, ran = searched
+    printed = next(line for line in ran.stdout.splitlines() if "optuna-dashboard" in line).split(": ", 1)[1].split()
+    port = free_port()
+    command = [str(Path(sys.executable).with_name(printed[0])), *printed[1:], "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=folder, env=environment(folder / "home"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def get(path: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20) as answer:
+            assert answer.status == 200
+            return answer.read()
+
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+            try:
+                studies = json.loads(get("api/studies"))["study_summaries"]
+                break
+            except urllib.error.URLError:
+                time.sleep(0.1)
+        assert {study["study_name"] for study in studies} == {f"quick: cell={cell} initializer=orthogonal" for cell in ("rnn", "gru")}
+        assert b"<html" in get("dashboard")
+        for study in studies:
+            trials = json.loads(get(f"api/studies/{study['study_id']}?after=0"))["trials"]
+            assert [trial["state"] for trial in trials].count("Complete") >= 4
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_an_experiment_of_ones_own_is_tuned_and_the_printed_command_finds_both_folders(tmp_path):
+    (tmp_path / "own folder" / "experiment").mkdir(parents=True)
+    (tmp_path / "own folder" / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nname: mine\nupdates: 6\nhidden: 8\ntask: {form: row}\nhydra: {sweeper: {params: {cell: 'rnn,gru', seed: '0,1'}}}\n"
+    )
+    own = ["-m", "--config-dir", "own folder", "experiment=mine", "tracker=[]"]
+    ran = command(tmp_path, "study", *own, "hydra/sweeper=optuna", "search=lr", "search.trials=1", "search/objective=bowl", "executor.workers=1")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    printed = shlex.split(next(line for line in ran.stdout.splitlines() if "or: python" in line).split("or: python -m ")[1])
+    assert printed.count("--config-dir") == 2
+    tuned = command(tmp_path, *printed, "tracker=[]", "plan=true")
+    assert tuned.returncode == 0, tuned.stdout + tuned.stderr
+    assert "8 points" in tuned.stdout
+    nowhere = command(tmp_path, "study", "-m", "--config-dir", "nowhere", *own[1:])
+    assert (nowhere.returncode, nowhere.stderr) == (2, "error: --config-dir: there is no folder nowhere\n")
 
 
 def test_the_default_study_may_be_trained_beside_its_search(searched):

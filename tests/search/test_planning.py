@@ -7,12 +7,13 @@ import time
 
 import optuna
 import pytest
+import sqlalchemy.exc
 
 from study.records import StudyError
 from study.search.arms import FINGERPRINT, open_arms
 from study.search.planning import default, fingerprint, settings_to_check
-from study.search.spec import compose
-from study.search.storage import PATIENCE, open_storage
+from study.search.spec import asked, compose
+from study.search.storage import PATIENCE, lost, open_storage
 from tests.faults import LOCAL
 from tests.search.helpers import SMALL, plan
 
@@ -103,6 +104,7 @@ def test_trials_of_one_structure_are_known_to_have_one(tmp_path):
         ([*DEFAULT, "search.objectives=[score,cost]", "search/pruner=median"], "can only be pruned by one objective"),
         ([*DEFAULT, "search.storage=redis://x"], "search.storage: must be journal or postgresql://"),
         ([*DEFAULT, "search.per=cell"], "search.per: must be a list"),
+        ([*DEFAULT, "search.per=[cell,initialiser]"], "initialiser: there is no such key"),
         (["search=lr", "search/sampler=grid"], "optimizer.lr: search/sampler=grid needs a choice or a range"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -114,12 +116,34 @@ def test_what_is_wrong_is_told_before_anything_is_written(tmp_path, arguments, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_storage_out_of_reach_is_told_without_its_password(tmp_path):
-    spec, _ = plan(tmp_path, *DEFAULT, "search.storage=postgresql://me:secret@127.0.0.1:1/trials")
-    with pytest.raises(StudyError) as error:
-        open_storage(spec.settings.storage, spec.search_folder)
-    assert "cannot be reached" in str(error.value)
-    assert "secret" not in str(error.value)
+def test_a_storage_out_of_reach_is_told_without_its_password(tmp_path, monkeypatch):
+    """Before any arm is planned, and by a worker that comes later."""
+    address = "postgresql://me:secret@127.0.0.1:1/trials"
+    monkeypatch.setattr("study.search.planning.make_arms", lambda *_: pytest.fail("arms were planned first"))
+    for call in (lambda: plan(tmp_path, *DEFAULT, f"search.storage={address}"), lambda: open_storage(address, tmp_path)):
+        with pytest.raises(StudyError) as error:
+            call()
+        assert "cannot be reached" in str(error.value)
+        assert "refused" in str(error.value)
+        assert "secret" not in str(error.value)
+
+
+def test_a_driver_that_is_missing_is_told_with_its_package(tmp_path):
+    with pytest.raises(StudyError, match="the driver of mysql is missing; pip install mysqlclient"):
+        plan(tmp_path, *DEFAULT, "search.storage=mysql://me@127.0.0.1/trials")
+
+
+def test_a_storage_that_goes_away_is_one_message_without_its_password():
+    """What SQLAlchemy raises by itself, and as Optuna wraps it."""
+    address, words = "postgresql://me:secret@127.0.0.1:1/trials", "server closed the connection unexpectedly"
+    plain = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception(f"{words}\n at postgresql://me:secret@127.0.0.1:1"))
+    wrapped = optuna.exceptions.StorageInternalError("An exception is raised during the commit")
+    wrapped.__cause__ = plain
+    for error in (plain, wrapped):
+        with pytest.raises(StudyError) as told, lost(address):
+            raise error
+        assert words in str(told.value) and "same command" in str(told.value)
+        assert "secret" not in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +169,28 @@ def test_a_stored_search_with_other_settings_is_refused_and_left_alone(tmp_path,
     assert differs in str(error.value)
     assert "name=" in str(error.value)
     assert (spec.search_folder / "journal.log").read_bytes() == before
+
+
+def test_arms_of_other_factors_are_another_search(tmp_path):
+    """Or the summary, the tuned study and the trials of the one would take the place of the other's."""
+    both = ["cell=rnn,gru", "initializer=orthogonal,normal"]
+    spec, _ = plan(tmp_path, *DEFAULT, *both)
+    storage = open_storage("journal", spec.search_folder)
+    open_arms(spec, storage)
+    before = (spec.search_folder / "journal.log").read_bytes()
+    other, _ = plan(tmp_path, *DEFAULT, *both, "search.per=[cell]")
+    with pytest.raises(StudyError, match=r"with other arms \(factors: there \[cell, initializer\], here \[cell\]\)"):
+        open_arms(other, storage)
+    assert (spec.search_folder / "journal.log").read_bytes() == before
+
+
+def test_a_trial_keeps_its_name_when_further_levels_join(tmp_path):
+    """It is the id of its record and of its W&B run."""
+    few, _ = plan(tmp_path, *DEFAULT, "cell=gru,lstm")
+    more, _ = plan(tmp_path, *DEFAULT, "cell=rnn,lstm,gru")
+    names = {arm.name: asked(spec, arm, 3, arm.default).name for spec in (few, more) for arm in spec.arms}
+    assert len(set(names.values())) == len(names) == 3
+    assert all(asked(few, arm, 3, arm.default).name == names[arm.name] for arm in few.arms)
 
 
 def test_two_commands_that_begin_together_make_one_search(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import optuna
 import pytest
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -15,10 +16,12 @@ from study.composition import compose_all, declared
 from study.paths import conf_folder
 from study.planning import make_plan
 from study.records import SEARCH_TABLES
+from study.search import liveness
 from study.search.arms import open_arms
 from study.search.findings import summary, tables
 from study.search.objectives import Objective
-from study.search.run import finish
+from study.search.importance import importance
+from study.search.run import bests, finish, hear, recorded
 from study.search.slots import EXAMPLES
 from study.search.spec import asked, trial_name
 from study.search.storage import open_storage
@@ -139,6 +142,63 @@ def test_a_trial_that_raises_is_tried_again_and_given_up_in_the_end(tmp_path, fa
     assert (told["trials"], told["failed"]) == (8 - len(failed), len(failed))
 
 
+def test_a_silent_workers_trial_is_tried_again_and_dropped_should_it_come_back(tmp_path, monkeypatch):
+    """A worker of another machine: nothing is known of it but its beats. What it trains together with the lost one counts all the same."""
+    spec, _ = plan(tmp_path, "search=lr", *BOWL[1:], "search.trials=2")
+    storage = open_storage(spec.settings.storage, spec.search_folder)
+    slots = open_arms(spec, storage)
+    slots[0].fill()
+    said: list[dict] = []
+    elsewhere = Worker(spec, storage, "cpu", said.append)
+    elsewhere.me = {**elsewhere.me, "machine": "elsewhere"}
+    silent = elsewhere.claim()
+    assert [one.slot for one in silent] == [0, 1]
+    told: list[dict] = []
+    one, now = Worker(spec, storage, "cpu", told.append), [0.0]
+    with monkeypatch.context() as patched:
+        patched.setattr(liveness.time, "monotonic", lambda: now[0])
+        assert not one.rescue()
+        storage.set_trial_user_attr(silent[1].trial._trial_id, liveness.BEAT, 1)
+        now[0] = 4 * spec.settings.heartbeat + 1
+        assert one.rescue()
+    one.run(one.claim())
+    assert [event["event"] for event in told] == ["lost", "started", "stored"]
+    assert "no sign of its worker" in next(event["reason"] for event in told if event["event"] == "lost")
+    elsewhere.run(silent)
+    assert [event["event"] for event in said] == ["started", "started", "dropped", "stored"]
+    one.work()
+    found = slots[0].slots()
+    assert [len(slot.failures) for slot in found] == [1, 0]
+    assert sum(trial.state == TrialState.COMPLETE for trial in slots[0].trials()) == 2
+    assert found[0].counted.params == found[0].failures[0].params
+
+
+def test_trackers_hear_of_every_trial_and_of_the_best_as_it_changes(tmp_path):
+    spec, asks = plan(tmp_path, "search=lr", *SMALL, "search.trials=3")
+    slots, _ = searched(spec)
+    found = finish(spec, asks, slots, {"study": {}})
+    store = Store(spec.search_folder)
+    (store.points_folder / "of_another_search-0000").mkdir()
+    (store.points_folder / "of_another_search-0000" / "result.json").write_text("{}")
+    heard: dict[str, list[str]] = {}
+
+    class Heard:
+        def tell(self, result, folder):
+            heard[result["id"]] = result["tags"]
+
+    def marked(summary):
+        heard.clear()
+        hear(Heard(), store, recorded(spec, store), marked=bests(summary))
+        assert sorted(heard) == [trial_name("all", slot) for slot in range(3)]
+        assert all(tags[0] == "search" for tags in heard.values())
+        return [int(name.rpartition("-")[2]) for name, tags in heard.items() if "best" in tags]
+
+    assert marked(found) == [found["arms"][0]["best"]["trial"]]
+    other = (found["arms"][0]["best"]["trial"] + 1) % 3
+    assert marked({**found, "arms": [{**found["arms"][0], "best": {"trial": other}}]}) == [other]
+    assert marked({**found, "complete": False}) == marked(None) == []
+
+
 def test_several_objectives_have_a_front_and_the_best_score_is_taken(tmp_path):
     spec, _ = plan(tmp_path, "search=pareto", *BOWL[1:], "search.trials=15")
     slots, _ = searched(spec)
@@ -156,7 +216,28 @@ def test_several_objectives_have_a_front_and_the_best_score_is_taken(tmp_path):
     assert rows["score"][rows["best"].index(True)] == max(rows["score"])
 
 
-def test_importance_finds_what_the_score_depends_on_and_where_two_keys_act_together(tmp_path):
+def test_importance_of_keys_that_act_only_together_is_their_pairs():
+    """score = sign(a)·sign(b): neither says anything alone (Hutter 2014: main effects 0, the interaction all). Optuna 5's own default cannot tell."""
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(
+        lambda trial: math.copysign(1, trial.suggest_float("a", -1, 1) * trial.suggest_float("b", -1, 1)) + 0 * trial.suggest_float("c", 0, 1), n_trials=300
+    )
+    share = {(row["key"], row["other"]): row["share"] for row in importance(study, ["a", "b", "c"], 0)}
+    assert share["a", "b"] > 0.7
+    assert max(share["a", None], share["b", None], share["c", None], share["a", "c"], share["b", "c"]) < 0.15
+
+
+def test_importance_is_fanovas(monkeypatch):
+    """By name: the shares are those of this evaluator, unscaled, and of no other."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(lambda trial: (trial.suggest_float("a", 0, 1) - 0.3) ** 2 + 0.2 * trial.suggest_float("b", 0, 1), n_trials=40)
+    found = {row["key"]: row["share"] for row in importance(study, ["a", "b"], 0) if row["other"] is None}
+    assert found == pytest.approx(dict(optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study, params=["a", "b"])))
+    other = optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
+    assert found != pytest.approx(dict(other), abs=0.02)
+
+
+def test_importance_finds_what_the_score_depends_on(tmp_path):
     spec, _ = plan(tmp_path, *BOWL, "search/sampler=random", "search.trials=60", "depth=1", "batch=64", "search.objective.hidden=40")
     slots, _ = searched(spec)
     rows = tables(spec, slots)["importance"]
