@@ -20,6 +20,7 @@ from study.search.synthetic import Bowl
 from tests.search.helpers import plan, searched
 
 TRIALS = 30
+LEAST, NOISE = 0.3, 0.01  # share of the updates that pruning saves; standard deviation between trials, of which its best value may lose two
 SPACE = ["search=default", "search/objective=bowl", "task.form=row", f"search.trials={TRIALS}", "search.budget=trials"]
 
 
@@ -42,7 +43,7 @@ def samplers(seeds: int, names: tuple[str, ...] = ("random", "tpe", "gp", "cmaes
     return {name: [run(f"search/sampler={name}", f"search.seed={seed}")[0] for seed in range(seeds)] for name in names}
 
 
-def pruners(seeds: int, noise: float = 0.01) -> dict[str, list[tuple[float, float]]]:
+def pruners(seeds: int, noise: float = NOISE) -> dict[str, list[tuple[float, float]]]:
     """(worth of the best setting, share of the updates saved) by pruner and seed, with noise between trials."""
     found: dict[str, list[tuple[float, float]]] = {}
     for name in ("none", "median", "hyperband"):
@@ -52,18 +53,35 @@ def pruners(seeds: int, noise: float = 0.01) -> dict[str, list[tuple[float, floa
     return found
 
 
-def main() -> None:
+def main() -> int:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     begun = time.monotonic()
     print(f"{TRIALS} trials, {seeds} seeds; worth of the best setting found (1 is the best there is)")
-    for name, worths in samplers(seeds).items():
+    by_sampler = samplers(seeds)
+    for name, worths in by_sampler.items():
         print(f"  {name:10} median {statistics.median(worths):.4f}   worst {min(worths):.4f}   best {max(worths):.4f}")
     print("with noise .01 between trials")
-    for name, found in pruners(seeds).items():
+    by_pruner = pruners(seeds)
+    for name, found in by_pruner.items():
         worths, saved = [worth for worth, _ in found], [share for _, share in found]
         print(f"  {name:10} median {statistics.median(worths):.4f}   updates saved {statistics.median(saved):.0%} (of {min(saved):.0%} to {max(saved):.0%})")
     print(f"{time.monotonic() - begun:.0f} s")
+    wrong = missed(by_sampler, by_pruner)
+    for line in wrong:
+        print(f"NOT MET: {line}")
+    return 1 if wrong else 0
+
+
+def missed(by_sampler: dict[str, list[float]], by_pruner: dict[str, list[tuple[float, float]]]) -> list[str]:
+    """What is claimed of them and does not hold: tpe above random in the median; a pruner saves LEAST of the updates and loses no more than 2 NOISE."""
+    wrong = [] if statistics.median(by_sampler["tpe"]) > statistics.median(by_sampler["random"]) else ["tpe is not above random in the median"]
+    whole = statistics.median(worth for worth, _ in by_pruner["none"])
+    for name in ("median", "hyperband"):
+        worth, saved = (statistics.median(values) for values in zip(*by_pruner[name], strict=True))
+        wrong += [] if saved >= LEAST else [f"{name} saves {saved:.0%} of the updates, below {LEAST:.0%}"]
+        wrong += [] if worth >= whole - 2 * NOISE else [f"{name} loses {whole - worth:.3f} of the best value, with noise of {NOISE}"]
+    return wrong
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ import pytest
 
 from reports.__main__ import main as report
 from study.__main__ import main
+from study.paths import config_dirs
 from study.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -109,6 +110,12 @@ def test_exclusions_and_arms(tmp_path):
     assert set(points.loc[points["cell"] == "rnn", "hidden"]) == {6}
     assert set(points.loc[points["cell"] == "lstm", "hidden"]) == {32}
     assert "lr: 0.5" in (store.point_folder(points.loc[points["cell"] == "rnn", "id"].iloc[0]) / "config.yaml").read_text()
+
+
+def test_folders_are_read_from_any_command_line():
+    """Also from an empty one: python -m study alone trains one point."""
+    assert config_dirs([]) == []
+    assert config_dirs(["-m", "--config-dir", "one", "--config-dir=other", "cell=gru", "--config-dir"]) == ["one", "other"]
 
 
 def test_a_piece_from_outside_the_repository(tmp_path):

@@ -64,7 +64,7 @@ def make_spec(
         check_key(key, groups)
     for key in node["per"]:
         if key not in asks.factors and not loader.get_group_options(key):
-            value_at(whole, key)
+            value_at({str(name): value for name, value in whole.items()}, key)
     reach(settings.storage)
     spec = Spec(
         name=composed.name,
@@ -281,7 +281,12 @@ def fingerprint(spec: Spec, arm: Arm) -> dict[str, Any]:
     found |= {key: value for key, value in _flat(config) if key.split(".")[0] not in (*NOT_IDENTITY, *spec.space) and key not in spec.space}
     found |= {f"default {key}": value for key, value in arm.default.items()}
     found |= {"search.objectives": list(spec.settings.objectives), "search.replicates": spec.settings.replicates, "search.examples": arm.examples}
-    found |= {FACTORS: list(spec.factors), "data": data_hash(config), "numerics": NUMERICS, "search.objective": json.dumps(spec.settings.objective, sort_keys=True)}
+    found |= {
+        FACTORS: list(spec.factors),
+        "data": data_hash(config),
+        "numerics": NUMERICS,
+        "search.objective": json.dumps(spec.settings.objective, sort_keys=True),
+    }
     return found
 
 

@@ -19,8 +19,8 @@ from study.records import SEARCH_TABLES
 from study.search import liveness
 from study.search.arms import open_arms
 from study.search.findings import summary, tables
-from study.search.objectives import Objective
 from study.search.importance import importance
+from study.search.objectives import Objective
 from study.search.run import bests, finish, hear, recorded
 from study.search.slots import EXAMPLES
 from study.search.spec import asked, trial_name
