@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from study.interfaces import AtLags, ByIndex, Point, TaskFacts
-from study.profiles import Thresholds, last_state
+from study.profiles import LAST, Thresholds, last_state
 from study.provenance import code, machine
 from study.records import CHOICES, NETWORK, SIZES
 from study.store import PointRecord
@@ -159,7 +159,8 @@ def layers_rows(point: Point, states: Sequence[Mapping[str, Any]], *, diverged: 
 
 def _layer_row(point: Point, layer: str, states: Sequence[Mapping[str, Any]], diverged: bool) -> dict[str, Any]:
     finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
-    judged = (finite or states)[-1:] if diverged else states  # a diverged point uses its last finite probe
+    known, end = (finite or states, 1) if diverged else (states, LAST)  # a diverged point uses its last finite probe
+    judged = known[-end:]
     first, last = states[0], last_state(judged, Thresholds.of(point.config["health"]))
     word = verdict(first["state"], last["state"])
     return {
@@ -169,7 +170,7 @@ def _layer_row(point: Point, layer: str, states: Sequence[Mapping[str, Any]], di
         "verdict": word,
         **{f"{name}_init": first[name] for name in ("D", "U", "horizon")},
         **last,
-        "opened_at": opened_at(states) if word == "opens" else None,
+        "opened_at": opened_at(known, end) if word == "opens" else None,
         "horizon": judged[-1]["horizon"],
         "horizon_censored": judged[-1]["horizon_censored"],
     }

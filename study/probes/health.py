@@ -230,7 +230,7 @@ def examine(of: Recurrent, given: Sequences, layers: Sequence[LayerPass], direct
 
 
 def _checked(lag: int | None, longest: int) -> int | None:
-    if lag is not None and (not isinstance(lag, int) or not 1 <= lag <= longest):
+    if lag is not None and (not isinstance(lag, int) or isinstance(lag, bool) or not 1 <= lag <= longest):
         raise StudyError(f"lag must be a whole number between 1 and {longest}, the steps before the last one the loss reads; got {lag!r}")
     return lag
 
