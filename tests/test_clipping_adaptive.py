@@ -157,6 +157,8 @@ def test_rules_of_all_classes_share_a_group_and_give_the_numbers_they_give_alone
     together = run(points, tmp_path / "together")
     for of in points[::2]:
         same_point(together, run([of], tmp_path / of.id), of.id)
+    starts = [together.table("profile", [f"{name}0"]).query("stage == 0").drop(columns="id").reset_index(drop=True) for name in RULES]
+    assert all(start.equals(starts[0]) for start in starts), "clipping never touches a probe"
     for name in RULES:
         row = together.result(f"{name}0")["row"]
         assert row["clip_rate"] > 0 or name in ("none", "zclip"), f"{name} never fired; zclip may not, in twelve calm updates"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from study.interfaces import Cell, LagNorms
 from study.probes.loss import LossProfile
 from study.probes.recurrence import Recurrence
 from study.probes.transport import Transport
+from study.profiles import Thresholds, logs, states
 from study.tracing import StageTrace
 from tests import plain
 from tests.helpers import LRU, Linear, MinGRU, orthogonal, trace
@@ -49,7 +51,17 @@ def zero_weights(cell: Cell, bias: torch.Tensor, inputs: int = 2) -> dict[str, t
 @pytest.mark.parametrize("probe", [transport, loss_profile])
 def test_linear_orthogonal_decays_by_its_gain(gain, probe):
     norms = probe(trace(Linear(), {"layer1.weight_h": orthogonal(H, gain)}, steps=60))["1/s" if probe is transport else "1/h"].norms
-    close(norms, powers(gain, 60).expand_as(norms), 1e-13 * 60)
+    close(norms, powers(gain, 60).expand_as(norms), 1e-13)
+
+
+def test_the_line_through_a_linear_orthogonal_profile_has_the_slope_of_its_gain():
+    norms = transport(trace(Linear(), {"layer1.weight_h": orthogonal(H, 0.9)}, steps=60))["1/s"]
+    limits = Thresholds(exploding=1.0, fading=-2.0, vanishing=-4.0, undefined=0.1, horizon=1e-3, bootstrap=20)
+    (row,) = states(logs(norms.norms.numpy(), norms.exists.numpy()), 59, limits, np.random.default_rng(0))
+    assert row["slope"] == pytest.approx(math.log10(0.9), abs=1e-13)
+    assert row["residual_sd"] < 1e-13
+    assert [row["D"], row["D_low"], row["D_high"]] == pytest.approx([math.log10(0.9) * (57 - 1)] * 3, abs=1e-12)
+    assert row["state"] == "fading"
 
 
 def test_linear_diagonal_decays_by_mode():

@@ -83,6 +83,17 @@ def test_more_than_a_tenth_of_bad_examples_is_undefined():
     assert math.isnan(found[1]["margin"])
 
 
+def test_only_the_lags_from_1_to_the_judged_one_are_asked_whether_they_are_defined():
+    """An LSTM's dL/dc at the anchor is 0, and beyond the task's lag nothing is judged."""
+    norms = np.full((1, 20, 16), 0.9)
+    norms[0, :5, 0] = 0.0
+    norms[0, :5, 11:] = np.nan
+    found = states(logs(norms, np.ones((20, 16), dtype=bool)), 10, LIMITS, np.random.default_rng(0))[0]
+    assert (found["state"], found["undefined_share"]) == ("carrying", 0)
+    norms[0, :5, 10] = np.nan
+    assert states(logs(norms, np.ones((20, 16), dtype=bool)), 10, LIMITS, np.random.default_rng(0))[0]["state"] == "undefined"
+
+
 def test_all_zero_is_undefined_and_nothing_raises():
     found = row(logs(np.zeros((1, 5, 51)), np.ones((5, 51), dtype=bool)))
     assert found["state"] == "undefined"
