@@ -57,6 +57,7 @@ def test_silent_divergence_needs_progress_or_a_spike_and_a_jump():
     assert outcome(back, LIMITS) == "silently diverged"
     assert outcome(replace(back, solved=True), LIMITS) == "silently diverged"
     assert outcome(replace(back, radius=[1.0, 1.1, 1.2]), LIMITS) == "learning"
+    assert outcome(replace(back, radius=[2.0, 1.0, 1.6]), LIMITS) == "silently diverged", "from the lowest it had, not from the first"
     assert outcome(replace(back, radius=[], saturation=[0.1, 0.2, 0.9]), LIMITS) == "silently diverged"
     assert outcome(replace(back, val_loss=[1.0, 0.5, 0.97, 0.4, 0.97]), LIMITS) == "learning", "back only once"
     spiked = [1.0] * 30 + [500.0] + [0.001] * 9
