@@ -100,7 +100,7 @@ def _rms(of: Logs, weights: Array | None = None) -> Array:
     """Root mean squares in decades, zeros counted as 0, without overflow."""
     largest = np.where(of.good, of.values, -np.inf).max(1, keepdims=True)
     shift = np.where(np.isfinite(largest), largest, 0.0)
-    squares = np.where(of.good, 10.0 ** (2 * (np.where(of.good, of.values, 0.0) - shift)), 0.0)
+    squares = 10.0 ** (2 * np.where(of.good, of.values - shift, -np.inf))
     count = (of.good | of.zero).astype(float)
     if weights is None:
         squares, count, shift = squares.sum(1), count.sum(1), shift[:, 0]

@@ -95,9 +95,11 @@ def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
 def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]:
     """Scores on data apart; `score` with its standard error over the test examples."""
     test, final, train = (training.evaluations[name][member].cpu().numpy() for name in ("test", "final", "train"))
+    with np.errstate(invalid="ignore"):  # a squared error may be Inf
+        se = float(test.std(ddof=1) / math.sqrt(len(test))) if len(test) > 1 else None
     return {
         "score": float(test.mean()),
-        "score_se": float(test.std(ddof=1) / math.sqrt(len(test))) if len(test) > 1 else None,
+        "score_se": se,
         "val_score": float(training.best_score[member]),
         "val_loss": float(training.best_loss[member]),
         "final_score": None if diverged else float(final.mean()),
