@@ -76,7 +76,9 @@ def test_silent_divergence_by_a_gradient_spike_alone_and_by_weights_that_blew_up
             diverged=False, solved=False, updates=[], val_loss=loss.tolist(), baseline_loss=1.0, grad_norm=history["grad_norm"].tolist(),
             **{name: _largest(store.table("measures", [id]), quantity) for name, quantity in (("radius", "spectral_radius"), ("saturation", "saturation"))},
         )  # fmt: skip
-        judged = [outcome(of, OutcomeLimits(**{name: (node | change)[name] for name in OutcomeLimits.__dataclass_fields__})) for change in ({}, {sign: math.inf})]
+        judged = [
+            outcome(of, OutcomeLimits(**{name: (node | change)[name] for name in OutcomeLimits.__dataclass_fields__})) for change in ({}, {sign: math.inf})
+        ]
         assert judged == ["silently diverged", "stuck"]
     assert spike_update(store.table("history", ["spike"])["grad_norm"].tolist(), 6.0) == 40
     assert store.result("calm")["row"]["outcome"] == "stuck", "clipped, the same spike does nothing"

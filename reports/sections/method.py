@@ -95,7 +95,10 @@ class Method:
                                 "what matters (claims of no less: it lies above minus that); refuted: it lies below what matters; else inconclusive."
                             ),
                         ),
-                        ("Horizon", f"The largest lag whose geometric-mean transport is at least {health.get('horizon', 'n/a')} of lag 1: there credit is lost."),
+                        (
+                            "Horizon",
+                            f"The largest lag whose geometric-mean transport is at least {health.get('horizon', 'n/a')} of lag 1: there credit is lost.",
+                        ),
                         (
                             "Score",
                             (

@@ -13,7 +13,6 @@ from reports.statistics import mean_interval
 from reports.words import VERDICT_SYMBOLS, count, interval, known, listing, number
 from study.records import NETWORK
 
-
 EVIDENCE = ["lag", "margin", "D_low", "D_high", "U_low", "U_high"]
 
 
