@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from study.results import health, layers_rows
+from study.results import _largest, health, layers_rows
 from tests.helpers import Sum, point
 
 FACTS = Sum(steps=9, inputs=1, every_step=False, lag=9).facts
@@ -43,6 +43,14 @@ def test_a_diverged_run_is_judged_by_its_last_finite_probe_alone():
     assert (layer["verdict"], layer["D"], layer["horizon"], layer["opened_at"]) == ("opens", -1.5, 6, 30)
     (lost,) = layers_rows(point(), probed(math.nan, math.nan), diverged=True)
     assert (lost["verdict"], lost["state"]) == ("mixed", "undefined")
+
+
+def test_the_worst_layer_tells_of_silent_divergence():
+    table = {"quantity": ["spectral_radius"] * 4 + ["saturation"], "stage": [0, 0, 1, 1, 1], "value": [1.0, 5.0, 30.0, math.nan, 0.5]}
+    assert _largest(table, "spectral_radius") == [5.0, 30.0]
+    turned = {name: values[::-1] for name, values in table.items()}
+    assert _largest(turned, "spectral_radius") == [5.0, 30.0]
+    assert _largest(table, "saturation") == [0.5]
 
 
 def test_every_layer_is_judged_by_its_own_probes():
