@@ -92,5 +92,16 @@ def command(study: Study, id: str, config: dict[str, Any]) -> str:
     return private(shlex.join(["python", "-m", "study", *kept, *own, f"seed={grid['seed']}", "name=again"]))
 
 
+def folded(line: str, width: int = 92) -> str:
+    """A command over several lines, each but the last ending in a backslash: as it can be pasted."""
+    lines = [""]
+    for word in shlex.split(line):
+        quoted = shlex.quote(word)
+        if lines[-1] and len(lines[-1]) + 1 + len(quoted) > width:
+            lines.append("")
+        lines[-1] += f" {quoted}" if lines[-1] else quoted
+    return " \\\n    ".join(lines)
+
+
 def _typed(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

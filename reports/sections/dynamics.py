@@ -63,6 +63,14 @@ COLUMNS = (
 )
 
 
+SAID = {
+    "radius of W_h": "The spectral radius of the recurrent weights",
+    "saturated": "The share of saturated states",
+    "timescale": "The timescale of the keep gates, in steps,",
+    "Ω": "Pascanu's Ω",
+}
+
+
 class Dynamics:
     """`grid`: positions at which spectra are drawn; `floor`: nats a step, no spectrum is drawn deeper. No blocks where nothing of it was measured."""
 
@@ -111,7 +119,8 @@ class Dynamics:
             if title in columns:
                 one, found = columns[title]
                 middle = found.median()
-                parts.append(f"{title[0].upper()}{title[1:]}: {one.write(float(middle['start']))} → {one.write(float(middle['end']))}.")
+                start, end = one.write(float(middle["start"])), one.write(float(middle["end"]))
+                parts.append(f"{SAID[title]} {f'went from {start} to {end}' if start != end else f'stayed at {start}'}.")
         return " ".join(parts) + (f" Medians over {count(len(study.stored), 'point')}, first to last probe." if len(columns) else "")
 
     def _table(self, study: Study, columns: dict[str, tuple[Shown, pd.DataFrame]], readings: dict[int, Reading]) -> Table:
