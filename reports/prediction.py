@@ -47,13 +47,13 @@ def prediction_word(study: Study, points: pd.DataFrame, D: pd.Series, when: str,
     if not known(overall.auc.value):
         same = "solved" if overall.successes else "failed to solve"
         return f"Whether health goes with success cannot be told here: every judged network {same} the task." if overall.auc.n else ""
-    said = (
-        f"Transport at the judged lag {when} (D) tells solved from unsolved with AUC {words(overall.auc)} (n = {overall.auc.n} points in {overall.arms} arms)"
-    )
+    rests = f"n = {overall.auc.n} points in {overall.arms} arms"
     if overall.predictive is None:
-        said += ": too few arms, or too few solved or unsolved points, to say whether that is more than chance."
-    elif not overall.predictive:
-        said += ": health is not predictive in this study."
+        why = "too few arms, or too few solved or unsolved networks"
+        return f"Whether transport {when} (D) goes with success cannot be told here: {why} (AUC {number(overall.auc.value)}, no interval, {rests})."
+    said = f"Transport at the judged lag {when} (D) tells solved from unsolved with AUC {words(overall.auc)} ({rests})"
+    if not overall.predictive:
+        said += ": over all points, health is not predictive."
     elif overall.auc.value > 0.5:
         said += ": the healthier, the more often solved."
     else:
@@ -68,11 +68,14 @@ def _within(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> str
         return ""
     found = {name: prediction(study, points[points[key] == name], D, draws) for name in study.levels(key)}
     told = [f"{level(key, name)} {words(one.auc)}" for name, one in found.items() if known(one.auc.value)]
-    same = [level(key, name) for name, one in found.items() if one.auc.n and not known(one.auc.value)]
+    same = {
+        which: [level(key, name) for name, one in found.items() if one.auc.n and not known(one.auc.value) and (one.successes > 0) == (which == "all")]
+        for which in ("all", "none")
+    }
+    rest = "; ".join(f"{listing(names)} solved {which}" for which, names in same.items() if names)
     if not told:
-        return f" Within a single {key} it cannot be told: each solved all or none." if same else ""
-    rest = f"; {listing(same)} solved all or none" if same else ""
-    return f" Within a single {key}: {', '.join(told)}{rest}."
+        return f" Within a single {key} it cannot be told: {rest}." if rest else ""
+    return f" Within a single {key}: {', '.join(told)}{f'; {rest}' if rest else ''}."
 
 
 def words(of: Estimate) -> str:

@@ -14,7 +14,7 @@ from reports.data import Study
 from reports.effects import main_effects
 from reports.statistics import marginal_means, wilson
 from reports.theme import INK, SOFT, colours, draw, markers, panels
-from reports.words import interval, known, level, levels, listing, number
+from reports.words import count, interval, known, level, levels, listing, number
 
 HOW = (
     "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar the [interval] of that mean. Two arms whose "
@@ -37,12 +37,16 @@ class Accuracy:
         return Section(blocks)
 
     def _sentence(self, study: Study, arms: pd.DataFrame) -> str:
-        said = (
-            f"Test {study.metric} of the weights with the best validation, read once at the end. Single arms are shown and not tested against each other: "
-            "with 3 seeds a side the smallest two-sided p of a permutation test is .10, and with many arms the best looks better than it is."
-        )
+        said = f"Test {study.metric} of the weights with the best validation, read once at the end."
+        if len(arms) > 1:
+            said += (
+                " Single arms are shown and not tested against each other: with 3 seeds a side the smallest two-sided p of a permutation test is .10, and "
+                "with many arms the best looks better than it is."
+            )
         whole = [len(scores) > 1 and not diverged for scores, diverged in zip(arms["scores"], arms["diverged"], strict=True)]
         spread = arms.loc[whole, "scores"].map(lambda scores: np.std(scores, ddof=1))
+        if len(arms) == 1 and spread.notna().any():
+            return f"{said} The spread over its {len(arms['scores'].iloc[0])} seeds is sd {number(spread.iloc[0], 3)}."
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
             said += (
@@ -65,9 +69,11 @@ class Accuracy:
             f"Mean test {study.metric} of the arms runs from {number(worst['score'].value)} ({worst['label']}) to "
             f"{number(best['score'].value)} ({best['label']})."
         )
+        if len(order) == 1:
+            finding = f"Mean test {study.metric} {number(best['score'].value)} {interval(best['score'].low, best['score'].high)} ({count(best['n'], 'seed')})."
         diverged = int((points["status"] == "diverged").sum())
         caption = (
-            f"Every seed is a mark ({len(points)} points in {len(arms)} arms); upright stroke: mean; bar: 95 % t interval over seeds with "
+            f"Every seed is a mark ({count(len(points), 'point')} in {count(len(arms), 'arm')}); upright stroke: mean; bar: 95 % t interval over seeds with "
             "the test set's noise added (from 10 seeds on: bootstrap over seeds and examples). "
             + (f"✕: {diverged} diverged, counted with the memoryless baseline. " if diverged else "")
             + _dashed(study, points)

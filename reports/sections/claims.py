@@ -93,7 +93,7 @@ def _figure(every: list[Judged], own: int) -> Figure:
 
 def forest(every: list[Judged]) -> Drawing:
     left, row = 3.75, 0.33
-    figure, axes = panels(1, 1, width=WIDTH, height=0.95 + row * len(every), left=left, right=3.3, top=0.4, bottom=0.55, gap=(0, 0))
+    figure, axes = panels(1, 1, width=WIDTH, height=0.95 + row * len(every), left=left, right=3.6, top=0.4, bottom=0.55, gap=(0, 0))
     axis = axes[0, 0]  # type: ignore[index]
     axis.axvspan(-1, 1, color=SOFT, alpha=0.12, linewidth=0)
     axis.axvline(0, color=SOFT, linewidth=0.8)
@@ -111,9 +111,9 @@ def forest(every: list[Judged]) -> Drawing:
         else:
             axis.text(0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center")
         axis.text(REACH * 1.06, y, label(one), color=INK, fontsize=8, va="center")
-        axis.text(REACH * 1.82, y, _found(one), color=INK, fontsize=7.5, va="center")
+        axis.text(REACH * 2.06, y, _found(one), color=INK, fontsize=7.5, va="center")
     axis.set(xlim=(-REACH, REACH), ylim=(len(every) - 0.4, -0.6), xlabel="effect ÷ smallest difference that matters")
-    axis.text(REACH * 1.82, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
+    axis.text(REACH * 2.06, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
     axis.set_yticks(range(len(every)), ["\n".join(textwrap.wrap(shorten(one.statement, 2 * ACROSS - 4), ACROSS)) for one in every])
     axis.tick_params(axis="y", length=0)
     axis.set_xticks([-8, -4, -1, 0, 1, 4, 8], ["−8", "−4", "−1", "0", "1", "4", "8"])

@@ -237,23 +237,20 @@ def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Sh
     line_key, x_key = study.sides
     higher = study.higher_is_better or text.startswith("health")
     share = next((one.share for one in of.terms if set(one.factors) == {line_key, x_key}), None) if of else None
-    said = ""
-    if share is not None and of is not None:
-        size = f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}] of the variance of {text}"
-        said = (
-            f"{line_key} × {x_key} makes {size}"
-            if share.low > SHOWN
-            else f"no interaction is shown in {text} ({line_key} × {x_key}: {size.partition(' of the')[0]})"
-        )
+    if share is None or of is None:
+        said = f"Whether {x_key} acts alike on {text} in every {line_key} cannot be told from the arms that are there"
+    else:
+        size = f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
+        shown = share.low > SHOWN
+        said = f"{line_key} × {x_key} makes {size} of the variance of {text}" if shown else f"no interaction is shown in {text} ({line_key} × {x_key}: {size})"
     told = []
     for line in study.levels(line_key):
         means = _alike(study, points, column, line)
         if len(means) > 1:
             best = (max if higher else min)(means, key=lambda x: means[x])
             told.append(f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}")
-    best_of = f"{'highest' if higher else 'lowest'} mean by {line_key}: {', '.join(told)}" if told else ""
-    text = "; ".join(part for part in (said, best_of) if part)
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+    said += f"; {'highest' if higher else 'lowest'} mean: {', '.join(told)}." if told else "."
+    return f"{said[0].upper()}{said[1:]}"
 
 
 def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[str, float]:

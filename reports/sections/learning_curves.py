@@ -77,6 +77,7 @@ class LearningCurves:
             + ". Dashed grey: the memoryless baseline"
             + (", and the score that counts as solved" if known(solved) else "")
             + "."
+            + " Lines that reach the frame go on beyond it."
             + (" A curve that ends early diverged or had fewer updates to make." if short.any() else "")
         )
         return Figure(picture, caption, f"Learning curves. {finding}", table, width, finding, HOW)
@@ -126,7 +127,7 @@ class LearningCurves:
             if known(overall)
             else "No finished point to compare training with test on"
         )
-        if extremes:
+        if len(extremes) > 1:
             said += (
                 f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)}) and least for {min(extremes)[1]} "
                 f"({number(min(extremes)[0], 3)})"
@@ -174,7 +175,7 @@ def curves(
         ("val_score", f"validation {study.metric}", *marked),
     )
     for i, (column, text, baseline, solved) in enumerate(rows):
-        known_values = history[column].astype(float)
+        known_values = history.loc[history["update"] > 0, column].astype(float)  # an untrained network may lie far beyond what training does
         known_values = known_values[np.isfinite(known_values)]
         low, high = (
             (known_values.min(), min(known_values.max(), max(1.5, known_values.quantile(0.98)) if i == 0 else known_values.max()))

@@ -61,8 +61,8 @@ class OpeningMaps:
         every = sorted(set(lags.values()))
         dashed = f" Dashed: the lag that is judged, {listing(map(str, every))}." if every else ""
         caption = (
-            f"One map an arm ({len(arms)} arms; median over {seeds} seeds; {len(study.stored)} points). Colour: transport of the network at each lag, "
-            "relative to lag 1, geometric mean over the probe examples; the scale ends at "
+            f"One map an arm ({count(len(arms), 'arm')}; median over {count(seeds, 'seed')}; {count(len(study.stored), 'point')}). "
+            "Colour: transport of the network at each lag, relative to lag 1, geometric mean over the probe examples; the scale ends at "
             f"{number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. "
             "Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, "
             f"as a share of the memoryless baseline (cut at 1.1).{dashed} Above each map: verdicts, counted over seeds."

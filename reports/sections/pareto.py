@@ -113,7 +113,7 @@ def drawing(study: Study, found: pd.DataFrame, sign: int, ink: Mapping[str, str]
     figure, axes = panels(1, 2, width=10, height=3.7, left=0.75, right=1.75, top=0.15, bottom=0.5, gap=(0.3, 0))
     keys = study.own_sides
     cost = -found["cost"]
-    area = 18 + 90 * (cost - cost.min()) / ((cost.max() - cost.min()) or 1)
+    area = 18 + 90 * cost / (cost.max() or 1)
     for axis, (column, title) in zip(axes[0], (("health", "health at the end (decades)"), ("cost", "seconds a point")), strict=True):  # type: ignore[index]
         for (_, arm), size in zip(found.iterrows(), area, strict=True):
             colour = ink[str(arm[keys[0]])]
@@ -130,6 +130,7 @@ def drawing(study: Study, found: pd.DataFrame, sign: int, ink: Mapping[str, str]
             )
         axis.set_xlabel(title)
         axis.margins(0.07)
+    axes[0, 1].set_xlim(left=0)  # type: ignore[index]
     axes[0, 1].set_yticklabels([])  # type: ignore[index]
     axes[0, 1].set_ylim(axes[0, 0].get_ylim())  # type: ignore[index]
     axes[0, 0].set_ylabel(f"test {study.metric}, mean")  # type: ignore[index]

@@ -72,6 +72,8 @@ class Predicts:
         parts = []
         for share in self.at[:-1]:
             one = overall[share]
+            if not known(one.auc.value):
+                continue
             inverse = " inversely: the healthier, the less often solved" if one.predictive and one.auc.value < 0.5 else ""
             tells = {
                 True: f"D goes with success{inverse}",
@@ -101,7 +103,9 @@ class Predicts:
         picture = draw(lambda rasterized: _scatter(study, points, D, key, ink, shape, rasterized), name="predicts")
         best = max(self.at, key=lambda share: abs(overall[share].rho.value) if known(overall[share].rho.value) else -1)
         rho = overall[best].rho
-        finding = f"Rank correlation of D with test {study.metric}: {'; '.join(f'{_when(share)} {words(overall[share].rho)}' for share in self.at)}."
+        told = "; ".join(f"{_when(share)} {words(overall[share].rho)}" for share in self.at)
+        few = f"{count(overall[best].arms, 'arm')} with D and score are too few for a rank correlation of D with test {study.metric}."
+        finding = f"Rank correlation of D with test {study.metric}: {told}." if any(known(one.rho.low) for one in overall.values()) else few
         caption = (
             f"One mark a point (n = {rho.n}); colour: {key}; shape: outcome. D in decades relative to lag 1; diverged points stand at the "
             "baseline. Brackets: 95 % interval, bootstrap over arms."
@@ -133,7 +137,8 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
     every = np.concatenate([points["id"].map(values).to_numpy(dtype=float) for values in D.values()])
     every = every[np.isfinite(every)]
     low_D, high_D = (min(float(every.min()), -4.0), max(float(every.max()), 0.0)) if len(every) else (-4.0, 0.0)
-    ticks = [tick for tick in (-256, -64, -16, -4, -2, 0, 2, 4, 16) if low_D <= tick <= high_D]
+    beyond = f"log scale beyond ±{LINEAR:g}; " if low_D < -LINEAR else ""
+    ticks = [tick for tick in (-256, -64, -16, *((-8,) if low_D > -24 else ()), -4, -2, 0, 2, 4, 16) if 1.12 * low_D <= tick <= high_D]
     for j, (share, values) in enumerate(D.items()):
         axis = axes[0, j]  # type: ignore[index]
         x = points["id"].map(values).astype(float)
@@ -170,7 +175,7 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
     figure.text(
         0.5 * (0.62 + 10 - 1.35) / 10,
         0.02,
-        f"D, decades of transport at the judged lag (log scale beyond ±{LINEAR:g}; dashed: limits of fading and vanishing)",
+        f"D, decades of transport at the judged lag ({beyond}dashed: limits of fading and vanishing)",
         ha="center",
         va="bottom",
         fontsize=8.5,

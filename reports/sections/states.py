@@ -88,7 +88,7 @@ class States:
         for _, arm in arms.iterrows():
             own = points[points["arm"] == arm["arm"]]
             if own.empty:
-                rows.append([arm["label"], "no point yet", *[""] * 8])
+                rows.append([arm["label"], "no point yet", *[""] * 7])
                 continue
             word, kind = verdict_words(arm)
             seen = evidence.reindex(own["id"])
@@ -97,23 +97,22 @@ class States:
             rows.append(
                 [
                     arm["label"],
-                    Cell(word, word[2:], kind),
-                    str(arm["n"]),
+                    Cell(word, word[2:], f"{kind} free"),
                     _estimate(own["D_init"]),
                     _estimate(own["D"]),
                     _estimate(own["U"]),
                     _cell(margin, 1),
                     _of_lag(seen.assign(horizon=own["horizon"].to_numpy()), one_lag),
                     Cell(f"{opened.median():,.0f} ({len(opened)})", float(opened.median())) if len(opened) else Cell("–", None),
-                    outcome_words(arm),
+                    Cell(outcome_words(arm), None, "free"),
                 ]
             )
-        horizon = f"horizon of {number(one_lag, 0)}" if one_lag else "horizon"
-        columns = ["arm", "verdict", "n", "D at start", "D at end", "U at end", "margin", horizon, "opened at", "outcome"]
+        columns = ["arm", "verdict", "D at start", "D at end", "U at end", "margin", "horizon", "opened at", "outcome"]
         notes = (
             "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "
-            "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: steps, median, of the judged lag. Opened at: update, "
-            "median over the seeds that opened (how many)."
+            "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: median, steps"
+            + (f"; the judged lag is {number(one_lag, 0)}. " if one_lag else ", of the judged lag. ")
+            + "Opened at: update, median over the seeds that opened (how many)."
         )
         return Table(columns, rows, "Verdicts with their evidence, one row an arm", notes, filtered=True)
 
@@ -143,7 +142,7 @@ class States:
 
 
 def _of_lag(rows: pd.DataFrame, one_lag: float | None = None) -> Cell:
-    """Median horizon of these rows against the lag that is judged, which the head of the column has where it is one for all."""
+    """Median horizon of these rows against the lag that is judged, which the notes have where it is one for all."""
     horizon, lag = (float(rows[name].astype(float).median()) for name in ("horizon", "lag"))
     if one_lag and known(horizon):
         return Cell(number(horizon, 0), horizon)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from reports.arms import outcome_words, score_words, summary, verdict_words, with_counted
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
+from reports.confirmed import confirmation
 from reports.data import MISSING, Study
 from reports.effects import main_effects
 from reports.prediction import at_share, prediction_word
@@ -62,7 +63,7 @@ class Summary:
             name = _short(study, by_arm, found.first)
             text = f"{f'On {task}, first' if task else 'First'} by validation is {name}: {score}."
             if not others:
-                text = f"{f'On {task}, the' if task else 'The'} one arm with a score, {name}, has {score}."
+                text = f"{f'On {task} there' if task else 'There'} is one arm with a score: {score}."
             elif found.close is None:
                 text += " Which of the others are as good cannot be told from one seed an arm."
             elif found.undecided:
@@ -122,7 +123,7 @@ class Summary:
         silent = int((points["outcome"] == "silently diverged").sum())
         facts = [
             ("points done", f"{get('done')} of {len(study.grid)}", ", ".join(notes) or "none pruned, failed or missing"),
-            ("seeds", str(len(study.seeds)), f"in each of {count(len(arms), 'arm')}"),
+            ("seeds", str(len(study.seeds)), f"in each of {len(arms)} arms" if len(arms) > 1 else "in the one arm"),
             ("diverged", str(get("diverged")), f"of {len(points)} trained" + (f"; {silent} more silently" if silent else "")),
         ]
         by_arm, found = arms.set_index("arm"), {task: recipe(study, task) for task in study.by_task}
@@ -189,6 +190,9 @@ class Summary:
             )
         if points.empty:
             return said
+        if len(arms) > 1 and confirmation(study) is None:
+            confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
+            said.append(f"What comes first was chosen on these seeds, so it is flattered; {confirm} trains it and the runners-up on fresh ones.")
         diverged = points[points["status"] == "diverged"]
         if len(diverged):
             where = diverged[study.sides[0]].value_counts()
@@ -199,7 +203,7 @@ class Summary:
         silent = int((points["outcome"] == "silently diverged").sum())
         if silent:
             said.append(f"{count(silent, 'point')} diverged silently: {OUTCOME_SYMBOLS['silently diverged']} back at the baseline with nothing non-finite.")
-        if not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors) and not study.declaration.get("arms"):
+        if len(arms) > 1 and not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors) and not study.declaration.get("arms"):
             said.append("The learning rate is the same for every arm and not tuned: differences between cells and initializers hold at this rate.")
         edges = self._margins(study)
         if edges:
