@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from reports.arms import with_counted
+from reports.arms import summary, with_counted
 from reports.data import Study
 from reports.words import private
 from study.ranking import best_first, counted
@@ -58,6 +59,13 @@ def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Rec
     first = by_arm.loc[order[0]]
     close = [arm for arm in order[1:] if abs(first["mean"] - by_arm.loc[arm, "mean"]) <= edge * math.sqrt(1 / first["size"] + 1 / by_arm.loc[arm, "size"])]
     return Recipe(order, close, validation)
+
+
+def leaders(study: Study) -> list[tuple[str | None, pd.Series]]:
+    """(task, arm as reports.arms.summary has it): the first by validation of every task, None where there is one task. The arm that all of the tool names."""
+    arms = summary(study).set_index("arm")
+    found = {task: recipe(study, task) for task in study.by_task}
+    return [(task, arms.loc[one.first]) for task, one in found.items() if one]
 
 
 def point_of(study: Study, arm: int) -> str | None:

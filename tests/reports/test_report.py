@@ -283,6 +283,16 @@ def test_commands(small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(pd.read_csv(tmp_path / "points.csv")) == len(pd.read_parquet(tmp_path / "points.parquet")) == 22
 
 
+def test_a_terminal_gets_a_table_to_read_and_a_pipe_every_column(small: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["table", str(small.folder)]) == 0
+    piped = capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["table", str(small.folder)]) == 0
+    read = capsys.readouterr().out.splitlines()
+    assert piped.startswith("id,task,cell,") and len(piped.splitlines()) == 23
+    assert read[0].split() == ["id", *SMALL, "seed", "status", "verdict", "outcome", "val_score", "score"] and max(map(len, read)) < 130
+
+
 def test_status_counts_and_tells_why(small: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(small.folder)]) == 0
     told = capsys.readouterr().out
