@@ -18,7 +18,7 @@ from reports.blocks import Listing
 from reports.confirmed import confirmation
 from reports.data import Study
 from reports.export import point_config
-from reports.recipe import command, point_of, recipe
+from reports.recipe import command, folded, point_of, recipe
 from reports.sections.recipe import RecipeSection
 from study.composition import compose_all, declared
 from study.confirm import best_arms, confirm, fresh_seeds
@@ -99,10 +99,10 @@ def test_the_recipes_command_gives_its_point_again(confirmed):
     folder, _ = confirmed
     study = Study(Store(folder / "outputs" / "quick"))
     id = point_of(study, recipe(study).first)
-    line = command(study, id, point_config(study.store, id))
+    shown = folded(command(study, id, point_config(study.store, id)))
     blocks = RecipeSection(shown=5).render(study).blocks
-    assert line in [block.text for block in blocks if isinstance(block, Listing)]
-    words = shlex.split(line)
+    assert shown in [block.text for block in blocks if isinstance(block, Listing)]
+    words = shlex.split(shown.replace("\\\n", ""))
     assert words[:3] == ["python", "-m", "study"] and "name=again" in words
     ran = run(folder, *words[3:])
     assert ran.returncode == 0, ran.stdout + ran.stderr
