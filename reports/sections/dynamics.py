@@ -34,7 +34,7 @@ class Shown:
 
 
 def _digits(digits: int) -> Callable[[float], str]:
-    return lambda value: ("∞" if value > 0 else "−∞") if math.isinf(value) else number(value, digits)
+    return lambda value: ("∞" if value > 0 else "−∞") if math.isinf(value) else number(value, digits if abs(value) < 100 else 0)
 
 
 COLUMNS = (
