@@ -84,6 +84,7 @@ def test_the_page_shows_fresh_seeds_beside_those_that_chose(confirmed):
     shown = run(folder, "render", "outputs/quick", module="reports")
     assert shown.returncode == 0, shown.stderr
     html = (folder / "outputs" / "quick" / "report.html").read_text(encoding="utf-8")
+    assert "Trained again on 3 fresh seeds it has " in html, "the first screen tells it"
     assert "Confirmed on 3 fresh seeds" in html and "Confirmed on fresh seeds</h2>" in html
     of = confirmation(Study(Store(folder / "outputs" / "quick")))
     again = Store(folder / "outputs" / "quick" / "quick-confirm").points()

@@ -76,6 +76,10 @@ class Summary:
                 text += f" Of the other {others} arms {len(found.close)} cannot be told apart from it."
             else:
                 text += f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart from it."
+            again = confirmation(study)
+            fresh = next((one for one in again.arms if one.arm == found.first), None) if again and again.fresh else None
+            if fresh and known(fresh.estimate.value):
+                text += f" Trained again on {count(len(fresh.fresh), 'fresh seed')} it has {score_words(fresh.estimate)}."
             said.append(text)
         trained = study.stored
         solved = wilson(int((trained["outcome"] == "solved").sum()), len(trained))
