@@ -14,6 +14,8 @@ from study.records import POINTS, STATUSES, StudyError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from study.store import Store
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0; 1 where a section of the page is broken or a --fail-if condition holds or cannot be judged; 2 after a line that says what was wrong."""
@@ -173,10 +175,21 @@ def _table(asked: argparse.Namespace) -> None:
             points.to_csv(asked.csv, index=False)
         elif asked.parquet:
             _parquet(points, asked.parquet)
+        elif sys.stdout.isatty():
+            print(_readable(store, points))
         else:
             sys.stdout.write(points.to_csv(index=False))
     except OSError as error:
         raise StudyError(f"{asked.csv or asked.parquet}: cannot be written ({error.strerror or error})") from error
+
+
+def _readable(store: Store, points: pd.DataFrame) -> str:
+    """What a person asks a terminal for; a pipe and a file get every column."""
+    from reports.data import Study
+
+    keys = [key for key in Study(store).factors if key in points]
+    shown = points.reindex(columns=["id", *keys, "seed", "status", "verdict", "outcome", "val_score", "score"])
+    return f"{shown.to_string(index=False, na_rep='-', float_format='{:.3f}'.format)}\n{len(points.columns)} columns in a pipe, --csv or --parquet"
 
 
 def _export(asked: argparse.Namespace) -> None:

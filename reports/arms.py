@@ -80,11 +80,11 @@ def verdict_words(row: pd.Series) -> tuple[str, str]:
 
 
 def short_words(row: pd.Series) -> str:
-    """A verdict where the room is small: the word where all seeds agree, else symbols with counts."""
+    """A verdict where the room is small: the word where all seeds agree, else the words with their counts, the first with its symbol."""
     of: dict[str, int] = row["verdicts"]
-    if len(of) == 1:
+    if len(of) <= 1:
         return verdict_words(row)[0]
-    return "  ".join(f"{VERDICT_SYMBOLS[name]} {n}" for name, n in of.items())
+    return f"{VERDICT_SYMBOLS[next(iter(of))]} {', '.join(f'{name} {n}' for name, n in of.items())}"
 
 
 def outcome_words(row: pd.Series) -> str:

@@ -47,6 +47,7 @@ class Cell:
 
 
 Rows = list[list[Cell | str]]
+LONG = 24  # letters in the first column from which it breaks
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Table:
     caption: str
     notes: str = ""
     filtered: bool = False
+
+    @property
+    def long(self) -> bool:
+        """Whether names in the first column may break, so that the others stay in sight."""
+        return any(len(row[0] if isinstance(row[0], str) else row[0].text) > LONG for row in self.rows if row)
 
 
 @dataclass(frozen=True)

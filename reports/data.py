@@ -96,6 +96,17 @@ class Study:
         return keys[0], keys[1]
 
     @property
+    def own_sides(self) -> tuple[str, str]:
+        """As `sides`, but never the task: what is drawn a task at a time, since tasks have updates, lags and scores of their own."""
+        keys = [key for key in dict.fromkeys([*self.factors, *FIRST]) if key != "task"]
+        return keys[0], keys[1]
+
+    @property
+    def by_task(self) -> list[str | None]:
+        """Tasks to be told one by one; [None] where there is one."""
+        return list(self.levels("task")) if "task" in self.factors else [None]
+
+    @property
     def others(self) -> list[str]:
         """Factors that are neither rows nor columns."""
         return [key for key in self.factors if key not in self.sides]

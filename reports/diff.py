@@ -13,7 +13,7 @@ import yaml
 from reports.arms import with_counted
 from reports.data import MISSING, Study
 from reports.statistics import NOTHING, Estimate, mean_interval, weighted_arms
-from reports.words import interval, levels, listing, number
+from reports.words import count, interval, levels, listing, number
 from study.records import NOT_IDENTITY, StudyError
 from study.store import Store
 
@@ -106,7 +106,11 @@ def _tasks(first: Study, second: Study) -> list[str]:
         wrong.append(f"metric: {first.metric} in {first.name}, {second.metric} in {second.name}")
     for task in shared:
         of = [study.tasks[task] for study in (first, second)]
-        wrong += [f"task {task}: {fact} is {of[0].get(fact)} there and {of[1].get(fact)} here" for fact in FACTS if of[0].get(fact) != of[1].get(fact)]
+        wrong += [
+            f"task {task}: {fact} is {of[0].get(fact)} in {first.name}, {of[1].get(fact)} in {second.name}"
+            for fact in FACTS
+            if of[0].get(fact) != of[1].get(fact)
+        ]
         marks = [((study.record.get("fingerprint") or {}).get("tasks") or {}).get(task) for study in (first, second)]
         if marks[0] != marks[1]:
             wrong.append(f"task {task}: its data differ (hash {marks[0]} and {marks[1]})")
@@ -254,7 +258,8 @@ def sentences(found: Difference) -> list[str]:
         f"(second minus first, 95 % interval over seeds, n = {of.n} points)."
     )
     said.append(
-        f"{len(apart)} of {len(moved)} arms that changed have an interval apart from 0; by chance alone about 1 in 20 would, and none is corrected for that."
+        f"Of {count(len(moved), 'arm')} that changed, {len(apart) or 'none'} {'have' if len(apart) > 1 else 'has'} an interval apart from 0: by chance "
+        "alone about 1 in 20 would, and none is corrected for that."
     )
     return said
 

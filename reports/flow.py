@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from reports.theme import DASHES, SOFT, edge_labels, panels, sequence
 from reports.words import shorten
@@ -54,7 +55,7 @@ def gradient_flow(
             if own.empty:
                 axis.text(0.5, 0.5, "no measured point", transform=axis.transAxes, ha="center", va="center", color=SOFT, fontsize=7.5)
             for (above, stage), line in own.groupby(["above", "stage"], sort=True):
-                _line(axis, line, int(above), ink[stage], stage in (stages.index[0], stages.index[-1]), low)
+                _line(axis, line, int(above), ink[stage], stage in (stages.index[0], stages.index[-1]), low, high)
             if odd:
                 _odd(axis, own, ink, low, high, counted, first=j == 0)
             axis.set_yticks(_decades(low, high), [f"{t:+d}".replace("-", "−") if t else "0" for t in _decades(low, high)] if j == 0 else [])
@@ -80,17 +81,20 @@ def gradient_flow(
     return figure
 
 
-def _line(axis, line: pd.DataFrame, above: int, colour: str, end: bool, low: float) -> None:
+def _line(axis, line: pd.DataFrame, above: int, colour: str, end: bool, low: float, high: float) -> None:
     if above and not end:
         return
     line = line.sort_values("lag")
     x = line["lag"].to_numpy(dtype=float)
     y = line["log10_mean"].to_numpy(dtype=float)
-    y = np.where(y < low - 1, low - 1, y)  # leaves the panel, and no farther
+    # A line ends where it leaves the classes' range: beyond lie the rows of zeros and of what is not finite.
+    inside = Rectangle((0, low), 1, high - low, transform=axis.get_yaxis_transform())
+    y = np.clip(y, low - 60, high + 60)  # no coordinates of thousands of points in the file
     if end and not above:
-        bands = (np.maximum(line[name].to_numpy(dtype=float), low - 1) for name in ("log10_p10", "log10_p90"))
-        axis.fill_between(x, *bands, color=colour, alpha=0.18, linewidth=0, zorder=2)
-    axis.plot(x, y, color=colour, linestyle=DASHES[min(above, len(DASHES) - 1)], linewidth=1.7 if end and not above else 1.0, zorder=4 if end else 3)
+        bands = (np.clip(line[name].to_numpy(dtype=float), low - 60, high + 60) for name in ("log10_p10", "log10_p90"))
+        axis.fill_between(x, *bands, color=colour, alpha=0.18, linewidth=0, zorder=2).set_clip_path(inside)
+    style = {"linestyle": DASHES[min(above, len(DASHES) - 1)], "linewidth": 1.7 if end and not above else 1.0, "zorder": 4 if end else 3}
+    axis.plot(x, y, color=colour, **style)[0].set_clip_path(inside)
 
 
 def _shade(axis, limits: Mapping[str, float], low: float, high: float, last: bool) -> None:
@@ -105,9 +109,10 @@ def _shade(axis, limits: Mapping[str, float], low: float, high: float, last: boo
         if end <= start:
             continue
         if word in CLASSES:
-            axis.axhspan(start, end, color=CLASSES[word], alpha=0.13, linewidth=0, zorder=0)
+            axis.axhspan(start, end, color=CLASSES[word], alpha=0.1, linewidth=0, zorder=0)
         if last and end - start > 0.055 * (high - low):
-            axis.annotate(word, (1.03, (start + end) / 2), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, color=SOFT)
+            place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            axis.annotate(word, (1, (start + end) / 2), xytext=(5, 0), va="center", fontsize=7.5, color=SOFT, **place)
 
 
 def _odd(axis, own: pd.DataFrame, ink: Mapping[float, str], low: float, high: float, counted: float, *, first: bool) -> None:

@@ -20,10 +20,11 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 import pandas as pd
 
-from reports.arms import ranked, score_words, summary, with_counted
+from reports.arms import score_words, with_counted
 from reports.claims import judge
 from reports.data import MISSING, Study
 from reports.ledger import judged, ledger
+from reports.recipe import leaders
 from reports.statistics import Estimate, mean_interval
 from reports.words import count, listing, slug
 from study.records import OUTCOMES, POINTS, STATES, STATUSES, VERDICTS, StudyError
@@ -217,17 +218,16 @@ def lines(study: Study, found: Sequence[Found]) -> list[str]:
 
 
 def summary_line(study: Study, words: Sequence[str]) -> str:
-    """One line: conditions, points by status, claims by verdict, the arm with the best mean."""
+    """One line: conditions, points by status, claims by verdict, the arm that is first by validation."""
     status = study.grid["status"].value_counts()
     parts = [f"{words.count('passed')} passed, {words.count('failed')} failed, {words.count('unknown')} unknown"] if words else []
     parts.append(f"{count(len(study.grid), 'point')}: " + ", ".join(f"{int(status.get(name, 0))} {name}" for name in (*STATUSES, MISSING)))
     verdicts = list(claims(study).values())
     if verdicts:
         parts.append(f"{count(len(verdicts), 'claim')}: " + ", ".join(f"{verdicts.count(name)} {name}" for name in WORDS["claim"]))
-    order = ranked(study, summary(study))
-    if len(order):
-        best = order.iloc[0]
-        parts.append(f"best mean {study.metric} {score_words(best['score'])} n={best['n']} ({best['label']})".replace("\u00a0", " "))
+    for task, arm in leaders(study):
+        where = f" on {task}" if task else ""
+        parts.append(f"first by validation{where}: {study.metric} {score_words(arm['score'])} n={arm['n']} ({arm['label']})".replace("\u00a0", " "))
     return f"{study.name}: {'; '.join(parts)}"
 
 

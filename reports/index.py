@@ -8,11 +8,12 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from reports.arms import ranked, score_words, summary
+from reports.arms import score_words
 from reports.blocks import Cell, Notice, Prose, Rows, Table
 from reports.data import MISSING, Study
 from reports.diff import Difference, sentences
 from reports.page import Templates, put_text
+from reports.recipe import leaders
 from reports.statistics import count as counted
 from reports.words import STATUS_SYMBOLS, VERDICT_SYMBOLS, count, interval, number, private
 from study.records import STATUSES, VERDICTS, StudyError
@@ -56,14 +57,12 @@ def entry(folder: Path, base: Path) -> Entry:
     link = _relative(report, base) if report.is_file() else ""
     try:
         study = Study(Store(folder))
-        arms = summary(study)
         status = study.grid["status"].value_counts()
         facts = [("points", f"{len(study.grid) - int(status.get(MISSING, 0)) - int(status.get('failed', 0))} of {len(study.grid)}")]
         facts.append(("by status", ", ".join(f"{STATUS_SYMBOLS[name]} {status[name]} {name}" for name in (*STATUSES, MISSING) if name in status)))
-        order = ranked(study, arms)
-        if len(order):
-            best = order.iloc[0]
-            facts.append((f"best mean test {study.metric}", f"{score_words(best['score'])} · n={best['n']} · {best['label']}"))
+        for task, best in leaders(study):
+            name = f"first by validation{f' on {task}' if task else ''}, test {study.metric}"
+            facts.append((name, f"{score_words(best['score'])} · n={best['n']} · {best['label']}"))
         times = [str(launch["time"]) for launch in study.launches if launch.get("time")]
         facts.append(("last launch (UTC)", max(times)[:16].replace("T", " ") if times else "not recorded"))
         verdicts = counted(study.stored["verdict"].tolist(), VERDICTS)

@@ -20,7 +20,7 @@ Array = np.ndarray
 @dataclass(frozen=True)
 class Map:
     """What one picture shows: transport [lags, stages] with updates of the stages, shares of zero and non-finite examples,
-    the loss as (updates, share of the baseline), and a word above it."""
+    the loss as (updates, share of the baseline), a word above it, and the lag that is judged."""
 
     updates: Array
     values: Array
@@ -28,6 +28,7 @@ class Map:
     bad: Array
     loss: tuple[Array, Array]
     word: str
+    lag: int | None = None
 
 
 def place(update: Array | float) -> Array:
@@ -54,12 +55,10 @@ def pixels(one: Map, low: float, high: float) -> tuple[Array, float, float]:
     return rgba, left, right
 
 
-def opening_maps(
-    maps: Mapping[tuple[int, int], Map | str], rows: Sequence[str], columns: Sequence[str], *, lag: int | None, low: float, high: float, width: float
-) -> Figure:
+def opening_maps(maps: Mapping[tuple[int, int], Map | str], rows: Sequence[str], columns: Sequence[str], *, low: float, high: float, width: float) -> Figure:
     """All maps on one scale and the same axes. A text in place of a map says why there is none."""
     known = [one for one in maps.values() if isinstance(one, Map)]
-    deepest = max((len(one.values) for one in known), default=1)
+    deepest = max((max(len(one.values), one.lag or 0) for one in known), default=1)
     last = max((float(one.updates[-1]) for one in known), default=1.0)
     longest = max((len(line) for row in rows for line in row.split("\n")), default=0)
     top, bottom, left, right = 1.12, 0.42, max(1.28, 0.55 + 0.068 * longest), 0.5
@@ -72,13 +71,13 @@ def opening_maps(
             axis = axes[i, j]  # type: ignore[index]
             one = maps.get((i, j), "not in the grid")
             axis.set_xlim(place(0) - 0.02, place(last) + 0.02)
-            axis.set_ylim(0.5, max(deepest, lag or 0) * 1.02 + 0.5)
+            axis.set_ylim(0.5, deepest * 1.02 + 0.5)
             axis.set_xticks(place(np.array(ticks)), [f"{u:,}" for u in ticks] if i == len(rows) - 1 else [])
             edge_labels(axis)
             axis.set_yticks(_lags(deepest), [str(k) for k in _lags(deepest)] if j == 0 else [])
             axis.tick_params(length=2)
             if isinstance(one, Map):
-                _draw(axis, one, lag, low, high)
+                _draw(axis, one, low, high)
             else:
                 axis.text(0.5, 0.5, one, transform=axis.transAxes, ha="center", va="center", fontsize=7, color=SOFT, wrap=True)
             if i == 0:
@@ -103,13 +102,13 @@ def _lags(deepest: int) -> list[int]:
     return [1, deepest] if deepest < 8 else [1, round(deepest / 2), deepest]
 
 
-def _draw(axis, one: Map, lag: int | None, low: float, high: float) -> None:
+def _draw(axis, one: Map, low: float, high: float) -> None:
     rgba, left, right = pixels(one, low, high)
     axis.imshow(rgba, extent=(left, right, 0.5, len(one.values) + 0.5), origin="lower", aspect="auto", interpolation="none", zorder=1)
     halo = [effects.Stroke(linewidth=3.0, foreground="#ffffff", alpha=0.9), effects.Normal()]
-    if lag is not None:
-        axis.axhline(lag, color="#ffffff", linewidth=1.8, zorder=2)
-        axis.axhline(lag, color="#000000", linewidth=0.8, dashes=(3, 2), zorder=2)
+    if one.lag is not None:
+        axis.plot([left, right], [one.lag] * 2, color="#ffffff", linewidth=1.8, zorder=2)
+        axis.plot([left, right], [one.lag] * 2, color="#000000", linewidth=0.8, dashes=(3, 2), zorder=2)
     axis.plot(
         place(one.updates),
         np.full(len(one.updates), 0.0),

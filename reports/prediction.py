@@ -11,6 +11,7 @@ from reports.words import interval, known, level, listing, number
 from study.records import NETWORK
 
 SEED = 2026  # of the bootstrap: the same store gives the same interval
+MOST = 5  # levels that a sentence names
 
 
 def at_share(study: Study, share: float) -> pd.Series:
@@ -41,35 +42,40 @@ def prediction(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> 
 
 
 def prediction_word(study: Study, points: pd.DataFrame, D: pd.Series, when: str, draws: int) -> str:
-    """One sentence for the first screen: overall, and whether it holds within every cell."""
+    """One or two sentences for the first screen: overall, and within every cell."""
     overall = prediction(study, points, D, draws)
     if not known(overall.auc.value):
         same = "solved" if overall.successes else "failed to solve"
-        return f"Whether health predicts success cannot be told here: every judged point {same} the task." if overall.auc.n else ""
-    said = f"D {when} tells solved from unsolved with AUC {words(overall.auc)} (n = {overall.auc.n} points in {overall.arms} arms)"
-    key = study.sides[0]
-    within = {name: prediction(study, points[points[key] == name], D, draws) for name in study.levels(key)} if key in study.factors else {}
+        return f"Whether health goes with success cannot be told here: every judged network {same} the task." if overall.auc.n else ""
+    rests = f"n = {overall.auc.n} points in {overall.arms} arms"
     if overall.predictive is None:
-        return f"{said}: too few arms, or too few solved or unsolved points, for an interval, so it cannot be told."
+        why = "too few arms, or too few solved or unsolved networks"
+        return f"Whether transport {when} (D) goes with success cannot be told here: {why} (AUC {number(overall.auc.value)}, no interval, {rests})."
+    said = f"Transport at the judged lag {when} (D) tells solved from unsolved with AUC {words(overall.auc)} ({rests})"
     if not overall.predictive:
-        return f"{said}: health is not predictive in this study."
-    if overall.auc.value < 0.5:
-        return f"{said}: the healthier, the less often solved."
-    told = {name: one for name, one in within.items() if known(one.auc.value)}
-    holds = [level(key, name) for name, one in told.items() if one.predictive is True and one.auc.value > 0.5]
-    if not within:
-        return f"{said}: health predicts success."
+        said += ": over all points, health is not predictive."
+    elif overall.auc.value > 0.5:
+        said += ": the healthier, the more often solved."
+    else:
+        said += ": the healthier, the less often solved."
+    return said + _within(study, points, D, draws)
+
+
+def _within(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> str:
+    """The same inside each level of the first factor: over all points, cells that differ in much else are compared."""
+    key = study.sides[0]
+    if key not in study.factors or len(study.levels(key)) > MOST:
+        return ""
+    found = {name: prediction(study, points[points[key] == name], D, draws) for name in study.levels(key)}
+    told = [f"{level(key, name)} {words(one.auc)}" for name, one in found.items() if known(one.auc.value)]
+    same = {
+        which: [level(key, name) for name, one in found.items() if one.auc.n and not known(one.auc.value) and (one.successes > 0) == (which == "all")]
+        for which in ("all", "none")
+    }
+    rest = "; ".join(f"{listing(names)} solved {which}" for which, names in same.items() if names)
     if not told:
-        return f"{said}: health predicts success over all points; within a {key} it cannot be told, as each solved all or none."
-    if len(told) == 1:
-        only = level(key, next(iter(told)))
-        return (
-            f"{said}: health predicts success over all points; within {only}, the only {key} with both outcomes, it is {'shown too' if holds else 'not shown'}."
-        )
-    return (
-        f"{said}: health predicts success over all points; within a single {key} it is shown for {listing(holds) if holds else 'none'} "
-        f"of {listing(level(key, name) for name in told)}."
-    )
+        return f" Within a single {key} it cannot be told: {rest}." if rest else ""
+    return f" Within a single {key}: {', '.join(told)}{f'; {rest}' if rest else ''}."
 
 
 def words(of: Estimate) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from reports.arms import with_counted
+from reports.arms import summary, with_counted
 from reports.data import Study
 from reports.words import private
 from study.ranking import best_first, counted
@@ -60,6 +61,13 @@ def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Rec
     return Recipe(order, close, validation)
 
 
+def leaders(study: Study) -> list[tuple[str | None, pd.Series]]:
+    """(task, arm as reports.arms.summary has it): the first by validation of every task, None where there is one task. The arm that all of the tool names."""
+    arms = summary(study).set_index("arm")
+    found = {task: recipe(study, task) for task in study.by_task}
+    return [(task, arms.loc[one.first]) for task, one in found.items() if one]
+
+
 def point_of(study: Study, arm: int) -> str | None:
     """Id of the arm's stored point whose test score is nearest to the arm's mean: a typical one, not the best."""
     points = with_counted(study)
@@ -90,6 +98,17 @@ def command(study: Study, id: str, config: dict[str, Any]) -> str:
         kept.append(f"experiment={study.record['experiment']}")
     own = [f"{key}={_typed(value)}" for key, value in settings.items()]
     return private(shlex.join(["python", "-m", "study", *kept, *own, f"seed={grid['seed']}", "name=again"]))
+
+
+def folded(line: str, width: int = 92) -> str:
+    """A command over several lines, each but the last ending in a backslash: as it can be pasted."""
+    lines = [""]
+    for word in shlex.split(line):
+        quoted = shlex.quote(word)
+        if lines[-1] and len(lines[-1]) + 1 + len(quoted) > width:
+            lines.append("")
+        lines[-1] += f" {quoted}" if lines[-1] else quoted
+    return " \\\n    ".join(lines)
 
 
 def _typed(value: Any) -> str:

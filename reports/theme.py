@@ -166,7 +166,7 @@ def named_marks(figure: Figure, names: Sequence[tuple[str, str, str]], left: flo
 
 def update_ticks(axis: Axes, last: float) -> None:
     """Few round updates on the x axis, from 0."""
-    ticks = [tick for tick in MaxNLocator(4, integer=True).tick_values(0, last) if 0 <= tick <= last]
+    ticks = [tick for tick in MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]).tick_values(0, last) if 0 <= tick <= last]
     axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     edge_labels(axis)
 

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from study.interfaces import Group
 
 QUIET_SECONDS = 10.0  # between plain lines
+TOLD = 0.02  # share of the work from which the time left is told
 
 
 class Progress:
@@ -69,5 +70,6 @@ class Progress:
         elif now or time.monotonic() - self.said >= QUIET_SECONDS:
             self.said = time.monotonic()
             spent = self.said - self.start
-            left = f", about {spent * (self.total - done) / done:.0f} s left" if done else ""
+            # Before that, nearly all of the time went into starting: it says nothing about what is to come.
+            left = f", about {spent * (self.total - done) / done:.0f} s left" if done >= TOLD * self.total else ""
             self.console.print(f"{self._told()}, {done / self.total:.0%} after {spent:.0f} s{left}", markup=False, highlight=False)

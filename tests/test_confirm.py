@@ -18,7 +18,7 @@ from reports.blocks import Listing
 from reports.confirmed import confirmation
 from reports.data import Study
 from reports.export import point_config
-from reports.recipe import command, point_of, recipe
+from reports.recipe import command, folded, point_of, recipe
 from reports.sections.recipe import RecipeSection
 from study.composition import compose_all, declared
 from study.confirm import best_arms, confirm, fresh_seeds
@@ -84,6 +84,7 @@ def test_the_page_shows_fresh_seeds_beside_those_that_chose(confirmed):
     shown = run(folder, "render", "outputs/quick", module="reports")
     assert shown.returncode == 0, shown.stderr
     html = (folder / "outputs" / "quick" / "report.html").read_text(encoding="utf-8")
+    assert "Trained again on 3 fresh seeds it has " in html, "the first screen tells it"
     assert "Confirmed on 3 fresh seeds" in html and "Confirmed on fresh seeds</h2>" in html
     of = confirmation(Study(Store(folder / "outputs" / "quick")))
     again = Store(folder / "outputs" / "quick" / "quick-confirm").points()
@@ -99,10 +100,10 @@ def test_the_recipes_command_gives_its_point_again(confirmed):
     folder, _ = confirmed
     study = Study(Store(folder / "outputs" / "quick"))
     id = point_of(study, recipe(study).first)
-    line = command(study, id, point_config(study.store, id))
+    shown = folded(command(study, id, point_config(study.store, id)))
     blocks = RecipeSection(shown=5).render(study).blocks
-    assert line in [block.text for block in blocks if isinstance(block, Listing)]
-    words = shlex.split(line)
+    assert shown in [block.text for block in blocks if isinstance(block, Listing)]
+    words = shlex.split(shown.replace("\\\n", ""))
     assert words[:3] == ["python", "-m", "study"] and "name=again" in words
     ran = run(folder, *words[3:])
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -14,7 +14,7 @@ from reports.data import Study
 from reports.effects import main_effects
 from reports.statistics import marginal_means, wilson
 from reports.theme import INK, SOFT, colours, draw, markers, panels
-from reports.words import interval, known, level, levels, number
+from reports.words import count, interval, known, level, levels, listing, number
 
 HOW = (
     "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar the [interval] of that mean. Two arms whose "
@@ -37,12 +37,16 @@ class Accuracy:
         return Section(blocks)
 
     def _sentence(self, study: Study, arms: pd.DataFrame) -> str:
-        said = (
-            f"Test {study.metric} of the weights with the best validation, read once at the end. Single arms are shown and not tested against each other: "
-            "with 3 seeds a side the smallest two-sided p of a permutation test is .10, and with many arms the best looks better than it is."
-        )
+        said = f"Test {study.metric} of the weights with the best validation, read once at the end."
+        if len(arms) > 1:
+            said += (
+                " Single arms are shown and not tested against each other: with 3 seeds a side the smallest two-sided p of a permutation test is .10, and "
+                "with many arms the best looks better than it is."
+            )
         whole = [len(scores) > 1 and not diverged for scores, diverged in zip(arms["scores"], arms["diverged"], strict=True)]
         spread = arms.loc[whole, "scores"].map(lambda scores: np.std(scores, ddof=1))
+        if len(arms) == 1 and spread.notna().any():
+            return f"{said} The spread over its {len(arms['scores'].iloc[0])} seeds is sd {number(spread.iloc[0], 3)}."
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
             said += (
@@ -54,7 +58,9 @@ class Accuracy:
     def _figure(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> Figure:
         panel, ink_key = study.sides
         ink, shape = colours(study.levels(ink_key)), markers(study.levels(ink_key))
-        lines = study.combinations([ink_key, *study.others])
+        keys = [ink_key, *study.others]
+        there = {tuple(arm[key] for key in keys) for _, arm in arms.iterrows()}
+        lines = [line for line in study.combinations(keys) if tuple(line.values()) in there]  # rows without any arm say nothing that the design does not
         width = max(10.0, 3.2 + 1.4 * len(study.levels(panel)))
         picture = draw(lambda rasterized: dots(study, arms, points, panel, ink_key, ink, shape, lines, width, rasterized), name="accuracy")
         order = ranked(study, arms)
@@ -63,12 +69,15 @@ class Accuracy:
             f"Mean test {study.metric} of the arms runs from {number(worst['score'].value)} ({worst['label']}) to "
             f"{number(best['score'].value)} ({best['label']})."
         )
+        if len(order) == 1:
+            finding = f"Mean test {study.metric} {number(best['score'].value)} {interval(best['score'].low, best['score'].high)} ({count(best['n'], 'seed')})."
         diverged = int((points["status"] == "diverged").sum())
         caption = (
-            f"Every seed is a mark ({len(points)} points in {len(arms)} arms); upright stroke: mean; bar: 95 % t interval over seeds with "
+            f"Every seed is a mark ({count(len(points), 'point')} in {count(len(arms), 'arm')}); upright stroke: mean; bar: 95 % t interval over seeds with "
             "the test set's noise added (from 10 seeds on: bootstrap over seeds and examples). "
             + (f"✕: {diverged} diverged, counted with the memoryless baseline. " if diverged else "")
-            + "Dashed: the memoryless baseline, and the score that counts as solved (on validation). Bars that reach the frame go on beyond it."
+            + _dashed(study, points)
+            + "Bars that reach the frame go on beyond it."
         )
         return Figure(picture, caption, f"Accuracy by arm. {finding}", self._by_arm(study, arms), width, finding, HOW)
 
@@ -116,6 +125,32 @@ class Accuracy:
         return Table(columns, rows, "Means by factor level", notes)
 
 
+def _marks(study: Study) -> dict[str, float]:
+    """Scores that every panel marks."""
+    marks = {
+        "the memoryless baseline": 0.0 if study.as_skill else study.task.get("baseline"),
+        "the score that counts as solved (on validation)": study.task.get("solved"),
+    }
+    return {name: float(mark) for name, mark in marks.items() if known(mark)}
+
+
+def _range(study: Study, points: pd.DataFrame) -> tuple[float, float]:
+    """Of the score axis: the runs, and the marks unless they would leave the runs less than half of it."""
+    values = points["counted"].dropna()
+    low, high = float(values.min()), float(values.max())
+    for mark in sorted(_marks(study).values(), key=lambda mark: max(low - mark, mark - high)):
+        if max(high, mark) - min(low, mark) <= 2 * (float(values.max()) - float(values.min())):
+            low, high = min(low, mark), max(high, mark)
+    return low, high
+
+
+def _dashed(study: Study, points: pd.DataFrame) -> str:
+    low, high = _range(study, points)
+    inside = [name for name, mark in _marks(study).items() if low <= mark <= high]
+    outside = [f"{name}, {number(mark)}" for name, mark in _marks(study).items() if not low <= mark <= high]
+    return (f"Dashed: {listing(inside)}. " if inside else "") + (f"Beyond the frame: {listing(outside)}. " if outside else "")
+
+
 def dots(
     study: Study, arms: pd.DataFrame, points: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], shape: Mapping[str, str],
     lines: list[dict[str, str]], width: float, rasterized: bool,
@@ -125,10 +160,9 @@ def dots(
     left = min(3.4, 0.35 + 0.062 * longest)
     height = 0.85 + 0.215 * len(lines)
     figure, axes = panels(1, len(names), width=width, height=height, left=left, right=0.15, top=0.35, bottom=0.5, gap=(0.16, 0))
-    marks = [float(mark) for mark in (study.task.get("baseline"), study.task.get("solved")) if known(mark)]
-    values = [*points["counted"].dropna(), *marks]
-    low, high = min(values), max(values)
-    pad = 0.04 * (high - low or 1)
+    low, high = _range(study, points)
+    marks = [mark for mark in _marks(study).values() if low <= mark <= high]
+    pad = 0.06 * (high - low or 1)
     by_arm = {tuple(arm[key] for key in (panel, ink_key, *study.others)): arm for _, arm in arms.iterrows()}
     for j, name in enumerate(names):
         axis = axes[0, j]  # type: ignore[index]
@@ -137,7 +171,8 @@ def dots(
                 axis.axhspan(y - 0.5, y + 0.5, color=SOFT, alpha=0.06, linewidth=0)
             arm = by_arm.get((name, *line.values()))
             if arm is None or not arm["n"]:
-                axis.text(low, y, "–", color=SOFT, va="center", fontsize=7)
+                if arm is not None:
+                    axis.text(0.5, y, "no point yet", color=SOFT, va="center", ha="center", fontsize=7, transform=axis.get_yaxis_transform())
                 continue
             colour = ink[line[ink_key]]
             one, own = arm["score"], points[points["arm"] == arm["arm"]]

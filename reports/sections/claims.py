@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
@@ -24,6 +25,7 @@ SIGNS = {SUPPORTED: "✓", REFUTED: "✕", INCONCLUSIVE: "?"}
 INKS = {SUPPORTED: "#2e9e4f", REFUTED: "#c04848", INCONCLUSIVE: "#7a8a99"}
 REACH = 8.0  # of the figure, in differences that matter
 WIDTH = 10.0
+ACROSS = 56  # letters of a statement on one line
 
 
 class Claims:
@@ -62,7 +64,7 @@ def _overview(own: list[Judged], decided: list[tuple[Entry, Judged]], left: list
     if left:
         parts.append(f"{count(len(left), 'claim')} cannot be decided here and {'is' if len(left) == 1 else 'are'} listed below.")
     named = {word: [_short(one.statement) for one in of if one.verdict == word] for word in (SUPPORTED, REFUTED)}
-    return [" ".join(parts), *(f"{word.capitalize()}: {listing(names)}." for word, names in named.items() if names)]
+    return [" ".join(parts), *(f"{word.capitalize()}: {'; '.join(names)}." for word, names in named.items() if names)]
 
 
 def _short(statement: str) -> str:
@@ -81,7 +83,8 @@ def _figure(every: list[Judged], own: int) -> Figure:
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
         "Effect of each claim with its 95 % interval, in units of the smallest difference that matters to it (shaded: too small to matter); "
-        "to the right speaks for the claim. Arrows: the interval goes on. ✓ supported: the interval lies above 0 and the effect reaches 1 "
+        "to the right speaks for the claim. Arrows: the interval goes on. At the right: the effect in the "
+        "units of what it is measured by (the table has them), and points. ✓ supported: the interval lies above 0 and the effect reaches 1 "
         "(for claims of “no less”: the interval lies above −1). ✕ refuted: the whole interval lies below what matters: the opposite holds, or the effect "
         "is too small to matter. Claims were not picked by looking; several claims are not corrected for one another."
     )
@@ -89,8 +92,8 @@ def _figure(every: list[Judged], own: int) -> Figure:
 
 
 def forest(every: list[Judged]) -> Drawing:
-    left, row = 4.9, 0.27
-    figure, axes = panels(1, 1, width=WIDTH, height=0.75 + row * len(every), left=left, right=1.45, top=0.2, bottom=0.55, gap=(0, 0))
+    left, row = 3.75, 0.33
+    figure, axes = panels(1, 1, width=WIDTH, height=0.95 + row * len(every), left=left, right=3.6, top=0.4, bottom=0.55, gap=(0, 0))
     axis = axes[0, 0]  # type: ignore[index]
     axis.axvspan(-1, 1, color=SOFT, alpha=0.12, linewidth=0)
     axis.axvline(0, color=SOFT, linewidth=0.8)
@@ -108,12 +111,23 @@ def forest(every: list[Judged]) -> Drawing:
         else:
             axis.text(0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center")
         axis.text(REACH * 1.06, y, label(one), color=INK, fontsize=8, va="center")
+        axis.text(REACH * 2.06, y, _found(one), color=INK, fontsize=7.5, va="center")
     axis.set(xlim=(-REACH, REACH), ylim=(len(every) - 0.4, -0.6), xlabel="effect ÷ smallest difference that matters")
-    axis.set_yticks(range(len(every)), [shorten(one.statement, 72) for one in every])
+    axis.text(REACH * 2.06, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
+    axis.set_yticks(range(len(every)), ["\n".join(textwrap.wrap(shorten(one.statement, 2 * ACROSS - 4), ACROSS)) for one in every])
     axis.tick_params(axis="y", length=0)
     axis.set_xticks([-8, -4, -1, 0, 1, 4, 8], ["−8", "−4", "−1", "0", "1", "4", "8"])
     axis.spines["left"].set_visible(False)
     return figure
+
+
+def _found(one: Judged) -> str:
+    """What was found in the units of the measure."""
+    if not known(one.difference.value):
+        return ""
+    digits = 2 if abs(one.difference.value) < 100 else 0
+    around = f" {interval(one.difference.low, one.difference.high, digits)}" if known(one.difference.low) else ""
+    return f"{number(one.difference.value, digits, sign=True)}{around} · {one.difference.n or sum(map(len, one.values))}"
 
 
 def _table(every: list[Judged], own: int) -> Table:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
+from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.sections.learning_curves import legend
 from reports.theme import DASHES, colours, draw, panels, update_ticks
-from reports.words import known, level, listing, number, percent
+from reports.words import known, level, listing, number, percent, slug
 
 HOW = (
     "Above: how long the gradient is before the rule sees it ([update] by update, log scale). Below: the share of updates that the rule changed "
@@ -42,15 +42,18 @@ class Clipping:
         phases = {name: self._phased(own) for name, own in telemetry.groupby("clip", sort=False)}
         fired = points[points["clip_rate"] > 0]
         blocks: list[object] = [Prose(f"{self._sentence(study, name, points[points['clip'] == name])} {phases.get(name, '')}") for name in self._rules(points)]
-        if len(fired):
-            blocks.append(self._figure(study, fired))
+        for task in study.by_task:
+            own = fired if task is None else fired[fired["task"] == task]
+            if len(own):
+                blocks += [Heading(f"Task {task}")] if task else []
+                blocks.append(self._figure(study, own, task))
         if len(telemetry):
             blocks.append(self._phase_table(telemetry))
         blocks.append(self._table(study, points))
         return Section(blocks)
 
     def _telemetry(self, study: Study, points: pd.DataFrame) -> pd.DataFrame:
-        """Rule × phase: clip rate, mean shrink and mean cosine of the clipped updates, updates; over the updates of all its points."""
+        """Rule × phase: clip rate (mean over points, as the rate of the whole run), mean shrink and mean cosine of the clipped updates, updates."""
         history = study.table("history")
         clip = points.set_index("id")["clip"]
         history = history.assign(clip=history["id"].map(clip), total=history["id"].map(points.set_index("id")["updates"]).astype(float))
@@ -63,7 +66,7 @@ class Clipping:
                 fired = own[own["clip_scale"] != 1]
                 if len(own):
                     means = [float(fired[column].astype(float).mean()) for column in ("clip_scale", "clip_cosine")]
-                    rows.append((name, phase, len(fired) / len(own), *means, len(own)))
+                    rows.append((name, phase, float((own["clip_scale"] != 1).groupby(own["id"]).mean().mean()), *means, len(own)))
         frame = pd.DataFrame(rows, columns=["clip", "phase", "rate", "shrink", "cosine", "updates"])
         return frame[frame.groupby("clip")["rate"].transform("max") > 0]  # a rule that never fired has no phases
 
@@ -91,7 +94,7 @@ class Clipping:
 
     def kind(self, rate: float) -> str:
         """The same in a word or two."""
-        return "inert" if rate < self.inert else "guard" if rate <= self.guard else "limiter" if rate > self.limiter else "in between"
+        return "inert" if rate < self.inert else "guard" if rate <= self.guard else "limiter" if rate > self.limiter else "frequent"
 
     def word(self, rate: float) -> str:
         """What a rule is that fires on this share of updates."""
@@ -118,17 +121,18 @@ class Clipping:
             f"here it is {self.word(mean)}.{agree}"
         )
 
-    def _figure(self, study: Study, fired: pd.DataFrame) -> Figure:
-        panel, ink_key = study.sides
+    def _figure(self, study: Study, fired: pd.DataFrame, task: str | None) -> Figure:
+        """One task: runs of several lengths in one panel would show a step where the shorter ones end."""
+        panel, ink_key = study.own_sides
         panel, ink_key = (panel, ink_key) if panel != "clip" else (ink_key, panel)
         history = study.table("history")
         history = history[history["id"].isin(fired["id"]) & history["grad_norm"].notna()]
         binned = self._binned(history, [panel, ink_key])
-        ink = colours(study.levels(ink_key))
+        ink = {name: colour for name, colour in colours(study.levels(ink_key)).items() if (fired[ink_key] == name).any()}
         width = max(10.0, 1.5 + 1.5 * len(study.levels(panel)))
-        picture = draw(lambda rasterized: rates(study, binned, panel, ink_key, ink, width), name="clipping")
-        third = max(1, self.bins // 3)
-        early, late = (float(binned[binned["bin"].isin(part)]["clipped"].mean()) for part in (range(third), range(self.bins - third, self.bins)))
+        picture = draw(lambda rasterized: rates(study, binned, panel, ink_key, ink, width), name=f"clipping-{slug(task)}" if task else "clipping")
+        at = history["update"].astype(float) / history["id"].map(fired.set_index("id")["updates"]).astype(float)
+        early, late = (self._mean_rate(history[part]) for part in (at < 1 / 3, at >= 2 / 3))
         finding = f"Where a rule fired at all, it did so on {percent(early)} of the updates in the first third of the run and on {percent(late)} in the last."
         caption = (
             "Upper row: median norm of all gradients before clipping (log scale); lower row: share of updates that clipping changed. "
@@ -149,6 +153,10 @@ class Clipping:
             HOW,
         )
 
+    def _mean_rate(self, history: pd.DataFrame) -> float:
+        """Share of clipped updates, mean over points."""
+        return float((history["clip_scale"] != 1).groupby(history["id"]).mean().mean())
+
     def _binned(self, history: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         last = max(1.0, float(history["update"].max()))
         frame = history[[*by, "grad_norm", "clip_scale"]].assign(
@@ -157,7 +165,7 @@ class Clipping:
         )
         frame = frame[np.isfinite(frame["grad_norm"].astype(float))]
         out = frame.groupby([*by, "bin"], sort=True).agg(norm=("grad_norm", "median"), clipped=("clipped", "mean")).reset_index()
-        return out.assign(update=(out["bin"] + 0.5) * (last + 1) / self.bins)
+        return out.assign(update=(out["bin"] + 0.5) * (last + 1) / self.bins, last=last + 1)
 
     def _table(self, study: Study, points: pd.DataFrame) -> Table:
         keys = list(dict.fromkeys(["clip", *[key for key in (study.sides[0], "depth") if key in study.factors]]))
@@ -169,32 +177,40 @@ class Clipping:
                     *(level(key, name) for key, name in zip(keys, names, strict=True)),
                     str(len(own)),
                     Cell(percent(rate.mean()), float(rate.mean()) if known(float(rate.mean())) else None),
-                    f"{percent(rate.min())}…{percent(rate.max())}",
+                    _range(rate),
                     number(float(own["shrink"].mean())) if own["shrink"].notna().any() else "–",
                     Cell(_norm(own["max_grad_norm"].median()), float(own["max_grad_norm"].median()) if own["max_grad_norm"].notna().any() else None),
                     Cell(_norm(own["max_grad_norm"].max()), float(own["max_grad_norm"].max()) if own["max_grad_norm"].notna().any() else None),
                 ]
             )
-        columns = [*keys, "points", "clipped updates", "range over points", "mean shrink", "largest norm, median", "largest norm, worst"]
+        columns = [*keys, "points", "clipped updates", "range over points", "mean shrink", "norm, median", "norm, worst"]
         limits = (
-            f"Under {percent(self.inert)} of updates a rule is inert, up to {percent(self.guard)} a guard, above {percent(self.limiter)} a step-size limiter. "
+            f"Under {percent(self.inert)} of updates a rule is inert, up to {percent(self.guard)} a guard, up to {percent(self.limiter)} frequent, "
+            "above a step-size limiter. "
         )
         return Table(
             columns,
             rows,
-            "Clip rate, shrink of clipped updates, largest finite gradient norm before clipping",
-            limits + "Shrink: norm after over norm before, mean over clipped updates.",
+            "Clip rate, shrink and largest gradient norm",
+            limits + "Shrink: norm after over norm before, mean over clipped updates. Norm: largest finite gradient norm of a point before clipping.",
         )
 
 
 def _norm(value: float) -> str:
-    return "n/a" if not known(float(value)) else f"{value:.3g}"
+    if not known(float(value)):
+        return "n/a"
+    return f"{value:.1e}".replace("e+0", "e") if value >= 1e5 else f"{value:,.0f}" if value >= 100 else number(value, 1)
+
+
+def _range(rate: pd.Series) -> str:
+    low, high = percent(rate.min()), percent(rate.max())
+    return low if low == high else f"{low} to {high}"
 
 
 def rates(study: Study, binned: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], width: float) -> Drawing:
     names = [name for name in study.levels(panel) if (binned[panel] == name).any()]
     figure, axes = panels(2, len(names), width=width, height=3.9, left=0.78, right=0.15, top=0.56, bottom=0.48, gap=(0.16, 0.16))
-    last = float(np.ceil(binned["update"].max() + 0.5 * binned["update"].min()))
+    last = float(np.ceil(binned["last"].max()))
     norms = binned["norm"].to_numpy(dtype=float)
     norms = norms[norms > 0]
     span = (float(norms.min()) / 1.3, float(norms.max()) * 1.3) if len(norms) else (0.1, 10.0)
@@ -221,7 +237,7 @@ def rates(study: Study, binned: pd.DataFrame, panel: str, ink_key: str, ink: Map
             upper.set_ylabel("gradient norm")
             lower.set_ylabel("clipped updates")
     figure.text((0.78 + width - 0.15) / 2 / width, 0.05 / 3.9, "update", ha="center", va="bottom", fontsize=8.5)
-    legend(figure, [(level(ink_key, name), {"color": ink[name], "linestyle": dash[name], "linewidth": 1.8}) for name in study.levels(ink_key)], left=0.78)
+    legend(figure, [(level(ink_key, name), {"color": ink[name], "linestyle": dash[name], "linewidth": 1.8}) for name in ink], left=0.78)
     return figure
 
 

@@ -31,14 +31,15 @@ class Completeness:
     def _matrix(self, study: Study) -> Matrices:
         row_keys, column_key = [study.sides[0], *study.others], study.sides[1]
         grid = dict(iter(study.grid.groupby([*row_keys, column_key], sort=False)))
-        rows, columns, boxes = study.combinations(row_keys), study.levels(column_key), []
+        every, columns, boxes = study.combinations(row_keys), study.levels(column_key), []
+        rows = [row for row in every if any((*row.values(), column) in grid for column in columns)]
         for row in rows:
             line = []
             for column in columns:
                 own = grid.get((*row.values(), column))
                 if own is None:
                     why = study.why_excluded({**row, column_key: column})
-                    line.append(Box([("excluded", ""), (why, "")] if why else [("not in the grid", "")], "empty"))
+                    line.append(Box([("excluded" if why else "not in the grid", "")], "empty"))
                     continue
                 states = own.sort_values("seed")["status"].tolist()
                 kind = "" if all(one == "done" for one in states) else "bad" if "diverged" in states or "failed" in states else "empty"
@@ -50,5 +51,10 @@ class Completeness:
         matrix = Matrix("", f"arm \\ {column_key}", names, [level(column_key, name) for name in columns], boxes)
         legend = [(f"{symbol} {name}", "") for name, symbol in STATUS_SYMBOLS.items()]
         return Matrices(
-            [matrix], f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right; a count where some are not there.", legend, compact=True
+            [matrix],
+            f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right; a count where some are not there."
+            + (" Why combinations are excluded is told under Design." if study.declaration.get("excluded") else "")
+            + (f" {count(len(every) - len(rows), 'row')} without any arm left out." if len(every) > len(rows) else ""),
+            legend,
+            compact=True,
         )

@@ -156,11 +156,13 @@ def _rows_table(rows: list[Row]) -> Table:
 
 def _table(study: Study, family: Family) -> Table:
     rows: Rows = [[one.name, *_statistics(one), *_effect(study, one)] for one in family.tests]
-    columns = ["tested", "F", "degrees of freedom", "p", "p after Holm", "n (blocks)", "effect"]
+    told = any(isinstance(cell, Cell) or cell for *_, cell in rows)  # effects of planned contrasts, or why one cannot be tested
+    rows = rows if told else [row[:-1] for row in rows]
+    columns = ["tested", "F", "degrees of freedom", "p", "p after Holm", "n (blocks)", *(["effect"] if told else [])]
     notes = (
         "Freedman and Lane (1983): residuals of the model of arm means without the term are permuted among points that differ in the term's factors only; "
         "p counts F at least as large. Error: the spread over seeds within arms, assumed alike; where it differs tenfold between arms, the true error of a "
-        "nominal .05 is .06 to .08 (simulated). Diverged and unsolved points count."
+        "nominal .05 is .06 to .08 (simulated). Diverged and unsolved points count. How large a term is stands under Effects and interactions."
     )
     return Table(columns, rows, f"The family: {family.name}", notes)
 
@@ -178,7 +180,7 @@ def _statistics(one: Contrast) -> list[Cell | str]:
 
 def _effect(study: Study, one: Contrast) -> list[Cell | str]:
     if one.first is None or one.second is None or not known(one.difference.value):
-        return ["share of variance: see Effects" if known(one.of.F) else "no two arms differ in this alone, or one seed an arm"]
+        return ["" if known(one.of.F) else Cell("no two arms differ in this alone, or one seed an arm", None, "wrap")]
     delta = cliffs_delta(one.improve)
     text = (
         f"{levels(side_words(one.first))} minus {levels(side_words(one.second))} in {named(study, one.by)}: {number(one.difference.value, 3, sign=True)} "

@@ -6,7 +6,7 @@ from reports.arms import with_counted
 from reports.blocks import Cell, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import marginal_means
-from reports.words import duration, interval, known, level, number
+from reports.words import duration, known, level, number
 
 
 class Cost:
@@ -22,7 +22,8 @@ class Cost:
         said = (
             f"{duration(float(seconds.sum()))} of training over {len(seconds)} points (median {number(float(seconds.median()), 1)} s a "
             f"point), {duration(wall)} on the clock. "
-            "A point's seconds are its share of its group's time, so they compare groups better than single points."
+            "A point's seconds are an equal share of its group's time: they tell cells, depths and tasks apart, not what was trained together, and "
+            "have no interval over seeds. They depend on what else the machine did."
         )
         rows: Rows = []
         for key in study.factors or {study.sides[0]: []}:
@@ -32,10 +33,10 @@ class Cost:
                 if known(one.value):
                     size = own["params"].dropna()
                     values = f"{size.min():,.0f}" + (f"…{size.max():,.0f}" if size.nunique() > 1 else "") if len(size) else "n/a"
-                    rows.append([level(key, name), Cell(f"{number(one.value, 1)} {interval(one.low, one.high, 1)}", one.value), values, str(one.n)])
+                    rows.append([level(key, name), Cell(number(one.value, 1), one.value), values, str(one.n)])
         table = Table(
             ["level", "seconds a point", "trained values", "points"],
             rows,
-            "Averaged over all other factors; 95 % interval from the spread over seeds within arms",
+            "Averaged over all other factors",
         )
         return Section([Prose(said), table])

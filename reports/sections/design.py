@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from reports.blocks import Definitions, Fold, Prose, Section, Table
 from reports.data import Study
-from reports.words import count, known, level, levels, listing, number
+from reports.words import count, known, level, levels, number
+
+BUDGET = ("updates", "batch", "hidden", "depth", "optimizer", "optimizer.lr", "dropout")  # fixed settings that a reader looks for first
 
 
 class Design:
@@ -23,8 +25,8 @@ class Design:
         said += " Seeds are replicates, not a factor: a seed gives every arm the same order of data and the same streams of random numbers."
         blocks: list[object] = [Prose(said)]
         if study.factors:
-            rows = [[factor, listing(names), str(len(names))] for factor, names in study.factors.items()]
-            blocks.append(Table(["factor", "levels", "n"], rows, "Factors and their levels"))
+            rows = [[factor, ", ".join(names), str(len(names))] for factor, names in study.factors.items()]
+            blocks.append(Table(["factor", "levels", "how many"], rows, "Factors and their levels"))
         excluded = study.declaration.get("excluded", [])
         if excluded:
             rows = [[levels({key: str(label) for key, label in one["labels"].items()}), str(one.get("why", "no reason given"))] for one in excluded]
@@ -45,10 +47,12 @@ class Design:
     def _settings(self, study: Study) -> list[object]:
         set_by_arm = study.declaration.get("arms", [])
         tuned = [level(key, "") for key in study.factors if "tuned" in key]
-        said = "Settings of single arms are listed below." if set_by_arm else "No setting was tuned: every arm runs with the same fixed settings."
+        said = "" if set_by_arm else "No setting was tuned: every arm runs with the same fixed settings."
         if tuned:
             said = "Tuning is a factor of this study (tuned)."
-        blocks: list[object] = [Prose(said)]
+        budget = [f"{key} {study.constant[key]}" for key in BUDGET if key in study.constant]
+        said += f" Budget and size of every point: {', '.join(budget)}." if budget else ""
+        blocks: list[object] = [Prose(said.strip())] if said else []
         if set_by_arm:
             rows = [[levels(_texts(one.get("when", {}))), ", ".join(f"{key} = {value}" for key, value in one.get("set", {}).items())] for one in set_by_arm]
             blocks.append(Table(["arm", "settings of its own"], rows, "Settings of single arms"))

@@ -34,7 +34,7 @@ class Shown:
 
 
 def _digits(digits: int) -> Callable[[float], str]:
-    return lambda value: ("∞" if value > 0 else "−∞") if math.isinf(value) else number(value, digits)
+    return lambda value: ("∞" if value > 0 else "−∞") if math.isinf(value) else number(value, digits if abs(value) < 100 else 0)
 
 
 COLUMNS = (
@@ -61,6 +61,14 @@ COLUMNS = (
     Shown("saturated", "saturation", "max", percent, "share of |h| near 1, layer with the most"),
     Shown("timescale", "unit_timescale.", "median", _digits(1), "steps a unit's keep gate remembers, −1 / mean ln f, median over units and layers"),
 )
+
+
+SAID = {
+    "radius of W_h": "The spectral radius of the recurrent weights",
+    "saturated": "The share of saturated states",
+    "timescale": "The timescale of the keep gates, in steps,",
+    "Ω": "Pascanu's Ω",
+}
 
 
 class Dynamics:
@@ -111,7 +119,8 @@ class Dynamics:
             if title in columns:
                 one, found = columns[title]
                 middle = found.median()
-                parts.append(f"{title[0].upper()}{title[1:]}: {one.write(float(middle['start']))} → {one.write(float(middle['end']))}.")
+                start, end = one.write(float(middle["start"])), one.write(float(middle["end"]))
+                parts.append(f"{SAID[title]} {f'went from {start} to {end}' if start != end else f'stayed at {start}'}.")
         return " ".join(parts) + (f" Medians over {count(len(study.stored), 'point')}, first to last probe." if len(columns) else "")
 
     def _table(self, study: Study, columns: dict[str, tuple[Shown, pd.DataFrame]], readings: dict[int, Reading]) -> Table:

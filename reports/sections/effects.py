@@ -32,6 +32,7 @@ WIDTH = 10.0
 SEED = 2026  # of the intervals' draws: the same store gives the same page
 SEEDS = "seeds within arms"
 MOST = 4  # panels side by side
+SHOWN = 0.005  # share of variance above which the lower end of an interval counts as above 0
 
 
 class Effects:
@@ -55,7 +56,7 @@ class Effects:
             why = "one seed an arm leaves no spread over seeds to compare effects with, or nothing varies"
             blocks.append(Notice(f"Shares of variance cannot be told: {why}.", "plain"))
         if len(study.factors) > 1:
-            blocks.append(_interactions(study, points))
+            blocks.append(_interactions(study, points, found))
         return Section(blocks, {"shares": _frame(found)} if found else {})
 
 
@@ -68,19 +69,19 @@ def columns(study: Study) -> list[tuple[str, str]]:
 def _sentence(found: dict[str, Shares]) -> str:
     parts = []
     for text, of in found.items():
-        shown = sorted((one for one in of.terms if one.share.low > 0.005), key=lambda one: -one.share.value)
+        shown = sorted((one for one in of.terms if one.share.low > SHOWN), key=lambda one: -one.share.value)
         told = "; ".join(f"{one.name} {percent(one.share.value)} [{percent(one.share.low)}, {percent(one.share.high)}]" for one in shown)
-        rest = f"the spread over seeds makes {percent(of.seeds.value)} [{percent(of.seeds.low)}, {percent(of.seeds.high)}]"
+        rest = f"the spread over seeds {percent(of.seeds.value)} [{percent(of.seeds.low)}, {percent(of.seeds.high)}]"
         lead = (
-            f"Of the variance of {text} over {count(of.n, 'point')}, {told}; {rest}."
+            f"The variance of {text} over {count(of.n, 'point')} is made by {told}; {rest}."
             if told
-            else f"Of the variance of {text}, no term's share is shown to be above 0; {rest}."
+            else f"Of the variance of {text} over {count(of.n, 'point')} no term's share is shown to be above 0; {rest}."
         )
         parts.append(lead)
-    tops = {text: max(of.terms, key=lambda one: one.share.value).name for text, of in found.items() if any(one.share.low > 0.005 for one in of.terms)}
+    tops = {text: max(of.terms, key=lambda one: one.share.value).name for text, of in found.items() if any(one.share.low > SHOWN for one in of.terms)}
     if len(tops) == 2:
         (a, first), (b, second) = tops.items()
-        parts.append(f"{first} decides most of both." if first == second else f"What decides {b} most ({second}) is not what decides {a} most ({first}).")
+        parts.append(f"{first} has the largest share of both." if first == second else f"What moves {b} most ({second}) is not what moves {a} most ({first}).")
     if any(not of.whole for of in found.values()):
         parts.append("Combinations are missing, so terms overlap and shares need not add up.")
     return " ".join(parts)
@@ -93,7 +94,7 @@ def _shares(found: dict[str, Shares]) -> Figure:
     tops = []
     for text, of in found.items():
         top = max(of.terms, key=lambda one: one.share.value)
-        tops.append(f"{percent(top.share.value)} of the variance of {text} is {top.name}")
+        tops.append(f"{percent(top.share.value)} [{percent(top.share.low)}, {percent(top.share.high)}] of the variance of {text} goes with {top.name}")
     finding = f"{'; '.join(tops)}."
     finding = finding[0].upper() + finding[1:]
     caption = (
@@ -177,12 +178,12 @@ def _frame(found: dict[str, Shares]) -> pd.DataFrame:
 # --- interactions ------------------------------------------------------------------------------------------------
 
 
-def _interactions(study: Study, points: pd.DataFrame) -> Figure:
+def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) -> Figure:
     line_key, x_key = study.sides
     by = _panels(study)
     marks = [mark for column, text in columns(study) for mark in _marks(study, points, column, text, by)]
     picture = draw(lambda rasterized: _lines(study, points, marks, by), name="interactions")
-    finding = " ".join(_crossing(study, marks, text) for _, text in columns(study))
+    finding = " ".join(_crossing(study, points, column, text, found.get(text)) for column, text in columns(study))
     pooled = [key for key in study.others if key not in (by[0] if by else {})]
     over = f" Averaged over {listing(pooled)}." if pooled else ""
     caption = (
@@ -231,22 +232,39 @@ def _marks(study: Study, points: pd.DataFrame, column: str, text: str, by: Seque
     return marks
 
 
-def _crossing(study: Study, marks: list[dict], text: str) -> str:
-    """Which level of x is best for which line, over all panels."""
+def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Shares | None) -> str:
+    """How much the two factors decide together, and which level of x is best for which line: over arms alike in everything else."""
     line_key, x_key = study.sides
     higher = study.higher_is_better or text.startswith("health")
-    best, told = {}, []
+    share = next((one.share for one in of.terms if set(one.factors) == {line_key, x_key}), None) if of else None
+    if share is None or of is None:
+        said = f"Whether {x_key} acts alike on {text} in every {line_key} cannot be told from the arms that are there"
+    else:
+        size = f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
+        shown = share.low > SHOWN
+        said = f"{line_key} × {x_key} makes {size} of the variance of {text}" if shown else f"no interaction is shown in {text} ({line_key} × {x_key}: {size})"
+    told = []
     for line in study.levels(line_key):
-        values = {x: [m["mean"].value for m in marks if m["text"] == text and m["line"] == line and m["x"] == x] for x in study.levels(x_key)}
-        means = {x: float(np.mean(of)) for x, of in values.items() if of and np.isfinite(of).all()}
-        if means:
-            best[line] = (max if higher else min)(means, key=lambda x: means[x])
-            told.append(f"{level(line_key, line)}: {level(x_key, best[line])} {number(means[best[line]])}")
-    if not best:
-        return ""
-    if len(set(best.values())) == 1:
-        return f"Mean {text} is {'highest' if higher else 'lowest'} with {level(x_key, next(iter(best.values())))} for every {line_key} ({'; '.join(told)})."
-    return f"The {x_key} with the {'highest' if higher else 'lowest'} mean {text} differs between levels of {line_key} ({'; '.join(told)})."
+        means = _alike(study, points, column, line)
+        if len(means) > 1:
+            best = (max if higher else min)(means, key=lambda x: means[x])
+            told.append(f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}")
+    said += f"; {'highest' if higher else 'lowest'} mean: {', '.join(told)}." if told else "."
+    return f"{said[0].upper()}{said[1:]}"
+
+
+def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[str, float]:
+    """Mean at each level of x for one line, over the settings of the other factors that have them all: other arms would compare settings, not levels."""
+    line_key, x_key = study.sides
+    own = points[(points[line_key] == line) & points[column].notna()]
+    keys = [key for key in study.factors if key not in (line_key, x_key)]
+    means = own.groupby([x_key, *keys], sort=False)[column].mean()
+    table = means.unstack(x_key) if keys else means.to_frame().T
+    if table.empty:
+        return {}
+    fullest = table.iloc[[int(table.notna().sum(axis=1).to_numpy().argmax())]]
+    shared = [x for x in study.levels(x_key) if x in table and fullest[x].notna().all()]
+    return {x: float(value) for x, value in table[shared].dropna().astype(float).mean().items()}
 
 
 def _lines(study: Study, points: pd.DataFrame, marks: list[dict], by: Sequence[dict[str, str]]) -> Drawing:
@@ -254,7 +272,7 @@ def _lines(study: Study, points: pd.DataFrame, marks: list[dict], by: Sequence[d
     names, xs, texts = study.levels(line_key), study.levels(x_key), list(dict.fromkeys(mark["text"] for mark in marks))
     ink, shape = colours(names), markers(names)
     long = max(len(level(x_key, x)) for x in xs) * len(xs) * len(by) > 90
-    bottom = 1.0 if long else 0.5
+    bottom = 0.78 if long else 0.35
     figure, axes = panels(
         len(texts), len(by), width=WIDTH, height=0.45 + bottom + 2.15 * len(texts), left=0.75, right=1.25, top=0.3, bottom=bottom, gap=(0.15, 0.2)
     )

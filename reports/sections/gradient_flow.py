@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import FIRST, Study
+from reports.data import Study
 from reports.flow import gradient_flow
 from reports.profiles import losses
 from reports.theme import draw
@@ -22,6 +22,7 @@ HOW = (
 )
 
 
+NAMED = 4  # panels that the finding tells one by one
 FALLBACK = {"exploding": 1.0, "fading": -2.0, "vanishing": -4.0}
 
 
@@ -37,7 +38,7 @@ class GradientFlow:
         self.floor, self.ceiling, self.counted = floor, ceiling, counted
 
     def render(self, study: Study) -> Section:
-        row_key, column_key = _sides(study)
+        row_key, column_key = study.own_sides
         splits = [key for key in ("task", "depth") if key in study.factors and key not in (row_key, column_key)]
         rows = losses(study.table("profile"), [row_key, column_key, *splits])
         if rows.empty:
@@ -115,24 +116,32 @@ class GradientFlow:
                 table.append([level(row_key, one), level(column_key, other), *(_cell(cell) for cell in cells), str(int(own["points"].max()))])
         columns = [row_key, column_key, "first probe", "last probe", "points"]
         shown = Table(columns, table, f"Gradient of the loss at lag {int(rows['lag'].max())} relative to the loss step, top layer, decades")
-        return shown, self._sentence(study, row_key, last, int(rows["lag"].max()))
+        return shown, self._sentence(study, (row_key, column_key), last, int(rows["lag"].max()))
 
-    def _sentence(self, study: Study, row_key: str, last: dict[tuple[str, str], list[tuple[float, str]]], lag: int) -> str:
+    def _sentence(self, study: Study, keys: tuple[str, str], last: dict[tuple[str, str], list[tuple[float, str]]], lag: int) -> str:
+        """Panel by panel where they are few, else medians over the columns with the lowest and the highest of them."""
+        if not last:
+            return "Nothing measured yet."
+        said = f"Gradient left {lag} steps back, decades, first → last probe"
+        if len(last) <= NAMED or len({row for row, _ in last}) == 1:
+            told = [f"{level(keys[0], row)} {level(keys[1], column)} {_middle([first])} → {_middle([end])}" for (row, column), (first, end) in last.items()]
+            return f"{said}: {'; '.join(told)}."
         parts = []
-        for one in study.levels(row_key):
+        for one in study.levels(keys[0]):
             ends = [cells for (row, _), cells in last.items() if row == one]
-            first, final = ([cell[k][0] for cell in ends if known(cell[k][0])] for k in (0, 1))
-            if first and final:
-                parts.append(f"{level(row_key, one)} from {_range(first)} to {_range(final)}")
-            elif ends:
-                parts.append(f"{level(row_key, one)} has no finite gradient there")
-        return f"Gradient left {lag} steps back, first to last probe, in decades: {'; '.join(parts)}." if parts else "Nothing measured yet."
+            if ends:
+                parts.append(f"{level(keys[0], one)} {_middle([first for first, _ in ends])} → {_middle([end for _, end in ends])}")
+        return f"{said}, median over the columns [lowest, highest]: {'; '.join(parts)}."
 
 
-def _sides(study: Study) -> tuple[str, str]:
-    """Factors of rows and columns, as everywhere, but never the task."""
-    keys = [key for key in dict.fromkeys([*study.factors, *FIRST]) if key != "task"]
-    return keys[0], keys[1]
+def _middle(cells: list[tuple[float, str]]) -> str:
+    """Median of what has a number, with its range, and how many have none."""
+    values, without = [value for value, _ in cells if known(value)], [why for value, why in cells if not known(value)]
+    if not values:
+        return listing(dict.fromkeys(without))
+    ends = {number(min(values), 1), number(max(values), 1)}
+    span = f" [{number(min(values), 1)}, {number(max(values), 1)}]" if len(ends) > 1 else ""
+    return number(float(np.median(values)), 1) + span + (f" ({len(without)} of {len(cells)} {listing(dict.fromkeys(without))})" if without else "")
 
 
 def _leaves(rows: pd.DataFrame, span: tuple[float, float]) -> bool:
@@ -149,8 +158,3 @@ def _far(rows: pd.DataFrame) -> tuple[float, str]:
 
 def _cell(of: tuple[float, str]) -> Cell:
     return Cell(number(of[0], 1), of[0]) if known(of[0]) else Cell(of[1], None)
-
-
-def _range(values: list[float]) -> str:
-    low, high = number(min(values), 1), number(max(values), 1)
-    return low if low == high else f"{low}…{high}"

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from reports.arms import with_counted
-from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
+from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import marginal_means
 from reports.theme import DASHES, SOFT, colours, draw, panels, update_ticks
-from reports.words import interval, known, level, listing, number
+from reports.words import interval, known, level, listing, number, slug
 
 HOW = (
     "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means that nothing of the sequence is used yet. "
@@ -41,41 +41,56 @@ class LearningCurves:
         history = history[history["val_loss"].notna() | history["val_score"].notna()].merge(study.grid[["id", "baseline_loss"]], on="id")
         history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(float)
         history = thin(history, self.longest)
-        panel, ink_key = study.sides
-        ink = colours(study.levels(ink_key))
-        dash_key = study.others[-1] if study.others else None
-        dashes = dict(zip(study.levels(dash_key), (DASHES * 9), strict=False)) if dash_key else {}
-        width = max(10.0, 1.5 + 1.5 * len(study.levels(panel)))
-        picture = draw(lambda rasterized: curves(study, history, panel, ink_key, ink, dash_key, dashes, width, rasterized), name="curves")
-        finding, table = self._end(study, points)
-        lines = history["id"].nunique()
-        caption = (
-            f"Every trained point is a line (n = {lines}); panel: {panel}; colour: {ink_key}"
-            + (f"; line style: {dash_key}" if dash_key else "")
-            + (f"; {listing(study.others[:-1])} not told apart" if len(study.others) > 1 else "")
-            + ". Dashed grey: the memoryless baseline"
-            + (", and the score that counts as solved" if known(study.task.get("solved")) else "")
-            + ". A curve that ends early diverged or had fewer updates to make."
-        )
+        blocks: list[object] = [Prose("How fast does each recipe learn, and does it keep what it learned?")]
+        for task in study.by_task:
+            own = points if task is None else points[points["task"] == task]
+            lines = history[history["id"].isin(own["id"])]
+            if len(lines):
+                blocks += [Heading(f"Task {task}")] if task else []
+                blocks.append(self._figure(study, lines, own, task))
         gap_text, gap_table = self._gap(study, points)
-        return Section(
-            [
-                Prose("How fast does each recipe learn, and does it keep what it learned?"),
-                Figure(picture, caption, f"Learning curves. {finding}", table, width, finding, HOW),
-                Prose(gap_text),
-                gap_table,
-            ]
-        )
+        return Section([*blocks, Prose(gap_text), gap_table])
 
-    def _end(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
-        key = study.sides[0]
+    def _figure(self, study: Study, history: pd.DataFrame, points: pd.DataFrame, task: str | None) -> Figure:
+        """One task: tasks have updates and scores of their own."""
+        panel, ink_key = study.own_sides
+        others = [key for key in study.factors if key not in (panel, ink_key, "task")]
+        names = [name for name in study.levels(panel) if (points[panel] == name).any()]
+        ink = colours(study.levels(ink_key))
+        dash_key = next((key for key in reversed(others) if points[key].nunique() > 1), None)
+        dashes = dict(zip(study.levels(dash_key), (DASHES * 9), strict=False)) if dash_key else {}
+        width = max(10.0, 1.5 + 1.5 * len(names))
+        inks = [name for name in study.levels(ink_key) if (points[ink_key] == name).any()]
+        ink = {name: ink[name] for name in inks}
+        baseline, solved = _marks(study, task)
+        picture = draw(
+            lambda rasterized: curves(study, history, panel, names, ink_key, ink, dash_key, dashes, (baseline, solved), width, rasterized),
+            name=f"curves-{slug(task)}" if task else "curves",
+        )
+        finding, table = self._end(study, points, names, task)
+        lost = [key for key in others if key != dash_key and points[key].nunique() > 1]
+        short = points["updates_done"].astype(float) < points["updates"].astype(float).max()
+        caption = (
+            f"Every trained point is a line (n = {history['id'].nunique()}); panel: {panel}; colour: {ink_key}"
+            + (f"; line style: {dash_key}" if dash_key else "")
+            + (f"; {listing(lost)} not told apart" if lost else "")
+            + ". Dashed grey: the memoryless baseline"
+            + (", and the score that counts as solved" if known(solved) else "")
+            + "."
+            + " Lines that reach the frame go on beyond it."
+            + (" A curve that ends early diverged or had fewer updates to make." if short.any() else "")
+        )
+        return Figure(picture, caption, f"Learning curves. {finding}", table, width, finding, HOW)
+
+    def _end(self, study: Study, points: pd.DataFrame, names: Sequence[str], task: str | None) -> tuple[str, Table]:
+        key = study.own_sides[0]
         parts: list[str] = []
         rows: Rows = []
-        for name in study.levels(key):
+        for name in names:
             own = points[points[key] == name]
             solved = own["solved_at"].dropna()
-            text = f"{len(solved)} of {len(own)} met the rule" + (f", at update {solved.median():,.0f} (median of these)" if len(solved) else "")
-            parts.append(f"{level(key, name)}: {text}")
+            text = f"{len(solved)} of {len(own)}, at update {solved.median():,.0f} (median of these)" if len(solved) else f"none of {len(own)}"
+            parts.append(f"{level(key, name)} {text}")
             best = own["val_score"].astype(float)
             rows.append(
                 [
@@ -84,11 +99,12 @@ class LearningCurves:
                     str(len(solved)),
                     Cell(number(solved.median(), 0) if len(solved) else "–", None),
                     number(best.median()),
-                    f"{number(best.min())}…{number(best.max())}",
+                    f"{number(best.min())} to {number(best.max())}",
                 ]
             )
         columns = [key, "points", "solved at some validation", "median update of solving", f"best validation {study.metric}, median", "range"]
-        return f"The task's rule on validation: {'; '.join(parts)}.", Table(columns, rows, "Learning, by " + key)
+        where = f" {task}" if task else " the task"
+        return f"Solved{where} at some validation: {'; '.join(parts)}.", Table(columns, rows, "Learning, by " + key)
 
     def _gap(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
         """Training minus test score of the scored weights (turned where lower is better): what does not carry over."""
@@ -111,7 +127,7 @@ class LearningCurves:
             if known(overall)
             else "No finished point to compare training with test on"
         )
-        if extremes:
+        if len(extremes) > 1:
             said += (
                 f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)}) and least for {min(extremes)[1]} "
                 f"({number(min(extremes)[0], 3)})"
@@ -120,6 +136,16 @@ class LearningCurves:
         return said + ".", Table(
             columns, rows, "Gap between training and test, averaged over all other factors, 95 % interval from the spread over seeds within arms"
         )
+
+
+def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:
+    """Baseline and solved of the task, on the scale of the figure."""
+    facts = study.tasks.get(task or "", study.task)
+    baseline, solved = facts.get("baseline"), facts.get("solved")
+    if not study.as_skill:
+        return baseline, solved
+    perfect = 1.0 if facts.get("higher_is_better", True) else 0.0
+    return 0.0, (float(solved) - float(baseline)) / (perfect - float(baseline)) if known(solved) and known(baseline) else None
 
 
 def thin(history: pd.DataFrame, longest: int) -> pd.DataFrame:
@@ -134,21 +160,22 @@ def curves(
     study: Study,
     history: pd.DataFrame,
     panel: str,
+    names: Sequence[str],
     ink_key: str,
     ink: Mapping[str, str],
     dash_key: str | None,
     dashes: Mapping[str, object],
+    marked: tuple[float | None, float | None],
     width: float,
     rasterized: bool,
 ) -> Drawing:
-    names = study.levels(panel)
     figure, axes = panels(2, len(names), width=width, height=4.75, left=0.72, right=0.15, top=0.56, bottom=0.48, gap=(0.16, 0.16))
     rows = (
         ("share", "validation loss / baseline", 1.0, None),
-        ("val_score", f"validation {study.metric}", 0.0 if study.as_skill else study.task.get("baseline"), study.task.get("solved")),
+        ("val_score", f"validation {study.metric}", *marked),
     )
     for i, (column, text, baseline, solved) in enumerate(rows):
-        known_values = history[column].astype(float)
+        known_values = history.loc[history["update"] > 0, column].astype(float)  # an untrained network may lie far beyond what training does
         known_values = known_values[np.isfinite(known_values)]
         low, high = (
             (known_values.min(), min(known_values.max(), max(1.5, known_values.quantile(0.98)) if i == 0 else known_values.max()))
@@ -178,7 +205,7 @@ def curves(
             if i == 0:
                 axis.set_title(level(panel, name))
     figure.text((0.72 + width - 0.15) / 2 / width, 0.05 / 4.75, "update", ha="center", va="bottom", fontsize=8.5)
-    keys = [(level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in study.levels(ink_key)]
+    keys = [(level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in ink]
     if dash_key:
         keys += [(level(dash_key, name), {"color": SOFT, "linestyle": dashes[name], "linewidth": 1.3}) for name in study.levels(dash_key)]
     legend(figure, keys, left=0.72)

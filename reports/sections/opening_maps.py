@@ -11,7 +11,7 @@ from reports.data import Study
 from reports.maps import Map, opening_maps
 from reports.profiles import transport, validation
 from reports.theme import draw
-from reports.words import VERDICT_SYMBOLS, known, level, levels, number, percent, shorten
+from reports.words import count, known, level, levels, listing, number, percent, shorten
 
 HOW = (
     "One map is one [arm]. Go from left to right along training ([update], on a log scale) and from the bottom to the top back in time ([lag]). "
@@ -20,9 +20,6 @@ HOW = (
     "often the way opens while the loss is still flat. A map that turns dark closes. Grey and magenta are exact zeros and values that are not "
     "finite."
 )
-
-
-VERDICT_KEY = ", ".join(f"{symbol} {name}" for name, symbol in VERDICT_SYMBOLS.items())
 
 
 class OpeningMaps:
@@ -38,7 +35,7 @@ class OpeningMaps:
 
     def render(self, study: Study) -> Section:
         rows, columns = self._facets(study)
-        profile, arms = transport(study.table("profile")), summary(study)
+        profile, arms, lags = transport(study.table("profile")), summary(study), self._judged(study)
         loss = self._loss(study)
         words = {row["arm"]: short_words(row) for _, row in arms.iterrows()}
         at = {tuple(arm[key] for key in rows[0] + columns[0]): arm["arm"] for _, arm in arms.iterrows()}
@@ -52,26 +49,25 @@ class OpeningMaps:
                 if arm is None:
                     maps[i, j] = "excluded" if study.why_excluded({**row, **column}) else "not in the grid"
                 else:
-                    maps[i, j] = self._map(profile[profile["arm"] == arm], loss.get(arm), words[arm])
-        lag = study.task.get("lag")
-        judged = self._judged(study)
+                    maps[i, j] = self._map(profile[profile["arm"] == arm], loss.get(arm), words[arm], lags.get(arm))
         width = max(10.0, 1.78 + 1.06 * len(columns[1]))
         names = [_two_lines(row) for row in rows[1]], [_two_lines(column) for column in columns[1]]
         picture = draw(
-            lambda _: opening_maps(maps, *names, lag=judged or lag, low=self.low, high=self.high, width=width),
+            lambda _: opening_maps(maps, *names, low=self.low, high=self.high, width=width),
             name="maps",
         )
         finding = self._finding(study)
         seeds = len(study.seeds)
-        dashed = f" Dashed: lag {judged}, the lag that is judged." if judged else ""
+        every = sorted(set(lags.values()))
+        dashed = f" Dashed: the lag that is judged, {listing(map(str, every))}." if every else ""
         caption = (
-            f"One map an arm ({len(arms)} arms; median over {seeds} seeds; {len(study.stored)} points). Colour: transport of the network at each lag, "
-            "relative to lag 1, geometric mean over the probe examples; the scale ends at "
+            f"One map an arm ({count(len(arms), 'arm')}; median over {count(seeds, 'seed')}; {count(len(study.stored), 'point')}). "
+            "Colour: transport of the network at each lag, relative to lag 1, geometric mean over the probe examples; the scale ends at "
             f"{number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. "
             "Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, "
-            f"as a share of the memoryless baseline (cut at 1.1).{dashed} Above each map: verdicts, counted over seeds ({VERDICT_KEY})."
+            f"as a share of the memoryless baseline (cut at 1.1).{dashed} Above each map: verdicts, counted over seeds."
         )
-        table = self._table(profile, arms, judged)
+        table = self._table(profile, arms, every[0] if len(every) == 1 else None)
         return Section(
             [
                 Prose("How far back does credit travel, and when does the way open? Pale is as much as one step back, dark is lost, red is amplified."),
@@ -95,19 +91,20 @@ class OpeningMaps:
         history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(float)
         return dict(iter(validation(history, ["arm"], "share").groupby("arm")))
 
-    def _map(self, rows: pd.DataFrame, loss: pd.DataFrame | None, word: str) -> Map | str:
+    def _map(self, rows: pd.DataFrame, loss: pd.DataFrame | None, word: str, lag: int | None) -> Map | str:
         if rows.empty:
             return "no point yet"
         grid = rows.pivot(index="lag", columns="stage", values=["value", "zero", "bad"])
         line = (loss["update"].to_numpy(dtype=float), loss["value"].to_numpy(dtype=float)) if loss is not None else (np.array([]), np.array([]))
         updates = rows.groupby("stage")["update"].first().to_numpy(dtype=float)
         value, zero, bad = (grid[name].to_numpy(dtype=float) for name in ("value", "zero", "bad"))
-        return Map(updates, value, zero, bad, loss=line, word=word)
+        return Map(updates, value, zero, bad, loss=line, word=word, lag=lag)
 
-    def _judged(self, study: Study) -> int | None:
+    def _judged(self, study: Study) -> dict[int, int]:
+        """The lag that decides the verdict, by arm: arms of several tasks or lengths have several."""
         states = study.table("states")
-        lags = states["lag"].dropna().unique() if len(states) else []
-        return int(lags[0]) if len(lags) == 1 else None
+        lags = states[states["lag"].notna()].groupby("arm")["lag"].max() if len(states) else {}
+        return {int(arm): int(lag) for arm, lag in lags.items()}
 
     def _finding(self, study: Study) -> str:
         """Written from D and U of the points, counted over points, not arms."""
@@ -116,17 +113,16 @@ class OpeningMaps:
             return "No point has a verdict yet."
         begun = points["state_init"].isin(["vanishing", "fading"])
         opened = begun & (points["state"] == "carrying")
-        text = f"{int(begun.sum())} of {len(points)} points begin vanishing or fading, and {int(opened.sum())} of these end carrying"
         if not begun.any():
-            return f"None of {len(points)} points begins vanishing or fading; {int((points['state'] == 'carrying').sum())} end carrying."
+            return f"None of {count(len(points), 'network')} begins vanishing or fading; {int((points['state'] == 'carrying').sum())} end carrying."
+        begin = "begins" if begun.sum() == 1 else "begin"
+        text = f"{int(begun.sum())} of {count(len(points), 'network')} {begin} vanishing or fading; {int(opened.sum())} of these end carrying"
         key = study.sides[0]
         if study.levels(key)[1:]:
-            shares = [
-                f"{level(key, name)} {int((points.loc[opened, key] == name).sum())}/{int((points.loc[begun, key] == name).sum())}" for name in study.levels(key)
-            ]
-            text += f" ({', '.join(shares)})"
+            starts, ends = points.loc[begun, key].value_counts(), points.loc[opened, key].value_counts()
+            text += f" ({', '.join(f'{level(key, name)} {ends.get(name, 0)} of {starts[name]}' for name in study.levels(key) if name in starts)})"
         share = points.loc[opened, "opened_loss"].median()
-        late = f"; when they opened, the validation loss still stood at {percent(share)} of the baseline (median)" if known(share) else ""
+        late = f". Where they opened, the validation loss still stood at {percent(share)} of the baseline (median)" if known(share) else ""
         return f"{text}{late}."
 
     def _table(self, profile: pd.DataFrame, arms: pd.DataFrame, judged: int | None) -> Table:

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from reports.arms import with_counted
-from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
+from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.pareto import aims, fronts
 from reports.theme import PAPER, SOFT, colours, draw, markers, panels
-from reports.words import count, known, level, listing, number, percent
+from reports.words import count, known, level, levels, number, percent, slug
 
 HOW = (
     "A mark is one [arm]: its mean score upwards; across, on the left how well credit travels at the end of training (0 carries; −2 means that a hundredth is "
@@ -39,34 +39,44 @@ class Pareto:
 
     def render(self, study: Study) -> Section:
         points = with_counted(study)
+        blocks: list[object] = []
+        for task in study.by_task:
+            own = points if task is None else points[points["task"] == task]
+            blocks += [Heading(f"Task {task}")] if task else []
+            blocks += self._of(study, own, task)
+        return Section(blocks)
+
+    def _of(self, study: Study, points: pd.DataFrame, task: str | None) -> list[object]:
+        """One task: a better score on an easier one beats nobody."""
         frame = aims(study, points)
         found = fronts(frame, draws=self.draws, seed=SEED)
         if len(found) < 2:
-            return Section([Prose("One arm has score, health and cost: there is nothing to weigh it against.")])
-        found = found.join(study.arms.set_index("arm")).join(points.groupby("arm")["horizon"].median())
+            return [Prose("Fewer than two arms have score, health and cost: there is nothing to weigh.")]
+        arms = study.arms.set_index("arm").assign(label=lambda of: [_label(study, row, task) for _, row in of.iterrows()])
+        found = found.join(arms).join(points.groupby("arm")["horizon"].median())
         left_out = len(points) - len(frame)
-        return Section([Prose(self._sentence(found)), self._figure(study, found, left_out)])
+        return [Prose(self._sentence(found)), self._figure(study, found, left_out, task)]
 
     def _sentence(self, found: pd.DataFrame) -> str:
         on = found[found["on_front"]].sort_values("score", ascending=False, kind="stable")
         names = [str(name) for name in on["label"][:NAMED]]
-        said = f"{', '.join(names)} and {len(on) - NAMED} more" if len(on) > NAMED else listing(names)
+        said = f"{'; '.join(names)}; and {len(on) - NAMED} more" if len(on) > NAMED else "; ".join(names)
         stay = int((on["share"] >= 0.9).sum())
         sure = (
-            f"{stay} of these {'stays' if stay == 1 else 'stay'} there in at least 90 % of {self.draws} draws of the seeds"
+            f"{str(stay) if stay else 'None'} of these {'stays' if stay == 1 else 'stay'} there in at least 90 % of {self.draws} draws of the seeds"
             if on["share"].notna().any()
             else "With one seed in an arm nothing says how sure that is"
         )
         return (
-            f"{count(len(on), 'arm')} of {len(found)} {'is' if len(on) == 1 else 'are'} beaten by no other in score, health and cost together: {said}. "
+            f"{count(len(on), 'arm')} of {len(found)} {'is' if len(on) == 1 else 'are'} beaten by no other in score, health and cost at once: {said}. "
             f"{sure}; a front by means is flattered like any best of many."
         )
 
-    def _figure(self, study: Study, found: pd.DataFrame, left_out: int) -> Figure:
-        keys = study.sides
+    def _figure(self, study: Study, found: pd.DataFrame, left_out: int, task: str | None) -> Figure:
+        keys = study.own_sides
         ink, shape = colours(study.levels(keys[0])), markers(study.levels(keys[1]))
         sign = 1 if study.higher_is_better else -1
-        picture = draw(lambda rasterized: drawing(study, found, sign, ink, shape, rasterized), name="pareto")
+        picture = draw(lambda rasterized: drawing(study, found, sign, ink, shape, rasterized), name=f"pareto-{slug(task)}" if task else "pareto")
         best, cheap = found.loc[found["score"].idxmax()], found.loc[found["cost"].idxmax()]
         finding = (
             f"The best mean score, {number(sign * best['score'])} ({best['label']}), costs {number(-best['cost'], 1)} s a point at a health of "
@@ -90,11 +100,20 @@ class Pareto:
         return Figure(picture, caption, f"Accuracy against health against cost. {finding}", table, 10.0, finding, HOW)
 
 
+def _label(study: Study, arm: pd.Series, task: str | None) -> str:
+    """An arm where its task stands above it."""
+    return levels({key: arm[key] for key in study.factors if task is None or key != "task" or len(study.factors) == 1})
+
+
+def _there(found: pd.DataFrame, study: Study, key: str) -> list[str]:
+    return [name for name in study.levels(key) if (found[key] == name).any()]
+
+
 def drawing(study: Study, found: pd.DataFrame, sign: int, ink: Mapping[str, str], shape: Mapping[str, str], rasterized: bool) -> Drawing:
     figure, axes = panels(1, 2, width=10, height=3.7, left=0.75, right=1.75, top=0.15, bottom=0.5, gap=(0.3, 0))
-    keys = study.sides
+    keys = study.own_sides
     cost = -found["cost"]
-    area = 18 + 90 * (cost - cost.min()) / ((cost.max() - cost.min()) or 1)
+    area = 18 + 90 * cost / (cost.max() or 1)
     for axis, (column, title) in zip(axes[0], (("health", "health at the end (decades)"), ("cost", "seconds a point")), strict=True):  # type: ignore[index]
         for (_, arm), size in zip(found.iterrows(), area, strict=True):
             colour = ink[str(arm[keys[0]])]
@@ -111,13 +130,14 @@ def drawing(study: Study, found: pd.DataFrame, sign: int, ink: Mapping[str, str]
             )
         axis.set_xlabel(title)
         axis.margins(0.07)
+    axes[0, 1].set_xlim(left=0)  # type: ignore[index]
     axes[0, 1].set_yticklabels([])  # type: ignore[index]
     axes[0, 1].set_ylim(axes[0, 0].get_ylim())  # type: ignore[index]
     axes[0, 0].set_ylabel(f"test {study.metric}, mean")  # type: ignore[index]
     axes[0, 0].axvline(0, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)  # type: ignore[index]
     plain: dict[str, Any] = {"linestyle": "none", "markersize": 5.5}
-    handles = [Line2D([], [], marker="o", color=ink[name], label=level(keys[0], name), **plain) for name in study.levels(keys[0])]
-    handles += [Line2D([], [], marker=shape[name], color=SOFT, label=level(keys[1], name), **plain) for name in study.levels(keys[1])]
+    handles = [Line2D([], [], marker="o", color=ink[name], label=level(keys[0], name), **plain) for name in _there(found, study, keys[0])]
+    handles += [Line2D([], [], marker=shape[name], color=SOFT, label=level(keys[1], name), **plain) for name in _there(found, study, keys[1])]
     handles += [Line2D([], [], marker="o", color=SOFT, markerfacecolor=fill, label=name, **plain) for name, fill in (("on the front", SOFT), ("beaten", PAPER))]
     figure.legend(handles=handles, loc="center left", bbox_to_anchor=((10 - 1.68) / 10, 0.55), handletextpad=0.2, labelspacing=0.35)
     return figure

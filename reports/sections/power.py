@@ -20,7 +20,7 @@ from reports.sides import match
 from reports.statistics import level_gap
 from reports.statistics.levels import Gap
 from reports.testset import weighted_noise
-from reports.theme import DASHES, INK, SLOTS, SOFT, draw, panels
+from reports.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
 from reports.words import known, level, listing, number, shorten
 from study.power import LEVEL, POWER, resolvable, seeds_for
 
@@ -175,4 +175,6 @@ def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
     for before, after in itertools.pairwise(ends):
         after[0] = max(after[0], before[0] + 0.062 * (high - low))
     for y, name, _ in ends:
-        axis.annotate(shorten(name, 40), (x, 10**y), xytext=(7, 0), textcoords="offset points", fontsize=7.5, color=INK, va="center", annotation_clip=False)
+        ground: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.85}  # a line that passes under a name leaves it readable
+        place: dict[str, Any] = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+        axis.annotate(shorten(name, 40), (x, 10**y), fontsize=7.5, color=INK, bbox=ground, zorder=6, **place)

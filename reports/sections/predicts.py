@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from reports.arms import with_counted
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.prediction import at_share, prediction, prediction_word, words
-from reports.statistics import Prediction
+from reports.statistics import Estimate, Prediction
 from reports.theme import SOFT, colours, draw, markers, panels
-from reports.words import known, level, number, percent
+from reports.words import count, interval, known, level, number, percent
 from study.records import OUTCOMES
 
 HOW = (
@@ -24,6 +23,9 @@ HOW = (
     "success, the marks would rise from left to right and the shapes (outcomes) would stand apart. [AUC] and [rank correlation] say how well they "
     "do; an interval that holds .5 (or 0) says that it is not shown here."
 )
+
+
+LINEAR = 4.0  # decades: the axis is linear up to here, where the classes lie, and logarithmic beyond
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,15 @@ class Predicts:
         parts = []
         for share in self.at[:-1]:
             one = overall[share]
-            inverse = " (the healthier, the less often)" if one.predictive and one.auc.value < 0.5 else ""
-            tells = "tells" if one.predictive else "is not shown to tell" if one.predictive is False else "cannot be judged to tell"
-            parts.append(f"{_when(share)} D {tells} success{inverse} (AUC {words(one.auc)})")
+            if not known(one.auc.value):
+                continue
+            inverse = " inversely: the healthier, the less often solved" if one.predictive and one.auc.value < 0.5 else ""
+            tells = {
+                True: f"D goes with success{inverse}",
+                False: "D is not shown to go with success",
+                None: "too little is there to say whether D goes with success",
+            }
+            parts.append(f"{_when(share)} {tells[one.predictive]} (AUC {_brief(one.auc)})")
         text = "; ".join(parts)
         return f"{text[0].upper()}{text[1:]}." if text else ""
 
@@ -81,7 +89,7 @@ class Predicts:
         for of in found:
             one, text = of.of, "all points" if of.key is None else f"within {level(of.key, str(of.level))}"
             said = {True: "predictive" if one.auc.value > 0.5 else "inversely", False: "not shown", None: "cannot be told"}[one.predictive]
-            rows.append([text, _when(of.share), _value(one, "auc"), _value(one, "rho"), said, f"{one.auc.n} ({one.arms} arms)", str(one.successes)])
+            rows.append([text, _when(of.share), _value(one, "auc"), _value(one, "rho"), said, f"{one.auc.n} ({count(one.arms, 'arm')})", str(one.successes)])
         columns = ["points", "D read", "AUC for solved", "Spearman with score", "AUC apart from .5", "n", "solved"]
         notes = (
             f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed); none below 5 arms, "
@@ -95,7 +103,9 @@ class Predicts:
         picture = draw(lambda rasterized: _scatter(study, points, D, key, ink, shape, rasterized), name="predicts")
         best = max(self.at, key=lambda share: abs(overall[share].rho.value) if known(overall[share].rho.value) else -1)
         rho = overall[best].rho
-        finding = f"Rank correlation of D with test {study.metric}: {'; '.join(f'{_when(share)} {words(overall[share].rho)}' for share in self.at)}."
+        told = "; ".join(f"{_when(share)} {words(overall[share].rho)}" for share in self.at)
+        few = f"{count(overall[best].arms, 'arm')} with D and score are too few for a rank correlation of D with test {study.metric}."
+        finding = f"Rank correlation of D with test {study.metric}: {told}." if any(known(one.rho.low) for one in overall.values()) else few
         caption = (
             f"One mark a point (n = {rho.n}); colour: {key}; shape: outcome. D in decades relative to lag 1; diverged points stand at the "
             "baseline. Brackets: 95 % interval, bootstrap over arms."
@@ -124,6 +134,11 @@ def _frame(found: list[Found]) -> pd.DataFrame:
 
 def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key: str, ink: dict[str, str], shape: dict[str, str], rasterized: bool) -> Drawing:
     figure, axes = panels(1, len(D), width=10, height=3.3, left=0.62, right=1.35, top=0.3, bottom=0.5, gap=(0.18, 0))
+    every = np.concatenate([points["id"].map(values).to_numpy(dtype=float) for values in D.values()])
+    every = every[np.isfinite(every)]
+    low_D, high_D = (min(float(every.min()), -4.0), max(float(every.max()), 0.0)) if len(every) else (-4.0, 0.0)
+    beyond = f"log scale beyond ±{LINEAR:g}; " if low_D < -LINEAR else ""
+    ticks = [tick for tick in (-256, -64, -16, *((-8,) if low_D > -24 else ()), -4, -2, 0, 2, 4, 16) if 1.12 * low_D <= tick <= high_D]
     for j, (share, values) in enumerate(D.items()):
         axis = axes[0, j]  # type: ignore[index]
         x = points["id"].map(values).astype(float)
@@ -145,7 +160,10 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
         for limit in (study.health.get("vanishing"), study.health.get("fading")):
             if limit is not None:
                 axis.axvline(float(limit), color=SOFT, linewidth=0.7, dashes=(2, 2), zorder=0)
-        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.set_xscale("symlog", linthresh=LINEAR)
+        axis.set_xticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
+        axis.minorticks_off()
+        axis.set_xlim(1.12 * low_D, max(1.12 * high_D, high_D + 0.3))
         axis.set_title(f"D {_when(share)}", fontsize=8.5)
         if j:
             axis.tick_params(labelleft=False)
@@ -157,7 +175,7 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
     figure.text(
         0.5 * (0.62 + 10 - 1.35) / 10,
         0.02,
-        "D, decades of transport at the judged lag (dashed: limits of fading and vanishing)",
+        f"D, decades of transport at the judged lag ({beyond}dashed: limits of fading and vanishing)",
         ha="center",
         va="bottom",
         fontsize=8.5,
@@ -179,6 +197,11 @@ def _mark(x: float, y: float, marker: str, colour: str):
 def _value(of: Prediction, name: str) -> Cell:
     one = getattr(of, name)
     return Cell(words(one), one.value if known(one.value) else None)
+
+
+def _brief(of: Estimate) -> str:
+    """Inside brackets: the value with its interval, where it has one."""
+    return number(of.value) + (f" {interval(of.low, of.high)}" if known(of.low) else "")
 
 
 def _when(share: float) -> str:

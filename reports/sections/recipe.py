@@ -11,10 +11,10 @@ from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, T
 from reports.confirmed import Again, Confirmation, confirmation
 from reports.data import Study
 from reports.export import point_config
-from reports.recipe import Recipe, command, point_of, recipe
+from reports.recipe import Recipe, command, folded, point_of, recipe
 from reports.sections.confirmation import sentence as confirmed_sentence
 from reports.snippet import snippet
-from reports.words import count, interval, known, listing, number, private
+from reports.words import count, interval, known, number, private
 from study.records import StudyError
 
 
@@ -59,7 +59,7 @@ class RecipeSection:
                     Cell(f"{number(one.value, 3)} {interval(one.low, one.high, 3)}", one.value if known(one.value) else None),
                     str(row["n"]),
                     f"{row['outcomes'].get('solved', 0)}/{row['n']}",
-                    _fresh(fresh.get(arm)),
+                    *([_fresh(fresh.get(arm))] if fresh else []),
                     "first" if arm == found.first else _close(found, arm),
                     Cell(f"{costs.loc[arm, 'params']:,.0f}", float(costs.loc[arm, "params"])) if known(float(costs.loc[arm, "params"])) else "n/a",
                     Cell(number(float(costs.loc[arm, "seconds"]), 1), float(costs.loc[arm, "seconds"])),
@@ -67,17 +67,18 @@ class RecipeSection:
             )
         columns = [
             "arm",
-            "mean validation",
-            f"mean test {study.metric}, 95 %",
+            "validation",
+            f"test {study.metric}, 95 %",
             "n",
             "solved",
-            "on fresh seeds",
+            *(["on fresh seeds"] if fresh else []),
             "against the first",
-            "values",
-            "seconds a point",
+            "trained values",
+            "seconds",
         ]
         notes = (
-            f"In order of mean validation score; the first {min(self.shown, len(found.order))} of {len(found.order)} arms. Told apart: the "
+            f"Means over seeds, in order of validation; the first {min(self.shown, len(found.order))} of {len(found.order)} arms. "
+            "Seconds: a point. Told apart: the "
             "difference of mean test scores lies outside an interval that holds for all arms at once (Bonferroni, spread over seeds pooled over arms). "
         )
         return Table(columns, rows, "The arms to choose from", notes)
@@ -97,29 +98,30 @@ def _sentences(study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmat
     if len(found.order) == 1:
         return [f"There is one arm: {first['label']} ({score})."]
     second = arms.loc[found.order[1]]
-    runner = f"runner-up is {second['label']} ({number(second['score'].value, 3)} {interval(second['score'].low, second['score'].high, 3)})"
+    runner = f"Runner-up: {second['label']} ({number(second['score'].value, 3)} {interval(second['score'].low, second['score'].high, 3)})"
     if found.undecided:
         said = (
             f"No arm is distinguishable: none of the {len(found.order) - 1} others can be told apart from the first by validation, "
-            f"{first['label']} ({score}); {runner}."
+            f"{first['label']} ({score}). {runner}."
         )
     else:
-        said = f"Recommended, first by mean validation score: {first['label']} ({score}); {runner}."
+        said = f"Recommended, first by mean validation score: {first['label']} ({score}). {runner}."
         if found.close is None:
             said += " One seed an arm: which others are as good cannot be told."
         elif found.close:
-            names = [arms.loc[arm, "label"] for arm in found.close]
-            shown = listing(names) if len(names) <= 5 else f"{', '.join(names[:4])} and {len(names) - 4} more"
-            said += f" {count(len(names), 'other arm')} cannot be told apart from it: {shown}."
+            names = ["the runner-up" if arm == found.order[1] else arms.loc[arm, "label"] for arm in found.close]
+            shown = "; ".join(names) if len(names) <= 5 else f"{'; '.join(names[:4])}; and {len(names) - 4} more"
+            said += f" {count(len(names), 'arm')} of the other {len(found.order) - 1} cannot be told apart from it: {shown}."
         else:
-            said += " Every other arm can be told apart from it."
+            said += f" {'It lies' if len(found.order) == 2 else 'All others lie'} apart from the first."
     if found.close:
         cheapest = study.stored[study.stored["arm"].isin([found.first, *found.close])].groupby("arm")["seconds"].mean().dropna()
         if len(cheapest) and cheapest.min() < 0.8 * cheapest.get(found.first, 0.0):
             arm = int(cheapest.idxmin())
             times = f"{number(float(cheapest[arm]), 1)} s a point against {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
             said += f" The quickest among these is {arms.loc[arm, 'label']}: {times}."
-    flattered = "It was chosen on these seeds, so its score here is flattered; `make confirm` trains it and the runners-up on fresh ones."
+    confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
+    flattered = f"It was chosen on these seeds, so its score here is flattered; {confirm} trains it and the runners-up on fresh ones."
     return [said, confirmed_sentence(study, again) if again else flattered]
 
 
@@ -135,7 +137,7 @@ def _how(study: Study, id: str) -> list[object]:
             f"The point of the recommended arm whose score is nearest to the arm's mean ({id}); its numbers come out the same on the same kind of device.",
             "small",
         ),
-        Listing(command(study, id, config)),
+        Listing(folded(command(study, id, config))),
         Heading("Take the trained weights"),
         Listing(shlex.join(["python", "-m", "reports", "export", f"outputs/{study.name}", id])),
     ]

@@ -68,20 +68,25 @@ class States:
     def _sentence(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
         close = int((evidence["margin"].astype(float) < 0.5).sum()) if len(evidence) else 0
         counts = points["verdict"].value_counts()
-        said = listing(f"{n} {VERDICT_SYMBOLS.get(name, '')} {name}" for name, n in counts.items())
+        said = listing(f"{name} {n}" for name, n in counts.items())
         silent = int((points["outcome"] == "silently diverged").sum())
         undefined = int((points["state"] == "undefined").sum())
-        return (
-            f"Verdicts of {len(points)} points: {said}. {count(close, 'point ends', 'points end')} less than half a decade from another class. "
-            f"{self._credit(points, evidence)} {silent} diverged silently; the end state of {undefined} is undefined (too many zero or non-finite examples)."
-        )
+        parts = [f"Verdicts of {count(len(points), 'point')}: {said}.", self._credit(points, evidence)]
+        if close:
+            parts.append(f"{count(close, 'point ends', 'points end')} less than half a decade from another class.")
+        if silent:
+            parts.append(f"{count(silent, 'point')} diverged silently.")
+        if undefined:
+            parts.append(f"The end state of {undefined} is undefined (too many zero or non-finite examples).")
+        return " ".join(parts)
 
     def _credit(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
         """At how many points credit is lost before the judged lag, at both ends of the run."""
         own = points.set_index("id")
         lag = evidence["lag"].reindex(own.index).astype(float)
         start, end = (int((own[name].astype(float) < lag).sum()) for name in ("horizon_init", "horizon"))
-        return f"Credit is lost (transport below a thousandth) before the judged lag at {start} points at initialization and at {end} at the end."
+        lost = "Credit is lost before the judged lag (transport below a thousandth)"
+        return f"{lost} in {start or 'none'} of {count(len(own), 'point')} at initialization and in {end or 'none'} at the end."
 
     def _by_layer(self, arms: pd.DataFrame, layers: pd.DataFrame) -> Table:
         label = dict(zip(arms["arm"], arms["label"], strict=True))
@@ -106,10 +111,12 @@ class States:
 
     def _by_arm(self, arms: pd.DataFrame, points: pd.DataFrame, evidence: pd.DataFrame) -> Table:
         rows = []
+        lags = evidence["lag"].dropna().unique() if len(evidence) else []
+        one_lag = float(lags[0]) if len(lags) == 1 else None
         for _, arm in arms.iterrows():
             own = points[points["arm"] == arm["arm"]]
             if own.empty:
-                rows.append([arm["label"], "no point yet", *[""] * 8])
+                rows.append([arm["label"], "no point yet", *[""] * 7])
                 continue
             word, kind = verdict_words(arm)
             seen = evidence.reindex(own["id"])
@@ -118,22 +125,22 @@ class States:
             rows.append(
                 [
                     arm["label"],
-                    Cell(word, word[2:], kind),
-                    str(arm["n"]),
+                    Cell(word, word[2:], f"{kind} free"),
                     _estimate(own["D_init"]),
                     _estimate(own["D"]),
                     _estimate(own["U"]),
                     _cell(margin, 1),
-                    _of_lag(seen.assign(horizon=own["horizon"].to_numpy())),
-                    Cell(f"{opened.median():,.0f} (n={len(opened)})", float(opened.median())) if len(opened) else Cell("–", None),
-                    outcome_words(arm),
+                    _of_lag(seen.assign(horizon=own["horizon"].to_numpy()), one_lag),
+                    Cell(f"{opened.median():,.0f} ({len(opened)})", float(opened.median())) if len(opened) else Cell("–", None),
+                    Cell(outcome_words(arm), None, "free"),
                 ]
             )
-        columns = ["arm", "verdict", "n", "D at start", "D at end", "U at end", "margin", "horizon", "opened at", "outcome"]
+        columns = ["arm", "verdict", "D at start", "D at end", "U at end", "margin", "horizon", "opened at", "outcome"]
         notes = (
             "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "
-            "Margin: smallest distance of a seed's end state to another class, decades. Horizon: steps, median, of the judged lag. Opened at: update, "
-            "median over the seeds that opened."
+            "Margin: smallest distance of a seed's end state to another class, decades. Horizon: median, steps"
+            + (f"; the judged lag is {number(one_lag, 0)}. " if one_lag else ", of the judged lag. ")
+            + "Opened at: update, median over the seeds that opened (how many)."
         )
         return Table(columns, rows, "Verdicts with their evidence, one row an arm", notes, filtered=True)
 
@@ -168,9 +175,11 @@ def _decades(decades: float) -> str:
     return "a decade" if decades == 1 else f"{number(decades, 1)} decades"
 
 
-def _of_lag(rows: pd.DataFrame) -> Cell:
-    """Median horizon of these rows against the lag that is judged."""
+def _of_lag(rows: pd.DataFrame, one_lag: float | None = None) -> Cell:
+    """Median horizon of these rows against the lag that is judged, which the notes have where it is one for all."""
     horizon, lag = (float(rows[name].astype(float).median()) for name in ("horizon", "lag"))
+    if one_lag and known(horizon):
+        return Cell(number(horizon, 0), horizon)
     return Cell(f"{number(horizon, 0)} of {number(lag, 0)}", horizon) if known(horizon) and known(lag) else Cell("–", None)
 
 

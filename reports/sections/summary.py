@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.arms import outcome_words, ranked, score_words, summary, verdict_words, with_counted
+from reports.arms import outcome_words, score_words, summary, verdict_words, with_counted
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
+from reports.confirmed import confirmation
 from reports.data import MISSING, Study
 from reports.effects import main_effects
 from reports.prediction import at_share, prediction_word
+from reports.recipe import Recipe, recipe
 from reports.statistics import Estimate, mean_interval, wilson
 from reports.words import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, count, duration, interval, known, level, levels, listing, number, percent
 from study.records import VERDICTS
@@ -31,62 +33,76 @@ class Summary:
         missing = int((study.grid["status"].isin([MISSING, "failed"])).sum())
         if missing:
             blocks.append(Notice(f"INCOMPLETE {len(study.grid) - missing}/{len(study.grid)}: every number below rests on the points that are there.", "banner"))
-        for sentence in self._answer(study, arms, points):
-            blocks.append(Prose(sentence, "lead"))
+        blocks += [Prose(text, "lead") for text in self._answer(study, arms, points)]
         blocks.append(Facts(self._facts(study, arms, points)))
-        blocks.append(Prose(self._time(study, points), "small"))
         blocks.append(self._matrix(study, arms))
+        blocks += [Prose(text) for text in (self._health(study, points),) if text]
         caveats = self._caveats(study, arms, points)
         if caveats:
             blocks.append(Notice("Before you rely on this:", "caution", caveats))
+        blocks.append(Prose(self._time(study, points), "small"))
         return Section(blocks)
 
     # --- the answer ------------------------------------------------------------------------------------------------
 
     def _answer(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[str]:
+        """Which arm, and which factor."""
         if points.empty:
             return ["No point has been trained yet: there is no answer."]
-        solved = wilson(int((points["outcome"] == "solved").sum()), len(points))
-        said = [
-            f"{round(solved.value * len(points))} of {len(points)} trained networks solved the task ({percent(solved.value)}, 95 % interval {_span(solved)})."
-        ]
-        effects = self._effects(study, points)
-        if effects:
-            said.append(effects)
-        order = ranked(study, arms)
-        if len(order):
-            said.append(self._leaders(study, order))
-        paragraphs = [" ".join(said)]
-        health = self._health(study, points)
-        return [*paragraphs, health] if health else paragraphs
+        return [text for text in (self._leaders(study, arms), self._effects(study, points)) if text]
+
+    def _leaders(self, study: Study, arms: pd.DataFrame) -> str:
+        """First by validation, as the recipe has it: the score on the test set has no part in the choice."""
+        by_arm, said = arms.set_index("arm"), []
+        for task in study.by_task:
+            found = recipe(study, task)
+            if found is None:
+                continue
+            first, others = by_arm.loc[found.first], len(found.order) - 1
+            score = f"mean test {study.metric} {score_words(first['score'])} ({count(first['n'], 'seed')})"
+            name = _short(study, by_arm, found.first)
+            text = f"{f'On {task}, first' if task else 'First'} by validation is {name}: {score}."
+            if not others:
+                text = f"{f'On {task} there' if task else 'There'} is one arm with a score: {score}."
+            elif found.close is None:
+                text += " Which of the others are as good cannot be told from one seed an arm."
+            elif found.undecided:
+                text += (
+                    " The other arm cannot be told apart from it."
+                    if others == 1
+                    else f" No arm is distinguishable: its lead over the other {others} may be chance."
+                )
+            elif found.close:
+                text += f" Of the other {others} arms {len(found.close)} cannot be told apart from it."
+            else:
+                text += f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart from it."
+            again = confirmation(study)
+            fresh = next((one for one in again.arms if one.arm == found.first), None) if again and again.fresh else None
+            if fresh and known(fresh.estimate.value):
+                text += f" Trained again on {count(len(fresh.fresh), 'fresh seed')} it has {score_words(fresh.estimate)}."
+            said.append(text)
+        trained = study.stored
+        solved = wilson(int((trained["outcome"] == "solved").sum()), len(trained))
+        networks = f"{_of(round(solved.value * len(trained)), len(trained))} network{'s' if len(trained) > 1 else ''}"
+        said.append(f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task ({percent(solved.value)}, 95 % interval {_span(solved)}).")
+        return " ".join(said)
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
-        """Main effects, largest first; those whose interval holds 0 are only named."""
-        effects = main_effects(study, points)
-        shown = [one for one in effects if one.difference.low > 0]
-        quiet = [one.factor for one in effects if not one.difference.low > 0]
-        parts = []
-        for one in shown:
-            said = f"{level(one.factor, one.better)} {number(one.better_mean)} against {level(one.factor, one.worse)} {number(one.worse_mean)}"
-            parts.append(f"{one.factor} by {number(one.difference.value)} {interval(one.difference.low, one.difference.high)} ({said})")
-        text = f"Averaged over everything else, mean test {study.metric} differs by {'; '.join(parts)}." if parts else ""
-        if quiet:
-            text += (
-                f" For {listing(quiet)} no difference is shown." if parts else f"No factor shows a difference in mean test {study.metric} ({listing(quiet)})."
-            )
-        return text
-
-    def _leaders(self, study: Study, order: pd.DataFrame) -> str:
-        best = order.iloc[0]
-        text = f"The arm with the {'highest' if study.higher_is_better else 'lowest'} mean is {best['label']} at {_score(best['score'])}"
-        if len(order) == 1:
-            return text + "."
-        second = order.iloc[1]
-        close = [one for one in order["score"][1:] if known(one.half) and abs(one.value - best["score"].value) <= np.hypot(one.half, best["score"].half)]
-        text += f", then {second['label']} at {_score(second['score'])}"
-        if known(best["score"].half):
-            text += f"; {count(len(close), 'other arm')} cannot be told apart from it with these seeds" if close else ""
-        return text + ". It was chosen on these seeds, so its mean is flattered: only fresh seeds tell."
+        """Main effects, largest first; those whose interval holds 0 with it. What tasks differ by is no finding about recipes."""
+        effects = [one for one in main_effects(study, points) if one.factor != "task"]
+        shown, quiet = [], []
+        for one in effects:
+            difference = f"{number(one.difference.value)} {interval(one.difference.low, one.difference.high)}"
+            if one.difference.low > 0:
+                sides = f"{level(one.factor, one.better)} {number(one.better_mean)}, {level(one.factor, one.worse)} {number(one.worse_mean)}"
+                shown.append(f"{one.factor} {difference} ({sides})")
+            else:
+                quiet.append(f"{one.factor} ({difference})")
+        metric = f"mean test {study.metric}"
+        if not shown:
+            return f"No factor shows a difference in {metric}, averaged over everything else: {listing(quiet)}." if quiet else ""
+        text = f"Averaged over everything else, the largest differences in {metric} are: {'; '.join(shown)}."
+        return text + (f" None is shown for {listing(quiet)}." if quiet else "")
 
     def _health(self, study: Study, points: pd.DataFrame) -> str:
         judged = points[points["verdict"].notna()]
@@ -94,13 +110,12 @@ class Summary:
             return ""
         begun = judged["state_init"].isin(["vanishing", "fading"])
         opened, shut = int((judged["verdict"] == "opens").sum()), int((judged["verdict"] == "shut").sum())
-        text = (
-            f"At initialization the gradient of {int(begun.sum())} of {len(judged)} networks vanished or faded before the judged lag; "
-            f"{opened} opened in training, {shut} stayed shut"
-        )
+        text = f"At initialization credit vanished or faded before the judged lag in {_of(int(begun.sum()), len(judged))} networks"
+        text += f"; {_number(opened)} opened in training and {_number(shut)} stayed shut." if begun.any() else "."
         unhealthy = judged["verdict"].isin(["shut", "closes", "explodes"])
         solved = int((judged.loc[unhealthy, "outcome"] == "solved").sum())
-        text += f", and {solved} of the {int(unhealthy.sum())} that ended without carrying solved the task all the same." if unhealthy.any() else "."
+        if unhealthy.any():
+            text += f" Of the {int(unhealthy.sum())} that ended without carrying, {_number(solved)} solved {_its(study)} task."
         return f"{text} {prediction_word(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
 
     # --- facts, matrix, caveats --------------------------------------------------------------------------------------
@@ -108,18 +123,23 @@ class Summary:
     def _facts(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[tuple[str, str, str]]:
         status = study.grid["status"].value_counts()
         get = lambda name: int(status.get(name, 0))  # noqa: E731
-        notes = [f"{get(name)} {name}" for name in ("pruned", "failed", MISSING)]
+        notes = [f"{get(name)} {name}" for name in ("pruned", "failed", MISSING) if get(name)]
+        silent = int((points["outcome"] == "silently diverged").sum())
         facts = [
-            ("points done", f"{get('done')} of {len(study.grid)}", ", ".join(notes)),
-            ("seeds", str(len(study.seeds)), f"an arm; {count(len(arms), 'arm')}"),
-            ("diverged", str(get("diverged")), f"{percent(get('diverged') / max(1, len(points)))} of those trained"),
+            ("points done", f"{get('done')} of {len(study.grid)}", ", ".join(notes) or "none pruned, failed or missing"),
+            ("seeds", str(len(study.seeds)), f"in each of {len(arms)} arms" if len(arms) > 1 else "in the one arm"),
+            ("diverged", str(get("diverged")), f"of {len(points)} trained" + (f"; {silent} more silently" if silent else "")),
         ]
-        order = ranked(study, arms)
-        if len(order):
-            facts.append(("highest mean arm" if study.higher_is_better else "lowest mean arm", _score(order.iloc[0]["score"]), order.iloc[0]["label"]))
-        else:
-            facts.append(("best arm", "n/a", "nothing trained yet"))
-        return [*facts, self._gap(study, order)]
+        by_arm, found = arms.set_index("arm"), {task: recipe(study, task) for task in study.by_task}
+        ranked = {task: one for task, one in found.items() if one}
+        if len(found) > 1:
+            notes = [f"{task}: {_short(study, by_arm, one.first)} {score_words(by_arm.loc[one.first, 'score'])}" for task, one in ranked.items()]
+            return [*facts, ("first by validation", "by task", "; ".join(notes) or "nothing trained yet")]
+        if not ranked:
+            return [*facts, ("first by validation", "n/a", "nothing trained yet"), ("lead over runner-up", "n/a", "nothing trained yet")]
+        (one,) = ranked.values()
+        first = by_arm.loc[one.first]
+        return [*facts, ("first by validation", score_words(first["score"]), first["label"]), _lead(study, by_arm, one)]
 
     def _time(self, study: Study, points: pd.DataFrame) -> str:
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
@@ -128,15 +148,6 @@ class Summary:
         hours = f" = {number(trained / 3600)} device hours" if trained >= 360 else ""
         launches = count(len(study.launches), "launch", "launches")
         return f"Wall clock {duration(wall)} over {launches}; {duration(trained)}{hours} of training summed over points (device: {devices})."
-
-    def _gap(self, study: Study, order: pd.DataFrame) -> tuple[str, str, str]:
-        if len(order) < 2:
-            return "gap to runner-up", "n/a", "one arm"
-        a, b = order.iloc[0], order.iloc[1]
-        gap = abs(a["score"].value - b["score"].value)
-        noise = mean_interval(a["scores"]), mean_interval(b["scores"])
-        half = np.hypot(noise[0].half, noise[1].half)
-        return "gap to runner-up", number(gap) + (f" ± {number(half)}" if known(half) else ""), f"{b['label']}; shown, not tested"
 
     def _matrix(self, study: Study, arms: pd.DataFrame) -> Matrices:
         row_key, column_key = study.sides
@@ -183,6 +194,9 @@ class Summary:
             )
         if points.empty:
             return said
+        if len(arms) > 1 and confirmation(study) is None:
+            confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
+            said.append(f"What comes first was chosen on these seeds, so it is flattered; {confirm} trains it and the runners-up on fresh ones.")
         diverged = points[points["status"] == "diverged"]
         if len(diverged):
             where = diverged[study.sides[0]].value_counts()
@@ -193,7 +207,7 @@ class Summary:
         silent = int((points["outcome"] == "silently diverged").sum())
         if silent:
             said.append(f"{count(silent, 'point')} diverged silently: {OUTCOME_SYMBOLS['silently diverged']} back at the baseline with nothing non-finite.")
-        if not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors) and not study.declaration.get("arms"):
+        if len(arms) > 1 and not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors) and not study.declaration.get("arms"):
             said.append("The learning rate is the same for every arm and not tuned: differences between cells and initializers hold at this rate.")
         edges = self._margins(study)
         if edges:
@@ -211,8 +225,33 @@ class Summary:
         return f"{near} of {len(last)} points end within half a decade of another class; the class limits are provisional." if near else ""
 
 
-def _score(of: Estimate) -> str:
-    return score_words(of)
+def _its(study: Study) -> str:
+    return "their" if "task" in study.factors else "the"
+
+
+def _short(study: Study, by_arm: pd.DataFrame, arm: int) -> str:
+    """An arm where its task is said beside it."""
+    return levels({key: by_arm.loc[arm, key] for key in study.factors if key != "task" or len(study.factors) == 1})
+
+
+def _lead(study: Study, by_arm: pd.DataFrame, of: Recipe) -> tuple[str, str, str]:
+    """Test score of the first by validation over that of the second, positive where it is better; both have one test set, so its noise is left out."""
+    if len(of.order) < 2:
+        return "lead over runner-up", "n/a", "one arm"
+    a, b = by_arm.loc[of.order[0]], by_arm.loc[of.order[1]]
+    lead = (a["score"].value - b["score"].value) * (1 if study.higher_is_better else -1)
+    noise = mean_interval(a["scores"]), mean_interval(b["scores"])
+    half = np.hypot(noise[0].half, noise[1].half)
+    return "lead over runner-up", number(lead) + (f"\u00a0±\u00a0{number(half)}" if known(half) else ""), f"{b['label']}; shown, not tested"
+
+
+def _of(n: int, total: int) -> str:
+    """3 of 18; all 18; none of 18."""
+    return f"all {total}" if n == total > 1 else f"{_number(n)} of {total}"
+
+
+def _number(n: int) -> str:
+    return str(n) if n else "none"
 
 
 def _span(of: Estimate) -> str:

@@ -13,7 +13,7 @@ from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import wilson
 from reports.statistics.survival import median_time, restricted_mean, times, unsolved
-from reports.theme import DASHES, colours, draw, markers, named_marks, panels, update_ticks
+from reports.theme import DASHES, colours, draw, edge_labels, markers, named_marks, panels, update_ticks
 from reports.words import count, interval, known, level, listing, number, percent
 
 HOW = (
@@ -42,16 +42,22 @@ class TimeToSolve:
         return Section([Prose(_sentence(study, points)), _figure(study, points)])
 
 
+def _keys(study: Study) -> tuple[str, str]:
+    """Lines and panels: panels are tasks where there are several, for what is solved is then another thing."""
+    return (study.own_sides[0], "task") if "task" in study.factors else study.own_sides
+
+
 def _unit(points: pd.DataFrame) -> str:
-    return "of the run" if float(points["updates"].max()) == 1.0 else "updates"
+    return "share of the run" if float(points["updates"].max()) == 1.0 else "updates"
 
 
 def _sentence(study: Study, points: pd.DataFrame) -> str:
-    until, key = float(points["updates"].max()), study.sides[0]
+    until, key = float(points["updates"].max()), study.own_sides[0]
     solved = wilson(int(points["solved"].sum()), len(points))
-    limit = f"{number(until, 0)} updates" if until > 1 else "its run"
+    limit = f"{number(until, 0)} updates" if until > 1 else "the run"
+    task = "their task" if "task" in study.factors else "the task"
     said = [
-        f"{int(points['solved'].sum())} of {count(len(points), 'network')} solved the task ({percent(solved.value)} "
+        f"{int(points['solved'].sum())} of {count(len(points), 'network')} solved {task} ({percent(solved.value)} "
         f"[{percent(solved.low)}, {percent(solved.high)}]) within {limit}."
     ]
     if key in study.factors:
@@ -61,10 +67,9 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
             if len(own):
                 mean = restricted_mean(own["time"].to_numpy(), own["solved"].to_numpy(), until)
                 digits = 0 if until > 1 else 2
-                parts.append(f"{level(key, name)} {int(own['solved'].sum())}/{len(own)}, {number(mean.value, digits)} {interval(mean.low, mean.high, digits)}")
-        said.append(
-            f"By {key}, solved and mean time where later counts as the end of the run ({_unit(points)}, 95 % interval over points): {'; '.join(parts)}."
-        )
+                time = f", mean time {number(mean.value, digits)} {interval(mean.low, mean.high, digits)}" if own["solved"].any() else ""
+                parts.append(f"{level(key, name)} {int(own['solved'].sum()) or 'none'} of {len(own)}{time}")
+        said.append(f"By {key} ({_unit(points)}; what never solved counts as the end of the run; 95 % interval over points): {'; '.join(parts)}.")
     lost = int((points["status"] == "diverged").sum())
     if lost:
         said.append(f"{count(lost, 'diverged network')} {'counts' if lost == 1 else 'count'} as never solving.")
@@ -72,7 +77,7 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
 
 
 def _figure(study: Study, points: pd.DataFrame) -> Figure:
-    line_key, panel_key = study.sides
+    line_key, panel_key = _keys(study)
     names, panels_of = study.levels(line_key), study.levels(panel_key)
     if len(panels_of) > MOST or panel_key not in study.factors:
         panels_of = []
@@ -91,7 +96,7 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
 
 
 def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: list[str]) -> Drawing:
-    line_key, panel_key = study.sides
+    line_key, panel_key = _keys(study)
     ink, shape = colours(names), markers(names)
     until = float(points["updates"].max())
     figure, axes = panels(1, max(1, len(panels_of)), width=WIDTH, height=3.1, left=0.7, right=1.3, top=0.3, bottom=0.5, gap=(0.18, 0))
@@ -113,6 +118,9 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
         axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"] if j == 0 else [])
         if until > 1:
             update_ticks(axis, until)
+        else:
+            axis.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+            edge_labels(axis)
     axes[0, 0].set_ylabel("solved")  # type: ignore[index]
     figure.text((0.7 + WIDTH - 1.3) / 2 / WIDTH, 0.015, "update" if until > 1 else "share of the run", ha="center", va="bottom", fontsize=8.5)
     named_marks(figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.3)
@@ -134,7 +142,7 @@ def _table(study: Study, points: pd.DataFrame) -> Table:
                 arm["label"],
                 Cell(f"{int(solved.sum())}/{len(own)} {interval(share.low, share.high)}", share.value),
                 Cell(number(half, digits) if known(half) else "not reached", half if known(half) else math.inf),
-                Cell(f"{number(mean.value, digits)} {interval(mean.low, mean.high, digits)}", mean.value),
+                Cell(f"{number(mean.value, digits)} {interval(mean.low, mean.high, digits)}" if solved.any() else f"over {number(until, digits)}", mean.value),
                 ", ".join(f"{number(float(one), digits)}{'' if done else '+'}" for one, done in zip(time, solved, strict=True)),
             ]
         )

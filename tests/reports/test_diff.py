@@ -118,7 +118,7 @@ def test_changed_settings_of_points_are_counted(pair, tmp_path):
         (lambda record: record["fingerprint"]["tasks"].update(digits="ffff"), "task digits: its data differ (hash 3f2a and ffff)"),
         (lambda record: record["fingerprint"].update(numerics=2), "numerics: 1 in before, 2 in after"),
         (lambda record: record["declaration"]["health"].update(fading=-1.0), "health.fading: -2.0 in before, -1.0 in after"),
-        (lambda record: record["declaration"]["tasks"]["digits"].update(solved=0.8), "task digits: solved is 0.9 there and 0.8 here"),
+        (lambda record: record["declaration"]["tasks"]["digits"].update(solved=0.8), "task digits: solved is 0.9 in "),
         (lambda record: record["declaration"].update(tasks={"adding": record["declaration"]["tasks"]["digits"]}), "task: digits in before, adding in after"),
     ],
 )

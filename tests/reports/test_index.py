@@ -39,7 +39,7 @@ def test_every_study_is_listed_with_what_it_found(outputs: Path) -> None:
     assert "href" not in entries["half"].split("</h2>")[0] and "no report rendered yet" in entries["half"]
     assert "6 of 6" in entries["whole"] and "5 done" in entries["whole"] and "1 diverged" in entries["whole"] and "INCOMPLETE" not in entries["whole"]
     assert "3 of 6" in entries["half"] and "3 missing" in entries["half"] and "INCOMPLETE" in entries["half"]
-    assert re.search(r"best mean test accuracy</dt><dd>0\.\d\d\u00a0±\u00a00\.\d\d · n=3 · gru", entries["whole"])
+    assert re.search(r"first by validation, test accuracy</dt><dd>0\.\d\d\u00a0±\u00a00\.\d\d · n=3 · gru", entries["whole"])
     assert "2026-11-23 18:00" in entries["whole"]
     assert "cannot be read" in entries["damaged"]
     assert HOSTILE not in html and "&lt;script&gt;" in entries["half"]

@@ -37,9 +37,9 @@ def test_success_is_solved_and_a_point_without_D_is_not_counted():
 
 def test_a_rule_is_called_by_how_often_it_fires():
     rule = Clipping(inert=0.01, guard=0.30, limiter=0.90, phases={"whole": [0, 1]}, turned=0.999, bins=4)
-    words = {0.0: "inert", 0.0099: "inert", 0.01: "guard", 0.30: "guard", 0.31: "in between", 0.90: "in between", 0.91: "limiter", 1.0: "limiter"}
+    words = {0.0: "inert", 0.0099: "inert", 0.01: "guard", 0.30: "guard", 0.31: "frequent", 0.90: "frequent", 0.91: "limiter", 1.0: "limiter"}
     assert {rate: rule.kind(rate) for rate in words} == words
     assert all(
-        rule.word(rate).startswith({"limiter": "a step-size limiter", "guard": "a guard", "in between": "between"}.get(word, word))
+        rule.word(rate).startswith({"limiter": "a step-size limiter", "guard": "a guard", "frequent": "between"}.get(word, word))
         for rate, word in words.items()
     )

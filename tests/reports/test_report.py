@@ -102,8 +102,8 @@ def test_first_screen_says_what_is_missing_and_what_diverged(read: Reader) -> No
         "points done",
         "seeds",
         "diverged",
-        "gap to runner-up",
-        "count with the memoryless baseline" if False else "memoryless baseline",
+        "lead over runner-up",
+        "1 point diverged (1 rnn) and counts with the memoryless baseline, never dropped.",
         "95 % interval",
     ):
         assert part in text
@@ -281,6 +281,16 @@ def test_commands(small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["table", str(small.folder), "--csv", str(tmp_path / "points.csv")]) == 0
     assert main(["table", str(small.folder), "--parquet", str(tmp_path / "points.parquet")]) == 0
     assert len(pd.read_csv(tmp_path / "points.csv")) == len(pd.read_parquet(tmp_path / "points.parquet")) == 22
+
+
+def test_a_terminal_gets_a_table_to_read_and_a_pipe_every_column(small: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["table", str(small.folder)]) == 0
+    piped = capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["table", str(small.folder)]) == 0
+    read = capsys.readouterr().out.splitlines()
+    assert piped.startswith("id,task,cell,") and len(piped.splitlines()) == 23
+    assert read[0].split() == ["id", *SMALL, "seed", "status", "verdict", "outcome", "val_score", "score"] and max(map(len, read)) < 130
 
 
 def test_status_counts_and_tells_why(small: Store, capsys: pytest.CaptureFixture[str]) -> None:

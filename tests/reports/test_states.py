@@ -30,7 +30,8 @@ def test_where_credit_is_lost_is_counted_against_the_judged_lag(small_study: Stu
     points = small_study.stored
     lost = int((points["horizon"] < 23).sum())
     assert 0 < lost < len(points)
-    assert f"Credit is lost (transport below a thousandth) before the judged lag at {len(points)} points at initialization and at {lost} at the end." in texts(
+    n = len(points)
+    assert f"Credit is lost before the judged lag (transport below a thousandth) in {n} of {n} points at initialization and in {lost} at the end." in texts(
         small_study
     )
 
