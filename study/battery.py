@@ -367,9 +367,7 @@ def trace_of(cell: str, *, depth: int, members: Sequence[int], every_step: bool 
     task: Task = Copying(steps=24, lag=None, examples=8, solved=0.9) if every_step else Adding(steps=12, lag=None, examples=8, solved=0.1)
     facts = task.facts
     readout: Readout = Every() if every_step else Last()
-    model = Model(
-        cell=PROBED[cell], readout=readout, inputs=facts.inputs, outputs=facts.outputs, hidden=16, depth=depth, dropout=0.0, kernel="reference"
-    )
+    model = Model(cell=PROBED[cell], readout=readout, inputs=facts.inputs, outputs=facts.outputs, hidden=16, depth=depth, dropout=0.0, kernel="reference")
     flat = torch.stack([0.5 * torch.randn(model.width, dtype=torch.float64, generator=generator(m, "weights")) for m in members])
     part = task.split("validation")
     y = part.y.double() if part.y.is_floating_point() else part.y

@@ -88,7 +88,8 @@ def failed_record(point: Point, told: Mapping[str, str]) -> PointRecord:
 
 
 def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": point.id, "seed": point.seed, "baseline": facts.baseline, "baseline_loss": facts.baseline_loss, "steps": facts.steps, "lag": facts.lag}
+    row: dict[str, Any] = {"id": point.id, "seed": point.seed, "baseline": facts.baseline, "baseline_loss": facts.baseline_loss}
+    row |= {"steps": facts.steps, "lag": facts.lag}
     row |= {choice: str(point.labels[choice]) for choice in CHOICES if choice in point.labels}
     return row | {size: point.config[size] for size in SIZES}
 

@@ -64,7 +64,9 @@ def test_numbers_do_not_depend_on_company(tmp_path, name, kernel, depth, hidden,
     same_point(three, backwards, "a")
 
 
-@pytest.mark.parametrize(("name", "kernel", "readout"), [("lstm", "native", "attention.Attention"), ("gru", "fused", "attention.Attention"), ("rnn", "fused", "mean.Mean")])
+@pytest.mark.parametrize(
+    ("name", "kernel", "readout"), [("lstm", "native", "attention.Attention"), ("gru", "fused", "attention.Attention"), ("rnn", "fused", "mean.Mean")]
+)
 def test_readouts_of_many_steps_know_no_company(tmp_path, name, kernel, readout):
     """Sums over steps and softmax, on the memory layouts of all kinds of kernels; one hidden size that is trained one by one."""
     for hidden, batch in ((7, 5), (32, 3)):

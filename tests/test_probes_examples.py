@@ -87,7 +87,11 @@ def test_input_tells_where_something_happens_and_only_once():
 def test_gate_traces_are_mean_and_quantiles_over_units(cell, depth):
     of = trace(cell, {}, steps=7, depth=depth, examples=4, lengths=LENGTHS)
     values = found(GateTraces(stages=[0], examples=4, quantiles=[0.1, 0.5]), of)
-    names = cell.gates(plain.layer_params(of, 1), cell.project(plain.layer_params(of, 1), of.batch.x.transpose(1, 2))[:, 0], tuple(torch.zeros(1, 4, 8).double() for _ in cell.states))
+    names = cell.gates(
+        plain.layer_params(of, 1),
+        cell.project(plain.layer_params(of, 1), of.batch.x.transpose(1, 2))[:, 0],
+        tuple(torch.zeros(1, 4, 8).double() for _ in cell.states),
+    )
     assert set(values) == {f"gate.{gate}.{what}" for gate in names for what in ("mean", "p10", "p50")}
     for example, steps in enumerate(LENGTHS.tolist()):
         for layer, (x, states) in enumerate(plain.walk(of, example), start=1):
