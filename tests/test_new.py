@@ -39,7 +39,7 @@ def test_there_is_a_skeleton_of_every_kind_and_it_says_what_it_is():
 def test_a_generated_folder_passes_its_own_tests(own: Path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(own)], cwd=own, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(own)], cwd=own, env=environment, capture_output=True, text=True, timeout=560
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert re.search(rf"{2 * len(KINDS)} passed", ran.stdout), ran.stdout
