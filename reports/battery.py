@@ -10,7 +10,6 @@ import itertools
 import math
 import re
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +76,7 @@ def made_up(folder: Path, *, stored: float = 1.0, spoilt: bool = False, first: s
         "factors": {"cell": list(cells), "initializer": list(INITIALIZERS)}, "seeds": list(SEEDS), "excluded": [], "arms": [], "fixed": fixed,
         "grid": grid, "tasks": {"made_up": facts}, "health": health,
     }  # fmt: skip
-    about = {"name": folder.name, "experiment": None, "title": "A made-up study", "question": "Does the section hold?", "fingerprint": {}}
+    about: dict[str, Any] = {"name": folder.name, "experiment": None, "title": "A made-up study", "question": "Does the section hold?", "fingerprint": {}}
     launch = {"time": "2026-01-01T00:00:00+00:00", "command": "made up", "versions": {}, "workers": 1, "device": "cpu", "planned": len(grid), "seconds": 1.0}
     store.declare({**about, "declaration": declaration}, launch)
     for number, point in enumerate(grid[: round(stored * len(grid))]):
@@ -100,11 +99,11 @@ def _point(number: int, point: dict[str, Any], fixed: dict[str, Any], status: st
         "horizon_censored": False, "clip_rate": 0.2, "shrink": 0.6, "max_grad_norm": 4.0, "params": 100 + 200 * (number >= 6), "updates_done": UPDATES,
         "steps": STEPS, "lag": STEPS, "seconds": 1.5,
     }  # fmt: skip
-    tables = {"history": _history(rng), "states": _states(D), "test": {"example": np.arange(EXAMPLES), "value": right}}
+    tables: dict[str, dict[str, Any]] = {"history": _history(rng), "states": _states(D), "test": {"example": np.arange(EXAMPLES), "value": right}}
     return PointRecord(point["id"], row, labels, "a: 1\n", [], {"seconds": 1.5}, tables=tables)
 
 
-def _history(rng: np.random.Generator) -> dict[str, Sequence[Any]]:
+def _history(rng: np.random.Generator) -> dict[str, Any]:
     at = np.arange(UPDATES + 1)
     shown = [math.log(2) * math.exp(-one / 30) if one % 10 == 0 else None for one in at]
     return {
@@ -113,7 +112,7 @@ def _history(rng: np.random.Generator) -> dict[str, Sequence[Any]]:
     }  # fmt: skip
 
 
-def _states(D: np.ndarray) -> dict[str, Sequence[Any]]:
+def _states(D: np.ndarray) -> dict[str, Any]:
     return {
         "stage": [0, 1], "update": [0, UPDATES], "layer": [NETWORK] * 2, "lag": [STEPS - 1] * 2, "D": list(D), "D_low": list(D - 0.2), "D_high": list(D + 0.2),
         "U": [0.1, 0.2], "U_low": [0.0, 0.1], "U_high": [0.2, 0.3], "state": ["fading", "carrying"], "margin": [0.5, 0.5], "slope": list(D / STEPS),

@@ -18,6 +18,7 @@ import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 
 from reports.battery import check_section
 from reports.data import Study
@@ -69,7 +70,7 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
     register()
     sys.path.insert(0, str(folder.resolve()))
     path = create_config_search_path(str(conf_folder().resolve()))
-    path.prepend("own", f"file://{folder.resolve()}", "main")
+    path.prepend("command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema"))  # where --config-dir puts it
     loader = ConfigLoaderImpl(path)
     with tempfile.TemporaryDirectory() as outputs:
         for kind, level in pieces:

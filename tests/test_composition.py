@@ -119,6 +119,13 @@ def test_the_declaration_does_not_call_fixed_what_arms_change(loader):
     assert [point["labels"]["hidden"] for point in declared_["grid"]] == [32, 5]
 
 
+def test_attention_brings_the_probe_that_keeps_its_map(loader):
+    _, combinations = made(loader, {"readout": "last,mean,attention"}, ["task=adding", "probe=[transport]"])
+    assert [sorted(one.config["probe"]) for one in combinations] == [["transport"], ["transport"], ["attention", "transport"]]
+    _, (first, _) = made(loader, {"seed": "0,1"}, ["readout=attention", "probe=[]", "task=adding"])
+    assert first.config["readout"]["_target_"] == "study.readouts.attention.Attention" and sorted(first.config["probe"]) == ["attention"]
+
+
 def test_a_task_whose_length_is_a_factor(loader):
     """Further lengths join the study, and no length's lag is taken for that of all."""
     of, combinations = made(loader, {"task": "adding,copying", "task.steps": "30,40,50"}, ["task.examples=20"])

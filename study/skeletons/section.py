@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure as Drawing
 
 from reports.arms import with_counted
-from reports.blocks import Cell, Figure, Section, Table
+from reports.blocks import Cell, Figure, Rows, Section, Table
 from reports.data import Study
 from reports.theme import colours, draw, markers, named_marks, panels
 from reports.words import count, level, number
@@ -34,7 +34,7 @@ class Skeleton:
         points, key = with_counted(study), study.sides[0]  # diverged points count as the worst score, and are not dropped
         best = points.sort_values(["counted", "params"], ascending=[not study.higher_is_better, True]).iloc[0]
         finding = f"The best of {count(len(points), 'network')} ({level(key, best[key])}) scores {number(best['counted'])} with {best['params']:,.0f} values."
-        rows = [
+        rows: Rows = [
             [level(key, point[key]), Cell(f"{point['params']:,.0f}", float(point["params"])), Cell(number(point["counted"]), float(point["counted"]))]
             for _, point in points.iterrows()
         ]
