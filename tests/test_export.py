@@ -36,7 +36,7 @@ CELLS = {
 }
 TASKS = {
     "last": {"_target_": "study.tasks.adding.Adding", "steps": 9, "lag": None, "examples": 20, "solved": 0.01},
-    "every": {"_target_": "study.tasks.copying.Copying", "wait": 3, "lag": None, "examples": 20, "solved": 0.99},
+    "every": {"_target_": "study.tasks.copying.Copying", "steps": 23, "lag": None, "examples": 20, "solved": 0.99},
 }
 READOUTS = {"last": {"_target_": "study.readouts.last.Last"}, "every": {"_target_": "study.readouts.every.Every"}}
 
