@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search test chaos bench bench-search bench-report gallery index gpu lint clean setup
+.PHONY: help sweep confirm report plan search test check-plugin chaos bench bench-search bench-report gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ plan: .venv/.ready ## what make sweep would run: points, groups, time; trains no
 # A file's tests stay in one process: what a file prepares once is prepared once.
 test: .venv/.ready-dev ## the tests, a process a core (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST)
+
+check-plugin: .venv/.ready ## the battery on a folder of your own pieces (DIR=mine), found through its YAMLs
+	@$(PY) -m study.check $(or $(DIR),$(error give the folder of your own pieces: make check-plugin DIR=mine))
 
 bench: .venv/.ready-dev ## ratios side by side: probes on/off, torch.nn one by one, a loop over steps (BENCH="probes --repeats 1")
 	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench $(BENCH)

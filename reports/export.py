@@ -52,7 +52,8 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
     _clear(folder)
     save_file({name: np.ascontiguousarray(value) for name, value in state.items()}, folder / "model.safetensors", metadata={"format": "pt"})
     shutil.copyfile(HERE / "model.py", folder / "model.py")
-    facts = record["declaration"].get("tasks", {}).get(str(result["labels"].get("task")), {})
+    declared = record["declaration"].get("tasks", {}).get(str(result["labels"].get("task")), {})
+    facts = (result.get("provenance") or {}).get("task") or declared  # the point's own: the length of the task may be a factor
     about = {"model": model, "dtype": str(next(iter(state.values())).dtype), "classes": str(facts.get("loss", "")).startswith("cross-entropy"), "task": facts}
     about |= {"study": record.get("name"), "point": id, "settings": {key: config[key] for key in ("task", "cell", "initializer", "clip", "optimizer")}}
     (folder / "config.json").write_text(json.dumps(about, indent=1), encoding="utf-8")

@@ -17,8 +17,10 @@ FORGET = 1  # place of the LSTM's forget gate among i, f, g, o
 def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """PyTorch of one composed configuration. Raises StudyError with what stands in the way."""
     target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
-    if target not in CELLS or readout not in READOUTS:
-        raise StudyError(f"{target if target not in CELLS else readout} is no layer of torch.nn")
+    if target not in CELLS:
+        raise StudyError(f"{target} is no layer of torch.nn")
+    if readout not in READOUTS:
+        raise StudyError(f"{readout} is none of the linear readouts of the last or of every step, which are what the snippet can write")
     cell = CELLS[target][0]
     kind, every = cell.split("_")[0], READOUTS[readout]
     inputs, outputs, steps = (int(facts[key]) for key in ("inputs", "outputs", "steps"))

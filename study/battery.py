@@ -7,16 +7,45 @@ check_cell(Leaky(a=0.1))
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from study.interfaces import OWN, Batch, Block, Cell, ClipRule, InitFacts, Initializer, Optimizer, Parameter, Params, Readout, Task
+from study.cells.gru import GRU
+from study.cells.lstm import LSTM
+from study.cells.rnn import RNN
+from study.interfaces import (
+    OWN,
+    AtLags,
+    Batch,
+    Block,
+    ByIndex,
+    ByStep,
+    Cell,
+    ClipRule,
+    InitFacts,
+    Initializer,
+    LagNorms,
+    Optimizer,
+    Parameter,
+    Params,
+    Probe,
+    ProfileProbe,
+    Readout,
+    Step,
+    Task,
+)
 from study.kernels import reference
 from study.model import Model
+from study.readouts.every import Every
+from study.readouts.last import Last
 from study.streams import generator
+from study.tasks.adding import Adding
+from study.tasks.copying import Copying
+from study.tracing import StageTrace
 
 # Blocks as the model lays them out (batch · hidden a multiple of 32, weights of 16); inputs of width 1 and more.
 # Members of odder sizes are trained one by one: Model.whole_blocks.
@@ -312,23 +341,139 @@ def _task_losses(task: Task, batch: Batch) -> None:
         assert (grad[:, others] == 0).all(), f"{name}: the loss of one step depends on other steps' outputs"
 
 
+# --- probes ------------------------------------------------------------------------------------------------------
+
+PROBED: Mapping[str, Cell] = {"rnn": RNN(nonlinearity="tanh"), "lstm": LSTM(), "gru": GRU()}
+KINDS = "a tensor [M], [M, layers] or [M, layers, lags], ByIndex, AtLags, ByStep, or, of a ProfileProbe, LagNorms"
+
+
+@dataclass(frozen=True)
+class _Descent:
+    """A next update for probes that ask for it: gradients are the weights, the rule halves them, the step is a tenth of what is left."""
+
+    params: Params
+    examples: Batch
+
+    def batch(self) -> Batch:
+        return self.examples
+
+    def step(self) -> Step:
+        half = {name: value / 2 for name, value in self.params.items()}
+        return Step(grads=self.params, clipped=half, before=self.params, after={name: value - half[name] / 10 for name, value in self.params.items()})
+
+
+def trace_of(cell: str, *, depth: int, members: Sequence[int], every_step: bool = False) -> StageTrace:
+    """What a probe sees, of numbered members with drawn weights: rnn, lstm or gru of 16 units, on 8 examples of a short task."""
+    task: Task = Copying(steps=24, lag=None, examples=8, solved=0.9) if every_step else Adding(steps=12, lag=None, examples=8, solved=0.1)
+    facts = task.facts
+    readout: Readout = Every() if every_step else Last()
+    model = Model(cell=PROBED[cell], readout=readout, inputs=facts.inputs, outputs=facts.outputs, hidden=16, depth=depth, dropout=0.0, kernel="reference")
+    flat = torch.stack([0.5 * torch.randn(model.width, dtype=torch.float64, generator=generator(m, "weights")) for m in members])
+    part = task.split("validation")
+    y = part.y.double() if part.y.is_floating_point() else part.y
+    batch = Batch(x=torch.stack([part.x.double()] * len(members)), y=torch.stack([y] * len(members)))
+    params = model.named(flat)
+    return StageTrace(params=params, batch=batch, task=task, model=model, stage=0, update=0, seeds=list(members), next_update=_Descent(params, batch))
+
+
+def check_probe(probe: Probe) -> None:
+    """Stages are shares; what is returned can be stored, is the same twice, a member's own whatever its company; nothing is changed by looking.
+
+    Tried on plain and gated cells, one layer and two, losses of the last step and of every step.
+    """
+    name = type(probe).__name__
+    assert hasattr(probe, "stages"), f"{name}: must keep `stages`, shares of the updates"
+    assert all(isinstance(stage, int | float) and 0 <= stage <= 1 for stage in probe.stages), f"{name}: stages must lie between 0 and 1"
+    found = False
+    for cell, (depth, every_step) in itertools.product(PROBED, ((1, False), (2, True))):
+        of = trace_of(cell, depth=depth, members=[0, 1, 2], every_step=every_step)
+        before = {key: value.clone() for key, value in of.params.items()}
+        three = _probed(probe, of)
+        assert all(torch.equal(of.params[key], value) for key, value in before.items()), f"{name}: changed the weights it looks at"
+        found |= bool(three)
+        again = _probed(probe, trace_of(cell, depth=depth, members=[0, 1, 2], every_step=every_step))
+        assert three.keys() == again.keys() and all(torch.equal(three[key].nan_to_num(), again[key].nan_to_num()) for key in three), (
+            f"{name}: looking twice gives other numbers; draw from trace.generator(purpose) only"
+        )
+        two = _probed(probe, trace_of(cell, depth=depth, members=[1, 2], every_step=every_step))
+        for key, value in three.items():
+            same = key in two and torch.allclose(value[1:], two[key], rtol=1e-8, atol=1e-300, equal_nan=True)
+            assert same, f"{name}: a member's {key} depends on its company ({cell}, depth {depth})"
+    assert found, f"{name}: returned nothing for {', '.join(PROBED)}"
+
+
+def _probed(probe: Probe, of: StageTrace) -> dict[str, Tensor]:
+    """{quantity: values [M, …]} of what a probe returned, after checking that it can be stored."""
+    name, returned = type(probe).__name__, probe(of)
+    assert isinstance(returned, Mapping), f"{name}: must return {{quantity: values}}, got {type(returned).__name__}"
+    values = {}
+    for quantity, value in returned.items():
+        fits = isinstance(value, LagNorms) if isinstance(probe, ProfileProbe) else isinstance(value, Tensor | ByIndex | AtLags | ByStep)
+        assert fits, f"{name}: {quantity} must be {KINDS}, got {type(value).__name__}"
+        tensor = value.norms if isinstance(value, LagNorms) else value if isinstance(value, Tensor) else value.values
+        sizes = (3,) if isinstance(value, LagNorms | ByIndex) else (3, 4) if isinstance(value, AtLags | ByStep) else (1, 2, 3)
+        assert tensor.ndim in sizes and len(tensor) == len(of.seeds), f"{name}: {quantity} must be {KINDS} with M = {len(of.seeds)}, got {tuple(tensor.shape)}"
+        values[str(quantity)] = tensor.detach()
+    return values
+
+
+# --- readouts ----------------------------------------------------------------------------------------------------
+
+
 def check_readout(readout: Readout) -> None:
-    """Roles, shapes; members do not mix; every parameter counts; the last valid step is read, by length."""
+    """Roles, shapes; members do not mix, bit for bit; every parameter counts; an example is read from its own steps alone; attention sums to 1."""
     name = type(readout).__name__
-    for hidden, outputs in ((8, 3), (5, 1)):
+    for hidden, batch, outputs in ((8, 4, 3), (32, 3, 1)):
         roles = {p.role for p in readout.shapes(hidden, outputs)}
         assert roles <= {"readout", "bias"}, f"{name}: roles must be readout or bias, got {', '.join(sorted(roles))}"
-        params = {p.name: torch.randn(2, *p.shape, generator=generator(0, p.name)) for p in readout.shapes(hidden, outputs)}
-        h = torch.randn(2, STEPS, 4, hidden, generator=generator(0, "h"))
-        lengths = torch.tensor([[STEPS, 2, 3, 1]] * 2)
-        whole = readout(params, h, None)
-        assert whole.shape == ((2, 4, STEPS, outputs) if readout.every_step else (2, 4, outputs)), f"{name}: outputs have shape {tuple(whole.shape)}"
-        leaves = {key: value.clone().requires_grad_() for key, value in params.items()}
-        grads = torch.autograd.grad(readout(leaves, h, None)[0].sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
-        for key, grad in zip(leaves, grads, strict=True):
-            assert (grad[0] != 0).any(), f"{name}: {key} does not reach the outputs"
-            assert (grad[1] == 0).all(), f"{name}: member 0's outputs have a gradient with respect to member 1's {key}"
+        lengths = torch.tensor([STEPS, 2, 3, 1])[:batch]
+        for of in (None, lengths):
+            _readout_members(readout, hidden, batch, outputs, of)
         if not readout.every_step:
-            by_length = readout(params, h, lengths)
-            alone = readout(params, h[:, :2], None)
-            assert torch.allclose(by_length[:, 1], alone[:, 1]), f"{name}: an example of 2 steps must be read at step 2, not at the padded end"
+            _readout_lengths(readout, hidden, outputs, lengths)
+
+
+def _readout_run(readout: Readout, hidden: int, batch: int, outputs: int, lengths: Tensor | None, members: Sequence[int]) -> dict[str, Tensor]:
+    """Outputs, and the gradients of their squares by parameter and by state ("h")."""
+    leaves = {
+        p.name: torch.stack([torch.randn(p.shape, generator=generator(m, p.name)) for m in members]).requires_grad_() for p in readout.shapes(hidden, outputs)
+    }
+    h = torch.stack([torch.randn(STEPS, batch, hidden, generator=generator(m, "h")) for m in members]).requires_grad_()
+    found = readout(leaves, h, None if lengths is None else torch.stack([lengths] * len(members)))
+    wanted = (len(members), batch, STEPS, outputs) if readout.every_step else (len(members), batch, outputs)
+    assert found.shape == wanted, f"{type(readout).__name__}: outputs have shape {tuple(found.shape)}, expected {wanted}"
+    grads = torch.autograd.grad(found.square().sum(), [h, *leaves.values()], materialize_grads=True, allow_unused=True, retain_graph=True)
+    (first,) = torch.autograd.grad(found[0].sum(), [h], materialize_grads=True, allow_unused=True)
+    return {"outputs": found.detach(), "states": grads[0], **dict(zip(leaves, grads[1:], strict=True)), "of the first": first}
+
+
+def _readout_members(readout: Readout, hidden: int, batch: int, outputs: int, lengths: Tensor | None) -> None:
+    name = type(readout).__name__
+    three = _readout_run(readout, hidden, batch, outputs, lengths, [0, 1, 2])
+    for member in range(3):
+        two = _readout_run(readout, hidden, batch, outputs, lengths, [member, (member + 1) % 3])
+        for key in three.keys() - {"of the first"}:
+            what = "outputs depend" if key == "outputs" else f"gradient of {key} depends"
+            assert torch.equal(three[key][member], two[key][0]), f"{name}: a member's {what} on its company"
+    assert (three["of the first"][1:] == 0).all(), f"{name}: member 0's outputs have a gradient with respect to member 1's states"
+    for parameter in readout.shapes(hidden, outputs):
+        assert (three[parameter.name] != 0).any(), f"{name}: {parameter.name} does not reach the outputs"
+
+
+def _readout_lengths(readout: Readout, hidden: int, outputs: int, lengths: Tensor) -> None:
+    """An example in a padded batch gives what it gives alone, and no padded step has a gradient."""
+    name, both = type(readout).__name__, torch.stack([lengths] * 2)
+    params = {p.name: torch.randn(2, *p.shape, generator=generator(0, p.name)) for p in readout.shapes(hidden, outputs)}
+    h = torch.randn(2, STEPS, len(lengths), hidden, generator=generator(0, "h")).requires_grad_()
+    padded = readout(params, h, both)
+    (grad,) = torch.autograd.grad(padded.sum(), h)
+    told = "must be read from these alone, not from the padding"
+    weights = readout.attention(params, h, both)
+    assert weights is None or weights.shape == h.shape[:3], f"{name}: attention must be [M, T, B]"
+    for example, steps in enumerate(lengths.tolist()):
+        alone = readout(params, h[:, :steps, example : example + 1], None)
+        assert torch.allclose(padded[:, example], alone[:, 0], rtol=1e-4, atol=1e-6), f"{name}: an example of {steps} steps {told}"
+        assert (grad[:, steps:, example] == 0).all(), f"{name}: an example of {steps} steps {told}"
+        if weights is not None:
+            assert (weights[:, steps:, example] == 0).all(), f"{name}: attention to the padding of an example of {steps} steps"
+            assert torch.allclose(weights[:, :, example].sum(1), torch.ones(2)), f"{name}: attention must sum to 1 over an example's own steps"

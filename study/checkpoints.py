@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from study.interfaces import AtLags, ByIndex, Point
+from study.interfaces import AtLags, ByIndex, ByStep, Point
 from study.records import NUMERICS
 from study.store import write_whole
 from study.training import Measured, Training
@@ -237,6 +237,8 @@ def _measured(one: Measured, member: int) -> dict[str, Any]:
     for name, value in one.values.items():
         if isinstance(value, AtLags):
             values[name] = ("lags", value.values[member], [int(lag) for lag in value.lags])
+        elif isinstance(value, ByStep):
+            values[name] = ("steps", value.values[member], value.last.tolist())
         else:
             values[name] = ("index", value.values[member]) if isinstance(value, ByIndex) else ("plain", value[member, ...])
     return {
@@ -275,11 +277,13 @@ def _placed(state: Any, device: torch.device) -> Any:
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> Measured:
     probe, stage, update = join([part["of"] for part in parts])
-    values: dict[str, np.ndarray | ByIndex | AtLags] = {}
+    values: dict[str, np.ndarray | ByIndex | AtLags | ByStep] = {}
     for name, (kind, *_) in parts[0]["values"].items():
         both = [part["values"][name] for part in parts]
         if kind == "lags":
             values[name] = AtLags(torch.stack([value for _, value, _ in both]), both[0][2])
+        elif kind == "steps":
+            values[name] = ByStep(torch.stack([value for _, value, _ in both]), torch.tensor(both[0][2]))
         else:
             values[name] = ByIndex(torch.stack([value for _, value in both])) if kind == "index" else np.stack([np.asarray(value) for _, value in both])
     return Measured(

@@ -117,8 +117,8 @@ def build_model(config: Mapping[str, Any]) -> Model:
     cell: Cell = build(config["cell"], "cell")
     readout: Readout = build(config["readout"], "readout")
     if readout.every_step != facts.every_step:
-        wants = "every step" if facts.every_step else "the last step"
-        raise StudyError(f"readout: the task's loss is on {wants}, this readout's output is not; use readout={'every' if facts.every_step else 'last'}")
+        wants, fits = ("every step", "every") if facts.every_step else ("the last step", "last, mean or attention (one output a sequence)")
+        raise StudyError(f"readout: the task's loss is on {wants}, this readout's output is not; use readout={fits}")
     return Model(
         cell=cell,
         readout=readout,

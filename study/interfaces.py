@@ -280,6 +280,10 @@ class Readout(ABC):
     def __call__(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor:
         """h [M, T, B, H], lengths [M, B] -> outputs [M, B, O], or [M, B, T, O] if every_step."""
 
+    def attention(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """How much each step counts, [M, T, B], 1 in sum over an example's own steps, for probes that look at it. Default: nothing of the kind."""
+        return None
+
 
 # --- probes, trackers, executors -----------------------------------------------------------------------------
 
@@ -295,6 +299,10 @@ class Unrolled(Protocol):
 
     @property
     def outputs(self) -> Tensor: ...
+
+    @property
+    def inputs(self) -> Tensor:
+        """x [M, B, T, D] that it was given: a leaf, so that its gradient is the total derivative dl/dx_t."""
 
 
 @dataclass(frozen=True)
@@ -328,6 +336,9 @@ class Trace(Protocol):
     def cell(self) -> Cell: ...
 
     @property
+    def readout(self) -> Readout: ...
+
+    @property
     def stage(self) -> int: ...
 
     @property
@@ -351,6 +362,9 @@ class Trace(Protocol):
 
     def layer_params(self, layer: int) -> Params:
         """Parameters of one layer (from 1) under the names that its cell gave them."""
+
+    def readout_params(self) -> Params:
+        """Parameters of the readout under the names that it gave them."""
 
     def layer_inputs(self, layer: int) -> Tensor:
         """What one layer (from 1) reads of the probe batch, a constant [M, T, B, ·]."""
@@ -398,6 +412,14 @@ class AtLags:
 
 
 @dataclass(frozen=True)
+class ByStep:
+    """Values [M, n, T] or [M, layers, n, T] of single examples, the first n of the probe batch, step by step up to `last` [n] (from 0)."""
+
+    values: Tensor
+    last: Tensor
+
+
+@dataclass(frozen=True)
 class Measurable:
     """What a probe is told about a point before it is trained: `batch` examples an update, `examples` in the probe batch."""
 
@@ -422,8 +444,8 @@ class Probe(ABC):
         return
 
     @abstractmethod
-    def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex | AtLags] | Mapping[str, LagNorms]:
-        """{quantity: [M] or [M, layers] or [M, layers, lags], ByIndex or AtLags}: one row of measures.parquet a number."""
+    def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex | AtLags | ByStep] | Mapping[str, LagNorms]:
+        """{quantity: [M] or [M, layers] or [M, layers, lags], ByIndex or AtLags}: one row of measures.parquet a number; ByStep: of traces.parquet."""
 
 
 class ProfileProbe(Probe):

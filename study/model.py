@@ -25,6 +25,7 @@ class Tensors:
 
     states: Sequence[Mapping[str, Sequence[Tensor]]]
     outputs: Tensor
+    inputs: Tensor
 
 
 class Model:
@@ -99,7 +100,7 @@ class Model:
             if layer > 1 and masks:
                 h = h * masks[layer - 2]
             h = self._layer(of_layer(params, layer), h)
-        return self.readout(_of(params, "readout"), h, lengths)[:, :batch]
+        return self.readout(of_readout(params), h, lengths)[:, :batch]
 
     def _layer(self, params: Params, x: Tensor) -> Tensor:
         """Outputs [M, T, B, H] of one layer, by the cell's own kernel where it has one."""
@@ -116,7 +117,7 @@ class Model:
             states = reference.unroll(self.cell, of_layer(params, layer), h, self.hidden, taps=True)
             layers.append({name: [state[index] for state in states] for index, name in enumerate(self.cell.states)})
             h = torch.stack([state[0] for state in states], dim=1)
-        return Tensors(states=layers, outputs=self.readout(_of(params, "readout"), h, lengths))
+        return Tensors(states=layers, outputs=self.readout(of_readout(params), h, lengths), inputs=x)
 
     def padded_batch(self, batch: int) -> int:
         """Examples a batch is padded to with zeros, so that every member's block of states, inputs and outputs is whole.
@@ -152,6 +153,11 @@ def dropout_masks(model: Model, seed: int, update: int, batch: int, steps: int) 
 def of_layer(params: Params, layer: int) -> Params:
     """Parameters of one layer (from 1) under the names that its cell gave them."""
     return _of(params, f"layer{layer}")
+
+
+def of_readout(params: Params) -> Params:
+    """Parameters of the readout under the names that it gave them."""
+    return _of(params, "readout")
 
 
 def _of(params: Params, part: str) -> Params:

@@ -54,8 +54,11 @@ class Plan:
         return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points))
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must agree for points to be comparable."""
-        tasks = {str(point.labels["task"]): data_hash(point.config) for point in self.points}
+        """What must agree for points to be comparable. A task whose settings vary is listed with them, so that further levels may join."""
+        tasks = {}
+        for point in self.points:
+            settings = [f" {key}={value}" for key, value in point.labels.items() if key.startswith("task.")]
+            tasks["".join([str(point.labels["task"]), *settings])] = data_hash(point.config)
         return {"experiment": self.experiment, "numerics": NUMERICS, "tasks": tasks}
 
 
@@ -217,7 +220,6 @@ def declaration(plan: Plan) -> dict[str, Any]:
     if "optimizer" not in varying and rates[0] is not None and all(rate == rates[0] for rate in rates):
         fixed["optimizer.lr"] = rates[0]
     fixed = {key: value for key, value in fixed.items() if key not in varying}
-    tasks = {str(point.labels["task"]): asdict(load_task(point.config["task"]).facts) for point in plan.points}
     return {
         "factors": {key: list(levels) for key, levels in plan.factors.items()},
         "seeds": sorted({point.seed for point in plan.points}),
@@ -228,9 +230,20 @@ def declaration(plan: Plan) -> dict[str, Any]:
         "search": plan.config["study"]["search"],
         "fixed": fixed,
         "grid": [{"id": point.id, "seed": point.seed, "labels": dict(point.labels)} for point in plan.points],
-        "tasks": tasks,
+        "tasks": tasks_of(plan),
         "health": plan.config["health"],
     }
+
+
+def tasks_of(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Facts of each task by the name of its level. Of one whose length varies: those of the longest, and no lag, which is each point's own."""
+    tasks: dict[str, dict[str, Any]] = {}
+    for point in plan.points:
+        facts = asdict(load_task(point.config["task"]).facts)
+        known = tasks.setdefault(str(point.labels["task"]), facts)
+        if known["steps"] != facts["steps"] or known["lag"] not in (None, facts["lag"]):
+            tasks[str(point.labels["task"])] = {**(facts if facts["steps"] > known["steps"] else known), "lag": None}
+    return tasks
 
 
 SHOWN = 3  # combinations left out for one reason that plan=true names

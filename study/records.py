@@ -89,6 +89,8 @@ POINTS = _columns(
     ("diverged_at", "int", "updates", "update at which the point was frozen"),
     ("params", "int", "", "number of trained values"),
     ("updates", "int", "updates", "updates asked for"),
+    ("steps", "int", "steps", "length of the task's sequences, T; the longest, where they differ"),
+    ("lag", "int", "steps", "lag that the task declares: what must be carried how far; null if it declares none"),
     ("updates_done", "int", "updates", "updates made"),
     ("seconds", "float", "s", "this point's share of its group's wall time"),
 )
@@ -172,6 +174,18 @@ MEASURES = _columns(
     ("value", "float", "", "the measured value"),
 )
 
+# What probes tell of single examples of the probe batch, one number a step.
+TRACES = _columns(
+    ("probe", "str", "", "name of the probe"),
+    ("quantity", "str", "", "name the probe gave it: saliency, input, attention, gate.NAME.mean, gate.NAME.p10, …"),
+    ("stage", "int", "", "number of the probe within the run, from 0"),
+    ("update", "int", "updates", "updates made when it was taken"),
+    ("layer", "int", "", "layer from 1; null where the quantity has no layer axis"),
+    ("example", "int", "", "number of the example in the probe batch, from 0: the same one for every point of the task"),
+    ("step", "int", "steps", "step of the sequence, from 0; padding has no row"),
+    ("value", "float", "", "saliency: loss a unit of input; input: as the task scales it; attention: share of 1; gates: between 0 and 1"),
+)
+
 TEST = _columns(
     ("example", "int", "", "position in the test set"),
     ("value", "float", "task metric", "the metric on this example alone (classification: 1 right, 0 wrong)"),
@@ -234,6 +248,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "states": STATES_TABLE,
     "layers": LAYERS,
     "measures": MEASURES,
+    "traces": TRACES,
     "test": TEST,
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import yaml
 
-from study.interfaces import AtLags, ByIndex, Point, TaskFacts
+from study.interfaces import AtLags, ByIndex, ByStep, Point, TaskFacts
 from study.profiles import LAST, Thresholds, last_state
 from study.provenance import code, machine
 from study.records import CHOICES, NETWORK, SIZES
@@ -32,7 +32,7 @@ def point_record(training: Training, member: int, *, cause: str | None, start: f
     known = [measured for measured in training.measured if measured.update <= end]  # a frozen member tells nothing new
     states = states_rows(known, member)
     layers = layers_rows(point, states, diverged=at >= 0)
-    measures = measures_table(known, member)
+    measures, traces = measures_table(known, member), traces_table(known, member)
     row = base_row(point, facts) | scores(training, member, diverged=at >= 0) | gradients(history)
     row |= {
         "status": "done" if at < 0 else "diverged",
@@ -61,6 +61,7 @@ def point_record(training: Training, member: int, *, cause: str | None, start: f
             "states": _columns(states),
             "layers": _columns(layers),
             "measures": measures,
+            **({"traces": traces} if traces else {}),
             "test": {"example": np.arange(training.evaluations["test"].shape[1]), "value": training.evaluations["test"][member].cpu().numpy()},
         },
         weights={name: value[member].cpu().numpy() for name, value in training.model.named(training.best_params).items()} if store_weights else None,
@@ -88,6 +89,7 @@ def failed_record(point: Point, told: Mapping[str, str]) -> PointRecord:
 
 def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
     row: dict[str, Any] = {"id": point.id, "seed": point.seed, "baseline": facts.baseline, "baseline_loss": facts.baseline_loss}
+    row |= {"steps": facts.steps, "lag": facts.lag}
     row |= {choice: str(point.labels[choice]) for choice in CHOICES if choice in point.labels}
     return row | {size: point.config[size] for size in SIZES}
 
@@ -242,12 +244,34 @@ def measures_table(measured: Sequence[Measured], member: int) -> Columns:
     table: Columns = {name: [] for name in ("probe", "quantity", "stage", "update", "layer", "lag", "index", "value")}
     for one in measured:
         for quantity, value in one.values.items():
+            if isinstance(value, ByStep):
+                continue
             values = value.values.numpy() if isinstance(value, ByIndex | AtLags) else value
             for at in np.ndindex(values.shape[1:]):
                 row = (one.probe, quantity, one.stage, one.update, *_place(value, at), float(values[(member, *at)]))
                 for name, cell in zip(table, row, strict=True):
                     table[name].append(cell)
     return table
+
+
+def traces_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
+    """One row a number of ByStep [M, n, T] or [M, layers, n, T], padding left out; no column where nothing was measured."""
+    parts: dict[str, list[Any]] = {}
+    for one in measured:
+        for quantity, value in one.values.items():
+            if not isinstance(value, ByStep):
+                continue
+            values = value.values[member].numpy()
+            layered = values if values.ndim == 3 else values[None]
+            for layer, of_layer in enumerate(layered, start=1):
+                for example, last in enumerate(value.last.tolist()):
+                    told = {"probe": one.probe, "quantity": quantity, "stage": one.stage, "update": one.update}
+                    told |= {"layer": layer if values.ndim == 3 else None, "example": example}
+                    for name, same in told.items():
+                        parts.setdefault(name, []).extend([same] * (last + 1))
+                    parts.setdefault("step", []).extend(range(last + 1))
+                    parts.setdefault("value", []).extend(of_layer[example, : last + 1].tolist())
+    return parts
 
 
 def _place(value: Any, at: tuple[int, ...]) -> tuple[int | None, int | None, int | None]:

@@ -11,8 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, Cell, Params, Step, Task, TaskFacts, Unrolled
-from study.model import Model, of_layer
+from study.interfaces import Batch, Cell, Params, Readout, Step, Task, TaskFacts, Unrolled
+from study.model import Model, of_layer, of_readout
 from study.streams import generator
 
 STUDY_SEED = 0  # probes draw from the study's own stream, the same for every point
@@ -48,6 +48,10 @@ class StageTrace:
         return self.model.cell
 
     @property
+    def readout(self) -> Readout:
+        return self.model.readout
+
+    @property
     def last_step(self) -> Tensor:
         _, examples, steps, _ = self.batch.x.shape
         return torch.full((examples,), steps - 1) if self.batch.lengths is None else self.batch.lengths[0].cpu() - 1
@@ -63,6 +67,9 @@ class StageTrace:
 
     def layer_params(self, layer: int) -> Params:
         return of_layer(self.params, layer)
+
+    def readout_params(self) -> Params:
+        return of_readout(self.params)
 
     def layer_inputs(self, layer: int) -> Tensor:
         if layer == 1:

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from study.grouping import DTYPES, build_model, init_facts, load_task
-from study.interfaces import AtLags, Batch, ByIndex, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Step, Task
+from study.interfaces import AtLags, Batch, ByIndex, ByStep, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Step, Task
 from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
 from study.profiles import Thresholds, judged_lag, logs, profile, states
@@ -40,7 +40,7 @@ class Measured:
     probe: str
     stage: int
     update: int
-    values: Mapping[str, np.ndarray | ByIndex | AtLags]
+    values: Mapping[str, np.ndarray | ByIndex | AtLags | ByStep]
     profiles: Mapping[str, Mapping[str, np.ndarray]]
     states: Mapping[str, list[dict[str, Any]]]
 
@@ -369,8 +369,10 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
     return Measured(name, trace.stage, trace.update, {}, profiles, rows)
 
 
-def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray | ByIndex | AtLags:
-    """What a probe returned for a quantity, one number a member (and layer, and lag or index)."""
+def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray | ByIndex | AtLags | ByStep:
+    """What a probe returned for a quantity, one number a member (and layer, and lag or index, or example and step)."""
+    if isinstance(value, ByStep):
+        return _by_step(name, quantity, value, members)
     tensor, sizes = (value.values, (3,)) if isinstance(value, ByIndex) else (value.values, (3, 4)) if isinstance(value, AtLags) else (value, (1, 2, 3))
     fits = isinstance(tensor, Tensor) and tensor.ndim in sizes and len(tensor) == members
     if not fits or (isinstance(value, AtLags) and tensor.shape[2] != len(value.lags)):
@@ -381,6 +383,14 @@ def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray | 
     if isinstance(value, ByIndex):
         return ByIndex(tensor)
     return AtLags(tensor, value.lags) if isinstance(value, AtLags) else tensor.numpy()
+
+
+def _by_step(name: str, quantity: str, value: ByStep, members: int) -> ByStep:
+    values, last = value.values, value.last
+    if values.ndim not in (3, 4) or len(values) != members or last.shape != values.shape[-2:-1] or not int(last.max()) < values.shape[-1]:
+        came = f"{tuple(values.shape)} and last {last.tolist()}"
+        raise ValueError(f"probe {name}: {quantity} must be ByStep of [M, n, T] or [M, layers, n, T] with M = {members} and last [n] below T, got {came}")
+    return ByStep(values.detach().double().cpu(), last.cpu())
 
 
 def probe_batch(training: Training) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from study import battery
 from study.cells.lstm import LSTM
+from study.interfaces import Probe
 from study.paths import conf_folder
 from study.pieces import build, build_for_members
 from study.plugins import register
@@ -122,6 +124,37 @@ def test_probe_runs_on_every_cell(node_of, level):
                 assert not values.isinf().any() or quantity.startswith("log10_") or quantity == "lyapunov", quantity
                 known.setdefault(quantity, []).append(not values.isnan().any())
     assert all(any(of_quantity) for of_quantity in known.values()), known
+
+
+@pytest.mark.parametrize("level", ["gates", "saliency", "gate_traces", "loss"])
+def test_the_battery_of_probes_passes_ours(node_of, level):
+    battery.check_probe(build(node_of("probe", f"[{level}]")[level], f"probe.{level}"))
+
+
+class Wrong(Probe):
+    """`kind` says what is wrong with it."""
+
+    def __init__(self, *, kind: str) -> None:
+        self.kind, self.stages = kind, [2] if kind == "stages" else [0]
+
+    def __call__(self, trace):
+        h = trace.network().states[0]["h"][-1].detach().mean((1, 2))
+        if self.kind == "changes":
+            trace.params["layer1.bias"].zero_()
+        return {
+            "mixes": {"mean": h - h.mean()}, "draws": {"noise": h + torch.rand(1)}, "shape": {"mean": h[:1]}, "kind": {"mean": h.tolist()},
+            "nothing": {}, "list": [h],
+        }.get(self.kind, {"mean": h})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("stages", "stages must lie between 0 and 1"), ("changes", "changed the weights"), ("mixes", "a member's mean depends on its company"), ("draws", "looking twice gives other numbers"),
+     ("shape", "with M = 3, got"), ("kind", "must be a tensor"), ("nothing", "returned nothing"), ("list", "must return {quantity: values}")],
+)  # fmt: skip
+def test_the_battery_of_probes_finds_what_is_wrong(kind, told):
+    with pytest.raises(AssertionError, match=re.escape(told)):
+        battery.check_probe(Wrong(kind=kind))
 
 
 @pytest.mark.parametrize("level", levels("experiment"))

@@ -36,6 +36,8 @@ PROBES = {
     "gates": {"_target_": "study.probes.gates.Gates", "stages": [0, 0.5, 1], "low": 0.05, "high": 0.95},
     "spectrum": {"_target_": "study.probes.spectrum.Spectrum", "stages": [0, 0.5, 1]},
     "gradient_share": {"_target_": "study.probes.gradient_share.GradientShare", "stages": [0.5], "anchors": 4},
+    "saliency": {"_target_": "study.probes.saliency.Saliency", "stages": [0, 0.5, 1], "examples": 2},
+    "gate_traces": {"_target_": "study.probes.gate_traces.GateTraces", "stages": [0, 0.5], "examples": 2, "quantiles": [0.1]},
 }
 
 

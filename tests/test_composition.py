@@ -119,6 +119,26 @@ def test_the_declaration_does_not_call_fixed_what_arms_change(loader):
     assert [point["labels"]["hidden"] for point in declared_["grid"]] == [32, 5]
 
 
+def test_attention_brings_the_probe_that_keeps_its_map(loader):
+    _, combinations = made(loader, {"readout": "last,mean,attention"}, ["task=adding", "probe=[transport]"])
+    assert [sorted(one.config["probe"]) for one in combinations] == [["transport"], ["transport"], ["attention", "transport"]]
+    _, (first, _) = made(loader, {"seed": "0,1"}, ["readout=attention", "probe=[]", "task=adding"])
+    assert first.config["readout"]["_target_"] == "study.readouts.attention.Attention" and sorted(first.config["probe"]) == ["attention"]
+
+
+def test_a_task_whose_length_is_a_factor(loader):
+    """Further lengths join the study, and no length's lag is taken for that of all."""
+    of, combinations = made(loader, {"task": "adding,copying", "task.steps": "30,40,50"}, ["task.examples=20"])
+    plan = make_plan(combinations, of, None)
+    facts = declaration(plan)["tasks"]
+    assert {name: (of_task["steps"], of_task["lag"]) for name, of_task in facts.items()} == {"adding": (50, None), "copying": (50, None)}
+    fewer = make_plan(*made(loader, {"task": "adding", "task.steps": "30,60"}, ["task.examples=20"])[::-1], None)
+    one, other = plan.fingerprint()["tasks"], fewer.fingerprint()["tasks"]
+    assert len(one) == 6 and set(one) & set(other) == {"adding task.steps=30"} and one["adding task.steps=30"] == other["adding task.steps=30"]
+    (same,) = declaration(make_plan(*made(loader, {"task": "adding", "cell": "rnn,gru"}, [])[::-1], None))["tasks"].values()
+    assert (same["steps"], same["lag"]) == (100, 100)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [(["study.arms=[{when:{cell:elman},set:{hidden:5}}]"], "study.arms: cell has no level 'elman'; it has gru"), (["study.arms=[{when:{cell:gru},sets:{hidden:5}}]"], "set: {key: value}"),

@@ -29,7 +29,7 @@ CELLS = {
 }
 NORMAL = {"_target_": "study.initializers.normal.Normal", "std": "auto"}
 NO_CLIP = {"_target_": "study.clipping.none.NoClip"}
-TABLES = ("history", "profile", "states", "measures", "test")
+TABLES = ("history", "profile", "states", "measures", "traces", "test")
 
 
 def same_point(one: Store, other: Store, id: str, tables: tuple[str, ...] = TABLES) -> None:
@@ -62,6 +62,17 @@ def test_numbers_do_not_depend_on_company(tmp_path, name, kernel, depth, hidden,
             same_point(three, fewer, each.id)
     backwards = run(points[::-1], tmp_path / "backwards")
     same_point(three, backwards, "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "readout"), [("lstm", "native", "attention.Attention"), ("gru", "fused", "attention.Attention"), ("rnn", "fused", "mean.Mean")]
+)
+def test_readouts_of_many_steps_know_no_company(tmp_path, name, kernel, readout):
+    """Sums over steps and softmax, on the memory layouts of all kinds of kernels; one hidden size that is trained one by one."""
+    for hidden, batch in ((7, 5), (32, 3)):
+        points = members(cell=CELLS[name], hidden=hidden, batch=batch, kernel=kernel, readout={"_target_": f"study.readouts.{readout}"})
+        three, alone = run(points, tmp_path / f"three-{hidden}"), run(points[2:], tmp_path / f"alone-{hidden}")
+        same_point(three, alone, "c")
 
 
 def test_numbers_are_the_same_in_another_process(tmp_path):

@@ -20,7 +20,8 @@ EXPERIMENTS = sorted(path.stem for path in (conf_folder() / "experiment").glob("
 def test_experiment(tmp_path, experiment):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     small = ["updates=2", "hidden=8", "batch=8", "seed=0", "tracker=[]", "health.stages=[0,1]"]
-    small += ["task.examples=40"] if experiment in ("adding", "copying", "temporal_order") else []
+    small += ["task.examples=40"] if experiment in ("adding", "copying", "temporal_order", "length") else []
+    small += ["task.steps=30,60"] if experiment == "length" else []
     ran = subprocess.run(
         [sys.executable, "-m", "study", "-m", f"experiment={experiment}", *small], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
     )

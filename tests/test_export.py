@@ -36,7 +36,7 @@ CELLS = {
 }
 TASKS = {
     "last": {"_target_": "study.tasks.adding.Adding", "steps": 9, "lag": None, "examples": 20, "solved": 0.01},
-    "every": {"_target_": "study.tasks.copying.Copying", "wait": 3, "lag": None, "examples": 20, "solved": 0.99},
+    "every": {"_target_": "study.tasks.copying.Copying", "steps": 23, "lag": None, "examples": 20, "solved": 0.99},
 }
 READOUTS = {"last": {"_target_": "study.readouts.last.Last"}, "every": {"_target_": "study.readouts.every.Every"}}
 
@@ -161,6 +161,8 @@ def test_predictions_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureF
     [
         ({"cell": {"_target_": "mine.Leaky", "a": 0.1}}, "cell mine.Leaky: torch.nn has no such layer"),
         ({"readout": {"_target_": "mine.Attention"}}, "readout mine.Attention: only the linear readouts"),
+        ({"readout": {"_target_": "study.readouts.mean.Mean"}}, "readout study.readouts.mean.Mean: only the linear readouts of the last or of every step"),
+        ({"readout": {"_target_": "study.readouts.attention.Attention"}}, "readout study.readouts.attention.Attention: only the linear readouts"),
         ({"cell": CELLS["gru"]}, "weight_h has shape"),
         ({"cell": CELLS["gru_reset_after"]}, "stored tensors are"),
         ({"depth": 2}, "stored tensors are"),
@@ -269,6 +271,7 @@ def test_the_snippet_starts_as_the_study_does(tmp_path: Path) -> None:
         ({"clip": {"_target_": "study.clipping.autoclip.AutoClip"}}, "is not torch.nn.utils'"),
         ({"optimizer": {"_target_": "mine.Lion", "lr": 1}}, "is not torch.optim's"),
         ({"cell": {"_target_": "mine.Leaky"}}, "is no layer of torch.nn"),
+        ({"readout": {"_target_": "study.readouts.mean.Mean"}}, "study.readouts.mean.Mean is none of the linear readouts"),
         ({"weights": {"input": {"_target_": "mine.W"}, "readout": {}, "forget_bias": 1.0}}, "weights.input follows mine.W"),
     ],
 )

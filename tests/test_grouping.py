@@ -15,6 +15,7 @@ GRU = {"_target_": "study.cells.gru.GRU"}
 NORMAL = {"_target_": "study.initializers.normal.Normal", "std": "auto"}
 NO_CLIP = {"_target_": "study.clipping.none.NoClip"}
 ADAM = point().config["optimizer"]
+EVERY = {**point().config["task"], "every_step": True}
 
 
 def test_values_share_a_group_and_structure_does_not():
@@ -66,6 +67,8 @@ def test_a_good_configuration_passes():
      ({"optimizer": {**ADAM, "lr": "fast"}}, "optimizer: lr must be a number"), ({"initializer": {**NORMAL, "std": "small"}}, "initializer: std"),
      ({"task": {**point().config["task"], "lag": 10}}, "task: lag must be at most the sequence's 9 steps, got 10"),
      ({"readout": {"_target_": "tests.helpers.PlainReadout", "every_step": True}}, "readout: the task's loss is on the last step"),
+     ({"readout": {"_target_": "study.readouts.every.Every"}}, "use readout=last, mean or attention"), ({"readout": {"_target_": "study.readouts.mean.Mean"}, "task": EVERY}, "use readout=every"),
+     ({"readout": {"_target_": "study.readouts.attention.Attention"}, "task": EVERY}, "readout: the task's loss is on every step, this readout's output is not; use readout=every"),
      ({"health": {**HEALTH, "fading": -5}}, "vanishing < fading < 0 < exploding"), ({"health": {**HEALTH, "examples": 1}}, "health.examples"),
      ({"probe": {"late": {"_target_": "study.probes.recurrence.Recurrence", "stages": [0, 2], "level": 0.9}}}, "probe.late: stages"),
      ({"cell": {"_target_": "tests.test_grouping.WrongStep"}}, "step of WrongStep must return [M, B, hidden]"),

@@ -9,7 +9,11 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from study.store import Store
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,24 +38,46 @@ def test_the_wheel_holds_code_configuration_and_templates_and_nothing_else(wheel
     assert {name.split("/")[0] for name in names} == {"study", "reports", "rnn_gradient_study-0.1.0.dist-info"}
 
 
-@pytest.mark.parametrize("how", ["wheel", "source"])
-def test_a_study_runs_from_an_empty_folder(wheel, tmp_path, how):
-    where = tmp_path / "site"
-    if how == "wheel":
-        zipfile.ZipFile(wheel).extractall(where)
-    else:
-        where = ROOT
+def run(folder: Path, where: Path, *arguments: object) -> None:
+    """python -P -m …: nothing but the installed package and what the command names is importable."""
+    environment = {**os.environ, "PYTHONPATH": str(where), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", "-m", *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=540)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+TINY = ("updates=2", "hidden=4", "tracker=[]", "probe=[transport]", "name=tiny")
+
+
+def test_a_study_runs_from_an_empty_folder(tmp_path):
+    """From the source tree; the wheel is tried with pieces of a user's own, below."""
     empty = tmp_path / "empty"
     empty.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(where), "OMP_NUM_THREADS": "1"}
-    arguments = ["-m", "cell=rnn,gru", "updates=2", "hidden=4", "task.form=row", "tracker=[]", "probe=[transport]", "name=tiny"]
-    ran = subprocess.run([sys.executable, "-P", "-m", "study", *arguments], cwd=empty, env=environment, capture_output=True, text=True, timeout=240)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    shown = subprocess.run(
-        [sys.executable, "-P", "-m", "reports", "render", "outputs/tiny"], cwd=empty, env=environment, capture_output=True, text=True, timeout=240
-    )
-    assert shown.returncode == 0, shown.stdout + shown.stderr
+    run(empty, ROOT, "study", "-m", "cell=rnn,gru", "task.form=row", *TINY)
+    run(empty, ROOT, "reports", "render", "outputs/tiny")
     assert (empty / "outputs" / "tiny" / "report.html").stat().st_size > 10_000
+    assert [path.name for path in empty.iterdir()] == ["outputs"]
+
+
+def test_the_wheel_runs_a_study_of_a_users_own_cell_initializer_table_and_section(wheel, tmp_path):
+    """All of it in one folder outside of the repository, the pieces as study.new writes them."""
+    site, mine, empty = tmp_path / "site", tmp_path / "mine", tmp_path / "empty"
+    zipfile.ZipFile(wheel).extractall(site)
+    empty.mkdir()
+    for kind in ("cell", "initializer", "section"):
+        run(empty, site, "study.new", kind, f"own_{kind}", "--into", mine)
+    drawn = np.random.default_rng(0).normal(size=(60, 7)).cumsum(1)
+    pd.DataFrame({f"v{step}": drawn[:, step] for step in range(7)} | {"kind": np.arange(60) % 2}).to_csv(mine / "walks.csv", index=False)
+    own = ("cell=rnn,own_cell", "initializer=orthogonal,own_initializer", "task=csv", f"task.path={mine / 'walks.csv'}", "task.target=kind")
+    run(empty, site, "study", "-m", "--config-dir", mine, *own, *TINY)
+    run(empty, site, "reports", "render", "outputs/tiny", "--config-dir", mine)
+    points = Store(empty / "outputs" / "tiny").points()
+    assert set(zip(points["cell"], points["initializer"], points["status"], strict=True)) == {
+        (cell, initializer, "done") for cell in ("rnn", "own_cell") for initializer in ("orthogonal", "own_initializer")
+    }
+    assert points["steps"].tolist() == [7] * 4
+    page = (empty / "outputs" / "tiny" / "report.html").read_text(encoding="utf-8")
+    assert "Score against size" in page and "own_initializer" in page and "data-broken" not in page
     assert [path.name for path in empty.iterdir()] == ["outputs"]
 
 

@@ -105,7 +105,7 @@ def test_the_memoryless_baseline_is_what_a_constant_scores(task, constant):
 
 def test_the_memoryless_baseline_of_copying():
     """Blank until the marker, then every symbol alike: a guess that needs no memory."""
-    task = Copying(wait=20, lag=None, examples=2000, solved=0.99)
+    task = Copying(steps=40, lag=None, examples=2000, solved=0.99)
     test = one(task.split("test"))
     outputs = torch.full((1, 2000, 40, 9), -50.0)
     outputs[..., :30, BLANK] = 50.0
@@ -119,7 +119,7 @@ def test_the_memoryless_baseline_of_copying():
 
 def test_the_loss_of_a_step_is_that_steps_alone():
     """Copying: each example at its own anchor; the mean over all anchors is the loss."""
-    task = Copying(wait=5, lag=None, examples=4, solved=0.99)
+    task = Copying(steps=25, lag=None, examples=4, solved=0.99)
     test = one(task.split("test"))
     outputs = torch.randn(1, 4, 25, 9, generator=torch.Generator().manual_seed(0))
     anchors = torch.tensor([0, 7, 15, 24])
@@ -144,13 +144,13 @@ def test_losses_by_hand():
 def test_lags_and_directions_are_those_of_the_definitions():
     adding = Adding(steps=100, lag=None, examples=9, solved=0.01).facts
     assert (adding.lag, adding.higher_is_better) == (100, False)
-    copying = Copying(wait=50, lag=None, examples=9, solved=0.99)
+    copying = Copying(steps=70, lag=None, examples=9, solved=0.99)
     x, y = copying.split("test").x.argmax(-1), copying.split("test").y
     assert torch.equal(x[:, :10], y[:, copying.facts.lag : copying.facts.lag + 10]), "a symbol is asked for `lag` steps after it was shown"
     assert copying.facts.higher_is_better
     order = TemporalOrder(steps=60, lag=None, examples=9, solved=0.99).facts
     assert (order.lag, order.higher_is_better) == (54, True)
-    assert Copying(wait=50, lag=7, examples=9, solved=0.99).facts.lag == 7
+    assert Copying(steps=70, lag=7, examples=9, solved=0.99).facts.lag == 7
 
 
 def test_adding_marks_one_step_in_each_half_and_asks_for_their_sum():
@@ -162,7 +162,7 @@ def test_adding_marks_one_step_in_each_half_and_asks_for_their_sum():
 
 
 def test_copying_repeats_its_symbols_after_the_wait():
-    task = Copying(wait=7, lag=None, examples=50, solved=0.99)
+    task = Copying(steps=27, lag=None, examples=50, solved=0.99)
     batch = task.split("validation")
     symbols = batch.x.argmax(-1)
     assert symbols.shape == (50, 27)
@@ -197,7 +197,7 @@ def test_temporal_order_fills_its_windows_and_no_more(steps):
     "wrong",
     [lambda: Digits(**{**DIGITS, "lag": 0}), lambda: Digits(**{**DIGITS, "test": 1500}), lambda: Digits(**{**DIGITS, "solved": 1.5}),
      lambda: Digits(**{**DIGITS, "form": "column"}), lambda: Digits(**{**DIGITS, "split_seed": -1}),
-     lambda: Adding(steps=1, lag=None, examples=9, solved=0.01), lambda: Copying(wait=0, lag=None, examples=9, solved=0.9),
+     lambda: Adding(steps=1, lag=None, examples=9, solved=0.01), lambda: Copying(steps=20, lag=None, examples=9, solved=0.9),
      lambda: TemporalOrder(steps=9, lag=None, examples=9, solved=0.9), lambda: Adding(steps=9, lag=-1, examples=9, solved=0.01)],
 )  # fmt: skip
 def test_impossible_settings_are_refused(wrong):

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ByIndex, Cell, Measurable, Probe, Trace, require
-from study.probes.onestep import layer_steps
-from study.records import StudyError
+from study.probes.onestep import gate_values, silent
 
 
 class Gates(Probe):
@@ -30,7 +29,7 @@ class Gates(Probe):
 
     def check(self, of: Measurable) -> None:
         if of.cell.keep and type(of.cell).gates is Cell.gates:
-            raise ValueError(_silent(of.cell))
+            raise ValueError(silent(of.cell))
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex]:
         found: dict[str, list[Tensor]] = {}
@@ -41,7 +40,7 @@ class Gates(Probe):
         return {quantity: ByIndex(value) if value.ndim == 3 else value for quantity, value in by_layer.items()}
 
     def _layer(self, trace: Trace, layer: int) -> Mapping[str, Tensor]:
-        gates = _gates(trace, layer)
+        gates = gate_values(trace, layer, len(trace.last_step), "gates")
         valid = (torch.arange(trace.batch.x.shape[2])[:, None] <= trace.last_step).to(trace.batch.x.device)  # [T, B]
         found: dict[str, Tensor] = {}
         for name, gate in gates.items():
@@ -54,25 +53,6 @@ class Gates(Probe):
                 found[f"timescale.{name}"] = (-1 / logs).mean((1, 2))
                 found[f"unit_timescale.{name}"] = (-1 / logs.mean(1)).sort(dim=-1, descending=True).values
         return found
-
-
-def _gates(trace: Trace, layer: int) -> Mapping[str, Tensor]:
-    """Each gate [M, T, B, H] over the probe batch; {} for an ungated cell."""
-    steps = layer_steps(trace, layer, len(trace.last_step))
-    members, length, examples, _ = steps.before.shape
-    # all steps at once: gates are those of single steps, so steps may stand beside examples
-    width = steps.size // len(trace.cell.states)
-    state = steps.before.flatten(1, 2).split(width, dim=-1)
-    with torch.no_grad():
-        gates = trace.cell.gates(trace.layer_params(layer), steps.projected.flatten(1, 2), state)
-    if not gates and trace.cell.keep:
-        raise StudyError(f"probe.gates: {_silent(trace.cell)}")
-    return {gate: value.view(members, length, examples, width) for gate, value in gates.items()}
-
-
-def _silent(cell: Cell) -> str:
-    name = type(cell).__name__
-    return f"{name} has keep gate {', '.join(cell.keep)} but tells no gates; write {name}.gates(params, x, state) or leave the probe out"
 
 
 def _share(which: Tensor, values: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Params, Trace
+from study.records import StudyError
 
 ROWS = 2**17  # values of one state tensor a member that are pulled back at once: bounds memory, whatever M is
 
@@ -82,6 +83,29 @@ def layer_steps(trace: Trace, layer: int, examples: int) -> LayerSteps:
         projected = trace.cell.project(params, x)
     before = torch.cat([torch.zeros_like(after[:, :1]), after[:, :-1]], dim=1)
     return LayerSteps(trace.cell, params, x, projected, before, trace.last_step[:examples])
+
+
+def gate_values(trace: Trace, layer: int, examples: int, probe: str) -> Mapping[str, Tensor]:
+    """Each gate [M, T, B, H] of one layer (from 1) on the first `examples` of the probe batch; {} for an ungated cell.
+
+    StudyError, in the name of `probe`, for a gated cell that tells no gates.
+    """
+    steps = layer_steps(trace, layer, examples)
+    members, length, count, _ = steps.before.shape
+    # all steps at once: gates are those of single steps, so steps may stand beside examples
+    width = steps.size // len(trace.cell.states)
+    state = steps.before.flatten(1, 2).split(width, dim=-1)
+    with torch.no_grad():
+        gates = trace.cell.gates(trace.layer_params(layer), steps.projected.flatten(1, 2), state)
+    if not gates and trace.cell.keep:
+        raise StudyError(f"probe.{probe}: {silent(trace.cell)}")
+    return {gate: value.view(members, length, count, width) for gate, value in gates.items()}
+
+
+def silent(cell: Cell) -> str:
+    """What is wrong with a gated cell that tells no gates, and the ways out."""
+    name = type(cell).__name__
+    return f"{name} has keep gate {', '.join(cell.keep)} but tells no gates; write {name}.gates(params, x, state) or leave the probe out"
 
 
 def at(sequence: Tensor, step: Tensor) -> Tensor:

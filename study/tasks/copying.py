@@ -16,31 +16,30 @@ BLANK, MARKER = SYMBOLS, SYMBOLS + 1
 
 
 class Copying(Generated):
-    """10 symbols of 8, T-1 blanks, a marker, 10 blanks; the output is blank until the marker, then the 10 symbols.
+    """10 symbols of 8, a wait of T-1 blanks and a marker, 10 blanks; the output is blank until the marker, then the 10 symbols.
 
-    Length T+20. Loss: cross-entropy over all steps. Metric: recall of the 10 symbols alone.
+    `steps` is the whole length, T+20. Loss: cross-entropy over all steps. Metric: recall of the 10 symbols alone.
     """
 
-    def __init__(self, *, wait: int, lag: int | None, examples: int, solved: float) -> None:
-        require(wait >= 1, "copying", "wait", "at least 1", wait)
+    def __init__(self, *, steps: int, lag: int | None, examples: int, solved: float) -> None:
+        require(steps > 2 * COUNT, "copying", "steps", f"at least {2 * COUNT + 1}: {COUNT} to show, a wait, {COUNT} to answer", steps)
         require(lag is None or lag > 0, "copying", "lag", "greater than 0 or null", lag)
         require(examples >= 2, "copying", "examples", "at least 2", examples)
         require(0 < solved <= 1, "copying", "solved", "a recall above 0 and at most 1", solved)
-        self.wait, self.lag, self.examples, self.solved = wait, lag, examples, solved
+        self.steps, self.wait, self.lag, self.examples, self.solved = steps, steps - 2 * COUNT, lag, examples, solved
 
     @property
     def facts(self) -> TaskFacts:
-        steps = self.wait + 2 * COUNT
         return TaskFacts(
             inputs=SYMBOLS + 2,
             outputs=SYMBOLS + 1,
-            steps=steps,
+            steps=self.steps,
             lag=self.lag if self.lag is not None else self.wait + COUNT,
             every_step=True,
             loss="cross-entropy over all steps, nats",
             metric="recall of the symbols",
             higher_is_better=True,
-            baseline_loss=COUNT * math.log(SYMBOLS) / steps,
+            baseline_loss=COUNT * math.log(SYMBOLS) / self.steps,
             baseline=1 / SYMBOLS,
             solved=self.solved,
             split=f"drawn anew each update; fixed validation and test sets of {self.examples}",

@@ -138,7 +138,7 @@ def _trained(
         "opened_loss": 0.91 if verdict(first, last) == "opens" else None,
         "D_init": D[0], "D": float(np.median(D[-3:])), "U_init": 0.1, "U": 2.2 if bad else 0.3, "horizon_init": 12, "horizon": 40 if last == "carrying" else 20, "horizon_censored": False,
         "clip_rate": float(np.mean([scale != 1 for scale in history["clip_scale"] if scale is not None])), "shrink": 0.45, "max_grad_norm": 7.5, "first_nonfinite": "layer1.h at step 9" if bad else None,
-        "diverged_at": end if bad else None, "params": 4554, "updates": updates, "updates_done": end, "seconds": 2.4 + 0.7 * float(setting["depth"]),
+        "diverged_at": end if bad else None, "params": 4554, "steps": int(setting.get("task.steps", steps)), "lag": int(setting.get("task.steps", steps)), "updates": updates, "updates_done": end, "seconds": 2.4 + 0.7 * float(setting["depth"]),
     }  # fmt: skip
     made = {
         "history": lambda: history,
@@ -147,6 +147,7 @@ def _trained(
         "layers": lambda: _layers(D, states, row),
         "test": lambda: {"example": np.arange(examples), "value": correct},
         "measures": lambda: _measures(stages, strength, int(setting["depth"]), str(setting["cell"])),
+        "traces": lambda: _traces(stages, strength, steps, int(setting["depth"]), str(setting["cell"])),
     }
     return PointRecord(
         id=point["id"], row=row, labels={**point["labels"], "seed": point["seed"]}, config="cell: x\n", overrides=[],
@@ -225,3 +226,28 @@ def _measures(stages: Sequence[int], strength: float, depth: int, cell: str) -> 
             rows += [("layer_profile", "log10_depth", *where, lag, None, -0.5 * (depth - layer)) for lag in (0, 23)]
             rows += [("gates", "unit_timescale.z", *where, None, i, 4.0 + i) for i in range(8) if cell == "gru"]
     return dict(zip(("probe", "quantity", "stage", "update", "layer", "lag", "index", "value"), map(list, zip(*rows, strict=True)), strict=True))
+
+
+def _traces(stages: Sequence[int], strength: float, steps: int, depth: int, cell: str) -> dict[str, Any]:
+    """Two examples, the second of half the length: saliency that looks back further at the end, attention that finds a step, a gate of a GRU."""
+    parts: list[dict[str, Any]] = []
+    for stage, update in ((0, stages[0]), (len(stages) - 1, stages[-1])):
+        for example, length in enumerate((steps, steps // 2)):
+            at = np.arange(length)
+            event = np.where(at == 2, 2.0, 0.5)
+            found: dict[tuple[str, str, int | None], np.ndarray] = {
+                ("saliency", "saliency", None): 10.0 ** (-(length - 1 - at) / (1 + stage * strength)) * event
+            }
+            found |= {("saliency", "input", None): event} if stage == 0 else {}
+            weights = event ** (1 + stage)
+            found["attention", "attention", None] = weights / weights.sum()
+            if cell == "gru":
+                found |= {
+                    ("gate_traces", f"gate.z.{what}", layer): np.full(length, 0.5 + 0.03 * stage + shift)
+                    for layer in range(1, depth + 1)
+                    for what, shift in (("mean", 0.0), ("p10", -0.2), ("p90", 0.2))
+                }
+            for (probe, quantity, layer), value in found.items():
+                told = {"probe": probe, "quantity": quantity, "stage": stage, "update": update, "layer": layer, "example": example}
+                parts.append({**{name: [one] * length for name, one in told.items()}, "step": at.tolist(), "value": value.tolist()})
+    return {name: [one for part in parts for one in part[name]] for name in parts[0]}

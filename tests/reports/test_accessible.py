@@ -42,7 +42,7 @@ def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A tuned study with a search beside it, every probe's table, points diverged, failed and missing; an index over it; a comparison."""
     folder = tmp_path_factory.mktemp("outputs")
-    tables = ("history", "profile", "states", "test", "measures")
+    tables = ("history", "profile", "states", "test", "measures", "traces")
     make(folder / "tuned", factors=FACTORS, updates=60, steps=12, examples=40, tables=tables, stored=44 / 48, diverged=(4, 5), failed=(9,))
     arms = ["cell=rnn,gru", "initializer=orthogonal,normal"]
     spec, asks = plan(folder, "search/objective=bowl", "task.form=row", "name=tuned", *arms, "search=pareto", "search.trials=6")
@@ -62,10 +62,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_the_report_has_every_section(pages: dict[str, Path]) -> None:
-    """Else the checks below look at less than they say. A confirmation needs a study of its own (tests/test_confirm.py)."""
+    """Else the checks below look at less than they say. A confirmation needs a study of its own (tests/test_confirm.py), lengths as a factor too (test_longest_lag.py)."""
     html = pages["report"].read_text(encoding="utf-8")
     lacking = [one.name for one in declared_sections(None) if f'<section id="{one.name.replace("_", "-")}"' not in html]
-    assert lacking == ["confirmation"]
+    assert lacking == ["longest_lag", "confirmation"]
     assert "data-broken" not in html
 
 

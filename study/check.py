@@ -1,0 +1,142 @@
+"""Whether a folder of your own pieces keeps the rules: python -m study.check DIR (make check-plugin DIR=DIR).
+
+Every YAML in DIR/cell, DIR/task, … is built, goes through the battery of its kind, is planned like any point and trained for two
+updates; sections are rendered on the study that this leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
+
+from reports.battery import check_section
+from reports.data import Study
+from reports.page import build as build_section
+from reports.page import declared_sections
+from study import battery
+from study.composition import Composed, compose, finish
+from study.engine import run_group
+from study.interfaces import Group
+from study.launcher import declare
+from study.paths import conf_folder
+from study.pieces import build, build_for_members
+from study.planning import SEVERAL, make_plan
+from study.plugins import register
+from study.records import StudyError
+from study.store import Store
+
+
+def _members(node: Mapping[str, Any], key: str) -> Callable[[int], Any]:
+    return lambda members: build_for_members([node] * members, key, torch.device("cpu"), torch.float32)
+
+
+BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
+    "task": lambda node, key: battery.check_task(build(node, key)),
+    "cell": lambda node, key: battery.check_cell(build(node, key)),
+    "initializer": lambda node, key: battery.check_initializer(build(node, key)),
+    "clip": lambda node, key: battery.check_clip(_members(node, key)),
+    "optimizer": lambda node, key: battery.check_optimizer(_members(node, key)),
+    "readout": lambda node, key: battery.check_readout(build(node, key)),
+    "probe": lambda node, key: battery.check_probe(build(node, key)),
+}
+KINDS = (*BATTERIES, "section")
+TINY = ("updates=2", "hidden=8", "batch=8", "validate_every=1", "health.examples=8", "health.stages=[0,1]", "tracker=[]", "device=cpu", "name=checked")
+
+
+def found(folder: Path) -> list[tuple[str, str]]:
+    """(kind, level) of every YAML that can be checked, in order. StudyError where there is none."""
+    if not folder.is_dir():
+        raise StudyError(f"DIR: {folder} is no folder")
+    there = [(kind, path.stem) for kind in KINDS for path in sorted((folder / kind).glob("*.yaml"))]
+    if not there:
+        raise StudyError(f"DIR: {folder} has no YAML in a folder named {', '.join(KINDS)}; python -m study.new KIND NAME --into {folder} writes a first piece")
+    return there
+
+
+def check(folder: Path) -> Iterator[tuple[str, str | None]]:
+    """(KIND/LEVEL.yaml, None where all is well, else what is wrong), a pair a piece."""
+    pieces = found(folder)
+    register()
+    sys.path.insert(0, str(folder.resolve()))
+    path = create_config_search_path(str(conf_folder().resolve()))
+    path.prepend("command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema"))  # where --config-dir puts it
+    loader = ConfigLoaderImpl(path)
+    with tempfile.TemporaryDirectory() as outputs:
+        for kind, level in pieces:
+            try:
+                if kind == "section":
+                    _section(loader, folder, level, Path(outputs))
+                else:
+                    _piece(loader, kind, level, Path(outputs))
+                yield f"{kind}/{level}.yaml", None
+            except (AssertionError, StudyError) as error:
+                yield f"{kind}/{level}.yaml", str(error)
+            except Exception as error:  # a stranger's piece may raise anything, and the others are to be judged too
+                frame = traceback.extract_tb(error.__traceback__)[-1]
+                yield f"{kind}/{level}.yaml", f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})"
+
+
+def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
+    """The battery of its kind, then the checks of a plan, then two updates beside another point."""
+    chosen = [f"{kind}=[transport,loss,recurrence,{level}]" if kind in SEVERAL else f"{kind}={level}"]
+    if kind == "readout" and build(_composed(loader, chosen, 0, outputs).config["readout"], "readout").every_step:
+        chosen = ["task=copying", *chosen]
+    composed = [_composed(loader, chosen, seed, outputs) for seed in (0, 1)]
+    node = composed[0].config[kind]
+    BATTERIES[kind](node[level] if kind in SEVERAL else node, f"{kind}.{level}" if kind in SEVERAL else kind)
+    _trained(composed)
+
+
+def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> None:
+    """On made-up studies and on one that was trained."""
+    trained = outputs / "checked"
+    if not (trained / "study.json").exists():
+        _trained([_composed(loader, [], seed, outputs) for seed in (0, 1)])
+    (one,) = [each for each in declared_sections(folder) if each.name == level]
+    check_section(build_section(one), Study(Store(trained)))
+
+
+def _composed(loader: ConfigLoader, chosen: Sequence[str], seed: int, outputs: Path) -> Composed:
+    return finish(compose(loader, "config", [*chosen, *TINY, f"seed={seed}", f"store.folder={outputs}"]), [])
+
+
+def _trained(composed: Sequence[Composed]) -> None:
+    plan = make_plan(composed, None, None)
+    store = Store(plan.folder)
+    declare(store, plan, plan.fingerprint(), 1, "check")
+    run_group(Group(name="1", points=tuple(plan.points), cost=1.0), plan.folder, "cpu", lambda update: None)
+    failed = [result["row"]["reason"] for result in map(store.result, (point.id for point in plan.points)) if result["row"]["status"] == "failed"]
+    assert not failed, f"training fails: {failed[0]}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0; 1 where a piece breaks a rule; 2 where there is nothing to check."""
+    parser = argparse.ArgumentParser(prog="python -m study.check", description="judge a folder of your own pieces by the battery")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="what --config-dir is given: DIR/cell/*.yaml, DIR/task/*.yaml, … and their modules")
+    asked = parser.parse_args(arguments)
+    wrong = 0
+    try:
+        for name, told in check(asked.folder):
+            wrong += told is not None
+            print(f"{'ok   ' if told is None else 'WRONG'} {name}{'' if told is None else f': {told}'}", flush=True)
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if wrong:
+        print(f"{wrong} of the pieces break{'s' if wrong == 1 else ''} a rule", file=sys.stderr)
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

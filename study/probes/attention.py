@@ -1,0 +1,30 @@
+"""Attention map: how much each step of single examples counts in the readout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from study.interfaces import ByStep, Measurable, Probe, Trace
+from study.probes.lags import examples_fit, first_examples
+
+
+class AttentionMap(Probe):
+    """`attention` [M, n, T]: α_t of the first `examples` of the probe batch at every valid step, 1 in sum.
+
+    Nothing is recorded for a readout without attention. Costs the readout once more.
+    """
+
+    def __init__(self, *, stages: Sequence[float], examples: int) -> None:
+        self.stages, self.examples = stages, examples
+
+    def check(self, of: Measurable) -> None:
+        examples_fit(self.examples, of.examples)
+
+    def __call__(self, trace: Trace) -> Mapping[str, ByStep]:
+        count = first_examples("attention", self.examples, trace)
+        h = torch.stack([tap.detach() for tap in trace.network().states[-1]["h"]], dim=1)
+        with torch.no_grad():
+            weights = trace.readout.attention(trace.readout_params(), h, trace.batch.lengths)
+        return {} if weights is None else {"attention": ByStep(weights.transpose(1, 2)[:, :count], trace.last_step[:count])}
