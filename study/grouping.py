@@ -94,11 +94,20 @@ def resolve_kernel(config: Mapping[str, Any]) -> str:
     asked, cell = config["kernel"], build(config["cell"], "cell")
     if asked not in KERNELS:
         raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {asked!r}")
+    if is_stream(load_task(config["task"]), config["batch"]):
+        if asked in OWN:
+            raise StudyError(f"kernel: {asked} begins at zero states, and this task carries states from update to update; use kernel=auto or kernel=reference")
+        return "reference"
     has = [kernel for kernel in OWN if cell.has(kernel) and (kernel != "native" or resolve_device(config) == "cpu")]
     if asked in OWN and asked not in has:
         why = "it computes on the CPU only" if cell.has(asked) else f"this cell has no `{'layer' if asked == 'fused' else asked}`"
         raise StudyError(f"kernel: {asked} was asked for, but {why}; use kernel=auto or kernel={' or kernel='.join([*has, 'reference'])}")
     return asked if asked in ("reference", *has) else (*has, "reference")[0]
+
+
+def is_stream(task: Task, batch: int) -> bool:
+    """Whether states are carried from update to update."""
+    return task.carries(1, batch)
 
 
 def resolve_device(config: Mapping[str, Any]) -> str:

@@ -51,15 +51,15 @@ def test_the_first_tensor_that_was_not_finite_is_named(tmp_path, monkeypatch, wh
 
     real = module.loss_and_gradients
 
-    def broken(training: Any, params: torch.Tensor, update: int) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, grads = real(training, params, update)
+    def broken(training: Any, params: torch.Tensor, update: int) -> tuple[torch.Tensor, torch.Tensor, list[Any]]:
+        loss, grads, reached = real(training, params, update)
         if update == 3 and where == "loss":
             loss = loss + torch.tensor([math.nan, 0.0])
         if update == 3 and where == "gradient":
             grads = grads.index_put((torch.tensor(0), torch.tensor(training.model.slices["layer1.weight_h"][0].start)), torch.tensor(math.inf))
         if where == "update":  # a finite gradient and a finite rate, whose product is none
             grads = grads * torch.tensor([[1e38 if update == 3 else 1e-4], [1.0]])
-        return loss, grads
+        return loss, grads, reached
 
     monkeypatch.setattr(module, "loss_and_gradients", broken)
     monkeypatch.setattr("study.postmortem.loss_and_gradients", broken)
