@@ -73,6 +73,7 @@ class Caption(Generated):
     @property
     def facts(self) -> TaskFacts:
         shares = self.letter_shares
+        sizes = "/".join(str(len(y)) for _, y in self.images.values())
         return TaskFacts(
             inputs=POOLED * self.filters + len(LETTERS) + 1,
             outputs=len(LETTERS),
@@ -85,7 +86,7 @@ class Caption(Generated):
             baseline_loss=float(-(shares * shares.log()).sum()),
             baseline=float(shares.max()),
             solved=self.solved,
-            split=f"images {'/'.join(str(len(y)) for _, y in self.images.values())}, seed {self.split_seed}; strips drawn anew, validation and test {self.examples}",
+            split=f"images {sizes}, seed {self.split_seed}; strips drawn anew, validation and test {self.examples}",
             source="scikit-learn's digits: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), test part",
             licence="CC BY 4.0",
         )

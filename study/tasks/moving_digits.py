@@ -65,6 +65,7 @@ class MovingDigits(Generated):
 
     @property
     def facts(self) -> TaskFacts:
+        sizes = "/".join(str(len(y)) for _, y in self.digits.values())
         return TaskFacts(
             inputs=self.canvas**2,
             outputs=self.classes,
@@ -77,7 +78,7 @@ class MovingDigits(Generated):
             baseline_loss=math.log(self.classes),
             baseline=1 / self.classes,
             solved=self.solved,
-            split=f"digits {'/'.join(str(len(y)) for _, y in self.digits.values())}, seed {self.split_seed}; films drawn anew, validation and test {self.examples}",
+            split=f"digits {sizes}, seed {self.split_seed}; films drawn anew, validation and test {self.examples}",
             source="scikit-learn's digits: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), test part",
             licence="CC BY 4.0",
         )

@@ -71,7 +71,8 @@ class Ucr(Series):
         if self.folder is not None:
             raise StudyError(f"task.folder: {self.folder} has neither {' and '.join(names.values())} nor {self.name}.zip")
         place = f"{CACHE}/ucr/{self.name}.zip"
-        instead = f"Without a network: put the archive at {place}, or its .ts files into a folder and give task.folder; JapaneseVowels and BasicMotions come with the package aeon: pip install --no-deps aeon"
+        instead = f"Without a network: put the archive at {place}, or its .ts files into a folder and give task.folder; "
+        instead += "JapaneseVowels and BasicMotions come with the package aeon: pip install --no-deps aeon"
         return self._unpacked(cached(self.url.format(name=self.name), "ucr", self.checksum, instead))
 
     def _folders(self) -> Iterable[Path]:
