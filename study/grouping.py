@@ -15,6 +15,7 @@ from torch import Tensor
 from study.interfaces import OWN, Batch, Block, Cell, Group, InitFacts, Measurable, Parameter, Point, Readout, Role, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, build_for_members, structure, told
+from study.processes import memory
 from study.records import StudyError
 from study.streams import generator
 
@@ -184,6 +185,8 @@ def check(config: Mapping[str, Any]) -> None:
     for role, node in (("input", config["weights"]["input"]), ("readout", config["weights"]["readout"])):
         build(node, f"weights.{role}")
     _check_initializer(config, model)
+    _check_batch(config)
+    _check_memory(config, model)
     _check_forward(model, load_task(config["task"]).facts)
     _check_members(model, load_task(config["task"]).facts)
     for name, node in config["probe"].items():
@@ -245,6 +248,35 @@ def _check_whole(config: Mapping[str, Any], key: str, *, least: int) -> None:
     value = config[key]
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise StudyError(f"{key}: must be a whole number of at least {least}, got {value!r}")
+
+
+def _check_batch(config: Mapping[str, Any]) -> None:
+    """A task says what is wrong with a batch of this size, such as fewer examples than it takes."""
+    task = load_task(config["task"])
+    _sample(task, config["batch"])
+
+
+@functools.lru_cache(maxsize=64)
+def _sample(task: Task, batch: int) -> None:
+    with told("task", f"{type(task).__name__} fails on a batch of {batch}"):
+        task.sample(lambda *key: generator(0, "check", *key), 0, batch)
+
+
+KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer
+
+
+def _check_memory(config: Mapping[str, Any], model: Model) -> None:
+    """Sequences so long that one point's batch cannot fit are told before anything is trained."""
+    facts, batch = load_task(config["task"]).facts, model.padded_batch(config["batch"])
+    values = (
+        2.0 * facts.steps * batch * (facts.inputs + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])
+    )  # a lone point has a shadow
+    need, there = values * DTYPES[config["dtype"]].itemsize, memory()
+    if need > there:
+        raise StudyError(
+            f"task: sequences of {facts.steps} steps need about {need / 1e9:.0f} GB with batch={config['batch']}, hidden={config['hidden']} and "
+            f"depth={config['depth']}, and this machine has {there / 1e9:.0f} GB; use shorter sequences, a smaller batch or fewer units"
+        )
 
 
 def _check_health(health: Mapping[str, Any]) -> None:

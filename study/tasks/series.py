@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
+from study.processes import memory
 from study.records import StudyError
 from study.tasks.arrays import Arrays
 from study.tasks.losses import correct, cross_entropy, squared_error
@@ -42,8 +43,8 @@ class Series(Arrays):
     """Classification (cross-entropy, accuracy) or regression (mean squared error of the standardised target) on the last valid step.
 
     Inputs are standardised by channel, with the training examples' means and deviations over valid steps. `validation` and `test`
-    are shares (test: None where `read` has test examples of its own and sets `parts`). `split`: stratified (drawn by `split_seed`, classes in equal shares; for regression drawn at random) or
-    chronological (as they stand: the last ones are the test). `lag` in steps, null for all of them; `solved` in the metric's units.
+    are shares (test: None where `read` has test examples of its own and sets `parts`). `split`: stratified (drawn by `split_seed`,
+    classes in equal shares; for regression drawn at random) or chronological (as they stand: the last ones are the test). `lag` in steps, null for all of them; `solved` in the metric's units.
     """
 
     def __init__(
@@ -135,7 +136,12 @@ class Series(Arrays):
         together = np.concatenate([data.sequences[index] for index in train]).astype(np.float64)
         self.mean, deviation = together.mean(0), together.std(0)
         self.deviation = np.where(deviation > 0, deviation, 1.0)  # a channel that never changes says nothing; it is 0
-        x = np.zeros((len(data.sequences), max(map(len, data.sequences)), together.shape[1]), np.float32)
+        longest = int(self.lengths.argmax())
+        need = 4.0 * len(data.sequences) * int(self.lengths[longest]) * together.shape[1]
+        if need > memory():
+            told = f"{data.names[longest]} has {self.lengths[longest]} steps, and {len(data.sequences)} sequences padded to that are {need / 1e9:.0f} GB"
+            raise StudyError(f"task: {data.source} does not fit the memory of this machine, {memory() / 1e9:.0f} GB: {told}; cut long sequences into pieces")
+        x = np.zeros((len(data.sequences), int(self.lengths[longest]), together.shape[1]), np.float32)
         for row, sequence in zip(x, data.sequences, strict=True):
             row[: len(sequence)] = (sequence - self.mean) / self.deviation
         return torch.from_numpy(x)

@@ -105,19 +105,18 @@ def parsed(lines: list[str], file: str) -> tuple[list[np.ndarray], list[str]]:
             header[key.lower()] = value.strip().lower()
             begun = key.lower() == "@data"
             if begun and (header.get("@timestamps", "false") != "false" or not header.get("@classlabel", "").startswith("true")):
-                raise StudyError(
-                    f"task: {file} must hold classes and no time stamps; its header says @classLabel {header.get('@classlabel')}, @timeStamps {header.get('@timestamps')}"
-                )
+                came = f"@classLabel {header.get('@classlabel')}, @timeStamps {header.get('@timestamps')}"
+                raise StudyError(f"task: {file} must hold classes and no time stamps; its header says {came}")
             continue
         *channels, label = line.split(":")
         try:
             values = [np.array(["nan" if value.strip() == "?" else value for value in channel.split(",")], dtype=np.float64) for channel in channels]
         except ValueError as error:
             raise StudyError(f"task: line {number} of {file} is not numbers ({error})") from error
-        if not values or len({len(channel) for channel in values}) > 1:
-            raise StudyError(
-                f"task: line {number} of {file} has channels of {' and '.join(sorted({str(len(channel)) for channel in values})) or 'no'} steps; all must have the same"
-            )
+        lengths = sorted({len(channel) for channel in values})
+        if len(lengths) != 1:
+            came = " and ".join(map(str, lengths)) or "no"
+            raise StudyError(f"task: line {number} of {file} has channels of {came} steps; all must have the same")
         sequences.append(np.stack(values, axis=1))
         labels.append(label.strip())
     if not sequences:
