@@ -44,7 +44,8 @@ class Series(Arrays):
 
     Inputs are standardised by channel, with the training examples' means and deviations over valid steps. `validation` and `test`
     are shares (test: None where `read` has test examples of its own and sets `parts`). `split`: stratified (drawn by `split_seed`,
-    classes in equal shares; for regression drawn at random) or chronological (as they stand: the last ones are the test). `lag` in steps, null for all of them; `solved` in the metric's units.
+    classes in equal shares; for regression drawn at random) or chronological (as they stand: the last ones are the test). `lag` in
+    steps, null for all of them; `solved` in the metric's units.
     """
 
     def __init__(
