@@ -185,7 +185,7 @@ def check(config: Mapping[str, Any]) -> None:
     for role, node in (("input", config["weights"]["input"]), ("readout", config["weights"]["readout"])):
         build(node, f"weights.{role}")
     _check_initializer(config, model)
-    _check_batch(config)
+    _check_batch(load_task(config["task"]), config["batch"])
     _check_memory(config, model)
     _check_forward(model, load_task(config["task"]).facts)
     _check_members(model, load_task(config["task"]).facts)
@@ -250,16 +250,14 @@ def _check_whole(config: Mapping[str, Any], key: str, *, least: int) -> None:
         raise StudyError(f"{key}: must be a whole number of at least {least}, got {value!r}")
 
 
-def _check_batch(config: Mapping[str, Any]) -> None:
-    """A task says what is wrong with a batch of this size, such as fewer examples than it takes."""
-    task = load_task(config["task"])
-    _sample(task, config["batch"])
-
-
 @functools.lru_cache(maxsize=64)
-def _sample(task: Task, batch: int) -> None:
-    with told("task", f"{type(task).__name__} fails on a batch of {batch}"):
-        task.sample(lambda *key: generator(0, "check", *key), 0, batch)
+def _check_batch(task: Task, batch: int) -> None:
+    """A task says what is wrong with a batch of this size, such as fewer examples than it takes."""
+    name = type(task).__name__
+    with told("task", f"{name} fails on a batch of {batch}"):
+        drawn = task.sample(lambda *key: generator(0, "check", *key), 0, batch)
+    if drawn.lengths is not None and is_stream(task, batch):
+        raise StudyError(f"task: {name} carries states from update to update, and gives lengths: pieces of a stream must be of one length")
 
 
 KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import string
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from study.battery import check_task
 from study.grouping import check, resolve_kernel
 from study.interfaces import Batch
+from study.leaving import keep
 from study.records import StudyError
 from study.store import Store
 from study.streams import generator
@@ -68,6 +70,27 @@ def test_a_point_is_bit_for_bit_the_same_alone_in_company_and_resumed(file, tmp_
     for each in points:
         same_point(together, Store(tmp_path / "left"), each.id)
     assert together.result("nan")["row"]["diverged_at"] == 3
+
+
+def test_members_that_leave_take_their_states_along(file):
+    """As trials that a search prunes do."""
+    points = streams(file, ("a", {}), ("b", {"initializer": NORMAL}), ("c", {}))
+    group, alone = prepare(points, "cpu"), prepare(points[2:], "cpu")
+    for update in range(9):
+        if update == 4:
+            keep(group, [0, 2])
+        step(group, update)
+        step(alone, update)
+    assert torch.equal(group.params[1], alone.params[0])
+    assert all(torch.equal(one[1], other[0]) for mine, own in zip(group.carried, alone.carried, strict=True) for one, other in zip(mine, own, strict=True))
+
+
+def test_lengths_of_a_stream_are_refused(file, monkeypatch):
+    (of,) = streams(file, ("a", {}), batch=9)
+    sample = Text.sample
+    monkeypatch.setattr(Text, "sample", lambda self, *of: replace(sample(self, *of), lengths=torch.full((of[-1],), 16)))
+    with pytest.raises(StudyError, match="Text carries states from update to update, and gives lengths"):
+        check(of.config)
 
 
 def test_losses_are_those_of_truncated_backpropagation_by_hand(file):
