@@ -83,4 +83,5 @@ clean: ## remove the environment and caches; results in outputs/ stay
 
 .venv/.ready-dev: .venv/.ready
 	@if ! cmp -s .venv/.pins-ready .venv/.pins-dev; then \
-	  $(FLAGS) $(PY) -m pip install --quiet -c constraints.txt -e '.[dev]' && cp .venv/.pins-ready .venv/.pins-dev; fi && touch $@
+	  $(FLAGS) $(PY) -m pip install --quiet -c constraints.txt -e '.[dev]' && \
+  $(FLAGS) $(PY) -m pip install --quiet --no-deps -c constraints.txt aeon && cp .venv/.pins-ready .venv/.pins-dev; fi && touch $@  # aeon: for its data alone

@@ -226,6 +226,7 @@ def _states(training: Training) -> Iterator[dict[str, Any]]:
             **{name: getattr(training, name)[member] for name in PLAIN},
             "optimizer": take(training.optimizer_state, member, members),
             "clip": take(clip, of.index(member), len(of)),
+            "carried": take(training.carried, member, members),
             **{name: values[:, member] for name, values in by_update.items()},
             "validations": [(update, values[:, member]) for (update, _, _), values in zip(training.validations, validated, strict=True)],
             "measured": [_measured(one, member) for one in training.measured],
@@ -261,6 +262,7 @@ def restore(training: Training, kept: Sequence[Kept]) -> None:
             setattr(training, name, torch.stack([state[name] for state in states]).to(device))
         training.optimizer_state = _placed(join([state["optimizer"] for state in states]), device)
         training.clip_states = [_placed(join([states[member]["clip"] for member in of.tolist()]), device) for _, of in training.clip_rules]
+        training.carried = _placed(join([state["carried"] for state in states]), device)
         for name in BY_UPDATE:
             setattr(training, name, list(torch.stack([state[name] for state in states], dim=1).to(device).unbind(0)))
         both = join([[values for _, values in state["validations"]] for state in states])  # one [M, 2] a validation

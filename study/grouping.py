@@ -15,6 +15,7 @@ from torch import Tensor
 from study.interfaces import OWN, Batch, Block, Cell, Group, InitFacts, Measurable, Parameter, Point, Readout, Role, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, build_for_members, structure, told
+from study.processes import memory
 from study.records import StudyError
 from study.streams import generator
 
@@ -94,11 +95,20 @@ def resolve_kernel(config: Mapping[str, Any]) -> str:
     asked, cell = config["kernel"], build(config["cell"], "cell")
     if asked not in KERNELS:
         raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {asked!r}")
+    if is_stream(load_task(config["task"]), config["batch"]):
+        if asked in OWN:
+            raise StudyError(f"kernel: {asked} begins at zero states, and this task carries states from update to update; use kernel=auto or kernel=reference")
+        return "reference"
     has = [kernel for kernel in OWN if cell.has(kernel) and (kernel != "native" or resolve_device(config) == "cpu")]
     if asked in OWN and asked not in has:
         why = "it computes on the CPU only" if cell.has(asked) else f"this cell has no `{'layer' if asked == 'fused' else asked}`"
         raise StudyError(f"kernel: {asked} was asked for, but {why}; use kernel=auto or kernel={' or kernel='.join([*has, 'reference'])}")
     return asked if asked in ("reference", *has) else (*has, "reference")[0]
+
+
+def is_stream(task: Task, batch: int) -> bool:
+    """Whether states are carried from update to update."""
+    return task.carries(1, batch)
 
 
 def resolve_device(config: Mapping[str, Any]) -> str:
@@ -175,6 +185,8 @@ def check(config: Mapping[str, Any]) -> None:
     for role, node in (("input", config["weights"]["input"]), ("readout", config["weights"]["readout"])):
         build(node, f"weights.{role}")
     _check_initializer(config, model)
+    _check_batch(load_task(config["task"]), config["batch"])
+    _check_memory(config, model)
     _check_forward(model, load_task(config["task"]).facts)
     _check_members(model, load_task(config["task"]).facts)
     for name, node in config["probe"].items():
@@ -236,6 +248,33 @@ def _check_whole(config: Mapping[str, Any], key: str, *, least: int) -> None:
     value = config[key]
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise StudyError(f"{key}: must be a whole number of at least {least}, got {value!r}")
+
+
+@functools.lru_cache(maxsize=64)
+def _check_batch(task: Task, batch: int) -> None:
+    """A task says what is wrong with a batch of this size, such as fewer examples than it takes."""
+    name = type(task).__name__
+    with told("task", f"{name} fails on a batch of {batch}"):
+        drawn = task.sample(lambda *key: generator(0, "check", *key), 0, batch)
+    if drawn.lengths is not None and is_stream(task, batch):
+        raise StudyError(f"task: {name} carries states from update to update, and gives lengths: pieces of a stream must be of one length")
+
+
+KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer
+
+
+def _check_memory(config: Mapping[str, Any], model: Model) -> None:
+    """Sequences so long that one point's batch cannot fit are told before anything is trained."""
+    facts, batch = load_task(config["task"]).facts, model.padded_batch(config["batch"])
+    values = (
+        2.0 * facts.steps * batch * (facts.inputs + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])
+    )  # a lone point has a shadow
+    need, there = values * DTYPES[config["dtype"]].itemsize, memory()
+    if need > there:
+        raise StudyError(
+            f"task: sequences of {facts.steps} steps need about {need / 1e9:.0f} GB with batch={config['batch']}, hidden={config['hidden']} and "
+            f"depth={config['depth']}, and this machine has {there / 1e9:.0f} GB; use shorter sequences, a smaller batch or fewer units"
+        )
 
 
 def _check_health(health: Mapping[str, Any]) -> None:

@@ -251,6 +251,14 @@ class Task(ABC):
         stream(update) for generated tasks or stream(epoch) to shuffle a data set.
         """
 
+    def carries(self, update: int, batch: int) -> bool:
+        """Whether this update's examples, row by row, go on where those of the update before ended (a stream has no lengths).
+
+        Training then begins at the states that those left, without gradient: truncated backpropagation through time. Everything
+        else (validation, test, probes) begins at zero states. Default: no update does.
+        """
+        return False
+
     @abstractmethod
     def split(self, part: Literal["train", "validation", "test"]) -> Batch:
         """Fixed examples, the same for every point. train: as many training examples as validation has."""

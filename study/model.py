@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from study.interfaces import Block, Cell, InitFacts, Initializer, Parameter, Params, Readout
+from study.interfaces import Block, Cell, InitFacts, Initializer, Parameter, Params, Readout, State
 from study.kernels import reference
 from study.streams import generator
 
@@ -102,19 +102,36 @@ class Model:
             h = self._layer(of_layer(params, layer), h)
         return self.readout(of_readout(params), h, lengths)[:, :batch]
 
+    def carrying(self, params: Params, x: Tensor, masks: Sequence[Tensor], first: Sequence[State]) -> tuple[Tensor, list[State]]:
+        """Outputs of one piece of a stream, x [M, B, T, D], and each layer's last states [M, B', H], padded and without gradient.
+
+        `first`: those of the piece before; none for the first piece. By the reference kernel, which alone can begin anywhere.
+        """
+        batch = x.shape[1]
+        h, _ = self._padded(x, None)
+        last: list[State] = []
+        for layer in range(1, self.depth + 1):
+            if layer > 1 and masks:
+                h = h * masks[layer - 2]
+            states = reference.unroll(self.cell, of_layer(params, layer), h, self.hidden, taps=False, first=first[layer - 1] if first else None)
+            last.append(tuple(state.detach() for state in states[-1]))
+            h = torch.stack([state[0] for state in states], dim=1)
+        return self.readout(_of(params, "readout"), h, None)[:, :batch], last
+
     def _layer(self, params: Params, x: Tensor) -> Tensor:
         """Outputs [M, T, B, H] of one layer, by the cell's own kernel where it has one."""
         own = {"native": self.cell.native, "fused": self.cell.layer}.get(self.kernel)
         h = None if own is None else own(params, x)
         return reference.outputs(self.cell, params, x, self.hidden) if h is None else h
 
-    def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, connected: bool) -> Tensors:
-        """The same pass with a tap at every state. Not `connected`: each layer's input is a constant."""
+    def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, connected: bool, first: Sequence[State] = ()) -> Tensors:
+        """The same pass with a tap at every state. Not `connected`: each layer's input is a constant. `first` as in `carrying`."""
         h = x.transpose(1, 2)
         layers = []
         for layer in range(1, self.depth + 1):
             h = h if connected else h.detach().requires_grad_()  # the states must ask for a gradient, the weights need none
-            states = reference.unroll(self.cell, of_layer(params, layer), h, self.hidden, taps=True)
+            start = tuple(state[:, : x.shape[1]] for state in first[layer - 1]) if first else None
+            states = reference.unroll(self.cell, of_layer(params, layer), h, self.hidden, taps=True, first=start)
             layers.append({name: [state[index] for state in states] for index, name in enumerate(self.cell.states)})
             h = torch.stack([state[0] for state in states], dim=1)
         return Tensors(states=layers, outputs=self.readout(of_readout(params), h, lengths), inputs=x)

@@ -19,7 +19,7 @@ def first_nonfinite(training: Training, count: int) -> dict[int, str]:
     for update in sorted({at for at in diverged_at[:count] if at >= 0}):
         of_update = [member for member in range(count) if diverged_at[member] == update]
         states = _states(training, update)
-        loss, grads = loss_and_gradients(training, training.params, update)
+        loss, grads, _ = loss_and_gradients(training, training.params, update)
         named = training.model.named(grads)
         for member in of_update:
             causes[member] = _first(member, states, loss, named)
@@ -43,8 +43,9 @@ def _first(member: int, states: dict[str, Tensor], loss: Tensor, grads: dict[str
 def _states(training: Training, update: int) -> dict[str, Tensor]:
     """States [M, T, B, H] by name, at the weights members were frozen with."""
     batch = training_batch(training, update)
+    first = training.carried if training.task.carries(update, training.config["batch"]) else ()
     with torch.no_grad():
-        unrolled = training.model.unrolled(training.model.named(training.params), batch.x, batch.lengths, connected=True)
+        unrolled = training.model.unrolled(training.model.named(training.params), batch.x, batch.lengths, connected=True, first=first)
     return {
         f"layer{number}.{name}": torch.stack(list(steps), dim=1) for number, layer in enumerate(unrolled.states, start=1) for name, steps in layer.items()
     } | {"outputs": unrolled.outputs[:, None]}

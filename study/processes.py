@@ -39,6 +39,18 @@ def cores() -> int:
 LEAVE = (signal.SIGTERM, signal.SIGUSR1)  # what a cluster sends before it takes a machine away
 
 
+def memory() -> float:
+    """Bytes of this machine's memory, or of what this process's group may use of it; infinite where that cannot be told."""
+    try:
+        whole = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError, AttributeError):
+        return float("inf")
+    try:
+        return min(whole, float(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # "max" is no number
+        return whole
+
+
 def start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
     """A spawned process that runs target(connection, *arguments), a function of a module, and our end of its connection."""
     context = multiprocessing.get_context("spawn")

@@ -18,8 +18,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from study.grouping import DTYPES, build_model, init_facts, load_task
-from study.interfaces import AtLags, Batch, ByIndex, ByStep, ClipRule, LagNorms, Optimizer, Point, Probe, ProfileProbe, Step, Task
+from study.grouping import DTYPES, build_model, init_facts, is_stream, load_task
+from study.interfaces import AtLags, Batch, ByIndex, ByStep, ClipRule, LagNorms, Optimizer, Params, Point, Probe, ProfileProbe, State, Step, Task
 from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
 from study.profiles import Thresholds, judged_lag, logs, profile, states
@@ -65,6 +65,7 @@ class Training:
     best_score: Tensor
     best_loss: Tensor
     best_params: Tensor
+    carried: list[State] = field(default_factory=list)  # each layer's states at the end of the last batch, where the task goes on from there
     # Records: one entry an update or validation, [M] each, still on the device.
     losses: list[Tensor] = field(default_factory=list)
     norms: list[Tensor] = field(default_factory=list)
@@ -188,7 +189,7 @@ def train(training: Training, report: Callable[[int], bool | None], *, made: int
 
 def step(training: Training, update: int) -> None:
     """One update of every member that is still finite."""
-    loss, grads = loss_and_gradients(training, training.params, update)
+    loss, grads, reached = loss_and_gradients(training, training.params, update)
     norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
     clipped, training.clip_states = clip(training, grads)
     after, state = training.optimizer(clipped, training.params, training.optimizer_state)
@@ -198,7 +199,16 @@ def step(training: Training, update: int) -> None:
     training.alive = training.alive & finite
     training.params = torch.where(training.alive[:, None], after, training.params)
     training.optimizer_state = state
+    training.carried = kept_states(training, reached)
     note_update(training, loss, norm, grads, clipped)
+
+
+def kept_states(training: Training, reached: list[State]) -> list[State]:
+    """States at the end of this batch; a frozen member keeps those that its failing update began with (study/postmortem.py)."""
+    if not training.carried:
+        return reached
+    alive = training.alive[:, None, None]
+    return [tuple(torch.where(alive, *parts) for parts in zip(*states, strict=True)) for states in zip(reached, training.carried, strict=True)]
 
 
 def note_update(training: Training, loss: Tensor, norm: Tensor, grads: Tensor, clipped: Tensor) -> None:
@@ -224,14 +234,22 @@ def clip(training: Training, grads: Tensor) -> tuple[Tensor, list[Any]]:
     return clipped, states
 
 
-def loss_and_gradients(training: Training, params: Tensor, update: int) -> tuple[Tensor, Tensor]:
-    """Losses [M] and gradients [M, P] of the batch of this update at `params`."""
+def loss_and_gradients(training: Training, params: Tensor, update: int) -> tuple[Tensor, Tensor, list[State]]:
+    """Losses [M] and gradients [M, P] of the batch of this update at `params`; states at its end where the task carries them, else none."""
     batch = training_batch(training, update)
     leaves = {name: view.detach().requires_grad_() for name, view in training.model.named(params).items()}
-    outputs = training.model.forward(leaves, batch.x, batch.lengths, masks(training, update, batch))
+    outputs, reached = forward(training, leaves, batch, update)
     loss = training.task.loss(outputs, batch)
     grads = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
-    return loss, training.model.joined(dict(zip(leaves, grads, strict=True)))
+    return loss, training.model.joined(dict(zip(leaves, grads, strict=True))), reached
+
+
+def forward(training: Training, params: Params, batch: Batch, update: int) -> tuple[Tensor, list[State]]:
+    dropped = masks(training, update, batch)
+    if not is_stream(training.task, training.config["batch"]):
+        return training.model.forward(params, batch.x, batch.lengths, dropped), []
+    first = training.carried if training.task.carries(update, training.config["batch"]) else []
+    return training.model.carrying(params, batch.x, dropped, first)
 
 
 def training_batch(training: Training, update: int) -> Batch:
@@ -333,7 +351,7 @@ class NextUpdate:
 
     def step(self) -> Step:
         training = self.training
-        _, grads = loss_and_gradients(training, training.params, self._of())
+        _, grads, _ = loss_and_gradients(training, training.params, self._of())
         clipped, _ = clip(training, grads)
         after, _ = training.optimizer(clipped, training.params, training.optimizer_state)
         grads_, clipped_, before, after_ = (

@@ -18,6 +18,7 @@ from study.interfaces import Probe
 from study.paths import conf_folder
 from study.pieces import build, build_for_members
 from study.plugins import register
+from tests import data
 
 
 def levels(group: str) -> list[str]:
@@ -83,7 +84,8 @@ def test_optimizer(node_of, level):
 @pytest.mark.parametrize("level", levels("task"))
 def test_task(node_of, level, tmp_path):
     node = node_of("task", level)
-    node |= own_data(tmp_path, level) if "???" in node.values() else {}
+    node |= own_data(tmp_path, level) if "???" in node.values() else data.settings(level, tmp_path)
+    node |= {"validation": 50} if level in ("mnist", "fashion_mnist") else {}
     battery.check_task(build(node, "task"))
 
 
@@ -157,22 +159,26 @@ def test_the_battery_of_probes_finds_what_is_wrong(kind, told):
         battery.check_probe(Wrong(kind=kind))
 
 
-@pytest.mark.parametrize("level", levels("experiment"))
-def test_committed_experiments_compose_and_pass_their_checks(level):
-    """Each is planned whole; each trains for two updates in test_experiments."""
+def planned(experiment: str, overrides: list[str]) -> Any:
+    """The plan of a committed experiment, made in this process."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path
+    from hydra.types import RunMode
 
     from study.composition import compose_all, declared
     from study.planning import make_plan
 
     register()
     loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
-    from hydra.types import RunMode
+    first = loader.load_configuration("config", [f"experiment={experiment}"], run_mode=RunMode.MULTIRUN)
+    of = declared(loader, dict(first.hydra.sweeper.params), [f"experiment={experiment}", *overrides])
+    return make_plan(compose_all(loader, "config", of), of, experiment)
 
-    first = loader.load_configuration("config", [f"experiment={level}"], run_mode=RunMode.MULTIRUN)
-    of = declared(loader, dict(first.hydra.sweeper.params), [f"experiment={level}"])
-    plan = make_plan(compose_all(loader, "config", of), of, level)
+
+@pytest.mark.parametrize("level", levels("experiment"))
+def test_committed_experiments_compose_and_pass_their_checks(level, tmp_path):
+    """Each is planned whole; each trains for two updates in test_experiments."""
+    plan = planned(level, data.overrides(level, tmp_path))
     assert len(plan.points) >= 18
     assert plan.name == level
     assert plan.config["study"]["question"]

@@ -9,19 +9,48 @@ from pathlib import Path
 
 import pytest
 
+from reports.__main__ import main as reports
+from study.engine import run_group
+from study.interfaces import Executor
+from study.launcher import run
 from study.paths import conf_folder
 from study.store import Store
+from tests import data
+from tests.test_battery import planned
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted(path.stem for path in (conf_folder() / "experiment").glob("*.yaml"))
+COMMANDS = ("length", "quick")  # the others in this process, which is faster
+DRAWN = ("adding", "caption", "copying", "moving_digits", "noiseless_memory", "parity", "temporal_order", "text")
+SMALL = ["updates=2", "hidden=8", "batch=8", "seed=0", "tracker=[]", "health.stages=[0,1]"]
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+class Here(Executor):
+    """Trains in this process, one group after the other."""
+
+    def run(self, groups, folder):
+        for group in groups:
+            yield {"event": "stored", "ids": run_group(group, folder, "cpu", lambda update: None)}
+
+
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in COMMANDS])
+def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
+    monkeypatch.chdir(tmp_path)
+    plan = planned(experiment, [*SMALL, *(["task.examples=40"] if experiment in DRAWN else []), *data.overrides(experiment, tmp_path)])
+    plan.config["executor"] = {"_target_": "tests.test_experiments.Here"}
+    assert run(plan) == 0
+    points = Store(tmp_path / "outputs" / experiment).points()
+    assert len(points) >= 4
+    assert points["status"].isin(["done", "diverged"]).all()
+    assert points["verdict"].notna().all()
+    assert reports(["render", f"outputs/{experiment}"]) == 0
+    assert "data-broken" not in (tmp_path / "outputs" / experiment / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("experiment", COMMANDS)
 def test_experiment(tmp_path, experiment):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    small = ["updates=2", "hidden=8", "batch=8", "seed=0", "tracker=[]", "health.stages=[0,1]"]
-    small += ["task.examples=40"] if experiment in ("adding", "copying", "temporal_order", "length") else []
-    small += ["task.steps=30,60"] if experiment == "length" else []
+    small = [*SMALL, "task.examples=40", "task.steps=30,60"] if experiment == "length" else SMALL
     ran = subprocess.run(
         [sys.executable, "-m", "study", "-m", f"experiment={experiment}", *small], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
     )

@@ -152,15 +152,48 @@ def test_persistence_and_seasonal_naive_are_what_they_are_by_hand(tmp_path):
 @pytest.mark.parametrize(("series", "count", "season"), [("sunspots", 309, 11), ("co2", 2284, 52)])
 def test_the_series_are_what_their_source_says(series, count, season):
     settings = {"validation": 0.2, "test": 0.2, "lag": None, "solved": None}
-    task = Forecast(series=series, window=season * 2, horizon=1, season=season, differences=False, **settings)
+    task = Forecast(series=series, window=season * 2, horizon=1, season=season, differences=False, relative=False, **settings)
     task.load()
     check_task(task)
     assert sum(len(of.x) for of in task.parts.values()) == count - 3 * 2 * season
     first = {"sunspots": (5.0, 11.0, 16.0), "co2": (316.1, 317.3, 317.6)}[series]
     assert np.allclose(task.parts["train"].x[0, :3, 0].numpy() * task.deviation + task.mean, first, atol=0.01)
-    again = Forecast(series=series, window=season * 2, horizon=1, season=season, differences=True, **settings)
+    again = Forecast(series=series, window=season * 2, horizon=1, season=season, differences=True, relative=False, **settings)
     again.load()
     assert sum(len(of.x) for of in again.parts.values()) == count - 1 - 3 * 2 * season
+
+
+def test_forecasts_from_the_last_value_have_the_errors_of_the_values_themselves():
+    """Carbon dioxide 13 weeks ahead: persistence and the seasonal naive rule by hand, on the validation part; trend-free inputs."""
+    from statsmodels.datasets import co2
+
+    settings = {
+        "series": "co2",
+        "window": 104,
+        "horizon": 13,
+        "season": 52,
+        "differences": False,
+        "validation": 0.15,
+        "test": 0.15,
+        "lag": None,
+        "solved": None,
+    }
+    levels, relative = (Forecast(relative=how, **settings) for how in (False, True))
+    for task in (levels, relative):
+        task.load()
+    check_task(relative)
+    values = co2.load_pandas().data["co2"].ffill().to_numpy()
+    last = len(values) - round(0.15 * len(values))
+    asked = np.arange(last - round(0.15 * len(values)) + 104 + 12, last)
+    by_hand = {"persistence": np.mean((values[asked] - values[asked - 13]) ** 2), "seasonal naive": np.mean((values[asked] - values[asked - 52]) ** 2)}
+    assert levels.data.rules == pytest.approx(by_hand)
+    assert relative.data.rules == levels.data.rules
+    assert relative.facts.baseline * relative.target_deviation[0] ** 2 == pytest.approx(by_hand["seasonal naive"])
+    still = torch.full((1, len(asked), 1), float(-relative.target_mean[0] / relative.target_deviation[0]))
+    validation = relative.parts["validation"]
+    persistence = relative.metric(still, Batch(validation.x[None], validation.y[None])).mean() * relative.target_deviation[0] ** 2
+    assert float(persistence) == pytest.approx(by_hand["persistence"], rel=1e-4), "no change from the last value"
+    assert levels.parts["validation"].x.mean() > 1 > relative.parts["validation"].x.mean(), "levels leave what was trained on"
 
 
 # --- what is wrong is told ---------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def test_the_readme_shows_the_table_as_it_comes_out(monkeypatch, rows):
     assert "\n".join(theory.lines()) in README
 
 
-@pytest.mark.parametrize("group", ["experiment", "probe", "initializer", "clip"])
+@pytest.mark.parametrize("group", ["experiment", "task", "probe", "initializer", "clip"])
 def test_every_level_is_named(group):
     for path in sorted((Path(conf_folder()) / group).glob("*.yaml")):
         name = path.stem.removeprefix("normal") if path.stem.startswith("normal_") else path.stem

@@ -10,9 +10,13 @@ import torch
 from study.interfaces import Batch
 from study.streams import generator
 from study.tasks.adding import Adding
+from study.tasks.caption import LETTERS, NAMES, Caption
 from study.tasks.copying import BLANK, MARKER, Copying
 from study.tasks.digits import Digits
 from study.tasks.losses import correct, cross_entropy, squared_error
+from study.tasks.moving_digits import HEADINGS, MovingDigits
+from study.tasks.noiseless_memory import NoiselessMemory
+from study.tasks.parity import Parity
 from study.tasks.temporal_order import TemporalOrder
 
 DIGITS = {"form": "pixel", "permuted": False, "lag": None, "validation": 360, "test": 360, "split_seed": 0, "solved": 0.9}
@@ -25,7 +29,7 @@ def digits(**changes) -> Digits:
 
 
 def one(batch: Batch) -> Batch:
-    return Batch(batch.x[None], batch.y[None])
+    return Batch(batch.x[None], batch.y[None], None if batch.lengths is None else batch.lengths[None])
 
 
 def test_digits_are_scikit_learns_split_1077_360_360_and_stratified():
@@ -94,8 +98,9 @@ def test_the_memoryless_baseline_of_digits():
 @pytest.mark.parametrize(
     ("task", "constant"),
     [(Adding(steps=50, lag=None, examples=20000, solved=0.01), torch.ones(1, 20000, 1)),
-     (TemporalOrder(steps=50, lag=None, examples=20000, solved=0.99), torch.zeros(1, 20000, 4))],
-    ids=["adding", "temporal_order"],
+     (TemporalOrder(steps=50, lag=None, examples=20000, solved=0.99), torch.zeros(1, 20000, 4)),
+     (Parity(steps=10, lag=None, examples=20000, solved=0.99), torch.zeros(1, 20000, 10, 2))],
+    ids=["adding", "temporal_order", "parity"],
 )  # fmt: skip
 def test_the_memoryless_baseline_is_what_a_constant_scores(task, constant):
     test = one(task.split("test"))
@@ -115,6 +120,80 @@ def test_the_memoryless_baseline_of_copying():
     assert float(task.metric(outputs, test).mean()) == pytest.approx(task.facts.baseline, abs=0.01), "recall of the symbols alone"
     right = torch.nn.functional.one_hot(test.y, 9).float()
     assert (task.metric(right, test) == 1).all()
+
+
+def test_the_memoryless_baseline_of_noiseless_memory():
+    """Blank until the marker, then both bits alike."""
+    task = NoiselessMemory(bits=4, wait=10, lag=None, examples=2000, solved=0.99)
+    test = one(task.split("test"))
+    outputs = torch.full((1, 2000, 19, 3), -50.0)
+    outputs[..., :15, 2] = 50.0
+    outputs[..., 15:, :2] = 0.0
+    assert float(task.loss(outputs, test)) == pytest.approx(4 * math.log(2) / 19, rel=1e-4)
+    assert task.facts.baseline_loss == pytest.approx(4 * math.log(2) / 19)
+    assert float(task.metric(outputs, test).mean()) == pytest.approx(task.facts.baseline, abs=0.02)
+    assert (task.metric(torch.nn.functional.one_hot(test.y, 3).float(), test) == 1).all()
+    x, y = task.split("test").x.argmax(-1), task.split("test").y
+    assert torch.equal(x[:, :4], y[:, task.facts.lag : task.facts.lag + 4]), "a bit is asked for `lag` steps after it was shown"
+    assert (x[:, 4:14] == 2).all()
+    assert (x[:, 14] == 3).all()
+    assert (y[:, :15] == 2).all()
+
+
+def test_parity_is_the_exclusive_or_of_all_bits_so_far():
+    batch = Parity(steps=9, lag=None, examples=50, solved=0.99).split("validation")
+    for x, y in zip(batch.x[..., 0].tolist(), batch.y.tolist(), strict=True):
+        state = 0
+        for bit, expected in zip(x, y, strict=True):
+            state ^= bit > 0
+            assert state == expected
+
+
+@pytest.mark.parametrize("target", ["motion", "digit"])
+def test_films_show_a_real_digit_that_moves_and_then_stands_still(target):
+    task = MovingDigits(target=target, canvas=12, moving=5, still=3, lag=None, examples=200, split_seed=0, solved=0.9)
+    task.load()
+    film = task.split("test")
+    frames = film.x.reshape(200, 8, 12, 12)
+    images, labels = task.digits["test"]
+    known = {tuple(image.flatten().sort().values.tolist()): int(label) for image, label in zip(images, labels, strict=True)}
+    for frame, y in zip(frames, film.y.tolist(), strict=True):
+        assert torch.equal(frame[4:], frame[4:5].expand(4, -1, -1))
+        moves = [heading for heading in HEADINGS if all(torch.equal(frame[t].roll(heading, (0, 1)), frame[t + 1]) for t in range(4))]
+        assert len(moves) == 1
+        pixels = tuple(frame[0].flatten().sort().values[-64:].tolist())
+        assert pixels in known, "a digit of the test images, whole"
+        assert y == (HEADINGS.index(moves[0]) if target == "motion" else known[pixels])
+    assert [len(y) for _, y in task.digits.values()] == [1077, 360, 360]
+    shares = torch.bincount(film.y, minlength=task.classes) / 200
+    assert float(shares.max()) < 2 * task.facts.baseline
+    constant = torch.zeros(1, 200, task.classes)
+    assert float(task.loss(constant, one(film))) == pytest.approx(task.facts.baseline_loss)
+
+
+def test_captions_spell_the_digits_of_their_strip():
+    task = Caption(digits=3, filters=4, lag=None, examples=300, split_seed=0, solved=0.95)
+    task.load()
+    strips = task.split("test")
+    encoded, labels = task.images["test"]
+    of_image = {tuple(image.flatten().tolist()): int(label) for image, label in zip(encoded, labels, strict=True)}
+    for x, y, length in zip(strips.x, strips.y, strips.lengths, strict=True):
+        digits = [of_image[tuple(part.flatten().tolist())] for part in x[:12, :16].split(4)]
+        spelled = "".join(LETTERS[letter] for letter in y[y >= 0].tolist())
+        assert spelled == "".join(f"{NAMES[digit]} " for digit in digits)
+        assert int(length) == 12 + len(spelled)
+        assert torch.equal(y[12 : int(length)] >= 0, torch.ones(len(spelled), dtype=torch.bool))
+        assert (y[:12] == -1).all()
+        before = x[12 : int(length), 16:].argmax(-1).tolist()
+        assert before == [len(LETTERS), *(LETTERS.index(letter) for letter in spelled[:-1])], "the letter before, never the one asked for"
+        assert (x[int(length) :] == 0).all()
+    shares = task.letter_shares.float().log().expand(1, 300, task.steps, -1)
+    assert float(task.loss(shares, one(strips))) == pytest.approx(task.facts.baseline_loss, rel=0.02)
+    assert float(task.metric(shares, one(strips)).mean()) == pytest.approx(task.facts.baseline, rel=0.05)
+    shorter = Batch(strips.x[None, :, :-1], strips.y[None, :, :-1], strips.lengths[None])
+    fits = strips.lengths < task.steps
+    outputs = torch.randn(1, 300, task.steps, len(LETTERS), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(task.metric(outputs, one(strips))[:, fits], task.metric(outputs[:, :, :-1], shorter)[:, fits]), "padding counts for nothing"
 
 
 def test_the_loss_of_a_step_is_that_steps_alone():
@@ -198,6 +277,9 @@ def test_temporal_order_fills_its_windows_and_no_more(steps):
     [lambda: Digits(**{**DIGITS, "lag": 0}), lambda: Digits(**{**DIGITS, "test": 1500}), lambda: Digits(**{**DIGITS, "solved": 1.5}),
      lambda: Digits(**{**DIGITS, "form": "column"}), lambda: Digits(**{**DIGITS, "split_seed": -1}),
      lambda: Adding(steps=1, lag=None, examples=9, solved=0.01), lambda: Copying(steps=20, lag=None, examples=9, solved=0.9),
+     lambda: Parity(steps=1, lag=None, examples=9, solved=0.9), lambda: NoiselessMemory(bits=0, wait=9, lag=None, examples=9, solved=0.9),
+     lambda: MovingDigits(target="shape", canvas=12, moving=5, still=3, lag=None, examples=9, split_seed=0, solved=0.9),
+     lambda: Caption(digits=0, filters=4, lag=None, examples=9, split_seed=0, solved=0.9),
      lambda: TemporalOrder(steps=9, lag=None, examples=9, solved=0.9), lambda: Adding(steps=9, lag=-1, examples=9, solved=0.01)],
 )  # fmt: skip
 def test_impossible_settings_are_refused(wrong):

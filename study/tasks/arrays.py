@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from study.interfaces import Batch, Task
+from study.records import StudyError
 
 
 class Arrays(Task):
@@ -34,6 +35,8 @@ class Arrays(Task):
     def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
         """Examples in the order of one permutation an epoch; a batch at the end of an epoch runs on into the next."""
         count = len(self.parts["train"].x)
+        if batch > count:
+            raise StudyError(f"batch: {batch} is more than the {count} training examples of the task; use batch={count} or less")
         positions = range(update * batch, (update + 1) * batch)
         epochs = {epoch: torch.randperm(count, generator=stream(epoch)) for epoch in range(positions[0] // count, positions[-1] // count + 1)}
         return take(self.parts["train"], torch.stack([epochs[position // count][position % count] for position in positions]))

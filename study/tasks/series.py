@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
+from study.processes import memory
 from study.records import StudyError
 from study.tasks.arrays import Arrays
 from study.tasks.losses import correct, cross_entropy, squared_error
@@ -42,8 +43,9 @@ class Series(Arrays):
     """Classification (cross-entropy, accuracy) or regression (mean squared error of the standardised target) on the last valid step.
 
     Inputs are standardised by channel, with the training examples' means and deviations over valid steps. `validation` and `test`
-    are shares. `split`: stratified (drawn by `split_seed`, classes in equal shares; for regression drawn at random) or
-    chronological (as they stand: the last ones are the test). `lag` in steps, null for all of them; `solved` in the metric's units.
+    are shares (test: None where `read` has test examples of its own and sets `parts`). `split`: stratified (drawn by `split_seed`,
+    classes in equal shares; for regression drawn at random) or chronological (as they stand: the last ones are the test). `lag` in
+    steps, null for all of them; `solved` in the metric's units.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Series(Arrays):
         kind: Literal["classification", "regression"],
         split: Literal["stratified", "chronological"],
         validation: float,
-        test: float,
+        test: float | None,
         split_seed: int,
         lag: int | None,
         solved: float | None,
@@ -60,13 +62,14 @@ class Series(Arrays):
         name = type(self).__name__.lower()
         require(kind in ("classification", "regression"), name, "kind", "classification or regression", kind)
         require(split in ("stratified", "chronological"), name, "split", "stratified or chronological", split)
-        for key, share in (("validation", validation), ("test", test)):
+        self.shares = {"validation": validation} | ({} if test is None else {"test": test})
+        for key, share in self.shares.items():
             require(isinstance(share, int | float) and 0 < share < 1, name, key, "a share above 0 and below 1", share)
-        require(validation + test < 1, name, "test", f"a share below {1 - validation:g}, what validation leaves", test)
+        require(sum(self.shares.values()) < 1, name, "test", f"a share below {1 - validation:g}, what validation leaves", test)
         require(lag is None or lag > 0, name, "lag", "greater than 0 or null", lag)
         require(solved is None or solved > 0, name, "solved", "greater than 0 or null", solved)
         require(0 <= split_seed < 2**32, name, "split_seed", "at least 0 and below 2^32", split_seed)
-        self.kind, self.how, self.shares, self.split_seed = kind, split, {"validation": validation, "test": test}, split_seed
+        self.kind, self.how, self.split_seed = kind, split, split_seed
         self.lag, self.solved = lag, solved
 
     @abstractmethod
@@ -134,7 +137,12 @@ class Series(Arrays):
         together = np.concatenate([data.sequences[index] for index in train]).astype(np.float64)
         self.mean, deviation = together.mean(0), together.std(0)
         self.deviation = np.where(deviation > 0, deviation, 1.0)  # a channel that never changes says nothing; it is 0
-        x = np.zeros((len(data.sequences), max(map(len, data.sequences)), together.shape[1]), np.float32)
+        longest = int(self.lengths.argmax())
+        need = 4.0 * len(data.sequences) * int(self.lengths[longest]) * together.shape[1]
+        if need > memory():
+            told = f"{data.names[longest]} has {self.lengths[longest]} steps, and {len(data.sequences)} sequences padded to that are {need / 1e9:.0f} GB"
+            raise StudyError(f"task: {data.source} does not fit the memory of this machine, {memory() / 1e9:.0f} GB: {told}; cut long sequences into pieces")
+        x = np.zeros((len(data.sequences), int(self.lengths[longest]), together.shape[1]), np.float32)
         for row, sequence in zip(x, data.sequences, strict=True):
             row[: len(sequence)] = (sequence - self.mean) / self.deviation
         return torch.from_numpy(x)

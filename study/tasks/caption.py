@@ -1,0 +1,132 @@
+"""Captions: a strip of real digit images to their names, letter by letter."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from study.interfaces import Batch, TaskFacts, require
+from study.streams import generator
+from study.tasks.generated import FIXED_SEED, PARTS, Generated
+from study.tasks.losses import cross_entropy
+
+COUNT, SIDE, POOLED = 1797, 8, 4
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+LETTERS = "".join(sorted({letter for name in NAMES for letter in name})) + " "  # a space ends each name
+CODE = {letter: place for place, letter in enumerate(LETTERS)}
+
+
+class Caption(Generated):
+    """Reads a strip of `digits` images column by column, then spells their names: "three one seven ".
+
+    The encoder is convolutional with fixed filters: `filters` kernels of 3 x 3, drawn by `split_seed`, each of zero sum, then ReLU and a
+    maximum over 2 x 2. It is not trained: pieces of a network before the first layer are no part of the contracts (study/interfaces.py).
+    x [4 digits + letters, 4 filters + letters + 1]: first the strip's columns of features; then, a step a letter, the letter before
+    (teacher forcing; a sign of its own for the first). Captions differ in length. Cross-entropy and accuracy over the letters alone.
+    Images and strips are drawn anew each update; training, validation and test have images of their own.
+    """
+
+    def __init__(self, *, digits: int, filters: int, lag: int | None, examples: int, split_seed: int, solved: float) -> None:
+        require(digits >= 1, "caption", "digits", "at least 1", digits)
+        require(filters >= 1, "caption", "filters", "at least 1", filters)
+        require(lag is None or lag > 0, "caption", "lag", "greater than 0 or null", lag)
+        require(examples >= 2, "caption", "examples", "at least 2", examples)
+        require(0 <= split_seed < 2**32, "caption", "split_seed", "at least 0 and below 2^32", split_seed)
+        require(0 < solved <= 1, "caption", "solved", "an accuracy above 0 and at most 1", solved)
+        self.digits, self.filters, self.lag, self.examples, self.split_seed, self.solved = digits, filters, lag, examples, split_seed, solved
+
+    @property
+    def columns(self) -> int:
+        """Steps that read the strip."""
+        return POOLED * self.digits
+
+    @property
+    def steps(self) -> int:
+        return self.columns + self.digits * (max(map(len, NAMES)) + 1)
+
+    def load(self) -> None:
+        from sklearn.datasets import load_digits  # takes two seconds to import: only where digits are used
+        from sklearn.model_selection import train_test_split
+
+        x, y = load_digits(return_X_y=True)
+        rest, test = train_test_split(np.arange(COUNT), test_size=0.2, stratify=y, random_state=self.split_seed)
+        train, validation = train_test_split(rest, test_size=0.25, stratify=y[rest], random_state=self.split_seed)
+        images = torch.from_numpy((x / 16).astype(np.float32)).reshape(COUNT, 1, SIDE, SIDE)
+        kernels = torch.randn(self.filters, 1, 3, 3, generator=generator(self.split_seed, "caption filters"))
+        kernels = kernels - kernels.mean((1, 2, 3), keepdim=True)
+        features = torch.nn.functional.max_pool2d(torch.nn.functional.conv2d(images, kernels, padding=1).relu(), 2)  # [N, filters, 4, 4]
+        index = dict(zip(PARTS, (train, validation, test), strict=True))
+        scale = features[train].square().mean().sqrt()  # of the training images alone
+        encoded = (features / scale).permute(0, 3, 1, 2).flatten(2)  # [N, columns, filters x rows]
+        self.images = {part: (encoded[of], torch.from_numpy(y[of].astype(np.int64))) for part, of in index.items()}
+
+    @functools.cached_property
+    def letter_shares(self) -> Tensor:
+        """Of all names, each alike."""
+        counts = Counter("".join(f"{name} " for name in NAMES))
+        return torch.tensor([counts[letter] / counts.total() for letter in LETTERS], dtype=torch.float64)
+
+    @property
+    def facts(self) -> TaskFacts:
+        shares = self.letter_shares
+        sizes = "/".join(str(len(y)) for _, y in self.images.values())
+        return TaskFacts(
+            inputs=POOLED * self.filters + len(LETTERS) + 1,
+            outputs=len(LETTERS),
+            steps=self.steps,
+            lag=self.lag if self.lag is not None else self.columns,
+            every_step=True,
+            loss="cross-entropy over the letters, nats",
+            metric="share of letters right",
+            higher_is_better=True,
+            baseline_loss=float(-(shares * shares.log()).sum()),
+            baseline=float(shares.max()),
+            solved=self.solved,
+            split=f"images {sizes}, seed {self.split_seed}; strips drawn anew, validation and test {self.examples}",
+            source="scikit-learn's digits: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), test part",
+            licence="CC BY 4.0",
+        )
+
+    def draw(self, rng: torch.Generator, batch: int) -> Batch:
+        return self._strips("train", rng, batch)
+
+    @functools.cached_property
+    def _fixed(self) -> dict[str, Batch]:
+        return {part: self._strips(part, generator(FIXED_SEED, f"fixed {part}"), self.examples) for part in PARTS}
+
+    def _strips(self, part: str, rng: torch.Generator, batch: int) -> Batch:
+        encoded, labels = self.images[part]
+        which = torch.randint(0, len(encoded), (batch, self.digits), generator=rng)
+        captions = ["".join(f"{NAMES[digit]} " for digit in row) for row in labels[which].tolist()]
+        y = torch.full((batch, self.steps), -1)  # -1: no letter is asked for
+        x = torch.zeros(batch, self.steps, self.facts.inputs)
+        x[:, : self.columns, : encoded.shape[2]] = encoded[which].flatten(1, 2)
+        for row, caption in enumerate(captions):
+            letters = torch.tensor([CODE[letter] for letter in caption])
+            y[row, self.columns : self.columns + len(letters)] = letters
+            before = torch.cat([torch.tensor([len(LETTERS)]), letters[:-1]])
+            x[row, self.columns + torch.arange(len(letters)), encoded.shape[2] + before] = 1.0
+        return Batch(x=x, y=y, lengths=self.columns + torch.tensor([len(caption) for caption in captions]))
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return _over_letters(self._by_step(outputs, batch), batch.y).mean(1)
+
+    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
+        loss = self._by_step(outputs, batch)
+        return loss.gather(-1, anchor.to(loss.device)[None, :, None].expand(len(loss), -1, 1))[..., 0]
+
+    def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return _over_letters((outputs.argmax(-1) == batch.y).double(), batch.y)
+
+    def _by_step(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """[M, B, T], 0 where no letter is asked for."""
+        return torch.where(batch.y >= 0, cross_entropy(outputs, batch.y.clamp(min=0)), 0.0)
+
+
+def _over_letters(values: Tensor, y: Tensor) -> Tensor:
+    asked = y >= 0
+    return (values * asked).sum(-1) / asked.sum(-1)

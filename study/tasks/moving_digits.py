@@ -1,0 +1,113 @@
+"""Films of real digits: scikit-learn's 1,797 handwritten digits move over a canvas, then stand still. Which way did it go, or which was it?"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from study.interfaces import Batch, TaskFacts, require
+from study.streams import generator
+from study.tasks.generated import FIXED_SEED, PARTS, Generated
+from study.tasks.losses import correct, cross_entropy
+
+COUNT, SIDE = 1797, 8
+HEADINGS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))  # rows down, columns right
+
+
+class MovingDigits(Generated):
+    """x [moving + still, canvas²]: frames of one digit on a canvas x canvas torus, a pixel a frame along one of 8 headings, then at rest.
+
+    `target` motion: the heading, which the last frames do not show; digit: which digit it is. Digits, places and headings are drawn
+    anew each update; training, validation and test have digits of their own (stratified by `split_seed`).
+    """
+
+    def __init__(
+        self,
+        *,
+        target: Literal["motion", "digit"],
+        canvas: int,
+        moving: int,
+        still: int,
+        lag: int | None,
+        examples: int,
+        split_seed: int,
+        solved: float,
+    ) -> None:
+        require(target in ("motion", "digit"), "moving_digits", "target", "motion or digit", target)
+        require(canvas >= SIDE, "moving_digits", "canvas", f"at least {SIDE} pixels", canvas)
+        require(moving >= 2, "moving_digits", "moving", "at least 2 frames", moving)
+        require(still >= 0, "moving_digits", "still", "at least 0 frames", still)
+        require(lag is None or lag > 0, "moving_digits", "lag", "greater than 0 or null", lag)
+        require(examples >= 2, "moving_digits", "examples", "at least 2", examples)
+        require(0 <= split_seed < 2**32, "moving_digits", "split_seed", "at least 0 and below 2^32", split_seed)
+        require(0 < solved <= 1, "moving_digits", "solved", "an accuracy above 0 and at most 1", solved)
+        self.target, self.canvas, self.moving, self.still = target, canvas, moving, still
+        self.lag, self.examples, self.split_seed, self.solved = lag, examples, split_seed, solved
+
+    @property
+    def classes(self) -> int:
+        return len(HEADINGS) if self.target == "motion" else 10
+
+    def load(self) -> None:
+        from sklearn.datasets import load_digits  # takes two seconds to import: only where digits are used
+        from sklearn.model_selection import train_test_split
+
+        x, y = load_digits(return_X_y=True)
+        rest, test = train_test_split(np.arange(COUNT), test_size=0.2, stratify=y, random_state=self.split_seed)
+        train, validation = train_test_split(rest, test_size=0.25, stratify=y[rest], random_state=self.split_seed)
+        images, labels = torch.from_numpy((x / 16).astype(np.float32)).reshape(COUNT, SIDE, SIDE), torch.from_numpy(y.astype(np.int64))
+        self.digits = {part: (images[index], labels[index]) for part, index in zip(PARTS, (train, validation, test), strict=True)}
+
+    @property
+    def facts(self) -> TaskFacts:
+        sizes = "/".join(str(len(y)) for _, y in self.digits.values())
+        return TaskFacts(
+            inputs=self.canvas**2,
+            outputs=self.classes,
+            steps=self.moving + self.still,
+            lag=self.lag if self.lag is not None else max(self.still, 1),
+            every_step=False,
+            loss="cross-entropy, nats",
+            metric="accuracy",
+            higher_is_better=True,
+            baseline_loss=math.log(self.classes),
+            baseline=1 / self.classes,
+            solved=self.solved,
+            split=f"digits {sizes}, seed {self.split_seed}; films drawn anew, validation and test {self.examples}",
+            source="scikit-learn's digits: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), test part",
+            licence="CC BY 4.0",
+        )
+
+    def draw(self, rng: torch.Generator, batch: int) -> Batch:
+        return self._films("train", rng, batch)
+
+    @functools.cached_property
+    def _fixed(self) -> dict[str, Batch]:
+        return {part: self._films(part, generator(FIXED_SEED, f"fixed {part}"), self.examples) for part in PARTS}
+
+    def _films(self, part: str, rng: torch.Generator, batch: int) -> Batch:
+        images, labels = self.digits[part]
+        which = torch.randint(0, len(images), (batch,), generator=rng)
+        heading = torch.randint(0, len(HEADINGS), (batch,), generator=rng)
+        begin = torch.randint(0, self.canvas, (batch, 2), generator=rng)
+        way = torch.arange(self.moving + self.still).clamp(max=self.moving - 1)
+        at = (begin[:, None] + way[:, None] * torch.tensor(HEADINGS)[heading][:, None]) % self.canvas  # [B, T, 2]: the upper left corner
+        inside = torch.arange(SIDE)
+        rows, columns = ((at[..., axis, None] + inside) % self.canvas for axis in (0, 1))
+        place = (rows[..., :, None] * self.canvas + columns[..., None, :]).flatten(2)
+        frames = torch.zeros(batch, len(way), self.canvas**2).scatter(2, place, images[which].flatten(1)[:, None].expand(-1, len(way), -1))
+        return Batch(x=frames, y=heading if self.target == "motion" else labels[which])
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return cross_entropy(outputs, batch.y).mean(1)
+
+    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
+        return cross_entropy(outputs, batch.y)
+
+    def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return correct(outputs, batch.y)
