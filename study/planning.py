@@ -38,6 +38,7 @@ class Plan:
     points: Sequence[Point]
     excluded: Sequence[Mapping[str, Any]]
     stored: Mapping[str, str]  # id -> status
+    damaged: Mapping[str, str]  # id -> why what is stored is no result
     versions: Mapping[str, object]  # id -> what tells a later writing of the point from the one looked at here
     unprobed: Mapping[str, Sequence[str]]  # id -> probes asked for that its stored result lacks, or has with other settings
     config: Mapping[str, Any]  # of the first point: what all share is read here
@@ -77,12 +78,16 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     config = kept[0].config
     folder = Path(config["store"]["folder"]) / check_name(config["name"])
     store = Store(folder)
-    asked, stored, versions, measured = {point.id for point in points}, {}, {}, {}
-    for id in store.ids():
-        versions[id] = store.version(id)
-        result = store.result(id)
-        stored[id] = str(result["row"].get("status"))
-        if id in asked and stored[id] != "failed":
+    stored, versions, measured, damaged = {}, {}, {}, {}
+    there = store.folders() & {point.id for point in points}
+    for id in there:
+        version, why = store.version(id), store.damage(id)
+        if why is not None:
+            damaged[id] = why
+            continue
+        versions[id], result = version, store.result(id)
+        stored[id] = str(result["row"]["status"])
+        if stored[id] != "failed":
             measured[id] = probes_of(store, result)
     unprobed = {point.id: lacking for point in points if (lacking := _lacking(point, measured.get(point.id)))}
     if config["reprobe"]:  # what was measured before is measured again: a point is stored whole
@@ -93,7 +98,7 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
             name = key.lstrip("+~").split("@")[0]
             factors[name] = list(dict.fromkeys(combination.labels[name] for combination in combinations))
     distinct = {json.dumps(one, sort_keys=True): one for one in excluded}
-    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, versions, unprobed, config)
+    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, damaged, versions, unprobed, config)
 
 
 def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,6 +203,8 @@ def check_running(config: Mapping[str, Any]) -> None:
         raise StudyError(f"store.checkpoint_seconds: must be at least 0 or null, got {every}")
     if not silence > 0:
         raise StudyError(f"store.lease_seconds: must be greater than 0, got {silence}")
+    if not config["store"]["tracker_seconds"] > 0:
+        raise StudyError(f"store.tracker_seconds: must be greater than 0, got {config['store']['tracker_seconds']}")
 
 
 def check_name(name: Any) -> str:
@@ -262,6 +269,8 @@ def show(plan: Plan, console: Console) -> None:
     seconds = sum(group.cost for group in made) / max(min(executor.workers, len(made)), 1)
     there = len(plan.points) - len(plan.missing)
     say_unprobed(plan, console)
+    for id, why in list(plan.damaged.items())[:SHOWN]:
+        console.print(f"damaged and to be trained again: {id} ({why})", highlight=False, markup=False)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
     console.print(f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate; results go to {plan.folder}", highlight=False, markup=False)
 

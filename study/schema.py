@@ -39,6 +39,7 @@ class Store:
     weights: bool = MISSING
     checkpoint_seconds: float | None = MISSING
     lease_seconds: float = MISSING
+    tracker_seconds: float = MISSING
 
 
 @dataclass

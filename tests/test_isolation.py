@@ -254,7 +254,7 @@ def test_retry_says_which_are_trained_again(retry, again):
     points = [point(0, id) for id in ("new", *stored)]
     config = {**points[0].config, "retry": retry}
     check_running(config)
-    plan = Plan("name", None, Path(), {}, points, [], stored, {}, {}, config)
+    plan = Plan("name", None, Path(), {}, points, [], stored, {}, {}, {}, config)
     assert [each.id for each in plan.missing] == again
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from study.composition import Composed, select
 from study.grouping import cost, resolve_device
-from study.launcher import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, Trackers, typed
+from study.launcher import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, typed
 from study.pieces import build
 from study.processes import start
 from study.provenance import relative
@@ -30,6 +30,7 @@ from study.search.storage import journal_file, open_storage, without_password
 from study.search.tuned import experiment, experiment_path, tuned_name
 from study.search.worker import work
 from study.store import Store, write_whole
+from study.tracking import Trackers
 
 QUIET_SECONDS = 10.0  # between plain lines of progress
 MOST_DEATHS = 10  # of worker processes in one launch, after which something is wrong with all of them
@@ -54,7 +55,7 @@ def run(spec: Spec, asks: Asks, config: Mapping[str, Any], console: Console) -> 
         of.fill()
     say_start(spec, asks, slots, count, console)
     store = Store(spec.search_folder)
-    trackers = Trackers(config["tracker"], spec.name, spec.folder, console)
+    trackers = Trackers(config["tracker"], spec.name, spec.folder, console, config["store"]["tracker_seconds"])
     interrupted, begun = False, time.monotonic()
     try:
         hear(trackers, store, store.ids())
@@ -65,7 +66,7 @@ def run(spec: Spec, asks: Asks, config: Mapping[str, Any], console: Console) -> 
     finally:
         found = finish(spec, asks, slots, config)
     mark_best(trackers, store, found)
-    trackers.close()
+    trackers.close(now=interrupted)
     return say_end(spec, found, interrupted, time.monotonic() - begun, console)
 
 
@@ -162,9 +163,7 @@ class Told:
 
 def hear(trackers: Trackers, store: Store, names: Sequence[str], tags: Sequence[str] = ("search",)) -> None:
     """Tell every tracker of trials that this machine has recorded."""
-    for name in names:
-        result = {**store.result(name), "tags": list(tags)}
-        trackers.tell(result, store.point_folder(name))
+    trackers.hear(store, names, tags)
 
 
 def mark_best(trackers: Trackers, store: Store, found: Mapping[str, Any]) -> None:
