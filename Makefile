@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search test chaos bench bench-search bench-report gallery index gpu lint clean setup
+.PHONY: help sweep confirm report plan search sync test chaos fuzz load bench bench-search bench-report gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ confirm: .venv/.ready ## train the best arms of a study again on fresh seeds, an
 
 report: .venv/.ready ## render the report of a study again
 	@$(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.artifacts outputs/$(STUDY)
+
+sync: .venv/.ready ## upload what W&B logged offline of a study, once (SYNC="--seconds 300": how long to wait for an arrival)
+	@$(PY) -m study.sync outputs/$(STUDY) $(SYNC)
 
 index: .venv/.ready ## one page over all studies in outputs/
 	@$(PY) -m reports index outputs

@@ -68,8 +68,9 @@ def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: 
     trackers.close(now=interrupted)
     counts = count(store, plan)
     checkpoints = Checkpoints(plan.folder)
-    checkpoints.tidy(set(store.ids()) - leases.busy())  # a launch that was taken over, or killed, may have left some
-    store.tidy(leases.busy())
+    with contextlib.suppress(OSError):  # read-only by now: the next launch tidies up
+        checkpoints.tidy(set(store.ids()) - leases.busy())  # a launch that was taken over, or killed, may have left some
+        store.tidy(leases.busy())
     close(store, leases, console, seconds=time.monotonic() - start, **counts)
     say_given_up(shared.given_up, console)
     kept = len(checkpoints.updates(point.id for point in plan.points))

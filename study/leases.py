@@ -50,8 +50,8 @@ class Leases:
         self.stop.set()
         self.thread.join()
         self.release(list(self.held))
-        self._tidy()
         with contextlib.suppress(OSError):
+            self._tidy()
             (self.folder / self.owner).unlink(missing_ok=True)
 
     # --- our own ---------------------------------------------------------------------------------------------
@@ -85,11 +85,12 @@ class Leases:
         return name in self.held and self._current(name)[1] == self.owner
 
     def release(self, names: Iterable[str]) -> None:
-        """Give leases back; those that were taken over are the others'."""
+        """Give leases back; those that were taken over are the others'. What cannot be taken away is silent from now on."""
         for name in names:
             path = self.held.pop(name, None)
             if path is not None:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
@@ -160,4 +161,5 @@ class Leases:
                     path.unlink(missing_ok=True)
         for path in self.folder.iterdir():
             if path.name.count("-") == 3 and self.lost(path.name):
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)

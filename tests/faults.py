@@ -42,6 +42,8 @@ class Fault(ClipRule):
                 raise RuntimeError(f"gate jammed at update {self.at}")
             if self.how == "memory":
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+            if self.how == "allocate":
+                torch.empty(2**58, dtype=torch.uint8)
             if self.how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "loop":
