@@ -53,6 +53,12 @@ lint: .venv/.ready-dev ## style, types, and which layer may import which
 chaos: .venv/.ready-dev ## a campaign of SIGKILLs over a real sweep, and what it changed: nothing (CHAOS="--kills 300 --seed 1" for more; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.chaos $(CHAOS)
 
+fuzz: .venv/.ready-dev ## 10,000 inputs that nobody meant to write: overrides, YAML, files of a store (FUZZ="--inputs 50000 --seed 1"; some minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz $(FUZZ)
+
+load: .venv/.ready-dev ## 10,000 quick points in one study: what everything but training costs a point (LOAD="--points 2000"; some minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.load $(LOAD)
+
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search
 

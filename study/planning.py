@@ -17,6 +17,7 @@ from study.checkpoints import Checkpoints
 from study.composition import Composed, Declared, exclusion, meets
 from study.grouping import check, check_flat, data_hash, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
+from study.paths import beside
 from study.pieces import build
 from study.power import resolvable
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
@@ -74,6 +75,8 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
         raise StudyError("study.exclude leaves no combination; nothing to run")
     check_all(kept)
     check_running(kept[0].config)
+    if (search := kept[0].config["study"]["search"]) is not None and not beside(search):
+        raise StudyError(f"study.search: must be the folder of a search beside the study's, such as ../digits/search, got {search!r}")
     points = _distinct([_point(combination) for combination in kept])
     config = kept[0].config
     folder = Path(config["store"]["folder"]) / check_name(config["name"])
@@ -207,10 +210,15 @@ def check_running(config: Mapping[str, Any]) -> None:
         raise StudyError(f"store.tracker_seconds: must be greater than 0, got {config['store']['tracker_seconds']}")
 
 
-def check_name(name: Any) -> str:
-    if not isinstance(name, str) or not name or name in (".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
-        raise StudyError(f"name: must be the name of one folder, without slashes, got {name!r}")
-    return name
+LONGEST_NAME = 200  # bytes: a file system's 255, less what is put before and after it
+
+
+def check_name(name: Any, key: str = "name") -> str:
+    plain = isinstance(name, str) and name not in ("", ".", "..") and name.isprintable() and not any(mark in name for mark in ("/", "\\"))
+    if not plain or len(name.encode(errors="replace")) > LONGEST_NAME:
+        shown = repr(name) if len(repr(name)) < 100 else f"{repr(name)[:100]}…"
+        raise StudyError(f"{key}: must be the name of one folder, printable, without slashes, of at most {LONGEST_NAME} bytes, got {shown}")
+    return str(name)
 
 
 def declaration(plan: Plan) -> dict[str, Any]:

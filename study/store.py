@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from study.digests import digest, holds, signed
-from study.records import POINTS, SCHEMA, SEARCH_TABLES, STATUSES, TABLES, Column, StudyError
+from study.records import OUTCOMES, POINTS, SCHEMA, SEARCH_TABLES, STATES, STATUSES, TABLES, VERDICTS, Column, StudyError
 
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
 RESULT = "result.json"
@@ -374,7 +374,29 @@ def _wrong_result(result: Any, data: bytes, id: str) -> str | None:
         return "it names files that lie elsewhere"
     if result.get("id") != id:
         return f"it is of point {result.get('id')!r}"
-    return None if result["row"].get("status") in STATUSES else f"status {result['row'].get('status')!r}"
+    if not all(_scalar(value) for value in result["labels"].values()):
+        return "a label is no text, number or truth"
+    for column in POINTS:
+        value = result["row"].get(column.name)
+        if value is not None and not (_of_kind(value, column.kind) and value in WORDS.get(column.name, (value,))):
+            return f"{column.name} {str(value)[:40]!r}"
+    return "it has no status" if result["row"].get("status") is None else None
+
+
+WORDS = {"status": STATUSES, "verdict": VERDICTS, "outcome": OUTCOMES, "state": STATES, "state_init": STATES}  # what a row may say
+
+
+def _scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | float | bool) or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def _of_kind(value: Any, kind: str) -> bool:
+    """Whether a value of result.json fits a column's kind."""
+    if kind in ("str", "bool"):
+        return isinstance(value, str if kind == "str" else bool)
+    if kind == "float" and value in ("nan", "inf", "-inf"):
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool) and _scalar(value) and (kind == "float" or value == value // 1)
 
 
 def _wrong_study(study: Any) -> str | None:
