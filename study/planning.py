@@ -111,9 +111,9 @@ def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
         path = store.point_folder(result["id"]) / "config.yaml"
         try:
             told = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["probe"]
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError, yaml.YAMLError, KeyError, TypeError):
             return {}
-    return dict(told)
+    return dict(told) if isinstance(told, Mapping) else {}
 
 
 def _lacking(point: Point, measured: Mapping[str, Any] | None) -> list[str]:

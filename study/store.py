@@ -246,8 +246,10 @@ class Store:
             files = self.result(id).get("files", {})
             for name in files:
                 self._read(id, name)
-            for name in () if files else (path.stem for path in folder.glob("*.parquet")):  # an older point has no digests
-                self.table(name, [id])
+            for path in () if files else folder.glob("*.parquet"):  # an older point has no digests
+                pq.read_metadata(path)
+        except (OSError, pa.ArrowException) as error:
+            return f"{path.name}: {error}"
         except StudyError as error:
             return str(error).removeprefix(f"{folder}/").removesuffix(f" {MEND}")
         return None
