@@ -15,7 +15,7 @@ from reports.__main__ import main as report
 from study.__main__ import main
 from study.digests import holds, signed
 from study.records import StudyError
-from study.store import Store
+from study.store import Store, seal
 from tests.reports.synthetic import make
 from tests.test_store import record
 
@@ -89,6 +89,28 @@ def test_a_digest_is_of_the_whole_text():
     assert holds(data, json.loads(data))
     assert not holds(data + b" ", json.loads(data))
     assert not holds(data, {**json.loads(data), "digest": None})
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [({"seed": 2**70}, "seed"), ({"score": [1]}, "score"), ({"verdict": "maybe"}, "verdict 'maybe'"), ({"depth": 1.5}, "depth"), ({"status": None}, "no status")],
+)
+def test_a_row_of_another_form_is_damaged_and_named(store, row, told):
+    """Signed as it should be: written by another program, or by somebody."""
+    result = store.result("p1")
+    seal(store.point_folder("p1"), {**result, "row": {**result["row"], **row}})
+    assert told in str(store.damage("p1"))
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("grid", [{"id": [], "seed": 0, "labels": {}}]), ("factors", {"cell": "rnn"}), ("seeds", 3), ("tasks", []), ("fixed", {"a": [1]}), ("excluded", [1]), ("health", 1)],
+)
+def test_a_declaration_of_another_form_is_told(broken, capsys, part, value):
+    record = broken.study()
+    broken.declare({**record, "declaration": {**record["declaration"], part: value}}, {})
+    assert report(["status", str(broken.folder)]) == 2
+    assert f"damaged (its {part} is of another form)" in capsys.readouterr().err
 
 
 # --- status and repair -------------------------------------------------------------------------------------------
