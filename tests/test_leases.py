@@ -167,8 +167,8 @@ def test_a_lease_with_a_hostile_owner_is_lost_in_time(launch, tmp_path):
     clock = Clock()
     leases = launch("a", seconds=10.0, clock=clock)
     (leases.folder / "p.0").write_bytes(b"../../\x00\xff")
-    (leases.folder / "q.0").write_text("a-1-2-b")
-    (leases.folder / "a-1-2-b").write_text("nan 1")
+    (leases.folder / "q.0").write_text("z-1-2-b")
+    (leases.folder / "z-1-2-b").write_text("nan 1")
     assert not leases.take("p") and not leases.take("q")
     clock.now = 11.0
     assert leases.take("p") and leases.take("q")
