@@ -25,7 +25,6 @@ from study.claims import CONTRAST, EXTREMES, FORM, check_claim, check_contrast, 
 from study.records import CHOICES, SIZES, StudyError
 from study.schema import lacking
 
-
 MOST = 1_000_000  # combinations of one study
 
 

@@ -48,7 +48,17 @@ from tests.reports.synthetic import make
 ROOT = Path(__file__).parent.parent
 LIMIT = 120  # seconds for one input, on a machine that does other things too
 MEMORY = 24 * 2**30  # bytes of addresses: a network that is too large must be told, not fill the machine
-SHARES = {"overrides": 0.03, "yaml": 0.03, "results": 0.24, "declarations": 0.14, "tables": 0.2, "points": 0.06, "checkpoints": 0.14, "leases": 0.155, "render": 0.005}
+SHARES = {
+    "overrides": 0.03,
+    "yaml": 0.03,
+    "results": 0.24,
+    "declarations": 0.14,
+    "tables": 0.2,
+    "points": 0.06,
+    "checkpoints": 0.14,
+    "leases": 0.155,
+    "render": 0.005,
+}
 
 
 @dataclass
@@ -130,7 +140,9 @@ class Box:
 
 def _place(trace: Any) -> str:
     """The last line of ours that the error went through."""
-    frames = [frame for frame in traceback.extract_tb(trace) if str(ROOT) in frame.filename and ".venv" not in frame.filename and "fuzz.py" not in frame.filename]
+    frames = [
+        frame for frame in traceback.extract_tb(trace) if str(ROOT) in frame.filename and ".venv" not in frame.filename and "fuzz.py" not in frame.filename
+    ]
     return f"{Path(frames[-1].filename).relative_to(ROOT)}:{frames[-1].lineno}" if frames else "elsewhere"
 
 
@@ -143,7 +155,12 @@ WORDS = [
     "str(1)", "???", "1e999", "nan", "inf", "-inf", "-0.0", "1e-400", "0x10", "1_000", "--help", "~", "@", "%", "\t", "\n", "\x00", "x" * 300, "1" * 400,
 ]  # fmt: skip
 VALUES = st.one_of(
-    st.sampled_from(WORDS), st.integers(-(10**30), 10**30).map(str), st.integers(-3, 40).map(str), st.floats(allow_subnormal=False).map(str), st.text(max_size=12), st.lists(st.sampled_from(WORDS), max_size=3).map(",".join)
+    st.sampled_from(WORDS),
+    st.integers(-(10**30), 10**30).map(str),
+    st.integers(-3, 40).map(str),
+    st.floats(allow_subnormal=False).map(str),
+    st.text(max_size=12),
+    st.lists(st.sampled_from(WORDS), max_size=3).map(",".join),
 )
 GROUPS = ["cell", "initializer", "clip", "optimizer", "readout", "task", "probe", "tracker", "executor", "search", "experiment"]
 KEYS = [
@@ -159,10 +176,24 @@ OVERRIDES = st.lists(
 )  # fmt: skip
 BASE = ["experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=0,1", "task.form=row", "tracker=[]", "probe=[]"]
 LAST = ["plan=true"]  # what is planned is not trained
-FORBIDDEN = ("_target_", "plan", "hydra.mode", "hydra.launcher", "hydra.callbacks", "hydra.searchpath", "hydra.hydra_logging", "hydra.job_logging", "--")  # code by design, and training
+FORBIDDEN = (
+    "_target_",
+    "plan",
+    "hydra.mode",
+    "hydra.launcher",
+    "hydra.callbacks",
+    "hydra.searchpath",
+    "hydra.hydra_logging",
+    "hydra.job_logging",
+    "--",
+)  # code by design, and training
 
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_subnormal=False), st.sampled_from(WORDS), st.text(max_size=8))
-TREES = st.recursive(LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(st.text(max_size=6), st.sampled_from(KEYS)), inner, max_size=3)), max_leaves=6)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(st.text(max_size=6), st.sampled_from(KEYS)), inner, max_size=3)),
+    max_leaves=6,
+)
 EXPERIMENT: dict[str, Any] = {
     "defaults": [{"override /task": "digits"}, {"override /cell": "rnn"}, {"override /tracker": []}, {"override /probe": []}],
     "name": "fuzzed",
@@ -265,7 +296,11 @@ def experiments(box: Box) -> Callable[..., None]:
 
     @given(st.one_of(mutated(EXPERIMENT), spoiled(whole)))
     def one(made: Any) -> None:
-        data = made if isinstance(made, bytes) else ("# @package _global_\n" + yaml.safe_dump(made, sort_keys=False, allow_unicode=True)).encode(errors="surrogatepass")
+        data = (
+            made
+            if isinstance(made, bytes)
+            else ("# @package _global_\n" + yaml.safe_dump(made, sort_keys=False, allow_unicode=True)).encode(errors="surrogatepass")
+        )
         if any(mark.encode() in data for mark in ("_target_", "hydra/")):
             return
         (folder / "fuzzed.yaml").write_bytes(data)
@@ -280,7 +315,9 @@ class Damaged:
 
     def __init__(self, box: Box, name: str) -> None:
         tables = ("history", "profile", "states", "test", "measures")
-        self.store = make(box.inside / "store" / name, factors={"cell": ["rnn", "gru"]}, seeds=(0, 1), steps=6, updates=12, examples=12, tables=tables, failed=(3,))
+        self.store = make(
+            box.inside / "store" / name, factors={"cell": ["rnn", "gru"]}, seeds=(0, 1), steps=6, updates=12, examples=12, tables=tables, failed=(3,)
+        )
         self.folder, self.ids = self.store.folder, self.store.ids()
         self.whole = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
 
@@ -452,14 +489,25 @@ def checkpoints(box: Box) -> Callable[..., None]:
     return one
 
 
-NAMES = st.one_of(st.sampled_from(["p.0", "p.1", "p.", "p.x", "p.00", "p.-1", "p.999999999999999999999", "study.json.0", "a-1-2-b", "a-b-c-d", "----", "x", ".0", "p.٣", "p.²"]), st.text("abp.0123-", min_size=1, max_size=12))
+NAMES = st.one_of(
+    st.sampled_from(
+        ["p.0", "p.1", "p.", "p.x", "p.00", "p.-1", "p.999999999999999999999", "study.json.0", "a-1-2-b", "a-b-c-d", "----", "x", ".0", "p.٣", "p.²"]
+    ),
+    st.text("abp.0123-", min_size=1, max_size=12),
+)
 
 
 def leases(box: Box) -> Callable[..., None]:
     folder = box.inside / "store" / "leased"
     (folder / "leases").mkdir(parents=True)
 
-    @given(st.dictionaries(NAMES.filter(lambda name: name not in (".", "..")), st.one_of(st.binary(max_size=24), st.sampled_from([b"a-1-2-b", b"60 1", b"1e999 2", b"nan 1", b".. 1", b"-5 1"])), max_size=4))
+    @given(
+        st.dictionaries(
+            NAMES.filter(lambda name: name not in (".", "..")),
+            st.one_of(st.binary(max_size=24), st.sampled_from([b"a-1-2-b", b"60 1", b"1e999 2", b"nan 1", b".. 1", b"-5 1"])),
+            max_size=4,
+        )
+    )
     def one(files: dict[str, bytes]) -> None:
         for path in (folder / "leases").iterdir():
             path.unlink()
@@ -487,7 +535,11 @@ def render(box: Box) -> Callable[..., None]:
 
     @given(mutated(content), mutated(record["declaration"]), st.booleans())
     def one(result: Any, declared: Any, which: bool) -> None:
-        with contextlib.suppress(ValueError, TypeError), of.with_file(path, of.whole[path]), of.with_file(of.folder / "study.json", of.whole[of.folder / "study.json"]):
+        with (
+            contextlib.suppress(ValueError, TypeError),
+            of.with_file(path, of.whole[path]),
+            of.with_file(of.folder / "study.json", of.whole[of.folder / "study.json"]),
+        ):
             if which:
                 seal(path.parent, result)
             else:
@@ -521,7 +573,9 @@ def campaign(inputs: int, number: int, only: str | None = None, say: Callable[[s
                     checks = list(HealthCheck)
                     warnings.simplefilter("ignore")
                     seed(number)(settings(max_examples=count, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=checks)(one))()
-                    say(f"{family}: {found.tried[family]} inputs, {time.monotonic() - began:.0f} s, {time.process_time() - cpu:.0f} CPU s, {len(found.wrong)} wrong")
+                    say(
+                        f"{family}: {found.tried[family]} inputs, {time.monotonic() - began:.0f} s, {time.process_time() - cpu:.0f} CPU s, {len(found.wrong)} wrong"
+                    )
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limit)
         signal.signal(signal.SIGALRM, before)

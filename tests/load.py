@@ -73,7 +73,9 @@ print(spent / points)
 
 def training(folder: Path, size: int) -> float:
     """CPU seconds a point in groups of `size`, as the study trained them."""
-    done = subprocess.run([sys.executable, "-c", TRAINING, str(folder), str(size)], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING, str(folder), str(size)], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     return float(done.stdout.split()[-1])
@@ -107,7 +109,10 @@ def main() -> int:
         if "render" not in asked.without:
             measure("render", made, "-m", "reports", "render", str(store.folder))
         size = sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file())
-        print(f"on disk: {size / made / 1000:.0f} kB a point; report {(store.folder / 'report.html').stat().st_size / 1e6 if 'render' not in asked.without else 0:.1f} MB", flush=True)
+        print(
+            f"on disk: {size / made / 1000:.0f} kB a point; report {(store.folder / 'report.html').stat().st_size / 1e6 if 'render' not in asked.without else 0:.1f} MB",
+            flush=True,
+        )
         if asked.tracked:
             without = measure("train, tracker=[]", asked.tracked, *arguments(asked.tracked, "bare", "tracker=[]"))
             tracked = measure("train, W&B offline", asked.tracked, *arguments(asked.tracked, "tracked"))

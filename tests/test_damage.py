@@ -93,7 +93,13 @@ def test_a_digest_is_of_the_whole_text():
 
 @pytest.mark.parametrize(
     ("row", "told"),
-    [({"seed": 2**70}, "seed"), ({"score": [1]}, "score"), ({"verdict": "maybe"}, "verdict 'maybe'"), ({"depth": 1.5}, "depth"), ({"status": None}, "no status")],
+    [
+        ({"seed": 2**70}, "seed"),
+        ({"score": [1]}, "score"),
+        ({"verdict": "maybe"}, "verdict 'maybe'"),
+        ({"depth": 1.5}, "depth"),
+        ({"status": None}, "no status"),
+    ],
 )
 def test_a_row_of_another_form_is_damaged_and_named(store, row, told):
     """Signed as it should be: written by another program, or by somebody."""
@@ -104,7 +110,15 @@ def test_a_row_of_another_form_is_damaged_and_named(store, row, told):
 
 @pytest.mark.parametrize(
     ("part", "value"),
-    [("grid", [{"id": [], "seed": 0, "labels": {}}]), ("factors", {"cell": "rnn"}), ("seeds", 3), ("tasks", []), ("fixed", {"a": [1]}), ("excluded", [1]), ("health", 1)],
+    [
+        ("grid", [{"id": [], "seed": 0, "labels": {}}]),
+        ("factors", {"cell": "rnn"}),
+        ("seeds", 3),
+        ("tasks", []),
+        ("fixed", {"a": [1]}),
+        ("excluded", [1]),
+        ("health", 1),
+    ],
 )
 def test_a_declaration_of_another_form_is_told(broken, capsys, part, value):
     record = broken.study()

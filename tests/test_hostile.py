@@ -14,7 +14,7 @@ from reports.__main__ import main as report
 from study.__main__ import main
 from study.planning import check_name
 from study.records import StudyError
-from study.store import PointRecord, Store
+from study.store import PointRecord
 from tests.reports.synthetic import make
 
 ROOT = Path(__file__).parent.parent
@@ -96,7 +96,9 @@ def test_no_source_reads_what_runs_code():
     assert len(found) > 150
 
 
-@pytest.mark.parametrize("text", ["import pickle", "from joblib import load", "torch.load(p)", "np.load(p, allow_pickle=True)", "yaml.load(f, Loader=yaml.Loader)"])
+@pytest.mark.parametrize(
+    "text", ["import pickle", "from joblib import load", "torch.load(p)", "np.load(p, allow_pickle=True)", "yaml.load(f, Loader=yaml.Loader)"]
+)
 def test_the_scan_sees_what_it_should_see(text):
     assert list(unsafe(text))
 
@@ -133,7 +135,9 @@ def test_reading_a_store_unpickles_nothing(tmp_path):
     import subprocess
 
     make(tmp_path / "read", factors={"cell": ["rnn", "gru"]}, seeds=(0, 1), steps=8, updates=20)
-    script = SCRIPT.replace("from study.checkpoints", 'assert not found, found\nfrom study.checkpoints', 1)
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "read")], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    script = SCRIPT.replace("from study.checkpoints", "assert not found, found\nfrom study.checkpoints", 1)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "read")], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.endswith("nothing was unpickled\n")

@@ -17,7 +17,7 @@ from study.store import Store
 from study.tracking import Trackers
 from tests.faults import command, end, gone, statuses, until
 from tests.mounts import tmpfs
-from tests.test_trackers import NODE, offline_runs, write
+from tests.test_trackers import NODE, write
 
 IDS = ["p1", "p2", "p3"]
 
