@@ -40,9 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _guards(check)
     check.set_defaults(run=_check)
     status = commands.add_parser("status", help="points done, diverged, failed, missing, damaged; exit status 1 where some are damaged")
-    status.add_argument(
-        "--repair", action="store_true", help="move what is damaged to DIR/set-aside (nothing is deleted): the study trains it again"
-    )
+    status.add_argument("--repair", action="store_true", help="move what is damaged to DIR/set-aside (nothing is deleted): the study trains it again")
     status.set_defaults(run=_status)
     table = commands.add_parser("table", help="one row a point: print it, or write it as CSV or Parquet")
     where = table.add_mutually_exclusive_group()

@@ -25,13 +25,19 @@ def wrong(declaration: Any) -> str | None:
             return f"its {key}"
     if "grid" in declaration and "factors" in declaration:
         levels = {key: {str(level) for level in of} for key, of in declaration["factors"].items()}
-        if any(str(point["labels"].get(key, next(iter(of)))) not in of for point in declaration["grid"] for key, of in levels.items()):
-            return "its grid, which has levels that its factors lack"
+        stated = {key for point in declaration["grid"] for key in point["labels"]}  # a factor that no point states has its one level
+        if any(
+            str(point["labels"].get(key)) not in of or key not in point["labels"]
+            for point in declaration["grid"]
+            for key, of in levels.items()
+            if key in stated
+        ):
+            return "its grid, which lacks factors or has levels that they lack,"
     return None
 
 
 def _scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
+    return value is None or isinstance(value, str | int | bool) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _whole(value: Any) -> bool:

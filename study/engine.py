@@ -160,9 +160,8 @@ def write_once(store: Store, record: PointRecord, before: object) -> None:
             return
         except OSError as error:
             if error.errno not in STORED_ELSEWHERE or attempt == TRIES - 1:
-                raise CannotStore(
-                    f"{store.folder}: results cannot be written ({os.strerror(error.errno) if error.errno else error}); nothing incomplete is kept"
-                ) from error
+                why = os.strerror(error.errno) if error.errno else str(error)
+                raise CannotStore(f"{store.folder}: results cannot be written ({why}); nothing incomplete is kept") from error
             time.sleep(0.05)  # both have moved the old one away; one of them is done at once
 
 

@@ -205,7 +205,7 @@ REFUSED = [
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),
     (["experiment=quick", "name=other"], ["other: belongs to another study", "experiment: there 'adding', here 'quick'"]),
     (["experiment=quick", "~name"], ["name: must be there", "taken away"]),
-    (["experiment=quick", "~depth", "~store.folder"], ["depth, store.folder: must be there"]),
+    (["experiment=quick", "~depth", "~batch"], ["depth, batch: must be there"]),
     (["experiment=quick", "seed=range(10000000000)"], ["seed: 10,000,000,000 values are more than a study can have (1,000,000)"]),
     (["experiment=quick", "seed=range(2000)", "optimizer.lr=range(1,2000)"], ["combinations are more than a study can have (1,000,000)"]),
     (["experiment=quick", "seed=range(0,9,0)"], ["the step not 0"]),
