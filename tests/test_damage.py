@@ -113,6 +113,7 @@ def test_a_row_of_another_form_is_damaged_and_named(store, row, told):
     [
         ("grid", [{"id": [], "seed": 0, "labels": {}}]),
         ("factors", {"cell": "rnn"}),
+        ("grid", [{"id": "a", "seed": 0, "labels": {"cell": "rnn"}}, {"id": "b", "seed": 0, "labels": {}}]),
         ("seeds", 3),
         ("tasks", []),
         ("fixed", {"a": [1]}),
@@ -124,7 +125,7 @@ def test_a_declaration_of_another_form_is_told(broken, capsys, part, value):
     record = broken.study()
     broken.declare({**record, "declaration": {**record["declaration"], part: value}}, {})
     assert report(["status", str(broken.folder)]) == 2
-    assert f"damaged (its {part} is of another form)" in capsys.readouterr().err
+    assert re.search(rf"damaged \(its {part}(, which .*,)? is of another form\)", capsys.readouterr().err)
 
 
 # --- status and repair -------------------------------------------------------------------------------------------
