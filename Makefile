@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search test check-plugin chaos bench bench-search bench-report gallery index gpu lint clean setup
+.PHONY: help sweep confirm report plan search sync test check-plugin chaos fuzz load bench bench-search bench-report gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ confirm: .venv/.ready ## train the best arms of a study again on fresh seeds, an
 
 report: .venv/.ready ## render the report of a study again
 	@$(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.artifacts outputs/$(STUDY)
+
+sync: .venv/.ready ## upload what W&B logged offline of a study, once (SYNC="--seconds 300": how long to wait for an arrival)
+	@$(PY) -m study.sync outputs/$(STUDY) $(SYNC)
 
 index: .venv/.ready ## one page over all studies in outputs/
 	@$(PY) -m reports index outputs
@@ -52,6 +55,12 @@ lint: .venv/.ready-dev ## style, types, and which layer may import which
 
 chaos: .venv/.ready-dev ## a campaign of SIGKILLs over a real sweep, and what it changed: nothing (CHAOS="--kills 300 --seed 1" for more; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.chaos $(CHAOS)
+
+fuzz: .venv/.ready-dev ## 10,000 inputs that nobody meant to write: overrides, YAML, files of a store (FUZZ="--inputs 50000 --seed 1"; some minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz $(FUZZ)
+
+load: .venv/.ready-dev ## 10,000 quick points in one study: what everything but training costs a point (LOAD="--points 2000"; some minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.load $(LOAD)
 
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search

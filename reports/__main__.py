@@ -39,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="judge --fail-if conditions without rendering; exit status 1 where one holds")
     _guards(check)
     check.set_defaults(run=_check)
-    status = commands.add_parser("status", help="points done, diverged, failed, missing")
+    status = commands.add_parser("status", help="points done, diverged, failed, missing, damaged; exit status 1 where some are damaged")
+    status.add_argument("--repair", action="store_true", help="move what is damaged to DIR/set-aside (nothing is deleted): the study trains it again")
     status.set_defaults(run=_status)
     table = commands.add_parser("table", help="one row a point: print it, or write it as CSV or Parquet")
     where = table.add_mutually_exclusive_group()
@@ -136,12 +137,21 @@ def _whole(path: Path, text: str) -> None:
         raise StudyError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def _status(asked: argparse.Namespace) -> None:
+def _status(asked: argparse.Namespace) -> int:
     from reports.data import MISSING, Study
     from study.store import Store
 
     store = Store(asked.folder)
-    study = Study(store)
+    damaged = store.damaged()
+    if (told := store.study_damage()) and (store.folder / "study.json").exists():
+        damaged["study.json"] = told
+    if asked.repair:
+        _repair(store, damaged)
+        damaged = {}
+        if not (store.folder / "study.json").exists():
+            print("study.json is set aside: the same command writes a new one")
+            return 0
+    study = Study(Store(asked.folder, without=damaged))
     counts = study.grid["status"].value_counts()
     said = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
     print(f"{study.name}: {len(study.grid)} points declared ({len(study.arms)} arms, {len(study.seeds)} seeds): {', '.join(said)}")
@@ -152,6 +162,21 @@ def _status(asked: argparse.Namespace) -> None:
             print(f"    raised in {_place(store.result(str(point['id'])))}")
     if len(study.also):
         print(f"also present, outside the last declaration: {len(study.also)}")
+    for name, why in damaged.items():
+        print(f"  damaged: {name}: {why}")
+    if damaged:
+        print(f"{len(damaged)} damaged, counted as missing; set them aside: python -m reports status {asked.folder} --repair")
+    return int(bool(damaged))
+
+
+def _repair(store: Store, damaged: Mapping[str, str]) -> None:
+    for name, why in damaged.items():
+        if name != "study.json" and store.damage(name) is None:
+            continue  # a launch has trained it again meanwhile
+        try:
+            print(f"set aside: {name} -> {store.set_aside(name)} ({why})")
+        except OSError as error:
+            raise StudyError(f"{store.folder}: {name} cannot be set aside ({error.strerror or error})") from error
 
 
 def _place(result: Mapping[str, Any]) -> str:

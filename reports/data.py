@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from reports.declared import wrong
 from reports.words import levels
 from study.paths import conf_folder
 from study.records import POINTS, StudyError
-from study.store import Store
+from study.store import MEND, Store
 
 FIRST = ("cell", "initializer")  # lead rows and columns of every matrix where they vary
 MISSING = "missing"
@@ -43,9 +44,12 @@ class Study:
             self.declaration: Mapping[str, Any] = record["declaration"]
             self.launches: Sequence[Mapping[str, Any]] = record["launches"]
             grid, declared = self.declaration["grid"], self.declaration["factors"]
-            self.seeds = list(self.declaration["seeds"])
+            seeds = self.declaration["seeds"]
         except (KeyError, TypeError) as error:
             raise StudyError(f"study.json of {self.name}: {error} is missing, so the declared grid is unknown. Run the study again.") from error
+        if told := wrong(self.declaration):
+            raise StudyError(f"study.json of {self.name}: damaged ({told} is of another form). {MEND}")
+        self.seeds = list(seeds)
         texts = {key: [str(label) for label in labels] for key, labels in declared.items()}
         varied = [key for key, labels in texts.items() if len(labels) > 1]
         self.factors = {key: texts[key] for key in sorted(varied, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), varied.index(key)))}

@@ -13,6 +13,7 @@ import pandas as pd
 from reports.blocks import Section
 from reports.data import Study
 from reports.words import levels
+from study.paths import beside
 from study.store import Store
 
 COUNTED = ("done", "diverged")  # trials trained to their end
@@ -85,7 +86,7 @@ def find(study: Study) -> Search | None:
 
 def _find(study: Study, pointed: object) -> Search | None:
     folders = [study.store.folder / "search"]
-    if pointed:
+    if beside(pointed):
         folders.append(study.store.folder / Path(str(pointed)))
     for store in map(Store, folders):
         summary = store.search()

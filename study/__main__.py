@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from study.composition import Base, finish
+from study.composition import Base, check_whole, finish
 from study.launcher import INTERRUPTED, NOTHING_RAN, run
 from study.paths import conf_folder, config_dirs
 from study.planning import make_plan
@@ -29,6 +29,7 @@ def one_point(config: DictConfig) -> None:
     choices = HydraConfig.get().runtime.choices
     base = Base(config=config, choices={str(key): value for key, value in choices.items() if not str(key).startswith("hydra/")})
     try:
+        check_whole(config)
         status = run(make_plan([finish(base, [])], None, choices.get("experiment")))
     except StudyError as error:
         status = say_error(error)
@@ -58,14 +59,24 @@ def one_message() -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise Finished(say_error(StudyError(compact(error)))) from None
-    except ValueError as error:
+    except Exception as error:
         if not str(error).startswith(GROUP_NUMBER):
-            raise
+            if not raised_in_hydra(error):
+                raise
+            raise Finished(say_error(StudyError(f"the configuration cannot be composed: {type(error).__name__}: {error}"))) from None
         raise Finished(
             say_error(StudyError("a group takes the name of a level or a list of names, such as cell=gru or probe=[transport], not a number"))
         ) from None
     finally:
         os.environ.pop(FULL, None)
+
+
+def raised_in_hydra(error: BaseException) -> bool:
+    """Whether Hydra, or what reads files for it, raised an error that it has no words for: a mistake in YAML or on the command line."""
+    trace, innermost = error.__traceback__, ""
+    while trace is not None:
+        innermost, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return isinstance(error, UnicodeError | RecursionError) or innermost.split(".")[0] in ("hydra", "omegaconf", "yaml", "antlr4")
 
 
 def compact(error: Exception) -> str:

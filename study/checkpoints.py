@@ -28,6 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
+from study.digests import UNSET, digest
 from study.interfaces import AtLags, ByIndex, ByStep, Point
 from study.records import NUMERICS
 from study.store import write_whole
@@ -36,7 +37,6 @@ from study.trees import Unpackable, join, mapped, named_tuples, pack, take, unpa
 
 FOLDER, ENDING = "checkpoints", ".safetensors"
 VERSION = 1  # of the files
-UNSET = "0" * 64  # stands for the digest while it is computed
 PLAIN = ("params", "alive", "diverged_at", "best_score", "best_loss", "best_params")
 BY_UPDATE = ("losses", "norms", "scales", "cosines")
 
@@ -166,7 +166,7 @@ def _digested(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 def _digest(data: bytes, written: str) -> str:
     """Digest of the whole file, with UNSET in the place of its own."""
-    return hashlib.blake2b(data.replace(written.encode(), UNSET.encode(), 1), digest_size=32).hexdigest()
+    return digest(data.replace(written.encode(), UNSET.encode(), 1))
 
 
 def _header(data: bytes) -> dict[str, str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -22,6 +23,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 
 from study.claims import CONTRAST, EXTREMES, FORM, check_claim, check_contrast, sides
 from study.records import CHOICES, SIZES, StudyError
+from study.schema import lacking
+
+MOST = 1_000_000  # combinations of one study
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,25 @@ def declared(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequenc
                 raise StudyError(f"{key}: a study sweeps lists of values (a,b,c), choice(…) or range(…); intervals are for a search. Got {override.input_line}")
             if key == "experiment":
                 raise StudyError(f"experiment: one study a launch; run the command once for each experiment. Got {override.input_line}")
+            if (number := _length(override.value())) > MOST:
+                raise StudyError(f"{key}: {number:,} values are more than a study can have ({MOST:,}). Got {override.input_line}")
             factors[key] = list(override.sweep_string_iterator())
         else:
             fixed.append(str(override.input_line))
+    number = math.prod(len(values) for values in factors.values())
+    if number > MOST:
+        raise StudyError(f"{number:,} combinations are more than a study can have ({MOST:,}): {', '.join(f'{key} {len(of)}' for key, of in factors.items())}")
     return Declared(factors=factors, fixed=fixed)
+
+
+def _length(sweep: Any) -> int:
+    """Values of a sweep, counted before any is made."""
+    if not isinstance(sweep, RangeSweep):
+        return 0
+    start, stop, step = (float(end or 0.0) for end in (sweep.start, sweep.stop, sweep.step))
+    if step == 0 or not all(map(math.isfinite, (start, stop, step))):
+        raise StudyError(f"range({sweep.start}, {sweep.stop}, {sweep.step}): ends and step must be finite, the step not 0")
+    return max(0, math.ceil((stop - start) / step))
 
 
 def _place(override: Override, params: Mapping[str, Any]) -> int:
@@ -293,7 +312,14 @@ def compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) ->
     choices = {str(key): value for key, value in config.hydra.runtime.choices.items() if not str(key).startswith("hydra/")}
     with read_write(config), open_dict(config):
         del config["hydra"]
+    check_whole(config)
     return Base(config=config, choices=choices)
+
+
+def check_whole(config: Mapping[Any, Any]) -> None:
+    """A key of conf/config.yaml may have another value; without it nothing works."""
+    if gone := lacking(config):
+        raise StudyError(f"{', '.join(gone)}: must be there, conf/config.yaml has its default; it was taken away")
 
 
 def _set(base: Base, override: Override, of: Declared) -> None:

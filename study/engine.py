@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from study.interfaces import Group, Point
 from study.postmortem import first_nonfinite
 from study.records import StudyError
 from study.results import failed_record, point_record
-from study.store import PointRecord, Store
+from study.store import CannotStore, PointRecord, Store
 from study.training import Training, evaluate, fixed_numerics, prepare, train
 from study.trees import Unpackable
 
@@ -150,7 +151,7 @@ class Keeper:
 
 
 def write_once(store: Store, record: PointRecord, before: object) -> None:
-    """Store a point, unless somebody has since `before`: a launch that took it over, and found the same numbers."""
+    """Store a point, unless somebody has since `before`: a launch that took it over, and found the same numbers. Raises CannotStore."""
     for attempt in range(TRIES):
         if store.version(record.id) != before:
             return
@@ -159,12 +160,14 @@ def write_once(store: Store, record: PointRecord, before: object) -> None:
             return
         except OSError as error:
             if error.errno not in STORED_ELSEWHERE or attempt == TRIES - 1:
-                raise
+                why = os.strerror(error.errno) if error.errno else str(error)
+                raise CannotStore(f"{store.folder}: results cannot be written ({why}); nothing incomplete is kept") from error
             time.sleep(0.05)  # both have moved the old one away; one of them is done at once
 
 
 def store_failure(points: Sequence[Point], folder: Path, told: Mapping[str, str]) -> None:
-    """Mark points failed, with the reason and the traceback (provenance.failure)."""
+    """Mark points failed, with the reason and the traceback (provenance.failure). Raises CannotStore."""
+    store = Store(folder)
     for point in points:
-        Store(folder).write(failed_record(point, told))
+        write_once(store, failed_record(point, told), store.version(point.id))
     Checkpoints(folder).remove(point.id for point in points)

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ from rich.console import Console
 
 from study.checkpoints import Checkpoints
 from study.grouping import resolve_device
-from study.interfaces import Executor, Group, Tracker
+from study.interfaces import Executor, Group
 from study.leases import STUDY, Leases
 from study.paths import config_dirs
 from study.pieces import build
-from study.planning import Plan, declaration, say_unprobed, show
+from study.planning import SHOWN, Plan, declaration, say_unprobed, show
 from study.provenance import code, relative
+from study.records import StudyError
 from study.sharing import Shared
 from study.store import Store
+from study.tracking import Trackers
 
 OK, SOME_FAILED, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 130
 
@@ -37,8 +39,11 @@ def run(plan: Plan) -> int:
     if plan.config["plan"]:
         show(plan, console)
         return OK
-    with Leases(plan.folder, plan.config["store"]["lease_seconds"]) as leases:
-        return carry_out(plan, store, fingerprint, leases, console)
+    try:
+        with Leases(plan.folder, plan.config["store"]["lease_seconds"]) as leases:
+            return carry_out(plan, store, fingerprint, leases, console)
+    except OSError as error:
+        raise StudyError(f"{error.filename or plan.folder}: {error.strerror or error}. What is stored is whole; the same command goes on") from error
 
 
 def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: Leases, console: Console) -> int:
@@ -47,8 +52,9 @@ def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: 
         store.check_mine(fingerprint)  # another launch may have been first
         declare(store, plan, fingerprint, getattr(executor, "workers", 1), leases.id)
     store.tidy(leases.busy())
+    set_aside(plan, store, leases, console)
     shared = Shared(plan, executor, store, leases, console)
-    trackers = Trackers(plan.config["tracker"], plan.name, plan.folder, console)
+    trackers = Trackers(plan.config["tracker"], plan.name, plan.folder, console, plan.config["store"]["tracker_seconds"])
     start = time.monotonic()
     interrupted = False
     try:
@@ -59,14 +65,13 @@ def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: 
                 trackers.hear(store, ids)
     except KeyboardInterrupt:
         interrupted = True
-    trackers.close()
+    trackers.close(now=interrupted)
     counts = count(store, plan)
     checkpoints = Checkpoints(plan.folder)
-    checkpoints.tidy(set(store.ids()) - leases.busy())  # a launch that was taken over, or killed, may have left some
-    store.tidy(leases.busy())
-    with leases.alone(STUDY):
-        store.write_points_table()
-        store.finish_launch(leases.id, seconds=time.monotonic() - start, **counts)
+    with contextlib.suppress(OSError):  # read-only by now: the next launch tidies up
+        checkpoints.tidy(set(store.ids()) - leases.busy())  # a launch that was taken over, or killed, may have left some
+        store.tidy(leases.busy())
+    close(store, leases, console, seconds=time.monotonic() - start, **counts)
     say_given_up(shared.given_up, console)
     kept = len(checkpoints.updates(point.id for point in plan.points))
     say_end(plan, counts, kept, interrupted, console)
@@ -75,6 +80,30 @@ def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: 
     if counts["failed"] or counts["missing"]:
         return NOTHING_RAN if counts["done"] + counts["diverged"] + counts["pruned"] == 0 else SOME_FAILED
     return OK
+
+
+def close(store: Store, leases: Leases, console: Console, **facts: Any) -> None:
+    """What is written last and can be made again; a full disk must not hide what came out."""
+    try:
+        with leases.alone(STUDY):
+            store.write_points_table()
+            store.finish_launch(leases.id, **facts)
+    except OSError as error:
+        console.print(f"warning: points.parquet and study.json are as before, they cannot be written ({error.strerror or error})", markup=False, style="yellow")
+
+
+def set_aside(plan: Plan, store: Store, leases: Leases, console: Console) -> None:
+    """Damaged points make room, and are trained again; those that another launch has are its own affair."""
+    moved = []
+    for id in plan.damaged:
+        if leases.take(id):
+            if store.damage(id) is not None and store.point_folder(id).exists():
+                moved.append(f"{id} ({plan.damaged[id]})")
+                store.set_aside(id)
+            leases.release([id])
+    if moved:
+        told = f"{', '.join(moved[:SHOWN])}{f' and {len(moved) - SHOWN} more' if len(moved) > SHOWN else ''}"
+        console.print(f"{len(moved)} stored points are damaged and trained again, what was there is in {store.aside}: {told}", markup=False, style="yellow")
 
 
 def declare(store: Store, plan: Plan, fingerprint: Mapping[str, Any], workers: int, id: str) -> None:
@@ -105,49 +134,9 @@ def typed() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
-class Trackers:
-    """The sinks of results. One that raises is switched off with one warning; the study goes on."""
-
-    def __init__(self, nodes: Mapping[str, Any], study: str, folder: Path, console: Console) -> None:
-        self.console = console
-        self.open: dict[str, Tracker] = {}
-        for name, node in nodes.items():
-            self._guarded(name, lambda name=name, node=node: self._start(name, node, study, folder))
-
-    def hear(self, store: Store, ids: Iterable[str]) -> None:
-        """Tell every tracker of stored points; failed points have nothing to tell."""
-        for id in ids:
-            if not self.open:
-                return
-            result = store.result(id)
-            if result["row"]["status"] != "failed":
-                self.tell(result, store.point_folder(id))
-
-    def tell(self, result: Mapping[str, Any], folder: Path) -> None:
-        for name, tracker in list(self.open.items()):
-            self._guarded(name, lambda tracker=tracker: tracker.log(result, folder))
-
-    def close(self) -> None:
-        for name, tracker in list(self.open.items()):
-            self._guarded(name, tracker.close)
-
-    def _start(self, name: str, node: Mapping[str, Any], study: str, folder: Path) -> None:
-        tracker: Tracker = build(node, f"tracker.{name}")
-        tracker.open(study, folder)
-        self.open[name] = tracker
-
-    def _guarded(self, name: str, call: Any) -> None:
-        try:
-            call()
-        except Exception as error:  # a tracker is never a dependency
-            self.open.pop(name, None)
-            self.console.print(f"warning: tracker {name} is switched off, the study goes on ({type(error).__name__}: {error})", markup=False, style="yellow")
-
-
 def count(store: Store, plan: Plan) -> dict[str, int]:
     """Points of this plan by status."""
-    there = set(store.ids())
-    statuses = Counter(str(store.result(point.id)["row"]["status"]) if point.id in there else "missing" for point in plan.points)
+    statuses = Counter(store.status(point.id) or "missing" for point in plan.points)
     return {status: statuses.get(status, 0) for status in ("done", "diverged", "pruned", "failed", "missing")}
 
 

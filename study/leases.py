@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import threading
 import time
@@ -25,6 +26,19 @@ from study.processes import gone, machine, started
 BEATS = 6  # signs of life in the time after which a launch is taken for lost
 STUDY = "study.json"  # leased for a moment by whoever writes it
 PAUSE = 0.1  # seconds between two looks at a lease that is waited for
+
+
+OWNER = re.compile(r"[A-Za-z0-9_-]{1,200}")
+
+
+def _number(name: str) -> int | None:
+    """N of a lease's name, written as this file writes it; None of other files."""
+    found = re.fullmatch(r".+\.(0|[1-9][0-9]{0,17})", name, re.ASCII | re.DOTALL)
+    return int(found[1]) if found else None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 class Leases:
@@ -50,8 +64,8 @@ class Leases:
         self.stop.set()
         self.thread.join()
         self.release(list(self.held))
-        self._tidy()
         with contextlib.suppress(OSError):
+            self._tidy()
             (self.folder / self.owner).unlink(missing_ok=True)
 
     # --- our own ---------------------------------------------------------------------------------------------
@@ -85,11 +99,12 @@ class Leases:
         return name in self.held and self._current(name)[1] == self.owner
 
     def release(self, names: Iterable[str]) -> None:
-        """Give leases back; those that were taken over are the others'."""
+        """Give leases back; those that were taken over are the others'. What cannot be taken away is silent from now on."""
         for name in names:
             path = self.held.pop(name, None)
             if path is not None:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
@@ -130,34 +145,35 @@ class Leases:
         if pid.isdigit() and gone(self.host, host, int(pid), since):
             return True
         try:
-            told = (self.folder / owner).read_text()
+            told = _text(self.folder / owner) if OWNER.fullmatch(owner) else ""
         except OSError:
             told = ""
         before, now = self.seen.get(owner), self.clock()
         if before is None or before[0] != told:
             self.seen[owner] = before = (told, now)
-        patience = told.split(" ")[0]
-        return now - before[1] > (float(patience) if patience.replace(".", "", 1).isdigit() else self.seconds)
+        patience = re.match(r"[0-9]{1,9}(\.[0-9]*)?(?= )", told)
+        return now - before[1] > (float(patience[0]) if patience else self.seconds)
 
     def _current(self, name: str) -> tuple[int, str | None]:
         """(number, owner) of the lease that counts; (-1, None) if there is none."""
         while True:
-            numbers = [int(tail) for path in self.folder.glob(f"{name}.*") if (tail := path.name.rpartition(".")[2]).isdigit()]
+            numbers = [number for path in self.folder.glob(f"{name}.*") if (number := _number(path.name)) is not None]
             if not numbers:
                 return -1, None
             path = self.folder / f"{name}.{max(numbers)}"
             with contextlib.suppress(FileNotFoundError):  # given back or followed since: look again
-                return max(numbers), path.read_text() or path.name  # not yet signed: nobody is known by this name
+                return max(numbers), _text(path) or path.name  # not yet signed: nobody is known by this name
 
     def _leases(self) -> list[Path]:
-        return [path for path in self.folder.iterdir() if path.name.rpartition(".")[2].isdigit()] if self.folder.is_dir() else []
+        return [path for path in self.folder.iterdir() if _number(path.name) is not None] if self.folder.is_dir() else []
 
     def _tidy(self) -> None:
         """Leases and signs of life of owners that are lost: nobody else takes them away."""
         for path in self._leases():
             with contextlib.suppress(OSError):
-                if self.lost(path.read_text() or path.name):
+                if self.lost(_text(path) or path.name):
                     path.unlink(missing_ok=True)
         for path in self.folder.iterdir():
             if path.name.count("-") == 3 and self.lost(path.name):
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)

@@ -12,6 +12,12 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else beside
 
 
+def beside(search: object) -> bool:
+    """Whether a text is the folder of a search of a study beside this one, ../NAME/search, and nothing further away."""
+    parts = search.split("/") if isinstance(search, str) else []
+    return len(parts) == 3 and parts[0] == ".." and parts[2] == "search" and parts[1] not in ("", ".", "..") and "\0" not in parts[1]
+
+
 def config_dirs(arguments: Sequence[str]) -> list[str]:
     """Folders given with --config-dir on a command line."""
     pairs = zip(arguments, [*arguments[1:], ""], strict=False)  # of no arguments the second is longer

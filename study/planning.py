@@ -17,6 +17,7 @@ from study.checkpoints import Checkpoints
 from study.composition import Composed, Declared, exclusion, meets
 from study.grouping import check, check_flat, data_hash, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
+from study.paths import beside
 from study.pieces import build
 from study.power import resolvable
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
@@ -38,6 +39,7 @@ class Plan:
     points: Sequence[Point]
     excluded: Sequence[Mapping[str, Any]]
     stored: Mapping[str, str]  # id -> status
+    damaged: Mapping[str, str]  # id -> why what is stored is no result
     versions: Mapping[str, object]  # id -> what tells a later writing of the point from the one looked at here
     unprobed: Mapping[str, Sequence[str]]  # id -> probes asked for that its stored result lacks, or has with other settings
     config: Mapping[str, Any]  # of the first point: what all share is read here
@@ -76,16 +78,22 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
         raise StudyError("study.exclude leaves no combination; nothing to run")
     check_all(kept)
     check_running(kept[0].config)
+    if (search := kept[0].config["study"]["search"]) is not None and not beside(search):
+        raise StudyError(f"study.search: must be the folder of a search beside the study's, such as ../digits/search, got {search!r}")
     points = _distinct([_point(combination) for combination in kept])
     config = kept[0].config
     folder = Path(config["store"]["folder"]) / check_name(config["name"])
     store = Store(folder)
-    asked, stored, versions, measured = {point.id for point in points}, {}, {}, {}
-    for id in store.ids():
-        versions[id] = store.version(id)
-        result = store.result(id)
-        stored[id] = str(result["row"].get("status"))
-        if id in asked and stored[id] != "failed":
+    stored, versions, measured, damaged = {}, {}, {}, {}
+    there = store.folders() & {point.id for point in points}
+    for id in there:
+        version, why = store.version(id), store.damage(id)
+        if why is not None:
+            damaged[id] = why
+            continue
+        versions[id], result = version, store.result(id)
+        stored[id] = str(result["row"]["status"])
+        if stored[id] != "failed":
             measured[id] = probes_of(store, result)
     unprobed = {point.id: lacking for point in points if (lacking := _lacking(point, measured.get(point.id)))}
     if config["reprobe"]:  # what was measured before is measured again: a point is stored whole
@@ -96,7 +104,7 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
             name = key.lstrip("+~").split("@")[0]
             factors[name] = list(dict.fromkeys(combination.labels[name] for combination in combinations))
     distinct = {json.dumps(one, sort_keys=True): one for one in excluded}
-    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, versions, unprobed, config)
+    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, damaged, versions, unprobed, config)
 
 
 def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,9 +114,9 @@ def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
         path = store.point_folder(result["id"]) / "config.yaml"
         try:
             told = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["probe"]
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError, yaml.YAMLError, KeyError, TypeError):
             return {}
-    return dict(told)
+    return dict(told) if isinstance(told, Mapping) else {}
 
 
 def _lacking(point: Point, measured: Mapping[str, Any] | None) -> list[str]:
@@ -201,12 +209,19 @@ def check_running(config: Mapping[str, Any]) -> None:
         raise StudyError(f"store.checkpoint_seconds: must be at least 0 or null, got {every}")
     if not silence > 0:
         raise StudyError(f"store.lease_seconds: must be greater than 0, got {silence}")
+    if not config["store"]["tracker_seconds"] > 0:
+        raise StudyError(f"store.tracker_seconds: must be greater than 0, got {config['store']['tracker_seconds']}")
 
 
-def check_name(name: Any) -> str:
-    if not isinstance(name, str) or not name or name in (".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
-        raise StudyError(f"name: must be the name of one folder, without slashes, got {name!r}")
-    return name
+LONGEST_NAME = 200  # bytes: a file system's 255, less what is put before and after it
+
+
+def check_name(name: Any, key: str = "name") -> str:
+    plain = isinstance(name, str) and name not in ("", ".", "..") and name.isprintable() and not any(mark in name for mark in ("/", "\\"))
+    if not plain or len(name.encode(errors="replace")) > LONGEST_NAME:
+        shown = repr(name) if len(repr(name)) < 100 else f"{repr(name)[:100]}…"
+        raise StudyError(f"{key}: must be the name of one folder, printable, without slashes, of at most {LONGEST_NAME} bytes, got {shown}")
+    return str(name)
 
 
 def declaration(plan: Plan) -> dict[str, Any]:
@@ -275,6 +290,8 @@ def show(plan: Plan, console: Console) -> None:
     seconds = sum(group.cost for group in made) / max(min(executor.workers, len(made)), 1)
     there = len(plan.points) - len(plan.missing)
     say_unprobed(plan, console)
+    for id, why in list(plan.damaged.items())[:SHOWN]:
+        console.print(f"damaged and to be trained again: {id} ({why})", highlight=False, markup=False)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
     console.print(f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate; results go to {plan.folder}", highlight=False, markup=False)
 

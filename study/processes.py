@@ -130,6 +130,16 @@ def started(pid: int) -> str:
     return "" if fields[0] in ("Z", "X") else fields[19]
 
 
+def descendants(pid: int) -> list[int]:
+    """Processes that a process has started, and those that they have, where the kernel tells."""
+    try:
+        told = [(task / "children").read_text().split() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return []
+    children = [int(child) for some in told for child in some]
+    return [*children, *(further for child in children for further in descendants(child))]
+
+
 def gone(here: str, there: str, pid: int, since: str) -> bool:
     """Whether the process `pid` of machine `there` that started at `since` is no longer; False where that cannot be told."""
     return bool(here) and there == here and bool(since) and started(pid) != since

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA = 1  # of the files on disk; readers accept older ones and fill nulls
+SCHEMA = 2  # of the files on disk; readers accept older ones (1 had no digests) and fill nulls
 NUMERICS = 1  # raised by hand when the code's numbers change: part of every point's identity
 
 STATUSES = ("done", "diverged", "pruned", "failed")

@@ -52,7 +52,7 @@ def point_record(training: Training, member: int, *, cause: str | None, start: f
         id=point.id,
         row=row,
         labels={**point.labels, "seed": point.seed},
-        config=yaml.safe_dump(dict(point.config), sort_keys=False, allow_unicode=True),
+        config=config_text(point),
         overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
         provenance=provenance(training, start, seconds),
         tables={
@@ -77,11 +77,16 @@ def failed_record(point: Point, told: Mapping[str, str]) -> PointRecord:
         id=point.id,
         row=row,
         labels={**point.labels, "seed": point.seed},
-        config=yaml.safe_dump(dict(point.config), sort_keys=False, allow_unicode=True),
+        config=config_text(point),
         overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
         provenance=code(),
         failure=dict(told),
     )
+
+
+def config_text(point: Point) -> str:
+    """The composed configuration as YAML; by libyaml where it is there, since it takes as long as everything else that is stored otherwise."""
+    return str(yaml.dump(dict(point.config), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, allow_unicode=True))
 
 
 # --- the row ---------------------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, get_type_hints
 
 from omegaconf import MISSING
 
@@ -39,6 +40,7 @@ class Store:
     weights: bool = MISSING
     checkpoint_seconds: float | None = MISSING
     lease_seconds: float = MISSING
+    tracker_seconds: float = MISSING
 
 
 @dataclass
@@ -90,3 +92,16 @@ class Root:
     health: Health = MISSING
     store: Store = MISSING
     study: Study = MISSING
+
+
+def lacking(config: Mapping[Any, Any], of: type = Root) -> list[str]:
+    """Keys of the schema that a configuration has no more, as `~key` or null for a whole node leave it."""
+    found, kinds = [], get_type_hints(of)
+    for field in fields(of):
+        kind = kinds[field.name]
+        if field.name not in config:
+            found += [] if field.name == "search" and of is Root else [field.name]
+        elif is_dataclass(kind):
+            node = config[field.name]
+            found += [f"{field.name}.{name}" for name in lacking(node, kind)] if isinstance(node, Mapping) else [field.name]  # type: ignore[arg-type]
+    return found

@@ -3,11 +3,16 @@
 outputs/NAME/study.json        the last declaration, fingerprint, every launch
 outputs/NAME/points/ID/        config.yaml, overrides, result.json, weights.safetensors and the tables of records.TABLES
 outputs/NAME/points.parquet    one row a point, rebuilt from points/, never the source
+outputs/NAME/set-aside/        what was damaged, kept to be looked at
+
+result.json holds the digests of a point's files and its own: what is cut or has a flipped bit is damaged, and no result.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import json
 import os
 import re
@@ -22,11 +27,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
-from study.records import POINTS, SCHEMA, SEARCH_TABLES, TABLES, Column, StudyError
+from study.digests import digest, holds, signed
+from study.records import OUTCOMES, POINTS, SCHEMA, SEARCH_TABLES, STATES, STATUSES, TABLES, VERDICTS, Column, StudyError
 
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
+RESULT = "result.json"
+MEND = "python -m reports status DIR --repair sets it aside, and the same study trains it again"
 ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
 
@@ -45,12 +54,18 @@ class PointRecord:
     weights: Mapping[str, np.ndarray] | None = None
 
 
+class CannotStore(StudyError):
+    """A point could not be written: a full disk, a folder that is read-only now. No point's fault."""
+
+
 class Store:
     """The folder of one study."""
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-        self.points_folder = self.folder / "points"
+    def __init__(self, folder: Path | str, without: Collection[str] = ()) -> None:
+        """`without`: ids that are looked past, as damaged ones are by whoever names them apart."""
+        self.folder, self.without = Path(folder), frozenset(without)
+        self.points_folder, self.aside = self.folder / "points", self.folder / "set-aside"
+        self.digests: dict[str, tuple[tuple[int, int] | None, Mapping[str, str]]] = {}  # of the files of points that were read, with the version
 
     # --- declaration -----------------------------------------------------------------------------------------
 
@@ -60,12 +75,23 @@ class Store:
         if not path.exists():
             raise StudyError(f"{self.folder}: no study here (study.json is missing). Give the folder of a study, such as outputs/digits.")
         try:
-            study = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise StudyError(f"{path}: not readable as JSON ({error})") from error
-        if not isinstance(study, dict) or study.get("schema", 0) > SCHEMA:
-            raise StudyError(f"{path}: schema {study.get('schema') if isinstance(study, dict) else None} is newer than this program reads ({SCHEMA})")
-        return study
+            study = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise StudyError(f"{path}: damaged, not readable as JSON ({error}). {MEND}") from error
+        wrong = _wrong_study(study)
+        if wrong:
+            raise StudyError(f"{path}: {wrong}")
+        return {"fingerprint": {}, "launches": [], **study}
+
+    def study_damage(self) -> str | None:
+        """Why study.json cannot be relied on; None if it can. One that somebody has edited is told as well."""
+        try:
+            study = self.study()
+        except StudyError as error:
+            return str(error)
+        if "digest" not in study or holds((self.folder / "study.json").read_bytes(), study):
+            return None
+        return "its content does not have the digest that was written with it: damaged, or edited by hand"
 
     def check_mine(self, fingerprint: Mapping[str, Any]) -> None:
         """Refuse a folder that cannot be written, is no study, or holds one that is not comparable."""
@@ -78,6 +104,8 @@ class Store:
         if not self.folder.exists() or all(path.name in before or path.name.startswith(".partial-") for path in self.folder.iterdir()):
             return
         if not (self.folder / "study.json").exists():
+            if any(self.aside.glob("study.json.*")):  # it was damaged; the points name themselves
+                return
             raise StudyError(f"{self.folder}: holds files but no study.json, so it is not a study's folder. Choose another name=…")
         there = self.study()["fingerprint"]
         differ = [f"  {key}: there {there.get(key)!r}, here {value!r}" for key, value in fingerprint.items() if not _comparable(there.get(key), value)]
@@ -96,8 +124,8 @@ class Store:
         for key, value in before["fingerprint"].items():
             if isinstance(value, Mapping):  # tasks that joined earlier stay part of the study
                 fingerprint[key] = {**value, **fingerprint.get(key, {})}
-        text = json.dumps({"schema": SCHEMA, **study, "fingerprint": fingerprint, "launches": [*launches, launch]}, indent=1, allow_nan=False)
-        write_whole(self.folder / "study.json", lambda path: path.write_text(text, encoding="utf-8"))
+        data = signed({**study, "schema": SCHEMA, "fingerprint": fingerprint, "launches": [*launches, launch]})
+        write_whole(self.folder / "study.json", lambda path: path.write_bytes(data))
         self.points_folder.mkdir(exist_ok=True)  # only now: a launch that looks in between would take it for somebody's files
 
     def finish_launch(self, launch: str, **facts: Any) -> None:
@@ -106,7 +134,8 @@ class Store:
         for one in study["launches"]:
             if one.get("id") == launch:
                 one |= facts
-        write_whole(self.folder / "study.json", lambda path: path.write_text(json.dumps(study, indent=1, allow_nan=False), encoding="utf-8"))
+        data = signed(study)
+        write_whole(self.folder / "study.json", lambda path: path.write_bytes(data))
 
     # --- writing ---------------------------------------------------------------------------------------------
 
@@ -138,11 +167,11 @@ class Store:
             "provenance": dict(record.provenance),
             "failure": record.failure,
         }
-        (folder / "result.json").write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
+        seal(folder, result)
 
     def differs(self, record: PointRecord) -> str | None:
         """Name of the first table of training whose stored numbers are not, bit for bit, those of this record; None if the same or not stored."""
-        if not (self.point_folder(record.id) / "result.json").exists() or self.result(record.id)["row"]["status"] == "failed":
+        if self.status(record.id) in (None, "failed"):
             return None
         for name in ("history", "test"):
             there = self.table(name, [record.id])
@@ -164,36 +193,98 @@ class Store:
     def write_points_table(self) -> Path:
         """Rebuild points.parquet from the points."""
         path = self.folder / "points.parquet"
-        write_whole(path, lambda partial: self.points().to_parquet(partial, index=False))
+        results = []
+        for id in self.ids():
+            with contextlib.suppress(StudyError):  # damaged meanwhile: whoever asks is told
+                results.append(self.result(id))
+        write_whole(path, lambda partial: _points(results).to_parquet(partial, index=False))
         return path
 
     # --- reading ---------------------------------------------------------------------------------------------
+
+    def folders(self) -> set[str]:
+        """Names in points/, whole points or not."""
+        return {path.name for path in self.points_folder.iterdir() if not path.name.startswith(".")} if self.points_folder.is_dir() else set()
 
     def ids(self) -> list[str]:
         """Ids of the points stored, sorted."""
         if not self.points_folder.is_dir():
             return []
-        return sorted(path.name for path in self.points_folder.iterdir() if not path.name.startswith(".") and (path / "result.json").exists())
+        names = (path.name for path in self.points_folder.iterdir() if not path.name.startswith(".") and (path / RESULT).exists())
+        return sorted(name for name in names if name not in self.without)
 
     def point_folder(self, id: str) -> Path:
         return self.points_folder / id
 
     def result(self, id: str) -> dict[str, Any]:
-        """result.json of a point: schema, id, row, labels, provenance, failure."""
-        path = self.point_folder(id) / "result.json"
+        """result.json of a point: schema, id, row, labels, provenance, failure, files (their digests). Raises StudyError where it is damaged."""
+        path, version = self.point_folder(id) / RESULT, self.version(id)
         try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            if result["schema"] > SCHEMA:
-                raise StudyError(f"{path}: schema {result['schema']} is newer than this program reads ({SCHEMA})")
-            return result
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StudyError(f"{path}: damaged ({type(error).__name__}: {error}). Remove {path.parent.name} and run the study again.") from error
+            data = path.read_bytes()
+            result: dict[str, Any] = json.loads(data)
+            wrong = _wrong_result(result, data, id)
+        except (OSError, ValueError, RecursionError) as error:
+            wrong = f"{type(error).__name__}: {error}"
+        if wrong:
+            raise StudyError(f"{path}: damaged ({wrong}). {MEND}")
+        self.digests[id] = (version, result.get("files", {}))
+        return result
+
+    def status(self, id: str) -> str | None:
+        """One of records.STATUSES; None of a point that is not stored, or whose result.json is damaged."""
+        try:
+            return str(self.result(id)["row"]["status"])
+        except StudyError:
+            return None
+
+    def damage(self, id: str) -> str | None:
+        """Why a point must not be counted as done: every byte of it is read. None if nothing is wrong."""
+        folder = self.point_folder(id)
+        if not (folder / RESULT).exists():
+            return f"{RESULT} is missing"
+        try:
+            files = self.result(id).get("files", {})
+            for name in files:
+                self._read(id, name)
+            for path in () if files else folder.glob("*.parquet"):  # an older point has no digests
+                pq.read_metadata(path)
+        except (OSError, pa.ArrowException) as error:
+            return f"{path.name}: {error}"
+        except StudyError as error:
+            return str(error).removeprefix(f"{folder}/").removesuffix(f" {MEND}")
+        return None
+
+    def damaged(self) -> dict[str, str]:
+        """{id: why} of every point folder that holds no whole point."""
+        return {name: why for name in sorted(self.folders()) if (why := self.damage(name)) is not None}
+
+    def set_aside(self, name: str) -> Path:
+        """Move a damaged point, or study.json, out of the way; where it is now."""
+        self.aside.mkdir(exist_ok=True)
+        there = self.folder / name if name == "study.json" else self.point_folder(name)
+        number = next(number for number in itertools.count() if not (self.aside / f"{name}.{number}").exists())
+        return there.rename(self.aside / f"{name}.{number}")
+
+    def _read(self, id: str, name: str) -> bytes:
+        """One file of a point, checked."""
+        path = self.point_folder(id) / name
+        known = self.digests.get(id)
+        if known is None or known[0] != self.version(id):
+            self.result(id)
+            known = self.digests[id]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StudyError(f"{path}: damaged ({error.strerror}). {MEND}") from error
+        if known[1] and digest(data) != known[1].get(name):
+            raise StudyError(f"{path}: damaged (its content does not have the digest that was written with it). {MEND}")
+        return data
 
     def version(self, id: str) -> tuple[int, int] | None:
         """Tells one writing of a point from another; None while it is not stored."""
         try:
             status = (self.point_folder(id) / "result.json").stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_ino, status.st_mtime_ns
 
@@ -204,13 +295,7 @@ class Store:
 
     def points(self) -> pd.DataFrame:
         """One row a stored point: the columns of records.POINTS, then one per further factor."""
-        results = [self.result(id) for id in self.ids()]
-        columns = {column.name: pd.array([_known(result["row"].get(column.name)) for result in results], dtype=PANDAS[column.kind]) for column in POINTS}
-        frame = pd.DataFrame(columns)
-        extra = dict.fromkeys(key for result in results for key in result["labels"] if key not in columns)
-        for key in extra:
-            frame[key] = pd.array([result["labels"].get(key) for result in results])
-        return frame
+        return _points([self.result(id) for id in self.ids()])
 
     def table(self, name: str, ids: Iterable[str]) -> pd.DataFrame:
         """The rows of one of records.TABLES for these points, with the id as first column; points without it add none."""
@@ -219,9 +304,9 @@ class Store:
             path = self.point_folder(id) / f"{name}.parquet"
             if path.exists():
                 try:
-                    part = pq.read_table(path)
+                    part = pq.read_table(pa.BufferReader(self._read(id, path.name)))
                 except (OSError, pa.ArrowException) as error:
-                    raise StudyError(f"{path}: damaged ({error}). Remove {path.parent.name} and run the study again.") from error
+                    raise StudyError(f"{path}: damaged ({error}). {MEND}") from error
                 parts.append(part.add_column(0, "id", pa.array([id] * len(part), pa.string())))
         names = ["id", *(column.name for column in TABLES[name])]
         if not parts:
@@ -262,7 +347,80 @@ class Store:
 
     def weights(self, id: str) -> dict[str, np.ndarray]:
         """The scored weights of a point, by tensor name."""
-        return load_file(self.point_folder(id) / "weights.safetensors")
+        try:
+            return load(self._read(id, "weights.safetensors"))
+        except SafetensorError as error:
+            raise StudyError(f"{self.point_folder(id) / 'weights.safetensors'}: damaged ({error}). {MEND}") from error
+
+
+def seal(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write result.json with the digests of the files beside it: only then they are a point."""
+    files = {path.name: digest(path.read_bytes()) for path in sorted(folder.iterdir()) if path.name != RESULT}
+    (folder / RESULT).write_bytes(signed({**result, "schema": SCHEMA, "files": files}))
+
+
+def _wrong_result(result: Any, data: bytes, id: str) -> str | None:
+    """What is wrong with the content of a result.json."""
+    if not isinstance(result, dict):
+        return "it is no object"
+    schema = result.get("schema")
+    if not isinstance(schema, int) or schema < 1:
+        return f"schema {schema!r}"
+    if schema > SCHEMA:
+        return f"schema {schema} is newer than this program reads ({SCHEMA})"
+    if (schema > 1 or "digest" in result) and not holds(data, result):
+        return "its content does not have the digest that was written with it"
+    if not all(isinstance(result.get(key), dict) for key in ("row", "labels", "provenance")) or not isinstance(result.get("files", {}), dict):
+        return "it has no row, labels or provenance"
+    if not all(isinstance(told, str) and Path(name).name == name for name, told in result.get("files", {}).items()):
+        return "it names files that lie elsewhere"
+    if result.get("id") != id:
+        return f"it is of point {result.get('id')!r}"
+    if not all(_scalar(value) for value in result["labels"].values()):
+        return "a label is no text, number or truth"
+    for column in POINTS:
+        value = result["row"].get(column.name)
+        if value is not None and not (_of_kind(value, column.kind) and value in WORDS.get(column.name, (value,))):
+            return f"{column.name} {str(value)[:40]!r}"
+    return "it has no status" if result["row"].get("status") is None else None
+
+
+WORDS = {"status": STATUSES, "verdict": VERDICTS, "outcome": OUTCOMES, "state": STATES, "state_init": STATES}  # what a row may say
+
+
+def _scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | float | bool) or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def _of_kind(value: Any, kind: str) -> bool:
+    """Whether a value of result.json fits a column's kind."""
+    if kind in ("str", "bool"):
+        return isinstance(value, str if kind == "str" else bool)
+    if kind == "float" and value in ("nan", "inf", "-inf"):
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool) and _scalar(value) and (kind == "float" or value == value // 1)
+
+
+def _wrong_study(study: Any) -> str | None:
+    """What is wrong with the content of a study.json."""
+    if not isinstance(study, dict):
+        return f"damaged, it is no object. {MEND}"
+    schema = study.get("schema", 0)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        return f"schema {schema!r} is newer than this program reads ({SCHEMA})"
+    launches = study.get("launches", [])
+    if not isinstance(study.get("fingerprint", {}), dict) or not isinstance(launches, list) or not all(isinstance(one, dict) for one in launches):
+        return f"damaged, its fingerprint or its launches are of another form. {MEND}"
+    return None
+
+
+def _points(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row a result: the columns of records.POINTS, then one per further factor."""
+    columns = {column.name: pd.array([_known(result["row"].get(column.name)) for result in results], dtype=PANDAS[column.kind]) for column in POINTS}
+    frame = pd.DataFrame(columns)
+    for key in dict.fromkeys(key for result in results for key in result["labels"] if key not in columns):
+        frame[key] = pd.array([result["labels"].get(key) for result in results])
+    return frame
 
 
 def _equal(one: pd.Series, other: pd.Series) -> bool:

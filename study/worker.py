@@ -19,6 +19,7 @@ from study.grouping import resolve_device
 from study.interfaces import Group
 from study.processes import LEAVE
 from study.provenance import failure
+from study.store import CannotStore
 
 SAY_SECONDS = 0.5  # between two signs of progress
 WHERE = signal.SIGUSR2  # asks a worker that hangs where it is
@@ -101,6 +102,8 @@ class Worker:
             run_group(group, self.folder, place, hear, lambda text: self.say(event="note", text=text))
         except Left:
             return {"event": "left"}
+        except CannotStore as error:
+            return {"event": "unstorable", "reason": str(error)}
         except Exception as error:  # whatever a piece raises
             return {"event": "error", "told": failure(error, self.folder)}
         finally:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from study.interfaces import ClipRule
+from study.interfaces import ClipRule, Tracker
 from study.store import Store
 from tests.helpers import hears_ctrl_c
 
@@ -42,6 +42,8 @@ class Fault(ClipRule):
                 raise RuntimeError(f"gate jammed at update {self.at}")
             if self.how == "memory":
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+            if self.how == "allocate":
+                torch.empty(2**58, dtype=torch.uint8)
             if self.how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "loop":
@@ -119,6 +121,39 @@ class Opaque(ClipRule):
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
         return grads, state
+
+
+class Sink(Tracker):
+    """Notes what it hears; at `when` (open, log, close; log: of the second point) it does `how`."""
+
+    def __init__(self, *, path: str, when: str, how: str) -> None:
+        self.path, self.when, self.how = Path(path), when, how
+        self.heard = 0
+
+    def open(self, study: str, folder: Path) -> None:
+        self._at("open")
+
+    def log(self, result: Mapping[str, Any], folder: Path) -> None:
+        self.heard += 1
+        if self.heard == 2:
+            self._at("log")
+        with self.path.open("a") as file:
+            file.write(f"{result['id']}\n")
+
+    def close(self) -> None:
+        self._at("close")
+
+    def _at(self, when: str) -> None:
+        if when == self.when:
+            if self.how == "raise":
+                raise OSError(28, "No space left on device")
+            if self.how == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            helper = subprocess.Popen(["sleep", "1000"], start_new_session=True)  # a service of its own, as wandb's
+            self.path.with_suffix(".helper").write_text(str(helper.pid))
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            while True:
+                time.sleep(1)
 
 
 # --- commands ----------------------------------------------------------------------------------------------------

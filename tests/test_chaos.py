@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from study.store import Store
+from study.store import Store, seal
 from tests.chaos import SHORT, campaign, compare
 from tests.helpers import point, run
 
@@ -27,6 +27,7 @@ def test_the_comparison_sees_every_difference(tmp_path):
     history = pd.read_parquet(path)
     history.loc[2, "loss"] += 1e-7
     history.to_parquet(path, index=False)
+    seal(path.parent, other.result("p1"))
     (other.folder / "checkpoints").mkdir(exist_ok=True)
     (other.folder / "checkpoints" / "p1.safetensors").touch()
     assert compare(calm, other) == ["p1: history differs", "left in checkpoints: ['p1.safetensors']"]

@@ -211,6 +211,14 @@ REFUSED = [
     (["experiment=quick", "store.folder=file/below"], ["cannot write here"]),
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),
     (["experiment=quick", "name=other"], ["other: belongs to another study", "experiment: there 'adding', here 'quick'"]),
+    (["experiment=quick", "~name"], ["name: must be there", "taken away"]),
+    (["experiment=quick", "~depth", "~batch"], ["depth, batch: must be there"]),
+    (["experiment=quick", "seed=range(10000000000)"], ["seed: 10,000,000,000 values are more than a study can have (1,000,000)"]),
+    (["experiment=quick", "seed=range(2000)", "optimizer.lr=range(1,2000)"], ["combinations are more than a study can have (1,000,000)"]),
+    (["experiment=quick", "seed=range(0,9,0)"], ["the step not 0"]),
+    (["experiment=quick", "store.tracker_seconds=0"], ["store.tracker_seconds: must be greater than 0, got 0"]),
+    (["--config-dir=broken", "experiment=bytes"], ["the configuration cannot be composed: UnicodeDecodeError"]),
+    (["--config-dir=broken", "experiment=number"], ["the configuration cannot be composed: ValueError: Unsupported item value in defaults : float"]),
     (["experiment=quick", "name=../up"], ["name: must be the name of one folder"]),
     (["experiment=quick", "seed=0,0"], ["same configuration"]),
     (["experiment=quick", "hidden=interval(4,8)"], ["intervals are for a search"]),
@@ -231,6 +239,9 @@ def precious(tmp_path_factory):
     (folder / "outputs" / "other" / "study.json").write_text(json.dumps({"schema": 1, "fingerprint": fingerprint, "launches": []}))
     (folder / "file").write_text("not a folder")
     (folder / "broken" / "cell").mkdir(parents=True)
+    (folder / "broken" / "experiment").mkdir()
+    (folder / "broken" / "experiment" / "bytes.yaml").write_bytes(b"# @package _global_\nname: \xc3\x28\n")
+    (folder / "broken" / "experiment" / "number.yaml").write_text("# @package _global_\ndefaults: [{override /cell: 1.5}]\n")
     (folder / "broken" / "cell" / "broken.yaml").write_text("_target_: study.cells.lstm.LSTM\n a: [1\n")
     return folder
 

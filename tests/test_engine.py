@@ -203,6 +203,21 @@ def test_a_failure_is_stored_with_reason_and_without_paths(tmp_path):
     assert Store(tmp_path).points()["status"].tolist() == ["failed"] * 3
 
 
+def test_clocks_that_jump_change_no_number_and_no_seconds(tmp_path, monkeypatch):
+    """The wall clock goes back ten years at every look; what is measured is measured by clocks that only go on."""
+    calm = run([point(0)], tmp_path / "calm")
+    now = [2.0e9]
+
+    def jumping() -> float:
+        now[0] -= 3.0e8
+        return now[0]
+
+    monkeypatch.setattr("study.engine.time.time", jumping)
+    jumped = run([point(0)], tmp_path / "jumped")
+    same_point(calm, jumped, "p0")
+    assert 0 < jumped.result("p0")["row"]["seconds"] < 100
+
+
 def test_a_short_schedule_still_has_a_verdict(tmp_path):
     store = run([point(updates=1, validate_every=10, health=HEALTH)], tmp_path)
     row = store.points().iloc[0]

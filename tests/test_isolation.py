@@ -19,7 +19,7 @@ from tests.helpers import point
 from tests.helpers import run as run_alone
 from tests.test_engine import same_point
 
-FAULTS = ("raise", "memory", "kill", "nan")
+FAULTS = ("raise", "memory", "allocate", "kill", "nan")
 LSTM, RNN = point().config["cell"], {"_target_": "study.cells.rnn.RNN", "nonlinearity": "tanh"}
 
 
@@ -44,18 +44,18 @@ def sound(seed: int, id: str, **changes: Any) -> Point:
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    """One group of eight: four sound points, and one of each fault at update 17."""
+    """One group of nine: four sound points, and one of each fault at update 17."""
     points = [sound(seed, f"sound{seed}") for seed in range(4)]
-    for place, how in zip((1, 3, 4, 7), FAULTS, strict=True):
+    for place, how in zip((1, 3, 4, 5, 8), FAULTS, strict=True):
         points.insert(place, faulty(place, how, how))
     folder = tmp_path_factory.mktemp("mixed")
-    events = run(local(workers=2, max_members=8), [Group("1", tuple(points), 1.0)], folder)
+    events = run(local(workers=2, max_members=9), [Group("1", tuple(points), 1.0)], folder)
     return points, Store(folder), events
 
 
 def test_the_guilty_are_found_and_the_rest_complete(mixed):
     points, store, _ = mixed
-    expected = {each.id: "done" for each in points} | {"raise": "failed", "memory": "failed", "kill": "failed", "nan": "diverged"}
+    expected = {each.id: "done" for each in points} | {"raise": "failed", "memory": "failed", "allocate": "failed", "kill": "failed", "nan": "diverged"}
     assert statuses(store) == expected
 
 
@@ -65,6 +65,7 @@ def test_reason_and_traceback_are_those_of_the_point(mixed):
     assert rows["raise"]["row"]["reason"] == "RuntimeError: gate jammed at update 17"
     assert "in __call__" in rows["raise"]["failure"]["traceback"]
     assert rows["memory"]["row"]["reason"].startswith("OutOfMemoryError: CUDA out of memory")
+    assert "allocate memory" in rows["allocate"]["failure"]["message"], "memory that really is not there"
     assert rows["kill"]["row"]["reason"].startswith("WorkerDied: the worker process died (signal SIGKILL), 3 times")
     assert rows["nan"]["row"]["diverged_at"] == 17
     assert "not finite at update 18" in rows["nan"]["row"]["reason"]
@@ -254,7 +255,7 @@ def test_retry_says_which_are_trained_again(retry, again):
     points = [point(0, id) for id in ("new", *stored)]
     config = {**points[0].config, "retry": retry}
     check_running(config)
-    plan = Plan("name", None, Path(), {}, points, [], stored, {}, {}, config)
+    plan = Plan("name", None, Path(), {}, points, [], stored, {}, {}, {}, config)
     assert [each.id for each in plan.missing] == again
 
 

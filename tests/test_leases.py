@@ -154,6 +154,26 @@ def test_who_is_killed_between_making_and_signing_is_lost_in_time(launch, tmp_pa
     assert leases.take("p")
 
 
+@pytest.mark.parametrize("name", ["p.00", "p.²", "p.٣", "p.-1", "p." + "9" * 40, "p."])
+def test_a_file_that_is_no_lease_is_none(launch, name):
+    """p.00 was read as number 0, whose file p.0 was then waited for without end."""
+    leases = launch("a")
+    (leases.folder / name).write_bytes(b"\xff")
+    assert leases.take("p")
+    assert leases.holders() == {"p": leases.owner}
+
+
+def test_a_lease_with_a_hostile_owner_is_lost_in_time(launch, tmp_path):
+    clock = Clock()
+    leases = launch("a", seconds=10.0, clock=clock)
+    (leases.folder / "p.0").write_bytes(b"../../\x00\xff")
+    (leases.folder / "q.0").write_text("z-1-2-b")
+    (leases.folder / "z-1-2-b").write_text("nan 1")
+    assert not leases.take("p") and not leases.take("q")
+    clock.now = 11.0
+    assert leases.take("p") and leases.take("q")
+
+
 def test_everything_is_given_back_at_the_end(tmp_path):
     with pytest.raises(KeyboardInterrupt), Leases(tmp_path, 60.0) as leases:
         leases.take("p")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from study.records import StudyError
-from study.store import Store
+from study.store import Store, seal
 from tests.helpers import point, run
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +52,7 @@ def test_a_stored_point_is_kept_where_its_numbers_come_out_otherwise(tmp_path):
     history = pd.read_parquet(path)
     history.loc[2, "loss"] *= 1.0001
     history.to_parquet(path, index=False)
+    seal(path.parent, store.result("a"))
     kept = {file.name: file.read_bytes() for file in store.point_folder("a").iterdir()}
     again = point(0, "a", reprobe=True)
     with pytest.raises(StudyError, match="point a trained again has another history than the stored one, which is kept"):

@@ -54,7 +54,7 @@ def interrupted(folder: Path, number: signal.Signals, *more: str) -> str:
 def test_whatever_interrupts_it_the_numbers_are_those_of_an_undisturbed_run(undisturbed, tmp_path):
     often = "store.checkpoint_seconds=0.3"
     folder, last = tmp_path / "outputs" / "quick", 0
-    for number in (signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         told = interrupted(tmp_path, number, often)
         assert told.startswith("130: "), told
         assert "interrupted; 2 missing of 2 points" in told
@@ -75,7 +75,7 @@ def test_whatever_interrupts_it_the_numbers_are_those_of_an_undisturbed_run(undi
     assert list(statuses(store).values()) == ["done", "done"]
     for id in store.ids():
         same_point(undisturbed, store, id)
-        assert len(store.result(id)["provenance"]["resumed"]) == 3
+        assert len(store.result(id)["provenance"]["resumed"]) == 4
         assert store.result(id)["row"]["seconds"] > undisturbed.result(id)["row"]["seconds"] / 2
     assert list((folder / "checkpoints").iterdir()) == []
     assert list((folder / "leases").iterdir()) == []

@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import wandb
-from rich.console import Console
 
-from study.launcher import Trackers
 from study.pieces import build
 from study.records import StudyError
 from study.store import PointRecord, Store
@@ -45,13 +43,24 @@ def write(folder: Path, id: str, **row: Any) -> Store:
     return store
 
 
-def log_in_process(folder: Path, ids: list[str], environment: dict[str, str], node: dict[str, Any]) -> str:
-    """Log points as the launcher does, in a process of its own (wandb keeps state in its process)."""
-    code = (
-        "import sys, json; from pathlib import Path; from rich.console import Console; from study.launcher import Trackers; from study.store import Store\n"
-        "folder, ids, node = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])\n"
-        "trackers = Trackers({'wandb': node}, 'my study', folder, Console(soft_wrap=True)); trackers.hear(Store(folder), ids); trackers.close()\n"
-    )
+SERVED = """
+import sys, json; from study.tracking import serve
+folder, ids, node = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+class Here:
+    said = ["close", *((id, folder, ()) for id in reversed(ids))]
+    def recv(self): return self.said.pop()
+    def send(self, wrong): print(wrong) if wrong else None
+serve(Here(), "wandb", node, "my study", folder)
+"""
+GUARDED = """
+import sys, json; from pathlib import Path; from rich.console import Console; from study.tracking import Trackers; from study.store import Store
+folder, ids, node = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+trackers = Trackers({"wandb": node}, "my study", folder, Console(soft_wrap=True), 60); trackers.hear(Store(folder), ids); trackers.close()
+"""
+
+
+def log_in_process(folder: Path, ids: list[str], environment: dict[str, str], node: dict[str, Any], code: str = SERVED) -> str:
+    """Log points as the tracker's process does (wandb keeps state in its process), or with GUARDED as the launcher does."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
     home = folder.parent / "home"
     home.mkdir(exist_ok=True)
@@ -180,28 +189,13 @@ def test_a_server_that_does_not_answer_is_given_up_soon(tmp_path, trouble):
         url = "http://127.0.0.1:9" if trouble == "no server" else server.url  # the discard port: nobody listens
         environment = {"WANDB_BASE_URL": url, **({} if trouble == "no key" else {"WANDB_API_KEY": KEY})}
         start = time.monotonic()
-        told = log_in_process(tmp_path / "study", ["p1", "p1"], environment, {**NODE, "mode": "online", "patience": 2.0})
+        told = log_in_process(tmp_path / "study", ["p1", "p1"], environment, {**NODE, "mode": "online", "patience": 2.0}, GUARDED)
         assert time.monotonic() - start < 45
     assert told.count("warning: tracker wandb is switched off, the study goes on (StudyError: ") == 1, told
     assert ("no key is configured" in told) == (trouble == "no key")
     assert "Traceback" not in told
     ledger = tmp_path / "study" / "wandb" / "logged.jsonl"
     assert not ledger.exists(), "the next launch tries again"
-
-
-@pytest.mark.parametrize("trouble", ["missing", "disk"])
-def test_a_tracker_that_fails_is_one_warning(tmp_path, monkeypatch, capsys, trouble):
-    store = write(tmp_path / "study", "p1")
-    if trouble == "missing":
-        monkeypatch.setitem(sys.modules, "wandb", None)
-    else:
-        (tmp_path / "study" / "wandb").write_text("a file where the folder should be")
-    trackers = Trackers({"wandb": NODE}, "my study", store.folder, Console(soft_wrap=True))
-    trackers.hear(store, ["p1", "p1"])
-    trackers.close()
-    told = capsys.readouterr().out
-    assert told.count("warning: tracker wandb is switched off, the study goes on") == 1
-    assert ("wandb is not installed" in told) == (trouble == "missing")
 
 
 def test_a_ledger_cut_short_is_read_as_far_as_it_goes_and_goes_on(tmp_path):

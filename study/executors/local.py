@@ -22,7 +22,7 @@ from study.interfaces import Executor, Group, Point, require
 from study.isolation import Attempt, Tries, told_of_death
 from study.processes import cores, start
 from study.provenance import relative
-from study.store import Store
+from study.store import CannotStore, Store
 from study.worker import WHERE, Place, stack_file, work
 
 LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
@@ -152,9 +152,18 @@ class Running:
             self.workers.remove(worker)
             yield from self._landed(worker)
             self.tries.again(attempt, self._left(worker))
+        elif kind == "unstorable":
+            self._free(worker)
+            yield from self._landed(worker)
+            self.unstorable(event["reason"], attempt, self._left(worker))
         else:
             self._free(worker)
             yield from self.error(worker, event["told"])
+
+    def unstorable(self, reason: str, attempt: Attempt, left: Sequence[Point]) -> None:
+        """Nothing more is begun: what is trained could not be kept. Points stay missing, with the checkpoints they have."""
+        self.tries.stopped = self.tries.stopped or reason
+        self.tries.again(attempt, left)
 
     def error(self, worker: Worker, told: Mapping[str, str]) -> Iterator[Event]:
         """An error or a time-out: halves, until one point stands alone."""
@@ -193,8 +202,12 @@ class Running:
 
     def failed(self, attempt: Attempt, left: Sequence[Point], told: Mapping[str, str]) -> Iterator[Event]:
         """A point alone has failed. One that has a result keeps it."""
-        lost = [point for point in left if (self.store.version(point.id) is None or self.store.result(point.id)["row"]["status"] == "failed")]
-        store_failure(lost, self.folder, told)
+        lost = [point for point in left if self.store.status(point.id) in (None, "failed")]
+        try:
+            store_failure(lost, self.folder, told)
+        except CannotStore as error:
+            self.unstorable(str(error), attempt, left)
+            return
         self.tries.failure(attempt, told, [worker.attempt for worker in self.workers])
         reason = f"{told['type']}: {told['message']}"
         yield {"event": "failed", "group": attempt.group.name, "ids": _ids(attempt.group.points), "lost": len(lost), "reason": reason}

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from study.composition import Composed, select
 from study.grouping import cost, resolve_device
-from study.launcher import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, Trackers, typed
+from study.launcher import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, typed
 from study.paths import config_dirs
 from study.pieces import build
 from study.processes import start
@@ -33,6 +33,7 @@ from study.search.storage import JOURNAL, journal_file, lost, open_storage, with
 from study.search.tuned import experiment, experiment_path, tuned_name
 from study.search.worker import work
 from study.store import Store, write_whole
+from study.tracking import Trackers
 
 QUIET_SECONDS = 10.0  # between plain lines of progress
 MOST_DEATHS = 10  # of worker processes in one launch, after which something is wrong with all of them
@@ -62,7 +63,7 @@ def carry_out(spec: Spec, asks: Asks, config: Mapping[str, Any], count: int, con
         of.fill()
     say_start(spec, asks, slots, count, console)
     store = Store(spec.search_folder)
-    trackers = Trackers(config["tracker"], spec.name, spec.folder, console)
+    trackers = Trackers(config["tracker"], spec.name, spec.folder, console, config["store"]["tracker_seconds"])
     interrupted, begun = False, time.monotonic()
     try:
         hear(trackers, store, recorded(spec, store), marked=bests(store.search()))
@@ -74,7 +75,7 @@ def carry_out(spec: Spec, asks: Asks, config: Mapping[str, Any], count: int, con
         found = finish(spec, asks, slots, config)
     if found["complete"]:  # what was the best of a smaller budget may be it no longer: a tracker is told what has changed
         hear(trackers, store, recorded(spec, store), marked=bests(found))
-    trackers.close()
+    trackers.close(now=interrupted)
     return say_end(spec, found, interrupted, time.monotonic() - begun, console)
 
 
@@ -172,8 +173,7 @@ class Told:
 def hear(trackers: Trackers, store: Store, names: Sequence[str], *, marked: Collection[str] = ()) -> None:
     """Tell every tracker of trials that this machine has recorded; those `marked` are the best of their arms."""
     for name in names:
-        result = {**store.result(name), "tags": ["search", "best"] if name in marked else ["search"]}
-        trackers.tell(result, store.point_folder(name))
+        trackers.hear(store, [name], ["search", "best"] if name in marked else ["search"])
 
 
 def recorded(spec: Spec, store: Store) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,9 @@ FAST: dict[str, Any] = {
     "x_save_requirements": False,
     "finish_timeout_raises": True,
 }
+
+
+ROOM = 2**20  # bytes that must be free before and after a run is written
 
 
 class Wandb(Tracker):
@@ -71,12 +75,19 @@ class Wandb(Tracker):
         entry = "+".join([run, *tags])  # a trial that turns out to be the best, or is it no longer, is logged again
         if any(self.logged.get((run, mode, self.where)) == entry for mode in {self.resolved, "online"}):
             return
+        self._check_room()
         try:
             self._log(run, result, folder)
         except (self.wandb.Error, TimeoutError) as error:
             said = " ".join(str(error).split())
             raise StudyError(f"{said}. Nothing is lost: run the study again, or tracker.wandb.mode=offline and `wandb sync` later") from error
+        self._check_room()
         self._note(entry)
+
+    def _check_room(self) -> None:
+        """wandb's service writes what it can on a full disk, and tells nobody what it could not."""
+        if shutil.disk_usage(self.folder).free < ROOM:
+            raise StudyError(f"the disk is full under {self.folder}; nothing is lost: the next launch logs what is missing")
 
     def _log(self, id: str, result: Mapping[str, Any], folder: Path) -> None:
         store = Store(folder.parent.parent)

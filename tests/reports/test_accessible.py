@@ -18,7 +18,7 @@ from reports.page import declared_sections, write
 from reports.page import page as whole
 from reports.watch import still
 from study.search.run import finish
-from study.store import Store
+from study.store import Store, seal
 from tests.reports.browser import invalid, opened, violations
 from tests.reports.synthetic import make
 from tests.search.helpers import plan, searched
@@ -55,7 +55,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for path in sorted((folder / "other" / "points").glob("*/result.json"))[:3]:
         result = json.loads(path.read_text())
         result["row"] |= {"score": 0.5, "verdict": "carries"}
-        path.write_text(json.dumps(result))
+        seal(path.parent, result)
     report = write(folder / "tuned", None)
     found = compare(Study(Store(folder / "tuned")), Study(Store(folder / "other")), ())
     return {"report": report, "index": write_index(folder, None)[0], "diff": write_diff(found, folder / "diff.html")}

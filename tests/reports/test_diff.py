@@ -14,7 +14,7 @@ from reports.data import Study
 from reports.diff import compare, text
 from reports.index import write_diff
 from study.records import StudyError
-from study.store import Store
+from study.store import Store, seal
 from tests.reports.conftest import SMALL
 from tests.reports.synthetic import make
 
@@ -34,7 +34,7 @@ def edit_point(folder: Path, number: int, **row) -> str:
     path = folder / "points" / id / "result.json"
     result = json.loads(path.read_text())
     result["row"] |= row
-    path.write_text(json.dumps(result))
+    seal(path.parent, result)
     return id
 
 

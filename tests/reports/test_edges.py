@@ -12,7 +12,7 @@ import pytest
 
 from reports.__main__ import main
 from reports.page import write
-from study.store import Store
+from study.store import Store, seal
 from tests.reports.browser import opened
 from tests.reports.synthetic import make
 
@@ -31,11 +31,12 @@ def constant(folder: Path) -> Store:
     for path in (store.folder / "points").glob("*/result.json"):
         result = json.loads(path.read_text())
         result["row"] |= {"score": 0.5, "score_se": 0.0, "val_score": 0.5, "final_score": 0.5, "train_score": 0.5, "D": -1.0, "U": 0.0, "seconds": 1.0}
-        path.write_text(json.dumps(result))
+        seal(path.parent, result)
     for path in (store.folder / "points").glob("*/test.parquet"):
         frame = pd.read_parquet(path)
         frame["value"] = np.where(frame["example"] % 2, 1.0, 0.0)
         frame.to_parquet(path, index=False)
+        seal(path.parent, json.loads((path.parent / "result.json").read_text()))
     return store
 
 

@@ -13,7 +13,7 @@ from reports.__main__ import main
 from reports.data import Study
 from reports.guard import check, parse
 from study.records import StudyError
-from study.store import Store
+from study.store import Store, seal
 from tests.reports.synthetic import make
 
 SCORES = {("rnn", 0): 0.545, ("rnn", 1): 0.555, ("gru", 0): 0.91, ("gru", 1): 0.93}
@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         result = json.loads(path.read_text())
         key = (result["labels"]["cell"], result["labels"]["seed"])
         result["row"] |= {"score": SCORES[key], "score_se": 0.001, "verdict": "explodes" if key == ("rnn", 1) else "opens", "state": "carrying", "D": -1.0}
-        path.write_text(json.dumps(result))
+        seal(path.parent, result)
     record = json.loads((store.folder / "study.json").read_text())
     record["declaration"]["claims"] = CLAIMS
     (store.folder / "study.json").write_text(json.dumps(record))

@@ -19,7 +19,7 @@ from reports.__main__ import main
 from reports.data import Study
 from reports.page import declared_sections, page, write
 from study.records import StudyError
-from study.store import Store
+from study.store import Store, seal
 from tests.reports.conftest import HOSTILE, SMALL
 from tests.reports.synthetic import make
 
@@ -392,6 +392,7 @@ def test_clipping_is_told_by_phase_and_by_the_cosine_of_what_it_turns(tmp_path):
         history["clip_scale"] = fired.map({True: 0.5, False: 1.0})
         history["clip_cosine"] = fired.map({True: 0.8 if clip == "value" else 1.0, False: 1.0})
         history.to_parquet(path, index=False)
+        seal(path.parent, json.loads((path.parent / "result.json").read_text()))
     said = [block.text for block in clipping.render(Study(Store(folder))).blocks if hasattr(block, "text")]
     norm, value = (next(text for text in said if text.startswith(f"clip={name}")) for name in ("norm", "value"))
     assert "limiter in the first tenth (100 %), inert in the middle (0 %), guard in the last third (9 %)" in norm

@@ -1,0 +1,57 @@
+"""The form of a study's declaration: what the report relies on, told where a file has something else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def wrong(declaration: Any) -> str | None:
+    """Which part of study.json's declaration is not of its form; None if all are."""
+    if not isinstance(declaration, Mapping):
+        return "the declaration"
+    forms = {
+        "grid": lambda grid: isinstance(grid, list) and all(map(_point, grid)) and len({point["id"] for point in grid}) == len(grid),
+        "factors": lambda factors: isinstance(factors, Mapping) and all(isinstance(of, list) and of and all(map(_scalar, of)) for of in factors.values()),
+        "seeds": lambda seeds: isinstance(seeds, list) and all(map(_whole, seeds)),
+        "excluded": lambda excluded: isinstance(excluded, list) and all(isinstance(one, Mapping) and _labels(one.get("labels")) for one in excluded),
+        "fixed": _labels,
+        "tasks": lambda tasks: isinstance(tasks, Mapping) and all(map(_task, tasks.values())),
+        "health": lambda health: isinstance(health, Mapping),
+    }
+    for key, fits in forms.items():
+        if key in declaration and not fits(declaration[key]):
+            return f"its {key}"
+    if "grid" in declaration and "factors" in declaration:
+        levels = {key: {str(level) for level in of} for key, of in declaration["factors"].items()}
+        stated = {key for point in declaration["grid"] for key in point["labels"]}  # a factor that no point states has its one level
+        if any(
+            str(point["labels"].get(key)) not in of or key not in point["labels"]
+            for point in declaration["grid"]
+            for key, of in levels.items()
+            if key in stated
+        ):
+            return "its grid, which lacks factors or has levels that they lack,"
+    return None
+
+
+def _scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | bool) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _labels(labels: Any) -> bool:
+    return isinstance(labels, Mapping) and all(map(_scalar, labels.values()))
+
+
+def _point(point: Any) -> bool:
+    return isinstance(point, Mapping) and isinstance(point.get("id"), str) and _whole(point.get("seed")) and _labels(point.get("labels"))
+
+
+def _task(facts: Any) -> bool:
+    numbers = ("baseline", "baseline_loss", "solved")
+    return isinstance(facts, Mapping) and all(isinstance(facts.get(name, 0.0), int | float) and math.isfinite(facts.get(name, 0.0)) for name in numbers)
