@@ -102,10 +102,14 @@ def resolve_kernel(config: Mapping[str, Any]) -> str:
 
 
 def resolve_device(config: Mapping[str, Any]) -> str:
-    """cpu or cuda; auto takes CUDA where there is one."""
-    device = config["device"]
+    """cpu or cuda; auto takes CUDA where there is one: in this machine, or among what the executor's jobs ask for."""
+    device, asked = config["device"], (config.get("executor") or {}).get("gpus")
     if device not in ("auto", "cpu", "cuda"):
         raise StudyError(f"device: must be auto, cpu or cuda, got {device!r}")
+    if asked is not None:  # what this machine has says nothing
+        if device == "cuda" and not asked:
+            raise StudyError("device: cuda was asked for, but executor.gpus is 0; use executor.gpus=1 or device=cpu")
+        return "cuda" if asked and device != "cpu" else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise StudyError("device: cuda was asked for, but torch sees no CUDA device here; use device=cpu or device=auto")
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

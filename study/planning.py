@@ -263,7 +263,8 @@ def show(plan: Plan, console: Console) -> None:
     there = len(plan.points) - len(plan.missing)
     say_unprobed(plan, console)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
-    console.print(f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate; results go to {plan.folder}", highlight=False, markup=False)
+    told = executor.says(made) or f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate"
+    console.print(f"{told}; results go to {plan.folder}", highlight=False, markup=False)
 
 
 def resolves(plan: Plan) -> str:
