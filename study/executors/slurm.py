@@ -221,7 +221,6 @@ def in_job(path: str) -> str:
         for number in (signal.SIGTERM, signal.SIGCONT):  # what Slurm sends to a job that is queued again
             signal.signal(number, signal.SIG_IGN)
         submitit().JobEnvironment()._requeue(0)
-        time.sleep(60)  # until it is ended
     if ended.told is not None or ended.refused:
         raise SystemExit(1)
     return "over"
