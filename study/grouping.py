@@ -344,6 +344,13 @@ def cost(config: Mapping[str, Any]) -> float:
     return facts.steps * examples * values * 1e-9 * 1.1
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mapping[str, int]) -> list[Group]:
     """Groups of equal structure, longest first, cut so that `workers` finish at about the same time.
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from study.checkpoints import Checkpoints
 from study.composition import Composed, Declared, exclusion, meets
-from study.grouping import check, check_flat, data_hash, groups, load_task, resolve_device, resolve_kernel
+from study.grouping import check, check_flat, data_hash, duration, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.pieces import build
 from study.power import resolvable
@@ -263,7 +263,7 @@ def show(plan: Plan, console: Console) -> None:
     there = len(plan.points) - len(plan.missing)
     say_unprobed(plan, console)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
-    told = executor.says(made) or f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate"
+    told = executor.says(made) or f"about {duration(seconds)} on {executor.workers} workers, a rough estimate"
     console.print(f"{told}; results go to {plan.folder}", highlight=False, markup=False)
 
 
@@ -306,9 +306,3 @@ def say_unprobed(plan: Plan, console: Console) -> None:
     if names and not plan.config["reprobe"]:
         points = f"{len(plan.unprobed)} stored point{'s' if len(plan.unprobed) > 1 else ''}"
         console.print(f"note: {points} without probe {', '.join(names)} as asked for now; reprobe=true trains them again", highlight=False, markup=False)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import itertools
 import json
 import math
-import os
 import secrets
 import shutil
 import sys
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from study.grouping import resolve_device
+from study.grouping import duration, resolve_device
 from study.interfaces import Executor, Group, require
 from study.jobs import ENDING, EVENTS, FINAL, FOLDER, Job, software
 from study.leases import Leases
@@ -156,9 +156,19 @@ class Remote(Executor):
             heapq.heappush(loads, (load + part.cost, number))
         return sorted((job for job in jobs if job), key=lambda job: -sum(group.cost for group in job))
 
-    def minutes(self, job: Sequence[Group]) -> float:
+    def seconds(self, job: Sequence[Group]) -> float:
         """That a job is expected to take: of its work, and of its longest group."""
-        return max(sum(group.cost for group in job) / self.workers, max(group.cost for group in job)) / 60
+        return max(sum(group.cost for group in job) / self.workers, max(group.cost for group in job))
+
+    def each(self) -> str:
+        """A job's size in words."""
+        cores = f"{self.cpus} core{'s' if self.cpus > 1 else ''}"
+        return cores + (f" and {self.gpus} GPU{'s' if self.gpus > 1 else ''}" if self.gpus else "")
+
+    def expected(self, seconds: Sequence[float]) -> str:
+        """In words, of jobs of these lengths."""
+        each = duration(max(seconds)) if min(seconds) > 0.9 * max(seconds) else f"{duration(min(seconds))} to {duration(max(seconds))}"
+        return f"expected: {each} a job, {sum(seconds) * self.cpus / 3600:.2g} core hours in all"
 
     # --- running -----------------------------------------------------------------------------------------------
 
@@ -191,7 +201,7 @@ class Remote(Executor):
         made = []
         for number, job in enumerate(jobs):
             versions = {point.id: store.version(point.id) for group in job for point in group.points}
-            written = Job(str(folder), os.getcwd(), paths, self.local, self.device, self.lease_seconds, needs, versions, job)
+            written = Job(str(folder), str(Path.cwd()), paths, self.local, self.device, self.lease_seconds, needs, versions, job)
             written.write(batch / f"{number}{ENDING}")
             made.append(Queued("", batch / f"{number}{ENDING}", set(versions), versions, tries, groups=job))
         names = self.queue(batch, [one.path for one in made])
@@ -303,8 +313,11 @@ def halved(group: Group, seconds: float) -> list[Group]:
     """A group in so many equal parts that none takes longer, down to single points: they may run side by side."""
     count = min(len(group.points), max(1, math.ceil(group.cost / seconds)))
     bounds = [round(part * len(group.points) / count) for part in range(count + 1)]
-    parts = [group.points[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
-    return [replace(group, name=f"{group.name}.{number}" if count > 1 else group.name, points=of, cost=group.cost * len(of) / len(group.points)) for number, of in enumerate(parts, 1)]
+    parts = [group.points[start:end] for start, end in itertools.pairwise(bounds)]
+    return [
+        replace(group, name=f"{group.name}.{number}" if count > 1 else group.name, points=of, cost=group.cost * len(of) / len(group.points))
+        for number, of in enumerate(parts, 1)
+    ]
 
 
 def without(group: Group, ids: set[str]) -> Group | None:

@@ -14,6 +14,10 @@ from tests.helpers import hears_ctrl_c
 ROOT = Path(__file__).resolve().parent.parent
 SWEEP = ["experiment=quick", "name=sweep", "cell=rnn,gru", "initializer=orthogonal", "seed=0,1,2", "hidden=8", "probe=[transport]", "tracker=[]"]
 PATIENCE = 240.0
+LOCAL = {
+    "_target_": "study.executors.local.Local", "workers": "auto", "device": "cpu", "max_members": 24, "timeout_minutes": 30,
+    "deaths": 5, "same_failures": 5, "leave_seconds": 20,
+}  # fmt: skip
 
 
 def command(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

@@ -106,7 +106,10 @@ def cluster() -> Iterator[Cluster]:
             with (folder / "daemons.log").open("ab") as log:
                 processes.append(subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **options))  # type: ignore[call-overload]
 
-        own = [f"--{name}={key.parent / file}" for name, file in (("key-file", "key"), ("socket", "socket"), ("pid-file", "pid"), ("log-file", "log"), ("seed-file", "seed"))]
+        own = [
+            f"--{name}={key.parent / file}"
+            for name, file in (("key-file", "key"), ("socket", "socket"), ("pid-file", "pid"), ("log-file", "log"), ("seed-file", "seed"))
+        ]
         start("munged", "--foreground", "--force", *own, user="munge", group="munge")
         wait(lambda: (key.parent / "socket").exists(), folder)
         start("slurmctld", "-D", "-c")

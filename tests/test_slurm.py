@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,14 +14,10 @@ from study.interfaces import Group
 from study.records import StudyError
 from study.store import Store
 from tests.chaos import compare
-from tests.clusters import ROOT, SWEEP, command, ran, said, wait_until
+from tests.clusters import LOCAL, ROOT, SWEEP, command, ran, said, wait_until
 from tests.helpers import point
 from tests.slurm import Cluster, cluster, why_not
 
-LOCAL = {
-    "_target_": "study.executors.local.Local", "workers": "auto", "device": "cpu", "max_members": 24, "timeout_minutes": 30,
-    "deaths": 5, "same_failures": 5, "leave_seconds": 20,
-}  # fmt: skip
 SETTINGS = {
     "local": LOCAL, "device": "cpu", "cpus": 1, "gpus": 0, "memory_gb": None, "target_minutes": 10, "poll_seconds": 0.2, "ask_seconds": 120, "tries": 3,
     "lease_seconds": 10, "partition": None, "account": None, "time_minutes": 10, "signal_seconds": 30, "parallel": 100, "array": 1000, "options": {}, "python": None,
@@ -55,7 +50,7 @@ def conf(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     """Nothing is lost or doubled, and every number is that of the local executor, bit for bit."""
-    sweep = [*SWEEP, "updates=4000", "executor.target_minutes=0.02", *ASKED]
+    sweep = [*SWEEP, "updates=3000", "executor.target_minutes=0.02", *ASKED]
     folder = tmp_path / "slurm"
     store = Store(folder / "outputs" / "sweep")
     first = command(folder, *sweep)
@@ -75,7 +70,7 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     before = set(conf.states())
 
     second = command(folder, *sweep)
-    wait_until(lambda: f"jobs of an earlier command go on: {one}\n" in said(folder) or second.poll() is not None, "the job to be found", folder)
+    wait_until(lambda: f"jobs of an earlier command go on: {one}" in said(folder) or second.poll() is not None, "the job to be found", folder)
     conf.call("scontrol", "release", one)
     second.wait(timeout=240)
     assert second.returncode == 0, said(folder)
@@ -84,7 +79,7 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
 
     resumed = [id for id in store.ids() if store.result(id)["provenance"].get("resumed")]
     assert len(resumed) == 6
-    status, told = ran(tmp_path / "local", *SWEEP, "updates=4000", "executor.workers=2")
+    status, told = ran(tmp_path / "local", *SWEEP, "updates=3000", "executor.workers=2")
     assert status == 0, told
     assert compare(Store(tmp_path / "local" / "outputs" / "sweep"), store) == []
     assert not (store.folder / "jobs").exists()
@@ -149,13 +144,10 @@ def test_no_slurm_on_the_path(tmp_path):
 
 
 def test_plan_shows_jobs_hours_and_array(tmp_path):
-    started = time.monotonic()
-    status, told = ran(tmp_path, *SWEEP, *ASKED, "updates=400000", "executor.target_minutes=3", "executor.parallel=2", "executor.time_minutes=5", "plan=true")
+    status, told = ran(tmp_path, *SWEEP, *ASKED, "updates=300000", "executor.target_minutes=3", "executor.parallel=2", "executor.time_minutes=5", "plan=true")
     assert status == 0, told
-    assert time.monotonic() - started < 120
-    assert "jobs of 1 cores, array 0-" in told
-    assert "%2, partition (the default), limit 5 min" in told
-    assert "core hours, about" in told
+    assert re.search(r"^\d+ jobs of 1 core: array 0-\d+%2, partition \(the default\), limit 5 min$", told, re.M), told
+    assert re.search(r"expected: .* a job, [\d.]+ core hours in all, about [\d.]+ (min|h) with 2 at once", told), told
 
 
 def test_settings_that_cannot_be():
@@ -173,6 +165,7 @@ def test_groups_are_cut_and_packed_to_the_target():
     jobs = Slurm(**{**SETTINGS, "target_minutes": 2}).pack(small)
     assert [sum(group.cost for group in job) for job in jobs] == [120.0] * 3
     large = Slurm(**{**SETTINGS, "target_minutes": 2, "cpus": 2}).pack([Group("1", points, 1200.0)])
-    assert [sum(group.cost for group in job) for job in large] == [200.0] * 4 + [400.0] * 0 or sum(len(job) for job in large) == 12
+    assert [len(job) for job in large] == [2] * 5, "1200 s on two cores in jobs of 2 min, in groups of no more than 2 min"
+    assert all(group.cost <= 120.0 for job in large for group in job)
     assert sorted(of.id for job in large for group in job for of in group.points) == sorted(of.id for of in points)
     assert len(Slurm(**{**SETTINGS, "target_minutes": 1000}).pack(small)) == 1

@@ -37,11 +37,10 @@ class Ray(Remote):
     def says(self, groups: Sequence[Group]) -> str:
         if not groups:
             return "nothing to queue"
-        minutes = [self.minutes(job) for job in self.pack(groups)]
-        each = f"{self.cpus} cores" + (f" and {self.gpus} GPUs" if self.gpus else "")
+        seconds = [self.seconds(job) for job in self.pack(groups)]
         where = f"the Ray cluster at {self.address}" if self.address else "a Ray of this machine"
-        told = f"{len(minutes)} jobs of {each} as tasks on {where}\nexpected: {min(minutes):.0f} to {max(minutes):.0f} min a job, "
-        return f"{told}{sum(minutes) * self.cpus / 60:.1f} core hours, spread over as many jobs at once as the cluster has room for; rough estimates"
+        told = f"{len(seconds)} job{'s' if len(seconds) > 1 else ''} of {self.each()} as tasks on {where}\n{self.expected(seconds)}"
+        return f"{told}, as many at once as the cluster has room for; rough estimates"
 
     # --- before anything is queued -----------------------------------------------------------------------------
 
@@ -190,8 +189,9 @@ def training() -> Any:
         """A process of its own: Ray's has threads and handlers of signals that are not ours. It ends with this one."""
         import os
         import subprocess
+        from pathlib import Path
 
-        with open(log, "ab") as file:
+        with Path(log).open("ab") as file:
             process = subprocess.Popen([*command, str(os.getpid())], stdout=file, stderr=file, stdin=subprocess.DEVNULL)
         try:
             return process.wait()

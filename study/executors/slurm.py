@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from study.asking import PROGRAM, judge
+from study.grouping import duration
 from study.interfaces import Group, require
 from study.jobs import carry_out
 from study.records import StudyError
@@ -62,15 +63,13 @@ class Slurm(Remote):
         if not groups:
             return "nothing to queue"
         jobs = self.pack(groups)
-        minutes = [self.minutes(job) for job in jobs]
-        rounds = max(max(minutes), sum(minutes) / min(self.parallel, len(jobs)))
-        each = f"{self.cpus} cores" + (f" and {self.gpus} GPUs" if self.gpus else "")
+        seconds, several = [self.seconds(job) for job in jobs], "jobs" if len(jobs) > 1 else "job"
+        at_once = min(self.parallel, len(jobs))
         arrays = " + ".join(f"0-{len(part) - 1}%{min(self.parallel, len(part))}" for part in sliced(jobs, self.array))
-        told = f"{len(jobs)} jobs of {each}, array {arrays}, partition {self.partition or '(the default)'}, limit {self.time_minutes} min"
-        told += f"\nexpected: {min(minutes):.0f} to {max(minutes):.0f} min a job, {sum(minutes) * self.cpus / 60:.1f} core hours"
-        told += f", about {rounds / 60:.1f} h with {min(self.parallel, len(jobs))} jobs at once; rough estimates"
-        if max(minutes) > self.time_minutes:
-            told += "\nthe longest jobs outlast their limit: they keep what they have and queue themselves again"
+        told = f"{len(jobs)} {several} of {self.each()}: array {arrays}, partition {self.partition or '(the default)'}, limit {self.time_minutes} min\n"
+        told += f"{self.expected(seconds)}, about {duration(max(max(seconds), sum(seconds) / at_once))} with {at_once} at once; rough estimates"
+        if max(seconds) > 60 * self.time_minutes:
+            told += "\nthe longest outlast their limit: they keep what they have and queue themselves again"
         return told
 
     # --- before anything is queued -----------------------------------------------------------------------------
