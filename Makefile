@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search test chaos bench bench-search bench-report gallery index gpu lint clean setup
+.PHONY: help sweep confirm report plan search test chaos bench bench-search bench-report bench-store cluster gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ lint: .venv/.ready-dev ## style, types, and which layer may import which
 
 chaos: .venv/.ready-dev ## a campaign of SIGKILLs over a real sweep, and what it changed: nothing (CHAOS="--kills 300 --seed 1" for more; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.chaos $(CHAOS)
+
+cluster: .venv/.ready-dev ## what takes minutes on a real Slurm of this machine: a job's time limit passes, again and again, and the study completes
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 tests/cluster_limits.py
 
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search

@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,6 +55,7 @@ class Job:
     software: Mapping[str, str]
     versions: Mapping[str, Any]
     groups: Sequence[Group]
+    command: Sequence[str] = ()  # instead of groups: what `python -m study` is called with, as a search is that joins others
 
     @property
     def ids(self) -> list[str]:
@@ -61,7 +63,12 @@ class Job:
 
     def write(self, path: Path) -> None:
         text = json.dumps(asdict(self), allow_nan=False).encode()
-        write_whole(path, lambda partial: partial.write_bytes(gzip.compress(text, 5)))
+
+        def write(partial: Path) -> None:
+            partial.touch(mode=0o600)  # the command of a search may name a database with its password
+            partial.write_bytes(gzip.compress(text, 5))
+
+        write_whole(path, write)
 
     @classmethod
     def read(cls, path: Path) -> Job:
@@ -143,6 +150,8 @@ def carry_out(path: Path, signals: Sequence[int] = LEAVE) -> Ended:
         voice.say({"event": "refused", "reason": f"{error}"})
         return Ended(None, False, refused=str(error))
     folder, told = Path(job.study), None
+    if job.command:
+        return call(job, voice, signals)
     kept = Checkpoints(folder).updates(job.ids)
     work = Work(job, executor, voice)
     try:
@@ -157,11 +166,28 @@ def carry_out(path: Path, signals: Sequence[int] = LEAVE) -> Ended:
     return Ended(told, gained)
 
 
+def call(job: Job, voice: Voice, signals: Sequence[int]) -> Ended:
+    """Carry out the command of a job; told to leave, it is told so too. What it gains is its own affair."""
+    voice.say({"event": "began", "owner": ""})
+    parent = os.getpid()
+    try:
+        with leaving_on(signals):
+            process = subprocess.Popen([sys.executable, "-m", "study", *job.command], preexec_fn=lambda: die_with(parent))
+            status = process.wait()
+    except Told as error:
+        process.terminate()
+        process.wait()
+        voice.say({"event": "left", "gained": True})
+        return Ended(error.number, True)
+    voice.say({"event": "over" if status == 0 else "failed", "ids": [], "gained": True})
+    return Ended(None, True)
+
+
 def prepare(job: Job) -> Executor:
     """The executor that trains here. Raises StudyError where this machine is not what was planned with."""
     if wrong := differences(software(), job.software):
         raise StudyError(f"this machine has {wrong}")
-    if not (Path(job.study) / "study.json").exists():
+    if not any((Path(job.study) / name).exists() for name in ("study.json", "search")):
         raise StudyError(f"{job.study}: no study's folder is seen here")
     if job.device == "cuda" and not torch.cuda.is_available():
         raise StudyError("torch sees no CUDA device here, and the points are to be trained on one")

@@ -192,8 +192,8 @@ class Remote(Executor):
                 self.leave(running)
         self.tidy(folder)
 
-    def submit(self, jobs: Sequence[Sequence[Group]], folder: Path, tries: int = 0) -> list[Queued]:
-        """Queue jobs, each kept in a file that it can be carried out from at any time."""
+    def submit(self, jobs: Sequence[Sequence[Group]], folder: Path, tries: int = 0, command: Sequence[str] = ()) -> list[Queued]:
+        """Queue jobs, each kept in a file that it can be carried out from at any time; of groups, or all of one command."""
         batch = folder / FOLDER / secrets.token_hex(4)
         batch.mkdir(parents=True)
         store, needs = Store(folder), software()
@@ -201,7 +201,7 @@ class Remote(Executor):
         made = []
         for number, job in enumerate(jobs):
             versions = {point.id: store.version(point.id) for group in job for point in group.points}
-            written = Job(str(folder), str(Path.cwd()), paths, self.local, self.device, self.lease_seconds, needs, versions, job)
+            written = Job(str(folder), str(Path.cwd()), paths, self.local, self.device, self.lease_seconds, needs, versions, job, command)
             written.write(batch / f"{number}{ENDING}")
             made.append(Queued("", batch / f"{number}{ENDING}", set(versions), versions, tries, groups=job))
         names = self.queue(batch, [one.path for one in made])
@@ -211,8 +211,8 @@ class Remote(Executor):
         write_whole(batch / BATCH, lambda path: path.write_text(text))
         return made
 
-    def found(self, folder: Path, ids: set[str]) -> list[Queued]:
-        """Jobs that an earlier command queued, that still live and have any of these points."""
+    def found(self, folder: Path, ids: set[str], command: Sequence[str] = ()) -> list[Queued]:
+        """Jobs that an earlier command queued, that still live and have any of these points, or are of this command."""
         batches = {}
         for path in (folder / FOLDER).glob(f"*/{BATCH}"):
             with contextlib.suppress(OSError, ValueError):
@@ -225,7 +225,8 @@ class Remote(Executor):
             for number, name in enumerate(names):
                 if name in alive:
                     job = Job.read(batch / f"{number}{ENDING}")
-                    if mine := ids & set(job.ids):
+                    mine = ids & set(job.ids)
+                    if mine or (command and list(job.command) == list(command)):
                         running.append(Queued(name, batch / f"{number}{ENDING}", mine, job.versions, groups=job.groups))
         return running
 
@@ -303,7 +304,8 @@ class Remote(Executor):
         there = set(Store(folder).ids())
         for batch in (folder / FOLDER).glob("*/"):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                if all(set(Job.read(path).ids) <= there for path in batch.glob(f"*{ENDING}")):
+                jobs = [Job.read(path) for path in batch.glob(f"*{ENDING}")]
+                if all(set(job.ids) <= there and not job.command for job in jobs):
                     shutil.rmtree(batch, ignore_errors=True)
         with contextlib.suppress(OSError):
             (folder / FOLDER).rmdir()

@@ -34,18 +34,18 @@ def said(folder: Path) -> str:
     return (folder / "said").read_text()
 
 
-def ran(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+def ran(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None, patience: float = PATIENCE) -> tuple[int, str]:
     """Exit status and words of a command that is waited for."""
     process = command(folder, *arguments, environment=environment)
     try:
-        process.wait(timeout=PATIENCE)
+        process.wait(timeout=patience)
     finally:
         process.kill()
     return process.returncode, said(folder)
 
 
-def wait_until(met: Callable[[], object], what: str, folder: Path | None = None) -> None:
-    until = time.monotonic() + PATIENCE
+def wait_until(met: Callable[[], object], what: str, folder: Path | None = None, patience: float = PATIENCE) -> None:
+    until = time.monotonic() + patience
     while not met():
-        assert time.monotonic() < until, f"waited for {what} for {PATIENCE:.0f} s" + (f"\n{said(folder)}" if folder else "")
+        assert time.monotonic() < until, f"waited for {what} for {patience:.0f} s" + (f"\n{said(folder)}" if folder else "")
         time.sleep(0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,38 +14,14 @@ from study.interfaces import Group
 from study.records import StudyError
 from study.store import Store
 from tests.chaos import compare
-from tests.clusters import LOCAL, ROOT, SWEEP, command, ran, said, wait_until
+from tests.clusters import LOCAL, SWEEP, command, ran, said, wait_until
 from tests.helpers import point
-from tests.slurm import Cluster, cluster, why_not
 
 SETTINGS = {
     "local": LOCAL, "device": "cpu", "cpus": 1, "gpus": 0, "memory_gb": None, "target_minutes": 10, "poll_seconds": 0.2, "ask_seconds": 120, "tries": 3,
     "lease_seconds": 10, "partition": None, "account": None, "time_minutes": 10, "signal_seconds": 30, "parallel": 100, "array": 1000, "options": {}, "python": None,
 }  # fmt: skip
 ASKED = ["executor=slurm", "executor.cpus=1", "executor.time_minutes=10", "executor.signal_seconds=30", "executor.poll_seconds=0.2"]
-
-
-@pytest.fixture(scope="module")
-def slurm() -> Iterator[Cluster]:
-    """A Slurm of two nodes. Where there can be none the tests are skipped, and fail where CI is set."""
-    why = why_not()
-    if why is not None:
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(why)
-        pytest.skip(why)
-    path = os.environ["PATH"]
-    try:
-        with cluster() as found:
-            yield found
-    finally:
-        os.environ["PATH"] = path
-
-
-@pytest.fixture
-def conf(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    monkeypatch.setenv("SLURM_CONF", str(slurm.conf))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return slurm
 
 
 def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
@@ -85,9 +61,9 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     assert not (store.folder / "jobs").exists()
 
 
-def trained(store: Store) -> set[str]:
-    """Event files of jobs that have said that they train."""
-    return {str(path) for path in store.folder.glob("jobs/*/*.events") if '"progress"' in path.read_text()}
+def trained(store: Store) -> list[Path]:
+    """Event files of jobs that have made an update."""
+    return [path for path in store.folder.glob("jobs/*/*.events") if re.search(r'"update": [1-9]', path.read_text())]
 
 
 def test_partition_that_does_not_exist_is_told_before_anything_is_queued(conf, tmp_path):
