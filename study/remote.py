@@ -312,8 +312,9 @@ class Remote(Executor):
 
 
 def halved(group: Group, seconds: float) -> list[Group]:
-    """A group in so many equal parts that none takes longer, down to single points: they may run side by side."""
-    count = min(len(group.points), max(1, math.ceil(group.cost / seconds)))
+    """A group in equal parts of which none takes longer, down to single points: they may run side by side."""
+    most = max(1, math.floor(seconds * len(group.points) / group.cost)) if group.cost > 0 else len(group.points)
+    count = math.ceil(len(group.points) / most)
     bounds = [round(part * len(group.points) / count) for part in range(count + 1)]
     parts = [group.points[start:end] for start, end in itertools.pairwise(bounds)]
     return [
