@@ -79,6 +79,7 @@ class Remote(Executor):
     """Jobs of `cpus` cores and `gpus` GPUs, each at least `target_minutes` of work where there is so much; in each, `local` trains.
 
     A job that ends without being over is queued again, up to `tries` times without any gain between them. `poll_seconds` between two looks.
+    A search is at most `search_jobs` jobs.
     """
 
     claims = False
@@ -95,6 +96,7 @@ class Remote(Executor):
         poll_seconds: float,
         ask_seconds: float,
         tries: int,
+        search_jobs: int,
         lease_seconds: float,
     ) -> None:
         name = type(self).__name__.lower()
@@ -105,8 +107,10 @@ class Remote(Executor):
         require(poll_seconds > 0, name, "poll_seconds", "greater than 0", poll_seconds)
         require(ask_seconds > 0, name, "ask_seconds", "greater than 0", ask_seconds)
         require(tries >= 1, name, "tries", "at least 1", tries)
+        require(search_jobs >= 1, name, "search_jobs", "at least 1", search_jobs)
         self.cpus, self.gpus, self.memory_gb, self.lease_seconds = cpus, gpus, memory_gb, lease_seconds
         self.target, self.poll_seconds, self.ask_seconds, self.tries = 60 * target_minutes, poll_seconds, ask_seconds, tries
+        self.search_jobs = search_jobs
         self.device = resolve_device({"device": device, "executor": {"gpus": gpus}})
         workers = (gpus if self.device == "cuda" else cpus) if local.get("workers") == "auto" else local.get("workers")
         self.local = {**local, "workers": workers, "device": self.device}

@@ -23,7 +23,7 @@ from tests.slurm import free_ports
 ray = pytest.importorskip("ray", reason="no Ray here: pip install 'rnn-gradient-study[ray]'")
 
 SETTINGS = {
-    "local": LOCAL, "device": "cpu", "cpus": 1, "gpus": 0, "memory_gb": None, "target_minutes": 10, "poll_seconds": 0.2, "ask_seconds": 120, "tries": 3,
+    "local": LOCAL, "device": "cpu", "cpus": 1, "gpus": 0, "memory_gb": None, "target_minutes": 10, "poll_seconds": 0.2, "ask_seconds": 120, "tries": 3, "search_jobs": 2,
     "lease_seconds": 10, "address": None, "resources": {}, "python": None, "leave_seconds": 20,
 }  # fmt: skip
 ASKED = ["executor=ray", "executor.poll_seconds=0.2", "store.lease_seconds=5"]
@@ -45,7 +45,8 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     before = dict(os.environ)
-    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    # Ray ends tasks when the whole machine runs short of memory, whoever has it.
+    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
     made = Cluster()
     try:
         made.add("127.0.0.3", resources={"first": 10})

@@ -68,7 +68,7 @@ def here(fates_of: Sequence[Fate | None] = (), **changes: Any) -> Here:
     local = {"_target_": "tests.test_remote.Inline", "workers": 1, "device": "cpu", "max_members": 4, "signal_at": -1}
     settings = {
         "local": {**local, **changes.pop("local", {})}, "device": "cpu", "cpus": 1, "gpus": 0, "memory_gb": None, "target_minutes": 1, "poll_seconds": 0.01,
-        "ask_seconds": 1, "tries": 3, "lease_seconds": 0.5,
+        "ask_seconds": 1, "tries": 3, "search_jobs": 2, "lease_seconds": 0.5,
     }  # fmt: skip
     return Here(fates_of=fates_of, **{**settings, **changes})
 

@@ -18,7 +18,7 @@ from tests.clusters import LOCAL, SWEEP, command, ran, said, wait_until
 from tests.helpers import point
 
 SETTINGS = {
-    "local": LOCAL, "device": "cpu", "cpus": 1, "gpus": 0, "memory_gb": None, "target_minutes": 10, "poll_seconds": 0.2, "ask_seconds": 120, "tries": 3,
+    "local": LOCAL, "device": "cpu", "cpus": 1, "gpus": 0, "memory_gb": None, "target_minutes": 10, "poll_seconds": 0.2, "ask_seconds": 120, "tries": 3, "search_jobs": 2,
     "lease_seconds": 10, "partition": None, "account": None, "time_minutes": 10, "signal_seconds": 30, "parallel": 100, "array": 1000, "options": {}, "python": None,
 }  # fmt: skip
 ASKED = ["executor=slurm", "executor.cpus=1", "executor.time_minutes=10", "executor.signal_seconds=30", "executor.poll_seconds=0.2"]
@@ -67,14 +67,14 @@ def trained(store: Store) -> list[Path]:
 
 
 def test_partition_that_does_not_exist_is_told_before_anything_is_queued(conf, tmp_path):
-    before = conf.states()
+    before = set(conf.states())
     status, told = ran(tmp_path, *SWEEP, *ASKED, "executor.partition=gpu-long")
     assert status == 2
     assert "invalid partition" in told
     assert "Partitions here: debug, blind" in told
     assert "Traceback" not in told
     assert not (tmp_path / "outputs" / "sweep" / "study.json").exists()
-    assert conf.states() == before
+    assert set(conf.states()) <= before, "nothing was queued, for a moment either"
 
 
 def test_option_that_sbatch_does_not_know_is_told(conf, tmp_path):

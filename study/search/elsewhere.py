@@ -31,7 +31,7 @@ class Elsewhere:
         self.spec, self.executor = spec, executor
         trials = spec.settings.trials * len(spec.arms)
         self.seconds = sum(cost(default(spec, arm).config) for arm in spec.arms) * spec.settings.trials * spec.settings.replicates
-        most = min(getattr(executor, "parallel", trials), math.ceil(trials / executor.workers))
+        most = min(executor.search_jobs, math.ceil(trials / executor.workers))
         self.jobs = max(1, min(math.ceil(self.seconds / (executor.target * executor.workers)), most))
 
     @property

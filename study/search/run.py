@@ -140,8 +140,10 @@ def follow(elsewhere: Elsewhere, spec: Spec, slots: Sequence[Slots], console: Co
     progress = Told(spec, slots, console)
     with contextlib.closing(elsewhere.events(slots, console)) as heard:  # type: ignore[type-var]
         for event in heard:
-            progress.trials = sum(slot.over for of in slots for slot in of.slots()) - progress.before
-            progress.hear(event)
+            done = sum(slot.over for of in slots for slot in of.slots()) - progress.before
+            if done != progress.trials or time.monotonic() - progress.said > QUIET_SECONDS:
+                progress.trials = done
+                progress.hear(event)
 
 
 def _start(spec: Spec, number: int) -> Process:

@@ -17,7 +17,7 @@ from tests.search.helpers import plan, postgresql
 TRIALS = 10
 SEARCH = ["search=lr", "search/objective=bowl", "search.objective.seconds=0.3", f"search.trials={TRIALS}", "search.together=1", "cell=rnn,gru"]
 SEARCH += ["search.per=[cell]", "task.form=row", "name=shared"]
-JOBS = ["hydra/sweeper=optuna", "tracker=[]", "executor.cpus=1", "executor.target_minutes=0.001", "executor.poll_seconds=0.2"]
+JOBS = ["hydra/sweeper=optuna", "tracker=[]", "executor.cpus=1", "executor.target_minutes=0.001", "executor.poll_seconds=0.2", "executor.search_jobs=2"]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def ray_cluster() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     before = dict(os.environ)
-    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
     nodes = Cluster(initialize_head=True, head_node_args={"node_ip_address": "127.0.0.2", "num_cpus": 2, "include_dashboard": False})
     try:
         yield nodes.address
@@ -46,7 +46,7 @@ def ray_cluster() -> Iterator[str]:
 def test_two_jobs_share_one_search(executor, request, server, tmp_path):
     if executor == "slurm":
         request.getfixturevalue("conf")
-        asked = ["executor=slurm", "executor.parallel=2", "executor.time_minutes=10"]
+        asked = ["executor=slurm", "executor.time_minutes=10"]
     else:
         asked = ["executor=ray", f"executor.address={request.getfixturevalue('ray_cluster')}"]
     name = f"name=shared-{executor}"
