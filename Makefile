@@ -59,6 +59,9 @@ bench-search: .venv/.ready-dev ## samplers against random search, and what pruni
 bench-report: .venv/.ready-dev ## size, time and memory of the report of 200 and of 1,000 points against their budgets (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_report
 
+bench-store: .venv/.ready-dev ## time and memory of status and table over 100,000 synthetic points, on disk for the time being (STORE="--points 5000 --report")
+	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_store $(STORE)
+
 gallery: .venv/.ready-dev ## train the default study, and refresh reports/gallery with its page and a picture of it
 	@$(PY) -m study -m experiment=digits 'tracker=[]' && $(PY) -m reports render outputs/digits && $(PY) -m tests.gallery outputs/digits
 
