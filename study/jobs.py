@@ -75,7 +75,7 @@ class Job:
         told = json.loads(gzip.decompress(path.read_bytes()))
         groups = [Group(group["name"], tuple(Point(**point) for point in group["points"]), group["cost"]) for group in told.pop("groups")]
         versions = {id: None if version is None else tuple(version) for id, version in told.pop("versions").items()}
-        return cls(**told, groups=groups, versions=versions)
+        return cls(**{**told, "command": tuple(told["command"])}, groups=groups, versions=versions)
 
 
 def software() -> dict[str, str]:

@@ -46,7 +46,7 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     before = dict(os.environ)
     # Ray ends tasks when the whole machine runs short of memory, whoever has it.
-    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
+    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0", "RAY_worker_niceness": "0"}
     made = Cluster()
     try:
         made.add("127.0.0.3", resources={"first": 10})

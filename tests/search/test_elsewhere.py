@@ -32,7 +32,7 @@ def ray_cluster() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     before = dict(os.environ)
-    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
+    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0", "RAY_worker_niceness": "0"}
     nodes = Cluster(initialize_head=True, head_node_args={"node_ip_address": "127.0.0.2", "num_cpus": 2, "include_dashboard": False})
     try:
         yield nodes.address
