@@ -43,14 +43,19 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    before = dict(os.environ)
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Begun where no package lies: that is the first place where its workers look for one."""
+    before, here = dict(os.environ), Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("nowhere"))
     # Ray ends tasks when the whole machine runs short of memory, whoever has it.
     os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0", "RAY_worker_niceness": "0"}
-    made = Cluster()
     try:
+        made = Cluster()
         made.add("127.0.0.3", resources={"first": 10})
         made.add("127.0.0.4", resources={"second": 10})
+    finally:
+        os.chdir(here)
+    try:
         yield made
     finally:
         made.nodes.shutdown()

@@ -189,12 +189,15 @@ def training() -> Any:
         """A process of its own: Ray's has threads and handlers of signals that are not ours. It ends with this one."""
         import os
         import subprocess
+        import time
         from pathlib import Path
 
         with Path(log).open("ab") as file:
             process = subprocess.Popen([*command, str(os.getpid())], stdout=file, stderr=file, stdin=subprocess.DEVNULL)
         try:
-            return process.wait()
+            while process.poll() is None:
+                time.sleep(0.2)  # Ray's cancelling is heard between two lines, not inside a call that waits
+            return process.returncode
         except BaseException:  # cancelled
             process.terminate()
             try:
