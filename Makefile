@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search sync test check-plugin chaos fuzz load bench bench-search bench-report gallery index gpu lint clean setup
+.PHONY: help sweep confirm report plan search sync test check-plugin chaos fuzz load cluster bench bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,11 +62,17 @@ fuzz: .venv/.ready-dev ## 10,000 inputs that nobody meant to write: overrides, Y
 load: .venv/.ready-dev ## 10,000 quick points in one study: what everything but training costs a point (LOAD="--points 2000"; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.load $(LOAD)
 
+cluster: .venv/.ready-dev ## what takes minutes on a real Slurm of this machine: a job's time limit passes, again and again, and the study completes
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 tests/cluster_limits.py
+
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search
 
 bench-report: .venv/.ready-dev ## size, time and memory of the report of 200 and of 1,000 points against their budgets (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_report
+
+bench-store: .venv/.ready-dev ## time and memory of status and table over 100,000 synthetic points, on disk for the time being (STORE="--points 5000 --report")
+	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_store $(STORE)
 
 gallery: .venv/.ready-dev ## train the default study, and refresh reports/gallery with its page and a picture of it
 	@$(PY) -m study -m experiment=digits 'tracker=[]' && $(PY) -m reports render outputs/digits && $(PY) -m tests.gallery outputs/digits

@@ -18,6 +18,7 @@ from study.store import MEND, Store
 
 FIRST = ("cell", "initializer")  # lead rows and columns of every matrix where they vary
 MISSING = "missing"
+MOST = 2000  # points whose tables are read: those of more would be gigabytes, and no figure can show them
 SCORES = ("score", "val_score", "final_score", "train_score", "baseline")  # columns of the points that are in the task's metric
 SCORES_OF = {"history": ("val_score",), "test": ("value",)}  # and of tables
 
@@ -140,6 +141,26 @@ class Study:
         """Points of the grid that trained: done, diverged or pruned."""
         return self.grid[~self.grid["status"].isin([MISSING, "failed"])]
 
+    @functools.cached_property
+    def pictured(self) -> pd.DataFrame:
+        """Points of `stored` whose tables are read: all, or in a large study as many of every arm's first seeds as make MOST."""
+        stored = self.stored
+        if len(stored) <= MOST:
+            return stored
+        rank = stored.groupby("arm").cumcount()
+        whole = int((rank.value_counts().sort_index().cumsum() <= MOST).sum())  # seeds of every arm
+        return stored[rank < whole] if whole else stored[rank == 0].head(MOST)
+
+    @property
+    def aggregates(self) -> str:
+        """What the page of a large study is about, in words; "" where every figure is of every point."""
+        if len(self.pictured) == len(self.stored):
+            return ""
+        arms, some = self.arms["arm"].nunique(), self.pictured["arm"].nunique()
+        which = f"the first {len(self.pictured) / some:.0f} seeds of each arm" if some == arms else f"one point of each of the first {some:,} of {arms:,} arms"
+        told = f"Scores, verdicts, outcomes, costs and every test on them are of all {len(self.stored):,} points."
+        return f"{told} Curves, profiles, states by stage and results by example are of {len(self.pictured):,} points: {which}."
+
     @property
     def task(self) -> Mapping[str, Any]:
         """Facts of the task, where the study has one; {} where several."""
@@ -170,7 +191,7 @@ class Study:
     def table(self, name: str) -> pd.DataFrame:
         """A table of records.TABLES over the grid's points, with the point's arm, seed and factors beside each row."""
         if name not in self._tables:
-            rows = self.store.table(name, self.stored["id"])
+            rows = self.store.table(name, self.pictured["id"])
             rows["id"] = rows["id"].astype("category").astype(object)  # one text a point, not a row: a million rows are 100 MB otherwise
             for column in ("probe", "layer", "state"):
                 if column in rows:

@@ -186,7 +186,7 @@ def stamp(point: Point) -> dict[str, Any]:
         "version of checkpoints": VERSION,
         "numerics": NUMERICS,
         "torch": torch.__version__,
-        "code": _sources(tuple(sorted(_pieces(point.config)))),
+        "code": sources(tuple(sorted(_pieces(point.config)))),
         "probes": hashlib.blake2b(measured.encode(), digest_size=8).hexdigest(),
     }
 
@@ -201,7 +201,7 @@ def _pieces(node: Any) -> Iterator[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _sources(pieces: tuple[str, ...]) -> str:
+def sources(pieces: tuple[str, ...]) -> str:
     """Digest of this package's sources and of the files of pieces from elsewhere, as they are now."""
     here = Path(__file__).resolve().parent
     files = {inspect.getsourcefile(get_class(piece)) for piece in pieces}

@@ -112,10 +112,14 @@ def is_stream(task: Task, batch: int) -> bool:
 
 
 def resolve_device(config: Mapping[str, Any]) -> str:
-    """cpu or cuda; auto takes CUDA where there is one."""
-    device = config["device"]
+    """cpu or cuda; auto takes CUDA where there is one: in this machine, or among what the executor's jobs ask for."""
+    device, asked = config["device"], (config.get("executor") or {}).get("gpus")
     if device not in ("auto", "cpu", "cuda"):
         raise StudyError(f"device: must be auto, cpu or cuda, got {device!r}")
+    if asked is not None:  # what this machine has says nothing
+        if device == "cuda" and not asked:
+            raise StudyError("device: cuda was asked for, but executor.gpus is 0; use executor.gpus=1 or device=cpu")
+        return "cuda" if asked and device != "cpu" else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise StudyError("device: cuda was asked for, but torch sees no CUDA device here; use device=cpu or device=auto")
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -377,6 +381,13 @@ def cost(config: Mapping[str, Any]) -> float:
     validations = config["updates"] / config["validate_every"] + 3
     examples = config["updates"] * config["batch"] + 0.4 * validations * len(load_task(config["task"]).split("validation").x)
     return facts.steps * examples * values * 1e-9 * 1.1
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mapping[str, int]) -> list[Group]:

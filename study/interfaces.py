@@ -506,6 +506,16 @@ class Group:
 class Executor(ABC):
     """Where groups run."""
 
+    claims: bool = True  # whether groups are claimed for it; false: its jobs claim for themselves, on another machine (study.jobs)
+
+    def ready(self, folder: Path) -> str | None:
+        """Called before a launch is declared or anything is queued. Raises StudyError where nothing can be trained; returns what else is to be told."""
+        return None
+
+    def says(self, groups: Sequence[Group]) -> str | None:
+        """For plan=true: where these groups would run and how long; None: on `workers` of this machine."""
+        return None
+
     @abstractmethod
     def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Mapping[str, Any]]:
         """Train the groups and store their points; yield events as they come. `groups` are claimed as they are asked for: ask late.

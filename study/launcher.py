@@ -48,6 +48,9 @@ def run(plan: Plan) -> int:
 
 def carry_out(plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: Leases, console: Console) -> int:
     executor: Executor = build(plan.config["executor"], "executor")
+    told = executor.ready(plan.folder) if plan.missing else None
+    if told:
+        console.print(told, markup=False, highlight=False, style="yellow")
     with leases.alone(STUDY):
         store.check_mine(fingerprint)  # another launch may have been first
         declare(store, plan, fingerprint, getattr(executor, "workers", 1), leases.id)

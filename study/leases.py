@@ -17,11 +17,14 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from study.interfaces import Group
 from study.processes import gone, machine, started
+from study.store import Store
 
 BEATS = 6  # signs of life in the time after which a launch is taken for lost
 STUDY = "study.json"  # leased for a moment by whoever writes it
@@ -177,3 +180,11 @@ class Leases:
             if path.name.count("-") == 3 and self.lost(path.name):
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
+
+
+def claim(group: Group, leases: Leases, store: Store, versions: Mapping[str, object]) -> Group | None:
+    """The points of a group that nobody else has and nobody has stored since `versions`, now taken; None if there are none."""
+    mine = [point for point in group.points if leases.take(point.id)]
+    free = [point for point in mine if store.version(point.id) == versions.get(point.id)]  # looked at only now: nobody stores what we hold
+    leases.release(point.id for point in mine if point not in free)
+    return replace(group, points=tuple(free), cost=group.cost * len(free) / len(group.points)) if free else None

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from study.checkpoints import Checkpoints
 from study.composition import Composed, Declared, exclusion, meets
-from study.grouping import check, check_flat, data_hash, groups, load_task, resolve_device, resolve_kernel
+from study.grouping import check, check_flat, data_hash, duration, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.paths import beside
 from study.pieces import build
@@ -293,7 +293,8 @@ def show(plan: Plan, console: Console) -> None:
     for id, why in list(plan.damaged.items())[:SHOWN]:
         console.print(f"damaged and to be trained again: {id} ({why})", highlight=False, markup=False)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
-    console.print(f"about {_duration(seconds)} on {executor.workers} workers, a rough estimate; results go to {plan.folder}", highlight=False, markup=False)
+    told = executor.says(made) or f"about {duration(seconds)} on {executor.workers} workers, a rough estimate"
+    console.print(f"{told}; results go to {plan.folder}", highlight=False, markup=False)
 
 
 def resolves(plan: Plan) -> str:
@@ -335,9 +336,3 @@ def say_unprobed(plan: Plan, console: Console) -> None:
     if names and not plan.config["reprobe"]:
         points = f"{len(plan.unprobed)} stored point{'s' if len(plan.unprobed) > 1 else ''}"
         console.print(f"note: {points} without probe {', '.join(names)} as asked for now; reprobe=true trains them again", highlight=False, markup=False)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 
 from study.interfaces import Executor, Group
-from study.leases import Leases
+from study.leases import Leases, claim
 from study.planning import Plan
 from study.progress import Progress
 from study.store import Store
@@ -53,14 +52,15 @@ class Shared:
         return self.plan.groups(self.left, getattr(self.executor, "workers", 1), getattr(self.executor, "max_members", 16))
 
     def _claimed(self) -> Iterator[Group]:
-        """Groups when the executor asks for them: the points of each that nobody else has and nobody has stored since the plan was made."""
+        """Groups when the executor asks for them: the points of each that nobody else has and nobody has stored since the plan was made.
+
+        Unclaimed where its jobs claim for themselves: then this launch is done with a point only when something has come of it.
+        """
         for group in self.made:
-            mine = [point for point in group.points if self.leases.take(point.id)]
-            free = [point for point in mine if self._unchanged(point.id)]  # looked at only now: nobody stores what we hold
-            self.leases.release(point.id for point in mine if point not in free)
-            if free:
-                self.begun |= {point.id for point in free}
-                yield replace(group, points=tuple(free), cost=group.cost * len(free) / len(group.points))
+            free = claim(group, self.leases, self.store, self.plan.versions) if self.executor.claims else group
+            if free is not None:
+                self.begun |= {point.id for point in free.points} if self.executor.claims else set()
+                yield free
 
     def _unchanged(self, id: str) -> bool:
         return self.store.version(id) == self.plan.versions.get(id)
@@ -88,8 +88,10 @@ class Shared:
         elif kind == "stopped":
             self.stopped = str(event["reason"])
         else:
-            self._tell_of_standstill(ids)
+            if self.executor.claims:
+                self._tell_of_standstill(ids)
             self.leases.release(ids)
+            self.begun |= set(ids)
             if kind == "given up":
                 self.given_up[str(event["reason"])] += len(ids)
             progress.finish(ids, event.get("group", ""), event.get("reason") if kind == "failed" else None, event.get("lost", 0))

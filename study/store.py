@@ -100,7 +100,7 @@ class Store:
             raise StudyError(
                 f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with store.folder=… or name=…"
             )
-        before = ("search", "wandb", "leases")  # these come before their study, as does the file that another launch is just writing
+        before = ("search", "wandb", "leases", "jobs")  # these come before their study, as does the file that another launch is just writing
         if not self.folder.exists() or all(path.name in before or path.name.startswith(".partial-") for path in self.folder.iterdir()):
             return
         if not (self.folder / "study.json").exists():

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.slurm import Cluster, cluster, why_not
+
+ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 INSTALL = "no Chromium here: apt-get install chromium"
 
@@ -26,3 +32,40 @@ def chromium() -> str:
 def browser_type_launch_args(chromium: str) -> dict[str, object]:
     """What pytest-playwright starts the browser with."""
     return {"executable_path": chromium, "args": FLAGS, "headless": True}
+
+
+@pytest.fixture(scope="session")
+def other_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A python that has this tool with one more line in its code, as a machine has that was not updated."""
+    folder = tmp_path_factory.mktemp("other")
+    shutil.copytree(ROOT / "study", folder / "study", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    with (folder / "study" / "engine.py").open("a") as file:
+        file.write("# another line\n")
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Cluster]:
+    """A Slurm of two nodes. Where there can be none the tests are skipped, and fail where CI is set."""
+    why = why_not()
+    if why is not None:
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            pytest.fail(why)
+        pytest.skip(why)
+    path = os.environ["PATH"]
+    try:
+        with cluster() as found:
+            yield found
+    finally:
+        os.environ["PATH"] = path
+
+
+@pytest.fixture
+def conf(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    monkeypatch.setenv("SLURM_CONF", str(slurm.conf))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return slurm

@@ -169,7 +169,7 @@ def test_every_flipped_bit_is_noticed(members, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value", "told"),
-    [("VERSION", 2, "version of checkpoints"), ("NUMERICS", 99, "numerics"), ("_sources", lambda pieces: "other", "code")],
+    [("VERSION", 2, "version of checkpoints"), ("NUMERICS", 99, "numerics"), ("sources", lambda pieces: "other", "code")],
 )
 def test_one_of_other_code_is_told_and_set_aside(members, undisturbed, tmp_path, monkeypatch, name, value, told):
     leave(members[:2], tmp_path, 5)
@@ -195,7 +195,7 @@ def test_the_code_of_a_piece_from_elsewhere_counts(tmp_path, monkeypatch):
     mine = point(clip={"_target_": "rule_of_mine.Mine"})
     before = checkpoints_module.stamp(mine)
     path.write_text(path.read_text() + "# repaired\n")
-    checkpoints_module._sources.cache_clear()
+    checkpoints_module.sources.cache_clear()
     after = checkpoints_module.stamp(mine)
     assert [key for key in before if before[key] != after[key]] == ["code"]
 

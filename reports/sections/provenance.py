@@ -30,8 +30,11 @@ class Provenance:
             blocks.append(Listing(private(str(launches[-1].get("command", "not recorded")))))
             versions = launches[-1].get("versions") or {}
             blocks.append(Table(["package", "version"], [[str(name), str(text)] for name, text in sorted(versions.items())], "Versions at the last launch"))
-        blocks.append(Prose("The data behind this page:"))
-        blocks.append(Downloads([self._points(study), self._study(study)]))
+        if study.aggregates:
+            blocks.append(Prose("The data behind this page are too many to lie in it: points.parquet and study.json lie beside it in the study's folder."))
+        else:
+            blocks.append(Prose("The data behind this page:"))
+            blocks.append(Downloads([self._points(study), self._study(study)]))
         return Section(blocks)
 
     def _facts(self, study: Study) -> Definitions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import time
@@ -23,7 +24,9 @@ from study.pieces import build
 from study.processes import start
 from study.provenance import relative
 from study.records import StudyError
+from study.remote import Remote
 from study.search.arms import open_arms
+from study.search.elsewhere import Elsewhere
 from study.search.findings import gains, summary, tables
 from study.search.planning import Asks, default
 from study.search.slots import Slots
@@ -48,15 +51,23 @@ class Process:
 
 def run(spec: Spec, asks: Asks, config: Mapping[str, Any], console: Console) -> int:
     """Exit status: 0 the budget is spent and every arm has a best trial, 1 some arm has none, 2 none has, 130 interrupted."""
-    count = workers(spec, config)
+    executor = build(config["executor"], "executor")
+    elsewhere = Elsewhere(spec, executor) if isinstance(executor, Remote) else None
+    count = elsewhere.workers if elsewhere else workers(spec, config)
     if config["plan"]:
         say_plan(spec, asks, count, console)
+        if elsewhere:
+            console.print(f"as {elsewhere.jobs} jobs of {executor.each()}, each the same command with executor=local", highlight=False)
         return OK
     with lost(spec.settings.storage):
-        return carry_out(spec, asks, config, count, console)
+        return carry_out(spec, asks, config, elsewhere, count, console)
 
 
-def carry_out(spec: Spec, asks: Asks, config: Mapping[str, Any], count: int, console: Console) -> int:
+def carry_out(spec: Spec, asks: Asks, config: Mapping[str, Any], elsewhere: Elsewhere | None, count: int, console: Console) -> int:
+    if elsewhere:
+        spec.search_folder.mkdir(parents=True, exist_ok=True)
+        told = elsewhere.executor.ready(spec.folder)
+        console.print(told or "", end="\n" if told else "", markup=False, highlight=False, style="yellow")
     storage = open_storage(spec.settings.storage, spec.search_folder)
     slots = open_arms(spec, storage)
     for of in slots:
@@ -67,7 +78,9 @@ def carry_out(spec: Spec, asks: Asks, config: Mapping[str, Any], count: int, con
     interrupted, begun = False, time.monotonic()
     try:
         hear(trackers, store, recorded(spec, store), marked=bests(store.search()))
-        for name in events(spec, slots, count, console):
+        if elsewhere:
+            follow(elsewhere, spec, slots, console)
+        for name in () if elsewhere else events(spec, slots, count, console):
             hear(trackers, store, [name])
     except KeyboardInterrupt:
         interrupted = True
@@ -130,6 +143,17 @@ def events(spec: Spec, slots: Sequence[Slots], count: int, console: Console) -> 
         for of in slots if not running else ():
             if of.over():
                 of.tidy()
+
+
+def follow(elsewhere: Elsewhere, spec: Spec, slots: Sequence[Slots], console: Console) -> None:
+    """Other machines search; what they have done is told from the database. Trackers hear of trials where they are tried."""
+    progress = Told(spec, slots, console)
+    with contextlib.closing(elsewhere.events(slots, console)) as heard:  # type: ignore[type-var]
+        for event in heard:
+            done = sum(slot.over for of in slots for slot in of.slots()) - progress.before
+            if done != progress.trials or time.monotonic() - progress.said > QUIET_SECONDS:
+                progress.trials = done
+                progress.hear(event)
 
 
 def _start(spec: Spec, number: int) -> Process:

@@ -399,3 +399,24 @@ def test_clipping_is_told_by_phase_and_by_the_cosine_of_what_it_turns(tmp_path):
     assert "turns" not in norm
     assert "It turns the gradient where it fires (mean cosine 0.80)." in value
     assert "Phase" not in next(text for text in said if text.startswith("clip=none"))
+
+
+def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
+    """Tables of as many seeds of every arm as there is room for; whatever needs the points' rows alone is of all."""
+    monkeypatch.setattr("reports.data.MOST", 10)
+    store = make(tmp_path / "large", factors={"cell": ["rnn", "lstm"], "initializer": ["orthogonal", "normal"]}, seeds=range(6), updates=40, steps=16)
+    study = Study(store)
+    assert (len(study.stored), len(study.pictured)) == (24, 8)
+    assert set(study.pictured["seed"]) == {0, 1}
+    assert study.table("states")["id"].nunique() == 8
+    made = page(study, None, workers=1)
+    assert made.broken == []
+    told = "are of all 24 points. Curves, profiles, states by stage and results by example are of 8 points: the first 2 seeds of each arm."
+    assert told in made.text
+    assert "points.parquet and study.json lie beside it" in made.text
+    monkeypatch.setattr("reports.data.MOST", 3)
+    few = Study(store)
+    assert len(few.pictured) == 3
+    assert "one point of each of the first 3 of 4 arms" in few.aggregates
+    monkeypatch.setattr("reports.data.MOST", 24)
+    assert Study(store).aggregates == ""

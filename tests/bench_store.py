@@ -1,0 +1,104 @@
+"""What many points cost: files, bytes, and time and memory of status, table and report over a synthetic store. Nothing is trained.
+
+    python -m tests.bench_store [--points 100000] [--report]
+
+The store has the declared size in points; each has its own folder, result.json and config.yaml, and shares its tables (hard links) with
+those that are like it, so that they are opened and read as on any disk, from memory. Budgets are those of 100,000 points on 2 cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from study.store import Store
+from tests.bench_report import FACTORS, ROOT, memory_of
+from tests.reports.synthetic import make
+
+BUDGETS = {"status": 20.0, "report": 120.0}  # seconds, of 100,000 points
+MEMORY, PAGE, POINTS = 3e9, 10e6, 100_000
+TABLES = ("history", "profile", "states", "test", "measures")
+ARMS = 60
+
+
+def grow(store: Store, points: int) -> None:
+    """Further seeds of every arm until there are so many points."""
+    study = store.study()
+    of_arm: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {}
+    for declared in study["declaration"]["grid"]:
+        of_arm.setdefault(json.dumps(declared["labels"], sort_keys=True), (declared, store.result(declared["id"])))
+    grid, seeds = [], range(-(-points // len(of_arm)))
+    for number, (declared, result) in enumerate(of_arm.values()):
+        source = store.point_folder(declared["id"])
+        linked = [path for path in source.iterdir() if path.name != "result.json"]
+        for seed in seeds:
+            id = f"{number + 1:04x}{seed:012x}"
+            grid.append({**declared, "id": id, "seed": seed})
+            folder = store.points_folder / id
+            folder.mkdir(exist_ok=True)
+            for path in linked:
+                os.link(path, folder / path.name)
+            row = {**result["row"], "id": id, "seed": seed}
+            told = {"schema": 1, "id": id, "row": row, "labels": {**result["labels"], "seed": seed}, "provenance": result["provenance"], "failure": None}
+            (folder / "result.json").write_text(json.dumps(told, indent=1))
+    study["declaration"] |= {"grid": grid, "seeds": list(seeds)}
+    study.pop("digest", None)
+    (store.folder / "study.json").write_text(json.dumps({**study, "schema": 1}))
+
+
+def measure(*arguments: str) -> tuple[int, float, float, float]:
+    """(exit status, wall seconds, CPU seconds, peak bytes) of `python -m reports …`."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "reports", *arguments], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, memory_of(process.pid))
+        time.sleep(0.1)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return process.returncode, time.monotonic() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, float(peak)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=POINTS)
+    parser.add_argument("--report", action="store_true", help="render the report too")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        seed = make(Path(name) / "store", factors=FACTORS, seeds=range(1), updates=400, steps=64, tables=TABLES)
+        first = [path.name for path in seed.points_folder.iterdir()]
+        began = time.monotonic()
+        grow(seed, asked.points)
+        for id in first:
+            subprocess.run(["rm", "-r", str(seed.point_folder(id))], check=True)
+        files = list(seed.point_folder(seed.ids()[0]).iterdir())
+        size = sum(path.stat().st_size for path in files)
+        made = len(seed.ids())
+        print(f"{made:,} points, {len(files) + 1} files and folders and {size / 1e3:.0f} kB each, made in {time.monotonic() - began:.0f} s", flush=True)
+        over, folder = 0, str(seed.folder)
+        print(f"{'command':>8} {'wall s':>8} {'of':>6} {'CPU s':>8} {'ms a point':>11} {'memory GB':>10}")
+        share = made / POINTS
+        for command, arguments in (("status", ["status", folder]), ("table", ["table", folder]), *([("report", ["render", folder])] if asked.report else [])):
+            status, wall, cpu, peak = measure(*arguments)
+            budget = BUDGETS.get(command)
+            exceeded = status != 0 or peak > MEMORY or (budget is not None and min(wall, cpu) > budget * max(share, 0.05))
+            over += exceeded
+            shown = f"{budget * max(share, 0.05):>6.1f}" if budget else f"{'–':>6}"
+            told = f"{command:>8} {wall:>8.1f} {shown} {cpu:>8.1f} {1e3 * cpu / made:>11.3f} {peak / 1e9:>10.2f}"
+            print(told + (f"  exit status {status}" if status else "  over" if exceeded else ""), flush=True)
+        page = seed.folder / "report.html"
+        if page.exists():
+            print(f"page: {page.stat().st_size / 1e6:.1f} MB of {PAGE / 1e6:.0f}")
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
