@@ -160,7 +160,7 @@ class Leases:
     def _current(self, name: str) -> tuple[int, str | None]:
         """(number, owner) of the lease that counts; (-1, None) if there is none."""
         while True:
-            numbers = [number for path in self.folder.glob(f"{name}.*") if (number := _number(path.name)) is not None]
+            numbers = [number for path in self.folder.glob(f"{name}.*") if (number := _number(path.name)) is not None and path.name == f"{name}.{number}"]
             if not numbers:
                 return -1, None
             path = self.folder / f"{name}.{max(numbers)}"

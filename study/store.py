@@ -398,7 +398,9 @@ def _of_kind(value: Any, kind: str) -> bool:
         return isinstance(value, str if kind == "str" else bool)
     if kind == "float" and value in ("nan", "inf", "-inf"):
         return True
-    return isinstance(value, int | float) and not isinstance(value, bool) and _scalar(value) and (kind == "float" or value == value // 1)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not _scalar(value):
+        return False
+    return kind == "float" or isinstance(value, int) or (abs(value) < 2**53 and value == value // 1)
 
 
 def _wrong_study(study: Any) -> str | None:

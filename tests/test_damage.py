@@ -98,6 +98,7 @@ def test_a_digest_is_of_the_whole_text():
         ({"score": [1]}, "score"),
         ({"verdict": "maybe"}, "verdict 'maybe'"),
         ({"depth": 1.5}, "depth"),
+        ({"depth": 1e300}, "depth"),
         ({"status": None}, "no status"),
     ],
 )
