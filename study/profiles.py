@@ -100,7 +100,7 @@ def _rms(of: Logs, weights: Array | None = None) -> Array:
     """Root mean squares in decades, zeros counted as 0, without overflow."""
     largest = np.where(of.good, of.values, -np.inf).max(1, keepdims=True)
     shift = np.where(np.isfinite(largest), largest, 0.0)
-    squares = np.where(of.good, 10.0 ** (2 * (np.where(of.good, of.values, 0.0) - shift)), 0.0)
+    squares = 10.0 ** (2 * np.where(of.good, of.values - shift, -np.inf))
     count = (of.good | of.zero).astype(float)
     if weights is None:
         squares, count, shift = squares.sum(1), count.sum(1), shift[:, 0]
@@ -196,12 +196,15 @@ def _horizon(mean: Array, share: float) -> tuple[int | None, bool | None]:
     return int(reached[-1]), bool(reached[-1] == len(mean) - 1)
 
 
+LAST = 3  # probes at the end whose median is the last state
+
+
 def last_state(rows: Sequence[Mapping[str, Any]], limits: Thresholds) -> dict[str, Any]:
     """State at the end: of the median D and U of the last three probes; undefined if most of them are.
 
     The ends of the intervals are medians too.
     """
-    last = rows[-3:]
+    last = rows[-LAST:]
     median = {key: float(np.median([row[key] for row in last])) for key in ("D", "D_low", "D_high", "U", "U_low", "U_high")}
     state, margin = state_of(median["D"], median["U"], limits)
     if sum(row["state"] == "undefined" for row in last) * 2 > len(last):

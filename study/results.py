@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from study.interfaces import AtLags, ByIndex, ByStep, Point, TaskFacts
-from study.profiles import Thresholds, last_state
+from study.profiles import LAST, Thresholds, last_state
 from study.provenance import code, machine
 from study.records import CHOICES, NETWORK, SIZES
 from study.store import PointRecord
@@ -97,9 +97,11 @@ def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
 def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]:
     """Scores on data apart; `score` with its standard error over the test examples."""
     test, final, train = (training.evaluations[name][member].cpu().numpy() for name in ("test", "final", "train"))
+    with np.errstate(invalid="ignore"):  # a squared error may be Inf
+        se = float(test.std(ddof=1) / math.sqrt(len(test))) if len(test) > 1 else None
     return {
         "score": float(test.mean()),
-        "score_se": float(test.std(ddof=1) / math.sqrt(len(test))) if len(test) > 1 else None,
+        "score_se": se,
         "val_score": float(training.best_score[member]),
         "val_loss": float(training.best_loss[member]),
         "final_score": None if diverged else float(final.mean()),
@@ -161,7 +163,8 @@ def layers_rows(point: Point, states: Sequence[Mapping[str, Any]], *, diverged: 
 
 def _layer_row(point: Point, layer: str, states: Sequence[Mapping[str, Any]], diverged: bool) -> dict[str, Any]:
     finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
-    judged = (finite or states)[-1:] if diverged else states  # a diverged point uses its last finite probe
+    known, end = (finite or states, 1) if diverged else (states, LAST)  # a diverged point uses its last finite probe
+    judged = known[-end:]
     first, last = states[0], last_state(judged, Thresholds.of(point.config["health"]))
     word = verdict(first["state"], last["state"])
     return {
@@ -171,7 +174,7 @@ def _layer_row(point: Point, layer: str, states: Sequence[Mapping[str, Any]], di
         "verdict": word,
         **{f"{name}_init": first[name] for name in ("D", "U", "horizon")},
         **last,
-        "opened_at": opened_at(states) if word == "opens" else None,
+        "opened_at": opened_at(known, end) if word == "opens" else None,
         "horizon": judged[-1]["horizon"],
         "horizon_censored": judged[-1]["horizon_censored"],
     }

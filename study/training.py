@@ -208,7 +208,9 @@ def note_update(training: Training, loss: Tensor, norm: Tensor, grads: Tensor, c
     cosine = (grads.double() * clipped.double()).sum(1) / (norm * after)
     training.losses.append(loss.detach())
     training.norms.append(norm)
-    training.scales.append(torch.where(changed, after / norm, 1.0))
+    ratio = after / norm
+    # 1 says untouched: what was shortened in a tensor too small to show in the whole norm is the next number below.
+    training.scales.append(torch.where(changed, torch.where(ratio == 1, 1 - 2.0**-53, ratio), 1.0))
     training.cosines.append(torch.where(changed, cosine, 1.0))
 
 

@@ -25,12 +25,15 @@ def verdict(first: str, last: str) -> str:
     return "mixed"
 
 
-def opened_at(states: Sequence[Mapping[str, Any]]) -> int | None:
-    """Update of the first probe from which the state stays carrying; None if the last probe does not carry."""
+def opened_at(states: Sequence[Mapping[str, Any]], end: int) -> int | None:
+    """Update of the first probe from which a run that ends carrying stays so; None where no probe carries.
+
+    The last `end` probes, whose median is the last state, count as one: a single one of them below the limit closes nothing.
+    """
     at = None
-    for row in states:
+    for row in states[:-end]:
         at = (row["update"] if at is None else at) if row["state"] == "carrying" else None
-    return at
+    return at if at is not None else next((row["update"] for row in states[-end:] if row["state"] == "carrying"), None)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import mpmath
@@ -76,18 +77,25 @@ def loss(of: StageTrace, example: int, anchor: int, outputs: list[Tensor]) -> Te
 
 
 def state_gradients(of: StageTrace, example: int, anchor: int) -> list[list[Tensor]]:
-    """G_t [S] of each layer and step: gradients of zero leaves added to every state, in a loop over layers and steps."""
-    x, taps = of.batch.x[0, example, : length(of, example)], []
+    """G_t [S] of each layer and step for the loss of one step."""
+    return tapped(of, example, lambda states: loss(of, example, anchor, [state[: of.model.hidden] for state in states[-1]]))
+
+
+def tapped(of: StageTrace, example: int, followed: Callable[[list[list[Tensor]]], Tensor]) -> list[list[Tensor]]:
+    """Total derivative [S] at each layer and step of what is followed, a number made of the states: gradients of zero leaves added to every
+    state, in a loop over layers and steps."""
+    x, taps, every = of.batch.x[0, example, : length(of, example)], [], []
     for layer in range(1, of.model.depth + 1):
-        state, outputs, leaves = torch.zeros(of.model.hidden * len(of.cell.states), dtype=torch.float64), [], []
+        state, states, leaves = torch.zeros(of.model.hidden * len(of.cell.states), dtype=torch.float64), [], []
         for x_t in x:
             leaves.append(torch.zeros_like(state, requires_grad=True))
             state = step(of, layer_params(of, layer), x_t, state) + leaves[-1]
-            outputs.append(state[: of.model.hidden])
+            states.append(state)
         taps.append(leaves)
-        x = torch.stack(outputs)
+        every.append(states)
+        x = torch.stack(states)[:, : of.model.hidden]
     flat = [leaf for leaves in taps for leaf in leaves]
-    grads = iter(torch.autograd.grad(loss(of, example, anchor, list(x)), flat, materialize_grads=True, allow_unused=True))
+    grads = iter(torch.autograd.grad(followed(every), flat, materialize_grads=True, allow_unused=True))
     return [[next(grads) for _ in leaves] for leaves in taps]
 
 

@@ -134,6 +134,16 @@ def test_layer_norm_shortens_each_tensor_by_itself():
     assert (torch.cosine_similarity(found[:, 0], grads[:, 0], dim=-1) < 0.999).any(), "the whole gradient turns"
 
 
+@pytest.mark.parametrize("rule", [LayerNorm(threshold=1.0), AGC(ratio=0.05, floor=1e-3, readout=True)], ids=lambda rule: type(rule).__name__)
+def test_rules_without_memory_do_nothing_the_second_time(rule):
+    (grads,), params = path(1, spikes=False), weights()
+    once, state = rule(grads, params, rule.init(params, SLICES))
+    assert not torch.equal(once, grads)
+    torch.testing.assert_close(rule(once, params, state)[0], once, rtol=1e-6, atol=0)
+    small = grads * 1e-6
+    assert torch.equal(rule(small, params, state)[0], small), "and nothing at all below their limit"
+
+
 def test_a_finite_gradient_whose_norm_overflows_is_shortened_and_not_lost():
     """fp32 squares overflow above 1.8e19: torch's rule turns such a gradient into zeros, and an update is silently skipped."""
     grads = torch.tensor([[3e25, 4e25, 0.0], [3.0, 4.0, 0.0]])
@@ -157,6 +167,8 @@ def test_rules_of_all_classes_share_a_group_and_give_the_numbers_they_give_alone
     together = run(points, tmp_path / "together")
     for of in points[::2]:
         same_point(together, run([of], tmp_path / of.id), of.id)
+    starts = [together.table("profile", [f"{name}0"]).query("stage == 0").drop(columns="id").reset_index(drop=True) for name in RULES]
+    assert all(start.equals(starts[0]) for start in starts), "clipping never touches a probe"
     for name in RULES:
         row = together.result(f"{name}0")["row"]
         assert row["clip_rate"] > 0 or name in ("none", "zclip"), f"{name} never fired; zclip may not, in twelve calm updates"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from study.interfaces import Point
-from tests.helpers import point, run
+from study.interfaces import Batch, Point
+from study.results import _largest
+from study.verdicts import OutcomeLimits, Run, outcome, spike_update
+from tests.helpers import HEALTH, Sum, point, run
 from tests.test_engine import CELLS, NO_CLIP
 
 DIGITS = {
@@ -44,44 +47,77 @@ def test_silent_divergence_after_progress_and_before_any(tmp_path):
     assert rows["calm"]["outcome"] in ("learning", "solved")
 
 
-@pytest.mark.parametrize("where", ["state", "loss", "gradient", "update"])
-def test_the_first_tensor_that_was_not_finite_is_named(tmp_path, monkeypatch, where):
-    """ReLU states overflow; with finite states the squared error does; with a finite loss its gradient; then the step."""
-    import study.training as module
+class Shock(Sum):
+    """Targets are ±1 at random, which nobody can learn; those of update 40 are 300 times as large, as one broken file among many would be."""
 
-    real = module.loss_and_gradients
+    def sample(self, stream: Any, update: int, batch: int) -> Batch:
+        x = torch.rand(batch, self.steps, self.inputs, generator=stream(update))
+        y = torch.randint(0, 2, (batch, 1), generator=stream(update, 1)) * 2.0 - 1
+        return Batch(x=x, y=300 * y if update == 40 else y)
 
-    def broken(training: Any, params: torch.Tensor, update: int) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, grads = real(training, params, update)
-        if update == 3 and where == "loss":
-            loss = loss + torch.tensor([math.nan, 0.0])
-        if update == 3 and where == "gradient":
-            grads = grads.index_put((torch.tensor(0), torch.tensor(training.model.slices["layer1.weight_h"][0].start)), torch.tensor(math.inf))
-        if where == "update":  # a finite gradient and a finite rate, whose product is none
-            grads = grads * torch.tensor([[1e38 if update == 3 else 1e-4], [1.0]])
-        return loss, grads
 
-    monkeypatch.setattr(module, "loss_and_gradients", broken)
-    monkeypatch.setattr("study.postmortem.loss_and_gradients", broken)
-    huge = 1e30 if where == "state" else 0.01 if where != "update" else 1e4
-    bad = point(0, "bad", cell=CELLS["rnn_relu"], clip=NO_CLIP, optimizer=sgd(huge, 0.0))
-    store = run([bad, point(1, "good", cell=CELLS["rnn_relu"], clip=NO_CLIP, optimizer=sgd(0.01, 0.0))], tmp_path)
+def test_silent_divergence_by_a_gradient_spike_alone_and_by_weights_that_blew_up_alone(tmp_path):
+    """No progress to lose, no loss far above the baseline; each is told by the one sign it has, and not without it."""
+    shock = point(0, "spike", cell=CELLS["rnn"], clip=NO_CLIP, optimizer=sgd(0.03, 0.0), batch=64, updates=150, validate_every=10)
+    shock = replace(shock, config={**shock.config, "task": {"_target_": "tests.test_divergence.Shock", "steps": 9, "inputs": 1, "every_step": False, "lag": 9}})
+    calm = replace(shock, id="calm", config={**shock.config, "clip": {"_target_": "study.clipping.norm.Norm", "threshold": 1.0}})
+    large = {"_target_": "study.initializers.normal.Normal", "std": 0.4}
+    grown = digits(1, "grown", 0.05, task={**DIGITS, "form": "pixel"}, initializer=large, batch=32, updates=60)
+    for points, id, sign in (([shock, calm], "spike", "spike"), ([grown], "grown", "radius_blown")):
+        store = run(points, tmp_path)
+        row, node = store.result(id)["row"], dict(HEALTH)
+        history = store.table("history", [id])
+        loss = history["val_loss"].dropna() / row["baseline_loss"]
+        assert row["status"] == "done"
+        assert loss.min() >= 0.95, "it never learned"
+        assert max(loss.iloc[-2:]) < 2, "nor is it far above the baseline"
+        assert row["outcome"] == "silently diverged"
+        of = Run(
+            diverged=False, solved=False, updates=[], val_loss=loss.tolist(), baseline_loss=1.0, grad_norm=history["grad_norm"].tolist(),
+            **{name: _largest(store.table("measures", [id]), quantity) for name, quantity in (("radius", "spectral_radius"), ("saturation", "saturation"))},
+        )  # fmt: skip
+        judged = [
+            outcome(of, OutcomeLimits(**{name: (node | change)[name] for name in OutcomeLimits.__dataclass_fields__})) for change in ({}, {sign: math.inf})
+        ]
+        assert judged == ["silently diverged", "stuck"]
+    assert spike_update(store.table("history", ["spike"])["grad_norm"].tolist(), 6.0) == 40
+    assert store.result("calm")["row"]["outcome"] == "stuck", "clipped, the same spike does nothing"
+
+
+def weights(readout_std: float) -> dict[str, Any]:
+    readout = {"_target_": "study.initializers.normal.Normal", "std": readout_std}
+    return {"input": {"_target_": "study.initializers.xavier_uniform.XavierUniform"}, "readout": readout, "forget_bias": 1.0}
+
+
+def identity(input_std: float) -> dict[str, Any]:
+    return {"_target_": "study.initializers.identity.Identity", "alpha": 1.0, "input_std": input_std}
+
+
+@pytest.mark.parametrize(
+    ("named", "update", "changes"),
+    [
+        ("layer1.h at step ", 1, {"optimizer": sgd(1e30, 0.0)}),
+        ("outputs at step 1", 0, {"initializer": identity(10.0), "weights": weights(1e38)}),
+        ("loss", 0, {"weights": weights(1e25)}),
+        ("gradient of layer1.bias", 0, {"initializer": identity(1e-8), "weights": weights(1e24)}),
+        ("update of the weights", 0, {"weights": weights(1e3), "optimizer": sgd(1e38, 0.0)}),
+    ],
+)
+def test_the_first_tensor_that_was_not_finite_is_named(tmp_path, named, update, changes):
+    """ReLU states overflow; with finite states the outputs; with these the squared error; with a finite loss its gradient; then the step."""
+    shared = {"cell": CELLS["rnn_relu"], "clip": NO_CLIP, "optimizer": sgd(0.01, 0.0)}
+    store = run([point(0, "bad", **(shared | changes)), point(1, "good", **shared)], tmp_path)
     row, history = store.result("bad")["row"], store.table("history", ["bad"])
-    named = {
-        "state": ("layer1.h at step", "outputs", "loss"),
-        "loss": ("loss",),
-        "gradient": ("gradient of layer1.weight_h",),
-        "update": ("update of the weights",),
-    }
-    assert row["first_nonfinite"].startswith(named[where])
-    if where in ("loss", "gradient"):
-        assert row["diverged_at"] == 3
+    assert row["first_nonfinite"].startswith(named)
+    assert row["diverged_at"] == update
     finite = history["grad_norm"].dropna().to_numpy(dtype=float)
     finite = finite[np.isfinite(finite)]
-    assert row["last_grad_norm"] == finite[-1]
-    assert f"at update {row['diverged_at'] + 1}: {row['first_nonfinite']}; last finite gradient norm {finite[-1]:.3g}" == row["reason"].removeprefix(
-        "not finite "
-    )
+    if len(finite):
+        assert row["last_grad_norm"] == finite[-1]
+    else:
+        assert row["last_grad_norm"] is None
+    last = f"last finite gradient norm {finite[-1]:.3g}" if len(finite) else "there was no finite gradient norm"
+    assert row["reason"] == f"not finite at update {update + 1}: {row['first_nonfinite']}; {last}"
     assert store.result("good")["row"]["status"] == "done"
 
 

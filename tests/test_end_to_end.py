@@ -46,6 +46,8 @@ def test_the_points_table_holds_the_grid(study):
     assert table["verdict"].notna().all()
     assert table["score"].between(0.05, 1).all()
     assert "8 done of 8 points" in told
+    told_by = [json.loads((folder / "points" / id / "result.json").read_text())["provenance"] for id in table["id"]]
+    assert {one["flush_denormal"] for one in told_by} == {True}, "by every worker, or time is confounded with vanishing gradients"
 
 
 def test_the_offline_runs_agree_with_the_table_and_upload(study):

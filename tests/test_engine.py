@@ -184,6 +184,16 @@ def test_seeds_share_the_data_order_between_arms_but_not_the_weights():
     assert bias[16:].abs().sum() == 0
 
 
+def test_every_point_is_probed_on_the_same_examples_the_first_ones_of_validation():
+    for points in ([point(0, "a"), point(1, "b")], [point(7, "c", initializer=NORMAL, clip=NO_CLIP)]):
+        training = prepare(points, "cpu")
+        batch, validation = training_module.probe_batch(training), training.task.split("validation")
+        count = batch.x.shape[1]
+        assert count >= 32
+        assert all(torch.equal(member, validation.x[:count].double()) for member in batch.x)
+        assert all(torch.equal(member, validation.y[:count].double()) for member in batch.y)
+
+
 def test_a_failure_is_stored_with_reason_and_without_paths(tmp_path):
     store_failure(members(), tmp_path, failure(RuntimeError(f"boom in {tmp_path}/x"), tmp_path))
     result = Store(tmp_path).result("b")

@@ -365,6 +365,16 @@ def test_not_finite_is_counted_and_undefined():
     assert dead.state == "undefined"
 
 
+def test_a_layer_that_nothing_reaches_is_zero_and_not_something_that_is_not_a_number():
+    module = made("tanh", num_layers=2, batch_first=True)
+    with torch.no_grad():
+        module.weight_ih_l1.zero_()
+    health = gradient_profile(module, draw(4, 12, D), last_loss)
+    assert of(health.profile, "1", "h", "n_zero").tolist() == [4] * 12
+    assert of(health.profile, "1", "h", "n_nonfinite").tolist() == [0] * 12
+    assert of(health.profile, "2", "h", "n_zero").tolist() == [0] * 12
+
+
 def test_state_margin_and_intervals_follow_the_yaml():
     limits = yaml.safe_load((conf_folder() / "config.yaml").read_text())["health"]
     health = gradient_profile(made("gru", num_layers=2, batch_first=True), draw(16, 30, D), last_loss, lag=20)

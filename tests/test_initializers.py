@@ -14,10 +14,15 @@ from study.cells.gru import GRU
 from study.cells.gru_reset_after import GRUResetAfter
 from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
+from study.initializers.chrono import Chrono
+from study.initializers.he import He
 from study.initializers.identity import Identity
+from study.initializers.lecun import LeCun
 from study.initializers.normal import Normal
 from study.initializers.orthogonal import Orthogonal
 from study.initializers.pytorch import PyTorch
+from study.initializers.sparse import Sparse
+from study.initializers.unit_norm_rows import UnitNormRows
 from study.initializers.xavier_normal import XavierNormal
 from study.initializers.xavier_uniform import XavierUniform
 from study.interfaces import Block, Initializer
@@ -44,10 +49,11 @@ def gain(block: Tensor) -> float:
 @pytest.mark.parametrize(
     ("initializer", "expected", "tolerance"),
     [(Orthogonal(gain=1.0), 1, 1e-12), (Orthogonal(gain=0.7), 0.7, 1e-12), (XavierUniform(), 1, 0.03), (XavierNormal(), 1, 0.03), (Normal(std="auto"), 1, 0.03),
-     (Normal(std=0.01), 0.01 * 8, 0.003), (Normal(std=0.4), 0.4 * 8, 0.1), (PyTorch(), 1 / math.sqrt(3), 0.02), (Identity(alpha=0.9, input_std=0.001), 0.9, 1e-12)],
+     (Normal(std=0.01), 0.01 * 8, 0.003), (Normal(std=0.4), 0.4 * 8, 0.1), (PyTorch(), 1 / math.sqrt(3), 0.02), (Identity(alpha=0.9, input_std=0.001), 0.9, 1e-12),
+     (He(), math.sqrt(2), 0.04), (LeCun(), 1, 0.03), (UnitNormRows(norm=1.0), 1, 1e-12)],
     ids=lambda value: type(value).__name__ if isinstance(value, Initializer) else "",
 )  # fmt: skip
-@pytest.mark.parametrize("cell", [RNN(nonlinearity="tanh"), LSTM(), GRUResetAfter()], ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize("cell", [RNN(nonlinearity="tanh"), LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__)
 def test_gain_of_every_gate_block(cell, initializer, expected, tolerance):
     """Orthogonal or Xavier on the stacked 4H x H matrix would give .5 or .632, .577 or .707 for three gates."""
     for layer in (1, 2):
@@ -55,6 +61,16 @@ def test_gain_of_every_gate_block(cell, initializer, expected, tolerance):
         assert len(blocks) == len(cell.shapes(1, H)[0].gates)
         for block in blocks:
             assert gain(block) == pytest.approx(expected, abs=tolerance)
+
+
+@pytest.mark.parametrize("cell", [RNN(nonlinearity="tanh"), LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__)
+def test_rules_with_a_radius_or_biases_fill_block_by_block_too(cell):
+    for block in weights(cell, Sparse(links=15, radius=0.95))["layer2.weight_h"].split(H):
+        assert ((block != 0).sum(1) == 15).all()
+        assert float(torch.linalg.eigvals(block).abs().max()) == pytest.approx(0.95)
+    if cell.keep:
+        for block in weights(cell, Chrono(t_max=50, gain=0.9))["layer2.weight_h"].split(H):
+            torch.testing.assert_close(block @ block.T, 0.81 * torch.eye(H, dtype=torch.float64))
 
 
 def test_orthogonal_blocks_are_orthogonal_and_differ():

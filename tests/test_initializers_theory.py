@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from study.battery import init_facts
-from study.grouping import build_model, check, load_task
+from study.grouping import build_model, check, input_drive, load_task
 from study.initializers.chrono import Chrono
 from study.initializers.critical import Critical, solve
 from study.initializers.he import He
 from study.initializers.lecun import LeCun
 from study.initializers.sparse import Sparse
 from study.initializers.unit_norm_rows import UnitNormRows
-from study.interfaces import Block
+from study.interfaces import Batch, Block
 from study.records import StudyError
 from study.streams import generator
 from study.training import initial_weights
@@ -127,6 +127,12 @@ def test_critical_gain_is_the_one_of_the_literature():
     assert solve(torch.relu, 0.3)[0] ** 2 == pytest.approx(2.0, abs=1e-12)
     gains = [solve(torch.tanh, drive)[0] for drive in (0.01, 0.1, 1.0)]
     assert gains == sorted(gains), "the more the input saturates, the larger the gain"
+
+
+def test_the_input_drive_is_that_of_the_valid_steps():
+    x = torch.tensor([[[3.0, 1.0], [1.0, 1.0], [9.0, 9.0]], [[2.0, 0.0], [0.0, 0.0], [0.0, 4.0]]])
+    assert input_drive(Batch(x=x, y=x)) == pytest.approx((10 + 2 + 162 + 4 + 0 + 16) / 12)
+    assert input_drive(Batch(x=x, y=x, lengths=torch.tensor([2, 3]))) == pytest.approx((10 + 2 + 4 + 0 + 16) / 10)
 
 
 @pytest.mark.parametrize("drive", [0.05, 0.5])

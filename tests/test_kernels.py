@@ -125,8 +125,11 @@ def test_equal_members_with_unequal_gradients_are_computed_apart(cell):
     assert all((grads[name] - grad).abs().max() < 1e-10 for name, grad in wanted.items())
 
 
-def test_products_have_one_thread_in_training():
+def test_products_have_one_thread_in_training_and_denormals_are_flushed():
+    torch.set_flush_denormal(False)
+    assert float(torch.tensor([1e-39]) * 1) > 0
     with fixed_numerics():
+        assert float(torch.tensor([1e-39]) * 1) == 0
         blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
         assert blas
         assert all(pool["num_threads"] == 1 for pool in blas)

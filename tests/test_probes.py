@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,10 +16,13 @@ from study.interfaces import Cell, LagNorms
 from study.probes.loss import LossProfile
 from study.probes.recurrence import Recurrence
 from study.probes.transport import Transport
+from study.profiles import Thresholds, logs, states
 from study.tracing import StageTrace
+from tests import plain
 from tests.helpers import LRU, Linear, MinGRU, orthogonal, trace
 
 H = 8
+CELLS = plain.every_cell()
 
 
 def transport(of: StageTrace) -> dict[str, LagNorms]:
@@ -47,7 +51,17 @@ def zero_weights(cell: Cell, bias: torch.Tensor, inputs: int = 2) -> dict[str, t
 @pytest.mark.parametrize("probe", [transport, loss_profile])
 def test_linear_orthogonal_decays_by_its_gain(gain, probe):
     norms = probe(trace(Linear(), {"layer1.weight_h": orthogonal(H, gain)}, steps=60))["1/s" if probe is transport else "1/h"].norms
-    close(norms, powers(gain, 60).expand_as(norms), 1e-13 * 60)
+    close(norms, powers(gain, 60).expand_as(norms), 1e-13)
+
+
+def test_the_line_through_a_linear_orthogonal_profile_has_the_slope_of_its_gain():
+    norms = transport(trace(Linear(), {"layer1.weight_h": orthogonal(H, 0.9)}, steps=60))["1/s"]
+    limits = Thresholds(exploding=1.0, fading=-2.0, vanishing=-4.0, undefined=0.1, horizon=1e-3, bootstrap=20)
+    (row,) = states(logs(norms.norms.numpy(), norms.exists.numpy()), 59, limits, np.random.default_rng(0))
+    assert row["slope"] == pytest.approx(math.log10(0.9), abs=1e-13)
+    assert row["residual_sd"] < 1e-13
+    assert [row["D"], row["D_low"], row["D_high"]] == pytest.approx([math.log10(0.9) * (np.median(range(54, 60)) - 1)] * 3, abs=1e-12)
+    assert row["state"] == "fading"
 
 
 def test_linear_diagonal_decays_by_mode():
@@ -119,29 +133,70 @@ def test_diagonal_cells_decay_by_mode():
     close(loss_profile(of)["1/h"].norms[0], expected, 1e-12)
 
 
-@pytest.mark.parametrize("cell", [RNN(nonlinearity="tanh"), LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__)
-@pytest.mark.parametrize("depth", [1, 2])
-def test_loss_profile_equals_plain_autograd(cell, depth):
-    """A loop with a zero leaf added to every state, written out plainly."""
-    of = trace(cell, {}, steps=7, depth=depth, hidden=5, examples=3)
-    taps, h = [], of.batch.x.transpose(1, 2)
-    for layer in range(1, depth + 1):
-        params = {name.split(".")[1]: value for name, value in of.params.items() if name.startswith(f"layer{layer}.")}
-        state, outputs, of_layer = tuple(torch.zeros(1, 3, 5, dtype=torch.float64) for _ in cell.states), [], []
-        for x_t in cell.project(params, h).unbind(1):
-            zeros = [torch.zeros(1, 3, 5, dtype=torch.float64, requires_grad=True) for _ in cell.states]
-            state = tuple(part + zero for part, zero in zip(cell.step(params, x_t, state), zeros, strict=True))
-            of_layer.append(zeros)
-            outputs.append(state[0])
-        taps.append(of_layer)
-        h = torch.stack(outputs, 1)
-    y = h[:, -1] @ of.params["readout.weight"].transpose(1, 2)
-    (y - of.batch.y).square().sum().backward()
-    found = loss_profile(of)
-    for layer in range(depth):
-        grads = torch.stack([torch.cat([zero.grad for zero in zeros if zero.grad is not None], -1).norm(dim=-1) for zeros in taps[layer]], -1)
-        expected = grads.flip(-1) / grads[..., -1:]
-        close(found[f"{layer + 1}/{'s' if len(cell.states) > 1 else 'h'}"].norms, expected, 1e-10)
+def uneven(cell: Cell, **changes) -> StageTrace:
+    """Two layers, three examples of 9, 5 and 7 steps, padded."""
+    return trace(cell, {}, **{"steps": 9, "depth": 2, "hidden": 3, "examples": 3, "lengths": torch.tensor([9, 5, 7]), **changes})
+
+
+def same_by_lag(found: LagNorms, row: int, gradients: list[torch.Tensor], start: torch.Tensor, anchor: int) -> None:
+    """One row of a profile is these gradients [S] of the steps up to the anchor, backwards, over `start` there; later steps are no lags.
+
+    0 over 0, of a layer that nothing reaches, counts as 0 and not as a number that is none.
+    """
+    norms = torch.stack([gradient.norm() for gradient in gradients[: anchor + 1]]).flip(0)
+    expected = norms if start == 0 and not norms.any() else norms / start
+    assert found.exists[row].sum() == anchor + 1
+    assert torch.allclose(found.norms[0, row, : anchor + 1], expected, rtol=1e-10, atol=1e-300)
+
+
+@pytest.mark.parametrize("every_step", [False, True], ids=["terminal", "every step"])
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_loss_profiles_equal_plain_autograd_of_one_sequence_after_the_other(cell, every_step):
+    """Every cell, by layer, by state and of the network: each example without its padding, each anchor by itself."""
+    of = uneven(cell, every_step=every_step, lag=3 if every_step else None)
+    found, width = loss_profile(of, anchors=2), 3
+    for number, anchor in enumerate([[3, 3, 3], [8, 4, 6]] if every_step else [[8, 4, 6]]):
+        for example, a in enumerate(anchor):
+            layers, row = plain.state_gradients(of, example, a), 3 * number + example
+            for layer, gradients in enumerate(layers, start=1):
+                start = gradients[a].norm()
+                for index, name in enumerate(cell.states):
+                    same_by_lag(found[f"{layer}/{name}"], row, [g[index * width : (index + 1) * width] for g in gradients], start, a)
+                if len(cell.states) > 1:
+                    same_by_lag(found[f"{layer}/s"], row, gradients, start, a)
+            whole = [torch.cat(step) for step in zip(*layers, strict=True)]
+            same_by_lag(found["network/s"], row, whole, whole[a].norm(), a)
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_transport_equals_plain_autograd_of_one_sequence_after_the_other(cell):
+    """Every cell: the network with one direction for all states, each layer with its own; each example without its padding, its own draw."""
+    of = uneven(cell)
+    size, found = 3 * len(cell.states), transport(of)
+
+    def directions(width: int, numbers: torch.Generator) -> torch.Tensor:
+        u = torch.randn(3, width, dtype=torch.float64, generator=numbers)
+        return u / u.norm(dim=1, keepdim=True)
+
+    whole, numbers = directions(2 * size, of.generator("transport")), of.generator("transport")
+    alone = [directions(size, numbers) for _ in range(2)]
+    for example, a in enumerate((8, 4, 6)):
+        layers = plain.tapped(of, example, lambda states, a=a, u=whole[example]: torch.cat([states[0][a], states[1][a]]) @ u)
+        together = [torch.cat(step) for step in zip(*layers, strict=True)]
+        same_by_lag(found["network/s"], example, together, together[a].norm(), a)
+        for layer in (1, 2):  # what enters at a layer never comes back to it from above, so that its own taps are those of the layer alone
+            own = plain.tapped(of, example, lambda states, a=a, layer=layer, u=alone[layer - 1][example]: states[layer - 1][a] @ u)[layer - 1]
+            assert float(own[a].norm()) == pytest.approx(1, abs=1e-14), "h and c are coordinates of their own: at the anchor stands the direction itself"
+            same_by_lag(found[f"{layer}/s"], example, own, own[a].norm(), a)
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_a_layers_transport_is_its_own_whatever_the_other_carries(cell):
+    of = uneven(cell)
+    above = {name: (-3 * value if name.startswith("layer2.") else value) for name, value in of.params.items()}
+    one, other = transport(of), transport(StageTrace(**{**vars(uneven(cell)), "params": above}))
+    assert torch.equal(one["1/s"].norms, other["1/s"].norms)
+    assert not torch.equal(one["network/s"].norms, other["network/s"].norms)
 
 
 def test_retain_grad_on_the_fused_layer_is_zero_where_the_probe_is_not():
@@ -182,3 +237,17 @@ def test_recurrence_reads_radius_and_saturation():
     assert found["spectral_radius"].item() == pytest.approx(1.7)
     h = torch.stack(list(of.network().states[0]["h"]))
     assert found["saturation"].item() == pytest.approx(float((h.abs() > 0.95).double().mean()))
+
+
+@pytest.mark.parametrize(("size", "padding"), [(100.0, 0.0), (0.1, 1e4)])
+def test_saturation_of_padded_examples_is_that_of_their_own_steps(size, padding):
+    """A network that saturates under its input alone looks calm in padding of zeros; one that is calm need not be so in what a file has there."""
+    weights = {"layer1.weight_h": torch.zeros(H, H), "layer1.weight_x": size * torch.ones(H, 2), "layer1.bias": torch.zeros(H)}
+    of = trace(RNN(nonlinearity="tanh"), weights, steps=9, examples=3, lengths=torch.tensor([9, 2, 4]))
+    for example, length in enumerate((9, 2, 4)):
+        of.batch.x[0, example, length:] = padding
+    h = torch.stack(list(of.network().states[0]["h"]), dim=2)[0]
+    valid = torch.cat([h[example, :length] for example, length in enumerate((9, 2, 4))])
+    found = Recurrence(stages=[0], level=0.95)(of)["saturation"].item()
+    assert found == pytest.approx(float((valid.abs() > 0.95).double().mean()))
+    assert found > 0.9 if size > 1 else found == 0

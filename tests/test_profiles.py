@@ -83,6 +83,17 @@ def test_more_than_a_tenth_of_bad_examples_is_undefined():
     assert math.isnan(found[1]["margin"])
 
 
+def test_only_the_lags_from_1_to_the_judged_one_are_asked_whether_they_are_defined():
+    """An LSTM's dL/dc at the anchor is 0, and beyond the task's lag nothing is judged."""
+    norms = np.full((1, 20, 16), 0.9)
+    norms[0, :5, 0] = 0.0
+    norms[0, :5, 11:] = np.nan
+    found = states(logs(norms, np.ones((20, 16), dtype=bool)), 10, LIMITS, np.random.default_rng(0))[0]
+    assert (found["state"], found["undefined_share"]) == ("carrying", 0)
+    norms[0, :5, 10] = np.nan
+    assert states(logs(norms, np.ones((20, 16), dtype=bool)), 10, LIMITS, np.random.default_rng(0))[0]["state"] == "undefined"
+
+
 def test_all_zero_is_undefined_and_nothing_raises():
     found = row(logs(np.zeros((1, 5, 51)), np.ones((5, 51), dtype=bool)))
     assert found["state"] == "undefined"
@@ -122,6 +133,29 @@ def test_judged_lag_is_the_tasks_or_nine_tenths_of_the_length():
     assert judged_lag(30, np.full(5, 63)) == 30
     assert judged_lag(None, np.full(5, 63)) == 56
     assert judged_lag(None, np.array([1])) == 1
+    assert judged_lag(None, np.array([9, 19, 99])) == 17, "of the median example"
+    assert judged_lag(40, np.array([9, 19, 29])) == 29, "never more than the longest has"
+
+
+def test_U_looks_no_farther_than_the_judged_lag():
+    rms = np.zeros((1, 21))
+    rms[0, 7], rms[0, 15] = 0.6, 3.0
+    assert carry(rms, rms, 10)[1].item() == 0.6
+    assert carry(rms, rms, 20)[1].item() == 3.0
+
+
+def test_zeros_count_as_zero_in_the_rms_and_not_in_the_geometric_mean():
+    norms = np.ones((1, 4, 3))
+    norms[0, :3, 2] = 0.0
+    columns = profile(logs(norms, np.ones((4, 3), dtype=bool)))
+    assert columns["log10_rms"][0] == pytest.approx([0, 0, 0.5 * math.log10(1 / 4)])
+    assert columns["log10_mean"][0].tolist() == [0, 0, 0]
+
+
+def test_the_horizon_is_the_largest_lag_that_still_counts_though_a_nearer_one_does_not():
+    norms = 10.0 ** np.array([0.0, 0.0, -1.0, -4.0, -2.9, -3.1, -5.0])
+    found = states(logs(np.tile(norms, (1, 3, 1)), np.ones((3, 7), dtype=bool)), 6, LIMITS, np.random.default_rng(0))[0]
+    assert (found["horizon"], found["horizon_censored"]) == (4, False)
 
 
 def test_D_is_relative_to_lag_1_not_to_the_anchor():

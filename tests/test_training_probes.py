@@ -72,6 +72,13 @@ def test_numbers_of_training_do_not_depend_on_probes_and_those_of_probes_not_on_
     assert "measures" in TABLES
 
 
+def test_at_the_end_the_last_batch_is_taken_once_more():
+    training = prepare([point(0, "a"), point(1, "b")], "cpu")
+    last, before, end = (NextUpdate(training, update).batch() for update in (5, 4, 6))
+    assert torch.equal(end.x, last.x)
+    assert not torch.equal(end.x, before.x)
+
+
 def test_update_ratio_and_gradient_norms_by_tensor():
     of = trace(LSTM(), {"layer1.bias": torch.zeros(32)}, steps=4, depth=2)
     ratio = UpdateRatio(stages=[0])(of)

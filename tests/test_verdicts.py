@@ -30,9 +30,18 @@ def test_opened_at_is_where_it_stays_open():
     def rows(*states):
         return [{"update": update, "state": state} for update, state in zip((0, 4, 12, 40), states, strict=True)]
 
-    assert opened_at(rows("vanishing", "carrying", "fading", "carrying")) == 40
-    assert opened_at(rows("vanishing", "carrying", "carrying", "carrying")) == 4
-    assert opened_at(rows("vanishing", "carrying", "carrying", "fading")) is None
+    assert opened_at(rows("vanishing", "carrying", "fading", "carrying"), 1) == 40
+    assert opened_at(rows("vanishing", "carrying", "carrying", "carrying"), 1) == 4
+    assert opened_at(rows("vanishing", "fading", "fading", "fading"), 1) is None
+
+
+def test_one_of_the_last_three_probes_below_the_limit_closes_nothing_that_their_median_keeps_open():
+    def rows(*states):
+        return [{"update": update, "state": state} for update, state in zip((0, 4, 12, 40, 80, 100), states, strict=True)]
+
+    assert opened_at(rows("vanishing", "carrying", "carrying", "carrying", "carrying", "fading"), 3) == 4
+    assert opened_at(rows("vanishing", "carrying", "carrying", "fading", "carrying", "carrying"), 3) == 4
+    assert opened_at(rows("vanishing", "carrying", "fading", "fading", "carrying", "carrying"), 3) == 80
 
 
 def test_outcomes():
@@ -48,6 +57,7 @@ def test_silent_divergence_needs_progress_or_a_spike_and_a_jump():
     assert outcome(back, LIMITS) == "silently diverged"
     assert outcome(replace(back, solved=True), LIMITS) == "silently diverged"
     assert outcome(replace(back, radius=[1.0, 1.1, 1.2]), LIMITS) == "learning"
+    assert outcome(replace(back, radius=[2.0, 1.0, 1.6]), LIMITS) == "silently diverged", "from the lowest it had, not from the first"
     assert outcome(replace(back, radius=[], saturation=[0.1, 0.2, 0.9]), LIMITS) == "silently diverged"
     assert outcome(replace(back, val_loss=[1.0, 0.5, 0.97, 0.4, 0.97]), LIMITS) == "learning", "back only once"
     spiked = [1.0] * 30 + [500.0] + [0.001] * 9

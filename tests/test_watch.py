@@ -321,6 +321,33 @@ def test_a_backward_pass_that_fails_does_not_spoil_the_next():
     assert set(watched.profiles["call"]) == {0}
 
 
+def test_what_a_failed_backward_pass_left_behind_is_no_part_of_the_next_over_the_same_graph():
+    class FailsOnce(torch.autograd.Function):
+        jammed = False
+
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            if not FailsOnce.jammed:
+                FailsOnce.jammed = True
+                raise RuntimeError("jammed")
+            return grad
+
+    torch.manual_seed(0)
+    module, x = nn.LSTM(D, H, dtype=torch.float64), draw(T, B, D).requires_grad_()
+    with watch(module, every=1) as watched:
+        output, (_, c) = module(FailsOnce.apply(x))
+        with pytest.raises(RuntimeError, match="jammed"):
+            (output[-1].sum() + 100 * c.sum()).backward(retain_graph=True)
+        output[-1].sum().backward()
+    expected = gradients(module, x.detach(), lambda output, *_: output[-1].sum())[0]
+    start = torch.cat(expected, -1)
+    assert torch.allclose(profile_of(watched, 1, "h"), mean_by_lag(log_ratios(expected[0], start, torch.full((B,), T - 1))), rtol=0, atol=1e-10)
+
+
 def test_a_copy_made_inside_is_not_watched():
     net = made()
     with watch(net, every=1) as watched:

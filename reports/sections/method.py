@@ -49,15 +49,23 @@ class Method:
                         (
                             "State",
                             f"exploding U > {get('exploding')}; else vanishing D < {get('vanishing')}; fading D < {get('fading')}; else carrying; "
-                            f"undefined where more than {get_percent(health.get('undefined'))} of the examples are zero or non-finite. These limits are "
-                            "provisional; the margin to the next class is shown with every state.",
+                            f"undefined where more than {get_percent(health.get('undefined'))} of the examples are zero or non-finite. The default limits "
+                            "(1, −2, −4) were read off one scan and held on other tasks, widths and optimizers (experiment thresholds); the margin to the next "
+                            "class is shown with every state.",
                         ),
                         (
                             "Verdict of a point",
                             (
                                 "First state → last state, the last from the median D and U of the final three probes. carries: carrying → carrying; opens: "
                                 "vanishing or fading → carrying; shut: vanishing → vanishing; closes: carrying or fading → vanishing; explodes: → exploding; "
-                                "mixed: anything else."
+                                "mixed: anything else. Opened at: the first probe from which the state stays carrying, the final three as one."
+                            ),
+                        ),
+                        (
+                            "Loss against transport",
+                            (
+                                "D of the loss profile, over the same lags, minus D of transport. Far below 0 the loss asks less of early steps than could "
+                                "reach them; far above 0 it enters along a direction that carries further than a random one."
                             ),
                         ),
                         ("Verdict of an arm", "Counts over its seeds; a single word only where at least 80 % of 5 or more seeds agree."),
@@ -87,7 +95,10 @@ class Method:
                                 "what matters (claims of no less: it lies above minus that); refuted: it lies below what matters; else inconclusive."
                             ),
                         ),
-                        ("Horizon", "The largest lag whose geometric-mean transport is at least 1/1000 of lag 1."),
+                        (
+                            "Horizon",
+                            f"The largest lag whose geometric-mean transport is at least {health.get('horizon', 'n/a')} of lag 1: there credit is lost.",
+                        ),
                         (
                             "Score",
                             (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from reports.against import disagreement
 from reports.arms import outcome_words, summary, verdict_words
 from reports.blocks import Cell, Fold, Prose, Section, Table
 from reports.data import Study
@@ -12,17 +13,26 @@ from reports.statistics import mean_interval
 from reports.words import VERDICT_SYMBOLS, count, interval, known, listing, number
 from study.records import NETWORK
 
+EVIDENCE = ["lag", "margin", "D_low", "D_high", "U_low", "U_high"]
+
 
 class States:
-    """One row an arm, and one a point behind it."""
+    """One row an arm, and one a point behind it. `apart`: decades between loss profile and transport from which that is told."""
 
     title = "States and verdicts"
     needs = ("verdict",)
 
+    def __init__(self, *, apart: float) -> None:
+        if apart <= 0:
+            raise ValueError(f"States: apart must be greater than 0, got {apart}")
+        self.apart = apart
+
     def render(self, study: Study) -> Section:
         arms, points = summary(study), study.stored
-        evidence = self._evidence(study, points)
+        evidence = self._evidence(study).join(disagreement(study)["end"].rename("against"))
         blocks: list[object] = [Prose(self._sentence(points, evidence))]
+        if evidence["against"].notna().any():
+            blocks.append(Prose(self._against(evidence["against"].dropna())))
         blocks.append(self._by_arm(arms, points, evidence))
         layers = study.table("layers")
         if layers["layer"].nunique() > 2:  # the network and one layer are the same thing
@@ -32,10 +42,28 @@ class States:
         )
         return Section(blocks)
 
-    def _evidence(self, study: Study, points: pd.DataFrame) -> pd.DataFrame:
-        """Last probe of the network, a row a point id: D, U with intervals, margin, horizon, share of undefined examples."""
-        states = study.table("states")
-        return states[states["layer"] == NETWORK].sort_values("stage", kind="stable").groupby("id").tail(1).set_index("id")
+    def _evidence(self, study: Study) -> pd.DataFrame:
+        """What the end state of the network rests on, a row a point id: EVIDENCE, of the median of the last three probes, as D and U are.
+
+        A store from before these were kept has those of the last probe.
+        """
+        layers, states = study.table("layers"), study.table("states")
+        kept = layers[layers["layer"] == NETWORK].set_index("id")[EVIDENCE]
+        last = states[states["layer"] == NETWORK].sort_values("stage", kind="stable").groupby("id").tail(1).set_index("id")[EVIDENCE]
+        return pd.concat([part for part in (kept, last[~last.index.isin(kept.index)]) if len(part)] or [last])
+
+    def _against(self, against: pd.Series) -> str:
+        """Where the gradient of the loss and the transport part by more than the limit, a finding by itself."""
+        faster, slower = against[against < -self.apart], against[against > self.apart]
+        text = f"At the last probe the loss's own gradient and the transport differ by more than {_decades(self.apart)} at the judged lag at "
+        if not len(faster) and not len(slower):
+            return f"{text}no point: what the loss asks of early steps is what can reach them."
+        parts = []
+        if len(faster):
+            parts.append(f"at {len(faster)} the loss's falls off faster (median {number(float(faster.median()), 1)} decades): it asks little of early steps")
+        if len(slower):
+            parts.append(f"at {len(slower)} slower ({number(float(slower.median()), 1, sign=True)}): it enters along a direction that carries")
+        return f"{text}{len(faster) + len(slower)} of {count(len(against), 'point')}: {'; '.join(parts)}. The verdict follows the transport."
 
     def _sentence(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
         close = int((evidence["margin"].astype(float) < 0.5).sum()) if len(evidence) else 0
@@ -104,7 +132,7 @@ class States:
         columns = ["arm", "verdict", "n", "D at start", "D at end", "U at end", "margin", "horizon", "opened at", "outcome"]
         notes = (
             "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "
-            "Margin: smallest distance of a seed's last probe to another class, decades. Horizon: steps, median, of the judged lag. Opened at: update, "
+            "Margin: smallest distance of a seed's end state to another class, decades. Horizon: steps, median, of the judged lag. Opened at: update, "
             "median over the seeds that opened."
         )
         return Table(columns, rows, "Verdicts with their evidence, one row an arm", notes, filtered=True)
@@ -125,13 +153,19 @@ class States:
                     _with_interval(point["D"], seen, "D"),
                     _with_interval(point["U"], seen, "U"),
                     _cell(float(seen["margin"]) if seen is not None else np.nan, 2),
+                    _cell(float(seen["against"]) if seen is not None else np.nan, 1),
                     _cell(point["horizon"], 0),
                     _cell(point["counted"] if "counted" in point else point["score"], 3),
                     point["id"],
                 ]
             )
-        columns = ["arm", "seed", "verdict", "outcome", "state", "D at start", "D at end", "U at end", "margin", "horizon", "score", "id"]
-        return Table(columns, rows, "Every point; intervals: bootstrap over the examples of the last probe, 95 %", filtered=True)
+        columns = ["arm", "seed", "verdict", "outcome", "state", "D at start", "D at end", "U at end", "margin", "loss − transport", "horizon", "score", "id"]
+        notes = "Loss − transport: decades between the two at the judged lag, last probe; below 0 the loss's gradient falls off faster."
+        return Table(columns, rows, "Every point; intervals: bootstrap over examples, 95 %, medians of the last three probes", notes, filtered=True)
+
+
+def _decades(decades: float) -> str:
+    return "a decade" if decades == 1 else f"{number(decades, 1)} decades"
 
 
 def _of_lag(rows: pd.DataFrame) -> Cell:

@@ -230,7 +230,7 @@ def examine(of: Recurrent, given: Sequences, layers: Sequence[LayerPass], direct
 
 
 def _checked(lag: int | None, longest: int) -> int | None:
-    if lag is not None and (not isinstance(lag, int) or not 1 <= lag <= longest):
+    if lag is not None and (not isinstance(lag, int) or isinstance(lag, bool) or not 1 <= lag <= longest):
         raise StudyError(f"lag must be a whole number between 1 and {longest}, the steps before the last one the loss reads; got {lag!r}")
     return lag
 
@@ -331,7 +331,9 @@ def _relative(logs: Tensor, start: Tensor, anchor: Tensor, wanted: Tensor) -> tu
     at = anchor[wanted, None]
     index = at - torch.arange(int(at.max()) + 1)
     values, first = logs.T.cpu()[wanted], start.T.cpu()[wanted].gather(1, at)
-    return (values.gather(1, index.clamp(min=0)) - first).numpy(), (index >= 0).numpy()
+    values = values.gather(1, index.clamp(min=0))
+    nothing = values.isneginf() & first.isneginf()  # 0 relative to 0 is 0, as in the study's probes
+    return torch.where(nothing, -torch.inf, values - first).numpy(), (index >= 0).numpy()
 
 
 def _joined(of: ByKey) -> dict[str, Logs]:

@@ -96,10 +96,11 @@ def together(norms: Sequence[Tensor]) -> Tensor:
 
 
 def by_lag(norms: Tensor, start: Tensor, anchor: Tensor) -> LagNorms:
-    """norms [M, B, T] as lags 0..T-1 back from anchor [B], relative to `start` [M, B, T] at the anchor."""
+    """norms [M, B, T] as lags 0..T-1 back from anchor [B], relative to `start` [M, B, T] at the anchor; 0 relative to 0 is 0."""
     steps = norms.shape[-1]
     index = anchor[:, None] - torch.arange(steps)
     exists = index >= 0
     where = index.clamp(min=0).to(norms.device).expand(norms.shape)
     first = start.gather(-1, anchor.to(start.device)[None, :, None].expand(start.shape[0], -1, 1))
-    return LagNorms(norms=norms.gather(-1, where) / first, exists=exists)
+    values = norms.gather(-1, where)
+    return LagNorms(norms=torch.where((values == 0) & (first == 0), 0.0, values / first), exists=exists)

@@ -13,7 +13,7 @@ from study.interfaces import Probe, Trace
 class Recurrence(Probe):
     """`spectral_radius` [M, layers]: largest |eigenvalue| over the gate blocks of W_h. `saturation` [M, layers]: share of |h| > level.
 
-    Silent divergence is told by them. Costs eigenvalues of an H×H matrix a gate and layer.
+    Steps beyond an example's length do not count. Silent divergence is told by them. Costs eigenvalues of an H×H matrix a gate and layer.
     """
 
     def __init__(self, *, stages: Sequence[float], level: float) -> None:
@@ -23,9 +23,14 @@ class Recurrence(Probe):
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
         states = trace.network().states
-        saturation = [torch.stack([(h.detach().abs() > self.level).double().mean((1, 2)) for h in layer["h"]]).mean(0) for layer in states]
+        saturation = [self._saturation(trace, layer["h"]) for layer in states]
         radius = [self._radius(trace, number) for number in range(1, len(states) + 1)]
         return {"saturation": torch.stack(saturation, dim=1), "spectral_radius": torch.stack(radius, dim=1)}
+
+    def _saturation(self, trace: Trace, h: Sequence[Tensor]) -> Tensor:
+        shares = torch.stack([(step.detach().abs() > self.level).double().mean(2) for step in h])  # [T, M, B]
+        valid = (torch.arange(len(shares))[:, None] <= trace.last_step).to(shares)
+        return (shares * valid[:, None]).sum((0, 2)) / valid.sum()
 
     def _radius(self, trace: Trace, layer: int) -> Tensor:
         shapes = trace.cell.shapes(1, trace.network().states[0]["h"][0].shape[-1])

@@ -144,6 +144,7 @@ def _trained(
         "history": lambda: history,
         "profile": lambda: _profile(stages, D, steps, int(setting["depth"]), str(setting["cell"]) == "lstm", bad),
         "states": lambda: _states(stages, D, states, steps),
+        "layers": lambda: _layers(D, states, row),
         "test": lambda: {"example": np.arange(examples), "value": correct},
         "measures": lambda: _measures(stages, strength, int(setting["depth"]), str(setting["cell"])),
         "traces": lambda: _traces(stages, strength, steps, int(setting["depth"]), str(setting["cell"])),
@@ -204,6 +205,13 @@ def _states(stages: Sequence[int], D: Sequence[float], states: Sequence[str], st
         "U": [0.3] * n, "U_low": [0.2] * n, "U_high": [0.4] * n, "state": list(states), "margin": margin, "slope": [d / steps for d in D], "residual_sd": [0.3] * n,
         "horizon": [12] * n, "horizon_censored": [False] * n, "undefined_share": [0.0] * n,
     }  # fmt: skip
+
+
+def _layers(D: Sequence[float], states: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:
+    """The network's end: medians of the last three probes, with an interval of its own around them."""
+    of = {name: row[name] for name in ("state_init", "state", "verdict", "D_init", "D", "U_init", "U", "opened_at", "horizon_init", "horizon")}
+    ends = {"D_low": row["D"] - 0.31, "D_high": row["D"] + 0.31, "U_low": row["U"] - 0.1, "U_high": row["U"] + 0.1}
+    return {name: [value] for name, value in {"layer": NETWORK, "lag": 63, "margin": 7.77, "horizon_censored": False, **of, **ends}.items()}
 
 
 def _measures(stages: Sequence[int], strength: float, depth: int, cell: str) -> dict[str, Any]:
