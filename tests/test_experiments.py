@@ -36,6 +36,7 @@ class Here(Executor):
 @pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in COMMANDS])
 def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["study", "-m", f"experiment={experiment}"])  # a launch tells what was typed: not pytest's own
     plan = planned(experiment, [*SMALL, *(["task.examples=40"] if experiment in DRAWN else []), *data.overrides(experiment, tmp_path)])
     plan.config["executor"] = {"_target_": "tests.test_experiments.Here"}
     assert run(plan) == 0
