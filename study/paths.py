@@ -14,7 +14,7 @@ def conf_folder() -> Path:
 
 def config_dirs(arguments: Sequence[str]) -> list[str]:
     """Folders given with --config-dir on a command line."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = zip(arguments, [*arguments[1:], ""], strict=False)  # the last one has nothing after it; of none there are none
     given = [after if argument in ("--config-dir", "-cd") else argument.removeprefix("--config-dir=") for argument, after in pairs if _gives(argument)]
     return [folder for folder in given if folder]
 
