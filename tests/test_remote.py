@@ -14,6 +14,7 @@ from study.engine import run_group
 from study.interfaces import Executor, Group
 from study.jobs import EVENTS, Job, carry_out, software
 from study.leases import Leases
+from study.paths import config_dirs
 from study.records import StudyError
 from study.remote import Fate, Remote, halved
 from study.store import Store
@@ -179,3 +180,9 @@ def test_a_group_is_cut_into_equal_parts():
     assert [part.name for part in parts] == ["3.1", "3.2", "3.3", "3.4"]
     assert sum(part.cost for part in parts) == pytest.approx(100.0)
     assert len(halved(Group("3", tuple(point(seed=seed) for seed in range(2)), 100.0), 1.0)) == 2
+
+
+def test_a_command_without_arguments_has_no_folders():
+    """`python -m study` alone."""
+    assert config_dirs([]) == []
+    assert config_dirs(["-m", "--config-dir", "mine"]) == ["mine"]
