@@ -37,9 +37,9 @@ index: .venv/.ready ## one page over all studies in outputs/
 plan: .venv/.ready ## what make sweep would run: points, groups, time; trains nothing
 	@$(PY) -m study -m experiment=$(STUDY) plan=true $(ARGS)
 
-# A file's tests stay in one process: what a file prepares once is prepared once.
-test: .venv/.ready-dev ## the tests, a process a core (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST)
+# A file's tests stay in one process: what a file prepares once is prepared once. One more than cores: many wait for processes of their own.
+test: .venv/.ready-dev ## the tests, side by side (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) < 7 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 8)) --dist loadfile $(PYTEST)
 
 check-plugin: .venv/.ready ## the battery on a folder of your own pieces (DIR=mine), found through its YAMLs
 	@$(PY) -m study.check $(or $(DIR),$(error give the folder of your own pieces: make check-plugin DIR=mine))
@@ -62,8 +62,8 @@ fuzz: .venv/.ready-dev ## 10,000 inputs that nobody meant to write: overrides, Y
 load: .venv/.ready-dev ## 10,000 quick points in one study: what everything but training costs a point (LOAD="--points 2000"; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.load $(LOAD)
 
-cluster: .venv/.ready-dev ## what takes minutes on a real Slurm of this machine: a job's time limit passes, again and again, and the study completes
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 tests/cluster_limits.py
+cluster: .venv/.ready-dev ## what takes minutes on a real Slurm and Ray of this machine: a job's time limit passes, again and again; a search through each
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 -m "cluster or not cluster" tests/cluster_limits.py tests/search/test_elsewhere.py
 
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search

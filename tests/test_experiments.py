@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted(path.stem for path in (conf_folder() / "experiment").glob("*.yaml"))
 COMMANDS = ("length", "quick")  # the others in this process, which is faster
 DRAWN = ("adding", "caption", "copying", "moving_digits", "noiseless_memory", "parity", "temporal_order", "text")
+FEWER = {"thresholds": ["cell=rnn", "task=temporal_order"]}  # its 120 points of up to 200 steps take a minute
 SMALL = ["updates=2", "hidden=8", "batch=8", "seed=0", "tracker=[]", "health.stages=[0,1]"]
 
 
@@ -37,7 +38,9 @@ class Here(Executor):
 def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["study", "-m", f"experiment={experiment}"])  # a launch tells what was typed: not pytest's own
-    plan = planned(experiment, [*SMALL, *(["task.examples=40"] if experiment in DRAWN else []), *data.overrides(experiment, tmp_path)])
+    plan = planned(
+        experiment, [*SMALL, *(["task.examples=40"] if experiment in DRAWN else []), *FEWER.get(experiment, []), *data.overrides(experiment, tmp_path)]
+    )
     plan.config["executor"] = {"_target_": "tests.test_experiments.Here"}
     assert run(plan) == 0
     points = Store(tmp_path / "outputs" / experiment).points()

@@ -68,7 +68,7 @@ def test_the_wheel_runs_a_study_of_a_users_own_cell_initializer_table_and_sectio
         run(empty, site, "study.new", kind, f"own_{kind}", "--into", mine)
     drawn = np.random.default_rng(0).normal(size=(60, 7)).cumsum(1)
     pd.DataFrame({f"v{step}": drawn[:, step] for step in range(7)} | {"kind": np.arange(60) % 2}).to_csv(mine / "walks.csv", index=False)
-    own = ("cell=rnn,own_cell", "initializer=orthogonal,own_initializer", "task=csv", f"task.path={mine / 'walks.csv'}", "task.target=kind")
+    own = ("cell=rnn,own_cell", "initializer=orthogonal,own_initializer", "task=csv", f"task.path={mine / 'walks.csv'}", "task.target=kind", "batch=32")
     run(empty, site, "study", "-m", "--config-dir", mine, *own, *TINY)
     run(empty, site, "reports", "render", "outputs/tiny", "--config-dir", mine)
     points = Store(empty / "outputs" / "tiny").points()

@@ -11,7 +11,7 @@ from reports.battery import check_section
 from reports.data import Study
 from reports.reach import length_key, reaches
 from reports.sections.longest_lag import LongestLag
-from study.store import Store
+from study.store import Store, seal
 from tests.reports.synthetic import make
 
 LENGTHS = [50, 100, 200]
@@ -27,7 +27,7 @@ def study(
         result = json.loads(path.read_text())
         done = result["labels"]["seed"] < solved.get((result["labels"]["cell"], result["labels"]["task.steps"]), 0)
         result["row"]["outcome"] = "solved" if done else "stuck"
-        path.write_text(json.dumps(result))
+        seal(path.parent, result)
     store.write_points_table()
     return Study(Store(folder))
 

@@ -42,7 +42,7 @@ def ray_cluster() -> Iterator[str]:
         os.environ.update(before)
 
 
-@pytest.mark.parametrize("executor", ["slurm", "ray"])
+@pytest.mark.parametrize("executor", ["slurm", pytest.param("ray", marks=pytest.mark.cluster)])
 def test_two_jobs_share_one_search(executor, request, server, tmp_path):
     if executor == "slurm":
         request.getfixturevalue("conf")

@@ -236,10 +236,10 @@ def test_a_study_of_another_program_is_refused(tmp_path, monkeypatch, kind):
 
 
 def test_more_trials_another_sampler_and_further_levels_continue_a_search(tmp_path):
-    spec, _ = plan(tmp_path, *DEFAULT, *SMALL)
+    spec, _ = plan(tmp_path, *DEFAULT, *SMALL, "cell=lstm,gru")
     open_arms(spec, open_storage("journal", spec.search_folder))
-    more, _ = plan(tmp_path, *DEFAULT, *SMALL, "search.trials=30", "search/sampler=random", "cell=lstm,gru")
-    assert len(open_arms(more, open_storage("journal", more.search_folder))) == 2
+    more, _ = plan(tmp_path, *DEFAULT, *SMALL, "search.trials=30", "search/sampler=random", "cell=lstm,gru,rnn")
+    assert len(open_arms(more, open_storage("journal", more.search_folder))) == 3
 
 
 @pytest.mark.parametrize(("device", "executor", "expected"), [("cuda", "auto", 8), ("cuda", 3, 3), ("cpu", 2, 2), ("cpu", 500, 20)])

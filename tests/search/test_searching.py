@@ -183,8 +183,8 @@ def test_trackers_hear_of_every_trial_and_of_the_best_as_it_changes(tmp_path):
     heard: dict[str, list[str]] = {}
 
     class Heard:
-        def tell(self, result, folder):
-            heard[result["id"]] = result["tags"]
+        def hear(self, store, ids, tags):
+            heard.update({store.result(id)["id"]: tags for id in ids})
 
     def marked(summary):
         heard.clear()
