@@ -26,7 +26,7 @@ ASKED = ["executor=slurm", "executor.cpus=1", "executor.time_minutes=10", "execu
 
 def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     """Nothing is lost or doubled, and every number is that of the local executor, bit for bit."""
-    sweep = [*SWEEP, "updates=9000", "executor.target_minutes=0.02", *ASKED]
+    sweep = [*SWEEP, "updates=9000", "executor.target_minutes=0.06", *ASKED]
     folder = tmp_path / "slurm"
     store = Store(folder / "outputs" / "sweep")
     first = command(folder, *sweep)
