@@ -26,7 +26,7 @@ ASKED = ["executor=slurm", "executor.cpus=1", "executor.time_minutes=10", "execu
 
 def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     """Nothing is lost or doubled, and every number is that of the local executor, bit for bit."""
-    sweep = [*SWEEP, "updates=5000", "executor.target_minutes=0.035", *ASKED]
+    sweep = [*SWEEP, "updates=9000", "executor.target_minutes=0.06", *ASKED]
     folder = tmp_path / "slurm"
     store = Store(folder / "outputs" / "sweep")
     first = command(folder, *sweep)
@@ -54,8 +54,8 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     assert len(new) == 2, f"one that asks, one for what was cancelled, and none for what is queued: {conf.states()}"
 
     resumed = [id for id in store.ids() if store.result(id)["provenance"].get("resumed")]
-    assert len(resumed) >= 4, "what had begun goes on"
-    status, told = ran(tmp_path / "local", *SWEEP, "updates=5000", "executor.workers=2")
+    assert len(resumed) >= 3, "the job that was told goes on; a cancelled one keeps what Slurm gives it time for"
+    status, told = ran(tmp_path / "local", *SWEEP, "updates=9000", "executor.workers=2")
     assert status == 0, told
     assert compare(Store(tmp_path / "local" / "outputs" / "sweep"), store) == []
     assert not (store.folder / "jobs").exists()
