@@ -348,7 +348,7 @@ KINDS = "a tensor [M], [M, layers] or [M, layers, lags], ByIndex, AtLags, ByStep
 
 
 @dataclass(frozen=True)
-class _Descent:
+class Descent:
     """A next update for probes that ask for it: gradients are the weights, the rule halves them, the step is a tenth of what is left."""
 
     params: Params
@@ -373,7 +373,7 @@ def trace_of(cell: str, *, depth: int, members: Sequence[int], every_step: bool 
     y = part.y.double() if part.y.is_floating_point() else part.y
     batch = Batch(x=torch.stack([part.x.double()] * len(members)), y=torch.stack([y] * len(members)))
     params = model.named(flat)
-    return StageTrace(params=params, batch=batch, task=task, model=model, stage=0, update=0, seeds=list(members), next_update=_Descent(params, batch))
+    return StageTrace(params=params, batch=batch, task=task, model=model, stage=0, update=0, seeds=list(members), next_update=Descent(params, batch))
 
 
 def check_probe(probe: Probe) -> None:

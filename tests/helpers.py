@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from study.battery import Descent
 from study.engine import run_group
-from study.interfaces import Batch, Cell, Group, Parameter, Params, Point, Readout, State, Step, Task, TaskFacts
+from study.interfaces import Batch, Cell, Group, Parameter, Params, Point, Readout, State, Task, TaskFacts
 from study.model import Model
 from study.store import Store
 from study.tracing import StageTrace
@@ -123,21 +123,6 @@ class Sum(Task):
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         error = (outputs - batch.y).square().sum(-1)
         return error.mean(-1) if self.every_step else error
-
-
-@dataclass(frozen=True)
-class Descent:
-    """A next update whose gradients are the weights themselves: half of them is left by the clip rule, a tenth of that is the step."""
-
-    params: Params
-    examples: Batch
-
-    def batch(self) -> Batch:
-        return self.examples
-
-    def step(self) -> Step:
-        half = {name: value / 2 for name, value in self.params.items()}
-        return Step(grads=self.params, clipped=half, before=self.params, after={name: value - half[name] / 10 for name, value in self.params.items()})
 
 
 def trace(

@@ -12,7 +12,7 @@ from torch import Tensor
 from study.interfaces import Batch, TaskFacts, require
 from study.streams import generator
 from study.tasks.generated import FIXED_SEED, PARTS, Generated
-from study.tasks.losses import cross_entropy
+from study.tasks.losses import at_step, cross_entropy
 
 COUNT, SIDE, POOLED = 1797, 8, 4
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -116,8 +116,7 @@ class Caption(Generated):
         return _over_letters(self._by_step(outputs, batch), batch.y).mean(1)
 
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        loss = self._by_step(outputs, batch)
-        return loss.gather(-1, anchor.to(loss.device)[None, :, None].expand(len(loss), -1, 1))[..., 0]
+        return at_step(self._by_step(outputs, batch), anchor)
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return _over_letters((outputs.argmax(-1) == batch.y).double(), batch.y)

@@ -19,3 +19,8 @@ def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
 def correct(outputs: Tensor, y: Tensor) -> Tensor:
     """1 where the largest output is the class, else 0."""
     return (outputs.argmax(-1) == y).double()
+
+
+def at_step(losses: Tensor, anchor: Tensor) -> Tensor:
+    """Of losses by step [M, B, T], those of each example's own step `anchor` [B] -> [M, B]."""
+    return losses.gather(-1, anchor.to(losses.device)[None, :, None].expand(len(losses), -1, 1))[..., 0]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
 from study.tasks.generated import Generated
-from study.tasks.losses import correct, cross_entropy
+from study.tasks.losses import at_step, correct, cross_entropy
 
 BLANK, MARKER = -2, -1  # counted from the end of the input symbols
 
@@ -66,8 +66,7 @@ class NoiselessMemory(Generated):
         return cross_entropy(outputs, batch.y).mean((1, 2))
 
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        loss = cross_entropy(outputs, batch.y)
-        return loss.gather(-1, anchor.to(loss.device)[None, :, None].expand(len(loss), -1, 1))[..., 0]
+        return at_step(cross_entropy(outputs, batch.y), anchor)
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return correct(outputs, batch.y)[..., -self.bits :].mean(-1)

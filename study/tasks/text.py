@@ -16,7 +16,7 @@ from torch import Tensor
 
 from study.interfaces import Batch, Task, TaskFacts, require
 from study.records import StudyError
-from study.tasks.losses import cross_entropy
+from study.tasks.losses import at_step, cross_entropy
 
 PARTS = ("train", "validation", "test")
 
@@ -173,8 +173,7 @@ class Text(Task):
         return cross_entropy(outputs, batch.y).mean((1, 2))
 
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        loss = cross_entropy(outputs, batch.y)
-        return loss.gather(-1, anchor.to(loss.device)[None, :, None].expand(len(loss), -1, 1))[..., 0]
+        return at_step(cross_entropy(outputs, batch.y), anchor)
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(outputs, batch.y).double().mean(-1) / math.log(2)
