@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from study.checkpoints import Checkpoints
 from study.executors.slurm import Slurm
 from study.interfaces import Group
 from study.records import StudyError
@@ -43,6 +44,8 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     assert first.returncode == 130, said(folder)
     assert "go on from their checkpoints" in said(folder)
     assert "6 missing of 6 points" in said(folder)
+    kept = Checkpoints(store.folder).updates(planned(folder))
+    assert kept, "both jobs were told to leave while they trained"
     before = set(conf.states())
 
     second = command(folder, *sweep)
@@ -53,12 +56,18 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     new = set(conf.states()) - before
     assert len(new) == 2, f"one that asks, one for what was cancelled, and none for what is queued: {conf.states()}"
 
-    resumed = [id for id in store.ids() if store.result(id)["provenance"].get("resumed")]
+    resumed = {id: told[0] for id in store.ids() if (told := store.result(id)["provenance"].get("resumed"))}
     assert len(resumed) >= 4, "what had begun goes on"
+    assert resumed == kept, "each from the update that it was kept at"
     status, told = ran(tmp_path / "local", *SWEEP, "updates=9000", "executor.workers=2")
     assert status == 0, told
     assert compare(Store(tmp_path / "local" / "outputs" / "sweep"), store) == []
     assert not (store.folder / "jobs").exists()
+
+
+def planned(folder: Path) -> list[str]:
+    """Ids of the study's grid."""
+    return [one["id"] for one in Store(folder / "outputs" / "sweep").study()["declaration"]["grid"]]
 
 
 def trained(store: Store) -> list[Path]:
