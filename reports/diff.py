@@ -184,8 +184,8 @@ def _settings(first: Store, second: Store, pairs: Sequence[tuple[str, str]]) -> 
 
 def _config(store: Store, id: str) -> dict[str, str]:
     """Dotted key -> value of what decides a point's numbers, with the kernel and the device it ran with."""
-    path = store.point_folder(id) / "config.yaml"
-    composed = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if path.exists() else {}
+    there = (store.point_folder(id) / "config.yaml").exists()
+    composed = yaml.load(store.config(id), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if there else {}
     ran = {key: store.result(id)["provenance"].get(key) for key in ("kernel", "device")}
     return dict(_flat({**{key: value for key, value in (composed or {}).items() if key not in NOT_IDENTITY and key != "seed"}, **ran}))
 

@@ -80,8 +80,8 @@ def point_config(store: Store, id: str) -> dict[str, Any]:
     """The composed configuration of a stored point."""
     path = store.point_folder(id) / "config.yaml"
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        config = yaml.safe_load(store.config(id))
+    except yaml.YAMLError as error:
         raise StudyError(f"{path}: damaged ({type(error).__name__}). Remove {path.parent.name} and run the study again.") from error
     lacking = [key for key in ("task", "cell", "readout", "depth", "hidden", "dropout") if not isinstance(config, dict) or key not in config]
     if lacking:

@@ -230,6 +230,10 @@ class Store:
         self.digests[id] = (version, result.get("files", {}))
         return result
 
+    def config(self, id: str) -> str:
+        """config.yaml of a point: its composed configuration. Raises StudyError where it is damaged."""
+        return self._read(id, "config.yaml").decode("utf-8", errors="replace")
+
     def status(self, id: str) -> str | None:
         """One of records.STATUSES; None of a point that is not stored, or whose result.json is damaged."""
         try:

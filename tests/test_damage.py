@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from reports.__main__ import main as report
+from reports.diff import _config as config_of
+from reports.export import point_config
 from study.__main__ import main
 from study.digests import holds, signed
 from study.records import StudyError
@@ -53,12 +55,20 @@ def test_a_file_that_is_cut_or_missing_is_named(store, name, how):
     whole = path.read_bytes()
     path.unlink() if how == "missing" else path.write_bytes(whole[: len(whole) // 2 if how == "cut" else 0])
     assert name in store.damaged()["p1"]
-    assert "p1" not in store.ids() or store.status("p1") is None or name != "result.json"
+    assert (store.status("p1") is None) == (name == "result.json"), "nothing is believed of a result.json that is damaged"
 
 
-def test_a_damaged_table_or_weights_are_not_read(store):
-    for name, read in (("history.parquet", lambda: store.table("history", ["p1"])), ("weights.safetensors", lambda: store.weights("p1"))):
-        flip(store.point_folder("p1") / name, 30)
+def test_a_damaged_file_is_not_read(store):
+    """By tables, weights, export and recipe, and the comparison of two studies."""
+    flip(store.point_folder("p1") / "config.yaml", 3)
+    flip(store.point_folder("p1") / "history.parquet", 30)
+    flip(store.point_folder("p1") / "weights.safetensors", 30)
+    for name, read in (
+        ("history.parquet", lambda: store.table("history", ["p1"])),
+        ("weights.safetensors", lambda: store.weights("p1")),
+        ("config.yaml", lambda: point_config(store, "p1")),
+        ("config.yaml", lambda: config_of(store, "p1")),
+    ):
         with pytest.raises(StudyError, match=rf"p1/{name}: damaged .*--repair sets it aside"):
             read()
 

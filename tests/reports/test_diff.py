@@ -28,6 +28,12 @@ def edit(folder: Path, change) -> None:
     (folder / "study.json").write_text(json.dumps(record))
 
 
+def rewrite(path: Path, text: str) -> None:
+    """A file of a point has another content, as if it had been stored so."""
+    path.write_text(text)
+    seal(path.parent, json.loads((path.parent / "result.json").read_text()))
+
+
 def edit_point(folder: Path, number: int, **row) -> str:
     """Change a stored point's row; its id."""
     id = sorted(path.name for path in (folder / "points").iterdir())[number]
@@ -95,7 +101,7 @@ def test_the_difference_of_a_shifted_study_is_the_shift(pair):
 def test_a_setting_that_differs_is_named_refused_and_allowed_on_demand(pair, capsys):
     edit(pair[1], lambda record: record["declaration"]["fixed"].update(updates=800))
     for path in (pair[1] / "points").glob("*/config.yaml"):
-        path.write_text("updates: 800\ncell: x\n")
+        rewrite(path, "updates: 800\ncell: x\n")
     with pytest.raises(StudyError, match=r"updates: 40 in before, 800 in after"):
         found(pair)
     assert main(["diff", str(pair[0]), str(pair[1])]) == 2
@@ -106,7 +112,7 @@ def test_a_setting_that_differs_is_named_refused_and_allowed_on_demand(pair, cap
 def test_changed_settings_of_points_are_counted(pair, tmp_path):
     second = make(tmp_path / "third", factors={**FACTORS, "cell": ["gru", "rnn"]}, steps=8, updates=40, examples=40, tables=("history",))
     for path in (second.folder / "points").glob("*/config.yaml"):
-        path.write_text("cell: x\noptimizer:\n  lr: 0.01\n")
+        rewrite(path, "cell: x\noptimizer:\n  lr: 0.01\n")
     of = compare(Study(Store(pair[0])), Study(second), ())
     assert len(of.changed) == 12, "ids follow the order of the grid, so that every point has another one"
     assert of.settings[("optimizer.lr", "absent", "0.01")] == len([one for one in of.changed if one[2].startswith("other settings")])
@@ -118,7 +124,7 @@ def test_changed_settings_of_points_are_counted(pair, tmp_path):
         (lambda record: record["fingerprint"]["tasks"].update(digits="ffff"), "task digits: its data differ (hash 3f2a and ffff)"),
         (lambda record: record["fingerprint"].update(numerics=2), "numerics: 1 in before, 2 in after"),
         (lambda record: record["declaration"]["health"].update(fading=-1.0), "health.fading: -2.0 in before, -1.0 in after"),
-        (lambda record: record["declaration"]["tasks"]["digits"].update(solved=0.8), "task digits: solved is 0.9 in "),
+        (lambda record: record["declaration"]["tasks"]["digits"].update(solved=0.8), "task digits: solved is 0.9 in before, 0.8 in after"),
         (lambda record: record["declaration"].update(tasks={"adding": record["declaration"]["tasks"]["digits"]}), "task: digits in before, adding in after"),
     ],
 )
