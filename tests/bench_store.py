@@ -2,8 +2,9 @@
 
     python -m tests.bench_store [--points 100000] [--report]
 
-The store has the declared size in points; each has its own folder, result.json and config.yaml, and shares its tables (hard links) with
-those that are like it, so that they are opened and read as on any disk, from memory. Budgets are those of 100,000 points on 2 cores.
+The store has the declared size in points; each has its own folder and result.json, signed as the tool signs it, and shares its other files
+(hard links) with those that are like it, so that they are opened, read and checked as on any disk, from memory. Budgets are those of 100,000
+points on 2 cores.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from study.digests import signed
 from study.store import Store
 from tests.bench_report import FACTORS, ROOT, memory_of
 from tests.reports.synthetic import make
@@ -48,11 +50,9 @@ def grow(store: Store, points: int) -> None:
             for path in linked:
                 os.link(path, folder / path.name)
             row = {**result["row"], "id": id, "seed": seed}
-            told = {"schema": 1, "id": id, "row": row, "labels": {**result["labels"], "seed": seed}, "provenance": result["provenance"], "failure": None}
-            (folder / "result.json").write_text(json.dumps(told, indent=1))
+            (folder / "result.json").write_bytes(signed({**result, "id": id, "row": row, "labels": {**result["labels"], "seed": seed}}))
     study["declaration"] |= {"grid": grid, "seeds": list(seeds)}
-    study.pop("digest", None)
-    (store.folder / "study.json").write_text(json.dumps({**study, "schema": 1}))
+    (store.folder / "study.json").write_bytes(signed(study))
 
 
 def measure(*arguments: str) -> tuple[int, float, float, float]:
@@ -82,6 +82,7 @@ def main() -> int:
         files = list(seed.point_folder(seed.ids()[0]).iterdir())
         size = sum(path.stat().st_size for path in files)
         made = len(seed.ids())
+        assert seed.result(seed.ids()[0])["files"], "without digests nothing would be read"
         print(f"{made:,} points, {len(files) + 1} files and folders and {size / 1e3:.0f} kB each, made in {time.monotonic() - began:.0f} s", flush=True)
         over, folder = 0, str(seed.folder)
         print(f"{'command':>8} {'wall s':>8} {'of':>6} {'CPU s':>8} {'ms a point':>11} {'memory GB':>10}")
