@@ -91,13 +91,12 @@ class Box:
         self.inside = folder / "around" / "work"
         self.inside.mkdir(parents=True)
         (folder / "around" / "precious").write_text("years of work")
-        self.before = self._around()
 
     def _around(self) -> dict[str, tuple[int, int]]:
-        """What lies outside of the working folder's own outputs."""
+        """What lies outside of the working folder's own outputs, beside the stores too."""
         there = {}
-        for base in (self.folder, self.folder / "around", self.inside):
-            for path in base.iterdir():
+        for base in (self.folder, self.folder / "around", self.inside, self.inside / "store"):
+            for path in base.iterdir() if base.is_dir() else ():
                 if path.is_file():
                     there[str(path)] = (path.stat().st_size, path.stat().st_mtime_ns)
                 else:
@@ -110,7 +109,7 @@ class Box:
         said: list[str] = []
         out = io.StringIO()
         self.found.tried[family] += 1
-        how = "told"
+        before, how = self._around(), "told"
         signal.alarm(LIMIT)
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.chdir(self.inside):
@@ -130,9 +129,8 @@ class Box:
         self.found.ended[how] += 1
         if "Traceback (most recent call last)" in out.getvalue():
             self._wrong(family, f"a traceback was printed: {out.getvalue()[-300:]}", shown)
-        if (now := self._around()) != self.before:
-            self._wrong(family, f"written outside the study: {sorted(now.items() ^ self.before.items())[:3]}", shown)
-            self.before = now
+        if (now := self._around()) != before:
+            self._wrong(family, f"written outside the study: {sorted(now.items() ^ before.items())[:3]}", shown)
 
     def _wrong(self, family: str, what: str, shown: object) -> None:
         self.found.wrong.setdefault(f"{family}: {what}", repr(shown)[-300:])
