@@ -44,7 +44,7 @@ def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
     plan.config["executor"] = {"_target_": "tests.test_experiments.Here"}
     assert run(plan) == 0
     points = Store(tmp_path / "outputs" / experiment).points()
-    assert len(points) >= 4
+    assert len(points) >= 6
     assert points["status"].isin(["done", "diverged"]).all()
     assert points["verdict"].notna().all()
     assert reports(["render", f"outputs/{experiment}"]) == 0

@@ -90,10 +90,8 @@ def nearest(task: Ucr) -> float:
 
 def test_a_plain_nearest_neighbour_finds_what_is_published():
     """JapaneseVowels .924, BasicMotions .676 (Bagnall et al. 2018; of 40 test examples, so 27 of them)."""
-    assert nearest(bundled("JapaneseVowels")) == pytest.approx(342 / 370)
-    assert nearest(bundled("BasicMotions")) == pytest.approx(27 / 40)
-    assert round(342 / 370, 3) == 0.924
-    assert abs(27 / 40 - 0.676) < 0.5 / 40
+    assert round(nearest(bundled("JapaneseVowels")), 3) == 0.924
+    assert abs(nearest(bundled("BasicMotions")) - 0.676) < 0.5 / 40
 
 
 def test_a_padded_batch_is_what_its_examples_are_one_by_one():

@@ -42,7 +42,7 @@ def run(folder: Path, where: Path, *arguments: object) -> None:
     """python -P -m …: nothing but the installed package and what the command names is importable."""
     environment = {**os.environ, "PYTHONPATH": str(where), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-m", *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=540)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

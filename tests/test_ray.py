@@ -94,6 +94,7 @@ def test_ctrl_c_ends_the_tasks_and_keeps_what_they_have(cluster, tmp_path):
         lambda: any('"progress"' in path.read_text() for path in store.folder.glob("jobs/*/*.events")) or process.poll() is not None, "training", tmp_path
     )
     assert process.poll() is None, said(tmp_path)
+    assert running(store.folder), "or nothing below would see that it ended"
     process.send_signal(signal.SIGINT)
     process.wait(timeout=120)
     assert process.returncode == 130, said(tmp_path)

@@ -196,6 +196,7 @@ def test_rare_characters_share_one_symbol_and_windows_do_not_overlap(file):
     for part in ("validation", "test"):
         of = exact.split(part)
         windows = [tuple(row) for row in of.x.argmax(-1).tolist()]
+        assert len(windows) == SETTINGS["examples"]
         place, joined = -1, exact.coded[part].tolist()
         for window in windows:
             found = next(at for at in range(place + 1, len(joined)) if tuple(joined[at : at + 20]) == window)

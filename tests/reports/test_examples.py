@@ -90,7 +90,9 @@ def test_the_section_has_a_figure_a_kind_with_what_was_found(measured: Study):
     assert len(saliency.table.rows) == 4 and saliency.table.rows[0][0] == "rnn · orthogonal"
     first, last = (float(part) for part in saliency.table.rows[2][2].text.split(" → "))
     assert first < last, "it looks back further at the end"
-    assert "rnn 16.9 → " in attention.finding or "exp of its entropy" in attention.finding
+    weights = np.where(np.arange(24) == 2, 2.0, 0.5)  # of 24 steps and, in the other example, of the first 12 of them
+    start, end = (np.mean([spread(weights[:steps] ** power) for steps in (24, 12)]) for power in (1, len(measured.declaration["health"]["stages"])))
+    assert attention.finding.endswith(f"first → last probe: rnn {start:.1f} → {end:.1f} and gru {start:.1f} → {end:.1f}."), attention.finding
     assert "gru z 0.50 → 0.71" in opened.finding
     assert [row[:2] for row in opened.table.rows] == [["gru", "z"]], "a cell without gates has no row"
 

@@ -145,7 +145,7 @@ def test_exit_status_summary_line_and_junit(store: Store, tmp_path: Path, capsys
     assert counts is not None
     every, *kinds = map(int, counts.groups())
     assert every == sum(kinds) > len(CLAIMS), "the ledger's beside the study's own"
-    assert "first by validation: accuracy 0.9" in out[-1]
+    assert "first by validation: accuracy 0.92 ± " in out[-1]
     suite = ET.parse(tmp_path / "j.xml").getroot()
     assert (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("guarded", "2", "1", "0")
     cases = {case.get("name"): case.find("failure") for case in suite}

@@ -42,6 +42,7 @@ def test_the_end_state_is_shown_with_its_own_interval_and_margin_and_not_those_o
         study = Study(make(tmp_path / f"{margin}", factors=factors, steps=24, updates=80, examples=20, tables=tables))
         table = by_point(study)
         D, at = table.columns.index("D at end"), table.columns.index("margin")
+        assert len(table.rows) == len(study.stored)
         for row in table.rows:
             value, low, high = (float(part.strip("[],").replace("−", "-")) for part in row[D].text.split())
             if margin:

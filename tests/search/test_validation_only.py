@@ -87,11 +87,12 @@ def test_no_path_of_a_search_reads_test_data(tmp_path, seal, arguments):
     assert summary(spec, slots)["arms"][0]["best"]["score"] > 0.05
 
 
-def test_the_seal_breaks_where_a_study_reads_its_test_data(tmp_path, seal):
+@pytest.mark.parametrize("arguments", [LR, ADDING], ids=["kept", "drawn"])
+def test_the_seal_breaks_where_a_study_reads_its_test_data(tmp_path, seal, arguments):
     """The same seal, and the engine's own evaluation of a point."""
     from study.search.spec import asked
 
-    spec, _ = plan(tmp_path, *LR)
+    spec, _ = plan(tmp_path, *arguments)
     points = asked(spec, spec.arms[0], 0, spec.arms[0].default).points
     with pytest.raises(AssertionError, match="test data"):
         run(points, tmp_path)
