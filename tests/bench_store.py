@@ -97,7 +97,8 @@ def main() -> int:
             print(told + (f"  exit status {status}" if status else "  over" if exceeded else ""), flush=True)
         page = seed.folder / "report.html"
         if page.exists():
-            print(f"page: {page.stat().st_size / 1e6:.1f} MB of {PAGE / 1e6:.0f}")
+            over += page.stat().st_size > PAGE
+            print(f"page: {page.stat().st_size / 1e6:.1f} MB of {PAGE / 1e6:.0f}{'  over' if page.stat().st_size > PAGE else ''}")
     return 1 if over else 0
 
 
