@@ -1,7 +1,8 @@
-"""Fixtures of the browser tests: Debian's Chromium, headless, and no other."""
+"""Where tests run, and fixtures of several files: Debian's Chromium, headless, and no other; a Slurm of this machine."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -15,6 +16,13 @@ from tests.slurm import Cluster, cluster, why_not
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 INSTALL = "no Chromium here: apt-get install chromium"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobodys_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests begin in an empty folder: studies that somebody has trained in the repository's outputs/ are none of theirs."""
+    with contextlib.chdir(tmp_path_factory.mktemp("nobodys")):
+        yield
 
 
 @pytest.fixture(scope="session")
