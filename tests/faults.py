@@ -87,6 +87,21 @@ class Told(ClipRule):
         return grads, state
 
 
+class Slow(ClipRule):
+    """Takes `seconds` an update as long as a file is there: what interrupts training meets it, whatever the machine's speed."""
+
+    def __init__(self, *, file: str, seconds: float) -> None:
+        self.file, self.seconds = Path(file), seconds
+
+    def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
+        return ()
+
+    def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if self.file.exists():
+            time.sleep(self.seconds)
+        return grads, state
+
+
 class Counted(NamedTuple):
     """A state of a class of its own."""
 

@@ -27,7 +27,12 @@ ASKED = ["executor=slurm", "executor.cpus=1", "executor.time_minutes=10", "execu
 
 def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     """Nothing is lost or doubled, and every number is that of the local executor, bit for bit."""
-    sweep = [*SWEEP, "updates=9000", "executor.target_minutes=0.06", *ASKED]
+    slow, pieces = tmp_path / "slow", tmp_path / "pieces"
+    (pieces / "clip").mkdir(parents=True)
+    (pieces / "clip" / "slow.yaml").write_text(f"_target_: tests.faults.Slow\nfile: {slow}\nseconds: 0.2\n")
+    slow.touch()
+    trains = ["--config-dir", str(pieces), *SWEEP, "clip=slow", "updates=300"]
+    sweep = [*trains, "executor.target_minutes=0.002", *ASKED]
     folder = tmp_path / "slurm"
     store = Store(folder / "outputs" / "sweep")
     first = command(folder, *sweep)
@@ -46,6 +51,7 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     assert "6 missing of 6 points" in said(folder)
     kept = Checkpoints(store.folder).updates(planned(folder))
     assert kept, "both jobs were told to leave while they trained"
+    slow.unlink()
     before = set(conf.states())
 
     second = command(folder, *sweep)
@@ -59,7 +65,7 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     resumed = {id: told[0] for id in store.ids() if (told := store.result(id)["provenance"].get("resumed"))}
     assert len(resumed) >= 4, "what had begun goes on"
     assert resumed == kept, "each from the update that it was kept at"
-    status, told = ran(tmp_path / "local", *SWEEP, "updates=9000", "executor.workers=2")
+    status, told = ran(tmp_path / "local", *trains, "executor.workers=2")
     assert status == 0, told
     assert compare(Store(tmp_path / "local" / "outputs" / "sweep"), store) == []
     assert not (store.folder / "jobs").exists()
