@@ -12,7 +12,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from study.interfaces import OWN, Batch, Block, Cell, Group, InitFacts, Measurable, Parameter, Point, Readout, Role, Task, TaskFacts
+from study.interfaces import OWN, PARTS, Batch, Block, Cell, Group, InitFacts, Measurable, Parameter, Point, Readout, Role, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, build_for_members, structure, told
 from study.processes import memory
@@ -56,7 +56,7 @@ def _check_examples(task: Task, facts: TaskFacts) -> None:
     for key in ("baseline", "baseline_loss", "solved"):
         if not math.isfinite(getattr(facts, key)):
             raise StudyError(f"task: {key} of {name} must be a finite number, got {getattr(facts, key)}")
-    batches = {f"the {part} split": task.split(part) for part in ("train", "validation", "test")}
+    batches = {f"the {part} split": task.split(part) for part in PARTS}
     batches["a training batch"] = task.sample(lambda *key: generator(0, "check", *key), 0, 2)
     for where, batch in batches.items():
         steps = facts.steps if where == "a training batch" else "T"

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ Every argument annotated otherwise is structure: points that differ in it are no
 Params = Mapping[str, Tensor]  # name -> [M, ...]
 State = tuple[Tensor, ...]  # one [M, B, H] per name in Cell.states
 Role = Literal["recurrent", "input", "bias", "readout"]
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def require(ok: bool, piece: str, key: str, allowed: str, came: object) -> None:
@@ -260,7 +262,7 @@ class Task(ABC):
         return False
 
     @abstractmethod
-    def split(self, part: Literal["train", "validation", "test"]) -> Batch:
+    def split(self, part: Part) -> Batch:
         """Fixed examples, the same for every point. train: as many training examples as validation has."""
 
     @abstractmethod
