@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, get_args
 
@@ -504,6 +504,14 @@ class Group:
     points: tuple[Point, ...]
     cost: float
 
+    def only(self, points: Iterable[Point]) -> Group | None:
+        """Some of its points, with their share of the cost; None if these are none."""
+        some = tuple(points)
+        return replace(self, points=some, cost=self.cost * len(some) / len(self.points)) if some else None
+
+
+Event = Mapping[str, Any]  # what becomes of groups, as Executor.run tells it
+
 
 class Executor(ABC):
     """Where groups run."""
@@ -519,7 +527,7 @@ class Executor(ABC):
         return None
 
     @abstractmethod
-    def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Mapping[str, Any]]:
+    def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Event]:
         """Train the groups and store their points; yield events as they come. `groups` are claimed as they are asked for: ask late.
 
         {"event": "progress", "ids", "update"} · {"event": "stored", "ids"} · {"event": "failed", "group", "ids", "lost", "reason"} ·
