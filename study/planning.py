@@ -21,7 +21,7 @@ from study.paths import beside
 from study.pieces import build
 from study.power import resolvable
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
-from study.store import Store
+from study.store import Damaged, Store
 
 ONE = {"cell": Cell, "initializer": Initializer, "clip": ClipRule, "optimizer": Optimizer, "readout": Readout, "task": Task, "executor": Executor}
 SEVERAL = {"probe": Probe, "tracker": Tracker}
@@ -87,11 +87,13 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     stored, versions, measured, damaged = {}, {}, {}, {}
     there = store.folders() & {point.id for point in points}
     for id in there:
-        version, why = store.version(id), store.damage(id)
-        if why is not None:
-            damaged[id] = why
+        version = store.version(id)
+        try:
+            result = store.whole(id)
+        except Damaged as error:
+            damaged[id] = error.why
             continue
-        versions[id], result = version, store.result(id)
+        versions[id] = version
         stored[id] = str(result["row"]["status"])
         if stored[id] != "failed":
             measured[id] = probes_of(store, result)
