@@ -13,9 +13,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from study.checking import check, check_flat
 from study.checkpoints import Checkpoints
 from study.composition import Composed, Declared, exclusion, meets
-from study.grouping import check, check_flat, data_hash, duration, groups, load_task, resolve_device, resolve_kernel
+from study.grouping import data_hash, duration, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.paths import beside
 from study.pieces import build
