@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -114,10 +113,9 @@ def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
     """The probes a stored point was measured with, by name; of an older point its configuration knows."""
     told = result["provenance"].get("probes")
     if told is None:
-        path = store.point_folder(result["id"]) / "config.yaml"
         try:
-            told = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["probe"]
-        except (OSError, ValueError, RecursionError, yaml.YAMLError, KeyError, TypeError):
+            told = store.config(result["id"]).get("probe")
+        except Damaged:
             return {}
     return dict(told) if isinstance(told, Mapping) else {}
 

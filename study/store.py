@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml  # comes with hydra's omegaconf
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
@@ -34,7 +35,7 @@ from study.digests import digest, holds, signed
 from study.records import OUTCOMES, POINTS, SCHEMA, SEARCH_TABLES, STATES, STATUSES, TABLES, VERDICTS, Column, StudyError
 
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
-RESULT, WEIGHTS = "result.json", "weights.safetensors"
+RESULT, CONFIG, WEIGHTS = "result.json", "config.yaml", "weights.safetensors"
 MEND = "python -m reports status DIR --repair sets it aside, and the same study trains it again"
 ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
@@ -161,7 +162,7 @@ class Store:
 
     def _fill(self, folder: Path, record: PointRecord) -> None:
         folder.chmod(0o755)
-        (folder / "config.yaml").write_text(record.config, encoding="utf-8")
+        (folder / CONFIG).write_text(record.config, encoding="utf-8")
         (folder / "overrides").write_text("".join(f"{line}\n" for line in record.overrides), encoding="utf-8")
         for name, columns in record.tables.items():
             pq.write_table(_arrow(columns, TABLES[name]), folder / f"{name}.parquet", compression="zstd")
@@ -355,6 +356,17 @@ class Store:
             return pq.read_table(path).to_pandas().reindex(columns=names) if path.exists() else pd.DataFrame(columns=names)
         except (OSError, pa.ArrowException) as error:
             raise StudyError(f"{path}: damaged ({error}). Remove it and run the search again: its trials are kept elsewhere.") from error
+
+    def config(self, id: str) -> dict[str, Any]:
+        """The composed configuration of a point, as plain values; by libyaml where it is there. Raises Damaged."""
+        path = self.point_folder(id) / CONFIG
+        try:
+            config = yaml.load(self._read(id, CONFIG), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise Damaged(path, f"{type(error).__name__}: {error}") from error
+        if not isinstance(config, dict):
+            raise Damaged(path, "it is no mapping")
+        return config
 
     def weights(self, id: str) -> dict[str, np.ndarray]:
         """The scored weights of a point, by tensor name."""

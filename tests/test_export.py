@@ -23,7 +23,7 @@ from reports.predicting import predict, read
 from reports.snippet import snippet
 from study.grouping import build_model, load_task
 from study.records import StudyError
-from study.store import PointRecord, Store
+from study.store import PointRecord, Store, seal
 from tests.helpers import point
 
 ROOT = Path(__file__).parent.parent
@@ -172,6 +172,9 @@ def test_what_torch_would_compute_otherwise_is_refused(tmp_path: Path, capsys: p
     stored(tmp_path / "s", "lstm")
     path = tmp_path / "s" / "points" / "c0ffee00c0ffee00" / "config.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **change}))
+    assert main(["export", str(tmp_path / "s"), "c0ffee"]) == 2
+    assert "config.yaml: damaged" in capsys.readouterr().err, "what nobody has signed is not read"
+    seal(path.parent, Store(tmp_path / "s").result(path.parent.name))
     assert main(["export", str(tmp_path / "s"), "c0ffee"]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "s" / "exports").exists()

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml  # comes with hydra's omegaconf
-
 from study.interfaces import Tracker, require
 from study.records import CHOICES, HISTORY, NOT_IDENTITY, SIZES, StudyError
 from study.store import Store
@@ -98,7 +96,7 @@ class Wandb(Tracker):
             group=self.study,
             job_type="trial" if "search" in result.get("tags", ()) else "point",
             resume="allow" if self.resolved == "online" else None,
-            config={**result["labels"], "point": result["id"], "settings": settings(folder / "config.yaml")},
+            config={**result["labels"], "point": result["id"], "settings": settings(store.config(result["id"]))},
             tags=[*result.get("tags", ()), *(str(row[key]) for key in ("verdict", "outcome") if row.get(key))],
             reinit="finish_previous",
             settings=self.settings,
@@ -174,9 +172,8 @@ def declared_factors(store: Store) -> set[str]:
     return set(factors) or {"cell", "initializer", "clip", "depth"}
 
 
-def settings(path: Path) -> dict[str, Any]:
+def settings(composed: Mapping[str, Any]) -> dict[str, Any]:
     """The composed configuration of a point, less what decides none of its numbers (executor, trackers, folders)."""
-    composed = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return {key: value for key, value in composed.items() if key not in NOT_IDENTITY}
 
 

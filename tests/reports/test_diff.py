@@ -38,6 +38,13 @@ def edit_point(folder: Path, number: int, **row) -> str:
     return id
 
 
+def reconfigure(store: Store, config: str) -> None:
+    """Another configuration of every stored point."""
+    for id in store.ids():
+        (store.point_folder(id) / "config.yaml").write_text(config)
+        seal(store.point_folder(id), store.result(id))
+
+
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
     """A study of 4 arms and its copy under another name."""
@@ -94,8 +101,7 @@ def test_the_difference_of_a_shifted_study_is_the_shift(pair):
 
 def test_a_setting_that_differs_is_named_refused_and_allowed_on_demand(pair, capsys):
     edit(pair[1], lambda record: record["declaration"]["fixed"].update(updates=800))
-    for path in (pair[1] / "points").glob("*/config.yaml"):
-        path.write_text("updates: 800\ncell: x\n")
+    reconfigure(Store(pair[1]), "updates: 800\ncell: x\n")
     with pytest.raises(StudyError, match=r"updates: 40 in before, 800 in after"):
         found(pair)
     assert main(["diff", str(pair[0]), str(pair[1])]) == 2
@@ -105,8 +111,7 @@ def test_a_setting_that_differs_is_named_refused_and_allowed_on_demand(pair, cap
 
 def test_changed_settings_of_points_are_counted(pair, tmp_path):
     second = make(tmp_path / "third", factors={**FACTORS, "cell": ["gru", "rnn"]}, steps=8, updates=40, examples=40, tables=("history",))
-    for path in (second.folder / "points").glob("*/config.yaml"):
-        path.write_text("cell: x\noptimizer:\n  lr: 0.01\n")
+    reconfigure(second, "cell: x\noptimizer:\n  lr: 0.01\n")
     of = compare(Study(Store(pair[0])), Study(second), ())
     assert len(of.changed) == 12, "ids follow the order of the grid, so that every point has another one"
     assert of.settings[("optimizer.lr", "absent", "0.01")] == len([one for one in of.changed if one[2].startswith("other settings")])
