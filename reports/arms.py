@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from reports.data import MISSING, Study
-from reports.statistics import Estimate, count, one_word
+from reports.statistics import Estimate, count, one_word, wilson
 from reports.statistics.bootstrap import ENOUGH, score_interval
-from reports.words import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, number
+from reports.words import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, interval, number, percent
 from study.ranking import DIVERGED, counted
 from study.records import OUTCOMES, VERDICTS
 
@@ -99,3 +99,14 @@ def outcome_words(row: pd.Series) -> str:
 def score_words(of: Estimate) -> str:
     """.91 ± .02; one seed: the number alone."""
     return number(of.value) + (f"\u00a0±\u00a0{number(of.half)}" if np.isfinite(of.half) else "")
+
+
+def with_interval(of: Estimate) -> str:
+    """.91 [.89, .93]; without an interval the number alone."""
+    return number(of.value) + (f" {interval(of.low, of.high)}" if np.isfinite(of.half) else "")
+
+
+def share_words(hits: int, n: int) -> str:
+    """14 of 36 [25 %, 55 %], by Wilson."""
+    share = wilson(hits, n)
+    return f"{hits or 'none'} of {n} [{percent(share.low)}, {percent(share.high)}]"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.arms import ranked, summary, with_counted
+from reports.arms import ranked, summary, with_counted, with_interval
 from reports.blocks import Cell, Figure, Prose, Section, Table
 from reports.data import Study
 from reports.effects import main_effects
@@ -66,11 +66,11 @@ class Accuracy:
         order = ranked(study, arms)
         best, worst = order.iloc[0], order.iloc[-1]
         finding = (
-            f"Mean test {study.metric} of the arms runs from {number(worst['score'].value)} ({worst['label']}) to "
-            f"{number(best['score'].value)} ({best['label']})."
+            f"Mean test {study.metric} of the arms runs from {with_interval(worst['score'])} ({worst['label']}, n = {worst['n']}) to "
+            f"{with_interval(best['score'])} ({best['label']}, n = {best['n']}); 95 % intervals."
         )
         if len(order) == 1:
-            finding = f"Mean test {study.metric} {number(best['score'].value)} {interval(best['score'].low, best['score'].high)} ({count(best['n'], 'seed')})."
+            finding = f"Mean test {study.metric} {with_interval(best['score'])} ({count(best['n'], 'seed')}; 95 % interval)."
         diverged = int((points["status"] == "diverged").sum())
         caption = (
             f"Every seed is a mark ({count(len(points), 'point')} in {count(len(arms), 'arm')}); upright stroke: mean; bar: 95 % t interval over seeds with "

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.sections.learning_curves import legend
+from reports.statistics import Estimate, mean_interval
 from reports.theme import DASHES, colours, draw, panels, update_ticks
 from reports.words import known, level, listing, number, percent, slug
 
@@ -66,7 +67,7 @@ class Clipping:
                 fired = own[own["clip_scale"] != 1]
                 if len(own):
                     means = [float(fired[column].astype(float).mean()) for column in ("clip_scale", "clip_cosine")]
-                    rows.append((name, phase, float((own["clip_scale"] != 1).groupby(own["id"]).mean().mean()), *means, len(own)))
+                    rows.append((name, phase, float(clipped_share(own).mean()), *means, len(own)))
         frame = pd.DataFrame(rows, columns=["clip", "phase", "rate", "shrink", "cosine", "updates"])
         return frame[frame.groupby("clip")["rate"].transform("max") > 0]  # a rule that never fired has no phases
 
@@ -132,8 +133,11 @@ class Clipping:
         width = max(10.0, 1.5 + 1.5 * len(study.levels(panel)))
         picture = draw(lambda rasterized: rates(study, binned, panel, ink_key, ink, width), name=f"clipping-{slug(task)}" if task else "clipping")
         at = history["update"].astype(float) / history["id"].map(fired.set_index("id")["updates"]).astype(float)
-        early, late = (self._mean_rate(history[part]) for part in (at < 1 / 3, at >= 2 / 3))
-        finding = f"Where a rule fired at all, it did so on {percent(early)} of the updates in the first third of the run and on {percent(late)} in the last."
+        early, late = (mean_interval(clipped_share(history[part]).tolist()) for part in (at < 1 / 3, at >= 2 / 3))
+        finding = (
+            f"Where a rule fired at all, it did so on {_share(early)} of the updates in the first third of the run and on {_share(late)} in the last "
+            f"(n = {early.n} points; 95 % t interval over points)."
+        )
         caption = (
             "Upper row: median norm of all gradients before clipping (log scale); lower row: share of updates that clipping changed. "
             f"Panel: {panel}; colour: {ink_key}; "
@@ -152,10 +156,6 @@ class Clipping:
             finding,
             HOW,
         )
-
-    def _mean_rate(self, history: pd.DataFrame) -> float:
-        """Share of clipped updates, mean over points."""
-        return float((history["clip_scale"] != 1).groupby(history["id"]).mean().mean())
 
     def _binned(self, history: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         last = max(1.0, float(history["update"].max()))
@@ -194,6 +194,17 @@ class Clipping:
             "Clip rate, shrink and largest gradient norm",
             limits + "Shrink: norm after over norm before, mean over clipped updates. Norm: largest finite gradient norm of a point before clipping.",
         )
+
+
+def clipped_share(history: pd.DataFrame) -> pd.Series:
+    """Share of clipped updates of each point."""
+    return (history["clip_scale"] != 1).groupby(history["id"]).mean()
+
+
+def _share(of: Estimate) -> str:
+    """83 % [79 %, 87 %]; the number alone where the interval's ends read the same."""
+    value, low, high = (percent(min(1.0, max(0.0, share))) for share in (of.value, of.low, of.high))
+    return value if not known(of.low) or value == low == high else f"{value} [{low}, {high}]"
 
 
 def _norm(value: float) -> str:

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from reports.arms import with_counted
+from reports.arms import share_words, with_counted
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import marginal_means
@@ -89,7 +89,7 @@ class LearningCurves:
         for name in names:
             own = points[points[key] == name]
             solved = own["solved_at"].dropna()
-            text = f"{len(solved)} of {len(own)}, at update {solved.median():,.0f} (median of these)" if len(solved) else f"none of {len(own)}"
+            text = share_words(len(solved), len(own)) + (f", at update {solved.median():,.0f} (median of these)" if len(solved) else "")
             parts.append(f"{level(key, name)} {text}")
             best = own["val_score"].astype(float)
             rows.append(
@@ -104,7 +104,7 @@ class LearningCurves:
             )
         columns = [key, "points", "solved at some validation", "median update of solving", f"best validation {study.metric}, median", "range"]
         where = f" {task}" if task else " the task"
-        return f"Solved{where} at some validation: {'; '.join(parts)}.", Table(columns, rows, "Learning, by " + key)
+        return f"Solved{where} at some validation: {'; '.join(parts)}; 95 % Wilson intervals over points.", Table(columns, rows, "Learning, by " + key)
 
     def _gap(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
         """Training minus test score of the scored weights (turned where lower is better): what does not carry over."""

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from reports.arms import with_counted
+from reports.arms import summary, with_counted, with_interval
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.pareto import aims, fronts
@@ -77,10 +77,12 @@ class Pareto:
         ink, shape = colours(study.levels(keys[0])), markers(study.levels(keys[1]))
         sign = 1 if study.higher_is_better else -1
         picture = draw(lambda rasterized: drawing(study, found, sign, ink, shape, rasterized), name=f"pareto-{slug(task)}" if task else "pareto")
+        scores = summary(study).set_index("arm")["score"]
         best, cheap = found.loc[found["score"].idxmax()], found.loc[found["cost"].idxmax()]
         finding = (
-            f"The best mean score, {number(sign * best['score'])} ({best['label']}), costs {number(-best['cost'], 1)} s a point at a health of "
-            f"{number(best['health'], 1)} decades; the cheapest arm ({cheap['label']}, {number(-cheap['cost'], 1)} s) reaches {number(sign * cheap['score'])}."
+            f"The best mean score, {with_interval(scores[best.name])} ({best['label']}, n = {int(best['n'])}), costs {number(-best['cost'], 1)} s a point at a "
+            f"health of {number(best['health'], 1)} decades; the cheapest arm ({cheap['label']}, n = {int(cheap['n'])}, {number(-cheap['cost'], 1)} s) reaches "
+            f"{with_interval(scores[cheap.name])}; 95 % intervals over seeds."
         )
         caption = (
             f"One mark an arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over seeds, no interval drawn; colour: {keys[0]}; "

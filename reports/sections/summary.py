@@ -102,7 +102,7 @@ class Summary:
         if not shown:
             return f"No factor shows a difference in {metric}, averaged over everything else: {listing(quiet)}." if quiet else ""
         text = f"Averaged over everything else, the largest differences in {metric} are: {'; '.join(shown)}."
-        return text + (f" None is shown for {listing(quiet)}." if quiet else "")
+        return text + (f" For {listing(quiet)} none is shown." if quiet else "")
 
     def _health(self, study: Study, points: pd.DataFrame) -> str:
         judged = points[points["verdict"].notna()]
@@ -222,7 +222,7 @@ class Summary:
             return ""
         last = states[states["layer"] == "network"].sort_values("stage").groupby("id").tail(1)
         near = int((last["margin"].astype(float) < 0.5).sum())
-        return f"{near} of {len(last)} points end within half a decade of another class; the class limits are provisional." if near else ""
+        return f"{near} of {len(last)} points end within half a decade of another class: there the verdict is a matter of where the limit lies." if near else ""
 
 
 def _its(study: Study) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.arms import with_counted
+from reports.arms import share_words, with_counted
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import wilson
@@ -83,8 +83,8 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         panels_of = []
     picture = draw(lambda rasterized: _curves(study, points, names, panels_of), name="time-to-solve")
     shares = {name: points.loc[points[line_key] == name, "solved"] for name in names}
-    told = listing(f"{level(line_key, name)} {int(of.sum())} of {len(of)}" for name, of in shares.items() if len(of))
-    finding = f"Solved by the end: {told}."
+    told = listing(f"{level(line_key, name)} {share_words(int(of.sum()), len(of))}" for name, of in shares.items() if len(of))
+    finding = f"Solved by the end: {told}; 95 % Wilson intervals over networks."
     pooled = [key for key in study.factors if key != line_key and (key != panel_key or not panels_of)]
     across = "updates" if points["updates"].max() > 1 else "the share of the run"
     caption = (

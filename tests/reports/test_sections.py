@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.arms import short_words, summary, with_counted
+from reports.arms import share_words, short_words, summary, with_counted
 from reports.blocks import Facts, Figure, Heading, Prose, Section
 from reports.data import Study
 from reports.flow import gradient_flow
@@ -19,6 +19,7 @@ from reports.page import build, declared_sections
 from reports.recipe import folded, recipe
 from reports.sections.effects import _alike
 from reports.theme import theme
+from study.store import Store
 from tests.reports.synthetic import make
 
 BUILT = {one.name: one for one in declared_sections(None)}
@@ -185,3 +186,25 @@ def test_a_folded_command_is_the_same_command() -> None:
     shown = folded(line)
     assert max(map(len, shown.split("\n"))) <= 100 and shown.count("\\\n") >= 2
     assert shlex.split(shown.replace("\\\n", "")) == shlex.split(line)
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ("accuracy", r"runs from (\S+) \[\S+, \S+\] \(.+, n = 3\) to \S+ \[\S+, \S+\] \(.+, n = 3\); 95 % intervals"),
+        ("pareto", r"The best mean score, \S+ \[\S+, \S+\] \(.+, n = 3\), costs .+ reaches \S+ \[\S+, \S+\]; 95 % intervals"),
+        ("time_to_solve", r"gru \d+ of 12 \[\d+ %, \d+ %\].*; 95 % Wilson intervals"),
+        ("learning_curves", r"gru \d+ of 12 \[\d+ %, \d+ %\].*; 95 % Wilson intervals"),
+        ("clipping", r"on \d+ % \[\d+ %, \d+ %\] of the updates in the first third .+ \(n = \d+ points; 95 % t interval"),
+    ],
+)
+def test_a_finding_states_n_and_kind_and_level_of_its_interval(tmp_path: Path, section: str, told: str):
+    make(tmp_path / "s", factors={"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"], "clip": ["none", "norm"]}, steps=12, updates=60)
+    (figure, *_) = [block for block in render(section, Study(Store(tmp_path / "s"))).blocks if isinstance(block, Figure)]
+    assert re.search(told, figure.finding), figure.finding
+
+
+def test_a_share_of_networks_has_wilsons_interval():
+    """Newcombe (1998): 81 of 263, 95 %: .2553 to .3662; 0 of 20: 0 to .1611."""
+    assert share_words(81, 263) == "81 of 263 [26 %, 37 %]"
+    assert share_words(0, 20) == "none of 20 [0 %, 16 %]"
