@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from reports.arms import with_counted
 from reports.data import MISSING, Study
@@ -184,10 +183,8 @@ def _settings(first: Store, second: Store, pairs: Sequence[tuple[str, str]]) -> 
 
 def _config(store: Store, id: str) -> dict[str, str]:
     """Dotted key -> value of what decides a point's numbers, with the kernel and the device it ran with."""
-    there = (store.point_folder(id) / "config.yaml").exists()
-    composed = yaml.load(store.config(id), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if there else {}
     ran = {key: store.result(id)["provenance"].get(key) for key in ("kernel", "device")}
-    return dict(_flat({**{key: value for key, value in (composed or {}).items() if key not in NOT_IDENTITY and key != "seed"}, **ran}))
+    return dict(_flat({**{key: value for key, value in store.config(id).items() if key not in NOT_IDENTITY and key != "seed"}, **ran}))
 
 
 def _flat(node: Any, prefix: str = "") -> list[tuple[str, str]]:

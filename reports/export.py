@@ -11,12 +11,11 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import yaml
 from safetensors.numpy import save_file
 
 from reports.words import number, private
 from study.records import StudyError
-from study.store import Store
+from study.store import CONFIG, Store
 
 HERE = Path(__file__).parent / "templates" / "export"
 WRITTEN = ("model.safetensors", "config.json", "model.py", "README.md")
@@ -78,15 +77,12 @@ def find(store: Store, point: str) -> str:
 
 def point_config(store: Store, id: str) -> dict[str, Any]:
     """The composed configuration of a stored point."""
-    path = store.point_folder(id) / "config.yaml"
-    try:
-        config = yaml.safe_load(store.config(id))
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path}: damaged ({type(error).__name__}). Remove {path.parent.name} and run the study again.") from error
-    lacking = [key for key in ("task", "cell", "readout", "depth", "hidden", "dropout") if not isinstance(config, dict) or key not in config]
+    config = store.config(id)
+    lacking = [key for key in ("task", "cell", "readout", "depth", "hidden", "dropout") if key not in config]
     if lacking:
+        path = store.point_folder(id) / CONFIG
         raise StudyError(f"{path}: has no {', '.join(lacking)}, so the network is not known. Remove {path.parent.name} and run the study again.")
-    return dict(config)
+    return config
 
 
 def network(config: Mapping[str, Any], weights: Arrays) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

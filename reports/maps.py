@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import matplotlib.patheffects as effects
 import numpy as np
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 
 from reports.theme import INK, SOFT, edge_labels, panels, transport_map
@@ -48,10 +48,9 @@ def pixels(one: Map, low: float, high: float) -> tuple[Array, float, float]:
     values = (1 - share) * one.values[:, before] + share * one.values[:, after]
     values = np.where(np.isfinite(values), values, one.values[:, nearest])
     rgba = transport_map(low, high)(Normalize(low, high, clip=True)(np.nan_to_num(values, nan=low)))
-    from_hex = {name: [int(name[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [1.0] for name in (ZERO, BAD)}
     rgba[~np.isfinite(values)] = 0.0
-    rgba[one.zero[:, nearest] > 0.5] = from_hex[ZERO]
-    rgba[one.bad[:, nearest] > 0.5] = from_hex[BAD]
+    rgba[one.zero[:, nearest] > 0.5] = to_rgba(ZERO)
+    rgba[one.bad[:, nearest] > 0.5] = to_rgba(BAD)
     return rgba, left, right
 
 
@@ -146,8 +145,14 @@ def _scale(figure: Figure, low: float, high: float, left: float, width: float) -
     bar.tick_params(length=2, pad=1.5)
     bar.spines[:].set_visible(False)
     bar.set_title("log10 transport relative to lag 1 (decades)", loc="left", fontsize=8, pad=3)
-    for x, colour, word in ((4.75, ZERO, "exactly 0"), (5.75, BAD, "not finite")):
-        swatch = figure.add_axes(((left + x) / width, 1 - 0.36 / height, 0.16 / width, 0.13 / height))
+    swatches(figure, left + 4.75)
+
+
+def swatches(figure: Figure, x: float) -> None:
+    """The colours of what has no logarithm, from x inches on, beside a colour scale."""
+    width, height = figure.get_size_inches()
+    for at, colour, word in ((x, ZERO, "exactly 0"), (x + 1.0, BAD, "not finite")):
+        swatch = figure.add_axes((at / width, 1 - 0.36 / height, 0.16 / width, 0.13 / height))
         swatch.set_facecolor(colour)
         swatch.set(xticks=[], yticks=[])
         swatch.spines[:].set_visible(False)

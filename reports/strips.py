@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from reports.maps import BAD, ZERO
+from reports.maps import BAD, ZERO, swatches
 from reports.theme import DASHES, SLOTS, SOFT, edge_labels, panels, transport_map
 
 Array = np.ndarray
@@ -17,8 +18,8 @@ STRIP, TOP = 0.2, 0.78  # inches: a strip, and the scale above the panels
 def colours_of(values: Array, low: float, high: float) -> Array:
     """RGBA [rows, steps, 4] of decades between low and high; grey where exactly 0 (−∞), magenta where not finite, clear where there is no step."""
     rgba = transport_map(low, high)((np.clip(np.nan_to_num(values, nan=low, neginf=low, posinf=high), low, high) - low) / (high - low))
-    for where, colour in ((np.isneginf(values), ZERO), (np.isnan(values), BAD)):
-        rgba[where] = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] + [1.0]
+    rgba[np.isneginf(values)] = to_rgba(ZERO)
+    rgba[np.isnan(values)] = to_rgba(BAD)
     return rgba
 
 
@@ -93,12 +94,7 @@ def _scale(figure: Figure, low: float, high: float, title: str, left: float) -> 
     bar.tick_params(length=2, pad=1.5)
     bar.spines[:].set_visible(False)
     bar.set_title(title, loc="left", fontsize=8, pad=3)
-    for x, colour, word in ((2.95, ZERO, "exactly 0"), (3.95, BAD, "not finite")):
-        swatch = figure.add_axes(((left + x) / width, 1 - 0.36 / height, 0.16 / width, 0.13 / height))
-        swatch.set_facecolor(colour)
-        swatch.set(xticks=[], yticks=[])
-        swatch.spines[:].set_visible(False)
-        swatch.text(1.35, 0.45, word, transform=swatch.transAxes, va="center", fontsize=8)
+    swatches(figure, left + 2.95)
 
 
 def gate_lines(

@@ -53,7 +53,12 @@ def by_point(rows: pd.DataFrame, what) -> pd.DataFrame:
     """`start` and `end` of what(values in order of steps) of every point, a row an id: median over its examples."""
     ordered = rows.sort_values(["id", "end", "example", "step"], kind="stable")
     found = ordered.groupby(["id", "end", "example"], sort=False)["value"].agg(lambda of: what(of.to_numpy(dtype=float)))
-    return found.groupby(level=["id", "end"]).median().unstack("end").reindex(columns=[0, 1]).rename(columns={0: "start", 1: "end"})
+    return _both_ends(found)
+
+
+def _both_ends(by_example: pd.Series) -> pd.DataFrame:
+    """`start` and `end`, a row an id, of values by id, end and example: medians over the examples."""
+    return by_example.groupby(level=["id", "end"]).median().unstack("end").reindex(columns=[0, 1]).rename(columns={0: "start", 1: "end"})
 
 
 def with_input(rows: pd.DataFrame, inputs: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +68,7 @@ def with_input(rows: pd.DataFrame, inputs: pd.DataFrame) -> pd.DataFrame:
     if both.empty:
         return pd.DataFrame(columns=["start", "end"])
     found = both.groupby(["id", "end", "example"], sort=False)[["value", "input"]].apply(lambda of: spearman(of["value"].to_numpy(), of["input"].to_numpy()))
-    return found.groupby(level=["id", "end"]).median().unstack("end").reindex(columns=[0, 1]).rename(columns={0: "start", 1: "end"})
+    return _both_ends(found)
 
 
 def gates(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

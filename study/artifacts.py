@@ -7,36 +7,33 @@ logged last; offline, the files wait in the study's wandb/ folder for `wandb syn
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from study.records import StudyError
 from study.store import Store
-from study.trackers.wandb import FAST, key_configured, run_id
+from study.trackers.wandb import LOGGED, SENT, entries, fast, key_configured, note, package, run_id
 
 ARTIFACTS = {"report.html": ("report", "report"), "points.parquet": ("points", "dataset")}  # file -> end of the artifact's name, its type
 
 
 def log_artifacts(folder: Path) -> str:
     """Log what is there and not logged yet, as run STUDY-report; what was done, in words, "" where the study is not tracked. StudyError tells what failed."""
-    last = _last(folder / "wandb" / "logged.jsonl")
+    last = _last(folder / "wandb" / LOGGED)
     files = [folder / name for name in ARTIFACTS if (folder / name).is_file()]
     if last is None or not files:
         return ""
     mode, where = last
     digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()
-    ledger = folder / "wandb" / "artifacts.jsonl"
-    if any(entry in _entries(ledger) for entry in ([digest, mode, where], [digest, "online", where])):
+    ledger = folder / "wandb" / SENT
+    if any(entry in entries(ledger) for entry in ([digest, mode, where], [digest, "online", where])):
         return f"W&B: report and points are there already ({mode})"
     _log(folder, files, mode, where)
-    with ledger.open("a", encoding="utf-8") as noted:
-        noted.write("\n" + json.dumps([digest, mode, where]) + "\n")
+    note(ledger, [[digest, mode, where]])
     return f"W&B: {' and '.join(path.name for path in files)} logged as artifacts ({mode})"
 
 
@@ -44,18 +41,11 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
     # wandb copies what it sends; the copies belong to the study, not to the user's home.
     for name, place in (("WANDB_DATA_DIR", "data"), ("WANDB_CACHE_DIR", "cache")):
         os.environ.setdefault(name, str((folder / "wandb" / place).resolve()))
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    try:
-        import wandb
-    except ImportError as error:
-        raise StudyError("wandb is not installed; pip install wandb") from error
+    wandb = package()
     name = str(Store(folder).study().get("name", folder.name))
     if mode == "online" and not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):
         raise StudyError("the study was tracked online and no key is configured now; `wandb login` or WANDB_API_KEY gives one")
     entity, _, project = where.rpartition("/")
-    patience = _patience(folder)
-    wanted: dict[str, Any] = {**FAST, "mode": mode, "init_timeout": patience, "finish_timeout": patience, "program": "python -m reports"}
-    known = wandb.Settings.model_fields
     try:
         run = wandb.init(
             project=project,
@@ -67,7 +57,7 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
             job_type="report",
             resume="allow" if mode == "online" else None,
             reinit="finish_previous",
-            settings=wandb.Settings(**{key: value for key, value in wanted.items() if key in known}),
+            settings=fast(mode, _patience(folder), program="python -m reports"),
         )
         for path in files:
             end, kind = ARTIFACTS[path.name]
@@ -83,20 +73,8 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
 
 def _last(ledger: Path) -> tuple[str, str] | None:
     """(mode, project with its entity) of the last point that the tracker noted."""
-    entries = [entry for entry in _entries(ledger) if len(entry) == 3]
-    return (str(entries[-1][1]), str(entries[-1][2])) if entries else None
-
-
-def _entries(ledger: Path) -> list[list[Any]]:
-    """Lines of a ledger; one cut short by a crash is none."""
-    entries = []
-    for line in ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else ():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        entries += [entry] if isinstance(entry, list) else []
-    return entries
+    noted = entries(ledger)
+    return (noted[-1][1], noted[-1][2]) if noted else None
 
 
 def _patience(folder: Path) -> float:

@@ -19,6 +19,7 @@ from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
 from study.interfaces import (
     OWN,
+    PARTS,
     AtLags,
     Batch,
     Block,
@@ -309,7 +310,7 @@ def check_task(task: Task) -> None:
     assert not torch.equal(first.x, batch(1, 3).x), f"{name}: seeds give equal batches"
     assert not torch.equal(first.x, batch(0, 4).x), f"{name}: updates give equal batches"
     assert facts.lag is None or 0 < facts.lag <= facts.steps, f"{name}: lag {facts.lag} of {facts.steps} steps"
-    parts = {part: task.split(part) for part in ("train", "validation", "test")}
+    parts: dict[str, Batch] = {part: task.split(part) for part in PARTS}
     assert torch.equal(parts["test"].x, task.split("test").x), f"{name}: the test split changes between calls"
     sets = {part: {of.x[i].numpy().tobytes() for i in range(len(of.x))} for part, of in parts.items()}
     for one, other in (("train", "test"), ("validation", "test"), ("train", "validation")):

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ Every argument annotated otherwise is structure: points that differ in it are no
 Params = Mapping[str, Tensor]  # name -> [M, ...]
 State = tuple[Tensor, ...]  # one [M, B, H] per name in Cell.states
 Role = Literal["recurrent", "input", "bias", "readout"]
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def require(ok: bool, piece: str, key: str, allowed: str, came: object) -> None:
@@ -260,7 +262,7 @@ class Task(ABC):
         return False
 
     @abstractmethod
-    def split(self, part: Literal["train", "validation", "test"]) -> Batch:
+    def split(self, part: Part) -> Batch:
         """Fixed examples, the same for every point. train: as many training examples as validation has."""
 
     @abstractmethod
@@ -502,6 +504,14 @@ class Group:
     points: tuple[Point, ...]
     cost: float
 
+    def only(self, points: Iterable[Point]) -> Group | None:
+        """Some of its points, with their share of the cost; None if these are none."""
+        some = tuple(points)
+        return replace(self, points=some, cost=self.cost * len(some) / len(self.points)) if some else None
+
+
+Event = Mapping[str, Any]  # what becomes of groups, as Executor.run tells it
+
 
 class Executor(ABC):
     """Where groups run."""
@@ -517,7 +527,7 @@ class Executor(ABC):
         return None
 
     @abstractmethod
-    def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Mapping[str, Any]]:
+    def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Event]:
         """Train the groups and store their points; yield events as they come. `groups` are claimed as they are asked for: ask late.
 
         {"event": "progress", "ids", "update"} · {"event": "stored", "ids"} · {"event": "failed", "group", "ids", "lost", "reason"} ·

@@ -18,14 +18,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from study.checkpoints import Checkpoints, sources
-from study.interfaces import Executor, Group, Point
+from study.interfaces import Event, Executor, Group, Point
 from study.leases import Leases, claim
 from study.pieces import build
 from study.processes import LEAVE, die_with
@@ -38,8 +38,6 @@ FINAL = ("stored", "failed", "given up")  # events after which a job is done wit
 PROGRESS_SECONDS = 5.0  # between two signs of progress of one group: a shared folder is slow
 LOOK_SECONDS = 1.0
 PATIENCE = 3  # times the seconds after which an owner is lost: as long as a job waits for points that another holds
-
-Event = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -232,9 +230,9 @@ class Work:
 
     def claimed(self, leases: Leases) -> Iterator[Group]:
         for group in self.job.groups:
-            points = tuple(point for point in group.points if point.id not in self.done)
-            mine = claim(replace(group, points=points, cost=group.cost * len(points) / len(group.points)), leases, self.store, self.job.versions)
-            if mine is not None:
+            rest = group.only(point for point in group.points if point.id not in self.done)
+            mine = rest and claim(rest, leases, self.store, self.job.versions)
+            if mine:
                 yield mine
 
 

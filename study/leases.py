@@ -18,7 +18,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -187,4 +186,4 @@ def claim(group: Group, leases: Leases, store: Store, versions: Mapping[str, obj
     mine = [point for point in group.points if leases.take(point.id)]
     free = [point for point in mine if store.version(point.id) == versions.get(point.id)]  # looked at only now: nobody stores what we hold
     leases.release(point.id for point in mine if point not in free)
-    return replace(group, points=tuple(free), cost=group.cost * len(free) / len(group.points)) if free else None
+    return group.only(free)

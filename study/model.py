@@ -116,7 +116,7 @@ class Model:
             states = reference.unroll(self.cell, of_layer(params, layer), h, self.hidden, taps=False, first=first[layer - 1] if first else None)
             last.append(tuple(state.detach() for state in states[-1]))
             h = torch.stack([state[0] for state in states], dim=1)
-        return self.readout(_of(params, "readout"), h, None)[:, :batch], last
+        return self.readout(of_readout(params), h, None)[:, :batch], last
 
     def _layer(self, params: Params, x: Tensor) -> Tensor:
         """Outputs [M, T, B, H] of one layer, by the cell's own kernel where it has one."""

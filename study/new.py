@@ -32,7 +32,7 @@ WORDS = ("null", "true", "false", "inf", "nan")  # what YAML reads as a value, a
 def create(kind: str, name: str, into: Path) -> list[Path]:
     """Write the three files of a piece, all or none; their paths. StudyError for a bad name or what is there already."""
     check_name(kind, name, into)
-    texts = {path: filled(kind, name, template) for path, template in files(kind, name, into).items()}
+    texts = {path: filled(name, template) for path, template in files(kind, name, into).items()}
     for path, text in texts.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def files(kind: str, name: str, into: Path) -> dict[Path, Path]:
     }
 
 
-def filled(kind: str, name: str, template: Path) -> str:
+def filled(name: str, template: Path) -> str:
     text = template.read_text(encoding="utf-8")
     return re.sub(r"\bskeleton\b", name, re.sub(r"\bSkeleton\b", class_name(name), text))
 

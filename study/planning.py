@@ -9,19 +9,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
+from study.checking import check, check_flat
 from study.checkpoints import Checkpoints
 from study.composition import Composed, Declared, exclusion, meets
-from study.grouping import check, check_flat, data_hash, duration, groups, load_task, resolve_device, resolve_kernel
+from study.grouping import data_hash, duration, groups, load_task, resolve_device, resolve_kernel
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.paths import beside
 from study.pieces import build
 from study.power import resolvable
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
-from study.store import Store
+from study.store import Damaged, Store
 
 ONE = {"cell": Cell, "initializer": Initializer, "clip": ClipRule, "optimizer": Optimizer, "readout": Readout, "task": Task, "executor": Executor}
 SEVERAL = {"probe": Probe, "tracker": Tracker}
@@ -87,11 +87,13 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     stored, versions, measured, damaged = {}, {}, {}, {}
     there = store.folders() & {point.id for point in points}
     for id in there:
-        version, why = store.version(id), store.damage(id)
-        if why is not None:
-            damaged[id] = why
+        version = store.version(id)
+        try:
+            result = store.whole(id)
+        except Damaged as error:
+            damaged[id] = error.why
             continue
-        versions[id], result = version, store.result(id)
+        versions[id] = version
         stored[id] = str(result["row"]["status"])
         if stored[id] != "failed":
             measured[id] = probes_of(store, result)
@@ -111,10 +113,9 @@ def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
     """The probes a stored point was measured with, by name; of an older point its configuration knows."""
     told = result["provenance"].get("probes")
     if told is None:
-        path = store.point_folder(result["id"]) / "config.yaml"
         try:
-            told = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["probe"]
-        except (OSError, ValueError, RecursionError, yaml.YAMLError, KeyError, TypeError):
+            told = store.config(result["id"]).get("probe")
+        except Damaged:
             return {}
     return dict(told) if isinstance(told, Mapping) else {}
 

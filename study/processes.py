@@ -9,6 +9,7 @@ import importlib
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -138,6 +139,15 @@ def descendants(pid: int) -> list[int]:
         return []
     children = [int(child) for some in told for child in some]
     return [*children, *(further for child in children for further in descendants(child))]
+
+
+def end(process: BaseProcess | subprocess.Popen[bytes]) -> None:
+    """Kill a process and whatever it has started, in sessions of their own too. Waiting for it is the caller's."""
+    helpers = descendants(process.pid or 0)
+    process.kill()
+    for pid in helpers:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def gone(here: str, there: str, pid: int, since: str) -> bool:

@@ -16,12 +16,12 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from study.grouping import duration, resolve_device
-from study.interfaces import Executor, Group, require
+from study.interfaces import Event, Executor, Group, require
 from study.jobs import ENDING, EVENTS, FINAL, FOLDER, Job, software
 from study.leases import Leases
 from study.paths import config_dirs
@@ -30,7 +30,6 @@ from study.store import Store, write_whole
 
 BATCH = "batch.json"
 LAST_WORDS = 300  # characters of a job's log that are told
-Event = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Queued:
     refused: str | None = None
     stopped: str | None = None
     owner: str = ""  # of its leases
-    groups: Sequence[Group] = field(default_factory=tuple)
+    groups: Sequence[Group] = ()
 
     @property
     def events(self) -> Path:
@@ -141,6 +140,11 @@ class Remote(Executor):
     def log(self, folder: Path, name: str) -> str:
         """What a job has written to its log, if there is one."""
         return ""
+
+    def last_words(self, one: Queued) -> str:
+        """The end of a job's log, to be told behind what became of it; "" if it left none."""
+        words = self.log(one.path.parent, one.name)[-LAST_WORDS:].strip()
+        return f"; its last words: {words}" if words else ""
 
     def leave(self, running: Sequence[Queued]) -> None:
         """The command ends while jobs run."""
@@ -293,12 +297,11 @@ class Remote(Executor):
         if one.stopped or (fate is not None and fate.final):
             reason = why if one.stopped else f"job {one.name}: {why}"
         elif tries >= self.tries:
-            words = self.log(one.path.parent, one.name)[-LAST_WORDS:].strip()
-            reason = f"job {one.name}: {why}, {tries} times without any progress" + (f"; its last words: {words}" if words else "")
+            reason = f"job {one.name}: {why}, {tries} times without any progress{self.last_words(one)}"
         if reason is not None:
             yield {"event": "given up", "group": one.name, "ids": sorted(left), "reason": reason}
             return
-        rest = [part for group in one.groups if (part := without(group, {point.id for point in group.points} - left)) is not None]
+        rest = [part for group in one.groups if (part := group.only(point for point in group.points if point.id in left)) is not None]
         running += self.submit([rest], folder, tries)
         how = f"queued again as job {running[-1].name}"
         yield {"event": "retried", "group": one.name, "ids": sorted(left), "reason": f"job {one.name}: {why}", "how": how}
@@ -320,14 +323,10 @@ def halved(group: Group, seconds: float) -> list[Group]:
     most = max(1, math.floor(seconds * len(group.points) / group.cost)) if group.cost > 0 else len(group.points)
     count = math.ceil(len(group.points) / most)
     bounds = [round(part * len(group.points) / count) for part in range(count + 1)]
-    parts = [group.points[start:end] for start, end in itertools.pairwise(bounds)]
-    return [
-        replace(group, name=f"{group.name}.{number}" if count > 1 else group.name, points=of, cost=group.cost * len(of) / len(group.points))
-        for number, of in enumerate(parts, 1)
-    ]
+    parts = [part for start, end in itertools.pairwise(bounds) if (part := group.only(group.points[start:end])) is not None]
+    return [replace(part, name=f"{group.name}.{number}") for number, part in enumerate(parts, 1)] if count > 1 else parts
 
 
 def without(group: Group, ids: set[str]) -> Group | None:
     """A group without these points; None if none is left."""
-    left = tuple(point for point in group.points if point.id not in ids)
-    return replace(group, points=left, cost=group.cost * len(left) / len(group.points)) if left else None
+    return group.only(point for point in group.points if point.id not in ids)

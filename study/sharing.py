@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
 
 from rich.console import Console
 
-from study.interfaces import Executor, Group
+from study.interfaces import Event, Executor, Group
 from study.leases import Leases, claim
 from study.planning import Plan
 from study.progress import Progress
@@ -77,7 +76,7 @@ class Shared:
             self._say(f"waiting for {len(self.left)} points that another launch is training")
             time.sleep(LOOK_SECONDS)
 
-    def _hear(self, event: Mapping[str, Any], progress: Progress) -> Iterator[list[str]]:
+    def _hear(self, event: Event, progress: Progress) -> Iterator[list[str]]:
         kind, ids = event["event"], list(event.get("ids", ()))
         if kind == "progress":
             progress.update(ids, event["update"])

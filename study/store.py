@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml  # comes with hydra's omegaconf
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
@@ -34,7 +35,7 @@ from study.digests import digest, holds, signed
 from study.records import OUTCOMES, POINTS, SCHEMA, SEARCH_TABLES, STATES, STATUSES, TABLES, VERDICTS, Column, StudyError
 
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
-RESULT = "result.json"
+RESULT, CONFIG, WEIGHTS = "result.json", "config.yaml", "weights.safetensors"
 MEND = "python -m reports status DIR --repair sets it aside, and the same study trains it again"
 ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
@@ -56,6 +57,14 @@ class PointRecord:
 
 class CannotStore(StudyError):
     """A point could not be written: a full disk, a folder that is read-only now. No point's fault."""
+
+
+class Damaged(StudyError):
+    """A file of a point that is not what was written; `why` leaves out where it is and what can be done."""
+
+    def __init__(self, path: Path, why: object) -> None:
+        self.why = f"{path.name}: damaged ({why})."
+        super().__init__(f"{path}: damaged ({why}). {MEND}")
 
 
 class Store:
@@ -153,12 +162,12 @@ class Store:
 
     def _fill(self, folder: Path, record: PointRecord) -> None:
         folder.chmod(0o755)
-        (folder / "config.yaml").write_text(record.config, encoding="utf-8")
+        (folder / CONFIG).write_text(record.config, encoding="utf-8")
         (folder / "overrides").write_text("".join(f"{line}\n" for line in record.overrides), encoding="utf-8")
         for name, columns in record.tables.items():
             pq.write_table(_arrow(columns, TABLES[name]), folder / f"{name}.parquet", compression="zstd")
         if record.weights is not None:
-            save_file({name: np.ascontiguousarray(value) for name, value in record.weights.items()}, folder / "weights.safetensors")
+            save_file({name: np.ascontiguousarray(value) for name, value in record.weights.items()}, folder / WEIGHTS)
         result = {
             "schema": SCHEMA,
             "id": record.id,
@@ -195,7 +204,7 @@ class Store:
         path = self.folder / "points.parquet"
         results = []
         for id in self.ids():
-            with contextlib.suppress(StudyError):  # damaged meanwhile: whoever asks is told
+            with contextlib.suppress(Damaged):  # meanwhile: whoever asks is told
                 results.append(self.result(id))
         write_whole(path, lambda partial: _points(results).to_parquet(partial, index=False))
         return path
@@ -208,54 +217,53 @@ class Store:
 
     def ids(self) -> list[str]:
         """Ids of the points stored, sorted."""
-        if not self.points_folder.is_dir():
-            return []
-        names = (path.name for path in self.points_folder.iterdir() if not path.name.startswith(".") and (path / RESULT).exists())
-        return sorted(name for name in names if name not in self.without)
+        return sorted(name for name in self.folders() - self.without if (self.point_folder(name) / RESULT).exists())
 
     def point_folder(self, id: str) -> Path:
         return self.points_folder / id
 
     def result(self, id: str) -> dict[str, Any]:
-        """result.json of a point: schema, id, row, labels, provenance, failure, files (their digests). Raises StudyError where it is damaged."""
+        """result.json of a point: schema, id, row, labels, provenance, failure, files (their digests). Raises Damaged."""
         path, version = self.point_folder(id) / RESULT, self.version(id)
         try:
             data = path.read_bytes()
             result: dict[str, Any] = json.loads(data)
             wrong = _wrong_result(result, data, id)
+        except FileNotFoundError:
+            wrong = "it is missing"
         except (OSError, ValueError, RecursionError) as error:
             wrong = f"{type(error).__name__}: {error}"
         if wrong:
-            raise StudyError(f"{path}: damaged ({wrong}). {MEND}")
+            raise Damaged(path, wrong)
         self.digests[id] = (version, result.get("files", {}))
         return result
-
-    def config(self, id: str) -> str:
-        """config.yaml of a point: its composed configuration. Raises StudyError where it is damaged."""
-        return self._read(id, "config.yaml").decode("utf-8", errors="replace")
 
     def status(self, id: str) -> str | None:
         """One of records.STATUSES; None of a point that is not stored, or whose result.json is damaged."""
         try:
             return str(self.result(id)["row"]["status"])
-        except StudyError:
+        except Damaged:
             return None
 
-    def damage(self, id: str) -> str | None:
-        """Why a point must not be counted as done: every byte of it is read. None if nothing is wrong."""
-        folder = self.point_folder(id)
-        if not (folder / RESULT).exists():
-            return f"{RESULT} is missing"
-        try:
-            files = self.result(id).get("files", {})
-            for name in files:
-                self._read(id, name)
-            for path in () if files else folder.glob("*.parquet"):  # an older point has no digests
+    def whole(self, id: str) -> dict[str, Any]:
+        """result.json of a point whose every byte is as it was written: all are read. Raises Damaged."""
+        result = self.result(id)
+        files = result.get("files", {})
+        for name in files:
+            self._read(id, name)
+        for path in () if files else self.point_folder(id).glob("*.parquet"):  # an older point has no digests
+            try:
                 pq.read_metadata(path)
-        except (OSError, pa.ArrowException) as error:
-            return f"{path.name}: {error}"
-        except StudyError as error:
-            return str(error).removeprefix(f"{folder}/").removesuffix(f" {MEND}")
+            except (OSError, pa.ArrowException) as error:
+                raise Damaged(path, error) from error
+        return result
+
+    def damage(self, id: str) -> str | None:
+        """Why a point must not be counted as done; None if nothing is wrong."""
+        try:
+            self.whole(id)
+        except Damaged as error:
+            return error.why
         return None
 
     def damaged(self) -> dict[str, str]:
@@ -279,15 +287,15 @@ class Store:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise StudyError(f"{path}: damaged ({error.strerror}). {MEND}") from error
+            raise Damaged(path, error.strerror) from error
         if known[1] and digest(data) != known[1].get(name):
-            raise StudyError(f"{path}: damaged (its content does not have the digest that was written with it). {MEND}")
+            raise Damaged(path, "its content does not have the digest that was written with it")
         return data
 
     def version(self, id: str) -> tuple[int, int] | None:
         """Tells one writing of a point from another; None while it is not stored."""
         try:
-            status = (self.point_folder(id) / "result.json").stat()
+            status = (self.point_folder(id) / RESULT).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_ino, status.st_mtime_ns
@@ -310,7 +318,7 @@ class Store:
                 try:
                     part = pq.read_table(pa.BufferReader(self._read(id, path.name)))
                 except (OSError, pa.ArrowException) as error:
-                    raise StudyError(f"{path}: damaged ({error}). {MEND}") from error
+                    raise Damaged(path, error) from error
                 parts.append(part.add_column(0, "id", pa.array([id] * len(part), pa.string())))
         names = ["id", *(column.name for column in TABLES[name])]
         if not parts:
@@ -349,12 +357,23 @@ class Store:
         except (OSError, pa.ArrowException) as error:
             raise StudyError(f"{path}: damaged ({error}). Remove it and run the search again: its trials are kept elsewhere.") from error
 
+    def config(self, id: str) -> dict[str, Any]:
+        """The composed configuration of a point, as plain values; by libyaml where it is there. Raises Damaged."""
+        path = self.point_folder(id) / CONFIG
+        try:
+            config = yaml.load(self._read(id, CONFIG), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise Damaged(path, f"{type(error).__name__}: {error}") from error
+        if not isinstance(config, dict):
+            raise Damaged(path, "it is no mapping")
+        return config
+
     def weights(self, id: str) -> dict[str, np.ndarray]:
         """The scored weights of a point, by tensor name."""
         try:
-            return load(self._read(id, "weights.safetensors"))
+            return load(self._read(id, WEIGHTS))
         except SafetensorError as error:
-            raise StudyError(f"{self.point_folder(id) / 'weights.safetensors'}: damaged ({error}). {MEND}") from error
+            raise Damaged(self.point_folder(id) / WEIGHTS, error) from error
 
 
 def seal(folder: Path, result: Mapping[str, Any]) -> None:

@@ -7,10 +7,7 @@ that is online already; so that running it again sends nothing twice. It ends wh
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.processes import descendants
+from study.processes import end
 from study.records import StudyError
 from study.store import Store
-from study.trackers.wandb import key_configured, run_id
+from study.trackers.wandb import LOGGED, SENT, entries, key_configured, note, package, run_id
 
 CHUNK = 50  # runs that one `wandb sync` is given
 LOOK_SECONDS = 0.2
@@ -46,26 +43,15 @@ def waiting(study: Path) -> list[Waiting]:
     newest: dict[str, Path] = {}
     for path in sorted((study / "wandb").glob("offline-run-*")):
         newest[path.name.split("-", 3)[3]] = path  # offline-run-DATE-ID, dates sort
-    logged, made = (_lines(study / "wandb" / name) for name in ("logged.jsonl", "artifacts.jsonl"))
+    logged, made = (entries(study / "wandb" / name) for name in (LOGGED, SENT))
     report = run_id(str(Store(study).study().get("name", study.name)), "report")
     found = []
     for id, path in newest.items():
-        ledger, entries = ("artifacts.jsonl", made) if id == report else ("logged.jsonl", [entry for entry in logged if entry[0].split("+")[0] == id])
-        offline = [entry for entry in entries if entry[1] == "offline" and [entry[0], "online", entry[2]] not in entries]
+        ledger, noted = (SENT, made) if id == report else (LOGGED, [entry for entry in logged if entry[0].split("+")[0] == id])
+        offline = [entry for entry in noted if entry[1] == "offline" and [entry[0], "online", entry[2]] not in noted]
         if offline:
             found.append(Waiting(path, study / "wandb" / ledger, [[entry[0], "online", entry[2]] for entry in offline]))
     return found
-
-
-def _lines(ledger: Path) -> list[list[str]]:
-    """[run or digest, mode, project] of a ledger; a line cut short by a crash is none."""
-    entries = []
-    for line in ledger.read_text(encoding="utf-8", errors="replace").splitlines() if ledger.exists() else ():
-        with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-            if isinstance(entry, list) and len(entry) == 3 and all(isinstance(text, str) for text in entry):
-                entries.append(entry)
-    return entries
 
 
 def sync(study: Path, seconds: float) -> tuple[int, int]:
@@ -78,8 +64,7 @@ def sync(study: Path, seconds: float) -> tuple[int, int]:
         chunk = [run for run in left[start : start + CHUNK] if not run.sent]
         complete = not chunk or _upload(study, chunk, seconds)
         for run in (run for run in left[start : start + CHUNK] if run.sent):
-            with run.ledger.open("a", encoding="utf-8") as noted:
-                noted.write("".join(f"\n{json.dumps(entry)}\n" for entry in run.notes))
+            note(run.ledger, run.notes)
         if not complete:
             break
     sent = sum(run.sent for run in left)
@@ -87,11 +72,7 @@ def sync(study: Path, seconds: float) -> tuple[int, int]:
 
 
 def _check() -> None:
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    try:
-        import wandb
-    except ImportError as error:
-        raise StudyError("wandb is not installed; pip install wandb") from error
+    wandb = package()
     if not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):
         raise StudyError("no key is configured; `wandb login` or WANDB_API_KEY gives one")
 
@@ -111,12 +92,9 @@ def _upload(study: Path, chunk: Sequence[Waiting], seconds: float) -> bool:
             time.sleep(LOOK_SECONDS)
         return True
     finally:
-        helpers = descendants(process.pid) if process.poll() is None else []
-        process.kill()
+        if process.poll() is None:
+            end(process)
         process.wait()
-        for pid in helpers:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,10 +6,7 @@ warning, and the study goes on. What it has not heard then, it is told by the ne
 
 from __future__ import annotations
 
-import contextlib
-import os
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,9 +18,8 @@ from rich.console import Console
 
 from study.interfaces import Tracker
 from study.pieces import build
-from study.processes import descendants, start
-from study.records import StudyError
-from study.store import Store
+from study.processes import end, start
+from study.store import Damaged, Store
 
 START_SECONDS = 300.0  # for a process to start: what it imports is no tracker's fault
 Told = tuple[str, str, Sequence[str]]  # id of a point, folder of its store, tags
@@ -85,12 +81,8 @@ class Sink:
 
     def _end(self) -> None:
         """The process and whatever it has started, in sessions of their own too."""
-        helpers = descendants(self.process.pid or 0)
-        self.process.kill()
+        end(self.process)
         self.process.join()
-        for pid in helpers:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
 
 
 def serve(connection: Connection, name: str, node: Mapping[str, Any], study: str, folder: str) -> None:
@@ -119,7 +111,7 @@ def _log(tracker: Tracker, told: Told) -> None:
     store = Store(folder)
     try:
         result = store.result(id)
-    except StudyError:  # replaced or damaged meanwhile: the next launch tells it
+    except Damaged:  # or replaced, meanwhile: the next launch tells it
         return
     if result["row"]["status"] != "failed":
         tracker.log({**result, "tags": list(tags)} if tags else result, store.point_folder(id))

@@ -17,7 +17,7 @@ import torch
 
 from study.battery import check_task
 from study.cells.lstm import LSTM
-from study.grouping import check
+from study.checking import check
 from study.interfaces import Batch
 from study.model import Model
 from study.probes.loss import LossProfile
@@ -316,7 +316,7 @@ def test_fewer_examples_than_a_batch_and_sequences_beyond_memory_are_told_before
     check(point(task=task, readout=last, batch=32).config)
     with pytest.raises(StudyError, match="batch: 33 is more than the 32 training examples of the task; use batch=32 or less"):
         check(point(task=task, readout=last, batch=33).config)
-    monkeypatch.setattr("study.grouping.memory", lambda: 1e4)
+    monkeypatch.setattr("study.checking.memory", lambda: 1e4)
     with pytest.raises(StudyError, match="task: sequences of 5 steps need about 0 GB with batch=32, hidden=8 and depth=1, and this machine has 0 GB"):
         check(point(task=task, readout=last, batch=32).config)
     monkeypatch.setattr("study.tasks.series.memory", lambda: 1e3)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from study.battery import init_facts
-from study.grouping import build_model, check, input_drive, load_task
+from study.checking import check
+from study.grouping import build_model, input_drive, load_task
 from study.initializers.chrono import Chrono
 from study.initializers.critical import Critical, solve
 from study.initializers.he import He

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from study.grouping import check, groups
+from study.checking import check
+from study.grouping import groups
 from study.interfaces import Cell, ClipRule, Initializer, Optimizer, Parameter, PerMember, Probe
 from study.planning import check_pieces
 from study.records import StudyError

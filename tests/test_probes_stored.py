@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from study.grouping import check
+from study.checking import check
 from study.interfaces import AtLags, ByIndex
 from study.paths import conf_folder
 from study.records import StudyError

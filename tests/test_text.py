@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from study.battery import check_task
-from study.grouping import check, resolve_kernel
+from study.checking import check
+from study.grouping import resolve_kernel
 from study.interfaces import Batch
 from study.leaving import keep
 from study.records import StudyError

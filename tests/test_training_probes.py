@@ -137,7 +137,7 @@ def test_train_profile_takes_lengths_that_differ_between_members():
 
 
 def test_more_parts_than_examples_is_told_before_training():
-    from study.grouping import check
+    from study.checking import check
 
     node = {"_target_": "study.probes.noise_scale.NoiseScale", "stages": [0], "parts": 99}
     with pytest.raises(StudyError, match=r"probe\.noise_scale: noise_scale: parts must be at most the 16 examples of a batch, got 99"):

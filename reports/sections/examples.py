@@ -59,7 +59,7 @@ class Examples:
                 said = levels(part)
                 blocks += [Heading(said[0].upper() + said[1:])] if part else []
                 blocks += self._part(study, own, part)
-        return Section([Prose(_lead(study, traces)), *blocks])
+        return Section([Prose(_lead(traces)), *blocks])
 
     def _part(self, study: Study, traces: pd.DataFrame, part: Labels) -> list[Figure]:
         every, figures = ends(traces), []
@@ -132,12 +132,12 @@ class Examples:
             f" Median over {listing([*pooled, 'seeds'])} (up to {int(found['points'].max())} networks a strip). "
             "Grey: distance of the input from its mean over the example."
         )
-        table = _table(study, rows, keys, combinations, columns, name)
+        table = _table(rows, combinations, columns, name)
         where = f" at {levels(part)}" if part else ""
         return Figure(picture, caption, f"{name.capitalize()} of single examples{where}. {finding}", table, WIDTH, finding, how)
 
 
-def _lead(study: Study, traces: pd.DataFrame) -> str:
+def _lead(traces: pd.DataFrame) -> str:
     examples, points = int(traces["example"].max()) + 1, int(traces["id"].nunique())
     kinds = {"saliency": "where the loss looks", "attention": "what the readout attends to", "gate.": "what the gates do"}
     there = traces["quantity"].drop_duplicates()
@@ -195,9 +195,7 @@ def _pair(start: float, end: float, digits: int) -> str:
     return number(start, digits) if pd.isna(end) else f"{number(start, digits)} → {number(end, digits)}"
 
 
-def _table(
-    study: Study, rows: pd.DataFrame, keys: Sequence[str], combinations: Sequence[Labels], columns: Sequence[tuple[str, pd.DataFrame, int]], name: str
-) -> Table:
+def _table(rows: pd.DataFrame, combinations: Sequence[Labels], columns: Sequence[tuple[str, pd.DataFrame, int]], name: str) -> Table:
     points = rows.drop_duplicates("id").set_index("id")
     shown: Rows = []
     for one in combinations:

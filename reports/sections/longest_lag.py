@@ -40,13 +40,12 @@ class LongestLag:
         if key is None:
             return Section([])
         every = reaches(study, key, self.share)
-        tasks = study.levels("task") if "task" in study.factors else [""]
-        parts = [(task, [one for one in every if not task or one.labels["task"] == task]) for task in tasks]
+        parts = [(task, [one for one in every if task is None or one.labels["task"] == task]) for task in study.by_task]
         parts = [(task, own) for task, own in parts if own]
         blocks: list[object] = [Prose(self._sentence(every))]
         for task, own in parts:
-            blocks += [Heading(level("task", task).capitalize())] if len(parts) > 1 else []
-            blocks.append(_figure(study, key, task, own))
+            blocks += [Heading(level("task", task).capitalize())] if task and len(parts) > 1 else []
+            blocks.append(_figure(study, task, own))
         return Section(blocks)
 
     def _sentence(self, every: Sequence[Reach]) -> str:
@@ -92,7 +91,7 @@ def _finding(own: Sequence[Reach]) -> str:
     return f"Longest length solved: {'; '.join(_reached(one) for one in order[:NAMED])}{'; …' if len(order) > NAMED else ''}."
 
 
-def _figure(study: Study, key: str, task: str, own: Sequence[Reach]) -> Figure:
+def _figure(study: Study, task: str | None, own: Sequence[Reach]) -> Figure:
     finding = _finding(own)
     picture = draw(lambda rasterized: _ladder(study, own), name=f"longest-lag-{slug(task)}" if task else "longest-lag")
     pooled = max(at.n for one in own for at in one.tried)

@@ -28,9 +28,8 @@ class RecipeSection:
         self.shown = shown
 
     def render(self, study: Study) -> Section:
-        tasks = study.levels("task") if "task" in study.factors else [None]
         blocks: list[object] = []
-        for task in tasks:
+        for task in study.by_task:
             blocks += [Heading(f"Task {task}")] if task else []
             blocks += self._of(study, task)
         return Section(blocks)

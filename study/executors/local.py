@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from study.engine import store_failure
 from study.grouping import resolve_device
-from study.interfaces import Executor, Group, Point, require
+from study.interfaces import Event, Executor, Group, Point, require
 from study.isolation import Attempt, Tries, told_of_death
 from study.processes import cores, start
 from study.provenance import relative
@@ -28,7 +28,6 @@ from study.worker import WHERE, Place, stack_file, work
 LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
 STACK_SECONDS = 2.0  # that a worker which hangs has to tell where
 STARTS = 10  # workers one after the other that die before they begin anything
-Event = Mapping[str, Any]
 
 
 @dataclass

@@ -20,7 +20,7 @@ from typing import Any
 
 from study.asking import PROGRAM, judge
 from study.grouping import duration
-from study.interfaces import Group, require
+from study.interfaces import Event, Group, require
 from study.jobs import carry_out
 from study.records import StudyError
 from study.remote import Fate, Remote
@@ -177,7 +177,7 @@ class Slurm(Remote):
                 self.waiting[name] = reason
         return found
 
-    def follow(self, *arguments: Any) -> Iterator[Mapping[str, Any]]:
+    def follow(self, *arguments: Any) -> Iterator[Event]:
         said = set[str]()
         for event in super().follow(*arguments):
             yield event

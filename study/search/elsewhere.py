@@ -6,12 +6,12 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
 from study.grouping import cost
+from study.interfaces import Event
 from study.records import StudyError
 from study.remote import Queued, Remote
 from study.search.planning import default
@@ -44,7 +44,7 @@ class Elsewhere:
         local = [f"executor.{key}={'null' if value is None else value}" for key, value in self.executor.local.items() if key not in ("_target_", "device")]
         return [*typed, "executor=local", *local, f"device={self.executor.device}"]
 
-    def events(self, slots: Sequence[Slots], console: Console) -> Iterator[Mapping[str, Any]]:
+    def events(self, slots: Sequence[Slots], console: Console) -> Iterator[Event]:
         """Until every slot is over, or jobs end without getting further. Nothing is heard of single trials: the database has them."""
         executor, folder, command = self.executor, self.spec.folder.resolve(), self.command()
         running = executor.found(folder, set(), command)
@@ -77,6 +77,5 @@ class Elsewhere:
                 raise StudyError(f"executor: job {one.name} was refused where it ran: {event['reason']}")
         fate = self.executor.fates([one.name]).get(one.name)
         if fate is not None and not one.over:
-            words = self.executor.log(one.path.parent, one.name)[-300:].strip()
-            console.print(f"job {one.name}: {fate.why}{f'; its last words: {words}' if words else ''}", style="yellow", markup=False, highlight=False)
+            console.print(f"job {one.name}: {fate.why}{self.executor.last_words(one)}", style="yellow", markup=False, highlight=False)
         return fate is not None

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import yaml
 
 from study.grouping import cost, load_task
 from study.interfaces import Point
 from study.leaving import keep
 from study.records import NETWORK
-from study.results import base_row, gradients, history_table, provenance
+from study.results import base_row, config_text, gradients, history_table, provenance
 from study.store import PointRecord
 from study.training import Training, fixed_numerics, on_fixed, prepare, train
 
@@ -152,7 +151,7 @@ class _Watch:
             id=trial.name,
             row=row,
             labels={**point.labels, "seed": point.seed, "replicates": len(members)},
-            config=yaml.safe_dump(dict(point.config), sort_keys=False, allow_unicode=True),
+            config=config_text(point),
             overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
             provenance=provenance(training, time.time() - seconds, seconds),
             tables={"history": history},

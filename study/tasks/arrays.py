@@ -6,11 +6,10 @@ import functools
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 
-from study.interfaces import Batch, Task
+from study.interfaces import PARTS, Batch, Part, Task
 from study.records import StudyError
 
 
@@ -24,7 +23,7 @@ class Arrays(Task):
 
     def data_hash(self) -> str:
         digest = hashlib.blake2b(digest_size=8)
-        for name in ("train", "validation", "test"):
+        for name in PARTS:
             part = self.parts[name]
             for tensor in (part.x, part.y, part.lengths):
                 if tensor is not None:
@@ -41,7 +40,7 @@ class Arrays(Task):
         epochs = {epoch: torch.randperm(count, generator=stream(epoch)) for epoch in range(positions[0] // count, positions[-1] // count + 1)}
         return take(self.parts["train"], torch.stack([epochs[position // count][position % count] for position in positions]))
 
-    def split(self, part: Literal["train", "validation", "test"]) -> Batch:
+    def split(self, part: Part) -> Batch:
         return self._splits[part]
 
     @functools.cached_property

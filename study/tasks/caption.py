@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 from collections import Counter
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, TaskFacts, require
+from study.interfaces import PARTS, Batch, TaskFacts, require
 from study.streams import generator
-from study.tasks.generated import FIXED_SEED, PARTS, Generated
+from study.tasks.generated import FIXED_SEED, Generated
+from study.tasks.handwriting import COUNT, LICENCE, SIDE, SOURCE, handwriting
 from study.tasks.losses import at_step, cross_entropy
 
-COUNT, SIDE, POOLED = 1797, 8, 4
+POOLED = 4
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LETTERS = "".join(sorted({letter for name in NAMES for letter in name})) + " "  # a space ends each name
 CODE = {letter: place for place, letter in enumerate(LETTERS)}
@@ -49,20 +49,14 @@ class Caption(Generated):
         return self.columns + self.digits * (max(map(len, NAMES)) + 1)
 
     def load(self) -> None:
-        from sklearn.datasets import load_digits  # takes two seconds to import: only where digits are used
-        from sklearn.model_selection import train_test_split
-
-        x, y = load_digits(return_X_y=True)
-        rest, test = train_test_split(np.arange(COUNT), test_size=0.2, stratify=y, random_state=self.split_seed)
-        train, validation = train_test_split(rest, test_size=0.25, stratify=y[rest], random_state=self.split_seed)
-        images = torch.from_numpy((x / 16).astype(np.float32)).reshape(COUNT, 1, SIDE, SIDE)
+        images, labels, parts = handwriting(validation=0.25, test=0.2, split_seed=self.split_seed)
+        pixels = torch.from_numpy(images).reshape(COUNT, 1, SIDE, SIDE)
         kernels = torch.randn(self.filters, 1, 3, 3, generator=generator(self.split_seed, "caption filters"))
         kernels = kernels - kernels.mean((1, 2, 3), keepdim=True)
-        features = torch.nn.functional.max_pool2d(torch.nn.functional.conv2d(images, kernels, padding=1).relu(), 2)  # [N, filters, 4, 4]
-        index = dict(zip(PARTS, (train, validation, test), strict=True))
-        scale = features[train].square().mean().sqrt()  # of the training images alone
+        features = torch.nn.functional.max_pool2d(torch.nn.functional.conv2d(pixels, kernels, padding=1).relu(), 2)  # [N, filters, 4, 4]
+        scale = features[parts["train"]].square().mean().sqrt()  # of the training images alone
         encoded = (features / scale).permute(0, 3, 1, 2).flatten(2)  # [N, columns, filters x rows]
-        self.images = {part: (encoded[of], torch.from_numpy(y[of].astype(np.int64))) for part, of in index.items()}
+        self.images = {part: (encoded[of], torch.from_numpy(labels[of])) for part, of in parts.items()}
 
     @functools.cached_property
     def letter_shares(self) -> Tensor:
@@ -87,8 +81,8 @@ class Caption(Generated):
             baseline=float(shares.max()),
             solved=self.solved,
             split=f"images {sizes}, seed {self.split_seed}; strips drawn anew, validation and test {self.examples}",
-            source="scikit-learn's digits: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), test part",
-            licence="CC BY 4.0",
+            source=SOURCE,
+            licence=LICENCE,
         )
 
     def draw(self, rng: torch.Generator, batch: int) -> Batch:

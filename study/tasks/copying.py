@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
+from study.tasks.classes import ClassEachStep
 from study.tasks.generated import Generated
-from study.tasks.losses import at_step, correct, cross_entropy
+from study.tasks.losses import correct
 
 SYMBOLS, COUNT = 8, 10
 BLANK, MARKER = SYMBOLS, SYMBOLS + 1
 
 
-class Copying(Generated):
+class Copying(ClassEachStep, Generated):
     """10 symbols of 8, a wait of T-1 blanks and a marker, 10 blanks; the output is blank until the marker, then the 10 symbols.
 
     `steps` is the whole length, T+20. Loss: cross-entropy over all steps. Metric: recall of the 10 symbols alone.
@@ -54,12 +55,6 @@ class Copying(Generated):
         x = torch.cat([symbols, blanks, marker, rest], dim=1)
         y = torch.cat([torch.full((batch, self.wait + COUNT), BLANK), symbols], dim=1)
         return Batch(x=torch.nn.functional.one_hot(x, SYMBOLS + 2).float(), y=y)
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(outputs, batch.y).mean((1, 2))
-
-    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        return at_step(cross_entropy(outputs, batch.y), anchor)
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return correct(outputs, batch.y)[..., -COUNT:].mean(-1)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from study.interfaces import PARTS
 from study.records import StudyError
-from study.tasks.series import PARTS, Read
+from study.tasks.series import Read
 
 
 def windows(

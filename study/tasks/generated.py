@@ -6,14 +6,12 @@ import functools
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 
-from study.interfaces import Batch, Task
+from study.interfaces import PARTS, Batch, Part, Task
 from study.streams import generator
 
-PARTS = ("train", "validation", "test")
 FIXED_SEED = 0  # of the fixed parts, the same for every point
 
 
@@ -36,7 +34,7 @@ class Generated(Task):
     def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
         return self.draw(stream(update), batch)
 
-    def split(self, part: Literal["train", "validation", "test"]) -> Batch:
+    def split(self, part: Part) -> Batch:
         return self._fixed[part]
 
     @functools.cached_property

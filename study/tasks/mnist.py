@@ -11,15 +11,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
 from study.records import StudyError
-from study.tasks.arrays import Arrays
 from study.tasks.fetching import CACHE, cached
-from study.tasks.losses import correct, cross_entropy
+from study.tasks.images import CLASSES, Images
 
-SIDE, CLASSES, TRAIN, TEST = 28, 10, 60_000, 10_000
+SIDE, TRAIN, TEST = 28, 60_000, 10_000
 POOLS = (1, 2, 4, 7)
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 SOURCES = {
@@ -39,7 +37,7 @@ CHECKSUMS = {
 DEBIAN = {"mnist": None, "fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}  # of the package dataset-fashion-mnist
 
 
-class Mnist(Arrays):
+class Mnist(Images):
     """Which digit, or which garment, was it? form pixel: (28/pool)² steps of 1; row: 28/pool steps of 28/pool. Values in [0, 1].
 
     `pool`: means over blocks of pool x pool pixels; `permuted` shuffles what is left by one fixed permutation. `train` and `test`
@@ -76,14 +74,7 @@ class Mnist(Arrays):
         self.data, self.folder, self.url, self.form, self.permuted, self.pool = data, folder, url, form, permuted, pool
         self.counts = {"train": train, "validation": validation, "test": test}
         self.split_seed, self.lag, self.solved = split_seed, lag, solved
-
-    @property
-    def side(self) -> int:
-        return SIDE // self.pool
-
-    @property
-    def steps(self) -> int:
-        return self.side**2 if self.form == "pixel" else self.side
+        self.side = SIDE // pool
 
     # --- reading ---------------------------------------------------------------------------------------------
 
@@ -113,9 +104,7 @@ class Mnist(Arrays):
         inside = [(row, column) for row in range(self.pool) for column in range(self.pool)]
         blocks = sum(images[:, row :: self.pool, column :: self.pool].astype(np.float32) for row, column in inside)
         pixels = (blocks / np.float32(255 * len(inside))).reshape(len(images), -1)
-        if self.permuted:
-            pixels = pixels[:, np.random.default_rng(self.split_seed).permutation(pixels.shape[1])]
-        return Batch(x=torch.from_numpy(np.ascontiguousarray(pixels)).reshape(len(images), self.steps, -1), y=torch.from_numpy(labels.astype(np.int64)))
+        return Batch(x=self.sequences(pixels), y=torch.from_numpy(labels.astype(np.int64)))
 
     def _files(self) -> list[Path]:
         places = [Path(self.folder)] if self.folder is not None else [place for place in (DEBIAN[self.data],) if place is not None]
@@ -130,39 +119,11 @@ class Mnist(Arrays):
         instead += "; apt-get install dataset-fashion-mnist has them too" if DEBIAN[self.data] else ""
         return [cached(f"{self.url}/{file}.gz", self.data, f"md5:{md5}", instead) for file, md5 in zip(FILES, CHECKSUMS[self.data], strict=True)]
 
-    # --- facts and losses ------------------------------------------------------------------------------------
-
     @property
     def facts(self) -> TaskFacts:
-        # The best guess that ignores the image: the most frequent class, or the class frequencies for the loss.
-        shares = torch.bincount(self.parts["train"].y, minlength=CLASSES) / len(self.parts["train"].y)
         source, licence = SOURCES[self.data]
         sizes = "/".join(str(len(part.x)) for part in self.parts.values())
-        return TaskFacts(
-            inputs=1 if self.form == "pixel" else self.side,
-            outputs=CLASSES,
-            steps=self.steps,
-            lag=self.lag if self.lag is not None else self.steps,
-            every_step=False,
-            loss="cross-entropy, nats",
-            metric="accuracy",
-            higher_is_better=True,
-            baseline_loss=float(-(shares * shares.log()).sum()) if bool((shares > 0).all()) else math.log(CLASSES),
-            baseline=float(shares.max()),
-            solved=self.solved,
-            split=f"published test; train and validation stratified, seed {self.split_seed}, {sizes}",
-            source=source,
-            licence=licence,
-        )
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(outputs, batch.y).mean(1)
-
-    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        return cross_entropy(outputs, batch.y)
-
-    def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return correct(outputs, batch.y)
+        return self.stated(split=f"published test; train and validation stratified, seed {self.split_seed}, {sizes}", source=source, licence=licence)
 
 
 def _some(index: np.ndarray, labels: np.ndarray, count: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:

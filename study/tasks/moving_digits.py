@@ -6,20 +6,18 @@ import functools
 import math
 from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from study.interfaces import Batch, TaskFacts, require
+from study.interfaces import PARTS, Batch, TaskFacts, require
 from study.streams import generator
-from study.tasks.generated import FIXED_SEED, PARTS, Generated
-from study.tasks.losses import correct, cross_entropy
+from study.tasks.classes import OneClass
+from study.tasks.generated import FIXED_SEED, Generated
+from study.tasks.handwriting import LICENCE, SIDE, SOURCE, handwriting
 
-COUNT, SIDE = 1797, 8
 HEADINGS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))  # rows down, columns right
 
 
-class MovingDigits(Generated):
+class MovingDigits(OneClass, Generated):
     """x [moving + still, canvas²]: frames of one digit on a canvas x canvas torus, a pixel a frame along one of 8 headings, then at rest.
 
     `target` motion: the heading, which the last frames do not show; digit: which digit it is. Digits, places and headings are drawn
@@ -54,14 +52,8 @@ class MovingDigits(Generated):
         return len(HEADINGS) if self.target == "motion" else 10
 
     def load(self) -> None:
-        from sklearn.datasets import load_digits  # takes two seconds to import: only where digits are used
-        from sklearn.model_selection import train_test_split
-
-        x, y = load_digits(return_X_y=True)
-        rest, test = train_test_split(np.arange(COUNT), test_size=0.2, stratify=y, random_state=self.split_seed)
-        train, validation = train_test_split(rest, test_size=0.25, stratify=y[rest], random_state=self.split_seed)
-        images, labels = torch.from_numpy((x / 16).astype(np.float32)).reshape(COUNT, SIDE, SIDE), torch.from_numpy(y.astype(np.int64))
-        self.digits = {part: (images[index], labels[index]) for part, index in zip(PARTS, (train, validation, test), strict=True)}
+        images, labels, parts = handwriting(validation=0.25, test=0.2, split_seed=self.split_seed)
+        self.digits = {part: (torch.from_numpy(images[index]), torch.from_numpy(labels[index])) for part, index in parts.items()}
 
     @property
     def facts(self) -> TaskFacts:
@@ -79,8 +71,8 @@ class MovingDigits(Generated):
             baseline=1 / self.classes,
             solved=self.solved,
             split=f"digits {sizes}, seed {self.split_seed}; films drawn anew, validation and test {self.examples}",
-            source="scikit-learn's digits: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), test part",
-            licence="CC BY 4.0",
+            source=SOURCE,
+            licence=LICENCE,
         )
 
     def draw(self, rng: torch.Generator, batch: int) -> Batch:
@@ -102,12 +94,3 @@ class MovingDigits(Generated):
         place = (rows[..., :, None] * self.canvas + columns[..., None, :]).flatten(2)
         frames = torch.zeros(batch, len(way), self.canvas**2).scatter(2, place, images[which].flatten(1)[:, None].expand(-1, len(way), -1))
         return Batch(x=frames, y=heading if self.target == "motion" else labels[which])
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(outputs, batch.y).mean(1)
-
-    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        return cross_entropy(outputs, batch.y)
-
-    def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return correct(outputs, batch.y)

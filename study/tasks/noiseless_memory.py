@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
+from study.tasks.classes import ClassEachStep
 from study.tasks.generated import Generated
-from study.tasks.losses import at_step, correct, cross_entropy
+from study.tasks.losses import correct
 
 BLANK, MARKER = -2, -1  # counted from the end of the input symbols
 
 
-class NoiselessMemory(Generated):
+class NoiselessMemory(ClassEachStep, Generated):
     """`bits` of two kinds, `wait` blanks, a marker, `bits` blanks; the output is blank until the marker, then the bits.
 
     Length wait + 2 bits + 1. Nothing distracts: whatever is forgotten is forgotten by the network itself. Loss: cross-entropy over
@@ -61,12 +62,6 @@ class NoiselessMemory(Generated):
         y = torch.full((batch, self.steps), 2)
         y[:, -self.bits :] = bits
         return Batch(x=torch.nn.functional.one_hot(x, 4).float(), y=y)
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(outputs, batch.y).mean((1, 2))
-
-    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        return at_step(cross_entropy(outputs, batch.y), anchor)
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return correct(outputs, batch.y)[..., -self.bits :].mean(-1)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
+from study.tasks.classes import ClassEachStep
 from study.tasks.generated import Generated
-from study.tasks.losses import at_step, correct, cross_entropy
+from study.tasks.losses import correct
 
 
-class Parity(Generated):
+class Parity(ClassEachStep, Generated):
     """x [T, 1] of -1 and 1 at even odds; y_t = the parity of the ones among the first t. Cross-entropy at every step.
 
     Metric: accuracy on the last step, which needs all of them. Memoryless: ln 2, and 1/2.
@@ -47,12 +48,6 @@ class Parity(Generated):
     def draw(self, rng: torch.Generator, batch: int) -> Batch:
         bits = torch.randint(0, 2, (batch, self.steps), generator=rng)
         return Batch(x=(2.0 * bits - 1)[..., None], y=bits.cumsum(1) % 2)
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(outputs, batch.y).mean((1, 2))
-
-    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        return at_step(cross_entropy(outputs, batch.y), anchor)
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return correct(outputs[..., -1, :], batch.y[..., -1])

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, TaskFacts, require
+from study.interfaces import PARTS, Batch, TaskFacts, require
 from study.processes import memory
 from study.records import StudyError
 from study.tasks.arrays import Arrays
 from study.tasks.losses import correct, cross_entropy, squared_error
 
-PARTS = ("train", "validation", "test")
 LEAST = 2  # examples of a class, and of a part: one tells nothing of the others
 
 

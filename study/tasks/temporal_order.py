@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
+from study.tasks.classes import OneClass
 from study.tasks.generated import Generated
-from study.tasks.losses import correct, cross_entropy
 
 SYMBOLS = 6  # A, B and four distractors
 
 
-class TemporalOrder(Generated):
+class TemporalOrder(OneClass, Generated):
     """6 symbols one-hot; A or B at p0 in [.1L, .2L) and at p1 in [.5L, .6L), distractors elsewhere; classes AA, AB, BA, BB."""
 
     def __init__(self, *, steps: int, lag: int | None, examples: int, solved: float) -> None:
@@ -50,15 +49,6 @@ class TemporalOrder(Generated):
             position = torch.randint(_tenths(tenth, self.steps), _tenths(tenth + 1, self.steps), (batch, 1), generator=rng)
             symbols = symbols.scatter(1, position, asked[:, which : which + 1])
         return Batch(x=torch.nn.functional.one_hot(symbols, SYMBOLS).float(), y=2 * asked[:, 0] + asked[:, 1])
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(outputs, batch.y).mean(1)
-
-    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        return cross_entropy(outputs, batch.y)
-
-    def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return correct(outputs, batch.y)
 
 
 def _tenths(count: int, steps: int) -> int:

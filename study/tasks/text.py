@@ -9,19 +9,17 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, Task, TaskFacts, require
+from study.interfaces import PARTS, Batch, Part, TaskFacts, require
 from study.records import StudyError
-from study.tasks.losses import at_step, cross_entropy
+from study.tasks.classes import ClassEachStep
+from study.tasks.losses import cross_entropy
 
-PARTS = ("train", "validation", "test")
 
-
-class Text(Task):
+class Text(ClassEachStep):
     """x [T, symbols] one-hot characters, y [T] the character after each; cross-entropy at every step, scored in bits per character.
 
     `path`: a file, a folder (its files that match `pattern`, by name, one after the other) or null for the default text. Characters
@@ -129,7 +127,7 @@ class Text(Task):
         streams = begin + torch.arange(batch)[:, None] * (len(train) // batch)
         return self._batch(train[(streams + piece * self.steps + torch.arange(self.steps + 1)) % len(train)])
 
-    def split(self, part: Literal["train", "validation", "test"]) -> Batch:
+    def split(self, part: Part) -> Batch:
         return self.fixed[part]
 
     def _windows(self, coded: Tensor) -> Batch:
@@ -168,12 +166,6 @@ class Text(Task):
             source=f"pydoc_data.topics of CPython {sys.version.split()[0]}" if self.path is None else Path(self.path).name,
             licence="PSF License" if self.path is None else "the reader's own data",
         )
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(outputs, batch.y).mean((1, 2))
-
-    def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        return at_step(cross_entropy(outputs, batch.y), anchor)
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(outputs, batch.y).double().mean(-1) / math.log(2)

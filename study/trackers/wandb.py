@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-
-import yaml  # comes with hydra's omegaconf
 
 from study.interfaces import Tracker, require
 from study.records import CHOICES, HISTORY, NOT_IDENTITY, SIZES, StudyError
@@ -32,6 +31,7 @@ FAST: dict[str, Any] = {
 }
 
 
+LOGGED, SENT = "logged.jsonl", "artifacts.jsonl"  # ledgers in wandb/: of points, and of what study.artifacts sent
 ROOM = 2**20  # bytes that must be free before and after a run is written
 
 
@@ -51,23 +51,18 @@ class Wandb(Tracker):
         self.mode, self.project, self.entity, self.patience = mode, project, entity, patience
 
     def open(self, study: str, folder: Path) -> None:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else wandb calls home even when it is offline
-        try:
-            import wandb
-        except ImportError as error:
-            raise StudyError("wandb is not installed; pip install wandb, or tracker=[] to do without") from error
+        wandb = package(", or tracker=[] to do without")
         self.wandb, self.study, self.folder = wandb, study, folder / "wandb"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.where = "/".join(name for name in (self.entity, self.project) if name)
         self.varied = declared_factors(Store(folder))
         configured = wandb.setup(wandb.Settings(silent=True)).settings
-        self.resolved, why = resolve(self.mode, key_configured(configured), configured.mode)
+        key = key_configured(configured)
+        self.resolved, why = resolve(self.mode, key, configured.mode)
         print(f"W&B: {self.resolved} (mode={self.mode}{why}), project {self.project}, group {study}")
-        if self.resolved == "online" and not key_configured(configured):
+        if self.resolved == "online" and not key:
             raise StudyError("mode is online and no key is configured; `wandb login` or WANDB_API_KEY gives one, tracker.wandb.mode=offline does without")
-        wanted = {**FAST, "mode": self.resolved, "init_timeout": self.patience, "finish_timeout": self.patience}
-        known = wandb.Settings.model_fields  # older versions lack the time limit at the end of a run
-        self.settings = wandb.Settings(**{name: value for name, value in wanted.items() if name in known})
+        self.settings = fast(self.resolved, self.patience)
         self.logged = self._read_ledger()
 
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
@@ -101,7 +96,7 @@ class Wandb(Tracker):
             group=self.study,
             job_type="trial" if "search" in result.get("tags", ()) else "point",
             resume="allow" if self.resolved == "online" else None,
-            config={**result["labels"], "point": result["id"], "settings": settings(folder / "config.yaml")},
+            config={**result["labels"], "point": result["id"], "settings": settings(store.config(result["id"]))},
             tags=[*result.get("tags", ()), *(str(row[key]) for key in ("verdict", "outcome") if row.get(key))],
             reinit="finish_previous",
             settings=self.settings,
@@ -115,21 +110,47 @@ class Wandb(Tracker):
         """Every run is finished as it is logged."""
 
     def _read_ledger(self) -> dict[tuple[str, str, str], str]:
-        """What was logged last of each (run id, mode, project): the id with its tags; a line cut short by a crash is none."""
-        path, entries = self.folder / "logged.jsonl", {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            try:
-                entry, mode, where = json.loads(line)
-                entries[entry.partition("+")[0], mode, where] = entry
-            except (ValueError, TypeError, AttributeError):
-                continue
-        return entries
+        """What was logged last of each (run id, mode, project): the id with its tags."""
+        return {(entry.partition("+")[0], mode, where): entry for entry, mode, where in entries(self.folder / LOGGED)}
 
     def _note(self, entry: str) -> None:
-        """Each entry begins a line, so that one cut short by a crash spoils no other."""
         self.logged[entry.partition("+")[0], self.resolved, self.where] = entry
-        with (self.folder / "logged.jsonl").open("a", encoding="utf-8") as ledger:
-            ledger.write("\n" + json.dumps([entry, self.resolved, self.where]) + "\n")
+        note(self.folder / LOGGED, [[entry, self.resolved, self.where]])
+
+
+def package(otherwise: str = "") -> Any:
+    """wandb, or the StudyError that says how to get it, or what to do `otherwise`."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else wandb calls home even when it is offline
+    try:
+        import wandb
+    except ImportError as error:
+        raise StudyError(f"wandb is not installed; pip install wandb{otherwise}") from error
+    return wandb
+
+
+def fast(mode: str, patience: float, **further: Any) -> Any:
+    """Settings of a run that only sends results: FAST, and what is `further` wanted."""
+    wandb = package()
+    wanted = {**FAST, "mode": mode, "init_timeout": patience, "finish_timeout": patience, **further}
+    known = wandb.Settings.model_fields  # older versions lack the time limit at the end of a run
+    return wandb.Settings(**{name: value for name, value in wanted.items() if name in known})
+
+
+def entries(ledger: Path) -> list[list[str]]:
+    """[what, mode, project] of a ledger, oldest first; a line cut short by a crash is none."""
+    found = []
+    for line in ledger.read_text(encoding="utf-8", errors="replace").splitlines() if ledger.exists() else ():
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, list) and len(entry) == 3 and all(isinstance(text, str) for text in entry):
+                found.append(entry)
+    return found
+
+
+def note(ledger: Path, added: Iterable[Sequence[str]]) -> None:
+    """Each entry begins a line, so that one cut short by a crash spoils no other."""
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write("".join(f"\n{json.dumps(entry)}\n" for entry in added))
 
 
 def run_id(study: str, point: str) -> str:
@@ -151,9 +172,8 @@ def declared_factors(store: Store) -> set[str]:
     return set(factors) or {"cell", "initializer", "clip", "depth"}
 
 
-def settings(path: Path) -> dict[str, Any]:
+def settings(composed: Mapping[str, Any]) -> dict[str, Any]:
     """The composed configuration of a point, less what decides none of its numbers (executor, trackers, folders)."""
-    composed = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return {key: value for key, value in composed.items() if key not in NOT_IDENTITY}
 
 

@@ -28,12 +28,6 @@ def edit(folder: Path, change) -> None:
     (folder / "study.json").write_text(json.dumps(record))
 
 
-def rewrite(path: Path, text: str) -> None:
-    """A file of a point has another content, as if it had been stored so."""
-    path.write_text(text)
-    seal(path.parent, json.loads((path.parent / "result.json").read_text()))
-
-
 def edit_point(folder: Path, number: int, **row) -> str:
     """Change a stored point's row; its id."""
     id = sorted(path.name for path in (folder / "points").iterdir())[number]
@@ -42,6 +36,13 @@ def edit_point(folder: Path, number: int, **row) -> str:
     result["row"] |= row
     seal(path.parent, result)
     return id
+
+
+def reconfigure(store: Store, config: str) -> None:
+    """Another configuration of every stored point."""
+    for id in store.ids():
+        (store.point_folder(id) / "config.yaml").write_text(config)
+        seal(store.point_folder(id), store.result(id))
 
 
 @pytest.fixture
@@ -100,8 +101,7 @@ def test_the_difference_of_a_shifted_study_is_the_shift(pair):
 
 def test_a_setting_that_differs_is_named_refused_and_allowed_on_demand(pair, capsys):
     edit(pair[1], lambda record: record["declaration"]["fixed"].update(updates=800))
-    for path in (pair[1] / "points").glob("*/config.yaml"):
-        rewrite(path, "updates: 800\ncell: x\n")
+    reconfigure(Store(pair[1]), "updates: 800\ncell: x\n")
     with pytest.raises(StudyError, match=r"updates: 40 in before, 800 in after"):
         found(pair)
     assert main(["diff", str(pair[0]), str(pair[1])]) == 2
@@ -111,8 +111,7 @@ def test_a_setting_that_differs_is_named_refused_and_allowed_on_demand(pair, cap
 
 def test_changed_settings_of_points_are_counted(pair, tmp_path):
     second = make(tmp_path / "third", factors={**FACTORS, "cell": ["gru", "rnn"]}, steps=8, updates=40, examples=40, tables=("history",))
-    for path in (second.folder / "points").glob("*/config.yaml"):
-        rewrite(path, "cell: x\noptimizer:\n  lr: 0.01\n")
+    reconfigure(second, "cell: x\noptimizer:\n  lr: 0.01\n")
     of = compare(Study(Store(pair[0])), Study(second), ())
     assert len(of.changed) == 12, "ids follow the order of the grid, so that every point has another one"
     assert of.settings[("optimizer.lr", "absent", "0.01")] == len([one for one in of.changed if one[2].startswith("other settings")])
