@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from study.cells.lstm import LSTM
+from study.cells.rnn import RNN
 from study.grouping import check, cost, group_key, groups, resolve_kernel
+from study.linear import linear
 from study.records import StudyError
 from tests.helpers import HEALTH, Linear, point
 
@@ -73,6 +76,8 @@ def test_a_good_configuration_passes():
      ({"probe": {"late": {"_target_": "study.probes.recurrence.Recurrence", "stages": [0, 2], "level": 0.9}}}, "probe.late: stages"),
      ({"cell": {"_target_": "tests.test_grouping.WrongStep"}}, "step of WrongStep must return [M, B, hidden]"),
      ({"cell": {"_target_": "tests.test_grouping.RaisingStep"}}, "cell: RaisingStep fails on two steps of zeros (KeyError: 'weight_q'; test_grouping.py, line "),
+     ({"cell": {"_target_": "tests.test_grouping.Transposed"}}, "cell: block of Transposed's weight_x must be (hidden, inputs) = "),
+     ({"cell": {"_target_": "tests.test_grouping.CallingStep"}}, "; test_grouping.py, line "),
      ({"initializer": {"_target_": "tests.test_grouping.WrongShape"}}, "WrongShape returned shape (3,)")],
 )  # fmt: skip
 def test_what_is_wrong_is_told(change: dict[str, Any], told: str):
@@ -109,6 +114,24 @@ class WrongStep(Linear):
         return (x[..., :1],)
 
 
+class Transposed(RNN):
+    """With one input it would train: its one row is spread over all units."""
+
+    def __init__(self) -> None:
+        super().__init__(nonlinearity="tanh")
+
+    def shapes(self, inputs, hidden):
+        weight_x, *others = super().shapes(inputs, hidden)
+        return (replace(weight_x, block=weight_x.block[::-1]), *others)
+
+
+class CallingStep(Linear):
+    """What raises is our function; the line to mend is the author's, who called it."""
+
+    def step(self, params, x, state):
+        return (linear(x, params["weight_h"][..., :1, :1].expand(-1, 3, 7), None),)
+
+
 class RaisingStep(Linear):
     def step(self, params, x, state):
         return (params["weight_q"],)
@@ -116,8 +139,6 @@ class RaisingStep(Linear):
 
 def test_a_cell_that_mixes_members_is_refused_before_training(monkeypatch):
     """Its points would depend on their company, and nothing else would ever tell."""
-    from study.cells.rnn import RNN
-
     honest = RNN.step
     monkeypatch.setattr(RNN, "step", lambda self, params, x, state: tuple(h + h.mean(0, keepdim=True) for h in honest(self, params, x, state)))
     monkeypatch.setattr(RNN, "layer", lambda self, params, x: None)
