@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import contextlib
+import difflib
 import functools
 import gc
 import hashlib
@@ -30,7 +31,7 @@ from reports.blocks import Listing, Notice, Section
 from reports.data import Study
 from reports.words import private, slug, term_id
 from study.paths import conf_folder
-from study.records import TABLES, StudyError
+from study.records import NOT_IDENTITY, POINTS, TABLES, StudyError
 from study.store import Store, write_whole
 
 HERE = Path(__file__).parent
@@ -115,7 +116,10 @@ def render_section(one: Declared, study: Study, id: str) -> Rendered:
         title = section.title
         if isinstance(section.needs, str):
             raise StudyError(f"{one.source}: needs must be a tuple of names, such as ({section.needs!r},), got a text")
-        lacking = [need for need in section.needs if not has(study, need)]
+        try:
+            lacking = [need for need in section.needs if not has(study, need)]
+        except StudyError as error:
+            raise StudyError(f"{one.source}: {error}") from error
         nothing = Section([Notice(f"Nothing to show yet: the store holds no {', '.join(lacking)}.", "plain")])
         made = nothing if lacking else section.render(study)
         if not isinstance(made, Section) or any(not hasattr(block, "template") for block in made.blocks):
@@ -130,11 +134,15 @@ def render_section(one: Declared, study: Study, id: str) -> Rendered:
 
 
 def has(study: Study, need: str) -> bool:
-    """Whether the store holds a column of the points, or of a table (table.column), with at least one value."""
+    """Whether the store holds a column of the points, or of a table (table.column), with at least one value; StudyError for what no store holds."""
     table, _, column = need.rpartition(".")
     if table and table not in TABLES:
         raise StudyError(f"needs {need!r}: {table} is none of the tables {', '.join(TABLES)}")
     frame = study.table(table) if table else study.stored
+    named = {one.name for one in (TABLES[table] if table else POINTS)} | {*frame.columns, *study.constant, *NOT_IDENTITY}
+    if column not in named:
+        close = "".join(f", such as {name}" for name in difflib.get_close_matches(column, named, 1))
+        raise StudyError(f"needs {need!r}: no column of the {table or 'points'} table, no factor and no setting is called {column}; use a name of study/records.py{close}")
     return column in frame and bool(frame[column].notna().any())
 
 

@@ -79,6 +79,9 @@ def _check_parameters(config: Mapping[str, Any], facts: TaskFacts) -> None:
                 raise StudyError(f"{key}: {name}.shapes must return Parameters (study/interfaces.py), got {parameter!r}")
             if parameter.role not in roles:
                 raise StudyError(f"{key}: role of {name}'s {parameter.name} must be {' or '.join(roles)}, got {parameter.role!r}")
+            if key == "cell" and tuple(parameter.block) not in ((hidden, facts.inputs), (hidden, hidden), (hidden,)):
+                allowed = f"(hidden, inputs) = {(hidden, facts.inputs)}, (hidden, hidden) = {(hidden, hidden)} or (hidden,) = {(hidden,)}"
+                raise StudyError(f"cell: block of {name}'s {parameter.name} must be {allowed}, got {tuple(parameter.block)}")
         names = [parameter.name for parameter in parameters]
         if len(set(names)) < len(names):
             raise StudyError(f"{key}: {name}.shapes must give every tensor a name of its own, got {', '.join(names)}")

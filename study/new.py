@@ -70,7 +70,7 @@ def check_name(kind: str, name: str, into: Path) -> None:
     if there:
         raise StudyError(f"{there[0]}: is there already, and nothing was written. Choose another NAME, or another folder with --into")
     if (conf_folder() / kind / f"{name}.yaml").exists():
-        raise StudyError(f"NAME: {kind} {name} is one of the tool's own, which would be found first. Choose another NAME")
+        raise StudyError(f"NAME: {kind} {name} is one of the tool's own, and two of one name cannot be told apart. Choose another NAME")
     used = set(re.findall(r"\w+", "".join(path.read_text(encoding="utf-8") for path in files(kind, name, into).values())))
     if class_name(name) in used or hasattr(builtins, class_name(name)):
         raise StudyError(f"NAME: {name} would make a class {class_name(name)}, a name that its file needs for something else. Choose another NAME")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
+import sys
 import traceback
 import types
 import typing
@@ -17,6 +19,7 @@ from hydra.utils import get_class
 from study.interfaces import PerMember
 from study.records import StudyError
 
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # get_class logs three lines before it raises what is told here
 PER_MEMBER_MARK = get_args(PerMember)[1]
 
 
@@ -54,6 +57,7 @@ def told(key: str, what: str) -> Iterator[None]:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+        own = [frame for frame in own if Path(__file__).parent not in Path(frame.filename).parents] or own  # the author's line, not ours that it calls
         message = (str(error).splitlines() or [""])[0]
         where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}"
         raise StudyError(f"{key}: {what} ({type(error).__name__}: {message}; {where})") from error
@@ -68,6 +72,19 @@ def _construct(node: Mapping[str, Any], key: str, arguments: Mapping[str, Any]) 
             raise StudyError(f"{key}: {error}") from error
 
 
+def _why(target: object, error: BaseException) -> str:
+    """Why a class is not there, in one line: Hydra's own message takes three."""
+    module, _, name = str(target).rpartition(".")
+    if module in sys.modules:
+        return f"{module} has no class {name}"
+    while error.__cause__ is not None:
+        error = error.__cause__
+    missing = isinstance(error, ModuleNotFoundError) and f"{target}.".startswith(f"{error.name}.")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not set(Path(frame.filename).parts) & {"site-packages", "importlib"}]
+    where = f"; {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames and not missing else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}{'. Is its folder given with --config-dir?' if missing else ''}"
+
+
 def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Annotations of the constructor's arguments, after checking that the node fits them."""
     if not isinstance(node, Mapping) or "_target_" not in node:
@@ -75,7 +92,7 @@ def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     try:
         piece = get_class(node["_target_"])
     except (ImportError, AttributeError, ValueError) as error:
-        raise StudyError(f"{key}: _target_ {node['_target_']!r} cannot be imported ({error}). Is its folder on the Python path?") from error
+        raise StudyError(f"{key}: _target_ {node['_target_']!r} cannot be imported ({_why(node['_target_'], error)})") from error
     required, hints = _settings(piece)
     given, allowed = [name for name in node if name != "_target_"], list(hints)
     for name in given:

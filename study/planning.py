@@ -126,6 +126,9 @@ def _lacking(point: Point, measured: Mapping[str, Any] | None) -> list[str]:
 
 def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
     """Build every piece not yet in `seen`: its settings fit, and it is what its key says."""
+    for key in SEVERAL:
+        if "_target_" in config[key]:
+            raise StudyError(f"{key}: the YAML of {config[key]['_target_']} lacks its first line, # @package {key}.NAME, with the name of its file")
     several = [(f"{key}.{name}", kind, node) for key, kind in SEVERAL.items() for name, node in config[key].items()]
     for key, kind, node in [*((key, kind, config[key]) for key, kind in ONE.items()), *several]:
         text = json.dumps([key, node], sort_keys=True)

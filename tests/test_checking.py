@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
+from study.cells.rnn import RNN
 from study.checking import check
+from study.linear import linear
 from study.records import StudyError
+from study.tasks.adding import Adding
+from study.tasks.arrays import Arrays, take
 from tests.helpers import HEALTH, Linear, point
 
 NORMAL = {"_target_": "study.initializers.normal.Normal", "std": "auto"}
@@ -35,6 +41,10 @@ def test_a_good_configuration_passes():
      ({"probe": {"late": {"_target_": "study.probes.recurrence.Recurrence", "stages": [0, 2], "level": 0.9}}}, "probe.late: stages"),
      ({"cell": {"_target_": "tests.test_checking.WrongStep"}}, "step of WrongStep must return [M, B, hidden]"),
      ({"cell": {"_target_": "tests.test_checking.RaisingStep"}}, "cell: RaisingStep fails on two steps of zeros (KeyError: 'weight_q'; test_checking.py, line "),
+     ({"task": {"_target_": "tests.test_checking.Hollow", "hollow": "train"}}, "task: Hollow: x of the train split must be [B, T, D] with B > 0, T = 8 and D = 2, got (0, 8, 2)"),
+     ({"task": {"_target_": "tests.test_checking.Hollow", "hollow": "test"}}, "task: Hollow: x of the test split must be [B, T, D] with B > 0"),
+     ({"cell": {"_target_": "tests.test_checking.Transposed"}}, "cell: block of Transposed's weight_x must be (hidden, inputs) = "),
+     ({"cell": {"_target_": "tests.test_checking.CallingStep"}}, "; test_checking.py, line "),
      ({"initializer": {"_target_": "tests.test_checking.WrongShape"}}, "WrongShape returned shape (3,)")],
 )  # fmt: skip
 def test_what_is_wrong_is_told(change: dict[str, Any], told: str):
@@ -55,6 +65,45 @@ class WrongStep(Linear):
         return (x[..., :1],)
 
 
+class Hollow(Arrays):
+    """Adding over fixed examples, one split without any."""
+
+    def __init__(self, *, hollow: str) -> None:
+        self.hollow = hollow
+        self.drawn = Adding(steps=8, lag=None, examples=20, solved=0.01)
+
+    @property
+    def facts(self):
+        return self.drawn.facts
+
+    def load(self):
+        self.parts = {part: take(self.drawn.split(part), torch.arange(0 if part == self.hollow else 20)) for part in ("train", "validation", "test")}
+
+    def loss(self, outputs, batch): ...
+
+    def step_loss(self, outputs, batch, anchor): ...
+
+    def metric(self, outputs, batch): ...
+
+
+class Transposed(RNN):
+    """With one input it would train: its one row is spread over all units."""
+
+    def __init__(self) -> None:
+        super().__init__(nonlinearity="tanh")
+
+    def shapes(self, inputs, hidden):
+        weight_x, *others = super().shapes(inputs, hidden)
+        return (replace(weight_x, block=weight_x.block[::-1]), *others)
+
+
+class CallingStep(Linear):
+    """What raises is our function; the line to mend is the author's, who called it."""
+
+    def step(self, params, x, state):
+        return (linear(x, params["weight_h"][..., :1, :1].expand(-1, 3, 7), None),)
+
+
 class RaisingStep(Linear):
     def step(self, params, x, state):
         return (params["weight_q"],)
@@ -62,8 +111,6 @@ class RaisingStep(Linear):
 
 def test_a_cell_that_mixes_members_is_refused_before_training(monkeypatch):
     """Its points would depend on their company, and nothing else would ever tell."""
-    from study.cells.rnn import RNN
-
     honest = RNN.step
     monkeypatch.setattr(RNN, "step", lambda self, params, x, state: tuple(h + h.mean(0, keepdim=True) for h in honest(self, params, x, state)))
     monkeypatch.setattr(RNN, "layer", lambda self, params, x: None)

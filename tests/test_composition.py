@@ -176,6 +176,7 @@ def test_another_sweepers_jobs_run_as_one_study(loader):
         ("executor=3", "Config group override must be a string or a list"),
         ("cell._target_=study.records.StudyError", "cell: _target_ must be a Cell (study/interfaces.py), got study.records.StudyError"),
         ("probe.transport._target_=study.cells.lstm.LSTM", "probe.transport: unknown key 'stages'"),
+        ("+probe._target_=mine.Mine", "probe: the YAML of mine.Mine lacks its first line, # @package probe.NAME, with the name of its file"),
         ("experiment=quick,adding", "one study a launch"),
     ],
 )

@@ -32,12 +32,25 @@ def test_what_fits_is_built():
     [({"rate": "fast"}, "rate must be a number, got 'fast'"), ({"size": 2.5}, "size must be a whole number"), ({"size": True}, "whole number, got True"),
      ({"std": "small"}, "std must be auto or a number, got 'small'"), ({"form": "column"}, "form must be pixel or row"), ({"shares": 0.5}, "shares must be a list"),
      ({"flag": 1}, "true or false"), ({"size": 0}, "size must be greater than 0, got 0"), ({"sise": 1}, "unknown key 'sise'"),
-     ({"_target_": "tests.nowhere.Piece"}, "cannot be imported"), ({"_target_": None}, "cannot be imported")],
+     ({"_target_": "tests.nowhere.Piece"}, "cannot be imported (ModuleNotFoundError: No module named 'tests.nowhere'. Is its folder given with --config-dir?)"),
+     ({"_target_": "tests.test_pieces.Peace"}, "cannot be imported (tests.test_pieces has no class Peace)"), ({"_target_": None}, "cannot be imported")],
 )  # fmt: skip
 def test_what_does_not_fit_is_told(change, told):
     with pytest.raises(StudyError, match=r"^piece: ") as error:
         build({**NODE, **change}, "piece")
     assert told in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(("text", "why"), [("import no_such_package\n", "ModuleNotFoundError: No module named 'no_such_package'"), ("a = 1\nb = c\n", "NameError: name 'c' is not defined")])
+def test_a_file_that_does_not_import_is_told_with_its_line(tmp_path, monkeypatch, capfd, text, why):
+    (tmp_path / "halting_piece_of_test.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(StudyError) as error:
+        build({"_target_": "halting_piece_of_test.Piece"}, "cell")
+    line = text.count("\n")
+    assert str(error.value) == f"cell: _target_ 'halting_piece_of_test.Piece' cannot be imported ({why}; halting_piece_of_test.py, line {line})"
+    assert capfd.readouterr() == ("", ""), "it is said once, by the command that catches it"
 
 
 def test_a_missing_key_is_named():
