@@ -142,7 +142,8 @@ def has(study: Study, need: str) -> bool:
     named = {one.name for one in (TABLES[table] if table else POINTS)} | {*frame.columns, *study.constant, *NOT_IDENTITY}
     if column not in named:
         close = "".join(f", such as {name}" for name in difflib.get_close_matches(column, named, 1))
-        raise StudyError(f"needs {need!r}: no column of the {table or 'points'} table, no factor and no setting is called {column}; use a name of study/records.py{close}")
+        where = f"no column of the {table or 'points'} table, no factor and no setting is called {column}"
+        raise StudyError(f"needs {need!r}: {where}; use a name of study/records.py{close}")
     return column in frame and bool(frame[column].notna().any())
 
 

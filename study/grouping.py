@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -54,9 +54,7 @@ def _check_examples(task: Task, facts: TaskFacts) -> None:
     for key in ("baseline", "baseline_loss", "solved"):
         if not math.isfinite(getattr(facts, key)):
             raise StudyError(f"task: {key} of {name} must be a finite number, got {getattr(facts, key)}")
-    batches = {f"the {part} split": task.split(part) for part in PARTS}
-    batches["a training batch"] = task.sample(lambda *key: generator(0, "check", *key), 0, 2)
-    for where, batch in batches.items():
+    for where, batch in _batches(task):
         steps = facts.steps if where == "a training batch" else "T"
         if batch.x.ndim != 3 or batch.x.shape[2] != facts.inputs or len(batch.x) == 0 or steps not in ("T", batch.x.shape[1]):
             raise StudyError(f"task: {name}: x of {where} must be [B, T, D] with B > 0, T = {facts.steps} and D = {facts.inputs}, got {tuple(batch.x.shape)}")
@@ -66,6 +64,13 @@ def _check_examples(task: Task, facts: TaskFacts) -> None:
         if lengths is not None and (lengths.shape != batch.x.shape[:1] or int(lengths.min()) < 1 or int(lengths.max()) > batch.x.shape[1]):
             came = f"{tuple(lengths.shape)} from {int(lengths.min())} to {int(lengths.max())}"
             raise StudyError(f"task: {name}: lengths of {where} must be [B] = {(len(batch.x),)}, from 1 to T = {batch.x.shape[1]}, got {came}")
+
+
+def _batches(task: Task) -> Iterator[tuple[str, Batch]]:
+    """The splits one by one, then a training batch: what is drawn from a split that has no examples would be told as a batch too large."""
+    for part in PARTS:
+        yield f"the {part} split", task.split(part)
+    yield "a training batch", task.sample(lambda *key: generator(0, "check", *key), 0, 2)
 
 
 def _check_losses(task: Task, facts: TaskFacts) -> None:

@@ -42,7 +42,10 @@ def test_what_does_not_fit_is_told(change, told):
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(("text", "why"), [("import no_such_package\n", "ModuleNotFoundError: No module named 'no_such_package'"), ("a = 1\nb = c\n", "NameError: name 'c' is not defined")])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("import no_such_package\n", "ModuleNotFoundError: No module named 'no_such_package'"), ("a = 1\nb = c\n", "NameError: name 'c' is not defined")],
+)
 def test_a_file_that_does_not_import_is_told_with_its_line(tmp_path, monkeypatch, capfd, text, why):
     (tmp_path / "halting_piece_of_test.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
