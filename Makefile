@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search sync test check-plugin chaos fuzz load cluster bench bench-search bench-report bench-store gallery index gpu lint clean setup
+.PHONY: help sweep confirm report plan search sync test check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ load: .venv/.ready-dev ## 10,000 quick points in one study: what everything but 
 
 cluster: .venv/.ready-dev ## what takes minutes on a real Slurm and Ray of this machine: a job's time limit passes, again and again; a search through each
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 -m "cluster or not cluster" tests/cluster_limits.py tests/search/test_elsewhere.py
+
+bench-kernels: .venv/.ready-dev ## times every kernel of every cell by size and writes study/kernels/table.yaml, which kernel=auto reads (some minutes)
+	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench.kernels $(KERNELS)
 
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search

@@ -29,6 +29,8 @@ def check(config: Mapping[str, Any]) -> None:
         raise StudyError(f"dropout: must be at least 0 and below 1, got {config['dropout']!r}")
     if config["dtype"] not in DTYPES:
         raise StudyError(f"dtype: must be {' or '.join(DTYPES)}, got {config['dtype']!r}")
+    if config["stop"]["solved_checks"] is not None:
+        _check_whole({"stop.solved_checks": config["stop"]["solved_checks"]}, "stop.solved_checks", least=1)
     resolve_kernel(config)
     resolve_device(config)
     _check_health(config["health"])

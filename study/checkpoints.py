@@ -206,7 +206,8 @@ def sources(pieces: tuple[str, ...]) -> str:
     here = Path(__file__).resolve().parent
     files = {inspect.getsourcefile(get_class(piece)) for piece in pieces}
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted({*here.rglob("*.py"), *(Path(file).resolve() for file in files if file)}):
+    auto = here.glob("kernels/*.yaml")  # what kernel=auto means
+    for path in sorted({*here.rglob("*.py"), *auto, *(Path(file).resolve() for file in files if file)}):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from study.checkpoints import Checkpoints, Kept, Unusable, restore
+from study.ending import apart, ending
 from study.grouping import build_model
 from study.interfaces import Group, Point
+from study.leaving import keep
 from study.postmortem import first_nonfinite
 from study.records import StudyError
 from study.results import failed_record, point_record
@@ -59,28 +61,60 @@ def run_parts(points: Sequence[Point], folder: Path, device: str, hear: Hear, no
 def run_together(points: Sequence[Point], folder: Path, device: str, hear: Hear, note: Note) -> None:
     """Train points side by side and store them."""
     store, checkpoints = Store(folder), Checkpoints(folder)
-    versions = [store.version(point.id) for point in points]
     start, begun = time.time(), time.perf_counter()
+    desk = Desk(store, checkpoints, {point.id: store.version(point.id) for point in points}, start)
     with fixed_numerics():
         training = prepare(points, device)
         kept = go_on(training, points, checkpoints, note)
         if kept is None:
             return run_parts(points, folder, device, hear, note)
         keeper = Keeper(checkpoints, training, kept, begun, hear, note)
-        train(training, lambda update: None, made=kept[0].update, before=keeper)
-        evaluate(training)
-        causes = first_nonfinite(training, len(points))
-    seconds = keeper.seconds()
-    for member, point in enumerate(points):
-        record = point_record(training, member, cause=causes.get(member), start=start, seconds=seconds[member])
-        if keeper.resumed[member]:
-            record = replace(record, provenance={**record.provenance, "resumed": keeper.resumed[member]})
-        differ = store.differs(record) if point.config["reprobe"] else None
-        if differ:
-            raise StudyError(f"point {record.id} trained again has another {differ} than the stored one, which is kept: another machine or other versions?")
-        write_once(store, record, versions[member])
-        checkpoints.remove([point.id])
+        train(training, lambda update: leave_early(training, keeper, desk, update), made=kept[0].update, before=keeper)
+        if keeper.kept:
+            desk.store(training, keeper, range(len(keeper.kept)), left=None)
     return None
+
+
+def leave_early(training: Training, keeper: Keeper, desk: Desk, update: int) -> bool:
+    """Store the members that end here, as `stop` declares, and go on without them; whether nobody is left."""
+    if update == training.config["updates"]:
+        return False
+    leaving = list(ending(training, len(keeper.kept)))
+    if not leaving:
+        return False
+    desk.store(apart(training, leaving, update), keeper, leaving, left=update)
+    stay = [member for member in range(len(keeper.kept)) if member not in leaving]
+    keeper.go_on_with(stay)
+    if stay:
+        keep(training, stay)
+    return not stay
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Writes down what has been trained. `versions` of the points when their group began."""
+
+    points: Store
+    checkpoints: Checkpoints
+    versions: Mapping[str, object]
+    start: float
+
+    def store(self, training: Training, keeper: Keeper, members: Sequence[int], left: int | None) -> None:
+        """Store the members of `training`, which `keeper` has under these numbers. `left`: the updates after which they ended early."""
+        evaluate(training)
+        causes, seconds = first_nonfinite(training, len(members)), keeper.seconds()
+        for here, member in enumerate(members):
+            point = training.points[here]
+            record = point_record(training, here, left=left, cause=causes.get(here), start=self.start, seconds=seconds[member])
+            if keeper.resumed[member]:
+                record = replace(record, provenance={**record.provenance, "resumed": keeper.resumed[member]})
+            differ = self.points.differs(record) if point.config["reprobe"] else None
+            if differ:
+                raise StudyError(
+                    f"point {record.id} trained again has another {differ} than the stored one, which is kept: another machine or other versions?"
+                )
+            write_once(self.points, record, self.versions[point.id])
+            self.checkpoints.remove([point.id])
 
 
 def go_on(training: Training, points: Sequence[Point], checkpoints: Checkpoints, note: Note) -> list[Kept] | None:
@@ -115,8 +149,8 @@ class Keeper:
 
     checkpoints: Checkpoints
     training: Training
-    kept: Sequence[Kept]
-    begun: float
+    kept: Sequence[Kept]  # of the members that are still there
+    begun: float  # when they, and no more than they, went on
     hear: Hear
     note: Note
 
@@ -143,6 +177,13 @@ class Keeper:
             except OSError as error:
                 self.note(f"a checkpoint could not be written, training goes on ({error.strerror})")
         self.last = time.monotonic()
+
+    def go_on_with(self, stay: Sequence[int]) -> None:
+        """The other members have ended: they have had their share of the time until now, and have none of what comes."""
+        seconds = self.seconds()
+        self.kept = [replace(self.kept[member], seconds=seconds[member]) for member in stay]
+        self.resumed = [self.resumed[member] for member in stay]
+        self.begun = time.perf_counter()
 
     def seconds(self) -> list[float]:
         """Each point's share of the time until now, that of earlier launches included."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import OWN, PARTS, Batch, Cell, Group, InitFacts, Point, Readout, Task, TaskFacts
+from study.kernels import table
 from study.model import Model
 from study.pieces import build, structure, told
 from study.records import StudyError
@@ -94,7 +95,10 @@ def data_hash(config: Mapping[str, Any]) -> str:
 
 
 def resolve_kernel(config: Mapping[str, Any]) -> str:
-    """The kernel that computes this point: by name, or for `auto` the fastest that its cell has for the device (make bench)."""
+    """The kernel that computes this point: by name, or for `auto` what the committed table says of its cell and sizes on this kind of device.
+
+    What is not in the table (a cell of one's own, another dtype than float32) takes the first kernel of OWN that it has, else the reference.
+    """
     asked, cell = config["kernel"], build(config["cell"], "cell")
     if asked not in KERNELS:
         raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {asked!r}")
@@ -106,7 +110,22 @@ def resolve_kernel(config: Mapping[str, Any]) -> str:
     if asked in OWN and asked not in has:
         why = "it computes on the CPU only" if cell.has(asked) else f"this cell has no `{'layer' if asked == 'fused' else asked}`"
         raise StudyError(f"kernel: {asked} was asked for, but {why}; use kernel=auto or kernel={' or kernel='.join([*has, 'reference'])}")
-    return asked if asked in ("reference", *has) else (*has, "reference")[0]
+    if asked != "auto":
+        return str(asked)
+    return _of_table(config, cell, (*has, "reference"))
+
+
+def _of_table(config: Mapping[str, Any], cell: Cell, has: Sequence[str]) -> str:
+    """One of the kernels that the cell has."""
+    name = f"{type(cell).__module__}.{type(cell).__qualname__}"
+    found = table.fastest(resolve_device(config), name, config["hidden"], config["batch"]) if config["dtype"] == "float32" else None
+    if found is None:
+        return has[0]
+    if found not in has:
+        raise StudyError(
+            f"kernel: study/kernels/{table.TABLE.name} has {found!r} for {name}, which has {', '.join(has)}; name one, or write the table again: make bench-kernels"
+        )
+    return found
 
 
 def is_stream(task: Task, batch: int) -> bool:

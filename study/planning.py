@@ -235,6 +235,8 @@ def declaration(plan: Plan) -> dict[str, Any]:
     numbers = (*SIZES, "validate_every", "dropout", "dtype", "kernel")
     fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
     fixed |= {key: first.config[key] for key in numbers if all(point.config[key] == first.config[key] for point in plan.points)}  # arms set some
+    checks = {point.config["stop"]["solved_checks"] for point in plan.points}
+    fixed |= {"stop.solved_checks": checks.pop()} if len(checks) == 1 and None not in checks else {}
     rates = [point.config["optimizer"].get("lr") for point in plan.points]
     if "optimizer" not in varying and rates[0] is not None and all(rate == rates[0] for rate in rates):
         fixed["optimizer.lr"] = rates[0]
@@ -297,6 +299,8 @@ def show(plan: Plan, console: Console) -> None:
     for id, why in list(plan.damaged.items())[:SHOWN]:
         console.print(f"damaged and to be trained again: {id} ({why})", highlight=False, markup=False)
     console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
+    if any(point.config["stop"]["solved_checks"] for point in plan.points):
+        console.print("points may end early (stop.solved_checks): the time below is that of all updates", highlight=False)
     told = executor.says(made) or f"about {duration(seconds)} on {executor.workers} workers, a rough estimate"
     console.print(f"{told}; results go to {plan.folder}", highlight=False, markup=False)
 

@@ -17,6 +17,7 @@ NUMERICS = 1  # raised by hand when the code's numbers change: part of every poi
 STATUSES = ("done", "diverged", "pruned", "failed")
 STATES = ("carrying", "fading", "vanishing", "exploding", "undefined")
 VERDICTS = ("carries", "opens", "shut", "closes", "explodes", "mixed")
+ENDED = ("solved", "diverged", "pruned")  # why a point ended before its updates were made
 OUTCOMES = ("solved", "learning", "stuck", "diverged", "silently diverged")
 
 # What a claim or a planned contrast may compare (reports/measures.py says how).
@@ -27,7 +28,7 @@ CHOICES = ("task", "cell", "initializer", "clip", "optimizer", "readout")
 SIZES = ("depth", "hidden", "batch", "updates")
 
 # Root keys that say where and how a point runs or is shown, never what it computes.
-NOT_IDENTITY = ("name", "plan", "reprobe", "retry", "device", "executor", "probe", "tracker", "store", "study", "health", "tuned", "search")
+NOT_IDENTITY = ("name", "plan", "reprobe", "retry", "device", "executor", "probe", "tracker", "store", "study", "health", "tuned", "search", "stop")
 
 NETWORK = "network"  # the name, in column `layer`, of all layers' states together
 
@@ -92,6 +93,8 @@ POINTS = _columns(
     ("steps", "int", "steps", "length of the task's sequences, T; the longest, where they differ"),
     ("lag", "int", "steps", "lag that the task declares: what must be carried how far; null if it declares none"),
     ("updates_done", "int", "updates", "updates made"),
+    ("ended_early", "str", "", f"{' | '.join(ENDED)}: why training ended before its updates were made; null where it did not"),
+    ("updates_saved", "int", "updates", "updates asked for that were not computed, because it ended early"),
     ("seconds", "float", "s", "this point's share of its group's wall time"),
 )
 
@@ -259,6 +262,8 @@ def identity(config: Mapping[str, Any], *, data_hash: str, kernel: str, device_t
     `config` is the composed configuration as plain values; `device_type` is cpu or cuda.
     """
     decides = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    if (checks := config["stop"]["solved_checks"]) is not None:  # where it is null, ids are those of the time before the key was there
+        decides["stop"] = {"solved_checks": checks}
     decides |= {"data_hash": data_hash, "kernel": kernel, "device_type": device_type, "numerics": NUMERICS}
     text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -23,11 +23,13 @@ from study.verdicts import OutcomeLimits, Run, opened_at, outcome, verdict
 Columns = dict[str, list[Any]]
 
 
-def point_record(training: Training, member: int, *, cause: str | None, start: float, seconds: float) -> PointRecord:
-    """One member's record. `cause` names the tensor that was not finite first, if it diverged; seconds: its share."""
+def point_record(training: Training, member: int, *, left: int | None, cause: str | None, start: float, seconds: float) -> PointRecord:
+    """One member's record. `left`: the updates after which it ended early, if it did; `cause` names the tensor that was not finite first, if it
+    diverged; seconds: its share."""
     point, facts = training.points[member], training.task.facts
     at = int(training.diverged_at[member])
-    end = point.config["updates"] if at < 0 else at
+    last = point.config["updates"] if left is None else left
+    end = last if at < 0 else at
     history = history_table(training, member, end, diverged=at >= 0)
     known = [measured for measured in training.measured if measured.update <= end]  # a frozen member tells nothing new
     states = states_rows(known, member)
@@ -38,6 +40,8 @@ def point_record(training: Training, member: int, *, cause: str | None, start: f
         "status": "done" if at < 0 else "diverged",
         "params": training.model.count,
         "updates_done": end,
+        "ended_early": None if left is None else "solved" if at < 0 else "diverged",
+        "updates_saved": point.config["updates"] - last,
         "seconds": seconds,
         "solved_at": solved_at(history, facts),
     }

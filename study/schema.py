@@ -35,6 +35,12 @@ class Health:
 
 
 @dataclass
+class Stop:
+    solved_checks: int | None = MISSING
+    diverged: bool = MISSING
+
+
+@dataclass
 class Store:
     folder: str = MISSING
     weights: bool = MISSING
@@ -90,6 +96,7 @@ class Root:
     search: Any = None  # a group without a level has no node: null is what it then is
     weights: Weights = MISSING
     health: Health = MISSING
+    stop: Stop = MISSING
     store: Store = MISSING
     study: Study = MISSING
 

@@ -32,7 +32,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from study.digests import digest, holds, signed
-from study.records import OUTCOMES, POINTS, SCHEMA, SEARCH_TABLES, STATES, STATUSES, TABLES, VERDICTS, Column, StudyError
+from study.records import ENDED, OUTCOMES, POINTS, SCHEMA, SEARCH_TABLES, STATES, STATUSES, TABLES, VERDICTS, Column, StudyError
 
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
 RESULT, CONFIG, WEIGHTS = "result.json", "config.yaml", "weights.safetensors"
@@ -408,7 +408,7 @@ def _wrong_result(result: Any, data: bytes, id: str) -> str | None:
     return "it has no status" if result["row"].get("status") is None else None
 
 
-WORDS = {"status": STATUSES, "verdict": VERDICTS, "outcome": OUTCOMES, "state": STATES, "state_init": STATES}  # what a row may say
+WORDS = {"status": STATUSES, "verdict": VERDICTS, "outcome": OUTCOMES, "state": STATES, "state_init": STATES, "ended_early": ENDED}  # what a row may say
 
 
 def _scalar(value: Any) -> bool:

@@ -178,7 +178,7 @@ def train(training: Training, report: Callable[[int], bool | None], *, made: int
     updates, every = training.config["updates"], training.config["validate_every"]
     for update in range(made, updates + 1):
         before(update)
-        probe(training, update)
+        probe(training, update, due_stages(training, update))
         if update % every == 0 or update == updates:
             validate(training, update)
             if report(update):
@@ -315,9 +315,20 @@ def on_fixed(training: Training, params: Tensor, examples: Batch) -> tuple[Tenso
     return torch.stack(losses).sum(0) / sum(counts), torch.cat(metrics, dim=1)
 
 
-def probe(training: Training, update: int) -> None:
-    """Every probe whose schedule has this update. A member that is frozen is not measured again."""
-    due = {name: (of, stages[update]) for name, (of, stages) in training.probes.items() if update in stages}
+def due_stages(training: Training, update: int) -> dict[str, int]:
+    """{probe: stage} of those whose schedule has this update."""
+    return {name: stages[update] for name, (_, stages) in training.probes.items() if update in stages}
+
+
+def next_stages(training: Training, update: int) -> dict[str, int]:
+    """{probe: stage} of those that have a stage later than this update and none at it: the first of them."""
+    later = {name: [stage for at, stage in stages.items() if at > update] for name, (_, stages) in training.probes.items() if update not in stages}
+    return {name: min(stages) for name, stages in later.items() if stages}
+
+
+def probe(training: Training, update: int, stages: Mapping[str, int]) -> None:
+    """These probes, each as the stage that is given for it. What a frozen member's say is not kept (study/results.py)."""
+    due = {name: (training.probes[name][0], stage) for name, stage in stages.items()}
     if not due:
         return
     params = {name: value.double() for name, value in training.model.named(training.params.detach()).items()}

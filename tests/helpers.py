@@ -167,7 +167,7 @@ def point(seed: int = 0, id: str | None = None, **changes: Any) -> Point:
             "loss": {"_target_": "study.probes.loss.LossProfile", "stages": HEALTH["stages"], "anchors": 8},
             "recurrence": {"_target_": "study.probes.recurrence.Recurrence", "stages": HEALTH["stages"], "level": 0.95},
         },
-        "tracker": {}, "health": HEALTH, "store": {"folder": "outputs", "weights": True, "checkpoint_seconds": None, "lease_seconds": 60, "tracker_seconds": 60}, "study": {"exclude": [], "arms": []},
+        "tracker": {}, "health": HEALTH, "stop": {"solved_checks": None, "diverged": True}, "store": {"folder": "outputs", "weights": True, "checkpoint_seconds": None, "lease_seconds": 60, "tracker_seconds": 60}, "study": {"exclude": [], "arms": []},
     }  # fmt: skip
     config |= changes
     labels = {"task": "sum", "cell": config["cell"]["_target_"].split(".")[-2], "initializer": "orthogonal", "clip": "norm"}

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+import yaml
+
 from study.cells.lstm import LSTM
 from study.grouping import cost, group_key, groups, resolve_kernel
+from study.interfaces import OWN
+from study.kernels import table
+from study.paths import conf_folder
+from study.pieces import build
+from study.records import StudyError
 from tests.helpers import Linear, point
 
 GRU = {"_target_": "study.cells.gru.GRU"}
@@ -61,3 +69,78 @@ class Coupled(LSTM):
     def step(self, params, x, state):
         h, c = super().step(params, x, state)
         return h, c / 2
+
+
+# --- the table of kernels ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Puts a table in the place of the committed one."""
+
+    def write(text: str) -> None:
+        (tmp_path / "table.yaml").write_text(text)
+        table.read.cache_clear()
+        monkeypatch.setattr(table, "TABLE", tmp_path / "table.yaml")
+
+    yield write
+    table.read.cache_clear()
+
+
+ROWS = """
+kernels:
+  cpu:
+    study.cells.lstm.LSTM:
+      - {hidden: 16, batch: 16, kernel: reference}
+      - {hidden: 16, batch: 64, kernel: fused}
+      - {hidden: 128, batch: 16, kernel: native}
+"""
+
+
+def test_auto_is_what_the_table_has_for_the_nearest_size_and_nothing_else(written):
+    written(ROWS)
+    sizes = {(8, 16): "reference", (16, 31): "reference", (16, 33): "fused", (45, 512): "fused", (46, 512): "native", (1000, 1): "native"}
+    for (hidden, batch), kernel in sizes.items():
+        for changes in ({}, {"depth": 3}, {"updates": 99}, {"seed": 5}):
+            assert resolve_kernel(point(**{"hidden": hidden, "batch": batch, **changes}).config) == kernel
+    assert resolve_kernel(point(hidden=8, kernel="native").config) == "native", "by name"
+    assert resolve_kernel(point(hidden=8, dtype="float64").config) == "native", "what was not timed"
+    assert resolve_kernel(point(hidden=8, cell=GRU).config) == "native"
+    assert resolve_kernel(point(hidden=8, cell={"_target_": "tests.test_grouping.Coupled"}).config) == "reference"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (ROWS[:60] + "{", "ParserError"),
+        ("", "TypeError"),
+        ("kernels: [1]", "AttributeError"),
+        (ROWS.replace("batch: 64", "batch: many"), "a row must be {hidden: units, batch: examples, kernel: name}, got"),
+        (ROWS.replace("kernel: fused", "colonel: fused"), "KeyError"),
+        (ROWS.replace("kernel: reference", "kernel: triton"), "has 'triton' for study.cells.lstm.LSTM, which has native, fused, reference; name one"),
+    ],
+)
+def test_a_damaged_table_is_told(written, text, told):
+    written(text)
+    with pytest.raises(StudyError) as error:
+        resolve_kernel(point(batch=16).config)
+    assert told in str(error.value) and "table.yaml" in str(error.value)
+    assert resolve_kernel(point(kernel="fused").config) == "fused", "what is named needs no table"
+
+
+def test_the_committed_table_names_kernels_that_the_built_in_cells_have():
+    cells = {}
+    for path in (conf_folder() / "cell").glob("*.yaml"):
+        cell = build(yaml.safe_load(path.read_text()), "cell")
+        cells[f"{type(cell).__module__}.{type(cell).__qualname__}"] = cell
+    rows = table.read(table.TABLE)["cpu"]
+    assert set(rows) == set(cells)
+    for name, of in rows.items():
+        for hidden, batch, kernel in of:
+            assert kernel == "reference" or (kernel in OWN and cells[name].has(kernel))
+            assert table.fastest("cpu", name, hidden, batch) == kernel
+        assert len({row[:2] for row in of}) == len(of) >= 9
+    whole = yaml.safe_load(table.TABLE.read_text())
+    for name, of in whole["kernels"]["cpu"].items():
+        for row in of:
+            assert row["times"][row["kernel"]] <= 1.1, f"{name} {row}: what is chosen is within a tenth of the fastest"

@@ -35,6 +35,7 @@ def test_the_wheel_holds_code_configuration_and_templates_and_nothing_else(wheel
     for path in (ROOT / "reports" / "templates").rglob("*"):
         if path.is_file():
             assert str(path.relative_to(ROOT)) in names
+    assert "study/kernels/table.yaml" in names
     assert {name.split("/")[0] for name in names} == {"study", "reports", "rnn_gradient_study-0.1.0.dist-info"}
 
 

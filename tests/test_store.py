@@ -158,18 +158,21 @@ def test_reading_needs_no_torch(tmp_path):
 
 def test_identity_is_of_what_decides_the_numbers_and_nothing_else():
     config = {"cell": {"_target_": "x"}, "seed": 0, "batch": 64, "name": "a", "probe": {}, "tracker": {}, "executor": {}, "device": "auto"}
+    config |= {"stop": {"solved_checks": None, "diverged": True}}
     base = identity(config, data_hash="d", kernel="reference", device_type="cpu")
     same = {**config, "name": "b", "probe": {"p": 1}, "tracker": {"t": 1}, "executor": {"workers": 9}, "device": "cpu", "health": {"fading": 1}}
     assert identity(same, data_hash="d", kernel="reference", device_type="cpu") == base
     assert identity(dict(reversed(config.items())), data_hash="d", kernel="reference", device_type="cpu") == base
+    assert identity({**config, "stop": {"solved_checks": None, "diverged": False}}, data_hash="d", kernel="reference", device_type="cpu") == base
     others = [
+        identity({**config, "stop": {"solved_checks": 3, "diverged": True}}, data_hash="d", kernel="reference", device_type="cpu"),
         identity({**config, "seed": 1}, data_hash="d", kernel="reference", device_type="cpu"),
         identity({**config, "batch": 32}, data_hash="d", kernel="reference", device_type="cpu"),
         identity(config, data_hash="e", kernel="reference", device_type="cpu"),
         identity(config, data_hash="d", kernel="fast", device_type="cpu"),
         identity(config, data_hash="d", kernel="reference", device_type="cuda"),
     ]
-    assert len({base, *others}) == 6
+    assert len({base, *others}) == 7
     assert json.dumps(base)
 
 

@@ -1,12 +1,15 @@
-"""Cost: seconds and parameters."""
+"""Cost: seconds and parameters, and what points that ended early have saved."""
 
 from __future__ import annotations
+
+import pandas as pd
 
 from reports.arms import with_counted
 from reports.blocks import Cell, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.statistics import marginal_means
-from reports.words import duration, known, level, number
+from reports.words import count, duration, known, level, number, percent
+from study.records import ENDED
 
 
 class Cost:
@@ -25,6 +28,7 @@ class Cost:
             "A point's seconds are an equal share of its group's time: they tell cells, depths and tasks apart, not what was trained together, and "
             "have no interval over seeds. They depend on what else the machine did."
         )
+        said += saved(points)
         rows: Rows = []
         for key in study.factors or {study.sides[0]: []}:
             means = marginal_means(points, "seconds", key, study.levels(key))
@@ -40,3 +44,20 @@ class Cost:
             "Averaged over all other factors",
         )
         return Section([Prose(said), table])
+
+
+def saved(points: pd.DataFrame) -> str:
+    """How many points ended early and why, and the updates that were not computed; "" where none did."""
+    early = points[points["ended_early"].notna()]
+    if early.empty:
+        return ""
+    why = early["ended_early"].value_counts()
+    told = ", ".join(f"{why[name]} {name}" for name in ENDED if name in why)
+    less, asked = float(early["updates_saved"].sum()), float(points["updates"].sum())
+    said = f" {count(len(early), 'point')} of {len(points)} ended early ({told}): {less:,.0f} of {asked:,.0f} updates were saved ({percent(less / asked)})."
+    if "solved" in why:
+        said += (
+            " A solved one ends after as many validations in a row that meet the task's rule as stop.solved_checks says; its state at the end, verdict and last "
+            "score are of that update, and probes that were due later are not there."
+        )
+    return said

@@ -8,7 +8,7 @@ from reports.blocks import Definitions, Fold, Prose, Section, Table
 from reports.data import Study
 from reports.words import count, known, level, levels, number
 
-BUDGET = ("updates", "batch", "hidden", "depth", "optimizer", "optimizer.lr", "dropout")  # fixed settings that a reader looks for first
+BUDGET = ("updates", "batch", "hidden", "depth", "optimizer", "optimizer.lr", "dropout", "stop.solved_checks")  # fixed settings that a reader looks for first
 
 
 class Design:

@@ -78,7 +78,7 @@ class LearningCurves:
             + (", and the score that counts as solved" if known(solved) else "")
             + "."
             + " Lines that reach the frame go on beyond it."
-            + (" A curve that ends early diverged or had fewer updates to make." if short.any() else "")
+            + (" A curve that ends early diverged, was solved and ended there as declared, or had fewer updates to make." if short.any() else "")
         )
         return Figure(picture, caption, f"Learning curves. {finding}", table, width, finding, HOW)
 

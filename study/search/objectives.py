@@ -146,6 +146,7 @@ class _Watch:
         history = tables[0] if len(tables) == 1 else _mean(tables)
         row = base_row(point, training.task.facts) | gradients(history)
         row |= {"id": trial.name, "status": status, "reason": reason, "params": training.model.count, "updates_done": len(history["update"]) - 1}
+        row |= {"ended_early": status if status == "pruned" else None, "updates_saved": point.config["updates"] - self.update if status == "pruned" else 0}
         row |= {"val_score": float(np.mean([float(training.best_score[member]) for member in members])), "seconds": seconds}
         return PointRecord(
             id=trial.name,

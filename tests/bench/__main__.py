@@ -13,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import one_by_one, probes, step_by_step
+from tests.bench import kernels, one_by_one, probes, step_by_step
 
-FIGURES = {"probes": probes, "one_by_one": one_by_one, "step_by_step": step_by_step}
+FIGURES = {"probes": probes, "one_by_one": one_by_one, "step_by_step": step_by_step, "kernels": kernels}
 
 
 def main() -> None:

@@ -1,0 +1,150 @@
+"""One layer, forward and back, by each kernel of every built-in cell over hidden units × examples × members; `make bench-kernels` writes what `kernel=auto` takes.
+
+A kernel is part of a point's identity and must not follow from its company, so the table has no members: what it holds is best over both
+groups that are timed, a small one and a large one. A later kernel of today's order replaces an earlier one only where it is faster by MARGIN.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+import yaml
+
+from study.interfaces import OWN, Cell
+from study.kernels import reference
+from study.kernels.table import TABLE, fastest
+from study.paths import conf_folder
+from study.pieces import build
+from study.training import fixed_numerics
+
+TITLE = "kernel of the committed table / the fastest kernel now"
+GOAL = "≤ 1.10"
+HIDDEN, BATCH, SMALL = (8, 16, 32, 64, 128, 256), (16, 64, 256), 2
+STEPS, INPUTS = 40, 8
+LARGE = 128 * 256  # units × examples from which a few members are as good as many
+MARGIN = 1.1
+
+Size = tuple[int, int, int]  # hidden, batch, members
+Seconds = dict[str, dict[Size, dict[str, list[float]]]]  # cell -> size -> kernel -> CPU seconds of each repeat
+
+
+def cells() -> dict[str, Cell]:
+    """Built-in cells by module and name of their class, each once."""
+    found: dict[str, Cell] = {}
+    for path in sorted((conf_folder() / "cell").glob("*.yaml")):
+        cell = build(yaml.safe_load(path.read_text(encoding="utf-8")), "cell")
+        found.setdefault(f"{type(cell).__module__}.{type(cell).__qualname__}", cell)
+    return found
+
+
+def once(cell: Cell, kernel: str, size: Size, steps: int) -> float:
+    """CPU seconds of one forward and backward pass in float32."""
+    hidden, batch, members = size
+    drawn = torch.Generator().manual_seed(hidden)
+    params = {
+        one.name: (torch.randn(members, *one.shape, generator=drawn) / hidden**0.5).requires_grad_() for one in cell.shapes(INPUTS, hidden)
+    }
+    x = torch.randn(members, steps, batch, INPUTS, generator=drawn).requires_grad_()
+    start = time.process_time()
+    h = {"native": cell.native, "fused": cell.layer}[kernel](params, x) if kernel in OWN else reference.outputs(cell, params, x, hidden)
+    assert h is not None
+    h.square().mean().backward()
+    return time.process_time() - start
+
+
+def times(repeats: int, members: int, share: float, say: Callable[[str], None]) -> Iterator[tuple[str, Size, str, list[float]]]:
+    """Kernels in turn, so that what else the machine does meets all of them."""
+    steps = max(2, round(STEPS * share))
+    with fixed_numerics():
+        for name, cell in cells().items():
+            kernels = [*(kernel for kernel in OWN if cell.has(kernel)), "reference"]
+            for kernel in kernels:  # compiled before anything is timed
+                once(cell, kernel, (HIDDEN[0], BATCH[0], SMALL), 2)
+            for hidden, batch in itertools.product(HIDDEN, BATCH):
+                for count in (SMALL, min(members, 4) if hidden * batch >= LARGE else members):
+                    size = (hidden, batch, count)
+                    taken: dict[str, list[float]] = {kernel: [] for kernel in kernels}
+                    for repeat in range(repeats):
+                        for kernel in kernels[:: 1 if repeat % 2 == 0 else -1]:
+                            taken[kernel].append(once(cell, kernel, size, steps))
+                    yield from ((name, size, kernel, taken[kernel]) for kernel in kernels)
+                say(f"{name}: hidden {hidden}, batch {batch}")
+
+
+def collected(repeats: int, members: int, share: float, say: Callable[[str], None]) -> Seconds:
+    found: Seconds = {}
+    for name, size, kernel, taken in times(repeats, members, share, say):
+        found.setdefault(name, {}).setdefault(size, {})[kernel] = taken
+    return found
+
+
+def measure(repeats: int, members: int, share: float, say: Callable[[str], None]) -> dict[str, list[tuple[float, float]]]:
+    """By cell: (with the table's kernels, with the fastest of each size by medians) seconds of each repeat, all sizes together."""
+    made: dict[str, list[tuple[float, float]]] = {}
+    for name, sizes in collected(repeats, members, share, say).items():
+        pairs = [[0.0, 0.0] for _ in range(repeats)]
+        for (hidden, batch, _), of in sizes.items():
+            best = min(of, key=lambda kernel: statistics.median(of[kernel]))
+            chosen = fastest("cpu", name, hidden, batch) or next(iter(of))
+            for repeat in range(repeats):
+                pairs[repeat][0] += of[chosen][repeat]
+                pairs[repeat][1] += of[best][repeat]
+        made[name.rpartition(".")[2]] = [(one, other) for one, other in pairs]
+    return made
+
+
+def table(found: Seconds) -> dict[str, list[dict[str, object]]]:
+    """cell -> rows {hidden, batch, kernel, times: {kernel: as a multiple of the fastest}}: geometric means over the groups of medians over repeats."""
+    made: dict[str, list[dict[str, object]]] = {}
+    for name, sizes in found.items():
+        for hidden, batch in dict.fromkeys(size[:2] for size in sizes):
+            groups = [{kernel: statistics.median(taken) for kernel, taken in of.items()} for size, of in sizes.items() if size[:2] == (hidden, batch)]
+            mean = {kernel: math.exp(statistics.fmean(math.log(group[kernel]) for group in groups)) for kernel in groups[0]}
+            least = min(mean.values())
+            kernel = next(kernel for kernel, seconds in mean.items() if seconds <= least * MARGIN)
+            times = {kernel: round(seconds / least, 2) for kernel, seconds in mean.items()}
+            made.setdefault(name, []).append({"hidden": hidden, "batch": batch, "kernel": kernel, "times": times})
+    return made
+
+
+def written(found: Seconds, facts: dict[str, object]) -> str:
+    """The file."""
+    lines = ["# What kernel=auto takes, by kind of device, cell and the nearest size. Written by `make bench-kernels`; `times`: CPU time as a multiple of the fastest."]
+    lines += ["# A change here gives another identity to points whose kernel it changes. Cells and devices that are not here take native, else fused, else reference."]
+    lines += [yaml.safe_dump({"measured": facts}, sort_keys=False, width=200).rstrip(), "kernels:", "  cpu:"]
+    for name, rows in table(found).items():
+        lines.append(f"    {name}:")
+        lines += [f"      - {yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=200).strip()}" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def processor() -> str:
+    """The model that the kernel of the system names, without the machine's name."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.machine())
+    except OSError:
+        return platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench-kernels", description=__doc__)
+    parser.add_argument("--members", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    found = collected(asked.repeats, asked.members, 1.0, lambda line: print(line, file=sys.stderr, flush=True))
+    facts = {"processor": processor(), "torch": str(torch.__version__), "members": [SMALL, asked.members], "steps": STEPS, "inputs": INPUTS, "repeats": asked.repeats}
+    TABLE.write_text(written(found, facts), encoding="utf-8")
+    print(TABLE)
+
+
+if __name__ == "__main__":
+    main()
