@@ -9,7 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from study.grouping import DTYPES, build_model, init_facts, is_stream, load_task, resolve_device, resolve_kernel
+from study.grouping import DTYPES, build_model, init_facts, is_stream, load_task, member_bytes, resolve_device, resolve_kernel
 from study.interfaces import Block, Measurable, Parameter, Role, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, build_for_members, told
@@ -119,16 +119,9 @@ def _check_batch(task: Task, batch: int) -> None:
         raise StudyError(f"task: {name} carries states from update to update, and gives lengths: pieces of a stream must be of one length")
 
 
-KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer
-
-
 def _check_memory(config: Mapping[str, Any], model: Model) -> None:
     """Sequences so long that one point's batch cannot fit are told before anything is trained."""
-    facts, batch = load_task(config["task"]).facts, model.padded_batch(config["batch"])
-    values = (
-        2.0 * facts.steps * batch * (facts.inputs + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])
-    )  # a lone point has a shadow
-    need, there = values * DTYPES[config["dtype"]].itemsize, memory()
+    facts, need, there = load_task(config["task"]).facts, 2 * member_bytes(config, model), memory()  # a lone point has a shadow
     if need > there:
         raise StudyError(
             f"task: sequences of {facts.steps} steps need about {need / 1e9:.0f} GB with batch={config['batch']}, hidden={config['hidden']} and "

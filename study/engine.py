@@ -110,9 +110,7 @@ class Desk:
                 record = replace(record, provenance={**record.provenance, "resumed": keeper.resumed[member]})
             differ = self.points.differs(record) if point.config["reprobe"] else None
             if differ:
-                raise StudyError(
-                    f"point {record.id} trained again has another {differ} than the stored one, which is kept: another machine or other versions?"
-                )
+                raise StudyError(f"point {record.id} trained again has another {differ} than the stored one, which is kept: another machine or other versions?")
             write_once(self.points, record, self.versions[point.id])
             self.checkpoints.remove([point.id])
 

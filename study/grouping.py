@@ -16,6 +16,7 @@ from study.interfaces import OWN, PARTS, Batch, Cell, Group, InitFacts, Point, R
 from study.kernels import table
 from study.model import Model
 from study.pieces import build, structure, told
+from study.processes import memory
 from study.records import StudyError
 from study.streams import generator
 
@@ -123,7 +124,8 @@ def _of_table(config: Mapping[str, Any], cell: Cell, has: Sequence[str]) -> str:
         return has[0]
     if found not in has:
         raise StudyError(
-            f"kernel: study/kernels/{table.TABLE.name} has {found!r} for {name}, which has {', '.join(has)}; name one, or write the table again: make bench-kernels"
+            f"kernel: study/kernels/{table.TABLE.name} has {found!r} for {name}, which has {', '.join(has)}; "
+            "name one, or write the table again: make bench-kernels"
         )
     return found
 
@@ -217,6 +219,27 @@ def cost(config: Mapping[str, Any]) -> float:
     return facts.steps * examples * values * 1e-9 * 1.1
 
 
+KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer
+
+
+def member_bytes(config: Mapping[str, Any], model: Model) -> float:
+    """What one member's batch and what is kept of it for the way back need, roughly."""
+    facts, batch = load_task(config["task"]).facts, model.padded_batch(config["batch"])
+    values = facts.steps * batch * (facts.inputs + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])
+    return float(values) * DTYPES[config["dtype"]].itemsize
+
+
+WORKER_BYTES, SHARE = 0.7e9, 0.8  # what a worker needs beside its group; of the memory there is, what groups may be planned for
+
+
+def room(device_type: str, workers: int) -> float:
+    """Bytes that a group may need where `workers` of this machine train one each: of its memory, or of the smallest GPU's; infinite where that is unknown."""
+    if device_type == "cpu":
+        return max(SHARE * memory() / workers - WORKER_BYTES, 0.0)
+    gpus = torch.cuda.device_count()
+    return min((SHARE * torch.cuda.get_device_properties(gpu).total_memory / math.ceil(workers / gpus) for gpu in range(gpus)), default=math.inf)
+
+
 def duration(seconds: float) -> str:
     """Seconds in words."""
     if seconds < 90:
@@ -224,8 +247,8 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mapping[str, int]) -> list[Group]:
-    """Groups of equal structure, longest first, cut so that `workers` finish at about the same time.
+def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mapping[str, int], space: float = math.inf) -> list[Group]:
+    """Groups of equal structure, longest first, cut so that `workers` finish at about the same time and that each fits into `space` bytes (see `room`).
 
     `begun`: id -> updates that a checkpoint has of a point; those of one group have made the same. A point's numbers do not
     depend on the cut.
@@ -240,7 +263,8 @@ def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mappi
     share = total / (2 * workers)  # large groups are faster, several rounds a worker even out what the estimate gets wrong
     made = []
     for number, (key, of) in enumerate(by_key.items(), start=1):
-        parts = max(math.ceil(len(of) / max_members), min(math.ceil(costs[key] * len(of) / share), math.ceil(len(of) / 4)))
+        fit = max(1, min(max_members, int(min(space / member_bytes(of[0].config, build_model(of[0].config)), max_members))))
+        parts = max(math.ceil(len(of) / fit), min(math.ceil(costs[key] * len(of) / share), math.ceil(len(of) / 4)))
         bounds = [round(part * len(of) / parts) for part in range(parts + 1)]
         for part, (start, end) in enumerate(itertools.pairwise(bounds), start=1):
             made.append(Group(name=f"{number}.{part}", points=tuple(of[start:end]), cost=costs[key] * (end - start)))

@@ -461,10 +461,12 @@ class Probe(ABC):
 class ProfileProbe(Probe):
     """A probe of gradient norms by lag. The engine reduces them over examples to rows of profile.parquet.
 
-    The one that `decides` gives the states, and with them the verdict.
+    The one that `decides` gives the states, and with them the verdict. One that has `every` is read off the backward pass of training itself at
+    every so many updates, and is never called: ‖∂L/∂h_t‖ of each layer, of the batch's own loss, in training's precision.
     """
 
     decides: bool = False
+    every: int | None = None
 
     @abstractmethod
     def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:

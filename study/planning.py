@@ -15,7 +15,7 @@ from rich.table import Table
 from study.checking import check, check_flat
 from study.checkpoints import Checkpoints
 from study.composition import Composed, Declared, exclusion, meets
-from study.grouping import data_hash, duration, groups, load_task, resolve_device, resolve_kernel
+from study.grouping import data_hash, duration, groups, load_task, resolve_device, resolve_kernel, room
 from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.paths import beside
 from study.pieces import build
@@ -53,7 +53,9 @@ class Plan:
 
     def groups(self, points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
         """Groups of these points, each from where its checkpoints are."""
-        return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points))
+        here = self.config["executor"].get("gpus") is None  # of other machines nothing is known
+        space = room(resolve_device(self.config), workers) if here else math.inf
+        return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points), space)
 
     def fingerprint(self) -> dict[str, Any]:
         """What must agree for points to be comparable. A task whose settings vary is listed with them, so that further levels may join."""

@@ -19,7 +19,7 @@ def first_nonfinite(training: Training, count: int) -> dict[int, str]:
     for update in sorted({at for at in diverged_at[:count] if at >= 0}):
         of_update = [member for member in range(count) if diverged_at[member] == update]
         states = _states(training, update)
-        loss, grads, _ = loss_and_gradients(training, training.params, update)
+        loss, grads, _, _ = loss_and_gradients(training, training.params, update)
         named = training.model.named(grads)
         for member in of_update:
             causes[member] = _first(member, states, loss, named)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy import optimize, stats
-
 POWER, LEVEL = 0.80, 0.05  # chance to find what is there; chance to find what is not
 MOST = 10_000  # seeds an arm beyond which nobody goes
 
 
 def noncentrality(df: float, level: float, power: float) -> float:
     """Difference in standard errors that a two-sided t test at `level` finds with probability `power`."""
+    from scipy import optimize, stats  # a second to import, and every launch imports this file
+
     edge = float(stats.t.ppf(1 - level / 2, df))
 
     def short(delta: float) -> float:

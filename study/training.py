@@ -20,9 +20,10 @@ from torch import Tensor
 
 from study.grouping import DTYPES, build_model, init_facts, is_stream, load_task
 from study.interfaces import AtLags, Batch, ByIndex, ByStep, ClipRule, LagNorms, Optimizer, Params, Point, Probe, ProfileProbe, State, Step, Task
+from study.kernels.reach import REACH
 from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
-from study.profiles import Thresholds, judged_lag, logs, profile, states
+from study.profiles import Thresholds, judged_lag, logs, profile, profile_of_squares, states
 from study.records import StudyError
 from study.streams import generator
 from study.tracing import StageTrace
@@ -154,9 +155,12 @@ def clip_by_class(points: Sequence[Point], device: torch.device, dtype: torch.dt
 
 def schedule(config: Any) -> dict[str, tuple[Probe, dict[int, int]]]:
     """Each probe with {update: stage}: its shares of the updates, rounded, at least 1 apart where there is room."""
-    probes = {}
+    probes: dict[str, tuple[Probe, dict[int, int]]] = {}
     for name, node in config["probe"].items():
         probe: Probe = build(node, f"probe.{name}")
+        if isinstance(probe, ProfileProbe) and probe.every is not None:
+            probes[name] = (probe, {})  # training itself is looked at
+            continue
         last = -1
         updates = []
         for share in sorted(probe.stages):
@@ -189,7 +193,9 @@ def train(training: Training, report: Callable[[int], bool | None], *, made: int
 
 def step(training: Training, update: int) -> None:
     """One update of every member that is still finite."""
-    loss, grads, reached = loss_and_gradients(training, training.params, update)
+    looked = [(name, update // of.every) for name, (of, _) in training.probes.items() if isinstance(of, ProfileProbe) and of.every and update % of.every == 0]
+    loss, grads, reached, squares = loss_and_gradients(training, training.params, update, look=bool(looked))
+    training.measured += [Measured(name, stage, update, {}, squares, {}) for name, stage in looked]
     norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
     clipped, training.clip_states = clip(training, grads)
     after, state = training.optimizer(clipped, training.params, training.optimizer_state)
@@ -234,14 +240,44 @@ def clip(training: Training, grads: Tensor) -> tuple[Tensor, list[Any]]:
     return clipped, states
 
 
-def loss_and_gradients(training: Training, params: Tensor, update: int) -> tuple[Tensor, Tensor, list[State]]:
-    """Losses [M] and gradients [M, P] of the batch of this update at `params`; states at its end where the task carries them, else none."""
+def loss_and_gradients(
+    training: Training, params: Tensor, update: int, *, look: bool = False
+) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
+    """Losses [M] and gradients [M, P] of the batch of this update at `params`; states at its end where the task carries them, else none.
+
+    `look`: and the profile by layer of what comes back to each step (Measured.profiles), else none. No number changes by it.
+    """
     batch = training_batch(training, update)
     leaves = {name: view.detach().requires_grad_() for name, view in training.model.named(params).items()}
-    outputs, reached = forward(training, leaves, batch, update)
+    taps = reach_leaves(training, batch) if look else {}
+    outputs, reached = forward(training, leaves | taps, batch, update)
     loss = training.task.loss(outputs, batch)
-    grads = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
-    return loss, training.model.joined(dict(zip(leaves, grads, strict=True))), reached
+    grads = torch.autograd.grad(loss.sum(), [*leaves.values(), *taps.values()], allow_unused=True)
+    whole = {name: torch.zeros_like(leaf) if grad is None else grad for (name, leaf), grad in zip(leaves.items(), grads, strict=False)}
+    return loss, training.model.joined(whole), reached, profiles_of(training.model, grads[len(leaves) :], batch)
+
+
+def reach_leaves(training: Training, batch: Batch) -> dict[str, Tensor]:
+    """What kernels give the squared norms by step as the gradient of, a layer each: [M, T, B'], padded as the batch is."""
+    members, examples, steps, _ = batch.x.shape
+    shape = (members, steps, training.model.padded_batch(examples))
+    return {
+        f"layer{layer}.{REACH}": torch.zeros(shape, dtype=torch.float64, device=training.device, requires_grad=True)
+        for layer in range(1, training.model.depth + 1)
+    }
+
+
+def profiles_of(model: Model, squares: Sequence[Tensor | None], batch: Batch) -> dict[str, dict[str, np.ndarray]]:
+    """Profiles by layer from squared norms [M, T, B']; StudyError where the cell's own kernel does not tell them."""
+    members, examples, steps, _ = batch.x.shape
+    last = np.full((members, examples), steps - 1) if batch.lengths is None else batch.lengths.cpu().numpy() - 1
+    found = {}
+    for number, grad in enumerate(squares, start=1):
+        if grad is None:
+            name = type(model.cell).__name__
+            raise StudyError(f"probe.train_profile: kernel {model.kernel} of {name} does not tell what reaches a step; use kernel=reference or every=null")
+        found[f"{number}/h"] = profile_of_squares(grad[..., :examples].cpu().numpy(), last)
+    return found
 
 
 def forward(training: Training, params: Params, batch: Batch, update: int) -> tuple[Tensor, list[State]]:
@@ -362,7 +398,7 @@ class NextUpdate:
 
     def step(self) -> Step:
         training = self.training
-        _, grads, _ = loss_and_gradients(training, training.params, self._of())
+        _, grads, _, _ = loss_and_gradients(training, training.params, self._of())
         clipped, _ = clip(training, grads)
         after, _ = training.optimizer(clipped, training.params, training.optimizer_state)
         grads_, clipped_, before, after_ = (

@@ -70,7 +70,7 @@ def test_the_solved_end_after_as_many_checks_and_the_rest_change_by_no_bit(whole
         assert EVERY < end < UPDATES, "or this tests nothing"
         row = here[id]
         assert (row["status"], row["outcome"], row["ended_early"]) == ("done", "solved", "solved")
-        assert (row["updates"] if "updates" in row else UPDATES, row["updates_done"], row["updates_saved"]) == (UPDATES, end, UPDATES - end)
+        assert (row.get("updates", UPDATES), row["updates_done"], row["updates_saved"]) == (UPDATES, end, UPDATES - end)
         assert row["solved_at"] == there[id]["solved_at"]
         shorter = early.table("history", [id])
         last = shorter.iloc[-1]
@@ -185,4 +185,3 @@ def test_an_old_store_has_nulls_and_its_report_says_nothing(whole, early):
     solved = times(frame.assign(solved_at=frame["solved_at"].astype(float)))
     assert set(solved.loc[solved["solved"], "id"]) == {"fast", "faster"}
     assert (solved.loc[~solved["solved"], "time"] == UPDATES).all(), "what diverged will never solve it"
-

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import yaml
 
 from study.cells.lstm import LSTM
-from study.grouping import cost, group_key, groups, resolve_kernel
+from study.grouping import build_model, cost, group_key, groups, member_bytes, resolve_kernel, room
 from study.interfaces import OWN
 from study.kernels import table
 from study.paths import conf_folder
@@ -53,6 +55,28 @@ def test_cost_grows_with_the_work():
 def test_one_point_is_one_group():
     assert [len(group.points) for group in groups([point()], workers=8, max_members=32, begun={})] == [1]
     assert groups([], workers=2, max_members=8, begun={}) == []
+
+
+@pytest.mark.parametrize(("members", "sizes"), [(3.5, [2, 3, 3]), (0.1, [1] * 8), (1e9, [8])])
+def test_groups_fit_into_memory(members, sizes):
+    """A made-up memory, for as many members as it says."""
+    points = [point(seed) for seed in range(8)]
+    space = members * member_bytes(points[0].config, build_model(points[0].config))
+    made = groups(points, workers=1, max_members=24, begun={}, space=space)
+    assert sorted(len(group.points) for group in made) in (sizes, [4, 4])
+    assert all(len(group.points) <= max(1, members) for group in made)
+
+
+def test_memory_is_shared_by_the_workers(monkeypatch):
+    monkeypatch.setattr("study.grouping.memory", lambda: 10e9)
+    assert room("cpu", 2) == pytest.approx(0.8 * 10e9 / 2 - 0.7e9)
+    assert room("cpu", 100) == 0
+    assert room("cuda", 2) == float("inf"), "no GPU here, nothing is known"
+    properties = {0: 80e9, 1: 40e9}
+    monkeypatch.setattr("study.grouping.torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("study.grouping.torch.cuda.get_device_properties", lambda gpu: SimpleNamespace(total_memory=properties[gpu]))
+    assert room("cuda", 2) == pytest.approx(0.8 * 40e9)
+    assert room("cuda", 3) == pytest.approx(0.8 * 20e9), "several workers on one GPU"
 
 
 def test_a_new_step_does_not_inherit_another_cells_kernel():

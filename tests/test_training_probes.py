@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from study.cells.lstm import LSTM
+from study.checking import check
 from study.interfaces import Batch
 from study.paths import conf_folder
 from study.plugins import register
@@ -23,9 +24,9 @@ from study.probes.noise_scale import NoiseScale
 from study.probes.train_profile import TrainProfile
 from study.probes.update_ratio import UpdateRatio
 from study.records import StudyError
-from study.training import NextUpdate, prepare, step
-from tests.helpers import Descent, point, run, trace
-from tests.test_engine import TABLES, members, same_point
+from study.training import NextUpdate, prepare, step, training_batch
+from tests.helpers import Descent, Sum, point, run, trace
+from tests.test_engine import CELLS, TABLES, members, same_point
 
 VALUE = {"_target_": "study.clipping.value.Value", "threshold": 0.01}
 
@@ -116,7 +117,7 @@ def test_gradients_are_autograds():
 def test_train_profile_is_the_loss_profile_of_the_training_batch(every_step):
     of = trace(LSTM(), {}, steps=7, examples=5, every_step=every_step)
     other = Batch(x=of.batch.x.flip(2), y=of.batch.y)
-    found = TrainProfile(stages=[0], anchors=3)(replace(of, next_update=Descent(of.params, other)))
+    found = TrainProfile(every=None, stages=[0], anchors=3)(replace(of, next_update=Descent(of.params, other)))
     expected = LossProfile(stages=[0], anchors=3)(of.on(other))
     assert found.keys() == expected.keys()
     for name in found:
@@ -129,7 +130,7 @@ def test_train_profile_takes_lengths_that_differ_between_members():
     params = {name: torch.cat([value, 2 * value]) for name, value in one.params.items()}
     batch = Batch(x=torch.cat([one.batch.x, one.batch.x.flip(1)]), y=torch.cat([one.batch.y] * 2), lengths=lengths)
     both = replace(one, params=params, seeds=[0, 1], next_update=Descent(params, batch))
-    found = TrainProfile(stages=[0], anchors=1)(both)["1/s"]
+    found = TrainProfile(every=None, stages=[0], anchors=1)(both)["1/s"]
     assert found.exists.sum(-1).tolist() == lengths.tolist()
     for member in range(2):
         alone = LossProfile(stages=[0], anchors=1)(both.on(batch).alone(member))["1/s"]
@@ -142,3 +143,89 @@ def test_more_parts_than_examples_is_told_before_training():
     node = {"_target_": "study.probes.noise_scale.NoiseScale", "stages": [0], "parts": 99}
     with pytest.raises(StudyError, match=r"probe\.noise_scale: noise_scale: parts must be at most the 16 examples of a batch, got 99"):
         check(point(probe={"noise_scale": node}).config)
+
+
+# --- off the backward pass of training ---------------------------------------------------------------------------
+
+PROFILE = {"_target_": "study.probes.train_profile.TrainProfile", "every": 1, "stages": [0], "anchors": 1}
+
+
+class Uneven(Sum):
+    """Examples of several lengths, other ones for every member."""
+
+    def sample(self, stream, update, batch):
+        of = super().sample(stream, update, batch)
+        lengths = torch.randint(4, self.steps + 1, (batch,), generator=stream(update, "lengths"))
+        return Batch(of.x, of.y, lengths)
+
+    def split(self, part):
+        of = super().split(part)
+        return Batch(of.x, of.y, torch.full((len(of.x),), self.steps))
+
+
+@pytest.mark.parametrize("kernel", ["native", "fused", "reference"])
+@pytest.mark.parametrize("cell", ["rnn", "rnn_relu", "lstm", "gru", "gru_reset_after"])
+def test_each_update_tells_what_its_own_backward_pass_holds(cell, kernel):
+    """Against autograd at every state of an unrolled pass, in fp64; two layers, lengths that differ, a lone member."""
+    if (cell, kernel) == ("gru_reset_after", "fused"):
+        pytest.skip("it has none")
+    task = {**point().config["task"], "_target_": "tests.test_training_probes.Uneven"}
+    shared = {"cell": CELLS[cell], "kernel": kernel, "dtype": "float64", "depth": 2, "task": task, "hidden": 6, "batch": 5, "probe": {"p": PROFILE}}
+    for points in ([point(0, **shared), point(1, **shared)], [point(2, **shared)]):
+        training = prepare(points, "cpu")
+        for update in range(2):
+            batch = training_batch(training, update)
+            params = training.model.named(training.params)
+            step(training, update)
+            found = training.measured[-1]
+            assert (found.stage, found.update, len(training.measured)) == (update, update, update + 1)
+            x = batch.x.clone().requires_grad_()
+            unrolled = training.model.unrolled(params, x, batch.lengths, connected=True)
+            loss = training.task.loss(unrolled.outputs, batch).sum()
+            for number, layer in enumerate(unrolled.states, start=1):
+                norms = torch.stack([grad.norm(dim=-1) for grad in torch.autograd.grad(loss, list(layer["h"]), retain_graph=True)], dim=-1)  # [M, B, T]
+                columns = found.profiles[f"{number}/h"]
+                for member in range(len(training.points)):
+                    for lag in (0, 1, 3, 8):
+                        ratios = [
+                            float(norms[member, b, last - lag] / norms[member, b, last])
+                            for b, last in enumerate((batch.lengths[member] - 1).tolist())
+                            if last >= lag
+                        ]
+                        assert columns["n"][member, lag] == len(ratios)
+                        good = np.array([ratio for ratio in ratios if ratio > 0])
+                        assert columns["n_zero"][member, lag] == len(ratios) - len(good)
+                        if len(good):
+                            assert columns["log10_mean"][member, lag] == pytest.approx(np.log10(good).mean(), abs=1e-9)
+                            assert columns["log10_rms"][member, lag] == pytest.approx(0.5 * np.log10((good**2).sum() / len(ratios)), abs=1e-9)
+
+
+def test_looking_at_every_update_changes_no_number_and_is_stored(tmp_path):
+    shared = {"depth": 2, "dropout": 0.2, "updates": 6}
+    for kernel in ("native", "fused", "reference"):
+        probed, plain = (run(members(probe=probe, kernel=kernel, **shared), tmp_path / f"{kernel}{len(probe)}") for probe in ({"p": PROFILE}, {}))
+        alone = run(members(probe={"p": PROFILE}, kernel=kernel, **shared)[2:], tmp_path / f"{kernel}-alone")
+        for id in "abc":
+            pd.testing.assert_frame_equal(probed.table("history", [id]), plain.table("history", [id]), check_exact=True)
+        same_point(probed, alone, "c")
+        rows = probed.table("profile", ["a"])
+        assert rows.groupby("layer")["update"].unique().map(list).to_dict() == {"1": list(range(6)), "2": list(range(6))}
+        assert (rows[rows["lag"] == 0]["log10_mean"] == 0).all()
+    sparse = run(members(probe={"p": {**PROFILE, "every": 4}}, **shared), tmp_path / "sparse")
+    assert sorted(sparse.table("profile", ["b"])["update"].unique()) == [0, 4]
+
+
+def test_where_it_cannot_be_read_off_that_is_told():
+    every_step = point(task={**point().config["task"], "every_step": True}, readout={"_target_": "tests.helpers.PlainReadout", "every_step": True})
+    with pytest.raises(StudyError, match="whose sum would hide every decay: probe.train_profile.every=null"):
+        check({**every_step.config, "probe": {"train_profile": PROFILE}})
+    training = prepare([point(probe={"p": PROFILE}, cell={"_target_": "tests.test_training_probes.Silent"})], "cpu")
+    with pytest.raises(StudyError, match="kernel native of Silent does not tell what reaches a step; use kernel=reference or every=null"):
+        step(training, 0)
+
+
+class Silent(LSTM):
+    """A kernel that knows nothing of it."""
+
+    def native(self, params, x):
+        return super().native({name: value for name, value in params.items() if name != "reach"}, x)

@@ -57,7 +57,7 @@ def saved(points: pd.DataFrame) -> str:
     said = f" {count(len(early), 'point')} of {len(points)} ended early ({told}): {less:,.0f} of {asked:,.0f} updates were saved ({percent(less / asked)})."
     if "solved" in why:
         said += (
-            " A solved one ends after as many validations in a row that meet the task's rule as stop.solved_checks says; its state at the end, verdict and last "
-            "score are of that update, and probes that were due later are not there."
+            " A solved one ends after as many validations in a row that meet the task's rule as stop.solved_checks says; its state at the end, verdict "
+            "and last score are of that update, and probes that were due later are not there."
         )
     return said

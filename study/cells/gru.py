@@ -9,6 +9,7 @@ from torch import Tensor
 
 from study.interfaces import Cell, Parameter, Params, State
 from study.kernels.gru import GRULayer
+from study.kernels.reach import REACH
 from study.linear import linear
 
 
@@ -49,7 +50,8 @@ class GRU(Cell):
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         hidden = weight.shape[1] // 3
-        return layer.run(layer.Compiled(gru, wide=True), x, hidden, weight[:, : 2 * hidden], 2 * weight[:, 2 * hidden :])  # tanh(z) = 2σ(2z) - 1
+        halves = weight[:, : 2 * hidden], 2 * weight[:, 2 * hidden :]  # tanh(z) = 2σ(2z) - 1
+        return layer.run(layer.Compiled(gru, wide=True), x, hidden, *halves, reach=params.get(REACH))
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
-        return GRULayer.apply(x, params["weight_x"], params["weight_h"], params["bias"]).transpose(0, 1)
+        return GRULayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)).transpose(0, 1)

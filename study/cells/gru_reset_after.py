@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Parameter, Params, State
+from study.kernels.reach import REACH
 from study.linear import linear
 
 
@@ -54,4 +55,4 @@ class GRUResetAfter(Cell):
             layer.weights(h_n, torch.zeros_like(x_n), params["bias_hn"]),
             layer.weights(torch.zeros_like(h_n), x_n, b_n),
         )
-        return layer.run(layer.Compiled(gru_reset_after), x, hidden, torch.cat(parts, dim=1))
+        return layer.run(layer.Compiled(gru_reset_after), x, hidden, torch.cat(parts, dim=1), reach=params.get(REACH))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from study.interfaces import Cell, Parameter, Params, State
 from study.kernels.lstm import LSTMLayer
+from study.kernels.reach import REACH
 from study.linear import linear
 
 
@@ -49,7 +50,7 @@ class LSTM(Cell):
         hidden = weight.shape[1] // 4
         double = weight.new_ones(4, 1).index_fill(0, torch.tensor(2, device=weight.device), 2.0)  # tanh(z) = 2σ(2z) - 1
         weight = (weight.unflatten(1, (4, hidden)) * double[:, None]).flatten(1, 2)
-        return layer.run(layer.Compiled(lstm), x, hidden, weight)
+        return layer.run(layer.Compiled(lstm), x, hidden, weight, reach=params.get(REACH))
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
-        return LSTMLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"]).transpose(0, 1)
+        return LSTMLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)).transpose(0, 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Parameter, Params, State, require
+from study.kernels.reach import REACH
 from study.kernels.rnn import RNNLayer
 from study.linear import linear
 
@@ -40,7 +41,7 @@ class RNN(Cell):
         from study.kernels.native import layer, rnn  # the compiler takes a while to import: only where it is used
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
-        return layer.run(layer.Compiled(rnn, further=(self.activation is torch.relu,)), x, weight.shape[1], weight)
+        return layer.run(layer.Compiled(rnn, further=(self.activation is torch.relu,)), x, weight.shape[1], weight, reach=params.get(REACH))
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
-        return RNNLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], self.activation is torch.relu).transpose(0, 1)
+        return RNNLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], self.activation is torch.relu, params.get(REACH)).transpose(0, 1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from study.kernels import joined
+from study.kernels.reach import squares
 
 
 class GRULayer(torch.autograd.Function):
@@ -19,7 +20,7 @@ class GRULayer(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reach: Tensor | None) -> Tensor:
         hidden, steps = weight_h.shape[-1], x.shape[1]
         weight = joined.weights(weight_h, weight_x, bias)
         weight_rz, weight_n = weight[:, : 2 * hidden].contiguous(), 2 * weight[:, 2 * hidden :]
@@ -48,9 +49,12 @@ class GRULayer(torch.autograd.Function):
         dr, dz = drz.chunk(2, dim=-1)
         dh, kept, back = torch.empty_like(s[0]), torch.empty_like(s[0]), torch.zeros_like(s[0])
         dx = hx.new_empty(*hx[1:].shape[:3], inputs) if ctx.needs_input_grad[0] else None
+        squared = dh_out.new_empty(dh_out.shape[:3], dtype=torch.float64) if ctx.needs_input_grad[4] else None
         for t in reversed(range(len(s))):
             h, (r, z) = hx[t, ..., :hidden], rz[t].chunk(2, dim=-1)
             torch.add(back, dh_out[t], out=dh)
+            if squared is not None:
+                squared[t] = squares(dh)
             torch.mul(dh, change[t], out=dz)
             torch.mul(dh, z, out=kept)
             torch.mul(kept, 2, out=dn)
@@ -65,4 +69,4 @@ class GRULayer(torch.autograd.Function):
             if dx is not None:
                 torch.add(dhx[..., hidden : hidden + inputs], dreset[..., hidden : hidden + inputs], out=dx[t])
         dweight_h, dweight_x, dbias = joined.split(torch.cat([dweight_rz, 2 * dweight_n], dim=1), hidden, inputs)
-        return None if dx is None else dx.transpose(0, 1), dweight_x, dweight_h, dbias
+        return None if dx is None else dx.transpose(0, 1), dweight_x, dweight_h, dbias, None if squared is None else squared.transpose(0, 1)

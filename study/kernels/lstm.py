@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from study.kernels import joined
+from study.kernels.reach import squares
 
 
 class LSTMLayer(torch.autograd.Function):
@@ -19,7 +20,7 @@ class LSTMLayer(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reach: Tensor | None) -> Tensor:
         hidden, steps = weight_h.shape[-1], x.shape[1]
         weight, hx = joined.weights(weight_h, weight_x, bias), joined.states(x, hidden)
         weight[:, 2 * hidden : 3 * hidden] *= 2
@@ -43,9 +44,12 @@ class LSTMLayer(torch.autograd.Function):
         di, df, ds, do = dz.chunk(4, dim=-1)
         dh, dc, part = torch.empty_like(c[0]), torch.zeros_like(c[0]), torch.empty_like(c[0])
         dx = hx.new_empty(*hx[1:].shape[:3], inputs) if ctx.needs_input_grad[0] else None
+        squared = dh_out.new_empty(dh_out.shape[:3], dtype=torch.float64) if ctx.needs_input_grad[4] else None
         for t in reversed(range(len(gates))):
             i, f, s, o = gates[t].chunk(4, dim=-1)
             torch.add(dhx[..., :hidden], dh_out[t], out=dh)
+            if squared is not None:
+                squared[t] = squares(dh)
             torch.mul(dh, tanh_c[t], out=do)
             dc += torch.ops.aten.tanh_backward(torch.mul(dh, o, out=part), tanh_c[t], grad_input=part)
             torch.mul(dc, s, out=part).mul_(2)
@@ -60,4 +64,4 @@ class LSTMLayer(torch.autograd.Function):
                 dx[t] = dhx[..., hidden : hidden + inputs]
         dweight[:, 2 * hidden : 3 * hidden] *= 2
         dweight_h, dweight_x, dbias = joined.split(dweight, hidden, inputs)
-        return None if dx is None else dx.transpose(0, 1), dweight_x, dweight_h, dbias
+        return None if dx is None else dx.transpose(0, 1), dweight_x, dweight_h, dbias, None if squared is None else squared.transpose(0, 1)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Params, State
+from study.kernels.reach import REACH, Tap
 
 
 def unroll(cell: Cell, params: Params, x: Tensor, hidden: int, *, taps: bool, first: State | None = None) -> list[State]:
@@ -17,8 +18,11 @@ def unroll(cell: Cell, params: Params, x: Tensor, hidden: int, *, taps: bool, fi
     members, _, batch, _ = x.shape
     state: State = tuple(x.new_zeros(members, batch, hidden) for _ in cell.states) if first is None else first
     states = []
-    for x_t in cell.project(params, x).unbind(1):
+    reach = params.get(REACH)
+    for t, x_t in enumerate(cell.project(params, x).unbind(1)):
         state = cell.step(params, x_t, state)
+        if reach is not None:
+            state = (Tap.apply(state[0], reach[:, t]), *state[1:])
         if taps:
             state = tuple(part.view_as(part) for part in state)
         states.append(state)

@@ -49,9 +49,7 @@ def once(cell: Cell, kernel: str, size: Size, steps: int) -> float:
     """CPU seconds of one forward and backward pass in float32."""
     hidden, batch, members = size
     drawn = torch.Generator().manual_seed(hidden)
-    params = {
-        one.name: (torch.randn(members, *one.shape, generator=drawn) / hidden**0.5).requires_grad_() for one in cell.shapes(INPUTS, hidden)
-    }
+    params = {one.name: (torch.randn(members, *one.shape, generator=drawn) / hidden**0.5).requires_grad_() for one in cell.shapes(INPUTS, hidden)}
     x = torch.randn(members, steps, batch, INPUTS, generator=drawn).requires_grad_()
     start = time.process_time()
     h = {"native": cell.native, "fused": cell.layer}[kernel](params, x) if kernel in OWN else reference.outputs(cell, params, x, hidden)
@@ -117,8 +115,12 @@ def table(found: Seconds) -> dict[str, list[dict[str, object]]]:
 
 def written(found: Seconds, facts: dict[str, object]) -> str:
     """The file."""
-    lines = ["# What kernel=auto takes, by kind of device, cell and the nearest size. Written by `make bench-kernels`; `times`: CPU time as a multiple of the fastest."]
-    lines += ["# A change here gives another identity to points whose kernel it changes. Cells and devices that are not here take native, else fused, else reference."]
+    lines = [
+        "# What kernel=auto takes, by kind of device, cell and the nearest size. Written by `make bench-kernels`; `times`: CPU time as a multiple of the fastest."
+    ]
+    lines += [
+        "# A change here gives another identity to points whose kernel it changes. Cells and devices that are not here take native, else fused, else reference."
+    ]
     lines += [yaml.safe_dump({"measured": facts}, sort_keys=False, width=200).rstrip(), "kernels:", "  cpu:"]
     for name, rows in table(found).items():
         lines.append(f"    {name}:")
@@ -141,7 +143,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
     found = collected(asked.repeats, asked.members, 1.0, lambda line: print(line, file=sys.stderr, flush=True))
-    facts = {"processor": processor(), "torch": str(torch.__version__), "members": [SMALL, asked.members], "steps": STEPS, "inputs": INPUTS, "repeats": asked.repeats}
+    facts = {
+        "processor": processor(),
+        "torch": str(torch.__version__),
+        "members": [SMALL, asked.members],
+        "steps": STEPS,
+        "inputs": INPUTS,
+        "repeats": asked.repeats,
+    }
     TABLE.write_text(written(found, facts), encoding="utf-8")
     print(TABLE)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_product, compiled, sigmoid_
+from study.kernels.native.maths import add_product, compiled, sigmoid_, sum_of_squares
 
 
 def buffers(steps: int, batch: int, hidden: int, width: int) -> tuple[tuple[int, ...], ...]:
@@ -50,9 +50,13 @@ def backward(
     dweight_rz: Any,
     dweight_n: Any,
     dx: Any,
+    reach: Any,
     chunk: int,
 ) -> None:
-    """From dh_out [T, B, H]: adds to dweight_rz and dweight_n, fills dx [T, B, D] (D may be 0: not asked for). `chunk` steps a product."""
+    """From dh_out [T, B, H]: adds to dweight_rz and dweight_n, fills dx [T, B, D] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for).
+
+    `chunk` steps a product.
+    """
     steps, batch, hidden = s.shape
     inputs, width, dtype = dx.shape[2], weight_n.shape[1], weight_n.dtype
     two, one = dtype.type(2), dtype.type(1)
@@ -65,6 +69,8 @@ def backward(
             gate, half, moved, dgate, dnew, dh, out = rz[t, b], s[t, b], change[t, b], drz[place, b], dn[place, b], back[b], dh_out[t, b]
             for j in range(hidden):
                 dh[j] += out[j]
+            if len(reach):
+                reach[t, b] = sum_of_squares(dh)
             for j in range(hidden):
                 z = gate[hidden + j]
                 dgate[hidden + j] = dh[j] * moved[j] * z * (one - z)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_product, compiled, sigmoid, sigmoid_
+from study.kernels.native.maths import add_product, compiled, sigmoid, sigmoid_, sum_of_squares
 
 
 def buffers(steps: int, batch: int, hidden: int) -> tuple[tuple[int, ...], ...]:
@@ -37,8 +37,11 @@ def forward(hx: Any, weight: Any, parts: Any, n: Any) -> None:
 
 
 @compiled
-def backward(hx: Any, weight: Any, parts: Any, n: Any, dh_out: Any, dweight: Any, dx: Any, chunk: int) -> None:
-    """From dh_out [T, B, H]: adds to dweight [4H, K], fills dx [T, B, D] (D may be 0: not asked for). `chunk` steps a product."""
+def backward(hx: Any, weight: Any, parts: Any, n: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, chunk: int) -> None:
+    """From dh_out [T, B, H]: adds to dweight [4H, K], fills dx [T, B, D] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for).
+
+    `chunk` steps a product.
+    """
     steps, batch, hidden = n.shape
     inputs, width, dtype = dx.shape[2], weight.shape[1], weight.dtype
     one = dtype.type(1)
@@ -50,6 +53,8 @@ def backward(hx: Any, weight: Any, parts: Any, n: Any, dh_out: Any, dweight: Any
             part, new, before, d, dh, out = parts[t, b], n[t, b], hx[t, b], dparts[place, b], back[b], dh_out[t, b]
             for j in range(hidden):
                 dh[j] += out[j]
+            if len(reach):
+                reach[t, b] = sum_of_squares(dh)
             for j in range(hidden):
                 d[3 * hidden + j] = dh[j] * (one - part[hidden + j]) * (one - new[j] * new[j])
             for j in range(hidden):

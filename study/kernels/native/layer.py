@@ -26,15 +26,15 @@ def weights(weight_h: Tensor, weight_x: Tensor, bias: Tensor) -> Tensor:
     return torch.cat([weight_h, weight_x, bias.unsqueeze(-1)], dim=-1)
 
 
-def run(kernel: Compiled, x: Tensor, hidden: int, *parts: Tensor) -> Tensor:
-    """h [M, T, B, H] of all steps from zero states, for x [M, T, B, D] and the joined weights of the kernel."""
-    h: Tensor = _Layer.apply(kernel, hidden, x, *parts)
+def run(kernel: Compiled, x: Tensor, hidden: int, *parts: Tensor, reach: Tensor | None = None) -> Tensor:
+    """h [M, T, B, H] of all steps from zero states, for x [M, T, B, D] and the joined weights of the kernel. `reach`: study/kernels/reach.py."""
+    h: Tensor = _Layer.apply(kernel, hidden, x, reach, *parts)
     return h
 
 
 class _Layer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernel: Compiled, hidden: int, x: Tensor, *parts: Tensor) -> Tensor:
+    def forward(ctx: Any, kernel: Compiled, hidden: int, x: Tensor, reach: Tensor | None, *parts: Tensor) -> Tensor:
         members, steps, batch, inputs = x.shape
         parts = tuple(part.contiguous() for part in parts)
         hx = x.new_empty(members, steps + 1, batch, hidden + inputs + 1)
@@ -57,16 +57,17 @@ class _Layer(torch.autograd.Function):
         members, steps, batch, _ = dh.shape
         dparts = [torch.zeros_like(part) for part in ctx.parts]
         dx = hx.new_empty(members, steps, batch, inputs if ctx.needs_input_grad[2] else 0)
+        reach = hx.new_zeros((members, steps, batch) if ctx.needs_input_grad[3] else (members, 0, 0), dtype=torch.float64)
         chunk = min(max(1, ROWS // batch), steps)
         alone = ctx.alone and _doubled(dh)
         for member in range(1 if alone else members):
             if ctx.alone and member == 1:  # its buffers were not filled
                 ctx.kernel.module.forward(*_of(1, hx, *ctx.parts, *ctx.kept), *ctx.kernel.further)
-            ctx.kernel.module.backward(*_of(member, hx, *ctx.parts, *ctx.kept, dh, *dparts, dx), chunk, *ctx.kernel.further)
+            ctx.kernel.module.backward(*_of(member, hx, *ctx.parts, *ctx.kept, dh, *dparts, dx, reach), chunk, *ctx.kernel.further)
         if alone:
-            for made in (dx, *dparts):
+            for made in (dx, reach, *dparts):
                 made[1] = made[0]
-        return None, None, dx if ctx.needs_input_grad[2] else None, *dparts
+        return None, None, dx if ctx.needs_input_grad[2] else None, reach if ctx.needs_input_grad[3] else None, *dparts
 
 
 def _doubled(*tensors: Tensor) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_product, compiled, sigmoid, sigmoid_
+from study.kernels.native.maths import add_product, compiled, sigmoid, sigmoid_, sum_of_squares
 
 
 def buffers(steps: int, batch: int, hidden: int) -> tuple[tuple[int, ...], ...]:
@@ -35,8 +35,11 @@ def forward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any) -> None:
 
 
 @compiled
-def backward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any, dh_out: Any, dweight: Any, dx: Any, chunk: int) -> None:
-    """From dh_out [T, B, H]: adds to dweight [4H, K], fills dx [T, B, D] (D may be 0: not asked for). `chunk` steps a product."""
+def backward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, chunk: int) -> None:
+    """From dh_out [T, B, H]: adds to dweight [4H, K], fills dx [T, B, D] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for).
+
+    `chunk` steps a product.
+    """
     steps, batch, width = gates.shape
     hidden, inputs = width // 4, dx.shape[2]
     two, one = weight.dtype.type(2), weight.dtype.type(1)
@@ -50,6 +53,8 @@ def backward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any, dh_out: Any,
             back, out = dhx[b], dh_out[t, b]
             for j in range(hidden):
                 dh[j] = back[j] + out[j]
+            if len(reach):
+                reach[t, b] = sum_of_squares(dh)
             for j in range(hidden):
                 o = gate[3 * hidden + j]
                 d[3 * hidden + j] = dh[j] * squashed[j] * o * (one - o)

@@ -73,6 +73,16 @@ def sigmoid_(values: Any) -> None:
         values[index] = sigmoid(values[index])
 
 
+@njit(cache=True, nogil=True, fastmath={*FASTMATH, "reassoc"}, error_model="numpy")
+def sum_of_squares(row: Any) -> Any:
+    """Of one row of values, in float64."""
+    total = 0.0
+    for index in range(row.size):
+        wide = np.float64(row[index])
+        total += wide * wide
+    return total
+
+
 @compiled
 def add_product(left: Any, right: Any, into: Any, scratch: Any) -> None:
     """into [R, K] += leftᵀ right for left [N, R] and right [N, K]."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_product, compiled, sigmoid
+from study.kernels.native.maths import add_product, compiled, sigmoid, sum_of_squares
 
 
 def buffers(steps: int, batch: int, hidden: int) -> tuple[tuple[int, ...], ...]:
@@ -32,8 +32,11 @@ def forward(hx: Any, weight: Any, z: Any, relu: bool) -> None:
 
 
 @compiled
-def backward(hx: Any, weight: Any, z: Any, dh_out: Any, dweight: Any, dx: Any, chunk: int, relu: bool) -> None:
-    """From dh_out [T, B, H]: adds to dweight [H, K], fills dx [T, B, D] (D may be 0: not asked for). `chunk` steps a product."""
+def backward(hx: Any, weight: Any, z: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, chunk: int, relu: bool) -> None:
+    """From dh_out [T, B, H]: adds to dweight [H, K], fills dx [T, B, D] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for).
+
+    `chunk` steps a product.
+    """
     steps, batch, hidden = dh_out.shape
     inputs, width = dx.shape[2], weight.shape[1]
     one, zero = weight.dtype.type(1), weight.dtype.type(0)
@@ -42,6 +45,10 @@ def backward(hx: Any, weight: Any, z: Any, dh_out: Any, dweight: Any, dx: Any, c
         place = t % chunk
         for b in range(batch):
             d, h, back, out = dz[place, b], hx[t + 1, b], dhx[b], dh_out[t, b]
+            if len(reach):
+                for j in range(hidden):
+                    d[j] = back[j] + out[j]
+                reach[t, b] = sum_of_squares(d)
             if relu:
                 for j in range(hidden):
                     d[j] = (back[j] + out[j]) * (one if h[j] > zero else zero)
