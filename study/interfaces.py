@@ -95,7 +95,8 @@ class Cell(ABC):
     def layer(self, params: Params, x: Tensor) -> Tensor | None:
         """A faster way from x [M, T, B, D] to the outputs h [M, T, B, H] of all steps; None: there is none.
 
-        It must equal `step` after `step` up to rounding, gradients included. Training uses it, probes never do.
+        It must equal `step` after `step` up to rounding, gradients included. Training uses it, probes never do. One that can tell what
+        reaches each step takes the leaf that `params` then holds (study/kernels/reach.py).
         """
         return None
 
