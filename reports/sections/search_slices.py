@@ -56,7 +56,7 @@ def span_of(values: list[str]) -> str:
 def apart(places: list[float], many: int, *, log: bool) -> list[float]:
     """How far each of `many` kinds of marks stands from its value, so that they do not cover one another where values are few; decades on a log axis."""
     where = np.log10(places) if log else np.array(places)
-    least = float(np.diff(where).min()) if len(where) > 1 else 0.0
+    least = min(float(np.diff(where).min()), 0.2 * float(np.ptp(where))) if len(where) > 1 else 0.0
     return [0.6 * least * (place - (many - 1) / 2) / many for place in range(many)]
 
 
@@ -75,7 +75,7 @@ def slices(search: Search) -> Drawing:
         log = key in search.summary["logarithmic"]
         worded = not all(map(numeric, of["value"]))
         low, high = float(of["number"].min()), float(of["number"].max())
-        edge = (high / low) ** 0.08 if log else 0.08 * (high - low) or 1.0
+        edge = (high / low) ** 0.1 if log else 0.1 * (high - low) or 1.0
         limits = (low / edge, high * edge) if log else (low - edge, high + edge)
         ticks = {float(place): text for place, text in sorted(set(zip(of["number"], of["value"], strict=True)))}
         beside = apart(sorted(ticks), len(inks), log=log) if len(ticks) <= SOME or worded else [0.0] * len(inks)
