@@ -12,12 +12,17 @@ REPEATS = 1  # minutes
 SIZES, TRACKED = (100, 1_000, 10_000), 300
 
 
+def up_to(most: int) -> list[int]:
+    """Sizes of studies, the last one of the most points that were asked for."""
+    return [*(size for size in SIZES if size < most), min(most, SIZES[-1])]
+
+
 def measure(asked: Asked, repeat: int) -> Found:
     found: dict[str, Value] = {}
     spent: dict[str, list[tuple[int, float, float]]] = {"plan": [], "train": [], "status": []}  # points, CPU seconds, wall seconds
     asked.more["cost_a_point"] = spent  # growth draws it too
     with temporary() as folder:
-        sizes = [size for size in SIZES if size <= asked.points]
+        sizes = up_to(asked.points)
         alone = bare = 0.0
         for size in sizes:
             name, goal = f"load{size}", Goal(most=BUDGETS["bare"]) if size == SIZES[-1] else None

@@ -130,7 +130,10 @@ def picture(frame: pd.DataFrame, studies: Sequence[tuple[int, float, float]], pa
         for row, (y, label) in enumerate((("ms", "ms an update"), ("share", "share of torch.mm's rate"))):
             axis = axes[row, column]
             sns.lineplot(frame[frame.curve == curve], x="size", y=y, hue="cell", marker="o", ax=axis, legend=row == column == 0)
-            axis.set(xscale="log", xlabel={"steps": "length"}.get(curve, curve), ylabel=label, **({"yscale": "log"} if row == 0 else {"ylim": (0, None)}))
+            axis.set(xscale="log")
+            axis.set_xticks(CURVES[curve], [str(size) for size in CURVES[curve]])
+            axis.minorticks_off()
+            axis.set(xlabel={"steps": "length"}.get(curve, curve), ylabel=label, **({"yscale": "log"} if row == 0 else {"ylim": (0, None)}))
     if len(points):
         sns.lineplot(points, x="size", y="CPU", marker="o", ax=axes[0, -1], label="CPU")
         sns.lineplot(points, x="size", y="wall", marker="o", ax=axes[0, -1], label="wall")
