@@ -100,7 +100,8 @@ def test_a_share_of_the_points_has_every_cell_and_depth_alike_and_turns_cover_th
     seeds = {point["seed"] for turn in range(3) for point in whole.thinned(1 / 3, turn).points}
     assert seeds == {"0", "1", "2"}
     assert [cost_a_point.up_to(points) for points in (50, 100, 5000, 10**6)] == [[50], [100], [100, 1000, 5000], [100, 1000, 10000]]
-    assert commands.Theirs(fixed=5.0, seconds=25.0, of=6, whole=18).scaled == 65.0
+    assert commands.Theirs(seconds=25.0, fixed=4.0, idle=1.0, of=6, whole=18).scaled == 65.0
+    assert commands.idle([1.0, 7.0, 10.0], 2) == 1.5 and commands.idle([1.0, 7.0, 10.0], 1) == 0
 
 
 def test_a_point_by_the_script_is_a_process_that_leaves_all_it_should(monkeypatch):
@@ -109,7 +110,7 @@ def test_a_point_by_the_script_is_a_process_that_leaves_all_it_should(monkeypatc
         (("cell", ("gru",)), ("initializer", ("normal",)), ("clip", ("none",)), ("depth", ("1",)), ("seed", ("0",))), "row", updates=2, every=1
     )
     found = commands.theirs("scripts", work, 1, 0)
-    assert (found.of, found.whole, found.fixed) == (1, 1, 0.0) and found.scaled == found.seconds > 0
+    assert (found.of, found.whole, found.fixed, found.idle) == (1, 1, 0.0, 0.0) and found.scaled == found.seconds > 0
     monkeypatch.setitem(commands.WAYS, "idle", lambda work, folder: None)
     with pytest.raises(RuntimeError, match="0 results and 0 W&B runs of 1 points"):
         commands.theirs("idle", work, 1, 0)

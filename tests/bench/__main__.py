@@ -1,6 +1,6 @@
 """Measure, say, keep: one table, one JSON, each figure a ratio of seconds of the two sides, in turn in one run.
 
-    python -m tests.bench [FIGURE …] [--repeats 3] [--share 1]
+    python -m tests.bench [FIGURE …] [--repeats N] [--share 1]
 
 All figures take turns, repeat by repeat, and what is measured is written at once: a figure that fails, or a run that is ended,
 loses nothing else. Exit status 1 where a figure failed; a goal that is not reached is told, and no failure.
@@ -41,6 +41,7 @@ FIGURES: dict[str, ModuleType] = {
     "growth": growth,
     "gpu": gpu,
 }
+REPEATS = 3
 
 
 def machine() -> dict[str, Any]:
@@ -84,9 +85,10 @@ class Bench:
             if why := getattr(FIGURES[name], "ready", lambda: None)():
                 self.without[name] = why
                 self.asked.say(f"{name}: not measured: {why}")
-        for repeat in range(self.asked.repeats):
+        wanted = {name: self.asked.repeats or getattr(FIGURES[name], "REPEATS", REPEATS) for name in self.rows}
+        for repeat in range(max(wanted.values())):
             for name in list(self.rows)[:: 1 if repeat % 2 == 0 else -1]:
-                if name not in self.without and name not in self.failed and repeat < getattr(FIGURES[name], "REPEATS", self.asked.repeats):
+                if name not in self.without and name not in self.failed and repeat < wanted[name]:
                     self.measure(name, repeat)
                     self.write()
         self.write()
@@ -122,8 +124,8 @@ class Bench:
         partial.replace(self.path)
 
     def table(self) -> Table:
-        title = f"{self.facts['cpu']}, {self.facts['cores']} cores, load before {self.facts['load_before'][0]:.1f}; {self.asked.repeats} repeats"
-        table = Table("figure", "of", "median", "lowest", "highest", "goal", "reached", title=title)
+        title = f"{self.facts['cpu']}, {self.facts['cores']} cores, load before {self.facts['load_before'][0]:.1f}"
+        table = Table("figure", "of", "median", "lowest", "highest", "repeats", "goal", "reached", title=title)
         for name, rows in self.rows.items():
             told = FIGURES[name].TITLE
             if name in self.without or name in self.failed:
@@ -132,7 +134,7 @@ class Bench:
             for of, row in rows.items():
                 kept = row.kept(judged=self.asked.share == 1)
                 numbers = [shown(kept[which], kept["unit"]) for which in ("median", "lowest", "highest")]
-                table.add_row(told, of, *numbers, kept["goal"] or "", {None: "", True: "yes", False: "NO"}[kept["reached"]])
+                table.add_row(told, of, *numbers, str(len(row.values)), kept["goal"] or "", {None: "", True: "yes", False: "NO"}[kept["reached"]])
                 told = ""
             table.add_section()
         return table
@@ -146,18 +148,18 @@ def shown(value: float, unit: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench BENCH=…", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"{', '.join(FIGURES)}; all if none is named")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=None, help=f"instead of each figure's own, at most {REPEATS}")
     parser.add_argument("--members", type=int, default=None, help="networks trained together, instead of each figure's own")
     parser.add_argument(
         "--share", type=float, default=1.0, help="of the points (scripts, joblib, tune, short_points, end_to_end) or of the updates, on both sides"
     )
-    parser.add_argument("--thin", type=int, default=6, help="others' commands are given every so-manieth point of those, and their time is scaled; 1: all")
+    parser.add_argument("--thin", type=int, default=18, help="others' commands are given every so-manieth point of those, and their time is scaled; 1: all")
     parser.add_argument("--points", type=int, default=10_000, help="most points of cost_a_point")
     parser.add_argument("--json", type=Path, default=Path("outputs/bench/bench.json"))
     asked = parser.parse_args()
     if wrong := [name for name in asked.figures if name not in FIGURES]:
         parser.error(f"no such figure: {', '.join(wrong)}; there are {', '.join(FIGURES)}")
-    if not 0 < asked.share <= 1 or asked.repeats < 1 or asked.thin < 1 or asked.points < 50:
+    if not 0 < asked.share <= 1 or (asked.repeats is not None and asked.repeats < 1) or asked.thin < 1 or asked.points < 50:
         parser.error("--share must be above 0 and at most 1, --repeats and --thin at least 1, --points at least 50")
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):  # read when a process starts
         os.execve(sys.executable, [sys.executable, "-m", "tests.bench", *sys.argv[1:]], {**os.environ, **ENVIRONMENT})

@@ -141,17 +141,24 @@ def split(study: Watched, before: float, store: Store, trained: float) -> dict[s
 
 @dataclass(frozen=True)
 class Theirs:
-    """Wall seconds of `of` points of `whole`: those until the first point began, and all."""
+    """Wall seconds of `of` points of `whole`: all, those until the first point began, and those that cores had nothing left to do at the end."""
 
-    fixed: float
     seconds: float
+    fixed: float
+    idle: float
     of: int
     whole: int
 
     @property
     def scaled(self) -> float:
-        """What all points would take: what is done once is counted once."""
-        return self.fixed + (self.seconds - self.fixed) * self.whole / self.of
+        """What all points would take: what is there once is counted once."""
+        once = self.fixed + self.idle
+        return once + (self.seconds - once) * self.whole / self.of
+
+
+def idle(ended: Sequence[float], workers: int) -> float:
+    """Seconds that a worker had, in the mean, after its last point: those points are the last ones to end."""
+    return sum(max(ended) - last for last in sorted(ended)[-workers:]) / workers
 
 
 def settings(work: Work, folder: Path) -> dict[str, object]:
@@ -197,7 +204,8 @@ def theirs(way: str, work: Work, thin: int, repeat: int) -> Theirs:
         if len(results) != len(part.points) or runs != len(part.points):
             raise RuntimeError(f"{way}: {len(results)} results and {runs} W&B runs of {len(part.points)} points")
         fixed = 0.0 if way == "scripts" else min(result["began"] for result in results) - before
-        return Theirs(fixed, seconds, len(part.points), len(work.points))
+        left = idle([result["ended"] for result in results], cores())
+        return Theirs(seconds, fixed, left, len(part.points), len(work.points))
 
 
 def ratio_to(way: str, work: Work, asked: Asked, repeat: int) -> tuple[Theirs, Ours]:
@@ -207,7 +215,7 @@ def ratio_to(way: str, work: Work, asked: Asked, repeat: int) -> tuple[Theirs, O
     given = {side: theirs(way, work, asked.thin, repeat) if side == "them" else ours(work, repeat) for side in order}
     them, us = given["them"], given["us"]
     assert isinstance(them, Theirs) and isinstance(us, Ours)
-    told = f"{them.seconds:.1f} s for {them.of} of {them.whole} points ({them.fixed:.1f} s before the first), so {them.scaled:.0f} s for all"
+    told = f"{them.seconds:.1f} s for {them.of} of {them.whole} points ({them.fixed:.1f} s before the first, {them.idle:.1f} s idle at the end), so {them.scaled:.0f} s for all"
     asked.say(f"repeat {repeat + 1}: {way}: {told}; {us.seconds:.1f} s by this program for {us.points}")
     return them, us
 

@@ -1,4 +1,4 @@
-"""What a figure is: a module with TITLE and `measure(asked, repeat)`; REPEATS where fewer do, `ready()` where it may not be possible here."""
+"""What a figure is: a module with TITLE and `measure(asked, repeat)`; REPEATS where fewer are enough, `ready()` where it may not be possible here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class NotHere(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """`members` of a group, None: the figure's own; `share`: of points or updates, on both sides; `thin`: how much less the others' side is given, and scaled."""
+    """`repeats`, `members` of a group, None: the figure's own; `share`: of points or updates, on both sides; `thin`: how much less the others' side is given, and scaled."""
 
-    repeats: int
+    repeats: int | None
     members: int | None
     share: float
     thin: int

@@ -7,6 +7,7 @@ from tests.bench.plain_torch import Fused, compare
 
 TITLE = "torch.nn one by one, no probes / one group with default probes"
 GOALS = {"rnn": Goal(least=2.5), "gru": Goal(least=3), "lstm": Goal(least=1)}
+REPEATS = 2
 
 
 def measure(asked: Asked, repeat: int) -> Found:

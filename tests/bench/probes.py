@@ -8,6 +8,7 @@ from tests.bench.structures import bare, seconds, shorter, structures
 TITLE = "training with default probes / without"
 GOAL = Goal(most=1.10)
 MEMBERS = 6  # probes weigh more in smaller groups; 18 take three times as long
+REPEATS = 2
 
 
 def measure(asked: Asked, repeat: int) -> Found:

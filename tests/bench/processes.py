@@ -39,7 +39,7 @@ class Watched:
         trackers = {seen.parent for seen in self.processes.values() if "wandb-core" in seen.command}
         found: dict[str, float] = {}
         for pid, seen in self.processes.items():
-            kind = "launcher" if pid == self.root else "tracker" if pid in trackers or "wandb-core" in seen.command else "workers"
+            kind = "launcher" if pid == self.root else "W&B's service" if "wandb-core" in seen.command else "tracker" if pid in trackers else "workers"
             found[kind] = found.get(kind, 0.0) + seen.seconds
         return found
 

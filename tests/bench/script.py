@@ -124,7 +124,7 @@ def run(cell, initializer, clip, depth, seed, form="pixel", hidden=32, batch=64,
     tracker.finish()
     name = f"{cell}-{initializer}-{clip}-{depth}-{seed}"
     torch.save(best, out / f"{name}.pt")
-    (out / f"{name}.json").write_text(json.dumps(result))
+    (out / f"{name}.json").write_text(json.dumps({**result, "ended": time.time()}))
     return result
 
 

@@ -7,6 +7,7 @@ from tests.bench.plain_torch import Stepwise, compare
 
 TITLE = "per-step loop with hidden gradients at the same stages / one group with default probes"
 GOALS = dict.fromkeys(("rnn", "gru", "lstm"), Goal(least=8))
+REPEATS = 2
 
 
 def measure(asked: Asked, repeat: int) -> Found:
