@@ -14,7 +14,8 @@ SIZES, TRACKED = (100, 1_000, 10_000), 300
 
 def up_to(most: int) -> list[int]:
     """Sizes of studies, the last one of the most points that were asked for."""
-    return [*(size for size in SIZES if size < most), min(most, SIZES[-1])]
+    last = min(most, SIZES[-1])
+    return [*(size for size in SIZES if size < last), last]
 
 
 def measure(asked: Asked, repeat: int) -> Found:
