@@ -152,6 +152,12 @@ def test_a_figure_that_fails_loses_no_other(run, monkeypatch):
     assert row["seconds"] == [[6.0, 2.0], [6.0, 3.0], [6.0, 4.0]]
     assert "ZeroDivisionError" in kept["figures"]["wrong"]["failed"] and kept["figures"]["absent"]["not measured"] == "no such thing here"
     assert all(word in table for word in ("FAILED", "of nothing", "no such thing here", "yes"))
+    lines = bench.markdown(kept).splitlines()
+    assert lines[2:] == [
+        "| good | all | 2 | 1.500 to 3 | ≥ 2 | yes |",
+        "| wrong | not measured: it failed | | | | |",
+        "| absent | not measured: no such thing here | | | | |",
+    ]
     assert kept["machine"]["cores"] >= 1 and kept["machine"]["versions"]["torch"] == torch.__version__ and len(kept["machine"]["load_before"]) == 3
     assert not Row("all", [Value(3.0, "s", Goal(most=2))]).kept(judged=True)["reached"]
     assert Row("all", [Value(3.0, "s", Goal(most=2))]).kept(judged=False)["reached"] is None

@@ -16,6 +16,7 @@ import platform
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -119,9 +120,10 @@ class Bench:
             kept[name] |= {"more": self.asked.more[name]} if name in self.asked.more else {}
         asked = {key: value for key, value in vars(self.asked).items() if isinstance(value, int | float | None)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps({"machine": self.facts, "asked": asked, "figures": kept}, indent=1, ensure_ascii=False), encoding="utf-8")
+        partial, whole = self.path.with_suffix(".partial"), {"machine": self.facts, "asked": asked, "figures": kept}
+        partial.write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
         partial.replace(self.path)
+        self.path.with_suffix(".md").write_text(markdown(whole), encoding="utf-8")
 
     def table(self) -> Table:
         title = f"{self.facts['cpu']}, {self.facts['cores']} cores, load before {self.facts['load_before'][0]:.1f}"
@@ -138,6 +140,22 @@ class Bench:
                 told = ""
             table.add_section()
         return table
+
+
+def markdown(kept: Mapping[str, Any]) -> str:
+    """The README's table, from what bench.json holds: rows that have a goal, and why others are not there."""
+    lines = ["| figure | of | median | lowest to highest | goal | reached |", "|---|---|---|---|---|---|"]
+    for figure in kept["figures"].values():
+        if why := figure.get("not measured") or ("it failed" if "failed" in figure else ""):
+            lines.append(f"| {figure['title']} | not measured: {why} | | | | |")
+        for of, row in figure["rows"].items():
+            if row["goal"]:
+                median, lowest, highest = (shown(row[which], row["unit"]) for which in ("median", "lowest", "highest"))
+                spread = f"{lowest} to {highest}" if len(row["values"]) > 1 else "one repeat"
+                lines.append(
+                    f"| {figure['title']} | {of} | {median} | {spread} | {row['goal']} | {'' if row['reached'] is None else 'yes' if row['reached'] else '**no**'} |"
+                )
+    return "\n".join(lines) + "\n"
 
 
 def shown(value: float, unit: str) -> str:
