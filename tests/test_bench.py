@@ -17,7 +17,7 @@ from study.processes import ENVIRONMENT
 from study.streams import generator
 from study.training import fixed_numerics, prepare, train
 from tests.bench import __main__ as bench
-from tests.bench import commands, cost_a_point, script
+from tests.bench import commands, cost_a_point, gpu, script
 from tests.bench.figure import Goal, NotHere, Row, Value
 from tests.bench.structures import bare, shorter, structures
 
@@ -163,17 +163,22 @@ def test_a_figure_that_fails_loses_no_other(run, monkeypatch):
     assert Row("all", [Value(3.0, "s", Goal(most=2))]).kept(judged=False)["reached"] is None
 
 
-def test_a_tiny_share_is_measured_told_and_kept(run):
+def test_a_tiny_share_is_measured_told_and_kept(run, monkeypatch):
+    """The GPU's figure too, with the CPU in its place: where there is a GPU it must not fail for another reason."""
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(gpu, "DEVICE", "cpu")
+        assert "no CUDA GPU" in gpu.ready()
+        monkeypatch.setattr(gpu, "ready", lambda: None)
+    monkeypatch.setattr(gpu, "SIZES", ("32",))
     status, kept, table = run("one_by_one", "step_by_step", "gpu", "--members", "2", "--share", "0.01", "--repeats", "1")
     assert status == 0
+    assert set(kept["figures"]["gpu"]["rows"]) == {f"{cell} depth 1, H=32, 2 members" for cell in ("rnn", "lstm", "gru")}
     for name in ("one_by_one", "step_by_step"):
         rows = kept["figures"][name]["rows"]
         assert {of.split(",")[0] for of in rows} == {"rnn", "lstm", "gru"} and all(row["median"] > 0 and row["reached"] is None for row in rows.values())
         us = [row["seconds"][0][1] for row in rows.values()]
         assert us == [row["seconds"][0][1] for row in kept["figures"]["one_by_one"]["rows"].values()], "one measurement of ours serves both"
     assert "torch.nn one by one" in table and str(kept["asked"]["share"]) == "0.01"
-    if not torch.cuda.is_available():
-        assert "no CUDA GPU here" in table
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--share", "0"], ["--repeats", "0"]])

@@ -96,6 +96,7 @@ def group(cell: str, members: int, share: float, repeat: int) -> tuple[Sequence[
     """One layer of the default study: its points, and the seconds that they take as one group, measured once a repeat for all who compare."""
     (points,) = structures("digits", members, "depth=1", f"cell={cell}").values()
     points = shorter(points, share)
+    seconds(shorter(points[:2], 0.01 / share))  # compiled and imported before anything is timed
     return points, functools.cache(lambda: seconds(points))
 
 
@@ -104,7 +105,6 @@ def compare(make: type[Fused] | type[Stepwise], measured: bool, most: int, goals
     found: dict[str, Value] = {}
     for cell, goal in goals.items():
         points, ours = group(cell, asked.sized(MEMBERS), asked.share, repeat)
-        seconds(shorter(points[:2], 0.01 / asked.share))  # compiled and imported before anything is timed
         them, us = in_turn(repeat, lambda points=points: train(points, make, measured, most), ours)
         found[f"{cell}, {len(points)} members"] = Value.ratio(them, us, goal)
         asked.say(f"repeat {repeat + 1}: {cell}: {them:.1f} s by torch.nn, {us:.1f} s as one group of {len(points)}")
