@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -208,15 +208,16 @@ def theirs(way: str, work: Work, thin: int, repeat: int) -> Theirs:
         return Theirs(seconds, fixed, left, len(part.points), len(work.points))
 
 
-def ratio_to(way: str, work: Work, asked: Asked, repeat: int) -> tuple[Theirs, Ours]:
-    """Both sides, in turn; said as they come."""
+def ratio_to(figure: str, way: str, work: Work, asked: Asked, repeat: int) -> tuple[Theirs, Ours]:
+    """Both sides, in turn; said as they come, and kept whole in the JSON under the figure's name."""
     work = work.thinned(asked.share, repeat)
     order = ["them", "us"] if repeat % 2 == 0 else ["us", "them"]
     given = {side: theirs(way, work, asked.thin, repeat) if side == "them" else ours(work, repeat) for side in order}
     them, us = given["them"], given["us"]
     assert isinstance(them, Theirs) and isinstance(us, Ours)
     told = f"{them.seconds:.1f} s for {them.of} of {them.whole} points ({them.fixed:.1f} s before the first, {them.idle:.1f} s idle at the end), so {them.scaled:.0f} s for all"
-    asked.say(f"repeat {repeat + 1}: {way}: {told}; {us.seconds:.1f} s by this program for {us.points}")
+    asked.more.setdefault(figure, []).append({"them": asdict(them) | {"scaled": them.scaled}, "us": asdict(us), "work": asdict(work)})
+    asked.say(f"repeat {repeat + 1}: {figure}: {told}; {us.seconds:.1f} s by this program for {us.points}")
     return them, us
 
 

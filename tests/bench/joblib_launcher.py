@@ -17,5 +17,5 @@ def ready() -> str | None:
 
 
 def measure(asked: Asked, repeat: int) -> Found:
-    them, us = ratio_to("joblib", default_study(), asked, repeat)
+    them, us = ratio_to("joblib", "joblib", default_study(), asked, repeat)
     return {"wall time of all points": Value.ratio(them.scaled, us.seconds, GOAL)}

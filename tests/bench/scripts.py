@@ -10,5 +10,5 @@ GOAL = Goal(least=4.5)
 
 
 def measure(asked: Asked, repeat: int) -> Found:
-    them, us = ratio_to("scripts", default_study(), asked, repeat)
+    them, us = ratio_to("scripts", "scripts", default_study(), asked, repeat)
     return {"wall time of all points": Value.ratio(them.scaled, us.seconds, GOAL)}
