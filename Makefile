@@ -44,8 +44,8 @@ test: .venv/.ready-dev ## the tests, side by side (PYTEST="-k probes" for some, 
 check-plugin: .venv/.ready ## the battery on a folder of your own pieces (DIR=mine), found through its YAMLs
 	@$(PY) -m study.check $(or $(DIR),$(error give the folder of your own pieces: make check-plugin DIR=mine))
 
-bench: .venv/.ready-dev ## ratios side by side: probes on/off, torch.nn one by one, a loop over steps (BENCH="probes --repeats 1")
-	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench $(BENCH)
+bench: .venv/.ready-dev ## this program beside scripts, Hydra's joblib, Ray Tune, torch.nn; growth; one table, one JSON (BENCH="scripts --repeats 1"; 25 minutes)
+	@$(PY) -m tests.bench $(BENCH)
 
 lint: .venv/.ready-dev ## style, types, and which layer may import which
 	$(PY) -m ruff check .

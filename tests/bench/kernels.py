@@ -20,13 +20,11 @@ import yaml
 
 from study.interfaces import OWN, Cell
 from study.kernels import reference
-from study.kernels.table import TABLE, fastest
+from study.kernels.table import TABLE
 from study.paths import conf_folder
 from study.pieces import build
 from study.training import fixed_numerics
 
-TITLE = "kernel of the committed table / the fastest kernel now"
-GOAL = "≤ 1.10"
 HIDDEN, BATCH, SMALL = (8, 16, 32, 64, 128, 256), (16, 64, 256), 2
 STEPS, INPUTS = 40, 8
 LARGE = 128 * 256  # units × examples from which a few members are as good as many
@@ -82,21 +80,6 @@ def collected(repeats: int, members: int, share: float, say: Callable[[str], Non
     for name, size, kernel, taken in times(repeats, members, share, say):
         found.setdefault(name, {}).setdefault(size, {})[kernel] = taken
     return found
-
-
-def measure(repeats: int, members: int, share: float, say: Callable[[str], None]) -> dict[str, list[tuple[float, float]]]:
-    """By cell: (with the table's kernels, with the fastest of each size by medians) seconds of each repeat, all sizes together."""
-    made: dict[str, list[tuple[float, float]]] = {}
-    for name, sizes in collected(repeats, members, share, say).items():
-        pairs = [[0.0, 0.0] for _ in range(repeats)]
-        for (hidden, batch, _), of in sizes.items():
-            best = min(of, key=lambda kernel: statistics.median(of[kernel]))
-            chosen = fastest("cpu", name, hidden, batch) or next(iter(of))
-            for repeat in range(repeats):
-                pairs[repeat][0] += of[chosen][repeat]
-                pairs[repeat][1] += of[best][repeat]
-        made[name.rpartition(".")[2]] = [(one, other) for one, other in pairs]
-    return made
 
 
 def table(found: Seconds) -> dict[str, list[dict[str, object]]]:

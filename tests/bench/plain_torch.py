@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,12 @@ from study.grouping import load_task
 from study.interfaces import Batch, Point
 from study.streams import generator
 from study.training import EVALUATION_CHUNK, fixed_numerics
-from tests.bench.structures import seconds, shorter, structures
+from tests.bench.figure import Asked, Goal, Value, in_turn
+from tests.bench.structures import clock, seconds, shorter, structures
 
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+MEMBERS = 18  # of one cell and depth in the default study
 CELLS = {"rnn": nn.RNNCell, "lstm": nn.LSTMCell, "gru": nn.GRUCell}
-MOST = 4  # networks that are trained one after the other; their seconds stand for all
 
 
 class Fused(nn.Module):
@@ -58,20 +59,20 @@ class Stepwise(nn.Module):
         return [[float(h.grad.norm()) for h in layer] for layer in self.kept]
 
 
-def train(points: Sequence[Point], make: type[Fused] | type[Stepwise], measured: bool) -> float:
-    """CPU seconds of all points, one after the other, from as many as MOST of them; `measured`: norms of all hidden gradients at the probes' stages."""
-    chosen = points[:MOST]
+def train(points: Sequence[Point], make: type[Fused] | type[Stepwise], measured: bool, most: int, device: str = "cpu") -> float:
+    """Seconds of all points (clock of structures), one after the other, from `most` of them; `measured`: norms of all hidden gradients at the probes' stages."""
+    chosen = points[:most]
     total = 0.0
     with fixed_numerics():
         for point in chosen:
             config, task = point.config, load_task(point.config["task"])
-            model = make(point.labels["cell"], task.facts.inputs, config["hidden"], config["depth"], task.facts.outputs)
+            model = make(point.labels["cell"], task.facts.inputs, config["hidden"], config["depth"], task.facts.outputs).to(device)
             optimizer = torch.optim.Adam(model.parameters(), lr=config["optimizer"]["lr"])
             stages = {round(share * config["updates"]) for share in config["health"]["stages"]} if measured else set()
-            start = time.process_time()
+            start = clock(device)
             for update in range(config["updates"]):
                 batch = task.sample(lambda *key, seed=point.seed: generator(seed, "data", *key), update, config["batch"])
-                loss = nn.functional.cross_entropy(model(batch.x), batch.y)
+                loss = nn.functional.cross_entropy(model(batch.x.to(device)), batch.y.to(device))
                 optimizer.zero_grad()
                 loss.backward()
                 if update in stages:
@@ -79,27 +80,32 @@ def train(points: Sequence[Point], make: type[Fused] | type[Stepwise], measured:
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 if update % config["validate_every"] == 0:
-                    accuracy(model, task.split("validation"))
-            total += time.process_time() - start
+                    accuracy(model, task.split("validation"), device)
+            total += clock(device) - start
     return total * len(points) / len(chosen)
 
 
-def accuracy(model: nn.Module, examples: Batch) -> float:
+def accuracy(model: nn.Module, examples: Batch, device: str) -> float:
     with torch.no_grad():
         parts = zip(examples.x.split(EVALUATION_CHUNK), examples.y.split(EVALUATION_CHUNK), strict=True)
-        return sum(int((model(x).argmax(1) == y).sum()) for x, y in parts) / len(examples.x)
+        return sum(int((model(x.to(device)).argmax(1) == y.to(device)).sum()) for x, y in parts) / len(examples.x)
 
 
-def compare(
-    make: type[Fused] | type[Stepwise], measured: bool, repeats: int, members: int, share: float, say: Callable[[str], None]
-) -> dict[str, list[tuple[float, float]]]:
-    """By structure: (torch.nn, one group with the default probes) seconds of each repeat."""
-    taken: dict[str, list[tuple[float, float]]] = {}
-    for repeat in range(repeats):
-        for name, points in structures("digits", members, "depth=1").items():
-            points = shorter(points, share)
-            runs = [lambda points=points: train(points, make, measured), lambda points=points: seconds(points)]
-            turn = [run() for run in (runs if repeat % 2 == 0 else runs[::-1])]
-            taken.setdefault(name, []).append((turn[0], turn[1]) if repeat % 2 == 0 else (turn[1], turn[0]))
-            say(f"repeat {repeat + 1}: {name}: {taken[name][-1][0]:.1f} s by torch.nn, {taken[name][-1][1]:.1f} s as one group of {len(points)}")
-    return taken
+@functools.cache
+def group(cell: str, members: int, share: float, repeat: int) -> tuple[Sequence[Point], Callable[[], float]]:
+    """One layer of the default study: its points, and the seconds that they take as one group, measured once a repeat for all who compare."""
+    (points,) = structures("digits", members, "depth=1", f"cell={cell}").values()
+    points = shorter(points, share)
+    seconds(shorter(points[:2], 0.01 / share))  # compiled and imported before anything is timed
+    return points, functools.cache(lambda: seconds(points))
+
+
+def compare(make: type[Fused] | type[Stepwise], measured: bool, most: int, goals: Mapping[str, Goal], asked: Asked, repeat: int) -> dict[str, Value]:
+    """By cell: torch.nn, as `most` networks tell, / one group with the default probes. Whole trainings: probes have their shares of them."""
+    found: dict[str, Value] = {}
+    for cell, goal in goals.items():
+        points, ours = group(cell, asked.sized(MEMBERS), asked.share, repeat)
+        them, us = in_turn(repeat, lambda points=points: train(points, make, measured, most), ours)
+        found[f"{cell}, {len(points)} members"] = Value.ratio(them, us, goal)
+        asked.say(f"repeat {repeat + 1}: {cell}: {them:.1f} s by torch.nn, {us:.1f} s as one group of {len(points)}")
+    return found

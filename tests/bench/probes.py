@@ -1,25 +1,24 @@
-"""What the default probes cost: each structure trained with them and without, in turn; the sums give one ratio a repeat."""
+"""What the default probes cost: each structure trained with them and without, in turn; the sums give the ratio of the whole study."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from tests.bench.figure import Asked, Found, Goal, Value, in_turn
 from tests.bench.structures import bare, seconds, shorter, structures
 
 TITLE = "training with default probes / without"
-GOAL = "≤ 1.10"
+GOAL = Goal(most=1.10)
+MEMBERS = 6  # probes weigh more in smaller groups; 18 take three times as long
+REPEATS = 2
 
 
-def measure(repeats: int, members: int, share: float, say: Callable[[str], None]) -> dict[str, list[tuple[float, float]]]:
-    """By structure and for the whole study: (with, without) seconds of each repeat. Always whole trainings: probes have their shares of them."""
-    for points in structures("digits", 2).values():  # kernels are compiled and modules imported before anything is timed
-        seconds(shorter(points, 0.02))
-    taken: dict[str, list[tuple[float, float]]] = {}
-    for repeat in range(repeats):
-        for name, points in structures("digits", members).items():
-            turn = [points, bare(points)][:: 1 if repeat % 2 == 0 else -1]
-            one, other = (seconds(each) for each in turn)
-            taken.setdefault(name, []).append((one, other) if repeat % 2 == 0 else (other, one))
-            say(f"repeat {repeat + 1}: {name}: {taken[name][-1][0]:.1f} s with probes, {taken[name][-1][1]:.1f} s without")
-    whole = [(sum(pairs[repeat][0] for pairs in taken.values()), sum(pairs[repeat][1] for pairs in taken.values())) for repeat in range(repeats)]
-    return {**taken, "the whole study": whole}
+def measure(asked: Asked, repeat: int) -> Found:
+    """Whole trainings: probes have their shares of them."""
+    found, with_, without = {}, 0.0, 0.0
+    for name, points in structures("digits", asked.sized(MEMBERS)).items():
+        points = shorter(points, asked.share)
+        seconds(shorter(points[:2], 0.02 / asked.share))  # kernels are compiled and modules imported before anything is timed
+        one, other = in_turn(repeat, lambda points=points: seconds(points), lambda points=points: seconds(bare(points)))
+        found[f"{name}, {len(points)} members"] = Value.ratio(one, other)
+        with_, without = with_ + one, without + other
+        asked.say(f"repeat {repeat + 1}: {name}: {one:.1f} s with probes, {other:.1f} s without")
+    return found | {"all of them": Value.ratio(with_, without, GOAL)}

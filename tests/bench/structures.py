@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
@@ -19,11 +20,11 @@ from study.plugins import register
 from study.training import fixed_numerics, prepare, train
 
 
-def structures(experiment: str, members: int, *overrides: str) -> dict[str, list[Point]]:
+def structures(experiment: str, members: int, *overrides: str, device: str = "cpu") -> dict[str, list[Point]]:
     """The first points of each group of a committed study, by cell and depth; `members` of them, evenly taken."""
     register()
     loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
-    typed = [f"experiment={experiment}", "tracker=[]", "device=cpu", *overrides]
+    typed = [f"experiment={experiment}", "tracker=[]", f"device={device}", *overrides]
     first = loader.load_configuration("config", typed[:1], run_mode=RunMode.MULTIRUN)
     of = declared(loader, dict(first.hydra.sweeper.params), typed)
     plan = make_plan(compose_all(loader, "config", of), of, experiment)
@@ -33,13 +34,21 @@ def structures(experiment: str, members: int, *overrides: str) -> dict[str, list
     return {f"{points[0].labels['cell']} depth {points[0].config['depth']}": points[:: max(1, len(points) // members)][:members] for points in groups.values()}
 
 
-def seconds(points: Sequence[Point]) -> float:
-    """CPU seconds of all updates, with validations and probes, without set-up: other processes do not count."""
+def clock(device: str = "cpu") -> float:
+    """CPU seconds, which other processes do not touch; beside a GPU, seconds on the wall when all its work is done."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.monotonic()
+
+
+def seconds(points: Sequence[Point], device: str = "cpu") -> float:
+    """Seconds of all updates, with validations and probes, without set-up."""
     with fixed_numerics():
-        training = prepare(points, "cpu")
-        start = time.process_time()
+        training = prepare(points, device)
+        start = clock(device)
         train(training, lambda update: None)
-        return time.process_time() - start
+        return clock(device) - start
 
 
 def bare(points: Sequence[Point]) -> list[Point]:
