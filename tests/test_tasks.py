@@ -172,19 +172,23 @@ def test_films_show_a_real_digit_that_moves_and_then_stands_still(target):
 
 
 def test_captions_spell_the_digits_of_their_strip():
-    task = Caption(digits=3, filters=4, lag=None, examples=300, split_seed=0, solved=0.95)
+    task = Caption(digits=3, lag=None, examples=300, split_seed=0, solved=0.95)
     task.load()
     strips = task.split("test")
-    encoded, labels = task.images["test"]
-    of_image = {tuple(image.flatten().tolist()): int(label) for image, label in zip(encoded, labels, strict=True)}
+    images, labels = task.images["test"]
+    of_image = {tuple(image.flatten().tolist()): int(label) for image, label in zip(images, labels, strict=True)}
     for x, y, length in zip(strips.x, strips.y, strips.lengths, strict=True):
-        digits = [of_image[tuple(part.flatten().tolist())] for part in x[:12, :16].split(4)]
+        windows = x[:12, : 8 * 4].unflatten(1, (8, 4))  # [steps, rows, columns], the middle two new at each step
+        digits = [of_image[tuple(part.transpose(0, 1).flatten().tolist())] for part in windows[..., 1:3].split(4)]
+        assert torch.equal(windows[1:, :, 0], windows[:-1, :, 2]), "a column of the one before"
+        assert torch.equal(windows[:-1, :, 3], windows[1:, :, 1]), "a column of the next"
+        assert (windows[0, :, 0] == 0).all() and (windows[-1, :, 3] == 0).all()
         spelled = "".join(LETTERS[letter] for letter in y[y >= 0].tolist())
         assert spelled == "".join(f"{NAMES[digit]} " for digit in digits)
         assert int(length) == 12 + len(spelled)
         assert torch.equal(y[12 : int(length)] >= 0, torch.ones(len(spelled), dtype=torch.bool))
         assert (y[:12] == -1).all()
-        before = x[12 : int(length), 16:].argmax(-1).tolist()
+        before = x[12 : int(length), 32:].argmax(-1).tolist()
         assert before == [len(LETTERS), *(LETTERS.index(letter) for letter in spelled[:-1])], "the letter before, never the one asked for"
         assert (x[int(length) :] == 0).all()
     shares = task.letter_shares.float().log().expand(1, 300, task.steps, -1)
