@@ -452,7 +452,9 @@ def check_encoder(encoder: Encoder) -> None:
         _encoder_steps(encoder, inputs)
     leaves, x = _encoder_given(encoder, widths[-1], [0, 1], torch.float64, batch=2)
     names = list(leaves)
-    right = torch.autograd.gradcheck(lambda x, *values: encoder(dict(zip(names, values, strict=True)), x), (x, *leaves.values()), raise_exception=False, fast_mode=True)
+    right = torch.autograd.gradcheck(
+        lambda x, *values: encoder(dict(zip(names, values, strict=True)), x), (x, *leaves.values()), raise_exception=False, fast_mode=True
+    )
     assert right, f"{name}: its gradients are not those of its outputs (central differences in fp64)"
 
 

@@ -127,9 +127,8 @@ KEPT = 12  # values that training keeps a unit and step for the way back; gated 
 def _check_memory(config: Mapping[str, Any], model: Model) -> None:
     """Sequences so long that one point's batch cannot fit are told before anything is trained."""
     facts, batch = load_task(config["task"]).facts, model.padded_batch(config["batch"])
-    values = (
-        2.0 * facts.steps * batch * (model.inputs + (model.read if model.encoder else 0) + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])
-    )  # a lone point has a shadow
+    read = model.inputs + (model.read if model.encoder else 0)
+    values = 2.0 * facts.steps * batch * (read + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])  # a lone point has a shadow
     need, there = values * DTYPES[config["dtype"]].itemsize, memory()
     if need > there:
         raise StudyError(

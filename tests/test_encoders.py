@@ -97,7 +97,12 @@ def test_the_gradient_reaches_the_encoder_as_in_torch(kernel):
         expected = plain(given)
         torch.testing.assert_close(outputs[member], expected, rtol=1e-10, atol=1e-10)
         expected.square().sum().backward()
-        there = {"encoder.weight": plain.conv.weight.grad.view(16, 9), "encoder.bias": plain.conv.bias.grad, "x": given.grad, "readout.weight": plain.fc.weight.grad}
+        there = {
+            "encoder.weight": plain.conv.weight.grad.view(16, 9),
+            "encoder.bias": plain.conv.bias.grad,
+            "x": given.grad,
+            "readout.weight": plain.fc.weight.grad,
+        }
         there |= {f"layer{layer}.weight_x": getattr(plain.lstm, f"weight_ih_l{layer - 1}").grad for layer in (1, 2)}
         there |= {f"layer{layer}.weight_h": getattr(plain.lstm, f"weight_hh_l{layer - 1}").grad for layer in (1, 2)}
         for name, value in there.items():
@@ -190,7 +195,8 @@ class Odd(Encoder):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "told"), [(Mixes, "member 1's inputs"), (Looks, "depends on other steps or examples"), (Stops, "central differences"), (Odd, "weight does not reach the outputs")]
+    ("encoder", "told"),
+    [(Mixes, "member 1's inputs"), (Looks, "depends on other steps or examples"), (Stops, "central differences"), (Odd, "weight does not reach the outputs")],
 )
 def test_the_battery_finds_encoders_that_break_the_rules(encoder, told):
     made = Odd() if encoder is Odd else encoder(rows=3, columns=3, filters=2, side=2, pool=1)

@@ -236,7 +236,12 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path, frame, changes, told):
 
 @pytest.mark.parametrize(
     ("data", "told"),
-    [(None, "there is no file"), (b"", "cannot be read as CSV"), (b"a,label\n1,x\n2,y,3\n4,z\n", "line 3"), ("a,label\n1,b\n2,ä\n".encode("latin-1"), "not UTF-8 text .line 3, byte 3.")],
+    [
+        (None, "there is no file"),
+        (b"", "cannot be read as CSV"),
+        (b"a,label\n1,x\n2,y,3\n4,z\n", "line 3"),
+        ("a,label\n1,b\n2,ä\n".encode("latin-1"), "not UTF-8 text .line 3, byte 3."),
+    ],
 )
 def test_what_is_wrong_with_a_file_is_told(tmp_path, data, told):
     path = tmp_path / "odd.csv"

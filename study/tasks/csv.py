@@ -96,7 +96,8 @@ class Csv(Series):
         if self.time is not None and (wrong := _moments(frame[self.time]).isna()).any():
             row = int(wrong.argmax())
             raise StudyError(
-                f"task.time: column {self.time} of {self.path} must hold numbers or dates as 2024-01-31; row {_rows(frame)[row]} has {frame[self.time].iloc[row]!r}"
+                f"task.time: column {self.time} of {self.path} must hold numbers or dates as 2024-01-31; "
+                f"row {_rows(frame)[row]} has {frame[self.time].iloc[row]!r}"
             )
         return frame
 
