@@ -37,6 +37,7 @@ from study.records import OUTCOMES, POINTS, SCHEMA, SEARCH_TABLES, STATES, STATU
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
 RESULT, CONFIG, WEIGHTS = "result.json", "config.yaml", "weights.safetensors"
 MEND = "python -m reports status DIR --repair sets it aside, and the same study trains it again"
+SEARCH_AGAIN = "Remove it and run the search again: its trials are kept elsewhere."
 ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
 
@@ -271,11 +272,11 @@ class Store:
         return {name: why for name in sorted(self.folders()) if (why := self.damage(name)) is not None}
 
     def set_aside(self, name: str) -> Path:
-        """Move a damaged point, or study.json, out of the way; where it is now."""
+        """Move a damaged point, or a file of the study's folder (study.json, search/search.json), out of the way; where it is now."""
         self.aside.mkdir(exist_ok=True)
-        there = self.folder / name if name == "study.json" else self.point_folder(name)
-        number = next(number for number in itertools.count() if not (self.aside / f"{name}.{number}").exists())
-        return there.rename(self.aside / f"{name}.{number}")
+        there = self.folder / name if name == "study.json" or "/" in name else self.point_folder(name)
+        number = next(number for number in itertools.count() if not (self.aside / f"{there.name}.{number}").exists())
+        return there.rename(self.aside / f"{there.name}.{number}")
 
     def _read(self, id: str, name: str) -> bytes:
         """One file of a point, checked."""
@@ -329,13 +330,14 @@ class Store:
     # --- a search's tables (search/ in a study's folder) -------------------------------------------------------
 
     def write_search(self, summary: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> None:
-        """search.json and the tables of records.SEARCH_TABLES, each whole or not at all. This store is the folder search/."""
+        """search.json, with digests, and the tables of records.SEARCH_TABLES, each whole or not at all. This store is the folder search/."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, columns in tables.items():
             table = _arrow(columns, SEARCH_TABLES[name])
             write_whole(self.folder / f"{name}.parquet", functools.partial(pq.write_table, table, compression="zstd"))
-        text = json.dumps({"schema": SCHEMA, **summary}, indent=1, allow_nan=False)
-        write_whole(self.folder / "search.json", lambda path: path.write_text(text, encoding="utf-8"))
+        files = {path.name: digest(path.read_bytes()) for name in SEARCH_TABLES if (path := self.folder / f"{name}.parquet").exists()}
+        data = signed({"schema": SCHEMA, **summary, "files": files})
+        write_whole(self.folder / "search.json", lambda path: path.write_bytes(data))
 
     def search(self) -> dict[str, Any] | None:
         """search.json: space, budget, and what was found for every arm; None where there is no search."""
@@ -343,9 +345,13 @@ class Store:
         if not path.exists():
             return None
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StudyError(f"{path}: damaged ({error}). Remove it and run the search again: its trials are kept elsewhere.") from error
+            data = path.read_bytes()
+            found: dict[str, Any] = json.loads(data)
+            whole = "digest" not in found or holds(data, found)
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise StudyError(f"{path}: damaged ({error}). {SEARCH_AGAIN}") from error
+        if not whole:
+            raise StudyError(f"{path}: damaged (its content does not have the digest that was written with it). {SEARCH_AGAIN}")
         return found
 
     def search_table(self, name: str) -> pd.DataFrame:
@@ -355,7 +361,20 @@ class Store:
         try:
             return pq.read_table(path).to_pandas().reindex(columns=names) if path.exists() else pd.DataFrame(columns=names)
         except (OSError, pa.ArrowException) as error:
-            raise StudyError(f"{path}: damaged ({error}). Remove it and run the search again: its trials are kept elsewhere.") from error
+            raise StudyError(f"{path}: damaged ({error}). {SEARCH_AGAIN}") from error
+
+    def damaged_search(self) -> dict[str, str]:
+        """{file, from the study's folder on: why} of what a search has written and is not so any more. Its trials lie in its storage, which Optuna reads."""
+        search, found = Store(self.folder / "search"), {}
+        try:
+            files = (search.search() or {}).get("files", {})
+        except StudyError as error:
+            files, found["search/search.json"] = {}, str(error).removeprefix(f"{search.folder}/search.json: ")
+        for name in (f"{name}.parquet" for name in SEARCH_TABLES):
+            path = search.folder / name
+            if name in files and (not path.exists() or digest(path.read_bytes()) != files[name]):
+                found[f"search/{name}"] = f"damaged (it is {'not what was written' if path.exists() else 'missing'}). {SEARCH_AGAIN}"
+        return found
 
     def config(self, id: str) -> dict[str, Any]:
         """The composed configuration of a point, as plain values; by libyaml where it is there. Raises Damaged."""
