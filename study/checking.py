@@ -127,14 +127,30 @@ KEPT = 12  # values that training keeps a unit and step for the way back; gated 
 def _check_memory(config: Mapping[str, Any], model: Model) -> None:
     """Sequences so long that one point's batch cannot fit are told before anything is trained."""
     facts, batch = load_task(config["task"]).facts, model.padded_batch(config["batch"])
-    read = model.inputs + (model.read if model.encoder else 0)
-    values = 2.0 * facts.steps * batch * (read + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])  # a lone point has a shadow
+    values = (
+        2.0 * facts.steps * batch * (facts.inputs + kept_by_encoder(model) + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])
+    )  # a lone point has a shadow
     need, there = values * DTYPES[config["dtype"]].itemsize, memory()
     if need > there:
         raise StudyError(
             f"task: sequences of {facts.steps} steps need about {need / 1e9:.0f} GB with batch={config['batch']}, hidden={config['hidden']} and "
             f"depth={config['depth']}, and this machine has {there / 1e9:.0f} GB; use shorter sequences, a smaller batch or fewer units"
         )
+
+
+def kept_by_encoder(model: Model) -> int:
+    """Values an example and step that an encoder keeps for the way back, counted on one: convolutions keep many times what they give."""
+    kept = 0
+
+    def count(value: Tensor) -> Tensor:
+        nonlocal kept
+        kept += value.numel()
+        return value
+
+    if model.encoder is not None:
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda value: value), told("encoder", "fails on a step of zeros"):
+            model.encoded(model.named(torch.zeros(1, model.width, requires_grad=True)), torch.zeros(1, 1, 1, model.inputs))
+    return kept
 
 
 def _check_health(health: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from study import battery
+from study import battery, checking
 from study.cells.lstm import LSTM
 from study.encoders.conv import Conv
 from study.engine import run_group
@@ -217,6 +217,14 @@ def test_an_encoder_is_part_of_the_id_and_none_is_not():
         ("none", False, SIDE * WINDOW + len(LETTERS) + 1),
         ("conv", True, 48 + len(LETTERS) + 1),
     ]
+
+
+def test_sequences_that_an_encoder_makes_too_large_for_memory_are_told(monkeypatch):
+    monkeypatch.setattr(checking, "memory", lambda: 1e7)
+    points = [["encoder=conv", "encoder.rows=2", "encoder.side=1", "encoder.filters=4096"], []]
+    with pytest.raises(StudyError, match="sequences of 8 steps need about"):
+        planned("quick", [*points[0], "tracker=[]"])
+    planned("quick", [*points[1], "tracker=[]"])
 
 
 def test_a_caption_network_is_stored_with_its_encoder_and_refused_by_export(tmp_path):
