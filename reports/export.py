@@ -90,6 +90,8 @@ def network(config: Mapping[str, Any], weights: Arrays) -> tuple[dict[str, Any],
     target, readout = str(config["cell"].get("_target_")), str(config["readout"].get("_target_"))
     if target not in CELLS:
         raise StudyError(f"cell {target}: torch.nn has no such layer and no module is known for it; its weights are in the point's weights.safetensors")
+    if config.get("encoder"):
+        raise StudyError(f"encoder {config['encoder'].get('_target_')}: networks with an encoder are not exported; the weights are in weights.safetensors")
     if readout not in READOUTS:
         raise StudyError(f"readout {readout}: only the linear readouts of the last or of every step are exported; the weights are in weights.safetensors")
     cell, gates, tensors = CELLS[target]

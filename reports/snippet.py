@@ -21,6 +21,8 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         raise StudyError(f"{target} is no layer of torch.nn")
     if readout not in READOUTS:
         raise StudyError(f"{readout} is none of the linear readouts of the last or of every step, which are what the snippet can write")
+    if config.get("encoder"):
+        raise StudyError(f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write")
     cell = CELLS[target][0]
     kind, every = cell.split("_")[0], READOUTS[readout]
     inputs, outputs, steps = (int(facts[key]) for key in ("inputs", "outputs", "steps"))

@@ -27,6 +27,7 @@ from reports.page import declared_sections
 from study import battery
 from study.composition import Composed, compose, finish
 from study.engine import run_group
+from study.grouping import load_task
 from study.interfaces import Group
 from study.launcher import declare
 from study.paths import conf_folder
@@ -47,6 +48,7 @@ BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
     "initializer": lambda node, key: battery.check_initializer(build(node, key)),
     "clip": lambda node, key: battery.check_clip(_members(node, key)),
     "optimizer": lambda node, key: battery.check_optimizer(_members(node, key)),
+    "encoder": lambda node, key: battery.check_encoder(build(node, key)),
     "readout": lambda node, key: battery.check_readout(build(node, key)),
     "probe": lambda node, key: battery.check_probe(build(node, key)),
 }
@@ -92,6 +94,8 @@ def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
     chosen = [f"{kind}=[transport,loss,recurrence,{level}]" if kind in SEVERAL else f"{kind}={level}"]
     if kind == "readout" and build(_composed(loader, chosen, 0, outputs).config["readout"], "readout").every_step:
         chosen = ["task=copying", *chosen]
+    if kind == "encoder":
+        chosen = [_task_for(loader, chosen, outputs), *chosen]
     composed = [_composed(loader, chosen, seed, outputs) for seed in (0, 1)]
     node = composed[0].config[kind]
     BATTERIES[kind](node[level] if kind in SEVERAL else node, f"{kind}.{level}" if kind in SEVERAL else kind)
@@ -105,6 +109,16 @@ def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> N
         _trained([_composed(loader, [], seed, outputs) for seed in (0, 1)])
     (one,) = [each for each in declared_sections(folder) if each.name == level]
     check_section(build_section(one), Study(Store(trained)))
+
+
+def _task_for(loader: ConfigLoader, chosen: Sequence[str], outputs: Path) -> str:
+    """A task of ours whose inputs an encoder takes."""
+    tasks = ("task=digits", "task=caption", "task=moving_digits")
+    for task in tasks:
+        config = _composed(loader, [task, *chosen], 0, outputs).config
+        if battery.takes(build(config["encoder"], "encoder"), load_task(config["task"]).facts.inputs):
+            return task
+    raise StudyError(f"encoder: takes the inputs of none of {', '.join(tasks)}, so it cannot be trained here; its YAML's settings must fit one of them")
 
 
 def _composed(loader: ConfigLoader, chosen: Sequence[str], seed: int, outputs: Path) -> Composed:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from study.grouping import DTYPES, build_model, init_facts, is_stream, load_task, member_bytes, resolve_device, resolve_kernel
+from study.grouping import DTYPES, build_encoder, build_model, init_facts, is_stream, load_task, member_bytes, resolve_device, resolve_kernel
 from study.interfaces import Block, Measurable, Parameter, Role, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, build_for_members, told
@@ -66,13 +66,17 @@ def measurable(config: Mapping[str, Any], model: Model) -> Measurable:
 
 
 def _check_parameters(config: Mapping[str, Any], facts: TaskFacts) -> None:
-    """Cell and readout name their tensors in the contract's terms: a role nobody knows would silently start at zero."""
-    hidden = config["hidden"]
-    cell, readout = build(config["cell"], "cell"), build(config["readout"], "readout")
-    for key, piece, sizes, roles in (
-        ("cell", cell, (facts.inputs, hidden), ("recurrent", "input", "bias")),
-        ("readout", readout, (hidden, facts.outputs), ("readout", "bias")),
-    ):
+    """Cell, readout and encoder name their tensors in the contract's terms: a role nobody knows would silently start at zero."""
+    hidden, encoder = config["hidden"], build_encoder(config, facts.inputs)
+    read = facts.inputs if encoder is None else encoder.outputs(facts.inputs)
+    pieces: list[tuple[str, tuple[int, ...], tuple[Role, ...]]] = [
+        ("cell", (read, hidden), ("recurrent", "input", "bias")),
+        ("readout", (hidden, facts.outputs), ("readout", "bias")),
+    ]
+    if encoder is not None:
+        pieces.append(("encoder", (facts.inputs,), ("input", "bias")))
+    for key, sizes, roles in pieces:
+        piece: Any = build(config[key], key)
         name = type(piece).__name__
         with told(key, f"{name}.shapes fails"):
             parameters = list(piece.shapes(*sizes))
@@ -81,8 +85,8 @@ def _check_parameters(config: Mapping[str, Any], facts: TaskFacts) -> None:
                 raise StudyError(f"{key}: {name}.shapes must return Parameters (study/interfaces.py), got {parameter!r}")
             if parameter.role not in roles:
                 raise StudyError(f"{key}: role of {name}'s {parameter.name} must be {' or '.join(roles)}, got {parameter.role!r}")
-            if key == "cell" and tuple(parameter.block) not in ((hidden, facts.inputs), (hidden, hidden), (hidden,)):
-                allowed = f"(hidden, inputs) = {(hidden, facts.inputs)}, (hidden, hidden) = {(hidden, hidden)} or (hidden,) = {(hidden,)}"
+            if key == "cell" and tuple(parameter.block) not in ((hidden, read), (hidden, hidden), (hidden,)):
+                allowed = f"(hidden, inputs) = {(hidden, read)}, (hidden, hidden) = {(hidden, hidden)} or (hidden,) = {(hidden,)}"
                 raise StudyError(f"cell: block of {name}'s {parameter.name} must be {allowed}, got {tuple(parameter.block)}")
         names = [parameter.name for parameter in parameters]
         if len(set(names)) < len(names):
@@ -166,8 +170,13 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
     params = model.named(torch.zeros(2, model.width))
     x = torch.zeros(2, 2, 2, facts.inputs)
     name = type(model.cell).__name__
+    with told("encoder", f"{type(model.encoder).__name__} fails on two steps of zeros"), torch.no_grad():
+        read = model.encoded(params, x.transpose(1, 2))
+    if read.shape != (2, 2, 2, model.read):
+        came = tuple(read.shape)
+        raise StudyError(f"encoder: {type(model.encoder).__name__} gives {came} for [M, T, B, D'] = {(2, 2, 2, model.read)}, as its `outputs` says")
     with told("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
-        _check_step(model, params, x)
+        _check_step(model, params, read.transpose(1, 2))
         outputs = model.unrolled(params, x, None, connected=True)
         model.forward(params, x, None)
     for layer in outputs.states:
@@ -190,8 +199,10 @@ def _check_members(model: Model, facts: TaskFacts) -> None:
             for params, pair in ((model.named(torch.stack([first, second])), x[:2]), (model.named(torch.stack([first, third])), x[::2]))
         )
     if not all(torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True) for a, b in zip(one, other, strict=True)):
-        names = f"{type(model.cell).__name__} or {type(model.readout).__name__}"
-        raise StudyError(f"cell or readout: {names} mixes members: outputs of one change with the weights of another. The first axis of every tensor is M")
+        encoder = [] if model.encoder is None else [type(model.encoder).__name__]
+        names = " or ".join([*encoder, type(model.cell).__name__, type(model.readout).__name__])
+        told_of = f"{'encoder, ' if encoder else ''}cell or readout: {names} mixes members"
+        raise StudyError(f"{told_of}: outputs of one change with the weights of another. The first axis of every tensor is M")
 
 
 def _check_step(model: Model, params: Mapping[str, Tensor], x: Tensor) -> None:

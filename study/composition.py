@@ -355,6 +355,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise StudyError(str(error).splitlines()[0]) from error
     assert isinstance(container, dict)
+    if container.get("encoder") is None:  # none is no setting: points of before there were any have their ids
+        container.pop("encoder", None)
     return {str(key): value for key, value in container.items()}
 
 

@@ -7,12 +7,13 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from study.interfaces import OWN, PARTS, Batch, Cell, Group, InitFacts, Point, Readout, Task, TaskFacts
+from study.interfaces import OWN, PARTS, Batch, Cell, Encoder, Group, InitFacts, Point, Readout, Task, TaskFacts
 from study.kernels import table
 from study.model import Model
 from study.pieces import build, structure, told
@@ -150,7 +151,7 @@ def resolve_device(config: Mapping[str, Any]) -> str:
 
 
 def build_model(config: Mapping[str, Any]) -> Model:
-    """The structure of a point: cell, depth, readout, sizes."""
+    """The structure of a point: encoder, cell, depth, readout, sizes."""
     facts = load_task(config["task"]).facts
     cell: Cell = build(config["cell"], "cell")
     readout: Readout = build(config["readout"], "readout")
@@ -158,6 +159,7 @@ def build_model(config: Mapping[str, Any]) -> Model:
         wants, fits = ("every step", "every") if facts.every_step else ("the last step", "last, mean or attention (one output a sequence)")
         raise StudyError(f"readout: the task's loss is on {wants}, this readout's output is not; use readout={fits}")
     return Model(
+        encoder=build_encoder(config, facts.inputs),
         cell=cell,
         readout=readout,
         inputs=facts.inputs,
@@ -169,20 +171,37 @@ def build_model(config: Mapping[str, Any]) -> Model:
     )
 
 
+def build_encoder(config: Mapping[str, Any], inputs: int) -> Encoder | None:
+    """The encoder of a point, which takes the task's inputs; None where it has none."""
+    if "encoder" not in config:
+        return None
+    encoder: Encoder = build(config["encoder"], "encoder")
+    with told("encoder", f"{type(encoder).__name__}.outputs fails"):
+        try:
+            encoder.outputs(inputs)
+        except ValueError as error:  # a refusal is a whole sentence
+            raise StudyError(f"encoder: {error}") from error
+    return encoder
+
+
 def init_facts(config: Mapping[str, Any], task: Task, model: Model, seed: int) -> InitFacts:
-    """What initializers may know of the task: measured on its fixed training examples."""
-    facts = task.facts
-    return InitFacts(
+    """What initializers may know of the task: measured on its fixed training examples, as the first layer reads them."""
+    facts, examples, input_rule = task.facts, task.split("train"), build(config["weights"]["input"], "weights.input")
+    found = InitFacts(
         steps=facts.steps,
         lag=facts.lag,
-        input_drive=input_drive(task.split("train")),
+        input_drive=input_drive(examples),
         inputs=facts.inputs,
         hidden=model.hidden,
         keep=model.cell.keep,
-        input_rule=build(config["weights"]["input"], "weights.input"),
+        input_rule=input_rule,
         activation=model.cell.activation,
         stream=lambda *key: generator(seed, "init, shared", *key),
     )
+    if model.encoder is None:
+        return found
+    read = model.encoded_first(examples.x, standing={"input": input_rule}, facts=found, seed=seed)
+    return replace(found, input_drive=input_drive(replace(examples, x=read)), inputs=model.read)
 
 
 def input_drive(examples: Batch) -> float:
@@ -197,7 +216,7 @@ def input_drive(examples: Batch) -> float:
 def group_key(config: Mapping[str, Any]) -> str:
     """Equal for points that can be trained together."""
     shared = ("task", "depth", "hidden", "batch", "updates", "validate_every", "dropout", "dtype", "kernel", "readout", "health", "probe", "store")
-    key = {name: config[name] for name in shared}
+    key = {name: config[name] for name in shared} | {"encoder": config.get("encoder")}
     key |= {"cell": structure(config["cell"], "cell"), "optimizer": structure(config["optimizer"], "optimizer")}
     return json.dumps(key, sort_keys=True)
 
@@ -222,10 +241,25 @@ def cost(config: Mapping[str, Any]) -> float:
 KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer
 
 
+def kept_by_encoder(model: Model) -> int:
+    """Values an example and step that an encoder keeps for the way back, counted on one: convolutions keep many times what they give."""
+    kept = 0
+
+    def count(value: Tensor) -> Tensor:
+        nonlocal kept
+        kept += value.numel()
+        return value
+
+    if model.encoder is not None:
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda value: value), told("encoder", "fails on a step of zeros"):
+            model.encoded(model.named(torch.zeros(1, model.width, requires_grad=True)), torch.zeros(1, 1, 1, model.inputs))
+    return kept
+
+
 def member_bytes(config: Mapping[str, Any], model: Model) -> float:
     """What one member's batch and what is kept of it for the way back need, roughly."""
     facts, batch = load_task(config["task"]).facts, model.padded_batch(config["batch"])
-    values = facts.steps * batch * (facts.inputs + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])
+    values = facts.steps * batch * (facts.inputs + kept_by_encoder(model) + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])
     return float(values) * DTYPES[config["dtype"]].itemsize
 
 

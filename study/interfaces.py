@@ -136,7 +136,7 @@ class Block:
 class InitFacts:
     """What an initializer may use: T steps, the task's lag (None if undeclared), H, the cell's keep gates, and
 
-    `input_drive` E[x_t²] of one input value over the task's training examples and their steps; `inputs` D;
+    `input_drive` E[x_t²] of one input value of the first layer over the task's training examples and their steps; `inputs` their number;
     `input_rule` the standing rule of the input weights, to be drawn from by whoever wants to know its variance;
     `activation` φ of the cell, where it is an ungated h_t = φ(W_x x_t + W_h h_{t-1} + b), else None;
     `stream(*key)`: a stream of this point's own that blocks share: equal keys give equal draws in every block.
@@ -196,7 +196,7 @@ class Optimizer(ABC):
         """(new params [M, P], next state). Nothing is changed in place."""
 
 
-# --- tasks and readouts --------------------------------------------------------------------------------------
+# --- tasks, encoders and readouts ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -277,6 +277,25 @@ class Task(ABC):
     @abstractmethod
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         """[M, B] the metric of each example; a point's score is their mean."""
+
+
+class Encoder(ABC):
+    """From what a task gives at a step to what the first layer reads, trained with the rest; encoder=none: as it is given.
+
+    It sees one step at a time: padding, streams and lags stay what they are. Its `input` tensors start by weights.input, its biases at 0.
+    """
+
+    @abstractmethod
+    def outputs(self, inputs: int) -> int:
+        """D' from the task's D; raise the ValueError that says which D it takes."""
+
+    @abstractmethod
+    def shapes(self, inputs: int) -> tuple[Parameter, ...]:
+        """Its tensors, of roles input and bias. Blocks may be of any size; multiples of 16 values let members be trained side by side."""
+
+    @abstractmethod
+    def __call__(self, params: Params, x: Tensor) -> Tensor:
+        """x [M, T, B, D] -> [M, T, B, D']."""
 
 
 class Readout(ABC):

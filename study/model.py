@@ -1,4 +1,4 @@
-"""Stacked recurrent layers and a readout for M members at once: layout of the weights, first values, forward pass."""
+"""An encoder (or none), stacked recurrent layers and a readout for M members at once: layout of the weights, first values, forward pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from study.interfaces import Block, Cell, InitFacts, Initializer, Parameter, Params, Readout, State
+from study.interfaces import Block, Cell, Encoder, InitFacts, Initializer, Parameter, Params, Readout, State
 from study.kernels import reference
 from study.streams import generator
 
@@ -34,15 +34,30 @@ class Model:
     Weights are one row a member of a tensor [M, P]; `slices` says where each named tensor lies in a row.
     """
 
-    def __init__(self, *, cell: Cell, readout: Readout, inputs: int, outputs: int, hidden: int, depth: int, dropout: float, kernel: str) -> None:
+    def __init__(
+        self,
+        *,
+        cell: Cell,
+        readout: Readout,
+        inputs: int,
+        outputs: int,
+        hidden: int,
+        depth: int,
+        dropout: float,
+        kernel: str,
+        encoder: Encoder | None = None,
+    ) -> None:
         self.cell, self.readout, self.hidden, self.depth, self.dropout, self.kernel = cell, readout, hidden, depth, dropout, kernel
-        self.inputs, self.outputs = inputs, outputs
+        self.inputs, self.outputs, self.encoder = inputs, outputs, encoder
+        self.read = inputs if encoder is None else encoder.outputs(inputs)  # what the first layer reads a step
         self.parameters: dict[str, tuple[int, Parameter]] = {}
         for layer in range(1, depth + 1):
-            for parameter in cell.shapes(inputs if layer == 1 else hidden, hidden):
+            for parameter in cell.shapes(self.read if layer == 1 else hidden, hidden):
                 self.parameters[f"layer{layer}.{parameter.name}"] = (layer, parameter)
         for parameter in readout.shapes(hidden, outputs):
             self.parameters[f"readout.{parameter.name}"] = (0, parameter)
+        for parameter in () if encoder is None else encoder.shapes(inputs):  # last, so that it moves no other tensor's stream
+            self.parameters[f"encoder.{parameter.name}"] = (0, parameter)
         self.slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
         end = 0
         for name, (_, parameter) in self.parameters.items():
@@ -60,14 +75,31 @@ class Model:
         Roles the initializer does not speak for follow the `standing` rules; biases are 0, the LSTM's f gate `forget_bias`.
         """
         row = torch.zeros(self.width, dtype=torch.float64)
+        for name, value in self._first_values(list(self.parameters), initializer, standing, forget_bias, facts, seed).items():
+            row[self.slices[name][0]] = value.reshape(-1)
+        return row
+
+    def encoded_first(self, x: Tensor, *, standing: Mapping[str, Initializer], facts: InitFacts, seed: int) -> Tensor:
+        """What the first layer reads of x [B, T, D] before any update, [B, T, D'] in float64; `initial` gives the encoder the same values."""
+        if self.encoder is None:
+            return x.double()
+        names = [name for name in self.parameters if name.startswith("encoder.")]
+        first = self._first_values(names, None, standing, 0.0, facts, seed)
+        with torch.no_grad():
+            return self.encoded({name: value[None] for name, value in first.items()}, x.double().transpose(0, 1)[None])[0].transpose(0, 1)
+
+    def _first_values(
+        self, names: Sequence[str], initializer: Initializer | None, standing: Mapping[str, Initializer], forget_bias: float, facts: InitFacts, seed: int
+    ) -> dict[str, Tensor]:
+        found = {}
         for number, (name, (layer, parameter)) in enumerate(self.parameters.items()):
+            if name not in names:
+                continue
             values = []
             for index, gate in enumerate(parameter.gates):
                 block = Block(role=parameter.role, gate=gate, shape=parameter.block, layer=layer)
-                if layer > 0 and parameter.role in initializer.roles:
-                    rule: Initializer | None = initializer
-                else:
-                    rule = standing.get(parameter.role)
+                own = initializer is not None and layer > 0 and parameter.role in initializer.roles
+                rule = initializer if own else standing.get(parameter.role)
                 if rule is None:
                     keeps = layer > 0 and parameter.role == "bias" and gate == "f"
                     values.append(torch.full(block.shape, forget_bias if keeps else 0.0, dtype=torch.float64))
@@ -76,9 +108,8 @@ class Model:
                     if tuple(value.shape) != block.shape:
                         raise ValueError(f"{type(rule).__name__}: returned shape {tuple(value.shape)} for a block of shape {block.shape} ({name}, gate {gate})")
                     values.append(value)
-            where, _ = self.slices[name]
-            row[where] = torch.cat([value.to(torch.float64).reshape(-1) for value in values])
-        return row
+            found[name] = torch.cat([value.to(torch.float64) for value in values])
+        return found
 
     def named(self, flat: Tensor) -> dict[str, Tensor]:
         """Views of flat [M, P] by name, each [M, *shape]."""
@@ -95,7 +126,8 @@ class Model:
     def forward(self, params: Params, x: Tensor, lengths: Tensor | None, masks: Sequence[Tensor] = ()) -> Tensor:
         """Outputs for x [M, B, T, D]. `masks` are the dropout masks [M, T, B, H] between layers, none outside training."""
         batch = x.shape[1]
-        h, lengths = self._padded(x, lengths)
+        x, lengths = self._padded(x, lengths)
+        h = self.encoded(params, x)
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
                 h = h * masks[layer - 2]
@@ -108,7 +140,7 @@ class Model:
         `first`: those of the piece before; none for the first piece. By the reference kernel, which alone can begin anywhere.
         """
         batch = x.shape[1]
-        h, _ = self._padded(x, None)
+        h = self.encoded(params, self._padded(x, None)[0])
         last: list[State] = []
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
@@ -118,6 +150,10 @@ class Model:
             h = torch.stack([state[0] for state in states], dim=1)
         return self.readout(of_readout(params), h, None)[:, :batch], last
 
+    def encoded(self, params: Params, x: Tensor) -> Tensor:
+        """What the first layer reads of x [M, T, B, D]: [M, T, B, D']."""
+        return x if self.encoder is None else self.encoder(of_encoder(params), x)
+
     def _layer(self, params: Params, x: Tensor) -> Tensor:
         """Outputs [M, T, B, H] of one layer, by the cell's own kernel where it has one."""
         own = {"native": self.cell.native, "fused": self.cell.layer}.get(self.kernel)
@@ -126,7 +162,7 @@ class Model:
 
     def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, connected: bool, first: Sequence[State] = ()) -> Tensors:
         """The same pass with a tap at every state. Not `connected`: each layer's input is a constant. `first` as in `carrying`."""
-        h = x.transpose(1, 2)
+        h = self.encoded(params, x.transpose(1, 2))
         layers = []
         for layer in range(1, self.depth + 1):
             h = h if connected else h.detach().requires_grad_()  # the states must ask for a gradient, the weights need none
@@ -139,9 +175,11 @@ class Model:
     def padded_batch(self, batch: int) -> int:
         """Examples a batch is padded to with zeros, so that every member's block of states, inputs and outputs is whole.
 
-        States: a multiple of VECTOR values. Inputs and outputs: of 64 bytes, since matrix products round by alignment.
+        States: a multiple of VECTOR values. Inputs and outputs: of 64 bytes, since matrix products round by alignment. An encoder's own
+        blocks may be of any width, so its batches are a multiple of VECTOR.
         """
-        unit = math.lcm(VECTOR // math.gcd(VECTOR, self.hidden), *(LINE // math.gcd(LINE, width) for width in (self.inputs, self.outputs)))
+        widths = (self.inputs, self.read, self.outputs)
+        unit = math.lcm(VECTOR // math.gcd(VECTOR, self.hidden), *(LINE // math.gcd(LINE, width) for width in widths), 1 if self.encoder is None else VECTOR)
         return math.ceil(batch / unit) * unit
 
     def whole_blocks(self) -> bool:
@@ -170,6 +208,11 @@ def dropout_masks(model: Model, seed: int, update: int, batch: int, steps: int) 
 def of_layer(params: Params, layer: int) -> Params:
     """Parameters of one layer (from 1) under the names that its cell gave them."""
     return _of(params, f"layer{layer}")
+
+
+def of_encoder(params: Params) -> Params:
+    """Parameters of the encoder under the names that it gave them."""
+    return _of(params, "encoder")
 
 
 def of_readout(params: Params) -> Params:

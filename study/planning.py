@@ -16,7 +16,7 @@ from study.checking import check, check_flat
 from study.checkpoints import Checkpoints
 from study.composition import Composed, Declared, exclusion, meets
 from study.grouping import data_hash, duration, groups, load_task, resolve_device, resolve_kernel, room
-from study.interfaces import Cell, ClipRule, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
+from study.interfaces import Cell, ClipRule, Encoder, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
 from study.paths import beside
 from study.pieces import build
 from study.power import resolvable
@@ -132,7 +132,7 @@ def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
         if "_target_" in config[key]:
             raise StudyError(f"{key}: the YAML of {config[key]['_target_']} lacks its first line, # @package {key}.NAME, with the name of its file")
     several = [(f"{key}.{name}", kind, node) for key, kind in SEVERAL.items() for name, node in config[key].items()]
-    for key, kind, node in [*((key, kind, config[key]) for key, kind in ONE.items()), *several]:
+    for key, kind, node in [*((key, kind, config[key]) for key, kind in {**ONE, "encoder": Encoder}.items() if key in config), *several]:
         text = json.dumps([key, node], sort_keys=True)
         if text in seen:
             continue

@@ -94,6 +94,7 @@ class Root:
     retry: str = MISSING
     tuned: bool = MISSING
     search: Any = None  # a group without a level has no node: null is what it then is
+    encoder: Any = None  # likewise
     weights: Weights = MISSING
     health: Health = MISSING
     stop: Stop = MISSING
@@ -107,7 +108,7 @@ def lacking(config: Mapping[Any, Any], of: type = Root) -> list[str]:
     for field in fields(of):
         kind = kinds[field.name]
         if field.name not in config:
-            found += [] if field.name == "search" and of is Root else [field.name]
+            found += [] if field.name in ("search", "encoder") and of is Root else [field.name]
         elif is_dataclass(kind):
             node = config[field.name]
             found += [f"{field.name}.{name}" for name in lacking(node, kind)] if isinstance(node, Mapping) else [field.name]  # type: ignore[arg-type]

@@ -101,6 +101,11 @@ def own_data(folder: Path, level: str) -> dict[str, str]:
     return {"path": str(folder / "own.csv"), "target": "kind"}
 
 
+@pytest.mark.parametrize("level", [level for level in levels("encoder") if level != "none"])
+def test_encoder(node_of, level):
+    battery.check_encoder(build(node_of("encoder", level), "encoder"))
+
+
 @pytest.mark.parametrize("level", levels("readout"))
 def test_readout(node_of, level):
     battery.check_readout(build(node_of("readout", level), "readout"))

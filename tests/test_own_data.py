@@ -215,6 +215,9 @@ def with_gap(frame):
         (with_gap(long_table()), {"series": "id", "missing": "mean"}, "needs to know which rows train"),
         (long_table().assign(label="same"), {"series": "id"}, "one class only .'same'."),
         (long_table().assign(f0=["x"] * 3 + [1.0] * (len(long_table()) - 3)), {"series": "id", "features": ["f0"]}, "column f0 .* row 2 has 'x'"),
+        (long_table().assign(f1=[1.0] * 50 + ["o.5"] + [2.0] * (len(long_table()) - 51)), {"series": "id"}, "column f1 .* row 52 has 'o.5'; or name .* task.features"),
+        (long_table().assign(t="31.12.2024"), {"series": "id", "time": "t"}, "task.time: column t .* row 2 has '31.12.2024'"),
+        (long_table()[:0], {"series": "id"}, "a header and no rows"),
         (long_table().assign(label=range(len(long_table()))), {"series": "id"}, "must be the same in all rows of a id"),
         (long_table(4), {"series": "id"}, "cannot be split into train, validation, test"),
         (pd.DataFrame({"label": ["a", "b"] * 20}), {}, "no numeric column beside label"),
@@ -233,7 +236,12 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path, frame, changes, told):
 
 @pytest.mark.parametrize(
     ("data", "told"),
-    [(None, "there is no file"), (b"", "cannot be read as CSV"), (b"a,label\n1,x\n2,y,3\n4,z\n", "line 3"), ("a,label\n1,ä\n".encode("latin-1"), "not UTF-8")],
+    [
+        (None, "there is no file"),
+        (b"", "cannot be read as CSV"),
+        (b"a,label\n1,x\n2,y,3\n4,z\n", "line 3"),
+        ("a,label\n1,b\n2,ä\n".encode("latin-1"), "not UTF-8 text .line 3, byte 3."),
+    ],
 )
 def test_what_is_wrong_with_a_file_is_told(tmp_path, data, told):
     path = tmp_path / "odd.csv"
@@ -259,11 +267,29 @@ def test_what_is_wrong_with_arrays_is_told(tmp_path, arrays, told):
         npz(tmp_path, **arrays)
 
 
-def test_a_pickle_in_an_npz_is_refused(tmp_path):
+def test_a_pickle_in_an_npz_and_a_single_array_are_refused(tmp_path):
     path = tmp_path / "evil.npz"
     np.savez(path, x=np.array([{"a": 1}], dtype=object), y=np.zeros(1))
     with pytest.raises(StudyError, match="plain arrays"):
         Npz(path=str(path), kind="classification", **SPLIT).load()
+    np.save(tmp_path / "x.npy", np.zeros((9, 4)))
+    with pytest.raises(StudyError, match="is a single array .*savez"):
+        Npz(path=str(tmp_path / "x.npy"), kind="classification", **SPLIT).load()
+
+
+def test_the_past_is_that_of_the_time_column_not_of_the_file(tmp_path):
+    """Rows of the last time first: filled from the row above, a gap would tell the future."""
+    frame = pd.DataFrame({"label": np.arange(100.0), "f": np.arange(100.0) ** 2, "t": range(100)})
+    frame.loc[[50, 95], "f"] = np.nan
+    for missing in ("forward", "mean"):
+        (tmp_path / missing).mkdir()
+        straight, backwards = (csv(tmp_path / missing, each, kind="forecast", missing=missing, time="t") for each in (frame, frame[::-1]))
+        for part in straight.parts:
+            torch.testing.assert_close(straight.parts[part].x, backwards.parts[part].x)
+    table = long_table().sort_values(["id", "t"]).reset_index(drop=True)
+    table.loc[[1, 2], "f0"] = np.nan
+    one, other = (csv(tmp_path, each, series="id", time="t", missing="forward") for each in (table, table[::-1].sort_values("id", kind="stable")))
+    assert torch.equal(one.parts["train"].x, other.parts["train"].x)
 
 
 def test_gaps_are_filled_from_the_past_only(tmp_path):

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from study.interfaces import Batch
+from study.interfaces import Batch, Parameter
 from study.streams import generator
 from study.tasks.adding import Adding
 from study.tasks.caption import LETTERS, NAMES, Caption
@@ -18,6 +18,7 @@ from study.tasks.moving_digits import HEADINGS, MovingDigits
 from study.tasks.noiseless_memory import NoiselessMemory
 from study.tasks.parity import Parity
 from study.tasks.temporal_order import TemporalOrder
+from tests.helpers import MinGRU, point, run
 
 DIGITS = {"form": "pixel", "permuted": False, "lag": None, "validation": 360, "test": 360, "split_seed": 0, "solved": 0.9}
 
@@ -149,6 +150,33 @@ def test_parity_is_the_exclusive_or_of_all_bits_so_far():
             assert state == expected
 
 
+class InputGated(MinGRU):
+    """minGRU with biases: gates between 0 and 1 that see the input alone, so that all steps can be computed in parallel."""
+
+    def shapes(self, inputs, hidden):
+        return (*super().shapes(inputs, hidden), Parameter("bias", "bias", ("z", "n"), (hidden,)))
+
+    def step(self, params, x, state):
+        z, n = (x @ params["weight_x"].transpose(1, 2) + params["bias"][:, None]).chunk(2, -1)
+        return (state[0] + z.sigmoid() * (n - state[0]),)
+
+
+def test_parity_is_solved_by_a_gru_and_not_by_gates_that_see_the_input_alone(tmp_path):
+    """A state that flips with each one needs a factor of -1 (Grazzi 2025, arXiv 2411.12537): input-gated cells learn the first steps and guess the last."""
+    own = {
+        "task": {"_target_": "study.tasks.parity.Parity", "steps": 12, "lag": None, "examples": 200, "solved": 0.99},
+        "readout": {"_target_": "study.readouts.every.Every"},
+        "optimizer": {**point().config["optimizer"], "lr": 0.01},
+    } | {"updates": 200, "hidden": 32, "batch": 32, "validate_every": 50, "probe": {}, "kernel": "reference"}
+    found = {}
+    for cell in ("study.cells.gru.GRU", "tests.test_tasks.InputGated"):
+        points = run([point(seed, **own, cell={"_target_": cell}) for seed in (0, 1)], tmp_path / cell).points()
+        found[cell] = [*zip(points["outcome"], points["score"], strict=True)]
+    gru, gated = found.values()
+    assert gru == [("solved", 1.0)] * 2
+    assert all(outcome == "learning" and score < 0.65 for outcome, score in gated), gated
+
+
 @pytest.mark.parametrize("target", ["motion", "digit"])
 def test_films_show_a_real_digit_that_moves_and_then_stands_still(target):
     task = MovingDigits(target=target, canvas=12, moving=5, still=3, lag=None, examples=200, split_seed=0, solved=0.9)
@@ -172,19 +200,23 @@ def test_films_show_a_real_digit_that_moves_and_then_stands_still(target):
 
 
 def test_captions_spell_the_digits_of_their_strip():
-    task = Caption(digits=3, filters=4, lag=None, examples=300, split_seed=0, solved=0.95)
+    task = Caption(digits=3, lag=None, examples=300, split_seed=0, solved=0.95)
     task.load()
     strips = task.split("test")
-    encoded, labels = task.images["test"]
-    of_image = {tuple(image.flatten().tolist()): int(label) for image, label in zip(encoded, labels, strict=True)}
+    images, labels = task.images["test"]
+    of_image = {tuple(image.flatten().tolist()): int(label) for image, label in zip(images, labels, strict=True)}
     for x, y, length in zip(strips.x, strips.y, strips.lengths, strict=True):
-        digits = [of_image[tuple(part.flatten().tolist())] for part in x[:12, :16].split(4)]
+        windows = x[:12, : 8 * 4].unflatten(1, (8, 4))  # [steps, rows, columns], the middle two new at each step
+        digits = [of_image[tuple(part.transpose(0, 1).flatten().tolist())] for part in windows[..., 1:3].split(4)]
+        assert torch.equal(windows[1:, :, 0], windows[:-1, :, 2]), "a column of the one before"
+        assert torch.equal(windows[:-1, :, 3], windows[1:, :, 1]), "a column of the next"
+        assert (windows[0, :, 0] == 0).all() and (windows[-1, :, 3] == 0).all()
         spelled = "".join(LETTERS[letter] for letter in y[y >= 0].tolist())
         assert spelled == "".join(f"{NAMES[digit]} " for digit in digits)
         assert int(length) == 12 + len(spelled)
         assert torch.equal(y[12 : int(length)] >= 0, torch.ones(len(spelled), dtype=torch.bool))
         assert (y[:12] == -1).all()
-        before = x[12 : int(length), 16:].argmax(-1).tolist()
+        before = x[12 : int(length), 32:].argmax(-1).tolist()
         assert before == [len(LETTERS), *(LETTERS.index(letter) for letter in spelled[:-1])], "the letter before, never the one asked for"
         assert (x[int(length) :] == 0).all()
     shares = task.letter_shares.float().log().expand(1, 300, task.steps, -1)
@@ -280,7 +312,7 @@ def test_temporal_order_fills_its_windows_and_no_more(steps):
      lambda: Adding(steps=1, lag=None, examples=9, solved=0.01), lambda: Copying(steps=20, lag=None, examples=9, solved=0.9),
      lambda: Parity(steps=1, lag=None, examples=9, solved=0.9), lambda: NoiselessMemory(bits=0, wait=9, lag=None, examples=9, solved=0.9),
      lambda: MovingDigits(target="shape", canvas=12, moving=5, still=3, lag=None, examples=9, split_seed=0, solved=0.9),
-     lambda: Caption(digits=0, filters=4, lag=None, examples=9, split_seed=0, solved=0.9),
+     lambda: Caption(digits=0, lag=None, examples=9, split_seed=0, solved=0.9),
      lambda: TemporalOrder(steps=9, lag=None, examples=9, solved=0.9), lambda: Adding(steps=9, lag=-1, examples=9, solved=0.01)],
 )  # fmt: skip
 def test_impossible_settings_are_refused(wrong):

@@ -14,35 +14,34 @@ from study.tasks.generated import FIXED_SEED, Generated
 from study.tasks.handwriting import COUNT, LICENCE, SIDE, SOURCE, handwriting
 from study.tasks.losses import at_step, cross_entropy
 
-POOLED = 4
+STRIDE = 2  # columns of the strip a step
+WINDOW = STRIDE + 2  # columns that a step sees: one more at either side, so that filters of 3 x 3 lie in it as over the whole strip
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LETTERS = "".join(sorted({letter for name in NAMES for letter in name})) + " "  # a space ends each name
 CODE = {letter: place for place, letter in enumerate(LETTERS)}
 
 
 class Caption(Generated):
-    """Reads a strip of `digits` images column by column, then spells their names: "three one seven ".
+    """Reads a strip of `digits` images through a window that moves over it, then spells their names: "three one seven ".
 
-    The encoder is convolutional with fixed filters: `filters` kernels of 3 x 3, drawn by `split_seed`, each of zero sum, then ReLU and a
-    maximum over 2 x 2. It is not trained: pieces of a network before the first layer are no part of the contracts (study/interfaces.py).
-    x [4 digits + letters, 4 filters + letters + 1]: first the strip's columns of features; then, a step a letter, the letter before
-    (teacher forcing; a sign of its own for the first). Captions differ in length. Cross-entropy and accuracy over the letters alone.
+    x [4 digits + letters, 32 + letters + 1]: first 8 x 4 pixels of the strip, row by row, 2 columns on at each step, for an encoder
+    (encoder=conv) or as they are (encoder=none); then, a step a letter, the letter before (teacher forcing; a sign of its own for the
+    first). Captions differ in length. Cross-entropy and accuracy over the letters alone.
     Images and strips are drawn anew each update; training, validation and test have images of their own.
     """
 
-    def __init__(self, *, digits: int, filters: int, lag: int | None, examples: int, split_seed: int, solved: float) -> None:
+    def __init__(self, *, digits: int, lag: int | None, examples: int, split_seed: int, solved: float) -> None:
         require(digits >= 1, "caption", "digits", "at least 1", digits)
-        require(filters >= 1, "caption", "filters", "at least 1", filters)
         require(lag is None or lag > 0, "caption", "lag", "greater than 0 or null", lag)
         require(examples >= 2, "caption", "examples", "at least 2", examples)
         require(0 <= split_seed < 2**32, "caption", "split_seed", "at least 0 and below 2^32", split_seed)
         require(0 < solved <= 1, "caption", "solved", "an accuracy above 0 and at most 1", solved)
-        self.digits, self.filters, self.lag, self.examples, self.split_seed, self.solved = digits, filters, lag, examples, split_seed, solved
+        self.digits, self.lag, self.examples, self.split_seed, self.solved = digits, lag, examples, split_seed, solved
 
     @property
     def columns(self) -> int:
         """Steps that read the strip."""
-        return POOLED * self.digits
+        return SIDE * self.digits // STRIDE
 
     @property
     def steps(self) -> int:
@@ -50,13 +49,8 @@ class Caption(Generated):
 
     def load(self) -> None:
         images, labels, parts = handwriting(validation=0.25, test=0.2, split_seed=self.split_seed)
-        pixels = torch.from_numpy(images).reshape(COUNT, 1, SIDE, SIDE)
-        kernels = torch.randn(self.filters, 1, 3, 3, generator=generator(self.split_seed, "caption filters"))
-        kernels = kernels - kernels.mean((1, 2, 3), keepdim=True)
-        features = torch.nn.functional.max_pool2d(torch.nn.functional.conv2d(pixels, kernels, padding=1).relu(), 2)  # [N, filters, 4, 4]
-        scale = features[parts["train"]].square().mean().sqrt()  # of the training images alone
-        encoded = (features / scale).permute(0, 3, 1, 2).flatten(2)  # [N, columns, filters x rows]
-        self.images = {part: (encoded[of], torch.from_numpy(labels[of])) for part, of in parts.items()}
+        pixels = torch.from_numpy(images).reshape(COUNT, SIDE, SIDE)
+        self.images = {part: (pixels[of], torch.from_numpy(labels[of])) for part, of in parts.items()}
 
     @functools.cached_property
     def letter_shares(self) -> Tensor:
@@ -69,7 +63,7 @@ class Caption(Generated):
         shares = self.letter_shares
         sizes = "/".join(str(len(y)) for _, y in self.images.values())
         return TaskFacts(
-            inputs=POOLED * self.filters + len(LETTERS) + 1,
+            inputs=SIDE * WINDOW + len(LETTERS) + 1,
             outputs=len(LETTERS),
             steps=self.steps,
             lag=self.lag if self.lag is not None else self.columns,
@@ -93,17 +87,20 @@ class Caption(Generated):
         return {part: self._strips(part, generator(FIXED_SEED, f"fixed {part}"), self.examples) for part in PARTS}
 
     def _strips(self, part: str, rng: torch.Generator, batch: int) -> Batch:
-        encoded, labels = self.images[part]
-        which = torch.randint(0, len(encoded), (batch, self.digits), generator=rng)
+        images, labels = self.images[part]
+        which = torch.randint(0, len(images), (batch, self.digits), generator=rng)
         captions = ["".join(f"{NAMES[digit]} " for digit in row) for row in labels[which].tolist()]
         y = torch.full((batch, self.steps), -1)  # -1: no letter is asked for
         x = torch.zeros(batch, self.steps, self.facts.inputs)
-        x[:, : self.columns, : encoded.shape[2]] = encoded[which].flatten(1, 2)
+        strip = images[which].transpose(1, 2).flatten(2)  # [B, rows, columns]
+        margin = (WINDOW - STRIDE) // 2
+        windows = torch.nn.functional.pad(strip, (margin, margin)).unfold(2, WINDOW, STRIDE)  # [B, rows, steps, WINDOW]
+        x[:, : self.columns, : SIDE * WINDOW] = windows.transpose(1, 2).flatten(2)
         for row, caption in enumerate(captions):
             letters = torch.tensor([CODE[letter] for letter in caption])
             y[row, self.columns : self.columns + len(letters)] = letters
             before = torch.cat([torch.tensor([len(LETTERS)]), letters[:-1]])
-            x[row, self.columns + torch.arange(len(letters)), encoded.shape[2] + before] = 1.0
+            x[row, self.columns + torch.arange(len(letters)), SIDE * WINDOW + before] = 1.0
         return Batch(x=x, y=y, lengths=self.columns + torch.tensor([len(caption) for caption in captions]))
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:

@@ -68,7 +68,7 @@ class Csv(Series):
             found = rows[self.target].unique()
             if len(found) > 1:
                 raise StudyError(f"task.target: {self.target} must be the same in all rows of a {self.series}, and {name!r} has {found[0]!r} and {found[1]!r}")
-            rows = rows if self.time is None else rows.sort_values(self.time, kind="stable")
+            rows = self._in_time(rows)
             sequences.append(rows[columns].to_numpy(np.float64))
             targets.append(found[0])
             names.append(f"{self.series} {name!r}")
@@ -83,15 +83,26 @@ class Csv(Series):
         except FileNotFoundError as error:
             raise StudyError(f"task.path: there is no file {self.path}") from error
         except UnicodeDecodeError as error:
-            raise StudyError(f"task.path: {self.path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+            raise StudyError(f"task.path: {self.path} is not UTF-8 text ({_undecodable(Path(self.path))}); save it as UTF-8") from error
         except (OSError, ValueError) as error:  # pandas tells the line of a ragged row
             raise StudyError(f"task.path: {self.path} cannot be read as CSV ({str(error).strip()})") from error
+        if frame.empty:
+            raise StudyError(f"task.path: {self.path} has a header and no rows")
         for key, name in (("target", self.target), ("series", self.series), ("time", self.time)):
             if name is not None and name not in frame:
                 raise StudyError(f"task.{key}: {self.path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}")
         if self.form == "classification" and frame[self.target].isna().any():
             raise StudyError(f"task.target: {self.target} is missing in row {_rows(frame)[int(frame[self.target].isna().argmax())]} of {self.path}")
+        if self.time is not None and (wrong := _moments(frame[self.time]).isna()).any():
+            row = int(wrong.argmax())
+            raise StudyError(
+                f"task.time: column {self.time} of {self.path} must hold numbers or dates as 2024-01-31; "
+                f"row {_rows(frame)[row]} has {frame[self.time].iloc[row]!r}"
+            )
         return frame
+
+    def _in_time(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows if self.time is None else rows.sort_values(self.time, kind="stable", key=_moments)
 
     def _columns(self, frame: pd.DataFrame) -> list[str]:
         if self.features is not None:
@@ -101,29 +112,31 @@ class Csv(Series):
                     raise StudyError(f"task.features: {self.path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}")
         else:
             named = (self.target, self.series, self.time)
-            columns = [name for name in frame.select_dtypes("number").columns if name not in named]
+            columns = [name for name in frame.columns if name not in named and _numeric(frame[name])]
         if not columns and self.form != "forecast":
             raise StudyError(f"task.features: {self.path} has no numeric column beside {self.target}; name the columns to read")
         for name in [*columns, *([self.target] if self.form != "classification" else [])]:
             if not pd.api.types.is_numeric_dtype(frame[name]):
                 text = pd.to_numeric(frame[name], errors="coerce").isna() & frame[name].notna()
                 row = int(text.argmax())
-                raise StudyError(f"task.path: column {name} of {self.path} must hold numbers; row {_rows(frame)[row]} has {frame[name].iloc[row]!r}")
+                or_name = "" if self.features is not None or name == self.target else "; or name the columns to read with task.features"
+                raise StudyError(f"task.path: column {name} of {self.path} must hold numbers; row {_rows(frame)[row]} has {frame[name].iloc[row]!r}{or_name}")
         return columns
 
     def _filled(self, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-        """Without gaps; what is filled in comes from earlier rows or from the first rows, which train."""
-        values = frame[list(columns)].replace([np.inf, -np.inf], np.nan)
+        """Without gaps; what is filled in comes from earlier rows, in the order of `time`, or from the first rows, which train."""
+        ordered = self._in_time(frame)
+        values = ordered[list(columns)].replace([np.inf, -np.inf], np.nan)
         gaps = values.isna()
         if not gaps.to_numpy().any():
             return frame
         row, column = (int(place) for place in np.argwhere(gaps.to_numpy())[0])
-        where = f"row {_rows(frame)[row]}, column {columns[column]}"
+        where = f"row {_rows(ordered)[row]}, column {columns[column]}"
         if self.missing == "refuse":
             count = int(gaps.to_numpy().sum())
             raise StudyError(f"task.path: {self.path} has {count} missing or infinite values, the first in {where}; task.missing=forward or mean fills them in")
         if self.missing == "forward":
-            filled = values.ffill() if self.series is None else values.groupby(frame[self.series], sort=False).ffill()
+            filled = values.ffill() if self.series is None else values.groupby(ordered[self.series], sort=False).ffill()
             if filled.isna().to_numpy().any():
                 raise StudyError(f"task.missing: forward finds no value before {where} of {self.path}; use mean")
         else:
@@ -138,9 +151,8 @@ class Csv(Series):
     def _windows(self, frame: pd.DataFrame, columns: Sequence[str]) -> Read:
         names = [*columns, self.target]
         groups = [("", frame)] if self.series is None else [(f"{self.series} {name!r}, ", rows) for name, rows in frame.groupby(self.series, sort=False)]
-        ordered = [(name, rows if self.time is None else rows.sort_values(self.time, kind="stable")) for name, rows in groups]
         return windows(
-            [(name, rows[names].to_numpy(np.float64)) for name, rows in ordered],
+            [(name, self._in_time(rows)[names].to_numpy(np.float64)) for name, rows in groups],
             window=self.window,
             horizon=self.horizon,
             season=self.season,
@@ -148,6 +160,29 @@ class Csv(Series):
             source=Path(self.path).name,
             licence="the reader's own data",
         )
+
+
+def _numeric(column: pd.Series) -> bool:
+    """Whether a column holds numbers: all of it, or most, so that a slip in one row is told and does not cost the column."""
+    if pd.api.types.is_numeric_dtype(column):
+        return not pd.api.types.is_bool_dtype(column)
+    return bool(pd.to_numeric(column, errors="coerce").notna().sum() > column.notna().sum() / 2)
+
+
+def _moments(column: pd.Series) -> pd.Series:
+    """Times that can be put in order: numbers, or dates in the order of ISO 8601; as text, 1/12/2024 would lie before 2/1/2024."""
+    return column if pd.api.types.is_numeric_dtype(column) else pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+
+
+def _undecodable(path: Path) -> str:
+    """Where a file is no UTF-8: what pandas tells is the place within a piece of it."""
+    data = path.read_bytes()
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return f"line {line}, byte {error.start - data.rfind(bytes([10]), 0, error.start)}"
+    return "somewhere"
 
 
 def _rows(frame: pd.DataFrame) -> list[int]:

@@ -22,7 +22,10 @@ class Npz(Series):
     def read(self) -> Read:
         path = Path(self.path)
         try:
-            with np.load(path, allow_pickle=False) as file:  # a pickle would run code
+            loaded = np.load(path, allow_pickle=False)  # a pickle would run code
+            if isinstance(loaded, np.ndarray):
+                raise StudyError(f"task.path: {self.path} is a single array (.npy); numpy.savez(path, x=…, y=…) writes what is needed")
+            with loaded as file:
                 arrays = {name: file[name] for name in file.files}
         except FileNotFoundError as error:
             raise StudyError(f"task.path: there is no file {self.path}") from error
