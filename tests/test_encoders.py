@@ -230,7 +230,9 @@ def test_sequences_that_an_encoder_makes_too_large_for_memory_are_told(monkeypat
 def test_a_caption_network_is_stored_with_its_encoder_and_refused_by_export(tmp_path):
     from reports.export import network
 
-    (one,) = planned("caption", ["cell=gru", "initializer=orthogonal", "seed=0", "updates=2", "task.examples=20", "tracker=[]", "hidden=16"]).points
+    (one,) = planned(
+        "caption", ["encoder=conv", "cell=gru", "initializer=orthogonal", "seed=0", "updates=2", "task.examples=20", "tracker=[]", "hidden=16"]
+    ).points
     run_group(Group(name="1", points=(one,), cost=1.0), tmp_path, "cpu", lambda update: None)
     weights = Store(tmp_path).weights(one.id)
     assert np.isfinite(weights["encoder.weight"]).all()
