@@ -78,17 +78,20 @@ def profile(of: Logs) -> dict[str, Array]:
 def profile_of_squares(squares: Array, last: Array) -> dict[str, Array]:
     """The same columns from squared norms [M, T, B] by step and each example's last one [M, B]; without quantiles, which would cost more than the rest."""
     steps = squares.shape[1]
-    index = last[:, None] - np.arange(steps)[:, None]  # [M, L, B]: the step of each lag
-    exists = index >= 0
-    by_lag = np.take_along_axis(squares, np.maximum(index, 0), axis=1)
+    if (last == steps - 1).all():
+        by_lag, exists = squares[:, ::-1], np.broadcast_to(True, squares.shape)
+    else:
+        index = last[:, None] - np.arange(steps)[:, None]  # [M, L, B]: the step of each lag
+        by_lag, exists = np.take_along_axis(squares, np.maximum(index, 0), axis=1), index >= 0
     first = by_lag[:, :1]
     with np.errstate(all="ignore"):
-        ratio = np.where((by_lag == 0) & (first == 0), 0.0, by_lag / first)
-        finite = np.isfinite(ratio)
-        good, zero = finite & (ratio > 0) & exists, finite & (ratio == 0) & exists
-        n_good, n_zero, n = good.sum(-1), zero.sum(-1), exists.sum(-1)
-        mean = 0.5 * np.log10(np.where(good, ratio, 1.0)).sum(-1) / n_good
-        rms = 0.5 * np.log10(np.where(good, ratio, 0.0).sum(-1) / (n_good + n_zero))
+        log = np.log(by_lag)  # many times faster than log10
+        log = (log - log[:, :1]) * (0.5 / math.log(10))
+        zero = (by_lag == 0) & ((first == 0) | np.isfinite(first)) & exists
+        good = np.isfinite(log) & exists
+        n_good, n_zero, n = (np.count_nonzero(of, axis=-1) for of in (good, zero, exists))
+        mean = np.where(good, log, 0.0).sum(-1) / n_good
+        rms = 0.5 * np.log10(np.where(good, by_lag / first, 0.0).sum(-1) / (n_good + n_zero))
     mean, rms = (np.where(n_good > 0, values, np.nan) for values in (mean, rms))
     unknown = np.full(n.shape, np.nan)
     return {
