@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ class Study:
     `factors` are those with more than one level, cell and initializer first; `constant` the settings that do not vary.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, points: pd.DataFrame | None = None) -> None:
+        """`points`: the store's points, where they are read already."""
         self.store = store
         self.folders: list[Path] = [conf_folder()]  # where the report's own YAML lies: ours, then the user's
         self._tables: dict[str, pd.DataFrame] = {}
@@ -60,7 +62,7 @@ class Study:
         self.health: Mapping[str, Any] = self.declaration.get("health", {})
         metrics = {(facts.get("metric"), bool(facts.get("higher_is_better", True))) for facts in self.tasks.values()}
         self.as_skill = len(metrics) > 1
-        stored = _plain(store.points())
+        stored = _plain(store.points(cores()) if points is None else points)
         if self.as_skill:
             stored = self._skill(stored, SCORES, ("score_se",), stored["task"])
         self.grid = self._join(pd.DataFrame([{"id": point["id"], "seed": point["seed"], **_texts(point["labels"])} for point in grid]), stored)
@@ -200,6 +202,11 @@ class Study:
                 rows = self._skill(rows, SCORES_OF[name], (), rows["id"].map(self.stored.set_index("id")["task"]))
             self._tables[name] = rows.merge(self.grid[["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]], on="id", how="left")
         return self._tables[name]
+
+
+def cores() -> int:
+    """Processes that may share work as forks of this one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def _texts(labels: Mapping[str, Any]) -> dict[str, str]:

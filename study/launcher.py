@@ -100,7 +100,7 @@ def set_aside(plan: Plan, store: Store, leases: Leases, console: Console) -> Non
     moved = []
     for id in plan.damaged:
         if leases.take(id):
-            if store.damage(id) is not None and store.point_folder(id).exists():
+            if store.has(id) and store.damage(id) is not None:
                 moved.append(f"{id} ({plan.damaged[id]})")
                 store.set_aside(id)
             leases.release([id])
