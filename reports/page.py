@@ -11,7 +11,6 @@ import gc
 import hashlib
 import importlib
 import multiprocessing
-import os
 import re
 import sys
 import traceback

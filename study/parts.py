@@ -12,13 +12,13 @@ no others. Where two parts have a point, the later one counts.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,9 +93,10 @@ class Part:
                 or RESULTS not in ends
                 or set(rows) != set(ends) & set(TABLES)
                 or any(len(counts) != len(ids) or min(counts, default=0) < 0 for counts in rows.values())
-                or blocks != sorted(set(blocks)) or blocks[0] != 0 or blocks[-1] != len(ids)
-                or any(len(of_file) != len(blocks) + 1 or any(one[0] > next[0] for one, next in zip(of_file, of_file[1:], strict=False)) for of_file in ends.values())
-            )  # fmt: skip
+                or (blocks[0], blocks[-1], blocks) != (0, len(ids), sorted(set(blocks)))
+                or any(len(of) != len(blocks) + 1 for of in ends.values())
+                or any(end > later for of in ends.values() for (end, _), (later, _) in itertools.pairwise(of))
+            )
             if wrong:
                 raise ValueError("it is of another form")
             versions = [(int(inode), int(time)) for _, inode, time in told["points"]]
@@ -124,8 +125,8 @@ class Part:
             raise Broken("its content does not have the digest that was written with it")
         return bytes(data)
 
-    def block(self, name: str, number: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of a block, of some columns; every byte is checked before it is decoded. Raises Broken."""
+    def block(self, name: str, number: int, columns: Sequence[str] | None = None, coded: bool = False) -> pa.Table:
+        """The rows of a block, of some columns; every byte is checked before it is decoded. `coded`: texts by number. Raises Broken."""
         try:
             descriptor = os.open(self.path(name), os.O_RDONLY)
             try:
@@ -138,7 +139,9 @@ class Part:
             file[start : start + len(data)] = np.frombuffer(data, np.uint8)
             metadata = pq.read_metadata(pa.BufferReader(tail))
             there = None if columns is None else [column for column in columns if column in metadata.schema.names]
-            return pq.ParquetFile(pa.BufferReader(pa.py_buffer(file)), metadata=metadata).read_row_group(number, columns=there)
+            texts = [column.name for column in metadata.schema if str(column.logical_type) == "String"] if coded else None
+            source = pa.BufferReader(pa.py_buffer(file))
+            return pq.ParquetFile(source, metadata=metadata, read_dictionary=texts, pre_buffer=False).read_row_group(number, columns=there)
         except (OSError, pa.ArrowException) as error:
             raise Broken(getattr(error, "strerror", None) or str(error)) from error
 
@@ -170,7 +173,9 @@ class Part:
         """The rows of one point in a block that was read of a table."""
         first, at = self.blocks[self.block_of(id)], self.place[id]
         start = sum(self.rows[name][first:at])
-        return block.take(pa.array(range(start, start + self.rows[name][at]), pa.int64()))  # a copy: a slice would keep the whole block
+        rows = block.take(pa.array(range(start, start + self.rows[name][at]), pa.int64()))  # a copy: a slice would keep the whole block
+        fields = [pa.field(field.name, field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in rows.schema]
+        return rows.cast(pa.schema(fields))
 
 
 def write(folder: Path, points: Sequence[Content]) -> None:

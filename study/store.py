@@ -437,8 +437,9 @@ class Store:
 
     def table(self, name: str, ids: Iterable[str]) -> pd.DataFrame:
         """The rows of one of records.TABLES for these points, with the id as first column; points without it add none."""
-        asked = list(ids)
-        found = {id: self._either(id, lambda part, id=id: self._table_in(part, id, name), lambda id=id: self._table_loose(id, name)) for id in self.ordered(asked)}  # type: ignore[misc]
+        asked, found = list(ids), {}
+        for id in self.ordered(asked):
+            found[id] = self._either(id, functools.partial(self._table_in, id=id, name=name), functools.partial(self._table_loose, id, name))
         parts = [table for id in asked if (table := found[id]) is not None]
         names = ["id", *(column.name for column in TABLES[name])]
         if not parts:
@@ -451,7 +452,7 @@ class Store:
         if not os.path.exists(path):
             return None
         try:
-            part = pq.read_table(pa.BufferReader(self._read(id, f"{name}.parquet")))
+            part = _table(self._read(id, f"{name}.parquet"))
         except (OSError, pa.ArrowException) as error:
             raise Damaged(Path(path), error) from error
         return part.add_column(0, "id", pa.array([id] * len(part), pa.string()))
@@ -532,7 +533,7 @@ class Store:
         key = (part.name, name, number, columns and tuple(columns))
         if key not in self._blocks:
             try:
-                self._blocks[key] = part.block(name, number, columns)
+                self._blocks[key] = part.block(name, number, columns, coded=name in TABLES)
             except Broken as error:
                 raise Damaged(part.path(name), error) from error
             if len(self._blocks) > KEPT:
@@ -568,7 +569,7 @@ class Store:
             return None
         data = {name: self._read(id, name) for name in files} | {RESULT: _bytes(f"{self._points}/{id}/{RESULT}")}
         try:
-            tables = {name: pq.read_table(pa.BufferReader(data[f"{name}.parquet"])).replace_schema_metadata(None) for name in TABLES if f"{name}.parquet" in data}
+            tables = {name: _table(data[f"{name}.parquet"]).replace_schema_metadata(None) for name in TABLES if f"{name}.parquet" in data}
             texts = {of: data[name].decode() for name, of in TEXT_OF.items()}
         except (pa.ArrowException, UnicodeDecodeError):
             return None
@@ -641,6 +642,11 @@ def _bytes(path: str) -> bytes:
     finally:
         os.close(descriptor)
     return pieces[0] if len(pieces) <= 2 else b"".join(pieces)
+
+
+def _table(data: bytes) -> pa.Table:
+    """A small Parquet file; threads and reading ahead would cost more than they save."""
+    return pq.ParquetFile(pa.BufferReader(data), pre_buffer=False).read(use_threads=False)
 
 
 def _result(data: bytes, id: str) -> dict[str, Any]:
