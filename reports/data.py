@@ -153,6 +153,13 @@ class Study:
         whole = int((rank.value_counts().sort_index().cumsum() <= MOST).sum())  # seeds of every arm
         return stored[rank < whole] if whole else stored[rank == 0].head(MOST)
 
+    def listed(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Of points that are told one by one: all, or of more than MOST those that are pictured, else the first."""
+        if len(points) <= MOST:
+            return points
+        some = points[points["id"].isin(self.pictured["id"])]
+        return some if len(some) else points.head(MOST)
+
     @property
     def aggregates(self) -> str:
         """What the page of a large study is about, in words; "" where every figure is of every point."""
@@ -161,7 +168,10 @@ class Study:
         arms, some = self.arms["arm"].nunique(), self.pictured["arm"].nunique()
         which = f"the first {len(self.pictured) / some:.0f} seeds of each arm" if some == arms else f"one point of each of the first {some:,} of {arms:,} arms"
         told = f"Scores, verdicts, outcomes, costs and every test on them are of all {len(self.stored):,} points."
-        return f"{told} Curves, profiles, states by stage and results by example are of {len(self.pictured):,} points: {which}."
+        return (
+            f"{told} Curves, profiles, states by stage and results by example are of {len(self.pictured):,} points: {which}. "
+            f"Of more than {MOST:,} points, no list and no figure of marks shows more than that."
+        )
 
     @property
     def task(self) -> Mapping[str, Any]:
