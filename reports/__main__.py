@@ -145,9 +145,10 @@ def _status(asked: argparse.Namespace) -> int:
     stored, damaged = store.survey(processes=cores())
     if (told := store.study_damage()) and (store.folder / "study.json").exists():
         damaged["study.json"] = told
+    search = store.damaged_search()
     if asked.repair:
-        _repair(store, damaged)
-        stored, damaged = None, {}
+        _repair(store, {**damaged, **search})
+        stored, damaged, search = None, {}, {}
         if not (store.folder / "study.json").exists():
             print("study.json is set aside: the same command writes a new one")
             return 0
@@ -166,12 +167,14 @@ def _status(asked: argparse.Namespace) -> int:
         print(f"  damaged: {name}: {why}")
     if damaged:
         print(f"{len(damaged)} damaged, counted as missing; set them aside: python -m reports status {asked.folder} --repair")
-    return int(bool(damaged))
+    for name, why in search.items():
+        print(f"  damaged: {name}: {why}")
+    return int(bool(damaged or search))
 
 
 def _repair(store: Store, damaged: Mapping[str, str]) -> None:
     for name, why in damaged.items():
-        if name != "study.json" and store.damage(name) is None:
+        if name != "study.json" and "/" not in name and store.damage(name) is None:
             continue  # a launch has trained it again meanwhile
         try:
             print(f"set aside: {name} -> {store.set_aside(name)} ({why})")

@@ -19,11 +19,17 @@ def aims(study: Study, points: pd.DataFrame) -> pd.DataFrame:
         {
             "arm": points["arm"],
             "score": points["counted"].astype(float) * (1 if study.higher_is_better else -1),
-            "health": np.minimum(0, points["D"].astype(float)) - np.maximum(0, points["U"].astype(float)),
+            "health": health(points),
             "cost": -points["seconds"].astype(float),
         }
     )
     return frame[np.isfinite(frame[list(AIMS)]).all(axis=1)]
+
+
+def health(points: pd.DataFrame) -> pd.Series:
+    """min(0, D) − max(0, U) of every point, decades: 0 carries credit as it should."""
+    found: pd.Series = np.minimum(0, points["D"].astype(float)) - np.maximum(0, points["U"].astype(float))
+    return found
 
 
 def front(values: np.ndarray) -> np.ndarray:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import hydra
 import yaml
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -42,6 +43,17 @@ def config_folders_on_path() -> None:
         if not Path(folder).is_dir():  # Hydra looks at the last one only
             raise Finished(say_error(StudyError(f"--config-dir: there is no folder {folder}")))
         sys.path.insert(0, folder)
+
+
+def overrides_first(argv: Sequence[str]) -> list[str]:
+    """The same command line in an order that Hydra reads: its parser refuses overrides on both sides of --config-dir FOLDER."""
+    parser, options = get_args_parser(), list(argv)
+    if all(argument.startswith("-") for argument in parser.parse_known_args(options)[1]):
+        return options
+    overrides = parser.parse_intermixed_args(options).overrides
+    for override in overrides:
+        options.remove(override)
+    return [*overrides, *options]
 
 
 FULL = "HYDRA_FULL_ERROR"
@@ -99,6 +111,7 @@ def main() -> None:
     config_folders_on_path()
     register()
     try:
+        sys.argv[1:] = overrides_first(sys.argv[1:])
         with leaving_like_ctrl_c(), one_message():
             hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config")(one_point)()
     except Finished:

@@ -49,6 +49,7 @@ MEND = "python -m reports status DIR --repair sets it aside, and the same study 
 SHARE = 1000  # points that a process is given to survey at a time
 KEPT = 24  # blocks of parts that stay decoded
 T = TypeVar("T")
+SEARCH_AGAIN = "Remove it and run the search again: its trials are kept elsewhere."
 
 
 @dataclass(frozen=True)
@@ -361,15 +362,13 @@ class Store:
         return _points(together.take(pc.sort_indices(together["id"]))), dict(sorted(damaged.items()))
 
     def set_aside(self, name: str) -> Path:
-        """Move a damaged point, a part that cannot be read, or study.json, out of the way; where it is now."""
+        """Move a damaged point, a part, or a file of the study's folder (study.json, search/search.json), out of the way; where it is now."""
         self.aside.mkdir(exist_ok=True)
-        plain = name.replace("/", "-")
-        number = next(number for number in itertools.count() if not (self.aside / f"{plain}.{number}").exists())
         part = self._compacted(name)
-        if part is not None:
-            return self._take_out(part, name, self.aside / f"{name}.{number}")
-        there = self.folder / name if name == "study.json" or name.startswith("parts/") else self.point_folder(name)
-        return there.rename(self.aside / f"{plain}.{number}")
+        there = self.folder / name if name == "study.json" or "/" in name else self.point_folder(name)
+        plain = name.replace("/", "-") if name.startswith("parts/") else there.name
+        aside = next(path for number in itertools.count() if not (path := self.aside / f"{plain}.{number}").exists())
+        return there.rename(aside) if part is None else self._take_out(part, name, aside)
 
     def _take_out(self, part: Part, id: str, there: Path) -> Path:
         """Mark a point of a part as gone; what can still be read of it is written to `there`, and the part keeps its bytes."""
@@ -580,13 +579,14 @@ class Store:
     # --- a search's tables (search/ in a study's folder) -------------------------------------------------------
 
     def write_search(self, summary: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> None:
-        """search.json and the tables of records.SEARCH_TABLES, each whole or not at all. This store is the folder search/."""
+        """search.json, with digests, and the tables of records.SEARCH_TABLES, each whole or not at all. This store is the folder search/."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, columns in tables.items():
             table = _arrow(columns, SEARCH_TABLES[name])
             write_whole(self.folder / f"{name}.parquet", functools.partial(pq.write_table, table, compression="zstd"))
-        text = json.dumps({"schema": SCHEMA, **summary}, indent=1, allow_nan=False)
-        write_whole(self.folder / "search.json", lambda path: path.write_text(text, encoding="utf-8"))
+        files = {path.name: digest(path.read_bytes()) for name in SEARCH_TABLES if (path := self.folder / f"{name}.parquet").exists()}
+        data = signed({"schema": SCHEMA, **summary, "files": files})
+        write_whole(self.folder / "search.json", lambda path: path.write_bytes(data))
 
     def search(self) -> dict[str, Any] | None:
         """search.json: space, budget, and what was found for every arm; None where there is no search."""
@@ -594,9 +594,13 @@ class Store:
         if not path.exists():
             return None
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StudyError(f"{path}: damaged ({error}). Remove it and run the search again: its trials are kept elsewhere.") from error
+            data = path.read_bytes()
+            found: dict[str, Any] = json.loads(data)
+            whole = "digest" not in found or holds(data, found)
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise StudyError(f"{path}: damaged ({error}). {SEARCH_AGAIN}") from error
+        if not whole:
+            raise StudyError(f"{path}: damaged (its content does not have the digest that was written with it). {SEARCH_AGAIN}")
         return found
 
     def search_table(self, name: str) -> pd.DataFrame:
@@ -606,7 +610,20 @@ class Store:
         try:
             return pq.read_table(path).to_pandas().reindex(columns=names) if path.exists() else pd.DataFrame(columns=names)
         except (OSError, pa.ArrowException) as error:
-            raise StudyError(f"{path}: damaged ({error}). Remove it and run the search again: its trials are kept elsewhere.") from error
+            raise StudyError(f"{path}: damaged ({error}). {SEARCH_AGAIN}") from error
+
+    def damaged_search(self) -> dict[str, str]:
+        """{file, from the study's folder on: why} of what a search has written and is not so any more. Its trials lie in its storage, which Optuna reads."""
+        search, found = Store(self.folder / "search"), {}
+        try:
+            files = (search.search() or {}).get("files", {})
+        except StudyError as error:
+            files, found["search/search.json"] = {}, str(error).removeprefix(f"{search.folder}/search.json: ")
+        for name in (f"{name}.parquet" for name in SEARCH_TABLES):
+            path = search.folder / name
+            if name in files and (not path.exists() or digest(path.read_bytes()) != files[name]):
+                found[f"search/{name}"] = f"damaged (it is {'not what was written' if path.exists() else 'missing'}). {SEARCH_AGAIN}"
+        return found
 
     def config(self, id: str) -> dict[str, Any]:
         """The composed configuration of a point, as plain values; by libyaml where it is there. Raises Damaged."""

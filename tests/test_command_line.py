@@ -119,11 +119,12 @@ def test_folders_are_read_from_any_command_line():
 
 
 def test_a_piece_from_outside_the_repository(tmp_path):
+    """Overrides stand on both sides of --config-dir, as make sweep ARGS="--config-dir FOLDER seed=0" puts them."""
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "leaky.yaml").write_text("_target_: cells_of_mine.Leaky\na: 0.1\n")
     readme = (ROOT / "README.md").read_text()
     (tmp_path / "cells_of_mine.py").write_text(readme.split("```python\n")[1].split("```")[0])
-    ran = study(tmp_path, "-m", "--config-dir", str(tmp_path), "experiment=quick", "cell=rnn,leaky", "initializer=orthogonal", "seed=0", *TINY)
+    ran = study(tmp_path, "-m", "experiment=quick", "cell=rnn,leaky", "--config-dir", str(tmp_path), "initializer=orthogonal", "seed=0", *TINY)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert set(Store(tmp_path / "outputs" / "quick").points()["cell"]) == {"rnn", "leaky"}
 

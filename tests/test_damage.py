@@ -16,7 +16,7 @@ from reports.diff import _config as config_of
 from reports.export import point_config
 from study.__main__ import main
 from study.digests import holds, signed
-from study.records import StudyError
+from study.records import SEARCH_TABLES, StudyError
 from study.store import Store, seal
 from tests.reports.synthetic import make
 from tests.test_store import record
@@ -176,6 +176,28 @@ def test_repair_sets_aside_and_deletes_nothing(broken, capsys):
     flip(broken.point_folder(broken.ids()[0]) / "history.parquet", 40)
     assert report(["status", str(broken.folder), "--repair"]) == 0
     assert sorted(path.name for path in broken.aside.iterdir()) == ["0000000000000000.0", "0000000000000000.1", "0000000000000001.0", "empty.0"]
+
+
+def test_what_is_damaged_of_a_search_is_told_and_set_aside(broken, capsys):
+    """A flipped bit leaves a table that reads well."""
+    assert report(["status", str(broken.folder), "--repair"]) == 0
+    of = Store(broken.folder / "search")
+    columns = {column.name: [] for column in SEARCH_TABLES["importance"]}
+    of.write_search({"arms": []}, {"importance": columns})
+    assert report(["status", str(broken.folder)]) == 0
+    flip(of.folder / "importance.parquet", 60)
+    flip(of.folder / "search.json", 25)
+    told = {name: why.split(").")[0] for name, why in broken.damaged_search().items()}
+    assert list(told) == ["search/search.json"], "what it says of the others is worth nothing"
+    of.write_search({"arms": []}, {})
+    (of.folder / "importance.parquet").unlink()
+    capsys.readouterr()
+    assert report(["status", str(broken.folder)]) == 1
+    assert "damaged: search/importance.parquet: damaged (it is missing). Remove it and run the search again" in capsys.readouterr().out
+    of.write_search({"arms": []}, {"importance": columns})
+    flip(of.folder / "importance.parquet", 60)
+    assert report(["status", str(broken.folder), "--repair"]) == 0
+    assert "importance.parquet.0" in {path.name for path in broken.aside.iterdir()}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "x"}', '{"schema": 2, "launches": 3}', "[" * 100_000])

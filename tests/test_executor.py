@@ -11,45 +11,48 @@ import time
 from pathlib import Path
 
 from study.store import Store
+from tests.faults import children, gone
 from tests.helpers import hears_ctrl_c
 
 ROOT = Path(__file__).parent.parent
 
 
-def children(pid: int) -> list[int]:
-    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
-
-
-def gone(pids: list[int]) -> bool:
-    """Whether these processes end; Python's own resource tracker takes a moment after its parent."""
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+def descendants(pid: int) -> list[int]:
+    return [each for child in children(pid) for each in (child, *descendants(child))]
 
 
 def test_ctrl_c_leaves_no_child_and_what_is_stored_stays(tmp_path):
+    """With W&B, which has a process and a service of its own; a terminal sends the signal to all of them."""
     command = [sys.executable, "-m", "study", "-m", "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=range(8)", "hidden=8", "updates=300"]
-    command += ["task.form=row", "tracker=[]", "executor.workers=2", "executor.max_members=2", "probe=[]"]
+    command += ["task.form=row", "executor.workers=2", "executor.max_members=2", "probe=[]"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hears_ctrl_c)
+    process = subprocess.Popen(
+        [*command, "tracker.wandb.mode=offline"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hears_ctrl_c,
+    )
     store = Store(tmp_path / "outputs" / "quick")
     deadline = time.monotonic() + 120
     while not store.ids() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     assert process.poll() is None, process.communicate()[0]
-    workers = children(process.pid)
-    assert len(workers) >= 2
-    process.send_signal(signal.SIGINT)
+    below = descendants(process.pid)
+    assert len(below) >= 4, "two workers, W&B's process, its service"
+    os.killpg(process.pid, signal.SIGINT)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "interrupted" in told
     assert "go on with the same command" in told
     assert "Traceback" not in told
-    assert gone(workers)
+    assert gone(below)
     there = store.ids()
     assert 0 < len(there) < 8
-    again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    again = subprocess.run([*command, "tracker=[]"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"{len(there)} stored already" in again.stdout
     assert len(store.ids()) == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
@@ -11,11 +12,12 @@ from reports.words import level, listing
 
 HOW = (
     "Every mark is a trial; across: the value it had of one key, up: its score. A clear hill says that the key matters and where it is best; a "
-    "flat cloud that it does not; a hill whose top lies at the edge that the space was too small."
+    "flat cloud that it does not; a hill whose top lies at the edge that the space was too small. Where a key has few values, arms stand beside one another."
 )
 
 
 FEW = 4  # distinct values that are all marked on the axis
+SOME = 12  # up to which arms stand beside one another
 
 
 class Slices(Searched):
@@ -51,6 +53,13 @@ def span_of(values: list[str]) -> str:
     return listing(dict.fromkeys(values))
 
 
+def apart(places: list[float], many: int, *, log: bool) -> list[float]:
+    """How far each of `many` kinds of marks stands from its value, so that they do not cover one another where values are few; decades on a log axis."""
+    where = np.log10(places) if log else np.array(places)
+    least = min(float(np.diff(where).min()), 0.2 * float(np.ptp(where))) if len(where) > 1 else 0.0
+    return [0.6 * least * (place - (many - 1) / 2) / many for place in range(many)]
+
+
 def slices(search: Search) -> Drawing:
     factors = search.summary["factors"]
     first = next(iter(factors), None)
@@ -66,9 +75,10 @@ def slices(search: Search) -> Drawing:
         log = key in search.summary["logarithmic"]
         worded = not all(map(numeric, of["value"]))
         low, high = float(of["number"].min()), float(of["number"].max())
-        edge = (high / low) ** 0.08 if log else 0.08 * (high - low) or 1.0
+        edge = (high / low) ** 0.1 if log else 0.1 * (high - low) or 1.0
         limits = (low / edge, high * edge) if log else (low - edge, high + edge)
         ticks = {float(place): text for place, text in sorted(set(zip(of["number"], of["value"], strict=True)))}
+        beside = apart(sorted(ticks), len(inks), log=log) if len(ticks) <= SOME or worded else [0.0] * len(inks)
         for row, name in enumerate(names):
             axis = axes[row, column]  # type: ignore[index]
             for arm in others:
@@ -76,9 +86,11 @@ def slices(search: Search) -> Drawing:
                 if first and str(dict(next(one for one in search.arms if one["arm"] == arm)["levels"]).get(first)) != str(name):
                     continue
                 best = own["best"].astype(bool)
+                shift = beside[list(inks).index(rest[arm])]
+                at = own["number"] * 10**shift if log else own["number"] + shift
                 style = {"marker": shapes[rest[arm]], "linestyle": "none", "markersize": 3.6, "color": inks[rest[arm]]}
-                axis.plot(own.loc[~best, "number"], own.loc[~best, "score"], markerfacecolor="none", markeredgewidth=0.7, **style)
-                axis.plot(own.loc[best, "number"], own.loc[best, "score"], **{**style, "markersize": 6.5}, markeredgecolor=INK, markeredgewidth=0.7)
+                axis.plot(at[~best], own.loc[~best, "score"], markerfacecolor="none", markeredgewidth=0.7, **style)
+                axis.plot(at[best], own.loc[best, "score"], **{**style, "markersize": 6.5}, markeredgecolor=INK, markeredgewidth=0.7)
             if log:
                 axis.set_xscale("log")
                 axis.minorticks_off()

@@ -94,6 +94,7 @@ def by_arm(search: Search) -> Table:
         if not best:
             rows.append([label, number(default, 3), "n/a", "n/a", "none finished", str(arm["trials"]), "n/a"])
             continue
+        spent = percent(arm["examples"] / arm["examples_budget"])
         gain = search.sign * (best["score"] - default) if known(default) else None
         rows.append(
             [
@@ -101,9 +102,9 @@ def by_arm(search: Search) -> Table:
                 Cell(number(default, 3), default),
                 Cell(f"{number(best['score'], 3)}{spread}", best["score"]),
                 Cell(number(gain, 3, sign=True), gain),
-                "the default" if best["is_default"] else setting(best["setting"]),
-                f"{arm['trials']} ({percent(arm['examples'] / arm['examples_budget'])} of the budget)",
-                Cell(f"{flat['near']} of {flat['of']}: {ranges(flat['ranges'])}", flat["near"]),
+                Cell("the default" if best["is_default"] else setting(best["setting"]), kind="free"),
+                Cell(f"{arm['trials']}{'' if spent == '100 %' else f' ({spent} of the budget)'}", arm["trials"]),
+                Cell(f"{flat['near']} of {flat['of']}: {ranges(flat['ranges'])}", flat["near"], "wrap"),
             ]
         )
     notes = (

@@ -97,7 +97,7 @@ def test_levels_are_compared_over_arms_alike_in_everything_else(two_tasks: Study
 
 
 def test_tasks_are_told_one_by_one(two_tasks: Study) -> None:
-    for name in ("learning_curves", "clipping", "pareto", "gradient_flow"):
+    for name in ("learning_curves", "clipping", "side_by_side", "pareto", "gradient_flow"):
         section = render(name, two_tasks)
         heads = [block.text.lower() for block in section.blocks if isinstance(block, Heading)]
         assert len(figures(section)) == 2 and [head.removeprefix("task ") for head in heads] == ["digits", "adding"], name
@@ -194,6 +194,7 @@ def test_a_folded_command_is_the_same_command() -> None:
     [
         ("accuracy", r"runs from (\S+) \[\S+, \S+\] \(.+, n = 3\) to \S+ \[\S+, \S+\] \(.+, n = 3\); 95 % intervals"),
         ("pareto", r"The best mean score, \S+ \[\S+, \S+\] \(.+, n = 3\), costs .+ reaches \S+ \[\S+, \S+\]; 95 % intervals"),
+        ("side_by_side", r"the healthiest arm .+, health \S+ \[\S+, \S+\] decades at test accuracy \S+ \[\S+, \S+\] \(n = 3, 95 % t-interval over seeds\)"),
         ("time_to_solve", r"gru \d+ of 12 \[\d+ %, \d+ %\].*; 95 % Wilson intervals"),
         ("learning_curves", r"gru \d+ of 12 \[\d+ %, \d+ %\].*; 95 % Wilson intervals"),
         ("clipping", r"on \d+ % \[\d+ %, \d+ %\] of the updates in the first third .+ \(n = \d+ points; 95 % t interval"),
@@ -203,6 +204,18 @@ def test_a_finding_states_n_and_kind_and_level_of_its_interval(tmp_path: Path, s
     make(tmp_path / "s", factors={"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"], "clip": ["none", "norm"]}, steps=12, updates=60)
     (figure, *_) = [block for block in render(section, Study(Store(tmp_path / "s"))).blocks if isinstance(block, Figure)]
     assert re.search(told, figure.finding), figure.finding
+
+
+def test_health_beside_accuracy_hides_no_seed_without_a_number(tmp_path: Path):
+    """A mean over the seeds that have a finite D is starred; where none has one, the box is hatched and the arm stays in the table."""
+    store = make(tmp_path / "s", factors={"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"]}, steps=12, updates=60)
+    study = Study(store)
+    lacking = study.grid["arm"].eq(0) | (study.grid["arm"].eq(1) & study.grid["seed"].eq(0))
+    study.grid.loc[lacking, "D"] = -np.inf
+    (figure,) = figures(render("side_by_side", study))
+    assert str(figure.picture).count("*</text>") == 1 and "pattern" in str(figure.picture)
+    cells = [[cell if isinstance(cell, str) else cell.text for cell in row] for row in figure.table.rows]
+    assert [(row[1] == "–", row[3]) for row in cells[:3]] == [(True, "0/3"), (False, "2/3"), (False, "3/3")]
 
 
 def test_a_share_of_networks_has_wilsons_interval():
