@@ -240,7 +240,9 @@ class Store:
         return sorted(name for name in self.names() - self.without if name in compacted or os.path.exists(f"{self._points}/{name}/{RESULT}"))
 
     def has(self, name: str) -> bool:
-        """Whether there is anything of a point, whole or not."""
+        """Whether there is anything of a point, whole or not, or of a part."""
+        if name.startswith("parts/"):
+            return (self.folder / name).exists()
         return os.path.lexists(f"{self._points}/{name}") or self._compacted(name) is not None
 
     def point_folder(self, id: str) -> Path:
@@ -324,8 +326,7 @@ class Store:
     def damage(self, id: str) -> str | None:
         """Why a point must not be counted as done; None if nothing is wrong."""
         if id.startswith("parts/"):
-            self._parts(fresh=True)
-            return self._broken.get(id.removeprefix("parts/"))
+            return self.unreadable().get(id)
         try:
             self.whole(id)
         except Damaged as error:
@@ -357,7 +358,7 @@ class Store:
         again = [id for id in damaged if not self.has(id) or self.damage(id) is None]  # compacted, replaced or taken away while it was read
         rows = [ROWS.empty_table(), *(rows for rows, _ in found), _rows([self.result(id) for id in again if self.has(id)])]
         damaged = {id: why for id, why in damaged.items() if id not in again}
-        damaged |= {f"parts/{name}": why for name, why in self._broken.items() if f"parts/{name}" not in self.without}
+        damaged |= {name: why for name, why in self.unreadable().items() if name not in self.without}
         together = pa.concat_tables(rows)
         return _points(together.take(pc.sort_indices(together["id"]))), dict(sorted(damaged.items()))
 
@@ -492,6 +493,11 @@ class Store:
                     self._broken[name] = f"{error}."
         gone = {(found[1], found[2]) for name in listed if (found := GONE.fullmatch(name))}
         self._part_of = {id: part for name in there if (part := self._read_parts.get(name)) for id in part.ids if (name, id) not in gone}
+
+    def unreadable(self) -> dict[str, str]:
+        """{its folder, parts/0001: why} of every part whose index is damaged."""
+        self._parts(fresh=True)
+        return {f"parts/{name}": why for name, why in self._broken.items()}
 
     def parts(self) -> list[Part]:
         """All that can be read, oldest first."""

@@ -227,9 +227,12 @@ def test_a_launch_goes_on_beside_parts_and_trains_what_is_damaged_in_them(tmp_pa
     compact(store.folder)
     part = store.parts()[0]
     flip(part.path("weights"), part.ends["weights"][0][0] + 60)
+    (store.parts_folder / "0009").mkdir()
+    (store.parts_folder / "0009" / "part.json").write_text("{}")
     status, told = launch(monkeypatch, capfd, "seed=0,1,2,3")
     assert status == 0, told
-    assert "1 stored points are damaged and trained again" in told and "training 2 points" in told and "2 stored already" in told
+    assert "parts/0009 (part.json: damaged" in told and (store.aside / "parts-0009.0").exists()
+    assert "2 stored points are damaged and trained again" in told and "training 2 points" in told and "2 stored already" in told
     store = Store(store.folder)
     assert store.damaged() == {} and len(store.ids()) == 4 and part.ids[0] in loose(store)
     assert store.table("history", sorted(part.ids)).equals(before)
