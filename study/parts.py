@@ -16,7 +16,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,30 +118,32 @@ class Part:
         """Piece `number` of a file (0: before the blocks, n: block n - 1, the last one: the rest), checked. Raises Broken, OSError."""
         start = self.ends[name][number - 1][0] if number else 0
         end, told = self.ends[name][number]
-        data = bytearray()
+        data = os.pread(descriptor, end - start, start)
         while len(data) < end - start and (more := os.pread(descriptor, end - start - len(data), start + len(data))):
             data += more
-        if digest(bytes(data)) != told or (number == len(self.ends[name]) - 1 and os.fstat(descriptor).st_size != end):
+        if digest(data) != told or (number == len(self.ends[name]) - 1 and os.fstat(descriptor).st_size != end):
             raise Broken("its content does not have the digest that was written with it")
-        return bytes(data)
+        return data
 
-    def block(self, name: str, number: int, columns: Sequence[str] | None = None, coded: bool = False) -> pa.Table:
-        """The rows of a block, of some columns; every byte is checked before it is decoded. `coded`: texts by number. Raises Broken."""
+    def block(self, name: str, numbers: int | Sequence[int], columns: Sequence[str] | None = None, coded: bool = False) -> pa.Table:
+        """The rows of a block, or of several, of some columns; every byte is checked before it is decoded. `coded`: texts by number. Raises Broken."""
+        numbers = [numbers] if isinstance(numbers, int) else list(numbers)
+        file = np.zeros(self.ends[name][-1][0], np.uint8)  # the system gives pages for what is written to it, the rest costs nothing
         try:
             descriptor = os.open(self.path(name), os.O_RDONLY)
             try:
                 tail = self.segment(name, len(self.ends[name]) - 1, descriptor)
-                data = self.segment(name, number + 1, descriptor)
+                for number in numbers:
+                    start, end = self.ends[name][number][0], self.ends[name][number + 1][0]
+                    file[start:end] = np.frombuffer(self.segment(name, number + 1, descriptor), np.uint8)
             finally:
                 os.close(descriptor)
-            file = np.zeros(self.ends[name][-1][0], np.uint8)  # the system gives pages for what is written to it, the rest costs nothing
-            start = self.ends[name][number][0]
-            file[start : start + len(data)] = np.frombuffer(data, np.uint8)
             metadata = pq.read_metadata(pa.BufferReader(tail))
             there = None if columns is None else [column for column in columns if column in metadata.schema.names]
             texts = [column.name for column in metadata.schema if str(column.logical_type) == "String"] if coded else None
             source = pa.BufferReader(pa.py_buffer(file))
-            return pq.ParquetFile(source, metadata=metadata, read_dictionary=texts, pre_buffer=False).read_row_group(number, columns=there)
+            opened = pq.ParquetFile(source, metadata=metadata, read_dictionary=texts, pre_buffer=False)
+            return opened.read_row_groups(numbers, columns=there, use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise Broken(getattr(error, "strerror", None) or str(error)) from error
 
@@ -163,11 +165,6 @@ class Part:
         finally:
             os.close(descriptor)
         return wrong
-
-    def points(self, columns: Sequence[str], blocks: Collection[int]) -> pa.Table:
-        """These columns of results.parquet over some blocks. Raises Broken."""
-        found = [self.block(RESULTS, number, columns) for number in sorted(blocks)]
-        return pa.concat_tables(found) if found else ROWS.empty_table().select([name for name in columns if name in ROWS.names])
 
     def table(self, name: str, id: str, block: pa.Table) -> pa.Table:
         """The rows of one point in a block that was read of a table."""

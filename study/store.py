@@ -288,7 +288,7 @@ class Store:
         found: list[str | None] = []
         for number, (start, end) in enumerate(itertools.pairwise(part.blocks)):
             try:
-                found += part.points(["status"], [number])["status"].to_pylist()
+                found += part.block(RESULTS, number, ["status"])["status"].to_pylist()
             except Broken:
                 found += [None] * (end - start)
         return found
@@ -706,23 +706,28 @@ def _survey_part(part: Part, places: Sequence[int], whole: bool) -> tuple[pa.Tab
     """Rows of the points at these places of a part, and what is wrong with the others."""
     bad: dict[int, str] = {}
     for name in part.ends if whole else ():
-        bad = {number: f"{part.name}/{part.path(name).name}: damaged ({why})." for number, why in part.damaged(name).items()} | bad
-    rows, wrong = [ROWS.empty_table()], {}
-    for number, (start, end) in enumerate(itertools.pairwise(part.blocks)):
-        mine = [place - start for place in places if start <= place < end]
-        if not mine:
-            continue
-        try:
-            why = bad.get(number)
-            block = None if why else part.points(ROWS.names, [number])
-            if block is not None and (told := wrong_rows(block, WORDS)):
-                raise Broken(told)
-        except Broken as error:
-            why = f"{part.name}/{part.path(RESULTS).name}: damaged ({error})."
-        if why or block is None:
-            wrong |= dict.fromkeys((part.ids[start + place] for place in mine), str(why))
-        else:
-            rows.append(block if len(mine) == len(block) else block.take(mine))
+        bad = {number: f"parts/{part.name}/{part.path(name).name}: damaged ({why})." for number, why in part.damaged(name).items()} | bad
+    wanted = sorted({part.block_of(part.ids[place]) for place in places} - bad.keys())
+    try:
+        blocks = [part.block(RESULTS, wanted, ROWS.names)] if wanted else []
+        if blocks and (told := wrong_rows(blocks[0], WORDS)):
+            raise Broken(told)
+    except Broken:  # one of them
+        blocks, asked, wanted = [], wanted, []
+        for number in asked:
+            try:
+                block = part.block(RESULTS, number, ROWS.names)
+                if told := wrong_rows(block, WORDS):
+                    raise Broken(told)
+            except Broken as error:
+                bad[number] = f"parts/{part.name}/{part.path(RESULTS).name}: damaged ({error})."
+                continue
+            blocks.append(block)
+            wanted.append(number)
+    wrong = {part.ids[place]: why for place in places if (why := bad.get(part.block_of(part.ids[place])))}
+    whole_part = len(places) == len(part.ids)
+    there = set() if whole_part else {part.ids[place] for place in places}
+    rows = [ROWS.empty_table(), *(block if whole_part else block.filter(pc.is_in(block["id"], pa.array(sorted(there), pa.string()))) for block in blocks)]
     return pa.concat_tables(rows, promote_options="default"), wrong
 
 
