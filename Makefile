@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search sync test check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
+.PHONY: help sweep confirm report plan search sync compact test check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ report: .venv/.ready ## render the report of a study again
 
 sync: .venv/.ready ## upload what W&B logged offline of a study, once (SYNC="--seconds 300": how long to wait for an arrival)
 	@$(PY) -m study.sync outputs/$(STUDY) $(SYNC)
+
+compact: .venv/.ready ## put the finished points of a study into few Parquet files, which every command reads (STUDY=digits)
+	@$(PY) -m study.compact outputs/$(STUDY)
 
 index: .venv/.ready ## one page over all studies in outputs/
 	@$(PY) -m reports index outputs

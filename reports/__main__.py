@@ -138,21 +138,21 @@ def _whole(path: Path, text: str) -> None:
 
 
 def _status(asked: argparse.Namespace) -> int:
-    from reports.data import MISSING, Study
+    from reports.data import MISSING, Study, cores
     from study.store import Store
 
     store = Store(asked.folder)
-    damaged = store.damaged()
+    stored, damaged = store.survey(processes=cores())
     if (told := store.study_damage()) and (store.folder / "study.json").exists():
         damaged["study.json"] = told
     search = store.damaged_search()
     if asked.repair:
         _repair(store, {**damaged, **search})
-        damaged, search = {}, {}
+        stored, damaged, search = None, {}, {}
         if not (store.folder / "study.json").exists():
             print("study.json is set aside: the same command writes a new one")
             return 0
-    study = Study(Store(asked.folder, without=damaged))
+    study = Study(Store(asked.folder, without=damaged), stored)
     counts = study.grid["status"].value_counts()
     said = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
     print(f"{study.name}: {len(study.grid)} points declared ({len(study.arms)} arms, {len(study.seeds)} seeds): {', '.join(said)}")
@@ -190,6 +190,7 @@ def _place(result: Mapping[str, Any]) -> str:
 
 
 def _table(asked: argparse.Namespace) -> None:
+    from reports.data import cores
     from study.store import Store
 
     if asked.columns:
@@ -197,7 +198,7 @@ def _table(asked: argparse.Namespace) -> None:
         return
     store = Store(asked.folder)
     store.study()
-    points = store.points()
+    points = store.points(cores())
     try:
         if asked.csv:
             points.to_csv(asked.csv, index=False)

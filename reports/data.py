@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ class Study:
     `factors` are those with more than one level, cell and initializer first; `constant` the settings that do not vary.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, points: pd.DataFrame | None = None) -> None:
+        """`points`: the store's points, where they are read already."""
         self.store = store
         self.folders: list[Path] = [conf_folder()]  # where the report's own YAML lies: ours, then the user's
         self._tables: dict[str, pd.DataFrame] = {}
@@ -60,7 +62,7 @@ class Study:
         self.health: Mapping[str, Any] = self.declaration.get("health", {})
         metrics = {(facts.get("metric"), bool(facts.get("higher_is_better", True))) for facts in self.tasks.values()}
         self.as_skill = len(metrics) > 1
-        stored = _plain(store.points())
+        stored = _plain(store.points(cores()) if points is None else points)
         if self.as_skill:
             stored = self._skill(stored, SCORES, ("score_se",), stored["task"])
         self.grid = self._join(pd.DataFrame([{"id": point["id"], "seed": point["seed"], **_texts(point["labels"])} for point in grid]), stored)
@@ -151,6 +153,13 @@ class Study:
         whole = int((rank.value_counts().sort_index().cumsum() <= MOST).sum())  # seeds of every arm
         return stored[rank < whole] if whole else stored[rank == 0].head(MOST)
 
+    def listed(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Of points that are told one by one: all, or of more than MOST those that are pictured, else the first."""
+        if len(points) <= MOST:
+            return points
+        some = points[points["id"].isin(self.pictured["id"])]
+        return some if len(some) else points.head(MOST)
+
     @property
     def aggregates(self) -> str:
         """What the page of a large study is about, in words; "" where every figure is of every point."""
@@ -159,7 +168,10 @@ class Study:
         arms, some = self.arms["arm"].nunique(), self.pictured["arm"].nunique()
         which = f"the first {len(self.pictured) / some:.0f} seeds of each arm" if some == arms else f"one point of each of the first {some:,} of {arms:,} arms"
         told = f"Scores, verdicts, outcomes, costs and every test on them are of all {len(self.stored):,} points."
-        return f"{told} Curves, profiles, states by stage and results by example are of {len(self.pictured):,} points: {which}."
+        return (
+            f"{told} Curves, profiles, states by stage and results by example are of {len(self.pictured):,} points: {which}. "
+            f"Of more than {MOST:,} points, no list and no figure of marks shows more than that."
+        )
 
     @property
     def task(self) -> Mapping[str, Any]:
@@ -200,6 +212,11 @@ class Study:
                 rows = self._skill(rows, SCORES_OF[name], (), rows["id"].map(self.stored.set_index("id")["task"]))
             self._tables[name] = rows.merge(self.grid[["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]], on="id", how="left")
         return self._tables[name]
+
+
+def cores() -> int:
+    """Processes that may share work as forks of this one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def _texts(labels: Mapping[str, Any]) -> dict[str, str]:

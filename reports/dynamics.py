@@ -62,7 +62,7 @@ def judged_lags(study: Study) -> pd.Series:
     states = study.table("states")
     of_states = states[states["layer"] == NETWORK].groupby("id")["lag"].first() if len(states) else pd.Series(dtype=float)
     lags = {}
-    for point in study.stored.itertuples(index=False):
+    for point in study.pictured.itertuples(index=False):
         if point.id in of_states:
             lags[point.id] = float(of_states[point.id])
         else:

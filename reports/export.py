@@ -41,7 +41,7 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
     record = store.study()
     id = find(store, point)
     config, result = point_config(store, id), store.result(id)
-    if not (store.point_folder(id) / "weights.safetensors").exists():
+    if not store.has_weights(id):
         status = str(result["row"].get("status"))
         why = str(result["row"].get("reason")) if status == "failed" else "weights were not kept (store.weights=false)"
         raise StudyError(f"{id}: has no weights to export ({status}; {private(why)})")

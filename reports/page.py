@@ -11,7 +11,6 @@ import gc
 import hashlib
 import importlib
 import multiprocessing
-import os
 import re
 import sys
 import traceback
@@ -28,7 +27,7 @@ from markupsafe import Markup, escape
 
 from reports.arms import summary
 from reports.blocks import Listing, Notice, Section
-from reports.data import Study
+from reports.data import Study, cores
 from reports.words import private, slug, term_id
 from study.paths import conf_folder
 from study.records import NOT_IDENTITY, POINTS, TABLES, StudyError
@@ -198,7 +197,7 @@ def sections(declared: Sequence[Declared], ids: Sequence[str], study: Study, wor
     Workers are forks: what is read and summed up before is shared, not copied. A section whose worker died is rendered here.
     """
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") and len(study.stored) >= MANY else 1
+        workers = cores() if len(study.stored) >= MANY else 1
     if workers <= 1:
         return [render_section(one, study, id) for one, id in zip(declared, ids, strict=True)]
     for read in (*(functools.partial(study.table, name) for name in TABLES), functools.partial(summary, study)):  # once, before the forks

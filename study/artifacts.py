@@ -12,8 +12,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from study.records import StudyError
 from study.store import Store
 from study.trackers.wandb import LOGGED, SENT, entries, fast, key_configured, note, package, run_id
@@ -79,10 +77,11 @@ def _last(ledger: Path) -> tuple[str, str] | None:
 
 def _patience(folder: Path) -> float:
     """Seconds a server may take, as the tracker of the newest point has it."""
-    configs = sorted((folder / "points").glob("*/config.yaml"), key=lambda path: path.stat().st_mtime)
+    store = Store(folder)
     try:
-        return float(yaml.safe_load(configs[-1].read_text(encoding="utf-8"))["tracker"]["wandb"]["patience"])
-    except (IndexError, KeyError, TypeError, ValueError, OSError, yaml.YAMLError):
+        newest = max(store.ids(), key=lambda id: (store.version(id) or (0, 0))[1])
+        return float(store.config(newest)["tracker"]["wandb"]["patience"])
+    except (StudyError, KeyError, TypeError, ValueError):
         return 30.0
 
 

@@ -502,7 +502,10 @@ class Tracker(ABC):
 
     @abstractmethod
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
-        """One stored point: its result.json and its folder. Called again for points already logged by an earlier launch."""
+        """One stored point: its result.json and its folder, STUDY/points/ID, to be read through study.store.Store: it may be compacted.
+
+        Called again for points already logged by an earlier launch.
+        """
 
     @abstractmethod
     def close(self) -> None: ...

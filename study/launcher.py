@@ -100,10 +100,15 @@ def set_aside(plan: Plan, store: Store, leases: Leases, console: Console) -> Non
     moved = []
     for id in plan.damaged:
         if leases.take(id):
-            if store.damage(id) is not None and store.point_folder(id).exists():
+            if store.has(id) and store.damage(id) is not None:
                 moved.append(f"{id} ({plan.damaged[id]})")
                 store.set_aside(id)
             leases.release([id])
+    for name, why in store.unreadable().items():  # its points are not known, and count as missing
+        with leases.alone(name.replace("/", "-")):
+            if store.has(name):
+                moved.append(f"{name} ({why})")
+                store.set_aside(name)
     if moved:
         told = f"{', '.join(moved[:SHOWN])}{f' and {len(moved) - SHOWN} more' if len(moved) > SHOWN else ''}"
         console.print(f"{len(moved)} stored points are damaged and trained again, what was there is in {store.aside}: {told}", markup=False, style="yellow")

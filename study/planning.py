@@ -87,8 +87,8 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
     folder = Path(config["store"]["folder"]) / check_name(config["name"])
     store = Store(folder)
     stored, versions, measured, damaged = {}, {}, {}, {}
-    there = store.folders() & {point.id for point in points}
-    for id in there:
+    there = store.names() & {point.id for point in points}
+    for id in store.ordered(there):
         version = store.version(id)
         try:
             result = store.whole(id)

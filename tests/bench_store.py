@@ -1,6 +1,6 @@
 """What many points cost: files, bytes, and time and memory of status, table and report over a synthetic store. Nothing is trained.
 
-    python -m tests.bench_store [--points 100000] [--report]
+    python -m tests.bench_store [--points 100000] [--report] [--compact]
 
 The store has the declared size in points; each has its own folder and result.json, signed as the tool signs it, and shares its other files
 (hard links) with those that are like it, so that they are opened, read and checked as on any disk, from memory. Budgets are those of 100,000
@@ -56,9 +56,9 @@ def grow(store: Store, points: int) -> None:
 
 
 def measure(*arguments: str) -> tuple[int, float, float, float]:
-    """(exit status, wall seconds, CPU seconds, peak bytes) of `python -m reports …`."""
+    """(exit status, wall seconds, CPU seconds, peak bytes) of `python -m …`."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "reports", *arguments], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", *arguments], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
         peak = max(peak, memory_of(process.pid))
@@ -71,6 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=POINTS)
     parser.add_argument("--report", action="store_true", help="render the report too")
+    parser.add_argument("--compact", action="store_true", help="then compact the store, and measure everything again")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         seed = make(Path(name) / "store", factors=FACTORS, seeds=range(1), updates=400, steps=64, tables=TABLES)
@@ -87,7 +88,10 @@ def main() -> int:
         over, folder = 0, str(seed.folder)
         print(f"{'command':>8} {'wall s':>8} {'of':>6} {'CPU s':>8} {'ms a point':>11} {'memory GB':>10}")
         share = made / POINTS
-        for command, arguments in (("status", ["status", folder]), ("table", ["table", folder]), *([("report", ["render", folder])] if asked.report else [])):
+        commands = [("status", ["reports", "status", folder]), ("table", ["reports", "table", folder])]
+        commands += [("report", ["reports", "render", folder])] if asked.report else []
+        commands += [("compact", ["study.compact", folder]), *commands] if asked.compact else []
+        for command, arguments in commands:
             status, wall, cpu, peak = measure(*arguments)
             budget = BUDGETS.get(command)
             exceeded = status != 0 or peak > MEMORY or (budget is not None and min(wall, cpu) > budget * max(share, 0.05))
@@ -95,6 +99,11 @@ def main() -> int:
             shown = f"{budget * max(share, 0.05):>6.1f}" if budget else f"{'–':>6}"
             told = f"{command:>8} {wall:>8.1f} {shown} {cpu:>8.1f} {1e3 * cpu / made:>11.3f} {peak / 1e9:>10.2f}"
             print(told + (f"  exit status {status}" if status else "  over" if exceeded else ""), flush=True)
+        if asked.compact:
+            parts = [path for path in seed.parts_folder.rglob("*") if path.is_file()]
+            print(
+                f"compacted: {len(parts)} files, {sum(path.stat().st_size for path in parts) / made / 1e3:.1f} kB a point (seeds of an arm share their tables here)"
+            )
         page = seed.folder / "report.html"
         if page.exists():
             over += page.stat().st_size > PAGE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.blocks import Box, Fold, Matrices, Matrix, Prose, Section, Table
-from reports.data import MISSING, Study
+from reports.data import MISSING, MOST, Study
 from reports.words import STATUS_SYMBOLS, count, level, levels
 
 
@@ -22,10 +22,11 @@ class Completeness:
         blocks: list[object] = [Prose(said), self._matrix(study)]
         if len(study.also):
             rows = [
-                [str(row["id"]), str(row["status"]), levels({key: row.get(key) for key in study.factors}), str(row["seed"])] for _, row in study.also.iterrows()
+                [str(row["id"]), str(row["status"]), levels({key: row.get(key) for key in study.factors}), str(row["seed"])]
+                for _, row in study.also.head(MOST).iterrows()
             ]
             table = Table(["id", "status", "arm", "seed"], rows, "Left out of every statistic of this page")
-            blocks.append(Fold(f"Also present: {count(len(rows), 'stored point')} outside the last declaration", [table]))
+            blocks.append(Fold(f"Also present: {count(len(study.also), 'stored point')} outside the last declaration", [table]))
         return Section(blocks)
 
     def _matrix(self, study: Study) -> Matrices:

@@ -33,7 +33,7 @@ class Failures:
             )
         ]
         rows = []
-        for _, point in wrong.iterrows():
+        for _, point in study.listed(wrong).iterrows():
             reason = point["reason"] or ("nothing stored yet" if point["status"] == MISSING else "no reason stored")
             at = point["diverged_at"]
             rows.append(
@@ -48,7 +48,7 @@ class Failures:
         if rows:
             blocks.append(Table(["arm", "seed", "status", "reason", "at update"], rows, "Points without a full run", filtered=True))
         if len(silent):
-            rows = [[label[point["arm"]], str(point["seed"]), point["id"]] for _, point in silent.iterrows()]
+            rows = [[label[point["arm"]], str(point["seed"]), point["id"]] for _, point in study.listed(silent).iterrows()]
             blocks.append(
                 Table(
                     ["arm", "seed", "id"],
@@ -61,7 +61,7 @@ class Failures:
     def _tracebacks(self, study: Study, wrong, label: dict[int, str]) -> list[object]:
         """One fold for each different traceback: a mistake in the code fails many points alike."""
         told: dict[str, list[str]] = {}
-        for _, point in wrong[wrong["status"] == "failed"].iterrows():
+        for _, point in study.listed(wrong[wrong["status"] == "failed"]).iterrows():
             failure = study.store.result(point["id"]).get("failure") or {}
             if failure.get("traceback"):
                 told.setdefault(private(str(failure["traceback"])), []).append(f"{label[point['arm']]} seed {point['seed']}")

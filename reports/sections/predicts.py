@@ -98,7 +98,7 @@ class Predicts:
         return Table(columns, rows, "How well D tells success", notes)
 
     def _figure(self, study: Study, points: pd.DataFrame, D: dict[float, pd.Series], overall: dict[float, Prediction]) -> Figure:
-        key = study.sides[0]
+        key, points = study.sides[0], study.listed(points)
         ink, shape = colours(study.levels(key)), markers(OUTCOMES)
         picture = draw(lambda rasterized: _scatter(study, points, D, key, ink, shape, rasterized), name="predicts")
         best = max(self.at, key=lambda share: abs(overall[share].rho.value) if known(overall[share].rho.value) else -1)
@@ -107,7 +107,7 @@ class Predicts:
         few = f"{count(overall[best].arms, 'arm')} with D and score are too few for a rank correlation of D with test {study.metric}."
         finding = f"Rank correlation of D with test {study.metric}: {told}." if any(known(one.rho.low) for one in overall.values()) else few
         caption = (
-            f"One mark a point (n = {rho.n}); colour: {key}; shape: outcome. D in decades relative to lag 1; diverged points stand at the "
+            f"One mark a point (n = {min(rho.n, len(points))}); colour: {key}; shape: outcome. D in decades relative to lag 1; diverged points stand at the "
             "baseline. Brackets: 95 % interval, bootstrap over arms."
         )
         rows = [

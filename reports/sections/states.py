@@ -37,8 +37,12 @@ class States:
         layers = study.table("layers")
         if layers["layer"].nunique() > 2:  # the network and one layer are the same thing
             blocks.append(Fold("Layer by layer", [self._by_layer(arms, layers[layers["layer"] != NETWORK])]))
+        listed = study.listed(points)
+        which = "All" if len(listed) == len(points) else f"Of {len(points):,}:"
         blocks.append(
-            Fold(f"All {count(len(points), 'point')}, with the interval of D and U over the probe examples", [self._by_point(study, arms, points, evidence)])
+            Fold(
+                f"{which} {count(len(listed), 'point')}, with the interval of D and U over the probe examples", [self._by_point(study, arms, listed, evidence)]
+            )
         )
         return Section(blocks)
 
