@@ -49,7 +49,16 @@ def file(tmp_path_factory):
 def streams(file, *arms, **shared):
     """Points of a group; 12 updates are two passes and a part of the third."""
     task = {"_target_": "study.tasks.text.Text", **SETTINGS, "path": str(file)}
-    recipe = {"task": task, "readout": EVERY, "batch": 8, "updates": 12, "validate_every": 6, "probe": PROBE, **shared}
+    recipe = {
+        "task": task,
+        "readout": EVERY,
+        "batch": 8,
+        "updates": 12,
+        "validate_every": 6,
+        "probe": PROBE,
+        "stop": {"solved_checks": None, "diverged": False},
+        **shared,
+    }
     return [point(seed, name, **recipe, **arm) for seed, (name, arm) in enumerate(arms)]
 
 
