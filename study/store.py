@@ -380,7 +380,8 @@ class Store:
                 (partial / name).write_text(self._text_in(part, id, name), encoding="utf-8")
         for name in part.rows:
             with contextlib.suppress(Damaged):
-                pq.write_table(self._table_in(part, id, name).drop_columns("id"), partial / f"{name}.parquet", compression="zstd")
+                if (table := self._table_in(part, id, name)) is not None:
+                    pq.write_table(table.drop_columns("id"), partial / f"{name}.parquet", compression="zstd")
         if WEIGHTS_PART in part.ends:
             with contextlib.suppress(Damaged):
                 (partial / WEIGHTS).write_bytes(self._weights_in(part, id))
@@ -634,7 +635,7 @@ class Store:
     def config(self, id: str) -> dict[str, Any]:
         """The composed configuration of a point, as plain values; by libyaml where it is there. Raises Damaged."""
         path = self.point_folder(id) / CONFIG
-        text: str | bytes = self._either(id, lambda part: self._text_in(part, id, CONFIG), lambda: self._read(id, CONFIG))
+        text = self._either(id, lambda part: self._text_in(part, id, CONFIG).encode(), lambda: self._read(id, CONFIG))
         try:
             config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -693,7 +694,8 @@ def _why(error: BaseException) -> str:
 
 def _survey_loose(folder: Path, names: Sequence[str], whole: bool) -> tuple[pa.Table, dict[str, str]]:
     """Rows of points in folders of their own, and what is wrong with the others."""
-    store, results, wrong = Store(folder), [], {}
+    store, results = Store(folder), []
+    wrong: dict[str, str] = {}
     for name in names:
         try:
             results.append(store._whole_loose(name) if whole else store._result_loose(name))
