@@ -23,6 +23,7 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -349,10 +350,14 @@ class Store:
                 by_part.setdefault(part.name, []).append(part.place[id])
         jobs: list[tuple[Any, ...]] = [(_survey_part, self._read_parts[name], sorted(places), whole) for name, places in by_part.items()]
         jobs += [(_survey_loose, self.folder, loose[start : start + SHARE], whole) for start in range(0, len(loose), SHARE)]
-        if processes > 1 and len(jobs) > 1:
-            with concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        found = None
+        if processes > 1 and len(loose) + sum(map(len, by_part.values())) > 2 * SHARE:
+            with (
+                contextlib.suppress(BrokenProcessPool),  # one was killed, of memory perhaps: then here
+                concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool,
+            ):
                 found = [future.result() for future in [pool.submit(*job) for job in jobs]]
-        else:
+        if found is None:
             found = [job[0](*job[1:]) for job in jobs]
         damaged = {id: why for _, wrong in found for id, why in wrong.items()}
         again = [id for id in damaged if not self.has(id) or self.damage(id) is None]  # compacted, replaced or taken away while it was read
