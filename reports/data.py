@@ -169,7 +169,7 @@ class Study:
         which = f"the first {len(self.pictured) / some:.0f} seeds of each arm" if some == arms else f"one point of each of the first {some:,} of {arms:,} arms"
         told = f"Scores, verdicts, outcomes, costs and every test on them are of all {len(self.stored):,} points."
         return (
-            f"{told} Curves, profiles, states by stage and results by example are of {len(self.pictured):,} points: {which}. "
+            f"{told} Curves, profiles, states by stage, results by example and how health goes with success are of {len(self.pictured):,} points: {which}. "
             f"Of more than {MOST:,} points, no list and no figure of marks shows more than that."
         )
 

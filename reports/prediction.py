@@ -28,7 +28,8 @@ def at_share(study: Study, share: float) -> pd.Series:
 
 
 def prediction(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> Prediction:
-    """Over these points. Scores count by their rank within their task, best last: those of two tasks have no common scale."""
+    """Over these points, of a large study those that are listed. Scores count by their rank within their task, best last: tasks have no common scale."""
+    points = study.listed(points)
     of_task = points["counted"].groupby(points["task"])
     better = (of_task.rank(ascending=study.higher_is_better) - 0.5) / of_task.transform("count")
     return predict(

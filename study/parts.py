@@ -149,7 +149,7 @@ class Part:
 
     def damaged(self, name: str) -> dict[int, str]:
         """{block: why} of what is wrong with a file; all of it is read."""
-        number, wrong = 0, {}
+        wrong: dict[int, str] = {}
         try:
             descriptor = os.open(self.path(name), os.O_RDONLY)
         except OSError as error:

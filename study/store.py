@@ -23,6 +23,7 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -349,10 +350,14 @@ class Store:
                 by_part.setdefault(part.name, []).append(part.place[id])
         jobs: list[tuple[Any, ...]] = [(_survey_part, self._read_parts[name], sorted(places), whole) for name, places in by_part.items()]
         jobs += [(_survey_loose, self.folder, loose[start : start + SHARE], whole) for start in range(0, len(loose), SHARE)]
-        if processes > 1 and len(jobs) > 1:
-            with concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        found = None
+        if processes > 1 and len(loose) + sum(map(len, by_part.values())) > 2 * SHARE:
+            with (
+                contextlib.suppress(BrokenProcessPool),  # one was killed, of memory perhaps: then here
+                concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool,
+            ):
                 found = [future.result() for future in [pool.submit(*job) for job in jobs]]
-        else:
+        if found is None:
             found = [job[0](*job[1:]) for job in jobs]
         damaged = {id: why for _, wrong in found for id, why in wrong.items()}
         again = [id for id in damaged if not self.has(id) or self.damage(id) is None]  # compacted, replaced or taken away while it was read
@@ -380,7 +385,8 @@ class Store:
                 (partial / name).write_text(self._text_in(part, id, name), encoding="utf-8")
         for name in part.rows:
             with contextlib.suppress(Damaged):
-                pq.write_table(self._table_in(part, id, name).drop_columns("id"), partial / f"{name}.parquet", compression="zstd")
+                if (table := self._table_in(part, id, name)) is not None:
+                    pq.write_table(table.drop_columns("id"), partial / f"{name}.parquet", compression="zstd")
         if WEIGHTS_PART in part.ends:
             with contextlib.suppress(Damaged):
                 (partial / WEIGHTS).write_bytes(self._weights_in(part, id))
@@ -634,7 +640,7 @@ class Store:
     def config(self, id: str) -> dict[str, Any]:
         """The composed configuration of a point, as plain values; by libyaml where it is there. Raises Damaged."""
         path = self.point_folder(id) / CONFIG
-        text: str | bytes = self._either(id, lambda part: self._text_in(part, id, CONFIG), lambda: self._read(id, CONFIG))
+        text = self._either(id, lambda part: self._text_in(part, id, CONFIG).encode(), lambda: self._read(id, CONFIG))
         try:
             config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -693,7 +699,8 @@ def _why(error: BaseException) -> str:
 
 def _survey_loose(folder: Path, names: Sequence[str], whole: bool) -> tuple[pa.Table, dict[str, str]]:
     """Rows of points in folders of their own, and what is wrong with the others."""
-    store, results, wrong = Store(folder), [], {}
+    store, results = Store(folder), []
+    wrong: dict[str, str] = {}
     for name in names:
         try:
             results.append(store._whole_loose(name) if whole else store._result_loose(name))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
 from reports.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Judged, judge, relative
-from reports.data import Study
+from reports.data import MOST, Study
 from reports.ledger import Entry, judged, ledger
 from reports.theme import INK, SOFT, draw, panels
 from reports.words import count, interval, known, levels, listing, number, percent, shorten
@@ -159,8 +160,13 @@ def _sort(value: float) -> float | None:
 
 
 def _points(every: list[Judged]) -> Table:
-    rows: Rows = [[one.statement, str(len(one.rests_on)), " ".join(one.rests_on)] for one in every]
+    rows: Rows = [[one.statement, str(len(one.rests_on)), _ids(one.rests_on)] for one in every]
     return Table(["claim", "n", "points, by id"], rows, "Points behind the claims")
+
+
+def _ids(ids: Sequence[str]) -> str:
+    """As many as make a reader's study of a claim possible; those of a hundred thousand points are megabytes a claim."""
+    return " ".join(ids) if len(ids) <= MOST else f"{' '.join(ids[: MOST // 10])} and {len(ids) - MOST // 10:,} more"
 
 
 def label(one: Judged) -> str:

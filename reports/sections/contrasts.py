@@ -10,6 +10,7 @@ from reports.data import Study
 from reports.sides import side_words
 from reports.statistics import Estimate
 from reports.statistics.improvement import cliffs_delta
+from reports.statistics.permutation import MANY
 from reports.theme import INK, SOFT, colours, draw, markers, panels
 from reports.words import count, interval, known, level, levels, listing, number, percent, shorten, slug
 from study.power import seeds_to_test, smallest_p
@@ -57,7 +58,8 @@ def _sentence(family: Family, *, planned: bool) -> str:
         return f"Of {family.name}, none can be tested."
     shown = sorted((one for one in tests if one.holm <= LEVEL), key=lambda one: one.holm)
     quiet = [one.name for one in tests if one.holm > LEVEL]
-    said = f"Tested as one family, {family.name} ({count(len(tests), 'test')}; permutation of residuals within blocks, Holm, family error {LEVEL:.2f}): "
+    how = "permutation of residuals within blocks" if max((one.of.n for one in tests), default=0) <= MANY else "F distribution"
+    said = f"Tested as one family, {family.name} ({count(len(tests), 'test')}; {how}, Holm, family error {LEVEL:.2f}): "
     said += f"shown for {listing(f'{one.name} (p {p_text(one.holm)})' for one in shown)}" if shown else "none is shown"
     said += f"; not shown for {listing(quiet)}." if quiet and shown else "."
     left = [one.name for one in family.tests if not known(one.of.p)]

@@ -217,6 +217,7 @@ def _any(arms: pd.DataFrame, panel: dict[str, str]) -> bool:
 def _marks(study: Study, points: pd.DataFrame, column: str, text: str, by: Sequence[dict[str, str]]) -> list[dict]:
     line_key, x_key = study.sides
     known_points = points[points[column].notna()]
+    listed = set(study.listed(points)["id"])
     marks = []
     for panel in by:
         here = known_points[np.logical_and.reduce([known_points[key] == name for key, name in panel.items()], initial=True)] if panel else known_points
@@ -226,9 +227,8 @@ def _marks(study: Study, points: pd.DataFrame, column: str, text: str, by: Seque
                 arms = sorted(own["arm"].unique())
                 if arms:
                     mean = weighted_arms(own, column, {arm: 1 / len(arms) for arm in arms})
-                    marks.append(
-                        {"panel": panel, "line": line, "x": x, "text": text, "column": column, "mean": mean, "runs": own[column].astype(float).tolist()}
-                    )
+                    runs = own.loc[own["id"].isin(listed), column].astype(float).tolist()
+                    marks.append({"panel": panel, "line": line, "x": x, "text": text, "column": column, "mean": mean, "runs": runs})
     return marks
 
 

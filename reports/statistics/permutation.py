@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import f
 
 from reports.statistics.estimates import Array
 from reports.statistics.terms import Term
 
 ALIKE = 1 - 1e-9  # statistics of equal arrangements differ by rounding
 CHUNK = 4_000_000  # numbers held at once
+MANY = 2000  # points, beyond which p is that of the F distribution: permutations of so many say the same, and take minutes and gigabytes
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> T
     """Whether the term is 0. `values` [n] of points, `arm` [n] their row of the term's weights.
 
     The model is one mean an arm, so that only the spread over seeds counts as error. Residuals of that model without the term are
-    permuted within the term's blocks; statistic: F of the term. p = (1 + number at least as large)/(1 + draws).
+    permuted within the term's blocks; statistic: F of the term. p = (1 + number at least as large)/(1 + draws); of more than MANY points, of F's
+    distribution.
     """
     known = np.isfinite(values)
     values, arm = np.asarray(values, dtype=float)[known], np.asarray(arm)[known]
@@ -39,8 +42,9 @@ def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> T
     n, blocks = len(values), len(np.unique(term.block[arm])) if len(arm) else 0
     if not term.df or error_df < 1 or not np.isin(np.flatnonzero(np.abs(term.weights).max(1) > 0), present).all():
         return Tested(math.nan, term.df, max(error_df, 0), math.nan, n, blocks)
-    F, p = statistics(values[None], arm, term, draws=draws, seed=seed)
-    return Tested(float(F[0]), term.df, error_df, float(p[0]), n, blocks)
+    F, p = statistics(values[None], arm, term, draws=draws if n <= MANY else 0, seed=seed)
+    by_distribution = n > MANY
+    return Tested(float(F[0]), term.df, error_df, float(f.sf(F[0], term.df, error_df)) if by_distribution else float(p[0]), n, blocks)
 
 
 def statistics(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> tuple[Array, Array]:

@@ -413,7 +413,7 @@ def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
     assert study.table("states")["id"].nunique() == 8
     made = page(study, None, workers=1)
     assert made.broken == []
-    told = "are of all 24 points. Curves, profiles, states by stage and results by example are of 8 points: the first 2 seeds of each arm."
+    told = "are of all 24 points. Curves, profiles, states by stage, results by example and how health goes with success are of 8 points: the first 2 seeds of each arm."
     assert told in made.text
     assert "points.parquet and study.json lie beside it" in made.text
     monkeypatch.setattr("reports.data.MOST", 3)
