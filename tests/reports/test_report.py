@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TITLES = [
     "Summary", "Claims", "Design", "Completeness", "Credit-opening maps", "Gradient flow", "States and verdicts", "Does health predict success here?",
     "Learning curves", "Clipping", "Accuracy", "Effects and interactions", "Contrasts", "Power", "Time to solve",
-    "Accuracy against health against cost", "Cost", "Failures", "Recipe", "Method", "Provenance", "Glossary",
+    "Health beside accuracy", "Accuracy against health against cost", "Cost", "Failures", "Recipe", "Method", "Provenance", "Glossary",
 ]  # fmt: skip
 ASKED = ("Claims", "Effects and interactions", "Contrasts")  # sections that some studies have no factors for
 
