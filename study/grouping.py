@@ -266,10 +266,13 @@ def member_bytes(config: Mapping[str, Any], model: Model) -> float:
 WORKER_BYTES, SHARE = 0.7e9, 0.8  # what a worker needs beside its group; of the memory there is, what groups may be planned for
 
 
-def room(device_type: str, workers: int) -> float:
-    """Bytes that a group may need where `workers` of this machine train one each: of its memory, or of the smallest GPU's; infinite where that is unknown."""
+def room(device_type: str, workers: int, there: float | None = None) -> float:
+    """Bytes that a group may need where `workers` train one each: of `there` bytes (None: this machine's memory), or of the smallest GPU's.
+
+    Infinite where that is unknown.
+    """
     if device_type == "cpu":
-        return max(SHARE * memory() / workers - WORKER_BYTES, 0.0)
+        return max(SHARE * (memory() if there is None else there) / workers - WORKER_BYTES, 0.0)
     gpus = torch.cuda.device_count()
     return min((SHARE * torch.cuda.get_device_properties(gpu).total_memory / math.ceil(workers / gpus) for gpu in range(gpus)), default=math.inf)
 

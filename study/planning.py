@@ -53,8 +53,13 @@ class Plan:
 
     def groups(self, points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
         """Groups of these points, each from where its checkpoints are."""
-        here = self.config["executor"].get("gpus") is None  # of other machines nothing is known
-        space = room(resolve_device(self.config), workers) if here else math.inf
+        node, device = self.config["executor"], resolve_device(self.config)
+        if node.get("gpus") is None:
+            space = room(device, workers)
+        elif device == "cpu" and node.get("memory_gb"):  # a job's: its cores train a group each
+            space = room(device, node["cpus"], node["memory_gb"] * 2**30)
+        else:  # of other machines nothing is known
+            space = math.inf
         return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points), space)
 
     def fingerprint(self) -> dict[str, Any]:

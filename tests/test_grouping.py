@@ -71,6 +71,7 @@ def test_memory_is_shared_by_the_workers(monkeypatch):
     monkeypatch.setattr("study.grouping.memory", lambda: 10e9)
     assert room("cpu", 2) == pytest.approx(0.8 * 10e9 / 2 - 0.7e9)
     assert room("cpu", 100) == 0
+    assert room("cpu", 4, 8e9) == pytest.approx(0.8 * 8e9 / 4 - 0.7e9), "a job's cores share the job's memory"
     assert room("cuda", 2) == float("inf"), "no GPU here, nothing is known"
     properties = {0: 80e9, 1: 40e9}
     monkeypatch.setattr("study.grouping.torch.cuda.device_count", lambda: 2)
