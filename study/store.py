@@ -43,6 +43,7 @@ from study.parts import WEIGHTS as WEIGHTS_PART
 from study.records import ENDED, OUTCOMES, POINTS, SCHEMA, SEARCH_TABLES, STATES, STATUSES, TABLES, VERDICTS, Column, StudyError
 
 NUMBER: Mapping[str, Callable[[Any], int | float]] = {"int": int, "float": float}
+KINDS = {column.name: column.kind for column in POINTS}
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
 RESULT, CONFIG, OVERRIDES, WEIGHTS = "result.json", "config.yaml", "overrides", "weights.safetensors"
 TEXT_OF = {RESULT: "result", CONFIG: "config", OVERRIDES: "overrides"}  # columns of a part's results
@@ -429,7 +430,7 @@ class Store:
     @staticmethod
     def known(row: Mapping[str, Any]) -> dict[str, Any]:
         """A row of result.json with its non-finite numbers as numbers again."""
-        return {name: _known(value) for name, value in row.items()}
+        return {name: value if KINDS.get(name) == "str" else _known(value) for name, value in row.items()}
 
     def points(self, processes: int = 1) -> pd.DataFrame:
         """One row a stored point: the columns of records.POINTS, then one per further factor. Raises Damaged."""
@@ -743,9 +744,9 @@ def _rows(results: Sequence[Mapping[str, Any]]) -> pa.Table:
     rows = [result["row"] for result in results]
     columns = {}
     for column in POINTS:
-        values = [_known(row.get(column.name)) for row in rows]
+        values = [row.get(column.name) for row in rows]
         if column.kind in ("int", "float"):  # a whole number may be written either way
-            values = [None if value is None else NUMBER[column.kind](value) for value in values]
+            values = [None if value is None else NUMBER[column.kind](value) for value in map(_known, values)]
         columns[column.name] = pa.array(values, ARROW[column.kind])
     columns["labels"] = pa.array([json.dumps({key: value for key, value in result["labels"].items() if key not in columns}) for result in results], pa.string())
     return pa.table(columns, ROWS)

@@ -139,6 +139,12 @@ def drawing(study: Study, found: pd.DataFrame, rows: list[str], column: str, ras
     return figure
 
 
+def luminance(colour: tuple[float, ...]) -> float:
+    """Relative luminance of an sRGB colour (WCAG 2.2)."""
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colour[:3])
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 def panel(axis: Axes, values: np.ndarray, boxes: Any, shades: Colormap, span: tuple[float, float], title: str, digits: int, rasterized: bool) -> None:
     """One heat map with its numbers; a box whose arm has none is hatched, one that is no arm is left empty."""
     low, high = span if span[1] > span[0] else (span[0] - 0.5, span[0] + 0.5)
@@ -150,10 +156,9 @@ def panel(axis: Axes, values: np.ndarray, boxes: Any, shades: Colormap, span: tu
             if not np.isfinite(values[i, j]):
                 axis.add_patch(Rectangle((j + 0.04, i + 0.06), 0.92, 0.88, facecolor="none", edgecolor=SOFT, hatch="////", linewidth=0.5))
                 continue
-            red, green, blue, _ = shades((values[i, j] - low) / (high - low))
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.52
+            dark = luminance(shades((values[i, j] - low) / (high - low))) < 0.179  # where white and black are read equally well
             star = "*" if digits == 1 and arm["health"].n < arm["n"] else ""
-            axis.text(j + 0.5, i + 0.5, f"{number(values[i, j], digits)}{star}", ha="center", va="center", fontsize=7.5, color="#ffffff" if dark else "#111111")
+            axis.text(j + 0.5, i + 0.5, f"{number(values[i, j], digits)}{star}", ha="center", va="center", fontsize=7.5, color="#ffffff" if dark else "#000000")
     axis.set_title(title, fontsize=8.5)
     axis.tick_params(length=0)
     for side in axis.spines.values():

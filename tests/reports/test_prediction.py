@@ -30,7 +30,7 @@ def test_success_is_solved_and_a_point_without_D_is_not_counted():
     outcomes = ["solved", "learning", "solved", "stuck", "silently diverged", "solved"]
     points = pd.DataFrame({"id": list("abcdef"), "task": "digits", "outcome": outcomes, "counted": [0.9, 0.5, 0.8, 0.1, 0.1, 0.95], "arm": range(6)})
     D = pd.Series({"a": 0.0, "b": -5.0, "c": -4.0, "d": -1.0, "e": -9.0, "f": np.nan})
-    found = prediction(SimpleNamespace(higher_is_better=True), points, D, 20)
+    found = prediction(SimpleNamespace(higher_is_better=True, listed=lambda every: every), points, D, 20)
     assert (found.auc.n, found.successes, found.arms) == (5, 2, 5)
     assert found.auc.value == pytest.approx(5 / 6), "of the six pairs one is the wrong way round"
 

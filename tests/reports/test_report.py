@@ -376,8 +376,8 @@ def test_scores_are_ranked_within_their_task():
     points = pd.DataFrame({"id": list("abcdefgh"), "task": ["adding"] * 4 + ["digits"] * 4, "outcome": ["learning", "solved"] * 4, "arm": range(8)})
     points["counted"] = [0.91, 0.92, 0.93, 0.94, 0.1, 0.2, 0.3, 0.4]
     D = pd.Series([1.0, 2, 3, 4, 1, 2, 3, 4], index=list("abcdefgh"))
-    assert prediction(SimpleNamespace(higher_is_better=True), points, D, 20).rho.value == pytest.approx(1.0)
-    assert prediction(SimpleNamespace(higher_is_better=False), points, D, 20).rho.value == pytest.approx(-1.0)
+    assert prediction(SimpleNamespace(higher_is_better=True, listed=lambda every: every), points, D, 20).rho.value == pytest.approx(1.0)
+    assert prediction(SimpleNamespace(higher_is_better=False, listed=lambda every: every), points, D, 20).rho.value == pytest.approx(-1.0)
 
 
 def test_clipping_is_told_by_phase_and_by_the_cosine_of_what_it_turns(tmp_path):
