@@ -31,6 +31,14 @@ def record(id: str = "p1", **row: object) -> PointRecord:
     )
 
 
+def test_a_level_that_is_called_nan_is_a_name(tmp_path):
+    """result.json writes numbers that JSON does not have as these words; in a column of text they are words."""
+    store = Store(tmp_path)
+    store.write(record(id="nan", cell="inf", score=float("nan")))
+    points = store.points()
+    assert (points.loc[0, "id"], points.loc[0, "cell"]) == ("nan", "inf") and np.isnan(points.loc[0, "score"])
+
+
 def test_what_is_written_is_read(tmp_path):
     store = Store(tmp_path)
     store.write(record(max_grad_norm=float("inf"), reason=None))

@@ -17,7 +17,7 @@ from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data import Study
 from reports.pareto import health
 from reports.statistics import Estimate, mean_interval
-from reports.theme import PAPER, SOFT, draw, panels, transport_map
+from reports.theme import PAPER, SOFT, draw, panels, squeezed, transport_map
 from reports.words import known, level, levels, number, slug
 
 HOW = (
@@ -116,15 +116,15 @@ def _words(of: Estimate) -> str:
 
 def drawing(study: Study, found: pd.DataFrame, rows: list[str], column: str, rasterized: bool) -> Drawing:
     down = study.combinations(rows)
-    across = list(study.levels(column))
-    names = [" · ".join(level(key, label) for key, label in one.items()) for one in down]
-    left = min(2.8, 0.35 + 0.068 * max(map(len, names)))
+    across = [squeezed(name) for name in study.levels(column)]  # before they are placed: a turned text is placed by its length
+    names = [squeezed(" · ".join(level(key, label) for key, label in one.items())) for one in down]
+    left = min(3.4, 0.35 + 0.068 * max(map(len, names)))
     tall = max(TIGHT * len(down), 0.9)
     slanted = len(across) * max(map(len, across)) > 48
     bottom = 0.72 if slanted else 0.28
     figure, axes = panels(1, 2, width=10, height=tall + 0.28 + bottom, left=left, right=0.15, top=0.28, bottom=bottom, gap=(0.45, 0))
     place = {(*(str(row[key]) for key in rows), str(row[column])): row for _, row in found.iterrows()}
-    boxes = [[place.get((*(str(value) for value in one.values()), name)) for name in across] for one in down]
+    boxes = [[place.get((*(str(value) for value in one.values()), name)) for name in study.levels(column)] for one in down]
     health = np.array([[one["health"].value if one is not None else np.nan for one in row] for row in boxes], dtype=float)
     score = np.array([[one["score"].value if one is not None and one["n"] else np.nan for one in row] for row in boxes], dtype=float)
     low, high = min(np.nanmin(health), LEAST), max(np.nanmax(health), 0.0) + 0.25
