@@ -42,7 +42,7 @@ plan: .venv/.ready ## what make sweep would run: points, groups, time; trains no
 
 # A file's tests stay in one process: what a file prepares once is prepared once. One more than cores: many wait for processes of their own.
 test: .venv/.ready-dev ## the tests, side by side (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) < 7 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 8)) --dist loadfile $(PYTEST)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) < 7 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 8)) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check-plugin: .venv/.ready ## the battery on a folder of your own pieces (DIR=mine), found through its YAMLs
 	@$(PY) -m study.check $(or $(DIR),$(error give the folder of your own pieces: make check-plugin DIR=mine))

@@ -15,7 +15,16 @@ from tests.slurm import Cluster, cluster, why_not
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+# Files that take longest, and much of it waiting for processes of their own: begun first, or a core idles at the end.
+LONGEST = (
+    "test_ray", "test_experiments", "test_command", "test_elsewhere", "test_command_line", "test_battery", "test_slurm", "test_packaging", "test_leases",
+    "test_chaos", "test_signals", "test_reprobe", "test_bench", "test_processes", "test_artifacts", "test_executor", "test_accessible",
+)  # fmt: skip
 INSTALL = "no Chromium here: apt-get install chromium"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
