@@ -100,7 +100,7 @@ class Part:
             if wrong:
                 raise ValueError("it is of another form")
             versions = [(int(inode), int(time)) for _, inode, time in told["points"]]
-        except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
             raise Broken(f"{INDEX}: damaged ({error})") from error
         return cls(folder, ids, {id: at for at, id in enumerate(ids)}, versions, blocks, rows, ends)
 
@@ -114,6 +114,11 @@ class Part:
     def block_of(self, id: str) -> int:
         return int(np.searchsorted(self.blocks, self.place[id], side="right")) - 1
 
+    def whole(self, name: str, descriptor: int) -> None:
+        """A file is as long as the index says, which anybody may have written: before memory of that size is asked for. Raises Broken."""
+        if os.fstat(descriptor).st_size != self.ends[name][-1][0]:
+            raise Broken("it is not as long as it was")
+
     def segment(self, name: str, number: int, descriptor: int) -> bytes:
         """Piece `number` of a file (0: before the blocks, n: block n - 1, the last one: the rest), checked. Raises Broken, OSError."""
         start = self.ends[name][number - 1][0] if number else 0
@@ -121,17 +126,18 @@ class Part:
         data = os.pread(descriptor, end - start, start)
         while len(data) < end - start and (more := os.pread(descriptor, end - start - len(data), start + len(data))):
             data += more
-        if digest(data) != told or (number == len(self.ends[name]) - 1 and os.fstat(descriptor).st_size != end):
+        if digest(data) != told:
             raise Broken("its content does not have the digest that was written with it")
         return data
 
     def block(self, name: str, numbers: int | Sequence[int], columns: Sequence[str] | None = None, coded: bool = False) -> pa.Table:
         """The rows of a block, or of several, of some columns; every byte is checked before it is decoded. `coded`: texts by number. Raises Broken."""
         numbers = [numbers] if isinstance(numbers, int) else list(numbers)
-        file = np.zeros(self.ends[name][-1][0], np.uint8)  # the system gives pages for what is written to it, the rest costs nothing
         try:
             descriptor = os.open(self.path(name), os.O_RDONLY)
             try:
+                self.whole(name, descriptor)
+                file = np.zeros(self.ends[name][-1][0], np.uint8)  # the system gives pages for what is written to it, the rest costs nothing
                 tail = self.segment(name, len(self.ends[name]) - 1, descriptor)
                 for number in numbers:
                     start, end = self.ends[name][number][0], self.ends[name][number + 1][0]
@@ -155,6 +161,10 @@ class Part:
         except OSError as error:
             return dict.fromkeys(range(len(self.blocks) - 1), str(error.strerror))
         try:
+            try:
+                self.whole(name, descriptor)
+            except Broken as error:
+                return dict.fromkeys(range(len(self.blocks) - 1), str(error))
             for number in range(len(self.ends[name])):
                 try:
                     self.segment(name, number, descriptor)

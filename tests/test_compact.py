@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import study.parts as parts
 from reports.__main__ import main as report
 from study.compact import compact
 from study.compact import main as command
+from study.digests import signed
 from study.leases import Leases
 from study.records import TABLES, StudyError
 from study.store import PointRecord, Store
@@ -199,6 +201,40 @@ def test_any_flipped_bit_of_a_part_is_noticed(few):
             assert Store(few.folder).damaged() != {}, path
             path.write_bytes(whole)
     assert Store(few.folder).damaged() == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": "longer"},
+        {"files": {"../../../secret": [[0, "0"], [1, "0"], [2, "0"]]}},
+        {"points": [["../elsewhere", 1, 1]]},
+        {"blocks": [0, 10**9]},
+        {"rows": []},
+        {"schema": "2"},
+    ],
+)
+def test_an_index_that_somebody_else_has_signed_harms_nobody(few, change):
+    """Its digest is right, what it says is not: told in words, no memory is asked for that is not there, no file elsewhere is read."""
+    compact(few.folder)
+    for path in few.parts_folder.glob("*/part.json"):
+        index = json.loads(path.read_bytes())
+        longer = {name: [[end + 10**15, of] for end, of in ends] for name, ends in index["files"].items()}
+        path.write_bytes(signed({**index, **({"files": longer} if change == {"files": "longer"} else change)}))
+    told = Store(few.folder).damaged()
+    assert told and all("damaged" in why for why in told.values())
+    with pytest.raises(StudyError, match="damaged"):
+        Store(few.folder).points()
+
+
+def test_the_page_of_a_compacted_study_is_the_same(tmp_path):
+    store = make(tmp_path / "s", factors={"cell": ["rnn", "gru"]}, seeds=(0, 1, 2), steps=8, updates=20, diverged=(1,))
+    pages = []
+    for _ in range(2):
+        assert report(["render", str(store.folder)]) == 0
+        pages.append((store.folder / "report.html").read_bytes())
+        assert "6 points compacted" in str(compact(store.folder)) or len(pages) == 2
+    assert pages[0] == pages[1] and loose(store) == []
 
 
 def test_what_a_launch_holds_is_damaged_or_is_unknown_stays(few, capsys):
