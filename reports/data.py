@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.declared import wrong
+from reports.declared import wrong, wrong_launches
 from reports.words import levels
 from study.paths import conf_folder
 from study.records import POINTS, StudyError
@@ -50,7 +50,7 @@ class Study:
             seeds = self.declaration["seeds"]
         except (KeyError, TypeError) as error:
             raise StudyError(f"study.json of {self.name}: {error} is missing, so the declared grid is unknown. Run the study again.") from error
-        if told := wrong(self.declaration):
+        if told := wrong(self.declaration) or wrong_launches(self.launches):
             raise StudyError(f"study.json of {self.name}: damaged ({told} is of another form). {MEND}")
         self.seeds = list(seeds)
         texts = {key: [str(label) for label in labels] for key, labels in declared.items()}

@@ -54,4 +54,24 @@ def _point(point: Any) -> bool:
 
 def _task(facts: Any) -> bool:
     numbers = ("baseline", "baseline_loss", "solved")
-    return isinstance(facts, Mapping) and all(isinstance(facts.get(name, 0.0), int | float) and math.isfinite(facts.get(name, 0.0)) for name in numbers)
+    return (
+        isinstance(facts, Mapping)
+        and all(isinstance(facts.get(name, 0.0), int | float) and math.isfinite(facts.get(name, 0.0)) for name in numbers)
+        and all(facts.get(name) is None or _whole(facts[name]) for name in ("lag", "steps"))
+        and isinstance(facts.get("metric", ""), str)
+    )
+
+
+def wrong_launches(launches: Any) -> str | None:
+    """Which part of study.json's launches is not of its form."""
+    fits = isinstance(launches, list) and all(map(_launch, launches))
+    return None if fits else "its launches"
+
+
+def _launch(launch: Any) -> bool:
+    if not isinstance(launch, Mapping):
+        return False
+    seconds = launch.get("seconds")
+    return (seconds is None or (isinstance(seconds, int | float) and math.isfinite(seconds))) and all(
+        launch.get(name) is None or isinstance(launch[name], Mapping) for name in ("git", "versions")
+    )

@@ -127,6 +127,8 @@ def test_a_row_of_another_form_is_damaged_and_named(store, row, told):
         ("grid", [{"id": "a", "seed": 0, "labels": {"cell": "rnn"}}, {"id": "b", "seed": 0, "labels": {}}]),
         ("seeds", 3),
         ("tasks", []),
+        ("tasks", {"digits": {"metric": []}}),
+        ("tasks", {"digits": {"lag": {}}}),
         ("fixed", {"a": [1]}),
         ("excluded", [1]),
         ("health", 1),
