@@ -56,6 +56,14 @@ def overrides_first(argv: Sequence[str]) -> list[str]:
     return [*overrides, *options]
 
 
+def refuse_output_subdir(argv: Sequence[str]) -> None:
+    """Hydra would write configurations of its own into the folder where one stands."""
+    for argument in argv:
+        key, _, value = argument.lstrip("+").partition("=")
+        if key == "hydra.output_subdir" and value not in ("null", "None"):
+            raise Finished(say_error(StudyError(f"hydra.output_subdir: must be null, got {value!r}: results and their configurations go to store.folder/name")))
+
+
 FULL = "HYDRA_FULL_ERROR"
 GROUP_NUMBER = "Config group override must be"  # Hydra's words for cell=3, a bare ValueError
 
@@ -109,6 +117,7 @@ def compact(error: Exception) -> str:
 
 def main() -> None:
     config_folders_on_path()
+    refuse_output_subdir(sys.argv[1:])
     register()
     try:
         sys.argv[1:] = overrides_first(sys.argv[1:])

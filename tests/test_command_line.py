@@ -225,6 +225,7 @@ REFUSED = [
     (["experiment=quick", "hidden=interval(4,8)"], ["intervals are for a search"]),
     (["experiment=quick", "readout=every"], ["readout: the task's loss is on the last step"]),
     (["experiment=quick", "tracker.wandb.mode=sometimes", "tracker=[wandb]"], ["tracker.wandb", "mode must be auto or online or offline"]),
+    (["experiment=quick", "++hydra.output_subdir="], ["hydra.output_subdir: must be null, got ''"]),
     (["experiment=quick", "executor.workers=0"], ["executor: local: workers must be auto or at least 1"]),
 ]
 
