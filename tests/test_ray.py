@@ -87,7 +87,7 @@ def test_study_with_a_node_killed_in_the_middle(cluster, tmp_path):
 
 
 def test_ctrl_c_ends_the_tasks_and_keeps_what_they_have(cluster, tmp_path):
-    sweep = [*SWEEP, "updates=200000", *ASKED, f"executor.address={cluster.address}"]
+    sweep = [*SWEEP, "updates=200000", "executor.leave_seconds=100", *ASKED, f"executor.address={cluster.address}"]
     process = command(tmp_path, *sweep)
     store = Store(tmp_path / "outputs" / "sweep")
     wait_until(
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_the_tasks_and_keeps_what_they_have(cluster, tmp_path):
     assert process.poll() is None, said(tmp_path)
     assert running(store.folder), "or nothing below would see that it ended"
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=120)
+    process.wait(timeout=200)
     assert process.returncode == 130, said(tmp_path)
     assert re.search(r"\d of the missing points go on from their checkpoints", said(tmp_path)), said(tmp_path)
     assert "Traceback" not in said(tmp_path)
