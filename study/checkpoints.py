@@ -73,7 +73,7 @@ class Checkpoints:
                 try:
                     with safe_open(self.path(id), framework="pt") as file:
                         found[id] = int(file.metadata()["update"])
-                except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+                except (OSError, RuntimeError, SafetensorError, KeyError, TypeError, ValueError):  # RuntimeError: the file is gone since
                     continue  # whoever trains it looks closer, and tells
         return found
 

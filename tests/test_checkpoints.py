@@ -253,3 +253,10 @@ def test_what_is_not_of_members_is_refused():
         pack({1, 2}, {})
     with pytest.raises(ValueError, match="members differ"):
         join([{"updates": 1}, {"updates": 2}])
+
+
+def test_a_checkpoint_that_is_gone_when_it_is_opened_is_none(tmp_path):
+    """Another launch has finished its point between the listing and the look: here a link that leads nowhere."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    assert Checkpoints(tmp_path).updates(["gone"]) == {}

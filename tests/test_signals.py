@@ -29,7 +29,7 @@ def undisturbed(tmp_path_factory):
 
 def made(folder: Path) -> int:
     """Updates that the checkpoints have, both points' alike; a very moment between two files is looked at again."""
-    found = Checkpoints(folder).updates(path.name.removesuffix(".safetensors") for path in (folder / "checkpoints").glob("*.safetensors"))
+    found = Checkpoints(folder).updates(path.name.removesuffix(".safetensors") for path in (folder / "checkpoints").glob("[!.]*.safetensors"))
     return min(found.values(), default=0)
 
 
