@@ -129,7 +129,7 @@ def _judged(asked: argparse.Namespace, conditions: Sequence[Any]) -> int:
 
 
 def _whole(path: Path, text: str) -> None:
-    from study.store import write_whole
+    from study.files import write_whole
 
     try:
         write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
@@ -139,13 +139,14 @@ def _whole(path: Path, text: str) -> None:
 
 def _status(asked: argparse.Namespace) -> int:
     from reports.data import MISSING, Study, cores
+    from study.search_store import SearchStore
     from study.store import Store
 
     store = Store(asked.folder)
     stored, damaged = store.survey(processes=cores())
     if (told := store.study_damage()) and (store.folder / "study.json").exists():
         damaged["study.json"] = told
-    search = store.damaged_search()
+    search = {f"search/{name}": why for name, why in SearchStore(store.folder / "search").damaged().items()}
     if asked.repair:
         _repair(store, {**damaged, **search})
         stored, damaged, search = None, {}, {}

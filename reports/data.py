@@ -13,9 +13,10 @@ import pandas as pd
 
 from reports.declared import wrong, wrong_launches
 from reports.words import levels
+from study.forms import MEND
 from study.paths import conf_folder
 from study.records import POINTS, StudyError
-from study.store import MEND, Store
+from study.store import Store
 
 FIRST = ("cell", "initializer")  # lead rows and columns of every matrix where they vary
 MISSING = "missing"

@@ -29,9 +29,10 @@ from reports.arms import summary
 from reports.blocks import Listing, Notice, Section
 from reports.data import Study, cores
 from reports.words import private, slug, term_id
+from study.files import write_whole
 from study.paths import conf_folder
 from study.records import NOT_IDENTITY, POINTS, TABLES, StudyError
-from study.store import Store, write_whole
+from study.store import Store
 
 HERE = Path(__file__).parent
 MANY = 100  # stored points from which sections are rendered by a process a core: below, starting them costs what they save

@@ -14,7 +14,7 @@ from reports.blocks import Section
 from reports.data import Study
 from reports.words import levels
 from study.paths import beside
-from study.store import Store
+from study.search_store import SearchStore
 
 COUNTED = ("done", "diverged")  # trials trained to their end
 
@@ -88,11 +88,11 @@ def _find(study: Study, pointed: object) -> Search | None:
     folders = [study.store.folder / "search"]
     if beside(pointed):
         folders.append(study.store.folder / Path(str(pointed)))
-    for store in map(Store, folders):
-        summary = store.search()
+    for store in map(SearchStore, folders):
+        summary = store.summary()
         if summary is not None:
             labels = {arm["arm"]: levels(arm["levels"]) if arm["levels"] else "all arms" for arm in summary["arms"]}
-            tables = {name: store.search_table(name) for name in ("trials", "settings", "curves", "importance")}
+            tables = {name: store.table(name) for name in ("trials", "settings", "curves", "importance")}
             return Search(summary, tables["trials"], tables["settings"], tables["curves"], tables["importance"], labels)
     return None
 

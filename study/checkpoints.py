@@ -29,9 +29,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from study.digests import UNSET, digest
+from study.files import write_whole
 from study.interfaces import AtLags, ByIndex, ByStep, Point
 from study.records import NUMERICS
-from study.store import write_whole
 from study.training import Measured, Training
 from study.trees import Unpackable, join, mapped, named_tuples, pack, take, unpack
 

@@ -23,8 +23,9 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from study.files import sync
 from study.leases import Leases
-from study.parts import NAME, RESULTS, TEXTS, WEIGHTS, Broken, Content, Part, sync, write
+from study.parts import NAME, RESULTS, TEXTS, WEIGHTS, Broken, Content, Part, write
 from study.paths import conf_folder
 from study.records import StudyError
 from study.store import Damaged, Store

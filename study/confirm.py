@@ -15,6 +15,7 @@ from study.launcher import run
 from study.planning import Plan, make_plan
 from study.ranking import best_first
 from study.records import StudyError
+from study.search_store import SearchStore
 from study.store import Store
 
 
@@ -71,7 +72,7 @@ def fresh_seeds(store: Store, plan: Plan, count: int) -> list[int]:
     used = {point.seed for point in plan.points} | {int(store.result(id)["row"].get("seed") or 0) for id in store.ids()}
     folder = plan.config["study"]["search"]
     for search in (store.folder / "search", *([store.folder / folder] if folder else [])):
-        found = Store(search).search()
+        found = SearchStore(search).summary()
         used |= {int(seed) for seed in (found or {}).get("seeds", [])}
     return list(range(max(used) + 1, max(used) + 1 + count))
 

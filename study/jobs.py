@@ -25,13 +25,14 @@ from typing import Any
 import torch
 
 from study.checkpoints import Checkpoints, sources
+from study.files import write_whole
 from study.interfaces import Event, Executor, Group, Point
 from study.leases import Leases, claim
 from study.pieces import build
 from study.processes import LEAVE, die_with
 from study.provenance import code
 from study.records import StudyError
-from study.store import Store, write_whole
+from study.store import Store
 
 FOLDER, ENDING, EVENTS = "jobs", ".json.gz", ".events"
 FINAL = ("stored", "failed", "given up")  # events after which a job is done with points

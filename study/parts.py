@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.digests import digest, holds, signed
-from study.records import POINTS, SCHEMA, TABLES
+from study.files import sync
+from study.records import POINTS, SCHEMA, TABLES, Column
 
 INDEX, RESULTS, WEIGHTS = "part.json", "results", "weights"  # files of a part: these two and the tables, each .parquet
 ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
@@ -36,6 +38,12 @@ BLOCK_POINTS, BLOCK_BYTES = 50, 2**24  # most of one block
 GONE = re.compile(r"([0-9]{4,9})\.gone\.(.+)", re.ASCII)
 NAME = re.compile(r"[0-9]{4,9}", re.ASCII)
 Version = tuple[int, int]
+
+
+def arrow(columns: Mapping[str, Any], schema: tuple[Column, ...]) -> pa.Table:
+    """Columns by name as a table of these columns' kinds; what is not of the schema is left out."""
+    fields = [column for column in schema if column.name in columns]
+    return pa.table({column.name: pa.array(columns[column.name], type=ARROW[column.kind], from_pandas=False) for column in fields})
 
 
 class Broken(Exception):
@@ -253,12 +261,3 @@ def wrong_rows(rows: pa.Table, words: Mapping[str, Sequence[str]]) -> str | None
         if name in rows.column_names and (other := set(pc.unique(rows[name]).to_pylist()) - {None, *allowed}):
             return f"{name} {str(min(other))[:40]!r}"
     return None
-
-
-def sync(*paths: Path) -> None:
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -20,13 +20,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from study.files import write_whole
 from study.grouping import duration, resolve_device
 from study.interfaces import Event, Executor, Group, require
 from study.jobs import ENDING, EVENTS, FINAL, FOLDER, Job, software
 from study.leases import Leases
 from study.paths import config_dirs
 from study.pieces import build
-from study.store import Store, write_whole
+from study.store import Store
 
 BATCH = "batch.json"
 LAST_WORDS = 300  # characters of a job's log that are told

@@ -38,20 +38,20 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from study.digests import digest, holds, signed
-from study.parts import ARROW, GONE, NAME, RESULTS, ROWS, Broken, Content, Part, sync, wrong_rows
+from study.files import swap_in, sync, writable, write_whole
+from study.forms import MEND, WORDS, wrong_result, wrong_study
+from study.parts import ARROW, GONE, NAME, RESULTS, ROWS, Broken, Content, Part, arrow, wrong_rows
 from study.parts import WEIGHTS as WEIGHTS_PART
-from study.records import ENDED, OUTCOMES, POINTS, SCHEMA, SEARCH_TABLES, STATES, STATUSES, TABLES, VERDICTS, Column, StudyError
+from study.records import POINTS, SCHEMA, TABLES, StudyError
 
 NUMBER: Mapping[str, Callable[[Any], int | float]] = {"int": int, "float": float}
 KINDS = {column.name: column.kind for column in POINTS}
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
 RESULT, CONFIG, OVERRIDES, WEIGHTS = "result.json", "config.yaml", "overrides", "weights.safetensors"
 TEXT_OF = {RESULT: "result", CONFIG: "config", OVERRIDES: "overrides"}  # columns of a part's results
-MEND = "python -m reports status DIR --repair sets it aside, and the same study trains it again"
 SHARE = 1000  # points that a process is given to survey at a time
 KEPT = 24  # blocks of parts that stay decoded
 T = TypeVar("T")
-SEARCH_AGAIN = "Remove it and run the search again: its trials are kept elsewhere."
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Store:
             study = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise StudyError(f"{path}: damaged, not readable as JSON ({error}). {MEND}") from error
-        wrong = _wrong_study(study)
+        wrong = wrong_study(study)
         if wrong:
             raise StudyError(f"{path}: {wrong}")
         return {"fingerprint": {}, "launches": [], **study}
@@ -128,7 +128,7 @@ class Store:
     def check_mine(self, fingerprint: Mapping[str, Any]) -> None:
         """Refuse a folder that cannot be written, is no study, or holds one that is not comparable."""
         nearest = next(parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists())
-        if not nearest.is_dir() or not _writable(nearest):
+        if not nearest.is_dir() or not writable(nearest):
             raise StudyError(
                 f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with store.folder=… or name=…"
             )
@@ -178,7 +178,7 @@ class Store:
         try:
             self._fill(partial, record)
             sync(*partial.iterdir(), partial)
-            _swap_in(partial, self.points_folder / record.id)
+            swap_in(partial, self.points_folder / record.id)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -188,7 +188,7 @@ class Store:
         (folder / CONFIG).write_text(record.config, encoding="utf-8")
         (folder / OVERRIDES).write_text("".join(f"{line}\n" for line in record.overrides), encoding="utf-8")
         for name, columns in record.tables.items():
-            pq.write_table(_arrow(columns, TABLES[name]), folder / f"{name}.parquet", compression="zstd")
+            pq.write_table(arrow(columns, TABLES[name]), folder / f"{name}.parquet", compression="zstd")
         if record.weights is not None:
             save_file({name: np.ascontiguousarray(value) for name, value in record.weights.items()}, folder / WEIGHTS)
         result = {
@@ -207,7 +207,7 @@ class Store:
             return None
         for name in ("history", "test"):
             there = self.table(name, [record.id])
-            here = _arrow(record.tables[name], TABLES[name]).to_pandas()
+            here = arrow(record.tables[name], TABLES[name]).to_pandas()
             if len(there) != len(here) or any(not _equal(there[column], here[column]) for column in here.columns):
                 return name
         return None
@@ -589,55 +589,6 @@ class Store:
             return None
         return Content(id, version, _rows([result]), texts, tables, data.get(WEIGHTS), sum(map(len, data.values())))
 
-    # --- a search's tables (search/ in a study's folder) -------------------------------------------------------
-
-    def write_search(self, summary: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> None:
-        """search.json, with digests, and the tables of records.SEARCH_TABLES, each whole or not at all. This store is the folder search/."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name, columns in tables.items():
-            table = _arrow(columns, SEARCH_TABLES[name])
-            write_whole(self.folder / f"{name}.parquet", functools.partial(pq.write_table, table, compression="zstd"))
-        files = {path.name: digest(path.read_bytes()) for name in SEARCH_TABLES if (path := self.folder / f"{name}.parquet").exists()}
-        data = signed({"schema": SCHEMA, **summary, "files": files})
-        write_whole(self.folder / "search.json", lambda path: path.write_bytes(data))
-
-    def search(self) -> dict[str, Any] | None:
-        """search.json: space, budget, and what was found for every arm; None where there is no search."""
-        path = self.folder / "search.json"
-        if not path.exists():
-            return None
-        try:
-            data = path.read_bytes()
-            found: dict[str, Any] = json.loads(data)
-            whole = "digest" not in found or holds(data, found)
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise StudyError(f"{path}: damaged ({error}). {SEARCH_AGAIN}") from error
-        if not whole:
-            raise StudyError(f"{path}: damaged (its content does not have the digest that was written with it). {SEARCH_AGAIN}")
-        return found
-
-    def search_table(self, name: str) -> pd.DataFrame:
-        """One of records.SEARCH_TABLES."""
-        names = [column.name for column in SEARCH_TABLES[name]]
-        path = self.folder / f"{name}.parquet"
-        try:
-            return pq.read_table(path).to_pandas().reindex(columns=names) if path.exists() else pd.DataFrame(columns=names)
-        except (OSError, pa.ArrowException) as error:
-            raise StudyError(f"{path}: damaged ({error}). {SEARCH_AGAIN}") from error
-
-    def damaged_search(self) -> dict[str, str]:
-        """{file, from the study's folder on: why} of what a search has written and is not so any more. Its trials lie in its storage, which Optuna reads."""
-        search, found = Store(self.folder / "search"), {}
-        try:
-            files = (search.search() or {}).get("files", {})
-        except StudyError as error:
-            files, found["search/search.json"] = {}, str(error).removeprefix(f"{search.folder}/search.json: ")
-        for name in (f"{name}.parquet" for name in SEARCH_TABLES):
-            path = search.folder / name
-            if name in files and (not path.exists() or digest(path.read_bytes()) != files[name]):
-                found[f"search/{name}"] = f"damaged (it is {'not what was written' if path.exists() else 'missing'}). {SEARCH_AGAIN}"
-        return found
-
     def config(self, id: str) -> dict[str, Any]:
         """The composed configuration of a point, as plain values; by libyaml where it is there. Raises Damaged."""
         path = self.point_folder(id) / CONFIG
@@ -682,7 +633,7 @@ def _table(data: bytes) -> pa.Table:
 def _result(data: bytes, id: str) -> dict[str, Any]:
     """The content of a result.json. Raises ValueError, RecursionError."""
     result: dict[str, Any] = json.loads(data)
-    if wrong := _wrong_result(result, data, id):
+    if wrong := wrong_result(result, data, id):
         raise _Wrong(wrong)
     return result
 
@@ -758,63 +709,6 @@ def seal(folder: Path, result: Mapping[str, Any]) -> None:
     (folder / RESULT).write_bytes(signed({**result, "schema": SCHEMA, "files": files}))
 
 
-def _wrong_result(result: Any, data: bytes, id: str) -> str | None:
-    """What is wrong with the content of a result.json."""
-    if not isinstance(result, dict):
-        return "it is no object"
-    schema = result.get("schema")
-    if not isinstance(schema, int) or schema < 1:
-        return f"schema {schema!r}"
-    if schema > SCHEMA:
-        return f"schema {schema} is newer than this program reads ({SCHEMA})"
-    if (schema > 1 or "digest" in result) and not holds(data, result):
-        return "its content does not have the digest that was written with it"
-    if not all(isinstance(result.get(key), dict) for key in ("row", "labels", "provenance")) or not isinstance(result.get("files", {}), dict):
-        return "it has no row, labels or provenance"
-    if not all(isinstance(told, str) and Path(name).name == name for name, told in result.get("files", {}).items()):
-        return "it names files that lie elsewhere"
-    if result.get("id") != id:
-        return f"it is of point {result.get('id')!r}"
-    if not all(_scalar(value) for value in result["labels"].values()):
-        return "a label is no text, number or truth"
-    for column in POINTS:
-        value = result["row"].get(column.name)
-        if value is not None and not (_of_kind(value, column.kind) and value in WORDS.get(column.name, (value,))):
-            return f"{column.name} {str(value)[:40]!r}"
-    return "it has no status" if result["row"].get("status") is None else None
-
-
-WORDS = {"status": STATUSES, "verdict": VERDICTS, "outcome": OUTCOMES, "state": STATES, "state_init": STATES, "ended_early": ENDED}  # what a row may say
-
-
-def _scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | float | bool) or (isinstance(value, int) and abs(value) < 2**63)
-
-
-def _of_kind(value: Any, kind: str) -> bool:
-    """Whether a value of result.json fits a column's kind."""
-    if kind in ("str", "bool"):
-        return isinstance(value, str if kind == "str" else bool)
-    if kind == "float" and value in ("nan", "inf", "-inf"):
-        return True
-    if not isinstance(value, int | float) or isinstance(value, bool) or not _scalar(value):
-        return False
-    return kind == "float" or isinstance(value, int) or (abs(value) < 2**53 and value == value // 1)
-
-
-def _wrong_study(study: Any) -> str | None:
-    """What is wrong with the content of a study.json."""
-    if not isinstance(study, dict):
-        return f"damaged, it is no object. {MEND}"
-    schema = study.get("schema", 0)
-    if not isinstance(schema, int) or schema > SCHEMA:
-        return f"schema {schema!r} is newer than this program reads ({SCHEMA})"
-    launches = study.get("launches", [])
-    if not isinstance(study.get("fingerprint", {}), dict) or not isinstance(launches, list) or not all(isinstance(one, dict) for one in launches):
-        return f"damaged, its fingerprint or its launches are of another form. {MEND}"
-    return None
-
-
 def _points(rows: pa.Table) -> pd.DataFrame:
     """Rows of ROWS as a frame: the columns of records.POINTS, then one per further factor."""
     columns = {column.name: _column(rows[column.name], PANDAS[column.kind]) for column in POINTS}
@@ -849,37 +743,3 @@ def _plain(value: Any) -> Any:
 
 def _known(value: Any) -> Any:
     return float(value) if value in ("nan", "inf", "-inf") else value
-
-
-def _arrow(columns: Mapping[str, Any], schema: tuple[Column, ...]) -> pa.Table:
-    fields = [column for column in schema if column.name in columns]
-    return pa.table({column.name: pa.array(columns[column.name], type=ARROW[column.kind], from_pandas=False) for column in fields})
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file whole or not at all: `write` is given the name to write to."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        write(partial)
-        sync(partial)
-        partial.replace(path)
-        sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _swap_in(partial: Path, target: Path) -> None:
-    old = target.with_name(f".old-{os.getpid()}-{target.name}")
-    if target.exists():
-        target.rename(old)
-    partial.rename(target)
-    sync(target.parent)
-    shutil.rmtree(old, ignore_errors=True)

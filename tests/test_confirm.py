@@ -26,6 +26,7 @@ from study.paths import conf_folder
 from study.planning import make_plan
 from study.plugins import register
 from study.records import StudyError
+from study.search_store import SearchStore
 from study.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -130,5 +131,5 @@ def test_another_command_than_the_studys_is_refused(planned):
 def test_seeds_of_the_study_and_of_its_search_are_not_fresh(planned, tmp_path):
     _, _, plan = planned()
     assert fresh_seeds(Store(plan.folder), plan, 2) == [4, 5]
-    Store(tmp_path / "search").write_search({"seeds": [7, 1000]}, {})
+    SearchStore(tmp_path / "search").write({"seeds": [7, 1000]}, {})
     assert fresh_seeds(Store(tmp_path), plan, 3) == [1001, 1002, 1003]

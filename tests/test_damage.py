@@ -17,6 +17,7 @@ from reports.export import point_config
 from study.__main__ import main
 from study.digests import holds, signed
 from study.records import SEARCH_TABLES, StudyError
+from study.search_store import SearchStore
 from study.store import Store, seal
 from tests.reports.synthetic import make
 from tests.test_store import record
@@ -183,20 +184,20 @@ def test_repair_sets_aside_and_deletes_nothing(broken, capsys):
 def test_what_is_damaged_of_a_search_is_told_and_set_aside(broken, capsys):
     """A flipped bit leaves a table that reads well."""
     assert report(["status", str(broken.folder), "--repair"]) == 0
-    of = Store(broken.folder / "search")
+    of = SearchStore(broken.folder / "search")
     columns = {column.name: [] for column in SEARCH_TABLES["importance"]}
-    of.write_search({"arms": []}, {"importance": columns})
+    of.write({"arms": []}, {"importance": columns})
     assert report(["status", str(broken.folder)]) == 0
     flip(of.folder / "importance.parquet", 60)
     flip(of.folder / "search.json", 25)
-    told = {name: why.split(").")[0] for name, why in broken.damaged_search().items()}
-    assert list(told) == ["search/search.json"], "what it says of the others is worth nothing"
-    of.write_search({"arms": []}, {})
+    told = {name: why.split(").")[0] for name, why in of.damaged().items()}
+    assert list(told) == ["search.json"], "what it says of the others is worth nothing"
+    of.write({"arms": []}, {})
     (of.folder / "importance.parquet").unlink()
     capsys.readouterr()
     assert report(["status", str(broken.folder)]) == 1
     assert "damaged: search/importance.parquet: damaged (it is missing). Remove it and run the search again" in capsys.readouterr().out
-    of.write_search({"arms": []}, {"importance": columns})
+    of.write({"arms": []}, {"importance": columns})
     flip(of.folder / "importance.parquet", 60)
     assert report(["status", str(broken.folder), "--repair"]) == 0
     assert "importance.parquet.0" in {path.name for path in broken.aside.iterdir()}

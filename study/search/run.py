@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from study.composition import Composed, select
+from study.files import write_whole
 from study.grouping import cost, resolve_device
 from study.launcher import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, typed
 from study.paths import config_dirs
@@ -35,7 +36,8 @@ from study.search.spec import Spec, held, trial_name
 from study.search.storage import JOURNAL, journal_file, lost, open_storage, without_password
 from study.search.tuned import experiment, experiment_path, tuned_name
 from study.search.worker import work
-from study.store import Store, write_whole
+from study.search_store import SearchStore
+from study.store import Store
 from study.tracking import Trackers
 
 QUIET_SECONDS = 10.0  # between plain lines of progress
@@ -77,7 +79,7 @@ def carry_out(spec: Spec, asks: Asks, config: Mapping[str, Any], elsewhere: Else
     trackers = Trackers(config["tracker"], spec.name, spec.folder, console, config["store"]["tracker_seconds"])
     interrupted, begun = False, time.monotonic()
     try:
-        hear(trackers, store, recorded(spec, store), marked=bests(store.search()))
+        hear(trackers, store, recorded(spec, store), marked=bests(SearchStore(spec.search_folder).summary()))
         if elsewhere:
             follow(elsewhere, spec, slots, console)
         for name in () if elsewhere else events(spec, slots, count, console):
@@ -226,7 +228,7 @@ def finish(spec: Spec, asks: Asks, slots: Sequence[Slots], config: Mapping[str, 
         for setting in filter(None, (told["default"], told["best"])):
             batch = setting["setting"].get("batch", default(spec, arm).config["batch"])
             setting["held"] = held(arm.full, arm.between, batch)
-    Store(spec.search_folder).write_search(found, tables(spec, slots))
+    SearchStore(spec.search_folder).write(found, tables(spec, slots))
     if found["complete"] and any(arm["best"] for arm in found["arms"]):
         study = config["study"]
         text, path = experiment(spec, asks, found, study.get("title"), study.get("question")), experiment_path(spec)

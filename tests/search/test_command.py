@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from study.search.spec import trial_name
+from study.search_store import SearchStore
 from study.store import Store
 from tests.helpers import hears_ctrl_c
 from tests.search.helpers import free_port
@@ -49,7 +50,7 @@ def test_the_search_tells_what_it_found_and_what_to_type_next(searched):
     assert "8 trials finished" in ran.stdout
     assert "make sweep STUDY=quick_tuned" in ran.stdout
     assert "optuna-dashboard outputs/quick/search/journal.log" in ran.stdout
-    found = Store(folder / "outputs" / "quick" / "search").search()
+    found = SearchStore(folder / "outputs" / "quick" / "search").summary()
     assert [arm["trials"] for arm in found["arms"]] == [4, 4]
     assert all(arm["best"]["score"] >= arm["default"]["score"] for arm in found["arms"])
 
@@ -65,7 +66,7 @@ def test_every_trial_is_a_run_of_the_group_with_the_tag_search_and_the_best_are_
         assert read["config"]["replicates"] == 2
     assert len(runs) == 8
     assert all("search" in tags for each in runs.values() for tags in each)
-    found = Store(folder / "outputs" / "quick" / "search").search()
+    found = SearchStore(folder / "outputs" / "quick" / "search").summary()
     assert ran.returncode == 0
     best = {f"quick-{trial_name(arm['arm'], arm['best']['trial'])}" for arm in found["arms"]}
     assert len(best) == 2
@@ -74,15 +75,15 @@ def test_every_trial_is_a_run_of_the_group_with_the_tag_search_and_the_best_are_
 
 def test_the_same_command_again_trains_nothing_and_a_larger_budget_adds_to_it(searched):
     folder, _ = searched
-    store = Store(folder / "outputs" / "quick" / "search")
-    before = store.search_table("trials")
+    store = SearchStore(folder / "outputs" / "quick" / "search")
+    before = store.table("trials")
     again = command(folder, "study", *SEARCH, "search.trials=4", "search.replicates=2", "tracker=[]")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "8 stored already" in again.stdout
-    pd.testing.assert_frame_equal(store.search_table("trials"), before)
+    pd.testing.assert_frame_equal(store.table("trials"), before)
     more = command(folder, "study", *SEARCH, "search.trials=5", "search.replicates=2", "tracker=[]")
     assert more.returncode == 0, more.stdout + more.stderr
-    after = store.search_table("trials")
+    after = store.table("trials")
     assert len(after) == 10
     kept = after[after["trial"] < 4].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept.drop(columns="best"), before.drop(columns="best"))
@@ -198,7 +199,7 @@ def test_ctrl_c_ends_the_search_and_the_same_command_goes_on(tmp_path):
     assert "Traceback" not in told
     again = command(tmp_path, "study", *arguments)
     assert again.returncode == 0, again.stdout + again.stderr
-    trials = Store(tmp_path / "outputs" / "stopped" / "search").search_table("trials")
+    trials = SearchStore(tmp_path / "outputs" / "stopped" / "search").table("trials")
     assert trials["trial"].tolist() == list(range(12))
     assert (trials["status"] == "done").all()
     assert "Traceback" not in again.stdout + again.stderr
