@@ -25,6 +25,7 @@ from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
 from study.profiles import Thresholds, judged_lag, logs, profile, profile_of_squares, states
 from study.records import StudyError
+from study.stages import stages
 from study.streams import generator
 from study.tracing import StageTrace
 
@@ -154,19 +155,14 @@ def clip_by_class(points: Sequence[Point], device: torch.device, dtype: torch.dt
 
 
 def schedule(config: Any) -> dict[str, tuple[Probe, dict[int, int]]]:
-    """Each probe with {update: stage}: its shares of the updates, rounded, at least 1 apart where there is room."""
+    """Each probe with {update: stage}."""
     probes: dict[str, tuple[Probe, dict[int, int]]] = {}
     for name, node in config["probe"].items():
         probe: Probe = build(node, f"probe.{name}")
         if isinstance(probe, ProfileProbe) and probe.every is not None:
             probes[name] = (probe, {})  # training itself is looked at
             continue
-        last = -1
-        updates = []
-        for share in sorted(probe.stages):
-            last = max(round(share * config["updates"]), last + 1)
-            updates.append(min(last, config["updates"]))
-        probes[name] = (probe, {update: stage for stage, update in enumerate(dict.fromkeys(updates))})
+        probes[name] = (probe, {update: stage for stage, update in enumerate(stages(probe.stages, config["updates"]))})
     return probes
 
 
