@@ -18,7 +18,8 @@ import wandb
 from study.pieces import build
 from study.records import StudyError
 from study.store import PointRecord, Store
-from study.trackers.wandb import declared_factors, history_rows, probed, resolve, run_id, run_name
+from study.trackers.wandb import declared_factors, history_rows, probed, resolve, run_name
+from study.wandb_runs import run_id
 from tests.wandb_stub import KEY, Stub, stub
 
 ROOT = Path(__file__).parent.parent
