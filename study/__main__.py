@@ -136,7 +136,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # all that was imported stays: looking through it again takes as long as planning some points
     try:
         main()
     finally:
-        gc.freeze()  # or Python looks through all that was imported once more before it ends: most of a second
+        gc.freeze()  # and once more before Python ends: most of a second

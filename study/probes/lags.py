@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -70,14 +70,14 @@ def norm(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x / scale, dim=-1) * scale.squeeze(-1)
 
 
-def gradient_norms(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[dict[str, Tensor]]:
-    """Per layer and state, norms [M, B, T] of the total derivative of Σ outputs·cotangents at every tap.
+def gradient_norms(states: Sequence[Mapping[str, Sequence[Tensor]]], outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+    """Per layer of `states` (Unrolled.states, or some of them) and state, norms [M, B, T] of the total derivative of Σ outputs·cotangents at every tap.
 
     Non-finite gradients keep their Inf or NaN; a tap no path leads to has norm 0.
     """
-    taps = [tap for layer in unrolled.states for taps in layer.values() for tap in taps]
+    taps = [tap for layer in states for taps in layer.values() for tap in taps]
     grads = iter(torch.autograd.grad(weighted(outputs, cotangents), taps, retain_graph=True, allow_unused=True, materialize_grads=True))
-    return [{name: torch.stack([norm(next(grads)) for _ in taps], dim=-1) for name, taps in layer.items()} for layer in unrolled.states]
+    return [{name: torch.stack([norm(next(grads)) for _ in taps], dim=-1) for name, taps in layer.items()} for layer in states]
 
 
 def state_gradients(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor]:

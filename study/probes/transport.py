@@ -26,30 +26,33 @@ class Transport(ProfileProbe):
 
     def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:
         network = trace.network()
-        norms = self._norms(network, trace, [range(len(network.states))])
+        (norms,) = self._norms(network, trace, [range(len(network.states))])
         every = together([norm for layer in norms for norm in layer.values()])
         profiles = {f"{NETWORK}/s": by_lag(every, every, trace.last_step)}
         if len(network.states) == 1:
             return profiles | {"1/s": profiles[f"{NETWORK}/s"]}
-        alone = trace.layers()
-        for number, layer in enumerate(self._norms(alone, trace, [[index] for index in range(len(alone.states))]), start=1):
+        for number, (layer,) in enumerate(self._norms(network, trace, [[index] for index in range(len(network.states))]), start=1):
             of_layer = together(list(layer.values()))
             profiles[f"{number}/s"] = by_lag(of_layer, of_layer, trace.last_step)
         return profiles
 
-    def _norms(self, unrolled: Unrolled, trace: Trace, units: Sequence[Sequence[int]]) -> list[dict[str, Tensor]]:
-        """Gradient norms with one unit direction for each of `units`, each a set of layers."""
-        outputs, cotangents = [], []
-        generator = trace.generator("transport")
+    def _norms(self, network: Unrolled, trace: Trace, units: Sequence[Sequence[int]]) -> list[list[dict[str, Tensor]]]:
+        """For each of `units`, a set of layers with one unit direction: gradient norms at the states of these layers.
+
+        What leads from a layer's states to its own earlier ones leads through that layer alone: other layers are looked away from, not cut off.
+        """
+        found, generator = [], trace.generator("transport")
         for layers in units:
-            states = [(layer, name) for layer in layers for name in unrolled.states[layer]]
-            hidden = unrolled.states[0][states[0][1]][0].shape[-1]
+            outputs, cotangents = [], []
+            states = [(layer, name) for layer in layers for name in network.states[layer]]
+            hidden = network.states[0][states[0][1]][0].shape[-1]
             u = torch.randn(len(trace.last_step), len(states) * hidden, dtype=torch.float64, generator=generator)
             u = u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
             for (layer, name), part in zip(states, u.split(hidden, dim=-1), strict=True):
                 for step in trace.last_step.unique().tolist():
-                    tap = unrolled.states[layer][name][step]
+                    tap = network.states[layer][name][step]
                     outputs.append(tap)
                     at_step = (trace.last_step == step)[:, None] * part
                     cotangents.append(at_step.to(tap).expand_as(tap))
-        return gradient_norms(unrolled, outputs, cotangents)
+            found.append(gradient_norms([network.states[layer] for layer in layers], outputs, cotangents))
+        return found
