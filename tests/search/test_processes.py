@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from study.processes import descendants
 from study.search.arms import slots
 from study.search.liveness import WORKER
 from study.search.storage import JOURNAL, open_storage
@@ -65,13 +66,6 @@ def start(folder: Path, where: str) -> subprocess.Popen[str]:
     )
 
 
-def children(pid: int) -> set[int]:
-    try:
-        return {int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()}
-    except OSError:
-        return set()
-
-
 def test_the_number_of_trials_is_exact_when_a_command_is_killed(tmp_path, where):
     spec, _ = plan(tmp_path / "outputs", *ARGUMENTS, f"search.storage={where}", "search.per=[cell]")
     one, other = start(tmp_path, where), start(tmp_path, where)
@@ -110,7 +104,7 @@ def kill_in_the_middle_of_a_trial(spec, process: subprocess.Popen[str]) -> int:
             trials = [trial for arm in spec.arms for trial in slots(spec, arm, storage).trials()]
         except KeyError:  # the studies are not there yet
             trials = []
-        mine = [trial for trial in trials if trial.user_attrs.get(WORKER, {}).get("pid") in children(process.pid)]
+        mine = [trial for trial in trials if trial.user_attrs.get(WORKER, {}).get("pid") in descendants(process.pid)]
         running = [trial for trial in mine if trial.state == TrialState.RUNNING and len(trial.intermediate_values) < 4 and trial.params]
         if running and any(trial.state == TrialState.COMPLETE for trial in mine):
             os.killpg(process.pid, signal.SIGKILL)
