@@ -217,8 +217,7 @@ def note_update(training: Training, loss: Tensor, norm: Tensor, grads: Tensor, c
     """Loss, norm before clipping, how much the rule shrank it and turned it; 1 where it left it alone."""
     training.losses.append(loss.detach())
     training.norms.append(norm)
-    # Eight flags at once: rows are padded to whole vectors.
-    changed = ((clipped != grads).view(torch.int64).amax(1) > 0) & norm.isfinite()
+    changed = ((clipped != grads).view(torch.uint8).amax(1) > 0) & norm.isfinite()  # as bytes: `any` takes ten times as long
     scales, cosines = torch.ones_like(norm), torch.ones_like(norm)
     if not surely(~changed.any()):
         rows = looked_at(changed)
