@@ -239,7 +239,7 @@ def declaration(plan: Plan) -> dict[str, Any]:
     """study.json's part that the report reads."""
     first = plan.points[0]
     varying = set(plan.factors)
-    numbers = (*SIZES, "validate_every", "dropout", "dtype", "kernel")
+    numbers = (*SIZES, "validate_every", "dropout", "dtype", "precision", "kernel")
     fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
     fixed |= {key: first.config[key] for key in numbers if all(point.config[key] == first.config[key] for point in plan.points)}  # arms set some
     checks = {point.config["stop"]["solved_checks"] for point in plan.points}

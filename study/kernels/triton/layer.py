@@ -81,9 +81,7 @@ def as_asked(launch: Launch, device: torch.device) -> torch.autocast:
 
 class _Layer(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, passes: Passes, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, more: Tensor | None, reach: Tensor | None
-    ) -> Tensor:
+    def forward(ctx: Any, passes: Passes, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, more: Tensor | None, reach: Tensor | None) -> Tensor:
         members, steps, batch, _ = x.shape
         launch = Launch(members, steps, batch, weight_h.shape[-1], precision(x.device))
         z = torch.baddbmm(bias[:, None], x.flatten(1, 2), weight_x.transpose(1, 2)).float().unflatten(1, (steps, batch))

@@ -13,7 +13,7 @@ from study.kernels.triton.blocks import add_product, add_whole_product, ours, pu
 from study.kernels.triton.layer import Launch, Passes, run
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["steps", "batch"])
 def forward(
     gates, across, h, c, steps, batch,
     HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr,
@@ -52,7 +52,7 @@ def forward(
         tl.debug_barrier()
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["steps", "batch"])
 def backward(
     dz, gates, c, weight, dh_out, reach, steps, batch,
     HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr, REACHED: tl.constexpr,

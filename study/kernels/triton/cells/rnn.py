@@ -15,7 +15,7 @@ from study.kernels.triton.blocks import add_whole_product, ours, put, squares, t
 from study.kernels.triton.layer import Launch, Passes, run
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["steps", "batch"])
 def forward(
     z, across, h, steps, batch,
     HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr, RELU: tl.constexpr,
@@ -28,17 +28,14 @@ def forward(
     for _ in range(steps):
         state = tile(z, HIDDEN, rows, row_ok, units, unit_ok)
         state = add_whole_product(state, h, HIDDEN, across, rows, row_ok, units, unit_ok, HIDDEN, HIDDEN, DEEP, PRECISION)
-        if RELU:
-            state = tl.where(state < 0.0, 0.0, state)  # what is not a number stays visible
-        else:
-            state = tanh(state)
+        state = tl.where(state < 0.0, 0.0, state) if RELU else tanh(state)  # what is not a number stays visible
         z += batch * HIDDEN
         h += batch * HIDDEN
         put(h, HIDDEN, rows, row_ok, units, unit_ok, state)
         tl.debug_barrier()
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["steps", "batch"])
 def backward(
     dz, weight, h, dh_out, reach, steps, batch,
     HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr, RELU: tl.constexpr, REACHED: tl.constexpr,
@@ -57,10 +54,7 @@ def backward(
         if REACHED:
             tl.store(reach + rows, squares(dh), mask=row_ok)
         state = tile(h, HIDDEN, rows, row_ok, units, unit_ok)
-        if RELU:
-            dh = tl.where(state > 0.0, dh, 0.0)
-        else:
-            dh = dh * (1.0 - state * state)
+        dh = tl.where(state > 0.0, dh, 0.0) if RELU else dh * (1.0 - state * state)
         put(dz, HIDDEN, rows, row_ok, units, unit_ok, dh)
         tl.debug_barrier()
         dh = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
