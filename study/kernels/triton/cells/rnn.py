@@ -12,7 +12,7 @@ from torch import Tensor
 from study.interfaces import Cell, Params
 from study.kernels.reach import REACH
 from study.kernels.triton.blocks import add_whole_product, ours, put, squares, tanh, tile
-from study.kernels.triton.layer import Launch, Passes, run
+from study.kernels.triton.passes import Launch, Passes, run
 
 
 @triton.jit(do_not_specialize=["steps", "batch"])

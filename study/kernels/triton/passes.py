@@ -18,6 +18,13 @@ from torch import Tensor
 ROWS, DEEP = 16, 16  # examples of a program; columns of a step's product that are taken at a time
 
 
+def made_for(hidden: int, precision: str, **constants: bool) -> tuple[dict[str, Any], dict[str, int]]:
+    """What a kernel is compiled for, and how: a warp for each scheduler of a multiprocessor, two where a step has work for them."""
+    width = max(16, triton.next_power_of_2(hidden))
+    sizes = {"HIDDEN": hidden, "WIDTH": width, "DEEP": DEEP, "ROWS": ROWS, "PRECISION": precision}
+    return {**sizes, **constants}, {"num_warps": 8 if width >= 128 else 4, "num_stages": 1}
+
+
 @dataclass(frozen=True)
 class Launch:
     """Sizes, and how products are rounded: ieee, tf32 or bf16."""
@@ -29,12 +36,10 @@ class Launch:
     precision: str
 
     def __call__(self, kernel: Any, *tensors: Tensor, **constants: bool) -> None:
-        """A program for every member and ROWS of its examples; a warp for each scheduler of a multiprocessor, two where a step has work for them."""
-        width = max(16, triton.next_power_of_2(self.hidden))
-        grid = (self.members, math.ceil(self.batch / ROWS))
-        sizes = {"HIDDEN": self.hidden, "WIDTH": width, "DEEP": DEEP, "ROWS": ROWS, "PRECISION": self.precision}
+        """A program for every member and ROWS of its examples."""
+        constants, options = made_for(self.hidden, self.precision, **constants)
         with torch.cuda.device(tensors[0].device) if tensors[0].is_cuda else contextlib.nullcontext():
-            kernel[grid](*tensors, self.steps, self.batch, **sizes, **constants, num_warps=8 if width >= 128 else 4, num_stages=1)
+            kernel[self.members, math.ceil(self.batch / ROWS)](*tensors, self.steps, self.batch, **constants, **options)
 
     def states(self, like: Tensor) -> Tensor:
         """[M, T + 1, B, H], the first 0."""
