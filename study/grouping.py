@@ -321,11 +321,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mapping[str, int], space: float = math.inf) -> list[Group]:
+def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mapping[str, int], space: float = math.inf, device_type: str = "cpu") -> list[Group]:
     """Groups of equal structure, longest first, cut so that `workers` finish at about the same time and that each fits into `space` bytes (see `room`).
 
     `begun`: id -> updates that a checkpoint has of a point; those of one group have made the same. A point's numbers do not
-    depend on the cut.
+    depend on the cut. On a GPU a group takes about as long as a point, so there is no more cutting than workers need.
     """
     if max_members < 1:
         raise StudyError(f"executor: max_members must be at least 1, got {max_members}")
@@ -334,7 +334,8 @@ def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mappi
         by_key.setdefault((group_key(point.config), begun.get(point.id, 0)), []).append(point)
     costs = {(key, done): cost(of[0].config) * max(1 - done / of[0].config["updates"], 0.01) for (key, done), of in by_key.items()}
     total = sum(costs[key] * len(of) for key, of in by_key.items())
-    share = total / (2 * workers)  # large groups are faster, several rounds a worker even out what the estimate gets wrong
+    rounds = 1 if device_type == "cuda" else 2  # large groups are faster, several rounds a worker even out what the estimate gets wrong
+    share = total / (rounds * workers)
     made = []
     for number, (key, of) in enumerate(by_key.items(), start=1):
         fit = max(1, min(max_members, int(min(space / member_bytes(of[0].config, build_model(of[0].config)), max_members))))

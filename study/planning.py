@@ -60,7 +60,7 @@ class Plan:
             space = room(device, node["cpus"], node["memory_gb"] * 2**30)
         else:  # of other machines nothing is known
             space = math.inf
-        return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points), space)
+        return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points), space, device)
 
     def fingerprint(self) -> dict[str, Any]:
         """What must agree for points to be comparable. A task whose settings vary is listed with them, so that further levels may join."""

@@ -68,6 +68,13 @@ def test_one_point_is_one_group():
     assert groups([], workers=2, max_members=8, begun={}) == []
 
 
+def test_a_gpu_is_given_what_it_can_train_together():
+    points = [point(seed) for seed in range(24)]
+    sizes = {("cpu", 1): [12, 12], ("cuda", 1): [24], ("cuda", 2): [12, 12], ("cuda", 4): [6] * 4}
+    for (device, workers), expected in sizes.items():
+        assert [len(group.points) for group in groups(points, workers, 24, {}, device_type=device)] == expected
+
+
 @pytest.mark.parametrize(("members", "sizes"), [(3.5, [2, 3, 3]), (0.1, [1] * 8), (1e9, [8])])
 def test_groups_fit_into_memory(members, sizes):
     """A made-up memory, for as many members as it says."""

@@ -1,6 +1,6 @@
-"""What triton's interpreter finds of the persistent kernels, on the CPU: TRITON_INTERPRET=1 python -m tests.interpreted prints it as JSON.
+"""The persistent kernels beside the reference: TRITON_INTERPRET=1 python -m tests.persistent prints as JSON what triton's interpreter finds on the CPU.
 
-A process of its own, since triton decides when it is imported whether it compiles or interprets. tests/test_triton.py judges.
+A process of its own, since triton decides when it is imported whether it compiles or interprets. tests/test_triton.py judges; tests/bench_gpu.py asks a GPU.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from study.training import fixed_numerics, prepare, step, validate
 from tests.helpers import point
 
 CELLS = {"tanh": RNN(nonlinearity="tanh"), "relu": RNN(nonlinearity="relu"), "lstm": LSTM(), "gru": GRU(), "reset_after": GRUResetAfter()}
-SIZES = {"H=8": (2, 6, 5, 3, 8), "two tiles, H=20": (2, 2, 17, 1, 20), "H=33": (1, 2, 3, 2, 33)}  # members, steps, batch, inputs, hidden
+SIZES: Mapping[str, tuple[int, int, int, int, int]] = {
+    "H=8": (2, 6, 5, 3, 8),
+    "two tiles, H=20": (2, 2, 17, 1, 20),
+    "H=33": (1, 2, 3, 2, 33),
+}  # members, steps, batch, inputs, hidden
 
 
 def drawn(cell: Cell, members: int, steps: int, batch: int, inputs: int, hidden: int) -> dict[str, Tensor]:
-    """x, weights, and how the outputs count in the loss."""
+    """x, weights, and how the outputs count in the loss, in float32."""
     rng = torch.Generator().manual_seed(hidden)
     found = {one.name: torch.randn(members, *one.shape, generator=rng) / hidden**0.5 for one in cell.shapes(inputs, hidden)}
     sizes = {"x": inputs, "counts": hidden}
@@ -36,7 +40,7 @@ def drawn(cell: Cell, members: int, steps: int, batch: int, inputs: int, hidden:
 def outcome(cell: Cell, kernel: str, given: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """h, its gradients, and what reaches each step."""
     leaves = {name: value.detach().to(dtype).requires_grad_() for name, value in given.items() if name != "counts"}
-    leaves[REACH] = torch.zeros(given["x"].shape[:3], dtype=torch.float64, requires_grad=True)
+    leaves[REACH] = given["x"].new_zeros(given["x"].shape[:3], dtype=torch.float64).requires_grad_()
     params = {name: value for name, value in leaves.items() if name != "x"}
     h = triton.layer(cell, params, leaves["x"]) if kernel == "triton" else reference.outputs(cell, params, leaves["x"], given["weight_h"].shape[-1])
     assert h is not None
@@ -44,12 +48,12 @@ def outcome(cell: Cell, kernel: str, given: Mapping[str, Tensor], dtype: torch.d
     return {"h": h.detach(), **dict(zip(leaves, grads, strict=True))}
 
 
-def errors() -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
+def errors(of: Mapping[str, tuple[int, int, int, int, int]] = SIZES, device: str = "cpu") -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
     """size -> cell -> quantity -> error of the kernel and of the reference in float32, as shares of the largest value in float64."""
     found: dict[str, dict[str, dict[str, tuple[float, float]]]] = {}
-    for size, sizes in SIZES.items():
+    for size, sizes in of.items():
         for name, cell in CELLS.items():
-            given = drawn(cell, *sizes)
+            given = {key: value.to(device) for key, value in drawn(cell, *sizes).items()}
             exact = outcome(cell, "reference", given, torch.float64)
             both = [outcome(cell, kernel, given) for kernel in ("triton", "reference")]
             found.setdefault(size, {})[name] = {
@@ -57,6 +61,11 @@ def errors() -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
                 for key, value in exact.items()
             }
     return found
+
+
+def near(ours: float, theirs: float) -> bool:
+    """Whether an error of the kernel is no larger than what rounding explains."""
+    return ours < 4 * theirs + 5e-7
 
 
 def alone_and_among_others() -> dict[str, bool]:
