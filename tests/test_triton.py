@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from study.kernels.reach import REACH
 from study.kernels.triton import MOST, cells
-from tests.persistent import near
+from study.training import autocast, rounding
+from tests.persistent import CELLS, drawn, near
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("triton is not installed: pip install triton (Linux)", allow_module_level=True)
 
 NAMES = sorted(path.stem for path in Path(cells.__path__[0]).glob("[!_]*.py"))
 TARGET, SPILL = 90, 16  # compute capability of an H100; bytes a thread that may lie outside registers
-REGISTERS, SHARED = 65536, 48 * 1024  # of a program: all of a multiprocessor's, and what every GPU gives unasked
+SHARED = 48 * 1024  # bytes that every GPU gives a program unasked
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +64,38 @@ def test_a_group_is_trained_as_by_the_reference(interpreted):
     assert max(found[name] for name in ("losses", "validations", "weights", "profiles")) < 5e-6
 
 
-def compiled(kernel, hidden: int, precision: str, **constants: bool):
-    """A kernel as it would be launched on a GPU of TARGET."""
-    from triton import compile
+@pytest.fixture
+def launched(monkeypatch, tmp_path):
+    """What is launched, by name: compiled for a GPU of TARGET that is not here, as it would be there, and not run."""
     from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
+    from triton.runtime.driver import driver
+    from triton.runtime.jit import JITFunction
 
-    from study.kernels.triton.passes import made_for
+    run, made = JITFunction.run, {}
 
-    constants, options = made_for(hidden, precision, **constants)
-    names = list(inspect.signature(kernel.fn).parameters)
-    types = {"steps": "i32", "batch": "i32", "reach": "*fp64"}
-    signature = {name: "constexpr" if name.isupper() else types.get(name, "*fp32") for name in names}
-    aligned = {(place,): [["tt.divisibility", 16]] for place, name in enumerate(names) if signature[name].startswith("*")}
-    source = ASTSource(fn=kernel, signature=signature, constexprs={name: constants[name] for name in names if name.isupper()}, attrs=aligned)
-    return compile(source, target=GPUTarget("cuda", TARGET, 32), options=options)
+    def compile_only(self, *arguments, grid, warmup, **options):
+        made[self.fn.__name__] = grid, run(self, *arguments, grid=grid, warmup=True, **options)
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    nowhere = -1  # what is kept of a device that there is, stays
+    target = SimpleNamespace(get_current_target=lambda: GPUTarget("cuda", TARGET, 32), get_current_device=lambda: nowhere, get_current_stream=lambda device: 0)
+    monkeypatch.setattr(driver, "_active", target)
+    monkeypatch.setattr(JITFunction, "run", compile_only)
+
+    def launched(name: str, hidden: int, precision: str = "full"):
+        """A layer of 40 examples of 3 members, both ways; what its tensors hold is not computed."""
+        cell = next(cell for cell in CELLS.values() if type(cell).__module__ == f"study.cells.{name}")
+        given = drawn(cell, 3, 2, 40, 3, hidden)
+        leaves = {key: value.requires_grad_() for key, value in given.items() if key != "counts"} | {REACH: torch.zeros(3, 2, 40).double().requires_grad_()}
+        made.clear()
+        asked = SimpleNamespace(config={"precision": precision}, device=torch.device("cpu"))
+        with rounding(asked):
+            with autocast(asked):
+                h = importlib.import_module(f"study.kernels.triton.cells.{name}").layer(cell, leaves, leaves["x"])
+            torch.autograd.grad(h, list(leaves.values()), given["counts"])
+        return dict(made)
+
+    return launched
 
 
 def spilled(cubin: bytes, folder: Path) -> int:
@@ -89,23 +109,21 @@ def spilled(cubin: bytes, folder: Path) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_compiles_for_a_gpu_within_its_registers_and_in_full_precision(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    module = importlib.import_module(f"study.kernels.triton.cells.{name}")
-    for kernel, more in ((module.forward, {}), (module.backward, {"REACHED": True})):
-        made = compiled(kernel, MOST, "ieee", **more, **({"RELU": False} if name == "rnn" else {}))
-        assert spilled(made.asm["cubin"], tmp_path) <= SPILL
-        assert made.metadata.shared <= SHARED
-        code = made.asm["ptx"]
+def test_it_compiles_for_a_gpu_within_its_registers_and_in_full_precision(name, launched, tmp_path):
+    made = launched(name, MOST)
+    assert set(made) == {"forward", "backward"}, "one launch a way"
+    for grid, kernel in made.values():
+        assert grid == (3, 3), "members, tiles of 16 examples"
+        assert spilled(kernel.asm["cubin"], tmp_path) <= SPILL
+        assert kernel.metadata.shared <= SHARED and kernel.metadata.num_stages == 1
+        code = kernel.asm["ptx"]
         assert "fma.rn.f32" in code and "mma" not in code, "products in IEEE float32, on no tensor core"
         assert re.search(r"st\.global(?!.*st\.global).*?bar\.sync", code, flags=re.S), "what a step stores is there before the next one reads it"
+    assert "f64" in made["backward"][1].asm["ptx"], "reach"
 
 
-def test_rounded_products_are_on_tensor_cores(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    from study.kernels.triton.cells import rnn
-
+def test_rounded_products_are_on_tensor_cores(launched):
     for precision in ("tf32", "bf16"):
-        made = compiled(rnn.forward, 32, precision, RELU=True)
-        assert re.search(r"mma\.sync.*tf32", made.asm["ptx"])
-    assert "cvt.rn.bf16" in made.asm["ptx"]
+        for _, kernel in launched("rnn", 32, precision).values():
+            assert re.search(r"mma\.sync.*tf32", kernel.asm["ptx"])
+            assert ("cvt.rn.bf16" in kernel.asm["ptx"]) == (precision == "bf16")
