@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  what the compiled kernels' products run on: loaded before its threads are limited
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor

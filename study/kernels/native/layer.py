@@ -61,7 +61,7 @@ class _Layer(torch.autograd.Function):
         dx = hx.new_empty(members, steps, inputs if ctx.needs_input_grad[2] else 0, across)
         reach = hx.new_zeros((members, steps, across) if ctx.needs_input_grad[3] else (members, 0, 0), dtype=torch.float64)
         alone = ctx.alone and _doubled(dh)
-        for member in range(1 if alone else members):
+        for member in reversed(range(1 if alone else members)):  # the last one's values may still be in the cache
             if ctx.alone and member == 1:  # its buffers were not filled
                 ctx.kernel.module.forward(*_of(1, hx, *ctx.parts, *ctx.buffers), *ctx.kernel.further)
             ours = _of(member, hx, *ctx.parts, *ctx.buffers)

@@ -13,12 +13,12 @@ from study.kernels.native.vectors import load, store, width
 
 
 def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what the way back needs: gates i, f, g, o; c from c_0 on; tanh c."""
-    return (steps, 4 * hidden, batch), (steps + 1, hidden, batch), (steps, hidden, batch)
+    """Shapes of what the way back needs: gates i, f, g, o; c from c_0 on."""
+    return (steps, 4 * hidden, batch), (steps + 1, hidden, batch)
 
 
 @compiled
-def forward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any) -> None:
+def forward(hx: Any, weight: Any, gates: Any, c: Any) -> None:
     """hx [T + 1, K, B] with h_0, x and ones in place, weight [4H, K]; fills h and the buffers (cyclic where they are shorter)."""
     _, rows, batch = hx.shape
     hidden, terms, lane = c.shape[1], weight.shape[1], width(hx)
@@ -28,7 +28,7 @@ def forward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any) -> None:
         for t in range(len(hx) - 1):
             slot = t % len(gates)
             gate, before, after = slot * 4 * hidden * batch + start, (t % len(c)) * hidden * batch + start, ((t + 1) % len(c)) * hidden * batch + start
-            squashed, h = slot * hidden * batch + start, (t + 1) * rows * batch + start
+            h = (t + 1) * rows * batch + start
             product(weight, 0, 4 * hidden, 0, terms, hx, t * rows * batch + start, batch, gates, gate, batch, columns)
             for j in range(hidden):
                 for b in range(j * batch, j * batch + columns, lane):
@@ -37,18 +37,16 @@ def forward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any) -> None:
                     g = tanh(load(gates, gate + 2 * hidden * batch + b))
                     o = sigmoid(load(gates, gate + 3 * hidden * batch + b))
                     cell = f * load(c, before + b) + i * g
-                    small = tanh(cell)
                     store(gates, gate + b, i)
                     store(gates, gate + hidden * batch + b, f)
                     store(gates, gate + 2 * hidden * batch + b, g)
                     store(gates, gate + 3 * hidden * batch + b, o)
                     store(c, after + b, cell)
-                    store(tanh_c, squashed + b, small)
-                    store(hx, h + b, o * small)
+                    store(hx, h + b, o * tanh(cell))
 
 
 @compiled
-def backward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any) -> None:
+def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any) -> None:
     """From dh_out [T, H, B]: fills dweight [4H, K], dx [T, D, B] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for)."""
     steps, hidden, batch = dh_out.shape
     inputs, lane = dx.shape[1], width(hx)
@@ -68,7 +66,7 @@ def backward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any, dh_out: Any,
                     gate, at, d, here = (t * 4 * hidden + j) * batch + start + b, (t * hidden + j) * batch + start + b, j * low + place + b, j * PANEL + b
                     i, f = load(gates, gate), load(gates, gate + hidden * batch)
                     g, o = load(gates, gate + 2 * hidden * batch), load(gates, gate + 3 * hidden * batch)
-                    small = load(tanh_c, at)
+                    small = tanh(load(c, at + hidden * batch))  # cheaper than to have it come from memory
                     back = load(dh, here) + load(dh_out, at)
                     store(dh, here, back)
                     dcell = load(dc, here) + back * o * (1.0 - small * small)
