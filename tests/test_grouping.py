@@ -199,6 +199,17 @@ def test_auto_is_what_the_table_has_for_the_nearest_size_and_nothing_else(writte
     assert resolve_kernel(point(hidden=8, cell={"_target_": "tests.test_grouping.Coupled"}).config) == "reference"
 
 
+def test_a_gpu_has_one_worker_and_large_groups(cuda, monkeypatch):
+    monkeypatch.setattr("study.executors.local.torch.cuda.device_count", lambda: 2)
+    node = yaml.safe_load((conf_folder() / "executor" / "local.yaml").read_text())
+    found = {device: build({**node, "device": device}, "executor") for device in ("cuda", "cpu")}
+    assert (found["cuda"].workers, found["cuda"].max_members, found["cpu"].max_members) == (2, 512, 24)
+    asked = build({**node, "device": "cuda", "workers": 8, "max_members": 7}, "executor")
+    assert (asked.workers, asked.max_members) == (8, 7)
+    with pytest.raises(StudyError, match="max_members must be auto or at least 1, got 0"):
+        build({**node, "device": "cpu", "max_members": 0}, "executor")
+
+
 def test_a_table_of_cuda_names_triton_and_larger_sizes_take_what_they_have(cuda, written):
     written(ROWS.replace("cpu:", "cuda:").replace("reference", "triton").replace("native", "triton"))
     sizes = {(8, 16): "triton", (16, 64): "fused", (128, 16): "triton", (200, 16): "fused"}
