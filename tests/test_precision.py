@@ -38,7 +38,7 @@ def trained(*points):
 def test_bf16_changes_updates_only_and_a_member_has_the_same_bits_in_any_company(cell):
     made = {name: [point(seed, cell=CELLS[cell], precision=name, depth=2, dropout=0.2, **SHARED) for seed in range(3)] for name in ("full", "bf16")}
     full, bf16, alone = trained(*made["full"]), trained(*made["bf16"]), trained(made["bf16"][1])
-    assert bf16.params.dtype == bf16.optimizer_state["m"].dtype == torch.float32
+    assert bf16.params.dtype == bf16.losses[0].dtype == bf16.optimizer_state["m"].dtype == torch.float32
     assert torch.equal(full.validations[0][1], bf16.validations[0][1]), "the first validation, before any update, is in full precision"
     for one, other in zip(full.measured[:3], bf16.measured[:3], strict=True):
         assert one.stage == other.stage == 0
