@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from study.composition import Base, check_whole, finish
-from study.launcher import INTERRUPTED, NOTHING_RAN, run
+from study.launcher import INTERRUPTED, NOTHING_RAN, prepare, run
 from study.paths import conf_folder, config_dirs
 from study.planning import make_plan
 from study.plugins import Finished, register, say_error
@@ -31,7 +32,9 @@ def one_point(config: DictConfig) -> None:
     base = Base(config=config, choices={str(key): value for key, value in choices.items() if not str(key).startswith("hydra/")})
     try:
         check_whole(config)
-        status = run(make_plan([finish(base, [])], None, choices.get("experiment")))
+        point = finish(base, [])
+        prepare(point.config)
+        status = run(make_plan([point], None, choices.get("experiment")))
     except StudyError as error:
         status = say_error(error)
     raise Finished(status)
@@ -133,4 +136,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        gc.freeze()  # or Python looks through all that was imported once more before it ends: most of a second

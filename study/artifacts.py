@@ -6,6 +6,7 @@ logged last; offline, the files wait in the study's wandb/ folder for `wandb syn
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from study.records import StudyError
 from study.store import Store
-from study.trackers.wandb import LOGGED, SENT, entries, fast, key_configured, note, package, run_id
+from study.wandb_runs import LOGGED, SENT, entries, fast, key_configured, note, package, run_id
 
 ARTIFACTS = {"report.html": ("report", "report"), "points.parquet": ("points", "dataset")}  # file -> end of the artifact's name, its type
 
@@ -102,4 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        gc.freeze()  # or Python looks through all that was imported once more before it ends: most of a second

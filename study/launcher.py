@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from study.leases import STUDY, Leases
 from study.paths import config_dirs
 from study.pieces import build
 from study.planning import SHOWN, Plan, declaration, say_unprobed, show
+from study.processes import warm
 from study.provenance import code, relative
 from study.records import StudyError
 from study.sharing import Shared
@@ -28,6 +29,23 @@ from study.store import Store
 from study.tracking import Trackers
 
 OK, SOME_FAILED, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 130
+
+
+OWN = "study."
+
+
+def prepare(config: Mapping[str, Any]) -> None:
+    """While the plan is still to be made: let what processes will need be imported, that is the modules of the tool's own pieces that are chosen."""
+    if not config["plan"]:
+        warm(sorted({target.rpartition(".")[0] for target in _targets(config) if target.startswith(OWN)}))
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(target := node.get("_target_"), str):
+            yield target
+        for value in node.values():
+            yield from _targets(value)
 
 
 def run(plan: Plan) -> int:

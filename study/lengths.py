@@ -16,3 +16,8 @@ def shortened(grads: Tensor, length: Tensor, limit: Tensor) -> Tensor:
     over = length > limit  # false for NaN: what is not a number is left for the engine to see
     factor = torch.where(over, limit / length, 1.0)
     return torch.where(over, grads * factor.to(grads.dtype), grads)
+
+
+def surely(flag: Tensor) -> bool:
+    """Whether a flag is true, where asking costs nothing: beside a GPU it would wait for all that is under way, so there nothing is sure."""
+    return flag.device.type == "cpu" and bool(flag)

@@ -22,6 +22,7 @@ from study.pieces import build
 from study.power import resolvable
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
 from study.store import Damaged, Store
+from study.training import fixed_numerics
 
 ONE = {"cell": Cell, "initializer": Initializer, "clip": ClipRule, "optimizer": Optimizer, "readout": Readout, "task": Task, "executor": Executor}
 SEVERAL = {"probe": Probe, "tracker": Tracker}
@@ -83,7 +84,8 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
             excluded.append({"labels": levels, "why": why})
     if not kept:
         raise StudyError("study.exclude leaves no combination; nothing to run")
-    check_all(kept)
+    with fixed_numerics():  # one thread: beside what is imported for the workers, more of them get in each other's way
+        check_all(kept)
     check_running(kept[0].config)
     if (search := kept[0].config["study"]["search"]) is not None and not beside(search):
         raise StudyError(f"study.search: must be the folder of a search beside the study's, such as ../digits/search, got {search!r}")

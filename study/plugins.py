@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from study.composition import Declared, compose, compose_all, declared, finish
 from study.confirm import confirm
-from study.launcher import run
+from study.launcher import prepare, run
 from study.paths import config_dirs
 from study.planning import make_plan
 from study.records import StudyError
@@ -86,6 +86,7 @@ class StudySweeper(Sweeper):
             where = f"experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment (experiment=digits)"
             ways = f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2. One point is trained without -m"
             raise StudyError(f"nothing varies: a study needs at least one factor or several seeds. {ways}")
+        prepare(_chosen(self.composed))
         return self.train(of, experiment)
 
     def train(self, of: Declared, experiment: str | None) -> int:
@@ -135,6 +136,15 @@ class StudyLauncher(Launcher):
         if status:
             raise Finished(status)
         return [JobReturn(overrides=list(job), status=JobStatus.COMPLETED) for job in job_overrides]
+
+
+def _chosen(config: DictConfig) -> dict[str, Any]:
+    """What was composed first, without Hydra's own part and as it is written: values may still be swept or missing."""
+    return {
+        str(key): OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+        for key, node in config.items_ex(resolve=False)
+        if key != "hydra"
+    }
 
 
 def say_error(error: Exception) -> int:

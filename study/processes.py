@@ -13,8 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -52,30 +52,81 @@ def memory() -> float:
         return whole
 
 
+# Where the system can fork safely, all processes are forked from one that has imported what they need and does nothing else: torch takes
+# seconds to import, and Python as long to take a process apart that has imported it.
+METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+DIES_WITH_PARENT = "study.dies_with_parent"
+
+
+def warm(modules: Sequence[str]) -> None:
+    """Begin to start the process that others are forked from, unless it is there: it imports these modules meanwhile. It ends with this one."""
+    if METHOD != "forkserver":
+        return
+    with _as_children_need_it():
+        multiprocessing.get_context(METHOD).set_forkserver_preload([DIES_WITH_PARENT, *modules])
+        forkserver.ensure_running()
+
+
 def start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
-    """A spawned process that runs target(connection, *arguments), a function of a module, and our end of its connection."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
-    # Ctrl-C goes to every process of the terminal: the launcher decides what it means. A child inherits the mask from birth.
-    # The first start would also start multiprocessing's resource tracker, which unblocks the signal for whoever called it.
-    resource_tracker.ensure_running()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """A process that runs target(connection, *arguments), a function of a module, and our end of its connection."""
+    warm([target.__module__])
+    here, there = multiprocessing.Pipe()
+    # By name: the child would import the target's module (torch: seconds) before the first line that we choose.
+    what = (there, os.getpid(), os.environ | ENVIRONMENT, target.__module__, target.__qualname__, *arguments)
+    process = None
     try:
-        # By name: the child would import the target's module (torch: seconds) before the first line that we choose.
-        process = context.Process(target=_live, args=(there, os.getpid(), target.__module__, target.__qualname__, *arguments), daemon=True)
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        with _as_children_need_it():
+            try:
+                process = _started(METHOD, what)
+            except (EOFError, ConnectionError):  # who forks has died meanwhile: out of memory is the usual cause
+                process = _started("spawn", what)
+    except BaseException:  # Ctrl-C, held back until now: nobody will know of the process
+        if process is not None:
+            process.kill()
+        raise
     there.close()
     return process, here
 
 
-def _live(connection: Connection, parent: int, module: str, name: str, *arguments: Any) -> None:
-    die_with(parent)
+def _started(method: str, what: tuple[Any, ...]) -> BaseProcess:
+    process = multiprocessing.get_context(method).Process(target=_live, args=what, daemon=True)  # type: ignore[attr-defined]
+    process.start()
+    return process
+
+
+@contextlib.contextmanager
+def _as_children_need_it() -> Iterator[None]:
+    """The environment and the mask of signals that a child inherits from birth; none of these signals interrupts what is done here.
+
+    Ctrl-C goes to every process of the terminal: the launcher decides what it means. So do signals to leave, and who forks must not be ended by
+    them before the workers have kept what they have.
+    """
+    mine, held = (signal.SIGINT, *LEAVE), set[int]()
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    # The first start would also start multiprocessing's resource tracker, which unblocks Ctrl-C for whoever called it.
+    resource_tracker.ensure_running()
+    # Blocked in this thread, a signal finds another one, and Python would act upon it here.
+    here = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.signal(number, lambda came, frame: held.add(came)) for number in mine} if here else {}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, mine)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for came in held:
+            signal.raise_signal(came)
+
+
+def _live(connection: Connection, launcher: int, environment: Mapping[str, str], module: str, name: str, *arguments: Any) -> None:
+    die_with(launcher)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
+    os.environ.clear()  # who forks has the one of the time when it was started
+    os.environ.update(environment)
     getattr(importlib.import_module(module), name)(connection, *arguments)
 
 
@@ -83,12 +134,23 @@ SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 LOOK_SECONDS = 1.0
 
 
-def die_with(parent: int) -> None:
-    """End this process when its parent ends, however that ends: a step may take minutes, and nobody would hear of it."""
+def die_with(launcher: int) -> None:
+    """End this process when its parent ends, however that ends: a step may take minutes, and nobody would hear of it.
+
+    The parent is the launcher, or was started by it and ends with it.
+    """
     if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).prctl(SET_DEATH_SIGNAL, signal.SIGKILL) != 0:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    elif os.getppid() != parent:  # it ended before we asked
+        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    if launcher not in (parent := os.getppid(), _parent_of(parent)):  # it ended before we asked
         os._exit(1)
+
+
+def _parent_of(pid: int) -> int:
+    """0 where it is gone, or nobody tells."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 def _watch(parent: int) -> None:

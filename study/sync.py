@@ -19,7 +19,7 @@ from typing import Any
 from study.processes import end
 from study.records import StudyError
 from study.store import Store
-from study.trackers.wandb import LOGGED, SENT, entries, key_configured, note, package, run_id
+from study.wandb_runs import LOGGED, SENT, entries, key_configured, note, package, run_id
 
 CHUNK = 50  # runs that one `wandb sync` is given
 LOOK_SECONDS = 0.2

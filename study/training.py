@@ -20,10 +20,12 @@ from torch import Tensor
 from study.grouping import DTYPES, build_model, init_facts, is_stream, load_task
 from study.interfaces import AtLags, Batch, ByIndex, ByStep, ClipRule, LagNorms, Optimizer, Params, Point, Probe, ProfileProbe, State, Step, Task
 from study.kernels.reach import REACH
+from study.lengths import surely
 from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
 from study.profiles import Thresholds, judged_lag, logs, profile, profile_of_squares, states
 from study.records import StudyError
+from study.stages import stages
 from study.streams import generator
 from study.tracing import StageTrace
 
@@ -173,19 +175,14 @@ def clip_by_class(points: Sequence[Point], device: torch.device, dtype: torch.dt
 
 
 def schedule(config: Any) -> dict[str, tuple[Probe, dict[int, int]]]:
-    """Each probe with {update: stage}: its shares of the updates, rounded, at least 1 apart where there is room."""
+    """Each probe with {update: stage}."""
     probes: dict[str, tuple[Probe, dict[int, int]]] = {}
     for name, node in config["probe"].items():
         probe: Probe = build(node, f"probe.{name}")
         if isinstance(probe, ProfileProbe) and probe.every is not None:
             probes[name] = (probe, {})  # training itself is looked at
             continue
-        last = -1
-        updates = []
-        for share in sorted(probe.stages):
-            last = max(round(share * config["updates"]), last + 1)
-            updates.append(min(last, config["updates"]))
-        probes[name] = (probe, {update: stage for stage, update in enumerate(dict.fromkeys(updates))})
+        probes[name] = (probe, {update: stage for stage, update in enumerate(stages(probe.stages, config["updates"]))})
     return probes
 
 
@@ -218,11 +215,11 @@ def step(training: Training, update: int) -> None:
     norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
     clipped, training.clip_states = clip(training, grads)
     after, state = training.optimizer(clipped, training.params, training.optimizer_state)
-    finite = loss.isfinite() & norm.isfinite() & after.isfinite().all(1)
+    finite = loss.isfinite() & norm.isfinite() & after.abs().amax(1).isfinite()
     fails_now = training.alive & ~finite
     training.diverged_at = torch.where(fails_now, update, training.diverged_at)
     training.alive = training.alive & finite
-    training.params = torch.where(training.alive[:, None], after, training.params)
+    training.params = after if surely(training.alive.all()) else torch.where(training.alive[:, None], after, training.params)
     training.optimizer_state = state
     training.carried = kept_states(training, reached)
     note_update(training, loss, norm, grads, clipped)
@@ -238,23 +235,37 @@ def kept_states(training: Training, reached: list[State]) -> list[State]:
 
 def note_update(training: Training, loss: Tensor, norm: Tensor, grads: Tensor, clipped: Tensor) -> None:
     """Loss, norm before clipping, how much the rule shrank it and turned it; 1 where it left it alone."""
-    changed = (clipped != grads).any(1) & norm.isfinite()
-    after = torch.linalg.vector_norm(clipped, dim=1, dtype=torch.float64)
-    cosine = (grads.double() * clipped.double()).sum(1) / (norm * after)
     training.losses.append(loss.detach())
     training.norms.append(norm)
-    ratio = after / norm
-    # 1 says untouched: what was shortened in a tensor too small to show in the whole norm is the next number below.
-    training.scales.append(torch.where(changed, torch.where(ratio == 1, 1 - 2.0**-53, ratio), 1.0))
-    training.cosines.append(torch.where(changed, cosine, 1.0))
+    # Eight flags at once: rows are padded to whole vectors.
+    changed = ((clipped != grads).view(torch.int64).amax(1) > 0) & norm.isfinite()
+    scales, cosines = torch.ones_like(norm), torch.ones_like(norm)
+    if not surely(~changed.any()):
+        rows = looked_at(changed)
+        before, after = grads[rows].double(), clipped[rows].double()
+        length = torch.linalg.vector_norm(after, dim=1)
+        ratio, cosine = length / norm[rows], before.mul_(after).sum(1) / (norm[rows] * length)
+        # 1 says untouched: what was shortened in a tensor too small to show in the whole norm is the next number below.
+        scales[rows] = torch.where(changed[rows], torch.where(ratio == 1, 1 - 2.0**-53, ratio), 1.0)
+        cosines[rows] = torch.where(changed[rows], cosine, 1.0)
+    training.scales.append(scales)
+    training.cosines.append(cosines)
+
+
+def looked_at(members: Tensor) -> Tensor:
+    """Numbers of the members that a mask names, at least two: alone, one would be summed in another order. Beside a GPU, all: to know would be to wait."""
+    if members.device.type != "cpu":
+        return torch.arange(len(members), device=members.device)
+    (rows,) = members.nonzero(as_tuple=True)
+    return rows.repeat(2) if len(rows) == 1 else rows
 
 
 def clip(training: Training, grads: Tensor) -> tuple[Tensor, list[Any]]:
     """Each rule on the members it is for: clipped gradients, next states."""
-    clipped, states = grads, []
+    clipped, states = torch.empty_like(grads), []
     for (rule, members), state in zip(training.clip_rules, training.clip_states, strict=True):
         part, after = rule(grads[members], training.params[members], state)
-        clipped = clipped.index_copy(0, members, part)
+        clipped[members] = part
         states.append(after)
     return clipped, states
 

@@ -80,7 +80,8 @@ class Told(ClipRule):
     def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
         for row in params if multiprocessing.parent_process() else ():  # the launcher only tries the rule
             name = hashlib.blake2b(row.numpy().tobytes(), digest_size=4).hexdigest()
-            (self.marks / f"{name}.{os.getppid()}.{os.getpid()}").touch()
+            launcher = process.pid if (process := multiprocessing.parent_process()) else os.getppid()
+            (self.marks / f"{name}.{launcher}.{os.getpid()}").touch()
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
         time.sleep(self.seconds)
@@ -199,14 +200,14 @@ def children(pid: int) -> list[int]:
 
 
 def workers(pid: int) -> list[int]:
-    """Worker processes of a command, not Python's own resource tracker."""
+    """Worker processes of a command, forked by a process of its own; not Python's own resource tracker."""
     found = []
     for child in children(pid):
         try:
-            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
-                found.append(child)
+            told = Path(f"/proc/{child}/cmdline").read_text()
         except OSError:
             continue
+        found += children(child) if "multiprocessing.forkserver" in told else [child] if "spawn_main" in told else []
     return found
 
 

@@ -18,11 +18,12 @@ import wandb
 from study.pieces import build
 from study.records import StudyError
 from study.store import PointRecord, Store
-from study.trackers.wandb import declared_factors, resolve, run_id, run_name
+from study.trackers.wandb import declared_factors, history_rows, probed, resolve, run_name
+from study.wandb_runs import run_id
 from tests.wandb_stub import KEY, Stub, stub
 
 ROOT = Path(__file__).parent.parent
-NODE = {"_target_": "study.trackers.wandb.Wandb", "mode": "offline", "project": "rnn-gradient-study", "entity": None, "patience": 30.0}
+NODE = {"_target_": "study.trackers.wandb.Wandb", "mode": "offline", "project": "rnn-gradient-study", "entity": None, "patience": 30.0, "rows": 100}
 WANDB = str(Path(sys.executable).with_name("wandb"))
 
 
@@ -262,9 +263,23 @@ def test_a_mode_that_is_none_is_refused():
         build({**NODE, "mode": "maybe"}, "tracker.wandb")
 
 
+def test_a_long_history_is_thinned_and_what_was_measured_rarely_stays(tmp_path):
+    made, store = np.arange(1001), Store(tmp_path / "study")
+    history = {"update": made, "loss": made / 7, "val_loss": np.where(made % 333 == 0, 0.5, np.nan)}
+    store.write(PointRecord(id="p1", row={"id": "p1", "status": "done"}, labels={}, config="", overrides=[], provenance={}, tables={"history": history}))
+    stages_of = probed({"probe": {"loss": {"stages": [0, 0.0173, 1]}, "each": {"stages": None}}, "updates": 1000})
+    assert stages_of == {0, 17, 1000}
+    found = {row["update"]: row for row in history_rows(store, "p1", 11, stages_of)}
+    assert list(found) == sorted({*range(0, 1001, 100), 333, 666, 999, 17})
+    assert found[333]["val_loss"] == 0.5 and found[17]["loss"] == 17 / 7 and "val_loss" not in found[17]
+    assert len(history_rows(store, "p1", None, ())) == len(history_rows(store, "p1", 1001, ())) == 1001
+
+
 def test_patience_is_a_positive_number():
     with pytest.raises(StudyError, match=r"tracker\.wandb: wandb: patience must be a number of seconds above 0, got 0"):
         build({**NODE, "patience": 0.0}, "tracker.wandb")
+    with pytest.raises(StudyError, match=r"tracker\.wandb: wandb: rows must be at least 2, or null for every update, got 1"):
+        build({**NODE, "rows": 1}, "tracker.wandb")
 
 
 def test_a_run_is_named_by_what_the_study_varies(tmp_path):

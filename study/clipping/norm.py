@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
+from study.lengths import surely
 
 EPS = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
 OVERFLOWN = 2.0**-64  # brings gradients whose squares overflow fp32 back into its range
@@ -24,7 +25,11 @@ class Norm(ClipRule):
         self.threshold = per_member(threshold)
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
-        scale = torch.where(_norm(grads).isinf(), OVERFLOWN, 1.0)  # 1 changes no bit
+        length = _norm(grads)
+        if surely(~length.isinf().any()):
+            coefficient = self.threshold / (length + EPS)
+            return torch.where(coefficient < 1, grads * coefficient, grads), state
+        scale = torch.where(length.isinf(), OVERFLOWN, 1.0)  # 1 changes no bit
         scaled = grads * scale
         coefficient = self.threshold / (_norm(scaled) + EPS)
         return torch.where((coefficient < 1) | (scale < 1), scaled * coefficient, grads), state

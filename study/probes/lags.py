@@ -76,15 +76,20 @@ def gradient_norms(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Se
     Non-finite gradients keep their Inf or NaN; a tap no path leads to has norm 0.
     """
     taps = [tap for layer in unrolled.states for taps in layer.values() for tap in taps]
-    grads = iter(torch.autograd.grad(outputs, taps, cotangents, retain_graph=True, allow_unused=True, materialize_grads=True))
+    grads = iter(torch.autograd.grad(weighted(outputs, cotangents), taps, retain_graph=True, allow_unused=True, materialize_grads=True))
     return [{name: torch.stack([norm(next(grads)) for _ in taps], dim=-1) for name, taps in layer.items()} for layer in unrolled.states]
 
 
 def state_gradients(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor]:
     """Per layer, the total derivative of Σ outputs·cotangents at every state s_t: [M, T, B, S], S the widths of all its states."""
     taps = [tap for layer in unrolled.states for taps in layer.values() for tap in taps]
-    grads = iter(torch.autograd.grad(outputs, taps, cotangents, retain_graph=True, allow_unused=True, materialize_grads=True))
+    grads = iter(torch.autograd.grad(weighted(outputs, cotangents), taps, retain_graph=True, allow_unused=True, materialize_grads=True))
     return [torch.cat([torch.stack([next(grads) for _ in taps], dim=1) for taps in layer.values()], dim=-1) for layer in unrolled.states]
+
+
+def weighted(outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> Tensor:
+    """Σ outputs·cotangents, whose gradient is the cotangents', bit for bit; given them, torch would import a compiler of symbols (half a second)."""
+    return torch.stack([(output * cotangent).sum() for output, cotangent in zip(outputs, cotangents, strict=True)]).sum()
 
 
 def together(norms: Sequence[Tensor]) -> Tensor:

@@ -36,9 +36,12 @@ class Arrays(Task):
         count = len(self.parts["train"].x)
         if batch > count:
             raise StudyError(f"batch: {batch} is more than the {count} training examples of the task; use batch={count} or less")
-        positions = range(update * batch, (update + 1) * batch)
-        epochs = {epoch: torch.randperm(count, generator=stream(epoch)) for epoch in range(positions[0] // count, positions[-1] // count + 1)}
-        return take(self.parts["train"], torch.stack([epochs[position // count][position % count] for position in positions]))
+        first, end = update * batch, (update + 1) * batch
+        parts = []
+        for epoch in range(first // count, (end - 1) // count + 1):
+            order = torch.randperm(count, generator=stream(epoch))
+            parts.append(order[max(first - epoch * count, 0) : end - epoch * count])
+        return take(self.parts["train"], torch.cat(parts))
 
     def split(self, part: Part) -> Batch:
         return self._splits[part]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.datasets import load_digits  # takes a while to import: only the tasks of digits import this
+from sklearn.model_selection import train_test_split
 
 from study.interfaces import PARTS
 
@@ -16,9 +18,6 @@ def handwriting(*, validation: float, test: float, split_seed: int) -> tuple[np.
 
     `test`: a number of images, or a share of all; `validation` likewise, of those that the test leaves.
     """
-    from sklearn.datasets import load_digits  # takes two seconds to import: only where digits are used
-    from sklearn.model_selection import train_test_split
-
     x, y = load_digits(return_X_y=True)
     rest, tests = train_test_split(np.arange(COUNT), test_size=test, stratify=y, random_state=split_seed)
     train, validations = train_test_split(rest, test_size=validation, stratify=y[rest], random_state=split_seed)

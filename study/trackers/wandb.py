@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import os
-import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from study.interfaces import Tracker, require
 from study.records import CHOICES, HISTORY, NOT_IDENTITY, SIZES, StudyError
+from study.stages import stages
 from study.store import Store
+from study.wandb_runs import LOGGED, entries, fast, key_configured, note, package, run_id
 
-# Results need nobody to watch machine, console, code or requirements while they are sent. No host name and no path leaves.
-FAST: dict[str, Any] = {
-    "silent": True,
-    "host": "-",
-    "program": "python -m study",
-    "console": "off",
-    "disable_git": True,
-    "save_code": False,
-    "x_disable_stats": True,
-    "x_disable_meta": True,
-    "x_save_requirements": False,
-    "finish_timeout_raises": True,
-}
-
-
-LOGGED, SENT = "logged.jsonl", "artifacts.jsonl"  # ledgers in wandb/: of points, and of what study.artifacts sent
 ROOM = 2**20  # bytes that must be free before and after a run is written
 
 
@@ -41,14 +23,16 @@ class Wandb(Tracker):
     mode auto: online where a key is configured (environment, netrc or wandb's settings) and WANDB_MODE does not say
     otherwise, else offline; then the runs lie in the study's wandb/ folder for `wandb sync`. patience: seconds a server
     may take to answer, at the start and at the end of a run; after that the tracker gives up and the next launch tries again.
+    rows: updates of a run's history, evenly spread, validations, probe stages and the last update besides; null: every update.
 
     wandb/logged.jsonl notes what was logged, as [run with its tags, mode, project], the last line of a run counts. A point logged
     online is done; one logged offline is logged again by a later launch that is online, since nobody says whether its files were synced.
     """
 
-    def __init__(self, *, mode: Literal["auto", "online", "offline"], project: str, entity: str | None, patience: float) -> None:
+    def __init__(self, *, mode: Literal["auto", "online", "offline"], project: str, entity: str | None, patience: float, rows: int | None) -> None:
         require(patience > 0, "wandb", "patience", "a number of seconds above 0", patience)
-        self.mode, self.project, self.entity, self.patience = mode, project, entity, patience
+        require(rows is None or rows >= 2, "wandb", "rows", "at least 2, or null for every update", rows)
+        self.mode, self.project, self.entity, self.patience, self.rows = mode, project, entity, patience, rows
 
     def open(self, study: str, folder: Path) -> None:
         wandb = package(", or tracker=[] to do without")
@@ -86,7 +70,7 @@ class Wandb(Tracker):
 
     def _log(self, id: str, result: Mapping[str, Any], folder: Path) -> None:
         store = Store(folder.parent.parent)
-        row = store.known(result["row"])
+        row, composed = store.known(result["row"]), store.config(result["id"])
         run = self.wandb.init(
             project=self.project,
             entity=self.entity,
@@ -96,12 +80,12 @@ class Wandb(Tracker):
             group=self.study,
             job_type="trial" if "search" in result.get("tags", ()) else "point",
             resume="allow" if self.resolved == "online" else None,
-            config={**result["labels"], "point": result["id"], "settings": settings(store.config(result["id"]))},
+            config={**result["labels"], "point": result["id"], "settings": settings(composed)},
             tags=[*result.get("tags", ()), *(str(row[key]) for key in ("verdict", "outcome") if row.get(key))],
             reinit="finish_previous",
             settings=self.settings,
         )
-        for values in history_rows(store, result["id"]):
+        for values in history_rows(store, result["id"], self.rows, probed(composed)):
             run.log({key: value for key, value in values.items() if key != "update"}, step=values["update"])
         run.summary.update({key: value for key, value in row.items() if value is not None})
         run.finish(exit_code=0)
@@ -116,46 +100,6 @@ class Wandb(Tracker):
     def _note(self, entry: str) -> None:
         self.logged[entry.partition("+")[0], self.resolved, self.where] = entry
         note(self.folder / LOGGED, [[entry, self.resolved, self.where]])
-
-
-def package(otherwise: str = "") -> Any:
-    """wandb, or the StudyError that says how to get it, or what to do `otherwise`."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else wandb calls home even when it is offline
-    try:
-        import wandb
-    except ImportError as error:
-        raise StudyError(f"wandb is not installed; pip install wandb{otherwise}") from error
-    return wandb
-
-
-def fast(mode: str, patience: float, **further: Any) -> Any:
-    """Settings of a run that only sends results: FAST, and what is `further` wanted."""
-    wandb = package()
-    wanted = {**FAST, "mode": mode, "init_timeout": patience, "finish_timeout": patience, **further}
-    known = wandb.Settings.model_fields  # older versions lack the time limit at the end of a run
-    return wandb.Settings(**{name: value for name, value in wanted.items() if name in known})
-
-
-def entries(ledger: Path) -> list[list[str]]:
-    """[what, mode, project] of a ledger, oldest first; a line cut short by a crash is none."""
-    found = []
-    for line in ledger.read_text(encoding="utf-8", errors="replace").splitlines() if ledger.exists() else ():
-        with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-            if isinstance(entry, list) and len(entry) == 3 and all(isinstance(text, str) for text in entry):
-                found.append(entry)
-    return found
-
-
-def note(ledger: Path, added: Iterable[Sequence[str]]) -> None:
-    """Each entry begins a line, so that one cut short by a crash spoils no other."""
-    with ledger.open("a", encoding="utf-8") as file:
-        file.write("".join(f"\n{json.dumps(entry)}\n" for entry in added))
-
-
-def run_id(study: str, point: str) -> str:
-    """W&B's ids take letters, digits, - and _ only, at most 128."""
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '-', study)[:100]}-{point}"
 
 
 def run_name(labels: Mapping[str, Any], varied: set[str]) -> str:
@@ -186,21 +130,25 @@ def resolve(mode: str, key: bool, environment: str) -> tuple[str, str]:
     return ("online", ", a key is configured") if key else ("offline", ", no key is configured")
 
 
-def key_configured(configured: Any) -> bool:
-    """Whether wandb would find credentials without asking: environment, its settings, or netrc for its server."""
-    from requests.utils import get_netrc_auth  # comes with wandb
-
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or configured.api_key:
-        return True
-    return get_netrc_auth(configured.base_url) is not None
+def probed(composed: Mapping[str, Any]) -> set[int]:
+    """Updates at which a point's probes have a stage, by what is stored of its configuration."""
+    nodes = [node for node in composed.get("probe", {}).values() if node.get("stages")]
+    return {update for node in nodes for update in stages(node["stages"], composed["updates"])}
 
 
-def history_rows(store: Store, id: str) -> list[dict[str, Any]]:
-    """history.parquet as rows, without what was not measured or not a number (a frame holds one sign for both)."""
-    frame = store.table("history", [id])
+def history_rows(store: Store, id: str, most: int | None, besides: Collection[int]) -> list[dict[str, Any]]:
+    """history.parquet as rows, without what was not measured or not a number (a frame holds one sign for both).
+
+    `most` of them, evenly spread (None: all), and besides those of validations, of the updates `besides`, and the last one.
+    """
     names = [column.name for column in HISTORY]
+    frame = store.table("history", [id])[names]
+    if most is not None and len(frame) > most:
+        shown = frame["val_loss"].notna() | frame["val_score"].notna() | frame["update"].isin(list(besides))
+        spread = {round(place * (len(frame) - 1) / (most - 1)) for place in range(most)}
+        frame = frame[shown.to_numpy() | [number in spread for number in range(len(frame))]]
     rows = []
-    for values in frame[names].itertuples(index=False):
+    for values in frame.itertuples(index=False):
         row = {name: value for name, value in zip(names, values, strict=True) if not (value is None or (isinstance(value, float) and math.isnan(value)))}
         row["update"] = int(row["update"])
         rows.append(row)
