@@ -258,8 +258,11 @@ def group_key(config: Mapping[str, Any]) -> str:
     return json.dumps(key, sort_keys=True)
 
 
+SLOWER = {"fused": 1.8, "reference": 2.7}  # than the compiled kernel, about: study/kernels/table.yaml
+
+
 def cost(config: Mapping[str, Any]) -> float:
-    """Seconds of one core that a point may need: multiply-adds and element-wise work of the recurrence, measured once.
+    """Seconds of one core that a point may need: multiply-adds and element-wise work of the recurrence, measured once (one core of a Xeon with AVX-512).
 
     Only used to plan: to balance workers and to tell about how long a study takes.
     """
@@ -269,10 +272,10 @@ def cost(config: Mapping[str, Any]) -> float:
         own = [parameter for layer, parameter in model.parameters.values() if layer == number]
         recurrent = sum(parameter.shape[0] for parameter in own if parameter.role == "recurrent" and len(parameter.block) == 2)
         rows = recurrent or max((parameter.shape[0] for parameter in own), default=config["hidden"])  # diagonal cells have no product a step
-        values += rows * 11.0 + recurrent * 0.06 * config["hidden"]
+        values += 50 + rows * 1.9 + recurrent * 0.036 * (config["hidden"] + (model.read if number == 1 else config["hidden"]))
     validations = config["updates"] / config["validate_every"] + 3
     examples = config["updates"] * config["batch"] + 0.4 * validations * len(load_task(config["task"]).split("validation").x)
-    return facts.steps * examples * values * 1e-9 * 1.1
+    return facts.steps * examples * values * SLOWER.get(model.kernel, 1.0) * 1e-9
 
 
 KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer
