@@ -184,7 +184,8 @@ def _settings(first: Store, second: Store, pairs: Sequence[tuple[str, str]]) -> 
 def _config(store: Store, id: str) -> dict[str, str]:
     """Dotted key -> value of what decides a point's numbers, with the kernel and the device it ran with."""
     ran = {key: store.result(id)["provenance"].get(key) for key in ("kernel", "device")}
-    return dict(_flat({**{key: value for key, value in store.config(id).items() if key not in NOT_IDENTITY and key != "seed"}, **ran}))
+    decides = {key: value for key, value in store.config(id).items() if key not in NOT_IDENTITY and key != "seed"}
+    return dict(_flat({"precision": "full", **decides, **ran}))  # points of before there was a choice had it
 
 
 def _flat(node: Any, prefix: str = "") -> list[tuple[str, str]]:

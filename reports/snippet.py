@@ -23,6 +23,8 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         raise StudyError(f"{readout} is none of the linear readouts of the last or of every step, which are what the snippet can write")
     if config.get("encoder"):
         raise StudyError(f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write")
+    if config.get("precision", "full") != "full":
+        raise StudyError(f"precision {config['precision']}: products of updates are rounded in a way that the snippet does not write")
     cell = CELLS[target][0]
     kind, every = cell.split("_")[0], READOUTS[readout]
     inputs, outputs, steps = (int(facts[key]) for key in ("inputs", "outputs", "steps"))

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from study.grouping import DTYPES, build_encoder, build_model, init_facts, is_stream, load_task, member_bytes, resolve_device, resolve_kernel
+from study.grouping import DTYPES, build_encoder, build_model, init_facts, is_stream, load_task, member_bytes, resolve_device, resolve_kernel, resolve_precision
 from study.interfaces import Block, Measurable, Parameter, Role, Task, TaskFacts
 from study.model import Model
 from study.pieces import build, build_for_members, told
@@ -31,6 +31,7 @@ def check(config: Mapping[str, Any]) -> None:
         raise StudyError(f"dtype: must be {' or '.join(DTYPES)}, got {config['dtype']!r}")
     if config["stop"]["solved_checks"] is not None:
         _check_whole({"stop.solved_checks": config["stop"]["solved_checks"]}, "stop.solved_checks", least=1)
+    resolve_precision(config)
     resolve_kernel(config)
     resolve_device(config)
     _check_health(config["health"])

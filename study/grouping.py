@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.interfaces import OWN, PARTS, Batch, Cell, Encoder, Group, InitFacts, Point, Readout, Task, TaskFacts
-from study.kernels import table
+from study.interfaces import PARTS, Batch, Cell, Encoder, Group, InitFacts, Point, Readout, Task, TaskFacts
+from study.kernels import table, triton
 from study.model import Model
 from study.pieces import build, structure, told
 from study.processes import memory
@@ -22,7 +22,8 @@ from study.records import StudyError
 from study.streams import generator
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-KERNELS = ("auto", *OWN, "reference")
+KERNELS = ("auto", "native", "triton", "fused", "reference")  # own ones of a cell between the ends, the fastest first
+PRECISIONS = ("full", "tf32", "bf16")  # of the products of an update
 
 
 def load_task(node: Mapping[str, Any]) -> Task:
@@ -99,29 +100,48 @@ def data_hash(config: Mapping[str, Any]) -> str:
 def resolve_kernel(config: Mapping[str, Any]) -> str:
     """The kernel that computes this point: by name, or for `auto` what the committed table says of its cell and sizes on this kind of device.
 
-    What is not in the table (a cell of one's own, another dtype than float32) takes the first kernel of OWN that it has, else the reference.
+    What is not in the table (a cell of one's own, another dtype than float32, another precision than full) takes the first kernel of KERNELS that can
+    compute it.
     """
     asked, cell = config["kernel"], build(config["cell"], "cell")
     if asked not in KERNELS:
         raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {asked!r}")
+    own = KERNELS[1:-1]
     if is_stream(load_task(config["task"]), config["batch"]):
-        if asked in OWN:
+        if asked in own:
             raise StudyError(f"kernel: {asked} begins at zero states, and this task carries states from update to update; use kernel=auto or kernel=reference")
         return "reference"
-    has = [kernel for kernel in OWN if cell.has(kernel) and (kernel != "native" or resolve_device(config) == "cpu")]
-    if asked in OWN and asked not in has:
-        why = "it computes on the CPU only" if cell.has(asked) else f"this cell has no `{'layer' if asked == 'fused' else asked}`"
-        raise StudyError(f"kernel: {asked} was asked for, but {why}; use kernel=auto or kernel={' or kernel='.join([*has, 'reference'])}")
+    refused = {kernel: why for kernel in own if (why := _why_not(kernel, cell, config)) is not None}
+    has = [kernel for kernel in own if kernel not in refused]
+    if asked in refused:
+        raise StudyError(f"kernel: {asked} was asked for, but {refused[asked]}; use kernel=auto or kernel={' or kernel='.join([*has, 'reference'])}")
     if asked != "auto":
         return str(asked)
     return _of_table(config, cell, (*has, "reference"))
 
 
+def _why_not(kernel: str, cell: Cell, config: Mapping[str, Any]) -> str | None:
+    """Why a kernel of the cell's own cannot compute this point, in words; None: it can."""
+    device = resolve_device(config)
+    if kernel == "triton":
+        elsewhere = (config.get("executor") or {}).get("gpus") is not None
+        return triton.why_not(cell, hidden=config["hidden"], dtype=config["dtype"], device_type=device, elsewhere=elsewhere)
+    if not cell.has(kernel):
+        return f"this cell has no `{'layer' if kernel == 'fused' else kernel}`"
+    if kernel == "native" and device != "cpu":
+        return "it computes on the CPU only"
+    precision = resolve_precision(config)
+    if precision != "full" and (kernel == "native" or precision == "bf16"):
+        return f"its products are in full precision, and precision={precision}"
+    return None
+
+
 def _of_table(config: Mapping[str, Any], cell: Cell, has: Sequence[str]) -> str:
     """One of the kernels that the cell has."""
-    name = f"{type(cell).__module__}.{type(cell).__qualname__}"
-    found = table.fastest(resolve_device(config), name, config["hidden"], config["batch"]) if config["dtype"] == "float32" else None
-    if found is None:
+    name, device = f"{type(cell).__module__}.{type(cell).__qualname__}", resolve_device(config)
+    timed = config["dtype"] == "float32" and resolve_precision(config) == "full"
+    found = table.fastest(device, name, config["hidden"], config["batch"]) if timed else None
+    if found is None or (found == "triton" and device == "cuda" and found not in has):  # a size next to it has triton, or other machines
         return has[0]
     if found not in has:
         raise StudyError(
@@ -129,6 +149,23 @@ def _of_table(config: Mapping[str, Any], cell: Cell, has: Sequence[str]) -> str:
             "name one, or write the table again: make bench-kernels"
         )
     return found
+
+
+def resolve_precision(config: Mapping[str, Any]) -> str:
+    """How the products of an update are rounded; what cannot be is told."""
+    precision = str(config.get("precision", "full"))
+    if precision not in PRECISIONS:
+        raise StudyError(f"precision: must be {' or '.join(PRECISIONS)}, got {precision!r}")
+    if precision == "full":
+        return precision
+    device, here = resolve_device(config), (config.get("executor") or {}).get("gpus") is None
+    if config["dtype"] != "float32":
+        raise StudyError(f"precision: {precision} rounds products of float32, got dtype={config['dtype']}; use dtype=float32 or precision=full")
+    if precision == "tf32" and device != "cuda":
+        raise StudyError("precision: tf32 is of CUDA's products only, and this runs on the CPU; use precision=full or precision=bf16")
+    if device == "cuda" and here and torch.cuda.get_device_capability() < (8, 0):
+        raise StudyError(f"precision: {precision} needs a GPU of compute capability 8.0, and {torch.cuda.get_device_name()} has less; use precision=full")
+    return precision
 
 
 def is_stream(task: Task, batch: int) -> bool:
@@ -216,13 +253,16 @@ def input_drive(examples: Batch) -> float:
 def group_key(config: Mapping[str, Any]) -> str:
     """Equal for points that can be trained together."""
     shared = ("task", "depth", "hidden", "batch", "updates", "validate_every", "dropout", "dtype", "kernel", "readout", "health", "probe", "store")
-    key = {name: config[name] for name in shared} | {"encoder": config.get("encoder")}
+    key = {name: config[name] for name in shared} | {"encoder": config.get("encoder"), "precision": config.get("precision", "full")}
     key |= {"cell": structure(config["cell"], "cell"), "optimizer": structure(config["optimizer"], "optimizer")}
     return json.dumps(key, sort_keys=True)
 
 
+SLOWER = {"fused": 1.8, "reference": 2.7}  # than the compiled kernel, about: study/kernels/table.yaml
+
+
 def cost(config: Mapping[str, Any]) -> float:
-    """Seconds of one core that a point may need: multiply-adds and element-wise work of the recurrence, measured once.
+    """Seconds of one core that a point may need: multiply-adds and element-wise work of the recurrence, measured once (one core of a Xeon with AVX-512).
 
     Only used to plan: to balance workers and to tell about how long a study takes.
     """
@@ -232,10 +272,10 @@ def cost(config: Mapping[str, Any]) -> float:
         own = [parameter for layer, parameter in model.parameters.values() if layer == number]
         recurrent = sum(parameter.shape[0] for parameter in own if parameter.role == "recurrent" and len(parameter.block) == 2)
         rows = recurrent or max((parameter.shape[0] for parameter in own), default=config["hidden"])  # diagonal cells have no product a step
-        values += rows * 11.0 + recurrent * 0.06 * config["hidden"]
+        values += 50 + rows * 1.9 + recurrent * 0.036 * (config["hidden"] + (model.read if number == 1 else config["hidden"]))
     validations = config["updates"] / config["validate_every"] + 3
     examples = config["updates"] * config["batch"] + 0.4 * validations * len(load_task(config["task"]).split("validation").x)
-    return facts.steps * examples * values * 1e-9 * 1.1
+    return facts.steps * examples * values * SLOWER.get(model.kernel, 1.0) * 1e-9
 
 
 KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer
@@ -284,11 +324,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mapping[str, int], space: float = math.inf) -> list[Group]:
+def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mapping[str, int], space: float = math.inf, device_type: str = "cpu") -> list[Group]:
     """Groups of equal structure, longest first, cut so that `workers` finish at about the same time and that each fits into `space` bytes (see `room`).
 
     `begun`: id -> updates that a checkpoint has of a point; those of one group have made the same. A point's numbers do not
-    depend on the cut.
+    depend on the cut. On a GPU a group takes about as long as a point, so there is no more cutting than workers need.
     """
     if max_members < 1:
         raise StudyError(f"executor: max_members must be at least 1, got {max_members}")
@@ -297,7 +337,8 @@ def groups(points: Sequence[Point], workers: int, max_members: int, begun: Mappi
         by_key.setdefault((group_key(point.config), begun.get(point.id, 0)), []).append(point)
     costs = {(key, done): cost(of[0].config) * max(1 - done / of[0].config["updates"], 0.01) for (key, done), of in by_key.items()}
     total = sum(costs[key] * len(of) for key, of in by_key.items())
-    share = total / (2 * workers)  # large groups are faster, several rounds a worker even out what the estimate gets wrong
+    rounds = 1 if device_type == "cuda" else 2  # large groups are faster, several rounds a worker even out what the estimate gets wrong
+    share = total / (rounds * workers)
     made = []
     for number, (key, of) in enumerate(by_key.items(), start=1):
         fit = max(1, min(max_members, int(min(space / member_bytes(of[0].config, build_model(of[0].config)), max_members))))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Block, Cell, Encoder, InitFacts, Initializer, Parameter, Params, Readout, State
-from study.kernels import reference
+from study.kernels import reference, triton
 from study.streams import generator
 
 # Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and tanh round
@@ -155,9 +155,12 @@ class Model:
         return x if self.encoder is None else self.encoder(of_encoder(params), x)
 
     def _layer(self, params: Params, x: Tensor) -> Tensor:
-        """Outputs [M, T, B, H] of one layer, by the cell's own kernel where it has one."""
-        own = {"native": self.cell.native, "fused": self.cell.layer}.get(self.kernel)
-        h = None if own is None else own(params, x)
+        """Outputs [M, T, B, H] of one layer, by a kernel of the cell's own where there is one."""
+        if self.kernel == "triton":
+            h = triton.layer(self.cell, params, x)
+        else:
+            own = {"native": self.cell.native, "fused": self.cell.layer}.get(self.kernel)
+            h = None if own is None else own(params, x)
         return reference.outputs(self.cell, params, x, self.hidden) if h is None else h
 
     def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, connected: bool, first: Sequence[State] = ()) -> Tensors:

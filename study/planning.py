@@ -61,7 +61,7 @@ class Plan:
             space = room(device, node["cpus"], node["memory_gb"] * 2**30)
         else:  # of other machines nothing is known
             space = math.inf
-        return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points), space)
+        return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points), space, device)
 
     def fingerprint(self) -> dict[str, Any]:
         """What must agree for points to be comparable. A task whose settings vary is listed with them, so that further levels may join."""
@@ -241,7 +241,7 @@ def declaration(plan: Plan) -> dict[str, Any]:
     """study.json's part that the report reads."""
     first = plan.points[0]
     varying = set(plan.factors)
-    numbers = (*SIZES, "validate_every", "dropout", "dtype", "kernel")
+    numbers = (*SIZES, "validate_every", "dropout", "dtype", "precision", "kernel")
     fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
     fixed |= {key: first.config[key] for key in numbers if all(point.config[key] == first.config[key] for point in plan.points)}  # arms set some
     checks = {point.config["stop"]["solved_checks"] for point in plan.points}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SCHEMA = 2  # of the files on disk; readers accept older ones (1 had no digests) and fill nulls
-NUMERICS = 1  # raised by hand when the code's numbers change: part of every point's identity
+NUMERICS = 2  # raised by hand when the code's numbers change: part of every point's identity
 
 STATUSES = ("done", "diverged", "pruned", "failed")
 STATES = ("carrying", "fading", "vanishing", "exploding", "undefined")
@@ -264,6 +264,8 @@ def identity(config: Mapping[str, Any], *, data_hash: str, kernel: str, device_t
     decides = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
     if (checks := config["stop"]["solved_checks"]) is not None:  # where it is null, ids are those of the time before the key was there
         decides["stop"] = {"solved_checks": checks}
+    if decides.get("precision") == "full":  # likewise
+        del decides["precision"]
     decides |= {"data_hash": data_hash, "kernel": kernel, "device_type": device_type, "numerics": NUMERICS}
     text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

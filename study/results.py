@@ -306,6 +306,8 @@ def provenance(training: Training, start: float, seconds: float) -> dict[str, An
         **machine(str(training.device)),
         "data_hash": training.task.data_hash(),
         "kernel": training.model.kernel,
+        "precision": (precision := training.config.get("precision", "full")),
+        "tf32": precision == "tf32",  # the flag is up in updates only
         "probes": training.config["probe"],
         "task": asdict(training.task.facts),
         "start": started,

@@ -87,6 +87,7 @@ class Root:
     validate_every: int = MISSING
     dropout: float = MISSING
     dtype: str = MISSING
+    precision: str = MISSING
     kernel: str = MISSING
     device: str = MISSING
     plan: bool = MISSING

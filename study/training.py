@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  what the compiled kernels' products run on: loaded before its threads are limited
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -98,6 +97,26 @@ def fixed_numerics() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         blas.restore_original_limits()
+
+
+@contextlib.contextmanager
+def rounding(training: Training) -> Iterator[None]:
+    """Products of an update, forward and back, as `precision` says of CUDA's; weights, validation, tests and probes stay what they are."""
+    if training.config.get("precision", "full") != "tf32":
+        yield
+        return
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+
+def autocast(training: Training) -> contextlib.AbstractContextManager[Any]:
+    """bf16: products of a forward pass take operands of bfloat16, and so does their way back."""
+    if training.config.get("precision", "full") != "bf16":
+        return contextlib.nullcontext()
+    return torch.autocast(training.device.type, torch.bfloat16)
 
 
 # --- preparation -----------------------------------------------------------------------------------------------
@@ -260,9 +279,10 @@ def loss_and_gradients(
     batch = training_batch(training, update)
     leaves = {name: view.detach().requires_grad_() for name, view in training.model.named(params).items()}
     taps = reach_leaves(training, batch) if look else {}
-    outputs, reached = forward(training, leaves | taps, batch, update)
-    loss = training.task.loss(outputs, batch)
-    grads = torch.autograd.grad(loss.sum(), [*leaves.values(), *taps.values()], allow_unused=True)
+    with rounding(training):
+        outputs, reached = forward(training, leaves | taps, batch, update)
+        loss = training.task.loss(outputs, batch)
+        grads = torch.autograd.grad(loss.sum(), [*leaves.values(), *taps.values()], allow_unused=True)
     whole = {name: torch.zeros_like(leaf) if grad is None else grad for (name, leaf), grad in zip(leaves.items(), grads, strict=False)}
     return loss, training.model.joined(whole), reached, profiles_of(training.model, grads[len(leaves) :], batch)
 
@@ -291,11 +311,14 @@ def profiles_of(model: Model, squares: Sequence[Tensor | None], batch: Batch) ->
 
 
 def forward(training: Training, params: Params, batch: Batch, update: int) -> tuple[Tensor, list[State]]:
-    dropped = masks(training, update, batch)
-    if not is_stream(training.task, training.config["batch"]):
-        return training.model.forward(params, batch.x, batch.lengths, dropped), []
-    first = training.carried if training.task.carries(update, training.config["batch"]) else []
-    return training.model.carrying(params, batch.x, dropped, first)
+    """Outputs and, where the task carries them, the states at the end, in training's own dtype."""
+    dropped, model, config = masks(training, update, batch), training.model, training.config
+    with autocast(training):
+        if not is_stream(training.task, config["batch"]):
+            return model.forward(params, batch.x, batch.lengths, dropped).to(training.dtype), []
+        first = training.carried if training.task.carries(update, config["batch"]) else []
+        outputs, reached = model.carrying(params, batch.x, dropped, first)
+    return outputs.to(training.dtype), [tuple(part.to(training.dtype) for part in state) for state in reached]
 
 
 def training_batch(training: Training, update: int) -> Batch:

@@ -1,4 +1,4 @@
-"""make gpu: default study and default search on a CUDA GPU, every kernel against the CPU in fp64, two runs bit for bit.
+"""make gpu: default study and default search on a CUDA GPU, every kernel against the CPU in fp64, persistent kernels layer by layer, two runs bit for bit.
 
 python -m tests.bench_gpu [--quick]. Where there is no GPU it says so and measures nothing.
 """
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; without it matrix products are not repeatable
@@ -21,13 +21,16 @@ from hydra._internal.utils import create_config_search_path
 
 from study.composition import Declared, compose_all
 from study.interfaces import Point
+from study.kernels import triton
 from study.paths import conf_folder
 from study.planning import make_plan
 from study.plugins import register
 from study.training import fixed_numerics, prepare, train
+from tests import persistent
 
 TOLERANCE = 1e-8
 UPDATES = 5
+LAYERS = {f"H={hidden}": (3, 40, 20, 3, hidden) for hidden in (8, 20, 32, 64, 100, 128)}  # members, steps, batch, inputs, hidden
 
 
 def kernels() -> list[tuple[str, Point]]:
@@ -46,7 +49,7 @@ def kernels() -> list[tuple[str, Point]]:
 
 def trained(point: Point, device: str, dtype: str) -> torch.Tensor:
     """Weights after a few updates of two members with seeds of their own."""
-    points = [Point(f"{seed}", {**point.config, "dtype": dtype, "seed": seed}, point.labels, seed) for seed in (0, 1)]
+    points = [Point(f"{seed}", {**point.config, "dtype": dtype, "device": device, "seed": seed}, point.labels, seed) for seed in (0, 1)]
     with fixed_numerics():
         training = prepare(points, device)
         train(training, lambda update: None)
@@ -58,6 +61,15 @@ def differences(device: str) -> dict[str, float]:
     return {name: float((trained(point, device, "float64") - trained(point, "cpu", "float64")).abs().max()) for name, point in kernels()}
 
 
+def errors(device: str) -> dict[str, tuple[float, float]]:
+    """Largest error of a weight in fp32, of kernel=auto and of the reference, by cell: what the CPU has in fp64 is true."""
+    found: dict[str, dict[str, float]] = {}
+    for name, point in kernels():
+        cell, kernel = name.rsplit(" ", 1)
+        found.setdefault(cell, {})[kernel] = float((trained(point, device, "float32") - trained(point, "cpu", "float64")).abs().max())
+    return {cell: (of["auto"], of["reference"]) for cell, of in found.items()}
+
+
 def repeats(device: str) -> dict[str, bool]:
     """Whether two runs in fp32 end in the same bits, with deterministic algorithms asked for."""
     before = torch.are_deterministic_algorithms_enabled()
@@ -66,6 +78,18 @@ def repeats(device: str) -> dict[str, bool]:
         return {name: torch.equal(trained(point, device, "float32"), trained(point, device, "float32")) for name, point in kernels()}
     finally:
         torch.use_deterministic_algorithms(before)
+
+
+def layers(device: str, sizes: Mapping[str, tuple[int, int, int, int, int]]) -> int:
+    """Outputs, gradients and reach of the persistent kernels, each said; how many are further from the truth than rounding explains."""
+    wrong = 0
+    for size, cells in persistent.errors(sizes, device).items():
+        for cell, of in cells.items():
+            far = [quantity for quantity, pair in of.items() if not persistent.near(*pair)]
+            wrong += len(far)
+            worst = max(of, key=lambda quantity: of[quantity][0])
+            print(f"  triton {cell} {size}: largest error {of[worst][0]:.1e} ({worst}; reference {of[worst][1]:.1e}){f'   NOT NEAR: {far}' if far else ''}")
+    return wrong
 
 
 def command(*arguments: str) -> float:
@@ -87,6 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, difference in differences("cuda").items():
         wrong += difference >= TOLERANCE
         print(f"  {name:32} fp64 against the CPU {difference:.1e}{'' if difference < TOLERANCE else '   NOT BELOW 1e-8'}")
+    for name, (ours, theirs) in errors("cuda").items():
+        wrong += ours > 10 * theirs + 1e-5
+        print(f"  {name:32} fp32 by kernel=auto {ours:.1e}, by the reference {theirs:.1e}{'' if ours <= 10 * theirs + 1e-5 else '   NOT NEAR'}")
+    if any(triton.why_not(cell, hidden=8, dtype="float32", device_type="cuda", elsewhere=False) is None for cell in persistent.CELLS.values()):
+        wrong += layers("cuda", LAYERS)
     for name, equal in repeats("cuda").items():
         wrong += not equal
         print(f"  {name:32} fp32 twice {'equal' if equal else 'NOT EQUAL'}")

@@ -162,7 +162,7 @@ VALUES = st.one_of(
 )
 GROUPS = ["cell", "initializer", "clip", "optimizer", "readout", "task", "probe", "tracker", "executor", "search", "experiment"]
 KEYS = [
-    *GROUPS, "name", "depth", "hidden", "batch", "updates", "seed", "validate_every", "dropout", "dtype", "kernel", "device", "reprobe", "retry", "tuned", "weights.forget_bias", "weights.input",
+    *GROUPS, "name", "depth", "hidden", "batch", "updates", "seed", "validate_every", "dropout", "dtype", "precision", "kernel", "device", "reprobe", "retry", "tuned", "weights.forget_bias", "weights.input",
     "health", "health.stages", "health.examples", "health.bootstrap", "health.fading", "store", "store.folder", "store.weights", "store.checkpoint_seconds", "store.lease_seconds", "store.tracker_seconds",
     "study", "study.title", "study.exclude", "study.arms", "study.claims", "study.contrasts", "study.confirm.arms", "study.search", "optimizer.lr", "optimizer.beta1", "clip.threshold", "initializer.gain",
     "task.form", "task.lag", "task.steps", "executor.workers", "executor.max_members", "executor.timeout_minutes", "tracker.wandb.mode", "tracker.wandb.patience", "search.trials",

@@ -29,7 +29,7 @@ def test_a_good_configuration_passes():
     ("change", "told"),
     [({"hidden": 0}, "hidden: must be a whole number of at least 1, got 0"), ({"depth": -1}, "depth:"), ({"batch": 2.5}, "batch:"), ({"updates": 0}, "updates:"),
      ({"seed": "one"}, "seed: must be a whole number of at least 0, got 'one'"), ({"seed": -1}, "seed:"), ({"dropout": 1.0}, "dropout:"),
-     ({"dtype": "half"}, "float32 or float64"), ({"kernel": "fast"}, "kernel: must be auto or native or fused or reference"),
+     ({"dtype": "half"}, "float32 or float64"), ({"kernel": "fast"}, "kernel: must be auto or native or triton or fused or reference"),
      ({"kernel": "fused", "cell": {"_target_": "study.cells.gru_reset_after.GRUResetAfter"}}, "this cell has no `layer`"), ({"device": "tpu"}, "device: must be auto, cpu or cuda"),
      ({"clip": {"_target_": "study.clipping.norm.Norm", "threshold": 0}}, "clip:"), ({"optimizer": {**ADAM, "lr": 0}}, "optimizer:"),
      ({"optimizer": {**ADAM, "lr": "fast"}}, "optimizer: lr must be a number"), ({"initializer": {**NORMAL, "std": "small"}}, "initializer: std"),

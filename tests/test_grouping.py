@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 
 from study.cells.lstm import LSTM
@@ -26,7 +28,16 @@ def test_values_share_a_group_and_structure_does_not():
     key = group_key(point().config)
     for same in (point(7), point(initializer=NORMAL), point(clip=NO_CLIP), point(optimizer={**ADAM, "lr": 0.1}), point(name="other")):
         assert group_key(same.config) == key
-    for other in (point(cell=GRU), point(depth=2), point(hidden=9), point(batch=4), point(updates=7), point(dropout=0.5), point(dtype="float64")):
+    for other in (
+        point(cell=GRU),
+        point(depth=2),
+        point(hidden=9),
+        point(batch=4),
+        point(updates=7),
+        point(dropout=0.5),
+        point(dtype="float64"),
+        point(precision="bf16"),
+    ):
         assert group_key(other.config) != key
 
 
@@ -57,13 +68,20 @@ def test_one_point_is_one_group():
     assert groups([], workers=2, max_members=8, begun={}) == []
 
 
-@pytest.mark.parametrize(("members", "sizes"), [(3.5, [2, 3, 3]), (0.1, [1] * 8), (1e9, [8])])
+def test_a_gpu_is_given_what_it_can_train_together():
+    points = [point(seed) for seed in range(24)]
+    sizes = {("cpu", 1): [12, 12], ("cuda", 1): [24], ("cuda", 2): [12, 12], ("cuda", 4): [6] * 4}
+    for (device, workers), expected in sizes.items():
+        assert [len(group.points) for group in groups(points, workers, 24, {}, device_type=device)] == expected
+
+
+@pytest.mark.parametrize(("members", "sizes"), [(3.5, [2, 3, 3]), (0.1, [1] * 8), (1e9, [4, 4])])
 def test_groups_fit_into_memory(members, sizes):
     """A made-up memory, for as many members as it says."""
     points = [point(seed) for seed in range(8)]
     space = members * member_bytes(points[0].config, build_model(points[0].config))
     made = groups(points, workers=1, max_members=24, begun={}, space=space)
-    assert sorted(len(group.points) for group in made) in (sizes, [4, 4])
+    assert sorted(len(group.points) for group in made) == sizes, "enough memory: two rounds of the one worker"
     assert all(len(group.points) <= max(1, members) for group in made)
 
 
@@ -88,6 +106,53 @@ def test_a_new_step_does_not_inherit_another_cells_kernel():
     assert resolve_kernel(config) == "reference"
     assert resolve_kernel(point().config) == "native"
     assert resolve_kernel(point(kernel="fused").config) == "fused"
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A GPU that is not there, with triton and a compiler."""
+    monkeypatch.setattr("study.grouping.torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("study.grouping.torch.cuda.get_device_capability", lambda: (9, 0))
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("CC", "cc")
+    found = importlib.util.find_spec
+    monkeypatch.setattr("study.kernels.triton.importlib.util.find_spec", lambda name: found("json") if name == "triton" else found(name))
+
+
+def test_on_cuda_auto_is_triton_where_it_can_compute_else_fused_else_reference(cuda, monkeypatch):
+    on_gpu = {"device": "cuda"}
+    reset_after = {"_target_": "study.cells.gru_reset_after.GRUResetAfter"}
+    coupled = {"_target_": "tests.test_grouping.Coupled"}
+    expected = [
+        ({}, "triton"), ({"cell": reset_after}, "triton"), ({"hidden": 128}, "triton"), ({"hidden": 129}, "fused"), ({"dtype": "float64"}, "fused"), ({"cell": coupled}, "reference"),
+        ({"hidden": 129, "cell": reset_after}, "reference"), ({"precision": "tf32"}, "triton"), ({"precision": "bf16"}, "triton"), ({"precision": "tf32", "hidden": 129}, "fused"),
+        ({"precision": "bf16", "hidden": 129}, "reference"), ({"device": "cpu"}, "native"), ({"kernel": "fused"}, "fused"), ({"kernel": "triton"}, "triton"),
+    ]  # fmt: skip
+    for changes, kernel in expected:
+        assert resolve_kernel(point(**{**on_gpu, **changes}).config) == kernel, changes
+    refused = [
+        ({"hidden": 129}, "it takes at most 128 hidden units, got 129; use kernel=auto or kernel=fused or kernel=reference"), ({"dtype": "float64"}, "it computes in float32 only"),
+        ({"device": "cpu"}, "it computes on CUDA only"), ({"cell": coupled}, "this cell has none (study/kernels/triton/cells); use kernel=auto or kernel=reference"),
+    ]  # fmt: skip
+    for changes, told in refused:
+        with pytest.raises(StudyError) as error:
+            resolve_kernel(point(**{**on_gpu, "kernel": "triton", **changes}).config)
+        assert "kernel: triton was asked for, but" in str(error.value) and told in str(error.value)
+    model = build_model(point(**on_gpu).config)  # its checks before training lie on the CPU
+    assert model.kernel == "triton" and model.forward(model.named(torch.zeros(2, model.width)), torch.zeros(2, 3, 4, 1), None).shape == (2, 3, 1)
+    for lacks, told in (("CC", "triton finds no C compiler"), ("triton", "triton is not installed here")):
+        if lacks == "CC":
+            monkeypatch.delenv("CC")
+            monkeypatch.setattr("study.kernels.triton.shutil.which", lambda name: None)
+        else:
+            monkeypatch.setattr(
+                "study.kernels.triton.importlib.util.find_spec", lambda name, of=importlib.util.find_spec: None if name == "triton" else of(name)
+            )
+        assert resolve_kernel(point(**on_gpu).config) == "fused"
+        with pytest.raises(StudyError, match=told):
+            resolve_kernel(point(**on_gpu, kernel="triton").config)
+        elsewhere = point(device="auto", executor={"gpus": 1}).config
+        assert resolve_kernel(elsewhere) == "triton", "what is missing here may be where it is trained"
 
 
 class Coupled(LSTM):
@@ -132,6 +197,25 @@ def test_auto_is_what_the_table_has_for_the_nearest_size_and_nothing_else(writte
     assert resolve_kernel(point(hidden=8, dtype="float64").config) == "native", "what was not timed"
     assert resolve_kernel(point(hidden=8, cell=GRU).config) == "native"
     assert resolve_kernel(point(hidden=8, cell={"_target_": "tests.test_grouping.Coupled"}).config) == "reference"
+
+
+def test_a_gpu_has_one_worker_and_large_groups(cuda, monkeypatch):
+    monkeypatch.setattr("study.executors.local.torch.cuda.device_count", lambda: 2)
+    node = yaml.safe_load((conf_folder() / "executor" / "local.yaml").read_text())
+    found = {device: build({**node, "device": device}, "executor") for device in ("cuda", "cpu")}
+    assert (found["cuda"].workers, found["cuda"].max_members, found["cpu"].max_members) == (2, 512, 24)
+    asked = build({**node, "device": "cuda", "workers": 8, "max_members": 7}, "executor")
+    assert (asked.workers, asked.max_members) == (8, 7)
+    with pytest.raises(StudyError, match="max_members must be auto or at least 1, got 0"):
+        build({**node, "device": "cpu", "max_members": 0}, "executor")
+
+
+def test_a_table_of_cuda_names_triton_and_larger_sizes_take_what_they_have(cuda, written):
+    written(ROWS.replace("cpu:", "cuda:").replace("reference", "triton").replace("native", "triton"))
+    sizes = {(8, 16): "triton", (16, 64): "fused", (128, 16): "triton", (200, 16): "fused"}
+    for (hidden, batch), kernel in sizes.items():
+        assert resolve_kernel(point(hidden=hidden, batch=batch, device="cuda").config) == kernel
+    assert resolve_kernel(point(hidden=16, batch=64, device="cuda", precision="bf16").config) == "triton", "what was not timed"
 
 
 @pytest.mark.parametrize(

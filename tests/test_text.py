@@ -65,10 +65,10 @@ def streams(file, *arms, **shared):
 # --- carried state -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("cell", "hidden", "depth"), [("lstm", 16, 2), ("gru", 16, 1), ("rnn", 7, 1)])
-def test_a_point_is_bit_for_bit_the_same_alone_in_company_and_resumed(file, tmp_path, cell, hidden, depth):
+@pytest.mark.parametrize(("cell", "hidden", "depth", "precision"), [("lstm", 16, 2, "full"), ("gru", 16, 1, "full"), ("rnn", 7, 1, "bf16")])
+def test_a_point_is_bit_for_bit_the_same_alone_in_company_and_resumed(file, tmp_path, cell, hidden, depth, precision):
     arms = [("a", {}), ("b", {"initializer": NORMAL}), ("nan", {"clip": CLIPS["nan"]})]
-    points = streams(file, *arms, cell=CELLS[cell], hidden=hidden, depth=depth, dropout=0.2)
+    points = streams(file, *arms, cell=CELLS[cell], hidden=hidden, depth=depth, dropout=0.2, precision=precision)
     together = run(points, tmp_path / "together")
     for each in points:
         same_point(together, run([each], tmp_path / each.id), each.id)

@@ -47,6 +47,9 @@ class Provenance:
             ("Data, by hash", tasks),
             ("First and last launch", f"{starts[0]} and {starts[-1]}" if starts else "none"),
         ]
+        rounded = [name for name in study.factors.get("precision") or [study.constant.get("precision", "full")] if name != "full"]
+        if rounded:
+            items.append(("Precision", f"products of updates in {listing(rounded)}; weights, validation, test scores and probes in full precision"))
         dirty = [launch for launch in study.launches if (launch.get("git") or {}).get("dirty")]
         if dirty:
             said = f"{len(dirty)} of {len(study.launches)} launches ran code with uncommitted changes: the commit alone does not reproduce them"

@@ -50,8 +50,8 @@ class GRU(Cell):
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         hidden = weight.shape[1] // 3
-        halves = weight[:, : 2 * hidden], 2 * weight[:, 2 * hidden :]  # tanh(z) = 2σ(2z) - 1
-        return layer.run(layer.Compiled(gru, wide=True), x, hidden, *halves, reach=params.get(REACH))
+        halves = weight[:, : 2 * hidden], weight[:, 2 * hidden :]
+        return layer.run(layer.Compiled(gru), x, hidden, *halves, reach=params.get(REACH))
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return GRULayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)).transpose(0, 1)

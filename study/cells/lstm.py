@@ -47,10 +47,7 @@ class LSTM(Cell):
         from study.kernels.native import layer, lstm  # the compiler takes a while to import: only where it is used
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
-        hidden = weight.shape[1] // 4
-        double = weight.new_ones(4, 1).index_fill(0, torch.tensor(2, device=weight.device), 2.0)  # tanh(z) = 2σ(2z) - 1
-        weight = (weight.unflatten(1, (4, hidden)) * double[:, None]).flatten(1, 2)
-        return layer.run(layer.Compiled(lstm), x, hidden, weight, reach=params.get(REACH))
+        return layer.run(layer.Compiled(lstm), x, weight.shape[1] // 4, weight, reach=params.get(REACH))
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return LSTMLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)).transpose(0, 1)

@@ -27,6 +27,7 @@ from study.worker import WHERE, Place, stack_file, work
 
 LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
 STACK_SECONDS = 2.0  # that a worker which hangs has to tell where
+MEMBERS = {"cpu": 24, "cuda": 512}  # auto: of a group, where memory does not say less; more fill no cache, while a GPU takes about as long for one
 STARTS = 10  # workers one after the other that die before they begin anything
 
 
@@ -44,7 +45,7 @@ class Worker:
 
 
 class Local(Executor):
-    """`workers` processes; auto: one a core this process may use, or one a GPU where `device` is one.
+    """`workers` processes; auto: one a core this process may use, or one a GPU where `device` is one. Groups of `max_members` at most; auto: MEMBERS.
 
     A group without any progress for `timeout_minutes` (null: never) has failed; `deaths` of workers at the same update are the
     fault of the point that stands alone there; `same_failures` equal ones without any result end the study. Workers that are
@@ -55,7 +56,7 @@ class Local(Executor):
         self,
         *,
         workers: Literal["auto"] | int,
-        max_members: int,
+        max_members: Literal["auto"] | int,
         device: str,
         timeout_minutes: float | None,
         deaths: int,
@@ -63,15 +64,16 @@ class Local(Executor):
         leave_seconds: float,
     ) -> None:
         require(workers == "auto" or workers >= 1, "local", "workers", "auto or at least 1", workers)
-        require(max_members >= 1, "local", "max_members", "at least 1", max_members)
+        require(max_members == "auto" or max_members >= 1, "local", "max_members", "auto or at least 1", max_members)
         require(timeout_minutes is None or timeout_minutes > 0, "local", "timeout_minutes", "greater than 0 or null", timeout_minutes)
         require(deaths >= 1, "local", "deaths", "at least 1", deaths)
         require(same_failures >= 1, "local", "same_failures", "at least 1", same_failures)
         require(leave_seconds >= 0, "local", "leave_seconds", "at least 0", leave_seconds)
-        self.max_members, self.deaths, self.same_failures, self.leave_seconds = max_members, deaths, same_failures, leave_seconds
+        self.deaths, self.same_failures, self.leave_seconds = deaths, same_failures, leave_seconds
         self.timeout = None if timeout_minutes is None else 60 * timeout_minutes
-        on_gpu = resolve_device({"device": device}) == "cuda"
-        self.workers = workers if isinstance(workers, int) else torch.cuda.device_count() if on_gpu else cores()
+        kind = resolve_device({"device": device})
+        self.workers = workers if isinstance(workers, int) else torch.cuda.device_count() if kind == "cuda" else cores()
+        self.max_members = max_members if isinstance(max_members, int) else MEMBERS[kind]
 
     def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Event]:
         with tempfile.TemporaryDirectory(prefix="study-") as scratch:

@@ -1,9 +1,10 @@
-"""On a GPU: torch.nn (cuDNN) one network after the other without probes / one group with the default probes. Seconds on the wall."""
+"""On a GPU: torch.nn (cuDNN) one network after the other without probes / one group with the default probes, by kernel=auto. Seconds on the wall."""
 
 from __future__ import annotations
 
 import torch
 
+from study.grouping import resolve_kernel
 from tests.bench.figure import Asked, Found, Goal, NotHere, Value, in_turn
 from tests.bench.plain_torch import Fused, train
 from tests.bench.structures import seconds, shorter, structures
@@ -20,13 +21,18 @@ def ready() -> str | None:
 def measure(asked: Asked, repeat: int) -> Found:
     if (why := ready()) is not None:
         raise NotHere(why)
-    found = {}
+    found, more = {}, asked.more.setdefault("gpu", {"device": device(), "kernels": {}})
     for hidden in SIZES:
         for name, points in structures("digits", asked.sized(MEMBERS), "depth=1", "seed=range(6)", f"hidden={hidden}", device=DEVICE).items():
-            points = shorter(points, asked.share)
+            points, kernel = shorter(points, asked.share), resolve_kernel(points[0].config)
             train(shorter(points[:1], 0.02), Fused, False, 1, DEVICE)
             seconds(shorter(points, 0.02), DEVICE)
             them, us = in_turn(repeat, lambda points=points: train(points, Fused, False, 2, DEVICE), lambda points=points: seconds(points, DEVICE))
-            found[f"{name}, H={hidden}, {len(points)} members"] = Value.ratio(them, us, GOAL)
-            asked.say(f"repeat {repeat + 1}: {name}, H={hidden}: {them:.1f} s by cuDNN, {us:.1f} s as one group of {len(points)}")
+            row = f"{name}, H={hidden}, {len(points)} members"
+            found[row], more["kernels"][row] = Value.ratio(them, us, GOAL), kernel
+            asked.say(f"repeat {repeat + 1}: {name}, H={hidden}: {them:.1f} s by cuDNN, {us:.1f} s as one group of {len(points)} by kernel {kernel}")
     return found
+
+
+def device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"

@@ -1,5 +1,7 @@
 """One layer, forward and back, by each kernel of every built-in cell over hidden units × examples × members; `make bench-kernels` writes what `kernel=auto` takes.
 
+For the kind of device that is asked for (a GPU where there is one); what the table has of the other kind stays.
+
 A kernel is part of a point's identity and must not follow from its company, so the table has no members: what it holds is best over both
 groups that are timed, a small one and a large one. A later kernel of today's order replaces an earlier one only where it is faster by MARGIN.
 """
@@ -7,23 +9,25 @@ groups that are timed, a small one and a large one. A later kernel of today's or
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import math
 import platform
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 import yaml
 
-from study.interfaces import OWN, Cell
-from study.kernels import reference
+from study.interfaces import Cell
+from study.kernels import reference, triton
 from study.kernels.table import TABLE
 from study.paths import conf_folder
 from study.pieces import build
 from study.training import fixed_numerics
+from tests.bench.structures import clock
 
 HIDDEN, BATCH, SMALL = (8, 16, 32, 64, 128, 256), (16, 64, 256), 2
 STEPS, INPUTS = 40, 8
@@ -31,7 +35,7 @@ LARGE = 128 * 256  # units × examples from which a few members are as good as m
 MARGIN = 1.1
 
 Size = tuple[int, int, int]  # hidden, batch, members
-Seconds = dict[str, dict[Size, dict[str, list[float]]]]  # cell -> size -> kernel -> CPU seconds of each repeat
+Seconds = dict[str, dict[Size, dict[str, list[float]]]]  # cell -> size -> kernel -> seconds of each repeat (structures.clock)
 
 
 def cells() -> dict[str, Cell]:
@@ -43,41 +47,49 @@ def cells() -> dict[str, Cell]:
     return found
 
 
-def once(cell: Cell, kernel: str, size: Size, steps: int) -> float:
-    """CPU seconds of one forward and backward pass in float32."""
+def own(cell: Cell, hidden: int, device: str) -> list[str]:
+    """Kernels that compute a layer of this size on this kind of device, the fastest first; the reference last."""
+    kinds = {"cpu": ("native", "fused"), "cuda": ("fused",)}[device]
+    ours = [] if triton.why_not(cell, hidden=hidden, dtype="float32", device_type=device, elsewhere=False) else ["triton"]
+    return [*ours, *(kernel for kernel in kinds if cell.has(kernel)), "reference"]
+
+
+def once(cell: Cell, kernel: str, size: Size, steps: int, device: str = "cpu") -> float:
+    """Seconds of one forward and backward pass in float32."""
     hidden, batch, members = size
     drawn = torch.Generator().manual_seed(hidden)
-    params = {one.name: (torch.randn(members, *one.shape, generator=drawn) / hidden**0.5).requires_grad_() for one in cell.shapes(INPUTS, hidden)}
-    x = torch.randn(members, steps, batch, INPUTS, generator=drawn).requires_grad_()
-    start = time.process_time()
-    h = {"native": cell.native, "fused": cell.layer}[kernel](params, x) if kernel in OWN else reference.outputs(cell, params, x, hidden)
+    params = {one.name: torch.randn(members, *one.shape, generator=drawn).div(hidden**0.5).to(device).requires_grad_() for one in cell.shapes(INPUTS, hidden)}
+    x = torch.randn(members, steps, batch, INPUTS, generator=drawn).to(device).requires_grad_()
+    ways = {"native": cell.native, "fused": cell.layer, "triton": functools.partial(triton.layer, cell)}
+    start = clock(device)
+    h = ways[kernel](params, x) if kernel in ways else reference.outputs(cell, params, x, hidden)
     assert h is not None
     h.square().mean().backward()
-    return time.process_time() - start
+    return clock(device) - start
 
 
-def times(repeats: int, members: int, share: float, say: Callable[[str], None]) -> Iterator[tuple[str, Size, str, list[float]]]:
+def times(repeats: int, members: int, share: float, say: Callable[[str], None], device: str = "cpu") -> Iterator[tuple[str, Size, str, list[float]]]:
     """Kernels in turn, so that what else the machine does meets all of them."""
     steps = max(2, round(STEPS * share))
     with fixed_numerics():
         for name, cell in cells().items():
-            kernels = [*(kernel for kernel in OWN if cell.has(kernel)), "reference"]
-            for kernel in kernels:  # compiled before anything is timed
-                once(cell, kernel, (HIDDEN[0], BATCH[0], SMALL), 2)
             for hidden, batch in itertools.product(HIDDEN, BATCH):
-                for count in (SMALL, min(members, 4) if hidden * batch >= LARGE else members):
+                kernels = own(cell, hidden, device)
+                for kernel in kernels:  # compiled before anything is timed; on a GPU for every size
+                    once(cell, kernel, (hidden, batch, SMALL), 2, device)
+                for count in (SMALL, min(members, 4) if hidden * batch >= LARGE and device == "cpu" else members):
                     size = (hidden, batch, count)
                     taken: dict[str, list[float]] = {kernel: [] for kernel in kernels}
                     for repeat in range(repeats):
                         for kernel in kernels[:: 1 if repeat % 2 == 0 else -1]:
-                            taken[kernel].append(once(cell, kernel, size, steps))
+                            taken[kernel].append(once(cell, kernel, size, steps, device))
                     yield from ((name, size, kernel, taken[kernel]) for kernel in kernels)
                 say(f"{name}: hidden {hidden}, batch {batch}")
 
 
-def collected(repeats: int, members: int, share: float, say: Callable[[str], None]) -> Seconds:
+def collected(repeats: int, members: int, share: float, say: Callable[[str], None], device: str = "cpu") -> Seconds:
     found: Seconds = {}
-    for name, size, kernel, taken in times(repeats, members, share, say):
+    for name, size, kernel, taken in times(repeats, members, share, say, device):
         found.setdefault(name, {}).setdefault(size, {})[kernel] = taken
     return found
 
@@ -96,18 +108,24 @@ def table(found: Seconds) -> dict[str, list[dict[str, object]]]:
     return made
 
 
-def written(found: Seconds, facts: dict[str, object]) -> str:
-    """The file."""
+def written(found: Seconds, facts: dict[str, object], device: str, before: Mapping[str, Any]) -> str:
+    """The file: what was found of this kind of device, and what the table `before` has of the other."""
+    measured, whole = before["measured"], dict(before["kernels"])
+    if "torch" in measured:  # of before there were kinds
+        measured = {"cpu": measured}
+    whole[device] = table(found)
     lines = [
-        "# What kernel=auto takes, by kind of device, cell and the nearest size. Written by `make bench-kernels`; `times`: CPU time as a multiple of the fastest."
+        "# What kernel=auto takes, by kind of device, cell and the nearest size. Written by `make bench-kernels`; `times`: as a multiple of the fastest, CPU time or, on a GPU, time."
     ]
     lines += [
-        "# A change here gives another identity to points whose kernel it changes. Cells and devices that are not here take native, else fused, else reference."
+        "# A change here gives another identity to points whose kernel it changes. Cells and devices that are not here take native (CPU) or triton (CUDA), else fused, else reference."
     ]
-    lines += [yaml.safe_dump({"measured": facts}, sort_keys=False, width=200).rstrip(), "kernels:", "  cpu:"]
-    for name, rows in table(found).items():
-        lines.append(f"    {name}:")
-        lines += [f"      - {yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=200).strip()}" for row in rows]
+    lines += [yaml.safe_dump({"measured": {**measured, device: facts}}, sort_keys=False, width=200).rstrip(), "kernels:"]
+    for kind, of in sorted(whole.items()):
+        lines.append(f"  {kind}:")
+        for name, rows in of.items():
+            lines.append(f"    {name}:")
+            lines += [f"      - {yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=200).strip()}" for row in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -124,17 +142,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-kernels", description=__doc__)
     parser.add_argument("--members", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     asked = parser.parse_args()
-    found = collected(asked.repeats, asked.members, 1.0, lambda line: print(line, file=sys.stderr, flush=True))
+    found = collected(asked.repeats, asked.members, 1.0, lambda line: print(line, file=sys.stderr, flush=True), asked.device)
     facts = {
-        "processor": processor(),
+        "processor": torch.cuda.get_device_name() if asked.device == "cuda" else processor(),
         "torch": str(torch.__version__),
         "members": [SMALL, asked.members],
         "steps": STEPS,
         "inputs": INPUTS,
         "repeats": asked.repeats,
     }
-    TABLE.write_text(written(found, facts), encoding="utf-8")
+    TABLE.write_text(written(found, facts, asked.device, yaml.safe_load(TABLE.read_text(encoding="utf-8"))), encoding="utf-8")
     print(TABLE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
@@ -33,7 +34,7 @@ class Fused(nn.Module):
 
 
 class Stepwise(nn.Module):
-    """The same, step by step, so that every hidden state is there to ask for its true gradient."""
+    """The same, step by step, so that every state is there to ask for its true gradient."""
 
     def __init__(self, kind: str, inputs: int, hidden: int, depth: int, outputs: int) -> None:
         super().__init__()
@@ -47,20 +48,33 @@ class Stepwise(nn.Module):
         for cell in self.cells:
             zero = x.new_zeros(len(x), self.hidden)
             state = (zero, zero) if isinstance(cell, nn.LSTMCell) else zero
+            states = []
             for t, row in enumerate(rows):
                 state = cell(row, state)
-                rows[t] = state[0] if isinstance(state, tuple) else state
-                if rows[t].requires_grad:
-                    rows[t].retain_grad()
-            self.kept.append(list(rows))
+                states.append(state if isinstance(state, tuple) else (state,))
+                rows[t] = states[t][0]
+            self.kept.append(states)
         return self.readout(rows[-1])
 
-    def norms(self) -> list[list[float]]:
-        return [[float(h.grad.norm()) for h in layer] for layer in self.kept]
+    def probes(self, x: Tensor, y: Tensor) -> list[list[float]]:
+        """The default ones as anybody would write them, in fp64: gradients of the loss and of a random direction of the last state at all states, recurrence."""
+        self.kept = []  # of the last pass, with its graph
+        twin = copy.deepcopy(self).double()
+        loss = nn.functional.cross_entropy(twin(x.double()), y, reduction="sum")
+        taps = [part for layer in twin.kept for state in layer for part in state]
+        last = torch.cat([part for layer in twin.kept for part in layer[-1]], dim=1)
+        direction = nn.functional.normalize(torch.randn_like(last), dim=1)
+        found = []
+        for value in (loss, (direction * last).sum()):
+            grads = torch.autograd.grad(value, taps, retain_graph=True)
+            found.append([float(norm) for norm in torch.stack([grad.norm(dim=1).log10().mean() for grad in grads])])
+        saturation = torch.stack([state[0].abs().gt(0.95).double().mean() for layer in twin.kept for state in layer]).mean()
+        radii = [torch.linalg.eigvals(block).abs().max() for cell in twin.cells for block in cell.weight_hh.detach().split(self.hidden)]
+        return [*found, [float(saturation), *map(float, radii)]]
 
 
 def train(points: Sequence[Point], make: type[Fused] | type[Stepwise], measured: bool, most: int, device: str = "cpu") -> float:
-    """Seconds of all points (clock of structures), one after the other, from `most` of them; `measured`: norms of all hidden gradients at the probes' stages."""
+    """Seconds of all points (clock of structures), one after the other, from `most` of them; `measured`: with the default probes at their stages."""
     chosen = points[:most]
     total = 0.0
     with fixed_numerics():
@@ -68,19 +82,22 @@ def train(points: Sequence[Point], make: type[Fused] | type[Stepwise], measured:
             config, task = point.config, load_task(point.config["task"])
             model = make(point.labels["cell"], task.facts.inputs, config["hidden"], config["depth"], task.facts.outputs).to(device)
             optimizer = torch.optim.Adam(model.parameters(), lr=config["optimizer"]["lr"])
+            fixed, examples = task.split("validation"), config["health"]["examples"]
             stages = {round(share * config["updates"]) for share in config["health"]["stages"]} if measured else set()
             start = clock(device)
             for update in range(config["updates"]):
+                if update in stages:
+                    model.probes(fixed.x[:examples].to(device), fixed.y[:examples].to(device))
                 batch = task.sample(lambda *key, seed=point.seed: generator(seed, "data", *key), update, config["batch"])
                 loss = nn.functional.cross_entropy(model(batch.x.to(device)), batch.y.to(device))
                 optimizer.zero_grad()
                 loss.backward()
-                if update in stages:
-                    model.norms()
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 if update % config["validate_every"] == 0:
                     accuracy(model, task.split("validation"), device)
+            if config["updates"] in stages:
+                model.probes(fixed.x[:examples].to(device), fixed.y[:examples].to(device))
             total += clock(device) - start
     return total * len(points) / len(chosen)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from torch import nn
 
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
+
+ROWS = 100  # of what a run tells of its updates, evenly spread: as many as the program that this is compared with
 
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 RECURRENT = {
@@ -97,8 +100,10 @@ def fit(model, examples, parts, updates, every, rate, threshold, log):
             loss.backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), threshold)
             optimizer.step()
-            row["loss"], row["norm"] = loss.item(), norm.item()
-        log(row, update)
+            if update % math.ceil(updates / ROWS) == 0:
+                row["loss"], row["norm"] = loss.item(), norm.item()
+        if row:
+            log(row, update)
     return best, best_score
 
 

@@ -1,11 +1,11 @@
-"""(d) The loop over time steps that true hidden gradients otherwise need, one network after the other / one group with the default probes."""
+"""(d) The loop over time steps that true hidden gradients otherwise need, one network after the other, with the same probes / one group with them."""
 
 from __future__ import annotations
 
 from tests.bench.figure import Asked, Found, Goal
 from tests.bench.plain_torch import Stepwise, compare
 
-TITLE = "per-step loop with hidden gradients at the same stages / one group with default probes"
+TITLE = "per-step loop with the default probes / one group with them"
 GOALS = dict.fromkeys(("rnn", "gru", "lstm"), Goal(least=8))
 REPEATS = 2
 

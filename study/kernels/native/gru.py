@@ -1,4 +1,8 @@
-"""GRU layer (reset before the product), forward and back (equations: study/kernels/gru.py), of one member."""
+"""GRU layer (reset before the product), forward and back (equations: study/cells/gru.py), of one member.
+
+Backward, with G the gradient of h_t: z gets G⊙(n - h_{t-1}), n gets G⊙z, R = dz_n W_n, r gets R⊙h_{t-1}, then
+G ← G⊙(1-z) + R⊙r + [dz_r, dz_z] W_rz.
+"""
 
 from __future__ import annotations
 
@@ -6,89 +10,92 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_product, compiled, sigmoid_, sum_of_squares
+from study.kernels.native.maths import add_squares, compiled, sigmoid, tanh, zeros
+from study.kernels.native.products import add_sums, padded, product, tiles, unpack
+from study.kernels.native.sizes import GAP, PANEL, STRETCH
+from study.kernels.native.vectors import load, store, width
 
 
-def buffers(steps: int, batch: int, hidden: int, width: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what the way back needs: gates r, z; s = σ(2·) of the candidate; n - h_{t-1}; [r⊙h, x, 1]."""
-    return (steps, batch, 2 * hidden), (steps, batch, hidden), (steps, batch, hidden), (steps, batch, width)
-
-
-@compiled
-def forward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, s: Any, change: Any, reset: Any) -> None:
-    """hx [T + 1, B, K] with h_0, x and ones in place, weight_rz [2H, K], weight_n [H, K] doubled; fills h and the buffers."""
-    steps, batch, hidden = s.shape
-    two, one = weight_n.dtype.type(2), weight_n.dtype.type(1)
-    for t in range(steps):
-        np.dot(hx[t], weight_rz.T, rz[t])
-        sigmoid_(rz[t].reshape(-1))
-        for b in range(batch):
-            gate, h, again = rz[t, b], hx[t, b], reset[t, b]
-            for j in range(hidden):
-                again[j] = gate[j] * h[j]
-            again[hidden:] = h[hidden:]
-        np.dot(reset[t], weight_n.T, s[t])
-        sigmoid_(s[t].reshape(-1))
-        for b in range(batch):
-            gate, before, half, moved, after = rz[t, b], hx[t, b], s[t, b], change[t, b], hx[t + 1, b]
-            for j in range(hidden):
-                moved[j] = two * half[j] - one - before[j]
-            for j in range(hidden):
-                after[j] = before[j] + gate[hidden + j] * moved[j]
+def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what the way back needs: gates r, z; candidate n; [r⊙h, x, 1]."""
+    return (steps, 2 * hidden, batch), (steps, hidden, batch), (steps, rows, batch)
 
 
 @compiled
-def backward(
-    hx: Any,
-    weight_rz: Any,
-    weight_n: Any,
-    rz: Any,
-    s: Any,
-    change: Any,
-    reset: Any,
-    dh_out: Any,
-    dweight_rz: Any,
-    dweight_n: Any,
-    dx: Any,
-    reach: Any,
-    chunk: int,
-) -> None:
-    """From dh_out [T, B, H]: adds to dweight_rz and dweight_n, fills dx [T, B, D] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for).
-
-    `chunk` steps a product.
-    """
-    steps, batch, hidden = s.shape
-    inputs, width, dtype = dx.shape[2], weight_n.shape[1], weight_n.dtype
-    two, one = dtype.type(2), dtype.type(1)
-    drz, dn = np.empty((chunk, batch, 2 * hidden), dtype), np.empty((chunk, batch, hidden), dtype)
-    dhx, dreset, back = np.empty((batch, width), dtype), np.empty((batch, width), dtype), np.zeros((batch, hidden), dtype)
-    scratch_rz, scratch_n = np.empty_like(dweight_rz), np.empty_like(dweight_n)
-    for t in range(steps - 1, -1, -1):
-        place = t % chunk
-        for b in range(batch):
-            gate, half, moved, dgate, dnew, dh, out = rz[t, b], s[t, b], change[t, b], drz[place, b], dn[place, b], back[b], dh_out[t, b]
+def forward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any) -> None:
+    """hx [T + 1, K, B] with h_0, x and ones in place, weight_rz [2H, K], weight_n [H, K]; fills h and the buffers (cyclic where they are shorter)."""
+    _, rows, batch = hx.shape
+    (hidden, terms), lane = weight_n.shape, width(hx)
+    for start in range(0, batch, PANEL):
+        columns = min(PANEL, batch - start)
+        for t in range(len(hx) - 1):
+            slot = t % len(n)
+            gate, new, again = slot * 2 * hidden * batch + start, slot * hidden * batch + start, slot * rows * batch + start
+            before, after = t * rows * batch + start, (t + 1) * rows * batch + start
+            product(weight_rz, 0, 2 * hidden, 0, terms, hx, before, batch, rz, gate, batch, columns)
             for j in range(hidden):
-                dh[j] += out[j]
+                for b in range(j * batch, j * batch + columns, lane):
+                    r, z = sigmoid(load(rz, gate + b)), sigmoid(load(rz, gate + hidden * batch + b))
+                    store(rz, gate + b, r)
+                    store(rz, gate + hidden * batch + b, z)
+                    store(reset, again + b, r * load(hx, before + b))
+            for j in range(hidden, rows):
+                for b in range(j * batch, j * batch + columns, lane):
+                    store(reset, again + b, load(hx, before + b))
+            product(weight_n, 0, hidden, 0, terms, reset, again, batch, n, new, batch, columns)
+            for j in range(hidden):
+                for b in range(j * batch, j * batch + columns, lane):
+                    candidate, h = tanh(load(n, new + b)), load(hx, before + b)
+                    store(n, new + b, candidate)
+                    store(hx, after + b, h + load(rz, gate + hidden * batch + b) * (candidate - h))
+
+
+@compiled
+def backward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any, dh_out: Any, dweight_rz: Any, dweight_n: Any, dx: Any, reach: Any) -> None:
+    """From dh_out [T, H, B]: fills both dweight, dx [T, D, B] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for)."""
+    steps, hidden, batch = dh_out.shape
+    rows, inputs, terms, lane = hx.shape[1], dx.shape[1], weight_n.shape[1], width(hx)
+    across_rz, across_n = np.ascontiguousarray(weight_rz.T), np.ascontiguousarray(weight_n.T)
+    sums_rz, sums_n = zeros(1, tiles(2 * hidden, terms), hx)[0], zeros(1, tiles(hidden, terms), hx)[0]
+    drz, dn = zeros(padded(2 * hidden), STRETCH + GAP, hx), zeros(padded(hidden), STRETCH + GAP, hx)
+    dh, dgates, dreset = zeros(hidden, PANEL, hx), zeros(hidden, PANEL, hx), zeros(hidden + inputs, PANEL, hx)
+    low = drz.shape[1]
+    for start in range(0, batch, PANEL):
+        columns = min(PANEL, batch - start)
+        chunk = STRETCH // columns
+        dh[:] = 0
+        for t in range(steps - 1, -1, -1):
+            place = (t % chunk) * columns
+            for j in range(hidden):
+                for b in range(0, columns, lane):
+                    at, here, d = (t * hidden + j) * batch + start + b, j * PANEL + b, j * low + place + b
+                    z, candidate = load(rz, ((2 * t + 1) * hidden + j) * batch + start + b), load(n, at)
+                    back = load(dh, here) + load(dh_out, at)
+                    store(dh, here, back)
+                    store(drz, d + hidden * low, back * (candidate - load(hx, (t * rows + j) * batch + start + b)) * (z - z * z))
+                    store(dn, d, back * z * (1.0 - candidate * candidate))
             if len(reach):
-                reach[t, b] = sum_of_squares(dh)
+                add_squares(dh, 0, columns, reach[t, start : start + columns])
+            product(across_n, 0, hidden + inputs, 0, hidden, dn, place, low, dreset, 0, PANEL, columns)
             for j in range(hidden):
-                z = gate[hidden + j]
-                dgate[hidden + j] = dh[j] * moved[j] * z * (one - z)
+                for b in range(0, columns, lane):
+                    r, h = load(rz, (2 * t * hidden + j) * batch + start + b), load(hx, (t * rows + j) * batch + start + b)
+                    store(drz, j * low + place + b, load(dreset, j * PANEL + b) * h * (r - r * r))
+            product(across_rz, 0, hidden, 0, 2 * hidden, drz, place, low, dgates, 0, PANEL, columns)
             for j in range(hidden):
-                dnew[j] = two * dh[j] * gate[hidden + j] * half[j] * (one - half[j])
-        np.dot(dn[place], weight_n, dreset)
-        for b in range(batch):
-            gate, h, dgate, dagain = rz[t, b], hx[t, b], drz[place, b], dreset[b]
-            for j in range(hidden):
-                dgate[j] = dagain[j] * h[j] * gate[j] * (one - gate[j])
-        np.dot(drz[place], weight_rz, dhx)
-        for b in range(batch):
-            gate, dagain, dbefore, dh = rz[t, b], dreset[b], dhx[b], back[b]
-            for j in range(hidden):
-                dh[j] += dagain[j] * gate[j] + dbefore[j] - dh[j] * gate[hidden + j]
+                for b in range(0, columns, lane):
+                    gate, here = (2 * t * hidden + j) * batch + start + b, j * PANEL + b
+                    back = load(dh, here)
+                    store(dh, here, back - back * load(rz, gate + hidden * batch) + load(dreset, here) * load(rz, gate) + load(dgates, here))
             if inputs:
-                dx[t, b] = dbefore[hidden : hidden + inputs] + dagain[hidden : hidden + inputs]
-        if place == 0:
-            many = min(chunk, steps - t)
-            add_product(drz[:many].reshape(many * batch, 2 * hidden), hx[t : t + many].reshape(many * batch, width), dweight_rz, scratch_rz)
-            add_product(dn[:many].reshape(many * batch, hidden), reset[t : t + many].reshape(many * batch, width), dweight_n, scratch_n)
+                product(across_rz, hidden, inputs, 0, 2 * hidden, drz, place, low, dx, t * inputs * batch + start, batch, columns)
+                for j in range(inputs):
+                    for b in range(0, columns, lane):
+                        at = (t * inputs + j) * batch + start + b
+                        store(dx, at, load(dx, at) + load(dreset, (hidden + j) * PANEL + b))
+            if place == 0:
+                many = min(chunk, steps - t)
+                add_sums(drz, hx, t, start, columns, many, 2 * hidden, sums_rz)
+                add_sums(dn, reset, t, start, columns, many, hidden, sums_n)
+    unpack(sums_rz, dweight_rz)
+    unpack(sums_n, dweight_n)

@@ -1,7 +1,7 @@
 """GRU layer (reset after the product), forward and back, of one member.
 
-One product a step gives r and z (before the sigmoid), p = U h_{t-1} + b_hn and u = W x_t + b_in: rows of the weight that do
-not read x, or h, are zero there. n = tanh(u + r⊙p), h_t = n + z⊙(h_{t-1} - n).
+Rows of the one weight give r and z (before the sigmoid), p = U h_{t-1} + b_hn and u = W x_t + b_in: those that do not read x, or h,
+are zero there. n = tanh(u + r⊙p), h_t = n + z⊙(h_{t-1} - n).
 Backward, with G the gradient of h_t: a = G⊙(1-z)⊙(1-n²) is that of u; p gets a⊙r, r gets a⊙p, z gets G⊙(h_{t-1} - n),
 then G ← G⊙z and the product with W.
 """
@@ -12,65 +12,73 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_product, compiled, sigmoid, sigmoid_, sum_of_squares
+from study.kernels.native.maths import add_squares, compiled, sigmoid, tanh, zeros
+from study.kernels.native.products import add_sums, padded, product, tiles, unpack
+from study.kernels.native.sizes import GAP, PANEL, STRETCH
+from study.kernels.native.vectors import load, store, width
 
 
-def buffers(steps: int, batch: int, hidden: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what the way back needs: r, z, p, u as computed; n."""
-    return (steps, batch, 4 * hidden), (steps, batch, hidden)
-
-
-@compiled
-def forward(hx: Any, weight: Any, parts: Any, n: Any) -> None:
-    """hx [T + 1, B, K] with h_0, x and ones in place, weight [4H, K]; fills h and the buffers."""
-    steps, batch, hidden = n.shape
-    two, one = weight.dtype.type(2), weight.dtype.type(1)
-    for t in range(steps):
-        np.dot(hx[t], weight.T, parts[t])
-        for b in range(batch):
-            part, new, before, after = parts[t, b], n[t, b], hx[t, b], hx[t + 1, b]
-            sigmoid_(part[: 2 * hidden])
-            for j in range(hidden):
-                new[j] = two * sigmoid(two * (part[3 * hidden + j] + part[j] * part[2 * hidden + j])) - one
-            for j in range(hidden):
-                after[j] = new[j] + part[hidden + j] * (before[j] - new[j])
+def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what the way back needs: r, z, p as computed, n in the place of u."""
+    return ((steps, 4 * hidden, batch),)
 
 
 @compiled
-def backward(hx: Any, weight: Any, parts: Any, n: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, chunk: int) -> None:
-    """From dh_out [T, B, H]: adds to dweight [4H, K], fills dx [T, B, D] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for).
-
-    `chunk` steps a product.
-    """
-    steps, batch, hidden = n.shape
-    inputs, width, dtype = dx.shape[2], weight.shape[1], weight.dtype
-    one = dtype.type(1)
-    dparts, dhx = np.empty((chunk, batch, 4 * hidden), dtype), np.empty((batch, width), dtype)
-    back, scratch = np.zeros((batch, hidden), dtype), np.empty_like(dweight)
-    for t in range(steps - 1, -1, -1):
-        place = t % chunk
-        for b in range(batch):
-            part, new, before, d, dh, out = parts[t, b], n[t, b], hx[t, b], dparts[place, b], back[b], dh_out[t, b]
+def forward(hx: Any, weight: Any, parts: Any) -> None:
+    """hx [T + 1, K, B] with h_0, x and ones in place, weight [4H, K]; fills h and the buffer (cyclic where it is shorter)."""
+    _, rows, batch = hx.shape
+    hidden, terms, lane = parts.shape[1] // 4, weight.shape[1], width(hx)
+    row = hidden * batch
+    for start in range(0, batch, PANEL):
+        columns = min(PANEL, batch - start)
+        for t in range(len(hx) - 1):
+            part, before, after = (t % len(parts)) * 4 * row + start, t * rows * batch + start, (t + 1) * rows * batch + start
+            product(weight, 0, 3 * hidden, 0, terms, hx, before, batch, parts, part, batch, columns)
+            product(weight, 3 * hidden, hidden, hidden, terms - hidden, hx, before + row, batch, parts, part + 3 * row, batch, columns)
             for j in range(hidden):
-                dh[j] += out[j]
+                for b in range(j * batch, j * batch + columns, lane):
+                    r, z = sigmoid(load(parts, part + b)), sigmoid(load(parts, part + row + b))
+                    n, h = tanh(load(parts, part + 3 * row + b) + r * load(parts, part + 2 * row + b)), load(hx, before + b)
+                    store(parts, part + b, r)
+                    store(parts, part + row + b, z)
+                    store(parts, part + 3 * row + b, n)
+                    store(hx, after + b, n + z * (h - n))
+
+
+@compiled
+def backward(hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any) -> None:
+    """From dh_out [T, H, B]: fills dweight [4H, K], dx [T, D, B] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for)."""
+    steps, hidden, batch = dh_out.shape
+    rows, inputs, lane = hx.shape[1], dx.shape[1], width(hx)
+    across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(4 * hidden, weight.shape[1]), hx)[0]
+    dz, dh, dgates = zeros(padded(4 * hidden), STRETCH + GAP, hx), zeros(hidden, PANEL, hx), zeros(hidden, PANEL, hx)
+    low, row = dz.shape[1], hidden * batch
+    for start in range(0, batch, PANEL):
+        columns = min(PANEL, batch - start)
+        chunk = STRETCH // columns
+        dh[:] = 0
+        for t in range(steps - 1, -1, -1):
+            place = (t % chunk) * columns
+            for j in range(hidden):
+                for b in range(0, columns, lane):
+                    part, d, here = (4 * t * hidden + j) * batch + start + b, j * low + place + b, j * PANEL + b
+                    r, z, n = load(parts, part), load(parts, part + row), load(parts, part + 3 * row)
+                    back = load(dh, here) + load(dh_out, (t * hidden + j) * batch + start + b)
+                    store(dh, here, back)
+                    dn = back * (1.0 - z) * (1.0 - n * n)
+                    store(dz, d + 3 * hidden * low, dn)
+                    store(dz, d + 2 * hidden * low, dn * r)
+                    store(dz, d, dn * load(parts, part + 2 * row) * (r - r * r))
+                    store(dz, d + hidden * low, back * (load(hx, (t * rows + j) * batch + start + b) - n) * (z - z * z))
             if len(reach):
-                reach[t, b] = sum_of_squares(dh)
+                add_squares(dh, 0, columns, reach[t, start : start + columns])
+            product(across, 0, hidden, 0, 3 * hidden, dz, place, low, dgates, 0, PANEL, columns)  # u does not read h
             for j in range(hidden):
-                d[3 * hidden + j] = dh[j] * (one - part[hidden + j]) * (one - new[j] * new[j])
-            for j in range(hidden):
-                d[2 * hidden + j] = d[3 * hidden + j] * part[j]
-            for j in range(hidden):
-                d[j] = d[3 * hidden + j] * part[2 * hidden + j] * part[j] * (one - part[j])
-            for j in range(hidden):
-                z = part[hidden + j]
-                d[hidden + j] = dh[j] * (before[j] - new[j]) * z * (one - z)
-        np.dot(dparts[place], weight, dhx)
-        for b in range(batch):
-            part, dh, dbefore = parts[t, b], back[b], dhx[b]
-            for j in range(hidden):
-                dh[j] = dh[j] * part[hidden + j] + dbefore[j]
+                for b in range(0, columns, lane):
+                    here = j * PANEL + b
+                    store(dh, here, load(dh, here) * load(parts, ((4 * t + 1) * hidden + j) * batch + start + b) + load(dgates, here))
             if inputs:
-                dx[t, b] = dbefore[hidden : hidden + inputs]
-        if place == 0:
-            many = min(chunk, steps - t)
-            add_product(dparts[:many].reshape(many * batch, 4 * hidden), hx[t : t + many].reshape(many * batch, width), dweight, scratch)
+                product(across, hidden, inputs, 0, 4 * hidden, dz, place, low, dx, t * inputs * batch + start, batch, columns)
+            if place == 0:
+                add_sums(dz, hx, t, start, columns, min(chunk, steps - t), 4 * hidden, sums)
+    unpack(sums, dweight)

@@ -1,7 +1,11 @@
-"""The compiled kernels as one differentiable function of torch: members one by one, [M, T, B, D] -> [M, T, B, H]."""
+"""The compiled kernels as one differentiable function of torch: members one by one, [M, T, B, D] -> [M, T, B, H].
+
+Inside, examples are the last axis: [M, T, ·, B], filled up with zeros to whole vectors. What is filled up stays zero at every step.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROWS = 256  # examples × steps that one product of the weights' gradient takes: what is read twice stays in the cache
+from study.kernels.native.sizes import LANES
+from study.kernels.native.turning import turn
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,6 @@ class Compiled:
 
     module: Any
     further: tuple[Any, ...] = ()
-    wide: bool = False  # whether a buffer has the width of [h, x, 1]
 
 
 def weights(weight_h: Tensor, weight_x: Tensor, bias: Tensor) -> Tensor:
@@ -37,37 +41,60 @@ class _Layer(torch.autograd.Function):
     def forward(ctx: Any, kernel: Compiled, hidden: int, x: Tensor, reach: Tensor | None, *parts: Tensor) -> Tensor:
         members, steps, batch, inputs = x.shape
         parts = tuple(part.contiguous() for part in parts)
-        hx = x.new_empty(members, steps + 1, batch, hidden + inputs + 1)
-        hx[:, 0, :, :hidden] = 0
-        hx[:, :steps, :, hidden : hidden + inputs] = x
-        hx[:, :, :, hidden + inputs] = 1
-        shapes = kernel.module.buffers(steps, batch, hidden, *([hx.shape[-1]] if kernel.wide else []))
-        kept = [x.new_empty(members, *shape) for shape in shapes]
-        ctx.kernel, ctx.inputs, ctx.kept, ctx.parts, ctx.hx = kernel, inputs, kept, parts, hx
+        hx = _states(x, hidden)
+        kept = steps if any(ctx.needs_input_grad) else 1
+        buffers = [x.new_empty(members, *shape) for shape in kernel.module.buffers(kept, hx.shape[3], hidden, hx.shape[2])]
+        ctx.kernel, ctx.inputs, ctx.buffers, ctx.parts, ctx.hx = kernel, inputs, buffers, parts, hx
         ctx.alone = _doubled(x, *parts)
         for member in range(1 if ctx.alone else members):
-            kernel.module.forward(*_of(member, hx, *parts, *kept), *kernel.further)
+            kernel.module.forward(*_of(member, hx, *parts, *buffers), *kernel.further)
         if ctx.alone:
             hx[1] = hx[0]
-        return hx[:, 1:, :, :hidden]
+        return hx[:, 1:, :hidden, :batch].transpose(2, 3)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        dh, hx, inputs = grads[0].contiguous(), ctx.hx, ctx.inputs
+        (dh,), hx, inputs = grads, ctx.hx, ctx.inputs
         members, steps, batch, _ = dh.shape
-        dparts = [torch.zeros_like(part) for part in ctx.parts]
-        dx = hx.new_empty(members, steps, batch, inputs if ctx.needs_input_grad[2] else 0)
-        reach = hx.new_zeros((members, steps, batch) if ctx.needs_input_grad[3] else (members, 0, 0), dtype=torch.float64)
-        chunk = min(max(1, ROWS // batch), steps)
+        across = hx.shape[3]
+        dparts = [torch.empty_like(part) for part in ctx.parts]
+        dx = hx.new_empty(members, steps, inputs if ctx.needs_input_grad[2] else 0, across)
+        reach = hx.new_zeros((members, steps, across) if ctx.needs_input_grad[3] else (members, 0, 0), dtype=torch.float64)
         alone = ctx.alone and _doubled(dh)
-        for member in range(1 if alone else members):
+        for member in reversed(range(1 if alone else members)):  # the last one's values may still be in the cache
             if ctx.alone and member == 1:  # its buffers were not filled
-                ctx.kernel.module.forward(*_of(1, hx, *ctx.parts, *ctx.kept), *ctx.kernel.further)
-            ctx.kernel.module.backward(*_of(member, hx, *ctx.parts, *ctx.kept, dh, *dparts, dx, reach), chunk, *ctx.kernel.further)
+                ctx.kernel.module.forward(*_of(1, hx, *ctx.parts, *ctx.buffers), *ctx.kernel.further)
+            ours = _of(member, hx, *ctx.parts, *ctx.buffers)
+            ctx.kernel.module.backward(*ours, _by_unit(dh[member], across).numpy(), *_of(member, *dparts, dx, reach), *ctx.kernel.further)
         if alone:
             for made in (dx, reach, *dparts):
                 made[1] = made[0]
-        return None, None, dx if ctx.needs_input_grad[2] else None, reach if ctx.needs_input_grad[3] else None, *dparts
+        needs = ctx.needs_input_grad
+        return None, None, dx[..., :batch].transpose(2, 3) if needs[2] else None, reach[..., :batch] if needs[3] else None, *dparts
+
+
+def _states(x: Tensor, hidden: int) -> Tensor:
+    """[M, T + 1, K, B']: states (h_0 = 0, the others to come), x, ones, and a row of zeros where K would be odd."""
+    members, steps, batch, inputs = x.shape
+    width = hidden + inputs + 1
+    hx = x.new_empty(members, steps + 1, width + width % 2, math.ceil(batch / LANES) * LANES)
+    hx[:, 0, :hidden] = 0
+    hx[:, :, hidden:, batch:] = 0
+    hx[:, :steps, hidden : width - 1, :batch] = x.transpose(2, 3)
+    hx[:, :, width - 1 :, :batch] = 0
+    hx[:, :, width - 1, :batch] = 1
+    return hx
+
+
+def _by_unit(dh: Tensor, across: int) -> Tensor:
+    """[T, H, B'] of dh [T, B, H], contiguous."""
+    turned = dh.transpose(1, 2)
+    if turned.is_contiguous() and turned.shape[2] == across:
+        return turned
+    steps, _, hidden = dh.shape
+    made = dh.new_empty(steps, hidden, across)
+    turn(dh.contiguous().numpy(), made.numpy())
+    return made
 
 
 def _doubled(*tensors: Tensor) -> bool:

@@ -6,74 +6,80 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_product, compiled, sigmoid, sigmoid_, sum_of_squares
+from study.kernels.native.maths import add_squares, compiled, sigmoid, tanh, zeros
+from study.kernels.native.products import add_sums, padded, product, tiles, unpack
+from study.kernels.native.sizes import GAP, PANEL, STRETCH
+from study.kernels.native.vectors import load, store, width
 
 
-def buffers(steps: int, batch: int, hidden: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what the way back needs: gates i, f, s, o; c from c_0 on; tanh c."""
-    return (steps, batch, 4 * hidden), (steps + 1, batch, hidden), (steps, batch, hidden)
+def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what the way back needs: gates i, f, g, o; c from c_0 on."""
+    return (steps, 4 * hidden, batch), (steps + 1, hidden, batch)
 
 
 @compiled
-def forward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any) -> None:
-    """hx [T + 1, B, K] with h_0, x and ones in place, weight [4H, K] with g's rows doubled; fills h and the buffers."""
-    steps, batch, width = gates.shape
-    hidden = width // 4
-    two, one = weight.dtype.type(2), weight.dtype.type(1)
+def forward(hx: Any, weight: Any, gates: Any, c: Any) -> None:
+    """hx [T + 1, K, B] with h_0, x and ones in place, weight [4H, K]; fills h and the buffers (cyclic where they are shorter)."""
+    _, rows, batch = hx.shape
+    hidden, terms, lane = c.shape[1], weight.shape[1], width(hx)
     c[0] = 0
-    for t in range(steps):
-        np.dot(hx[t], weight.T, gates[t])
-        sigmoid_(gates[t].reshape(-1))
-        for b in range(batch):
-            gate, before, after, squashed, h = gates[t, b], c[t, b], c[t + 1, b], tanh_c[t, b], hx[t + 1, b]
+    for start in range(0, batch, PANEL):
+        columns = min(PANEL, batch - start)
+        for t in range(len(hx) - 1):
+            slot = t % len(gates)
+            gate, before, after = slot * 4 * hidden * batch + start, (t % len(c)) * hidden * batch + start, ((t + 1) % len(c)) * hidden * batch + start
+            h = (t + 1) * rows * batch + start
+            product(weight, 0, 4 * hidden, 0, terms, hx, t * rows * batch + start, batch, gates, gate, batch, columns)
             for j in range(hidden):
-                after[j] = gate[hidden + j] * before[j] + gate[j] * (two * gate[2 * hidden + j] - one)
-            for j in range(hidden):
-                squashed[j] = two * sigmoid(two * after[j]) - one
-            for j in range(hidden):
-                h[j] = gate[3 * hidden + j] * squashed[j]
+                for b in range(j * batch, j * batch + columns, lane):
+                    i = sigmoid(load(gates, gate + b))
+                    f = sigmoid(load(gates, gate + hidden * batch + b))
+                    g = tanh(load(gates, gate + 2 * hidden * batch + b))
+                    o = sigmoid(load(gates, gate + 3 * hidden * batch + b))
+                    cell = f * load(c, before + b) + i * g
+                    store(gates, gate + b, i)
+                    store(gates, gate + hidden * batch + b, f)
+                    store(gates, gate + 2 * hidden * batch + b, g)
+                    store(gates, gate + 3 * hidden * batch + b, o)
+                    store(c, after + b, cell)
+                    store(hx, h + b, o * tanh(cell))
 
 
 @compiled
-def backward(hx: Any, weight: Any, gates: Any, c: Any, tanh_c: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, chunk: int) -> None:
-    """From dh_out [T, B, H]: adds to dweight [4H, K], fills dx [T, B, D] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for).
-
-    `chunk` steps a product.
-    """
-    steps, batch, width = gates.shape
-    hidden, inputs = width // 4, dx.shape[2]
-    two, one = weight.dtype.type(2), weight.dtype.type(1)
-    dz = np.empty((chunk, batch, width), weight.dtype)
-    dhx, dc = np.zeros((batch, weight.shape[1]), weight.dtype), np.zeros((batch, hidden), weight.dtype)
-    dh, scratch = np.empty(hidden, weight.dtype), np.empty_like(dweight)
-    for t in range(steps - 1, -1, -1):
-        place = t % chunk
-        for b in range(batch):
-            gate, d, squashed, before, dcell = gates[t, b], dz[place, b], tanh_c[t, b], c[t, b], dc[b]
-            back, out = dhx[b], dh_out[t, b]
+def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any) -> None:
+    """From dh_out [T, H, B]: fills dweight [4H, K], dx [T, D, B] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for)."""
+    steps, hidden, batch = dh_out.shape
+    inputs, lane = dx.shape[1], width(hx)
+    across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(4 * hidden, weight.shape[1]), hx)[0]
+    dz = zeros(padded(4 * hidden), STRETCH + GAP, hx)
+    dh, dc = zeros(hidden, PANEL, hx), zeros(hidden, PANEL, hx)
+    low = dz.shape[1]
+    for start in range(0, batch, PANEL):
+        columns = min(PANEL, batch - start)
+        chunk = STRETCH // columns
+        dh[:] = 0
+        dc[:] = 0
+        for t in range(steps - 1, -1, -1):
+            place = (t % chunk) * columns
             for j in range(hidden):
-                dh[j] = back[j] + out[j]
+                for b in range(0, columns, lane):
+                    gate, at, d, here = (t * 4 * hidden + j) * batch + start + b, (t * hidden + j) * batch + start + b, j * low + place + b, j * PANEL + b
+                    i, f = load(gates, gate), load(gates, gate + hidden * batch)
+                    g, o = load(gates, gate + 2 * hidden * batch), load(gates, gate + 3 * hidden * batch)
+                    small = tanh(load(c, at + hidden * batch))  # cheaper than to have it come from memory
+                    back = load(dh, here) + load(dh_out, at)
+                    store(dh, here, back)
+                    dcell = load(dc, here) + back * o * (1.0 - small * small)
+                    store(dz, d, dcell * g * (i - i * i))
+                    store(dz, d + hidden * low, dcell * load(c, at) * (f - f * f))
+                    store(dz, d + 2 * hidden * low, dcell * i * (1.0 - g * g))
+                    store(dz, d + 3 * hidden * low, back * small * (o - o * o))
+                    store(dc, here, dcell * f)
             if len(reach):
-                reach[t, b] = sum_of_squares(dh)
-            for j in range(hidden):
-                o = gate[3 * hidden + j]
-                d[3 * hidden + j] = dh[j] * squashed[j] * o * (one - o)
-            for j in range(hidden):
-                dcell[j] += dh[j] * gate[3 * hidden + j] * (one - squashed[j] * squashed[j])
-            for j in range(hidden):
-                i = gate[j]
-                d[j] = dcell[j] * (two * gate[2 * hidden + j] - one) * i * (one - i)
-            for j in range(hidden):
-                f = gate[hidden + j]
-                d[hidden + j] = dcell[j] * before[j] * f * (one - f)
-            for j in range(hidden):
-                s = gate[2 * hidden + j]
-                d[2 * hidden + j] = two * dcell[j] * gate[j] * s * (one - s)
-            for j in range(hidden):
-                dcell[j] *= gate[hidden + j]
-        np.dot(dz[place], weight, dhx)
-        if inputs:
-            dx[t] = dhx[:, hidden : hidden + inputs]
-        if place == 0:
-            many = min(chunk, steps - t)
-            add_product(dz[:many].reshape(many * batch, width), hx[t : t + many].reshape(many * batch, weight.shape[1]), dweight, scratch)
+                add_squares(dh, 0, columns, reach[t, start : start + columns])
+            product(across, 0, hidden, 0, 4 * hidden, dz, place, low, dh, 0, PANEL, columns)
+            if inputs:
+                product(across, hidden, inputs, 0, 4 * hidden, dz, place, low, dx, t * inputs * batch + start, batch, columns)
+            if place == 0:
+                add_sums(dz, hx, t, start, columns, min(chunk, steps - t), 4 * hidden, sums)
+    unpack(sums, dweight)

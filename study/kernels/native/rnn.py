@@ -6,58 +6,58 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_product, compiled, sigmoid, sum_of_squares
+from study.kernels.native.maths import add_squares, compiled, tanh, zeros
+from study.kernels.native.products import add_sums, padded, product, tiles, unpack
+from study.kernels.native.sizes import GAP, PANEL, STRETCH
+from study.kernels.native.vectors import at_least, load, store, where_positive, width
 
 
-def buffers(steps: int, batch: int, hidden: int) -> tuple[tuple[int, ...], ...]:
+def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, ...], ...]:
     """Nothing is needed on the way back but h."""
-    return ((1, batch, hidden),)
+    return ()
 
 
 @compiled
-def forward(hx: Any, weight: Any, z: Any, relu: bool) -> None:
-    """hx [T + 1, B, K] with h_0, x and ones in place, weight [H, K]; fills h. tanh(z) = 2σ(2z) - 1."""
-    _, batch, hidden = z.shape
-    two, one, zero = weight.dtype.type(2), weight.dtype.type(1), weight.dtype.type(0)
-    for t in range(len(hx) - 1):
-        np.dot(hx[t], weight.T, z[0])
-        for b in range(batch):
-            before, h = z[0, b], hx[t + 1, b]
-            if relu:
-                for j in range(hidden):
-                    h[j] = zero if before[j] < zero else before[j]  # NaN stays
-            else:
-                for j in range(hidden):
-                    h[j] = two * sigmoid(two * before[j]) - one
+def forward(hx: Any, weight: Any, relu: bool) -> None:
+    """hx [T + 1, K, B] with h_0, x and ones in place, weight [H, K]; fills h."""
+    _, rows, batch = hx.shape
+    (hidden, terms), lane = weight.shape, width(hx)
+    for start in range(0, batch, PANEL):
+        columns = min(PANEL, batch - start)
+        for t in range(len(hx) - 1):
+            before, after = t * rows * batch + start, (t + 1) * rows * batch + start
+            product(weight, 0, hidden, 0, terms, hx, before, batch, hx, after, batch, columns)
+            for j in range(hidden):
+                for at in range(after + j * batch, after + j * batch + columns, lane):
+                    z = load(hx, at)
+                    store(hx, at, at_least(z, 0.0) if relu else tanh(z))
 
 
 @compiled
-def backward(hx: Any, weight: Any, z: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, chunk: int, relu: bool) -> None:
-    """From dh_out [T, B, H]: adds to dweight [H, K], fills dx [T, B, D] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for).
-
-    `chunk` steps a product.
-    """
-    steps, batch, hidden = dh_out.shape
-    inputs, width = dx.shape[2], weight.shape[1]
-    one, zero = weight.dtype.type(1), weight.dtype.type(0)
-    dz, dhx, scratch = np.empty((chunk, batch, hidden), weight.dtype), np.zeros((batch, width), weight.dtype), np.empty_like(dweight)
-    for t in range(steps - 1, -1, -1):
-        place = t % chunk
-        for b in range(batch):
-            d, h, back, out = dz[place, b], hx[t + 1, b], dhx[b], dh_out[t, b]
+def backward(hx: Any, weight: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, relu: bool) -> None:
+    """From dh_out [T, H, B]: fills dweight [H, K], dx [T, D, B] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for)."""
+    steps, hidden, batch = dh_out.shape
+    rows, inputs, lane = hx.shape[1], dx.shape[1], width(hx)
+    across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(hidden, weight.shape[1]), hx)[0]
+    dz, dh = zeros(padded(hidden), STRETCH + GAP, hx), zeros(hidden, PANEL, hx)
+    low = dz.shape[1]
+    for start in range(0, batch, PANEL):
+        columns = min(PANEL, batch - start)
+        chunk = STRETCH // columns
+        dh[:] = 0
+        for t in range(steps - 1, -1, -1):
+            place = (t % chunk) * columns
+            for j in range(hidden):
+                for b in range(0, columns, lane):
+                    back = load(dh, j * PANEL + b) + load(dh_out, (t * hidden + j) * batch + start + b)
+                    store(dh, j * PANEL + b, back)
+                    h = load(hx, ((t + 1) * rows + j) * batch + start + b)
+                    store(dz, j * low + place + b, where_positive(h, back) if relu else back * (1.0 - h * h))
             if len(reach):
-                for j in range(hidden):
-                    d[j] = back[j] + out[j]
-                reach[t, b] = sum_of_squares(d)
-            if relu:
-                for j in range(hidden):
-                    d[j] = (back[j] + out[j]) * (one if h[j] > zero else zero)
-            else:
-                for j in range(hidden):
-                    d[j] = (back[j] + out[j]) * (one - h[j] * h[j])
-        np.dot(dz[place], weight, dhx)
-        if inputs:
-            dx[t] = dhx[:, hidden : hidden + inputs]
-        if place == 0:
-            many = min(chunk, steps - t)
-            add_product(dz[:many].reshape(many * batch, hidden), hx[t : t + many].reshape(many * batch, width), dweight, scratch)
+                add_squares(dh, 0, columns, reach[t, start : start + columns])
+            product(across, 0, hidden, 0, hidden, dz, place, low, dh, 0, PANEL, columns)
+            if inputs:
+                product(across, hidden, inputs, 0, hidden, dz, place, low, dx, t * inputs * batch + start, batch, columns)
+            if place == 0:
+                add_sums(dz, hx, t, start, columns, min(chunk, steps - t), hidden, sums)
+    unpack(sums, dweight)

@@ -1,0 +1,180 @@
+"""Vectors of the processor as a type of Numba: what is written with them becomes vector instructions, whatever a compiler makes of loops.
+
+A vector has `lanes(dtype)` values. Sums and products of vectors, and of a vector and a number, work lane by lane; a product and a
+sum may be one rounding. Division by zero is Inf, NaN stays NaN.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import typing
+from numba.extending import intrinsic, models, overload, register_model
+
+WIDE = bool(binding.get_host_cpu_features().get("avx512f"))  # 32 registers of 64 bytes; else they are taken for 16 of 32 bytes
+BYTES = 64 if WIDE else 32
+FLAGS = ("contract",)
+
+
+def instructions(function: Callable[..., Any]) -> Any:
+    """A function of compiled code that is written as instructions: it gets the context of typing and types, and returns a signature and what writes them."""
+    return intrinsic(function)
+
+
+def lanes(dtype: types.Float) -> int:
+    """Values a vector, a power of two."""
+    return BYTES * 8 // int(dtype.bitwidth)
+
+
+class Vector(types.Type):
+    """Vector of `dtype`, float32 or float64."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"Vector({dtype}, {lanes(dtype)})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, of: Vector) -> None:
+        super().__init__(manager, of, of_lanes(manager[of.dtype].get_value_type(), lanes(of.dtype)))
+
+
+def of_lanes(scalar: ir.Type, count: int) -> ir.VectorType:
+    return ir.VectorType(scalar, count)
+
+
+# --- for those who write instructions: values of one intrinsic -----------------------------------------------------
+
+
+def address(context: Any, builder: ir.IRBuilder, of: types.Array, array: ir.Value, index: ir.Value) -> ir.Value:
+    """Of value number `index` of a contiguous array."""
+    return builder.gep(context.make_array(of)(context, builder, array).data, [index])
+
+
+def load_vector(builder: ir.IRBuilder, where: ir.Value, count: int) -> ir.Value:
+    """`count` values from an address on; it need not be a multiple of their size."""
+    kind = of_lanes(where.type.pointee, count)
+    return builder.load(builder.bitcast(where, kind.as_pointer()), align=_size(kind))
+
+
+def store_vector(builder: ir.IRBuilder, value: ir.Value, where: ir.Value) -> None:
+    builder.store(value, builder.bitcast(where, value.type.as_pointer()), align=_size(value.type))
+
+
+def _size(kind: ir.VectorType) -> int:
+    """Bytes of one value."""
+    return 4 if isinstance(kind.element, ir.FloatType) else 8
+
+
+def everywhere(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
+    """A vector of one value."""
+    kind, nothing = of_lanes(scalar.type, count), ir.Constant(of_lanes(scalar.type, count), ir.Undefined)
+    whole = ir.IntType(32)
+    first = builder.insert_element(nothing, scalar, ir.Constant(whole, 0))
+    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(whole, count), [0] * count))
+
+
+def _both(context: Any, builder: ir.IRBuilder, kinds: tuple[types.Type, ...], values: tuple[ir.Value, ...], result: Vector) -> list[ir.Value]:
+    """Operands as vectors: a number stands in every lane."""
+    made = []
+    for kind, value in zip(kinds, values, strict=True):
+        if isinstance(kind, Vector):
+            made.append(value)
+        else:
+            made.append(everywhere(builder, context.cast(builder, value, kind, result.dtype), lanes(result.dtype)))
+    return made
+
+
+def _result(left: types.Type, right: types.Type) -> Vector:
+    return left if isinstance(left, Vector) else right  # type: ignore[return-value]
+
+
+def _lane_by_lane(generate: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> Any:
+    @instructions
+    def operation(typing_context: Any, left: Any, right: Any) -> Any:
+        result = _result(left, right)
+
+        def code(context: Any, builder: ir.IRBuilder, signature: typing.Signature, values: tuple[ir.Value, ...]) -> ir.Value:
+            return generate(builder, *_both(context, builder, signature.args, values, result))
+
+        return result(left, right), code
+
+    return operation
+
+
+def _operator(symbol: Any, generate: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> None:
+    operation = _lane_by_lane(generate)
+
+    @overload(symbol)
+    def chosen(left: Any, right: Any) -> Any:
+        if any(isinstance(one, Vector) for one in (left, right)) and all(isinstance(one, (Vector, types.Number)) for one in (left, right)):
+
+            def code(left: Any, right: Any) -> Any:
+                return operation(left, right)
+
+            return code
+        return None
+
+
+_operator(operator.add, lambda builder, left, right: builder.fadd(left, right, flags=FLAGS))
+_operator(operator.sub, lambda builder, left, right: builder.fsub(left, right, flags=FLAGS))
+_operator(operator.mul, lambda builder, left, right: builder.fmul(left, right, flags=FLAGS))
+_operator(operator.truediv, lambda builder, left, right: builder.fdiv(left, right))
+
+
+def _chosen(test: str) -> Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]:
+    return lambda builder, left, right: builder.select(builder.fcmp_ordered(test, left, right), right, left)
+
+
+at_most = _lane_by_lane(_chosen(">"))
+"""at_most(vector, limit): NaN stays."""
+at_least = _lane_by_lane(_chosen("<"))
+"""at_least(vector, limit): NaN stays."""
+where_positive = _lane_by_lane(
+    lambda builder, test, value: builder.select(
+        builder.fcmp_ordered(">", test, ir.Constant(test.type, [0.0] * test.type.count)), value, ir.Constant(test.type, [0.0] * test.type.count)
+    )
+)
+"""where_positive(test, value): value where test is above 0, else 0."""
+
+
+@instructions
+def load(typing_context: Any, array: Any, index: Any) -> Any:
+    """A vector of the values from `index` (counted over the whole contiguous array) on."""
+    result = Vector(array.dtype)
+
+    def code(context: Any, builder: ir.IRBuilder, signature: typing.Signature, values: tuple[ir.Value, ...]) -> ir.Value:
+        return load_vector(builder, address(context, builder, signature.args[0], *values), lanes(result.dtype))
+
+    return result(array, types.intp), code
+
+
+@instructions
+def store(typing_context: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Put a vector where `load` of this index takes it from."""
+
+    def code(context: Any, builder: ir.IRBuilder, signature: typing.Signature, values: tuple[ir.Value, ...]) -> ir.Value:
+        store_vector(builder, values[2], address(context, builder, signature.args[0], *values[:2]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), code
+
+
+def width(array: Any) -> int:
+    """Values of a vector of this array's kind."""
+    raise NotImplementedError("of compiled code alone")
+
+
+@overload(width)
+def _width(array: Any) -> Any:
+    count = lanes(array.dtype)
+
+    def code(array: Any) -> Any:
+        return count
+
+    return code
