@@ -119,7 +119,7 @@ def test_a_lone_member_is_computed_once_and_its_shadow_is_the_same(cell, monkeyp
     doubled = {name: value.expand(2, *value.shape[1:]) for name, value in single.items()}
     calls = []
     of = layer._of
-    monkeypatch.setattr(layer, "_of", lambda member, *tensors: calls.append(member) or of(member, *tensors))
+    monkeypatch.setattr(layer, "_of", lambda member, arrays: calls.append(member) or of(member, arrays))
     h, grads = outcome(cell, "native", doubled, x.expand(2, *x.shape[1:]))
     assert set(calls) == {0}
     three = {name: torch.cat([value, value + 1, value]) for name, value in single.items()}

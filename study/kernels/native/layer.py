@@ -45,9 +45,9 @@ class _Layer(torch.autograd.Function):
         kept = steps if any(ctx.needs_input_grad) else 1
         buffers = [x.new_empty(members, *shape) for shape in kernel.module.buffers(kept, hx.shape[3], hidden, hx.shape[2])]
         ctx.kernel, ctx.inputs, ctx.buffers, ctx.parts, ctx.hx = kernel, inputs, buffers, parts, hx
-        ctx.alone = _doubled(x, *parts)
+        ctx.alone, ours = _doubled(x, *parts), _arrays(hx, *parts, *buffers)
         for member in range(1 if ctx.alone else members):
-            kernel.module.forward(*_of(member, hx, *parts, *buffers), *kernel.further)
+            kernel.module.forward(*_of(member, ours), *kernel.further)
         if ctx.alone:
             hx[1] = hx[0]
         return hx[:, 1:, :hidden, :batch].transpose(2, 3)
@@ -60,15 +60,14 @@ class _Layer(torch.autograd.Function):
         dparts = [torch.empty_like(part) for part in ctx.parts]
         dx = hx.new_empty(members, steps, inputs if ctx.needs_input_grad[2] else 0, across)
         reach = hx.new_zeros((members, steps, across) if ctx.needs_input_grad[3] else (members, 0, 0), dtype=torch.float64)
-        alone = ctx.alone and _doubled(dh)
+        alone, ours, made = ctx.alone and _doubled(dh), _arrays(hx, *ctx.parts, *ctx.buffers), _arrays(*dparts, dx, reach)
         for member in reversed(range(1 if alone else members)):  # the last one's values may still be in the cache
             if ctx.alone and member == 1:  # its buffers were not filled
-                ctx.kernel.module.forward(*_of(1, hx, *ctx.parts, *ctx.buffers), *ctx.kernel.further)
-            ours = _of(member, hx, *ctx.parts, *ctx.buffers)
-            ctx.kernel.module.backward(*ours, _by_unit(dh[member], across).numpy(), *_of(member, *dparts, dx, reach), *ctx.kernel.further)
+                ctx.kernel.module.forward(*_of(1, ours), *ctx.kernel.further)
+            ctx.kernel.module.backward(*_of(member, ours), _by_unit(dh[member], across).numpy(), *_of(member, made), *ctx.kernel.further)
         if alone:
-            for made in (dx, reach, *dparts):
-                made[1] = made[0]
+            for array in made:
+                array[1] = array[0]
         needs = ctx.needs_input_grad
         return None, None, dx[..., :batch].transpose(2, 3) if needs[2] else None, reach[..., :batch] if needs[3] else None, *dparts
 
@@ -102,5 +101,9 @@ def _doubled(*tensors: Tensor) -> bool:
     return len(tensors[0]) == 2 and all(torch.equal(one[0], one[1]) for one in tensors)
 
 
-def _of(member: int, *tensors: Tensor) -> Sequence[Any]:
-    return [tensor[member].numpy() for tensor in tensors]
+def _arrays(*tensors: Tensor) -> Sequence[Any]:
+    return [tensor.detach().numpy() for tensor in tensors]
+
+
+def _of(member: int, arrays: Sequence[Any]) -> Sequence[Any]:
+    return [array[member] for array in arrays]
