@@ -38,6 +38,7 @@ def cores() -> int:
 
 
 LEAVE = (signal.SIGTERM, signal.SIGUSR1)  # what a cluster sends before it takes a machine away
+WHERE = signal.SIGUSR2  # asks a worker that hangs where it is; Slurm's jobs hear it too, and all their processes with them
 
 
 def memory() -> float:
@@ -101,7 +102,7 @@ def _as_children_need_it() -> Iterator[None]:
     Ctrl-C goes to every process of the terminal: the launcher decides what it means. So do signals to leave, and who forks must not be ended by
     them before the workers have kept what they have.
     """
-    mine, held = (signal.SIGINT, *LEAVE), set[int]()
+    mine, held = (signal.SIGINT, WHERE, *LEAVE), set[int]()
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
     # The first start would also start multiprocessing's resource tracker, which unblocks Ctrl-C for whoever called it.

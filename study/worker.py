@@ -17,12 +17,11 @@ import torch
 from study.engine import Left, run_group
 from study.grouping import resolve_device
 from study.interfaces import Group
-from study.processes import LEAVE
+from study.processes import LEAVE, WHERE
 from study.provenance import failure
 from study.store import CannotStore
 
 SAY_SECONDS = 0.5  # between two signs of progress
-WHERE = signal.SIGUSR2  # asks a worker that hangs where it is
 
 
 class Place:
@@ -60,6 +59,7 @@ class Worker:
             signal.signal(number, self.leave)
         # Written by the signal's handler itself: a cell that loops forever gives Python no time to run another one.
         faulthandler.register(WHERE, file=stack_file(self.scratch, self.number).open("w"), all_threads=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {WHERE})
 
     def leave(self, number: int, frame: Any) -> None:
         """Told to leave: at once where nothing is trained, else after this update."""

@@ -65,7 +65,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def test_study_with_a_node_killed_in_the_middle(cluster, tmp_path):
     """Its job goes on elsewhere, nothing is lost or doubled, and every number is that of the local executor, bit for bit."""
-    sweep = [*SWEEP, "updates=3000", "executor.target_minutes=0.02", "store.checkpoint_seconds=1", *ASKED, f"executor.address={cluster.address}"]
+    sweep = [*SWEEP, "updates=6000", "executor.target_minutes=0.013", "store.checkpoint_seconds=1", *ASKED, f"executor.address={cluster.address}"]
     folder = tmp_path / "ray"
     store = Store(folder / "outputs" / "sweep")
     process = command(folder, *sweep)
@@ -80,7 +80,7 @@ def test_study_with_a_node_killed_in_the_middle(cluster, tmp_path):
     resumed = [id for id in store.ids() if store.result(id)["provenance"].get("resumed")]
     assert resumed
     assert len(resumed) < 6, "the other node was not disturbed"
-    status, told = ran(tmp_path / "local", *SWEEP, "updates=3000", "executor.workers=2")
+    status, told = ran(tmp_path / "local", *SWEEP, "updates=6000", "executor.workers=2")
     assert status == 0, told
     assert compare(Store(tmp_path / "local" / "outputs" / "sweep"), store) == []
     assert not (store.folder / "jobs").exists()

@@ -32,7 +32,7 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     (pieces / "clip" / "slow.yaml").write_text(f"_target_: tests.faults.Slow\nfile: {slow}\nseconds: 0.2\n")
     slow.touch()
     trains = ["--config-dir", str(pieces), *SWEEP, "clip=slow", "updates=300"]
-    sweep = [*trains, "executor.target_minutes=0.002", *ASKED]
+    sweep = [*trains, "executor.target_minutes=0.00065", *ASKED]
     folder = tmp_path / "slurm"
     store = Store(folder / "outputs" / "sweep")
     first = command(folder, *sweep)
@@ -138,7 +138,7 @@ def test_no_slurm_on_the_path(tmp_path):
 
 
 def test_plan_shows_jobs_hours_and_array(tmp_path):
-    status, told = ran(tmp_path, *SWEEP, *ASKED, "updates=300000", "executor.target_minutes=3", "executor.parallel=2", "executor.time_minutes=5", "plan=true")
+    status, told = ran(tmp_path, *SWEEP, *ASKED, "updates=900000", "executor.target_minutes=3", "executor.parallel=2", "executor.time_minutes=5", "plan=true")
     assert status == 0, told
     assert re.search(r"^\d+ jobs of 1 core: array 0-\d+%2, partition \(the default\), limit 5 min$", told, re.M), told
     assert re.search(r"expected: .* a job, [\d.]+ core hours in all, about [\d.]+ (min|h) with 2 at once", told), told

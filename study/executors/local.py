@@ -20,10 +20,10 @@ from study.engine import store_failure
 from study.grouping import resolve_device
 from study.interfaces import Event, Executor, Group, Point, require
 from study.isolation import Attempt, Tries, told_of_death
-from study.processes import cores, start
+from study.processes import WHERE, cores, start
 from study.provenance import relative
 from study.store import CannotStore, Store
-from study.worker import WHERE, Place, stack_file, work
+from study.worker import Place, stack_file, work
 
 LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
 STACK_SECONDS = 2.0  # that a worker which hangs has to tell where

@@ -17,7 +17,7 @@ from tests.search.helpers import plan, postgresql
 TRIALS = 10
 SEARCH = ["search=lr", "search/objective=bowl", "search.objective.seconds=0.3", f"search.trials={TRIALS}", "search.together=1", "cell=rnn,gru"]
 SEARCH += ["search.per=[cell]", "task.form=row", "name=shared"]
-JOBS = ["hydra/sweeper=optuna", "tracker=[]", "executor.cpus=1", "executor.target_minutes=0.001", "executor.poll_seconds=0.2", "executor.search_jobs=2"]
+JOBS = ["hydra/sweeper=optuna", "tracker=[]", "executor.cpus=1", "executor.target_minutes=0.00033", "executor.poll_seconds=0.2", "executor.search_jobs=2"]
 
 
 @pytest.fixture(scope="module")
