@@ -77,7 +77,7 @@ def gradient_norms(states: Sequence[Mapping[str, Sequence[Tensor]]], outputs: Se
     """
     taps = [tap for layer in states for taps in layer.values() for tap in taps]
     grads = iter(torch.autograd.grad(weighted(outputs, cotangents), taps, retain_graph=True, allow_unused=True, materialize_grads=True))
-    return [{name: torch.stack([norm(next(grads)) for _ in taps], dim=-1) for name, taps in layer.items()} for layer in states]
+    return [{name: norm(torch.stack([next(grads) for _ in taps], dim=-2)) for name, taps in layer.items()} for layer in states]
 
 
 def state_gradients(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor]:
