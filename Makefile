@@ -47,7 +47,7 @@ test: .venv/.ready-dev ## the tests, side by side (PYTEST="-k probes" for some, 
 check-plugin: .venv/.ready ## the battery on a folder of your own pieces (DIR=mine), found through its YAMLs
 	@$(PY) -m study.check $(or $(DIR),$(error give the folder of your own pieces: make check-plugin DIR=mine))
 
-bench: .venv/.ready-dev ## this program beside scripts, Hydra's joblib, Ray Tune, torch.nn; growth; one table, one JSON (BENCH="scripts --repeats 1"; half an hour)
+bench: .venv/.ready-dev ## this program beside scripts, Hydra's joblib, Ray Tune, torch.nn; growth; one table, one JSON (BENCH="scripts --repeats 1"; 20 minutes)
 	@$(PY) -m tests.bench $(BENCH)
 
 lint: .venv/.ready-dev ## style, types, and which layer may import which
