@@ -178,7 +178,7 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
         raise StudyError(f"encoder: {type(model.encoder).__name__} gives {came} for [M, T, B, D'] = {(2, 2, 2, model.read)}, as its `outputs` says")
     with told("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
         _check_step(model, params, read.transpose(1, 2))
-        outputs = model.unrolled(params, x, None, connected=True)
+        outputs = model.unrolled(params, x, None)
         model.forward(params, x, None)
     for layer in outputs.states:
         for state, steps in layer.items():
@@ -196,7 +196,7 @@ def _check_members(model: Model, facts: TaskFacts) -> None:
     x = torch.randn(3, 2, 2, facts.inputs, generator=rng)
     with torch.no_grad():
         one, other = (
-            [model.forward(params, pair, None)[0], model.unrolled(params, pair, None, connected=True).outputs[0]]
+            [model.forward(params, pair, None)[0], model.unrolled(params, pair, None).outputs[0]]
             for params, pair in ((model.named(torch.stack([first, second])), x[:2]), (model.named(torch.stack([first, third])), x[::2]))
         )
     if not all(torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True) for a, b in zip(one, other, strict=True)):

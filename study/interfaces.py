@@ -387,9 +387,6 @@ class Trace(Protocol):
     def network(self) -> Unrolled:
         """The whole network, states of all layers connected. Made once a stage, shared between probes."""
 
-    def layers(self) -> Unrolled:
-        """Each layer on its own: its input is a constant, so no path leads through another layer."""
-
     def layer_params(self, layer: int) -> Params:
         """Parameters of one layer (from 1) under the names that its cell gave them."""
 

@@ -31,13 +31,10 @@ from study.tracking import Trackers
 OK, SOME_FAILED, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 130
 
 
-OWN = "study."
-
-
 def prepare(config: Mapping[str, Any]) -> None:
     """While the plan is still to be made: let what processes will need be imported, that is the modules of the tool's own pieces that are chosen."""
     if not config["plan"]:
-        warm(sorted({target.rpartition(".")[0] for target in _targets(config) if target.startswith(OWN)}))
+        warm(sorted({target.rpartition(".")[0] for target in _targets(config) if target.startswith("study.")}))
 
 
 def _targets(node: Any) -> Iterator[str]:

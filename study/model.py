@@ -163,12 +163,11 @@ class Model:
             h = None if own is None else own(params, x)
         return reference.outputs(self.cell, params, x, self.hidden) if h is None else h
 
-    def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, connected: bool, first: Sequence[State] = ()) -> Tensors:
-        """The same pass with a tap at every state. Not `connected`: each layer's input is a constant. `first` as in `carrying`."""
+    def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, first: Sequence[State] = ()) -> Tensors:
+        """The same pass with a tap at every state. `first` as in `carrying`."""
         h = self.encoded(params, x.transpose(1, 2))
         layers = []
         for layer in range(1, self.depth + 1):
-            h = h if connected else h.detach().requires_grad_()  # the states must ask for a gradient, the weights need none
             start = tuple(state[:, : x.shape[1]] for state in first[layer - 1]) if first else None
             states = reference.unroll(self.cell, of_layer(params, layer), h, self.hidden, taps=True, first=start)
             layers.append({name: [state[index] for state in states] for index, name in enumerate(self.cell.states)})

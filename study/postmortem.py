@@ -45,7 +45,7 @@ def _states(training: Training, update: int) -> dict[str, Tensor]:
     batch = training_batch(training, update)
     first = training.carried if training.task.carries(update, training.config["batch"]) else ()
     with torch.no_grad():
-        unrolled = training.model.unrolled(training.model.named(training.params), batch.x, batch.lengths, connected=True, first=first)
+        unrolled = training.model.unrolled(training.model.named(training.params), batch.x, batch.lengths, first=first)
     return {
         f"layer{number}.{name}": torch.stack(list(steps), dim=1) for number, layer in enumerate(unrolled.states, start=1) for name, steps in layer.items()
     } | {"outputs": unrolled.outputs[:, None]}

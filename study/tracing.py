@@ -62,9 +62,6 @@ class StageTrace:
     def network(self) -> Unrolled:
         return self._network
 
-    def layers(self) -> Unrolled:
-        return self._layers
-
     def layer_params(self, layer: int) -> Params:
         return of_layer(self.params, layer)
 
@@ -100,7 +97,10 @@ class StageTrace:
     # functools.cached_property writes to __dict__, which a frozen dataclass allows.
     @functools.cached_property
     def _network(self) -> Unrolled:
-        return self._unrolled(connected=True)
+        # The first state must depend on something that asks for a gradient: the input does, the weights need none.
+        x = self.batch.x.detach().requires_grad_()
+        with torch.enable_grad():
+            return self.model.unrolled(self.params, x, self.batch.lengths)
 
     @functools.cached_property
     def _training_batch(self) -> Batch:
@@ -109,13 +109,3 @@ class StageTrace:
     @functools.cached_property
     def _next_step(self) -> Step:
         return self.next_update.step()
-
-    @functools.cached_property
-    def _layers(self) -> Unrolled:
-        return self._unrolled(connected=False)
-
-    def _unrolled(self, *, connected: bool) -> Unrolled:
-        # The first state must depend on something that asks for a gradient: the input does, the weights need none.
-        x = self.batch.x.detach().requires_grad_()
-        with torch.enable_grad():
-            return self.model.unrolled(self.params, x, self.batch.lengths, connected=connected)

@@ -107,7 +107,7 @@ def test_noise_scale_with_single_examples_is_the_sample_covariance():
 def test_gradients_are_autograds():
     of = trace(LSTM(), {}, steps=5, examples=6, depth=2)
     leaves = {name: value.clone().requires_grad_() for name, value in of.params.items()}
-    unrolled = of.model.unrolled(leaves, of.batch.x, None, connected=True)
+    unrolled = of.model.unrolled(leaves, of.batch.x, None)
     of.task.loss(unrolled.outputs, of.batch).sum().backward()
     for name, gradient in of.gradients(of.batch).items():
         torch.testing.assert_close(gradient, leaves[name].grad, rtol=1e-10, atol=1e-12)
@@ -180,7 +180,7 @@ def test_each_update_tells_what_its_own_backward_pass_holds(cell, kernel):
             found = training.measured[-1]
             assert (found.stage, found.update, len(training.measured)) == (update, update, update + 1)
             x = batch.x.clone().requires_grad_()
-            unrolled = training.model.unrolled(params, x, batch.lengths, connected=True)
+            unrolled = training.model.unrolled(params, x, batch.lengths)
             loss = training.task.loss(unrolled.outputs, batch).sum()
             for number, layer in enumerate(unrolled.states, start=1):
                 norms = torch.stack([grad.norm(dim=-1) for grad in torch.autograd.grad(loss, list(layer["h"]), retain_graph=True)], dim=-1)  # [M, B, T]
