@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from threadpoolctl import threadpool_info
@@ -13,7 +18,7 @@ from study.cells.rnn import RNN
 from study.kernels import reference
 from study.kernels.native import layer
 from study.kernels.native.maths import compiled, sigmoid
-from study.kernels.native.vectors import load, store, width
+from study.kernels.native.vectors import WIDE, load, store, width
 from study.training import fixed_numerics
 
 CELLS = {"tanh": RNN(nonlinearity="tanh"), "relu": RNN(nonlinearity="relu"), "lstm": LSTM(), "gru": GRU(), "reset_after": GRUResetAfter()}
@@ -146,3 +151,13 @@ def test_products_have_one_thread_in_training_and_denormals_are_flushed():
         blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
         assert blas
         assert all(pool["num_threads"] == 1 for pool in blas)
+
+
+def test_the_same_on_a_processor_with_narrower_vectors(tmp_path):
+    """Compiled for it, and kept apart from what is compiled for this one."""
+    if not WIDE:
+        pytest.skip("this processor's are the narrow ones: all tests here are of them")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-m", "tests.narrow"], cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert " passed" in done.stdout
