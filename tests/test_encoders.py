@@ -163,7 +163,7 @@ def test_probes_see_the_states_behind_an_encoder_and_the_inputs_before_it():
     assert torch.equal(traces[0].layer_inputs(1), traces[1].layer_inputs(1))
     found = Saliency(stages=[0], examples=3)(traces[0])["saliency"].values
     given = x.clone().requires_grad_()
-    outputs = models[0].unrolled(params, given, None, connected=True).outputs
+    outputs = models[0].unrolled(params, given, None).outputs
     (grad,) = torch.autograd.grad(task.step_loss(outputs, Batch(x=x, y=y), torch.full((6,), 8)).sum(), [given])
     torch.testing.assert_close(found[0], grad[0, :3].norm(dim=-1), rtol=1e-9, atol=1e-12)
 

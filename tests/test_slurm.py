@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,9 @@ import pytest
 from study.checkpoints import Checkpoints
 from study.executors.slurm import Slurm
 from study.interfaces import Group
+from study.jobs import ENDING, Job
 from study.records import StudyError
+from study.remote import BATCH
 from study.store import Store
 from tests.chaos import compare
 from tests.clusters import LOCAL, SWEEP, command, ran, said, wait_until
@@ -49,21 +52,23 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     assert first.returncode == 130, said(folder)
     assert "go on from their checkpoints" in said(folder)
     assert "6 missing of 6 points" in said(folder)
-    kept = Checkpoints(store.folder).updates(planned(folder))
-    assert kept, "both jobs were told to leave while they trained"
     slow.unlink()
-    before = set(conf.states())
+    wait_until(lambda: all(job == one or state in ("COMPLETED", "CANCELLED") for job, state in conf.states().items()), "a third job to end, if there is one", folder)
+    kept, before, left = Checkpoints(store.folder).updates(planned(folder)), set(conf.states()), set(planned(folder)) - set(store.ids())
 
     second = command(folder, *sweep)
     wait_until(lambda: f"jobs of an earlier command go on: {one}" in said(folder) or second.poll() is not None, "the job to be found", folder)
+    wait_until(lambda: set(queued(store)) - before, "jobs for what was cancelled", folder)
+    ids = queued(store)
+    new = {id for job in set(ids) - before for id in ids[job]}
+    assert new == left - ids[one], "what was cancelled is queued again, and nothing that still is"
     conf.call("scontrol", "release", one)
     second.wait(timeout=240)
     assert second.returncode == 0, said(folder)
-    new = set(conf.states()) - before
-    assert len(new) == 2, f"one that asks, one for what was cancelled, and none for what is queued: {conf.states()}"
 
     resumed = {id: told[0] for id in store.ids() if (told := store.result(id)["provenance"].get("resumed"))}
-    assert len(resumed) >= 4, "what had begun goes on"
+    assert resumed.keys() & ids[one], "what had begun goes on"
+    assert resumed.keys() & ids[two], "that of the cancelled job too"
     assert resumed == kept, "each from the update that it was kept at"
     status, told = ran(tmp_path / "local", *trains, "executor.workers=2")
     assert status == 0, told
@@ -74,6 +79,15 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
 def planned(folder: Path) -> list[str]:
     """Ids of the study's grid."""
     return [one["id"] for one in Store(folder / "outputs" / "sweep").study()["declaration"]["grid"]]
+
+
+def queued(store: Store) -> dict[str, set[str]]:
+    """Ids of the points of every job that has been queued, by its name."""
+    found = {}
+    for told in store.folder.glob(f"jobs/*/{BATCH}"):
+        for number, name in enumerate(json.loads(told.read_text())["jobs"]):
+            found[name] = set(Job.read(told.parent / f"{number}{ENDING}").ids)
+    return found
 
 
 def trained(store: Store) -> list[Path]:
