@@ -96,7 +96,11 @@ def check_cell(cell: Cell) -> None:
 
 def _by(cell: Cell, kernel: str, params: dict[str, Tensor], x: Tensor, hidden: int) -> Tensor:
     """Outputs h [M, T, B, H] by a kernel of the cell's own or by the reference."""
-    h = {"native": cell.native, "fused": cell.layer}[kernel](params, x) if kernel in OWN else _run(cell, params, x, hidden)
+    if kernel == "native":
+        own = cell.native(params)
+        assert own is not None, f"{type(cell).__name__}: native returned None"
+        return own.outputs(x)
+    h = cell.layer(params, x) if kernel == "fused" else _run(cell, params, x, hidden)
     assert h is not None, f"{type(cell).__name__}: kernel {kernel} returned None"
     return h
 

@@ -178,12 +178,12 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
         raise StudyError(f"encoder: {type(model.encoder).__name__} gives {came} for [M, T, B, D'] = {(2, 2, 2, model.read)}, as its `outputs` says")
     with told("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
         _check_step(model, params, read.transpose(1, 2))
-        outputs = model.unrolled(params, x, None)
+        outputs = model.plain().unrolled(params, x, None)
         model.forward(params, x, None)
-    for layer in outputs.states:
+    for layer in outputs.layers:
         for state, steps in layer.items():
-            if len(steps) != 2 or steps[0].shape != (2, 2, model.hidden):
-                raise StudyError(f"cell: {name} gives state {state} of shape {tuple(steps[0].shape)}; it must be [M, B, hidden] = {(2, 2, model.hidden)}")
+            if steps.shape != (2, 2, 2, model.hidden):
+                raise StudyError(f"cell: {name} gives state {state} of shape {tuple(steps[:, 0].shape)}; it must be [M, B, hidden] = {(2, 2, model.hidden)}")
     expected = (2, 2, 2, facts.outputs) if facts.every_step else (2, 2, facts.outputs)
     if outputs.outputs.shape != expected:
         raise StudyError(f"readout: gives outputs of shape {tuple(outputs.outputs.shape)} for [M, B, …] = {expected}")
@@ -196,7 +196,7 @@ def _check_members(model: Model, facts: TaskFacts) -> None:
     x = torch.randn(3, 2, 2, facts.inputs, generator=rng)
     with torch.no_grad():
         one, other = (
-            [model.forward(params, pair, None)[0], model.unrolled(params, pair, None).outputs[0]]
+            [model.forward(params, pair, None)[0], model.plain().unrolled(params, pair, None).outputs[0]]
             for params, pair in ((model.named(torch.stack([first, second])), x[:2]), (model.named(torch.stack([first, third])), x[::2]))
         )
     if not all(torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True) for a, b in zip(one, other, strict=True)):

@@ -65,6 +65,19 @@ class Parameter:
         return (len(self.gates) * self.block[0], *self.block[1:])
 
 
+class Native(Protocol):
+    """One layer compiled for the processor, from zero states; equal to `Cell.step` after `step` up to rounding, gradients included."""
+
+    def outputs(self, x: Tensor, reach: Tensor | None = None, *, final: bool = False) -> Tensor:
+        """h [M, T, B, H] of all steps for x [M, T, B, D], or [M, 1, B, H] of the final one: no gradient of the others is then made or read.
+
+        `reach`: a leaf for what reaches each step (study/kernels/reach.py).
+        """
+
+    def states(self, x: Tensor, taps: State) -> State:
+        """One [M, T, B, H] per name in Cell.states; `taps`, leaves of that shape, get the total derivatives at them (Unrolled) and count as zeros."""
+
+
 OWN = ("native", "fused")  # kernels that a cell may have beside the reference, the fastest first
 
 
@@ -95,13 +108,13 @@ class Cell(ABC):
     def layer(self, params: Params, x: Tensor) -> Tensor | None:
         """A faster way from x [M, T, B, D] to the outputs h [M, T, B, H] of all steps; None: there is none.
 
-        It must equal `step` after `step` up to rounding, gradients included. Training uses it, probes never do. One that can tell what
+        It must equal `step` after `step` up to rounding, gradients included. Training uses it, probes do not. One that can tell what
         reaches each step takes the leaf that `params` then holds (study/kernels/reach.py).
         """
         return None
 
-    def native(self, params: Params, x: Tensor) -> Tensor | None:
-        """The same, compiled for the processor (study/kernels/native); never called with tensors of another device."""
+    def native(self, params: Params) -> Native | None:
+        """A way compiled for the processor, with these parameters (study/kernels/native); never called with tensors of another device."""
         return None
 
     def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
@@ -299,9 +312,13 @@ class Encoder(ABC):
 
 
 class Readout(ABC):
-    """From the states of the top layer to outputs. `every_step` must agree with the task's."""
+    """From the states of the top layer to outputs. `every_step` must agree with the task's.
+
+    `final`: it reads each example's last valid step and nothing else, so that where lengths are equal it may be given that step alone (T = 1).
+    """
 
     every_step: bool
+    final: bool = False
 
     @abstractmethod
     def shapes(self, hidden: int, outputs: int) -> tuple[Parameter, ...]: ...
@@ -319,13 +336,10 @@ class Readout(ABC):
 
 
 class Unrolled(Protocol):
-    """One forward pass with its graph. `states[layer][name]` is a list over steps of [M, B, H].
-
-    Each is a node of its own: its gradient is the total derivative dl/ds_t, with h and c as independent coordinates.
-    """
+    """One forward pass with its graph: `layers[number][name]` are the states [M, T, B, H] after each step."""
 
     @property
-    def states(self) -> Sequence[Mapping[str, Sequence[Tensor]]]: ...
+    def layers(self) -> Sequence[Mapping[str, Tensor]]: ...
 
     @property
     def outputs(self) -> Tensor: ...
@@ -333,6 +347,13 @@ class Unrolled(Protocol):
     @property
     def inputs(self) -> Tensor:
         """x [M, B, T, D] that it was given: a leaf, so that its gradient is the total derivative dl/dx_t."""
+
+    def derivatives(self, value: Tensor, layers: Sequence[int] | None = None) -> Sequence[Mapping[str, Tensor]]:
+        """Total derivatives d Σ value / ds_t [M, T, B, H] at the states of all layers, or of some (from 0), by name.
+
+        h and c of one step are independent coordinates: that of c_t leaves out the way through h_t. `value` was computed from `layers` or
+        `outputs`; torch.autograd.grad would give the derivative of that computation alone, without the ways through later steps.
+        """
 
 
 @dataclass(frozen=True)

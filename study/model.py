@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from study.interfaces import Block, Cell, Encoder, InitFacts, Initializer, Parameter, Params, Readout, State
 from study.kernels import reference, triton
+from study.kernels.reach import REACH
 from study.streams import generator
 
 # Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and tanh round
@@ -21,11 +23,26 @@ LINE = 16  # values of a cache line
 
 @dataclass(frozen=True)
 class Tensors:
-    """Forward pass with its graph (interfaces.Unrolled)."""
+    """Forward pass with its graph (interfaces.Unrolled).
 
-    states: Sequence[Mapping[str, Sequence[Tensor]]]
+    `taps[layer][name]`: whose gradients are the total derivatives, one tensor of all steps [M, T, B, H] or one [M, B, H] a step.
+    """
+
+    layers: Sequence[Mapping[str, Tensor]]
     outputs: Tensor
     inputs: Tensor
+    taps: Sequence[Mapping[str, Sequence[Tensor]]]
+
+    def derivatives(self, value: Tensor, layers: Sequence[int] | None = None) -> Sequence[Mapping[str, Tensor]]:
+        chosen = [self.taps[layer] for layer in (range(len(self.taps)) if layers is None else layers)]
+        wanted = [tap for layer in chosen for taps in layer.values() for tap in taps]
+        grads = iter(torch.autograd.grad(value.sum(), wanted, retain_graph=True, allow_unused=True, materialize_grads=True))
+        return [{name: _whole([next(grads) for _ in taps]) for name, taps in layer.items()} for layer in chosen]
+
+
+def _whole(steps: Sequence[Tensor]) -> Tensor:
+    """[M, T, B, H] of that, or of one [M, B, H] a step."""
+    return steps[0] if steps[0].ndim == 4 else torch.stack(tuple(steps), dim=1)
 
 
 class Model:
@@ -131,7 +148,7 @@ class Model:
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
                 h = h * masks[layer - 2]
-            h = self._layer(of_layer(params, layer), h)
+            h = self._layer(of_layer(params, layer), h, final=layer == self.depth and lengths is None and self.readout.final)
         return self.readout(of_readout(params), h, lengths)[:, :batch]
 
     def carrying(self, params: Params, x: Tensor, masks: Sequence[Tensor], first: Sequence[State]) -> tuple[Tensor, list[State]]:
@@ -154,25 +171,46 @@ class Model:
         """What the first layer reads of x [M, T, B, D]: [M, T, B, D']."""
         return x if self.encoder is None else self.encoder(of_encoder(params), x)
 
-    def _layer(self, params: Params, x: Tensor) -> Tensor:
-        """Outputs [M, T, B, H] of one layer, by a kernel of the cell's own where there is one."""
+    def _layer(self, params: Params, x: Tensor, final: bool) -> Tensor:
+        """Outputs [M, T, B, H] of one layer, by a kernel of the cell's own where there is one; `final`: those of the last step suffice."""
+        h = None
         if self.kernel == "triton":
             h = triton.layer(self.cell, params, x)
-        else:
-            own = {"native": self.cell.native, "fused": self.cell.layer}.get(self.kernel)
-            h = None if own is None else own(params, x)
+        elif self.kernel == "native":
+            own = self.cell.native(params)
+            h = None if own is None else own.outputs(x, params.get(REACH), final=final)
+        elif self.kernel == "fused":
+            h = self.cell.layer(params, x)
         return reference.outputs(self.cell, params, x, self.hidden) if h is None else h
 
     def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, first: Sequence[State] = ()) -> Tensors:
-        """The same pass with a tap at every state. `first` as in `carrying`."""
+        """The same pass with a tap at every state, by the native kernel where that is the model's. `first` as in `carrying`."""
         h = self.encoded(params, x.transpose(1, 2))
-        layers = []
+        layers, taps = [], []
         for layer in range(1, self.depth + 1):
             start = tuple(state[:, : x.shape[1]] for state in first[layer - 1]) if first else None
-            states = reference.unroll(self.cell, of_layer(params, layer), h, self.hidden, taps=True, first=start)
-            layers.append({name: [state[index] for state in states] for index, name in enumerate(self.cell.states)})
-            h = torch.stack([state[0] for state in states], dim=1)
-        return Tensors(states=layers, outputs=self.readout(of_readout(params), h, lengths), inputs=x)
+            states, tapped = self._tapped(of_layer(params, layer), h, start)
+            layers.append(dict(zip(self.cell.states, states, strict=True)))
+            taps.append(dict(zip(self.cell.states, tapped, strict=True)))
+            h = states[0]
+        return Tensors(layers=layers, outputs=self.readout(of_readout(params), h, lengths), inputs=x, taps=taps)
+
+    def _tapped(self, params: Params, x: Tensor, first: State | None) -> tuple[State, Sequence[Sequence[Tensor]]]:
+        """(states [M, T, B, H], for each of them what its total derivative is the gradient of)."""
+        own = self.cell.native(params) if self.kernel == "native" and first is None else None
+        if own is not None:
+            zeros = x.new_zeros(()).expand(*x.shape[:3], self.hidden)  # of no size: nobody reads them
+            leaves = tuple(zeros.detach().requires_grad_(torch.is_grad_enabled()) for _ in self.cell.states)
+            return own.states(x, leaves), [[leaf] for leaf in leaves]
+        steps = reference.unroll(self.cell, params, x, self.hidden, taps=True, first=first)
+        each = list(zip(*steps, strict=True))
+        return tuple(torch.stack(state, dim=1) for state in each), each
+
+    def plain(self) -> Model:
+        """The same structure by the reference kernel, step by step."""
+        of = copy.copy(self)
+        of.kernel = "reference"
+        return of
 
     def padded_batch(self, batch: int) -> int:
         """Examples a batch is padded to with zeros, so that every member's block of states, inputs and outputs is whole.

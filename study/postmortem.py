@@ -46,6 +46,6 @@ def _states(training: Training, update: int) -> dict[str, Tensor]:
     first = training.carried if training.task.carries(update, training.config["batch"]) else ()
     with torch.no_grad():
         unrolled = training.model.unrolled(training.model.named(training.params), batch.x, batch.lengths, first=first)
-    return {
-        f"layer{number}.{name}": torch.stack(list(steps), dim=1) for number, layer in enumerate(unrolled.states, start=1) for name, steps in layer.items()
-    } | {"outputs": unrolled.outputs[:, None]}
+    return {f"layer{number}.{name}": states for number, layer in enumerate(unrolled.layers, start=1) for name, states in layer.items()} | {
+        "outputs": unrolled.outputs[:, None]
+    }

@@ -63,7 +63,7 @@ def profile(of: Logs) -> dict[str, Array]:
     """Columns of profile.parquet, each [M, L]: log10_mean, log10_p10, log10_p90, log10_rms, n, n_zero, n_nonfinite."""
     n = of.exists.sum(1)
     n_good, n_zero = of.good.sum(1), of.zero.sum(1)
-    low, high = (_quantile(of, n_good, q) for q in (0.1, 0.9))
+    low, high = _quantiles(of, n_good, (0.1, 0.9))
     return {
         "log10_mean": _mean(of),
         "log10_p10": low,
@@ -105,15 +105,18 @@ def profile_of_squares(squares: Array, last: Array) -> dict[str, Array]:
     }
 
 
-def _quantile(of: Logs, count: Array, q: float) -> Array:
-    """[M, L] quantile over the good examples, linear between order statistics; NaN where there is none."""
+def _quantiles(of: Logs, count: Array, shares: Sequence[float]) -> list[Array]:
+    """[M, L] quantiles over the good examples, linear between order statistics; NaN where there is none."""
     ordered = np.sort(np.where(of.good, of.values, np.inf), axis=1)
-    position = q * np.maximum(count - 1, 0)
-    below = np.floor(position).astype(int)
-    above = np.minimum(below + 1, np.maximum(count - 1, 0))
-    first, second = (np.take_along_axis(ordered, index[:, None], axis=1)[:, 0] for index in (below, above))
-    with np.errstate(invalid="ignore"):
-        return np.where(count > 0, first + (position - below) * (second - first), np.nan)
+    found = []
+    for share in shares:
+        position = share * np.maximum(count - 1, 0)
+        below = np.floor(position).astype(int)
+        above = np.minimum(below + 1, np.maximum(count - 1, 0))
+        first, second = (np.take_along_axis(ordered, index[:, None], axis=1)[:, 0] for index in (below, above))
+        with np.errstate(invalid="ignore"):
+            found.append(np.where(count > 0, first + (position - below) * (second - first), np.nan))
+    return found
 
 
 def _mean(of: Logs, weights: Array | None = None) -> Array:

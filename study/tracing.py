@@ -71,7 +71,7 @@ class StageTrace:
     def layer_inputs(self, layer: int) -> Tensor:
         if layer == 1:
             return self.model.encoded(self.params, self.batch.x.transpose(1, 2)).detach()
-        return torch.stack([h.detach() for h in self.network().states[layer - 2]["h"]], dim=1)
+        return self.network().layers[layer - 2]["h"].detach()
 
     def on(self, batch: Batch) -> StageTrace:
         return dataclasses.replace(self, batch=batch)

@@ -23,7 +23,7 @@ from study.kernels.reach import REACH
 from study.lengths import surely
 from study.model import Model, dropout_masks
 from study.pieces import build, build_for_members, structure
-from study.profiles import Thresholds, judged_lag, logs, profile, profile_of_squares, states
+from study.profiles import Logs, Thresholds, judged_lag, logs, profile, profile_of_squares, states
 from study.records import StudyError
 from study.stages import stages
 from study.streams import generator
@@ -457,13 +457,19 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
         return Measured(name, trace.stage, trace.update, values, {}, {})
     profiles, rows = {}, {}
     limits, lag = Thresholds.of(training.config["health"]), judged_lag(training.task.facts.lag, trace.last_step.numpy())
+    reduced: dict[int, tuple[Logs, dict[str, np.ndarray]]] = {}  # of one layer, the network's is the layer's: reduced once
+    judged: dict[int, list[dict[str, Any]]] = {}
     for which, of in returned.items():
         assert isinstance(of, LagNorms)
-        by_lag = logs(of.norms.detach().cpu().numpy(), of.exists.cpu().numpy())
-        profiles[which] = profile(by_lag)
+        if id(of) not in reduced:
+            by_lag = logs(of.norms.detach().cpu().numpy(), of.exists.cpu().numpy())
+            reduced[id(of)] = by_lag, profile(by_lag)
+        by_lag, profiles[which] = reduced[id(of)]
         layer, state = which.split("/")
         if probe.decides and state == "s":
-            rows[layer] = states(by_lag, lag, limits, np.random.default_rng(trace.stage))
+            if id(of) not in judged:
+                judged[id(of)] = states(by_lag, lag, limits, np.random.default_rng(trace.stage))
+            rows[layer] = [dict(row) for row in judged[id(of)]]
     return Measured(name, trace.stage, trace.update, {}, profiles, rows)
 
 

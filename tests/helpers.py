@@ -130,7 +130,7 @@ def trace(
     hidden: int = 8, examples: int = 16, lengths: Tensor | None = None, lag: int | None = None,
 ) -> StageTrace:  # fmt: skip
     """A trace of one model in fp64. `weights` overrides tensors by name ([*shape]); the others are drawn."""
-    model = Model(cell=cell, readout=PlainReadout(every_step=every_step), inputs=inputs, outputs=1, hidden=hidden, depth=depth, dropout=0.0, kernel="fused")
+    model = Model(cell=cell, readout=PlainReadout(every_step=every_step), inputs=inputs, outputs=1, hidden=hidden, depth=depth, dropout=0.0, kernel="native")
     generator = torch.Generator().manual_seed(0)
     flat = torch.randn(1, model.width, dtype=torch.float64, generator=generator)
     params = dict(model.named(flat)) | {name: value[None].double() for name, value in weights.items()}

@@ -145,7 +145,7 @@ class Wrong(Probe):
         self.kind, self.stages = kind, [2] if kind == "stages" else [0]
 
     def __call__(self, trace):
-        h = trace.network().states[0]["h"][-1].detach().mean((1, 2))
+        h = trace.network().layers[0]["h"][:, -1].detach().mean((1, 2))
         if self.kind == "changes":
             trace.params["layer1.bias"].zero_()
         return {

@@ -19,6 +19,8 @@ from study.kernels import reference
 from study.kernels.native import layer
 from study.kernels.native.maths import compiled, sigmoid
 from study.kernels.native.vectors import WIDE, load, store, width
+from study.model import Model
+from study.readouts.last import Last
 from study.training import fixed_numerics
 
 CELLS = {"tanh": RNN(nonlinearity="tanh"), "relu": RNN(nonlinearity="relu"), "lstm": LSTM(), "gru": GRU(), "reset_after": GRUResetAfter()}
@@ -50,7 +52,7 @@ def outcome(cell, kernel, params, x, weighting=None):
     leaves = {"x": x, **params}
     leaves = {name: value.detach().clone().requires_grad_() for name, value in leaves.items()}
     rest = {name: value for name, value in leaves.items() if name != "x"}
-    h = cell.native(rest, leaves["x"]) if kernel == "native" else reference.outputs(cell, rest, leaves["x"], cell_hidden(cell, params))
+    h = cell.native(rest).outputs(leaves["x"]) if kernel == "native" else reference.outputs(cell, rest, leaves["x"], cell_hidden(cell, params))
     weighting = torch.ones_like(h) if weighting is None else weighting
     return h.detach(), dict(zip(leaves, torch.autograd.grad(h, list(leaves.values()), weighting), strict=True))
 
@@ -141,6 +143,33 @@ def test_equal_members_with_unequal_gradients_are_computed_apart(cell):
     _, grads = outcome(cell, "native", params, x, weighting)
     _, wanted = outcome(cell, "reference", params, x, weighting)
     assert all((grads[name] - grad).abs().max() < 1e-10 for name, grad in wanted.items())
+
+
+@pytest.mark.parametrize("doubled", [False, True])
+def test_total_derivatives_at_all_states_are_those_of_the_reference(cell, doubled):
+    """Of a loss, of a direction at one step, of what enters at c alone; at all layers and at the lower one."""
+    found = {}
+    drawn = torch.Generator().manual_seed(3)
+    flat = torch.randn(1 if doubled else 2, 4000, generator=drawn, dtype=torch.float64)
+    x = torch.randn(len(flat), 5, 9, 3, generator=drawn, dtype=torch.float64)
+    if doubled:
+        flat, x = flat.repeat(2, 1), x.repeat(2, 1, 1, 1)
+    lengths = torch.tensor([[9, 4, 7, 1, 9]]).expand(2, -1)
+    for kernel in ("native", "reference"):
+        model = Model(cell=cell, readout=Last(), inputs=3, outputs=2, hidden=7, depth=2, dropout=0.0, kernel=kernel)
+        of = model.unrolled(model.named(flat[:, : model.width]), x.clone().requires_grad_(), lengths)
+        (saliency,) = torch.autograd.grad(of.outputs.sum(), of.inputs, retain_graph=True)
+        values = {
+            "loss": of.outputs.square().mean(1),
+            "direction": of.layers[1]["h"][:, 5] * torch.arange(7),
+            "other": of.layers[0][cell.states[-1]][:, 6].sum(),
+        }
+        found[kernel] = [saliency, *(state.detach() for layer in of.layers for state in layer.values())]
+        found[kernel] += [part for value in values.values() for layers in (None, [0]) for layer in of.derivatives(value, layers) for part in layer.values()]
+    assert len(found["native"]) == len(found["reference"])
+    for ours, theirs in zip(found["native"], found["reference"], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-14)
+    assert not doubled or all(torch.equal(one[0], one[1]) for one in found["native"])
 
 
 def test_products_have_one_thread_in_training_and_denormals_are_flushed():

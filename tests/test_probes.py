@@ -235,7 +235,7 @@ def test_recurrence_reads_radius_and_saturation():
     of = trace(LSTM(), {"layer1.weight_h": torch.cat([orthogonal(H, gain) for gain in (0.5, 1.7, 0.2, 0.9)])}, steps=5)
     found = Recurrence(stages=[0], level=0.95)(of)
     assert found["spectral_radius"].item() == pytest.approx(1.7)
-    h = torch.stack(list(of.network().states[0]["h"]))
+    h = of.network().layers[0]["h"]
     assert found["saturation"].item() == pytest.approx(float((h.abs() > 0.95).double().mean()))
 
 
@@ -246,7 +246,7 @@ def test_saturation_of_padded_examples_is_that_of_their_own_steps(size, padding)
     of = trace(RNN(nonlinearity="tanh"), weights, steps=9, examples=3, lengths=torch.tensor([9, 2, 4]))
     for example, length in enumerate((9, 2, 4)):
         of.batch.x[0, example, length:] = padding
-    h = torch.stack(list(of.network().states[0]["h"]), dim=2)[0]
+    h = of.network().layers[0]["h"][0].transpose(0, 1)
     valid = torch.cat([h[example, :length] for example, length in enumerate((9, 2, 4))])
     found = Recurrence(stages=[0], level=0.95)(of)["saturation"].item()
     assert found == pytest.approx(float((valid.abs() > 0.95).double().mean()))

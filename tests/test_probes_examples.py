@@ -115,7 +115,7 @@ def test_an_ungated_cell_and_a_readout_without_attention_leave_nothing():
 def test_attention_is_kept_as_the_readout_gave_it_and_saliency_takes_its_direct_paths():
     of = attended(trace(LSTM(), {"layer1.weight_h": torch.zeros(32, 8)}, steps=7, examples=4, lengths=LENGTHS))
     weights = found(AttentionMap(stages=[0], examples=3), of)["attention"]
-    h = torch.stack(of.network().states[0]["h"], 1)
+    h = of.network().layers[0]["h"]
     torch.testing.assert_close(weights.values[0], Attention().attention(of.readout_params(), h, of.batch.lengths)[0].T[:3])
     for example, steps in enumerate(LENGTHS.tolist()[:3]):
         assert float(weights.values[0, example, :steps].detach().sum()) == pytest.approx(1)

@@ -53,7 +53,9 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     assert "go on from their checkpoints" in said(folder)
     assert "6 missing of 6 points" in said(folder)
     slow.unlink()
-    wait_until(lambda: all(job == one or state in ("COMPLETED", "CANCELLED") for job, state in conf.states().items()), "a third job to end, if there is one", folder)
+    wait_until(
+        lambda: all(job == one or state in ("COMPLETED", "CANCELLED") for job, state in conf.states().items()), "a third job to end, if there is one", folder
+    )
     kept, before, left = Checkpoints(store.folder).updates(planned(folder)), set(conf.states()), set(planned(folder)) - set(store.ids())
 
     second = command(folder, *sweep)

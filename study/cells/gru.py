@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from study.interfaces import Cell, Parameter, Params, State
+from study.interfaces import Cell, Native, Parameter, Params, State
 from study.kernels.gru import GRULayer
 from study.kernels.reach import REACH
 from study.linear import linear
@@ -45,13 +45,12 @@ class GRU(Cell):
         r, z = torch.sigmoid(torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))).chunk(2, dim=-1)
         return {"r": r, "z": z}
 
-    def native(self, params: Params, x: Tensor) -> Tensor:
+    def native(self, params: Params) -> Native:
         from study.kernels.native import gru, layer  # the compiler takes a while to import: only where it is used
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         hidden = weight.shape[1] // 3
-        halves = weight[:, : 2 * hidden], weight[:, 2 * hidden :]
-        return layer.run(layer.Compiled(gru), x, hidden, *halves, reach=params.get(REACH))
+        return layer.Layer(gru, (weight[:, : 2 * hidden], weight[:, 2 * hidden :]), hidden)
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return GRULayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)).transpose(0, 1)

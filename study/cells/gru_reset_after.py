@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from study.interfaces import Cell, Parameter, Params, State
-from study.kernels.reach import REACH
+from study.interfaces import Cell, Native, Parameter, Params, State
 from study.linear import linear
 
 
@@ -45,7 +44,7 @@ class GRUResetAfter(Cell):
         r, z = torch.sigmoid(torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))).chunk(2, dim=-1)
         return {"r": r, "z": z}
 
-    def native(self, params: Params, x: Tensor) -> Tensor:
+    def native(self, params: Params) -> Native:
         from study.kernels.native import gru_reset_after, layer  # the compiler takes a while to import: only where it is used
 
         hidden = params["bias_hn"].shape[-1]
@@ -55,4 +54,4 @@ class GRUResetAfter(Cell):
             layer.weights(h_n, torch.zeros_like(x_n), params["bias_hn"]),
             layer.weights(torch.zeros_like(h_n), x_n, b_n),
         )
-        return layer.run(layer.Compiled(gru_reset_after), x, hidden, torch.cat(parts, dim=1), reach=params.get(REACH))
+        return layer.Layer(gru_reset_after, (torch.cat(parts, dim=1),), hidden)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from study.interfaces import Cell, Parameter, Params, State
+from study.interfaces import Cell, Native, Parameter, Params, State
 from study.kernels.lstm import LSTMLayer
 from study.kernels.reach import REACH
 from study.linear import linear
@@ -43,11 +43,11 @@ class LSTM(Cell):
         i, f, _, o = torch.sigmoid(torch.baddbmm(x, state[0], params["weight_h"].transpose(1, 2))).chunk(4, dim=-1)
         return {"i": i, "f": f, "o": o}
 
-    def native(self, params: Params, x: Tensor) -> Tensor:
+    def native(self, params: Params) -> Native:
         from study.kernels.native import layer, lstm  # the compiler takes a while to import: only where it is used
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
-        return layer.run(layer.Compiled(lstm), x, weight.shape[1] // 4, weight, reach=params.get(REACH))
+        return layer.Layer(lstm, (weight,), weight.shape[1] // 4, others=(1,))
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return LSTMLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)).transpose(0, 1)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from study.interfaces import Cell, Parameter, Params, State, require
+from study.interfaces import Cell, Native, Parameter, Params, State, require
 from study.kernels.reach import REACH
 from study.kernels.rnn import RNNLayer
 from study.linear import linear
@@ -37,11 +37,11 @@ class RNN(Cell):
         (h,) = state
         return (self.activation(torch.baddbmm(x, h, params["weight_h"].transpose(1, 2))),)
 
-    def native(self, params: Params, x: Tensor) -> Tensor:
+    def native(self, params: Params) -> Native:
         from study.kernels.native import layer, rnn  # the compiler takes a while to import: only where it is used
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
-        return layer.run(layer.Compiled(rnn, further=(self.activation is torch.relu,)), x, weight.shape[1], weight, reach=params.get(REACH))
+        return layer.Layer(rnn, (weight,), weight.shape[1], further=(self.activation is torch.relu,))
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return RNNLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], self.activation is torch.relu, params.get(REACH)).transpose(0, 1)

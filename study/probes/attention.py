@@ -24,7 +24,7 @@ class AttentionMap(Probe):
 
     def __call__(self, trace: Trace) -> Mapping[str, ByStep]:
         count = first_examples("attention", self.examples, trace)
-        h = torch.stack([tap.detach() for tap in trace.network().states[-1]["h"]], dim=1)
+        h = trace.network().layers[-1]["h"].detach()
         with torch.no_grad():
             weights = trace.readout.attention(trace.readout_params(), h, trace.batch.lengths)
         return {} if weights is None else {"attention": ByStep(weights.transpose(1, 2)[:, :count], trace.last_step[:count])}

@@ -32,7 +32,7 @@ class GateTraces(Probe):
     def __call__(self, trace: Trace) -> Mapping[str, ByStep]:
         count = first_examples("gate_traces", self.examples, trace)
         found: dict[str, list[Tensor]] = {}
-        for layer in range(1, len(trace.network().states) + 1):
+        for layer in range(1, len(trace.network().layers) + 1):
             for gate, values in gate_values(trace, layer, count, "gate_traces").items():
                 over = values.transpose(1, 2)  # [M, n, T, H]
                 found.setdefault(f"gate.{gate}.mean", []).append(over.mean(-1))

@@ -33,7 +33,7 @@ class Gates(Probe):
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex]:
         found: dict[str, list[Tensor]] = {}
-        for layer in range(1, len(trace.network().states) + 1):
+        for layer in range(1, len(trace.network().layers) + 1):
             for quantity, value in self._layer(trace, layer).items():
                 found.setdefault(quantity, []).append(value)
         by_layer = {quantity: torch.stack(values, dim=1) for quantity, values in found.items()}

@@ -43,8 +43,8 @@ def terms(trace: Trace, count: int) -> Iterator[Iterator[Params]]:
     """For each layer the terms of lag 0, 1, …, each {parameter: [M, …]}: one at a time, for all of them would fill the memory."""
     network, at = trace.network(), anchors(trace, count)
     losses = [trace.task.step_loss(network.outputs, trace.batch, anchor) for anchor in at]
-    by_anchor = [state_gradients(network, [loss], [torch.full_like(loss, 1 / (loss.shape[1] * len(at)))]) for loss in losses]
-    for layer in range(len(network.states)):
+    by_anchor = [state_gradients(network, loss / (loss.shape[1] * len(at))) for loss in losses]
+    for layer in range(len(network.layers)):
         yield _layer_terms(trace, layer + 1, at, [gradients[layer] for gradients in by_anchor])
 
 

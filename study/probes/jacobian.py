@@ -43,7 +43,7 @@ class Jacobian(Probe):
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex | AtLags]:
         examples = first_examples("jacobian", self.examples, trace)
         lags = chosen_lags("jacobian", self.lags, trace.last_step[:examples], trace.facts.lag, first=1)
-        layers = [layer_steps(trace, layer, examples) for layer in range(1, len(trace.network().states) + 1)]
+        layers = [layer_steps(trace, layer, examples) for layer in range(1, len(trace.network().layers) + 1)]
         moduli = torch.stack([eigenvalues(layer, self.steps) for layer in layers], dim=1)
         values = torch.stack([self._singular_values(trace, layer, lags) for layer in layers], dim=1)
         p = torch.softmax(values, dim=-1)

@@ -65,31 +65,25 @@ def first_examples(probe: str, examples: int, trace: Trace) -> int:
 
 def norm(x: Tensor) -> Tensor:
     """Euclidean norm over the last axis that neither overflows nor underflows between 1e-300 and 1e300."""
-    largest = x.abs().amax(-1, keepdim=True)
-    scale = torch.where((largest > 0) & largest.isfinite(), largest, torch.ones_like(largest))
-    return torch.linalg.vector_norm(x / scale, dim=-1) * scale.squeeze(-1)
+    found = x.square().sum(-1).sqrt()  # five times as fast as torch.linalg.vector_norm where the last axis is not the innermost
+    limits = torch.finfo(x.dtype)
+    exact = (found > limits.tiny**0.5 / limits.eps) & found.isfinite()  # no square of weight was too small or too large; the others once more
+    if not exact.all():
+        rest = x[~exact]
+        largest = rest.abs().amax(-1, keepdim=True)
+        scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+        found[~exact] = (rest / scale).square().sum(-1).sqrt() * scale.squeeze(-1)
+    return found
 
 
-def gradient_norms(states: Sequence[Mapping[str, Sequence[Tensor]]], outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[dict[str, Tensor]]:
-    """Per layer of `states` (Unrolled.states, or some of them) and state, norms [M, B, T] of the total derivative of Σ outputs·cotangents at every tap.
-
-    Non-finite gradients keep their Inf or NaN; a tap no path leads to has norm 0.
-    """
-    taps = [tap for layer in states for taps in layer.values() for tap in taps]
-    grads = iter(torch.autograd.grad(weighted(outputs, cotangents), taps, retain_graph=True, allow_unused=True, materialize_grads=True))
-    return [{name: norm(torch.stack([next(grads) for _ in taps], dim=-2)) for name, taps in layer.items()} for layer in states]
+def gradient_norms(derivatives: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Norms [M, B, T] of total derivatives (Unrolled.derivatives), by layer and state. Non-finite ones keep their Inf or NaN."""
+    return [{name: norm(derivative).transpose(1, 2) for name, derivative in layer.items()} for layer in derivatives]
 
 
-def state_gradients(unrolled: Unrolled, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor]:
-    """Per layer, the total derivative of Σ outputs·cotangents at every state s_t: [M, T, B, S], S the widths of all its states."""
-    taps = [tap for layer in unrolled.states for taps in layer.values() for tap in taps]
-    grads = iter(torch.autograd.grad(weighted(outputs, cotangents), taps, retain_graph=True, allow_unused=True, materialize_grads=True))
-    return [torch.cat([torch.stack([next(grads) for _ in taps], dim=1) for taps in layer.values()], dim=-1) for layer in unrolled.states]
-
-
-def weighted(outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> Tensor:
-    """Σ outputs·cotangents, whose gradient is the cotangents', bit for bit; given them, torch would import a compiler of symbols (half a second)."""
-    return torch.stack([(output * cotangent).sum() for output, cotangent in zip(outputs, cotangents, strict=True)]).sum()
+def state_gradients(unrolled: Unrolled, value: Tensor) -> list[Tensor]:
+    """Per layer, the total derivative of Σ value at every state s_t: [M, T, B, S], S the widths of all its states."""
+    return [torch.cat(list(layer.values()), dim=-1) for layer in unrolled.derivatives(value)]
 
 
 def together(norms: Sequence[Tensor]) -> Tensor:

@@ -37,13 +37,13 @@ class LayerProfile(Probe):
         ratios = torch.cat([of - of[-1:] for of in logs], dim=2)  # [layers, M, B·anchors, lags]
         known = torch.cat([((of > -torch.inf) & (of[-1:] > -torch.inf)) | of.isnan() for of in logs], dim=2)
         mean = torch.where(known, ratios, 0.0).sum(2) / known.sum(2)
-        assert len(mean) == len(network.states)
+        assert len(mean) == len(network.layers)
         return {"log10_depth": AtLags(mean.transpose(0, 1), lags)}
 
     def _logs(self, trace: Trace, anchor: Tensor, lags: Sequence[int]) -> Tensor:
         """log10 ‖G‖ [layers, M, B, lags]; −∞ for zeros and where an example has not the lag."""
         loss = trace.task.step_loss(trace.network().outputs, trace.batch, anchor)
-        norms = torch.stack([norm(grads) for grads in state_gradients(trace.network(), [loss], [torch.ones_like(loss)])])
+        norms = torch.stack([norm(grads) for grads in state_gradients(trace.network(), loss)])
         by_lag = []
         for lag in lags:
             step, there = (anchor - lag).clamp(min=0).to(norms.device), (anchor >= lag).to(norms.device)

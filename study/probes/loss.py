@@ -34,7 +34,7 @@ class LossProfile(ProfileProbe):
     def _profile(self, trace: Trace, anchor: Tensor) -> dict[str, LagNorms]:
         network = trace.network()
         loss = trace.task.step_loss(network.outputs, trace.batch, anchor)
-        layers = gradient_norms(network.states, [loss], [torch.ones_like(loss)])
+        layers = gradient_norms(network.derivatives(loss))
         profiles: dict[str, LagNorms] = {}
         for number, layer in enumerate(layers, start=1):
             every = together(list(layer.values()))

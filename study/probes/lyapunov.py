@@ -40,7 +40,7 @@ class Lyapunov(Probe):
         shortest = int(trace.last_step[:examples].min())
         if shortest < 1:
             raise StudyError("probe.lyapunov: an example of one step has no Jacobian between its states; leave the probe out of the list probe=[…]")
-        layers = [layer_steps(trace, layer, examples) for layer in range(1, len(trace.network().states) + 1)]
+        layers = [layer_steps(trace, layer, examples) for layer in range(1, len(trace.network().layers) + 1)]
         found = [exponents(layer, self.drop, random_orthogonal(layer.size, trace.generator("lyapunov"))).mean(1) for layer in layers]
         return {"lyapunov": ByIndex(torch.stack(found, dim=1))}
 

@@ -75,7 +75,7 @@ class LayerSteps:
 
 def layer_steps(trace: Trace, layer: int, examples: int) -> LayerSteps:
     """The steps of one layer (from 1) on the first `examples` of the probe batch."""
-    states = [torch.stack([tap.detach() for tap in taps], dim=1)[:, :, :examples] for taps in trace.network().states[layer - 1].values()]
+    states = [state.detach()[:, :, :examples] for state in trace.network().layers[layer - 1].values()]
     after = torch.cat(states, dim=-1)
     x = trace.layer_inputs(layer).detach()[:, :, :examples]
     params = trace.layer_params(layer)

@@ -33,7 +33,7 @@ class Pascanu(Probe):
     def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
         network, last = trace.network(), trace.last_step
         loss = trace.task.step_loss(network.outputs, trace.batch, last)
-        gradients = state_gradients(network, [loss], [torch.ones_like(loss)])
+        gradients = state_gradients(network, loss)
         omegas, terms = zip(*(self._omega(trace, number, grads) for number, grads in enumerate(gradients, start=1)), strict=True)
         return {"omega": torch.stack(omegas, dim=1), "omega_terms": torch.stack(terms, dim=1)}
 

@@ -22,18 +22,18 @@ class Recurrence(Probe):
         self.stages, self.level = stages, level
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
-        states = trace.network().states
-        saturation = [self._saturation(trace, layer["h"]) for layer in states]
-        radius = [self._radius(trace, number) for number in range(1, len(states) + 1)]
+        layers = trace.network().layers
+        saturation = [self._saturation(trace, layer["h"].detach()) for layer in layers]
+        radius = [self._radius(trace, number) for number in range(1, len(layers) + 1)]
         return {"saturation": torch.stack(saturation, dim=1), "spectral_radius": torch.stack(radius, dim=1)}
 
-    def _saturation(self, trace: Trace, h: Sequence[Tensor]) -> Tensor:
-        shares = torch.stack([(step.detach().abs() > self.level).double().mean(2) for step in h])  # [T, M, B]
-        valid = (torch.arange(len(shares))[:, None] <= trace.last_step).to(shares)
-        return (shares * valid[:, None]).sum((0, 2)) / valid.sum()
+    def _saturation(self, trace: Trace, h: Tensor) -> Tensor:
+        shares = (h.abs() > self.level).sum(3).double() / h.shape[3]  # [M, T, B]
+        valid = (torch.arange(shares.shape[1])[:, None] <= trace.last_step).to(shares)
+        return (shares * valid).sum((1, 2)) / valid.sum()
 
     def _radius(self, trace: Trace, layer: int) -> Tensor:
-        shapes = trace.cell.shapes(1, trace.network().states[0]["h"][0].shape[-1])
+        shapes = trace.cell.shapes(1, trace.network().layers[0]["h"].shape[-1])
         blocks = [
             block
             for parameter in shapes

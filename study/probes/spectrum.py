@@ -26,7 +26,7 @@ class Spectrum(Probe):
 
     def __call__(self, trace: Trace) -> Mapping[str, ByIndex]:
         found: dict[str, list[Tensor]] = {}
-        for layer in range(1, len(trace.network().states) + 1):
+        for layer in range(1, len(trace.network().layers) + 1):
             for gate, block in blocks(trace, layer).items():
                 finite = block.isfinite().all(-1).all(-1)[:, None]
                 clean = torch.where(finite[..., None], block, 0.0)
@@ -40,7 +40,7 @@ class Spectrum(Probe):
 
 def blocks(trace: Trace, layer: int) -> dict[str, Tensor]:
     """Recurrent blocks [M, H, H] by gate."""
-    recurrent = _recurrent(trace.cell, trace.network().states[0]["h"][0].shape[-1])
+    recurrent = _recurrent(trace.cell, trace.network().layers[0]["h"].shape[-1])
     gates = [gate for parameter in recurrent for gate in parameter.gates]
     found = {}
     for parameter in recurrent:

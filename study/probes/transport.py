@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import LagNorms, ProfileProbe, Trace, Unrolled
+from study.kernels.steps import Steps
 from study.probes.lags import by_lag, gradient_norms, together
 from study.records import NETWORK
 
@@ -26,12 +27,13 @@ class Transport(ProfileProbe):
 
     def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:
         network = trace.network()
-        (norms,) = self._norms(network, trace, [range(len(network.states))])
+        count = len(network.layers)
+        (norms,) = self._norms(network, trace, [range(count)])
         every = together([norm for layer in norms for norm in layer.values()])
         profiles = {f"{NETWORK}/s": by_lag(every, every, trace.last_step)}
-        if len(network.states) == 1:
+        if count == 1:
             return profiles | {"1/s": profiles[f"{NETWORK}/s"]}
-        for number, (layer,) in enumerate(self._norms(network, trace, [[index] for index in range(len(network.states))]), start=1):
+        for number, (layer,) in enumerate(self._norms(network, trace, [[index] for index in range(count)]), start=1):
             of_layer = together(list(layer.values()))
             profiles[f"{number}/s"] = by_lag(of_layer, of_layer, trace.last_step)
         return profiles
@@ -43,16 +45,11 @@ class Transport(ProfileProbe):
         """
         found, generator = [], trace.generator("transport")
         for layers in units:
-            outputs, cotangents = [], []
-            states = [(layer, name) for layer in layers for name in network.states[layer]]
-            hidden = network.states[0][states[0][1]][0].shape[-1]
-            u = torch.randn(len(trace.last_step), len(states) * hidden, dtype=torch.float64, generator=generator)
+            states = [state for layer in layers for state in network.layers[layer].values()]
+            members, _, examples, hidden = states[0].shape
+            u = torch.randn(examples, len(states) * hidden, dtype=torch.float64, generator=generator)
             u = u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
-            for (layer, name), part in zip(states, u.split(hidden, dim=-1), strict=True):
-                for step in trace.last_step.unique().tolist():
-                    tap = network.states[layer][name][step]
-                    outputs.append(tap)
-                    at_step = (trace.last_step == step)[:, None] * part
-                    cotangents.append(at_step.to(tap).expand_as(tap))
-            found.append(gradient_norms([network.states[layer] for layer in layers], outputs, cotangents))
+            last = trace.last_step.to(states[0].device)[:, None].expand(members, 1, -1, hidden)
+            along = [Steps.apply(state, last)[:, 0] * part.to(state) for state, part in zip(states, u.split(hidden, dim=-1), strict=True)]
+            found.append(gradient_norms(network.derivatives(torch.stack([part.sum() for part in along]), layers)))
         return found

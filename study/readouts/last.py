@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from study.interfaces import Parameter, Params, Readout
+from study.kernels.steps import Steps
 from study.linear import linear
-
-
-class Steps(torch.autograd.Function):
-    """h [M, T, B, H], index [M, 1, B, H] -> the states of one step each, [M, 1, B, H].
-
-    As gather, but the gradient, zeros nearly everywhere, has examples as its innermost axis: as compiled kernels read it.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, index: Tensor) -> Tensor:
-        ctx.index, ctx.steps = index, h.shape[1]
-        return h.gather(1, index)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        members, _, batch, hidden = ctx.index.shape
-        made = grads[0].new_zeros(members, ctx.steps, hidden, batch).transpose(2, 3)
-        return made.scatter_(1, ctx.index, grads[0]), None
 
 
 class Last(Readout):
     """y = W h_T + b with T each example's own last step: reading at the padded end is a known mistake."""
 
     every_step = False
+    final = True
 
     def shapes(self, hidden: int, outputs: int) -> tuple[Parameter, ...]:
         return (Parameter("weight", "readout", ("y",), (outputs, hidden)), Parameter("bias", "bias", ("y",), (outputs,)))

@@ -26,7 +26,7 @@ class Skeleton(Probe):
         steps = torch.arange(trace.batch.x.shape[2])[:, None]
         valid = (steps <= trace.last_step).to(trace.batch.x.device)  # [T, B]
         found = []
-        for layer in trace.network().states:
-            h = torch.stack([tap.detach() for tap in layer["h"]], dim=1)  # [M, T, B, H]
+        for layer in trace.network().layers:
+            h = layer["h"].detach()  # [M, T, B, H]
             found.append((h[:, valid].abs() < self.level).all(1).double().mean(-1))
         return {"silent_units": torch.stack(found, dim=1)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from skeleton import Skeleton
 
 from study.battery import check_probe, trace_of
@@ -17,5 +16,5 @@ def test_units_are_silent_where_all_their_states_are_small():
     found = Skeleton(stages=[0], level=0.3)(of)["silent_units"]
     for member in range(2):
         for layer in range(2):
-            h = torch.stack(list(of.network().states[layer]["h"]))[:, member]  # [T, B, H]
+            h = of.network().layers[layer]["h"][member]  # [T, B, H]
             assert float(found[member, layer]) == float((h.abs().flatten(0, 1).amax(0) < 0.3).double().mean())

@@ -60,7 +60,7 @@ def once(cell: Cell, kernel: str, size: Size, steps: int, device: str = "cpu") -
     drawn = torch.Generator().manual_seed(hidden)
     params = {one.name: torch.randn(members, *one.shape, generator=drawn).div(hidden**0.5).to(device).requires_grad_() for one in cell.shapes(INPUTS, hidden)}
     x = torch.randn(members, steps, batch, INPUTS, generator=drawn).to(device).requires_grad_()
-    ways = {"native": cell.native, "fused": cell.layer, "triton": functools.partial(triton.layer, cell)}
+    ways = {"native": lambda params, x: cell.native(params).outputs(x), "fused": cell.layer, "triton": functools.partial(triton.layer, cell)}
     start = clock(device)
     h = ways[kernel](params, x) if kernel in ways else reference.outputs(cell, params, x, hidden)
     assert h is not None

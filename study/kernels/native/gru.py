@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_squares, compiled, sigmoid, tanh, zeros
+from study.kernels.native.maths import add, add_squares, compiled, put, sigmoid, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import load, store, width
@@ -51,9 +51,11 @@ def forward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any)
 
 
 @compiled
-def backward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any, dh_out: Any, dweight_rz: Any, dweight_n: Any, dx: Any, reach: Any) -> None:
-    """From dh_out [T, H, B]: fills both dweight, dx [T, D, B] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for)."""
-    steps, hidden, batch = dh_out.shape
+def backward(
+    hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any, dh_out: Any, dweight_rz: Any, dweight_n: Any, dx: Any, reach: Any, taps: Any
+) -> None:
+    """From dh_out [≤ T, H, B]: fills both dweight and what else is asked for (study/kernels/native/layer.py)."""
+    steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     rows, inputs, terms, lane = hx.shape[1], dx.shape[1], weight_n.shape[1], width(hx)
     across_rz, across_n = np.ascontiguousarray(weight_rz.T), np.ascontiguousarray(weight_n.T)
     sums_rz, sums_n = zeros(1, tiles(2 * hidden, terms), hx)[0], zeros(1, tiles(hidden, terms), hx)[0]
@@ -65,17 +67,20 @@ def backward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any
         chunk = STRETCH // columns
         dh[:] = 0
         for t in range(steps - 1, -1, -1):
-            place = (t % chunk) * columns
+            place, given = (t % chunk) * columns, t - steps + len(dh_out)
+            if given >= 0:
+                add(dh_out, given * hidden * batch + start, batch, columns, dh)
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     at, here, d = (t * hidden + j) * batch + start + b, j * PANEL + b, j * low + place + b
                     z, candidate = load(rz, ((2 * t + 1) * hidden + j) * batch + start + b), load(n, at)
-                    back = load(dh, here) + load(dh_out, at)
-                    store(dh, here, back)
+                    back = load(dh, here)
                     store(drz, d + hidden * low, back * (candidate - load(hx, (t * rows + j) * batch + start + b)) * (z - z * z))
                     store(dn, d, back * z * (1.0 - candidate * candidate))
             if len(reach):
                 add_squares(dh, 0, columns, reach[t, start : start + columns])
+            if len(taps):
+                put(dh, columns, taps, t * hidden * batch + start, batch)
             product(across_n, 0, hidden + inputs, 0, hidden, dn, place, low, dreset, 0, PANEL, columns)
             for j in range(hidden):
                 for b in range(0, columns, lane):
@@ -93,7 +98,7 @@ def backward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any
                     for b in range(0, columns, lane):
                         at = (t * inputs + j) * batch + start + b
                         store(dx, at, load(dx, at) + load(dreset, (hidden + j) * PANEL + b))
-            if place == 0:
+            if place == 0 and len(dweight_n):
                 many = min(chunk, steps - t)
                 add_sums(drz, hx, t, start, columns, many, 2 * hidden, sums_rz)
                 add_sums(dn, reset, t, start, columns, many, hidden, sums_n)

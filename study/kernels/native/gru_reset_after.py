@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_squares, compiled, sigmoid, tanh, zeros
+from study.kernels.native.maths import add, add_squares, compiled, put, sigmoid, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import load, store, width
@@ -46,9 +46,9 @@ def forward(hx: Any, weight: Any, parts: Any) -> None:
 
 
 @compiled
-def backward(hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any) -> None:
-    """From dh_out [T, H, B]: fills dweight [4H, K], dx [T, D, B] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for)."""
-    steps, hidden, batch = dh_out.shape
+def backward(hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any) -> None:
+    """From dh_out [≤ T, H, B]: fills dweight [4H, K] and what else is asked for (study/kernels/native/layer.py)."""
+    steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     rows, inputs, lane = hx.shape[1], dx.shape[1], width(hx)
     across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(4 * hidden, weight.shape[1]), hx)[0]
     dz, dh, dgates = zeros(padded(4 * hidden), STRETCH + GAP, hx), zeros(hidden, PANEL, hx), zeros(hidden, PANEL, hx)
@@ -58,13 +58,14 @@ def backward(hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: An
         chunk = STRETCH // columns
         dh[:] = 0
         for t in range(steps - 1, -1, -1):
-            place = (t % chunk) * columns
+            place, given = (t % chunk) * columns, t - steps + len(dh_out)
+            if given >= 0:
+                add(dh_out, given * hidden * batch + start, batch, columns, dh)
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     part, d, here = (4 * t * hidden + j) * batch + start + b, j * low + place + b, j * PANEL + b
                     r, z, n = load(parts, part), load(parts, part + row), load(parts, part + 3 * row)
-                    back = load(dh, here) + load(dh_out, (t * hidden + j) * batch + start + b)
-                    store(dh, here, back)
+                    back = load(dh, here)
                     dn = back * (1.0 - z) * (1.0 - n * n)
                     store(dz, d + 3 * hidden * low, dn)
                     store(dz, d + 2 * hidden * low, dn * r)
@@ -72,6 +73,8 @@ def backward(hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: An
                     store(dz, d + hidden * low, back * (load(hx, (t * rows + j) * batch + start + b) - n) * (z - z * z))
             if len(reach):
                 add_squares(dh, 0, columns, reach[t, start : start + columns])
+            if len(taps):
+                put(dh, columns, taps, t * hidden * batch + start, batch)
             product(across, 0, hidden, 0, 3 * hidden, dz, place, low, dgates, 0, PANEL, columns)  # u does not read h
             for j in range(hidden):
                 for b in range(0, columns, lane):
@@ -79,6 +82,6 @@ def backward(hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: An
                     store(dh, here, load(dh, here) * load(parts, ((4 * t + 1) * hidden + j) * batch + start + b) + load(dgates, here))
             if inputs:
                 product(across, hidden, inputs, 0, 4 * hidden, dz, place, low, dx, t * inputs * batch + start, batch, columns)
-            if place == 0:
+            if place == 0 and len(dweight):
                 add_sums(dz, hx, t, start, columns, min(chunk, steps - t), 4 * hidden, sums)
     unpack(sums, dweight)

@@ -18,11 +18,29 @@ from study.kernels.native.turning import turn
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """One kind of layer: a module with `forward`, `backward` and `buffers`, and further arguments of the first two."""
+class Layer:
+    """One layer by a compiled kernel (interfaces.Native): a module with `forward`, `backward` and `buffers`, joined weights, hidden units.
+
+    `further`: more arguments of the first two. `others`: the buffers [T + 1, H, B] that hold the states beside h.
+
+    backward(hx, weights…, buffers…, dh_out, gradients of the other states…, gradients of the weights…, dx, reach, taps, further…): gradients of
+    states [≤ T, H, B] are those of the last steps, earlier ones have none. It fills those of the weights, dx [T, D, B], reach [T, B] = ‖dL/dh_t‖²
+    and taps [T, S·H, B] = dL/ds_t, all states side by side; what is empty is not asked for.
+    """
 
     module: Any
+    weights: tuple[Tensor, ...]
+    hidden: int
     further: tuple[Any, ...] = ()
+    others: tuple[int, ...] = ()
+
+    def outputs(self, x: Tensor, reach: Tensor | None = None, *, final: bool = False) -> Tensor:
+        (h,) = _Layer.apply(self, x, reach, final, 0, *self.weights)
+        return h
+
+    def states(self, x: Tensor, taps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        found: tuple[Tensor, ...] = _Layer.apply(self, x, None, False, len(taps), *taps, *self.weights)
+        return found
 
 
 def weights(weight_h: Tensor, weight_x: Tensor, bias: Tensor) -> Tensor:
@@ -30,46 +48,58 @@ def weights(weight_h: Tensor, weight_x: Tensor, bias: Tensor) -> Tensor:
     return torch.cat([weight_h, weight_x, bias.unsqueeze(-1)], dim=-1)
 
 
-def run(kernel: Compiled, x: Tensor, hidden: int, *parts: Tensor, reach: Tensor | None = None) -> Tensor:
-    """h [M, T, B, H] of all steps from zero states, for x [M, T, B, D] and the joined weights of the kernel. `reach`: study/kernels/reach.py."""
-    h: Tensor = _Layer.apply(kernel, hidden, x, reach, *parts)
-    return h
-
-
 class _Layer(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, kernel: Compiled, hidden: int, x: Tensor, reach: Tensor | None, *parts: Tensor) -> Tensor:
-        members, steps, batch, inputs = x.shape
-        parts = tuple(part.contiguous() for part in parts)
-        hx = _states(x, hidden)
-        kept = steps if any(ctx.needs_input_grad) else 1
-        buffers = [x.new_empty(members, *shape) for shape in kernel.module.buffers(kept, hx.shape[3], hidden, hx.shape[2])]
-        ctx.kernel, ctx.inputs, ctx.buffers, ctx.parts, ctx.hx = kernel, inputs, buffers, parts, hx
-        ctx.alone, ours = _doubled(x, *parts), _arrays(hx, *parts, *buffers)
-        for member in range(1 if ctx.alone else members):
-            kernel.module.forward(*_of(member, ours), *kernel.further)
-        if ctx.alone:
-            hx[1] = hx[0]
-        return hx[:, 1:, :hidden, :batch].transpose(2, 3)
+    """States [M, T, B, H] of all steps from zero states, or of the final one [M, 1, B, H]; those beside h where there are taps."""
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        (dh,), hx, inputs = grads, ctx.hx, ctx.inputs
-        members, steps, batch, _ = dh.shape
-        across = hx.shape[3]
-        dparts = [torch.empty_like(part) for part in ctx.parts]
-        dx = hx.new_empty(members, steps, inputs if ctx.needs_input_grad[2] else 0, across)
-        reach = hx.new_zeros((members, steps, across) if ctx.needs_input_grad[3] else (members, 0, 0), dtype=torch.float64)
-        alone, ours, made = ctx.alone and _doubled(dh), _arrays(hx, *ctx.parts, *ctx.buffers), _arrays(*dparts, dx, reach)
+    def forward(ctx: Any, of: Layer, x: Tensor, reach: Tensor | None, final: bool, count: int, *given: Tensor) -> tuple[Tensor, ...]:
+        members, steps, batch, inputs = x.shape
+        parts = tuple(part.contiguous() for part in given[count:])
+        hx = _states(x, of.hidden)
+        kept = steps if any(ctx.needs_input_grad) else 1
+        buffers = [x.new_empty(members, *shape) for shape in of.module.buffers(kept if not count else steps, hx.shape[3], of.hidden, hx.shape[2])]
+        ctx.of, ctx.inputs, ctx.buffers, ctx.parts, ctx.hx, ctx.count = of, inputs, buffers, parts, hx, count
+        ctx.alone, ours = _doubled(x, *parts), _arrays(hx, *parts, *buffers)
+        ctx.set_materialize_grads(False)
+        for member in range(1 if ctx.alone else members):
+            of.module.forward(*_of(member, ours), *of.further)
+        others = [buffers[number] for number in of.others] if count else []
+        if ctx.alone:
+            for filled in (hx, *others):
+                filled[1] = filled[0]
+        return tuple(states[:, steps if final else 1 :, : of.hidden, :batch].transpose(2, 3) for states in (hx, *others))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        of, hx, inputs, count = ctx.of, ctx.hx, ctx.inputs, ctx.count
+        members, steps, across = len(hx), hx.shape[1] - 1, hx.shape[3]
+        needs, batch = ctx.needs_input_grad, next(grad for grad in grads if grad is not None).shape[2]
+        dparts = [part.new_empty(members, *(part.shape[1:] if any(needs[5 + count :]) else (0, part.shape[2]))) for part in ctx.parts]
+        dx = hx.new_empty(members, steps, inputs if needs[1] else 0, across)
+        reach = hx.new_zeros((members, steps, across) if needs[2] else (members, 0, 0), dtype=torch.float64)
+        dstates = hx.new_empty(members, steps if count else 0, count * of.hidden, across)
+        alone = ctx.alone and _doubled(*(grad for grad in grads if grad is not None))
+        ours, made = _arrays(hx, *ctx.parts, *ctx.buffers), _arrays(*dparts, dx, reach, dstates)
+        nothing = hx.new_empty(0, of.hidden, across).numpy()
         for member in reversed(range(1 if alone else members)):  # the last one's values may still be in the cache
             if ctx.alone and member == 1:  # its buffers were not filled
-                ctx.kernel.module.forward(*_of(1, ours), *ctx.kernel.further)
-            ctx.kernel.module.backward(*_of(member, ours), _by_unit(dh[member], across).numpy(), *_of(member, made), *ctx.kernel.further)
+                of.module.forward(*_of(1, ours), *of.further)
+            direct = [nothing if grad is None else _by_unit(grad[member], across).numpy() for grad in grads]
+            direct += [nothing] * (1 + len(of.others) - len(direct))
+            of.module.backward(*_of(member, ours), *direct, *_of(member, made), *of.further)
         if alone:
             for array in made:
                 array[1] = array[0]
-        needs = ctx.needs_input_grad
-        return None, None, dx[..., :batch].transpose(2, 3) if needs[2] else None, reach[..., :batch] if needs[3] else None, *dparts
+        taps = [part[..., :batch].transpose(2, 3) for part in dstates.split(of.hidden, dim=2)] if count else []
+        return (
+            None,
+            dx[..., :batch].transpose(2, 3) if needs[1] else None,
+            reach[..., :batch] if needs[2] else None,
+            None,
+            None,
+            *taps,
+            *(dparts if any(needs[5 + count :]) else [None] * len(dparts)),
+        )
 
 
 def _states(x: Tensor, hidden: int) -> Tensor:

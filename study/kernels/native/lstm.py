@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_squares, compiled, sigmoid, tanh, zeros
+from study.kernels.native.maths import add, add_squares, compiled, put, sigmoid, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import load, store, width
@@ -46,9 +46,9 @@ def forward(hx: Any, weight: Any, gates: Any, c: Any) -> None:
 
 
 @compiled
-def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any) -> None:
-    """From dh_out [T, H, B]: fills dweight [4H, K], dx [T, D, B] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for)."""
-    steps, hidden, batch = dh_out.shape
+def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dc_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any) -> None:
+    """From dh_out and dc_out, each [≤ T, H, B]: fills dweight [4H, K] and what else is asked for (study/kernels/native/layer.py)."""
+    steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     inputs, lane = dx.shape[1], width(hx)
     across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(4 * hidden, weight.shape[1]), hx)[0]
     dz = zeros(padded(4 * hidden), STRETCH + GAP, hx)
@@ -60,15 +60,20 @@ def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dweight: Any
         dh[:] = 0
         dc[:] = 0
         for t in range(steps - 1, -1, -1):
-            place = (t % chunk) * columns
+            place, given = (t % chunk) * columns, t - steps + len(dh_out)
+            if given >= 0:
+                add(dh_out, given * hidden * batch + start, batch, columns, dh)
+            if t - steps + len(dc_out) >= 0:
+                add(dc_out, (t - steps + len(dc_out)) * hidden * batch + start, batch, columns, dc)
+            if len(taps):  # before what h_t has of c_t is added
+                put(dc, columns, taps, (2 * t + 1) * hidden * batch + start, batch)
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     gate, at, d, here = (t * 4 * hidden + j) * batch + start + b, (t * hidden + j) * batch + start + b, j * low + place + b, j * PANEL + b
                     i, f = load(gates, gate), load(gates, gate + hidden * batch)
                     g, o = load(gates, gate + 2 * hidden * batch), load(gates, gate + 3 * hidden * batch)
                     small = tanh(load(c, at + hidden * batch))  # cheaper than to have it come from memory
-                    back = load(dh, here) + load(dh_out, at)
-                    store(dh, here, back)
+                    back = load(dh, here)
                     dcell = load(dc, here) + back * o * (1.0 - small * small)
                     store(dz, d, dcell * g * (i - i * i))
                     store(dz, d + hidden * low, dcell * load(c, at) * (f - f * f))
@@ -77,9 +82,11 @@ def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dweight: Any
                     store(dc, here, dcell * f)
             if len(reach):
                 add_squares(dh, 0, columns, reach[t, start : start + columns])
+            if len(taps):
+                put(dh, columns, taps, 2 * t * hidden * batch + start, batch)
             product(across, 0, hidden, 0, 4 * hidden, dz, place, low, dh, 0, PANEL, columns)
             if inputs:
                 product(across, hidden, inputs, 0, 4 * hidden, dz, place, low, dx, t * inputs * batch + start, batch, columns)
-            if place == 0:
+            if place == 0 and len(dweight):
                 add_sums(dz, hx, t, start, columns, min(chunk, steps - t), 4 * hidden, sums)
     unpack(sums, dweight)

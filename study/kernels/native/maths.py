@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 
-from study.kernels.native.vectors import FLAGS, at_least, at_most, instructions, lanes
+from study.kernels.native.vectors import FLAGS, at_least, at_most, instructions, lanes, load, store, width
 
 # `contract`: a product and a sum may be one rounding. NaN and Inf keep their meaning. Division by zero is Inf as in torch;
 # a check for it would keep loops from being vectorized. Compiled once a machine, kept beside the source or in the user's cache.
@@ -118,3 +118,20 @@ def add_squares(rows: Any, start: int, count: int, into: Any) -> None:
         for column in range(count):
             wide = np.float64(rows[row, start + column])
             into[column] += wide * wide
+
+
+@compiled
+def put(rows: Any, columns: int, into: Any, place: int, below: int) -> None:
+    """The first `columns` (whole vectors) of rows [R, PANEL]: row r goes to value `place` + r·below of `into`."""
+    for r in range(rows.shape[0]):
+        for b in range(0, columns, width(rows)):
+            store(into, place + r * below + b, load(rows, r * rows.shape[1] + b))
+
+
+@compiled
+def add(source: Any, first: int, apart: int, columns: int, rows: Any) -> None:
+    """rows [R, PANEL] += `columns` values of `source` (whole vectors), row r from value `first` + r·apart on."""
+    for r in range(rows.shape[0]):
+        for b in range(0, columns, width(rows)):
+            here = r * rows.shape[1] + b
+            store(rows, here, load(rows, here) + load(source, first + r * apart + b))

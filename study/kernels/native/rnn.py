@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_squares, compiled, tanh, zeros
+from study.kernels.native.maths import add, add_squares, compiled, put, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import at_least, load, store, where_positive, width
@@ -34,9 +34,9 @@ def forward(hx: Any, weight: Any, relu: bool) -> None:
 
 
 @compiled
-def backward(hx: Any, weight: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, relu: bool) -> None:
-    """From dh_out [T, H, B]: fills dweight [H, K], dx [T, D, B] and reach [T, B], ‖dL/dh_t‖² (both may be empty: not asked for)."""
-    steps, hidden, batch = dh_out.shape
+def backward(hx: Any, weight: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any, relu: bool) -> None:
+    """From dh_out [≤ T, H, B]: fills dweight [H, K] and what else is asked for (study/kernels/native/layer.py)."""
+    steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     rows, inputs, lane = hx.shape[1], dx.shape[1], width(hx)
     across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(hidden, weight.shape[1]), hx)[0]
     dz, dh = zeros(padded(hidden), STRETCH + GAP, hx), zeros(hidden, PANEL, hx)
@@ -46,18 +46,21 @@ def backward(hx: Any, weight: Any, dh_out: Any, dweight: Any, dx: Any, reach: An
         chunk = STRETCH // columns
         dh[:] = 0
         for t in range(steps - 1, -1, -1):
-            place = (t % chunk) * columns
+            place, given = (t % chunk) * columns, t - steps + len(dh_out)
+            if given >= 0:
+                add(dh_out, given * hidden * batch + start, batch, columns, dh)
             for j in range(hidden):
                 for b in range(0, columns, lane):
-                    back = load(dh, j * PANEL + b) + load(dh_out, (t * hidden + j) * batch + start + b)
-                    store(dh, j * PANEL + b, back)
+                    back = load(dh, j * PANEL + b)
                     h = load(hx, ((t + 1) * rows + j) * batch + start + b)
                     store(dz, j * low + place + b, where_positive(h, back) if relu else back * (1.0 - h * h))
             if len(reach):
                 add_squares(dh, 0, columns, reach[t, start : start + columns])
+            if len(taps):
+                put(dh, columns, taps, t * hidden * batch + start, batch)
             product(across, 0, hidden, 0, hidden, dz, place, low, dh, 0, PANEL, columns)
             if inputs:
                 product(across, hidden, inputs, 0, hidden, dz, place, low, dx, t * inputs * batch + start, batch, columns)
-            if place == 0:
+            if place == 0 and len(dweight):
                 add_sums(dz, hx, t, start, columns, min(chunk, steps - t), hidden, sums)
     unpack(sums, dweight)
