@@ -493,7 +493,7 @@ def _encoder_steps(encoder: Encoder, inputs: int) -> None:
 
 
 def check_readout(readout: Readout) -> None:
-    """Roles, shapes; members do not mix, bit for bit; every parameter counts; an example is read from its own steps alone; attention sums to 1."""
+    """Roles, shapes; members do not mix, bit for bit; every parameter counts; an example is read from its own steps alone; attention sums to 1; `final` is true."""
     name = type(readout).__name__
     for hidden, batch, outputs in ((8, 4, 3), (32, 3, 1)):
         roles = {p.role for p in readout.shapes(hidden, outputs)}
@@ -503,6 +503,17 @@ def check_readout(readout: Readout) -> None:
             _readout_members(readout, hidden, batch, outputs, of)
         if not readout.every_step:
             _readout_lengths(readout, hidden, outputs, lengths)
+        if readout.final:
+            _readout_final(readout, hidden, outputs)
+
+
+def _readout_final(readout: Readout, hidden: int, outputs: int) -> None:
+    """One that says it reads the final step alone gives the same for it as for all steps, and no other state has a gradient."""
+    name, h = type(readout).__name__, torch.randn(2, STEPS, 3, hidden, generator=generator(0, "h")).requires_grad_()
+    params = {p.name: torch.randn(2, *p.shape, generator=generator(0, p.name)) for p in readout.shapes(hidden, outputs)}
+    found = readout(params, h, None)
+    (grad,) = torch.autograd.grad(found.square().sum(), [h])
+    assert torch.equal(found, readout(params, h[:, -1:], None)) and not grad[:, :-1].any(), f"{name}: final is true, but it reads other steps than the last"
 
 
 def _readout_run(readout: Readout, hidden: int, batch: int, outputs: int, lengths: Tensor | None, members: Sequence[int]) -> dict[str, Tensor]:
