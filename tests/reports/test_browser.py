@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from reports.blocks import Box, Matrices, Matrix
+from reports.page import Templates
 from tests.reports.browser import opened
 from tests.reports.test_report import TITLES
 
@@ -75,7 +77,7 @@ def test_theme_follows_the_system_and_the_switch(browser: Any, small_page: Path)
     assert noise == []
 
 
-@pytest.mark.parametrize("width", [390, 768, 1100, 1440])
+@pytest.mark.parametrize("width", [390, 768, 1100, 1200, 1440])
 def test_no_sideways_scroll(browser: Any, small_page: Path, width: int) -> None:
     page, _ = opened(browser, small_page, viewport={"width": width, "height": 800})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
@@ -83,6 +85,20 @@ def test_no_sideways_scroll(browser: Any, small_page: Path, width: int) -> None:
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     assert page.locator("nav.side").is_visible() == (width >= 1100)
     assert page.locator("details.fold-contents").is_visible() == (width < 1100)
+
+
+@pytest.mark.parametrize("columns", [3, 5])
+def test_no_column_of_the_boxes_is_cut(browser: Any, small_page: Path, columns: int) -> None:
+    """As many matrices stand side by side as there is room for with all their columns."""
+    box = Box([("◇ opens 2 · carries 1", "word"), ("◐ learning 2 · solved 1", "outcome"), ("0.88 ± 0.07 · n=3", "score")], "v-mixed")
+    names = [f"level_{number}" for number in range(columns)]
+    four = [Matrix(f"depth {number}", "cell \\ initializer", ["rnn", "lstm"], names, [[box] * columns] * 2) for number in range(4)]
+    page, _ = opened(browser, small_page)
+    page.evaluate("made => { document.querySelector('figure.matrices').outerHTML = made }", str(Templates()(Matrices(four, "", []))))
+    cut = "() => [...document.querySelectorAll('.matrices .scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+    for width in (768, 1000, 1100, 1200, 1366, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(cut) == 0, width
 
 
 def test_readable_without_scripts(browser: Any, small_page: Path) -> None:
