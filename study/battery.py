@@ -121,6 +121,29 @@ def _cell_kernel(cell: Cell, kernel: str) -> None:
             error = float((one - other).abs().max())
             where = "outputs" if key == "h" else f"the gradient of {key}"
             assert error < 1e-10, f"{name}: kernel {kernel} differs from its steps by {error:.1e} in {where}; leave out a kernel of another cell"
+        if kernel == "native":
+            _cell_taps(cell, inputs, hidden, batch)
+
+
+def _cell_taps(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
+    """What a kernel of the cell's own gives probes: states and total derivatives are those of the steps one by one; the last h alone is the last of all."""
+    name, found = type(cell).__name__, []
+    x, params = _inputs(inputs, batch, [0, 1], torch.float64), _weights(cell, inputs, hidden, [0, 1], torch.float64)
+    for kernel in ("reference", "native"):
+        model = Model(cell=cell, readout=_NoReadout(), inputs=inputs, outputs=1, hidden=hidden, depth=1, dropout=0.0, kernel=kernel)
+        of = model.unrolled({f"layer1.{key}": value for key, value in params.items()}, x.transpose(1, 2).requires_grad_(), None)
+        (states,) = of.layers
+        assert tuple(states) == cell.states
+        value = torch.stack([(state[:, STEPS // 2] * torch.arange(hidden)).sum() for state in states.values()]).sum()
+        (derivatives,) = of.derivatives(value)
+        found.append([*states.values(), *derivatives.values()])
+    names = [f"state {key}" for key in cell.states] + [f"the total derivative at {key}" for key in cell.states]
+    for what, one, other in zip(names, *found, strict=True):
+        assert one.shape == other.shape and (one - other).abs().max() < 1e-10, f"{name}: kernel native differs from its steps in {what}"
+    own = cell.native(params)
+    assert own is not None
+    last = own.outputs(x, last_step_only=True)
+    assert last.shape[1] == 1 and torch.equal(last, own.outputs(x)[:, -1:]), f"{name}: kernel native gives another last step where it is asked for that alone"
 
 
 def _cell_shapes(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
@@ -374,7 +397,7 @@ def trace_of(cell: str, *, depth: int, members: Sequence[int], every_step: bool 
     task: Task = Copying(steps=24, lag=None, examples=8, solved=0.9) if every_step else Adding(steps=12, lag=None, examples=8, solved=0.1)
     facts = task.facts
     readout: Readout = Every() if every_step else Last()
-    model = Model(cell=PROBED[cell], readout=readout, inputs=facts.inputs, outputs=facts.outputs, hidden=16, depth=depth, dropout=0.0, kernel="reference")
+    model = Model(cell=PROBED[cell], readout=readout, inputs=facts.inputs, outputs=facts.outputs, hidden=16, depth=depth, dropout=0.0, kernel="native")
     flat = torch.stack([0.5 * torch.randn(model.width, dtype=torch.float64, generator=generator(m, "weights")) for m in members])
     part = task.split("validation")
     y = part.y.double() if part.y.is_floating_point() else part.y
@@ -395,8 +418,12 @@ def check_probe(probe: Probe) -> None:
     for cell, (depth, every_step) in itertools.product(PROBED, ((1, False), (2, True))):
         of = trace_of(cell, depth=depth, members=[0, 1, 2], every_step=every_step)
         before = {key: value.clone() for key, value in of.params.items()}
+        states = [state.detach() for layer in of.network().layers for state in layer.values()]
+        as_they_were = [state.clone() for state in states]
         three = _probed(probe, of)
         assert all(torch.equal(of.params[key], value) for key, value in before.items()), f"{name}: changed the weights it looks at"
+        same = all(torch.equal(*pair) for pair in zip(states, as_they_were, strict=True))
+        assert same, f"{name}: changed the states it looks at; the way back and other probes read them: clone() before you write"
         found |= bool(three)
         again = _probed(probe, trace_of(cell, depth=depth, members=[0, 1, 2], every_step=every_step))
         assert three.keys() == again.keys() and all(torch.equal(three[key].nan_to_num(), again[key].nan_to_num()) for key in three), (
@@ -493,7 +520,10 @@ def _encoder_steps(encoder: Encoder, inputs: int) -> None:
 
 
 def check_readout(readout: Readout) -> None:
-    """Roles, shapes; members do not mix, bit for bit; every parameter counts; an example is read from its own steps alone; attention sums to 1; `final` is true."""
+    """Roles, shapes; members do not mix, bit for bit; every parameter counts; an example is read from its own steps alone; attention sums to 1.
+
+    One that says it reads the last step only does so.
+    """
     name = type(readout).__name__
     for hidden, batch, outputs in ((8, 4, 3), (32, 3, 1)):
         roles = {p.role for p in readout.shapes(hidden, outputs)}
@@ -503,17 +533,19 @@ def check_readout(readout: Readout) -> None:
             _readout_members(readout, hidden, batch, outputs, of)
         if not readout.every_step:
             _readout_lengths(readout, hidden, outputs, lengths)
-        if readout.final:
-            _readout_final(readout, hidden, outputs)
+        if readout.last_step_only:
+            _readout_last_step(readout, hidden, outputs)
 
 
-def _readout_final(readout: Readout, hidden: int, outputs: int) -> None:
+def _readout_last_step(readout: Readout, hidden: int, outputs: int) -> None:
     """One that says it reads the final step alone gives the same for it as for all steps, and no other state has a gradient."""
     name, h = type(readout).__name__, torch.randn(2, STEPS, 3, hidden, generator=generator(0, "h")).requires_grad_()
     params = {p.name: torch.randn(2, *p.shape, generator=generator(0, p.name)) for p in readout.shapes(hidden, outputs)}
     found = readout(params, h, None)
     (grad,) = torch.autograd.grad(found.square().sum(), [h])
-    assert torch.equal(found, readout(params, h[:, -1:], None)) and not grad[:, :-1].any(), f"{name}: final is true, but it reads other steps than the last"
+    assert torch.equal(found, readout(params, h[:, -1:], None)) and not grad[:, :-1].any(), (
+        f"{name}: last_step_only is true, but it reads other steps than the last"
+    )
 
 
 def _readout_run(readout: Readout, hidden: int, batch: int, outputs: int, lengths: Tensor | None, members: Sequence[int]) -> dict[str, Tensor]:

@@ -180,7 +180,8 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
         _check_step(model, params, read.transpose(1, 2))
         outputs = model.plain().unrolled(params, x, None)
         model.forward(params, x, None)
-    for layer in outputs.layers:
+        tapped = model.unrolled(params, x, None)
+    for layer in (*outputs.layers, *tapped.layers):
         for state, steps in layer.items():
             if steps.shape != (2, 2, 2, model.hidden):
                 raise StudyError(f"cell: {name} gives state {state} of shape {tuple(steps[:, 0].shape)}; it must be [M, B, hidden] = {(2, 2, model.hidden)}")

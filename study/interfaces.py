@@ -66,16 +66,22 @@ class Parameter:
 
 
 class Native(Protocol):
-    """One layer compiled for the processor, from zero states; equal to `Cell.step` after `step` up to rounding, gradients included."""
+    """One layer compiled for the processor, from zero states; equal to `Cell.step` after `step` up to rounding, gradients included.
 
-    def outputs(self, x: Tensor, reach: Tensor | None = None, *, final: bool = False) -> Tensor:
+    The battery compares all of it. A layer that cannot tell what reaches a step takes `reach` and gives no gradient for it.
+    """
+
+    def outputs(self, x: Tensor, reach: Tensor | None = None, *, last_step_only: bool = False) -> Tensor:
         """h [M, T, B, H] of all steps for x [M, T, B, D], or [M, 1, B, H] of the final one: no gradient of the others is then made or read.
 
         `reach`: a leaf for what reaches each step (study/kernels/reach.py).
         """
 
     def states(self, x: Tensor, taps: State) -> State:
-        """One [M, T, B, H] per name in Cell.states; `taps`, leaves of that shape, get the total derivatives at them (Unrolled) and count as zeros."""
+        """One [M, T, B, H] per name in Cell.states; `taps`, of that shape, get the total derivatives at them (Unrolled) as gradients.
+
+        What probes call, in fp64. The values of `taps` are zeros and need not be read; they may ask for no gradient.
+        """
 
 
 OWN = ("native", "fused")  # kernels that a cell may have beside the reference, the fastest first
@@ -314,11 +320,11 @@ class Encoder(ABC):
 class Readout(ABC):
     """From the states of the top layer to outputs. `every_step` must agree with the task's.
 
-    `final`: it reads each example's last valid step and nothing else, so that where lengths are equal it may be given that step alone (T = 1).
+    `last_step_only`: it reads each example's last valid step and nothing else, so that where lengths are equal it may be given that step alone (T = 1).
     """
 
     every_step: bool
-    final: bool = False
+    last_step_only: bool = False
 
     @abstractmethod
     def shapes(self, hidden: int, outputs: int) -> tuple[Parameter, ...]: ...
@@ -326,6 +332,11 @@ class Readout(ABC):
     @abstractmethod
     def __call__(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor:
         """h [M, T, B, H], lengths [M, B] -> outputs [M, B, O], or [M, B, T, O] if every_step."""
+
+    def reads_last_step_only(self) -> bool:
+        """Whether `last_step_only` is true and said of this very `__call__`: one that is inherited beside a new `__call__` is another readout's."""
+        owners = [next(place for place, each in enumerate(type(self).__mro__) if name in vars(each)) for name in ("last_step_only", "__call__")]
+        return self.last_step_only and owners[0] <= owners[1]
 
     def attention(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor | None:
         """How much each step counts, [M, T, B], 1 in sum over an example's own steps, for probes that look at it. Default: nothing of the kind."""
@@ -336,7 +347,10 @@ class Readout(ABC):
 
 
 class Unrolled(Protocol):
-    """One forward pass with its graph: `layers[number][name]` are the states [M, T, B, H] after each step."""
+    """One forward pass with its graph: `layers[number][name]` are the states [M, T, B, H] after each step.
+
+    All probes of a stage share them, and the way back reads them: clone() before you write.
+    """
 
     @property
     def layers(self) -> Sequence[Mapping[str, Tensor]]: ...
@@ -351,8 +365,9 @@ class Unrolled(Protocol):
     def derivatives(self, value: Tensor, layers: Sequence[int] | None = None) -> Sequence[Mapping[str, Tensor]]:
         """Total derivatives d Σ value / ds_t [M, T, B, H] at the states of all layers, or of some (from 0), by name.
 
-        h and c of one step are independent coordinates: that of c_t leaves out the way through h_t. `value` was computed from `layers` or
-        `outputs`; torch.autograd.grad would give the derivative of that computation alone, without the ways through later steps.
+        h and c of one step are independent coordinates: that of c_t leaves out the way through h_t. `value`, of any shape, was computed from
+        `layers`, `outputs` or `inputs`, else RuntimeError; torch.autograd.grad would give the derivative of that computation alone, without
+        the ways through later steps.
         """
 
 

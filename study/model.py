@@ -148,7 +148,7 @@ class Model:
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
                 h = h * masks[layer - 2]
-            h = self._layer(of_layer(params, layer), h, final=layer == self.depth and lengths is None and self.readout.final)
+            h = self._layer(of_layer(params, layer), h, last_step_only=layer == self.depth and lengths is None and self.readout.reads_last_step_only())
         return self.readout(of_readout(params), h, lengths)[:, :batch]
 
     def carrying(self, params: Params, x: Tensor, masks: Sequence[Tensor], first: Sequence[State]) -> tuple[Tensor, list[State]]:
@@ -171,20 +171,20 @@ class Model:
         """What the first layer reads of x [M, T, B, D]: [M, T, B, D']."""
         return x if self.encoder is None else self.encoder(of_encoder(params), x)
 
-    def _layer(self, params: Params, x: Tensor, final: bool) -> Tensor:
-        """Outputs [M, T, B, H] of one layer, by a kernel of the cell's own where there is one; `final`: those of the last step suffice."""
+    def _layer(self, params: Params, x: Tensor, last_step_only: bool) -> Tensor:
+        """Outputs [M, T, B, H] of one layer, by a kernel of the cell's own where there is one; `last_step_only`: those of the last step suffice."""
         h = None
         if self.kernel == "triton":
             h = triton.layer(self.cell, params, x)
         elif self.kernel == "native":
             own = self.cell.native(params)
-            h = None if own is None else own.outputs(x, params.get(REACH), final=final)
+            h = None if own is None else own.outputs(x, params.get(REACH), last_step_only=last_step_only)
         elif self.kernel == "fused":
             h = self.cell.layer(params, x)
         return reference.outputs(self.cell, params, x, self.hidden) if h is None else h
 
     def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, first: Sequence[State] = ()) -> Tensors:
-        """The same pass with a tap at every state, by the native kernel where that is the model's. `first` as in `carrying`."""
+        """The same pass with a tap at every state, by the native kernel where that is the model's. With `first`, as in `carrying`, by the reference."""
         h = self.encoded(params, x.transpose(1, 2))
         layers, taps = [], []
         for layer in range(1, self.depth + 1):

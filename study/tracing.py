@@ -97,7 +97,7 @@ class StageTrace:
     # functools.cached_property writes to __dict__, which a frozen dataclass allows.
     @functools.cached_property
     def _network(self) -> Unrolled:
-        # The first state must depend on something that asks for a gradient: the input does, the weights need none.
+        # Step by step, the first state must depend on something that asks for a gradient: the input does, the weights need none.
         x = self.batch.x.detach().requires_grad_()
         with torch.enable_grad():
             return self.model.unrolled(self.params, x, self.batch.lengths)

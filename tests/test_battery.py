@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from study.interfaces import Probe
 from study.paths import conf_folder
 from study.pieces import build, build_for_members
 from study.plugins import register
+from study.readouts.mean import Mean
 from tests import data
 
 
@@ -43,6 +46,39 @@ def node_of():
 @pytest.mark.parametrize("level", levels("cell"))
 def test_cell(node_of, level):
     battery.check_cell(build(node_of("cell", level), "cell"))
+
+
+class Kernelled(LSTM):
+    """A compiled kernel of which `wrong` says what is wrong."""
+
+    def __init__(self, *, wrong: str) -> None:
+        self.wrong = wrong
+
+    def native(self, params):
+        known, wrong = super().native(params), self.wrong
+
+        def outputs(x, reach=None, *, last_step_only=False):
+            return known.outputs(x, reach, last_step_only=last_step_only and wrong != "all steps")
+
+        def states(x, taps):
+            found = known.states(x, tuple(torch.zeros_like(tap) for tap in taps) if wrong == "taps" else taps)
+            return tuple(1.1 * state for state in found) if wrong == "states" else found
+
+        return SimpleNamespace(outputs=outputs, states=states)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("states", "differs from its steps in state h"),
+        ("taps", "differs from its steps in the total derivative at h"),
+        ("all steps", "another last step"),
+        ("nothing", None),
+    ],
+)
+def test_the_battery_finds_what_is_wrong_with_a_compiled_kernel(wrong, told):
+    with pytest.raises(AssertionError, match=told) if told else nullcontext():
+        battery.check_cell(Kernelled(wrong=wrong))
 
 
 class Traced(LSTM):
@@ -138,6 +174,15 @@ def test_the_battery_of_probes_passes_ours(node_of, level):
     battery.check_probe(build(node_of("probe", f"[{level}]")[level], f"probe.{level}"))
 
 
+class Forward(Mean):
+    last_step_only = True
+
+
+def test_the_battery_finds_a_readout_that_says_it_reads_the_last_step_only():
+    with pytest.raises(AssertionError, match="last_step_only is true, but it reads other steps"):
+        battery.check_readout(Forward())
+
+
 class Wrong(Probe):
     """`kind` says what is wrong with it."""
 
@@ -148,6 +193,8 @@ class Wrong(Probe):
         h = trace.network().layers[0]["h"][:, -1].detach().mean((1, 2))
         if self.kind == "changes":
             trace.params["layer1.bias"].zero_()
+        if self.kind == "masks":
+            trace.network().layers[0]["h"].detach()[:, 1:] = 0
         return {
             "mixes": {"mean": h - h.mean()}, "draws": {"noise": h + torch.rand(1)}, "shape": {"mean": h[:1]}, "kind": {"mean": h.tolist()},
             "nothing": {}, "list": [h],
@@ -156,7 +203,7 @@ class Wrong(Probe):
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("stages", "stages must lie between 0 and 1"), ("changes", "changed the weights"), ("mixes", "a member's mean depends on its company"), ("draws", "looking twice gives other numbers"),
+    [("stages", "stages must lie between 0 and 1"), ("changes", "changed the weights"), ("masks", "changed the states"), ("mixes", "a member's mean depends on its company"), ("draws", "looking twice gives other numbers"),
      ("shape", "with M = 3, got"), ("kind", "must be a tensor"), ("nothing", "returned nothing"), ("list", "must return {quantity: values}")],
 )  # fmt: skip
 def test_the_battery_of_probes_finds_what_is_wrong(kind, told):

@@ -172,6 +172,46 @@ def test_total_derivatives_at_all_states_are_those_of_the_reference(cell, double
     assert not doubled or all(torch.equal(one[0], one[1]) for one in found["native"])
 
 
+class Every(Last):
+    last_step_only = False
+
+
+def test_a_readout_of_the_last_step_is_given_that_alone_and_no_number_changes(cell):
+    drawn = torch.Generator().manual_seed(3)
+    flat, x = torch.randn(3, 4000, generator=drawn), torch.randn(3, 5, 9, 3, generator=drawn)
+    found, seen = [], []
+    for readout in (Last(), Every()):
+        model = Model(cell=cell, readout=readout, inputs=3, outputs=2, hidden=7, depth=2, dropout=0.0, kernel="native")
+        leaf = flat[:, : model.width].clone().requires_grad_()
+        layer = model._layer
+        model._layer = lambda *given, layer=layer, **asked: seen.append((h := layer(*given, **asked)).shape[1]) or h
+        outputs = model.forward(model.named(leaf), x, None)
+        found.append((outputs.detach(), *torch.autograd.grad(outputs.square().sum(), [leaf])))
+    assert seen == [9, 1, 9, 9]
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+class MeanOfLast(Last):
+    def __call__(self, params, h, lengths):
+        return super().__call__(params, h.mean(1, keepdim=True), None)
+
+
+def test_what_a_readout_inherits_is_not_said_of_its_own_way():
+    assert Last().reads_last_step_only()
+    assert not Every().reads_last_step_only()
+    assert not MeanOfLast().reads_last_step_only()
+
+
+def test_states_that_are_no_numbers_let_the_gradient_through_as_torch_has_it():
+    """A ReLU network that blew up has not vanished."""
+    params, x = weights(RNN(nonlinearity="relu"), 1, 2, 8), inputs(1, 4, 3, 2)
+    x[0, 1, 0] = float("nan")
+    _, grads = outcome(RNN(nonlinearity="relu"), "native", params, x)
+    _, wanted = outcome(RNN(nonlinearity="relu"), "reference", params, x)
+    for name, grad in wanted.items():
+        torch.testing.assert_close(grads[name], grad, equal_nan=True)
+
+
 def test_products_have_one_thread_in_training_and_denormals_are_flushed():
     torch.set_flush_denormal(False)
     assert float(torch.tensor([1e-39]) * 1) > 0

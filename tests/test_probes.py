@@ -13,6 +13,7 @@ from study.cells.gru_reset_after import GRUResetAfter
 from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
 from study.interfaces import Cell, LagNorms
+from study.probes.lags import norm
 from study.probes.loss import LossProfile
 from study.probes.recurrence import Recurrence
 from study.probes.transport import Transport
@@ -251,3 +252,22 @@ def test_saturation_of_padded_examples_is_that_of_their_own_steps(size, padding)
     found = Recurrence(stages=[0], level=0.95)(of)["saturation"].item()
     assert found == pytest.approx(float((valid.abs() > 0.95).double().mean()))
     assert found > 0.9 if size > 1 else found == 0
+
+
+@pytest.mark.parametrize(("dtype", "exponents"), [(torch.float64, (-307, -200, -150, 0, 150, 200, 307)), (torch.float32, (-37, -20, 0, 20, 37))])
+def test_norms_neither_overflow_nor_vanish_and_are_a_rows_own(dtype, exponents):
+    """Those whose squares fit the numbers, and those whose do not, side by side: each is what it is alone."""
+    rows = torch.randn(len(exponents), 6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).clamp(-1, 1)
+    rows = torch.stack([row * 10.0**exponent for row, exponent in zip(rows, exponents, strict=True)]).to(dtype)
+    expected = (
+        torch.linalg.vector_norm(rows.double() * 2.0**-40, dim=-1) * 2.0**40
+        if dtype == torch.float32
+        else torch.stack([torch.linalg.vector_norm(row / 10.0**exponent, dim=-1) * 10.0**exponent for row, exponent in zip(rows, exponents, strict=True)])
+    )
+    for lay in (lambda values: values, lambda values: values.transpose(1, 2).contiguous().transpose(1, 2)):
+        found = norm(lay(rows))
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5 if dtype == torch.float32 else 1e-13, atol=0)
+        for number, row in enumerate(rows):
+            assert torch.equal(found[number], norm(lay(torch.stack([row, row])))[1])
+    bad = torch.tensor([[0.0, 0.0], [torch.inf, 1.0], [torch.nan, 1.0], [3.0, 4.0]], dtype=dtype)
+    assert norm(bad).nan_to_num(-1, 7).tolist() == [0.0, 7.0, -1.0, 5.0]

@@ -181,7 +181,7 @@ def test_each_update_tells_what_its_own_backward_pass_holds(cell, kernel):
             found = training.measured[-1]
             assert (found.stage, found.update, len(training.measured)) == (update, update, update + 1)
             x = batch.x.clone().requires_grad_()
-            unrolled = training.model.unrolled(params, x, batch.lengths)
+            unrolled = training.model.plain().unrolled(params, x, batch.lengths)
             loss = training.task.loss(unrolled.outputs, batch).sum()
             for number, layer in enumerate(unrolled.derivatives(loss), start=1):
                 norms = layer["h"].norm(dim=-1).transpose(1, 2)  # [M, B, T]
@@ -230,4 +230,4 @@ class Silent(LSTM):
 
     def native(self, params):
         known = super().native(params)
-        return SimpleNamespace(outputs=lambda x, reach, final: known.outputs(x, final=final), states=known.states)
+        return SimpleNamespace(outputs=lambda x, reach, last_step_only: known.outputs(x, last_step_only=last_step_only), states=known.states)

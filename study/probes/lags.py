@@ -1,4 +1,4 @@
-"""Shared by the probes of gradients by lag: anchors and lags, gradients at the taps, their norms, the turn from steps to lags."""
+"""Shared by the probes of gradients by lag: anchors and lags, gradients at the states, their norms, the turn from steps to lags."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class Last(Readout):
     """y = W h_T + b with T each example's own last step: reading at the padded end is a known mistake."""
 
     every_step = False
-    final = True
+    last_step_only = True
 
     def shapes(self, hidden: int, outputs: int) -> tuple[Parameter, ...]:
         return (Parameter("weight", "readout", ("y",), (outputs, hidden)), Parameter("bias", "bias", ("y",), (outputs,)))

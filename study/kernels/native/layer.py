@@ -21,7 +21,7 @@ from study.kernels.native.turning import turn
 class Layer:
     """One layer by a compiled kernel (interfaces.Native): a module with `forward`, `backward` and `buffers`, joined weights, hidden units.
 
-    `further`: more arguments of the first two. `others`: the buffers [T + 1, H, B] that hold the states beside h.
+    `further`: extra arguments of forward and backward. `others`: the buffers [T + 1, H, B] that hold the states beside h.
 
     backward(hx, weights…, buffers…, dh_out, gradients of the other states…, gradients of the weights…, dx, reach, taps, further…): gradients of
     states [≤ T, H, B] are those of the last steps, earlier ones have none. It fills those of the weights, dx [T, D, B], reach [T, B] = ‖dL/dh_t‖²
@@ -34,8 +34,8 @@ class Layer:
     further: tuple[Any, ...] = ()
     others: tuple[int, ...] = ()
 
-    def outputs(self, x: Tensor, reach: Tensor | None = None, *, final: bool = False) -> Tensor:
-        (h,) = _Layer.apply(self, x, reach, final, 0, *self.weights)
+    def outputs(self, x: Tensor, reach: Tensor | None = None, *, last_step_only: bool = False) -> Tensor:
+        (h,) = _Layer.apply(self, x, reach, last_step_only, 0, *self.weights)
         return h
 
     def states(self, x: Tensor, taps: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -52,7 +52,7 @@ class _Layer(torch.autograd.Function):
     """States [M, T, B, H] of all steps from zero states, or of the final one [M, 1, B, H]; those beside h where there are taps."""
 
     @staticmethod
-    def forward(ctx: Any, of: Layer, x: Tensor, reach: Tensor | None, final: bool, count: int, *given: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, of: Layer, x: Tensor, reach: Tensor | None, last_step_only: bool, count: int, *given: Tensor) -> tuple[Tensor, ...]:
         members, steps, batch, inputs = x.shape
         parts = tuple(part.contiguous() for part in given[count:])
         hx = _states(x, of.hidden)
@@ -67,11 +67,13 @@ class _Layer(torch.autograd.Function):
         if ctx.alone:
             for filled in (hx, *others):
                 filled[1] = filled[0]
-        return tuple(states[:, steps if final else 1 :, : of.hidden, :batch].transpose(2, 3) for states in (hx, *others))
+        return tuple(states[:, steps if last_step_only else 1 :, : of.hidden, :batch].transpose(2, 3) for states in (hx, *others))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         of, hx, inputs, count = ctx.of, ctx.hx, ctx.inputs, ctx.count
+        if all(grad is None for grad in grads):
+            return (None,) * len(ctx.needs_input_grad)
         members, steps, across = len(hx), hx.shape[1] - 1, hx.shape[3]
         needs, batch = ctx.needs_input_grad, next(grad for grad in grads if grad is not None).shape[2]
         dparts = [part.new_empty(members, *(part.shape[1:] if any(needs[5 + count :]) else (0, part.shape[2]))) for part in ctx.parts]

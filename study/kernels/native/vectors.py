@@ -137,10 +137,10 @@ at_least = _lane_by_lane(_chosen("<"))
 """at_least(vector, limit): NaN stays."""
 where_positive = _lane_by_lane(
     lambda builder, test, value: builder.select(
-        builder.fcmp_ordered(">", test, ir.Constant(test.type, [0.0] * test.type.count)), value, ir.Constant(test.type, [0.0] * test.type.count)
+        builder.fcmp_unordered(">", test, ir.Constant(test.type, [0.0] * test.type.count)), value, ir.Constant(test.type, [0.0] * test.type.count)
     )
 )
-"""where_positive(test, value): value where test is above 0, else 0."""
+"""where_positive(test, value): value where test is above 0 or not a number, as relu of torch goes back; else 0."""
 
 
 @instructions
