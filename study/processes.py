@@ -109,18 +109,30 @@ def _as_children_need_it() -> Iterator[None]:
     resource_tracker.ensure_running()
     # Blocked in this thread, a signal finds another one, and Python would act upon it here.
     here = threading.current_thread() is threading.main_thread()
-    handlers = {number: signal.signal(number, lambda came, frame: held.add(came)) for number in mine} if here else {}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, mine)
+    handlers = {number: signal.getsignal(number) for number in mine} if here else {}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        for number in handlers:
+            signal.signal(number, lambda came, frame: held.add(came))
+        signal.pthread_sigmask(signal.SIG_BLOCK, mine)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        _hear_again(handlers)
         for came in held:
             signal.raise_signal(came)
+
+
+def _hear_again(handlers: dict[signal.Signals, Any]) -> None:
+    """Every handler is put back, also where one of them hears a signal meanwhile and raises."""
+    if handlers:
+        number, handler = handlers.popitem()
+        try:
+            signal.signal(number, handler)
+        finally:
+            _hear_again(handlers)
 
 
 def _live(connection: Connection, launcher: int, environment: Mapping[str, str], module: str, name: str, *arguments: Any) -> None:

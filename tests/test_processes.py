@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from study import launcher
-from study.processes import descendants, start, warm
+from study.processes import LEAVE, _as_children_need_it, descendants, start, warm
 from tests.faults import children, gone
 
 ROOT = Path(__file__).parent.parent
@@ -52,13 +52,18 @@ def test_a_process_has_the_environment_of_when_it_was_started_and_one_that_forks
 
 def test_a_signal_that_comes_while_a_process_starts_is_heard_when_it_is_there_and_ends_it():
     sent = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
-    warm(["study.digests"])
-    with pytest.raises(KeyboardInterrupt):
-        sent.start()
-        for _ in range(1000):
-            process, connection = start(tell, "WHERE")
-            connection.recv()
-            process.join(30)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores Ctrl-C
+    try:
+        warm(["study.digests"])
+        with pytest.raises(KeyboardInterrupt):
+            sent.start()
+            for _ in range(1000):
+                process, connection = start(tell, "WHERE")
+                connection.recv()
+                process.join(30)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert gone([forked for pid in children(os.getpid()) for forked in descendants(pid)])
 
 
@@ -84,3 +89,27 @@ def test_modules_of_the_tools_own_pieces_are_imported_ahead_and_nothing_where_on
     launcher.prepare(config)
     launcher.prepare({**config, "plan": True})
     assert asked == [["study.cells.lstm", "study.probes.loss"]]
+
+
+def test_handlers_come_back_also_where_signals_are_heard_meanwhile(monkeypatch):
+    def leave(number, frame):
+        raise SystemExit(number)
+
+    def heard(number, handler, real=signal.signal):
+        was = real(number, handler)
+        if handler is leave:
+            signal.raise_signal(number)
+        return was
+
+    numbers = (signal.SIGINT, *LEAVE)
+    before = {number: signal.signal(number, leave) for number in numbers}
+    try:
+        monkeypatch.setattr(signal, "signal", heard)
+        with pytest.raises(SystemExit), _as_children_need_it():
+            pass
+        monkeypatch.undo()
+        assert all(signal.getsignal(number) is leave for number in numbers)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()).isdisjoint(numbers)
