@@ -279,6 +279,7 @@ def cost(config: Mapping[str, Any]) -> float:
 
 
 KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer
+LOOKED = 18  # those of probes, in fp64: measured with the default ones and gradient_share, of gated cells by any kernel
 
 
 def kept_by_encoder(model: Model) -> int:
@@ -297,10 +298,12 @@ def kept_by_encoder(model: Model) -> int:
 
 
 def member_bytes(config: Mapping[str, Any], model: Model) -> float:
-    """What one member's batch and what is kept of it for the way back need, roughly."""
-    facts, batch = load_task(config["task"]).facts, model.padded_batch(config["batch"])
-    values = facts.steps * batch * (facts.inputs + kept_by_encoder(model) + facts.outputs * facts.every_step + KEPT * config["hidden"] * config["depth"])
-    return float(values) * DTYPES[config["dtype"]].itemsize
+    """What one member's batch and what is kept of it for the way back need, roughly; or its probe batch, where that is more."""
+    facts, units = load_task(config["task"]).facts, config["hidden"] * config["depth"]
+    beside = facts.inputs + kept_by_encoder(model) + facts.outputs * facts.every_step
+    trained = model.padded_batch(config["batch"]) * (beside + KEPT * units) * DTYPES[config["dtype"]].itemsize
+    looked_at = config["health"]["examples"] * (beside + LOOKED * units) * DTYPES["float64"].itemsize if config["probe"] else 0
+    return float(facts.steps * max(trained, looked_at))
 
 
 WORKER_BYTES, SHARE = 0.7e9, 0.8  # what a worker needs beside its group; of the memory there is, what groups may be planned for

@@ -317,7 +317,9 @@ def test_fewer_examples_than_a_batch_and_sequences_beyond_memory_are_told_before
     with pytest.raises(StudyError, match="batch: 33 is more than the 32 training examples of the task; use batch=32 or less"):
         check(point(task=task, readout=last, batch=33).config)
     monkeypatch.setattr("study.checking.memory", lambda: 1e4)
-    with pytest.raises(StudyError, match="task: sequences of 5 steps need about 0 GB with batch=32, hidden=8 and depth=1, and this machine has 0 GB"):
+    with pytest.raises(
+        StudyError, match="task: sequences of 5 steps need about 0 GB with batch=32, health.examples=64, hidden=8 and depth=1, and this machine has 0 GB"
+    ):
         check(point(task=task, readout=last, batch=32).config)
     monkeypatch.setattr("study.tasks.series.memory", lambda: 1e3)
     with pytest.raises(StudyError, match=r"does not fit the memory of this machine, 0 GB: TRAIN example 1 has 5 steps"):

@@ -85,6 +85,14 @@ def test_groups_fit_into_memory(members, sizes):
     assert all(len(group.points) <= max(1, members) for group in made)
 
 
+def test_probes_in_double_precision_are_counted_where_they_need_more_than_training():
+    config = point(batch=16).config
+    few, many = ({**config, "health": {**config["health"], "examples": examples}} for examples in (2, 64))
+    bare = member_bytes({**config, "probe": {}}, build_model(config))
+    assert config["probe"] and member_bytes(few, build_model(few)) == bare
+    assert member_bytes(many, build_model(many)) > 5 * bare
+
+
 def test_memory_is_shared_by_the_workers(monkeypatch):
     monkeypatch.setattr("study.grouping.memory", lambda: 10e9)
     assert room("cpu", 2) == pytest.approx(0.8 * 10e9 / 2 - 0.7e9)
