@@ -129,8 +129,8 @@ def _check_memory(config: Mapping[str, Any], model: Model) -> None:
     facts, need, there = load_task(config["task"]).facts, 2 * member_bytes(config, model), memory()  # a lone point has a shadow
     if need > there:
         raise StudyError(
-            f"task: sequences of {facts.steps} steps need about {need / 1e9:.0f} GB with batch={config['batch']}, health.examples={config['health']['examples']}, "
-            f"hidden={config['hidden']} and depth={config['depth']}, and this machine has {there / 1e9:.0f} GB; use shorter sequences, smaller batches "
+            f"task: sequences of {facts.steps} steps need about {need / 1e9:.0f} GB with batch={config['batch']}, "
+            f"health.examples={config['health']['examples']}, hidden={config['hidden']} and depth={config['depth']}, and this machine has {there / 1e9:.0f} GB; use shorter sequences, smaller batches "
             "or fewer units"
         )
 
