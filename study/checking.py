@@ -130,8 +130,8 @@ def _check_memory(config: Mapping[str, Any], model: Model) -> None:
     if need > there:
         raise StudyError(
             f"task: sequences of {facts.steps} steps need about {need / 1e9:.0f} GB with batch={config['batch']}, "
-            f"health.examples={config['health']['examples']}, hidden={config['hidden']} and depth={config['depth']}, and this machine has {there / 1e9:.0f} GB; use shorter sequences, smaller batches "
-            "or fewer units"
+            f"health.examples={config['health']['examples']}, hidden={config['hidden']} and depth={config['depth']}, "
+            f"and this machine has {there / 1e9:.0f} GB; use shorter sequences, smaller batches or fewer units"
         )
 
 
