@@ -22,7 +22,7 @@ from study.interfaces import AtLags, Batch, ByIndex, ByStep, ClipRule, LagNorms,
 from study.kernels.reach import REACH
 from study.lengths import surely
 from study.model import Model, dropout_masks
-from study.pieces import build, build_for_members, structure, told
+from study.pieces import build, build_for_members, structure
 from study.profiles import Logs, Thresholds, judged_lag, logs, profile, profile_of_squares, states
 from study.records import StudyError
 from study.stages import stages
@@ -449,8 +449,7 @@ def _double(batch: Batch) -> Batch:
 
 def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> Measured:
     """Call the probe and reduce what it returned."""
-    with told(f"probe.{name}", f"{type(probe).__name__} fails"):
-        returned = probe(trace)
+    returned = probe(trace)
     if not isinstance(returned, Mapping):
         raise StudyError(f"probe {name}: {type(probe).__name__} must return {{quantity: values}}, got {type(returned).__name__}")
     if not isinstance(probe, ProfileProbe):
