@@ -13,7 +13,7 @@ from study.cells.gru_reset_after import GRUResetAfter
 from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
 from study.interfaces import Cell, LagNorms
-from study.probes.lags import norm
+from study.probes.lags import norm, together
 from study.probes.loss import LossProfile
 from study.probes.recurrence import Recurrence
 from study.probes.transport import Transport
@@ -271,3 +271,15 @@ def test_norms_neither_overflow_nor_vanish_and_are_a_rows_own(dtype, exponents):
             assert torch.equal(found[number], norm(lay(torch.stack([row, row])))[1])
     bad = torch.tensor([[0.0, 0.0], [torch.inf, 1.0], [torch.nan, 1.0], [3.0, 4.0]], dtype=dtype)
     assert norm(bad).nan_to_num(-1, 7).tolist() == [0.0, 7.0, -1.0, 5.0]
+
+
+def test_states_together_are_a_members_own_whatever_stands_behind_the_last_whole_vector():
+    """Few examples: members side by side then end between vectors, and what is left over is rounded by another way."""
+    parts = [torch.rand(7, 5, 41, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in range(3)]
+    found = together(parts)
+    torch.testing.assert_close(found, (parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2).sqrt(), rtol=1e-14, atol=0)
+    for member in range(7):
+        assert torch.equal(together([part[member : member + 1].clone() for part in parts])[0], found[member])
+    assert together([torch.tensor([3e-200, 3e200, torch.inf, 0.0]).double(), torch.tensor([4e-200, 4e200, 1.0, 0.0]).double()]).allclose(
+        torch.tensor([5e-200, 5e200, torch.inf, 0.0]).double(), rtol=1e-14, atol=0
+    )

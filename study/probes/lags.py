@@ -87,11 +87,8 @@ def state_gradients(unrolled: Unrolled, value: Tensor) -> list[Tensor]:
 
 
 def together(norms: Sequence[Tensor]) -> Tensor:
-    """Norm of several state vectors as one, from their norms."""
-    total = norms[0]
-    for other in norms[1:]:
-        total = torch.hypot(total, other)
-    return total
+    """Norm of several state vectors as one, from their norms. Not by torch.hypot: it rounds what is left over after whole vectors differently."""
+    return norms[0] if len(norms) == 1 else norm(torch.stack(tuple(norms), dim=-1))
 
 
 def by_lag(norms: Tensor, start: Tensor, anchor: Tensor) -> LagNorms:
