@@ -172,7 +172,7 @@ def test_total_derivatives_at_all_states_are_those_of_the_reference(cell, double
     assert not doubled or all(torch.equal(one[0], one[1]) for one in found["native"])
 
 
-class Every(Last):
+class SaysNothing(Last):
     last_step_only = False
 
 
@@ -180,7 +180,7 @@ def test_a_readout_of_the_last_step_is_given_that_alone_and_no_number_changes(ce
     drawn = torch.Generator().manual_seed(3)
     flat, x = torch.randn(3, 4000, generator=drawn), torch.randn(3, 5, 9, 3, generator=drawn)
     found, seen = [], []
-    for readout in (Last(), Every()):
+    for readout in (Last(), SaysNothing()):
         model = Model(cell=cell, readout=readout, inputs=3, outputs=2, hidden=7, depth=2, dropout=0.0, kernel="native")
         leaf = flat[:, : model.width].clone().requires_grad_()
         layer = model._layer
@@ -198,7 +198,7 @@ class MeanOfLast(Last):
 
 def test_what_a_readout_inherits_is_not_said_of_its_own_way():
     assert Last().reads_last_step_only()
-    assert not Every().reads_last_step_only()
+    assert not SaysNothing().reads_last_step_only()
     assert not MeanOfLast().reads_last_step_only()
 
 

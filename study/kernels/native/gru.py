@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add, add_squares, compiled, put, sigmoid, tanh, zeros
+from study.kernels.native.maths import add_squares, compiled, enter, put, sigmoid, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import load, store, width
@@ -67,9 +67,8 @@ def backward(
         chunk = STRETCH // columns
         dh[:] = 0
         for t in range(steps - 1, -1, -1):
-            place, given = (t % chunk) * columns, t - steps + len(dh_out)
-            if given >= 0:
-                add(dh_out, given * hidden * batch + start, batch, columns, dh)
+            place = (t % chunk) * columns
+            enter(dh_out, t, steps, start, columns, dh)
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     at, here, d = (t * hidden + j) * batch + start + b, j * PANEL + b, j * low + place + b

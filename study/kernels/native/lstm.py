@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add, add_squares, compiled, put, sigmoid, tanh, zeros
+from study.kernels.native.maths import add_squares, compiled, enter, put, sigmoid, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import load, store, width
@@ -60,11 +60,9 @@ def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dc_out: Any,
         dh[:] = 0
         dc[:] = 0
         for t in range(steps - 1, -1, -1):
-            place, given = (t % chunk) * columns, t - steps + len(dh_out)
-            if given >= 0:
-                add(dh_out, given * hidden * batch + start, batch, columns, dh)
-            if t - steps + len(dc_out) >= 0:
-                add(dc_out, (t - steps + len(dc_out)) * hidden * batch + start, batch, columns, dc)
+            place = (t % chunk) * columns
+            enter(dh_out, t, steps, start, columns, dh)
+            enter(dc_out, t, steps, start, columns, dc)
             if len(taps):  # before what h_t has of c_t is added
                 put(dc, columns, taps, (2 * t + 1) * hidden * batch + start, batch)
             for j in range(hidden):

@@ -129,9 +129,12 @@ def put(rows: Any, columns: int, into: Any, place: int, below: int) -> None:
 
 
 @compiled
-def add(source: Any, first: int, apart: int, columns: int, rows: Any) -> None:
-    """rows [R, PANEL] += `columns` values of `source` (whole vectors), row r from value `first` + r·apart on."""
-    for r in range(rows.shape[0]):
-        for b in range(0, columns, width(rows)):
-            here = r * rows.shape[1] + b
-            store(rows, here, load(rows, here) + load(source, first + r * apart + b))
+def enter(given: Any, t: int, steps: int, start: int, columns: int, rows: Any) -> None:
+    """rows [H, PANEL] += what enters at step t of `steps`: `columns` values (whole vectors) from `start` on of given [≤ T, H, B], the last steps'."""
+    at = t - steps + len(given)
+    if at >= 0:
+        _, hidden, batch = given.shape
+        for j in range(hidden):
+            for b in range(0, columns, width(rows)):
+                here = j * rows.shape[1] + b
+                store(rows, here, load(rows, here) + load(given, (at * hidden + j) * batch + start + b))
