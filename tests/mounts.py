@@ -16,6 +16,10 @@ def _mount(*arguments: str) -> None:
         pytest.skip(f"no mount here: {done.stderr.strip()}")
 
 
+def _unmount(path: Path) -> None:
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
 @contextlib.contextmanager
 def tmpfs(path: Path, size: str) -> Iterator[None]:
     """A file system of `size` at `path`, which is made."""
@@ -24,15 +28,26 @@ def tmpfs(path: Path, size: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
+        _unmount(path)
 
 
 @contextlib.contextmanager
 def read_only(path: Path) -> Iterator[None]:
-    """`path` as it is, and nobody may write to it, root neither."""
-    _mount("--bind", str(path), str(path))
+    """`path` as it is, and nobody may write to it, root neither, from one moment to the next.
+
+    The mount is locked aside, where nobody has a file open, and put over `path` locked: the kernel refuses to lock a mount
+    through which somebody is writing just then (EBUSY, mount(8): status 32), and a study that runs writes at any moment.
+    """
+    aside = path.with_name(f"{path.name}.locked")
+    aside.mkdir()
+    _mount("--bind", str(path), str(aside))
     try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(path)], check=True, capture_output=True)
-        yield
+        _mount("-o", "remount,bind,ro", str(aside))
+        _mount("--bind", str(aside), str(path))
+        try:
+            yield
+        finally:
+            _unmount(path)
     finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
+        _unmount(aside)
+        aside.rmdir()
