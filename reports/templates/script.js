@@ -13,7 +13,7 @@
   if (again) {
     var seconds = Number(document.body.dataset.reload), timer = setTimeout(function () { location.reload(); }, 1000 * seconds);
     again.hidden = false;
-    again.addEventListener("click", function () { clearTimeout(timer); again.textContent = "Reloading stopped"; again.disabled = true; });
+    again.addEventListener("click", function () { clearTimeout(timer); window.stop(); again.textContent = "Reloading stopped"; again.disabled = true; });
   }
 
   function key(cell) {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +118,13 @@ def test_links_of_the_index_open_the_reports(browser: Any, pages: dict[str, Path
     assert page.locator("section#summary").is_visible()
 
 
+def watched(folder: Path) -> str:
+    store = make(folder / "live", factors={"cell": ["rnn", "gru"]}, updates=40, steps=8, tables=(), stored=0.5)
+    return whole(Study(store), None, reload=600).text
+
+
 def test_a_watched_page_reloads_and_can_be_stopped(browser: Any, tmp_path: Path) -> None:
-    store = make(tmp_path / "live", factors={"cell": ["rnn", "gru"]}, updates=40, steps=8, tables=(), stored=0.5)
-    calm = whole(Study(store), None, reload=600).text
-    path = tmp_path / "live.html"
+    calm, path = watched(tmp_path), tmp_path / "live.html"
     path.write_text(calm, encoding="utf-8")
     assert violations(opened(browser, path)[0]) == []
     text = calm.replace('data-reload="600"', 'data-reload="0.4"')
@@ -126,11 +132,44 @@ def test_a_watched_page_reloads_and_can_be_stopped(browser: Any, tmp_path: Path)
     page, noise = opened(browser, path)
     path.write_text(text.replace("<h1>", "<h1>Now "), encoding="utf-8")
     page.locator("h1", has_text="Now ").wait_for()  # evaluates nothing: the page's policy forbids that
-    page.get_by_role("button", name="Stop reloading").press("Enter")
-    path.write_text(text.replace("<h1>", "<h1>Later "), encoding="utf-8")
-    page.wait_for_timeout(900)
-    assert page.locator("h1").text_content().startswith("Now ")
     path.write_text(still(text), encoding="utf-8")
     page, noise = opened(browser, path)
     assert page.locator("#reload").count() == 0 and page.locator("body[data-reload]").count() == 0
     assert noise == []
+
+
+def test_a_reload_on_its_way_can_be_stopped(browser: Any, tmp_path: Path) -> None:
+    text, asked, answer = watched(tmp_path).replace('data-reload="600"', 'data-reload="3"'), [], threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        """Answers the first time at once, then when it is told to."""
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if len(asked) > 1:
+                answer.wait(60)
+            with contextlib.suppress(OSError):  # the browser no longer listens
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.end_headers()
+                self.wfile.write(text.replace("<h1>", f"<h1>{len(asked)}: ").encode())
+
+        def log_message(self, *arguments: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{server.server_port}/")
+            page.get_by_role("button", name="Stop reloading").focus()
+            while len(asked) < 2:
+                page.wait_for_timeout(20)
+            page.keyboard.press("Enter")
+            answer.set()
+            page.wait_for_timeout(4000)
+            assert page.locator("h1").text_content().startswith("1: ")
+            assert page.get_by_role("button", name="Reloading stopped").is_disabled()
+            assert len(asked) == 2
+        finally:
+            answer.set()
+            server.shutdown()
