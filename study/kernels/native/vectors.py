@@ -79,6 +79,11 @@ def everywhere(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(whole, count), [0] * count))
 
 
+def chosen(builder: ir.IRBuilder, test: str, value: ir.Value, limit: ir.Value) -> ir.Value:
+    """`limit` where `value` is above (">") or below ("<") it, else `value`: NaN stays."""
+    return builder.select(builder.fcmp_ordered(test, value, limit), limit, value)
+
+
 def _both(context: Any, builder: ir.IRBuilder, kinds: tuple[types.Type, ...], values: tuple[ir.Value, ...], result: Vector) -> list[ir.Value]:
     """Operands as vectors: a number stands in every lane."""
     made = []
@@ -127,13 +132,7 @@ _operator(operator.mul, lambda builder, left, right: builder.fmul(left, right, f
 _operator(operator.truediv, lambda builder, left, right: builder.fdiv(left, right))
 
 
-def _chosen(test: str) -> Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]:
-    return lambda builder, left, right: builder.select(builder.fcmp_ordered(test, left, right), right, left)
-
-
-at_most = _lane_by_lane(_chosen(">"))
-"""at_most(vector, limit): NaN stays."""
-at_least = _lane_by_lane(_chosen("<"))
+at_least = _lane_by_lane(lambda builder, value, limit: chosen(builder, "<", value, limit))
 """at_least(vector, limit): NaN stays."""
 where_positive = _lane_by_lane(
     lambda builder, test, value: builder.select(
