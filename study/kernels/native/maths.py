@@ -41,7 +41,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 # exp(y) = 2^n 2^r with |r| <= 1/2 and a polynomial for 2^r; by bits of a number: its degree, bits behind the point, what is added
 # to the exponent, and up to which |y| neither the result nor its inverse leaves the normal numbers.
-POWERS = {32: (5, 23, 127, 87.0), 64: (11, 52, 1023, 708.0)}
+POWERS = {32: (6, 23, 127, 87.0), 64: (11, 52, 1023, 708.0)}
 
 
 def coefficients(degree: int) -> list[float]:
