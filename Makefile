@@ -57,34 +57,34 @@ lint: .venv/.ready-dev ## style, types, and which layer may import which
 	.venv/bin/lint-imports
 
 chaos: .venv/.ready-dev ## a campaign of SIGKILLs over a real sweep, and what it changed: nothing (CHAOS="--kills 300 --seed 1" for more; some minutes)
-	@OMP_NUM_THREADS=1 $(PY) -m tests.chaos $(CHAOS)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.chaos $(CHAOS)
 
 fuzz: .venv/.ready-dev ## 10,000 inputs that nobody meant to write: overrides, YAML, files of a store (FUZZ="--inputs 50000 --seed 1"; some minutes)
-	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz $(FUZZ)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.fuzz $(FUZZ)
 
 load: .venv/.ready-dev ## 10,000 quick points in one study: what everything but training costs a point (LOAD="--points 2000"; some minutes)
-	@OMP_NUM_THREADS=1 $(PY) -m tests.load $(LOAD)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.load $(LOAD)
 
 cluster: .venv/.ready-dev ## what takes minutes on a real Slurm and Ray of this machine: a job's time limit passes, again and again; a search through each
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 -m "cluster or not cluster" tests/cluster_limits.py tests/search/test_elsewhere.py
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 -m "cluster or not cluster" tests/campaigns/cluster_limits.py tests/search/test_elsewhere.py
 
 bench-kernels: .venv/.ready-dev ## times every kernel of every cell by size and writes study/kernels/table.yaml, which kernel=auto reads (some minutes)
 	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench.kernels $(KERNELS)
 
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
-	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_search
+	@OMP_NUM_THREADS=1 $(PY) -m tests.bench.search
 
 bench-report: .venv/.ready-dev ## size, time and memory of the report of 200 and of 1,000 points against their budgets (some minutes)
-	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_report
+	@OMP_NUM_THREADS=1 $(PY) -m tests.bench.report
 
 bench-store: .venv/.ready-dev ## time and memory of status and table over 100,000 synthetic points, on disk for the time being (STORE="--points 5000 --report")
-	@OMP_NUM_THREADS=1 $(PY) -m tests.bench_store $(STORE)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.bench.store $(STORE)
 
 gallery: .venv/.ready-dev ## train the default study, and refresh reports/gallery with its page and a picture of it
-	@$(PY) -m study -m experiment=digits 'tracker=[]' && $(PY) -m reports render outputs/digits && $(PY) -m tests.gallery outputs/digits
+	@$(PY) -m study -m experiment=digits 'tracker=[]' && $(PY) -m reports render outputs/digits && $(PY) -m tests.support.gallery outputs/digits
 
 gpu: .venv/.ready-dev ## default study, default search, kernels against fp64 and repeatability on a CUDA GPU; says so where there is none
-	@$(PY) -m tests.bench_gpu
+	@$(PY) -m tests.bench.cuda
 
 clean: ## remove the environment and caches; results in outputs/ stay
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -93,9 +93,9 @@ def _seconds(text: str) -> float:
 
 
 def _render(asked: argparse.Namespace) -> int:
-    from reports.guard import parse
-    from reports.page import render  # the plotting stack takes a second to load, and the other commands need none of it
-    from reports.watch import watch
+    from reports.documents.guard import parse
+    from reports.documents.page import render  # the plotting stack takes a second to load, and the other commands need none of it
+    from reports.documents.watch import watch
 
     conditions = [parse(text) for text in asked.fail_if]
     if asked.watch:
@@ -109,15 +109,15 @@ def _render(asked: argparse.Namespace) -> int:
 
 
 def _check(asked: argparse.Namespace) -> int:
-    from reports.guard import parse
+    from reports.documents.guard import parse
 
     return _judged(asked, [parse(text) for text in asked.fail_if])
 
 
 def _judged(asked: argparse.Namespace, conditions: Sequence[Any]) -> int:
     """A line a condition and one in all; 1 where a condition fails."""
-    from reports.data import Study
-    from reports.guard import check, junit, lines
+    from reports.data.study import Study
+    from reports.documents.guard import check, junit, lines
     from study.store import Store
 
     study = Study(Store(asked.folder))
@@ -130,7 +130,7 @@ def _judged(asked: argparse.Namespace, conditions: Sequence[Any]) -> int:
 
 
 def _whole(path: Path, text: str) -> None:
-    from study.files import write_whole
+    from study.store.atomic import write_whole
 
     try:
         write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
@@ -139,9 +139,9 @@ def _whole(path: Path, text: str) -> None:
 
 
 def _status(asked: argparse.Namespace) -> int:
-    from reports.data import MISSING, Study, cores
-    from study.search_store import SearchStore
+    from reports.data.study import MISSING, Study, cores
     from study.store import Store
+    from study.store.search import SearchStore
 
     store = Store(asked.folder)
     stored, damaged = store.survey(processes=cores())
@@ -192,7 +192,7 @@ def _place(result: Mapping[str, Any]) -> str:
 
 
 def _table(asked: argparse.Namespace) -> None:
-    from reports.data import cores
+    from reports.data.study import cores
     from study.store import Store
 
     if asked.columns:
@@ -216,7 +216,7 @@ def _table(asked: argparse.Namespace) -> None:
 
 def _readable(store: Store, points: pd.DataFrame) -> str:
     """What a person asks a terminal for; a pipe and a file get every column."""
-    from reports.data import Study
+    from reports.data.study import Study
 
     keys = [key for key in Study(store).factors if key in points]
     shown = points.reindex(columns=["id", *keys, "seed", "status", "verdict", "outcome", "val_score", "score"])
@@ -224,13 +224,13 @@ def _readable(store: Store, points: pd.DataFrame) -> str:
 
 
 def _export(asked: argparse.Namespace) -> None:
-    from reports.export import export
+    from reports.export.export import export
 
     print(export(asked.folder, asked.point, asked.to))
 
 
 def _predict(asked: argparse.Namespace) -> None:
-    from reports.predicting import command
+    from reports.export.predict import command
 
     command(asked.folder, asked.data, asked.out)
 
@@ -247,20 +247,20 @@ def _parquet(points: pd.DataFrame, path: Path) -> None:
 
 
 def _diff(asked: argparse.Namespace) -> None:
-    from reports.data import Study
-    from reports.diff import compare, text
+    from reports.data.study import Study
+    from reports.documents.diff import compare, text
     from study.store import Store
 
     found = compare(Study(Store(asked.first)), Study(Store(asked.second)), asked.allow)
     print(text(found, 20))
     if asked.html:
-        from reports.index import write_diff
+        from reports.documents.index import write_diff
 
         print(f"\n{write_diff(found, asked.html)}")
 
 
 def _index(asked: argparse.Namespace) -> None:
-    from reports.index import write_index
+    from reports.documents.index import write_index
 
     path, n = write_index(asked.folder, asked.out)
     print(f"{path} ({n} {'study' if n == 1 else 'studies'})")

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from reports.blocks import Figure, Section
-from reports.data import Study
-from reports.page import Renders, Templates, has
+from reports.data.study import Study
+from reports.documents.page import Renders, Templates, has
 from study.records import NETWORK
 from study.store import PointRecord, Store
 

@@ -17,12 +17,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from study.composition import Base, check_whole, finish
-from study.launcher import INTERRUPTED, NOTHING_RAN, prepare, run
-from study.paths import conf_folder, config_dirs
-from study.planning import make_plan
-from study.plugins import Finished, register, say_error
-from study.processes import leaving_like_ctrl_c
+from study.config.compose import Base, check_whole, finish
+from study.config.paths import conf_folder, config_dirs
+from study.hydra_plugins import Finished, register, say_error
+from study.launch.plan import make_plan
+from study.launch.run import INTERRUPTED, NOTHING_RAN, prepare, run
+from study.machine.processes import leaving_like_ctrl_c
 from study.records import StudyError
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from study.records import StudyError
 from study.store import Store
-from study.wandb_runs import LOGGED, SENT, entries, fast, key_configured, note, package, run_id
+from study.store.wandb_runs import LOGGED, SENT, entries, fast, key_configured, note, package, run_id
 
 ARTIFACTS = {"report.html": ("report", "report"), "points.parquet": ("points", "dataset")}  # file -> end of the artifact's name, its type
 

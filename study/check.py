@@ -21,21 +21,21 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 
 from reports.battery import check_section
-from reports.data import Study
-from reports.page import build as build_section
-from reports.page import declared_sections
+from reports.data.study import Study
+from reports.documents.page import build as build_section
+from reports.documents.page import declared_sections
 from study import battery
-from study.composition import Composed, compose, finish
-from study.engine import run_group
-from study.grouping import load_task
+from study.config.build import build, build_for_members
+from study.config.compose import Composed, compose, finish
+from study.config.paths import conf_folder
+from study.config.tasks import load_task
+from study.hydra_plugins import register
 from study.interfaces import Group
-from study.launcher import declare
-from study.paths import conf_folder
-from study.pieces import build, build_for_members
-from study.planning import SEVERAL, make_plan
-from study.plugins import register
+from study.launch.plan import SEVERAL, make_plan
+from study.launch.run import declare
 from study.records import StudyError
 from study.store import Store
+from study.training.engine import run_group
 
 
 def _members(node: Mapping[str, Any], key: str) -> Callable[[int], Any]:

@@ -1,6 +1,6 @@
 """Put the finished points of a study into few files: python -m study.compact DIR.
 
-What a part holds (study/parts.py) is read by every command as a folder is. A part is written whole, read again and compared before it is
+What a part holds (study/store/compacted.py) is read by every command as a folder is. A part is written whole, read again and compared before it is
 given its name; only then the folders of its points are taken away, one by one. So that a kill at any moment loses nothing and doubles nothing: a
 folder counts before a part, a later part before an earlier one, and the next run ends what was begun. Failed points, damaged ones, and those
 that a launch holds stay as they are.
@@ -23,12 +23,12 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from study.files import sync
-from study.leases import Leases
-from study.parts import NAME, RESULTS, TEXTS, WEIGHTS, Broken, Content, Part, write
-from study.paths import conf_folder
+from study.config.paths import conf_folder
 from study.records import StudyError
 from study.store import Damaged, Store
+from study.store.atomic import sync
+from study.store.compacted import NAME, RESULTS, TEXTS, WEIGHTS, Broken, Content, Part, write
+from study.store.leases import Leases
 
 LEASE = "compact"  # held by the one process that compacts
 POINTS, BYTES = 1000, 2**28  # most of one part; less than half of the points is few, and joins others

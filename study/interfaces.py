@@ -574,7 +574,7 @@ Event = Mapping[str, Any]  # what becomes of groups, as Executor.run tells it
 class Executor(ABC):
     """Where groups run."""
 
-    claims: bool = True  # whether groups are claimed for it; false: its jobs claim for themselves, on another machine (study.jobs)
+    claims: bool = True  # whether groups are claimed for it; false: its jobs claim for themselves, on another machine (study.workers.jobs)
 
     def ready(self, folder: Path) -> str | None:
         """Called before a launch is declared or anything is queued. Raises StudyError where nothing can be trained; returns what else is to be told."""

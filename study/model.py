@@ -13,7 +13,7 @@ from torch import Tensor
 from study.interfaces import Block, Cell, Encoder, InitFacts, Initializer, Parameter, Params, Readout, State
 from study.kernels import reference, triton
 from study.kernels.reach import REACH
-from study.streams import generator
+from study.numerics.streams import generator
 
 # Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and tanh round
 # differently there. Blocks of a multiple of this many values never have a rest, wherever in the group they lie.

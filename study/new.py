@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from study.paths import conf_folder
+from study.config.paths import conf_folder
 from study.records import StudyError
 
 SKELETONS = Path(__file__).parent / "skeletons"

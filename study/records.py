@@ -20,7 +20,7 @@ VERDICTS = ("carries", "opens", "shut", "closes", "explodes", "mixed")
 ENDED = ("solved", "diverged", "pruned")  # why a point ended before its updates were made
 OUTCOMES = ("solved", "learning", "stuck", "diverged", "silently diverged")
 
-# What a claim or a planned contrast may compare (reports/measures.py says how).
+# What a claim or a planned contrast may compare (reports/analysis/measures.py says how).
 CLAIMED_BY = ("score", "train", "gap", "solved", "time", "lost", "opens", "carries", "D_init", "D", "ranking", "auc_D_init", "auc_D")
 
 # Settings every point states by a short label, factor or not: the report can always arrange by them.

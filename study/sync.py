@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.processes import end
+from study.machine.processes import end
 from study.records import StudyError
 from study.store import Store
-from study.wandb_runs import LOGGED, SENT, entries, key_configured, note, package, run_id
+from study.store.wandb_runs import LOGGED, SENT, entries, key_configured, note, package, run_id
 
 CHUNK = 50  # runs that one `wandb sync` is given
 LOOK_SECONDS = 0.2

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm import Cluster, cluster, why_not
+from tests import ROOT
+from tests.support.slurm import Cluster, cluster, why_not
 
-ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 # Files that take longest, and much of it waiting for processes of their own: begun first, or a core idles at the end.
 LONGEST = (
@@ -57,7 +57,7 @@ def other_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("other")
     shutil.copytree(ROOT / "study", folder / "study", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "conf", folder / "conf")
-    with (folder / "study" / "engine.py").open("a") as file:
+    with (folder / "study" / "training" / "engine.py").open("a") as file:
         file.write("# another line\n")
     python = folder / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from study.artifacts import log_artifacts
+from tests import ROOT
 from tests.reports.synthetic import make
-from tests.wandb_stub import KEY, stub
+from tests.support.wandb_stub import KEY, stub
 
-ROOT = Path(__file__).resolve().parent.parent
 WANDB = str(Path(sys.executable).with_name("wandb"))
 
 

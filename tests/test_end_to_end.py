@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.wandb_stub import KEY, stub
+from tests import ROOT
+from tests.support.wandb_stub import KEY, stub
 
-ROOT = Path(__file__).parent.parent
 WANDB = str(Path(sys.executable).with_name("wandb"))
 
 

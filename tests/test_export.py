@@ -18,15 +18,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reports.__main__ import main
-from reports.export import export, find
-from reports.predicting import predict, read
-from reports.snippet import snippet
-from study.grouping import build_model, load_task
+from reports.export.export import export, find
+from reports.export.predict import predict, read
+from reports.export.snippet import snippet
+from study.config.network import build_model
+from study.config.tasks import load_task
 from study.records import StudyError
 from study.store import PointRecord, Store, seal
-from tests.helpers import point
+from tests.support.helpers import point
 
-ROOT = Path(__file__).parent.parent
 CELLS = {
     "rnn": {"_target_": "study.cells.rnn.RNN", "nonlinearity": "tanh"},
     "rnn_relu": {"_target_": "study.cells.rnn.RNN", "nonlinearity": "relu"},

@@ -12,12 +12,12 @@ import pytest
 
 from reports.__main__ import main as report
 from study.__main__ import main
-from study.planning import check_name
+from study.launch.plan import check_name
 from study.records import StudyError
 from study.store import PointRecord
+from tests import ROOT
 from tests.reports.synthetic import make
 
-ROOT = Path(__file__).parent.parent
 HOSTILE = ["../../x", "..", ".", "/etc/x", "a/../../b", "..\\..\\x", "a\0b", "", "~/../x/", "x" * 5000]
 
 
@@ -117,13 +117,13 @@ store = Store(sys.argv[1])
 store.study(), store.points(), store.damaged(), [store.weights(id) for id in store.ids() if (store.point_folder(id) / "weights.safetensors").exists()]
 for command in (["render"], ["status"], ["table"], ["check"]):
     assert main([*command, sys.argv[1]]) == 0
-from study.checkpoints import Checkpoints
+from study.training.checkpoints import Checkpoints
 import torch
-from tests.test_checkpoints import group, leave
-from tests.helpers import point
+from tests.training.test_checkpoints import group, leave
+from tests.support.helpers import point
 leave([point(0, "p")], Path(sys.argv[1]), 3)
 found.clear()  # multiprocessing and caches of compiled kernels are no store
-from study.training import prepare
+from study.training.loop import prepare
 assert Checkpoints(Path(sys.argv[1])).load(point(0, "p"), prepare([point(0, "p")], "cpu")).update == 3
 assert not found, found
 print("nothing was unpickled")
@@ -135,7 +135,7 @@ def test_reading_a_store_unpickles_nothing(tmp_path):
     import subprocess
 
     make(tmp_path / "read", factors={"cell": ["rnn", "gru"]}, seeds=(0, 1), steps=8, updates=20)
-    script = SCRIPT.replace("from study.checkpoints", "assert not found, found\nfrom study.checkpoints", 1)
+    script = SCRIPT.replace("from study.training.checkpoints", "assert not found, found\nfrom study.training.checkpoints", 1)
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "read")], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
     )

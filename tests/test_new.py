@@ -13,8 +13,7 @@ import pytest
 from study import check
 from study.new import KINDS, SKELETONS, create, main
 from study.records import StudyError
-
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ import pandas as pd
 import pytest
 
 from study.store import Store
-
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
 
 
 @pytest.fixture(scope="module")

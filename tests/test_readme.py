@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from study.paths import conf_folder
-from tests import theory
+from study.config.paths import conf_folder
+from tests import ROOT, theory
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

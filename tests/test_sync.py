@@ -13,8 +13,8 @@ import pytest
 
 from study.store import Store
 from study.sync import waiting
-from tests.test_trackers import NODE, ROOT, log_in_process, offline_runs, write
-from tests.wandb_stub import KEY, stub
+from tests.support.wandb_stub import KEY, stub
+from tests.trackers.test_trackers import NODE, ROOT, log_in_process, offline_runs, write
 
 
 @pytest.fixture(scope="module")

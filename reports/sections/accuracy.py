@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.arms import ranked, summary, with_counted, with_interval
+from reports.analysis.arms import ranked, summary, with_counted, with_interval
+from reports.analysis.effects import main_effects
 from reports.blocks import Cell, Figure, Prose, Section, Table
-from reports.data import Study
-from reports.effects import main_effects
+from reports.data.study import Study
+from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
+from reports.formatting import count, interval, known, level, levels, listing, number
 from reports.statistics import marginal_means, wilson
-from reports.theme import INK, SOFT, colours, draw, markers, panels
-from reports.words import count, interval, known, level, levels, listing, number
 
 HOW = (
     "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar the [interval] of that mean. Two arms whose "

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Judged, judge, relative
+from reports.analysis.ledger import Entry, judged, ledger
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
-from reports.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Judged, judge, relative
-from reports.data import MOST, Study
-from reports.ledger import Entry, judged, ledger
-from reports.theme import INK, SOFT, draw, panels
-from reports.words import count, interval, known, levels, listing, number, percent, shorten
+from reports.data.study import MOST, Study
+from reports.figures.theme import INK, SOFT, draw, panels
+from reports.formatting import count, interval, known, levels, listing, number, percent, shorten
 
 HOW = (
     "A row is one [claim]; its mark is the effect that was found, the bar its [interval]. Everything is measured in the smallest difference that "

@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import Study
+from reports.data.study import Study
+from reports.figures.theme import DASHES, colours, draw, panels, update_ticks
+from reports.formatting import known, level, listing, number, percent, slug
 from reports.sections.learning_curves import legend
 from reports.statistics import Estimate, mean_interval
-from reports.theme import DASHES, colours, draw, panels, update_ticks
-from reports.words import known, level, listing, number, percent, slug
 
 HOW = (
     "Above: how long the gradient is before the rule sees it ([update] by update, log scale). Below: the share of updates that the rule changed "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reports.blocks import Box, Fold, Matrices, Matrix, Prose, Section, Table
-from reports.data import MISSING, MOST, Study
-from reports.words import STATUS_SYMBOLS, count, level, levels
+from reports.data.study import MISSING, MOST, Study
+from reports.formatting import STATUS_SYMBOLS, count, level, levels
 
 
 class Completeness:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.confirmed import Again, Confirmation, confirmation
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
-from reports.confirmed import Again, Confirmation, confirmation
-from reports.data import Study
+from reports.data.study import Study
+from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
+from reports.formatting import count, interval, known, listing, number, shorten
 from reports.statistics import Estimate
-from reports.theme import INK, SLOTS, SOFT, draw, panels
-from reports.words import count, interval, known, listing, number, shorten
 
 HOW = (
     "The best arms were chosen on the hollow marks, so those are flattered; the filled marks are runs on [seeds|seed] that had no part in the "

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.contrasts import Contrast, Family, against_others, factorial, named, planned
+from reports.analysis.sides import side_words
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
-from reports.contrasts import Contrast, Family, against_others, factorial, named, planned
-from reports.data import Study
-from reports.sides import side_words
+from reports.data.study import Study
+from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
+from reports.formatting import count, interval, known, level, levels, listing, number, percent, shorten, slug
 from reports.statistics import Estimate
 from reports.statistics.improvement import cliffs_delta
 from reports.statistics.permutation import MANY
-from reports.theme import INK, SOFT, colours, draw, markers, panels
-from reports.words import count, interval, known, level, levels, listing, number, percent, shorten, slug
-from study.power import seeds_to_test, smallest_p
+from study.design.power import seeds_to_test, smallest_p
 
 HOW = (
     "A row is one comparison; 0 means no difference. A bar ([interval]) that does not touch 0 shows a difference, and how large it may be; one "

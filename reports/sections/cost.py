@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.arms import with_counted
+from reports.analysis.arms import with_counted
 from reports.blocks import Cell, Prose, Rows, Section, Table
-from reports.data import Study
+from reports.data.study import Study
+from reports.formatting import count, duration, known, level, number, percent
 from reports.statistics import marginal_means
-from reports.words import count, duration, known, level, number, percent
 from study.records import ENDED
 
 

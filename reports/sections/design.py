@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reports.blocks import Definitions, Fold, Prose, Section, Table
-from reports.data import Study
-from reports.words import count, known, level, levels, number
+from reports.data.study import Study
+from reports.formatting import count, known, level, levels, number
 
 BUDGET = ("updates", "batch", "hidden", "depth", "optimizer", "optimizer.lr", "dropout", "stop.solved_checks")  # fixed settings that a reader looks for first
 

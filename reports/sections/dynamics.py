@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.analysis.dynamics import READINGS, Reading, ends, judged_lags, reading, spectra
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import Study
-from reports.dynamics import READINGS, Reading, ends, judged_lags, reading, spectra
-from reports.spectra import lyapunov_spectra
-from reports.theme import draw
-from reports.words import count, known, level, listing, number, percent
+from reports.data.study import Study
+from reports.figures.spectra import lyapunov_spectra
+from reports.figures.theme import draw
+from reports.formatting import count, known, level, listing, number, percent
 
 HOW = (
     "Each line holds all [exponents|Lyapunov exponent] of a network, the largest at the left. A line that begins above 0 has a direction in which "

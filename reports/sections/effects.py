@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.arms import with_counted
+from reports.analysis.arms import with_counted
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
-from reports.data import Study
+from reports.data.study import Study
+from reports.figures.theme import INK, SLOTS, SOFT, colours, draw, markers, named_marks, panels
+from reports.formatting import count, interval, known, level, levels, listing, number, percent, shorten
 from reports.statistics import Estimate, weighted_arms
 from reports.statistics.shares import HIGHER, Shares, shares
-from reports.theme import INK, SLOTS, SOFT, colours, draw, markers, named_marks, panels
-from reports.words import count, interval, known, level, levels, listing, number, percent, shorten
 
 HOW_SHARES = (
     "A bar is the share of all differences between networks that one [factor|factor, level] explains, or two of them beyond what each does alone "

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import Study
-from reports.strips import gate_lines, strips
-from reports.theme import draw
-from reports.traces import by_point, ends, gates, half_lag, relative, spread, with_input
-from reports.words import count, known, level, levels, listing, number, slug
+from reports.data.study import Study
+from reports.figures.strips import gate_lines, strips
+from reports.figures.theme import draw
+from reports.figures.traces import by_point, ends, gates, half_lag, relative, spread, with_input
+from reports.formatting import count, known, level, levels, listing, number, slug
 
 SALIENCY = (
     "A strip is one recipe, a column one [example]: always the same one, so that strips can be compared. The colour at a step says how much the "

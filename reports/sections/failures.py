@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reports.blocks import Cell, Fold, Listing, Prose, Section, Table
-from reports.data import MISSING, Study
-from reports.words import STATUS_SYMBOLS, count, private
+from reports.data.study import MISSING, Study
+from reports.formatting import STATUS_SYMBOLS, count, private
 
 
 class Failures:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reports.blocks import Section, Terms
-from reports.data import Study
-from reports.words import term_id
+from reports.data.study import Study
+from reports.formatting import term_id
 
 
 class Glossary:

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import Study
-from reports.flow import gradient_flow
-from reports.profiles import losses
-from reports.theme import draw
-from reports.words import known, level, levels, listing, number, slug
+from reports.data.profiles import losses
+from reports.data.study import Study
+from reports.figures.flow import gradient_flow
+from reports.figures.theme import draw
+from reports.formatting import known, level, levels, listing, number, slug
 
 HOW = (
     "Read a line from right to left: at the right edge is the step of the loss, and every step to the left is one step further back ([loss "

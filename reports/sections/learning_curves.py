@@ -10,12 +10,12 @@ import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from reports.arms import share_words, with_counted
+from reports.analysis.arms import share_words, with_counted
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import Study
+from reports.data.study import Study
+from reports.figures.theme import DASHES, SOFT, colours, draw, panels, update_ticks
+from reports.formatting import interval, known, level, listing, number, slug
 from reports.statistics import marginal_means
-from reports.theme import DASHES, SOFT, colours, draw, panels, update_ticks
-from reports.words import interval, known, level, listing, number, slug
 
 HOW = (
     "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means that nothing of the sequence is used yet. "

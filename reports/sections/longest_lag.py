@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.reach import Reach, Tried, length_key, reaches
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import Study
-from reports.reach import Reach, Tried, length_key, reaches
+from reports.data.study import Study
+from reports.figures.theme import INK, SOFT, colours, draw, panels
+from reports.formatting import count, interval, known, level, levels, percent, slug
 from reports.statistics import wilson
-from reports.theme import INK, SOFT, colours, draw, panels
-from reports.words import count, interval, known, level, levels, percent, slug
 
 HOW = (
     "A row is one recipe ([arm]), a column one length of the task, a dot one trained network ([seed]): filled where it solved the task at that "

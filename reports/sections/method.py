@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reports.blocks import Definitions, Prose, Section
-from reports.data import Study
-from reports.words import number
+from reports.data.study import Study
+from reports.formatting import number
 
 
 class Method:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.arms import short_words, summary
+from reports.analysis.arms import short_words, summary
 from reports.blocks import Cell, Figure, Prose, Section, Table
-from reports.data import Study
-from reports.maps import Map, opening_maps
-from reports.profiles import transport, validation
-from reports.theme import draw
-from reports.words import count, known, level, levels, listing, number, percent, shorten
+from reports.data.profiles import transport, validation
+from reports.data.study import Study
+from reports.figures.maps import Map, opening_maps
+from reports.figures.theme import draw
+from reports.formatting import count, known, level, levels, listing, number, percent, shorten
 
 HOW = (
     "One map is one [arm]. Go from left to right along training ([update], on a log scale) and from the bottom to the top back in time ([lag]). "

@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from reports.arms import summary, with_counted, with_interval
+from reports.analysis.arms import summary, with_counted, with_interval
+from reports.analysis.pareto import aims, fronts
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import Study
-from reports.pareto import aims, fronts
-from reports.theme import PAPER, SOFT, colours, draw, markers, panels
-from reports.words import count, known, level, levels, number, percent, slug
+from reports.data.study import Study
+from reports.figures.theme import PAPER, SOFT, colours, draw, markers, panels
+from reports.formatting import count, known, level, levels, number, percent, slug
 
 HOW = (
     "A mark is one [arm]: its mean score upwards; across, on the left how well credit travels at the end of training (0 carries; −2 means that a hundredth is "

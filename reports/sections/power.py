@@ -12,17 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from reports.arms import with_counted
+from reports.analysis.arms import with_counted
+from reports.analysis.measures import measured
+from reports.analysis.sides import match
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
-from reports.data import Study
-from reports.measures import measured
-from reports.sides import match
+from reports.data.study import Study
+from reports.data.testset import weighted_noise
+from reports.figures.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
+from reports.formatting import known, level, listing, number, shorten
 from reports.statistics import level_gap
 from reports.statistics.levels import Gap
-from reports.testset import weighted_noise
-from reports.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
-from reports.words import known, level, listing, number, shorten
-from study.power import LEVEL, POWER, resolvable, seeds_for
+from study.design.power import LEVEL, POWER, resolvable, seeds_for
 
 HOW = (
     "A line falls from left to right: more [seeds|seed] an [arm] find smaller differences. Take the line of the comparison you care about, go to "

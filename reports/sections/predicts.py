@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from reports.arms import with_counted
+from reports.analysis.arms import with_counted
+from reports.analysis.prediction import at_share, prediction, prediction_word, words
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
-from reports.data import Study
-from reports.prediction import at_share, prediction, prediction_word, words
+from reports.data.study import Study
+from reports.figures.theme import SOFT, colours, draw, markers, panels
+from reports.formatting import count, interval, known, level, number, percent
 from reports.statistics import Estimate, Prediction
-from reports.theme import SOFT, colours, draw, markers, panels
-from reports.words import count, interval, known, level, number, percent
 from study.records import OUTCOMES
 
 HOW = (

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.blocks import Cell, Definitions, Downloads, Listing, Prose, Section, Table
-from reports.data import Study
-from reports.words import duration, listing, private
+from reports.data.study import Study
+from reports.formatting import duration, listing, private
 
 
 class Provenance:

@@ -6,15 +6,15 @@ import shlex
 
 import pandas as pd
 
-from reports.arms import summary
+from reports.analysis.arms import summary
+from reports.analysis.confirmed import Again, Confirmation, confirmation
+from reports.analysis.recipe import Recipe, command, folded, point_of, recipe
 from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, Table
-from reports.confirmed import Again, Confirmation, confirmation
-from reports.data import Study
-from reports.export import point_config
-from reports.recipe import Recipe, command, folded, point_of, recipe
+from reports.data.study import Study
+from reports.export.export import point_config
+from reports.export.snippet import snippet
+from reports.formatting import count, interval, known, number, private
 from reports.sections.confirmation import sentence as confirmed_sentence
-from reports.snippet import snippet
-from reports.words import count, interval, known, number, private
 from study.records import StudyError
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.search import Search, Searched, numeric, setting
-from reports.theme import SLOTS, SOFT, draw, panels
-from reports.words import count, number
+from reports.data.search import Search, Searched, numeric, setting
+from reports.figures.theme import SLOTS, SOFT, draw, panels
+from reports.formatting import count, number
 
 HOW = (
     "A mark is one trial. Filled marks are on the [Pareto front] of their [arm]: no other trial of that arm is better in one objective without "

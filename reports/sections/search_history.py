@@ -7,9 +7,9 @@ import math
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.search import Search, Searched
-from reports.theme import INK, SLOTS, SOFT, draw, panels
-from reports.words import count, number
+from reports.data.search import Search, Searched
+from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
+from reports.formatting import count, number
 
 HOW = (
     "Trials from left to right in the order they began; the line is the best so far. A line that still climbs at the right says that the "

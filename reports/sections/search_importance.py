@@ -7,9 +7,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.search import Search, Searched
-from reports.theme import INK, SLOTS, draw, panels
-from reports.words import count, listing, percent
+from reports.data.search import Search, Searched
+from reports.figures.theme import INK, SLOTS, draw, panels
+from reports.formatting import count, listing, percent
 
 HOW = (
     "A row is one [arm], a column one searched key, then pairs of keys; the number is the [importance]: how much of the ups and downs over the whole space it "

@@ -10,9 +10,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.search import Search, Searched, numeric, shown
-from reports.theme import INK, SOFT, draw, panels
-from reports.words import listing, number
+from reports.data.search import Search, Searched, numeric, shown
+from reports.figures.theme import INK, SOFT, draw, panels
+from reports.formatting import listing, number
 
 HOW = (
     "A line is one setting that the search tried; it crosses each upright axis at its value of that key. Darker lines are the better trials: where "

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.search import Search, Searched, numeric, shown
-from reports.theme import INK, colours, draw, markers, panels
-from reports.words import level, listing
+from reports.data.search import Search, Searched, numeric, shown
+from reports.figures.theme import INK, colours, draw, markers, panels
+from reports.formatting import level, listing
 
 HOW = (
     "Every mark is a trial; across: the value it had of one key, up: its score. A clear hill says that the key matters and where it is best; a "

@@ -12,13 +12,13 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
-from reports.arms import score_words, summary, with_counted, with_interval
+from reports.analysis.arms import score_words, summary, with_counted, with_interval
+from reports.analysis.pareto import health
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data import Study
-from reports.pareto import health
+from reports.data.study import Study
+from reports.figures.theme import PAPER, SOFT, draw, panels, squeezed, transport_map
+from reports.formatting import known, level, levels, number, slug
 from reports.statistics import Estimate, mean_interval
-from reports.theme import PAPER, SOFT, draw, panels, squeezed, transport_map
-from reports.words import known, level, levels, number, slug
 
 HOW = (
     "Both panels have the same boxes, one an [arm]. On the left how well credit travels at the end of training, [D] less what explodes (0 carries; −2: a "

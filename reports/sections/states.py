@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.against import disagreement
-from reports.arms import outcome_words, summary, verdict_words
+from reports.analysis.against import disagreement
+from reports.analysis.arms import outcome_words, summary, verdict_words
 from reports.blocks import Cell, Fold, Prose, Section, Table
-from reports.data import Study
+from reports.data.study import Study
+from reports.formatting import VERDICT_SYMBOLS, count, interval, known, listing, number
 from reports.statistics import mean_interval
-from reports.words import VERDICT_SYMBOLS, count, interval, known, listing, number
 from study.records import NETWORK
 
 EVIDENCE = ["lag", "margin", "D_low", "D_high", "U_low", "U_high"]

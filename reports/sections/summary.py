@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.arms import outcome_words, score_words, summary, verdict_words, with_counted
+from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
+from reports.analysis.confirmed import confirmation
+from reports.analysis.effects import main_effects
+from reports.analysis.prediction import at_share, prediction_word
+from reports.analysis.recipe import Recipe, recipe
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
-from reports.confirmed import confirmation
-from reports.data import MISSING, Study
-from reports.effects import main_effects
-from reports.prediction import at_share, prediction_word
-from reports.recipe import Recipe, recipe
+from reports.data.study import MISSING, Study
+from reports.formatting import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, count, duration, interval, known, level, levels, listing, number, percent
 from reports.statistics import Estimate, mean_interval, wilson
-from reports.words import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, count, duration, interval, known, level, levels, listing, number, percent
 from study.records import VERDICTS
 
 

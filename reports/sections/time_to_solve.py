@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.arms import share_words, with_counted
+from reports.analysis.arms import share_words, with_counted
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
-from reports.data import Study
+from reports.data.study import Study
+from reports.figures.theme import DASHES, colours, draw, edge_labels, markers, named_marks, panels, update_ticks
+from reports.formatting import count, interval, known, level, listing, number, percent
 from reports.statistics import wilson
 from reports.statistics.survival import median_time, restricted_mean, times, unsolved
-from reports.theme import DASHES, colours, draw, edge_labels, markers, named_marks, panels, update_ticks
-from reports.words import count, interval, known, level, listing, number, percent
 
 HOW = (
     "A line climbs by a step whenever a network meets the task's rule for the first time; where it ends is the share that ever did. A line "

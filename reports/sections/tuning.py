@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from reports.arms import with_counted
+from reports.analysis.arms import with_counted
+from reports.analysis.effects import main_effects
 from reports.blocks import Cell, Definitions, Fold, Notice, Prose, Rows, Section, Table
-from reports.data import Study
-from reports.effects import main_effects
-from reports.search import Search, find, setting, shown
-from reports.words import count, duration, interval, known, listing, number, percent
+from reports.data.search import Search, find, setting, shown
+from reports.data.study import Study
+from reports.formatting import count, duration, interval, known, listing, number, percent
 
 
 class Tuning:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Native, Parameter, Params, State
-from study.linear import linear
+from study.numerics.linear import linear
 
 
 class GRUResetAfter(Cell):

@@ -10,7 +10,7 @@ from torch import Tensor
 from study.interfaces import Cell, Native, Parameter, Params, State
 from study.kernels.lstm import LSTMLayer
 from study.kernels.reach import REACH
-from study.linear import linear
+from study.numerics.linear import linear
 
 
 class LSTM(Cell):

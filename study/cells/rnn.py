@@ -11,7 +11,7 @@ from torch import Tensor
 from study.interfaces import Cell, Native, Parameter, Params, State, require
 from study.kernels.reach import REACH
 from study.kernels.rnn import RNNLayer
-from study.linear import linear
+from study.numerics.linear import linear
 
 
 class RNN(Cell):

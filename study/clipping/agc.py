@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.lengths import norm, shortened
+from study.numerics.norms import norm, shortened
 
 
 class AGC(ClipRule):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.lengths import norm, shortened
+from study.numerics.norms import norm, shortened
 
 
 class AutoClip(ClipRule):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.lengths import surely
+from study.numerics.norms import surely
 
 EPS = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
 OVERFLOWN = 2.0**-64  # brings gradients whose squares overflow fp32 back into its range

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.lengths import norm, shortened
+from study.numerics.norms import norm, shortened
 
 EPS = 1e-6  # beside the standard deviation, as the authors' code has it
 

@@ -1,4 +1,4 @@
-"""This machine's cores or GPUs: one warm, single-threaded worker process each. What fails is isolated (study.isolation)."""
+"""This machine's cores or GPUs: one warm, single-threaded worker process each. What fails is isolated (study.workers.isolation)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Literal
 
 import torch
 
-from study.engine import store_failure
-from study.grouping import resolve_device
+from study.config.resolve import resolve_device
 from study.interfaces import Event, Executor, Group, Point, require
-from study.isolation import Attempt, Tries, told_of_death
-from study.processes import WHERE, cores, start
-from study.provenance import relative
+from study.machine.processes import WHERE, cores, start
+from study.machine.provenance import relative
 from study.store import CannotStore, Store
-from study.worker import Place, stack_file, work
+from study.training.engine import store_failure
+from study.workers.isolation import Attempt, Tries, told_of_death
+from study.workers.worker import Place, stack_file, work
 
 LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
 STACK_SECONDS = 2.0  # that a worker which hangs has to tell where

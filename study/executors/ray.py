@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from study.asking import PROGRAM, judge
 from study.interfaces import Group, require
 from study.records import StudyError
-from study.remote import Fate, Queued, Remote
+from study.workers.preflight import PROGRAM, judge
+from study.workers.remote import Fate, Queued, Remote
 
 CONNECT_SECONDS = 5.0
 
@@ -118,7 +118,9 @@ class Ray(Remote):
             task = ray.remote(training())
             asked = {"num_cpus": self.cpus, "num_gpus": self.gpus, "resources": self.resources or None, "name": name, "max_retries": self.tries}
             asked |= {"memory": round(self.memory_gb * 2**30)} if self.memory_gb else {}
-            self.tasks[name] = task.options(**asked).remote([self.python, "-m", "study.jobs", str(path)], str(path.parent / f"{name}.log"), self.leave_seconds)
+            self.tasks[name] = task.options(**asked).remote(
+                [self.python, "-m", "study.workers.jobs", str(path)], str(path.parent / f"{name}.log"), self.leave_seconds
+            )
         return names
 
     def fates(self, names: Iterable[str]) -> Mapping[str, Fate]:

@@ -18,12 +18,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from study.asking import PROGRAM, judge
-from study.grouping import duration
 from study.interfaces import Event, Group, require
-from study.jobs import carry_out
 from study.records import StudyError
-from study.remote import Fate, Remote
+from study.training.groups import duration
+from study.workers.jobs import carry_out
+from study.workers.preflight import PROGRAM, judge
+from study.workers.remote import Fate, Remote
 
 ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 USUAL = ("None", "Priority", "Resources", "Dependency", "JobArrayTaskLimit", "BeginTime", "Cleaning", "")  # reasons to wait that nobody has to mend

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Block, InitFacts, Initializer, require
-from study.linear import orthogonal
+from study.numerics.linear import orthogonal
 
 
 class Chrono(Initializer):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Block, InitFacts, Initializer, require
-from study.linear import orthogonal
+from study.numerics.linear import orthogonal
 
 NODES = 100  # of the Gauss-Hermite quadrature; even, so that none lies on the kink of a ReLU
 

@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from study.probes.health import gradient_profile
-    from study.probes.watching import watch
+    from study.diagnostics.gradient_profile import gradient_profile
+    from study.diagnostics.watch import watch
 
 __all__ = ["gradient_profile", "watch"]
 
-_FILES = {"gradient_profile": "study.probes.health", "watch": "study.probes.watching"}
+_FILES = {"gradient_profile": "study.diagnostics.gradient_profile", "watch": "study.diagnostics.watch"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from study.health.lags import examples_fit, first_examples
 from study.interfaces import ByStep, Measurable, Probe, Trace
-from study.probes.lags import examples_fit, first_examples
 
 
 class AttentionMap(Probe):

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.health.lags import examples_fit, first_examples
 from study.interfaces import ByStep, Cell, Measurable, Probe, Trace, require
-from study.probes.lags import examples_fit, first_examples
-from study.probes.onestep import gate_values, silent
+from study.probes.shared.onestep import gate_values, silent
 
 
 class GateTraces(Probe):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ByIndex, Cell, Measurable, Probe, Trace, require
-from study.probes.onestep import gate_values, silent
+from study.probes.shared.onestep import gate_values, silent
 
 
 class Gates(Probe):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from study.interfaces import Probe, Trace
-from study.probes.tensors import by_tensor, norms
+from study.probes.shared.tensors import by_tensor, norms
 
 
 class GradientNorm(Probe):

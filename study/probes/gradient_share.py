@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.health.lags import anchors, norm, state_gradients
 from study.interfaces import Params, Probe, Trace, require
-from study.probes.lags import anchors, norm, state_gradients
-from study.probes.onestep import layer_steps
+from study.probes.shared.onestep import layer_steps
 
 
 class GradientShare(Probe):

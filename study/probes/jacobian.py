@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.health.lags import chosen_lags, examples_fit, first_examples, lags_fit
 from study.interfaces import AtLags, ByIndex, Measurable, Probe, Trace, require
-from study.probes.lags import chosen_lags, examples_fit, first_examples, lags_fit
-from study.probes.onestep import LayerSteps, layer_steps, mean
-from study.probes.spectra import Triangular, qr, random_orthogonal
+from study.probes.shared.onestep import LayerSteps, layer_steps, mean
+from study.probes.shared.spectra import Triangular, qr, random_orthogonal
 
 DECADE = math.log(10)
 

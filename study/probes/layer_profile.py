@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.health.lags import anchors, chosen_lags, lags_fit, norm, state_gradients
 from study.interfaces import AtLags, Measurable, Probe, Trace, require
-from study.probes.lags import anchors, chosen_lags, lags_fit, norm, state_gradients
 
 
 class LayerProfile(Probe):

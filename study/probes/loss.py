@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.health.lags import anchors, by_lag, gradient_norms, together
 from study.interfaces import LagNorms, ProfileProbe, Trace
-from study.probes.lags import anchors, by_lag, gradient_norms, together
 from study.records import NETWORK
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.health.lags import examples_fit, first_examples, lags_fit
 from study.interfaces import ByIndex, Measurable, Probe, Trace, require
-from study.probes.lags import examples_fit, first_examples, lags_fit
-from study.probes.onestep import LayerSteps, layer_steps
-from study.probes.spectra import qr, random_orthogonal
+from study.probes.shared.onestep import LayerSteps, layer_steps
+from study.probes.shared.spectra import qr, random_orthogonal
 from study.records import StudyError
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.health.lags import lags_fit, norm, state_gradients
 from study.interfaces import Measurable, Probe, Trace, require
-from study.probes.lags import lags_fit, norm, state_gradients
-from study.probes.onestep import layer_steps
+from study.probes.shared.onestep import layer_steps
 
 
 class Pascanu(Probe):

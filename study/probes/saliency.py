@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.health.lags import examples_fit, first_examples, norm
 from study.interfaces import ByStep, Measurable, Probe, Trace
-from study.probes.lags import examples_fit, first_examples, norm
 
 
 class Saliency(Probe):

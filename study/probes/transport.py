@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from study.health.lags import by_lag, gradient_norms, together
 from study.interfaces import LagNorms, ProfileProbe, Trace, Unrolled
 from study.kernels.steps import Steps
-from study.probes.lags import by_lag, gradient_norms, together
 from study.records import NETWORK
 
 

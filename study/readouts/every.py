@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from study.interfaces import Parameter, Params, Readout
-from study.linear import linear
+from study.numerics.linear import linear
 
 
 class Every(Readout):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from study.interfaces import Parameter, Params, Readout
 from study.kernels.steps import Steps
-from study.linear import linear
+from study.numerics.linear import linear
 
 
 class Last(Readout):

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from study.grouping import cost
 from study.interfaces import Event
 from study.records import StudyError
-from study.remote import Queued, Remote
 from study.search.planning import default
 from study.search.slots import Slots
 from study.search.spec import Spec
 from study.search.storage import JOURNAL
+from study.training.groups import cost
+from study.workers.remote import Queued, Remote
 
 ABOUT_RUNNING = ("executor", "device")
 

@@ -12,7 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from study.processes import gone, machine, started
+from study.machine.processes import gone, machine, started
 
 WORKER, BEAT = "worker", "beat"
 SILENT_BEATS = 4  # beats that may be missed

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from study.grouping import cost, load_task
+from study.config.tasks import load_task
 from study.interfaces import Point
-from study.leaving import keep
 from study.records import NETWORK
-from study.results import base_row, config_text, gradients, history_table, provenance
 from study.store import PointRecord
-from study.training import Training, fixed_numerics, on_fixed, prepare, train
+from study.training.groups import cost
+from study.training.loop import Training, fixed_numerics, on_fixed, prepare, train
+from study.training.members import keep
+from study.training.results import base_row, config_text, gradients, history_table, provenance
 
 OBJECTIVES = ("score", "health", "cost")
 WORST_HEALTH = -30.0  # decades: what nothing or nothing finite comes back over

@@ -14,17 +14,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from study.composition import Base, Composed, exclusion, with_values
-from study.composition import compose as compose_by_hydra
-from study.grouping import data_hash, group_key
-from study.pieces import build, describe, fits
-from study.planning import check_all, check_name
+from study.config.build import build, describe, fits
+from study.config.compose import Base, Composed, exclusion, with_values
+from study.config.compose import compose as compose_by_hydra
+from study.config.tasks import data_hash
+from study.launch.plan import check_all, check_name
 from study.records import NOT_IDENTITY, NUMERICS, StudyError
 from study.search import samplers
 from study.search.objectives import OBJECTIVES, Objective
 from study.search.space import contains, distribution, ends, to_text
 from study.search.spec import HELD, Arm, Settings, Spec, compose
 from study.search.storage import check_address, reach
+from study.training.groups import group_key
 
 MANY = 2000  # compositions of levels by Hydra: 50 ms each
 FACTORS = "search.per"  # of a fingerprint: those of the declared ones that this study has

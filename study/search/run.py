@@ -16,16 +16,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from study.composition import Composed, select
-from study.files import write_whole
-from study.grouping import cost, resolve_device
-from study.launcher import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, typed
-from study.paths import config_dirs
-from study.pieces import build
-from study.processes import start
-from study.provenance import relative
+from study.config.build import build
+from study.config.compose import Composed, select
+from study.config.paths import config_dirs
+from study.config.resolve import resolve_device
+from study.launch.run import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, typed
+from study.launch.trackers import Trackers
+from study.machine.processes import start
+from study.machine.provenance import relative
 from study.records import StudyError
-from study.remote import Remote
 from study.search.arms import open_arms
 from study.search.elsewhere import Elsewhere
 from study.search.findings import gains, summary, tables
@@ -36,9 +35,11 @@ from study.search.spec import Spec, held, trial_name
 from study.search.storage import JOURNAL, journal_file, lost, open_storage, without_password
 from study.search.tuned import experiment, experiment_path, tuned_name
 from study.search.worker import work
-from study.search_store import SearchStore
 from study.store import Store
-from study.tracking import Trackers
+from study.store.atomic import write_whole
+from study.store.search import SearchStore
+from study.training.groups import cost
+from study.workers.remote import Remote
 
 QUIET_SECONDS = 10.0  # between plain lines of progress
 MOST_DEATHS = 10  # of worker processes in one launch, after which something is wrong with all of them

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
 
-from study.composition import Base, Composed, with_values
+from study.config.compose import Base, Composed, with_values
 from study.interfaces import Point
 from study.records import StudyError
 from study.search.objectives import Asked

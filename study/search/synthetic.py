@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from study.interfaces import require
+from study.numerics.streams import generator
 from study.search.objectives import Asked, Hear, Objective, Outcome
-from study.streams import generator
 
 
 class Bowl(Objective):

@@ -19,9 +19,10 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from study.grouping import build_model, resolve_device
-from study.pieces import build
-from study.provenance import relative
+from study.config.build import build
+from study.config.network import build_model
+from study.config.resolve import resolve_device
+from study.machine.provenance import relative
 from study.search.arms import load, slots
 from study.search.liveness import WORKER, Heart, Watch, me
 from study.search.objectives import Asked, Objective, Outcome

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Parameter, Params, State, require
-from study.linear import linear
+from study.numerics.linear import linear
 
 
 class Skeleton(Cell):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure as Drawing
 
-from reports.arms import with_counted
+from reports.analysis.arms import with_counted
 from reports.blocks import Cell, Figure, Rows, Section, Table
-from reports.data import Study
-from reports.theme import colours, draw, markers, named_marks, panels
-from reports.words import count, level, number
+from reports.data.study import Study
+from reports.figures.theme import colours, draw, markers, named_marks, panels
+from reports.formatting import count, level, number
 
 HOW = "Every dot is one trained network ([point]). Further right has more trained values; compare dots above one another: they cost the same."
 
@@ -17,7 +17,7 @@ class Skeleton:
     """Score against the number of trained values, every network a dot.
 
     The contract: `title`; `needs`, what the store must hold (a column of the points, or table.column; names in study/records.py), or the
-    section says that there is nothing yet; `render(study)` returns a Section of blocks (reports/blocks.py). `study` (reports.data.Study)
+    section says that there is nothing yet; `render(study)` returns a Section of blocks (reports/blocks.py). `study` (reports.data.study.Study)
     has `stored`, a row a trained point with its factors, `table(name)`, `levels(key)` and `sides`, the factors of rows and columns.
     The same store must give the same bytes. No torch here: whoever reads a report has none.
     """

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
-from study.tasks.generated import Generated
-from study.tasks.losses import squared_error
+from study.tasks.shared.generated import Generated
+from study.tasks.shared.losses import squared_error
 
 
 class Skeleton(Generated):
@@ -15,7 +15,7 @@ class Skeleton(Generated):
 
     The contract (study/interfaces.py): a batch is a function of the generator handed in; the loss is [M], one a member, never a sum over
     members; the metric and the loss of one step are [M, B]. The facts state the guess that ignores the sequence (here 0, with the variance
-    of x_1) and what counts as solved. This base draws sequences; over arrays of your own, extend study.tasks.arrays.Arrays.
+    of x_1) and what counts as solved. This base draws sequences; over arrays of your own, extend study.tasks.shared.arrays.Arrays.
     """
 
     def __init__(self, *, steps: int, examples: int, solved: float) -> None:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
-from study.tasks.generated import Generated
-from study.tasks.losses import squared_error
+from study.tasks.shared.generated import Generated
+from study.tasks.shared.losses import squared_error
 
 
 class Adding(Generated):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from study.interfaces import PARTS, Batch, TaskFacts, require
-from study.streams import generator
-from study.tasks.generated import FIXED_SEED, Generated
-from study.tasks.handwriting import COUNT, LICENCE, SIDE, SOURCE, handwriting
-from study.tasks.losses import at_step, cross_entropy
+from study.numerics.streams import generator
+from study.tasks.shared.generated import FIXED_SEED, Generated
+from study.tasks.shared.handwriting import COUNT, LICENCE, SIDE, SOURCE, handwriting
+from study.tasks.shared.losses import at_step, cross_entropy
 
 STRIDE = 2  # columns of the strip a step
 WINDOW = STRIDE + 2  # columns that a step sees: one more at either side, so that filters of 3 x 3 lie in it as over the whole strip

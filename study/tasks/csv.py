@@ -11,8 +11,8 @@ import pandas as pd
 
 from study.interfaces import require
 from study.records import StudyError
-from study.tasks.forecasting import windows
-from study.tasks.series import Read, Series
+from study.tasks.shared.forecasting import windows
+from study.tasks.shared.series import Read, Series
 
 FORMS = ("classification", "regression", "forecast")
 

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 
 from study.interfaces import Batch, TaskFacts, require
-from study.tasks.handwriting import COUNT, LICENCE, SIDE, SOURCE, handwriting
-from study.tasks.images import CLASSES, Images
+from study.tasks.shared.handwriting import COUNT, LICENCE, SIDE, SOURCE, handwriting
+from study.tasks.shared.images import CLASSES, Images
 
 
 class Digits(Images):

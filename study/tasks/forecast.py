@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from study.interfaces import require
-from study.tasks.forecasting import windows
-from study.tasks.series import Read, Series
+from study.tasks.shared.forecasting import windows
+from study.tasks.shared.series import Read, Series
 
 SOURCES = {
     "sunspots": "yearly mean sunspot numbers 1700-2008 (NOAA, by way of statsmodels)",

@@ -14,8 +14,8 @@ import torch
 
 from study.interfaces import Batch, TaskFacts, require
 from study.records import StudyError
-from study.tasks.fetching import CACHE, cached
-from study.tasks.images import CLASSES, Images
+from study.tasks.shared.fetching import CACHE, cached
+from study.tasks.shared.images import CLASSES, Images
 
 SIDE, TRAIN, TEST = 28, 60_000, 10_000
 POOLS = (1, 2, 4, 7)

@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 
 from study.interfaces import PARTS, Batch, TaskFacts, require
-from study.streams import generator
-from study.tasks.classes import OneClass
-from study.tasks.generated import FIXED_SEED, Generated
-from study.tasks.handwriting import LICENCE, SIDE, SOURCE, handwriting
+from study.numerics.streams import generator
+from study.tasks.shared.classes import OneClass
+from study.tasks.shared.generated import FIXED_SEED, Generated
+from study.tasks.shared.handwriting import LICENCE, SIDE, SOURCE, handwriting
 
 HEADINGS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))  # rows down, columns right
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from study.records import StudyError
-from study.tasks.series import Read, Series
+from study.tasks.shared.series import Read, Series
 
 
 class Npz(Series):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Batch, TaskFacts, require
-from study.tasks.classes import ClassEachStep
-from study.tasks.generated import Generated
-from study.tasks.losses import correct
+from study.tasks.shared.classes import ClassEachStep
+from study.tasks.shared.generated import Generated
+from study.tasks.shared.losses import correct
 
 
 class Parity(ClassEachStep, Generated):

@@ -7,8 +7,8 @@ import math
 import torch
 
 from study.interfaces import Batch, TaskFacts, require
-from study.tasks.classes import OneClass
-from study.tasks.generated import Generated
+from study.tasks.shared.classes import OneClass
+from study.tasks.shared.generated import Generated
 
 SYMBOLS = 6  # A, B and four distractors
 

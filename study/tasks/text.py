@@ -15,8 +15,8 @@ from torch import Tensor
 
 from study.interfaces import PARTS, Batch, Part, TaskFacts, require
 from study.records import StudyError
-from study.tasks.classes import ClassEachStep
-from study.tasks.losses import cross_entropy
+from study.tasks.shared.classes import ClassEachStep
+from study.tasks.shared.losses import cross_entropy
 
 
 class Text(ClassEachStep):

@@ -12,8 +12,8 @@ import numpy as np
 
 from study.interfaces import require
 from study.records import StudyError
-from study.tasks.fetching import CACHE, cached
-from study.tasks.series import Read, Series
+from study.tasks.shared.fetching import CACHE, cached
+from study.tasks.shared.series import Read, Series
 
 HOLDINGS = ("TRAIN", "TEST")
 

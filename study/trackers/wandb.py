@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from study.interfaces import Tracker, require
+from study.numerics.stages import stages
 from study.records import CHOICES, HISTORY, NOT_IDENTITY, SIZES, StudyError
-from study.stages import stages
 from study.store import Store
-from study.wandb_runs import LOGGED, entries, fast, key_configured, note, package, run_id
+from study.store.wandb_runs import LOGGED, entries, fast, key_configured, note, package, run_id
 
 ROOM = 2**20  # bytes that must be free before and after a run is written
 

@@ -24,8 +24,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.processes import ENVIRONMENT, cores
-from study.provenance import code
+from study.machine.processes import ENVIRONMENT, cores
+from study.machine.provenance import code
 from tests.bench import cost_a_point, end_to_end, gpu, growth, joblib_launcher, one_by_one, probes, ray_tune, scripts, short_points, step_by_step
 from tests.bench.figure import Asked, NotHere, Row
 

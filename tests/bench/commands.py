@@ -19,8 +19,8 @@ from pathlib import Path
 
 import yaml
 
-from study.paths import conf_folder
-from study.processes import cores, end
+from study.config.paths import conf_folder
+from study.machine.processes import cores, end
 from study.store import Store
 from tests.bench.figure import Asked
 from tests.bench.processes import Watched, watched

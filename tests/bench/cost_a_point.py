@@ -1,11 +1,11 @@
-"""What a point costs beside its training, to 10,000 points (tests/load.py): CPU milliseconds, without trackers and with W&B offline."""
+"""What a point costs beside its training, to 10,000 points (tests/campaigns/load.py): CPU milliseconds, without trackers and with W&B offline."""
 
 from __future__ import annotations
 
 from study.store import Store
 from tests.bench.commands import temporary
 from tests.bench.figure import Asked, Found, Goal, Value
-from tests.load import ARMS, BUDGETS, arguments, cost, training
+from tests.campaigns.load import ARMS, BUDGETS, arguments, cost, training
 
 TITLE = "cost of a point beside training, CPU"
 REPEATS = 1  # minutes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from study.grouping import resolve_kernel
+from study.config.resolve import resolve_kernel
 from tests.bench.figure import Asked, Found, Goal, NotHere, Value, in_turn
 from tests.bench.plain_torch import Fused, train
 from tests.bench.structures import seconds, shorter, structures

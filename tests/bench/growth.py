@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from study.interfaces import Point
-from study.training import fixed_numerics, prepare, step
+from study.training.loop import fixed_numerics, prepare, step
 from tests.bench.figure import Asked, Found, Value
 from tests.bench.structures import bare, structures
 

@@ -21,12 +21,12 @@ from typing import Any
 import torch
 import yaml
 
+from study.config.build import build
+from study.config.paths import conf_folder
 from study.interfaces import Cell
 from study.kernels import reference, triton
 from study.kernels.table import TABLE
-from study.paths import conf_folder
-from study.pieces import build
-from study.training import fixed_numerics
+from study.training.loop import fixed_numerics
 from tests.bench.structures import clock
 
 HIDDEN, BATCH, SMALL = (8, 16, 32, 64, 128, 256), (16, 64, 256), 2

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from study.grouping import load_task
+from study.config.tasks import load_task
 from study.interfaces import Batch, Point
-from study.streams import generator
-from study.training import EVALUATION_CHUNK, fixed_numerics
+from study.numerics.streams import generator
+from study.training.loop import EVALUATION_CHUNK, fixed_numerics
 from tests.bench.figure import Asked, Goal, Value, in_turn
 from tests.bench.structures import clock, seconds, shorter, structures
 

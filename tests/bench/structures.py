@@ -11,13 +11,13 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 
-from study.composition import compose_all, declared
-from study.grouping import group_key
+from study.config.compose import compose_all, declared
+from study.config.paths import conf_folder
+from study.hydra_plugins import register
 from study.interfaces import Point
-from study.paths import conf_folder
-from study.planning import make_plan
-from study.plugins import register
-from study.training import fixed_numerics, prepare, train
+from study.launch.plan import make_plan
+from study.training.groups import group_key
+from study.training.loop import fixed_numerics, prepare, train
 
 
 def structures(experiment: str, members: int, *overrides: str, device: str = "cpu") -> dict[str, list[Point]]:

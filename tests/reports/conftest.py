@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.data import Study
-from reports.page import write
+from reports.data.study import Study
+from reports.documents.page import write
 from study.store import Store
 from tests.reports.synthetic import make
 

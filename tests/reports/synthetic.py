@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from study.health.verdicts import verdict
 from study.records import NETWORK
 from study.store import PointRecord, Store
-from study.verdicts import verdict
 
 HEALTH = {
     "stages": [0, 0.01, 0.03, 0.1, 0.3, 0.6, 0.8, 1],

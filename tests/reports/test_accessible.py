@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from reports.data import Study
-from reports.diff import compare
-from reports.index import write_diff, write_index
-from reports.page import declared_sections, write
-from reports.page import page as whole
-from reports.watch import still
+from reports.data.study import Study
+from reports.documents.diff import compare
+from reports.documents.index import write_diff, write_index
+from reports.documents.page import declared_sections, write
+from reports.documents.page import page as whole
+from reports.documents.watch import still
 from study.search.run import finish
 from study.store import Store, seal
 from tests.reports.browser import invalid, opened, violations
@@ -65,7 +65,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_the_report_has_every_section(pages: dict[str, Path]) -> None:
-    """Else the checks below look at less than they say. A confirmation needs a study of its own (tests/test_confirm.py), lengths as a factor too (test_longest_lag.py)."""
+    """Else the checks below look at less than they say. A confirmation needs a study of its own (tests/launch/test_confirm.py), lengths as a factor too (test_longest_lag.py)."""
     html = pages["report"].read_text(encoding="utf-8")
     lacking = [one.name for one in declared_sections(None) if f'<section id="{one.name.replace("_", "-")}"' not in html]
     assert lacking == ["longest_lag", "confirmation"]

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.claims import judge
-from reports.measures import MEASURES
+from reports.analysis.claims import judge
+from reports.analysis.measures import MEASURES
 from reports.sections.claims import sentence
 from reports.statistics import share_difference
-from study.claims import TOLD
+from study.design.claims import TOLD
 from study.records import CLAIMED_BY
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from reports.__main__ import main
-from reports.data import Study
-from reports.diff import compare, text
-from reports.index import write_diff
+from reports.data.study import Study
+from reports.documents.diff import compare, text
+from reports.documents.index import write_diff
 from study.records import StudyError
 from study.store import Store, seal
 from tests.reports.conftest import SMALL

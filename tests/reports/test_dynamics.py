@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.data import Study
-from reports.dynamics import ends, judged_lags, reading, spectra
-from reports.page import write
+from reports.analysis.dynamics import ends, judged_lags, reading, spectra
+from reports.data.study import Study
+from reports.documents.page import write
 from reports.sections.dynamics import Dynamics
 from tests.reports.synthetic import make
 

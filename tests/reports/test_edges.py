@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from reports.__main__ import main
-from reports.page import write
+from reports.documents.page import write
 from study.store import Store, seal
 from tests.reports.browser import opened
 from tests.reports.synthetic import make

@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from reports.arms import summary
+from reports.analysis.arms import summary
+from reports.analysis.contrasts import factorial, planned
+from reports.analysis.recipe import recipe
 from reports.blocks import Figure, Notice, Prose, Table
-from reports.contrasts import factorial, planned
-from reports.data import Study
-from reports.recipe import recipe
+from reports.data.study import Study
 from reports.sections.contrasts import Contrasts, single_arms
 from reports.sections.effects import SEEDS, Effects
 from reports.sections.power import Power, questions
@@ -20,7 +20,7 @@ from reports.sections.recipe import RecipeSection
 from reports.sections.time_to_solve import TimeToSolve
 from reports.statistics import mean_interval
 from reports.statistics.bootstrap import two_way
-from study.power import resolvable
+from study.design.power import resolvable
 from tests.reports.synthetic import make
 
 FACTORS = {"cell": ["rnn", "lstm", "gru"], "initializer": ["orthogonal", "normal"], "clip": ["none", "norm"]}

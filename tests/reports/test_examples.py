@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from reports.battery import check_section
-from reports.data import Study
+from reports.data.study import Study
+from reports.figures.strips import colours_of
+from reports.figures.traces import by_point, ends, gates, half_lag, relative, spread, with_input
 from reports.sections.examples import Examples
-from reports.strips import colours_of
-from reports.traces import by_point, ends, gates, half_lag, relative, spread, with_input
 from tests.reports.synthetic import make
 
 SETTINGS = {"factors": {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"]}, "seeds": (0, 1), "steps": 24, "updates": 60, "examples": 30}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from reports.__main__ import main
-from reports.data import Study
-from reports.guard import check, parse
+from reports.data.study import Study
+from reports.documents.guard import check, parse
 from study.records import StudyError
 from study.store import Store, seal
 from tests.reports.synthetic import make

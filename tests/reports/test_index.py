@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reports.__main__ import main
-from reports.index import write_index
+from reports.documents.index import write_index
 from study.records import StudyError
 from tests.reports.conftest import HOSTILE
 from tests.reports.synthetic import make

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.claims import judge
-from reports.data import Study
-from reports.ledger import asked, judged, ledger
-from reports.measures import perfect_distance
-from reports.page import write
+from reports.analysis.claims import judge
+from reports.analysis.ledger import asked, judged, ledger
+from reports.analysis.measures import perfect_distance
+from reports.analysis.sides import match
+from reports.data.study import Study
+from reports.documents.page import write
 from reports.sections.claims import Claims, label, sentence
-from reports.sides import match
-from study.paths import conf_folder
+from study.config.paths import conf_folder
 from study.records import StudyError
 from tests.reports.synthetic import make
 

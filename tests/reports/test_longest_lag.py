@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from reports.analysis.reach import length_key, reaches
 from reports.battery import check_section
-from reports.data import Study
-from reports.reach import length_key, reaches
+from reports.data.study import Study
 from reports.sections.longest_lag import LongestLag
 from study.store import Store, seal
 from tests.reports.synthetic import make

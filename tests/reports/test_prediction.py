@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.prediction import at_share, prediction
+from reports.analysis.prediction import at_share, prediction
 from reports.sections.clipping import Clipping
 
 

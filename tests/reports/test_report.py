@@ -16,14 +16,14 @@ import pandas as pd
 import pytest
 
 from reports.__main__ import main
-from reports.data import Study
-from reports.page import declared_sections, page, write
+from reports.data.study import Study
+from reports.documents.page import declared_sections, page, write
 from study.records import StudyError
 from study.store import Store, seal
+from tests import ROOT
 from tests.reports.conftest import HOSTILE, SMALL
 from tests.reports.synthetic import make
 
-ROOT = Path(__file__).resolve().parents[2]
 TITLES = [
     "Summary", "Claims", "Design", "Completeness", "Credit-opening maps", "Gradient flow", "States and verdicts", "Does health predict success here?",
     "Learning curves", "Clipping", "Accuracy", "Effects and interactions", "Contrasts", "Power", "Time to solve",
@@ -371,7 +371,7 @@ def test_tasks_of_several_metrics_share_the_scale_of_skill(tmp_path):
 def test_scores_are_ranked_within_their_task():
     from types import SimpleNamespace
 
-    from reports.prediction import prediction
+    from reports.analysis.prediction import prediction
 
     points = pd.DataFrame({"id": list("abcdefgh"), "task": ["adding"] * 4 + ["digits"] * 4, "outcome": ["learning", "solved"] * 4, "arm": range(8)})
     points["counted"] = [0.91, 0.92, 0.93, 0.94, 0.1, 0.2, 0.3, 0.4]
@@ -381,7 +381,7 @@ def test_scores_are_ranked_within_their_task():
 
 
 def test_clipping_is_told_by_phase_and_by_the_cosine_of_what_it_turns(tmp_path):
-    from reports.page import build
+    from reports.documents.page import build
 
     (clipping,) = [build(one) for one in declared_sections(None) if one.name == "clipping"]
     folder = tmp_path / "phases"
@@ -405,7 +405,7 @@ def test_clipping_is_told_by_phase_and_by_the_cosine_of_what_it_turns(tmp_path):
 
 def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
     """Tables of as many seeds of every arm as there is room for; whatever needs the points' rows alone is of all."""
-    monkeypatch.setattr("reports.data.MOST", 10)
+    monkeypatch.setattr("reports.data.study.MOST", 10)
     store = make(tmp_path / "large", factors={"cell": ["rnn", "lstm"], "initializer": ["orthogonal", "normal"]}, seeds=range(6), updates=40, steps=16)
     study = Study(store)
     assert (len(study.stored), len(study.pictured)) == (24, 8)
@@ -416,9 +416,9 @@ def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
     told = "are of all 24 points. Curves, profiles, states by stage, results by example and how health goes with success are of 8 points: the first 2 seeds of each arm."
     assert told in made.text
     assert "points.parquet and study.json lie beside it" in made.text
-    monkeypatch.setattr("reports.data.MOST", 3)
+    monkeypatch.setattr("reports.data.study.MOST", 3)
     few = Study(store)
     assert len(few.pictured) == 3
     assert "one point of each of the first 3 of 4 arms" in few.aggregates
-    monkeypatch.setattr("reports.data.MOST", 24)
+    monkeypatch.setattr("reports.data.study.MOST", 24)
     assert Study(store).aggregates == ""

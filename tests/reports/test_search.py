@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reports.data import Study
-from reports.page import declared_sections, render_section, write
-from reports.search import find
+from reports.data.search import find
+from reports.data.study import Study
+from reports.documents.page import declared_sections, render_section, write
 from reports.sections.tuning import brought, cautions, spent
 from study.search.run import finish
 from study.store import Store

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.arms import share_words, short_words, summary, with_counted
+from reports.analysis.arms import share_words, short_words, summary, with_counted
+from reports.analysis.recipe import folded, recipe
 from reports.blocks import Facts, Figure, Heading, Prose, Section
-from reports.data import Study
-from reports.flow import gradient_flow
-from reports.page import build, declared_sections
-from reports.recipe import folded, recipe
+from reports.data.study import Study
+from reports.documents.page import build, declared_sections
+from reports.figures.flow import gradient_flow
+from reports.figures.theme import theme
 from reports.sections.effects import _alike
-from reports.theme import theme
 from study.store import Store
 from tests.reports.synthetic import make
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.against import disagreement
+from reports.analysis.against import disagreement
 from reports.blocks import Prose, Table
-from reports.data import Study
+from reports.data.study import Study
 from reports.sections.states import States
 from tests.reports.synthetic import make
 

@@ -22,7 +22,7 @@ from reports.statistics.permutation import f_test, permutations
 from reports.statistics.shares import shares
 from reports.statistics.survival import median_time, restricted_mean, times, unsolved
 from reports.statistics.terms import contrast, terms
-from study.power import noncentrality, resolvable, seeds_for, seeds_to_test, smallest_p
+from study.design.power import noncentrality, resolvable, seeds_for, seeds_to_test, smallest_p
 
 # Box & Cox 1964, "An analysis of transformations", table 1: survival times (10 h) of animals, 3 poisons × 4 treatments × 4.
 POISONS = {

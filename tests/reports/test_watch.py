@@ -16,10 +16,9 @@ import pytest
 
 from reports import watch as watching
 from study.store import Store
-from tests.helpers import hears_ctrl_c
+from tests import ROOT
 from tests.reports.synthetic import make
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.helpers import hears_ctrl_c
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from study.composition import compose
-from study.paths import conf_folder
-from study.plugins import register
+from study.config.compose import compose
+from study.config.paths import conf_folder
+from study.hydra_plugins import register
 from study.search.arms import open_arms
 from study.search.planning import Asks, make_spec
 from study.search.slots import Slots

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from tests.bench_search import missed, pruners, samplers
+from tests.bench.search import missed, pruners, samplers
 
 
 def test_tpe_beats_random_at_the_same_budget():

@@ -17,12 +17,12 @@ import pandas as pd
 import pytest
 
 from study.search.spec import trial_name
-from study.search_store import SearchStore
 from study.store import Store
-from tests.helpers import hears_ctrl_c
+from study.store.search import SearchStore
+from tests import ROOT
 from tests.search.helpers import free_port
+from tests.support.helpers import hears_ctrl_c
 
-ROOT = Path(__file__).parent.parent.parent
 WANDB = str(Path(sys.executable).with_name("wandb"))
 SEARCH = ["-m", "experiment=quick", "hydra/sweeper=optuna", "search=lr", "cell=rnn,gru", "initializer=orthogonal", "updates=30", "validate_every=10"]
 

@@ -11,8 +11,8 @@ from optuna.trial import TrialState
 from study.search.arms import slots
 from study.search.liveness import WORKER
 from study.search.storage import open_storage
-from tests.clusters import ROOT, ran
 from tests.search.helpers import plan, postgresql
+from tests.support.clusters import ROOT, ran
 
 TRIALS = 10
 SEARCH = ["search=lr", "search/objective=bowl", "search.objective.seconds=0.3", f"search.trials={TRIALS}", "search.together=1", "cell=rnn,gru"]

@@ -14,8 +14,8 @@ from study.search.arms import FINGERPRINT, open_arms
 from study.search.planning import default, fingerprint, settings_to_check
 from study.search.spec import asked, compose
 from study.search.storage import PATIENCE, lost, open_storage
-from tests.faults import LOCAL
 from tests.search.helpers import SMALL, plan
+from tests.support.faults import LOCAL
 
 DIGITS = {"cell": "rnn,lstm", "initializer": "orthogonal,normal", "clip": "none,norm", "depth": "1,2", "seed": "0,1,2"}
 DEFAULT = ["search=default", "task.form=row"]

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from study.processes import descendants
+from study.machine.processes import descendants
 from study.search.arms import slots
 from study.search.liveness import WORKER
 from study.search.storage import JOURNAL, open_storage
+from tests import ROOT
 from tests.search.helpers import plan, postgresql
 
-ROOT = Path(__file__).parent.parent.parent
 TRIALS = 14
 ARGUMENTS = [
     "search=lr",

@@ -12,9 +12,9 @@ from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 from optuna.trial import TrialState
 
-from study.composition import compose_all, declared
-from study.paths import conf_folder
-from study.planning import make_plan
+from study.config.compose import compose_all, declared
+from study.config.paths import conf_folder
+from study.launch.plan import make_plan
 from study.records import SEARCH_TABLES
 from study.search import liveness
 from study.search.arms import open_arms
@@ -27,8 +27,8 @@ from study.search.spec import asked, trial_name
 from study.search.storage import open_storage
 from study.search.worker import Worker
 from study.store import Store
-from tests.helpers import run
 from tests.search.helpers import SMALL, plan, searched
+from tests.support.helpers import run
 
 BOWL = ["search=default", "search/objective=bowl", "task.form=row"]
 

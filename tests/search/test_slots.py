@@ -19,8 +19,7 @@ from study.search import liveness
 from study.search.liveness import Heart, Watch
 from study.search.slots import EXAMPLES, SLOT, Budget, Slots
 from study.search.storage import open_storage
-
-ROOT = Path(__file__).parent.parent.parent
+from tests import ROOT
 
 
 @pytest.fixture(params=["memory", "journal"])

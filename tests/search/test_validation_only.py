@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from study import grouping
 from study.search.findings import summary
-from study.tasks.arrays import Arrays
 from study.tasks.digits import Digits
-from study.tasks.generated import Generated
-from tests.helpers import run
+from study.tasks.shared.arrays import Arrays
+from study.tasks.shared.generated import Generated
+from study.training import groups as grouping
 from tests.search.helpers import SMALL, plan, searched
+from tests.support.helpers import run
 
 LR = ["search=lr", "optimizer.lr=interval(1e-3,1e-1)", "search.trials=4", *SMALL]
 ADDING = ["search=lr", "search.trials=4", "task=adding", "task.steps=8", "task.examples=16", *SMALL[1:]]

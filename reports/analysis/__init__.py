@@ -1,0 +1,1 @@
+"""What was found: one module per question, each returning frames and sentences' numbers."""

@@ -1,0 +1,112 @@
+"""Arms in numbers: counts over seeds and scores with intervals, one row an arm. No arm is represented by its best seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from reports.data.study import MISSING, Study
+from reports.formatting import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, interval, number, percent
+from reports.statistics import Estimate, count, one_word, wilson
+from reports.statistics.bootstrap import ENOUGH, score_interval
+from study.design.ranking import DIVERGED, counted
+from study.records import OUTCOMES, VERDICTS
+
+DRAWS, SEED = 2000, 2026  # of the bootstrap: the same store gives the same interval
+
+
+def with_counted(study: Study) -> pd.DataFrame:
+    """Stored points of the grid with column `counted`."""
+    points = study.stored
+    return points.assign(counted=counted(points, "score", higher_is_better=study.higher_is_better))
+
+
+def summary(study: Study) -> pd.DataFrame:
+    """One row an arm: its levels, label, declared, n (stored), diverged, missing, failed, verdicts and outcomes (counts), word, score (Estimate), scores."""
+    made: pd.DataFrame = study.once("summary of arms", lambda: _summary(study))
+    return made.copy()
+
+
+def _summary(study: Study) -> pd.DataFrame:
+    points = with_counted(study)
+    rows = []
+    for arm in study.arms.itertuples(index=False):
+        grid, own = study.grid[study.grid["arm"] == arm.arm], points[points["arm"] == arm.arm]
+        verdicts = count(own["verdict"].tolist(), VERDICTS)
+        statuses = grid["status"].value_counts()
+        rows.append(
+            {
+                "arm": arm.arm,
+                "declared": len(grid),
+                "n": len(own),
+                **{status: int(statuses.get(status, 0)) for status in (DIVERGED, MISSING, "failed")},
+                "verdicts": verdicts,
+                "word": one_word(verdicts),
+                "outcomes": count(own["outcome"].tolist(), OUTCOMES),
+                "score": score_interval(own["counted"].tolist(), own["score_se"].tolist(), _by_example(study, own), draws=DRAWS, seed=SEED),
+                "scores": own["counted"].tolist(),
+            }
+        )
+    return study.arms.merge(pd.DataFrame(rows), on="arm")
+
+
+def _by_example(study: Study, own: pd.DataFrame) -> np.ndarray | None:
+    """Results [seeds, examples] of an arm with seeds enough for a bootstrap over both; None below, or where a point diverged and counts otherwise."""
+    if len(own) < ENOUGH or (own["status"] == DIVERGED).any():
+        return None
+    test = study.table("test")
+    rows = test[test["id"].isin(own["id"])].pivot_table(index="id", columns="example", values="value", observed=True)
+    return rows.to_numpy(dtype=float) if len(rows) == len(own) else None
+
+
+def ranked(study: Study, arms: pd.DataFrame) -> pd.DataFrame:
+    """Arms with all their seeds stored, best mean score first."""
+    known = arms[[one.n > 0 and np.isfinite(one.value) for one in arms["score"]]]
+    means = known["score"].map(lambda one: one.value)
+    return known.loc[means.sort_values(ascending=not study.higher_is_better, kind="stable").index]
+
+
+def verdict_words(row: pd.Series) -> tuple[str, str]:
+    """(text with symbol, CSS class) of an arm's verdict: one word where enough seeds agree, else the counts."""
+    of: dict[str, int] = row["verdicts"]
+    if not of:
+        return "no verdict", ""
+    leading = next(iter(of))
+    if row["word"] == "mixed":
+        return f"{VERDICT_SYMBOLS['mixed']} mixed: {counts(of)}", "v-mixed"
+    kind = leading if len(of) == 1 or row["word"] else "mixed"
+    text = counts(of) if len(of) > 1 else f"{leading} {of[leading]}/{row['n']}"
+    return f"{VERDICT_SYMBOLS[kind]} {text}", f"v-{kind}"
+
+
+def short_words(row: pd.Series) -> str:
+    """A verdict where the room is small: the word where all seeds agree, else the words with their counts, the first with its symbol."""
+    of: dict[str, int] = row["verdicts"]
+    if len(of) <= 1:
+        return verdict_words(row)[0]
+    return f"{VERDICT_SYMBOLS[next(iter(of))]} {', '.join(f'{name} {n}' for name, n in of.items())}"
+
+
+def outcome_words(row: pd.Series) -> str:
+    of: dict[str, int] = row["outcomes"]
+    if not of:
+        return "no outcome"
+    leading = next(iter(of))
+    text = counts(of) if len(of) > 1 else f"{leading} {of[leading]}/{row['n']}"
+    return f"{OUTCOME_SYMBOLS[leading]} {text}"
+
+
+def score_words(of: Estimate) -> str:
+    """.91 ± .02; one seed: the number alone."""
+    return number(of.value) + (f"\u00a0±\u00a0{number(of.half)}" if np.isfinite(of.half) else "")
+
+
+def with_interval(of: Estimate) -> str:
+    """.91 [.89, .93]; without an interval the number alone."""
+    return number(of.value) + (f" {interval(of.low, of.high)}" if np.isfinite(of.half) else "")
+
+
+def share_words(hits: int, n: int) -> str:
+    """14 of 36 [25 %, 55 %], by Wilson."""
+    share = wilson(hits, n)
+    return f"{hits or 'none'} of {n} [{percent(share.low)}, {percent(share.high)}]"

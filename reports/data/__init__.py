@@ -1,0 +1,1 @@
+"""What a report reads: the points of a study as frames."""

@@ -1,0 +1,116 @@
+"""A study's search as the report sees it: the tables that the search wrote, arms by the words of the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports.blocks import Section
+from reports.data.study import Study
+from reports.formatting import levels
+from study.store.search import SearchStore, beside
+
+COUNTED = ("done", "diverged")  # trials trained to their end
+
+
+@dataclass(frozen=True)
+class Search:
+    """`summary`: search.json; tables of records.SEARCH_TABLES; `labels`: arm -> its levels in words, in declared order."""
+
+    summary: Mapping[str, Any]
+    trials: pd.DataFrame
+    settings: pd.DataFrame
+    curves: pd.DataFrame
+    importance: pd.DataFrame
+    labels: Mapping[str, str]
+
+    @property
+    def arms(self) -> Sequence[Mapping[str, Any]]:
+        return list(self.summary["arms"])
+
+    @property
+    def keys(self) -> list[str]:
+        """Searched keys, in declared order."""
+        return list(self.summary["space"])
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.summary["higher_is_better"] else -1
+
+    @property
+    def complete(self) -> pd.DataFrame:
+        """Trials that were trained to their end and have a score."""
+        return self.trials[self.trials["status"].isin(COUNTED) & self.trials["score"].notna()]
+
+    def best_so_far(self, arm: str) -> pd.DataFrame:
+        """trial, score, best: complete trials of one arm in order."""
+        own = self.complete[self.complete["arm"] == arm].sort_values("trial")
+        return own.assign(best=(self.sign * own["score"]).cummax() * self.sign)
+
+    def numbers(self, key: str) -> pd.DataFrame:
+        """arm, trial, score, number, value of one key over complete trials; `number` is a place where levels are words."""
+        own = self.settings[self.settings["key"] == key].merge(self.complete[["arm", "trial", "score", "best", "default"]], on=["arm", "trial"])
+        if own["number"].isna().any():
+            names = sorted(own["value"].unique())
+            own["number"] = [float(names.index(value)) for value in own["value"]]
+        return own
+
+
+class Searched:
+    """A section about a search: no part of the page where there is none, or none that has what `blocks` needs."""
+
+    title: str
+    needs = ()
+
+    def render(self, study: Study) -> Section:
+        search = find(study)
+        return Section([]) if search is None else Section(self.blocks(search))
+
+    def blocks(self, search: Search) -> list[Any]:
+        """What is shown of it; nothing where it says nothing."""
+        raise NotImplementedError
+
+
+def find(study: Study) -> Search | None:
+    """The search of a study's folder, or the one its arms came from; None where there is none."""
+    pointed = study.declaration.get("search")
+    found: Search | None = study.once(f"search {pointed}", lambda: _find(study, pointed))
+    return found
+
+
+def _find(study: Study, pointed: object) -> Search | None:
+    folders = [study.store.folder / "search"]
+    if beside(pointed):
+        folders.append(study.store.folder / Path(str(pointed)))
+    for store in map(SearchStore, folders):
+        summary = store.summary()
+        if summary is not None:
+            labels = {arm["arm"]: levels(arm["levels"]) if arm["levels"] else "all arms" for arm in summary["arms"]}
+            tables = {name: store.table(name) for name in ("trials", "settings", "curves", "importance")}
+            return Search(summary, tables["trials"], tables["settings"], tables["curves"], tables["importance"], labels)
+    return None
+
+
+def shown(value: object) -> str:
+    """A setting's value: three digits of what is no whole number."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return str(value)
+    return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
+
+
+def setting(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.rpartition('.')[2]} {shown(value)}" for key, value in values.items())
+
+
+def numeric(text: str) -> bool:
+    """Whether a value's text is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,237 @@
+"""A study as the report sees it: the declared grid joined with what is stored. Tables are read once, when asked for."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports.data.declared import wrong, wrong_launches
+from reports.formatting import levels
+from study.config.paths import conf_folder
+from study.records import POINTS, StudyError
+from study.store import Store
+from study.store.validate import MEND
+
+FIRST = ("cell", "initializer")  # lead rows and columns of every matrix where they vary
+MISSING = "missing"
+MOST = 2000  # points whose tables are read: those of more would be gigabytes, and no figure can show them
+SCORES = ("score", "val_score", "final_score", "train_score", "baseline")  # columns of the points that are in the task's metric
+SCORES_OF = {"history": ("val_score",), "test": ("value",)}  # and of tables
+
+
+class Study:
+    """Factors, grid and tables of one study.
+
+    `grid`: one row a declared point, in declared order: id, seed, arm (number from 0), every factor by the text of its
+    level, and the columns of records.POINTS; status "missing" where nothing is stored. `also`: stored points outside the grid.
+    `factors` are those with more than one level, cell and initializer first; `constant` the settings that do not vary.
+    """
+
+    def __init__(self, store: Store, points: pd.DataFrame | None = None) -> None:
+        """`points`: the store's points, where they are read already."""
+        self.store = store
+        self.folders: list[Path] = [conf_folder()]  # where the report's own YAML lies: ours, then the user's
+        self._tables: dict[str, pd.DataFrame] = {}
+        self._kept: dict[str, Any] = {}
+        record = store.study()
+        self.record: Mapping[str, Any] = record
+        self.name = str(record.get("name", store.folder.name))
+        self.title = str(record.get("title") or self.name)
+        self.question = str(record.get("question") or "")
+        try:
+            self.declaration: Mapping[str, Any] = record["declaration"]
+            self.launches: Sequence[Mapping[str, Any]] = record["launches"]
+            grid, declared = self.declaration["grid"], self.declaration["factors"]
+            seeds = self.declaration["seeds"]
+        except (KeyError, TypeError) as error:
+            raise StudyError(f"study.json of {self.name}: {error} is missing, so the declared grid is unknown. Run the study again.") from error
+        if told := wrong(self.declaration) or wrong_launches(self.launches):
+            raise StudyError(f"study.json of {self.name}: damaged ({told} is of another form). {MEND}")
+        self.seeds = list(seeds)
+        texts = {key: [str(label) for label in labels] for key, labels in declared.items()}
+        varied = [key for key, labels in texts.items() if len(labels) > 1]
+        self.factors = {key: texts[key] for key in sorted(varied, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), varied.index(key)))}
+        self.constant = {key: str(label) for key, label in self.declaration.get("fixed", {}).items()}
+        self.constant |= {key: labels[0] for key, labels in texts.items() if len(labels) == 1}
+        self.tasks: Mapping[str, Mapping[str, Any]] = self.declaration.get("tasks", {})
+        self.health: Mapping[str, Any] = self.declaration.get("health", {})
+        metrics = {(facts.get("metric"), bool(facts.get("higher_is_better", True))) for facts in self.tasks.values()}
+        self.as_skill = len(metrics) > 1
+        stored = _plain(store.points(cores()) if points is None else points)
+        if self.as_skill:
+            stored = self._skill(stored, SCORES, ("score_se",), stored["task"])
+        self.grid = self._join(pd.DataFrame([{"id": point["id"], "seed": point["seed"], **_texts(point["labels"])} for point in grid]), stored)
+        self.also = stored[~stored["id"].isin(self.grid["id"])]
+
+    def _skill(self, rows: pd.DataFrame, scores: Sequence[str], errors: Sequence[str], task: pd.Series) -> pd.DataFrame:
+        """Scores of tasks with several metrics on one scale: (score - baseline)/(perfect - baseline), perfect 1, or 0 for errors.
+
+        0 is the memoryless baseline, 1 is perfect, less than 0 is worse than ignoring the sequence.
+        """
+        facts = {name: (float(of["baseline"]), 1.0 if of.get("higher_is_better", True) else 0.0) for name, of in self.tasks.items()}
+        baseline, perfect = (task.map(lambda name, which=which: facts[name][which] if name in facts else float("nan")).astype(float) for which in (0, 1))
+        turned = {name: (rows[name].astype(float) - baseline) / (perfect - baseline) for name in scores}
+        turned |= {name: rows[name].astype(float) / (perfect - baseline).abs() for name in errors}
+        return rows.assign(**turned)
+
+    def _join(self, grid: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+        if grid.empty:
+            grid = pd.DataFrame(columns=["id", "seed", *self.factors])
+        for key in {*self.factors, *self.sides}:
+            if key not in grid:
+                grid[key] = self.levels(key)[0]
+        order = {combination: number for number, combination in enumerate(self.declared_arms)}
+        present = [order[tuple(row)] for row in grid[list(self.factors)].itertuples(index=False)] if self.factors else [0] * len(grid)
+        grid = grid.assign(order=present).sort_values(["order", "seed"], kind="stable")
+        grid["arm"] = pd.factorize(grid["order"])[0]
+        kept = [column for column in stored.columns if column == "id" or column not in grid.columns]
+        joined = grid.drop(columns="order").merge(stored[kept], on="id", how="left").reset_index(drop=True)
+        for name in (name for name in joined.columns if not pd.api.types.is_numeric_dtype(joined[name])):
+            joined[name] = joined[name].astype(object).where(joined[name].notna(), None)  # a merge fills with NaN, which is no text
+        joined["status"] = [status or MISSING for status in joined["status"]]
+        return joined
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Factors of rows and columns: the first two that vary, else settings that do not."""
+        keys = [*self.factors, *(key for key in FIRST if key not in self.factors)]
+        return keys[0], keys[1]
+
+    @property
+    def own_sides(self) -> tuple[str, str]:
+        """As `sides`, but never the task: what is drawn a task at a time, since tasks have updates, lags and scores of their own."""
+        keys = [key for key in dict.fromkeys([*self.factors, *FIRST]) if key != "task"]
+        return keys[0], keys[1]
+
+    @property
+    def by_task(self) -> list[str | None]:
+        """Tasks to be told one by one; [None] where there is one."""
+        return list(self.levels("task")) if "task" in self.factors else [None]
+
+    @property
+    def others(self) -> list[str]:
+        """Factors that are neither rows nor columns."""
+        return [key for key in self.factors if key not in self.sides]
+
+    def levels(self, key: str) -> list[str]:
+        """Levels in declared order; the one level of a setting that does not vary."""
+        return self.factors.get(key) or [self.constant.get(key, "–")]
+
+    def combinations(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        """Every combination of the levels of these factors, in declared order; one empty combination for none."""
+        return [dict(zip(keys, row, strict=True)) for row in itertools.product(*map(self.levels, keys))]
+
+    @functools.cached_property
+    def declared_arms(self) -> list[tuple[str, ...]]:
+        """Every combination of levels, excluded ones too, in declared order."""
+        return list(itertools.product(*self.factors.values()))
+
+    @functools.cached_property
+    def arms(self) -> pd.DataFrame:
+        """One row an arm of the grid: arm, label, and its levels."""
+        arms = self.grid.drop_duplicates("arm")[["arm", *dict.fromkeys([*self.factors, *self.sides])]].reset_index(drop=True)
+        arms["label"] = [levels(dict(zip(self.factors, row, strict=True))) for row in arms[list(self.factors)].itertuples(index=False)]
+        return arms
+
+    @property
+    def stored(self) -> pd.DataFrame:
+        """Points of the grid that trained: done, diverged or pruned."""
+        return self.grid[~self.grid["status"].isin([MISSING, "failed"])]
+
+    @functools.cached_property
+    def pictured(self) -> pd.DataFrame:
+        """Points of `stored` whose tables are read: all, or in a large study as many of every arm's first seeds as make MOST."""
+        stored = self.stored
+        if len(stored) <= MOST:
+            return stored
+        rank = stored.groupby("arm").cumcount()
+        whole = int((rank.value_counts().sort_index().cumsum() <= MOST).sum())  # seeds of every arm
+        return stored[rank < whole] if whole else stored[rank == 0].head(MOST)
+
+    def listed(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Of points that are told one by one: all, or of more than MOST those that are pictured, else the first."""
+        if len(points) <= MOST:
+            return points
+        some = points[points["id"].isin(self.pictured["id"])]
+        return some if len(some) else points.head(MOST)
+
+    @property
+    def aggregates(self) -> str:
+        """What the page of a large study is about, in words; "" where every figure is of every point."""
+        if len(self.pictured) == len(self.stored):
+            return ""
+        arms, some = self.arms["arm"].nunique(), self.pictured["arm"].nunique()
+        which = f"the first {len(self.pictured) / some:.0f} seeds of each arm" if some == arms else f"one point of each of the first {some:,} of {arms:,} arms"
+        told = f"Scores, verdicts, outcomes, costs and every test on them are of all {len(self.stored):,} points."
+        return (
+            f"{told} Curves, profiles, states by stage, results by example and how health goes with success are of {len(self.pictured):,} points: {which}. "
+            f"Of more than {MOST:,} points, no list and no figure of marks shows more than that."
+        )
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """Facts of the task, where the study has one; {} where several."""
+        return next(iter(self.tasks.values())) if len(self.tasks) == 1 else {}
+
+    @property
+    def metric(self) -> str:
+        return "skill" if self.as_skill else str(next(iter(self.tasks.values()), {}).get("metric", "score"))
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.as_skill or all(bool(facts.get("higher_is_better", True)) for facts in self.tasks.values())
+
+    def why_excluded(self, labels: Mapping[str, str]) -> str | None:
+        """The reason a combination of levels was left out of the grid; None if it was not."""
+        for one in self.declaration.get("excluded", []):
+            said = _texts(one["labels"])
+            if all(labels.get(key, self.constant.get(key)) == text for key, text in said.items()):
+                return str(one.get("why", "no reason given"))
+        return None
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What several sections need and is read or computed only once: made when first asked for."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of records.TABLES over the grid's points, with the point's arm, seed and factors beside each row."""
+        if name not in self._tables:
+            rows = self.store.table(name, self.pictured["id"])
+            rows["id"] = rows["id"].astype("category").astype(object)  # one text a point, not a row: a million rows are 100 MB otherwise
+            for column in ("probe", "layer", "state"):
+                if column in rows:
+                    rows[column] = rows[column].astype("category")  # a tenth of the time in every later comparison
+            if self.as_skill and name in SCORES_OF and len(rows):
+                rows = self._skill(rows, SCORES_OF[name], (), rows["id"].map(self.stored.set_index("id")["task"]))
+            self._tables[name] = rows.merge(self.grid[["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]], on="id", how="left")
+        return self._tables[name]
+
+
+def cores() -> int:
+    """Processes that may share work as forks of this one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def _texts(labels: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(label) for key, label in labels.items() if key != "seed"}
+
+
+def _plain(points: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as floats with NaN, text and truth as objects with None: no pandas NA further on."""
+    kinds = {column.name: column.kind for column in POINTS}
+    plain = {}
+    for name in points.columns:
+        if kinds.get(name) in ("int", "float"):
+            plain[name] = points[name].astype("float64")
+        else:
+            values = points[name].astype(object)
+            plain[name] = values.where(values.notna(), None)
+    return pd.DataFrame(plain, columns=points.columns)

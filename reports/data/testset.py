@@ -1,0 +1,48 @@
+"""Noise of the common test set, from the result of every example: more seeds do not reduce it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from reports.data.study import Study
+
+
+def contrast_noise(study: Study, points: pd.DataFrame, factor: str, high: str, low: str) -> float:
+    """Standard error over test examples of the difference between two levels' mean scores: every example is seen by both. NaN if not kept."""
+    test = study.table("test")
+    if test.empty:
+        return math.nan
+    test = test[test["id"].isin(points["id"])]
+    means = [test[test[factor] == name].groupby("example")["value"].mean() for name in (high, low)]
+    both = pd.concat(means, axis=1).dropna()
+    if len(both) < 2:
+        return math.nan
+    difference = (both.iloc[:, 0] - both.iloc[:, 1]).to_numpy(dtype=float)
+    return float(np.std(difference, ddof=1) / math.sqrt(len(difference)))
+
+
+def weighted_noise(study: Study, weights: Mapping[int, float]) -> float:
+    """Standard error over test examples of Σ w·(mean score of arm): every example is seen by all. NaN if not kept, or of several tasks."""
+    means = by_example(study)
+    if not set(weights) <= set(means.columns):
+        return math.nan
+    difference = means[list(weights)].dropna().to_numpy(dtype=float) @ np.array(list(weights.values()))
+    if len(difference) < 2:
+        return math.nan
+    return float(np.std(difference, ddof=1) / math.sqrt(len(difference)))
+
+
+def by_example(study: Study) -> pd.DataFrame:
+    """Mean result of every test example (row) by arm (column), over seeds; empty if not kept, or of several tasks. Made once."""
+    return study.once("test set by arm", lambda: _by_example(study))
+
+
+def _by_example(study: Study) -> pd.DataFrame:
+    test = study.table("test")
+    if test.empty or len(study.tasks) > 1:
+        return pd.DataFrame()
+    return test.pivot_table(index="example", columns="arm", values="value", aggfunc="mean", observed=True)

@@ -1,0 +1,1 @@
+"""Whole pages: the report, the comparison of two studies, the index, the live page."""

@@ -1,0 +1,1 @@
+"""A stored network as a folder of its own, with its card and its code."""

@@ -1,0 +1,169 @@
+"""The recipe as plain PyTorch: a text that runs as pasted. Where it could not say exactly what the study did, there is none, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from reports.export.export import CELLS, HERE, READOUTS
+from study.records import StudyError
+
+OURS = "study.initializers."
+LAYERS = {"rnn": "nn.RNN", "lstm": "nn.LSTM", "gru_reset_after": "nn.GRU", "gru": "GRUResetBefore"}
+FORGET = 1  # place of the LSTM's forget gate among i, f, g, o
+
+
+def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """PyTorch of one composed configuration. Raises StudyError with what stands in the way."""
+    target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
+    if target not in CELLS:
+        raise StudyError(f"{target} is no layer of torch.nn")
+    if readout not in READOUTS:
+        raise StudyError(f"{readout} is none of the linear readouts of the last or of every step, which are what the snippet can write")
+    if config.get("encoder"):
+        raise StudyError(f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write")
+    if config.get("precision", "full") != "full":
+        raise StudyError(f"precision {config['precision']}: products of updates are rounded in a way that the snippet does not write")
+    cell = CELLS[target][0]
+    kind, every = cell.split("_")[0], READOUTS[readout]
+    inputs, outputs, steps = (int(facts[key]) for key in ("inputs", "outputs", "steps"))
+    hidden, depth, batch, updates = (int(config[key]) for key in ("hidden", "depth", "batch", "updates"))
+    dropout = float(config["dropout"]) if depth > 1 else 0.0
+    double = str(config.get("dtype")) == "float64"
+    sizes = f"{inputs}, {hidden}, {depth}"
+    more = f', nonlinearity="{config["cell"].get("nonlinearity", "tanh")}"' if kind == "rnn" else ""
+    call = f"{sizes}, {dropout}" if cell == "gru" else f"{sizes}, batch_first=True{f', dropout={dropout}' if dropout else ''}{more}"
+    lines = ["import torch", "from torch import nn", "", "torch.manual_seed(0)", ""]
+    if cell == "gru":
+        text = (HERE / "model.py").read_text(encoding="utf-8")
+        found = re.search(r"class GRUResetBefore.*?(?=\n\n\nclass )", text, flags=re.S)
+        assert found
+        lines += ["", found[0], ""]
+    lines += [
+        "",
+        "class Net(nn.Module):",
+        "    def __init__(self):",
+        "        super().__init__()",
+        f"        self.{kind} = {LAYERS[cell]}({call})",
+        f"        self.fc = nn.Linear({hidden}, {outputs})",
+        *(f"        {line}" for line in _initial(config, cell, kind, hidden)),
+        "",
+        "    def forward(self, x):  # [batch, steps, inputs]",
+        f"        h, _ = self.{kind}(x)",
+        f"        return self.fc({'h' if every else 'h[:, -1]'})",
+        "",
+        "",
+        *_data(facts, batch, steps, inputs, outputs, every, double),
+        "",
+        "",
+        f"net = Net(){'.double()' if double else ''}",
+        f"optimizer = {_optimizer(config['optimizer'])}",
+        f"for update, (x, y) in zip(range({updates}), batches()):",
+        "    optimizer.zero_grad()",
+        f"    loss = {_loss(facts, every)}",
+        "    loss.backward()",
+        *(f"    {line}" for line in _clip(config["clip"])),
+        "    optimizer.step()",
+        'print(f"loss {loss.item():.3f} after {update + 1} updates")',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> list[str]:
+    """First values, gate block by gate block; one bias a gate, as the study trains it."""
+    weights = config["weights"]
+    for role in ("input", "readout"):
+        if weights[role].get("_target_") != f"{OURS}xavier_uniform.XavierUniform":
+            raise StudyError(f"weights.{role} follows {weights[role].get('_target_')}, which the snippet does not know")
+    recurrent, own = _recurrent(config["initializer"])
+    input_rule = own.get("input", "nn.init.xavier_uniform_(block)")
+    forget = float(weights["forget_bias"]) if cell == "lstm" and "bias" not in own else 0.0
+    lines = [
+        f"for name, weight in self.{kind}.named_parameters():",
+        f"    for block in weight.data.split({hidden}):  # gate by gate: on the stacked matrix the rule would be another",
+        '        if name.startswith("weight_hh"):',
+        f"            {recurrent}",
+        '        elif name.startswith("weight_ih"):',
+        f"            {input_rule}",
+        "        else:",
+        f"            {own.get('bias', 'block.zero_()')}",
+    ]
+    if cell in ("rnn", "lstm"):
+        lines += ['    if name.startswith("bias_hh"):', "        weight.data.zero_()", "        weight.requires_grad_(False)  # one bias a gate"]
+    if cell == "gru_reset_after":
+        lines += ['    if name.startswith("bias_hh"):', f"        weight.data[: {2 * hidden}] = 0  # the study has one bias for r and z; torch trains both"]
+    if forget:
+        lines += ['    if name.startswith("bias_ih"):', f"        weight.data[{FORGET * hidden} : {(FORGET + 1) * hidden}] = {forget}  # forget gate"]
+    return [*lines, "nn.init.xavier_uniform_(self.fc.weight)", "nn.init.zeros_(self.fc.bias)"]
+
+
+def _recurrent(node: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """The rule for a recurrent block, and those for input and bias blocks where the initializer speaks for them."""
+    name = str(node["_target_"]).removeprefix(OURS)
+    std = node.get("std")
+    uniform = "nn.init.uniform_(block, -weight.shape[1] ** -0.5, weight.shape[1] ** -0.5)"
+    known: dict[str, tuple[str, dict[str, str]]] = {
+        "orthogonal.Orthogonal": (f"nn.init.orthogonal_(block, gain={node.get('gain')})", {}),
+        "xavier_uniform.XavierUniform": ("nn.init.xavier_uniform_(block)", {}),
+        "xavier_normal.XavierNormal": ("nn.init.xavier_normal_(block)", {}),
+        "normal.Normal": (f"nn.init.normal_(block, std={'block.shape[1] ** -0.5' if std == 'auto' else std})", {}),
+        "he.He": ("nn.init.normal_(block, std=(2 / block.shape[1]) ** 0.5)", {}),
+        "lecun.LeCun": ("nn.init.normal_(block, std=block.shape[1] ** -0.5)", {}),
+        "pytorch.PyTorch": (uniform, {"input": "pass  # as torch.nn has it: U(±1/√hidden)", "bias": "pass"}),
+        "identity.Identity": (
+            f"block.copy_({node.get('alpha')} * torch.eye(len(block)))",
+            {"input": f"nn.init.normal_(block, std={node.get('input_std')})", "bias": "block.zero_()"},
+        ),
+    }
+    if name not in known:
+        raise StudyError(f"the initializer {node['_target_']} has no counterpart in torch.nn.init")
+    return known[name]
+
+
+def _optimizer(node: Mapping[str, Any]) -> str:
+    name = str(node["_target_"]).removeprefix("study.optimizers.")
+    of = {key: f"{key}={value}" for key, value in node.items() if key != "_target_"}
+    known = {"adam.Adam": "Adam", "sgd.SGD": "SGD", "rmsprop.RMSprop": "RMSprop"}
+    if name not in known:
+        raise StudyError(f"the optimizer {node['_target_']} is not torch.optim's")
+    if name == "adam.Adam":
+        of["beta1"] = f"betas=({node['beta1']}, {node['beta2']})"
+        of.pop("beta2")
+    return f"torch.optim.{known[name]}([weight for weight in net.parameters() if weight.requires_grad], {', '.join(of.values())})"
+
+
+def _clip(node: Mapping[str, Any]) -> list[str]:
+    name = str(node["_target_"]).removeprefix("study.clipping.")
+    known = {
+        "none.NoClip": [],
+        "norm.Norm": [f"nn.utils.clip_grad_norm_(net.parameters(), {node.get('threshold')})"],
+        "value.Value": [f"nn.utils.clip_grad_value_(net.parameters(), {node.get('threshold')})"],
+    }
+    if name not in known:
+        raise StudyError(f"the clip rule {node['_target_']} is not torch.nn.utils'")
+    return known[name]
+
+
+def _classes(facts: Mapping[str, Any]) -> bool:
+    said = str(facts.get("loss", ""))
+    if not said.startswith(("cross-entropy", "mean squared error", "mse")):
+        raise StudyError(f"the loss of the task ({said or 'not known'}) is not torch's")
+    return said.startswith("cross-entropy")
+
+
+def _loss(facts: Mapping[str, Any], every: bool) -> str:
+    if _classes(facts):
+        return "nn.functional.cross_entropy(net(x).flatten(0, 1), y.flatten())" if every else "nn.functional.cross_entropy(net(x), y)"
+    return "nn.functional.mse_loss(net(x), y)"
+
+
+def _data(facts: Mapping[str, Any], batch: int, steps: int, inputs: int, outputs: int, every: bool, double: bool) -> list[str]:
+    shape = f"{batch}, {steps}" if every else f"{batch}"
+    dtype = ", dtype=torch.float64" if double else ""
+    y = f"torch.randint({outputs}, ({shape},))" if _classes(facts) else f"torch.rand({shape}, {outputs}{dtype})"
+    return [
+        "def batches():  # stand-ins of the right shapes: put your own data here, scaled as the task scales it",
+        "    while True:",
+        f"        yield torch.rand({batch}, {steps}, {inputs}{dtype}), {y}",
+    ]

@@ -1,0 +1,1 @@
+"""How things are drawn: the theme and the figures that several sections share."""

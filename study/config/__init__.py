@@ -1,0 +1,1 @@
+"""From a composed configuration to what it means: composition, pieces, checks."""

@@ -1,7 +1,0 @@
-"""Imported first by the process that others are forked from (study.processes.warm): it ends with the one that started it, also while it imports."""
-
-import os
-
-from study.processes import die_with
-
-die_with(os.getppid())

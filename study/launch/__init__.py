@@ -1,0 +1,1 @@
+"""Plan a study, run what is missing, and report what came out."""

@@ -1,0 +1,1 @@
+"""Small numerics shared by pieces and training: products, norms, random streams, stages."""

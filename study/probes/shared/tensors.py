@@ -1,0 +1,29 @@
+"""Shared by probes that tell one number a tensor: norms, and the turn from parameter names to quantities with a layer axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from study.health.lags import norm
+from study.interfaces import Params
+
+
+def norms(tensors: Params) -> dict[str, Tensor]:
+    """Euclidean norms [M] by name."""
+    return {name: norm(value.flatten(1)) for name, value in tensors.items()}
+
+
+def by_tensor(quantity: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """{"layer1.weight_h": [M], …} as {"QUANTITY weight_h": [M, layers], "QUANTITY readout.weight": [M]}."""
+    layered: dict[str, list[Tensor]] = {}
+    single: dict[str, Tensor] = {}
+    for name, value in values.items():
+        part, tensor = name.split(".", 1)
+        if part.startswith("layer"):
+            layered.setdefault(f"{quantity} {tensor}", []).append(value)  # layers come in order
+        else:
+            single[f"{quantity} {name}"] = value
+    return {name: torch.stack(of, dim=1) for name, of in layered.items()} | single

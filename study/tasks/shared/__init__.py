@@ -1,0 +1,1 @@
+"""What several tasks share; a task imports these and no other task."""

@@ -1,0 +1,47 @@
+"""Members that leave their group before its end. The numbers of those that stay do not change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from study.config.build import build_for_members
+from study.training.loop import Measured, Training, clip_by_class
+from study.training.serialize import mapped
+
+
+def keep(training: Training, stay: Sequence[int]) -> None:
+    """Go on with these members only, at least one. A lone one is doubled, as at the start of training."""
+    stay = [stay[0]] * 2 if len(stay) == 1 else list(stay)
+    index = torch.tensor(stay, device=training.device)
+    clips = [(state, members.tolist()) for state, (_, members) in zip(training.clip_states, training.clip_rules, strict=True)]
+    for field in fields(training):  # every tensor has M as first axis
+        if field.name not in ("clip_states", "clip_rules", "optimizer", "measured", "evaluations"):
+            setattr(training, field.name, _select(getattr(training, field.name), index))
+    training.points = [training.points[member] for member in stay]
+    training.measured = [_of_members(measured, stay) for measured in training.measured]
+    nodes = [point.config["optimizer"] for point in training.points]
+    training.optimizer = build_for_members(nodes, "optimizer", training.device, training.dtype)
+    training.clip_rules = clip_by_class(training.points, training.device, training.dtype)
+    training.clip_states = []
+    for _, members in training.clip_rules:
+        before = [stay[member] for member in members.tolist()]
+        state, of = next((state, of) for state, of in clips if before[0] in of)
+        training.clip_states.append(_select(state, torch.tensor([of.index(member) for member in before], device=training.device)))
+
+
+def _select(state: Any, index: Tensor) -> Any:
+    """Members of tensors, however they are nested."""
+    return mapped(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, state)
+
+
+def _of_members(measured: Measured, stay: Sequence[int]) -> Measured:
+    values = {name: value[stay] if isinstance(value, np.ndarray) else replace(value, values=value.values[stay]) for name, value in measured.values.items()}
+    profiles = {which: {name: column[stay] for name, column in columns.items()} for which, columns in measured.profiles.items()}
+    states = {layer: [rows[member] for member in stay] for layer, rows in measured.states.items()}
+    return replace(measured, values=values, profiles=profiles, states=states)

@@ -1,0 +1,51 @@
+"""Which tensor was the first that was not finite: the failing update is computed once more, out of the loop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from study.training.loop import Training, loss_and_gradients, training_batch
+
+
+def first_nonfinite(training: Training, count: int) -> dict[int, str]:
+    """{member: name of the tensor} for the first `count` members that diverged.
+
+    A frozen member still has the weights of its last finite update and its batch is a function of (seed, update):
+    the forward pass, the gradients from the top down, then the update itself are looked at in this order.
+    """
+    diverged_at = training.diverged_at.tolist()
+    causes: dict[int, str] = {}
+    for update in sorted({at for at in diverged_at[:count] if at >= 0}):
+        of_update = [member for member in range(count) if diverged_at[member] == update]
+        states = _states(training, update)
+        loss, grads, _, _ = loss_and_gradients(training, training.params, update)
+        named = training.model.named(grads)
+        for member in of_update:
+            causes[member] = _first(member, states, loss, named)
+    return causes
+
+
+def _first(member: int, states: dict[str, Tensor], loss: Tensor, grads: dict[str, Tensor]) -> str:
+    for name, tensor in states.items():
+        bad = ~tensor[member].isfinite()
+        if bad.any():
+            step = int(bad.flatten(1).any(1).nonzero()[0])
+            return f"{name} at step {step + 1}"
+    if not loss[member].isfinite():
+        return "loss"
+    for name, tensor in reversed(grads.items()):
+        if not tensor[member].isfinite().all():
+            return f"gradient of {name}"
+    return "update of the weights"
+
+
+def _states(training: Training, update: int) -> dict[str, Tensor]:
+    """States [M, T, B, H] by name, at the weights members were frozen with."""
+    batch = training_batch(training, update)
+    first = training.carried if training.task.carries(update, training.config["batch"]) else ()
+    with torch.no_grad():
+        unrolled = training.model.unrolled(training.model.named(training.params), batch.x, batch.lengths, first=first)
+    return {f"layer{number}.{name}": states for number, layer in enumerate(unrolled.layers, start=1) for name, states in layer.items()} | {
+        "outputs": unrolled.outputs[:, None]
+    }

@@ -1,0 +1,111 @@
+"""What probes see at a stage: a copy of the weights in fp64, the fixed probe batch, and forward passes made once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from study.interfaces import Batch, Cell, Params, Readout, Step, Task, TaskFacts, Unrolled
+from study.model import Model, of_layer, of_readout
+from study.numerics.streams import generator
+
+STUDY_SEED = 0  # probes draw from the study's own stream, the same for every point
+
+
+class NextUpdate(Protocol):
+    """What a trace asks of training, which is not touched by it."""
+
+    def batch(self) -> Batch: ...
+
+    def step(self) -> Step: ...
+
+
+@dataclass(frozen=True)
+class StageTrace:
+    """One stage of one group (interfaces.Trace)."""
+
+    params: Params
+    batch: Batch
+    task: Task
+    model: Model
+    stage: int
+    update: int
+    seeds: Sequence[int]
+    next_update: NextUpdate
+
+    @property
+    def facts(self) -> TaskFacts:
+        return self.task.facts
+
+    @property
+    def cell(self) -> Cell:
+        return self.model.cell
+
+    @property
+    def readout(self) -> Readout:
+        return self.model.readout
+
+    @property
+    def last_step(self) -> Tensor:
+        _, examples, steps, _ = self.batch.x.shape
+        return torch.full((examples,), steps - 1) if self.batch.lengths is None else self.batch.lengths[0].cpu() - 1
+
+    def generator(self, purpose: str) -> torch.Generator:
+        return generator(STUDY_SEED, purpose, self.stage)
+
+    def network(self) -> Unrolled:
+        return self._network
+
+    def layer_params(self, layer: int) -> Params:
+        return of_layer(self.params, layer)
+
+    def readout_params(self) -> Params:
+        return of_readout(self.params)
+
+    def layer_inputs(self, layer: int) -> Tensor:
+        if layer == 1:
+            return self.model.encoded(self.params, self.batch.x.transpose(1, 2)).detach()
+        return self.network().layers[layer - 2]["h"].detach()
+
+    def on(self, batch: Batch) -> StageTrace:
+        return dataclasses.replace(self, batch=batch)
+
+    def alone(self, member: int) -> StageTrace:
+        one = slice(member, member + 1)
+        batch = Batch(x=self.batch.x[one], y=self.batch.y[one], lengths=None if self.batch.lengths is None else self.batch.lengths[one])
+        return dataclasses.replace(self, params={name: value[one] for name, value in self.params.items()}, batch=batch, seeds=self.seeds[one])
+
+    def training_batch(self) -> Batch:
+        return self._training_batch
+
+    def next_step(self) -> Step:
+        return self._next_step
+
+    def gradients(self, batch: Batch) -> Params:
+        with torch.enable_grad():
+            leaves = {name: value.detach().requires_grad_() for name, value in self.params.items()}
+            loss = self.task.loss(self.model.forward(leaves, batch.x, batch.lengths), batch)
+            grads = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
+        return dict(zip(leaves, grads, strict=True))
+
+    # functools.cached_property writes to __dict__, which a frozen dataclass allows.
+    @functools.cached_property
+    def _network(self) -> Unrolled:
+        # Step by step, the first state must depend on something that asks for a gradient: the input does, the weights need none.
+        x = self.batch.x.detach().requires_grad_()
+        with torch.enable_grad():
+            return self.model.unrolled(self.params, x, self.batch.lengths)
+
+    @functools.cached_property
+    def _training_batch(self) -> Batch:
+        return self.next_update.batch()
+
+    @functools.cached_property
+    def _next_step(self) -> Step:
+        return self.next_update.step()

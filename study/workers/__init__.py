@@ -1,0 +1,1 @@
+"""Processes and jobs that train groups, here or on a cluster."""

@@ -1,0 +1,237 @@
+"""One battery over every level that conf/ lists."""
+
+from __future__ import annotations
+
+import re
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from study import battery
+from study.cells.lstm import LSTM
+from study.config.build import build, build_for_members
+from study.config.paths import conf_folder
+from study.hydra_plugins import register
+from study.interfaces import Probe
+from study.readouts.mean import Mean
+from tests import data
+
+
+def levels(group: str) -> list[str]:
+    return sorted(path.stem for path in (Path(conf_folder()) / group).glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def node_of():
+    from omegaconf import OmegaConf
+
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder().resolve())):
+
+        def of(group: str, level: str) -> dict[str, Any]:
+            node = OmegaConf.to_container(compose("config", overrides=[f"{group}={level}"])[group], resolve=True)
+            assert isinstance(node, dict)
+            return node
+
+        yield of
+
+
+@pytest.mark.parametrize("level", levels("cell"))
+def test_cell(node_of, level):
+    battery.check_cell(build(node_of("cell", level), "cell"))
+
+
+class Kernelled(LSTM):
+    """A compiled kernel of which `wrong` says what is wrong."""
+
+    def __init__(self, *, wrong: str) -> None:
+        self.wrong = wrong
+
+    def native(self, params):
+        known, wrong = super().native(params), self.wrong
+
+        def outputs(x, reach=None, *, last_step_only=False):
+            return known.outputs(x, reach, last_step_only=last_step_only and wrong != "all steps")
+
+        def states(x, taps):
+            found = known.states(x, tuple(torch.zeros_like(tap) for tap in taps) if wrong == "taps" else taps)
+            return tuple(1.1 * state for state in found) if wrong == "states" else found
+
+        return SimpleNamespace(outputs=outputs, states=states)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("states", "differs from its steps in state h"),
+        ("taps", "differs from its steps in the total derivative at h"),
+        ("all steps", "another last step"),
+        ("nothing", None),
+    ],
+)
+def test_the_battery_finds_what_is_wrong_with_a_compiled_kernel(wrong, told):
+    with pytest.raises(AssertionError, match=told) if told else nullcontext():
+        battery.check_cell(Kernelled(wrong=wrong))
+
+
+class Traced(LSTM):
+    """A cell whose kept state is not its last one: an echo of h comes after it. The sign says whether `keep` is right."""
+
+    states = ("h", "c", "e")
+
+    def __init__(self, *, sign: int) -> None:
+        self.keep = {"f": sign}
+
+    def step(self, params, x, state):
+        h, c = super().step(params, x, state[:2])
+        return h, c, 0.9 * state[2] + 0.1 * h.detach()
+
+
+def test_the_state_that_a_gate_keeps_may_be_any():
+    battery.check_cell(Traced(sign=1))
+    with pytest.raises(AssertionError, match="gate f does not keep the past"):
+        battery.check_cell(Traced(sign=-1))
+
+
+@pytest.mark.parametrize("level", levels("initializer"))
+def test_initializer(node_of, level):
+    battery.check_initializer(build(node_of("initializer", level), "initializer"))
+
+
+@pytest.mark.parametrize("level", levels("clip"))
+def test_clip_rule(node_of, level):
+    node = node_of("clip", level)
+    battery.check_clip(lambda members: build_for_members([node] * members, "clip", torch.device("cpu"), torch.float32))
+
+
+@pytest.mark.parametrize("level", levels("optimizer"))
+def test_optimizer(node_of, level):
+    node = node_of("optimizer", level)
+    battery.check_optimizer(lambda members: build_for_members([node] * members, "optimizer", torch.device("cpu"), torch.float32))
+
+
+@pytest.mark.parametrize("level", levels("task"))
+def test_task(node_of, level, tmp_path):
+    node = node_of("task", level)
+    node |= own_data(tmp_path, level) if "???" in node.values() else data.settings(level, tmp_path)
+    node |= {"validation": 50} if level in ("mnist", "fashion_mnist") else {}
+    battery.check_task(build(node, "task"))
+
+
+def own_data(folder: Path, level: str) -> dict[str, str]:
+    """What a user gives to a task that reads files: random walks of two classes."""
+    drawn = np.random.default_rng(0)
+    x, y = drawn.normal(size=(60, 7, 2)).cumsum(1), np.arange(60) % 2
+    if level == "npz":
+        np.savez(folder / "own.npz", x=x.astype(np.float32), y=y)
+        return {"path": str(folder / "own.npz")}
+    assert level == "csv", f"task={level} has a mandatory setting: give it data here"
+    pd.DataFrame({f"v{step}": x[:, step, 0] for step in range(7)} | {"kind": y}).to_csv(folder / "own.csv", index=False)
+    return {"path": str(folder / "own.csv"), "target": "kind"}
+
+
+@pytest.mark.parametrize("level", [level for level in levels("encoder") if level != "none"])
+def test_encoder(node_of, level):
+    battery.check_encoder(build(node_of("encoder", level), "encoder"))
+
+
+@pytest.mark.parametrize("level", levels("readout"))
+def test_readout(node_of, level):
+    battery.check_readout(build(node_of("readout", level), "readout"))
+
+
+@pytest.mark.parametrize("level", levels("probe"))
+def test_probe_runs_on_every_cell(node_of, level):
+    """Every probe on every cell, one and two layers, terminal and every-step losses: one value a member, NaN by exception only.
+
+    Infinite are only logs of what is exactly 0 (a ReLU's Jacobian has singular values that are).
+    """
+    from study.interfaces import LagNorms
+    from tests.support.helpers import trace
+
+    probe = build(node_of("probe", f"[{level}]")[level], f"probe.{level}")
+    known: dict[str, list[bool]] = {}
+    for cell in levels("cell"):
+        for depth in (1, 2):
+            of = trace(build(node_of("cell", cell), "cell"), {}, steps=6, depth=depth, every_step=depth == 2)
+            for quantity, value in probe(of).items():
+                values = value.norms[..., value.exists] if isinstance(value, LagNorms) else value if isinstance(value, torch.Tensor) else value.values
+                assert len(values) == 1, quantity
+                assert not values.isinf().any() or quantity.startswith("log10_") or quantity == "lyapunov", quantity
+                known.setdefault(quantity, []).append(not values.isnan().any())
+    assert all(any(of_quantity) for of_quantity in known.values()), known
+
+
+@pytest.mark.parametrize("level", ["gates", "saliency", "gate_traces", "loss"])
+def test_the_battery_of_probes_passes_ours(node_of, level):
+    battery.check_probe(build(node_of("probe", f"[{level}]")[level], f"probe.{level}"))
+
+
+class Forward(Mean):
+    last_step_only = True
+
+
+def test_the_battery_finds_a_readout_that_says_it_reads_the_last_step_only():
+    with pytest.raises(AssertionError, match="last_step_only is true, but it reads other steps"):
+        battery.check_readout(Forward())
+
+
+class Wrong(Probe):
+    """`kind` says what is wrong with it."""
+
+    def __init__(self, *, kind: str) -> None:
+        self.kind, self.stages = kind, [2] if kind == "stages" else [0]
+
+    def __call__(self, trace):
+        h = trace.network().layers[0]["h"][:, -1].detach().mean((1, 2))
+        if self.kind == "changes":
+            trace.params["layer1.bias"].zero_()
+        if self.kind == "masks":
+            trace.network().layers[0]["h"].detach()[:, 1:] = 0
+        return {
+            "mixes": {"mean": h - h.mean()}, "draws": {"noise": h + torch.rand(1)}, "shape": {"mean": h[:1]}, "kind": {"mean": h.tolist()},
+            "nothing": {}, "list": [h],
+        }.get(self.kind, {"mean": h})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("stages", "stages must lie between 0 and 1"), ("changes", "changed the weights"), ("masks", "changed the states"), ("mixes", "a member's mean depends on its company"), ("draws", "looking twice gives other numbers"),
+     ("shape", "with M = 3, got"), ("kind", "must be a tensor"), ("nothing", "returned nothing"), ("list", "must return {quantity: values}")],
+)  # fmt: skip
+def test_the_battery_of_probes_finds_what_is_wrong(kind, told):
+    with pytest.raises(AssertionError, match=re.escape(told)):
+        battery.check_probe(Wrong(kind=kind))
+
+
+def planned(experiment: str, overrides: list[str]) -> Any:
+    """The plan of a committed experiment, made in this process."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+    from hydra.types import RunMode
+
+    from study.config.compose import compose_all, declared
+    from study.launch.plan import make_plan
+
+    register()
+    loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
+    first = loader.load_configuration("config", [f"experiment={experiment}"], run_mode=RunMode.MULTIRUN)
+    of = declared(loader, dict(first.hydra.sweeper.params), [f"experiment={experiment}", *overrides])
+    return make_plan(compose_all(loader, "config", of), of, experiment)
+
+
+@pytest.mark.parametrize("level", levels("experiment"))
+def test_committed_experiments_compose_and_pass_their_checks(level, tmp_path):
+    """Each is planned whole; each trains for two updates in test_experiments."""
+    plan = planned(level, data.overrides(level, tmp_path))
+    assert len(plan.points) >= 18
+    assert plan.name == level
+    assert plan.config["study"]["question"]
+    assert "seed" not in plan.factors

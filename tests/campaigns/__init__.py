@@ -1,0 +1,1 @@
+"""Long campaigns, each a make target: chaos, fuzz, load, cluster limits."""

@@ -1,0 +1,1 @@
+"""Helpers that several tests share: small studies, stubs, faults, clusters."""

@@ -1,0 +1,189 @@
+"""Points that end early: when, what is kept of them, and that nobody else's numbers change."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.sections.cost import saved
+from reports.statistics.survival import times
+from study.config.check import check
+from study.interfaces import Group, Point
+from study.records import StudyError
+from study.store import Store
+from study.training.checkpoints import Checkpoints
+from study.training.engine import Left, run_group
+from study.training.groups import group_key
+from tests.support.helpers import Sum, point, run
+from tests.training.test_checkpoints import CLIPS, PROBES, go_on
+from tests.training.test_engine import CELLS, same_point
+
+UPDATES, EVERY, SOLVED = 24, 3, 0.03
+
+
+class Easy(Sum):
+    """Solved after a few updates of a fast rate."""
+
+    @property
+    def facts(self):
+        return replace(super().facts, solved=SOLVED)
+
+
+def members(checks: int | None = 2, diverged: bool = True, **shared) -> list[Point]:
+    """One group: two that learn fast, one that does not learn, one that diverges at update 3."""
+    task = {**point().config["task"], "_target_": "tests.training.test_early_end.Easy"}
+    shared = {"updates": UPDATES, "validate_every": EVERY, "task": task, "stop": {"solved_checks": checks, "diverged": diverged}, **shared}
+    adam = {"_target_": "study.optimizers.adam.Adam", "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+    rates = {"fast": 0.05, "faster": 0.1, "slow": 1e-5}
+    made = [point(seed, name, optimizer={**adam, "lr": rate}, **shared) for seed, (name, rate) in enumerate(rates.items())]
+    return [*made, point(0, "nan", clip=CLIPS["nan"], optimizer={**adam, "lr": 0.01}, **shared)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Store:
+    """The same points with all updates."""
+    return run(members(None, diverged=False), tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def early(tmp_path_factory) -> Store:
+    return run(members(), tmp_path_factory.mktemp("early"))
+
+
+def rows(store: Store) -> dict[str, dict]:
+    return {id: store.result(id)["row"] for id in store.ids()}
+
+
+def test_the_solved_end_after_as_many_checks_and_the_rest_change_by_no_bit(whole, early):
+    same_point(whole, early, "slow")
+    there, here = rows(whole), rows(early)
+    assert here["slow"]["ended_early"] is None and here["slow"]["updates_saved"] == 0
+    for id in ("fast", "faster"):
+        history = whole.table("history", [id])
+        checks = history[history["val_score"].notna()]
+        met = (checks["val_score"] <= SOLVED).to_numpy()
+        end = int(checks["update"].to_numpy()[1:][met[1:] & met[:-1]][0])
+        assert EVERY < end < UPDATES, "or this tests nothing"
+        row = here[id]
+        assert (row["status"], row["outcome"], row["ended_early"]) == ("done", "solved", "solved")
+        assert (row.get("updates", UPDATES), row["updates_done"], row["updates_saved"]) == (UPDATES, end, UPDATES - end)
+        assert row["solved_at"] == there[id]["solved_at"]
+        shorter = early.table("history", [id])
+        last = shorter.iloc[-1]
+        assert last[["loss", "grad_norm"]].isna().all() and last["update"] == end
+        pd.testing.assert_frame_equal(shorter.iloc[:-1], history.iloc[:end], check_exact=True)
+        assert last["val_score"] == history["val_score"].iloc[end]
+        assert row["val_score"] == shorter["val_score"].min(), "scored weights are still those of the best validation"
+        assert row["val_score"] >= there[id]["val_score"]
+        assert np.isfinite([row["score"], row["final_score"], row["train_score"]]).all()
+
+
+def test_probes_not_reached_are_absent_but_for_one_at_the_end(whole, early):
+    for id in ("fast", "faster"):
+        end = rows(early)[id]["updates_done"]
+        full, found = (store.table("states", [id]) for store in (whole, early))
+        before = full[full["update"] < end]
+        pd.testing.assert_frame_equal(found.iloc[: len(before)].reset_index(drop=True), before.reset_index(drop=True), check_exact=True)
+        last = found.iloc[len(before) :]
+        assert set(last["update"]) == {end}
+        assert set(last["stage"]) == {before["stage"].max() + 1}
+        assert set(early.table("measures", [id])["update"]) == set(found["update"])
+
+
+def test_the_diverged_leave_and_no_number_depends_on_it(whole, early):
+    same_but = {"seconds", "ended_early", "updates_saved"}
+    there, here = rows(whole)["nan"], rows(early)["nan"]
+    assert {key: value for key, value in here.items() if key not in same_but} == {key: value for key, value in there.items() if key not in same_but}
+    assert (there["ended_early"], there["updates_saved"]) == (None, 0)
+    assert here["diverged_at"] == 3 and here["first_nonfinite"]
+    assert (here["ended_early"], here["updates_saved"], here["updates_done"]) == ("diverged", UPDATES - 2 * EVERY, 3)
+    for table in ("history", "states", "measures", "test"):
+        pd.testing.assert_frame_equal(whole.table(table, ["nan"]), early.table(table, ["nan"]), check_exact=True)
+
+
+@pytest.mark.parametrize(("cell", "hidden", "checks"), [("lstm", 8, 2), ("rnn", 7, 1)])
+def test_company_and_interruptions_change_nothing(tmp_path, cell, hidden, checks):
+    """Alone, in other company, and gone on with after some have ended; sizes that are trained side by side and one by one."""
+    points = members(checks, cell=CELLS[cell], hidden=hidden, probe=PROBES, dropout=0.2, depth=2)
+    together = run(points, tmp_path / "together")
+    ends = {id: row["updates_done"] for id, row in rows(together).items() if row["ended_early"] == "solved"}
+    assert ends, "or this tests nothing"
+    for count in (1, 2):
+        fewer = run(points[:count], tmp_path / f"{count}")
+        for each in points[:count]:
+            same_point(together, fewer, each.id)
+    folder, met = tmp_path / "left", []
+    folder.mkdir()
+    for at in (2, 7, 11, 16):  # between the ends
+        left = [each for each in points[:: 1 if at < 10 else -1] if each.id not in Store(folder).ids()]
+        with contextlib.suppress(Left):
+            if left:
+                run_group(Group("1", tuple(left), 1.0), folder, "cpu", lambda update, at=at: update == at)
+        stored = set(Store(folder).ids())
+        met.append(bool(stored) and set(Checkpoints(folder).updates(each.id for each in points)) == {each.id for each in points} - stored)
+    assert hidden % 8 or any(met), "those that have ended are stored before their group is, the others are kept"
+    if left := [each for each in points if each.id not in Store(folder).ids()]:
+        go_on(left, folder)
+    for each in points:
+        same_point(together, Store(folder), each.id)
+    assert list(folder.glob("checkpoints/*")) == []
+
+
+def test_an_interruption_between_deciding_and_storing_ends_it_at_the_same_update(early, tmp_path, monkeypatch):
+    """A worker that is killed while it stores goes on from the checkpoint before, and finds the same end."""
+    from study.training import engine
+
+    points = [replace(each, config={**each.config, "store": {**each.config["store"], "checkpoint_seconds": 0}}) for each in members()]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "write_once", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_group(Group("1", tuple(points), 1.0), tmp_path, "cpu", lambda update: None)
+    assert Store(tmp_path).ids() == []
+    monkeypatch.undo()
+    go_on(points, tmp_path)
+    for each in points:
+        same_point(early, Store(tmp_path), each.id)
+
+
+def test_a_group_whose_members_have_all_ended_is_over(tmp_path):
+    heard = []
+    points = members(1)[:2]
+    run_group(Group("1", tuple(points), 1.0), tmp_path, "cpu", heard.append)
+    assert len(Store(tmp_path).ids()) == 2
+    assert max(heard) == max(row["updates_done"] for row in rows(Store(tmp_path)).values()) < UPDATES
+    with pytest.raises(Left):  # and is left like any other
+        run_group(Group("1", tuple(points), 1.0), tmp_path / "other", "cpu", lambda update: update == 1)
+
+
+def test_seconds_are_of_the_time_a_member_was_there(early):
+    seconds = {id: row["seconds"] for id, row in rows(early).items()}
+    assert 0 < seconds["nan"] < seconds["slow"]
+
+
+def test_points_with_and_without_it_may_share_a_group():
+    assert group_key(members(2)[0].config) == group_key(members(None)[0].config)
+
+
+@pytest.mark.parametrize("checks", [0, -1, True, 1.5])
+def test_it_must_be_a_count(checks):
+    with pytest.raises(StudyError, match=r"stop.solved_checks: must be a whole number of at least 1"):
+        check(members(checks)[0].config)
+
+
+def test_an_old_store_has_nulls_and_its_report_says_nothing(whole, early):
+    old = early.points().drop(columns=["ended_early", "updates_saved"])
+    assert saved(old.assign(ended_early=None, updates_saved=np.nan)) == ""
+    frame = early.points().assign(updates=UPDATES)
+    told = saved(frame)
+    less = int(frame["updates_saved"].sum())
+    assert f"3 points of 4 ended early (2 solved, 1 diverged): {less:,} of {4 * UPDATES} updates were saved" in told
+    solved = times(frame.assign(solved_at=frame["solved_at"].astype(float)))
+    assert set(solved.loc[solved["solved"], "id"]) == {"fast", "faster"}
+    assert (solved.loc[~solved["solved"], "time"] == UPDATES).all(), "what diverged will never solve it"
