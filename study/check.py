@@ -25,6 +25,7 @@ from reports.data.study import Study
 from reports.documents.page import build as build_section
 from reports.documents.page import declared_sections
 from study import battery
+from study.battery.encoders import takes
 from study.config.build import build, build_for_members
 from study.config.compose import Composed, compose, finish
 from study.config.paths import conf_folder
@@ -116,7 +117,7 @@ def _task_for(loader: ConfigLoader, chosen: Sequence[str], outputs: Path) -> str
     tasks = ("task=digits", "task=caption", "task=moving_digits")
     for task in tasks:
         config = _composed(loader, [task, *chosen], 0, outputs).config
-        if battery.takes(build(config["encoder"], "encoder"), load_task(config["task"]).facts.inputs):
+        if takes(build(config["encoder"], "encoder"), load_task(config["task"]).facts.inputs):
             return task
     raise StudyError(f"encoder: takes the inputs of none of {', '.join(tasks)}, so it cannot be trained here; its YAML's settings must fit one of them")
 

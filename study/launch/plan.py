@@ -24,7 +24,7 @@ from study.store import Damaged, Store
 from study.store.search import beside
 from study.training.checkpoints import Checkpoints
 from study.training.groups import duration, groups, room
-from study.training.loop import fixed_numerics
+from study.training.precision import fixed_numerics
 
 ONE = {"cell": Cell, "initializer": Initializer, "clip": ClipRule, "optimizer": Optimizer, "readout": Readout, "task": Task, "executor": Executor}
 SEVERAL = {"probe": Probe, "tracker": Tracker}

@@ -14,10 +14,13 @@ from study.config.tasks import load_task
 from study.interfaces import Point
 from study.records import NETWORK
 from study.store import PointRecord
+from study.training.evaluation import on_fixed
 from study.training.groups import cost
-from study.training.loop import Training, fixed_numerics, on_fixed, prepare, train
+from study.training.loop import train
 from study.training.members import keep
+from study.training.precision import fixed_numerics
 from study.training.results import base_row, config_text, gradients, history_table, provenance
+from study.training.state import Training, prepare
 
 OBJECTIVES = ("score", "health", "cost")
 WORST_HEALTH = -30.0  # decades: what nothing or nothing finite comes back over

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from skeleton import Skeleton
 
-from study.battery import check_cell
+from study.battery.cells import check_cell
 
 
 def test_it_keeps_the_rules_of_cells():

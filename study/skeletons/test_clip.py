@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from skeleton import Skeleton
 
-from study.battery import check_clip
+from study.battery.clipping import check_clip
 
 
 def test_it_keeps_the_rules_of_clip_rules():

@@ -6,7 +6,8 @@ import pytest
 import torch
 from skeleton import Skeleton
 
-from study.battery import check_initializer, init_facts
+from study.battery.initializers import check_initializer
+from study.battery.shared import init_facts
 from study.interfaces import Block
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skeleton import Skeleton
 
-from study.battery import check_probe, trace_of
+from study.battery.probes import check_probe, trace_of
 
 
 def test_it_keeps_the_rules_of_probes():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from skeleton import Skeleton
 
-from study.battery import check_task
+from study.battery.tasks import check_task
 from study.interfaces import Batch
 
 

@@ -32,8 +32,8 @@ from study.interfaces import AtLags, ByIndex, ByStep, Point
 from study.records import NUMERICS
 from study.store.atomic import write_whole
 from study.store.digests import UNSET, digest
-from study.training.loop import Measured, Training
 from study.training.serialize import Unpackable, join, mapped, named_tuples, pack, take, unpack
+from study.training.state import Measured, Training
 
 FOLDER, ENDING = "checkpoints", ".safetensors"
 VERSION = 1  # of the files

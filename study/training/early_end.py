@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import torch
 
-from study.training.loop import Training, next_stages, probe
 from study.training.members import keep
+from study.training.probing import next_stages, probe
+from study.training.state import Training
 
 
 def ending(training: Training, count: int) -> dict[int, str]:

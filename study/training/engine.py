@@ -15,11 +15,14 @@ from study.records import StudyError
 from study.store import CannotStore, PointRecord, Store
 from study.training.checkpoints import Checkpoints, Kept, Unusable, restore
 from study.training.early_end import apart, ending
-from study.training.loop import Training, evaluate, fixed_numerics, prepare, train
+from study.training.evaluation import evaluate
+from study.training.loop import train
 from study.training.members import keep
 from study.training.postmortem import first_nonfinite
+from study.training.precision import fixed_numerics
 from study.training.results import failed_record, point_record
 from study.training.serialize import Unpackable
+from study.training.state import Training, prepare
 
 Hear = Callable[[int], bool | None]
 """hear(update): the number of updates made, before each of them; true: keep what there is and leave."""

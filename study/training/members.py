@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from study.config.build import build_for_members
-from study.training.loop import Measured, Training, clip_by_class
 from study.training.serialize import mapped
+from study.training.state import Measured, Training, clip_by_class
 
 
 def keep(training: Training, stay: Sequence[int]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from study.training.loop import Training, loss_and_gradients, training_batch
+from study.training.state import Training
+from study.training.step import loss_and_gradients, training_batch
 
 
 def first_nonfinite(training: Training, count: int) -> dict[int, str]:

@@ -18,7 +18,7 @@ from study.interfaces import AtLags, ByIndex, ByStep, Point, TaskFacts
 from study.machine.provenance import code, machine
 from study.records import CHOICES, NETWORK, SIZES
 from study.store import PointRecord
-from study.training.loop import Measured, Training
+from study.training.state import Measured, Training
 
 Columns = dict[str, list[Any]]
 

@@ -25,7 +25,9 @@ from study.hydra_plugins import register
 from study.interfaces import Point
 from study.kernels import triton
 from study.launch.plan import make_plan
-from study.training.loop import fixed_numerics, prepare, train
+from study.training.loop import train
+from study.training.precision import fixed_numerics
+from study.training.state import prepare
 from tests import persistent
 
 TOLERANCE = 1e-8

@@ -18,7 +18,9 @@ import pandas as pd
 import torch
 
 from study.interfaces import Point
-from study.training.loop import fixed_numerics, prepare, step
+from study.training.precision import fixed_numerics
+from study.training.state import prepare
+from study.training.step import step
 from tests.bench.figure import Asked, Found, Value
 from tests.bench.structures import bare, structures
 

@@ -26,7 +26,7 @@ from study.config.paths import conf_folder
 from study.interfaces import Cell
 from study.kernels import reference, triton
 from study.kernels.table import TABLE
-from study.training.loop import fixed_numerics
+from study.training.precision import fixed_numerics
 from tests.bench.structures import clock
 
 HIDDEN, BATCH, SMALL = (8, 16, 32, 64, 128, 256), (16, 64, 256), 2

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from study.config.tasks import load_task
 from study.interfaces import Batch, Point
 from study.numerics.streams import generator
-from study.training.loop import EVALUATION_CHUNK, fixed_numerics
+from study.training.evaluation import EVALUATION_CHUNK
+from study.training.precision import fixed_numerics
 from tests.bench.figure import Asked, Goal, Value, in_turn
 from tests.bench.structures import clock, seconds, shorter, structures
 

@@ -17,7 +17,9 @@ from study.hydra_plugins import register
 from study.interfaces import Point
 from study.launch.plan import make_plan
 from study.training.groups import group_key
-from study.training.loop import fixed_numerics, prepare, train
+from study.training.loop import train
+from study.training.precision import fixed_numerics
+from study.training.state import prepare
 
 
 def structures(experiment: str, members: int, *overrides: str, device: str = "cpu") -> dict[str, list[Point]]:

@@ -15,7 +15,9 @@ import torch
 from study.config.tasks import load_task
 from study.machine.processes import ENVIRONMENT
 from study.numerics.streams import generator
-from study.training.loop import fixed_numerics, prepare, train
+from study.training.loop import train
+from study.training.precision import fixed_numerics
+from study.training.state import prepare
 from tests.bench import __main__ as bench
 from tests.bench import commands, cost_a_point, gpu, script
 from tests.bench.figure import Goal, NotHere, Row, Value

@@ -41,7 +41,7 @@ from study.store.leases import Leases
 from study.sync import waiting
 from study.training.checkpoints import Checkpoints, Unusable, _digested
 from study.training.engine import Left, run_group
-from study.training.loop import prepare
+from study.training.state import prepare
 from tests import ROOT
 from tests.reports.synthetic import make
 from tests.support.helpers import point

@@ -8,9 +8,11 @@ import torch
 from study.clipping.none import NoClip
 from study.clipping.norm import Norm
 from study.clipping.value import Value
-from study.training.loop import NextUpdate, note_update, prepare
-from study.training.loop import step as training_step
+from study.training.probing import NextUpdate
 from study.training.results import gradients
+from study.training.state import prepare
+from study.training.step import note_update
+from study.training.step import step as training_step
 from tests.support.helpers import point
 
 

@@ -22,7 +22,7 @@ from study.records import StudyError
 from study.store import Store
 from study.tasks.caption import LETTERS, SIDE, WINDOW, Caption
 from study.training.engine import run_group
-from study.training.loop import prepare
+from study.training.state import prepare
 from study.training.trace import StageTrace
 from tests.battery.test_battery import planned
 from tests.support.helpers import Descent, Sum, point, run

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from study.battery import init_facts
+from study.battery.shared import init_facts
 from study.cells.gru import GRU
 from study.cells.gru_reset_after import GRUResetAfter
 from study.cells.lstm import LSTM

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from study.battery import init_facts
+from study.battery.shared import init_facts
 from study.config.check import check
 from study.config.network import build_model, input_drive
 from study.config.tasks import load_task
@@ -23,7 +23,7 @@ from study.initializers.unit_norm_rows import UnitNormRows
 from study.interfaces import Batch, Block
 from study.numerics.streams import generator
 from study.records import StudyError
-from study.training.loop import initial_weights
+from study.training.state import initial_weights
 from tests.support.helpers import point
 from tests.training.test_engine import CELLS
 

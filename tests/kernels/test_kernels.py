@@ -20,7 +20,7 @@ from study.kernels.native.maths import compiled, sigmoid
 from study.kernels.native.vectors import WIDE, load, store, width
 from study.model import Model
 from study.readouts.last import Last
-from study.training.loop import fixed_numerics
+from study.training.precision import fixed_numerics
 from tests import ROOT
 
 CELLS = {"tanh": RNN(nonlinearity="tanh"), "relu": RNN(nonlinearity="relu"), "lstm": LSTM(), "gru": GRU(), "reset_after": GRUResetAfter()}

@@ -17,7 +17,7 @@ import torch
 
 from study.kernels.reach import REACH
 from study.kernels.triton import MOST, cells
-from study.training.loop import autocast, rounding
+from study.training.precision import autocast, rounding
 from tests.support.persistent import CELLS, drawn, near
 
 if importlib.util.find_spec("triton") is None:

@@ -16,7 +16,10 @@ from study.hydra_plugins import register
 from study.launch.plan import declaration, make_plan
 from study.records import StudyError, identity
 from study.training.groups import group_key
-from study.training.loop import fixed_numerics, prepare, step, train
+from study.training.loop import train
+from study.training.precision import fixed_numerics
+from study.training.state import prepare
+from study.training.step import step
 from tests.support.helpers import Sum, point, run
 
 CELLS = {
@@ -113,9 +116,9 @@ def test_what_cannot_be_is_told(change, told):
 
 
 def test_an_old_gpu_is_told(monkeypatch):
-    monkeypatch.setattr("study.training.groups.torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("study.training.groups.torch.cuda.get_device_capability", lambda: (7, 5))
-    monkeypatch.setattr("study.training.groups.torch.cuda.get_device_name", lambda: "an old one")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (7, 5))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "an old one")
     with pytest.raises(StudyError, match=r"precision: bf16 needs a GPU of compute capability 8.0, and an old one has less"):
         check(point(precision="bf16", device="cuda").config)
 

@@ -14,7 +14,7 @@ from study.config.check import check
 from study.config.paths import conf_folder
 from study.interfaces import AtLags, ByIndex
 from study.records import StudyError
-from study.training.loop import _number
+from study.training.probing import _number
 from tests.support.helpers import point, run
 from tests.training.test_engine import CELLS, members, same_point
 

@@ -25,7 +25,9 @@ from study.probes.noise_scale import NoiseScale
 from study.probes.train_profile import TrainProfile
 from study.probes.update_ratio import UpdateRatio
 from study.records import StudyError
-from study.training.loop import NextUpdate, prepare, step, training_batch
+from study.training.probing import NextUpdate
+from study.training.state import prepare
+from study.training.step import step, training_batch
 from tests.support.helpers import Descent, Sum, point, run, trace
 from tests.training.test_engine import CELLS, TABLES, members, same_point
 

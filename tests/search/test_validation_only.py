@@ -10,7 +10,7 @@ from study.search.findings import summary
 from study.tasks.digits import Digits
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.generated import Generated
-from study.training import groups as grouping
+from study.config import tasks as task_module
 from tests.search.helpers import SMALL, plan, searched
 from tests.support.helpers import run
 
@@ -60,10 +60,10 @@ def seal(monkeypatch):
     monkeypatch.setattr(Digits, "load", loaded)
     monkeypatch.setattr(Generated, "split", lambda task, part: Sealed(split(task, part), seal) if part == "test" else split(task, part))
     monkeypatch.setattr(Arrays, "data_hash", seal.opened(Arrays.data_hash))
-    monkeypatch.setattr(grouping, "_check_examples", seal.opened(grouping._check_examples))  # shapes and finiteness, once a process
-    grouping._load_task.cache_clear()
+    monkeypatch.setattr(task_module, "_check_examples", seal.opened(task_module._check_examples))  # shapes and finiteness, once a process
+    task_module._load_task.cache_clear()
     yield seal
-    grouping._load_task.cache_clear()
+    task_module._load_task.cache_clear()
 
 
 @pytest.mark.parametrize(

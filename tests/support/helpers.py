@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.battery import Descent
+from study.battery.probes import Descent
 from study.interfaces import Batch, Cell, Group, Parameter, Params, Point, Readout, State, Task, TaskFacts
 from study.model import Model
 from study.store import Store

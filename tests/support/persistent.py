@@ -18,7 +18,10 @@ from study.cells.rnn import RNN
 from study.interfaces import Cell
 from study.kernels import reference, triton
 from study.kernels.reach import REACH
-from study.training.loop import fixed_numerics, prepare, step, validate
+from study.training.evaluation import validate
+from study.training.precision import fixed_numerics
+from study.training.state import prepare
+from study.training.step import step
 from tests.support.helpers import point
 
 CELLS = {"tanh": RNN(nonlinearity="tanh"), "relu": RNN(nonlinearity="relu"), "lstm": LSTM(), "gru": GRU(), "reset_after": GRUResetAfter()}

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from study.battery import check_task
+from study.battery.tasks import check_task
 from study.cells.lstm import LSTM
 from study.config.check import check
 from study.interfaces import Batch

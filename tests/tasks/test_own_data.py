@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from study.battery import check_task
+from study.battery.tasks import check_task
 from study.interfaces import Batch
 from study.records import StudyError
 from study.tasks.csv import Csv

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from study.battery import check_task
+from study.battery.tasks import check_task
 from study.config.check import check
 from study.config.resolve import resolve_kernel
 from study.interfaces import Batch
@@ -17,8 +17,9 @@ from study.numerics.streams import generator
 from study.records import StudyError
 from study.store import Store
 from study.tasks.text import Text
-from study.training.loop import prepare, step
 from study.training.members import keep
+from study.training.state import prepare
+from study.training.step import step
 from tests.support.helpers import point, run
 from tests.training.test_checkpoints import CLIPS, go_on, leave
 from tests.training.test_engine import CELLS, NORMAL, same_point

@@ -14,8 +14,8 @@ from study.launch.plan import groups
 from study.store import Store
 from study.training.checkpoints import Checkpoints
 from study.training.engine import Left, run_group, store_failure
-from study.training.loop import prepare
 from study.training.serialize import Unpackable, join, pack, take, unpack
+from study.training.state import prepare
 from tests.support.helpers import point, run
 from tests.training.test_engine import CELLS, NORMAL, same_point
 

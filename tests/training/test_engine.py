@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
-import study.training.loop as training_module
 from study.interfaces import Point
 from study.machine.provenance import failure
 from study.store import Store
 from study.training.engine import store_failure
-from study.training.loop import prepare, schedule, train
+from study.training.loop import train
+from study.training.state import prepare, schedule
 from tests import ROOT
 from tests.support.helpers import HEALTH, point, run
 
@@ -95,7 +95,7 @@ def test_probes_change_no_number(tmp_path):
 def test_there_is_no_gradient_between_members():
     training = prepare(members(), "cpu")
     params = training.params.clone().requires_grad_()
-    batch = training_module.training_batch(training, 0)
+    batch = training_batch(training, 0)
     loss = training.task.loss(training.model.forward(training.model.named(params), batch.x, None), batch)
     for member in range(3):
         (grad,) = torch.autograd.grad(loss[member], params, retain_graph=True)
@@ -133,7 +133,7 @@ def test_test_data_are_read_only_after_training(monkeypatch):
     monkeypatch.setattr(training.task, "split", lambda part: asked.append(part) or original(part), raising=False)
     train(training, lambda update: None)
     assert set(asked) == {"validation"}
-    training_module.evaluate(training)
+    evaluate(training)
     assert asked.count("test") == 2
 
 
@@ -172,7 +172,7 @@ def test_stages_are_shares_of_the_updates_at_least_one_apart():
 
 def test_seeds_share_the_data_order_between_arms_but_not_the_weights():
     training = prepare([point(3, "a"), point(3, "b", initializer=NORMAL), point(4, "c")], "cpu")
-    batch = training_module.training_batch(training, 5)
+    batch = training_batch(training, 5)
     assert torch.equal(batch.x[0], batch.x[1])
     assert not torch.equal(batch.x[0], batch.x[2])
     named = training.model.named(training.params)
@@ -187,7 +187,7 @@ def test_seeds_share_the_data_order_between_arms_but_not_the_weights():
 def test_every_point_is_probed_on_the_same_examples_the_first_ones_of_validation():
     for points in ([point(0, "a"), point(1, "b")], [point(7, "c", initializer=NORMAL, clip=NO_CLIP)]):
         training = prepare(points, "cpu")
-        batch, validation = training_module.probe_batch(training), training.task.split("validation")
+        batch, validation = probe_batch(training), training.task.split("validation")
         count = batch.x.shape[1]
         assert count >= 32
         assert all(torch.equal(member, validation.x[:count].double()) for member in batch.x)

@@ -102,8 +102,8 @@ def test_memory_is_shared_by_the_workers(monkeypatch):
     assert room("cpu", 4, 8e9) == pytest.approx(0.8 * 8e9 / 4 - 0.7e9), "a job's cores share the job's memory"
     assert room("cuda", 2) == float("inf"), "no GPU here, nothing is known"
     properties = {0: 80e9, 1: 40e9}
-    monkeypatch.setattr("study.training.groups.torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("study.training.groups.torch.cuda.get_device_properties", lambda gpu: SimpleNamespace(total_memory=properties[gpu]))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda gpu: SimpleNamespace(total_memory=properties[gpu]))
     assert room("cuda", 2) == pytest.approx(0.8 * 40e9)
     assert room("cuda", 3) == pytest.approx(0.8 * 20e9), "several workers on one GPU"
 
@@ -121,8 +121,8 @@ def test_a_new_step_does_not_inherit_another_cells_kernel():
 @pytest.fixture
 def cuda(monkeypatch):
     """A GPU that is not there, with triton and a compiler."""
-    monkeypatch.setattr("study.training.groups.torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("study.training.groups.torch.cuda.get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setenv("CC", "cc")
     found = importlib.util.find_spec

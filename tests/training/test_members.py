@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from study.training.loop import prepare, train
+from study.training.loop import train
 from study.training.members import keep
+from study.training.state import prepare
 from tests.support.helpers import point
 
 CLIPS = [
