@@ -1,4 +1,6 @@
-"""python -m reports render | check | status | table | diff | index | export | predict: what a study found, without torch."""
+"""python -m reports render | check | status | table | diff | index | export | predict: what a study
+found, without torch.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0; 1 where a section of the page is broken or a --fail-if condition holds or cannot be judged; 2 after a line that says what was wrong."""
+    """Exit status: 0; 1 where a section of the page is broken or a --fail-if condition holds or
+    cannot be judged; 2 after a line that says what was wrong.
+    """
     asked = _parser().parse_args(arguments)
     try:
         return int(asked.run(asked) or 0)
@@ -34,55 +38,129 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     render = commands.add_parser("render", help="write DIR/report.html, one self-contained page")
-    render.add_argument("--watch", type=_seconds, nargs="?", const=10.0, metavar="SECONDS", help="render again as points come, until the study ends (10)")
+    render.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=10.0,
+        metavar="SECONDS",
+        help="render again as points come, until the study ends (10)",
+    )
     _guards(render)
     render.set_defaults(run=_render)
-    check = commands.add_parser("check", help="judge --fail-if conditions without rendering; exit status 1 where one holds")
+    check = commands.add_parser(
+        "check", help="judge --fail-if conditions without rendering; exit status 1 where one holds"
+    )
     _guards(check)
     check.set_defaults(run=_check)
-    status = commands.add_parser("status", help="points done, diverged, failed, missing, damaged; exit status 1 where some are damaged")
-    status.add_argument("--repair", action="store_true", help="move what is damaged to DIR/set-aside (nothing is deleted): the study trains it again")
+    status = commands.add_parser(
+        "status",
+        help=(
+            "points done, diverged, failed, missing, damaged; exit status 1 where some are damaged"
+        ),
+    )
+    status.add_argument(
+        "--repair",
+        action="store_true",
+        help=(
+            "move what is damaged to DIR/set-aside (nothing is deleted): the study trains it again"
+        ),
+    )
     status.set_defaults(run=_status)
-    table = commands.add_parser("table", help="one row a point: print it, or write it as CSV or Parquet")
+    table = commands.add_parser(
+        "table", help="one row a point: print it, or write it as CSV or Parquet"
+    )
     where = table.add_mutually_exclusive_group()
     where.add_argument("--csv", type=Path, metavar="PATH")
     where.add_argument("--parquet", type=Path, metavar="PATH")
-    where.add_argument("--columns", action="store_true", help="what the columns mean, with their units")
+    where.add_argument(
+        "--columns", action="store_true", help="what the columns mean, with their units"
+    )
     table.set_defaults(run=_table)
-    export = commands.add_parser("export", help="write a trained network as a plain torch.nn state dict, with a module and a model card")
+    export = commands.add_parser(
+        "export",
+        help=(
+            "write a trained network as a plain torch.nn state dict, with a module and a model card"
+        ),
+    )
     export.set_defaults(run=_export)
-    diff = commands.add_parser("diff", help="points added, removed, changed; verdict flips and score differences of two studies")
+    diff = commands.add_parser(
+        "diff",
+        help="points added, removed, changed; verdict flips and score differences of two studies",
+    )
     diff.add_argument("first", type=Path, metavar="A", help="folder of a study")
-    diff.add_argument("second", type=Path, metavar="B", help="folder of another, or of the same one later")
-    diff.add_argument("--allow", action="append", default=[], metavar="KEY", help="a setting that may differ, such as updates (can be repeated)")
-    diff.add_argument("--html", type=Path, metavar="PATH", help="write the comparison as a page too")
+    diff.add_argument(
+        "second", type=Path, metavar="B", help="folder of another, or of the same one later"
+    )
+    diff.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a setting that may differ, such as updates (can be repeated)",
+    )
+    diff.add_argument(
+        "--html", type=Path, metavar="PATH", help="write the comparison as a page too"
+    )
     diff.set_defaults(run=_diff)
     index = commands.add_parser("index", help="one page over the studies of a folder")
-    index.add_argument("folder", type=Path, metavar="DIR", help="folder that holds studies, such as outputs")
-    index.add_argument("--out", type=Path, metavar="PATH", help="where to (default: DIR/index.html)")
+    index.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder that holds studies, such as outputs"
+    )
+    index.add_argument(
+        "--out", type=Path, metavar="PATH", help="where to (default: DIR/index.html)"
+    )
     index.set_defaults(run=_index)
     for command in (render, check, status, table, export):
-        command.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits")
-    export.add_argument("point", metavar="POINT", help="id of a point, or the beginning of one (table lists them)")
-    export.add_argument("--to", type=Path, metavar="FOLDER", help="where to (default: DIR/exports/ID)")
-    predict = commands.add_parser("predict", help="what an exported network says about new sequences")
+        command.add_argument(
+            "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
+        )
+    export.add_argument(
+        "point", metavar="POINT", help="id of a point, or the beginning of one (table lists them)"
+    )
+    export.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="where to (default: DIR/exports/ID)"
+    )
+    predict = commands.add_parser(
+        "predict", help="what an exported network says about new sequences"
+    )
     predict.add_argument("folder", type=Path, metavar="FOLDER", help="of an export")
-    predict.add_argument("data", type=Path, metavar="DATA", help=".npy [N, T, D], or .csv: a row a sequence, or a row a step with a column sequence")
-    predict.add_argument("--out", type=Path, metavar="PATH", help=".csv or .npy (default: CSV to standard output)")
+    predict.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help=".npy [N, T, D], or .csv: a row a sequence, or a row a step with a column sequence",
+    )
+    predict.add_argument(
+        "--out", type=Path, metavar="PATH", help=".csv or .npy (default: CSV to standard output)"
+    )
     predict.set_defaults(run=_predict)
     return parser
 
 
 def _guards(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config-dir", type=Path, metavar="DIR", help="folder with section/*.yaml and claim/*.yaml of your own (and their modules)")
+    command.add_argument(
+        "--config-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder with section/*.yaml and claim/*.yaml of your own (and their modules)",
+    )
     command.add_argument(
         "--fail-if",
         action="append",
         default=[],
         metavar="CONDITION",
-        help="exit status 1 where it holds: 'score < 0.9 where cell=gru', 'verdict == explodes', 'claim:NAME != supported' (can be repeated)",
+        help=(
+            "exit status 1 where it holds: 'score < 0.9 where cell=gru', 'verdict == explodes',"
+            " 'claim:NAME != supported' (can be repeated)"
+        ),
     )
-    command.add_argument("--junit", type=Path, metavar="PATH", help="write the conditions as JUnit XML, a test case each")
+    command.add_argument(
+        "--junit",
+        type=Path,
+        metavar="PATH",
+        help="write the conditions as JUnit XML, a test case each",
+    )
 
 
 def _seconds(text: str) -> float:
@@ -94,17 +172,24 @@ def _seconds(text: str) -> float:
 
 def _render(asked: argparse.Namespace) -> int:
     from reports.documents.guard import parse
-    from reports.documents.page import render  # the plotting stack takes a second to load, and the other commands need none of it
+    from reports.documents.page import (
+        render,
+    )  # the plotting stack takes a second to load, and the other commands need none of it
     from reports.documents.watch import watch
 
     conditions = [parse(text) for text in asked.fail_if]
     if asked.watch:
-        path, broken = watch(asked.folder, asked.config_dir, asked.watch, lambda line: print(line, flush=True))
+        path, broken = watch(
+            asked.folder, asked.config_dir, asked.watch, lambda line: print(line, flush=True)
+        )
     else:
         path, broken = render(asked.folder, asked.config_dir)
         print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     if broken:
-        print(f"error: broken sections, shown as such on the page: {', '.join(broken)}", file=sys.stderr)
+        print(
+            f"error: broken sections, shown as such on the page: {', '.join(broken)}",
+            file=sys.stderr,
+        )
     return max(1 if broken else 0, _judged(asked, conditions) if conditions or asked.junit else 0)
 
 
@@ -147,7 +232,10 @@ def _status(asked: argparse.Namespace) -> int:
     stored, damaged = store.survey(processes=cores())
     if (told := store.study_damage()) and (store.folder / "study.json").exists():
         damaged["study.json"] = told
-    search = {f"search/{name}": why for name, why in SearchStore(store.folder / "search").damaged().items()}
+    search = {
+        f"search/{name}": why
+        for name, why in SearchStore(store.folder / "search").damaged().items()
+    }
     if asked.repair:
         _repair(store, {**damaged, **search})
         stored, damaged, search = None, {}, {}
@@ -157,10 +245,18 @@ def _status(asked: argparse.Namespace) -> int:
     study = Study(Store(asked.folder, without=damaged), stored)
     counts = study.grid["status"].value_counts()
     said = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
-    print(f"{study.name}: {len(study.grid)} points declared ({len(study.arms)} arms, {len(study.seeds)} seeds): {', '.join(said)}")
+    print(
+        f"{study.name}: {len(study.grid)} points declared ({len(study.arms)} arms,"
+        f" {len(study.seeds)} seeds): {', '.join(said)}"
+    )
     label = dict(zip(study.arms["arm"], study.arms["label"], strict=True))
-    for _, point in study.grid[study.grid["status"].isin(["failed", "diverged", "pruned"])].iterrows():
-        print(f"  {point['status']}: {label[point['arm']]}, seed {point['seed']} ({point['id']}): {point['reason']}")
+    for _, point in study.grid[
+        study.grid["status"].isin(["failed", "diverged", "pruned"])
+    ].iterrows():
+        print(
+            f"  {point['status']}: {label[point['arm']]}, seed {point['seed']} ({point['id']}):"
+            f" {point['reason']}"
+        )
         if point["status"] == "failed":
             print(f"    raised in {_place(store.result(str(point['id'])))}")
     if len(study.also):
@@ -168,7 +264,10 @@ def _status(asked: argparse.Namespace) -> int:
     for name, why in damaged.items():
         print(f"  damaged: {name}: {why}")
     if damaged:
-        print(f"{len(damaged)} damaged, counted as missing; set them aside: python -m reports status {asked.folder} --repair")
+        print(
+            f"{len(damaged)} damaged, counted as missing; set them aside: python -m reports status"
+            f" {asked.folder} --repair"
+        )
     for name, why in search.items():
         print(f"  damaged: {name}: {why}")
     return int(bool(damaged or search))
@@ -181,13 +280,21 @@ def _repair(store: Store, damaged: Mapping[str, str]) -> None:
         try:
             print(f"set aside: {name} -> {store.set_aside(name)} ({why})")
         except OSError as error:
-            raise StudyError(f"{store.folder}: {name} cannot be set aside ({error.strerror or error})") from error
+            raise StudyError(
+                f"{store.folder}: {name} cannot be set aside ({error.strerror or error})"
+            ) from error
 
 
 def _place(result: Mapping[str, Any]) -> str:
-    """Where a failed point's error was raised, in the code of the study or of the piece: (file, line)."""
+    """Where a failed point's error was raised, in the code of the study or of the piece: (file,
+    line).
+    """
     told = str((result.get("failure") or {}).get("traceback", ""))
-    frames = [frame for frame in re.findall(r'File "([^"]+)", line (\d+)', told) if "site-packages" not in frame[0]]
+    frames = [
+        frame
+        for frame in re.findall(r'File "([^"]+)", line (\d+)', told)
+        if "site-packages" not in frame[0]
+    ]
     return f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "an unknown place"
 
 
@@ -196,7 +303,12 @@ def _table(asked: argparse.Namespace) -> None:
     from study.store import Store
 
     if asked.columns:
-        print("\n".join(f"{column.name}\t{column.kind}\t{column.unit or '-'}\t{column.meaning}" for column in POINTS))
+        print(
+            "\n".join(
+                f"{column.name}\t{column.kind}\t{column.unit or '-'}\t{column.meaning}"
+                for column in POINTS
+            )
+        )
         return
     store = Store(asked.folder)
     store.study()
@@ -211,7 +323,9 @@ def _table(asked: argparse.Namespace) -> None:
         else:
             sys.stdout.write(points.to_csv(index=False))
     except OSError as error:
-        raise StudyError(f"{asked.csv or asked.parquet}: cannot be written ({error.strerror or error})") from error
+        raise StudyError(
+            f"{asked.csv or asked.parquet}: cannot be written ({error.strerror or error})"
+        ) from error
 
 
 def _readable(store: Store, points: pd.DataFrame) -> str:
@@ -219,8 +333,13 @@ def _readable(store: Store, points: pd.DataFrame) -> str:
     from reports.data.study import Study
 
     keys = [key for key in Study(store).factors if key in points]
-    shown = points.reindex(columns=["id", *keys, "seed", "status", "verdict", "outcome", "val_score", "score"])
-    return f"{shown.to_string(index=False, na_rep='-', float_format='{:.3f}'.format)}\n{len(points.columns)} columns in a pipe, --csv or --parquet"
+    shown = points.reindex(
+        columns=["id", *keys, "seed", "status", "verdict", "outcome", "val_score", "score"]
+    )
+    return (
+        f"{shown.to_string(index=False, na_rep='-', float_format='{:.3f}'.format)}\n{len(points.columns)}"
+        " columns in a pipe, --csv or --parquet"
+    )
 
 
 def _export(asked: argparse.Namespace) -> None:
@@ -242,7 +361,12 @@ def _parquet(points: pd.DataFrame, path: Path) -> None:
 
     known = {column.name: {"unit": column.unit, "meaning": column.meaning} for column in POINTS}
     table = pa.Table.from_pandas(points, preserve_index=False)
-    fields = [field.with_metadata(known.get(field.name, {"unit": "", "meaning": "level of a factor of this study"})) for field in table.schema]
+    fields = [
+        field.with_metadata(
+            known.get(field.name, {"unit": "", "meaning": "level of a factor of this study"})
+        )
+        for field in table.schema
+    ]
     pq.write_table(table.cast(pa.schema(fields, table.schema.metadata)), path)
 
 
@@ -270,4 +394,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     finally:
-        gc.freeze()  # or Python looks through all that was imported once more before it ends: most of a second
+        # or Python looks through all that was imported once more before it ends: most of a second
+        gc.freeze()

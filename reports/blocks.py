@@ -1,4 +1,7 @@
-"""What a section is made of: plain values, each drawn by a template of its own. Text is escaped; Markup is not."""
+"""What a section is made of: plain values, each drawn by a template of its own.
+
+Text is escaped; Markup is not.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ class Notice:
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell: what it shows, what it sorts by (default: what it shows), a CSS class, a header of its row or not."""
+    """A table's cell: what it shows, what it sorts by (default: what it shows), a CSS class, a
+    header of its row or not.
+    """
 
     text: str
     sort: float | str | None = None
@@ -52,7 +57,10 @@ LONG = 24  # letters in the first column from which it breaks
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells or texts. Sortable by click and keyboard; `filtered` adds a search field; the first column heads its row."""
+    """Rows of cells or texts.
+
+    Sortable by click and keyboard; `filtered` adds a search field; the first column heads its row.
+    """
 
     template: ClassVar[str] = "blocks/table.html"
     columns: Sequence[str]
@@ -64,7 +72,11 @@ class Table:
     @property
     def long(self) -> bool:
         """Whether names in the first column may break, so that the others stay in sight."""
-        return any(len(row[0] if isinstance(row[0], str) else row[0].text) > LONG for row in self.rows if row)
+        return any(
+            len(row[0] if isinstance(row[0], str) else row[0].text) > LONG
+            for row in self.rows
+            if row
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class Box:
-    """One box of a matrix: lines of (text, CSS class), a class of its own, a longer text for readers that speak."""
+    """One box of a matrix: lines of (text, CSS class), a class of its own, a longer text for
+    readers that speak.
+    """
 
     lines: Sequence[tuple[str, str]]
     kind: str = ""
@@ -114,9 +128,12 @@ class Matrices:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its finding. `caption` says what is drawn; `alt` states the finding alone; `table` lies behind it.
+    """A picture with its finding.
 
-    `how`: how to read it, folded out on demand; [word] or [word|term] in it leads to the glossary's term.
+    `caption` says what is drawn; `alt` states the finding alone; `table` lies behind it.
+
+    `how`: how to read it, folded out on demand; [word] or [word|term] in it leads to the glossary's
+    term.
     """
 
     template: ClassVar[str] = "blocks/figure.html"
@@ -161,7 +178,9 @@ class Downloads:
 
 @dataclass(frozen=True)
 class Section:
-    """What a section's render returns: blocks for the page, and frames worth keeping, written to tables/NAME.parquet of the study."""
+    """What a section's render returns: blocks for the page, and frames worth keeping, written to
+    tables/NAME.parquet of the study.
+    """
 
     blocks: Sequence[Any]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""Numbers and names as the report writes them: two decimals where two are known, a real minus sign, no paths."""
+"""Numbers and names as the report writes them: two decimals where two are known, a real minus sign,
+no paths.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,30 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
-BARE = ("cell", "initializer", "task", "optimizer", "readout")  # factors whose levels speak for themselves
+BARE = (
+    "cell",
+    "initializer",
+    "task",
+    "optimizer",
+    "readout",
+)  # factors whose levels speak for themselves
 ABSOLUTE = re.compile(r"(?<![\w<>.:/~-])/[\w.+@-]+(?:/[\w.+@-]+)+|\b[A-Za-z]:\\[\w.+@\\ -]+")
 
-VERDICT_SYMBOLS = {"carries": "→", "opens": "↗", "shut": "⊘", "closes": "↘", "explodes": "✶", "mixed": "◇"}
-OUTCOME_SYMBOLS = {"solved": "✓", "learning": "◐", "stuck": "–", "diverged": "✕", "silently diverged": "⚠"}
+VERDICT_SYMBOLS = {
+    "carries": "→",
+    "opens": "↗",
+    "shut": "⊘",
+    "closes": "↘",
+    "explodes": "✶",
+    "mixed": "◇",
+}
+OUTCOME_SYMBOLS = {
+    "solved": "✓",
+    "learning": "◐",
+    "stuck": "–",
+    "diverged": "✕",
+    "silently diverged": "⚠",
+}
 STATUS_SYMBOLS = {"done": "●", "diverged": "✕", "pruned": "◌", "failed": "!", "missing": "○"}
 
 
@@ -32,7 +53,11 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
 
 
 def interval(low: float, high: float, digits: int = 2) -> str:
-    return f"[{number(low, digits)}, {number(high, digits)}]" if math.isfinite(low) and math.isfinite(high) else "[no interval]"
+    return (
+        f"[{number(low, digits)}, {number(high, digits)}]"
+        if math.isfinite(low) and math.isfinite(high)
+        else "[no interval]"
+    )
 
 
 def percent(share: float | None) -> str:
@@ -61,7 +86,13 @@ def duration(seconds: float) -> str:
 def listing(names: Iterable[str]) -> str:
     """a, b and c."""
     names = list(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"
+    return (
+        names[0]
+        if len(names) == 1
+        else f"{', '.join(names[:-1])} and {names[-1]}"
+        if names
+        else "none"
+    )
 
 
 def counts(of: Mapping[str, int]) -> str:
@@ -73,14 +104,22 @@ def counts(of: Mapping[str, int]) -> str:
 
 
 def level(factor: str, label: object) -> str:
-    """A level as one reads it: cells and initializers bare, others with their factor's name (depth 2, clip norm, lr 0.004)."""
+    """A level as one reads it: cells and initializers bare, others with their factor's name (depth
+    2, clip norm, lr 0.004).
+    """
     text = isolated(str(label))
     return text if factor in BARE else f"{factor.rpartition('.')[2]} {text}"
 
 
 def isolated(text: str) -> str:
-    """Text from right to left in marks of its own, so that it does not turn round the numbers beside it."""
-    return f"\u2068{text}\u2069" if any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text) else text
+    """Text from right to left in marks of its own, so that it does not turn round the numbers
+    beside it.
+    """
+    return (
+        f"\u2068{text}\u2069"
+        if any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text)
+        else text
+    )
 
 
 def levels(labels: Mapping[str, object]) -> str:

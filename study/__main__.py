@@ -29,7 +29,12 @@ from study.records import StudyError
 def one_point(config: DictConfig) -> None:
     """A single point is a group of one through the same engine."""
     choices = HydraConfig.get().runtime.choices
-    base = Base(config=config, choices={str(key): value for key, value in choices.items() if not str(key).startswith("hydra/")})
+    base = Base(
+        config=config,
+        choices={
+            str(key): value for key, value in choices.items() if not str(key).startswith("hydra/")
+        },
+    )
     try:
         check_whole(config)
         point = finish(base, [])
@@ -49,7 +54,9 @@ def config_folders_on_path() -> None:
 
 
 def overrides_first(argv: Sequence[str]) -> list[str]:
-    """The same command line in an order that Hydra reads: its parser refuses overrides on both sides of --config-dir FOLDER."""
+    """The same command line in an order that Hydra reads: its parser refuses overrides on both
+    sides of --config-dir FOLDER.
+    """
     parser, options = get_args_parser(), list(argv)
     if all(argument.startswith("-") for argument in parser.parse_known_args(options)[1]):
         return options
@@ -64,7 +71,14 @@ def refuse_output_subdir(argv: Sequence[str]) -> None:
     for argument in argv:
         key, _, value = argument.lstrip("+").partition("=")
         if key == "hydra.output_subdir" and value not in ("null", "None"):
-            raise Finished(say_error(StudyError(f"hydra.output_subdir: must be null, got {value!r}: results and their configurations go to store.folder/name")))
+            raise Finished(
+                say_error(
+                    StudyError(
+                        f"hydra.output_subdir: must be null, got {value!r}: results and their"
+                        " configurations go to store.folder/name"
+                    )
+                )
+            )
 
 
 FULL = "HYDRA_FULL_ERROR"
@@ -73,7 +87,10 @@ GROUP_NUMBER = "Config group override must be"  # Hydra's words for cell=3, a ba
 
 @contextlib.contextmanager
 def one_message() -> Iterator[None]:
-    """Hydra hands its errors on instead of printing tracebacks or hints of its own. HYDRA_FULL_ERROR=1 shows them whole."""
+    """Hydra hands its errors on instead of printing tracebacks or hints of its own.
+
+    HYDRA_FULL_ERROR=1 shows them whole.
+    """
     if FULL in os.environ:
         yield
         return
@@ -86,33 +103,57 @@ def one_message() -> Iterator[None]:
         if not str(error).startswith(GROUP_NUMBER):
             if not raised_in_hydra(error):
                 raise
-            raise Finished(say_error(StudyError(f"the configuration cannot be composed: {type(error).__name__}: {error}"))) from None
+            raise Finished(
+                say_error(
+                    StudyError(
+                        f"the configuration cannot be composed: {type(error).__name__}: {error}"
+                    )
+                )
+            ) from None
         raise Finished(
-            say_error(StudyError("a group takes the name of a level or a list of names, such as cell=gru or probe=[transport], not a number"))
+            say_error(
+                StudyError(
+                    "a group takes the name of a level or a list of names, such as cell=gru or"
+                    " probe=[transport], not a number"
+                )
+            )
         ) from None
     finally:
         os.environ.pop(FULL, None)
 
 
 def raised_in_hydra(error: BaseException) -> bool:
-    """Whether Hydra, or what reads files for it, raised an error that it has no words for: a mistake in YAML or on the command line."""
+    """Whether Hydra, or what reads files for it, raised an error that it has no words for: a
+    mistake in YAML or on the command line.
+    """
     trace, innermost = error.__traceback__, ""
     while trace is not None:
         innermost, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
-    return isinstance(error, UnicodeError | RecursionError) or innermost.split(".")[0] in ("hydra", "omegaconf", "yaml", "antlr4")
+    return isinstance(error, UnicodeError | RecursionError) or innermost.split(".")[0] in (
+        "hydra",
+        "omegaconf",
+        "yaml",
+        "antlr4",
+    )
 
 
 def compact(error: Exception) -> str:
     """What Hydra, OmegaConf or YAML say, with a way out that works where a key is not there."""
     cause = error.__cause__
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and str(error).startswith("Could not override"):
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and str(error).startswith(
+        "Could not override"
+    ):
         key = str(error).split("'")[1]
         own = (
-            f"; a setting that only some levels of {key.split('.')[0]} have belongs to a level file of its own, {key.split('.')[0]}/NAME.yaml"
+            f"; a setting that only some levels of {key.split('.')[0]} have belongs to a level file"
+            f" of its own, {key.split('.')[0]}/NAME.yaml"
             if "." in key
             else ""
         )
-        return f"{key}: there is no such key in what the command chooses; python -m study --cfg job shows all of them{own}"
+        return (
+            f"{key}: there is no such key in what the command chooses; python -m study --cfg job"
+            f" shows all of them{own}"
+        )
     if isinstance(error, yaml.YAMLError):
         return f"not readable as YAML: {error}"
     return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
@@ -125,7 +166,9 @@ def main() -> None:
     try:
         sys.argv[1:] = overrides_first(sys.argv[1:])
         with leaving_like_ctrl_c(), one_message():
-            hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config")(one_point)()
+            hydra.main(
+                version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config"
+            )(one_point)()
     except Finished:
         raise
     except SystemExit as error:  # Hydra has told what was wrong with the command line
@@ -136,7 +179,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    gc.freeze()  # all that was imported stays: looking through it again takes as long as planning some points
+    # all that was imported stays: looking through it again takes as long as planning some points
+    gc.freeze()
     try:
         main()
     finally:

@@ -1,7 +1,9 @@
-"""The report and the points table as artifacts of a study that Weights & Biases tracks: python -m study.artifacts DIR.
+"""The report and the points table as artifacts of a study that Weights & Biases tracks: python -m
+study.artifacts DIR.
 
-A study that was never tracked says nothing and sends nothing. The mode (online, offline) and the project are those of the points that were
-logged last; offline, the files wait in the study's wandb/ folder for `wandb sync`, started where this was: they are known by relative paths.
+A study that was never tracked says nothing and sends nothing. The mode (online, offline) and the
+project are those of the points that were logged last; offline, the files wait in the study's wandb/
+folder for `wandb sync`, started where this was: they are known by relative paths.
 """
 
 from __future__ import annotations
@@ -15,21 +17,39 @@ from pathlib import Path
 
 from study.records import StudyError
 from study.store import Store
-from study.store.wandb_runs import LOGGED, SENT, entries, fast, key_configured, note, package, run_id
+from study.store.wandb_runs import (
+    LOGGED,
+    SENT,
+    entries,
+    fast,
+    key_configured,
+    note,
+    package,
+    run_id,
+)
 
-ARTIFACTS = {"report.html": ("report", "report"), "points.parquet": ("points", "dataset")}  # file -> end of the artifact's name, its type
+ARTIFACTS = {
+    "report.html": ("report", "report"),
+    "points.parquet": ("points", "dataset"),
+}  # file -> end of the artifact's name, its type
 
 
 def log_artifacts(folder: Path) -> str:
-    """Log what is there and not logged yet, as run STUDY-report; what was done, in words, "" where the study is not tracked. StudyError tells what failed."""
+    """Log what is there and not logged yet, as run STUDY-report; what was done, in words, "" where
+    the study is not tracked. StudyError tells what failed.
+    """
     last = _last(folder / "wandb" / LOGGED)
     files = [folder / name for name in ARTIFACTS if (folder / name).is_file()]
     if last is None or not files:
         return ""
     mode, where = last
-    digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()
+    digest = hashlib.sha256(
+        b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)
+    ).hexdigest()
     ledger = folder / "wandb" / SENT
-    if any(entry in entries(ledger) for entry in ([digest, mode, where], [digest, "online", where])):
+    if any(
+        entry in entries(ledger) for entry in ([digest, mode, where], [digest, "online", where])
+    ):
         return f"W&B: report and points are there already ({mode})"
     _log(folder, files, mode, where)
     note(ledger, [[digest, mode, where]])
@@ -43,7 +63,10 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
     wandb = package()
     name = str(Store(folder).study().get("name", folder.name))
     if mode == "online" and not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):
-        raise StudyError("the study was tracked online and no key is configured now; `wandb login` or WANDB_API_KEY gives one")
+        raise StudyError(
+            "the study was tracked online and no key is configured now; `wandb login` or"
+            " WANDB_API_KEY gives one"
+        )
     entity, _, project = where.rpartition("/")
     try:
         run = wandb.init(
@@ -62,12 +85,16 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
             end, kind = ARTIFACTS[path.name]
             artifact = wandb.Artifact(run_id(name, end), type=kind)
             artifact.add_file(str(path))
-            for entry in artifact.manifest.entries.values():  # a manifest tells the server where its file lay: no path of this machine leaves
+            for entry in (
+                artifact.manifest.entries.values()
+            ):  # a manifest tells the server where its file lay: no path of this machine leaves
                 entry.local_path = os.path.relpath(str(entry.local_path))
             run.log_artifact(artifact)
         run.finish(exit_code=0)
     except (wandb.Error, TimeoutError, OSError, ValueError) as error:
-        raise StudyError(f"{' '.join(str(error).split())}. Nothing is lost: the files stay in the study's folder") from error
+        raise StudyError(
+            f"{' '.join(str(error).split())}. Nothing is lost: the files stay in the study's folder"
+        ) from error
 
 
 def _last(ledger: Path) -> tuple[str, str] | None:
@@ -87,7 +114,9 @@ def _patience(folder: Path) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0, also where W&B fails: a tracker is never a dependency; 2 for a wrong command line."""
+    """Exit status 0, also where W&B fails: a tracker is never a dependency; 2 for a wrong command
+    line.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if len(given) != 1 or given[0].startswith("-"):
         print("usage: python -m study.artifacts DIR", file=sys.stderr)
@@ -106,4 +135,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     finally:
-        gc.freeze()  # or Python looks through all that was imported once more before it ends: most of a second
+        # or Python looks through all that was imported once more before it ends: most of a second
+        gc.freeze()

@@ -1,7 +1,8 @@
-"""Whether a folder of your own pieces keeps the rules: python -m study.check DIR (make check-plugin DIR=DIR).
+"""Whether a folder of your own pieces keeps the rules: python -m study.check DIR (make check-plugin
+DIR=DIR).
 
-Every YAML in DIR/cell, DIR/task, … is built, goes through the battery of its kind, is planned like any point and trained for two
-updates; sections are rendered on the study that this leaves.
+Every YAML in DIR/cell, DIR/task, … is built, goes through the battery of its kind, is planned like
+any point and trained for two updates; sections are rendered on the study that this leaves.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ from study.training.engine import run_group
 
 
 def _members(node: Mapping[str, Any], key: str) -> Callable[[int], Any]:
-    return lambda members: build_for_members([node] * members, key, torch.device("cpu"), torch.float32)
+    return lambda members: build_for_members(
+        [node] * members, key, torch.device("cpu"), torch.float32
+    )
 
 
 BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
@@ -54,7 +57,17 @@ BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
     "probe": lambda node, key: battery.check_probe(build(node, key)),
 }
 KINDS = (*BATTERIES, "section")
-TINY = ("updates=2", "hidden=8", "batch=8", "validate_every=1", "health.examples=8", "health.stages=[0,1]", "tracker=[]", "device=cpu", "name=checked")
+TINY = (
+    "updates=2",
+    "hidden=8",
+    "batch=8",
+    "validate_every=1",
+    "health.examples=8",
+    "health.stages=[0,1]",
+    "tracker=[]",
+    "device=cpu",
+    "name=checked",
+)
 
 
 def found(folder: Path) -> list[tuple[str, str]]:
@@ -63,7 +76,10 @@ def found(folder: Path) -> list[tuple[str, str]]:
         raise StudyError(f"DIR: {folder} is no folder")
     there = [(kind, path.stem) for kind in KINDS for path in sorted((folder / kind).glob("*.yaml"))]
     if not there:
-        raise StudyError(f"DIR: {folder} has no YAML in a folder named {', '.join(KINDS)}; python -m study.new KIND NAME --into {folder} writes a first piece")
+        raise StudyError(
+            f"DIR: {folder} has no YAML in a folder named {', '.join(KINDS)}; python -m study.new"
+            f" KIND NAME --into {folder} writes a first piece"
+        )
     return there
 
 
@@ -73,7 +89,9 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
     register()
     sys.path.insert(0, str(folder.resolve()))
     path = create_config_search_path(str(conf_folder().resolve()))
-    path.prepend("command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema"))  # where --config-dir puts it
+    path.prepend(
+        "command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema")
+    )  # where --config-dir puts it
     loader = ConfigLoaderImpl(path)
     with tempfile.TemporaryDirectory() as outputs:
         for kind, level in pieces:
@@ -85,21 +103,35 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
                 yield f"{kind}/{level}.yaml", None
             except (AssertionError, StudyError) as error:
                 yield f"{kind}/{level}.yaml", str(error)
-            except Exception as error:  # a stranger's piece may raise anything, and the others are to be judged too
+            # a stranger's piece may raise anything, and the others are to be judged too
+            except Exception as error:
                 frame = traceback.extract_tb(error.__traceback__)[-1]
-                yield f"{kind}/{level}.yaml", f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})"
+                yield (
+                    f"{kind}/{level}.yaml",
+                    (
+                        f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line"
+                        f" {frame.lineno})"
+                    ),
+                )
 
 
 def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
     """The battery of its kind, then the checks of a plan, then two updates beside another point."""
-    chosen = [f"{kind}=[transport,loss,recurrence,{level}]" if kind in SEVERAL else f"{kind}={level}"]
-    if kind == "readout" and build(_composed(loader, chosen, 0, outputs).config["readout"], "readout").every_step:
+    chosen = [
+        f"{kind}=[transport,loss,recurrence,{level}]" if kind in SEVERAL else f"{kind}={level}"
+    ]
+    if (
+        kind == "readout"
+        and build(_composed(loader, chosen, 0, outputs).config["readout"], "readout").every_step
+    ):
         chosen = ["task=copying", *chosen]
     if kind == "encoder":
         chosen = [_task_for(loader, chosen, outputs), *chosen]
     composed = [_composed(loader, chosen, seed, outputs) for seed in (0, 1)]
     node = composed[0].config[kind]
-    BATTERIES[kind](node[level] if kind in SEVERAL else node, f"{kind}.{level}" if kind in SEVERAL else kind)
+    BATTERIES[kind](
+        node[level] if kind in SEVERAL else node, f"{kind}.{level}" if kind in SEVERAL else kind
+    )
     _trained(composed)
 
 
@@ -119,32 +151,57 @@ def _task_for(loader: ConfigLoader, chosen: Sequence[str], outputs: Path) -> str
         config = _composed(loader, [task, *chosen], 0, outputs).config
         if takes(build(config["encoder"], "encoder"), load_task(config["task"]).facts.inputs):
             return task
-    raise StudyError(f"encoder: takes the inputs of none of {', '.join(tasks)}, so it cannot be trained here; its YAML's settings must fit one of them")
+    raise StudyError(
+        f"encoder: takes the inputs of none of {', '.join(tasks)}, so it cannot be trained here;"
+        " its YAML's settings must fit one of them"
+    )
 
 
 def _composed(loader: ConfigLoader, chosen: Sequence[str], seed: int, outputs: Path) -> Composed:
-    return finish(compose(loader, "config", [*chosen, *TINY, f"seed={seed}", f"store.folder={outputs}"]), [])
+    return finish(
+        compose(loader, "config", [*chosen, *TINY, f"seed={seed}", f"store.folder={outputs}"]), []
+    )
 
 
 def _trained(composed: Sequence[Composed]) -> None:
     plan = make_plan(composed, None, None)
     store = Store(plan.folder)
     declare(store, plan, plan.fingerprint(), 1, "check")
-    run_group(Group(name="1", points=tuple(plan.points), cost=1.0), plan.folder, "cpu", lambda update: None)
-    failed = [result["row"]["reason"] for result in map(store.result, (point.id for point in plan.points)) if result["row"]["status"] == "failed"]
+    run_group(
+        Group(name="1", points=tuple(plan.points), cost=1.0),
+        plan.folder,
+        "cpu",
+        lambda update: None,
+    )
+    failed = [
+        result["row"]["reason"]
+        for result in map(store.result, (point.id for point in plan.points))
+        if result["row"]["status"] == "failed"
+    ]
     assert not failed, f"training fails: {failed[0]}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0; 1 where a piece breaks a rule; 2 where there is nothing to check."""
-    parser = argparse.ArgumentParser(prog="python -m study.check", description="judge a folder of your own pieces by the battery")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="what --config-dir is given: DIR/cell/*.yaml, DIR/task/*.yaml, … and their modules")
+    parser = argparse.ArgumentParser(
+        prog="python -m study.check", description="judge a folder of your own pieces by the battery"
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="what --config-dir is given: DIR/cell/*.yaml, DIR/task/*.yaml, … and their modules",
+    )
     asked = parser.parse_args(arguments)
     wrong = 0
     try:
         for name, told in check(asked.folder):
             wrong += told is not None
-            print(f"{'ok   ' if told is None else 'WRONG'} {name}{'' if told is None else f': {told}'}", flush=True)
+            print(
+                f"{'ok   ' if told is None else 'WRONG'}"
+                f" {name}{'' if told is None else f': {told}'}",
+                flush=True,
+            )
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

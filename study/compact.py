@@ -1,9 +1,10 @@
 """Put the finished points of a study into few files: python -m study.compact DIR.
 
-What a part holds (study/store/compacted.py) is read by every command as a folder is. A part is written whole, read again and compared before it is
-given its name; only then the folders of its points are taken away, one by one. So that a kill at any moment loses nothing and doubles nothing: a
-folder counts before a part, a later part before an earlier one, and the next run ends what was begun. Failed points, damaged ones, and those
-that a launch holds stay as they are.
+What a part holds (study/store/compacted.py) is read by every command as a folder is. A part is
+written whole, read again and compared before it is given its name; only then the folders of its
+points are taken away, one by one. So that a kill at any moment loses nothing and doubles nothing: a
+folder counts before a part, a later part before an earlier one, and the next run ends what was
+begun. Failed points, damaged ones, and those that a launch holds stay as they are.
 """
 
 from __future__ import annotations
@@ -31,13 +32,18 @@ from study.store.compacted import NAME, RESULTS, TEXTS, WEIGHTS, Broken, Content
 from study.store.leases import Leases
 
 LEASE = "compact"  # held by the one process that compacts
-POINTS, BYTES = 1000, 2**28  # most of one part; less than half of the points is few, and joins others
+POINTS, BYTES = (
+    1000,
+    2**28,
+)  # most of one part; less than half of the points is few, and joins others
 WAITING = 2**29  # bytes of points that wait for their part to be full
 
 
 @dataclass
 class Report:
-    """What was done: points and parts, bytes before and after, and what is left as it is, by the reason."""
+    """What was done: points and parts, bytes before and after, and what is left as it is, by the
+    reason.
+    """
 
     points: int = 0
     parts: int = 0
@@ -50,8 +56,17 @@ class Report:
 
     def __str__(self) -> str:
         told = f"{self.points:,} points compacted into {self.parts} parts"
-        told += f": {self.after / 1e6:,.1f} MB instead of {self.before / 1e6:,.1f}" if self.points else ""
-        left = {"failed": self.failed, "being trained": self.busy, "damaged": self.damaged, "with files that a part does not know": self.other}
+        told += (
+            f": {self.after / 1e6:,.1f} MB instead of {self.before / 1e6:,.1f}"
+            if self.points
+            else ""
+        )
+        left = {
+            "failed": self.failed,
+            "being trained": self.busy,
+            "damaged": self.damaged,
+            "with files that a part does not know": self.other,
+        }
         said = ", ".join(f"{number} {why}" for why, number in left.items() if number)
         return told + (f"; left as they are: {said}" if said else "")
 
@@ -75,30 +90,43 @@ def compact(folder: Path) -> Report:
                 _drop(store, leases, part, part.ids)
             _retire(store)
         except OSError as error:
-            raise StudyError(f"{folder}: cannot be compacted further ({error.strerror or error}); nothing is lost, the same command goes on") from error
+            raise StudyError(
+                f"{folder}: cannot be compacted further ({error.strerror or error}); nothing is"
+                " lost, the same command goes on"
+            ) from error
     return report
 
 
 def _lease_seconds() -> float:
-    return float(yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))["store"]["lease_seconds"])
+    return float(
+        yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))["store"][
+            "lease_seconds"
+        ]
+    )
 
 
 def _clear(folder: Path, prefixes: tuple[str, ...]) -> None:
-    """What a compaction that was killed has left: parts without a name yet, and folders that a part has."""
+    """What a compaction that was killed has left: parts without a name yet, and folders that a part
+    has.
+    """
     for path in folder.iterdir():
         if path.name.startswith(prefixes):
             shutil.rmtree(path)
 
 
 def _settle(store: Store, leases: Leases) -> None:
-    """Folders whose very points are in a part and sound there: somebody was killed before they were taken away."""
+    """Folders whose very points are in a part and sound there: somebody was killed before they were
+    taken away.
+    """
     for part in store.parts():
         bad = {number for name in part.ends for number in part.damaged(name)}
         _drop(store, leases, part, [id for id in part.ids if part.block_of(id) not in bad])
 
 
 def _drop(store: Store, leases: Leases, part: Part, ids: Iterable[str]) -> None:
-    """Take away the folders of a part's points, each at once; not of one that was stored again since, or that a launch is about to."""
+    """Take away the folders of a part's points, each at once; not of one that was stored again
+    since, or that a launch is about to.
+    """
     done = Path(tempfile.mkdtemp(prefix=".done-", dir=store.parts_folder))
     for id in ids:
         version = part.versions[part.place[id]]
@@ -113,7 +141,9 @@ def _drop(store: Store, leases: Leases, part: Part, ids: Iterable[str]) -> None:
 
 
 def _batches(store: Store, leases: Leases, report: Report) -> Iterator[list[Content]]:
-    """The points of one part after the other, of one shape each, first seeds of all arms first: they are read together."""
+    """The points of one part after the other, of one shape each, first seeds of all arms first:
+    they are read together.
+    """
     waiting: dict[str, list[Content]] = {}
     for id in _candidates(store, leases, report):
         with contextlib.suppress(FileNotFoundError):  # a launch is storing it again
@@ -130,10 +160,14 @@ def _batches(store: Store, leases: Leases, report: Report) -> Iterator[list[Cont
             if len(mine) == POINTS or sum(one.size for one in mine) > BYTES:
                 yield waiting.pop(point.shape)
             elif sum(one.size for of in waiting.values() for one in of) > WAITING:
-                yield waiting.pop(max(waiting, key=lambda shape: sum(one.size for one in waiting[shape])))
+                yield waiting.pop(
+                    max(waiting, key=lambda shape: sum(one.size for one in waiting[shape]))
+                )
     for shape, few in _few(store).items():
         if len(few) + (shape in waiting) > 1:
-            waiting.setdefault(shape, []).extend(point for ids in few for id in ids if (point := store.content(id)) is not None)
+            waiting.setdefault(shape, []).extend(
+                point for ids in few for id in ids if (point := store.content(id)) is not None
+            )
     for points in waiting.values():
         for start in range(0, len(points), POINTS):
             yield points[start : start + POINTS]
@@ -155,7 +189,12 @@ def _few(store: Store) -> dict[str, list[list[str]]]:
     few: dict[str, list[list[str]]] = {}
     for part in store.parts():
         ids = store.live(part)
-        if ids and len(ids) <= POINTS // 2 and not store.gone(part) and not any(part.damaged(name) for name in part.ends):
+        if (
+            ids
+            and len(ids) <= POINTS // 2
+            and not store.gone(part)
+            and not any(part.damaged(name) for name in part.ends)
+        ):
             point = store.content(ids[0])
             if point is not None:
                 few.setdefault(point.shape, []).append(ids)
@@ -169,7 +208,10 @@ def _add(store: Store, points: Sequence[Content]) -> Part:
         partial.chmod(0o755)
         write(partial, points)
         _compare(Part.read(partial), points)
-        last = max((int(path.name) for path in store.parts_folder.iterdir() if NAME.fullmatch(path.name)), default=0)
+        last = max(
+            (int(path.name) for path in store.parts_folder.iterdir() if NAME.fullmatch(path.name)),
+            default=0,
+        )
         folder = partial.rename(store.parts_folder / f"{last + 1:04}")
         sync(store.parts_folder)
     except BaseException:
@@ -183,19 +225,30 @@ def _compare(part: Part, points: Sequence[Content]) -> None:
     for number, (start, end) in enumerate(itertools.pairwise(part.blocks)):
         mine = points[start:end]
         results = part.block(RESULTS, number)
-        wrong = any(results[text].to_pylist() != [point.texts[text] for point in mine] for text in TEXTS)
-        wrong = wrong or not _same(results.drop_columns(TEXTS), pa.concat_tables([point.rows for point in mine]))
+        wrong = any(
+            results[text].to_pylist() != [point.texts[text] for point in mine] for text in TEXTS
+        )
+        wrong = wrong or not _same(
+            results.drop_columns(TEXTS), pa.concat_tables([point.rows for point in mine])
+        )
         for name in part.rows:
-            wrong = wrong or not _same(part.block(name, number).drop_columns("id"), pa.concat_tables([point.tables[name] for point in mine]))
+            wrong = wrong or not _same(
+                part.block(name, number).drop_columns("id"),
+                pa.concat_tables([point.tables[name] for point in mine]),
+            )
         if WEIGHTS in part.ends:
-            wrong = wrong or part.block(WEIGHTS, number)[WEIGHTS].to_pylist() != [point.weights for point in mine]
+            wrong = wrong or part.block(WEIGHTS, number)[WEIGHTS].to_pylist() != [
+                point.weights for point in mine
+            ]
         if wrong:
             raise Broken(f"points {mine[0].id} to {mine[-1].id} do not read as they were")
 
 
 def _same(one: pa.Table, other: pa.Table) -> bool:
     """Equal, and NaN is what it was."""
-    return one.column_names == other.column_names and all(_bits(a).equals(_bits(b)) for a, b in zip(one.columns, other.columns, strict=True))
+    return one.column_names == other.column_names and all(
+        _bits(a).equals(_bits(b)) for a, b in zip(one.columns, other.columns, strict=True)
+    )
 
 
 def _bits(column: pa.ChunkedArray) -> pa.Array:
@@ -204,7 +257,9 @@ def _bits(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _retire(store: Store) -> None:
-    """Take away parts of which every point is in a later one or stored again; one that holds what was set aside stays."""
+    """Take away parts of which every point is in a later one or stored again; one that holds what
+    was set aside stays.
+    """
     for part in store.parts():
         if not store.live(part) and not store.gone(part):
             done = Path(tempfile.mkdtemp(prefix=".done-", dir=store.parts_folder))
@@ -217,8 +272,12 @@ def _retire(store: Store) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0; 1 where damaged points were left; 2 after a line that says what was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m study.compact", description=str(__doc__).splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits")
+    parser = argparse.ArgumentParser(
+        prog="python -m study.compact", description=str(__doc__).splitlines()[0]
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
+    )
     asked: Any = parser.parse_args(arguments)
     try:
         report = compact(asked.folder)
@@ -227,7 +286,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"{asked.folder.name or os.fspath(asked.folder)}: {report}")
     if report.damaged:
-        print(f"error: {report.damaged} damaged; python -m reports status {asked.folder} tells which, --repair sets them aside", file=sys.stderr)
+        print(
+            f"error: {report.damaged} damaged; python -m reports status {asked.folder} tells which,"
+            " --repair sets them aside",
+            file=sys.stderr,
+        )
     return int(report.damaged > 0)
 
 

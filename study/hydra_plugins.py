@@ -1,7 +1,7 @@
 """The Hydra sweeper and launcher, registered in code.
 
-Hydra 1.3 takes plugins only from the package `hydra_plugins`; this module makes itself known there under an alias, so
-that nothing has to be installed beside the package.
+Hydra 1.3 takes plugins only from the package `hydra_plugins`; this module makes itself known there
+under an alias, so that nothing has to be installed beside the package.
 """
 
 from __future__ import annotations
@@ -64,15 +64,24 @@ class StudySweeper(Sweeper):
     def __init__(self, params: DictConfig | None) -> None:
         self.params = params
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         self.loader = hydra_context.config_loader
         self.composed = config
 
     def sweep(self, arguments: list[str]) -> Any:
         try:
-            params = OmegaConf.to_container(self.params, resolve=True) if OmegaConf.is_config(self.params) else self.params or {}
+            params = (
+                OmegaConf.to_container(self.params, resolve=True)
+                if OmegaConf.is_config(self.params)
+                else self.params or {}
+            )
             if not isinstance(params, dict):
-                raise StudyError(f"hydra.sweeper.params: must be {{key: values}}, such as {{cell: 'rnn,gru', seed: '0,1'}}, got {params!r}")
+                raise StudyError(
+                    "hydra.sweeper.params: must be {key: values}, such as {cell: 'rnn,gru',"
+                    f" seed: '0,1'}}, got {params!r}"
+                )
             status = self.carry_out({str(key): value for key, value in params.items()}, arguments)
         except (StudyError, HydraException) as error:
             status = say_error(error)
@@ -83,14 +92,27 @@ class StudySweeper(Sweeper):
         experiment = self.composed.hydra.runtime.choices.get("experiment")
         of = declared(self.loader, params, arguments)
         if not of.factors:
-            where = f"experiment/{experiment}.yaml under hydra.sweeper.params" if experiment else "an experiment (experiment=digits)"
-            ways = f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2. One point is trained without -m"
-            raise StudyError(f"nothing varies: a study needs at least one factor or several seeds. {ways}")
+            where = (
+                f"experiment/{experiment}.yaml under hydra.sweeper.params"
+                if experiment
+                else "an experiment (experiment=digits)"
+            )
+            ways = (
+                f"Declare them in {where} or type them: cell=rnn,lstm seed=0,1,2. One point is"
+                " trained without -m"
+            )
+            raise StudyError(
+                f"nothing varies: a study needs at least one factor or several seeds. {ways}"
+            )
         prepare(_chosen(self.composed))
         return self.train(of, experiment)
 
     def train(self, of: Declared, experiment: str | None) -> int:
-        return run(make_plan(compose_all(self.loader, self.composed.hydra.job.config_name, of), of, experiment))
+        return run(
+            make_plan(
+                compose_all(self.loader, self.composed.hydra.job.config_name, of), of, experiment
+            )
+        )
 
 
 class ConfirmSweeper(StudySweeper):
@@ -101,10 +123,14 @@ class ConfirmSweeper(StudySweeper):
 
 
 class SearchSweeper(StudySweeper):
-    """hydra/sweeper=optuna: settings of every arm searched with the same budget, on validation data (study.search)."""
+    """hydra/sweeper=optuna: settings of every arm searched with the same budget, on validation data
+    (study.search).
+    """
 
     def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
-        from study.search.launch import launch  # Optuna takes a second to import, and nothing else needs it
+        from study.search.launch import (
+            launch,
+        )  # Optuna takes a second to import, and nothing else needs it
 
         return launch(self.loader, self.composed, params, arguments)
 
@@ -120,17 +146,43 @@ class ConfigDirs(SearchPathPlugin):
 class StudyLauncher(Launcher):
     """Takes the jobs of any other sweeper and runs them as one study through the same engine."""
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         self.loader = hydra_context.config_loader
         self.composed = config
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        keys = list(dict.fromkeys(override.split("=")[0] for job in job_overrides for override in job))
-        values = {key: list(dict.fromkeys(o.split("=", 1)[1] for job in job_overrides for o in job if o.split("=")[0] == key)) for key in keys}
-        of = Declared(factors={key: of_key for key, of_key in values.items() if len(of_key) > 1}, fixed=[])
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        keys = list(
+            dict.fromkeys(override.split("=")[0] for job in job_overrides for override in job)
+        )
+        values = {
+            key: list(
+                dict.fromkeys(
+                    o.split("=", 1)[1]
+                    for job in job_overrides
+                    for o in job
+                    if o.split("=")[0] == key
+                )
+            )
+            for key in keys
+        }
+        of = Declared(
+            factors={key: of_key for key, of_key in values.items() if len(of_key) > 1}, fixed=[]
+        )
         try:
-            combinations = [finish(compose(self.loader, self.composed.hydra.job.config_name, list(job)), list(of.factors)) for job in job_overrides]
-            status = run(make_plan(combinations, of, self.composed.hydra.runtime.choices.get("experiment")))
+            combinations = [
+                finish(
+                    compose(self.loader, self.composed.hydra.job.config_name, list(job)),
+                    list(of.factors),
+                )
+                for job in job_overrides
+            ]
+            status = run(
+                make_plan(combinations, of, self.composed.hydra.runtime.choices.get("experiment"))
+            )
         except (StudyError, HydraException) as error:
             status = say_error(error)
         if status:
@@ -139,7 +191,9 @@ class StudyLauncher(Launcher):
 
 
 def _chosen(config: DictConfig) -> dict[str, Any]:
-    """What was composed first, without Hydra's own part and as it is written: values may still be swept or missing."""
+    """What was composed first, without Hydra's own part and as it is written: values may still be
+    swept or missing.
+    """
     return {
         str(key): OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
         for key, node in config.items_ex(resolve=False)
@@ -163,9 +217,24 @@ def register() -> None:
     parent.rnn_gradient_study = sys.modules[__name__]  # type: ignore[attr-defined]
     store = ConfigStore.instance()
     for cls, name, group, node in (
-        (StudySweeper, "study", "hydra/sweeper", {"_target_": f"{ALIAS}.StudySweeper", "params": {}}),
-        (SearchSweeper, "optuna", "hydra/sweeper", {"_target_": f"{ALIAS}.SearchSweeper", "params": {}}),
-        (ConfirmSweeper, "confirm", "hydra/sweeper", {"_target_": f"{ALIAS}.ConfirmSweeper", "params": {}}),
+        (
+            StudySweeper,
+            "study",
+            "hydra/sweeper",
+            {"_target_": f"{ALIAS}.StudySweeper", "params": {}},
+        ),
+        (
+            SearchSweeper,
+            "optuna",
+            "hydra/sweeper",
+            {"_target_": f"{ALIAS}.SearchSweeper", "params": {}},
+        ),
+        (
+            ConfirmSweeper,
+            "confirm",
+            "hydra/sweeper",
+            {"_target_": f"{ALIAS}.ConfirmSweeper", "params": {}},
+        ),
         (StudyLauncher, "study", "hydra/launcher", {"_target_": f"{ALIAS}.StudyLauncher"}),
     ):
         cls.__module__ = ALIAS
@@ -173,5 +242,11 @@ def register() -> None:
         store.store(group=group, name=name, node=OmegaConf.create(node))
     ConfigDirs.__module__ = ALIAS
     plugins.register(ConfigDirs)
-    store.store(group="hydra/help", name="study", node=OmegaConf.create({"app_name": "python -m study", "header": "", "footer": "", "template": HELP}))
+    store.store(
+        group="hydra/help",
+        name="study",
+        node=OmegaConf.create(
+            {"app_name": "python -m study", "header": "", "footer": "", "template": HELP}
+        ),
+    )
     store.store(name="schema", node=Root)

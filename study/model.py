@@ -1,4 +1,6 @@
-"""An encoder (or none), stacked recurrent layers and a readout for M members at once: layout of the weights, first values, forward pass."""
+"""An encoder (or none), stacked recurrent layers and a readout for M members at once: layout of the
+weights, first values, forward pass.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from study.interfaces import Block, Cell, Encoder, InitFacts, Initializer, Parameter, Params, Readout, State
+from study.interfaces import (
+    Block,
+    Cell,
+    Encoder,
+    InitFacts,
+    Initializer,
+    Parameter,
+    Params,
+    Readout,
+    State,
+)
 from study.kernels import reference, triton
 from study.kernels.reach import REACH
 from study.numerics.streams import generator
 
-# Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and tanh round
-# differently there. Blocks of a multiple of this many values never have a rest, wherever in the group they lie.
+# Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and
+# tanh round
+# differently there. Blocks of a multiple of this many values never have a rest, wherever in the
+# group they lie.
 VECTOR = 32
 LINE = 16  # values of a cache line
 
@@ -25,7 +39,8 @@ LINE = 16  # values of a cache line
 class Tensors:
     """Forward pass with its graph (interfaces.Unrolled).
 
-    `taps[layer][name]`: whose gradients are the total derivatives, one tensor of all steps [M, T, B, H] or one [M, B, H] a step.
+    `taps[layer][name]`: whose gradients are the total derivatives, one tensor of all steps [M, T,
+    B, H] or one [M, B, H] a step.
     """
 
     layers: Sequence[Mapping[str, Tensor]]
@@ -33,11 +48,22 @@ class Tensors:
     inputs: Tensor
     taps: Sequence[Mapping[str, Sequence[Tensor]]]
 
-    def derivatives(self, value: Tensor, layers: Sequence[int] | None = None) -> Sequence[Mapping[str, Tensor]]:
-        chosen = [self.taps[layer] for layer in (range(len(self.taps)) if layers is None else layers)]
+    def derivatives(
+        self, value: Tensor, layers: Sequence[int] | None = None
+    ) -> Sequence[Mapping[str, Tensor]]:
+        chosen = [
+            self.taps[layer] for layer in (range(len(self.taps)) if layers is None else layers)
+        ]
         wanted = [tap for layer in chosen for taps in layer.values() for tap in taps]
-        grads = iter(torch.autograd.grad(value.sum(), wanted, retain_graph=True, allow_unused=True, materialize_grads=True))
-        return [{name: _whole([next(grads) for _ in taps]) for name, taps in layer.items()} for layer in chosen]
+        grads = iter(
+            torch.autograd.grad(
+                value.sum(), wanted, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+        )
+        return [
+            {name: _whole([next(grads) for _ in taps]) for name, taps in layer.items()}
+            for layer in chosen
+        ]
 
 
 def _whole(steps: Sequence[Tensor]) -> Tensor:
@@ -48,7 +74,8 @@ def _whole(steps: Sequence[Tensor]) -> Tensor:
 class Model:
     """The structure that all members of a group share; it holds no weights.
 
-    Weights are one row a member of a tensor [M, P]; `slices` says where each named tensor lies in a row.
+    Weights are one row a member of a tensor [M, P]; `slices` says where each named tensor lies in a
+    row.
     """
 
     def __init__(
@@ -64,16 +91,27 @@ class Model:
         kernel: str,
         encoder: Encoder | None = None,
     ) -> None:
-        self.cell, self.readout, self.hidden, self.depth, self.dropout, self.kernel = cell, readout, hidden, depth, dropout, kernel
+        self.cell, self.readout, self.hidden, self.depth, self.dropout, self.kernel = (
+            cell,
+            readout,
+            hidden,
+            depth,
+            dropout,
+            kernel,
+        )
         self.inputs, self.outputs, self.encoder = inputs, outputs, encoder
-        self.read = inputs if encoder is None else encoder.outputs(inputs)  # what the first layer reads a step
+        self.read = (
+            inputs if encoder is None else encoder.outputs(inputs)
+        )  # what the first layer reads a step
         self.parameters: dict[str, tuple[int, Parameter]] = {}
         for layer in range(1, depth + 1):
             for parameter in cell.shapes(self.read if layer == 1 else hidden, hidden):
                 self.parameters[f"layer{layer}.{parameter.name}"] = (layer, parameter)
         for parameter in readout.shapes(hidden, outputs):
             self.parameters[f"readout.{parameter.name}"] = (0, parameter)
-        for parameter in () if encoder is None else encoder.shapes(inputs):  # last, so that it moves no other tensor's stream
+        for parameter in (
+            () if encoder is None else encoder.shapes(inputs)
+        ):  # last, so that it moves no other tensor's stream
             self.parameters[f"encoder.{parameter.name}"] = (0, parameter)
         self.slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
         end = 0
@@ -83,30 +121,54 @@ class Model:
         self.count = end
         self.width = math.ceil(end / VECTOR) * VECTOR
 
-    # --- weights ---------------------------------------------------------------------------------------------
+    # --- weights ----------------------------------------------------------------------------------
 
-    def initial(self, *, initializer: Initializer, standing: Mapping[str, Initializer], forget_bias: float, facts: InitFacts, seed: int) -> Tensor:
+    def initial(
+        self,
+        *,
+        initializer: Initializer,
+        standing: Mapping[str, Initializer],
+        forget_bias: float,
+        facts: InitFacts,
+        seed: int,
+    ) -> Tensor:
         """First values of one member, [P] in float64, gate block by gate block.
 
         Every block has a stream of its own: what one rule draws never moves another block's values.
-        Roles the initializer does not speak for follow the `standing` rules; biases are 0, the LSTM's f gate `forget_bias`.
+        Roles the initializer does not speak for follow the `standing` rules; biases are 0, the
+        LSTM's f gate `forget_bias`.
         """
         row = torch.zeros(self.width, dtype=torch.float64)
-        for name, value in self._first_values(list(self.parameters), initializer, standing, forget_bias, facts, seed).items():
+        for name, value in self._first_values(
+            list(self.parameters), initializer, standing, forget_bias, facts, seed
+        ).items():
             row[self.slices[name][0]] = value.reshape(-1)
         return row
 
-    def encoded_first(self, x: Tensor, *, standing: Mapping[str, Initializer], facts: InitFacts, seed: int) -> Tensor:
-        """What the first layer reads of x [B, T, D] before any update, [B, T, D'] in float64; `initial` gives the encoder the same values."""
+    def encoded_first(
+        self, x: Tensor, *, standing: Mapping[str, Initializer], facts: InitFacts, seed: int
+    ) -> Tensor:
+        """What the first layer reads of x [B, T, D] before any update, [B, T, D'] in float64;
+        `initial` gives the encoder the same values.
+        """
         if self.encoder is None:
             return x.double()
         names = [name for name in self.parameters if name.startswith("encoder.")]
         first = self._first_values(names, None, standing, 0.0, facts, seed)
         with torch.no_grad():
-            return self.encoded({name: value[None] for name, value in first.items()}, x.double().transpose(0, 1)[None])[0].transpose(0, 1)
+            return self.encoded(
+                {name: value[None] for name, value in first.items()},
+                x.double().transpose(0, 1)[None],
+            )[0].transpose(0, 1)
 
     def _first_values(
-        self, names: Sequence[str], initializer: Initializer | None, standing: Mapping[str, Initializer], forget_bias: float, facts: InitFacts, seed: int
+        self,
+        names: Sequence[str],
+        initializer: Initializer | None,
+        standing: Mapping[str, Initializer],
+        forget_bias: float,
+        facts: InitFacts,
+        seed: int,
     ) -> dict[str, Tensor]:
         found = {}
         for number, (name, (layer, parameter)) in enumerate(self.parameters.items()):
@@ -119,18 +181,25 @@ class Model:
                 rule = initializer if own else standing.get(parameter.role)
                 if rule is None:
                     keeps = layer > 0 and parameter.role == "bias" and gate == "f"
-                    values.append(torch.full(block.shape, forget_bias if keeps else 0.0, dtype=torch.float64))
+                    values.append(
+                        torch.full(block.shape, forget_bias if keeps else 0.0, dtype=torch.float64)
+                    )
                 else:
                     value = rule(block, generator(seed, "init", number, index), facts)
                     if tuple(value.shape) != block.shape:
-                        raise ValueError(f"{type(rule).__name__}: returned shape {tuple(value.shape)} for a block of shape {block.shape} ({name}, gate {gate})")
+                        raise ValueError(
+                            f"{type(rule).__name__}: returned shape {tuple(value.shape)} for a"
+                            f" block of shape {block.shape} ({name}, gate {gate})"
+                        )
                     values.append(value)
             found[name] = torch.cat([value.to(torch.float64) for value in values])
         return found
 
     def named(self, flat: Tensor) -> dict[str, Tensor]:
         """Views of flat [M, P] by name, each [M, *shape]."""
-        return {name: flat[:, where].unflatten(1, shape) for name, (where, shape) in self.slices.items()}
+        return {
+            name: flat[:, where].unflatten(1, shape) for name, (where, shape) in self.slices.items()
+        }
 
     def joined(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """[M, P] from tensors by name; what pads a row is 0."""
@@ -138,23 +207,38 @@ class Model:
         rest = first.new_zeros(first.shape[0], self.width - self.count)
         return torch.cat([tensors[name].flatten(1) for name in self.slices] + [rest], dim=1)
 
-    # --- forward ---------------------------------------------------------------------------------------------
+    # --- forward ----------------------------------------------------------------------------------
 
-    def forward(self, params: Params, x: Tensor, lengths: Tensor | None, masks: Sequence[Tensor] = ()) -> Tensor:
-        """Outputs for x [M, B, T, D]. `masks` are the dropout masks [M, T, B, H] between layers, none outside training."""
+    def forward(
+        self, params: Params, x: Tensor, lengths: Tensor | None, masks: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """Outputs for x [M, B, T, D].
+
+        `masks` are the dropout masks [M, T, B, H] between layers, none outside training.
+        """
         batch = x.shape[1]
         x, lengths = self._padded(x, lengths)
         h = self.encoded(params, x)
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
                 h = h * masks[layer - 2]
-            h = self._layer(of_layer(params, layer), h, last_step_only=layer == self.depth and lengths is None and self.readout.reads_last_step_only())
+            h = self._layer(
+                of_layer(params, layer),
+                h,
+                last_step_only=layer == self.depth
+                and lengths is None
+                and self.readout.reads_last_step_only(),
+            )
         return self.readout(of_readout(params), h, lengths)[:, :batch]
 
-    def carrying(self, params: Params, x: Tensor, masks: Sequence[Tensor], first: Sequence[State]) -> tuple[Tensor, list[State]]:
-        """Outputs of one piece of a stream, x [M, B, T, D], and each layer's last states [M, B', H], padded and without gradient.
+    def carrying(
+        self, params: Params, x: Tensor, masks: Sequence[Tensor], first: Sequence[State]
+    ) -> tuple[Tensor, list[State]]:
+        """Outputs of one piece of a stream, x [M, B, T, D], and each layer's last states [M, B',
+        H], padded and without gradient.
 
-        `first`: those of the piece before; none for the first piece. By the reference kernel, which alone can begin anywhere.
+        `first`: those of the piece before; none for the first piece. By the reference kernel, which
+        alone can begin anywhere.
         """
         batch = x.shape[1]
         h = self.encoded(params, self._padded(x, None)[0])
@@ -162,7 +246,14 @@ class Model:
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
                 h = h * masks[layer - 2]
-            states = reference.unroll(self.cell, of_layer(params, layer), h, self.hidden, taps=False, first=first[layer - 1] if first else None)
+            states = reference.unroll(
+                self.cell,
+                of_layer(params, layer),
+                h,
+                self.hidden,
+                taps=False,
+                first=first[layer - 1] if first else None,
+            )
             last.append(tuple(state.detach() for state in states[-1]))
             h = torch.stack([state[0] for state in states], dim=1)
         return self.readout(of_readout(params), h, None)[:, :batch], last
@@ -172,19 +263,30 @@ class Model:
         return x if self.encoder is None else self.encoder(of_encoder(params), x)
 
     def _layer(self, params: Params, x: Tensor, last_step_only: bool) -> Tensor:
-        """Outputs [M, T, B, H] of one layer, by a kernel of the cell's own where there is one; `last_step_only`: those of the last step suffice."""
+        """Outputs [M, T, B, H] of one layer, by a kernel of the cell's own where there is one;
+        `last_step_only`: those of the last step suffice.
+        """
         h = None
         if self.kernel == "triton":
             h = triton.layer(self.cell, params, x)
         elif self.kernel == "native":
             own = self.cell.native(params)
-            h = None if own is None else own.outputs(x, params.get(REACH), last_step_only=last_step_only)
+            h = (
+                None
+                if own is None
+                else own.outputs(x, params.get(REACH), last_step_only=last_step_only)
+            )
         elif self.kernel == "fused":
             h = self.cell.layer(params, x)
         return reference.outputs(self.cell, params, x, self.hidden) if h is None else h
 
-    def unrolled(self, params: Params, x: Tensor, lengths: Tensor | None, *, first: Sequence[State] = ()) -> Tensors:
-        """The same pass with a tap at every state, by the native kernel where that is the model's. With `first`, as in `carrying`, by the reference."""
+    def unrolled(
+        self, params: Params, x: Tensor, lengths: Tensor | None, *, first: Sequence[State] = ()
+    ) -> Tensors:
+        """The same pass with a tap at every state, by the native kernel where that is the model's.
+
+        With `first`, as in `carrying`, by the reference.
+        """
         h = self.encoded(params, x.transpose(1, 2))
         layers, taps = [], []
         for layer in range(1, self.depth + 1):
@@ -193,14 +295,22 @@ class Model:
             layers.append(dict(zip(self.cell.states, states, strict=True)))
             taps.append(dict(zip(self.cell.states, tapped, strict=True)))
             h = states[0]
-        return Tensors(layers=layers, outputs=self.readout(of_readout(params), h, lengths), inputs=x, taps=taps)
+        return Tensors(
+            layers=layers, outputs=self.readout(of_readout(params), h, lengths), inputs=x, taps=taps
+        )
 
-    def _tapped(self, params: Params, x: Tensor, first: State | None) -> tuple[State, Sequence[Sequence[Tensor]]]:
+    def _tapped(
+        self, params: Params, x: Tensor, first: State | None
+    ) -> tuple[State, Sequence[Sequence[Tensor]]]:
         """(states [M, T, B, H], for each of them what its total derivative is the gradient of)."""
         own = self.cell.native(params) if self.kernel == "native" and first is None else None
         if own is not None:
-            zeros = x.new_zeros(()).expand(*x.shape[:3], self.hidden)  # of no size: nobody reads them
-            leaves = tuple(zeros.detach().requires_grad_(torch.is_grad_enabled()) for _ in self.cell.states)
+            zeros = x.new_zeros(()).expand(
+                *x.shape[:3], self.hidden
+            )  # of no size: nobody reads them
+            leaves = tuple(
+                zeros.detach().requires_grad_(torch.is_grad_enabled()) for _ in self.cell.states
+            )
             return own.states(x, leaves), [[leaf] for leaf in leaves]
         steps = reference.unroll(self.cell, params, x, self.hidden, taps=True, first=first)
         each = list(zip(*steps, strict=True))
@@ -213,36 +323,57 @@ class Model:
         return of
 
     def padded_batch(self, batch: int) -> int:
-        """Examples a batch is padded to with zeros, so that every member's block of states, inputs and outputs is whole.
+        """Examples a batch is padded to with zeros, so that every member's block of states, inputs
+        and outputs is whole.
 
-        States: a multiple of VECTOR values. Inputs and outputs: of 64 bytes, since matrix products round by alignment. An encoder's own
-        blocks may be of any width, so its batches are a multiple of VECTOR.
+        States: a multiple of VECTOR values. Inputs and outputs: of 64 bytes, since matrix products
+        round by alignment. An encoder's own blocks may be of any width, so its batches are a
+        multiple of VECTOR.
         """
         widths = (self.inputs, self.read, self.outputs)
-        unit = math.lcm(VECTOR // math.gcd(VECTOR, self.hidden), *(LINE // math.gcd(LINE, width) for width in widths), 1 if self.encoder is None else VECTOR)
+        unit = math.lcm(
+            VECTOR // math.gcd(VECTOR, self.hidden),
+            *(LINE // math.gcd(LINE, width) for width in widths),
+            1 if self.encoder is None else VECTOR,
+        )
         return math.ceil(batch / unit) * unit
 
     def whole_blocks(self) -> bool:
         """Whether gradients of members side by side all begin on a cache line.
 
-        Matrix products round by the alignment of what they write too, so members of other sizes are trained one by one.
+        Matrix products round by the alignment of what they write too, so members of other sizes are
+        trained one by one.
         """
-        return all(math.prod(parameter.shape) % LINE == 0 for _, parameter in self.parameters.values() if min(parameter.block) > 1 and len(parameter.block) > 1)
+        return all(
+            math.prod(parameter.shape) % LINE == 0
+            for _, parameter in self.parameters.values()
+            if min(parameter.block) > 1 and len(parameter.block) > 1
+        )
 
     def _padded(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         members, batch, steps, inputs = x.shape
         more = self.padded_batch(batch) - batch
         if more:
             x = torch.cat([x, x.new_zeros(members, more, steps, inputs)], dim=1)
-            lengths = None if lengths is None else torch.cat([lengths, lengths.new_full((members, more), steps)], dim=1)
+            lengths = (
+                None
+                if lengths is None
+                else torch.cat([lengths, lengths.new_full((members, more), steps)], dim=1)
+            )
         return x.transpose(1, 2).contiguous(), lengths
 
 
 def dropout_masks(model: Model, seed: int, update: int, batch: int, steps: int) -> list[Tensor]:
-    """Masks [T, B', H] between the layers of one member, scaled to keep the mean; a function of (seed, update)."""
+    """Masks [T, B', H] between the layers of one member, scaled to keep the mean; a function of
+    (seed, update).
+    """
     keep = 1.0 - model.dropout
     shape = (steps, model.padded_batch(batch), model.hidden)
-    return [(torch.rand(shape, generator=generator(seed, "dropout", update, layer)) < keep).float() / keep for layer in range(1, model.depth)]
+    return [
+        (torch.rand(shape, generator=generator(seed, "dropout", update, layer)) < keep).float()
+        / keep
+        for layer in range(1, model.depth)
+    ]
 
 
 def of_layer(params: Params, layer: int) -> Params:
@@ -261,4 +392,8 @@ def of_readout(params: Params) -> Params:
 
 
 def _of(params: Params, part: str) -> Params:
-    return {name.removeprefix(part + "."): value for name, value in params.items() if name.startswith(part + ".")}
+    return {
+        name.removeprefix(part + "."): value
+        for name, value in params.items()
+        if name.startswith(part + ".")
+    }

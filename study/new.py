@@ -1,6 +1,7 @@
 """A working piece to start from: python -m study.new KIND NAME [--into DIR].
 
-Writes DIR/NAME.py, DIR/KIND/NAME.yaml and DIR/test_NAME.py from study/skeletons; refuses to overwrite and bad names. Imports no torch.
+Writes DIR/NAME.py, DIR/KIND/NAME.yaml and DIR/test_NAME.py from study/skeletons; refuses to
+overwrite and bad names. Imports no torch.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ WORDS = ("null", "true", "false", "inf", "nan")  # what YAML reads as a value, a
 
 
 def create(kind: str, name: str, into: Path) -> list[Path]:
-    """Write the three files of a piece, all or none; their paths. StudyError for a bad name or what is there already."""
+    """Write the three files of a piece, all or none; their paths.
+
+    StudyError for a bad name or what is there already.
+    """
     check_name(kind, name, into)
     texts = {path: filled(name, template) for path, template in files(kind, name, into).items()}
     for path, text in texts.items():
@@ -63,39 +67,79 @@ def class_name(name: str) -> str:
 
 
 def check_name(kind: str, name: str, into: Path) -> None:
-    """Raise the StudyError that says why this name cannot be the name of a module, a class and a level."""
+    """Raise the StudyError that says why this name cannot be the name of a module, a class and a
+    level.
+    """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in WORDS:
-        raise StudyError(f"NAME: must be small letters, digits and _, begin with a letter, and be no word of Python or YAML, such as my_{kind}; got {name!r}")
+        raise StudyError(
+            "NAME: must be small letters, digits and _, begin with a letter, and be no word of"
+            f" Python or YAML, such as my_{kind}; got {name!r}"
+        )
     there = [path for path in files(kind, name, into) if path.exists()]
     if there:
-        raise StudyError(f"{there[0]}: is there already, and nothing was written. Choose another NAME, or another folder with --into")
+        raise StudyError(
+            f"{there[0]}: is there already, and nothing was written. Choose another NAME, or"
+            " another folder with --into"
+        )
     if (conf_folder() / kind / f"{name}.yaml").exists():
-        raise StudyError(f"NAME: {kind} {name} is one of the tool's own, and two of one name cannot be told apart. Choose another NAME")
-    used = set(re.findall(r"\w+", "".join(path.read_text(encoding="utf-8") for path in files(kind, name, into).values())))
+        raise StudyError(
+            f"NAME: {kind} {name} is one of the tool's own, and two of one name cannot be told"
+            " apart. Choose another NAME"
+        )
+    used = set(
+        re.findall(
+            r"\w+",
+            "".join(path.read_text(encoding="utf-8") for path in files(kind, name, into).values()),
+        )
+    )
     if class_name(name) in used or hasattr(builtins, class_name(name)):
-        raise StudyError(f"NAME: {name} would make a class {class_name(name)}, a name that its file needs for something else. Choose another NAME")
+        raise StudyError(
+            f"NAME: {name} would make a class {class_name(name)}, a name that its file needs for"
+            " something else. Choose another NAME"
+        )
     spec = None if name in sys.builtin_module_names else importlib.util.find_spec(name)
     if spec is not None or name in sys.builtin_module_names:
-        raise StudyError(f"NAME: there is a module {name} in Python's path, which would be imported in its place. Choose another NAME")
+        raise StudyError(
+            f"NAME: there is a module {name} in Python's path, which would be imported in its"
+            " place. Choose another NAME"
+        )
 
 
 def said(kind: str, name: str, into: Path, written: Sequence[Path]) -> str:
     """What was written, and how it is tried."""
-    run = f"python -m reports render outputs/STUDY --config-dir {into}" if kind == "section" else f"python -m study -m --config-dir {into} {TRY[kind]}"
+    run = (
+        f"python -m reports render outputs/STUDY --config-dir {into}"
+        if kind == "section"
+        else f"python -m study -m --config-dir {into} {TRY[kind]}"
+    )
     todo: Mapping[str, str] = {
         "its own test": f"python -m pytest {into / f'test_{name}.py'}",
         "all rules   ": f"python -m study.check {into}   (make check-plugin DIR={into})",
         "in a study  ": run.format(name=name),
     }
-    return "\n".join([*(f"wrote {path}" for path in written), *(f"{what}  {command}" for what, command in todo.items())])
+    return "\n".join(
+        [
+            *(f"wrote {path}" for path in written),
+            *(f"{what}  {command}" for what, command in todo.items()),
+        ]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, or 2 after a line that says what was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m study.new", description="write a working piece to start from, with its YAML and its test")
+    parser = argparse.ArgumentParser(
+        prog="python -m study.new",
+        description="write a working piece to start from, with its YAML and its test",
+    )
     parser.add_argument("kind", choices=KINDS, metavar="KIND", help=" | ".join(KINDS))
     parser.add_argument("name", metavar="NAME", help="of the module and the level, such as leaky")
-    parser.add_argument("--into", type=Path, default=Path(), metavar="DIR", help="folder of your own pieces, made where it is missing (default: here)")
+    parser.add_argument(
+        "--into",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder of your own pieces, made where it is missing (default: here)",
+    )
     asked = parser.parse_args(arguments)
     try:
         written = create(asked.kind, asked.name, asked.into)

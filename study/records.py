@@ -21,25 +21,60 @@ ENDED = ("solved", "diverged", "pruned")  # why a point ended before its updates
 OUTCOMES = ("solved", "learning", "stuck", "diverged", "silently diverged")
 
 # What a claim or a planned contrast may compare (reports/analysis/measures.py says how).
-CLAIMED_BY = ("score", "train", "gap", "solved", "time", "lost", "opens", "carries", "D_init", "D", "ranking", "auc_D_init", "auc_D")
+CLAIMED_BY = (
+    "score",
+    "train",
+    "gap",
+    "solved",
+    "time",
+    "lost",
+    "opens",
+    "carries",
+    "D_init",
+    "D",
+    "ranking",
+    "auc_D_init",
+    "auc_D",
+)
 
-# Settings every point states by a short label, factor or not: the report can always arrange by them.
+# Settings every point states by a short label, factor or not: the report can always arrange by
+# them.
 CHOICES = ("task", "cell", "initializer", "clip", "optimizer", "readout")
 SIZES = ("depth", "hidden", "batch", "updates")
 
 # Root keys that say where and how a point runs or is shown, never what it computes.
-NOT_IDENTITY = ("name", "plan", "reprobe", "retry", "device", "executor", "probe", "tracker", "store", "study", "health", "tuned", "search", "stop")
+NOT_IDENTITY = (
+    "name",
+    "plan",
+    "reprobe",
+    "retry",
+    "device",
+    "executor",
+    "probe",
+    "tracker",
+    "store",
+    "study",
+    "health",
+    "tuned",
+    "search",
+    "stop",
+)
 
 NETWORK = "network"  # the name, in column `layer`, of all layers' states together
 
 
 class StudyError(Exception):
-    """A user's mistake or a broken file, told in full: the piece, the key, what is allowed, what came."""
+    """A user's mistake or a broken file, told in full: the piece, the key, what is allowed, what
+    came.
+    """
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table on disk. `kind` is str, int, float or bool; every column may hold nulls."""
+    """One column of a table on disk.
+
+    `kind` is str, int, float or bool; every column may hold nulls.
+    """
 
     name: str
     kind: str
@@ -57,32 +92,70 @@ POINTS = _columns(
     ("depth", "int", "layers", "stacked recurrent layers"),
     ("hidden", "int", "units", "width of a layer"),
     ("batch", "int", "examples", "examples an update"),
-    ("seed", "int", "", "replicate: seeds data order, initial weights and dropout, each by its own stream"),
+    (
+        "seed",
+        "int",
+        "",
+        "replicate: seeds data order, initial weights and dropout, each by its own stream",
+    ),
     ("status", "str", "", " | ".join(STATUSES)),
     ("reason", "str", "", "why the status is not done"),
     ("verdict", "str", "", " | ".join(VERDICTS)),
     ("outcome", "str", "", " | ".join(OUTCOMES)),
     ("state_init", "str", "", "state of the network at initialization"),
-    ("state", "str", "", "state of the network at the end: median D and U of the last three probes"),
-    ("score", "float", "task metric", "test metric of the weights with the best validation, read once"),
+    (
+        "state",
+        "str",
+        "",
+        "state of the network at the end: median D and U of the last three probes",
+    ),
+    (
+        "score",
+        "float",
+        "task metric",
+        "test metric of the weights with the best validation, read once",
+    ),
     ("score_se", "float", "task metric", "standard error of score over the test examples"),
     ("val_score", "float", "task metric", "the best validation metric"),
     ("final_score", "float", "task metric", "test metric at the last update"),
-    ("train_score", "float", "task metric", "metric of the scored weights on training examples, as many as validation has"),
+    (
+        "train_score",
+        "float",
+        "task metric",
+        "metric of the scored weights on training examples, as many as validation has",
+    ),
     ("baseline", "float", "task metric", "metric of the best guess that ignores the sequence"),
     ("baseline_loss", "float", "nats or squared units", "loss of that guess"),
     ("val_loss", "float", "nats or squared units", "validation loss of the scored weights"),
     ("solved_at", "int", "updates", "first validation that meets the task's rule"),
-    ("opened_at", "int", "updates", "first probe from which the state stays carrying, the last three as one by their median; for verdict opens"),
+    (
+        "opened_at",
+        "int",
+        "updates",
+        (
+            "first probe from which the state stays carrying, the last three as one by their"
+            " median; for verdict opens"
+        ),
+    ),
     ("opened_loss", "float", "share of baseline_loss", "validation loss when it opened"),
     ("D_init", "float", "decades", "D at initialization"),
     ("D", "float", "decades", "transport at the task's lag relative to lag 1, end of training"),
     ("U_init", "float", "decades", "U at initialization"),
     ("U", "float", "decades", "largest rms transport relative to lag 1, end of training"),
-    ("horizon_init", "int", "steps", "largest lag with transport of at least 1e-3 of lag 1, at initialization"),
+    (
+        "horizon_init",
+        "int",
+        "steps",
+        "largest lag with transport of at least 1e-3 of lag 1, at initialization",
+    ),
     ("horizon", "int", "steps", "the same at the end"),
     ("horizon_censored", "bool", "", "the horizon reaches the longest lag measured"),
-    ("clip_rate", "float", "share of updates", "updates on which the clip rule changed the gradient"),
+    (
+        "clip_rate",
+        "float",
+        "share of updates",
+        "updates on which the clip rule changed the gradient",
+    ),
     ("shrink", "float", "ratio", "mean of post-clip over pre-clip norm, over clipped updates"),
     ("max_grad_norm", "float", "", "largest finite pre-clip gradient norm"),
     ("last_grad_norm", "float", "", "last finite pre-clip gradient norm of a point that diverged"),
@@ -91,16 +164,39 @@ POINTS = _columns(
     ("params", "int", "", "number of trained values"),
     ("updates", "int", "updates", "updates asked for"),
     ("steps", "int", "steps", "length of the task's sequences, T; the longest, where they differ"),
-    ("lag", "int", "steps", "lag that the task declares: what must be carried how far; null if it declares none"),
+    (
+        "lag",
+        "int",
+        "steps",
+        "lag that the task declares: what must be carried how far; null if it declares none",
+    ),
     ("updates_done", "int", "updates", "updates made"),
-    ("ended_early", "str", "", f"{' | '.join(ENDED)}: why training ended before its updates were made; null where it did not"),
-    ("updates_saved", "int", "updates", "updates asked for that were not computed, because it ended early"),
+    (
+        "ended_early",
+        "str",
+        "",
+        (
+            f"{' | '.join(ENDED)}: why training ended before its updates were made; null where it"
+            " did not"
+        ),
+    ),
+    (
+        "updates_saved",
+        "int",
+        "updates",
+        "updates asked for that were not computed, because it ended early",
+    ),
     ("seconds", "float", "s", "this point's share of its group's wall time"),
 )
 
 HISTORY = _columns(
     ("update", "int", "updates", "number of updates made"),
-    ("loss", "float", "nats or squared units", "training loss of the batch of this update, before it"),
+    (
+        "loss",
+        "float",
+        "nats or squared units",
+        "training loss of the batch of this update, before it",
+    ),
     ("grad_norm", "float", "", "norm of all gradients before clipping"),
     ("clip_scale", "float", "ratio", "post-clip over pre-clip norm; 1 = untouched"),
     ("clip_cosine", "float", "", "cosine between the gradient before and after clipping"),
@@ -109,16 +205,31 @@ HISTORY = _columns(
 )
 
 PROFILE = _columns(
-    ("probe", "str", "", "transport (u.s_a as the loss, u random) | loss (the loss of step a alone)"),
+    (
+        "probe",
+        "str",
+        "",
+        "transport (u.s_a as the loss, u random) | loss (the loss of step a alone)",
+    ),
     ("stage", "int", "", "number of the probe within the run, from 0"),
     ("update", "int", "updates", "updates made when it was taken"),
     ("layer", "str", "", f"layer from 1, or {NETWORK}"),
     ("state", "str", "", "h | c | s (all states of the layer together)"),
     ("lag", "int", "steps", "steps back from the anchor"),
-    ("log10_mean", "float", "decades", "geometric mean over examples of |dl/ds_(a-lag)| / |dl/ds_a|"),
+    (
+        "log10_mean",
+        "float",
+        "decades",
+        "geometric mean over examples of |dl/ds_(a-lag)| / |dl/ds_a|",
+    ),
     ("log10_p10", "float", "decades", "10 % quantile over examples"),
     ("log10_p90", "float", "decades", "90 % quantile over examples"),
-    ("log10_rms", "float", "decades", "root mean square over examples: explosions live in the tail"),
+    (
+        "log10_rms",
+        "float",
+        "decades",
+        "root mean square over examples: explosions live in the tail",
+    ),
     ("n", "int", "examples", "examples long enough to have this lag"),
     ("n_zero", "int", "examples", "of these, exactly zero: left out of the mean, counted here"),
     ("n_nonfinite", "int", "examples", "of these, Inf or NaN: left out of the mean, counted here"),
@@ -129,7 +240,12 @@ STATES_TABLE = _columns(
     ("update", "int", "updates", "updates made when it was taken"),
     ("layer", "str", "", f"layer from 1, or {NETWORK}: the network decides the verdict"),
     ("lag", "int", "steps", "K, the lag that is judged"),
-    ("D", "float", "decades", "median over lags [.9K, K] of the geometric-mean transport relative to lag 1"),
+    (
+        "D",
+        "float",
+        "decades",
+        "median over lags [.9K, K] of the geometric-mean transport relative to lag 1",
+    ),
     ("D_low", "float", "decades", "2.5 % of a bootstrap over examples (and with them draws)"),
     ("D_high", "float", "decades", "97.5 % of it"),
     ("U", "float", "decades", "largest rms transport up to K relative to lag 1"),
@@ -153,14 +269,35 @@ LAYERS = _columns(
     ("margin", "float", "decades", "distance of the end's D and U to the next class"),
     ("D_init", "float", "decades", "D at initialization"),
     ("D", "float", "decades", "D at the end"),
-    ("D_low", "float", "decades", "median of the lower ends of its intervals over the last three probes"),
+    (
+        "D_low",
+        "float",
+        "decades",
+        "median of the lower ends of its intervals over the last three probes",
+    ),
     ("D_high", "float", "decades", "of the upper ends"),
     ("U_init", "float", "decades", "U at initialization"),
     ("U", "float", "decades", "U at the end"),
     ("U_low", "float", "decades", "as D_low"),
     ("U_high", "float", "decades", "as D_high"),
-    ("opened_at", "int", "updates", "first probe from which the state stays carrying, the last three as one by their median; for verdict opens"),
-    ("horizon_init", "int", "steps", "largest lag with transport of at least 1e-3 of lag 1, at initialization: there credit is lost"),
+    (
+        "opened_at",
+        "int",
+        "updates",
+        (
+            "first probe from which the state stays carrying, the last three as one by their"
+            " median; for verdict opens"
+        ),
+    ),
+    (
+        "horizon_init",
+        "int",
+        "steps",
+        (
+            "largest lag with transport of at least 1e-3 of lag 1, at initialization: there credit"
+            " is lost"
+        ),
+    ),
     ("horizon", "int", "steps", "the same at the end"),
     ("horizon_censored", "bool", "", "the horizon reaches the longest lag measured"),
 )
@@ -173,32 +310,68 @@ MEASURES = _columns(
     ("update", "int", "updates", "updates made when it was taken"),
     ("layer", "int", "", "layer from 1; null where the quantity has no layer axis"),
     ("lag", "int", "steps", "lag from 0; null where the quantity has no lag axis"),
-    ("index", "int", "", "number of the value, from 0, where the quantity has several a layer that are no lags"),
+    (
+        "index",
+        "int",
+        "",
+        "number of the value, from 0, where the quantity has several a layer that are no lags",
+    ),
     ("value", "float", "", "the measured value"),
 )
 
 # What probes tell of single examples of the probe batch, one number a step.
 TRACES = _columns(
     ("probe", "str", "", "name of the probe"),
-    ("quantity", "str", "", "name the probe gave it: saliency, input, attention, gate.NAME.mean, gate.NAME.p10, …"),
+    (
+        "quantity",
+        "str",
+        "",
+        "name the probe gave it: saliency, input, attention, gate.NAME.mean, gate.NAME.p10, …",
+    ),
     ("stage", "int", "", "number of the probe within the run, from 0"),
     ("update", "int", "updates", "updates made when it was taken"),
     ("layer", "int", "", "layer from 1; null where the quantity has no layer axis"),
-    ("example", "int", "", "number of the example in the probe batch, from 0: the same one for every point of the task"),
+    (
+        "example",
+        "int",
+        "",
+        (
+            "number of the example in the probe batch, from 0: the same one for every point of the"
+            " task"
+        ),
+    ),
     ("step", "int", "steps", "step of the sequence, from 0; padding has no row"),
-    ("value", "float", "", "saliency: loss a unit of input; input: as the task scales it; attention: share of 1; gates: between 0 and 1"),
+    (
+        "value",
+        "float",
+        "",
+        (
+            "saliency: loss a unit of input; input: as the task scales it; attention: share of 1;"
+            " gates: between 0 and 1"
+        ),
+    ),
 )
 
 TEST = _columns(
     ("example", "int", "", "position in the test set"),
-    ("value", "float", "task metric", "the metric on this example alone (classification: 1 right, 0 wrong)"),
+    (
+        "value",
+        "float",
+        "task metric",
+        "the metric on this example alone (classification: 1 right, 0 wrong)",
+    ),
 )
 
 TRIALS = _columns(
     ("arm", "str", "", "the arm's levels, as cell=lstm initializer=orthogonal"),
     ("trial", "int", "", "number of the trial within its arm, from 0: the default setting"),
     ("status", "str", "", "done | diverged | pruned | failed | running | waiting"),
-    ("score", "float", "task metric", "best validation metric, mean over the replicates; of a pruned trial so far"),
+    (
+        "score",
+        "float",
+        "task metric",
+        "best validation metric, mean over the replicates; of a pruned trial so far",
+    ),
     ("se", "float", "task metric", "standard error of score over the validation examples"),
     ("health", "float", "decades", "min(0, D) - max(0, U) at the end; 0 carries"),
     ("cost", "float", "s", "of one core, as planned"),
@@ -233,7 +406,12 @@ IMPORTANCE = _columns(
     ("objective", "str", "", "score | health | cost"),
     ("key", "str", "", "searched key"),
     ("other", "str", "", "second key of a pair: their interaction alone; null for a key by itself"),
-    ("share", "float", "share of variance", "fANOVA (Hutter 2014): of a random forest's variance over the space, mean over its trees"),
+    (
+        "share",
+        "float",
+        "share of variance",
+        "fANOVA (Hutter 2014): of a random forest's variance over the space, mean over its trees",
+    ),
     ("sd", "float", "share of variance", "standard deviation over the trees"),
     ("trials", "int", "", "the forest was fitted to"),
 )
@@ -262,10 +440,17 @@ def identity(config: Mapping[str, Any], *, data_hash: str, kernel: str, device_t
     `config` is the composed configuration as plain values; `device_type` is cpu or cuda.
     """
     decides = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
-    if (checks := config["stop"]["solved_checks"]) is not None:  # where it is null, ids are those of the time before the key was there
+    if (
+        checks := config["stop"]["solved_checks"]
+    ) is not None:  # where it is null, ids are those of the time before the key was there
         decides["stop"] = {"solved_checks": checks}
     if decides.get("precision") == "full":  # likewise
         del decides["precision"]
-    decides |= {"data_hash": data_hash, "kernel": kernel, "device_type": device_type, "numerics": NUMERICS}
+    decides |= {
+        "data_hash": data_hash,
+        "kernel": kernel,
+        "device_type": device_type,
+        "numerics": NUMERICS,
+    }
     text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

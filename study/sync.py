@@ -1,7 +1,8 @@
 """Upload what a study's trackers wrote offline: python -m study.sync DIR [--seconds 60].
 
-`wandb sync` does the work and marks what it has sent. Of every run its newest files are taken, those noted as logged, and none
-that is online already; so that running it again sends nothing twice. It ends when nothing has arrived for `seconds`.
+`wandb sync` does the work and marks what it has sent. Of every run its newest files are taken,
+those noted as logged, and none that is online already; so that running it again sends nothing
+twice. It ends when nothing has arrived for `seconds`.
 """
 
 from __future__ import annotations
@@ -47,10 +48,24 @@ def waiting(study: Path) -> list[Waiting]:
     report = run_id(str(Store(study).study().get("name", study.name)), "report")
     found = []
     for id, path in newest.items():
-        ledger, noted = (SENT, made) if id == report else (LOGGED, [entry for entry in logged if entry[0].split("+")[0] == id])
-        offline = [entry for entry in noted if entry[1] == "offline" and [entry[0], "online", entry[2]] not in noted]
+        ledger, noted = (
+            (SENT, made)
+            if id == report
+            else (LOGGED, [entry for entry in logged if entry[0].split("+")[0] == id])
+        )
+        offline = [
+            entry
+            for entry in noted
+            if entry[1] == "offline" and [entry[0], "online", entry[2]] not in noted
+        ]
         if offline:
-            found.append(Waiting(path, study / "wandb" / ledger, [[entry[0], "online", entry[2]] for entry in offline]))
+            found.append(
+                Waiting(
+                    path,
+                    study / "wandb" / ledger,
+                    [[entry[0], "online", entry[2]] for entry in offline],
+                )
+            )
     return found
 
 
@@ -80,8 +95,18 @@ def _check() -> None:
 def _upload(study: Path, chunk: Sequence[Waiting], seconds: float) -> bool:
     """Whether it ended by itself, rather than because nothing arrived any more."""
     command = [sys.executable, "-m", "wandb", "sync", *(str(run.folder) for run in chunk)]
-    environment = {**os.environ, "WANDB_DIR": str(study.resolve()), "WANDB_SILENT": "true"}  # its logs belong to the study
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {
+        **os.environ,
+        "WANDB_DIR": str(study.resolve()),
+        "WANDB_SILENT": "true",
+    }  # its logs belong to the study
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     arrived, since = 0, time.monotonic()
     try:
         while process.poll() is None:
@@ -99,18 +124,35 @@ def _upload(study: Path, chunk: Sequence[Waiting], seconds: float) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 everything is online, 1 something still waits, 2 nothing could be tried."""
-    parser = argparse.ArgumentParser(prog="python -m study.sync", description=str(__doc__).splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits")
-    parser.add_argument("--seconds", type=_seconds, default=60.0, help="without any arrival, after which it gives up (60)")
+    parser = argparse.ArgumentParser(
+        prog="python -m study.sync", description=str(__doc__).splitlines()[0]
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=60.0,
+        help="without any arrival, after which it gives up (60)",
+    )
     asked: Any = parser.parse_args(arguments)
     try:
         sent, left = sync(asked.folder, asked.seconds)
     except (StudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"W&B: {sent} runs uploaded, {left} still waiting" if sent or left else "W&B: no offline run waits")
+    print(
+        f"W&B: {sent} runs uploaded, {left} still waiting"
+        if sent or left
+        else "W&B: no offline run waits"
+    )
     if left:
-        print(f"error: {left} runs did not arrive (no server, or nothing arrived for {asked.seconds:g} s); the same command goes on", file=sys.stderr)
+        print(
+            f"error: {left} runs did not arrive (no server, or nothing arrived for"
+            f" {asked.seconds:g} s); the same command goes on",
+            file=sys.stderr,
+        )
     return 1 if left else 0
 
 

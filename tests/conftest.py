@@ -1,4 +1,6 @@
-"""Where tests run, and fixtures of several files: Debian's Chromium, headless, and no other; a Slurm of this machine."""
+"""Where tests run, and fixtures of several files: Debian's Chromium, headless, and no other; a
+Slurm of this machine.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +16,52 @@ import pytest
 from tests import ROOT
 from tests.support.slurm import Cluster, cluster, why_not
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-# Files that take longest, and much of it waiting for processes of their own: begun first, or a core idles at the end.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# Files that take longest, and much of it waiting for processes of their own: begun first, or a core
+# idles at the end.
 LONGEST = (
-    "test_ray", "test_experiments", "test_command", "test_elsewhere", "test_command_line", "test_battery", "test_slurm", "test_packaging", "test_leases",
-    "test_chaos", "test_signals", "test_reprobe", "test_bench", "test_processes", "test_artifacts", "test_executor", "test_accessible",
-)  # fmt: skip
+    "test_ray",
+    "test_experiments",
+    "test_command",
+    "test_elsewhere",
+    "test_command_line",
+    "test_battery",
+    "test_slurm",
+    "test_packaging",
+    "test_leases",
+    "test_chaos",
+    "test_signals",
+    "test_reprobe",
+    "test_bench",
+    "test_processes",
+    "test_artifacts",
+    "test_executor",
+    "test_accessible",
+)
 INSTALL = "no Chromium here: apt-get install chromium"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+    items.sort(
+        key=lambda item: (
+            LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+        )
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
 def nobodys_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests begin in an empty folder: studies that somebody has trained in the repository's outputs/ are none of theirs."""
+    """Tests begin in an empty folder: studies that somebody has trained in the repository's
+    outputs/ are none of theirs.
+    """
     with contextlib.chdir(tmp_path_factory.mktemp("nobodys")):
         yield
 
@@ -53,7 +85,9 @@ def browser_type_launch_args(chromium: str) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def other_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A python that has this tool with one more line in its code, as a machine has that was not updated."""
+    """A python that has this tool with one more line in its code, as a machine has that was not
+    updated.
+    """
     folder = tmp_path_factory.mktemp("other")
     shutil.copytree(ROOT / "study", folder / "study", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "conf", folder / "conf")
@@ -67,7 +101,10 @@ def other_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Cluster]:
-    """A Slurm of two nodes. Where there can be none the tests are skipped, and fail where CI is set."""
+    """A Slurm of two nodes.
+
+    Where there can be none the tests are skipped, and fail where CI is set.
+    """
     why = why_not()
     if why is not None:
         if os.environ.get("CI", "").lower() in ("1", "true"):

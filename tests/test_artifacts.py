@@ -1,4 +1,6 @@
-"""The page and the points table as artifacts: online to a server on loopback, offline to files that wandb sync sends there, and never to anybody else."""
+"""The page and the points table as artifacts: online to a server on loopback, offline to files that
+wandb sync sends there, and never to anybody else.
+"""
 
 from __future__ import annotations
 
@@ -21,29 +23,51 @@ WANDB = str(Path(sys.executable).with_name("wandb"))
 
 def tracked(folder: Path, mode: str) -> Path:
     """A study whose points the tracker noted as logged, with a report."""
-    store = make(folder / "tracked", factors={"cell": ["rnn", "gru"]}, seeds=(0,), steps=8, updates=20, tables=("history",))
+    store = make(
+        folder / "tracked",
+        factors={"cell": ["rnn", "gru"]},
+        seeds=(0,),
+        steps=8,
+        updates=20,
+        tables=("history",),
+    )
     (store.folder / "report.html").write_text("<!doctype html><title>the page</title>")
     (store.folder / "wandb").mkdir()
     (store.folder / "wandb" / "logged.jsonl").write_text(
-        '["tracked-aa", "offline", "elsewhere"]\n{"cut": \n' + json.dumps(["tracked-ab", mode, "team/p"]) + "\n"
+        '["tracked-aa", "offline", "elsewhere"]\n{"cut": \n'
+        + json.dumps(["tracked-ab", mode, "team/p"])
+        + "\n"
     )
     return store.folder
 
 
 def run(folder: Path, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")} | {"HOME": str(home), "PYTHONPATH": str(ROOT)}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")} | {
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+    }
     command = [sys.executable, "-m", "study.artifacts", str(folder)]
-    return subprocess.run(command, env=clean | environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command,
+        env=clean | environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def sent_rightly(server, folder: Path) -> None:
-    assert {(one["artifactCollectionName"], one["artifactTypeName"]) for one in server.artifacts} == {
-        ("tracked-report", "report"),
-        ("tracked-points", "dataset"),
-    }
+    assert {
+        (one["artifactCollectionName"], one["artifactTypeName"]) for one in server.artifacts
+    } == {("tracked-report", "report"), ("tracked-points", "dataset")}
     assert {one["runName"] for one in server.artifacts} == {"tracked-report"}
     assert server.stored["/storage/artifact/report.html"] == (folder / "report.html").read_bytes()
-    assert server.stored["/storage/artifact/points.parquet"] == (folder / "points.parquet").read_bytes()
+    assert (
+        server.stored["/storage/artifact/points.parquet"]
+        == (folder / "points.parquet").read_bytes()
+    )
     upsert = server.runs["tracked-report"]["upserts"][0]
     assert (upsert["groupName"], upsert["jobType"], upsert["project"]) == ("tracked", "report", "p")
 
@@ -67,12 +91,30 @@ def test_online_once_and_again_when_the_page_is_another(tmp_path: Path) -> None:
 def test_offline_files_wait_for_sync(tmp_path: Path) -> None:
     folder = tracked(tmp_path, "offline")
     done = run(folder, tmp_path)
-    assert (done.returncode, done.stdout) == (0, "W&B: report.html and points.parquet logged as artifacts (offline)\n"), done.stderr
+    assert (done.returncode, done.stdout) == (
+        0,
+        "W&B: report.html and points.parquet logged as artifacts (offline)\n",
+    ), done.stderr
     (waiting,) = (folder / "wandb").glob("offline-run-*")
-    assert not (tmp_path / ".local").exists() and not (tmp_path / ".cache").exists(), "copies belong to the study's folder"
+    assert not (tmp_path / ".local").exists() and not (tmp_path / ".cache").exists(), (
+        "copies belong to the study's folder"
+    )
     with stub() as server:
-        environment = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HOME": str(tmp_path)}
-        subprocess.run([WANDB, "sync", str(waiting)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+        environment = {
+            **os.environ,
+            "WANDB_BASE_URL": server.url,
+            "WANDB_API_KEY": KEY,
+            "HOME": str(tmp_path),
+        }
+        subprocess.run(
+            [WANDB, "sync", str(waiting)],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
         sent_rightly(server, folder)
     assert "already" in run(folder, tmp_path).stdout
 
@@ -84,10 +126,20 @@ def test_an_untracked_study_says_and_sends_nothing(tmp_path: Path) -> None:
     assert not (folder / "wandb").exists()
 
 
-@pytest.mark.parametrize("environment", [{}, {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": "http://127.0.0.1:9"}])
-def test_what_fails_is_a_warning_and_loses_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "environment", [{}, {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": "http://127.0.0.1:9"}]
+)
+def test_what_fails_is_a_warning_and_loses_nothing(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
     folder = tracked(tmp_path, "online")
-    (next((folder / "points").iterdir()) / "config.yaml").write_text("tracker:\n  wandb:\n    patience: 3\n")
+    (next((folder / "points").iterdir()) / "config.yaml").write_text(
+        "tracker:\n  wandb:\n    patience: 3\n"
+    )
     done = run(folder, tmp_path, **environment)
-    assert done.returncode == 0 and done.stderr.startswith("warning: W&B has no artifacts of this study (") and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 0
+        and done.stderr.startswith("warning: W&B has no artifacts of this study (")
+        and "Traceback" not in done.stderr
+    )
     assert not (folder / "wandb" / "artifacts.jsonl").exists()

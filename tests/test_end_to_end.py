@@ -1,4 +1,6 @@
-"""The whole path for real: command, store, W&B files, upload to a loopback server, report in a browser."""
+"""The whole path for real: command, store, W&B files, upload to a loopback server, report in a
+browser.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,31 @@ def study(tmp_path_factory):
     home.mkdir()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
     environment |= {"PYTHONPATH": str(ROOT), "HOME": str(home), "OMP_NUM_THREADS": "1"}
-    run = [sys.executable, "-m", "study", "-m", "experiment=digits", "cell=rnn,gru", "initializer=orthogonal,normal", "clip=norm", "depth=1", "seed=0,1"]
+    run = [
+        sys.executable,
+        "-m",
+        "study",
+        "-m",
+        "experiment=digits",
+        "cell=rnn,gru",
+        "initializer=orthogonal,normal",
+        "clip=norm",
+        "depth=1",
+        "seed=0,1",
+    ]
     trained = subprocess.run(
-        [*run, "updates=30", "task.form=row", "validate_every=10"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [*run, "updates=30", "task.form=row", "validate_every=10"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert trained.returncode == 0, trained.stdout + trained.stderr
     render = [sys.executable, "-m", "reports", "render", "outputs/digits"]
-    rendered = subprocess.run(render, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    rendered = subprocess.run(
+        render, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert rendered.returncode == 0, rendered.stdout + rendered.stderr
     return folder / "outputs" / "digits", trained.stdout, rendered.stdout
 
@@ -40,14 +60,22 @@ def test_the_points_table_holds_the_grid(study):
     folder, told, _ = study
     table = pd.read_parquet(folder / "points.parquet")
     assert sorted(zip(table["cell"], table["initializer"], table["seed"], strict=True)) == sorted(
-        (cell, initializer, seed) for cell in ("rnn", "gru") for initializer in ("orthogonal", "normal") for seed in (0, 1)
+        (cell, initializer, seed)
+        for cell in ("rnn", "gru")
+        for initializer in ("orthogonal", "normal")
+        for seed in (0, 1)
     )
     assert (table["status"] == "done").all()
     assert table["verdict"].notna().all()
     assert table["score"].between(0.05, 1).all()
     assert "8 done of 8 points" in told
-    told_by = [json.loads((folder / "points" / id / "result.json").read_text())["provenance"] for id in table["id"]]
-    assert {one["flush_denormal"] for one in told_by} == {True}, "by every worker, or time is confounded with vanishing gradients"
+    told_by = [
+        json.loads((folder / "points" / id / "result.json").read_text())["provenance"]
+        for id in table["id"]
+    ]
+    assert {one["flush_denormal"] for one in told_by} == {True}, (
+        "by every worker, or time is confounded with vanishing gradients"
+    )
 
 
 def test_the_offline_runs_agree_with_the_table_and_upload(study):
@@ -58,7 +86,13 @@ def test_the_offline_runs_agree_with_the_table_and_upload(study):
     assert "W&B: offline (mode=auto, no key is configured)" in told
     for path in runs:
         read = json.loads(
-            subprocess.run([WANDB, "leet", "inspect", "--summary", "--json", str(path)], capture_output=True, text=True, timeout=60, check=True).stdout
+            subprocess.run(
+                [WANDB, "leet", "inspect", "--summary", "--json", str(path)],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            ).stdout
         )
         row = table.loc[read["config"]["point"]]
         assert read["run_id"] == f"digits-{row.name}"
@@ -68,10 +102,19 @@ def test_the_offline_runs_agree_with_the_table_and_upload(study):
     with stub() as server:
         environment = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
         for path in runs[:2]:
-            subprocess.run([WANDB, "sync", str(path.parent)], env=environment, capture_output=True, text=True, timeout=60, check=True)
+            subprocess.run(
+                [WANDB, "sync", str(path.parent)],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
         assert len(server.runs) == 2
         for id, run in server.runs.items():
-            history = pd.read_parquet(folder / "points" / id.removeprefix("digits-") / "history.parquet").set_index("update")
+            history = pd.read_parquet(
+                folder / "points" / id.removeprefix("digits-") / "history.parquet"
+            ).set_index("update")
             assert sorted(run["history"]) == list(range(31))
             assert run["history"][7]["loss"] == history.loc[7, "loss"]
 
@@ -82,7 +125,9 @@ def test_the_report_opens_alone_and_works_from_the_keyboard(study, page):
     assert "outputs/digits/report.html" in told
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console", lambda message: errors.append(message.text) if message.type == "error" else None
+    )
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((folder / "report.html").as_uri())
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
@@ -108,7 +153,10 @@ def test_the_report_opens_alone_and_works_from_the_keyboard(study, page):
     column = button.evaluate("each => each.closest('th').cellIndex")
 
     def values():
-        return [row.locator("th, td").nth(column).inner_text() for row in table.locator("tbody tr").all()]
+        return [
+            row.locator("th, td").nth(column).inner_text()
+            for row in table.locator("tbody tr").all()
+        ]
 
     button.focus()
     page.keyboard.press("Enter")

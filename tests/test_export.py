@@ -1,4 +1,6 @@
-"""What is exported computes what was trained: in plain torch.nn modules, in the module beside it, from the command line. Else it is refused."""
+"""What is exported computes what was trained: in plain torch.nn modules, in the module beside it,
+from the command line. Else it is refused.
+"""
 
 from __future__ import annotations
 
@@ -35,27 +37,103 @@ CELLS = {
     "gru_reset_after": {"_target_": "study.cells.gru_reset_after.GRUResetAfter"},
 }
 TASKS = {
-    "last": {"_target_": "study.tasks.adding.Adding", "steps": 9, "lag": None, "examples": 20, "solved": 0.01},
-    "every": {"_target_": "study.tasks.copying.Copying", "steps": 23, "lag": None, "examples": 20, "solved": 0.99},
+    "last": {
+        "_target_": "study.tasks.adding.Adding",
+        "steps": 9,
+        "lag": None,
+        "examples": 20,
+        "solved": 0.01,
+    },
+    "every": {
+        "_target_": "study.tasks.copying.Copying",
+        "steps": 23,
+        "lag": None,
+        "examples": 20,
+        "solved": 0.99,
+    },
 }
-READOUTS = {"last": {"_target_": "study.readouts.last.Last"}, "every": {"_target_": "study.readouts.every.Every"}}
+READOUTS = {
+    "last": {"_target_": "study.readouts.last.Last"},
+    "every": {"_target_": "study.readouts.every.Every"},
+}
 
 
-def stored(folder: Path, cell: str, *, readout: str = "last", depth: int = 1, dtype: str = "float32", weights: bool = True, dropout: float = 0.0, **changes):
-    """A study of one point with random weights, as training leaves it; its model, flat weights and configuration."""
-    of = point(0, "c0ffee00c0ffee00", cell=CELLS.get(cell), readout=READOUTS[readout], task=TASKS[readout], depth=depth, dtype=dtype, dropout=dropout)
+def stored(
+    folder: Path,
+    cell: str,
+    *,
+    readout: str = "last",
+    depth: int = 1,
+    dtype: str = "float32",
+    weights: bool = True,
+    dropout: float = 0.0,
+    **changes,
+):
+    """A study of one point with random weights, as training leaves it; its model, flat weights and
+    configuration.
+    """
+    of = point(
+        0,
+        "c0ffee00c0ffee00",
+        cell=CELLS.get(cell),
+        readout=READOUTS[readout],
+        task=TASKS[readout],
+        depth=depth,
+        dtype=dtype,
+        dropout=dropout,
+    )
     config = {**of.config, **changes}
-    model = build_model({**config, "cell": CELLS.get(cell, config["cell"]), "readout": READOUTS[readout]})
-    flat = torch.randn(1, model.width, generator=torch.Generator().manual_seed(3), dtype=getattr(torch, dtype)) * 0.4
+    model = build_model(
+        {**config, "cell": CELLS.get(cell, config["cell"]), "readout": READOUTS[readout]}
+    )
+    flat = (
+        torch.randn(
+            1, model.width, generator=torch.Generator().manual_seed(3), dtype=getattr(torch, dtype)
+        )
+        * 0.4
+    )
     task = load_task(config["task"])
     store = Store(folder)
-    facts = {"inputs": task.facts.inputs, "outputs": task.facts.outputs, "steps": task.facts.steps, "loss": task.facts.loss, "metric": task.facts.metric}
+    facts = {
+        "inputs": task.facts.inputs,
+        "outputs": task.facts.outputs,
+        "steps": task.facts.steps,
+        "loss": task.facts.loss,
+        "metric": task.facts.metric,
+    }
     facts |= {"source": "made", "licence": "none", "split": "none"}
-    declared = {"factors": {}, "seeds": [0], "grid": [{"id": of.id, "seed": 0, "labels": {"task": "t"}}], "tasks": {"t": facts}}
-    store.declare({"name": folder.name, "title": "A study", "fingerprint": {}, "declaration": declared}, {"command": "python -m study"})
+    declared = {
+        "factors": {},
+        "seeds": [0],
+        "grid": [{"id": of.id, "seed": 0, "labels": {"task": "t"}}],
+        "tasks": {"t": facts},
+    }
+    store.declare(
+        {"name": folder.name, "title": "A study", "fingerprint": {}, "declaration": declared},
+        {"command": "python -m study"},
+    )
     tensors = {name: value[0].numpy() for name, value in model.named(flat).items()}
-    row = {"id": of.id, "cell": cell, "status": "done", "score": 0.5, "score_se": 0.01, "params": model.count, "outcome": "learning", "baseline": 0.1}
-    store.write(PointRecord(of.id, row, {"task": "t", "seed": 0}, yaml.safe_dump(config), [], {"git": {"commit": "abc"}}, weights=tensors if weights else None))
+    row = {
+        "id": of.id,
+        "cell": cell,
+        "status": "done",
+        "score": 0.5,
+        "score_se": 0.01,
+        "params": model.count,
+        "outcome": "learning",
+        "baseline": 0.1,
+    }
+    store.write(
+        PointRecord(
+            of.id,
+            row,
+            {"task": "t", "seed": 0},
+            yaml.safe_dump(config),
+            [],
+            {"git": {"commit": "abc"}},
+            weights=tensors if weights else None,
+        )
+    )
     return model, flat, config
 
 
@@ -67,17 +145,25 @@ def ours(model, flat, x: torch.Tensor) -> np.ndarray:
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("readout", ["last", "every"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_exported_network_is_the_trained_one(tmp_path: Path, cell: str, readout: str, depth: int) -> None:
+def test_the_exported_network_is_the_trained_one(
+    tmp_path: Path, cell: str, readout: str, depth: int
+) -> None:
     model, flat, _ = stored(tmp_path / "s", cell, readout=readout, depth=depth)
     folder = export(tmp_path / "s", "c0ffee", None)
     x = torch.rand(5, 9, model.inputs, generator=torch.Generator().manual_seed(1))
     expected = ours(model, flat, x)
-    limit = 1e-6 * max(1.0, float(np.abs(expected).max()))  # ReLU outputs have no bound, and fp32 has seven digits
+    limit = 1e-6 * max(
+        1.0, float(np.abs(expected).max())
+    )  # ReLU outputs have no bound, and fp32 has seven digits
     assert np.abs(predict(folder, x.numpy(), None) - expected).max() < limit
     kind = cell.split("_")[0]
     if cell == "gru":
         state = load_file(folder / "model.safetensors")
-        assert set(state) == {"fc.weight", "fc.bias"} | {f"gru.{name}_l{layer}" for name in ("weight_ih", "weight_hh", "bias") for layer in range(depth)}
+        assert set(state) == {"fc.weight", "fc.bias"} | {
+            f"gru.{name}_l{layer}"
+            for name in ("weight_ih", "weight_hh", "bias")
+            for layer in range(depth)
+        }
         return
 
     class Plain(nn.Module):
@@ -105,7 +191,9 @@ def test_double_precision_and_sequences_of_unequal_length(tmp_path: Path, cell: 
     found = predict(folder, x.numpy(), lengths)
     assert found.dtype == np.float64
     for row, length in enumerate(lengths):
-        assert np.abs(found[row] - ours(model, flat, x[row : row + 1, :length])[0]).max() < 1e-12, "read at the last valid step, not at the padded end"
+        assert np.abs(found[row] - ours(model, flat, x[row : row + 1, :length])[0]).max() < 1e-12, (
+            "read at the last valid step, not at the padded end"
+        )
 
 
 def test_dropout_between_layers_is_off_when_predicting(tmp_path: Path) -> None:
@@ -124,51 +212,117 @@ def test_the_folder_works_alone_in_a_fresh_process_and_its_card_runs(tmp_path: P
     np.save(tmp_path / "out" / "x.npy", x.numpy())
     card = (folder / "README.md").read_text(encoding="utf-8")
     first, second = re.findall(r"```python\n(.*?)```", card, flags=re.S)
-    first = first.replace("predict(net, sequences)", 'predict(net, __import__("numpy").load("x.npy"))')
-    code = first + "import numpy as np\nnp.save('y.npy', outputs)\n" + second + "assert isinstance(net.gru, GRUResetBefore)\n"
+    first = first.replace(
+        "predict(net, sequences)", 'predict(net, __import__("numpy").load("x.npy"))'
+    )
+    code = (
+        first
+        + "import numpy as np\nnp.save('y.npy', outputs)\n"
+        + second
+        + "assert isinstance(net.gru, GRUResetBefore)\n"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, env={**environment, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ran.returncode == 0, ran.stderr
     assert np.abs(np.load(folder / "y.npy") - ours(model, flat, x)).max() < 1e-6
     assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() in card
     assert "c0ffee00c0ffee00" in card and "0.5000" in card and str(tmp_path) not in card
 
 
-def test_predictions_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predictions_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, flat, _ = stored(tmp_path / "s", "lstm")
-    assert main(["export", str(tmp_path / "s"), "c0ffee00c0ffee00", "--to", str(tmp_path / "net")]) == 0
+    assert (
+        main(["export", str(tmp_path / "s"), "c0ffee00c0ffee00", "--to", str(tmp_path / "net")])
+        == 0
+    )
     assert capsys.readouterr().out.strip() == str(tmp_path / "net")
     x = np.random.default_rng(0).random((3, 5, 2)).astype(np.float32)
     expected = ours(model, flat, torch.from_numpy(x))
     np.save(tmp_path / "x.npy", x)
     assert main(["predict", str(tmp_path / "net"), str(tmp_path / "x.npy")]) == 0
     printed = [line.split(",") for line in capsys.readouterr().out.splitlines()]
-    assert printed[0] == ["sequence", "output_0"] and [float(row[1]) for row in printed[1:]] == pytest.approx(expected[:, 0].tolist(), abs=1e-6)
+    assert printed[0] == ["sequence", "output_0"] and [
+        float(row[1]) for row in printed[1:]
+    ] == pytest.approx(expected[:, 0].tolist(), abs=1e-6)
     (tmp_path / "rows.csv").write_text("\n".join(",".join(map(str, row.ravel())) for row in x))
-    assert main(["predict", str(tmp_path / "net"), str(tmp_path / "rows.csv"), "--out", str(tmp_path / "y.npy")]) == 0
+    assert (
+        main(
+            [
+                "predict",
+                str(tmp_path / "net"),
+                str(tmp_path / "rows.csv"),
+                "--out",
+                str(tmp_path / "y.npy"),
+            ]
+        )
+        == 0
+    )
     assert np.load(tmp_path / "y.npy") == pytest.approx(expected, abs=1e-6)
-    long = "sequence,a,b\n" + "".join(f"{name},{a},{b}\n" for name, of, length in zip("pqr", x, (5, 2, 4), strict=True) for a, b in of[:length])
+    long = "sequence,a,b\n" + "".join(
+        f"{name},{a},{b}\n"
+        for name, of, length in zip("pqr", x, (5, 2, 4), strict=True)
+        for a, b in of[:length]
+    )
     (tmp_path / "long.csv").write_text(long)
     sequences, lengths = read(tmp_path / "long.csv", 2)
     assert lengths is not None and lengths.tolist() == [5, 2, 4] and sequences.shape == (3, 5, 2)
-    assert main(["predict", str(tmp_path / "net"), str(tmp_path / "long.csv"), "--out", str(tmp_path / "y.csv")]) == 0
+    assert (
+        main(
+            [
+                "predict",
+                str(tmp_path / "net"),
+                str(tmp_path / "long.csv"),
+                "--out",
+                str(tmp_path / "y.csv"),
+            ]
+        )
+        == 0
+    )
     short = ours(model, flat, torch.from_numpy(x[1:2, :2]))
-    assert float((tmp_path / "y.csv").read_text().splitlines()[2].split(",")[1]) == pytest.approx(float(short[0, 0]), abs=1e-6)
+    assert float((tmp_path / "y.csv").read_text().splitlines()[2].split(",")[1]) == pytest.approx(
+        float(short[0, 0]), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"cell": {"_target_": "mine.Leaky", "a": 0.1}}, "cell mine.Leaky: torch.nn has no such layer"),
-        ({"readout": {"_target_": "mine.Attention"}}, "readout mine.Attention: only the linear readouts"),
-        ({"readout": {"_target_": "study.readouts.mean.Mean"}}, "readout study.readouts.mean.Mean: only the linear readouts of the last or of every step"),
-        ({"readout": {"_target_": "study.readouts.attention.Attention"}}, "readout study.readouts.attention.Attention: only the linear readouts"),
+        (
+            {"cell": {"_target_": "mine.Leaky", "a": 0.1}},
+            "cell mine.Leaky: torch.nn has no such layer",
+        ),
+        (
+            {"readout": {"_target_": "mine.Attention"}},
+            "readout mine.Attention: only the linear readouts",
+        ),
+        (
+            {"readout": {"_target_": "study.readouts.mean.Mean"}},
+            (
+                "readout study.readouts.mean.Mean: only the linear readouts of the last or of every"
+                " step"
+            ),
+        ),
+        (
+            {"readout": {"_target_": "study.readouts.attention.Attention"}},
+            "readout study.readouts.attention.Attention: only the linear readouts",
+        ),
         ({"cell": CELLS["gru"]}, "weight_h has shape"),
         ({"cell": CELLS["gru_reset_after"]}, "stored tensors are"),
         ({"depth": 2}, "stored tensors are"),
     ],
 )
-def test_what_torch_would_compute_otherwise_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], change, told: str) -> None:
+def test_what_torch_would_compute_otherwise_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change, told: str
+) -> None:
     stored(tmp_path / "s", "lstm")
     path = tmp_path / "s" / "points" / "c0ffee00c0ffee00" / "config.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **change}))
@@ -191,7 +345,10 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for arguments, told in [
         (["export", str(tmp_path / "s"), "beef"], "'beef': not the id of one point"),
         (["export", str(tmp_path / "s"), ""], "not the id of one point"),
-        (["export", str(tmp_path / "s"), "c0ffee", "--to", str(tmp_path / "full")], "holds other files (thesis.txt)"),
+        (
+            ["export", str(tmp_path / "s"), "c0ffee", "--to", str(tmp_path / "full")],
+            "holds other files (thesis.txt)",
+        ),
         (["predict", str(tmp_path), str(tmp_path / "bad.npy")], "no exported network"),
         (["predict", str(folder), str(tmp_path / "bad.npy")], "not finite"),
         (["predict", str(folder), str(tmp_path / "wide.npy")], "must be [N, T, 2]"),
@@ -209,32 +366,61 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         find(store, "c0ffee")
 
 
-def test_a_point_without_weights_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_point_without_weights_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stored(tmp_path / "s", "lstm", weights=False)
     assert main(["export", str(tmp_path / "s"), "c0ffee"]) == 2
-    assert "has no weights to export (done; weights were not kept (store.weights=false))" in capsys.readouterr().err
+    assert (
+        "has no weights to export (done; weights were not kept (store.weights=false))"
+        in capsys.readouterr().err
+    )
 
 
 RECIPES = {
-    "rnn identity": ("rnn_relu", {"initializer": {"_target_": "study.initializers.identity.Identity", "alpha": 1.0, "input_std": 0.001}}, {}),
+    "rnn identity": (
+        "rnn_relu",
+        {
+            "initializer": {
+                "_target_": "study.initializers.identity.Identity",
+                "alpha": 1.0,
+                "input_std": 0.001,
+            }
+        },
+        {},
+    ),
     "lstm pytorch value sgd": (
         "lstm",
         {
-            "initializer": {"_target_": "study.initializers.pytorch.PyTorch"}, "clip": {"_target_": "study.clipping.value.Value", "threshold": 0.1},
-            "optimizer": {"_target_": "study.optimizers.sgd.SGD", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0},
+            "initializer": {"_target_": "study.initializers.pytorch.PyTorch"},
+            "clip": {"_target_": "study.clipping.value.Value", "threshold": 0.1},
+            "optimizer": {
+                "_target_": "study.optimizers.sgd.SGD",
+                "lr": 0.05,
+                "momentum": 0.9,
+                "weight_decay": 0.0,
+            },
         },
         {"depth": 2, "dropout": 0.2},
     ),
     "gru normal every rmsprop": (
         "gru",
         {
-            "initializer": {"_target_": "study.initializers.normal.Normal", "std": "auto"}, "clip": {"_target_": "study.clipping.none.NoClip"},
-            "optimizer": {"_target_": "study.optimizers.rmsprop.RMSprop", "lr": 0.002, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0},
+            "initializer": {"_target_": "study.initializers.normal.Normal", "std": "auto"},
+            "clip": {"_target_": "study.clipping.none.NoClip"},
+            "optimizer": {
+                "_target_": "study.optimizers.rmsprop.RMSprop",
+                "lr": 0.002,
+                "alpha": 0.99,
+                "eps": 1e-8,
+                "momentum": 0.0,
+                "weight_decay": 0.0,
+            },
         },
         {"readout": "every"},
     ),
     "gru_reset_after double": ("gru_reset_after", {}, {"dtype": "float64"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -244,14 +430,21 @@ def test_the_snippet_runs_as_pasted(tmp_path: Path, name: str) -> None:
     facts = Store(tmp_path / "s").study()["declaration"]["tasks"]["t"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     ran = subprocess.run(
-        [sys.executable, "-c", snippet(config, facts)], cwd=tmp_path, env={**environment, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", snippet(config, facts)],
+        cwd=tmp_path,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
     assert re.fullmatch(r"loss \d+\.\d{3} after 6 updates\n", ran.stdout)
 
 
 def test_the_snippet_starts_as_the_study_does(tmp_path: Path) -> None:
-    """Gate blocks orthogonal one by one, forget bias 1 in one of torch's two biases, the other frozen at 0, input blocks Xavier by their own fans."""
+    """Gate blocks orthogonal one by one, forget bias 1 in one of torch's two biases, the other
+    frozen at 0, input blocks Xavier by their own fans.
+    """
     _, _, config = stored(tmp_path / "s", "lstm", depth=2)
     facts = Store(tmp_path / "s").study()["declaration"]["tasks"]["t"]
     scope: dict = {}
@@ -262,20 +455,41 @@ def test_the_snippet_starts_as_the_study_does(tmp_path: Path) -> None:
             assert torch.allclose(block @ block.T, torch.eye(8), atol=1e-5)
         b = getattr(net.lstm, f"bias_ih_l{layer}").detach()
         assert (b[8:16] == 1).all() and b.sum() == 8
-        assert not getattr(net.lstm, f"bias_hh_l{layer}").requires_grad and (getattr(net.lstm, f"bias_hh_l{layer}") == 0).all()
+        assert (
+            not getattr(net.lstm, f"bias_hh_l{layer}").requires_grad
+            and (getattr(net.lstm, f"bias_hh_l{layer}") == 0).all()
+        )
     bound = (6 / (8 + 2)) ** 0.5
-    assert net.lstm.weight_ih_l0.abs().max() <= bound and net.lstm.weight_ih_l0.abs().max() > 0.8 * bound
+    assert (
+        net.lstm.weight_ih_l0.abs().max() <= bound
+        and net.lstm.weight_ih_l0.abs().max() > 0.8 * bound
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"initializer": {"_target_": "study.initializers.sparse.Sparse", "links": 3, "radius": 0.9}}, "no counterpart in torch.nn.init"),
+        (
+            {
+                "initializer": {
+                    "_target_": "study.initializers.sparse.Sparse",
+                    "links": 3,
+                    "radius": 0.9,
+                }
+            },
+            "no counterpart in torch.nn.init",
+        ),
         ({"clip": {"_target_": "study.clipping.autoclip.AutoClip"}}, "is not torch.nn.utils'"),
         ({"optimizer": {"_target_": "mine.Lion", "lr": 1}}, "is not torch.optim's"),
         ({"cell": {"_target_": "mine.Leaky"}}, "is no layer of torch.nn"),
-        ({"readout": {"_target_": "study.readouts.mean.Mean"}}, "study.readouts.mean.Mean is none of the linear readouts"),
-        ({"weights": {"input": {"_target_": "mine.W"}, "readout": {}, "forget_bias": 1.0}}, "weights.input follows mine.W"),
+        (
+            {"readout": {"_target_": "study.readouts.mean.Mean"}},
+            "study.readouts.mean.Mean is none of the linear readouts",
+        ),
+        (
+            {"weights": {"input": {"_target_": "mine.W"}, "readout": {}, "forget_bias": 1.0}},
+            "weights.input follows mine.W",
+        ),
     ],
 )
 def test_a_recipe_that_torch_cannot_say_has_no_snippet(tmp_path: Path, change, told: str) -> None:

@@ -1,4 +1,6 @@
-"""Untrusted input: hostile names and texts stay in the study's folder, and no reader unpickles anything."""
+"""Untrusted input: hostile names and texts stay in the study's folder, and no reader unpickles
+anything.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,27 @@ from study.store import PointRecord
 from tests import ROOT
 from tests.reports.synthetic import make
 
-HOSTILE = ["../../x", "..", ".", "/etc/x", "a/../../b", "..\\..\\x", "a\0b", "", "~/../x/", "x" * 5000]
+HOSTILE = [
+    "../../x",
+    "..",
+    ".",
+    "/etc/x",
+    "a/../../b",
+    "..\\..\\x",
+    "a\0b",
+    "",
+    "~/../x/",
+    "x" * 5000,
+]
 
 
 def snapshot(folder: Path, but: Path) -> dict[Path, bytes]:
     """Every file of a folder, those of the study's own folder left out."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and but not in path.parents}
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and but not in path.parents
+    }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -32,35 +49,96 @@ def test_a_studys_name_is_the_name_of_one_folder(name):
         check_name(name)
 
 
-@pytest.mark.parametrize("arguments", [["name='../../x'"], ["'name=a/b'"], ["study.search='../../x'"], ["name=..", "hydra/sweeper=optuna", "search=default"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["name='../../x'"],
+        ["'name=a/b'"],
+        ["study.search='../../x'"],
+        ["name=..", "hydra/sweeper=optuna", "search=default"],
+    ],
+)
 def test_the_command_refuses_and_writes_nothing(tmp_path, monkeypatch, capsys, arguments):
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
     monkeypatch.chdir(inner)
-    line = ["-m", "experiment=quick", "cell=rnn,gru", "seed=0", "updates=1", "hidden=2", "task.form=row", "tracker=[]", "executor.workers=1"]
-    monkeypatch.setattr(sys, "argv", [str(ROOT / "study" / "__main__.py"), *line, *[one.replace("'", "") for one in arguments]])
+    line = [
+        "-m",
+        "experiment=quick",
+        "cell=rnn,gru",
+        "seed=0",
+        "updates=1",
+        "hidden=2",
+        "task.form=row",
+        "tracker=[]",
+        "executor.workers=1",
+    ]
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [str(ROOT / "study" / "__main__.py"), *line, *[one.replace("'", "") for one in arguments]],
+    )
     with pytest.raises(SystemExit) as exit:
         main()
     told = capsys.readouterr().err
     assert exit.value.code == 2, told
-    assert "must be the name of one folder" in told or "must be the folder of a search beside the study's" in told
+    assert (
+        "must be the name of one folder" in told
+        or "must be the folder of a search beside the study's" in told
+    )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_hostile_levels_labels_and_tracebacks_stay_in_the_folder(tmp_path, capsys):
     """Every command of the report over a store whose every text tries to leave it."""
     bad = ["../../../x", "/etc/passwd", "</script><script>alert(1)</script>", "a\nb\r\x1b[2J"]
-    store = make(tmp_path / "s" / "hostile", factors={"cell": bad, "../../evil": ["../../1", "2"]}, seeds=(0, 1), steps=8, updates=20, failed=(2,))
+    store = make(
+        tmp_path / "s" / "hostile",
+        factors={"cell": bad, "../../evil": ["../../1", "2"]},
+        seeds=(0, 1),
+        steps=8,
+        updates=20,
+        failed=(2,),
+    )
     first = store.ids()[3]
-    told = {"type": "../../E", "message": "</script>", "traceback": '  File "/../../../etc/passwd", line 1\n\x1b]0;x\x07'}
+    told = {
+        "type": "../../E",
+        "message": "</script>",
+        "traceback": '  File "/../../../etc/passwd", line 1\n\x1b]0;x\x07',
+    }
     row = {**store.result(first)["row"], "status": "failed", "reason": "../../../x </script>"}
-    store.write(PointRecord(first, row, {**store.result(first)["labels"]}, "../../x", ["../../x"], {"device": "../../x"}, failure=told))
+    store.write(
+        PointRecord(
+            first,
+            row,
+            {**store.result(first)["labels"]},
+            "../../x",
+            ["../../x"],
+            {"device": "../../x"},
+            failure=told,
+        )
+    )
     record = store.study()
-    store.declare({**record, "name": "../../../escaped", "title": "../../x </script>", "question": "../.."}, {"command": "../../x", "id": "../.."})
+    store.declare(
+        {**record, "name": "../../../escaped", "title": "../../x </script>", "question": "../.."},
+        {"command": "../../x", "id": "../.."},
+    )
     before = snapshot(tmp_path, store.folder)
     folder = str(store.folder)
-    commands = [["render", folder], ["status", folder], ["status", folder, "--repair"], ["table", folder], ["check", folder], ["index", str(tmp_path / "s")]]
-    for command in [*commands, ["diff", folder, folder], ["export", folder, first], ["export", folder, "../../x"]]:
+    commands = [
+        ["render", folder],
+        ["status", folder],
+        ["status", folder, "--repair"],
+        ["table", folder],
+        ["check", folder],
+        ["index", str(tmp_path / "s")],
+    ]
+    for command in [
+        *commands,
+        ["diff", folder, folder],
+        ["export", folder, first],
+        ["export", folder, "../../x"],
+    ]:
         assert report(command) in (0, 1, 2)
         assert "Traceback (most" not in capsys.readouterr().err
     after = snapshot(tmp_path, store.folder)
@@ -70,7 +148,7 @@ def test_hostile_levels_labels_and_tracebacks_stay_in_the_folder(tmp_path, capsy
     assert "<script>alert(1)</script>" not in page
 
 
-# --- pickle ------------------------------------------------------------------------------------------------------
+# --- pickle ---------------------------------------------------------------------------------------
 
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
@@ -79,25 +157,55 @@ def unsafe(text: str) -> Iterator[str]:
     """Ways to run code by reading a file, in a source."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            yield from (f"{node.lineno}: import {name}" for name in names if name.split(".")[0] in UNPICKLERS)
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+            )
+            yield from (
+                f"{node.lineno}: import {name}"
+                for name in names
+                if name.split(".")[0] in UNPICKLERS
+            )
         if isinstance(node, ast.Call):
             call = ast.unparse(node.func)
             given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            if call in ("torch.load", "pd.read_pickle", "pandas.read_pickle", "eval", "exec", "np.loads", "yaml.unsafe_load", "yaml.full_load"):
+            if call in (
+                "torch.load",
+                "pd.read_pickle",
+                "pandas.read_pickle",
+                "eval",
+                "exec",
+                "np.loads",
+                "yaml.unsafe_load",
+                "yaml.full_load",
+            ):
                 yield f"{node.lineno}: {call}"
-            if given.get("allow_pickle", "False") != "False" or (call == "yaml.load" and "SafeLoader" not in given.get("Loader", "")):
+            if given.get("allow_pickle", "False") != "False" or (
+                call == "yaml.load" and "SafeLoader" not in given.get("Loader", "")
+            ):
                 yield f"{node.lineno}: {call}({given})"
 
 
 def test_no_source_reads_what_runs_code():
-    found = {str(path.relative_to(ROOT)): list(unsafe(path.read_text())) for part in ("study", "reports") for path in (ROOT / part).rglob("*.py")}
+    found = {
+        str(path.relative_to(ROOT)): list(unsafe(path.read_text()))
+        for part in ("study", "reports")
+        for path in (ROOT / part).rglob("*.py")
+    }
     assert {path: lines for path, lines in found.items() if lines} == {}
     assert len(found) > 150
 
 
 @pytest.mark.parametrize(
-    "text", ["import pickle", "from joblib import load", "torch.load(p)", "np.load(p, allow_pickle=True)", "yaml.load(f, Loader=yaml.Loader)"]
+    "text",
+    [
+        "import pickle",
+        "from joblib import load",
+        "torch.load(p)",
+        "np.load(p, allow_pickle=True)",
+        "yaml.load(f, Loader=yaml.Loader)",
+    ],
 )
 def test_the_scan_sees_what_it_should_see(text):
     assert list(unsafe(text))
@@ -135,9 +243,17 @@ def test_reading_a_store_unpickles_nothing(tmp_path):
     import subprocess
 
     make(tmp_path / "read", factors={"cell": ["rnn", "gru"]}, seeds=(0, 1), steps=8, updates=20)
-    script = SCRIPT.replace("from study.training.checkpoints", "assert not found, found\nfrom study.training.checkpoints", 1)
+    script = SCRIPT.replace(
+        "from study.training.checkpoints",
+        "assert not found, found\nfrom study.training.checkpoints",
+        1,
+    )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "read")], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+        [sys.executable, "-c", script, str(tmp_path / "read")],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.endswith("nothing was unpickled\n")

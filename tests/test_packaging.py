@@ -35,14 +35,20 @@ def test_the_wheel_holds_code_configuration_and_templates_and_nothing_else(wheel
         if path.is_file():
             assert str(path.relative_to(ROOT)) in names
     assert "study/kernels/table.yaml" in names
-    assert {name.split("/")[0] for name in names} == {"study", "reports", "rnn_gradient_study-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "study",
+        "reports",
+        "rnn_gradient_study-0.1.0.dist-info",
+    }
 
 
 def run(folder: Path, where: Path, *arguments: object) -> None:
     """python -P -m …: nothing but the installed package and what the command names is importable."""
     environment = {**os.environ, "PYTHONPATH": str(where), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-m", *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -67,13 +73,24 @@ def test_the_wheel_runs_a_study_of_a_users_own_cell_initializer_table_and_sectio
     for kind in ("cell", "initializer", "section"):
         run(empty, site, "study.new", kind, f"own_{kind}", "--into", mine)
     drawn = np.random.default_rng(0).normal(size=(60, 7)).cumsum(1)
-    pd.DataFrame({f"v{step}": drawn[:, step] for step in range(7)} | {"kind": np.arange(60) % 2}).to_csv(mine / "walks.csv", index=False)
-    own = ("cell=rnn,own_cell", "initializer=orthogonal,own_initializer", "task=csv", f"task.path={mine / 'walks.csv'}", "task.target=kind", "batch=32")
+    pd.DataFrame(
+        {f"v{step}": drawn[:, step] for step in range(7)} | {"kind": np.arange(60) % 2}
+    ).to_csv(mine / "walks.csv", index=False)
+    own = (
+        "cell=rnn,own_cell",
+        "initializer=orthogonal,own_initializer",
+        "task=csv",
+        f"task.path={mine / 'walks.csv'}",
+        "task.target=kind",
+        "batch=32",
+    )
     run(empty, site, "study", "-m", "--config-dir", mine, *own, *TINY)
     run(empty, site, "reports", "render", "outputs/tiny", "--config-dir", mine)
     points = Store(empty / "outputs" / "tiny").points()
     assert set(zip(points["cell"], points["initializer"], points["status"], strict=True)) == {
-        (cell, initializer, "done") for cell in ("rnn", "own_cell") for initializer in ("orthogonal", "own_initializer")
+        (cell, initializer, "done")
+        for cell in ("rnn", "own_cell")
+        for initializer in ("orthogonal", "own_initializer")
     }
     assert points["steps"].tolist() == [7] * 4
     page = (empty / "outputs" / "tiny" / "report.html").read_text(encoding="utf-8")
@@ -83,9 +100,30 @@ def test_the_wheel_runs_a_study_of_a_users_own_cell_initializer_table_and_sectio
 
 def test_the_contract_of_reports_names_every_module_it_may_not_import():
     """A module added to study/ and forgotten in the contract would be open to reports."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]["contracts"]
     (contract,) = [each for each in contracts if each["name"] == "A report reads the store only"]
-    there = {path.stem for path in (ROOT / "study").glob("*.py")} | {path.parent.name for path in (ROOT / "study").glob("*/__init__.py")}
-    named = {name.removeprefix("study.") for name in contract["forbidden_modules"] if name.startswith("study.")}
-    assert named == there - {"__init__", "records", "store", "search_store", "parts", "forms", "files", "digests", "paths", "claims", "power", "ranking"}
+    there = {path.stem for path in (ROOT / "study").glob("*.py")} | {
+        path.parent.name for path in (ROOT / "study").glob("*/__init__.py")
+    }
+    named = {
+        name.removeprefix("study.")
+        for name in contract["forbidden_modules"]
+        if name.startswith("study.")
+    }
+    assert named == there - {
+        "__init__",
+        "records",
+        "store",
+        "search_store",
+        "parts",
+        "forms",
+        "files",
+        "digests",
+        "paths",
+        "claims",
+        "power",
+        "ranking",
+    }
     assert "torch" in contract["forbidden_modules"]

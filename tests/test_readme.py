@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from study.config.paths import conf_folder
-from tests import ROOT, theory
+from tests import ROOT
+from tests.support import theory
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

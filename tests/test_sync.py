@@ -1,4 +1,6 @@
-"""Offline runs are uploaded later, once: to a server on loopback, by wandb's own sync, within a time limit."""
+"""Offline runs are uploaded later, once: to a server on loopback, by wandb's own sync, within a
+time limit.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from tests.trackers.test_trackers import NODE, ROOT, log_in_process, offline_run
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of two points logged offline; of one, files of a launch before that was cut short lie there too, and of a third those only."""
+    """A study of two points logged offline; of one, files of a launch before that was cut short lie
+    there too, and of a third those only.
+    """
     folder = tmp_path_factory.mktemp("sync") / "study"
     Store(folder).declare({"name": "my study", "fingerprint": {}, "declaration": {}}, {})
     write(folder, "p1")
@@ -34,20 +38,38 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sync(folder: Path, url: str, *arguments: str, key: str | None = KEY) -> tuple[int, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     home = folder.parent / "home"
-    environment = {**clean, "HOME": str(home), "PYTHONPATH": str(ROOT), "WANDB_BASE_URL": url, **({"WANDB_API_KEY": key} if key else {})}
-    done = subprocess.run([sys.executable, "-m", "study.sync", str(folder), *arguments], env=environment, cwd=home, capture_output=True, text=True, timeout=120)
+    environment = {
+        **clean,
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "WANDB_BASE_URL": url,
+        **({"WANDB_API_KEY": key} if key else {}),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "study.sync", str(folder), *arguments],
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
 def test_what_is_incomplete_or_older_is_left_out(offline):
-    assert sorted(path.folder.name.partition("my-study")[2] for path in waiting(offline)) == ["-p1", "-p2"]
+    assert sorted(path.folder.name.partition("my-study")[2] for path in waiting(offline)) == [
+        "-p1",
+        "-p2",
+    ]
     assert not any("20000101" in path.folder.name for path in waiting(offline))
 
 
 def test_no_key_and_no_server_are_told_within_the_limit(offline):
     status, told = sync(offline, "http://127.0.0.1:9", key=None)
     assert status == 2 and "no key is configured" in told
-    status, told = sync(offline, "http://127.0.0.1:9", "--seconds", "3")  # the discard port: nobody listens
+    status, told = sync(
+        offline, "http://127.0.0.1:9", "--seconds", "3"
+    )  # the discard port: nobody listens
     assert status == 1 and "0 runs uploaded, 2 still waiting" in told
     assert "Traceback" not in told
 
@@ -64,10 +86,29 @@ def test_every_run_is_sent_once(offline):
         for mark in offline.rglob("*.synced"):
             mark.unlink()  # the study's own notes say so too
         assert sync(offline, server.url) == (0, "W&B: no offline run waits\n")
-        log_in_process(offline, ["p1", "p2"], {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}, {**NODE, "mode": "online"})
-        assert len(server.sent) == sent, "neither sync nor a later launch that is online sends it again"
-    assert len([line for line in (offline / "wandb" / "logged.jsonl").read_text().splitlines() if line and json.loads(line)[1] == "online"]) == 2
-    assert len([path for path in (offline.parent / "home").iterdir() if not path.name.startswith(".")]) <= before, "logs are left in the study's folder"
+        log_in_process(
+            offline,
+            ["p1", "p2"],
+            {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY},
+            {**NODE, "mode": "online"},
+        )
+        assert len(server.sent) == sent, (
+            "neither sync nor a later launch that is online sends it again"
+        )
+    assert (
+        len(
+            [
+                line
+                for line in (offline / "wandb" / "logged.jsonl").read_text().splitlines()
+                if line and json.loads(line)[1] == "online"
+            ]
+        )
+        == 2
+    )
+    assert (
+        len([path for path in (offline.parent / "home").iterdir() if not path.name.startswith(".")])
+        <= before
+    ), "logs are left in the study's folder"
 
 
 def test_what_is_no_study_is_told(tmp_path):

@@ -1,4 +1,6 @@
-"""Loss profile against transport: where the loss asks for more or less of the early steps than could reach it."""
+"""Loss profile against transport: where the loss asks for more or less of the early steps than
+could reach it.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,19 @@ import pandas as pd
 from reports.data.study import Study
 from study.records import NETWORK
 
-WHOLE = {f"{NETWORK}/s": 0, "1/s": 1, "1/h": 2}  # what stands for the whole network, the first that a point has
+WHOLE = {
+    f"{NETWORK}/s": 0,
+    "1/s": 1,
+    "1/h": 2,
+}  # what stands for the whole network, the first that a point has
 
 
 def disagreement(study: Study) -> pd.DataFrame:
-    """`start` and `end` by point id: D of the loss profile minus D of transport, decades, at the first and last probe that has both.
+    """`start` and `end` by point id: D of the loss profile minus D of transport, decades, at the
+    first and last probe that has both.
 
-    Both are taken over the same lags, relative to lag 1: below 0 the loss's gradient falls off faster than a random direction.
+    Both are taken over the same lags, relative to lag 1: below 0 the loss's gradient falls off
+    faster than a random direction.
     """
     profile, states = study.table("profile"), study.table("states")
     rows = profile[profile["probe"] == "loss"]
@@ -29,7 +37,14 @@ def disagreement(study: Study) -> pd.DataFrame:
     rows = rows.merge(states[[*keys, "lag", "D"]].rename(columns={"lag": "judged"}), on=keys)
     first = (0.9 * rows["judged"].astype(float)).map(math.ceil).clip(lower=1)
     far = rows[(rows["lag"] >= first) & (rows["lag"] <= rows["judged"])]
-    whole = far.groupby(keys)["log10_mean"].agg(lambda values: np.median(values.to_numpy(dtype=float)))
+    whole = far.groupby(keys)["log10_mean"].agg(
+        lambda values: np.median(values.to_numpy(dtype=float))
+    )
     at_one = rows[rows["lag"] == 1].set_index(keys)[["log10_mean", "D"]].astype(float)
-    apart = (whole - at_one["log10_mean"] - at_one["D"]).dropna().reset_index(name="apart").sort_values(keys)
+    apart = (
+        (whole - at_one["log10_mean"] - at_one["D"])
+        .dropna()
+        .reset_index(name="apart")
+        .sort_values(keys)
+    )
     return apart.groupby("id")["apart"].agg(start="first", end="last")

@@ -1,4 +1,7 @@
-"""Arms in numbers: counts over seeds and scores with intervals, one row an arm. No arm is represented by its best seed."""
+"""Arms in numbers: counts over seeds and scores with intervals, one row an arm.
+
+No arm is represented by its best seed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ def with_counted(study: Study) -> pd.DataFrame:
 
 
 def summary(study: Study) -> pd.DataFrame:
-    """One row an arm: its levels, label, declared, n (stored), diverged, missing, failed, verdicts and outcomes (counts), word, score (Estimate), scores."""
+    """One row an arm: its levels, label, declared, n (stored), diverged, missing, failed, verdicts
+    and outcomes (counts), word, score (Estimate), scores.
+    """
     made: pd.DataFrame = study.once("summary of arms", lambda: _summary(study))
     return made.copy()
 
@@ -39,11 +44,19 @@ def _summary(study: Study) -> pd.DataFrame:
                 "arm": arm.arm,
                 "declared": len(grid),
                 "n": len(own),
-                **{status: int(statuses.get(status, 0)) for status in (DIVERGED, MISSING, "failed")},
+                **{
+                    status: int(statuses.get(status, 0)) for status in (DIVERGED, MISSING, "failed")
+                },
                 "verdicts": verdicts,
                 "word": one_word(verdicts),
                 "outcomes": count(own["outcome"].tolist(), OUTCOMES),
-                "score": score_interval(own["counted"].tolist(), own["score_se"].tolist(), _by_example(study, own), draws=DRAWS, seed=SEED),
+                "score": score_interval(
+                    own["counted"].tolist(),
+                    own["score_se"].tolist(),
+                    _by_example(study, own),
+                    draws=DRAWS,
+                    seed=SEED,
+                ),
                 "scores": own["counted"].tolist(),
             }
         )
@@ -51,11 +64,15 @@ def _summary(study: Study) -> pd.DataFrame:
 
 
 def _by_example(study: Study, own: pd.DataFrame) -> np.ndarray | None:
-    """Results [seeds, examples] of an arm with seeds enough for a bootstrap over both; None below, or where a point diverged and counts otherwise."""
+    """Results [seeds, examples] of an arm with seeds enough for a bootstrap over both; None below,
+    or where a point diverged and counts otherwise.
+    """
     if len(own) < ENOUGH or (own["status"] == DIVERGED).any():
         return None
     test = study.table("test")
-    rows = test[test["id"].isin(own["id"])].pivot_table(index="id", columns="example", values="value", observed=True)
+    rows = test[test["id"].isin(own["id"])].pivot_table(
+        index="id", columns="example", values="value", observed=True
+    )
     return rows.to_numpy(dtype=float) if len(rows) == len(own) else None
 
 
@@ -67,7 +84,9 @@ def ranked(study: Study, arms: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict_words(row: pd.Series) -> tuple[str, str]:
-    """(text with symbol, CSS class) of an arm's verdict: one word where enough seeds agree, else the counts."""
+    """(text with symbol, CSS class) of an arm's verdict: one word where enough seeds agree, else
+    the counts.
+    """
     of: dict[str, int] = row["verdicts"]
     if not of:
         return "no verdict", ""
@@ -80,7 +99,9 @@ def verdict_words(row: pd.Series) -> tuple[str, str]:
 
 
 def short_words(row: pd.Series) -> str:
-    """A verdict where the room is small: the word where all seeds agree, else the words with their counts, the first with its symbol."""
+    """A verdict where the room is small: the word where all seeds agree, else the words with their
+    counts, the first with its symbol.
+    """
     of: dict[str, int] = row["verdicts"]
     if len(of) <= 1:
         return verdict_words(row)[0]

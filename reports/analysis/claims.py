@@ -12,7 +12,15 @@ import pandas as pd
 
 from reports.analysis.measures import MEASURES, measured, sign
 from reports.analysis.prediction import at_share, prediction
-from reports.analysis.sides import Sides, chosen, difference, has_interval, match, side_words, turned
+from reports.analysis.sides import (
+    Sides,
+    chosen,
+    difference,
+    has_interval,
+    match,
+    side_words,
+    turned,
+)
 from reports.data.study import Study
 from reports.formatting import levels
 from reports.statistics import NOTHING, Estimate
@@ -24,9 +32,11 @@ DRAWS = 1000  # of the bootstrap over arms where a claim is about prediction
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with what was found: `difference` is better minus worse, positive for the claim, of `values` a side; `rests_on`: ids of points.
+    """A claim with what was found: `difference` is better minus worse, positive for the claim, of
+    `values` a side; `rests_on`: ids of points.
 
-    `each`: the same within every level of the factor the claim names. `text` replaces the sides where there are none.
+    `each`: the same within every level of the factor the claim names. `text` replaces the sides
+    where there are none.
     """
 
     statement: str
@@ -49,12 +59,17 @@ class Judged:
         return self.by in MEASURES and MEASURES[self.by].share
 
 
-def judge(study: Study, claim: Mapping[str, Any], *, unit: float = 1.0, level: float = 0.95) -> Judged:
-    """Better against worse over arms that are alike in everything else, where the rest is as `when` says.
+def judge(
+    study: Study, claim: Mapping[str, Any], *, unit: float = 1.0, level: float = 0.95
+) -> Judged:
+    """Better against worse over arms that are alike in everything else, where the rest is as `when`
+    says.
 
-    direction more: supported where the interval lies above 0 and the difference is at least `least`, refuted where it lies below `least`
-    whole; no less: supported where the interval lies above −least, refuted where it lies below. Else inconclusive. With `each`, supported
-    where every level supports it, refuted where one refutes it at a level corrected for their number. `unit`: of `least` in the task's metric.
+    direction more: supported where the interval lies above 0 and the difference is at least
+    `least`, refuted where it lies below `least` whole; no less: supported where the interval lies
+    above −least, refuted where it lies below. Else inconclusive. With `each`, supported where every
+    level supports it, refuted where one refutes it at a level corrected for their number. `unit`:
+    of `least` in the task's metric.
     """
     if claim["by"] in ("auc_D_init", "auc_D"):
         return _told(study, claim)
@@ -67,37 +82,73 @@ def judge(study: Study, claim: Mapping[str, Any], *, unit: float = 1.0, level: f
     key = str(claim["each"])
     within = {}
     for name in names:
-        one = _contrast(study, {**claim, "when": {**claim.get("when", {}), key: name}}, unit, 1 - (1 - level) / len(names))
+        one = _contrast(
+            study,
+            {**claim, "when": {**claim.get("when", {}), key: name}},
+            unit,
+            1 - (1 - level) / len(names),
+        )
         if len(one.values[0]) and len(one.values[1]):
             within[name] = one
     words = [one.verdict for one in within.values()]
-    verdict = REFUTED if REFUTED in words else SUPPORTED if words and set(words) == {SUPPORTED} else INCONCLUSIVE
+    verdict = (
+        REFUTED
+        if REFUTED in words
+        else SUPPORTED
+        if words and set(words) == {SUPPORTED}
+        else INCONCLUSIVE
+    )
     return Judged(**{**vars(whole), "verdict": verdict, "each": within})
 
 
 def sides_of(study: Study, claim: Mapping[str, Any]) -> Sides:
-    return match(study, measured(study, str(claim["by"])), claim["better"], claim["worse"], claim.get("when", {}))
+    return match(
+        study,
+        measured(study, str(claim["by"])),
+        claim["better"],
+        claim["worse"],
+        claim.get("when", {}),
+    )
 
 
 def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float) -> Judged:
     by = str(claim["by"])
     measure, of = MEASURES[by], sides_of(study, claim)
-    found = difference(study, of, share=measure.share, scored=by == "score", level=level) if of.blocks else NOTHING
+    found = (
+        difference(study, of, share=measure.share, scored=by == "score", level=level)
+        if of.blocks
+        else NOTHING
+    )
     least = float(claim["least"]) * (unit if measure.in_metric else 1.0)
     found = turned(found, sign(study, by))
     direction = str(claim.get("direction", "more"))
     texts = [side_words(claim[side]) for side in ("better", "worse")]
     values = (of.values(of.first), of.values(of.second)) if of.blocks else _unmatched(study, claim)
     return Judged(
-        str(claim["statement"]), str(claim.get("source", "")), by, measure.text, texts[0], texts[1], values, found, least, direction,
-        verdict(found, least, direction), _ids(of.points),
-    )  # fmt: skip
+        str(claim["statement"]),
+        str(claim.get("source", "")),
+        by,
+        measure.text,
+        texts[0],
+        texts[1],
+        values,
+        found,
+        least,
+        direction,
+        verdict(found, least, direction),
+        _ids(of.points),
+    )
 
 
 def _unmatched(study: Study, claim: Mapping[str, Any]) -> tuple[list[float], list[float]]:
     """What the sides have where no two of their arms are alike in everything else."""
     points = measured(study, str(claim["by"]))
-    first, second = (points.loc[chosen(study, points, {**claim.get("when", {}), **claim[side]}), "value"].tolist() for side in ("better", "worse"))
+    first, second = (
+        points.loc[
+            chosen(study, points, {**claim.get("when", {}), **claim[side]}), "value"
+        ].tolist()
+        for side in ("better", "worse")
+    )
     return first, second
 
 
@@ -109,54 +160,91 @@ def verdict(difference: Estimate, least: float, direction: str) -> str:
     if not has_interval(difference):
         return INCONCLUSIVE
     if direction == "no less":
-        return SUPPORTED if difference.low > -least else REFUTED if difference.high < -least else INCONCLUSIVE
+        return (
+            SUPPORTED
+            if difference.low > -least
+            else REFUTED
+            if difference.high < -least
+            else INCONCLUSIVE
+        )
     if difference.low > 0 and difference.value >= least:
         return SUPPORTED
     return REFUTED if difference.high < least else INCONCLUSIVE
 
 
 def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged:
-    """Whether the two sides rank the arms differently: the one that is best (by validation) on one side loses to another on the other.
+    """Whether the two sides rank the arms differently: the one that is best (by validation) on one
+    side loses to another on the other.
 
-    a, b the best on each side: the effect is the smaller of a's lead over b where a won and b's lead over a where b won; the interval is
-    that of the smaller ends, so that both leads must hold (intersection–union; Berger 1982). Where one arm wins both sides, the effect is
-    its smaller lead over the runners-up, counted against the claim.
+    a, b the best on each side: the effect is the smaller of a's lead over b where a won and b's
+    lead over a where b won; the interval is that of the smaller ends, so that both leads must hold
+    (intersection–union; Berger 1982). Where one arm wins both sides, the effect is its smaller lead
+    over the runners-up, counted against the claim.
     """
     points = measured(study, "score")
     of = match(study, points, claim["better"], claim["worse"], claim.get("when", {}))
     shared = [key for key in study.factors if key not in {*claim["better"], *claim["worse"]}]
-    names = {int(row["arm"]): levels({key: row[key] for key in shared}) for _, row in study.arms.iterrows()}
+    names = {
+        int(row["arm"]): levels({key: row[key] for key in shared})
+        for _, row in study.arms.iterrows()
+    }
     found, text = NOTHING, "There are fewer than two arms to rank."
     if len(of.blocks) > 1:
-        (a, second_a, at_a), (b, second_b, at_b) = (_best_two(study, points, arms, names) for arms in (of.first, of.second))
+        (a, second_a, at_a), (b, second_b, at_b) = (
+            _best_two(study, points, arms, names) for arms in (of.first, of.second)
+        )
         lead_a = _lead(study, points, at_a[a], at_a[b if a != b else second_a])
         lead_b = _lead(study, points, at_b[b], at_b[a if a != b else second_b])
-        value, low, high = (min(getattr(one, end) for one in (lead_a, lead_b)) for end in ("value", "low", "high"))
+        value, low, high = (
+            min(getattr(one, end) for one in (lead_a, lead_b)) for end in ("value", "low", "high")
+        )
         smaller = Estimate(value, low, high, lead_a.n + lead_b.n)
         found = smaller if a != b else turned(smaller, -1.0)
-        won = f"{a} and {b}, by {lead_a.value:.3f} and {lead_b.value:.3f} over each other" if a != b else f"{a}, on both sides"
+        won = (
+            f"{a} and {b}, by {lead_a.value:.3f} and {lead_b.value:.3f} over each other"
+            if a != b
+            else f"{a}, on both sides"
+        )
         text = f"The best by validation: {won}."
     least = float(claim["least"]) * unit
     texts = [side_words(claim[side]) for side in ("better", "worse")]
     return Judged(
-        str(claim["statement"]), str(claim.get("source", "")), "ranking", "lead that changes sides", texts[0], texts[1],
-        (of.values(of.first), of.values(of.second)), found, least, "more", verdict(found, least, "more"), _ids(of.points), {}, text,
-    )  # fmt: skip
+        str(claim["statement"]),
+        str(claim.get("source", "")),
+        "ranking",
+        "lead that changes sides",
+        texts[0],
+        texts[1],
+        (of.values(of.first), of.values(of.second)),
+        found,
+        least,
+        "more",
+        verdict(found, least, "more"),
+        _ids(of.points),
+        {},
+        text,
+    )
 
 
-def _best_two(study: Study, points: pd.DataFrame, arms: Sequence[int], names: Mapping[int, str]) -> tuple[str, str, dict[str, int]]:
+def _best_two(
+    study: Study, points: pd.DataFrame, arms: Sequence[int], names: Mapping[int, str]
+) -> tuple[str, str, dict[str, int]]:
     """Names of the two best arms by validation, and the arms by name."""
     order = best_first(points[points["arm"].isin(arms)], higher_is_better=study.higher_is_better)
     return names[order[0]], names[order[1]], {names[arm]: arm for arm in order}
 
 
 def _lead(study: Study, points: pd.DataFrame, one: int, other: int) -> Estimate:
-    pair = Sides(points[points["arm"].isin([one, other])], {one: 1.0, other: -1.0}, [([one], [other])])
+    pair = Sides(
+        points[points["arm"].isin([one, other])], {one: 1.0, other: -1.0}, [([one], [other])]
+    )
     return turned(difference(study, pair, share=False, scored=True), sign(study, "score"))
 
 
 def _told(study: Study, claim: Mapping[str, Any]) -> Judged:
-    """Whether D tells solved from unsolved points: AUC − .5 with the interval of a bootstrap over arms."""
+    """Whether D tells solved from unsolved points: AUC − .5 with the interval of a bootstrap over
+    arms.
+    """
     by, points = str(claim["by"]), measured(study, "solved")
     D = at_share(study, 0.0 if by == "auc_D_init" else 1.0)
     auc = prediction(study, points, D, DRAWS).auc
@@ -164,8 +252,14 @@ def _told(study: Study, claim: Mapping[str, Any]) -> Judged:
     least, direction = float(claim["least"]), str(claim.get("direction", "more"))
     solved = [float(value) for value in points["value"]]
     values = ([value for value in solved if value == 1], [value for value in solved if value == 0])
-    text = f"AUC {auc.value:.2f} over {auc.n} points." if np.isfinite(auc.value) else "Every judged point solved the task, or none did."
-    measure = f"AUC − .5 of D {'at initialization' if by == 'auc_D_init' else 'at the end'} for solved"
+    text = (
+        f"AUC {auc.value:.2f} over {auc.n} points."
+        if np.isfinite(auc.value)
+        else "Every judged point solved the task, or none did."
+    )
+    measure = (
+        f"AUC − .5 of D {'at initialization' if by == 'auc_D_init' else 'at the end'} for solved"
+    )
     return Judged(
         str(claim["statement"]),
         str(claim.get("source", "")),
@@ -185,6 +279,8 @@ def _told(study: Study, claim: Mapping[str, Any]) -> Judged:
 
 
 def relative(of: Judged) -> tuple[float, float, float]:
-    """Effect and ends of its interval in units of the smallest difference that matters; NaN where that is 0."""
+    """Effect and ends of its interval in units of the smallest difference that matters; NaN where
+    that is 0.
+    """
     scale = of.least or math.nan
     return of.difference.value / scale, of.difference.low / scale, of.difference.high / scale

@@ -1,4 +1,6 @@
-"""The confirmation of a study: its best arms trained again on seeds that had no part in choosing them (make confirm)."""
+"""The confirmation of a study: its best arms trained again on seeds that had no part in choosing
+them (make confirm).
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,11 @@ DRAWS = 9999
 
 @dataclass(frozen=True)
 class Again:
-    """One arm: its number and label in the study, what it scored on the seeds that chose it, and on fresh ones.
+    """One arm: its number and label in the study, what it scored on the seeds that chose it, and on
+    fresh ones.
 
-    `behind`: how far it lies behind the first arm on fresh seeds (positive: worse), with p of a permutation test, Holm over the arms behind.
+    `behind`: how far it lies behind the first arm on fresh seeds (positive: worse), with p of a
+    permutation test, Holm over the arms behind.
     """
 
     arm: int
@@ -50,7 +54,9 @@ class Confirmation:
 
 
 def confirmation(study: Study) -> Confirmation | None:
-    """As stored beside the study's points; None where there is none, or nothing of it is trained yet."""
+    """As stored beside the study's points; None where there is none, or nothing of it is trained
+    yet.
+    """
     return study.once("confirmation", lambda: _read(study))
 
 
@@ -60,7 +66,10 @@ def _read(study: Study) -> Confirmation | None:
         return None
     again = Study(Store(folder))
     screened, fresh = with_counted(study), with_counted(again)
-    order = {tuple(row[key] for key in study.factors): (int(row["arm"]), str(row["label"])) for _, row in study.arms.iterrows()}
+    order = {
+        tuple(row[key] for key in study.factors): (int(row["arm"]), str(row["label"]))
+        for _, row in study.arms.iterrows()
+    }
     numbers = {}
     for _, row in again.arms.iterrows():
         there = order.get(tuple(_level(again, row, key) for key in study.factors))
@@ -68,19 +77,41 @@ def _read(study: Study) -> Confirmation | None:
             numbers[int(row["arm"])] = there
     if not numbers:
         return None
-    ranks = {arm: rank for rank, arm in enumerate(best_first(study.stored, higher_is_better=study.higher_is_better))}
+    ranks = {
+        arm: rank
+        for rank, arm in enumerate(
+            best_first(study.stored, higher_is_better=study.higher_is_better)
+        )
+    }
     by_rank = sorted(numbers, key=lambda arm: ranks.get(numbers[arm][0], len(ranks)))
     first, made = by_rank[0], []
     for arm in by_rank:
         number, label = numbers[arm]
         before, after = screened[screened["arm"] == number], fresh[fresh["arm"] == arm]
-        old, new = (mean_interval(of["counted"].tolist(), of["score_se"].tolist()) for of in (before, after))
-        made.append(Again(number, label, before["counted"].tolist(), after["counted"].tolist(), old, new, *_behind(again, fresh, first, arm)))
+        old, new = (
+            mean_interval(of["counted"].tolist(), of["score_se"].tolist()) for of in (before, after)
+        )
+        made.append(
+            Again(
+                number,
+                label,
+                before["counted"].tolist(),
+                after["counted"].tolist(),
+                old,
+                new,
+                *_behind(again, fresh, first, arm),
+            )
+        )
     adjusted = holm([one.p for one in made])
     arms = [Again(**{**vars(one), "p": p}) for one, p in zip(made, adjusted, strict=True)]
     used = {int(seed) for seed in study.seeds} | {int(seed) for seed in study.also["seed"].dropna()}
     missing = len(again.grid) - len(again.stored)
-    return Confirmation(arms, [int(seed) for seed in again.seeds], missing, not used & {int(seed) for seed in again.seeds})
+    return Confirmation(
+        arms,
+        [int(seed) for seed in again.seeds],
+        missing,
+        not used & {int(seed) for seed in again.seeds},
+    )
 
     return best_first(study.stored, higher_is_better=study.higher_is_better)
 
@@ -89,16 +120,22 @@ def _level(study: Study, row: Mapping[str, str], key: str) -> str | None:
     return row[key] if key in row else study.constant.get(key)
 
 
-def _behind(again: Study, points: pd.DataFrame, first: int, arm: int) -> tuple[Estimate, Estimate, float]:
+def _behind(
+    again: Study, points: pd.DataFrame, first: int, arm: int
+) -> tuple[Estimate, Estimate, float]:
     """(difference, P(improve) of the first over it, p) of one arm against the first."""
     if arm == first:
         return NOTHING, NOTHING, float("nan")
-    both = points[points["arm"].isin([first, arm])].assign(value=lambda of: of["counted"].astype(float))
+    both = points[points["arm"].isin([first, arm])].assign(
+        value=lambda of: of["counted"].astype(float)
+    )
     both = both[np.isfinite(both["value"])]
     if both["arm"].nunique() < 2:
         return NOTHING, NOTHING, float("nan")
     of = Sides(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
     made, row = term(again, of, "first against another", list(again.factors))
     p = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED).p
-    found = turned(difference(again, of, share=False, scored=True), 1.0 if again.higher_is_better else -1.0)
+    found = turned(
+        difference(again, of, share=False, scored=True), 1.0 if again.higher_is_better else -1.0
+    )
     return found, chance(of, higher_is_better=again.higher_is_better), p

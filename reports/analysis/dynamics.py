@@ -1,4 +1,6 @@
-"""Dynamics of the recurrence in numbers: what the further probes stored, one value a point, and what exponents over seeds may be called."""
+"""Dynamics of the recurrence in numbers: what the further probes stored, one value a point, and
+what exponents over seeds may be called.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ READINGS = ("chaotic", "forgets", "undecided", "no interval")
 
 @dataclass(frozen=True)
 class Reading:
-    """`word` is one of READINGS; `exponent` the mean over seeds in nats a step; `lost` seeds had an exponent of −∞ and are not in that mean."""
+    """`word` is one of READINGS; `exponent` the mean over seeds in nats a step; `lost` seeds had an
+    exponent of −∞ and are not in that mean.
+    """
 
     word: str
     exponent: Estimate
@@ -26,10 +30,12 @@ class Reading:
 
 
 def reading(exponents: Sequence[float], lag: float) -> Reading:
-    """What the largest Lyapunov exponents of several seeds say, `lag` being the lag K that is judged.
+    """What the largest Lyapunov exponents of several seeds say, `lag` being the lag K that is
+    judged.
 
-    chaotic: the 95 % t interval over seeds lies above 0. forgets: it lies below −ln(100)/K, a hundredth being left after K steps;
-    so do seeds that lose every direction within a step (−∞), if all do. undecided: neither. One seed has no interval, and no word.
+    chaotic: the 95 % t interval over seeds lies above 0. forgets: it lies below −ln(100)/K, a
+    hundredth being left after K steps; so do seeds that lose every direction within a step (−∞), if
+    all do. undecided: neither. One seed has no interval, and no word.
     """
     known = [value for value in exponents if not math.isnan(value)]
     lost = sum(value == -math.inf for value in known)
@@ -39,28 +45,45 @@ def reading(exponents: Sequence[float], lag: float) -> Reading:
     elif not math.isfinite(of.low):
         word = "no interval"
     else:
-        word = "chaotic" if of.low > 0 else "forgets" if of.high < -math.log(100) / lag else "undecided"
+        word = (
+            "chaotic"
+            if of.low > 0
+            else "forgets"
+            if of.high < -math.log(100) / lag
+            else "undecided"
+        )
     return Reading(word, of, lost)
 
 
 def ends(measures: pd.DataFrame, quantity: str, across: str) -> pd.DataFrame:
-    """`start` and `end` of a quantity, a row a point id: at its first and last probe, `across` its layers and numbers (max, min, median, …).
+    """`start` and `end` of a quantity, a row a point id: at its first and last probe, `across` its
+    layers and numbers (max, min, median, …).
 
-    Of what has lags, the longest one. `quantity` may end in a dot and then stands for every gate: unit_timescale.
+    Of what has lags, the longest one. `quantity` may end in a dot and then stands for every gate:
+    unit_timescale.
     """
     name = measures["quantity"]
     rows = measures[name.str.startswith(quantity) if quantity.endswith(".") else name == quantity]
     rows = rows[rows["value"].notna()]
     if rows["lag"].notna().any():
         rows = rows[rows["lag"] == rows.groupby("id")["lag"].transform("max")]
-    by_stage = rows.groupby(["id", "stage"])["value"].agg(across).reset_index().sort_values(["id", "stage"])
+    by_stage = (
+        rows.groupby(["id", "stage"])["value"]
+        .agg(across)
+        .reset_index()
+        .sort_values(["id", "stage"])
+    )
     return by_stage.groupby("id")["value"].agg(start="first", end="last")
 
 
 def judged_lags(study: Study) -> pd.Series:
     """K of each point id: as its states were judged, else from the task's facts."""
     states = study.table("states")
-    of_states = states[states["layer"] == NETWORK].groupby("id")["lag"].first() if len(states) else pd.Series(dtype=float)
+    of_states = (
+        states[states["layer"] == NETWORK].groupby("id")["lag"].first()
+        if len(states)
+        else pd.Series(dtype=float)
+    )
     lags = {}
     for point in study.pictured.itertuples(index=False):
         if point.id in of_states:
@@ -68,15 +91,25 @@ def judged_lags(study: Study) -> pd.Series:
         else:
             facts = study.tasks.get(str(point.task), study.task)
             steps = int(facts.get("steps", 2))
-            lags[point.id] = float(max(1, min(int(facts["lag"]), steps - 1) if facts.get("lag") else int(0.9 * (steps - 1))))
+            lags[point.id] = float(
+                max(
+                    1,
+                    (
+                        min(int(facts["lag"]), steps - 1)
+                        if facts.get("lag")
+                        else int(0.9 * (steps - 1))
+                    ),
+                )
+            )
     return pd.Series(lags, dtype=float)
 
 
 def spectra(measures: pd.DataFrame, by: Sequence[str], grid: int) -> pd.DataFrame:
-    """Lyapunov spectra at the first and the last probe: columns by…, end (0 first, 1 last), share, value, points.
+    """Lyapunov spectra at the first and the last probe: columns by…, end (0 first, 1 last), share,
+    value, points.
 
-    A point's exponents, all layers together and largest first, are read at `grid` shares from 0 to 1 of their number; the median over
-    points is −∞ where most of them have lost that direction.
+    A point's exponents, all layers together and largest first, are read at `grid` shares from 0 to
+    1 of their number; the median over points is −∞ where most of them have lost that direction.
     """
     rows = measures[(measures["quantity"] == "lyapunov") & measures["value"].notna()]
     shares = np.linspace(0, 1, grid)
@@ -87,8 +120,23 @@ def spectra(measures: pd.DataFrame, by: Sequence[str], grid: int) -> pd.DataFram
         values = np.sort(own.to_numpy(dtype=float))[::-1]
         read.append(values[np.round(shares * (len(values) - 1)).astype(int)])
         found.append((id, stage))
-    every = pd.DataFrame(found, columns=["id", "stage"]).loc[np.repeat(np.arange(len(found)), grid)].reset_index(drop=True)
-    every = every.assign(share=np.tile(shares, len(found)), value=np.concatenate(read)).join(rows.drop_duplicates("id").set_index("id")[list(by)], on="id")
+    every = (
+        pd.DataFrame(found, columns=["id", "stage"])
+        .loc[np.repeat(np.arange(len(found)), grid)]
+        .reset_index(drop=True)
+    )
+    every = every.assign(share=np.tile(shares, len(found)), value=np.concatenate(read)).join(
+        rows.drop_duplicates("id").set_index("id")[list(by)], on="id"
+    )
     first, last = (every.groupby("id")["stage"].transform(which) for which in ("min", "max"))
-    every = pd.concat([every[every["stage"] == first].assign(end=0), every[(every["stage"] == last) & (last > first)].assign(end=1)])
-    return every.groupby([*by, "end", "share"], sort=True).agg(value=("value", "median"), points=("id", "nunique")).reset_index()
+    every = pd.concat(
+        [
+            every[every["stage"] == first].assign(end=0),
+            every[(every["stage"] == last) & (last > first)].assign(end=1),
+        ]
+    )
+    return (
+        every.groupby([*by, "end", "share"], sort=True)
+        .agg(value=("value", "median"), points=("id", "nunique"))
+        .reset_index()
+    )

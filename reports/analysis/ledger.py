@@ -1,4 +1,7 @@
-"""The claim ledger: conf/claim/*.yaml, a file a claim. Every report judges those that its factors can decide and names the others."""
+"""The claim ledger: conf/claim/*.yaml, a file a claim.
+
+Every report judges those that its factors can decide and names the others.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,13 @@ class Entry:
 
 
 def ledger(folders: Sequence[Path]) -> list[Entry]:
-    """claim/*.yaml of these folders, by name; later folders win. Raises StudyError that names the file."""
-    files = {path.stem: path for folder in folders for path in sorted((folder / "claim").glob("*.yaml"))}
+    """claim/*.yaml of these folders, by name; later folders win.
+
+    Raises StudyError that names the file.
+    """
+    files = {
+        path.stem: path for folder in folders for path in sorted((folder / "claim").glob("*.yaml"))
+    }
     return [Entry(name, _read(path)) for name, path in sorted(files.items())]
 
 
@@ -44,8 +52,13 @@ def _read(path: Path) -> Mapping[str, Any]:
     return dict(claim)
 
 
-def judged(study: Study, entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Judged]], list[tuple[Entry, str]]]:
-    """Those the study decides, and those it cannot with the reason. `least` of scores is a share of the way from baseline to perfect."""
+def judged(
+    study: Study, entries: Sequence[Entry]
+) -> tuple[list[tuple[Entry, Judged]], list[tuple[Entry, str]]]:
+    """Those the study decides, and those it cannot with the reason.
+
+    `least` of scores is a share of the way from baseline to perfect.
+    """
     decided, left = [], []
     for entry in entries:
         claim, why = asked(study, entry.claim)
@@ -59,18 +72,26 @@ def judged(study: Study, entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Ju
 def asked(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """The claim as this study can ask it, and why it cannot ("" where it can)."""
     if "lag" in claim:
-        long = [name for name, facts in study.tasks.items() if int(facts.get("lag") or facts.get("steps") or 0) >= claim["lag"]]
+        long = [
+            name
+            for name, facts in study.tasks.items()
+            if int(facts.get("lag") or facts.get("steps") or 0) >= claim["lag"]
+        ]
         if not long:
             return claim, f"no task asks for {claim['lag']} steps of memory"
         if len(long) < len(study.tasks):
             claim = {**claim, "when": {**claim.get("when", {}), "task": long}}
     if "better" not in claim:
         both = study.stored["outcome"].eq("solved")
-        return claim, "" if both.any() and not both.all() else "every point solved the task, or none did"
+        return claim, (
+            "" if both.any() and not both.all() else "every point solved the task, or none did"
+        )
     for key in dict.fromkeys([*claim["better"], *claim["worse"]]):
         if key not in study.factors:
             fixed = study.constant.get(key)
-            return claim, f"{key} does not vary" + (f" (it is {fixed})" if fixed is not None else "")
+            return claim, f"{key} does not vary" + (
+                f" (it is {fixed})" if fixed is not None else ""
+            )
     for side in (claim["better"], claim["worse"]):
         for key, level in side.items():
             wanted = [str(one) for one in (level if isinstance(level, list) else [level])]
@@ -82,7 +103,14 @@ def asked(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], st
     for key, level in claim.get("when", {}).items():
         named = {str(one) for one in (level if isinstance(level, list) else [level])}
         if not named & {*study.factors.get(key, []), study.constant.get(key)}:
-            return claim, f"{key} is {listing(study.factors.get(key) or [str(study.constant.get(key, 'not known'))])} here"
+            return (
+                claim,
+                (
+                    f"{key} is"
+                    f" {listing(study.factors.get(key) or [str(study.constant.get(key, 'not known'))])}"
+                    " here"
+                ),
+            )
     if claim["by"] != "ranking" and not sides_of(study, claim).blocks:
         return claim, "no two stored arms differ in this alone"
     return claim, ""

@@ -1,4 +1,7 @@
-"""What claims and contrasts compare: a number a point. Divergence and what was not solved count, each as its measure says; nothing is dropped."""
+"""What claims and contrasts compare: a number a point.
+
+Divergence and what was not solved count, each as its measure says; nothing is dropped.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ LOST = ("diverged", "silently diverged")
 
 @dataclass(frozen=True)
 class Measure:
-    """A number a point, and whether more of it is better. `share`: 0 or 1, of points for which it is 1; `in_metric`: in units of the score."""
+    """A number a point, and whether more of it is better.
+
+    `share`: 0 or 1, of points for which it is 1; `in_metric`: in units of the score.
+    """
 
     text: str
     of: Callable[[Study, pd.DataFrame], pd.Series]
@@ -33,19 +39,40 @@ def _is(column: str, *values: str) -> Callable[[Study, pd.DataFrame], pd.Series]
 def _gap(study: Study, points: pd.DataFrame) -> pd.Series:
     """How much better the training score is than the test's; a diverged point has learned neither."""
     sign = 1.0 if study.higher_is_better else -1.0
-    return (sign * (counted(points, "train_score", higher_is_better=study.higher_is_better) - points["counted"])).astype(float)
+    return (
+        sign
+        * (
+            counted(points, "train_score", higher_is_better=study.higher_is_better)
+            - points["counted"]
+        )
+    ).astype(float)
 
 
 MEASURES: Mapping[str, Measure] = {
-    "score": Measure("test score", lambda study, points: points["counted"].astype(float), None, in_metric=True),
-    "train": Measure("training score", lambda study, points: counted(points, "train_score", higher_is_better=study.higher_is_better), None, in_metric=True),
+    "score": Measure(
+        "test score", lambda study, points: points["counted"].astype(float), None, in_metric=True
+    ),
+    "train": Measure(
+        "training score",
+        lambda study, points: counted(
+            points, "train_score", higher_is_better=study.higher_is_better
+        ),
+        None,
+        in_metric=True,
+    ),
     "gap": Measure("training score beyond test score", _gap, False, in_metric=True),
     "solved": Measure("solved", _is("outcome", "solved"), True, True),
-    "time": Measure("time to solve, as a share of the run", lambda study, points: times(points)["time"] / points["updates"].astype(float), False),
+    "time": Measure(
+        "time to solve, as a share of the run",
+        lambda study, points: times(points)["time"] / points["updates"].astype(float),
+        False,
+    ),
     "lost": Measure("lost (diverged or silently diverged)", _is("outcome", *LOST), False, True),
     "opens": Measure("opened", _is("verdict", "opens"), True, True),
     "carries": Measure("carrying at the end", _is("state", "carrying"), True, True),
-    "D_init": Measure("D at initialization", lambda study, points: points["D_init"].astype(float), True),
+    "D_init": Measure(
+        "D at initialization", lambda study, points: points["D_init"].astype(float), True
+    ),
     "D": Measure("D at the end", lambda study, points: points["D"].astype(float), True),
 }
 
@@ -64,7 +91,9 @@ def sign(study: Study, by: str) -> float:
 
 
 def perfect_distance(study: Study) -> float:
-    """From the memoryless baseline to a perfect score: what one unit of skill is in the task's metric."""
+    """From the memoryless baseline to a perfect score: what one unit of skill is in the task's
+    metric.
+    """
     task = study.task
     if study.as_skill or not task:
         return 1.0

@@ -1,4 +1,6 @@
-"""Does health predict success here? D of the network at a share of the run, set against the outcome and the score."""
+"""Does health predict success here? D of the network at a share of the run, set against the outcome
+and the score.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ MOST = 5  # levels that a sentence names
 
 
 def at_share(study: Study, share: float) -> pd.Series:
-    """D of the network by point id at the probe nearest to a share of the updates; at the end the D that decides the verdict."""
+    """D of the network by point id at the probe nearest to a share of the updates; at the end the D
+    that decides the verdict.
+    """
     if share >= 1:
         return study.stored.set_index("id")["D"].astype(float)
     states = study.table("states")
@@ -28,7 +32,10 @@ def at_share(study: Study, share: float) -> pd.Series:
 
 
 def prediction(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> Prediction:
-    """Over these points, of a large study those that are listed. Scores count by their rank within their task, best last: tasks have no common scale."""
+    """Over these points, of a large study those that are listed.
+
+    Scores count by their rank within their task, best last: tasks have no common scale.
+    """
     points = study.listed(points)
     of_task = points["counted"].groupby(points["task"])
     better = (of_task.rank(ascending=study.higher_is_better) - 0.5) / of_task.transform("count")
@@ -47,12 +54,23 @@ def prediction_word(study: Study, points: pd.DataFrame, D: pd.Series, when: str,
     overall = prediction(study, points, D, draws)
     if not known(overall.auc.value):
         same = "solved" if overall.successes else "failed to solve"
-        return f"Whether health goes with success cannot be told here: every judged network {same} the task." if overall.auc.n else ""
+        return (
+            f"Whether health goes with success cannot be told here: every judged network {same} the"
+            " task."
+            if overall.auc.n
+            else ""
+        )
     rests = f"n = {overall.auc.n} points in {overall.arms} arms"
     if overall.predictive is None:
         why = "too few arms, or too few solved or unsolved networks"
-        return f"Whether transport {when} (D) goes with success cannot be told here: {why} (AUC {number(overall.auc.value)}, no interval, {rests})."
-    said = f"Transport at the judged lag {when} (D) tells solved from unsolved with AUC {words(overall.auc)} ({rests})"
+        return (
+            f"Whether transport {when} (D) goes with success cannot be told here: {why} (AUC"
+            f" {number(overall.auc.value)}, no interval, {rests})."
+        )
+    said = (
+        f"Transport at the judged lag {when} (D) tells solved from unsolved with AUC"
+        f" {words(overall.auc)} ({rests})"
+    )
     if not overall.predictive:
         said += ": over all points, health is not predictive."
     elif overall.auc.value > 0.5:
@@ -63,14 +81,26 @@ def prediction_word(study: Study, points: pd.DataFrame, D: pd.Series, when: str,
 
 
 def _within(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> str:
-    """The same inside each level of the first factor: over all points, cells that differ in much else are compared."""
+    """The same inside each level of the first factor: over all points, cells that differ in much
+    else are compared.
+    """
     key = study.sides[0]
     if key not in study.factors or len(study.levels(key)) > MOST:
         return ""
-    found = {name: prediction(study, points[points[key] == name], D, draws) for name in study.levels(key)}
-    told = [f"{level(key, name)} {words(one.auc)}" for name, one in found.items() if known(one.auc.value)]
+    found = {
+        name: prediction(study, points[points[key] == name], D, draws) for name in study.levels(key)
+    }
+    told = [
+        f"{level(key, name)} {words(one.auc)}"
+        for name, one in found.items()
+        if known(one.auc.value)
+    ]
     same = {
-        which: [level(key, name) for name, one in found.items() if one.auc.n and not known(one.auc.value) and (one.successes > 0) == (which == "all")]
+        which: [
+            level(key, name)
+            for name, one in found.items()
+            if one.auc.n and not known(one.auc.value) and (one.successes > 0) == (which == "all")
+        ]
         for which in ("all", "none")
     }
     rest = "; ".join(f"{listing(names)} solved {which}" for which, names in same.items() if names)
@@ -83,4 +113,6 @@ def words(of: Estimate) -> str:
     """.83 [.71, .92], or the value alone."""
     if not known(of.value):
         return "not defined"
-    return number(of.value) + (f" {interval(of.low, of.high)}" if np.isfinite(of.low) else " (no interval)")
+    return number(of.value) + (
+        f" {interval(of.low, of.high)}" if np.isfinite(of.low) else " (no interval)"
+    )

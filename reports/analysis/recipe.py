@@ -1,4 +1,6 @@
-"""Which arm to take: first by validation, with what cannot be told apart from it, and how to get one of its points again."""
+"""Which arm to take: first by validation, with what cannot be told apart from it, and how to get
+one of its points again.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,22 @@ from reports.data.study import Study
 from reports.formatting import private
 from study.design.ranking import best_first, counted
 
-DROPPED = ("name", "plan", "reprobe", "seed", "store.folder")  # keys of the study's command that one point's command sets or leaves
+DROPPED = (
+    "name",
+    "plan",
+    "reprobe",
+    "seed",
+    "store.folder",
+)  # keys of the study's command that one point's command sets or leaves
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Arms by mean validation score. `close`: those whose test score cannot be told apart from the first's; None where that is not known."""
+    """Arms by mean validation score.
+
+    `close`: those whose test score cannot be told apart from the first's; None where that is not
+    known.
+    """
 
     order: Sequence[int]
     close: Sequence[int] | None
@@ -35,21 +47,33 @@ class Recipe:
     @property
     def undecided(self) -> bool:
         """Whether no other arm can be told apart from the first."""
-        return self.close is not None and len(self.order) > 1 and len(self.close) == len(self.order) - 1
+        return (
+            self.close is not None
+            and len(self.order) > 1
+            and len(self.close) == len(self.order) - 1
+        )
 
 
 def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Recipe | None:
-    """Over all arms, or those of one task: arms of several tasks have no common order. None where nothing has a validation score.
+    """Over all arms, or those of one task: arms of several tasks have no common order.
 
-    Close: |difference of mean test scores| within a t interval at 1 − (1 − level)/(arms − 1), so that all comparisons hold at once
-    (Bonferroni), with the spread over seeds pooled over arms: two arms of three seeds alone would tell nothing.
+    None where nothing has a validation score.
+
+    Close: |difference of mean test scores| within a t interval at 1 − (1 − level)/(arms − 1), so
+    that all comparisons hold at once (Bonferroni), with the spread over seeds pooled over arms: two
+    arms of three seeds alone would tell nothing.
     """
     points = with_counted(study)
     points = points if task is None else points[points["task"] == task]
     order = best_first(points, higher_is_better=study.higher_is_better)
     if not order:
         return None
-    validation = counted(points, "val_score", higher_is_better=study.higher_is_better).groupby(points["arm"]).mean().to_dict()
+    validation = (
+        counted(points, "val_score", higher_is_better=study.higher_is_better)
+        .groupby(points["arm"])
+        .mean()
+        .to_dict()
+    )
     by_arm = points.groupby("arm")["counted"].agg(["mean", "size", "var"])
     df = int((by_arm["size"] - 1).sum())
     if df < 1 or len(order) < 2:
@@ -57,19 +81,28 @@ def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Rec
     spread = math.sqrt(float((by_arm["var"].fillna(0) * (by_arm["size"] - 1)).sum()) / df)
     edge = float(stats.t.ppf(1 - (1 - level) / 2 / (len(order) - 1), df)) * spread
     first = by_arm.loc[order[0]]
-    close = [arm for arm in order[1:] if abs(first["mean"] - by_arm.loc[arm, "mean"]) <= edge * math.sqrt(1 / first["size"] + 1 / by_arm.loc[arm, "size"])]
+    close = [
+        arm
+        for arm in order[1:]
+        if abs(first["mean"] - by_arm.loc[arm, "mean"])
+        <= edge * math.sqrt(1 / first["size"] + 1 / by_arm.loc[arm, "size"])
+    ]
     return Recipe(order, close, validation)
 
 
 def leaders(study: Study) -> list[tuple[str | None, pd.Series]]:
-    """(task, arm as reports.analysis.arms.summary has it): the first by validation of every task, None where there is one task. The arm that all of the tool names."""
+    """(task, arm as reports.analysis.arms.summary has it): the first by validation of every task,
+    None where there is one task. The arm that all of the tool names.
+    """
     arms = summary(study).set_index("arm")
     found = {task: recipe(study, task) for task in study.by_task}
     return [(task, arms.loc[one.first]) for task, one in found.items() if one]
 
 
 def point_of(study: Study, arm: int) -> str | None:
-    """Id of the arm's stored point whose test score is nearest to the arm's mean: a typical one, not the best."""
+    """Id of the arm's stored point whose test score is nearest to the arm's mean: a typical one,
+    not the best.
+    """
     points = with_counted(study)
     own = points[(points["arm"] == arm) & points["counted"].notna()]
     if own.empty:
@@ -79,7 +112,9 @@ def point_of(study: Study, arm: int) -> str | None:
 
 
 def command(study: Study, id: str, config: dict[str, Any]) -> str:
-    """One line that trains this point again, as a study of its own: the study's command, with the point's settings instead of its factors."""
+    """One line that trains this point again, as a study of its own: the study's command, with the
+    point's settings instead of its factors.
+    """
     grid = next(point for point in study.declaration["grid"] if str(point["id"]) == id)
     settings = {**grid["labels"]}
     rate = (config.get("optimizer") or {}).get("lr")
@@ -97,7 +132,9 @@ def command(study: Study, id: str, config: dict[str, Any]) -> str:
     if study.record.get("experiment") and not any(word.startswith("experiment=") for word in kept):
         kept.append(f"experiment={study.record['experiment']}")
     own = [f"{key}={_typed(value)}" for key, value in settings.items()]
-    return private(shlex.join(["python", "-m", "study", *kept, *own, f"seed={grid['seed']}", "name=again"]))
+    return private(
+        shlex.join(["python", "-m", "study", *kept, *own, f"seed={grid['seed']}", "name=again"])
+    )
 
 
 def folded(line: str, width: int = 92) -> str:

@@ -1,4 +1,6 @@
-"""Two sides of a comparison: arms matched in everything that the sides do not name, so that nothing else is compared."""
+"""Two sides of a comparison: arms matched in everything that the sides do not name, so that nothing
+else is compared.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ from study.design.claims import EXTREMES
 
 @dataclass(frozen=True)
 class Sides:
-    """Weights of the arms: over the blocks that have both sides, first positive, second negative, each summing to 1 in size.
+    """Weights of the arms: over the blocks that have both sides, first positive, second negative,
+    each summing to 1 in size.
 
-    `points`: those of these arms, with column `value`; `first`, `second`: their arms; `blocks`: pairs of lists of arms.
+    `points`: those of these arms, with column `value`; `first`, `second`: their arms; `blocks`:
+    pairs of lists of arms.
     """
 
     points: pd.DataFrame
@@ -41,7 +45,13 @@ class Sides:
         return [float(value) for value in self.points.loc[self.points["arm"].isin(arms), "value"]]
 
 
-def match(study: Study, points: pd.DataFrame, first: Mapping[str, Any], second: Mapping[str, Any], when: Mapping[str, Any]) -> Sides:
+def match(
+    study: Study,
+    points: pd.DataFrame,
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
+    when: Mapping[str, Any],
+) -> Sides:
     """Sides over the arms that `points` have."""
     arms = study.arms[study.arms["arm"].isin(points["arm"].unique())].reset_index(drop=True)
     others = [key for key in study.factors if key not in {*first, *second}]
@@ -60,17 +70,31 @@ def match(study: Study, points: pd.DataFrame, first: Mapping[str, Any], second: 
 
 
 def chosen(study: Study, arms: pd.DataFrame, when: Mapping[str, Any]) -> np.ndarray:
-    """Which rows have these levels; settings that do not vary count too. smallest and largest are of a factor whose levels are numbers."""
+    """Which rows have these levels; settings that do not vary count too.
+
+    smallest and largest are of a factor whose levels are numbers.
+    """
     keep = np.ones(len(arms), dtype=bool)
     for key, level in when.items():
-        wanted = {_extreme(study, key, str(one)) for one in (level if isinstance(level, list) else [level])}
-        keep &= arms[key].astype(str).isin(wanted).to_numpy() if key in arms else np.full(len(arms), study.constant.get(key) in wanted)
+        wanted = {
+            _extreme(study, key, str(one))
+            for one in (level if isinstance(level, list) else [level])
+        }
+        keep &= (
+            arms[key].astype(str).isin(wanted).to_numpy()
+            if key in arms
+            else np.full(len(arms), study.constant.get(key) in wanted)
+        )
     return keep
 
 
 def _extreme(study: Study, key: str, level: str) -> str:
     numbers = numeric(study.factors.get(key, []))
-    return level if level not in EXTREMES or not numbers else (min if level == EXTREMES[0] else max)(numbers, key=lambda text: numbers[text])
+    return (
+        level
+        if level not in EXTREMES or not numbers
+        else (min if level == EXTREMES[0] else max)(numbers, key=lambda text: numbers[text])
+    )
 
 
 def numeric(levels: Sequence[str]) -> dict[str, float]:
@@ -81,9 +105,14 @@ def numeric(levels: Sequence[str]) -> dict[str, float]:
         return {}
 
 
-def difference(study: Study, of: Sides, *, share: bool, scored: bool, level: float = 0.95) -> Estimate:
-    """First side minus second. Means: t over seeds within arms (Satterthwaite), arms being fixed, with the test set's noise where scores are
-    compared; shares of points: Newcombe's interval (1998, method 10)."""
+def difference(
+    study: Study, of: Sides, *, share: bool, scored: bool, level: float = 0.95
+) -> Estimate:
+    """First side minus second.
+
+    Means: t over seeds within arms (Satterthwaite), arms being fixed, with the test set's noise
+    where scores are compared; shares of points: Newcombe's interval (1998, method 10).
+    """
     if share:
         return share_difference(of.values(of.first), of.values(of.second), level=level)
     found = weighted_arms(of.points, "value", of.weights, level=level)
@@ -93,12 +122,17 @@ def difference(study: Study, of: Sides, *, share: bool, scored: bool, level: flo
 def chance(of: Sides, *, higher_is_better: bool) -> Estimate:
     """P(improve): that a run of the first side is better than one of the second in the same block."""
     values = {int(arm): own.tolist() for arm, own in of.points.groupby("arm")["value"]}
-    pairs = [([v for arm in first for v in values[arm]], [v for arm in second for v in values[arm]]) for first, second in of.blocks]
+    pairs = [
+        ([v for arm in first for v in values[arm]], [v for arm in second for v in values[arm]])
+        for first, second in of.blocks
+    ]
     return improvement(pairs, higher_is_better=higher_is_better)
 
 
 def term(study: Study, of: Sides, name: str, keys: Sequence[str]) -> tuple[Term, np.ndarray]:
-    """The comparison as a term over its own arms, exchangeable within blocks of all factors but `keys`; and each point's row of it."""
+    """The comparison as a term over its own arms, exchangeable within blocks of all factors but
+    `keys`; and each point's row of it.
+    """
     arms = study.arms[study.arms["arm"].isin(of.weights)].reset_index(drop=True)
     others = [key for key in study.factors if key not in keys]
     rows = {int(arm): row for row, arm in enumerate(arms["arm"])}
@@ -113,7 +147,10 @@ def turned(of: Estimate, sign: float) -> Estimate:
 
 def side_words(side: Mapping[str, Any]) -> dict[str, str]:
     """Levels of a side as text: several are joined by or."""
-    return {str(key): " or ".join(map(str, level)) if isinstance(level, list) else str(level) for key, level in side.items()}
+    return {
+        str(key): " or ".join(map(str, level)) if isinstance(level, list) else str(level)
+        for key, level in side.items()
+    }
 
 
 def has_interval(of: Estimate) -> bool:

@@ -1,4 +1,6 @@
-"""The form of a study's declaration: what the report relies on, told where a file has something else."""
+"""The form of a study's declaration: what the report relies on, told where a file has something
+else.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,28 @@ def wrong(declaration: Any) -> str | None:
     if not isinstance(declaration, Mapping):
         return "the declaration"
     forms = {
-        "grid": lambda grid: isinstance(grid, list) and all(map(_point, grid)) and len({point["id"] for point in grid}) == len(grid),
-        "factors": lambda factors: isinstance(factors, Mapping) and all(isinstance(of, list) and of and all(map(_scalar, of)) for of in factors.values()),
+        "grid": (
+            lambda grid: (
+                isinstance(grid, list)
+                and all(map(_point, grid))
+                and len({point["id"] for point in grid}) == len(grid)
+            )
+        ),
+        "factors": (
+            lambda factors: (
+                isinstance(factors, Mapping)
+                and all(
+                    isinstance(of, list) and of and all(map(_scalar, of)) for of in factors.values()
+                )
+            )
+        ),
         "seeds": lambda seeds: isinstance(seeds, list) and all(map(_whole, seeds)),
-        "excluded": lambda excluded: isinstance(excluded, list) and all(isinstance(one, Mapping) and _labels(one.get("labels")) for one in excluded),
+        "excluded": (
+            lambda excluded: (
+                isinstance(excluded, list)
+                and all(isinstance(one, Mapping) and _labels(one.get("labels")) for one in excluded)
+            )
+        ),
         "fixed": _labels,
         "tasks": lambda tasks: isinstance(tasks, Mapping) and all(map(_task, tasks.values())),
         "health": lambda health: isinstance(health, Mapping),
@@ -25,7 +45,9 @@ def wrong(declaration: Any) -> str | None:
             return f"its {key}"
     if "grid" in declaration and "factors" in declaration:
         levels = {key: {str(level) for level in of} for key, of in declaration["factors"].items()}
-        stated = {key for point in declaration["grid"] for key in point["labels"]}  # a factor that no point states has its one level
+        stated = {
+            key for point in declaration["grid"] for key in point["labels"]
+        }  # a factor that no point states has its one level
         if any(
             str(point["labels"].get(key)) not in of or key not in point["labels"]
             for point in declaration["grid"]
@@ -37,7 +59,11 @@ def wrong(declaration: Any) -> str | None:
 
 
 def _scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | bool) or (isinstance(value, float) and math.isfinite(value))
+    return (
+        value is None
+        or isinstance(value, str | int | bool)
+        or (isinstance(value, float) and math.isfinite(value))
+    )
 
 
 def _whole(value: Any) -> bool:
@@ -49,14 +75,22 @@ def _labels(labels: Any) -> bool:
 
 
 def _point(point: Any) -> bool:
-    return isinstance(point, Mapping) and isinstance(point.get("id"), str) and _whole(point.get("seed")) and _labels(point.get("labels"))
+    return (
+        isinstance(point, Mapping)
+        and isinstance(point.get("id"), str)
+        and _whole(point.get("seed"))
+        and _labels(point.get("labels"))
+    )
 
 
 def _task(facts: Any) -> bool:
     numbers = ("baseline", "baseline_loss", "solved")
     return (
         isinstance(facts, Mapping)
-        and all(isinstance(facts.get(name, 0.0), int | float) and math.isfinite(facts.get(name, 0.0)) for name in numbers)
+        and all(
+            isinstance(facts.get(name, 0.0), int | float) and math.isfinite(facts.get(name, 0.0))
+            for name in numbers
+        )
         and all(facts.get(name) is None or _whole(facts[name]) for name in ("lag", "steps"))
         and isinstance(facts.get("metric", ""), str)
     )
@@ -72,6 +106,9 @@ def _launch(launch: Any) -> bool:
     if not isinstance(launch, Mapping):
         return False
     seconds = launch.get("seconds")
-    return (seconds is None or (isinstance(seconds, int | float) and math.isfinite(seconds))) and all(
-        launch.get(name) is None or isinstance(launch[name], Mapping) for name in ("git", "versions")
+    return (
+        seconds is None or (isinstance(seconds, int | float) and math.isfinite(seconds))
+    ) and all(
+        launch.get(name) is None or isinstance(launch[name], Mapping)
+        for name in ("git", "versions")
     )

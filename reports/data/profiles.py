@@ -1,4 +1,6 @@
-"""Profiles by lag as the figures need them: medians over points, with what was exactly zero or not finite counted."""
+"""Profiles by lag as the figures need them: medians over points, with what was exactly zero or not
+finite counted.
+"""
 
 from __future__ import annotations
 
@@ -18,37 +20,61 @@ def transport(profile: pd.DataFrame) -> pd.DataFrame:
 
     Columns arm, update, lag (from 1), value (decades), zero and bad (shares of examples), points.
     """
-    rows = profile[(profile["probe"] == "transport") & (profile["layer"] == NETWORK) & (profile["lag"] >= 1)]
+    rows = profile[
+        (profile["probe"] == "transport") & (profile["layer"] == NETWORK) & (profile["lag"] >= 1)
+    ]
     if rows.empty:
         return pd.DataFrame(columns=["arm", "update", "lag", "value", "zero", "bad", "points"])
-    first = rows.loc[rows["lag"] == 1, ["id", "stage", "log10_mean"]].rename(columns={"log10_mean": "at_one"})
+    first = rows.loc[rows["lag"] == 1, ["id", "stage", "log10_mean"]].rename(
+        columns={"log10_mean": "at_one"}
+    )
     rows = rows.merge(first, on=["id", "stage"], how="left")
     rows["value"] = _nothing(rows, rows["log10_mean"] - rows["at_one"])
     by = rows.groupby(["arm", "stage", "lag"], sort=True)
-    out = by.agg(update=("update", "median"), value=("value", "median"), points=("id", "nunique"), **{name: (name, "sum") for name in COUNTS}).reset_index()
+    out = by.agg(
+        update=("update", "median"),
+        value=("value", "median"),
+        points=("id", "nunique"),
+        **{name: (name, "sum") for name in COUNTS},
+    ).reset_index()
     return _shares(out)
 
 
 def losses(profile: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Gradient of the loss at h by lag and layer, median over points of each combination of `by`.
 
-    Columns by…, above (layers between this one and the loss: 0 is the top one), stage, update, lag, the VALUES, zero, bad, points.
+    Columns by…, above (layers between this one and the loss: 0 is the top one), stage, update, lag,
+    the VALUES, zero, bad, points.
     """
-    rows = profile[(profile["probe"] == "loss") & (profile["state"] == "h") & (profile["layer"] != NETWORK)].copy()
+    rows = profile[
+        (profile["probe"] == "loss") & (profile["state"] == "h") & (profile["layer"] != NETWORK)
+    ].copy()
     if rows.empty:
-        return pd.DataFrame(columns=[*by, "above", "stage", "update", "lag", *VALUES, "zero", "bad", "points"])
+        return pd.DataFrame(
+            columns=[*by, "above", "stage", "update", "lag", *VALUES, "zero", "bad", "points"]
+        )
     layer = rows["layer"].astype(str).astype(int)
     rows["above"] = layer.groupby(rows["id"]).transform("max") - layer
     for name in VALUES:
         rows[name] = _nothing(rows, rows[name])
     keys = [*by, "above", "stage", "lag"]
     wanted = {"update": ("update", "median"), "points": ("id", "nunique")}
-    out = rows.groupby(keys, sort=True).agg(**wanted, **{name: (name, "median") for name in VALUES}, **{name: (name, "sum") for name in COUNTS}).reset_index()
+    out = (
+        rows.groupby(keys, sort=True)
+        .agg(
+            **wanted,
+            **{name: (name, "median") for name in VALUES},
+            **{name: (name, "sum") for name in COUNTS},
+        )
+        .reset_index()
+    )
     return _shares(out)
 
 
 def _nothing(rows: pd.DataFrame, values: pd.Series) -> pd.Series:
-    """Values with minus infinity where most examples are exactly zero: in a median over points these lie below all others, not beside them."""
+    """Values with minus infinity where most examples are exactly zero: in a median over points
+    these lie below all others, not beside them.
+    """
     return values.where(rows["n_zero"] <= 0.5 * rows["n"], -np.inf)
 
 
@@ -56,10 +82,20 @@ def _shares(rows: pd.DataFrame) -> pd.DataFrame:
     examples = np.maximum(rows["n"].to_numpy(dtype=float), 1)
     shared = rows.assign(zero=rows["n_zero"] / examples, bad=rows["n_nonfinite"] / examples)
     floats = shared.select_dtypes("number").columns
-    return shared.assign(**{name: shared[name].replace([np.inf, -np.inf], np.nan) for name in floats if name in (*VALUES, "value")})
+    return shared.assign(
+        **{
+            name: shared[name].replace([np.inf, -np.inf], np.nan)
+            for name in floats
+            if name in (*VALUES, "value")
+        }
+    )
 
 
 def validation(history: pd.DataFrame, by: Sequence[str], column: str) -> pd.DataFrame:
     """Median over points of a validation column at each update: columns by…, update, value, points."""
     rows = history[np.isfinite(history[column].to_numpy(dtype=float))]
-    return rows.groupby([*by, "update"], sort=True).agg(value=(column, "median"), points=("id", "nunique")).reset_index()
+    return (
+        rows.groupby([*by, "update"], sort=True)
+        .agg(value=(column, "median"), points=("id", "nunique"))
+        .reset_index()
+    )

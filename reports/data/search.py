@@ -1,4 +1,6 @@
-"""A study's search as the report sees it: the tables that the search wrote, arms by the words of the page."""
+"""A study's search as the report sees it: the tables that the search wrote, arms by the words of
+the page.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ COUNTED = ("done", "diverged")  # trials trained to their end
 
 @dataclass(frozen=True)
 class Search:
-    """`summary`: search.json; tables of records.SEARCH_TABLES; `labels`: arm -> its levels in words, in declared order."""
+    """`summary`: search.json; tables of records.SEARCH_TABLES; `labels`: arm -> its levels in
+    words, in declared order.
+    """
 
     summary: Mapping[str, Any]
     trials: pd.DataFrame
@@ -53,8 +57,12 @@ class Search:
         return own.assign(best=(self.sign * own["score"]).cummax() * self.sign)
 
     def numbers(self, key: str) -> pd.DataFrame:
-        """arm, trial, score, number, value of one key over complete trials; `number` is a place where levels are words."""
-        own = self.settings[self.settings["key"] == key].merge(self.complete[["arm", "trial", "score", "best", "default"]], on=["arm", "trial"])
+        """arm, trial, score, number, value of one key over complete trials; `number` is a place
+        where levels are words.
+        """
+        own = self.settings[self.settings["key"] == key].merge(
+            self.complete[["arm", "trial", "score", "best", "default"]], on=["arm", "trial"]
+        )
         if own["number"].isna().any():
             names = sorted(own["value"].unique())
             own["number"] = [float(names.index(value)) for value in own["value"]]
@@ -62,7 +70,9 @@ class Search:
 
 
 class Searched:
-    """A section about a search: no part of the page where there is none, or none that has what `blocks` needs."""
+    """A section about a search: no part of the page where there is none, or none that has what
+    `blocks` needs.
+    """
 
     title: str
     needs = ()
@@ -90,9 +100,21 @@ def _find(study: Study, pointed: object) -> Search | None:
     for store in map(SearchStore, folders):
         summary = store.summary()
         if summary is not None:
-            labels = {arm["arm"]: levels(arm["levels"]) if arm["levels"] else "all arms" for arm in summary["arms"]}
-            tables = {name: store.table(name) for name in ("trials", "settings", "curves", "importance")}
-            return Search(summary, tables["trials"], tables["settings"], tables["curves"], tables["importance"], labels)
+            labels = {
+                arm["arm"]: levels(arm["levels"]) if arm["levels"] else "all arms"
+                for arm in summary["arms"]
+            }
+            tables = {
+                name: store.table(name) for name in ("trials", "settings", "curves", "importance")
+            }
+            return Search(
+                summary,
+                tables["trials"],
+                tables["settings"],
+                tables["curves"],
+                tables["importance"],
+                labels,
+            )
     return None
 
 

@@ -1,4 +1,7 @@
-"""A study as the report sees it: the declared grid joined with what is stored. Tables are read once, when asked for."""
+"""A study as the report sees it: the declared grid joined with what is stored.
+
+Tables are read once, when asked for.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +23,33 @@ from study.store.validate import MEND
 
 FIRST = ("cell", "initializer")  # lead rows and columns of every matrix where they vary
 MISSING = "missing"
-MOST = 2000  # points whose tables are read: those of more would be gigabytes, and no figure can show them
-SCORES = ("score", "val_score", "final_score", "train_score", "baseline")  # columns of the points that are in the task's metric
+# points whose tables are read: those of more would be gigabytes, and no figure can show them
+MOST = 2000
+SCORES = (
+    "score",
+    "val_score",
+    "final_score",
+    "train_score",
+    "baseline",
+)  # columns of the points that are in the task's metric
 SCORES_OF = {"history": ("val_score",), "test": ("value",)}  # and of tables
 
 
 class Study:
     """Factors, grid and tables of one study.
 
-    `grid`: one row a declared point, in declared order: id, seed, arm (number from 0), every factor by the text of its
-    level, and the columns of records.POINTS; status "missing" where nothing is stored. `also`: stored points outside the grid.
-    `factors` are those with more than one level, cell and initializer first; `constant` the settings that do not vary.
+    `grid`: one row a declared point, in declared order: id, seed, arm (number from 0), every factor
+    by the text of its level, and the columns of records.POINTS; status "missing" where nothing is
+    stored. `also`: stored points outside the grid. `factors` are those with more than one level,
+    cell and initializer first; `constant` the settings that do not vary.
     """
 
     def __init__(self, store: Store, points: pd.DataFrame | None = None) -> None:
         """`points`: the store's points, where they are read already."""
         self.store = store
-        self.folders: list[Path] = [conf_folder()]  # where the report's own YAML lies: ours, then the user's
+        self.folders: list[Path] = [
+            conf_folder()
+        ]  # where the report's own YAML lies: ours, then the user's
         self._tables: dict[str, pd.DataFrame] = {}
         self._kept: dict[str, Any] = {}
         record = store.study()
@@ -50,33 +63,73 @@ class Study:
             grid, declared = self.declaration["grid"], self.declaration["factors"]
             seeds = self.declaration["seeds"]
         except (KeyError, TypeError) as error:
-            raise StudyError(f"study.json of {self.name}: {error} is missing, so the declared grid is unknown. Run the study again.") from error
+            raise StudyError(
+                f"study.json of {self.name}: {error} is missing, so the declared grid is unknown."
+                " Run the study again."
+            ) from error
         if told := wrong(self.declaration) or wrong_launches(self.launches):
-            raise StudyError(f"study.json of {self.name}: damaged ({told} is of another form). {MEND}")
+            raise StudyError(
+                f"study.json of {self.name}: damaged ({told} is of another form). {MEND}"
+            )
         self.seeds = list(seeds)
         texts = {key: [str(label) for label in labels] for key, labels in declared.items()}
         varied = [key for key, labels in texts.items() if len(labels) > 1]
-        self.factors = {key: texts[key] for key in sorted(varied, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), varied.index(key)))}
-        self.constant = {key: str(label) for key, label in self.declaration.get("fixed", {}).items()}
+        self.factors = {
+            key: texts[key]
+            for key in sorted(
+                varied,
+                key=lambda key: (
+                    FIRST.index(key) if key in FIRST else len(FIRST),
+                    varied.index(key),
+                ),
+            )
+        }
+        self.constant = {
+            key: str(label) for key, label in self.declaration.get("fixed", {}).items()
+        }
         self.constant |= {key: labels[0] for key, labels in texts.items() if len(labels) == 1}
         self.tasks: Mapping[str, Mapping[str, Any]] = self.declaration.get("tasks", {})
         self.health: Mapping[str, Any] = self.declaration.get("health", {})
-        metrics = {(facts.get("metric"), bool(facts.get("higher_is_better", True))) for facts in self.tasks.values()}
+        metrics = {
+            (facts.get("metric"), bool(facts.get("higher_is_better", True)))
+            for facts in self.tasks.values()
+        }
         self.as_skill = len(metrics) > 1
         stored = _plain(store.points(cores()) if points is None else points)
         if self.as_skill:
             stored = self._skill(stored, SCORES, ("score_se",), stored["task"])
-        self.grid = self._join(pd.DataFrame([{"id": point["id"], "seed": point["seed"], **_texts(point["labels"])} for point in grid]), stored)
+        self.grid = self._join(
+            pd.DataFrame(
+                [
+                    {"id": point["id"], "seed": point["seed"], **_texts(point["labels"])}
+                    for point in grid
+                ]
+            ),
+            stored,
+        )
         self.also = stored[~stored["id"].isin(self.grid["id"])]
 
-    def _skill(self, rows: pd.DataFrame, scores: Sequence[str], errors: Sequence[str], task: pd.Series) -> pd.DataFrame:
-        """Scores of tasks with several metrics on one scale: (score - baseline)/(perfect - baseline), perfect 1, or 0 for errors.
+    def _skill(
+        self, rows: pd.DataFrame, scores: Sequence[str], errors: Sequence[str], task: pd.Series
+    ) -> pd.DataFrame:
+        """Scores of tasks with several metrics on one scale: (score - baseline)/(perfect -
+        baseline), perfect 1, or 0 for errors.
 
         0 is the memoryless baseline, 1 is perfect, less than 0 is worse than ignoring the sequence.
         """
-        facts = {name: (float(of["baseline"]), 1.0 if of.get("higher_is_better", True) else 0.0) for name, of in self.tasks.items()}
-        baseline, perfect = (task.map(lambda name, which=which: facts[name][which] if name in facts else float("nan")).astype(float) for which in (0, 1))
-        turned = {name: (rows[name].astype(float) - baseline) / (perfect - baseline) for name in scores}
+        facts = {
+            name: (float(of["baseline"]), 1.0 if of.get("higher_is_better", True) else 0.0)
+            for name, of in self.tasks.items()
+        }
+        baseline, perfect = (
+            task.map(
+                lambda name, which=which: facts[name][which] if name in facts else float("nan")
+            ).astype(float)
+            for which in (0, 1)
+        )
+        turned = {
+            name: (rows[name].astype(float) - baseline) / (perfect - baseline) for name in scores
+        }
         turned |= {name: rows[name].astype(float) / (perfect - baseline).abs() for name in errors}
         return rows.assign(**turned)
 
@@ -87,13 +140,25 @@ class Study:
             if key not in grid:
                 grid[key] = self.levels(key)[0]
         order = {combination: number for number, combination in enumerate(self.declared_arms)}
-        present = [order[tuple(row)] for row in grid[list(self.factors)].itertuples(index=False)] if self.factors else [0] * len(grid)
+        present = (
+            [order[tuple(row)] for row in grid[list(self.factors)].itertuples(index=False)]
+            if self.factors
+            else [0] * len(grid)
+        )
         grid = grid.assign(order=present).sort_values(["order", "seed"], kind="stable")
         grid["arm"] = pd.factorize(grid["order"])[0]
         kept = [column for column in stored.columns if column == "id" or column not in grid.columns]
-        joined = grid.drop(columns="order").merge(stored[kept], on="id", how="left").reset_index(drop=True)
-        for name in (name for name in joined.columns if not pd.api.types.is_numeric_dtype(joined[name])):
-            joined[name] = joined[name].astype(object).where(joined[name].notna(), None)  # a merge fills with NaN, which is no text
+        joined = (
+            grid.drop(columns="order")
+            .merge(stored[kept], on="id", how="left")
+            .reset_index(drop=True)
+        )
+        for name in (
+            name for name in joined.columns if not pd.api.types.is_numeric_dtype(joined[name])
+        ):
+            joined[name] = (
+                joined[name].astype(object).where(joined[name].notna(), None)
+            )  # a merge fills with NaN, which is no text
         joined["status"] = [status or MISSING for status in joined["status"]]
         return joined
 
@@ -105,7 +170,9 @@ class Study:
 
     @property
     def own_sides(self) -> tuple[str, str]:
-        """As `sides`, but never the task: what is drawn a task at a time, since tasks have updates, lags and scores of their own."""
+        """As `sides`, but never the task: what is drawn a task at a time, since tasks have updates,
+        lags and scores of their own.
+        """
         keys = [key for key in dict.fromkeys([*self.factors, *FIRST]) if key != "task"]
         return keys[0], keys[1]
 
@@ -124,8 +191,12 @@ class Study:
         return self.factors.get(key) or [self.constant.get(key, "–")]
 
     def combinations(self, keys: Sequence[str]) -> list[dict[str, str]]:
-        """Every combination of the levels of these factors, in declared order; one empty combination for none."""
-        return [dict(zip(keys, row, strict=True)) for row in itertools.product(*map(self.levels, keys))]
+        """Every combination of the levels of these factors, in declared order; one empty
+        combination for none.
+        """
+        return [
+            dict(zip(keys, row, strict=True)) for row in itertools.product(*map(self.levels, keys))
+        ]
 
     @functools.cached_property
     def declared_arms(self) -> list[tuple[str, ...]]:
@@ -135,8 +206,13 @@ class Study:
     @functools.cached_property
     def arms(self) -> pd.DataFrame:
         """One row an arm of the grid: arm, label, and its levels."""
-        arms = self.grid.drop_duplicates("arm")[["arm", *dict.fromkeys([*self.factors, *self.sides])]].reset_index(drop=True)
-        arms["label"] = [levels(dict(zip(self.factors, row, strict=True))) for row in arms[list(self.factors)].itertuples(index=False)]
+        arms = self.grid.drop_duplicates("arm")[
+            ["arm", *dict.fromkeys([*self.factors, *self.sides])]
+        ].reset_index(drop=True)
+        arms["label"] = [
+            levels(dict(zip(self.factors, row, strict=True)))
+            for row in arms[list(self.factors)].itertuples(index=False)
+        ]
         return arms
 
     @property
@@ -146,7 +222,9 @@ class Study:
 
     @functools.cached_property
     def pictured(self) -> pd.DataFrame:
-        """Points of `stored` whose tables are read: all, or in a large study as many of every arm's first seeds as make MOST."""
+        """Points of `stored` whose tables are read: all, or in a large study as many of every arm's
+        first seeds as make MOST.
+        """
         stored = self.stored
         if len(stored) <= MOST:
             return stored
@@ -155,7 +233,9 @@ class Study:
         return stored[rank < whole] if whole else stored[rank == 0].head(MOST)
 
     def listed(self, points: pd.DataFrame) -> pd.DataFrame:
-        """Of points that are told one by one: all, or of more than MOST those that are pictured, else the first."""
+        """Of points that are told one by one: all, or of more than MOST those that are pictured,
+        else the first.
+        """
         if len(points) <= MOST:
             return points
         some = points[points["id"].isin(self.pictured["id"])]
@@ -163,15 +243,25 @@ class Study:
 
     @property
     def aggregates(self) -> str:
-        """What the page of a large study is about, in words; "" where every figure is of every point."""
+        """What the page of a large study is about, in words; "" where every figure is of every
+        point.
+        """
         if len(self.pictured) == len(self.stored):
             return ""
         arms, some = self.arms["arm"].nunique(), self.pictured["arm"].nunique()
-        which = f"the first {len(self.pictured) / some:.0f} seeds of each arm" if some == arms else f"one point of each of the first {some:,} of {arms:,} arms"
-        told = f"Scores, verdicts, outcomes, costs and every test on them are of all {len(self.stored):,} points."
+        which = (
+            f"the first {len(self.pictured) / some:.0f} seeds of each arm"
+            if some == arms
+            else f"one point of each of the first {some:,} of {arms:,} arms"
+        )
+        told = (
+            "Scores, verdicts, outcomes, costs and every test on them are of all"
+            f" {len(self.stored):,} points."
+        )
         return (
-            f"{told} Curves, profiles, states by stage, results by example and how health goes with success are of {len(self.pictured):,} points: {which}. "
-            f"Of more than {MOST:,} points, no list and no figure of marks shows more than that."
+            f"{told} Curves, profiles, states by stage, results by example and how health goes with"
+            f" success are of {len(self.pictured):,} points: {which}. Of more than {MOST:,} points,"
+            " no list and no figure of marks shows more than that."
         )
 
     @property
@@ -181,11 +271,17 @@ class Study:
 
     @property
     def metric(self) -> str:
-        return "skill" if self.as_skill else str(next(iter(self.tasks.values()), {}).get("metric", "score"))
+        return (
+            "skill"
+            if self.as_skill
+            else str(next(iter(self.tasks.values()), {}).get("metric", "score"))
+        )
 
     @property
     def higher_is_better(self) -> bool:
-        return self.as_skill or all(bool(facts.get("higher_is_better", True)) for facts in self.tasks.values())
+        return self.as_skill or all(
+            bool(facts.get("higher_is_better", True)) for facts in self.tasks.values()
+        )
 
     def why_excluded(self, labels: Mapping[str, str]) -> str | None:
         """The reason a combination of levels was left out of the grid; None if it was not."""
@@ -202,16 +298,28 @@ class Study:
         return self._kept[name]
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table of records.TABLES over the grid's points, with the point's arm, seed and factors beside each row."""
+        """A table of records.TABLES over the grid's points, with the point's arm, seed and factors
+        beside each row.
+        """
         if name not in self._tables:
             rows = self.store.table(name, self.pictured["id"])
-            rows["id"] = rows["id"].astype("category").astype(object)  # one text a point, not a row: a million rows are 100 MB otherwise
+            rows["id"] = (
+                rows["id"].astype("category").astype(object)
+            )  # one text a point, not a row: a million rows are 100 MB otherwise
             for column in ("probe", "layer", "state"):
                 if column in rows:
-                    rows[column] = rows[column].astype("category")  # a tenth of the time in every later comparison
+                    rows[column] = rows[column].astype(
+                        "category"
+                    )  # a tenth of the time in every later comparison
             if self.as_skill and name in SCORES_OF and len(rows):
-                rows = self._skill(rows, SCORES_OF[name], (), rows["id"].map(self.stored.set_index("id")["task"]))
-            self._tables[name] = rows.merge(self.grid[["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]], on="id", how="left")
+                rows = self._skill(
+                    rows, SCORES_OF[name], (), rows["id"].map(self.stored.set_index("id")["task"])
+                )
+            self._tables[name] = rows.merge(
+                self.grid[["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]],
+                on="id",
+                how="left",
+            )
         return self._tables[name]
 
 

@@ -12,7 +12,9 @@ from reports.data.study import Study
 
 
 def contrast_noise(study: Study, points: pd.DataFrame, factor: str, high: str, low: str) -> float:
-    """Standard error over test examples of the difference between two levels' mean scores: every example is seen by both. NaN if not kept."""
+    """Standard error over test examples of the difference between two levels' mean scores: every
+    example is seen by both. NaN if not kept.
+    """
     test = study.table("test")
     if test.empty:
         return math.nan
@@ -26,18 +28,25 @@ def contrast_noise(study: Study, points: pd.DataFrame, factor: str, high: str, l
 
 
 def weighted_noise(study: Study, weights: Mapping[int, float]) -> float:
-    """Standard error over test examples of Σ w·(mean score of arm): every example is seen by all. NaN if not kept, or of several tasks."""
+    """Standard error over test examples of Σ w·(mean score of arm): every example is seen by all.
+
+    NaN if not kept, or of several tasks.
+    """
     means = by_example(study)
     if not set(weights) <= set(means.columns):
         return math.nan
-    difference = means[list(weights)].dropna().to_numpy(dtype=float) @ np.array(list(weights.values()))
+    difference = means[list(weights)].dropna().to_numpy(dtype=float) @ np.array(
+        list(weights.values())
+    )
     if len(difference) < 2:
         return math.nan
     return float(np.std(difference, ddof=1) / math.sqrt(len(difference)))
 
 
 def by_example(study: Study) -> pd.DataFrame:
-    """Mean result of every test example (row) by arm (column), over seeds; empty if not kept, or of several tasks. Made once."""
+    """Mean result of every test example (row) by arm (column), over seeds; empty if not kept, or of
+    several tasks. Made once.
+    """
     return study.once("test set by arm", lambda: _by_example(study))
 
 
@@ -45,4 +54,6 @@ def _by_example(study: Study) -> pd.DataFrame:
     test = study.table("test")
     if test.empty or len(study.tasks) > 1:
         return pd.DataFrame()
-    return test.pivot_table(index="example", columns="arm", values="value", aggfunc="mean", observed=True)
+    return test.pivot_table(
+        index="example", columns="arm", values="value", aggfunc="mean", observed=True
+    )

@@ -1,4 +1,6 @@
-"""Two studies side by side: points added, removed, changed; verdicts that flipped; scores with intervals. Refuses what is not comparable."""
+"""Two studies side by side: points added, removed, changed; verdicts that flipped; scores with
+intervals. Refuses what is not comparable.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,25 @@ from reports.statistics import NOTHING, Estimate, mean_interval, weighted_arms
 from study.records import NOT_IDENTITY, StudyError
 from study.store import Store
 
-FACTS = ("metric", "higher_is_better", "baseline", "solved", "steps", "lag", "every_step", "split")  # of a task, that a score depends on
+FACTS = (
+    "metric",
+    "higher_is_better",
+    "baseline",
+    "solved",
+    "steps",
+    "lag",
+    "every_step",
+    "split",
+)  # of a task, that a score depends on
 FLIPS = ("verdict", "outcome", "status")
 Key = tuple[Any, ...]  # levels of the common settings, then the seed
 
 
 @dataclass(frozen=True)
 class ArmChange:
-    """An arm of both studies: second minus first, by Welch's t interval over seeds; `same` where all its points are the very same."""
+    """An arm of both studies: second minus first, by Welch's t interval over seeds; `same` where
+    all its points are the very same.
+    """
 
     label: str
     first: Estimate
@@ -34,7 +47,10 @@ class ArmChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """What changed from the first study to the second. Points are (arm, seed, what); `settings` counts (key, before, after) of changed points."""
+    """What changed from the first study to the second.
+
+    Points are (arm, seed, what); `settings` counts (key, before, after) of changed points.
+    """
 
     names: tuple[str, str]
     sizes: tuple[int, int]
@@ -58,7 +74,12 @@ def compare(first: Study, second: Study, allow: Sequence[str]) -> Difference:
     changes = {key: _changed(a[key], b[key]) for key in both}
     name = _namer(first, second, keys)
     flips = {
-        word: [(*name(key), f"{_said(a[key][word])} → {_said(b[key][word])}") for key in both if _said(a[key][word]) != _said(b[key][word])] for word in FLIPS
+        word: [
+            (*name(key), f"{_said(a[key][word])} → {_said(b[key][word])}")
+            for key in both
+            if _said(a[key][word]) != _said(b[key][word])
+        ]
+        for word in FLIPS
     }
     changed = [key for key in both if changes[key]]
     return Difference(
@@ -69,7 +90,9 @@ def compare(first: Study, second: Study, allow: Sequence[str]) -> Difference:
         removed=[(*name(key), str(a[key]["status"])) for key in a if key not in b],
         changed=[(*name(key), changes[key]) for key in changed],
         flips=flips,
-        settings=_settings(first.store, second.store, [(a[key]["id"], b[key]["id"]) for key in changed]),
+        settings=_settings(
+            first.store, second.store, [(a[key]["id"], b[key]["id"]) for key in changed]
+        ),
         arms=_arms(a, b, set(changed), name),
         overall=_overall(a, b),
         metric=first.metric,
@@ -77,7 +100,7 @@ def compare(first: Study, second: Study, allow: Sequence[str]) -> Difference:
     )
 
 
-# --- comparable? -------------------------------------------------------------------------------------------------
+# --- comparable? ----------------------------------------------------------------------------------
 
 
 def _common_keys(first: Study, second: Study, allow: Sequence[str]) -> list[str]:
@@ -85,12 +108,17 @@ def _common_keys(first: Study, second: Study, allow: Sequence[str]) -> list[str]
     wrong = [*_tasks(first, second), *_fixed(first, second, allow)]
     for one, other in ((first, second), (second, first)):
         known = {*other.factors, *other.constant}
-        wrong += [f"{key}: varies in {one.name} and is not known to {other.name}" for key in one.factors if key not in known]
+        wrong += [
+            f"{key}: varies in {one.name} and is not known to {other.name}"
+            for key in one.factors
+            if key not in known
+        ]
     if wrong:
         raise StudyError(
             f"{first.name} and {second.name} are not comparable:\n"
             + "\n".join(f"  {line}" for line in wrong)
-            + "\nSettings may differ where --allow KEY says so; tasks, metrics and the factors' names may not."
+            + "\nSettings may differ where --allow KEY says so; tasks, metrics and the factors'"
+            " names may not."
         )
     varied = dict.fromkeys([*first.factors, *second.factors])
     return [key for key in varied if key not in allow]
@@ -99,18 +127,25 @@ def _common_keys(first: Study, second: Study, allow: Sequence[str]) -> list[str]
 def _tasks(first: Study, second: Study) -> list[str]:
     shared = [name for name in first.tasks if name in second.tasks]
     if not shared:
-        return [f"task: {listing(first.tasks)} in {first.name}, {listing(second.tasks)} in {second.name}"]
+        return [
+            f"task: {listing(first.tasks)} in {first.name}, {listing(second.tasks)} in"
+            f" {second.name}"
+        ]
     wrong = []
     if first.metric != second.metric:
         wrong.append(f"metric: {first.metric} in {first.name}, {second.metric} in {second.name}")
     for task in shared:
         of = [study.tasks[task] for study in (first, second)]
         wrong += [
-            f"task {task}: {fact} is {of[0].get(fact)} in {first.name}, {of[1].get(fact)} in {second.name}"
+            f"task {task}: {fact} is {of[0].get(fact)} in {first.name}, {of[1].get(fact)} in"
+            f" {second.name}"
             for fact in FACTS
             if of[0].get(fact) != of[1].get(fact)
         ]
-        marks = [((study.record.get("fingerprint") or {}).get("tasks") or {}).get(task) for study in (first, second)]
+        marks = [
+            ((study.record.get("fingerprint") or {}).get("tasks") or {}).get(task)
+            for study in (first, second)
+        ]
         if marks[0] != marks[1]:
             wrong.append(f"task {task}: its data differ (hash {marks[0]} and {marks[1]})")
     return wrong
@@ -118,24 +153,50 @@ def _tasks(first: Study, second: Study) -> list[str]:
 
 def _fixed(first: Study, second: Study, allow: Sequence[str]) -> list[str]:
     """Constant settings, numerics and limits of the states that differ and are not allowed to."""
-    numerics = [(study.record.get("fingerprint") or {}).get("numerics") for study in (first, second)]
+    numerics = [
+        (study.record.get("fingerprint") or {}).get("numerics") for study in (first, second)
+    ]
     told: list[tuple[str, Any, Any]] = [("numerics", numerics[0], numerics[1])]
-    told += [(key, first.constant[key], second.constant[key]) for key in first.constant if key in second.constant and key not in first.factors]
-    told += [(f"health.{key}", first.health[key], second.health[key]) for key in first.health if key in second.health]
-    return [f"{key}: {one} in {first.name}, {other} in {second.name}" for key, one, other in told if one != other and key not in allow]
+    told += [
+        (key, first.constant[key], second.constant[key])
+        for key in first.constant
+        if key in second.constant and key not in first.factors
+    ]
+    told += [
+        (f"health.{key}", first.health[key], second.health[key])
+        for key in first.health
+        if key in second.health
+    ]
+    return [
+        f"{key}: {one} in {first.name}, {other} in {second.name}"
+        for key, one, other in told
+        if one != other and key not in allow
+    ]
 
 
-# --- points ------------------------------------------------------------------------------------------------------
+# --- points ---------------------------------------------------------------------------------------
 
 
 def _keyed(study: Study, keys: Sequence[str]) -> dict[Key, pd.Series]:
-    """Points that are there (failed ones too), by their common settings and seed, with column `counted`."""
+    """Points that are there (failed ones too), by their common settings and seed, with column
+    `counted`.
+    """
     grid = study.grid.merge(with_counted(study)[["id", "counted"]], on="id", how="left")
     there = grid[grid["status"] != MISSING]
-    columns = [there[key].astype(str) if key in study.factors else pd.Series(study.constant[key], index=there.index) for key in keys]
+    columns = [
+        (
+            there[key].astype(str)
+            if key in study.factors
+            else pd.Series(study.constant[key], index=there.index)
+        )
+        for key in keys
+    ]
     index = list(zip(*columns, there["seed"].astype(int), strict=True))
     if len(set(index)) < len(index):
-        raise StudyError(f"{study.name}: several points have the same {listing([*keys, 'seed'])}; a factor that varies cannot be allowed to differ")
+        raise StudyError(
+            f"{study.name}: several points have the same {listing([*keys, 'seed'])}; a factor that"
+            " varies cannot be allowed to differ"
+        )
     return {key: point for key, (_, point) in zip(index, there.iterrows(), strict=True)}
 
 
@@ -145,7 +206,9 @@ def _namer(first: Study, second: Study, keys: Sequence[str]) -> Callable[[Key], 
     places = [keys.index(key) for key in shown]
 
     def name(key: Key) -> tuple[str, str]:
-        return levels({name: key[place] for name, place in zip(shown, places, strict=True)}), str(key[-1])
+        return levels({name: key[place] for name, place in zip(shown, places, strict=True)}), str(
+            key[-1]
+        )
 
     return name
 
@@ -156,7 +219,9 @@ def _said(value: object) -> str:
 
 def _changed(a: pd.Series, b: pd.Series) -> str:
     """What a point's numbers did; "" where they are the same."""
-    same = all(_said(a[word]) == _said(b[word]) for word in FLIPS) and (a["counted"] == b["counted"] or (_empty(a["counted"]) and _empty(b["counted"])))
+    same = all(_said(a[word]) == _said(b[word]) for word in FLIPS) and (
+        a["counted"] == b["counted"] or (_empty(a["counted"]) and _empty(b["counted"]))
+    )
     if same and a["id"] == b["id"]:
         return ""
     scores = f"{number(a['counted'], 3)} → {number(b['counted'], 3)}"
@@ -167,8 +232,12 @@ def _empty(value: float) -> bool:
     return not math.isfinite(value)
 
 
-def _settings(first: Store, second: Store, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str, str], int]:
-    """Composed settings that differ between the two of a pair with different ids, counted over pairs; most frequent first."""
+def _settings(
+    first: Store, second: Store, pairs: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str, str], int]:
+    """Composed settings that differ between the two of a pair with different ids, counted over
+    pairs; most frequent first.
+    """
     counted: dict[tuple[str, str, str], int] = {}
     for one, other in pairs:
         if one == other:
@@ -182,27 +251,46 @@ def _settings(first: Store, second: Store, pairs: Sequence[tuple[str, str]]) -> 
 
 
 def _config(store: Store, id: str) -> dict[str, str]:
-    """Dotted key -> value of what decides a point's numbers, with the kernel and the device it ran with."""
+    """Dotted key -> value of what decides a point's numbers, with the kernel and the device it ran
+    with.
+    """
     ran = {key: store.result(id)["provenance"].get(key) for key in ("kernel", "device")}
-    decides = {key: value for key, value in store.config(id).items() if key not in NOT_IDENTITY and key != "seed"}
-    return dict(_flat({"precision": "full", **decides, **ran}))  # points of before there was a choice had it
+    decides = {
+        key: value
+        for key, value in store.config(id).items()
+        if key not in NOT_IDENTITY and key != "seed"
+    }
+    return dict(
+        _flat({"precision": "full", **decides, **ran})
+    )  # points of before there was a choice had it
 
 
 def _flat(node: Any, prefix: str = "") -> list[tuple[str, str]]:
     if isinstance(node, Mapping):
-        return [pair for key, value in node.items() for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
+        return [
+            pair
+            for key, value in node.items()
+            for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))
+        ]
     return [(prefix, str(node))]
 
 
-# --- scores ------------------------------------------------------------------------------------------------------
+# --- scores ---------------------------------------------------------------------------------------
 
 
-def _arms(a: Mapping[Key, pd.Series], b: Mapping[Key, pd.Series], changed: set[Key], name: Callable[[Key], tuple[str, str]]) -> list[ArmChange]:
+def _arms(
+    a: Mapping[Key, pd.Series],
+    b: Mapping[Key, pd.Series],
+    changed: set[Key],
+    name: Callable[[Key], tuple[str, str]],
+) -> list[ArmChange]:
     sides = [_scores(a), _scores(b)]
     found = []
     for arm in (arm for arm in sides[0] if arm in sides[1]):
         scores = [list(side[arm].values()) for side in sides]
-        same = sides[0][arm].keys() == sides[1][arm].keys() and not any(key in changed for key in sides[0][arm])
+        same = sides[0][arm].keys() == sides[1][arm].keys() and not any(
+            key in changed for key in sides[0][arm]
+        )
         first, second = (mean_interval(of) for of in scores)
         found.append(ArmChange(name((*arm, 0))[0], first, second, _between(scores), same))
     return found
@@ -211,7 +299,9 @@ def _arms(a: Mapping[Key, pd.Series], b: Mapping[Key, pd.Series], changed: set[K
 def _between(scores: Sequence[Sequence[float]]) -> Estimate:
     """Mean of the second less mean of the first, Welch's t interval."""
     rows = [(side, score) for side in (0, 1) for score in scores[side]]
-    return weighted_arms(pd.DataFrame(rows, columns=["arm", "counted"]), "counted", {0: -1.0, 1: 1.0})
+    return weighted_arms(
+        pd.DataFrame(rows, columns=["arm", "counted"]), "counted", {0: -1.0, 1: 1.0}
+    )
 
 
 def _scores(points: Mapping[Key, pd.Series]) -> dict[Key, dict[Key, float]]:
@@ -227,12 +317,25 @@ def _overall(a: Mapping[Key, pd.Series], b: Mapping[Key, pd.Series]) -> Estimate
     """Second minus first over the arms of both, each weighing equally; seed noise only."""
     sides = [_scores(a), _scores(b)]
     shared = [arm for arm in sides[0] if arm in sides[1]]
-    rows = [(2 * at + side, score) for at, arm in enumerate(shared) for side in (0, 1) for score in sides[side][arm].values()]
-    weights = {2 * at + side: (1 if side else -1) / len(shared) for at in range(len(shared)) for side in (0, 1)}
-    return weighted_arms(pd.DataFrame(rows, columns=["arm", "counted"]), "counted", weights) if shared else NOTHING
+    rows = [
+        (2 * at + side, score)
+        for at, arm in enumerate(shared)
+        for side in (0, 1)
+        for score in sides[side][arm].values()
+    ]
+    weights = {
+        2 * at + side: (1 if side else -1) / len(shared)
+        for at in range(len(shared))
+        for side in (0, 1)
+    }
+    return (
+        weighted_arms(pd.DataFrame(rows, columns=["arm", "counted"]), "counted", weights)
+        if shared
+        else NOTHING
+    )
 
 
-# --- as text -----------------------------------------------------------------------------------------------------
+# --- as text --------------------------------------------------------------------------------------
 
 
 def sentences(found: Difference) -> list[str]:
@@ -247,17 +350,23 @@ def sentences(found: Difference) -> list[str]:
     said.append("Flips: " + ", ".join(f"{len(found.flips[word])} {word}" for word in FLIPS) + ".")
     moved = [arm for arm in found.arms if not arm.same]
     if not moved:
-        said.append("Every arm of both is the very same: no score differs." if found.arms else "No arm is in both: there is no score to compare.")
+        said.append(
+            "Every arm of both is the very same: no score differs."
+            if found.arms
+            else "No arm is in both: there is no score to compare."
+        )
         return said
     apart = [arm for arm in moved if arm.difference.low > 0 or arm.difference.high < 0]
     of = found.overall
     said.append(
-        f"Mean {found.metric} over {len(found.arms)} shared arms: {number(of.value, 3, sign=True)} {interval(of.low, of.high, 3)} "
-        f"(second minus first, 95 % interval over seeds, n = {of.n} points)."
+        f"Mean {found.metric} over {len(found.arms)} shared arms: {number(of.value, 3, sign=True)}"
+        f" {interval(of.low, of.high, 3)} (second minus first, 95 % interval over seeds, n = {of.n}"
+        " points)."
     )
     said.append(
-        f"Of {count(len(moved), 'arm')} that changed, {len(apart) or 'none'} {'have' if len(apart) > 1 else 'has'} an interval apart from 0: by chance "
-        "alone about 1 in 20 would, and none is corrected for that."
+        f"Of {count(len(moved), 'arm')} that changed, {len(apart) or 'none'}"
+        f" {'have' if len(apart) > 1 else 'has'} an interval apart from 0: by chance alone about 1"
+        " in 20 would, and none is corrected for that."
     )
     return said
 
@@ -265,21 +374,42 @@ def sentences(found: Difference) -> list[str]:
 def text(found: Difference, most: int) -> str:
     """For a terminal; `most` lines a list."""
     blocks = ["\n".join(sentences(found))]
-    for title, points in (("added", found.added), ("removed", found.removed), ("changed", found.changed)):
+    for title, points in (
+        ("added", found.added),
+        ("removed", found.removed),
+        ("changed", found.changed),
+    ):
         blocks += _block(title, [f"{arm}, seed {seed}: {what}" for arm, seed, what in points], most)
     for word, flips in found.flips.items():
-        blocks += _block(f"{word} flips", [f"{arm}, seed {seed}: {what}" for arm, seed, what in flips], most)
-    blocks += _block("settings of changed points", [f"{key}: {one} → {other} ({n} points)" for (key, one, other), n in found.settings.items()], most)
-    blocks += _block(f"{found.metric} by arm, second minus first", [f"{arm.label}: {arm_words(arm)}" for arm in found.arms if not arm.same], most)
+        blocks += _block(
+            f"{word} flips", [f"{arm}, seed {seed}: {what}" for arm, seed, what in flips], most
+        )
+    blocks += _block(
+        "settings of changed points",
+        [f"{key}: {one} → {other} ({n} points)" for (key, one, other), n in found.settings.items()],
+        most,
+    )
+    blocks += _block(
+        f"{found.metric} by arm, second minus first",
+        [f"{arm.label}: {arm_words(arm)}" for arm in found.arms if not arm.same],
+        most,
+    )
     return "\n\n".join(blocks)
 
 
 def _block(title: str, rows: Sequence[str], most: int) -> list[str]:
     more = [f"  … and {len(rows) - most} more (--html shows all)"] if len(rows) > most else []
-    return ["\n".join([f"{title} ({len(rows)})", *(f"  {row}" for row in rows[:most]), *more])] if rows else []
+    return (
+        ["\n".join([f"{title} ({len(rows)})", *(f"  {row}" for row in rows[:most]), *more])]
+        if rows
+        else []
+    )
 
 
 def arm_words(arm: ArmChange) -> str:
     """+0.02 [−0.01, 0.05], n 3 and 3."""
     of = arm.difference
-    return f"{number(of.value, 3, sign=True)} {interval(of.low, of.high, 3)}, n {arm.first.n} and {arm.second.n}"
+    return (
+        f"{number(of.value, 3, sign=True)} {interval(of.low, of.high, 3)}, n {arm.first.n} and"
+        f" {arm.second.n}"
+    )

@@ -1,10 +1,13 @@
-"""Conditions a team guards its recipe with: --fail-if 'score < 0.9 where cell=gru', judged on arms, points and claims.
+"""Conditions that fail a build (--fail-if 'score < 0.9 where cell=gru'), on arms, points and
+claims.
 
     [any|all] SUBJECT OP VALUE [where KEY=LEVEL ...]
-    SUBJECT   a number of records.POINTS (score, val_score, D, clip_rate, ...): the mean over an arm's seeds; NUMBER.low, NUMBER.high:
-              the ends of its 95 % interval · verdict, outcome, status, state, state_init: a word of every point · claim:NAME or claim:*
+    SUBJECT   a number of records.POINTS (score, val_score, D, clip_rate, ...): the mean over an
+              arm's seeds; NUMBER.low, NUMBER.high: the ends of its 95 % interval · verdict,
+              outcome, status, state, state_init: a word of every point · claim:NAME or claim:*
     OP        < <= > >= == != for numbers, == != for words
-any (the default): one arm, point or claim is enough to fail; all: every one. What has no number or word yet cannot be judged, and fails too.
+any (the default): one arm, point or claim is enough to fail; all: every one. Whatever has no number
+or word yet cannot be judged, and fails too.
 """
 
 from __future__ import annotations
@@ -48,8 +51,12 @@ WORDS: Mapping[str, Sequence[str]] = {
     "state_init": STATES,
     "claim": ("supported", "refuted", "inconclusive"),
 }
-SAME = {"exploding": "explodes"}  # a run whose last state is exploding has this verdict, whatever its first
-NUMBERS = tuple(column.name for column in POINTS if column.kind in ("int", "float") and column.name != "seed")
+SAME = {
+    "exploding": "explodes"
+}  # a run whose last state is exploding has this verdict, whatever its first
+NUMBERS = tuple(
+    column.name for column in POINTS if column.kind in ("int", "float") and column.name != "seed"
+)
 SHOWN = 5  # names in a message
 
 
@@ -68,7 +75,9 @@ class Condition:
 
 @dataclass(frozen=True)
 class Found:
-    """A condition judged: the names it holds for, and those that cannot be judged, of `of` looked at."""
+    """A condition judged: the names it holds for, and those that cannot be judged, of `of` looked
+    at.
+    """
 
     condition: Condition
     holds: Sequence[str]
@@ -85,7 +94,10 @@ class Found:
 
     @property
     def said(self) -> str:
-        parts = [f"holds for {len(self.holds)} of {self.of}" + (f": {_some(self.holds)}" if self.holds else "")]
+        parts = [
+            f"holds for {len(self.holds)} of {self.of}"
+            + (f": {_some(self.holds)}" if self.holds else "")
+        ]
         if self.unknown:
             parts.append(f"cannot be judged for {len(self.unknown)}: {_some(self.unknown)}")
         return "; ".join(parts) if self.of else "nothing to judge"
@@ -95,17 +107,38 @@ def parse(text: str) -> Condition:
     """A condition from its text; StudyError says what is wrong with it."""
     found = FORM.fullmatch(text.strip())
     if not found:
-        raise StudyError(f"--fail-if {text!r}: expected [any|all] SUBJECT OP VALUE [where KEY=LEVEL ...], such as 'score < 0.9' or 'claim:NAME != supported'")
-    subject, _, end = found["subject"].partition(".") if not found["subject"].startswith("claim:") else (found["subject"], "", "")
+        raise StudyError(
+            f"--fail-if {text!r}: expected [any|all] SUBJECT OP VALUE [where KEY=LEVEL ...], such"
+            " as 'score < 0.9' or 'claim:NAME != supported'"
+        )
+    subject, _, end = (
+        found["subject"].partition(".")
+        if not found["subject"].startswith("claim:")
+        else (found["subject"], "", "")
+    )
     kind = "claim" if subject.startswith("claim:") else subject
     if kind not in WORDS and kind not in NUMBERS:
-        raise StudyError(f"--fail-if {text!r}: {subject} is none of {', '.join([*(word for word in WORDS if word != 'claim'), 'claim:NAME', *NUMBERS])}")
+        raise StudyError(
+            f"--fail-if {text!r}: {subject} is none of"
+            f" {', '.join([*(word for word in WORDS if word != 'claim'), 'claim:NAME', *NUMBERS])}"
+        )
     value = found["value"].strip().strip("'\"")
     where = _where(text, found["where"])
     if kind in WORDS:
-        return Condition(text.strip(), found["which"] or "any", subject, "", _equality(text, kind, end, found["op"]), _word(text, kind, value), where)
+        return Condition(
+            text.strip(),
+            found["which"] or "any",
+            subject,
+            "",
+            _equality(text, kind, end, found["op"]),
+            _word(text, kind, value),
+            where,
+        )
     if end not in ("", "low", "high"):
-        raise StudyError(f"--fail-if {text!r}: {subject}.{end} is not known; {subject}, {subject}.low and {subject}.high (of its 95 % interval) are")
+        raise StudyError(
+            f"--fail-if {text!r}: {subject}.{end} is not known; {subject}, {subject}.low and"
+            f" {subject}.high (of its 95 % interval) are"
+        )
     try:
         limit = float(value)
     except ValueError:
@@ -124,15 +157,24 @@ def _equality(text: str, kind: str, end: str, op: str) -> str:
 def _word(text: str, kind: str, value: str) -> str:
     value = SAME.get(value, value) if kind == "verdict" else value
     if value not in WORDS[kind]:
-        hint = f"; {value} is a state: 'state == {value}'" if kind == "verdict" and value in STATES else ""
-        raise StudyError(f"--fail-if {text!r}: {kind} is one of {', '.join(WORDS[kind])}, got {value!r}{hint}")
+        hint = (
+            f"; {value} is a state: 'state == {value}'"
+            if kind == "verdict" and value in STATES
+            else ""
+        )
+        raise StudyError(
+            f"--fail-if {text!r}: {kind} is one of {', '.join(WORDS[kind])}, got {value!r}{hint}"
+        )
     return value
 
 
 def _where(text: str, told: str | None) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in re.split(r"[\s,]+", (told or "").strip()) if pair]
     if any(not sign or not key or not level for key, sign, level in pairs):
-        raise StudyError(f"--fail-if {text!r}: where takes KEY=LEVEL pairs, such as where cell=gru depth=2, got {told!r}")
+        raise StudyError(
+            f"--fail-if {text!r}: where takes KEY=LEVEL pairs, such as where cell=gru depth=2, got"
+            f" {told!r}"
+        )
     return {key: level for key, _, level in pairs}
 
 
@@ -143,22 +185,46 @@ def check(study: Study, conditions: Sequence[Condition]) -> list[Found]:
 
 def _check(study: Study, condition: Condition) -> Found:
     holds = OPERATORS[condition.op]
-    values: Mapping[str, Any] = _claims(study, condition) if condition.subject.startswith("claim:") else _values(study, condition)
-    unknown = [name for name, value in values.items() if value is None or (isinstance(value, float) and math.isnan(value))]
-    return Found(condition, [name for name, value in values.items() if name not in unknown and holds(value, condition.value)], unknown, len(values))
+    values: Mapping[str, Any] = (
+        _claims(study, condition)
+        if condition.subject.startswith("claim:")
+        else _values(study, condition)
+    )
+    unknown = [
+        name
+        for name, value in values.items()
+        if value is None or (isinstance(value, float) and math.isnan(value))
+    ]
+    return Found(
+        condition,
+        [
+            name
+            for name, value in values.items()
+            if name not in unknown and holds(value, condition.value)
+        ],
+        unknown,
+        len(values),
+    )
 
 
 def _claims(study: Study, condition: Condition) -> dict[str, str]:
     verdicts, wanted = claims(study), condition.subject.removeprefix("claim:")
     if condition.where:
-        raise StudyError(f"--fail-if {condition.text!r}: a claim says itself what it is about; leave out where")
+        raise StudyError(
+            f"--fail-if {condition.text!r}: a claim says itself what it is about; leave out where"
+        )
     if wanted != "*" and wanted not in verdicts:
-        raise StudyError(f"--fail-if {condition.text!r}: this study judges no claim {wanted}; it has {listing(verdicts)}")
+        raise StudyError(
+            f"--fail-if {condition.text!r}: this study judges no claim {wanted}; it has"
+            f" {listing(verdicts)}"
+        )
     return verdicts if wanted == "*" else {wanted: verdicts[wanted]}
 
 
 def claims(study: Study) -> dict[str, str]:
-    """Verdict of every claim that this study judges, by name: the file of the ledger, or its own statement's words joined by hyphens."""
+    """Verdict of every claim that this study judges, by name: the file of the ledger, or its own
+    statement's words joined by hyphens.
+    """
     return dict(study.once("claims by name", lambda: _judge(study)))
 
 
@@ -176,18 +242,25 @@ def _values(study: Study, condition: Condition) -> dict[str, Any]:
     grid = _chosen(study, condition)
     label = dict(zip(study.arms["arm"], study.arms["label"], strict=True))
     if condition.subject in WORDS:
-        return {f"{label[point['arm']]} seed {point['seed']}": point[condition.subject] for _, point in grid.iterrows()}
+        return {
+            f"{label[point['arm']]} seed {point['seed']}": point[condition.subject]
+            for _, point in grid.iterrows()
+        }
     points = with_counted(study)
     values = {}
     for arm in grid["arm"].drop_duplicates():
         whole = not (grid.loc[grid["arm"] == arm, "status"].isin([MISSING, "failed"])).any()
         of = _estimate(points[points["arm"] == arm], condition.subject) if whole else None
-        values[label[arm]] = {"": of.value, "low": of.low, "high": of.high}[condition.end] if of else math.nan
+        values[label[arm]] = (
+            {"": of.value, "low": of.low, "high": of.high}[condition.end] if of else math.nan
+        )
     return values
 
 
 def _estimate(points: pd.DataFrame, name: str) -> Estimate:
-    """Mean over an arm's seeds with its interval; the score counts divergence, as everywhere on the page."""
+    """Mean over an arm's seeds with its interval; the score counts divergence, as everywhere on the
+    page.
+    """
     if name == "score":
         return mean_interval(points["counted"].tolist(), points["score_se"].tolist())
     values = points[name].to_numpy(dtype=float)
@@ -200,7 +273,11 @@ def _chosen(study: Study, condition: Condition) -> pd.DataFrame:
     for key, level in condition.where.items():
         known = study.factors.get(key) or ([study.constant[key]] if key in study.constant else [])
         if level not in known:
-            what = f"{key} is {listing(known)} here" if known else f"{key} is no setting of this study; {listing(study.factors)} {vary}"
+            what = (
+                f"{key} is {listing(known)} here"
+                if known
+                else f"{key} is no setting of this study; {listing(study.factors)} {vary}"
+            )
             raise StudyError(f"--fail-if {condition.text!r}: {what}, got {key}={level}")
         if key in study.factors:
             grid = grid[grid[key] == level]
@@ -208,38 +285,76 @@ def _chosen(study: Study, condition: Condition) -> pd.DataFrame:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return ", ".join(names[:SHOWN]) + (
+        f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    )
 
 
 def lines(study: Study, found: Sequence[Found]) -> list[str]:
     """A line a condition, and last the line a log is searched for."""
     words = ["failed" if one.failed else "unknown" if one.fails else "passed" for one in found]
-    return [*(f"{word:>7}  {one.condition.text}  ({one.said})" for word, one in zip(words, found, strict=True)), summary_line(study, words)]
+    return [
+        *(
+            f"{word:>7}  {one.condition.text}  ({one.said})"
+            for word, one in zip(words, found, strict=True)
+        ),
+        summary_line(study, words),
+    ]
 
 
 def summary_line(study: Study, words: Sequence[str]) -> str:
-    """One line: conditions, points by status, claims by verdict, the arm that is first by validation."""
+    """One line: conditions, points by status, claims by verdict, the arm that is first by
+    validation.
+    """
     status = study.grid["status"].value_counts()
-    parts = [f"{words.count('passed')} passed, {words.count('failed')} failed, {words.count('unknown')} unknown"] if words else []
-    parts.append(f"{count(len(study.grid), 'point')}: " + ", ".join(f"{int(status.get(name, 0))} {name}" for name in (*STATUSES, MISSING)))
+    parts = (
+        [
+            f"{words.count('passed')} passed, {words.count('failed')} failed,"
+            f" {words.count('unknown')} unknown"
+        ]
+        if words
+        else []
+    )
+    parts.append(
+        f"{count(len(study.grid), 'point')}: "
+        + ", ".join(f"{int(status.get(name, 0))} {name}" for name in (*STATUSES, MISSING))
+    )
     verdicts = list(claims(study).values())
     if verdicts:
-        parts.append(f"{count(len(verdicts), 'claim')}: " + ", ".join(f"{verdicts.count(name)} {name}" for name in WORDS["claim"]))
+        parts.append(
+            f"{count(len(verdicts), 'claim')}: "
+            + ", ".join(f"{verdicts.count(name)} {name}" for name in WORDS["claim"])
+        )
     for task, arm in leaders(study):
         where = f" on {task}" if task else ""
-        parts.append(f"first by validation{where}: {study.metric} {score_words(arm['score'])} n={arm['n']} ({arm['label']})".replace("\u00a0", " "))
+        parts.append(
+            f"first by validation{where}: {study.metric} {score_words(arm['score'])} n={arm['n']}"
+            f" ({arm['label']})".replace("\u00a0", " ")
+        )
     return f"{study.name}: {'; '.join(parts)}"
 
 
 def junit(study: Study, found: Sequence[Found]) -> str:
     """The same as JUnit's XML: a test case a condition."""
-    failures, unknown = (sum(one.failed for one in found), sum(one.fails and not one.failed for one in found))
+    failures, unknown = (
+        sum(one.failed for one in found),
+        sum(one.fails and not one.failed for one in found),
+    )
     cases = []
     for one in found:
         inside = ""
         if one.fails:
             tag = "failure" if one.failed else "error"
-            inside = f"<{tag} message={quoteattr(one.said)}>{escape(', '.join([*one.holds, *one.unknown]))}</{tag}>"
-        cases.append(f"  <testcase classname={quoteattr(study.name)} name={quoteattr(one.condition.text)}>{inside}</testcase>\n")
-    head = f'<testsuite name={quoteattr(study.name)} tests="{len(found)}" failures="{failures}" errors="{unknown}">'
+            inside = (
+                f"<{tag}"
+                f" message={quoteattr(one.said)}>{escape(', '.join([*one.holds, *one.unknown]))}</{tag}>"
+            )
+        cases.append(
+            f"  <testcase classname={quoteattr(study.name)}"
+            f" name={quoteattr(one.condition.text)}>{inside}</testcase>\n"
+        )
+    head = (
+        f'<testsuite name={quoteattr(study.name)} tests="{len(found)}" failures="{failures}"'
+        f' errors="{unknown}">'
+    )
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}\n{"".join(cases)}</testsuite>\n'

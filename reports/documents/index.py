@@ -1,4 +1,6 @@
-"""One page over the studies of a folder, and the page of a comparison: documents beside a study's report."""
+"""One page over the studies of a folder, and the page of a comparison: documents beside a study's
+report.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,11 @@ from study.store import Store
 
 @dataclass(frozen=True)
 class Entry:
-    """A study as the index shows it. `link`: its report relative to the index, "" where none is rendered; `wrong`: why it cannot be read."""
+    """A study as the index shows it.
+
+    `link`: its report relative to the index, "" where none is rendered; `wrong`: why it cannot be
+    read.
+    """
 
     name: str
     title: str
@@ -35,13 +41,20 @@ class Entry:
 
 
 def write_index(folder: Path, out: Path | None) -> tuple[Path, int]:
-    """Write FOLDER/index.html (or `out`) over every study directly below the folder; its path and how many there are."""
+    """Write FOLDER/index.html (or `out`) over every study directly below the folder; its path and
+    how many there are.
+    """
     if not folder.is_dir():
-        raise StudyError(f"{folder}: no such folder. Give the one that holds the studies, such as outputs.")
+        raise StudyError(
+            f"{folder}: no such folder. Give the one that holds the studies, such as outputs."
+        )
     path = out or folder / "index.html"
     entries = [entry(study, path.parent) for study in studies(folder)]
     if not entries:
-        raise StudyError(f"{folder}: no study here (no folder with a study.json). Give the one that holds the studies, such as outputs.")
+        raise StudyError(
+            f"{folder}: no study here (no folder with a study.json). Give the one that holds the"
+            " studies, such as outputs."
+        )
     put_text(path, Templates().whole("index.html", "Studies", entries=entries))
     return path, len(entries)
 
@@ -58,22 +71,60 @@ def entry(folder: Path, base: Path) -> Entry:
     try:
         study = Study(Store(folder))
         status = study.grid["status"].value_counts()
-        facts = [("points", f"{len(study.grid) - int(status.get(MISSING, 0)) - int(status.get('failed', 0))} of {len(study.grid)}")]
-        facts.append(("by status", ", ".join(f"{STATUS_SYMBOLS[name]} {status[name]} {name}" for name in (*STATUSES, MISSING) if name in status)))
+        facts = [
+            (
+                "points",
+                (
+                    f"{len(study.grid) - int(status.get(MISSING, 0)) - int(status.get('failed', 0))}"
+                    f" of {len(study.grid)}"
+                ),
+            )
+        ]
+        facts.append(
+            (
+                "by status",
+                ", ".join(
+                    f"{STATUS_SYMBOLS[name]} {status[name]} {name}"
+                    for name in (*STATUSES, MISSING)
+                    if name in status
+                ),
+            )
+        )
         for task, best in leaders(study):
             name = f"first by validation{f' on {task}' if task else ''}, test {study.metric}"
             facts.append((name, f"{score_words(best['score'])} · n={best['n']} · {best['label']}"))
         times = [str(launch["time"]) for launch in study.launches if launch.get("time")]
-        facts.append(("last launch (UTC)", max(times)[:16].replace("T", " ") if times else "not recorded"))
+        facts.append(
+            ("last launch (UTC)", max(times)[:16].replace("T", " ") if times else "not recorded")
+        )
         verdicts = counted(study.stored["verdict"].tolist(), VERDICTS)
-        words = [(f"{VERDICT_SYMBOLS[name]} {name} {n}", f"v-{name}") for name, n in verdicts.items()]
-        return Entry(study.name, study.title, study.question, facts, words, link, not {MISSING, "failed"} & set(status.index))
-    except (StudyError, KeyError, TypeError, ValueError) as error:  # a damaged study must not hide the others
-        return Entry(folder.name, folder.name, "", [], [], link, True, private(f"cannot be read: {error}"))
+        words = [
+            (f"{VERDICT_SYMBOLS[name]} {name} {n}", f"v-{name}") for name, n in verdicts.items()
+        ]
+        return Entry(
+            study.name,
+            study.title,
+            study.question,
+            facts,
+            words,
+            link,
+            not {MISSING, "failed"} & set(status.index),
+        )
+    except (
+        StudyError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # a damaged study must not hide the others
+        return Entry(
+            folder.name, folder.name, "", [], [], link, True, private(f"cannot be read: {error}")
+        )
 
 
 def _relative(report: Path, base: Path) -> str:
-    """The link, in the page's own folder or below it; a path elsewhere would tell where this machine keeps things."""
+    """The link, in the page's own folder or below it; a path elsewhere would tell where this
+    machine keeps things.
+    """
     try:
         return report.resolve().relative_to(base.resolve()).as_posix()
     except ValueError:
@@ -83,16 +134,37 @@ def _relative(report: Path, base: Path) -> str:
 def write_diff(found: Difference, out: Path) -> Path:
     """The comparison as a page."""
     draw = Templates()
-    parts: list[tuple[str, list[Markup]]] = [("Answer", [draw(Prose(text, "lead")) for text in sentences(found)])]
+    parts: list[tuple[str, list[Markup]]] = [
+        ("Answer", [draw(Prose(text, "lead")) for text in sentences(found)])
+    ]
     parts.append(("Scores by arm", [draw(_arms(found))] if found.arms else []))
-    parts += [(f"{word.capitalize()} flips", _points(draw, points, f"From {found.names[0]} to {found.names[1]}")) for word, points in found.flips.items()]
-    for title, points in (("Added", found.added), ("Removed", found.removed), ("Changed", found.changed)):
+    parts += [
+        (
+            f"{word.capitalize()} flips",
+            _points(draw, points, f"From {found.names[0]} to {found.names[1]}"),
+        )
+        for word, points in found.flips.items()
+    ]
+    for title, points in (
+        ("Added", found.added),
+        ("Removed", found.removed),
+        ("Changed", found.changed),
+    ):
         parts.append((title, _points(draw, points, f"Points {title.lower()}")))
-    rows: Rows = [[key, one, other, Cell(str(n), n)] for (key, one, other), n in found.settings.items()]
-    settings = Table(["setting", found.names[0], found.names[1], "points"], rows, "Composed settings that differ at the points that changed")
+    rows: Rows = [
+        [key, one, other, Cell(str(n), n)] for (key, one, other), n in found.settings.items()
+    ]
+    settings = Table(
+        ["setting", found.names[0], found.names[1], "points"],
+        rows,
+        "Composed settings that differ at the points that changed",
+    )
     parts.append(("Settings", [draw(settings)] if rows else []))
     shown = [(title, blocks or [draw(Notice("None.", "plain"))]) for title, blocks in parts]
-    put_text(out, draw.whole("diff.html", f"{found.names[0]} and {found.names[1]}", found=found, parts=shown))
+    put_text(
+        out,
+        draw.whole("diff.html", f"{found.names[0]} and {found.names[1]}", found=found, parts=shown),
+    )
     return out
 
 
@@ -100,13 +172,41 @@ def _arms(found: Difference) -> Table:
     rows: Rows = []
     for arm in found.arms:
         of = arm.difference
-        said = "the very same points" if arm.same else f"{number(of.value, 3, sign=True)} {interval(of.low, of.high, 3)}"
+        said = (
+            "the very same points"
+            if arm.same
+            else f"{number(of.value, 3, sign=True)} {interval(of.low, of.high, 3)}"
+        )
         sizes = f"{arm.first.n} and {arm.second.n}"
-        rows.append([arm.label, number(arm.first.value, 3), number(arm.second.value, 3), Cell(said, 0.0 if arm.same else of.value), sizes])
+        rows.append(
+            [
+                arm.label,
+                number(arm.first.value, 3),
+                number(arm.second.value, 3),
+                Cell(said, 0.0 if arm.same else of.value),
+                sizes,
+            ]
+        )
     columns = ["arm", found.names[0], found.names[1], "difference, 95 % interval", "n"]
-    notes = f"Mean test {found.metric}; diverged points count with the memoryless baseline. Welch's t interval over seeds, corrected for nothing."
+    notes = (
+        f"Mean test {found.metric}; diverged points count with the memoryless baseline. Welch's t"
+        " interval over seeds, corrected for nothing."
+    )
     return Table(columns, rows, f"{count(len(rows), 'arm')} of both studies", notes, filtered=True)
 
 
 def _points(draw: Templates, points: Sequence[tuple[str, str, str]], caption: str) -> list[Markup]:
-    return [draw(Table(["arm", "seed", "what"], [list(point) for point in points], caption, filtered=True))] if points else []
+    return (
+        [
+            draw(
+                Table(
+                    ["arm", "seed", "what"],
+                    [list(point) for point in points],
+                    caption,
+                    filtered=True,
+                )
+            )
+        ]
+        if points
+        else []
+    )

@@ -1,4 +1,6 @@
-"""Render again while a study runs: the page is replaced whole each time, and ends as a page that no longer reloads."""
+"""Render again while a study runs: the page is replaced whole each time, and ends as a page that no
+longer reloads.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,11 @@ from study.store import Store
 LOOK = 1.0  # seconds between two looks at the store
 
 
-def watch(folder: Path, config_dir: Path | None, seconds: float, say: Callable[[str], None]) -> tuple[Path, Sequence[str]]:
-    """Render, wait `seconds` or longer until points have come, and so on until the study has ended or Ctrl-C; the path and the broken sections.
+def watch(
+    folder: Path, config_dir: Path | None, seconds: float, say: Callable[[str], None]
+) -> tuple[Path, Sequence[str]]:
+    """Render, wait `seconds` or longer until points have come, and so on until the study has ended
+    or Ctrl-C; the path and the broken sections.
 
     It has ended when its last launch wrote how long it took, or when no declared point is missing.
     """
@@ -43,14 +48,25 @@ def watch(folder: Path, config_dir: Path | None, seconds: float, say: Callable[[
 
 
 def running(store: Store) -> bool:
-    """Whether points are missing and the last launch has not said how long it took (one that was killed never does)."""
+    """Whether points are missing and the last launch has not said how long it took (one that was
+    killed never does).
+    """
     launches = store.study()["launches"]
-    return bool(launches) and launches[-1].get("seconds") is None and bool((Study(store).grid["status"] == MISSING).any())
+    return (
+        bool(launches)
+        and launches[-1].get("seconds") is None
+        and bool((Study(store).grid["status"] == MISSING).any())
+    )
 
 
 def still(html: str) -> str:
     """The page without reloading itself."""
-    return re.sub(r'(<body) data-reload="[^"]*"|<p class="watch.*?</p>\n?', lambda found: found[1] or "", html, flags=re.S)
+    return re.sub(
+        r'(<body) data-reload="[^"]*"|<p class="watch.*?</p>\n?',
+        lambda found: found[1] or "",
+        html,
+        flags=re.S,
+    )
 
 
 def _wait(store: Store, seen: object, seconds: float) -> None:
@@ -62,7 +78,9 @@ def _wait(store: Store, seen: object, seconds: float) -> None:
 def _marks(store: Store) -> tuple[object, ...]:
     """What changes when a point or a launch comes."""
     place = store.points_folder
-    return (store.folder / "study.json").stat().st_mtime_ns, place.stat().st_mtime_ns if place.is_dir() else 0
+    return (store.folder / "study.json").stat().st_mtime_ns, (
+        place.stat().st_mtime_ns if place.is_dir() else 0
+    )
 
 
 def _progress(store: Store) -> str:

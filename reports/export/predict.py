@@ -1,4 +1,7 @@
-"""Predictions of an exported network on new sequences. torch is imported when asked to predict, never for a report."""
+"""Predictions of an exported network on new sequences.
+
+torch is imported when asked to predict, never for a report.
+"""
 
 from __future__ import annotations
 
@@ -19,30 +22,45 @@ Sequences = tuple[np.ndarray, np.ndarray | None]
 
 
 def predict(folder: Path, sequences: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """Outputs of the network exported to `folder` for sequences [N, T, D], padded at the end where `lengths` [N] are given.
+    """Outputs of the network exported to `folder` for sequences [N, T, D], padded at the end where
+    `lengths` [N] are given.
 
     The module is ours, not the file in the folder: a folder from elsewhere runs no code here.
     """
     about = _about(folder)
     inputs = int(about["model"]["inputs"])
     if sequences.ndim != 3 or sequences.shape[2] != inputs or not sequences.shape[1]:
-        raise StudyError(f"sequences: must be [N, T, {inputs}] with T of at least 1, got {list(sequences.shape)}")
+        raise StudyError(
+            f"sequences: must be [N, T, {inputs}] with T of at least 1, got {list(sequences.shape)}"
+        )
     if not np.isfinite(sequences).all():
         raise StudyError("sequences: hold values that are not finite")
-    if lengths is not None and (lengths.shape != (len(sequences),) or lengths.min() < 1 or lengths.max() > sequences.shape[1]):
-        raise StudyError(f"lengths: one a sequence, from 1 to {sequences.shape[1]}, got {lengths!r}")
+    if lengths is not None and (
+        lengths.shape != (len(sequences),)
+        or lengths.min() < 1
+        or lengths.max() > sequences.shape[1]
+    ):
+        raise StudyError(
+            f"lengths: one a sequence, from 1 to {sequences.shape[1]}, got {lengths!r}"
+        )
     module = _module()
     try:
         net = module.load(folder)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise StudyError(f"{folder}: damaged, its weights do not fit its config.json ({str(error).splitlines()[0]}). Export it again.") from error
+        raise StudyError(
+            f"{folder}: damaged, its weights do not fit its config.json"
+            f" ({str(error).splitlines()[0]}). Export it again."
+        ) from error
     return np.asarray(module.predict(net, sequences, lengths))
 
 
 def _about(folder: Path) -> dict[str, Any]:
     lacking = [name for name in WRITTEN[:2] if not (folder / name).is_file()]
     if lacking:
-        raise StudyError(f"{folder}: no exported network ({', '.join(lacking)} missing). Make one with python -m reports export DIR POINT")
+        raise StudyError(
+            f"{folder}: no exported network ({', '.join(lacking)} missing). Make one with python -m"
+            " reports export DIR POINT"
+        )
     try:
         return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except ValueError as error:
@@ -63,13 +81,16 @@ def _module() -> ModuleType:
 def read(path: Path, inputs: int) -> Sequences:
     """Sequences of a file and their lengths (None: all alike).
 
-    .npy: [N, T, D], or [N, T] for D = 1. .csv: with a column `sequence`, a row a step in order, the other columns being the inputs, sequences of any
-    length; without it, a row a sequence, its numbers step by step (D numbers each). A first row without numbers is a header.
+    .npy: [N, T, D], or [N, T] for D = 1. .csv: with a column `sequence`, a row a step in order, the
+    other columns being the inputs, sequences of any length; without it, a row a sequence, its
+    numbers step by step (D numbers each). A first row without numbers is a header.
     """
     try:
         if path.suffix == ".npy":
             array = np.load(path, allow_pickle=False)
-            return (array[..., None] if array.ndim == 2 and inputs == 1 else array).astype(float), None
+            return (array[..., None] if array.ndim == 2 and inputs == 1 else array).astype(
+                float
+            ), None
         if path.suffix == ".csv":
             return _read_csv(path, inputs)
     except OSError as error:
@@ -89,17 +110,24 @@ def _read_csv(path: Path, inputs: int) -> Sequences:
     if head and "sequence" in head:
         at = head.index("sequence")
         if len(head) != inputs + 1:
-            raise StudyError(f"{path}: needs a column sequence and {inputs} more, got {', '.join(head)}")
+            raise StudyError(
+                f"{path}: needs a column sequence and {inputs} more, got {', '.join(head)}"
+            )
         by: dict[str, list[list[float]]] = {}
         for row in body:
-            by.setdefault(row[at], []).append([float(value) for column, value in enumerate(row) if column != at])
+            by.setdefault(row[at], []).append(
+                [float(value) for column, value in enumerate(row) if column != at]
+            )
         lengths = np.array([len(steps) for steps in by.values()], dtype=int)
         padded = np.zeros((len(by), int(lengths.max(initial=0)), inputs))
         for row_of, steps in zip(padded, by.values(), strict=True):
             row_of[: len(steps)] = steps
         return padded, lengths
     if len({len(row) for row in body}) != 1 or len(body[0]) % inputs:
-        raise StudyError(f"{path}: without a column sequence every row is a sequence of steps × {inputs} numbers, all of one length")
+        raise StudyError(
+            f"{path}: without a column sequence every row is a sequence of steps × {inputs}"
+            " numbers, all of one length"
+        )
     return np.array(body, dtype=float).reshape(len(body), -1, inputs), None
 
 
@@ -122,18 +150,39 @@ def command(folder: Path, data: Path, out: Path | None) -> None:
             np.save(out, outputs)
         elif out is not None:
             with out.open("w", newline="", encoding="utf-8") as file:
-                _write_csv(csv.writer(file, lineterminator="\n"), outputs, lengths, bool(about.get("classes")))
+                _write_csv(
+                    csv.writer(file, lineterminator="\n"),
+                    outputs,
+                    lengths,
+                    bool(about.get("classes")),
+                )
         else:
-            _write_csv(csv.writer(sys.stdout, lineterminator="\n"), outputs, lengths, bool(about.get("classes")))
+            _write_csv(
+                csv.writer(sys.stdout, lineterminator="\n"),
+                outputs,
+                lengths,
+                bool(about.get("classes")),
+            )
     except OSError as error:
         raise StudyError(f"{out}: cannot be written ({error.strerror or error})") from error
 
 
 def _write_csv(writer: Any, outputs: np.ndarray, lengths: np.ndarray | None, classes: bool) -> None:
     every = outputs.ndim == 3
-    writer.writerow(["sequence", *(["step"] if every else []), *(["class"] if classes else []), *(f"output_{i}" for i in range(outputs.shape[-1]))])
+    writer.writerow(
+        [
+            "sequence",
+            *(["step"] if every else []),
+            *(["class"] if classes else []),
+            *(f"output_{i}" for i in range(outputs.shape[-1])),
+        ]
+    )
     for number, of in enumerate(outputs):
-        steps = of[: lengths[number]] if every and lengths is not None else of if every else of[None]
+        steps = (
+            of[: lengths[number]] if every and lengths is not None else of if every else of[None]
+        )
         for step, values in enumerate(steps):
             winner = [int(np.argmax(values))] if classes else []
-            writer.writerow([number, *([step] if every else []), *winner, *(f"{value:.7g}" for value in values)])
+            writer.writerow(
+                [number, *([step] if every else []), *winner, *(f"{value:.7g}" for value in values)]
+            )

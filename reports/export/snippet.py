@@ -1,4 +1,7 @@
-"""The recipe as plain PyTorch: a text that runs as pasted. Where it could not say exactly what the study did, there is none, and why."""
+"""The recipe as plain PyTorch: a text that runs as pasted.
+
+Where it could not say exactly what the study did, there is none, and why.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,34 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     if target not in CELLS:
         raise StudyError(f"{target} is no layer of torch.nn")
     if readout not in READOUTS:
-        raise StudyError(f"{readout} is none of the linear readouts of the last or of every step, which are what the snippet can write")
+        raise StudyError(
+            f"{readout} is none of the linear readouts of the last or of every step, which are what"
+            " the snippet can write"
+        )
     if config.get("encoder"):
-        raise StudyError(f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write")
+        raise StudyError(
+            f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write"
+        )
     if config.get("precision", "full") != "full":
-        raise StudyError(f"precision {config['precision']}: products of updates are rounded in a way that the snippet does not write")
+        raise StudyError(
+            f"precision {config['precision']}: products of updates are rounded in a way that the"
+            " snippet does not write"
+        )
     cell = CELLS[target][0]
     kind, every = cell.split("_")[0], READOUTS[readout]
     inputs, outputs, steps = (int(facts[key]) for key in ("inputs", "outputs", "steps"))
-    hidden, depth, batch, updates = (int(config[key]) for key in ("hidden", "depth", "batch", "updates"))
+    hidden, depth, batch, updates = (
+        int(config[key]) for key in ("hidden", "depth", "batch", "updates")
+    )
     dropout = float(config["dropout"]) if depth > 1 else 0.0
     double = str(config.get("dtype")) == "float64"
     sizes = f"{inputs}, {hidden}, {depth}"
     more = f', nonlinearity="{config["cell"].get("nonlinearity", "tanh")}"' if kind == "rnn" else ""
-    call = f"{sizes}, {dropout}" if cell == "gru" else f"{sizes}, batch_first=True{f', dropout={dropout}' if dropout else ''}{more}"
+    call = (
+        f"{sizes}, {dropout}"
+        if cell == "gru"
+        else f"{sizes}, batch_first=True{f', dropout={dropout}' if dropout else ''}{more}"
+    )
     lines = ["import torch", "from torch import nn", "", "torch.manual_seed(0)", ""]
     if cell == "gru":
         text = (HERE / "model.py").read_text(encoding="utf-8")
@@ -75,13 +92,19 @@ def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> li
     weights = config["weights"]
     for role in ("input", "readout"):
         if weights[role].get("_target_") != f"{OURS}xavier_uniform.XavierUniform":
-            raise StudyError(f"weights.{role} follows {weights[role].get('_target_')}, which the snippet does not know")
+            raise StudyError(
+                f"weights.{role} follows {weights[role].get('_target_')}, which the snippet does"
+                " not know"
+            )
     recurrent, own = _recurrent(config["initializer"])
     input_rule = own.get("input", "nn.init.xavier_uniform_(block)")
     forget = float(weights["forget_bias"]) if cell == "lstm" and "bias" not in own else 0.0
     lines = [
         f"for name, weight in self.{kind}.named_parameters():",
-        f"    for block in weight.data.split({hidden}):  # gate by gate: on the stacked matrix the rule would be another",
+        (
+            f"    for block in weight.data.split({hidden}):  # gate by gate: on the stacked matrix"
+            " the rule would be another"
+        ),
         '        if name.startswith("weight_hh"):',
         f"            {recurrent}",
         '        elif name.startswith("weight_ih"):',
@@ -90,16 +113,34 @@ def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> li
         f"            {own.get('bias', 'block.zero_()')}",
     ]
     if cell in ("rnn", "lstm"):
-        lines += ['    if name.startswith("bias_hh"):', "        weight.data.zero_()", "        weight.requires_grad_(False)  # one bias a gate"]
+        lines += [
+            '    if name.startswith("bias_hh"):',
+            "        weight.data.zero_()",
+            "        weight.requires_grad_(False)  # one bias a gate",
+        ]
     if cell == "gru_reset_after":
-        lines += ['    if name.startswith("bias_hh"):', f"        weight.data[: {2 * hidden}] = 0  # the study has one bias for r and z; torch trains both"]
+        lines += [
+            '    if name.startswith("bias_hh"):',
+            (
+                f"        weight.data[: {2 * hidden}] = 0  # the study has one bias for r and z;"
+                " torch trains both"
+            ),
+        ]
     if forget:
-        lines += ['    if name.startswith("bias_ih"):', f"        weight.data[{FORGET * hidden} : {(FORGET + 1) * hidden}] = {forget}  # forget gate"]
+        lines += [
+            '    if name.startswith("bias_ih"):',
+            (
+                f"        weight.data[{FORGET * hidden} : {(FORGET + 1) * hidden}] = {forget}  #"
+                " forget gate"
+            ),
+        ]
     return [*lines, "nn.init.xavier_uniform_(self.fc.weight)", "nn.init.zeros_(self.fc.bias)"]
 
 
 def _recurrent(node: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """The rule for a recurrent block, and those for input and bias blocks where the initializer speaks for them."""
+    """The rule for a recurrent block, and those for input and bias blocks where the initializer
+    speaks for them.
+    """
     name = str(node["_target_"]).removeprefix(OURS)
     std = node.get("std")
     uniform = "nn.init.uniform_(block, -weight.shape[1] ** -0.5, weight.shape[1] ** -0.5)"
@@ -107,13 +148,22 @@ def _recurrent(node: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         "orthogonal.Orthogonal": (f"nn.init.orthogonal_(block, gain={node.get('gain')})", {}),
         "xavier_uniform.XavierUniform": ("nn.init.xavier_uniform_(block)", {}),
         "xavier_normal.XavierNormal": ("nn.init.xavier_normal_(block)", {}),
-        "normal.Normal": (f"nn.init.normal_(block, std={'block.shape[1] ** -0.5' if std == 'auto' else std})", {}),
+        "normal.Normal": (
+            f"nn.init.normal_(block, std={'block.shape[1] ** -0.5' if std == 'auto' else std})",
+            {},
+        ),
         "he.He": ("nn.init.normal_(block, std=(2 / block.shape[1]) ** 0.5)", {}),
         "lecun.LeCun": ("nn.init.normal_(block, std=block.shape[1] ** -0.5)", {}),
-        "pytorch.PyTorch": (uniform, {"input": "pass  # as torch.nn has it: U(±1/√hidden)", "bias": "pass"}),
+        "pytorch.PyTorch": (
+            uniform,
+            {"input": "pass  # as torch.nn has it: U(±1/√hidden)", "bias": "pass"},
+        ),
         "identity.Identity": (
             f"block.copy_({node.get('alpha')} * torch.eye(len(block)))",
-            {"input": f"nn.init.normal_(block, std={node.get('input_std')})", "bias": "block.zero_()"},
+            {
+                "input": f"nn.init.normal_(block, std={node.get('input_std')})",
+                "bias": "block.zero_()",
+            },
         ),
     }
     if name not in known:
@@ -130,7 +180,10 @@ def _optimizer(node: Mapping[str, Any]) -> str:
     if name == "adam.Adam":
         of["beta1"] = f"betas=({node['beta1']}, {node['beta2']})"
         of.pop("beta2")
-    return f"torch.optim.{known[name]}([weight for weight in net.parameters() if weight.requires_grad], {', '.join(of.values())})"
+    return (
+        f"torch.optim.{known[name]}([weight for weight in net.parameters() if"
+        f" weight.requires_grad], {', '.join(of.values())})"
+    )
 
 
 def _clip(node: Mapping[str, Any]) -> list[str]:
@@ -154,16 +207,35 @@ def _classes(facts: Mapping[str, Any]) -> bool:
 
 def _loss(facts: Mapping[str, Any], every: bool) -> str:
     if _classes(facts):
-        return "nn.functional.cross_entropy(net(x).flatten(0, 1), y.flatten())" if every else "nn.functional.cross_entropy(net(x), y)"
+        return (
+            "nn.functional.cross_entropy(net(x).flatten(0, 1), y.flatten())"
+            if every
+            else "nn.functional.cross_entropy(net(x), y)"
+        )
     return "nn.functional.mse_loss(net(x), y)"
 
 
-def _data(facts: Mapping[str, Any], batch: int, steps: int, inputs: int, outputs: int, every: bool, double: bool) -> list[str]:
+def _data(
+    facts: Mapping[str, Any],
+    batch: int,
+    steps: int,
+    inputs: int,
+    outputs: int,
+    every: bool,
+    double: bool,
+) -> list[str]:
     shape = f"{batch}, {steps}" if every else f"{batch}"
     dtype = ", dtype=torch.float64" if double else ""
-    y = f"torch.randint({outputs}, ({shape},))" if _classes(facts) else f"torch.rand({shape}, {outputs}{dtype})"
+    y = (
+        f"torch.randint({outputs}, ({shape},))"
+        if _classes(facts)
+        else f"torch.rand({shape}, {outputs}{dtype})"
+    )
     return [
-        "def batches():  # stand-ins of the right shapes: put your own data here, scaled as the task scales it",
+        (
+            "def batches():  # stand-ins of the right shapes: put your own data here, scaled as the"
+            " task scales it"
+        ),
         "    while True:",
         f"        yield torch.rand({batch}, {steps}, {inputs}{dtype}), {y}",
     ]

@@ -1,4 +1,6 @@
-"""Credit-opening maps: one small picture an arm, update × lag, coloured by transport, with the validation loss drawn over it."""
+"""Credit-opening maps: one small picture an arm, update × lag, coloured by transport, with the
+validation loss drawn over it.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Map:
-    """What one picture shows: transport [lags, stages] with updates of the stages, shares of zero and non-finite examples,
-    the loss as (updates, share of the baseline), a word above it, and the lag that is judged."""
+    """What one picture shows: transport [lags, stages] with updates of the stages, shares of zero
+    and non-finite examples, the loss as (updates, share of the baseline), a word above it, and the
+    lag that is judged.
+    """
 
     updates: Array
     values: Array
@@ -37,13 +41,23 @@ def place(update: Array | float) -> Array:
 
 
 def pixels(one: Map, low: float, high: float) -> tuple[Array, float, float]:
-    """(RGBA [lags, WIDE, 4], left, right): linear in decades between the probes; where a probe has no number, its nearest half shows why."""
+    """(RGBA [lags, WIDE, 4], left, right): linear in decades between the probes; where a probe has
+    no number, its nearest half shows why.
+    """
     x = place(one.updates)
-    left, right = (float(x[0]), float(x[-1])) if len(x) > 1 else (float(x[0]) - 0.1, float(x[0]) + 0.1)
+    left, right = (
+        (float(x[0]), float(x[-1])) if len(x) > 1 else (float(x[0]) - 0.1, float(x[0]) + 0.1)
+    )
     at = np.linspace(left, right, WIDE)
-    after = np.clip(np.searchsorted(x, at, side="right"), 1, max(len(x) - 1, 1)) if len(x) > 1 else np.zeros(WIDE, dtype=int)
+    after = (
+        np.clip(np.searchsorted(x, at, side="right"), 1, max(len(x) - 1, 1))
+        if len(x) > 1
+        else np.zeros(WIDE, dtype=int)
+    )
     before = np.maximum(after - 1, 0)
-    share = np.divide(at - x[before], x[after] - x[before], out=np.zeros(WIDE), where=x[after] > x[before])
+    share = np.divide(
+        at - x[before], x[after] - x[before], out=np.zeros(WIDE), where=x[after] > x[before]
+    )
     nearest = np.where(share < 0.5, before, after)
     values = (1 - share) * one.values[:, before] + share * one.values[:, after]
     values = np.where(np.isfinite(values), values, one.values[:, nearest])
@@ -54,7 +68,15 @@ def pixels(one: Map, low: float, high: float) -> tuple[Array, float, float]:
     return rgba, left, right
 
 
-def opening_maps(maps: Mapping[tuple[int, int], Map | str], rows: Sequence[str], columns: Sequence[str], *, low: float, high: float, width: float) -> Figure:
+def opening_maps(
+    maps: Mapping[tuple[int, int], Map | str],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    low: float,
+    high: float,
+    width: float,
+) -> Figure:
     """All maps on one scale and the same axes. A text in place of a map says why there is none."""
     known = [one for one in maps.values() if isinstance(one, Map)]
     deepest = max((max(len(one.values), one.lag or 0) for one in known), default=1)
@@ -62,7 +84,15 @@ def opening_maps(maps: Mapping[tuple[int, int], Map | str], rows: Sequence[str],
     longest = max((len(line) for row in rows for line in row.split("\n")), default=0)
     top, bottom, left, right = 1.12, 0.42, max(1.28, 0.55 + 0.068 * longest), 0.5
     figure, axes = panels(
-        len(rows), len(columns), width=width, height=top + bottom + 1.06 * len(rows), left=left, right=right, top=top, bottom=bottom, gap=(0.1, 0.25)
+        len(rows),
+        len(columns),
+        width=width,
+        height=top + bottom + 1.06 * len(rows),
+        left=left,
+        right=right,
+        top=top,
+        bottom=bottom,
+        gap=(0.1, 0.25),
     )
     ticks = [u for u in (0, 10, 100, 1000, 10000, 100000) if u <= 0.2 * last] + [round(last)]
     for i, row in enumerate(rows):
@@ -71,24 +101,69 @@ def opening_maps(maps: Mapping[tuple[int, int], Map | str], rows: Sequence[str],
             one = maps.get((i, j), "not in the grid")
             axis.set_xlim(place(0) - 0.02, place(last) + 0.02)
             axis.set_ylim(0.5, deepest * 1.02 + 0.5)
-            axis.set_xticks(place(np.array(ticks)), [f"{u:,}" for u in ticks] if i == len(rows) - 1 else [])
+            axis.set_xticks(
+                place(np.array(ticks)), [f"{u:,}" for u in ticks] if i == len(rows) - 1 else []
+            )
             edge_labels(axis)
             axis.set_yticks(_lags(deepest), [str(k) for k in _lags(deepest)] if j == 0 else [])
             axis.tick_params(length=2)
             if isinstance(one, Map):
                 _draw(axis, one, low, high)
             else:
-                axis.text(0.5, 0.5, one, transform=axis.transAxes, ha="center", va="center", fontsize=7, color=SOFT, wrap=True)
+                axis.text(
+                    0.5,
+                    0.5,
+                    one,
+                    transform=axis.transAxes,
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color=SOFT,
+                    wrap=True,
+                )
             if i == 0:
-                axis.text(0.5, 1.26, column, transform=axis.transAxes, ha="center", va="bottom", fontsize=8.5)
+                axis.text(
+                    0.5,
+                    1.26,
+                    column,
+                    transform=axis.transAxes,
+                    ha="center",
+                    va="bottom",
+                    fontsize=8.5,
+                )
             if j == 0:
-                axis.text(-0.36 / _inches(axis, width), 0.5, row, transform=axis.transAxes, ha="right", va="center", fontsize=8.5)
+                axis.text(
+                    -0.36 / _inches(axis, width),
+                    0.5,
+                    row,
+                    transform=axis.transAxes,
+                    ha="right",
+                    va="center",
+                    fontsize=8.5,
+                )
             if j == len(columns) - 1:
                 _loss_axis(axis)
-    figure.text((left + width - right) / 2 / width, 0.06 / figure.get_figheight(), "update (log scale)", ha="center", va="bottom", fontsize=8.5)
+    figure.text(
+        (left + width - right) / 2 / width,
+        0.06 / figure.get_figheight(),
+        "update (log scale)",
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+    )
     middle = (bottom + (figure.get_figheight() - top)) / 2 / figure.get_figheight()
-    figure.text(0.1 / width, middle, "lag (steps back)", rotation=90, ha="center", va="center", fontsize=8.5)
-    figure.text(1 - 0.06 / width, middle, "validation loss / baseline (line)", rotation=270, ha="center", va="center", fontsize=8.5)
+    figure.text(
+        0.1 / width, middle, "lag (steps back)", rotation=90, ha="center", va="center", fontsize=8.5
+    )
+    figure.text(
+        1 - 0.06 / width,
+        middle,
+        "validation loss / baseline (line)",
+        rotation=270,
+        ha="center",
+        va="center",
+        fontsize=8.5,
+    )
     _scale(figure, low, high, left, width)
     return figure
 
@@ -103,11 +178,20 @@ def _lags(deepest: int) -> list[int]:
 
 def _draw(axis, one: Map, low: float, high: float) -> None:
     rgba, left, right = pixels(one, low, high)
-    axis.imshow(rgba, extent=(left, right, 0.5, len(one.values) + 0.5), origin="lower", aspect="auto", interpolation="none", zorder=1)
+    axis.imshow(
+        rgba,
+        extent=(left, right, 0.5, len(one.values) + 0.5),
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+        zorder=1,
+    )
     halo = [effects.Stroke(linewidth=3.0, foreground="#ffffff", alpha=0.9), effects.Normal()]
     if one.lag is not None:
         axis.plot([left, right], [one.lag] * 2, color="#ffffff", linewidth=1.8, zorder=2)
-        axis.plot([left, right], [one.lag] * 2, color="#000000", linewidth=0.8, dashes=(3, 2), zorder=2)
+        axis.plot(
+            [left, right], [one.lag] * 2, color="#000000", linewidth=0.8, dashes=(3, 2), zorder=2
+        )
     axis.plot(
         place(one.updates),
         np.full(len(one.updates), 0.0),
@@ -121,9 +205,17 @@ def _draw(axis, one: Map, low: float, high: float) -> None:
     updates, share = one.loss
     if len(updates):
         axis.plot(
-            place(updates), np.clip(share, 0, 1.1) / 1.1, transform=axis.get_xaxis_transform(), color="#000000", linewidth=1.3, path_effects=halo, zorder=3
+            place(updates),
+            np.clip(share, 0, 1.1) / 1.1,
+            transform=axis.get_xaxis_transform(),
+            color="#000000",
+            linewidth=1.3,
+            path_effects=halo,
+            zorder=3,
         )
-    axis.text(0, 1.03, one.word, transform=axis.transAxes, ha="left", va="bottom", fontsize=7, color=SOFT)
+    axis.text(
+        0, 1.03, one.word, transform=axis.transAxes, ha="left", va="bottom", fontsize=7, color=SOFT
+    )
 
 
 def _loss_axis(axis) -> None:
@@ -138,9 +230,28 @@ def _scale(figure: Figure, low: float, high: float, left: float, width: float) -
     """The colour scale with the words of the classes, and the colours of what has no logarithm."""
     height = figure.get_figheight()
     bar = figure.add_axes((left / width, 1 - 0.36 / height, 4.4 / width, 0.13 / height))
-    bar.imshow(transport_map(low, high)(np.linspace(0, 1, 220))[None], extent=(low, high, 0, 1), aspect="auto", interpolation="none")
+    bar.imshow(
+        transport_map(low, high)(np.linspace(0, 1, 220))[None],
+        extent=(low, high, 0, 1),
+        aspect="auto",
+        interpolation="none",
+    )
     ticks = list(range(int(low), int(high) + 1, 2))
-    bar.set_xticks(ticks, [f"≤ −{-low:g}" if t == low else f"≥ +{high:g}" if t == high else f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
+    bar.set_xticks(
+        ticks,
+        [
+            (
+                f"≤ −{-low:g}"
+                if t == low
+                else f"≥ +{high:g}"
+                if t == high
+                else f"{t:+d}".replace("-", "−")
+                if t
+                else "0"
+            )
+            for t in ticks
+        ],
+    )
     bar.set_yticks([])
     bar.tick_params(length=2, pad=1.5)
     bar.spines[:].set_visible(False)

@@ -16,23 +16,48 @@ STRIP, TOP = 0.2, 0.78  # inches: a strip, and the scale above the panels
 
 
 def colours_of(values: Array, low: float, high: float) -> Array:
-    """RGBA [rows, steps, 4] of decades between low and high; grey where exactly 0 (−∞), magenta where not finite, clear where there is no step."""
-    rgba = transport_map(low, high)((np.clip(np.nan_to_num(values, nan=low, neginf=low, posinf=high), low, high) - low) / (high - low))
+    """RGBA [rows, steps, 4] of decades between low and high; grey where exactly 0 (−∞), magenta
+    where not finite, clear where there is no step.
+    """
+    rgba = transport_map(low, high)(
+        (np.clip(np.nan_to_num(values, nan=low, neginf=low, posinf=high), low, high) - low)
+        / (high - low)
+    )
     rgba[np.isneginf(values)] = to_rgba(ZERO)
     rgba[np.isnan(values)] = to_rgba(BAD)
     return rgba
 
 
 def strips(
-    values: Mapping[tuple[int, int], Array], lengths: Sequence[int], inputs: Sequence[Array | None], rows: Sequence[str], ends: Sequence[str], *,
-    low: float, high: float, title: str, width: float,
-) -> Figure:  # fmt: skip
-    """values[example, end] [rows, T] in decades; `inputs[example]` [T] drawn over its panels; `ends` names the probes, the first above the second."""
+    values: Mapping[tuple[int, int], Array],
+    lengths: Sequence[int],
+    inputs: Sequence[Array | None],
+    rows: Sequence[str],
+    ends: Sequence[str],
+    *,
+    low: float,
+    high: float,
+    title: str,
+    width: float,
+) -> Figure:
+    """values[example, end] [rows, T] in decades; `inputs[example]` [T] drawn over its panels;
+    `ends` names the probes, the first above the second.
+    """
     examples = len(lengths)
     left = min(0.4 + 0.066 * max(map(len, rows)), 3.0)
     each = 0.1 + STRIP * len(rows)
     height = TOP + 0.55 + each * len(ends) + 0.22 * len(ends) + 0.45
-    figure, axes = panels(1 + len(ends), examples, width=width, height=height, left=left, right=0.2, top=TOP, bottom=0.45, gap=(0.16, 0.2))
+    figure, axes = panels(
+        1 + len(ends),
+        examples,
+        width=width,
+        height=height,
+        left=left,
+        right=0.2,
+        top=TOP,
+        bottom=0.45,
+        gap=(0.16, 0.2),
+    )
     tall = [0.34, *[each] * len(ends)]
     room, at = height - TOP - 0.45 - 0.2 * len(ends), height - TOP
     for i, part in enumerate(tall):
@@ -47,7 +72,11 @@ def strips(
                 _input(axis, inputs[j], f"example {j + 1}", first=j == 0)
                 continue
             axis.imshow(
-                colours_of(values[j, i - 1], low, high), extent=(0.5, lengths[j] + 0.5, len(rows) - 0.5, -0.5), aspect="auto", interpolation="none", zorder=1
+                colours_of(values[j, i - 1], low, high),
+                extent=(0.5, lengths[j] + 0.5, len(rows) - 0.5, -0.5),
+                aspect="auto",
+                interpolation="none",
+                zorder=1,
             )
             axis.set_yticks(range(len(rows)), rows if j == 0 else [])
             axis.tick_params(axis="y", length=0)
@@ -56,9 +85,24 @@ def strips(
             axis.spines[:].set_visible(False)
             _steps(axis, lengths[j], shown=i == len(ends))
             if j == 0 and len(ends) > 1:
-                axis.text(0, 1.02, ends[i - 1], transform=axis.transAxes, fontsize=7.5, color=SOFT, va="bottom")
+                axis.text(
+                    0,
+                    1.02,
+                    ends[i - 1],
+                    transform=axis.transAxes,
+                    fontsize=7.5,
+                    color=SOFT,
+                    va="bottom",
+                )
         at -= 0.2
-    figure.text((left + width - 0.2) / 2 / width, 0.04 / height, "step of the sequence", ha="center", va="bottom", fontsize=8.5)
+    figure.text(
+        (left + width - 0.2) / 2 / width,
+        0.04 / height,
+        "step of the sequence",
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+    )
     _scale(figure, low, high, title, left)
     return figure
 
@@ -70,7 +114,14 @@ def _input(axis, distance: Array | None, name: str, *, first: bool) -> None:
     if distance is None:
         return
     top = float(np.nanmax(distance)) or 1.0
-    axis.fill_between(np.arange(1, len(distance) + 1), distance / top, step="mid", color=SOFT, alpha=0.55, linewidth=0)
+    axis.fill_between(
+        np.arange(1, len(distance) + 1),
+        distance / top,
+        step="mid",
+        color=SOFT,
+        alpha=0.55,
+        linewidth=0,
+    )
     axis.set_ylim(0, 1.05)
     if first:
         axis.set_yticks([0.5], ["input"])
@@ -87,9 +138,20 @@ def _scale(figure: Figure, low: float, high: float, title: str, left: float) -> 
     width, height = figure.get_size_inches()
     bar = figure.add_axes((left / width, 1 - 0.36 / height, 2.6 / width, 0.13 / height))
     top = min(high, 0.0) if title.startswith("‖") else high
-    bar.imshow(transport_map(low, high)((np.linspace(low, top, 200) - low) / (high - low))[None], extent=(low, top, 0, 1), aspect="auto", interpolation="none")
+    bar.imshow(
+        transport_map(low, high)((np.linspace(low, top, 200) - low) / (high - low))[None],
+        extent=(low, top, 0, 1),
+        aspect="auto",
+        interpolation="none",
+    )
     ticks = np.arange(low, top + 0.1, max(1, round((top - low) / 4)))
-    bar.set_xticks(ticks, [f"≤ −{-tick:g}" if tick == low else f"{tick:+g}".replace("-", "−") if tick else "0" for tick in ticks])
+    bar.set_xticks(
+        ticks,
+        [
+            f"≤ −{-tick:g}" if tick == low else f"{tick:+g}".replace("-", "−") if tick else "0"
+            for tick in ticks
+        ],
+    )
     bar.set_yticks([])
     bar.tick_params(length=2, pad=1.5)
     bar.spines[:].set_visible(False)
@@ -105,10 +167,20 @@ def gate_lines(
     *,
     width: float,
 ) -> Figure:
-    """lines[row, example][gate, end] = (mean, low, high) [T]; the last probe with its band, the first one dashed."""
+    """lines[row, example][gate, end] = (mean, low, high) [T]; the last probe with its band, the
+    first one dashed.
+    """
     top, left, right = 0.5, 1.1, 0.6
     figure, axes = panels(
-        len(rows), len(lengths), width=width, height=top + 0.5 + 1.35 * len(rows), left=left, right=right, top=top, bottom=0.5, gap=(0.16, 0.16)
+        len(rows),
+        len(lengths),
+        width=width,
+        height=top + 0.5 + 1.35 * len(rows),
+        left=left,
+        right=right,
+        top=top,
+        bottom=0.5,
+        gap=(0.16, 0.16),
     )
     ink = {gate: SLOTS[number % len(SLOTS)] for number, gate in enumerate(gates)}
     for i, row in enumerate(rows):
@@ -118,7 +190,13 @@ def gate_lines(
             ends: list[tuple[float, str]] = []
             for (gate, end), (mean, low, high) in own.items():
                 x = np.arange(1, len(mean) + 1)
-                axis.plot(x, mean, color=ink[gate], linestyle="solid" if end == last else DASHES[1], linewidth=1.4 if end == last else 0.9)
+                axis.plot(
+                    x,
+                    mean,
+                    color=ink[gate],
+                    linestyle="solid" if end == last else DASHES[1],
+                    linewidth=1.4 if end == last else 0.9,
+                )
                 if end == last:
                     if np.isfinite(low).any():
                         axis.fill_between(x, low, high, color=ink[gate], alpha=0.14, linewidth=0)
@@ -129,13 +207,36 @@ def gate_lines(
             if j == len(lengths) - 1:
                 _named(axis, ends, ink)
             if i == 0:
-                axis.text(0, 1.05, f"example {j + 1}", transform=axis.transAxes, fontsize=8.5, va="bottom")
+                axis.text(
+                    0, 1.05, f"example {j + 1}", transform=axis.transAxes, fontsize=8.5, va="bottom"
+                )
             if j == 0:
-                axis.text(-0.36 / (axis.get_position().width * width), 0.5, row, transform=axis.transAxes, ha="right", va="center", fontsize=8.5)
+                axis.text(
+                    -0.36 / (axis.get_position().width * width),
+                    0.5,
+                    row,
+                    transform=axis.transAxes,
+                    ha="right",
+                    va="center",
+                    fontsize=8.5,
+                )
     height = figure.get_figheight()
-    figure.text((left + width - right) / 2 / width, 0.04 / height, "step of the sequence", ha="center", va="bottom", fontsize=8.5)
     figure.text(
-        left / width, 1 - 0.06 / height, "solid, with the band over units: last probe · dashed: first probe", ha="left", va="top", fontsize=8, color=SOFT
+        (left + width - right) / 2 / width,
+        0.04 / height,
+        "step of the sequence",
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+    )
+    figure.text(
+        left / width,
+        1 - 0.06 / height,
+        "solid, with the band over units: last probe · dashed: first probe",
+        ha="left",
+        va="top",
+        fontsize=8,
+        color=SOFT,
     )
     return figure
 
@@ -145,4 +246,11 @@ def _named(axis, ends: Sequence[tuple[float, str]], ink: Mapping[str, str]) -> N
     at = -1.0
     for value, gate in sorted(ends):
         at = max(value, at + 0.15)
-        axis.annotate(gate, (1.02, min(at, 1.1)), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=ink[gate])
+        axis.annotate(
+            gate,
+            (1.02, min(at, 1.1)),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8,
+            color=ink[gate],
+        )

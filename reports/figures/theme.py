@@ -1,4 +1,6 @@
-"""One look for all figures: colours by name, text and axes in the page's own colours, SVG that is the same every time."""
+"""One look for all figures: colours by name, text and axes in the page's own colours, SVG that is
+the same every time.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,41 @@ from matplotlib.ticker import MaxNLocator
 INK, SOFT, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
 PAGE = {INK: "currentColor", SOFT: "var(--soft)", GRID: "var(--rule)", PAPER: "var(--paper)"}
 
-# Middle lightness: at least 3:1 on white and on the dark paper. Okabe and Ito's hues, apart for the colour-blind.
-SLOTS = ("#0a7fc2", "#d4680a", "#2e9e4f", "#b8559a", "#8a8205", "#6a6fd0", "#c04848", "#2f93a6", "#8c6d4f", "#7a8a99")
+# Middle lightness: at least 3:1 on white and on the dark paper. Okabe and Ito's hues, apart for the
+# colour-blind.
+SLOTS = (
+    "#0a7fc2",
+    "#d4680a",
+    "#2e9e4f",
+    "#b8559a",
+    "#8a8205",
+    "#6a6fd0",
+    "#c04848",
+    "#2f93a6",
+    "#8c6d4f",
+    "#7a8a99",
+)
 NAMED = {
-    "rnn": 1, "lstm": 0, "gru": 2, "rnn_relu": 6, "gru_reset_after": 7,
-    "orthogonal": 0, "xavier_uniform": 1, "xavier_normal": 4, "normal": 3, "pytorch": 2, "identity": 5, "normal_small": 8, "normal_large": 6,
-    "none": 9, "norm": 5, "value": 4, "adam": 0, "sgd": 1, "rmsprop": 2,
-}  # fmt: skip
+    "rnn": 1,
+    "lstm": 0,
+    "gru": 2,
+    "rnn_relu": 6,
+    "gru_reset_after": 7,
+    "orthogonal": 0,
+    "xavier_uniform": 1,
+    "xavier_normal": 4,
+    "normal": 3,
+    "pytorch": 2,
+    "identity": 5,
+    "normal_small": 8,
+    "normal_large": 6,
+    "none": 9,
+    "norm": 5,
+    "value": 4,
+    "adam": 0,
+    "sgd": 1,
+    "rmsprop": 2,
+}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MARKED = {"solved": 0, "learning": 3, "stuck": 4, "diverged": 6, "silently diverged": 5}
 DASHES: tuple[object, ...] = ("solid", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)))
@@ -38,17 +68,45 @@ DPI = 192
 LONGEST = 18  # letters of a word in a picture
 
 STYLE = {
-    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
-    "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "axes.titleweight": "normal",
-    "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 8,
-    "text.color": INK, "axes.labelcolor": INK, "xtick.color": SOFT, "ytick.color": SOFT, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
-    "axes.edgecolor": SOFT, "axes.linewidth": 0.6, "grid.color": GRID, "grid.linewidth": 0.6,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
-    "xtick.bottom": True, "ytick.left": True, "xtick.minor.visible": False, "ytick.minor.visible": False,
-    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-    "lines.linewidth": 1.2, "svg.fonttype": "none", "svg.hashsalt": "report", "image.composite_image": False, "path.simplify": True,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8.5,
+    "axes.titleweight": "normal",
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "axes.linewidth": 0.6,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.bottom": True,
+    "ytick.left": True,
+    "xtick.minor.visible": False,
+    "ytick.minor.visible": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",
+    "image.composite_image": False,
+    "path.simplify": True,
     "axes.unicode_minus": True,
-}  # fmt: skip
+}
 
 
 def theme() -> AbstractContextManager[None]:
@@ -61,12 +119,16 @@ def _slot(name: str, size: int) -> int:
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour a name, by the name alone; two of one factor that would share one: the later in the alphabet moves on."""
+    """A colour a name, by the name alone; two of one factor that would share one: the later in the
+    alphabet moves on.
+    """
     return {name: SLOTS[slot] for name, slot in _assign(names, NAMED, len(SLOTS)).items()}
 
 
 def markers(names: Iterable[str]) -> dict[str, str]:
-    return {name: MARKERS[slot] for name, slot in _assign(names, NAMED | MARKED, len(MARKERS)).items()}
+    return {
+        name: MARKERS[slot] for name, slot in _assign(names, NAMED | MARKED, len(MARKERS)).items()
+    }
 
 
 def _assign(names: Iterable[str], known: Mapping[str, int], size: int) -> dict[str, int]:
@@ -74,7 +136,10 @@ def _assign(names: Iterable[str], known: Mapping[str, int], size: int) -> dict[s
     taken: dict[str, int] = {}
     for name in sorted(given, key=lambda name: (name not in known, name)):
         slot = known.get(name, _slot(name, size)) % size
-        free = next((slot + step for step in range(size) if (slot + step) % size not in taken.values()), slot)
+        free = next(
+            (slot + step for step in range(size) if (slot + step) % size not in taken.values()),
+            slot,
+        )
         taken[name] = free % size
     return {name: taken[name] for name in given}
 
@@ -88,15 +153,33 @@ def sequence(n: int) -> list[str]:
 def transport_map(low: float, high: float) -> LinearSegmentedColormap:
     """Dark where credit is lost, pale at 0 (as much as at lag 1), red where it is amplified."""
     zero = -low / (high - low)
-    lost = [(zero * at, colour) for at, colour in ((0, "#0b1030"), (0.25, "#252f6e"), (0.5, "#2c6f9e"), (0.75, "#55b3ab"), (0.9, "#b5dfc0"), (1, "#f6f4dc"))]
-    gained = [(zero + (1 - zero) * at, colour) for at, colour in ((0.35, "#f3b562"), (0.7, "#d9472b"), (1, "#7d0f2b"))]
+    lost = [
+        (zero * at, colour)
+        for at, colour in (
+            (0, "#0b1030"),
+            (0.25, "#252f6e"),
+            (0.5, "#2c6f9e"),
+            (0.75, "#55b3ab"),
+            (0.9, "#b5dfc0"),
+            (1, "#f6f4dc"),
+        )
+    ]
+    gained = [
+        (zero + (1 - zero) * at, colour)
+        for at, colour in ((0.35, "#f3b562"), (0.7, "#d9472b"), (1, "#7d0f2b"))
+    ]
     return LinearSegmentedColormap.from_list("transport", lost + gained, N=512)
 
 
 def draw(build: Callable[[bool], Figure], *, name: str) -> Markup:
-    """The figure as inline SVG. `build(rasterized)` draws it; it is asked again with True where it had too many marks."""
+    """The figure as inline SVG.
+
+    `build(rasterized)` draws it; it is asked again with True where it had too many marks.
+    """
     with theme(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser sets the text, in a font that has the glyph
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font"
+        )  # the browser sets the text, in a font that has the glyph
         svg = _svg(build(False))
         if sum(svg.count(mark) for mark in ("<path", "<use")) > MARKS:
             svg = _svg(build(True))
@@ -110,25 +193,38 @@ def _svg(figure: Figure) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Text for a picture: a word that no panel has room for keeps its beginning and its end. Tables have it whole."""
-    return re.sub(rf"\S{{{LONGEST + 1},}}", lambda found: f"{found[0][: LONGEST - 6]}…{found[0][-5:]}", text)
+    """Text for a picture: a word that no panel has room for keeps its beginning and its end.
+
+    Tables have it whole.
+    """
+    return re.sub(
+        rf"\S{{{LONGEST + 1},}}", lambda found: f"{found[0][: LONGEST - 6]}…{found[0][-5:]}", text
+    )
 
 
 def _for_page(svg: str, name: str) -> str:
-    """Matplotlib's SVG made fit for a page: no prologue, ids of its own, the page's fonts and colours, shorter numbers."""
+    """Matplotlib's SVG made fit for a page: no prologue, ids of its own, the page's fonts and
+    colours, shorter numbers.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r"<style type=\"text/css\">.*?</style>", "", svg, flags=re.S)
     used = set(re.findall(r"(?:url\(#|href=\"#)([^\")]+)", svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(
+        r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg
+    )
     svg = re.sub(r"(url\(#|href=\"#)", rf"\1{name}-", svg)
     for stand_in, colour in PAGE.items():
         svg = svg.replace(stand_in, colour)
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", svg)
     svg = re.sub(r"(\d+\.\d{3})\d+", r"\1", svg)
-    svg = re.sub(r">([^<>]*)</text>", lambda found: f">{html.escape(squeezed(html.unescape(found[1])), quote=False)}</text>", svg)
+    svg = re.sub(
+        r">([^<>]*)</text>",
+        lambda found: f">{html.escape(squeezed(html.unescape(found[1])), quote=False)}</text>",
+        svg,
+    )
     svg = re.sub(r"<defs>\s*</defs>", "", svg)
     svg = re.sub(r"\n\s*", "\n", svg)
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
@@ -138,41 +234,77 @@ def _for_page(svg: str, name: str) -> str:
 
 
 def panels(
-    rows: int, columns: int, *, width: float, height: float, left: float, right: float, top: float, bottom: float, gap: Sequence[float]
+    rows: int,
+    columns: int,
+    *,
+    width: float,
+    height: float,
+    left: float,
+    right: float,
+    top: float,
+    bottom: float,
+    gap: Sequence[float],
 ) -> tuple[Figure, object]:
-    """A figure with rows × columns axes; all sizes in inches: `height` of the whole, margins, (gap across, gap down)."""
+    """A figure with rows × columns axes; all sizes in inches: `height` of the whole, margins, (gap
+    across, gap down).
+    """
     figure = Figure(figsize=(width, height))
-    across, down = (width - left - right - gap[0] * (columns - 1)) / columns, (height - top - bottom - gap[1] * (rows - 1)) / rows
+    across, down = (
+        (width - left - right - gap[0] * (columns - 1)) / columns,
+        (height - top - bottom - gap[1] * (rows - 1)) / rows,
+    )
     axes = figure.subplots(
         rows,
         columns,
         squeeze=False,
         gridspec_kw={
-            "left": left / width, "right": 1 - right / width, "top": 1 - top / height, "bottom": bottom / height,
-            "wspace": gap[0] / across, "hspace": gap[1] / down,
+            "left": left / width,
+            "right": 1 - right / width,
+            "top": 1 - top / height,
+            "bottom": bottom / height,
+            "wspace": gap[0] / across,
+            "hspace": gap[1] / down,
         },
-    )  # fmt: skip
+    )
     return figure, axes
 
 
 def named_marks(figure: Figure, names: Sequence[tuple[str, str, str]], left: float) -> None:
-    """(name, colour, marker) one under another, `left` inches from the left edge, from the top of the axes down."""
+    """(name, colour, marker) one under another, `left` inches from the left edge, from the top of
+    the axes down.
+    """
     width, height = figure.get_size_inches()
     for row, (name, colour, marker) in enumerate(names):
         y = 1 - (0.42 + 0.2 * row) / height
-        figure.add_artist(Line2D([(left + 0.16) / width], [y], marker=marker, color=colour, markersize=5, linestyle="none", markeredgewidth=0))
+        figure.add_artist(
+            Line2D(
+                [(left + 0.16) / width],
+                [y],
+                marker=marker,
+                color=colour,
+                markersize=5,
+                linestyle="none",
+                markeredgewidth=0,
+            )
+        )
         figure.text((left + 0.27) / width, y, name, fontsize=8, va="center")
 
 
 def update_ticks(axis: Axes, last: float) -> None:
     """Few round updates on the x axis, from 0."""
-    ticks = [tick for tick in MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]).tick_values(0, last) if 0 <= tick <= last]
+    ticks = [
+        tick
+        for tick in MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]).tick_values(0, last)
+        if 0 <= tick <= last
+    ]
     axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     edge_labels(axis)
 
 
 def edge_labels(axis: Axes, *, reverse: bool = False) -> None:
-    """The outermost labels of the x axis stay inside it, so that neighbouring panels do not run together."""
+    """The outermost labels of the x axis stay inside it, so that neighbouring panels do not run
+    together.
+    """
     labels = axis.get_xticklabels()
     if len(labels) > 1:
         labels[0].set_horizontalalignment("right" if reverse else "left")

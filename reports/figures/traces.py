@@ -1,4 +1,6 @@
-"""Traces of single examples as the figures need them: saliency, attention and gates step by step, medians over points."""
+"""Traces of single examples as the figures need them: saliency, attention and gates step by step,
+medians over points.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from reports.statistics import spearman
 
 
 def ends(traces: pd.DataFrame) -> pd.DataFrame:
-    """Rows of each point's first and last probe of its quantity, with `end` 0 or 1; a single probe is the first."""
+    """Rows of each point's first and last probe of its quantity, with `end` 0 or 1; a single probe
+    is the first.
+    """
     keys = traces.groupby(["id", "quantity"], sort=False)["stage"]
     first, last = keys.transform("min"), keys.transform("max")
     rows = traces.assign(end=np.where(traces["stage"] == last, 1, 0))
@@ -21,7 +25,8 @@ def ends(traces: pd.DataFrame) -> pd.DataFrame:
 
 
 def relative(rows: pd.DataFrame, by: Sequence[str], to: str) -> pd.DataFrame:
-    """log10 of a value relative to its example's largest (`to` = max) or mean, median over points: columns by…, end, example, step, value, points.
+    """log10 of a value relative to its example's largest (`to` = max) or mean, median over points:
+    columns by…, end, example, step, value, points.
 
     −∞ is exactly 0, NaN not finite, for most of the points.
     """
@@ -30,12 +35,16 @@ def relative(rows: pd.DataFrame, by: Sequence[str], to: str) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(values) - np.log10(scale)
     rows = rows.assign(log=np.where(np.isfinite(scale) & (scale > 0), logs, np.nan))
-    found = rows.groupby([*by, "end", "example", "step"], sort=True).agg(value=("log", "median"), points=("id", "nunique"))
+    found = rows.groupby([*by, "end", "example", "step"], sort=True).agg(
+        value=("log", "median"), points=("id", "nunique")
+    )
     return found.reset_index()
 
 
 def half_lag(values: Sequence[float]) -> float:
-    """Steps back from the last one within which half of the sum lies: 1 is the last step alone; NaN where the sum is 0 or not finite."""
+    """Steps back from the last one within which half of the sum lies: 1 is the last step alone; NaN
+    where the sum is 0 or not finite.
+    """
     back = np.cumsum(np.asarray(values, dtype=float)[::-1])
     if not len(back) or not math.isfinite(back[-1]) or back[-1] <= 0:
         return math.nan
@@ -50,38 +59,64 @@ def spread(values: Sequence[float]) -> float:
 
 
 def by_point(rows: pd.DataFrame, what) -> pd.DataFrame:
-    """`start` and `end` of what(values in order of steps) of every point, a row an id: median over its examples."""
+    """`start` and `end` of what(values in order of steps) of every point, a row an id: median over
+    its examples.
+    """
     ordered = rows.sort_values(["id", "end", "example", "step"], kind="stable")
-    found = ordered.groupby(["id", "end", "example"], sort=False)["value"].agg(lambda of: what(of.to_numpy(dtype=float)))
+    found = ordered.groupby(["id", "end", "example"], sort=False)["value"].agg(
+        lambda of: what(of.to_numpy(dtype=float))
+    )
     return _both_ends(found)
 
 
 def _both_ends(by_example: pd.Series) -> pd.DataFrame:
     """`start` and `end`, a row an id, of values by id, end and example: medians over the examples."""
-    return by_example.groupby(level=["id", "end"]).median().unstack("end").reindex(columns=[0, 1]).rename(columns={0: "start", 1: "end"})
+    return (
+        by_example.groupby(level=["id", "end"])
+        .median()
+        .unstack("end")
+        .reindex(columns=[0, 1])
+        .rename(columns={0: "start", 1: "end"})
+    )
 
 
 def with_input(rows: pd.DataFrame, inputs: pd.DataFrame) -> pd.DataFrame:
-    """As by_point: rank correlation over steps between a value and how far the input is from its mean."""
-    known = inputs.drop_duplicates(["id", "example", "step"])[["id", "example", "step", "value"]].rename(columns={"value": "input"})
+    """As by_point: rank correlation over steps between a value and how far the input is from its
+    mean.
+    """
+    known = inputs.drop_duplicates(["id", "example", "step"])[
+        ["id", "example", "step", "value"]
+    ].rename(columns={"value": "input"})
     both = rows.merge(known, on=["id", "example", "step"])
     if both.empty:
         return pd.DataFrame(columns=["start", "end"])
-    found = both.groupby(["id", "end", "example"], sort=False)[["value", "input"]].apply(lambda of: spearman(of["value"].to_numpy(), of["input"].to_numpy()))
+    found = both.groupby(["id", "end", "example"], sort=False)[["value", "input"]].apply(
+        lambda of: spearman(of["value"].to_numpy(), of["input"].to_numpy())
+    )
     return _both_ends(found)
 
 
 def gates(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Gates of the top layer, median over points: columns by…, gate, end, example, step, mean, low, high (the lowest and highest quantile), points.
+    """Gates of the top layer, median over points: columns by…, gate, end, example, step, mean, low,
+    high (the lowest and highest quantile), points.
 
     Each row of traces is told apart by its quantity, gate.NAME.mean or gate.NAME.pQQ.
     """
     parts = rows["quantity"].astype(str).str.extract(r"^gate\.(?P<gate>.+)\.(?P<what>[^.]+)$")
     layer = rows["layer"].astype(float)
-    own = rows.assign(gate=parts["gate"], what=parts["what"])[layer == layer.groupby(rows["id"]).transform("max")]
-    shares = sorted({what for what in own["what"] if what != "mean"}, key=lambda what: float(what[1:]))
+    own = rows.assign(gate=parts["gate"], what=parts["what"])[
+        layer == layer.groupby(rows["id"]).transform("max")
+    ]
+    shares = sorted(
+        {what for what in own["what"] if what != "mean"}, key=lambda what: float(what[1:])
+    )
     names = {"mean": "mean", **({shares[0]: "low", shares[-1]: "high"} if len(shares) > 1 else {})}
     own = own[own["what"].isin(names)].assign(what=lambda frame: frame["what"].map(names))
     keys = [*by, "gate", "end", "example", "step"]
-    wide = own.groupby([*keys, "what"], sort=True)["value"].median().unstack("what").reindex(columns=["mean", "low", "high"])
+    wide = (
+        own.groupby([*keys, "what"], sort=True)["value"]
+        .median()
+        .unstack("what")
+        .reindex(columns=["mean", "low", "high"])
+    )
     return wide.join(own.groupby(keys, sort=True)["id"].nunique().rename("points")).reset_index()

@@ -1,4 +1,6 @@
-"""Accuracy: every seed of every arm, with the interval of the mean; no arm is represented by its best run."""
+"""Accuracy: every seed of every arm, with the interval of the mean; no arm is represented by its
+best run.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ from reports.formatting import count, interval, known, level, levels, listing, n
 from reports.statistics import marginal_means, wilson
 
 HOW = (
-    "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar the [interval] of that mean. Two arms whose "
-    "bars overlap much are not shown to differ; two whose bars are apart differ on these seeds. A mark far from its neighbours is a seed that "
-    "went another way, and not an error of the figure. At the dashed [baseline|baseline, memoryless] nothing of the sequence is used."
+    "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar"
+    " the [interval] of that mean. Two arms whose bars overlap much are not shown to differ; two"
+    " whose bars are apart differ on these seeds. A mark far from its neighbours is a seed that"
+    " went another way, and not an error of the figure. At the dashed [baseline|baseline,"
+    " memoryless] nothing of the sequence is used."
 )
 
 
@@ -31,7 +35,10 @@ class Accuracy:
 
     def render(self, study: Study) -> Section:
         arms, points = summary(study), with_counted(study)
-        blocks: list[object] = [Prose(self._sentence(study, arms)), self._figure(study, arms, points)]
+        blocks: list[object] = [
+            Prose(self._sentence(study, arms)),
+            self._figure(study, arms, points),
+        ]
         if study.factors:
             blocks.append(self._by_level(study, points))
         return Section(blocks)
@@ -40,18 +47,26 @@ class Accuracy:
         said = f"Test {study.metric} of the weights with the best validation, read once at the end."
         if len(arms) > 1:
             said += (
-                " Single arms are shown and not tested against each other: with 3 seeds a side the smallest two-sided p of a permutation test is .10, and "
-                "with many arms the best looks better than it is."
+                " Single arms are shown and not tested against each other: with 3 seeds a side the"
+                " smallest two-sided p of a permutation test is .10, and with many arms the best"
+                " looks better than it is."
             )
-        whole = [len(scores) > 1 and not diverged for scores, diverged in zip(arms["scores"], arms["diverged"], strict=True)]
+        whole = [
+            len(scores) > 1 and not diverged
+            for scores, diverged in zip(arms["scores"], arms["diverged"], strict=True)
+        ]
         spread = arms.loc[whole, "scores"].map(lambda scores: np.std(scores, ddof=1))
         if len(arms) == 1 and spread.notna().any():
-            return f"{said} The spread over its {len(arms['scores'].iloc[0])} seeds is sd {number(spread.iloc[0], 3)}."
+            return (
+                f"{said} The spread over its {len(arms['scores'].iloc[0])} seeds is sd"
+                f" {number(spread.iloc[0], 3)}."
+            )
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
             said += (
-                f" Where no seed diverged, the spread over seeds runs from sd {number(spread[low], 3)} ({arms.loc[low, 'label']}) to "
-                f"{number(spread[high], 3)} ({arms.loc[high, 'label']})."
+                " Where no seed diverged, the spread over seeds runs from sd"
+                f" {number(spread[low], 3)} ({arms.loc[low, 'label']}) to {number(spread[high], 3)}"
+                f" ({arms.loc[high, 'label']})."
             )
         return said
 
@@ -60,26 +75,50 @@ class Accuracy:
         ink, shape = colours(study.levels(ink_key)), markers(study.levels(ink_key))
         keys = [ink_key, *study.others]
         there = {tuple(arm[key] for key in keys) for _, arm in arms.iterrows()}
-        lines = [line for line in study.combinations(keys) if tuple(line.values()) in there]  # rows without any arm say nothing that the design does not
+        lines = [
+            line for line in study.combinations(keys) if tuple(line.values()) in there
+        ]  # rows without any arm say nothing that the design does not
         width = max(10.0, 3.2 + 1.4 * len(study.levels(panel)))
-        picture = draw(lambda rasterized: dots(study, arms, points, panel, ink_key, ink, shape, lines, width, rasterized), name="accuracy")
+        picture = draw(
+            lambda rasterized: dots(
+                study, arms, points, panel, ink_key, ink, shape, lines, width, rasterized
+            ),
+            name="accuracy",
+        )
         order = ranked(study, arms)
         best, worst = order.iloc[0], order.iloc[-1]
         finding = (
-            f"Mean test {study.metric} of the arms runs from {with_interval(worst['score'])} ({worst['label']}, n = {worst['n']}) to "
-            f"{with_interval(best['score'])} ({best['label']}, n = {best['n']}); 95 % intervals."
+            f"Mean test {study.metric} of the arms runs from {with_interval(worst['score'])}"
+            f" ({worst['label']}, n = {worst['n']}) to {with_interval(best['score'])}"
+            f" ({best['label']}, n = {best['n']}); 95 % intervals."
         )
         if len(order) == 1:
-            finding = f"Mean test {study.metric} {with_interval(best['score'])} ({count(best['n'], 'seed')}; 95 % interval)."
+            finding = (
+                f"Mean test {study.metric} {with_interval(best['score'])}"
+                f" ({count(best['n'], 'seed')}; 95 % interval)."
+            )
         diverged = int((points["status"] == "diverged").sum())
         caption = (
-            f"Every seed is a mark ({count(len(points), 'point')} in {count(len(arms), 'arm')}); upright stroke: mean; bar: 95 % t interval over seeds with "
-            "the test set's noise added (from 10 seeds on: bootstrap over seeds and examples). "
-            + (f"✕: {diverged} diverged, counted with the memoryless baseline. " if diverged else "")
+            f"Every seed is a mark ({count(len(points), 'point')} in {count(len(arms), 'arm')});"
+            " upright stroke: mean; bar: 95 % t interval over seeds with the test set's noise"
+            " added (from 10 seeds on: bootstrap over seeds and examples). "
+            + (
+                f"✕: {diverged} diverged, counted with the memoryless baseline. "
+                if diverged
+                else ""
+            )
             + _dashed(study, points)
             + "Bars that reach the frame go on beyond it."
         )
-        return Figure(picture, caption, f"Accuracy by arm. {finding}", self._by_arm(study, arms), width, finding, HOW)
+        return Figure(
+            picture,
+            caption,
+            f"Accuracy by arm. {finding}",
+            self._by_arm(study, arms),
+            width,
+            finding,
+            HOW,
+        )
 
     def _by_arm(self, study: Study, arms: pd.DataFrame) -> Table:
         rows = []
@@ -92,11 +131,25 @@ class Accuracy:
                     interval(one.low, one.high, 3),
                     str(arm["n"]),
                     ", ".join(number(score, 3) for score in arm["scores"]),
-                    Cell(f"{arm['outcomes'].get('solved', 0)}/{arm['n']} {interval(solved.low, solved.high)}", solved.value if known(solved.value) else None),
+                    Cell(
+                        f"{arm['outcomes'].get('solved', 0)}/{arm['n']}"
+                        f" {interval(solved.low, solved.high)}",
+                        solved.value if known(solved.value) else None,
+                    ),
                 ]
             )
         return Table(
-            ["arm", f"test {study.metric}", "95 % interval", "n", "seeds", "solved, Wilson interval"], rows, "Every arm with every seed", filtered=True
+            [
+                "arm",
+                f"test {study.metric}",
+                "95 % interval",
+                "n",
+                "seeds",
+                "solved, Wilson interval",
+            ],
+            rows,
+            "Every arm with every seed",
+            filtered=True,
         )
 
     def _by_level(self, study: Study, points: pd.DataFrame) -> Table:
@@ -114,13 +167,25 @@ class Accuracy:
                         Cell(number(one.value, 3), one.value if known(one.value) else None),
                         interval(one.low, one.high, 3),
                         str(one.n),
-                        f"{number(gap.value, 3)} {interval(gap.low, gap.high, 3)}" if gap else "n/a",
+                        (
+                            f"{number(gap.value, 3)} {interval(gap.low, gap.high, 3)}"
+                            if gap
+                            else "n/a"
+                        ),
                     ]
                 )
-        columns = ["level", "factor", f"mean test {study.metric}", "95 % interval", "points", "largest difference within the factor"]
+        columns = [
+            "level",
+            "factor",
+            f"mean test {study.metric}",
+            "95 % interval",
+            "points",
+            "largest difference within the factor",
+        ]
         notes = (
-            "Each level averaged over all arms that have it, arms weighing equally; intervals from the spread over seeds within arms; "
-            "differences with the test set's noise added, over arms that occur at both levels. Described, not tested."
+            "Each level averaged over all arms that have it, arms weighing equally; intervals from"
+            " the spread over seeds within arms; differences with the test set's noise added, over"
+            " arms that occur at both levels. Described, not tested."
         )
         return Table(columns, rows, "Means by factor level", notes)
 
@@ -135,7 +200,9 @@ def _marks(study: Study) -> dict[str, float]:
 
 
 def _range(study: Study, points: pd.DataFrame) -> tuple[float, float]:
-    """Of the score axis: the runs, and the marks unless they would leave the runs less than half of it."""
+    """Of the score axis: the runs, and the marks unless they would leave the runs less than half of
+    it.
+    """
     values = points["counted"].dropna()
     low, high = float(values.min()), float(values.max())
     for mark in sorted(_marks(study).values(), key=lambda mark: max(low - mark, mark - high)):
@@ -147,23 +214,48 @@ def _range(study: Study, points: pd.DataFrame) -> tuple[float, float]:
 def _dashed(study: Study, points: pd.DataFrame) -> str:
     low, high = _range(study, points)
     inside = [name for name, mark in _marks(study).items() if low <= mark <= high]
-    outside = [f"{name}, {number(mark)}" for name, mark in _marks(study).items() if not low <= mark <= high]
-    return (f"Dashed: {listing(inside)}. " if inside else "") + (f"Beyond the frame: {listing(outside)}. " if outside else "")
+    outside = [
+        f"{name}, {number(mark)}" for name, mark in _marks(study).items() if not low <= mark <= high
+    ]
+    return (f"Dashed: {listing(inside)}. " if inside else "") + (
+        f"Beyond the frame: {listing(outside)}. " if outside else ""
+    )
 
 
 def dots(
-    study: Study, arms: pd.DataFrame, points: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], shape: Mapping[str, str],
-    lines: list[dict[str, str]], width: float, rasterized: bool,
-) -> Drawing:  # fmt: skip
+    study: Study,
+    arms: pd.DataFrame,
+    points: pd.DataFrame,
+    panel: str,
+    ink_key: str,
+    ink: Mapping[str, str],
+    shape: Mapping[str, str],
+    lines: list[dict[str, str]],
+    width: float,
+    rasterized: bool,
+) -> Drawing:
     names = study.levels(panel)
     longest = max(len(levels(line)) for line in lines)
     left = min(3.4, 0.35 + 0.062 * longest)
     height = 0.85 + 0.215 * len(lines)
-    figure, axes = panels(1, len(names), width=width, height=height, left=left, right=0.15, top=0.35, bottom=0.5, gap=(0.16, 0))
+    figure, axes = panels(
+        1,
+        len(names),
+        width=width,
+        height=height,
+        left=left,
+        right=0.15,
+        top=0.35,
+        bottom=0.5,
+        gap=(0.16, 0),
+    )
     low, high = _range(study, points)
     marks = [mark for mark in _marks(study).values() if low <= mark <= high]
     pad = 0.06 * (high - low or 1)
-    by_arm = {tuple(arm[key] for key in (panel, ink_key, *study.others)): arm for _, arm in arms.iterrows()}
+    by_arm = {
+        tuple(arm[key] for key in (panel, ink_key, *study.others)): arm
+        for _, arm in arms.iterrows()
+    }
     for j, name in enumerate(names):
         axis = axes[0, j]  # type: ignore[index]
         for y, line in enumerate(lines):
@@ -172,12 +264,29 @@ def dots(
             arm = by_arm.get((name, *line.values()))
             if arm is None or not arm["n"]:
                 if arm is not None:
-                    axis.text(0.5, y, "no point yet", color=SOFT, va="center", ha="center", fontsize=7, transform=axis.get_yaxis_transform())
+                    axis.text(
+                        0.5,
+                        y,
+                        "no point yet",
+                        color=SOFT,
+                        va="center",
+                        ha="center",
+                        fontsize=7,
+                        transform=axis.get_yaxis_transform(),
+                    )
                 continue
             colour = ink[line[ink_key]]
             one, own = arm["score"], points[points["arm"] == arm["arm"]]
             if known(one.low):
-                axis.plot([one.low, one.high], [y, y], color=colour, linewidth=4.5, alpha=0.28, solid_capstyle="butt", zorder=2)
+                axis.plot(
+                    [one.low, one.high],
+                    [y, y],
+                    color=colour,
+                    linewidth=4.5,
+                    alpha=0.28,
+                    solid_capstyle="butt",
+                    zorder=2,
+                )
             axis.plot([one.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3, zorder=3)
             fine = own["status"] != "diverged"
             axis.plot(
@@ -193,12 +302,28 @@ def dots(
                 rasterized=rasterized,
             )
             axis.plot(
-                own.loc[~fine, "counted"], np.full(int((~fine).sum()), y), "x", color="#c04848", markersize=5, markeredgewidth=1.4, linestyle="none", zorder=4
+                own.loc[~fine, "counted"],
+                np.full(int((~fine).sum()), y),
+                "x",
+                color="#c04848",
+                markersize=5,
+                markeredgewidth=1.4,
+                linestyle="none",
+                zorder=4,
             )
         for mark in marks:
             axis.axvline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
-        axis.set(xlim=(low - pad, high + pad), ylim=(len(lines) - 0.5, -0.5), title=level(panel, name))
+        axis.set(
+            xlim=(low - pad, high + pad), ylim=(len(lines) - 0.5, -0.5), title=level(panel, name)
+        )
         axis.set_yticks(range(len(lines)), [levels(line) for line in lines] if j == 0 else [])
         axis.tick_params(axis="y", length=0)
-    figure.text((left + width - 0.15) / 2 / width, 0.05 / height, f"test {study.metric}", ha="center", va="bottom", fontsize=8.5)
+    figure.text(
+        (left + width - 0.15) / 2 / width,
+        0.05 / height,
+        f"test {study.metric}",
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+    )
     return figure

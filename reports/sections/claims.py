@@ -1,4 +1,6 @@
-"""Claims: what the study declares and what the ledger keeps, each judged by the numbers that support or refute it."""
+"""Claims: what the study declares and what the ledger keeps, each judged by the numbers that
+support or refute it.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,11 @@ from reports.figures.theme import INK, SOFT, draw, panels
 from reports.formatting import count, interval, known, levels, listing, number, percent, shorten
 
 HOW = (
-    "A row is one [claim]; its mark is the effect that was found, the bar its [interval]. Everything is measured in the smallest difference that "
-    "matters to that claim, so that all fit one axis: inside the shaded band an effect is too small to care about, to the right of it the claim "
-    "is borne out, to the left the opposite holds. Look at the bar before the mark: a bar that reaches from one side to the other decides "
-    "nothing, however far out its mark lies."
+    "A row is one [claim]; its mark is the effect that was found, the bar its [interval]."
+    " Everything is measured in the smallest difference that matters to that claim, so that all fit"
+    " one axis: inside the shaded band an effect is too small to care about, to the right of it the"
+    " claim is borne out, to the left the opposite holds. Look at the bar before the mark: a bar"
+    " that reaches from one side to the other decides nothing, however far out its mark lies."
 )
 SIGNS = {SUPPORTED: "✓", REFUTED: "✕", INCONCLUSIVE: "?"}
 INKS = {SUPPORTED: "#2e9e4f", REFUTED: "#c04848", INCONCLUSIVE: "#7a8a99"}
@@ -30,7 +33,9 @@ ACROSS = 56  # letters of a statement on one line
 
 
 class Claims:
-    """Claims of the study (study.claims), then those of the ledger (conf/claim) that its factors decide; the others by name."""
+    """Claims of the study (study.claims), then those of the ledger (conf/claim) that its factors
+    decide; the others by name.
+    """
 
     title = "Claims"
     needs = ("outcome",)
@@ -41,37 +46,72 @@ class Claims:
         every = [*own, *(one for _, one in decided)]
         if not every:
             return Section([])
-        blocks: list[object] = [*[Prose(text) for text in _overview(own, decided, left)], *[Prose(sentence(one)) for one in own], _figure(every, len(own))]
+        blocks: list[object] = [
+            *[Prose(text) for text in _overview(own, decided, left)],
+            *[Prose(sentence(one)) for one in own],
+            _figure(every, len(own)),
+        ]
         if decided:
-            blocks.append(Fold("Every claim of the ledger in a sentence", [Prose(sentence(one)) for _, one in decided]))
+            blocks.append(
+                Fold(
+                    "Every claim of the ledger in a sentence",
+                    [Prose(sentence(one)) for _, one in decided],
+                )
+            )
         blocks.append(Fold("Points that each claim rests on", [_points(every)]))
         if left:
-            rows: Rows = [[entry.claim["statement"], why, str(entry.claim["source"])] for entry, why in left]
+            rows: Rows = [
+                [entry.claim["statement"], why, str(entry.claim["source"])] for entry, why in left
+            ]
             blocks.append(
                 Fold(
                     f"Not tested here: {count(len(left), 'claim')}",
-                    [Table(["claim", "why not here", "source"], rows, "Claims of the ledger that this study cannot decide")],
+                    [
+                        Table(
+                            ["claim", "why not here", "source"],
+                            rows,
+                            "Claims of the ledger that this study cannot decide",
+                        )
+                    ],
                 )
             )
         return Section(blocks)
 
 
-def _overview(own: list[Judged], decided: list[tuple[Entry, Judged]], left: list[tuple[Entry, str]]) -> list[str]:
+def _overview(
+    own: list[Judged], decided: list[tuple[Entry, Judged]], left: list[tuple[Entry, str]]
+) -> list[str]:
     parts, of = [], [one for _, one in decided]
     if own:
         parts.append(f"Of {count(len(own), 'claim')} declared with the study: {_counts(own)}.")
     if of:
-        parts.append(f"Of {count(len(of), 'claim')} of the ledger, the same for every study, that these factors can decide: {_counts(of)}.")
+        parts.append(
+            f"Of {count(len(of), 'claim')} of the ledger, the same for every study, that these"
+            f" factors can decide: {_counts(of)}."
+        )
     if left:
-        parts.append(f"{count(len(left), 'claim')} cannot be decided here and {'is' if len(left) == 1 else 'are'} listed below.")
-    named = {word: [_short(one.statement) for one in of if one.verdict == word] for word in (SUPPORTED, REFUTED)}
-    return [" ".join(parts), *(f"{word.capitalize()}: {'; '.join(names)}." for word, names in named.items() if names)]
+        parts.append(
+            f"{count(len(left), 'claim')} cannot be decided here and"
+            f" {'is' if len(left) == 1 else 'are'} listed below."
+        )
+    named = {
+        word: [_short(one.statement) for one in of if one.verdict == word]
+        for word in (SUPPORTED, REFUTED)
+    }
+    return [
+        " ".join(parts),
+        *(f"{word.capitalize()}: {'; '.join(names)}." for word, names in named.items() if names),
+    ]
 
 
 def _short(statement: str) -> str:
     """A statement inside a sentence; names in capitals keep them."""
     text = statement.rstrip(".")
-    return text if len(text) < 2 or text[1].isupper() or text.split()[0] in ("Xavier",) else text[0].lower() + text[1:]
+    return (
+        text
+        if len(text) < 2 or text[1].isupper() or text.split()[0] in ("Xavier",)
+        else text[0].lower() + text[1:]
+    )
 
 
 def _counts(of: list[Judged]) -> str:
@@ -83,18 +123,39 @@ def _figure(every: list[Judged], own: int) -> Figure:
     picture = draw(lambda rasterized: forest(every), name="claims")
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
-        "Effect of each claim with its 95 % interval, in units of the smallest difference that matters to it (shaded: too small to matter); "
-        "to the right speaks for the claim. Arrows: the interval goes on. At the right: the effect in the "
-        "units of what it is measured by (the table has them), and points. ✓ supported: the interval lies above 0 and the effect reaches 1 "
-        "(for claims of “no less”: the interval lies above −1). ✕ refuted: the whole interval lies below what matters: the opposite holds, or the effect "
-        "is too small to matter. Claims were not picked by looking; several claims are not corrected for one another."
+        "Effect of each claim with its 95 % interval, in units of the smallest difference that"
+        " matters to it (shaded: too small to matter); to the right speaks for the claim. Arrows:"
+        " the interval goes on. At the right: the effect in the units of what it is measured by"
+        " (the table has them), and points. ✓ supported: the interval lies above 0 and the effect"
+        " reaches 1 (for claims of “no less”: the interval lies above −1). ✕ refuted: the whole"
+        " interval lies below what matters: the opposite holds, or the effect is too small to"
+        " matter. Claims were not picked by looking; several claims are not corrected for one"
+        " another."
     )
-    return Figure(picture, caption, f"Claims and what was found. {finding}", _table(every, own), WIDTH, finding, HOW)
+    return Figure(
+        picture,
+        caption,
+        f"Claims and what was found. {finding}",
+        _table(every, own),
+        WIDTH,
+        finding,
+        HOW,
+    )
 
 
 def forest(every: list[Judged]) -> Drawing:
     left, row = 3.75, 0.33
-    figure, axes = panels(1, 1, width=WIDTH, height=0.95 + row * len(every), left=left, right=3.6, top=0.4, bottom=0.55, gap=(0, 0))
+    figure, axes = panels(
+        1,
+        1,
+        width=WIDTH,
+        height=0.95 + row * len(every),
+        left=left,
+        right=3.6,
+        top=0.4,
+        bottom=0.55,
+        gap=(0, 0),
+    )
     axis = axes[0, 0]  # type: ignore[index]
     axis.axvspan(-1, 1, color=SOFT, alpha=0.12, linewidth=0)
     axis.axvline(0, color=SOFT, linewidth=0.8)
@@ -102,20 +163,52 @@ def forest(every: list[Judged]) -> Drawing:
         value, low, high = relative(one)
         colour = INKS[one.verdict]
         if math.isfinite(low):
-            axis.plot(np.clip([low, high], -REACH, REACH), [y, y], color=colour, linewidth=2.2, alpha=0.55, solid_capstyle="butt", clip_on=False)
+            axis.plot(
+                np.clip([low, high], -REACH, REACH),
+                [y, y],
+                color=colour,
+                linewidth=2.2,
+                alpha=0.55,
+                solid_capstyle="butt",
+                clip_on=False,
+            )
             for end, marker in ((low, "<"), (high, ">")):
                 if abs(end) > REACH:
-                    axis.plot([math.copysign(REACH, end)], [y], marker, color=colour, markersize=4.5, clip_on=False)
+                    axis.plot(
+                        [math.copysign(REACH, end)],
+                        [y],
+                        marker,
+                        color=colour,
+                        markersize=4.5,
+                        clip_on=False,
+                    )
         if math.isfinite(value):
             shape = {SUPPORTED: "o", REFUTED: "X", INCONCLUSIVE: "D"}[one.verdict]
-            axis.plot([np.clip(value, -REACH, REACH)], [y], shape, color=colour, markersize=5, markeredgewidth=0, clip_on=False)
+            axis.plot(
+                [np.clip(value, -REACH, REACH)],
+                [y],
+                shape,
+                color=colour,
+                markersize=5,
+                markeredgewidth=0,
+                clip_on=False,
+            )
         else:
-            axis.text(0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center")
+            axis.text(
+                0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center"
+            )
         axis.text(REACH * 1.06, y, label(one), color=INK, fontsize=8, va="center")
         axis.text(REACH * 2.06, y, _found(one), color=INK, fontsize=7.5, va="center")
-    axis.set(xlim=(-REACH, REACH), ylim=(len(every) - 0.4, -0.6), xlabel="effect ÷ smallest difference that matters")
+    axis.set(
+        xlim=(-REACH, REACH),
+        ylim=(len(every) - 0.4, -0.6),
+        xlabel="effect ÷ smallest difference that matters",
+    )
     axis.text(REACH * 2.06, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
-    axis.set_yticks(range(len(every)), ["\n".join(textwrap.wrap(shorten(one.statement, 2 * ACROSS - 4), ACROSS)) for one in every])
+    axis.set_yticks(
+        range(len(every)),
+        ["\n".join(textwrap.wrap(shorten(one.statement, 2 * ACROSS - 4), ACROSS)) for one in every],
+    )
     axis.tick_params(axis="y", length=0)
     axis.set_xticks([-8, -4, -1, 0, 1, 4, 8], ["−8", "−4", "−1", "0", "1", "4", "8"])
     axis.spines["left"].set_visible(False)
@@ -127,8 +220,15 @@ def _found(one: Judged) -> str:
     if not known(one.difference.value):
         return ""
     digits = 2 if abs(one.difference.value) < 100 else 0
-    around = f" {interval(one.difference.low, one.difference.high, digits)}" if known(one.difference.low) else ""
-    return f"{number(one.difference.value, digits, sign=True)}{around} · {one.difference.n or sum(map(len, one.values))}"
+    around = (
+        f" {interval(one.difference.low, one.difference.high, digits)}"
+        if known(one.difference.low)
+        else ""
+    )
+    return (
+        f"{number(one.difference.value, digits, sign=True)}{around} ·"
+        f" {one.difference.n or sum(map(len, one.values))}"
+    )
 
 
 def _table(every: list[Judged], own: int) -> Table:
@@ -139,18 +239,34 @@ def _table(every: list[Judged], own: int) -> Table:
             one.measure,
             f"{levels(one.better)}: {_side(one, 0)}" if one.better else one.text,
             f"{levels(one.worse)}: {_side(one, 1)}" if one.worse else "",
-            Cell(f"{number(one.difference.value, 3, sign=True)} {interval(one.difference.low, one.difference.high, 3)}", _sort(one.difference.value)),
+            Cell(
+                f"{number(one.difference.value, 3, sign=True)}"
+                f" {interval(one.difference.low, one.difference.high, 3)}",
+                _sort(one.difference.value),
+            ),
             number(one.least, 3) + (" (no less)" if one.direction == "no less" else ""),
             str(one.difference.n or sum(map(len, one.values))),
             one.source or ("declared with the study" if number_ < own else ""),
         ]
         for number_, one in enumerate(every)
     ]
-    columns = ["claim", "found", "by", "said to be better", "said to be worse", "effect, 95 % interval", "least that matters", "n", "source"]
+    columns = [
+        "claim",
+        "found",
+        "by",
+        "said to be better",
+        "said to be worse",
+        "effect, 95 % interval",
+        "least that matters",
+        "n",
+        "source",
+    ]
     notes = (
-        "Effect: better minus worse, in the direction of the claim, over arms that are alike in everything else, arms weighing equally; t over seeds "
-        "within arms with the test set's noise for means, Newcombe's interval for shares of points, a bootstrap over arms for AUC. Scores of the ledger's "
-        "claims matter from a share of the way between baseline and perfect, so that one claim fits every task."
+        "Effect: better minus worse, in the direction of the claim, over arms that are alike in"
+        " everything else, arms weighing equally; t over seeds within arms with the test set's"
+        " noise for means, Newcombe's interval for shares of points, a bootstrap over arms for AUC."
+        " Scores of the ledger's claims matter from a share of the way between baseline and"
+        " perfect, so that one claim fits every task."
     )
     return Table(columns, rows, "Claims and what was found", notes)
 
@@ -165,38 +281,68 @@ def _points(every: list[Judged]) -> Table:
 
 
 def _ids(ids: Sequence[str]) -> str:
-    """As many as make a reader's study of a claim possible; those of a hundred thousand points are megabytes a claim."""
-    return " ".join(ids) if len(ids) <= MOST else f"{' '.join(ids[: MOST // 10])} and {len(ids) - MOST // 10:,} more"
+    """As many as make a reader's study of a claim possible; those of a hundred thousand points are
+    megabytes a claim.
+    """
+    return (
+        " ".join(ids)
+        if len(ids) <= MOST
+        else f"{' '.join(ids[: MOST // 10])} and {len(ids) - MOST // 10:,} more"
+    )
 
 
 def label(one: Judged) -> str:
     """The verdict with its sign, and of what kind a refutation is."""
     kind = " (opposite)" if one.difference.high < 0 else " (too small)"
-    return f"{SIGNS[one.verdict]} {one.verdict}" + (kind if one.verdict == REFUTED and not one.each else "")
+    return f"{SIGNS[one.verdict]} {one.verdict}" + (
+        kind if one.verdict == REFUTED and not one.each else ""
+    )
 
 
 def sentence(one: Judged) -> str:
-    """Clipping mends explosion: supported. 0 of 3 points with clip norm were lost, 3 of 3 with clip none …"""
+    """Clipping mends explosion: supported.
+
+    0 of 3 points with clip norm were lost, 3 of 3 with clip none …
+    """
     found = f"{one.statement.rstrip('.')}: {one.verdict}."
     if one.text:
         return f"{found} {one.text} {_effect(one)}"
-    empty = [levels(side) for side, values in zip((one.better, one.worse), one.values, strict=True) if not len(values)]
+    empty = [
+        levels(side)
+        for side, values in zip((one.better, one.worse), one.values, strict=True)
+        if not len(values)
+    ]
     if empty:
         return f"{found} There is no point yet on {' nor on '.join(empty)}."
     if not known(one.difference.value):
-        return f"{found} No arm with {levels(one.better)} is alike in everything else to one with {levels(one.worse)}."
-    sides = f"{one.measure[0].upper()}{one.measure[1:]}: {_side(one, 0)} with {levels(one.better)}, {_side(one, 1)} with {levels(one.worse)}"
-    text = f"{found} {sides} (difference {number(abs(one.difference.value))}, interval {_positive(one)})."
+        return (
+            f"{found} No arm with {levels(one.better)} is alike in everything else to one with"
+            f" {levels(one.worse)}."
+        )
+    sides = (
+        f"{one.measure[0].upper()}{one.measure[1:]}: {_side(one, 0)} with {levels(one.better)},"
+        f" {_side(one, 1)} with {levels(one.worse)}"
+    )
+    text = (
+        f"{found} {sides} (difference {number(abs(one.difference.value))}, interval"
+        f" {_positive(one)})."
+    )
     if one.each:
         told = listing(
-            f"{name} {of.verdict} ({number(of.difference.value, sign=True)} {interval(of.difference.low, of.difference.high)})" for name, of in one.each.items()
+            f"{name} {of.verdict} ({number(of.difference.value, sign=True)}"
+            f" {interval(of.difference.low, of.difference.high)})"
+            for name, of in one.each.items()
         )
         text += f" Within each: {told}."
     return text
 
 
 def _effect(one: Judged) -> str:
-    return f"Effect {number(one.difference.value, 3, sign=True)} {interval(one.difference.low, one.difference.high, 3)}, where {number(one.least, 3)} matters."
+    return (
+        f"Effect {number(one.difference.value, 3, sign=True)}"
+        f" {interval(one.difference.low, one.difference.high, 3)}, where {number(one.least, 3)}"
+        " matters."
+    )
 
 
 def _positive(one: Judged) -> str:

@@ -17,32 +17,66 @@ from reports.sections.learning_curves import legend
 from reports.statistics import Estimate, mean_interval
 
 HOW = (
-    "Above: how long the gradient is before the rule sees it ([update] by update, log scale). Below: the share of updates that the rule changed "
-    "([clip rate]). A rule that fires on few updates is a guard against spikes; one that fires on nearly all of them sets the length of every "
-    "step, which is another learning rate and no safety. How much it shortens is [shrink] in the table."
+    "Above: how long the gradient is before the rule sees it ([update] by update, log scale)."
+    " Below: the share of updates that the rule changed ([clip rate]). A rule that fires on few"
+    " updates is a guard against spikes; one that fires on nearly all of them sets the length of"
+    " every step, which is another learning rate and no safety. How much it shortens is [shrink] in"
+    " the table."
 )
 
 
 class Clipping:
-    """`inert`, `guard`, `limiter`: shares of updates that part the words; `phases`: name -> [from, to] in shares of the run; `turned`: cosine
-    below which a rule is said to turn the gradient; `bins`: of the run in the figure."""
+    """`inert`, `guard`, `limiter`: shares of updates that part the words; `phases`: name -> [from,
+    to] in shares of the run; `turned`: cosine below which a rule is said to turn the gradient;
+    `bins`: of the run in the figure.
+    """
 
     title = "Clipping"
     needs = ("clip_rate", "history.clip_scale")
 
-    def __init__(self, *, inert: float, guard: float, limiter: float, phases: Mapping[str, Sequence[float]], turned: float, bins: int) -> None:
+    def __init__(
+        self,
+        *,
+        inert: float,
+        guard: float,
+        limiter: float,
+        phases: Mapping[str, Sequence[float]],
+        turned: float,
+        bins: int,
+    ) -> None:
         if not 0 < inert < guard < limiter < 1:
-            raise ValueError(f"Clipping: 0 < inert < guard < limiter < 1 must hold, got {inert}, {guard}, {limiter}")
-        if not phases or not all(len(span) == 2 and 0 <= span[0] < span[1] <= 1 for span in phases.values()):
-            raise ValueError(f"Clipping: phases must be {{name: [from, to]}} in shares of the run, got {phases!r}")
-        self.inert, self.guard, self.limiter, self.phases, self.turned, self.bins = inert, guard, limiter, phases, turned, bins
+            raise ValueError(
+                f"Clipping: 0 < inert < guard < limiter < 1 must hold, got {inert}, {guard},"
+                f" {limiter}"
+            )
+        if not phases or not all(
+            len(span) == 2 and 0 <= span[0] < span[1] <= 1 for span in phases.values()
+        ):
+            raise ValueError(
+                "Clipping: phases must be {name: [from, to]} in shares of the run, got"
+                f" {phases!r}"
+            )
+        self.inert, self.guard, self.limiter, self.phases, self.turned, self.bins = (
+            inert,
+            guard,
+            limiter,
+            phases,
+            turned,
+            bins,
+        )
 
     def render(self, study: Study) -> Section:
         points = study.stored
         telemetry = self._telemetry(study, points)
         phases = {name: self._phased(own) for name, own in telemetry.groupby("clip", sort=False)}
         fired = points[points["clip_rate"] > 0]
-        blocks: list[object] = [Prose(f"{self._sentence(study, name, points[points['clip'] == name])} {phases.get(name, '')}") for name in self._rules(points)]
+        blocks: list[object] = [
+            Prose(
+                f"{self._sentence(study, name, points[points['clip'] == name])}"
+                f" {phases.get(name, '')}"
+            )
+            for name in self._rules(points)
+        ]
         for task in study.by_task:
             own = fired if task is None else fired[fired["task"] == task]
             if len(own):
@@ -54,10 +88,15 @@ class Clipping:
         return Section(blocks)
 
     def _telemetry(self, study: Study, points: pd.DataFrame) -> pd.DataFrame:
-        """Rule × phase: clip rate (mean over points, as the rate of the whole run), mean shrink and mean cosine of the clipped updates, updates."""
+        """Rule × phase: clip rate (mean over points, as the rate of the whole run), mean shrink and
+        mean cosine of the clipped updates, updates.
+        """
         history = study.table("history")
         clip = points.set_index("id")["clip"]
-        history = history.assign(clip=history["id"].map(clip), total=history["id"].map(points.set_index("id")["updates"]).astype(float))
+        history = history.assign(
+            clip=history["id"].map(clip),
+            total=history["id"].map(points.set_index("id")["updates"]).astype(float),
+        )
         history = history[np.isfinite(history["grad_norm"].astype(float)) & history["clip"].notna()]
         at = history["update"].astype(float) / history["total"]
         rows = []
@@ -66,27 +105,65 @@ class Clipping:
                 own = history[(history["clip"] == name) & (at >= start) & (at < end)]
                 fired = own[own["clip_scale"] != 1]
                 if len(own):
-                    means = [float(fired[column].astype(float).mean()) for column in ("clip_scale", "clip_cosine")]
+                    means = [
+                        float(fired[column].astype(float).mean())
+                        for column in ("clip_scale", "clip_cosine")
+                    ]
                     rows.append((name, phase, float(clipped_share(own).mean()), *means, len(own)))
         frame = pd.DataFrame(rows, columns=["clip", "phase", "rate", "shrink", "cosine", "updates"])
-        return frame[frame.groupby("clip")["rate"].transform("max") > 0]  # a rule that never fired has no phases
+        return frame[
+            frame.groupby("clip")["rate"].transform("max") > 0
+        ]  # a rule that never fired has no phases
 
     def _phased(self, own: pd.DataFrame) -> str:
-        """Phase by phase: limiter in the first tenth (97 % of updates), guard in the last third (12 %)."""
-        parts = [f"{self.kind(row.rate)} in the {row.phase} ({percent(row.rate)})" for row in own.itertuples()]
+        """Phase by phase: limiter in the first tenth (97 % of updates), guard in the last third (12
+        %).
+        """
+        parts = [
+            f"{self.kind(row.rate)} in the {row.phase} ({percent(row.rate)})"
+            for row in own.itertuples()
+        ]
         cosine = float(np.average(own["cosine"].fillna(1.0), weights=own["rate"] * own["updates"]))
-        turns = f" It turns the gradient where it fires (mean cosine {number(cosine)})." if cosine < self.turned else ""
+        turns = (
+            f" It turns the gradient where it fires (mean cosine {number(cosine)})."
+            if cosine < self.turned
+            else ""
+        )
         return f"Phase by phase: {', '.join(parts)}.{turns}"
 
     def _phase_table(self, telemetry: pd.DataFrame) -> Table:
         rows: Rows = []
         for row in telemetry.itertuples():
-            shrink, cosine = (number(value) if known(value) else "–" for value in (row.shrink, row.cosine))
-            rows.append([level("clip", row.clip), row.phase, Cell(percent(row.rate), row.rate), self.kind(row.rate), shrink, cosine, f"{row.updates:,}"])
-        columns = ["rule", "phase", "clipped updates", "so it is", "mean shrink", "mean cosine", "updates"]
-        spans = "; ".join(f"{name}: {percent(start)} to {percent(end)} of the run" for name, (start, end) in self.phases.items())
+            shrink, cosine = (
+                number(value) if known(value) else "–" for value in (row.shrink, row.cosine)
+            )
+            rows.append(
+                [
+                    level("clip", row.clip),
+                    row.phase,
+                    Cell(percent(row.rate), row.rate),
+                    self.kind(row.rate),
+                    shrink,
+                    cosine,
+                    f"{row.updates:,}",
+                ]
+            )
+        columns = [
+            "rule",
+            "phase",
+            "clipped updates",
+            "so it is",
+            "mean shrink",
+            "mean cosine",
+            "updates",
+        ]
+        spans = "; ".join(
+            f"{name}: {percent(start)} to {percent(end)} of the run"
+            for name, (start, end) in self.phases.items()
+        )
         notes = (
-            f"{spans}. Shrink (norm after over before) and cosine between gradient before and after: means over clipped updates; cosine 1 keeps the direction."
+            f"{spans}. Shrink (norm after over before) and cosine between gradient before and"
+            " after: means over clipped updates; cosine 1 keeps the direction."
         )
         return Table(columns, rows, "Clipping by phase of the run", notes)
 
@@ -95,7 +172,15 @@ class Clipping:
 
     def kind(self, rate: float) -> str:
         """The same in a word or two."""
-        return "inert" if rate < self.inert else "guard" if rate <= self.guard else "limiter" if rate > self.limiter else "frequent"
+        return (
+            "inert"
+            if rate < self.inert
+            else "guard"
+            if rate <= self.guard
+            else "limiter"
+            if rate > self.limiter
+            else "frequent"
+        )
 
     def word(self, rate: float) -> str:
         """What a rule is that fires on this share of updates."""
@@ -115,43 +200,72 @@ class Clipping:
             return f"clip={name} never fired (n = {len(rates)} points)."
         mean = float(rates.mean())
         kinds = rates.map(lambda rate: self.kind(float(rate))).value_counts()
-        agree = "" if len(kinds) == 1 else f" By point: {listing(f'{n} {kind}' for kind, n in kinds.items())}."
+        agree = (
+            ""
+            if len(kinds) == 1
+            else f" By point: {listing(f'{n} {kind}' for kind, n in kinds.items())}."
+        )
         return (
-            f"clip={name} fired on {percent(mean)} of updates (mean of {len(rates)} points, from {percent(float(rates.min()))} to "
-            f"{percent(float(rates.max()))}): "
-            f"here it is {self.word(mean)}.{agree}"
+            f"clip={name} fired on {percent(mean)} of updates (mean of {len(rates)} points, from"
+            f" {percent(float(rates.min()))} to {percent(float(rates.max()))}): here it is"
+            f" {self.word(mean)}.{agree}"
         )
 
     def _figure(self, study: Study, fired: pd.DataFrame, task: str | None) -> Figure:
-        """One task: runs of several lengths in one panel would show a step where the shorter ones end."""
+        """One task: runs of several lengths in one panel would show a step where the shorter ones
+        end.
+        """
         panel, ink_key = study.own_sides
         panel, ink_key = (panel, ink_key) if panel != "clip" else (ink_key, panel)
         history = study.table("history")
         history = history[history["id"].isin(fired["id"]) & history["grad_norm"].notna()]
         binned = self._binned(history, [panel, ink_key])
-        ink = {name: colour for name, colour in colours(study.levels(ink_key)).items() if (fired[ink_key] == name).any()}
+        ink = {
+            name: colour
+            for name, colour in colours(study.levels(ink_key)).items()
+            if (fired[ink_key] == name).any()
+        }
         width = max(10.0, 1.5 + 1.5 * len(study.levels(panel)))
-        picture = draw(lambda rasterized: rates(study, binned, panel, ink_key, ink, width), name=f"clipping-{slug(task)}" if task else "clipping")
-        at = history["update"].astype(float) / history["id"].map(fired.set_index("id")["updates"]).astype(float)
-        early, late = (mean_interval(clipped_share(history[part]).tolist()) for part in (at < 1 / 3, at >= 2 / 3))
+        picture = draw(
+            lambda rasterized: rates(study, binned, panel, ink_key, ink, width),
+            name=f"clipping-{slug(task)}" if task else "clipping",
+        )
+        at = history["update"].astype(float) / history["id"].map(
+            fired.set_index("id")["updates"]
+        ).astype(float)
+        early, late = (
+            mean_interval(clipped_share(history[part]).tolist())
+            for part in (at < 1 / 3, at >= 2 / 3)
+        )
         finding = (
-            f"Where a rule fired at all, it did so on {_share(early)} of the updates in the first third of the run and on {_share(late)} in the last "
-            f"(n = {early.n} points; 95 % t interval over points)."
+            f"Where a rule fired at all, it did so on {_share(early)} of the updates in the first"
+            f" third of the run and on {_share(late)} in the last (n = {early.n} points; 95 % t"
+            " interval over points)."
         )
         caption = (
-            "Upper row: median norm of all gradients before clipping (log scale); lower row: share of updates that clipping changed. "
-            f"Panel: {panel}; colour: {ink_key}; "
-            f"{len(fired)} points whose rule fired, in {self.bins} bins over the run, averaged over everything else; no interval is drawn."
+            "Upper row: median norm of all gradients before clipping (log scale); lower row: share"
+            f" of updates that clipping changed. Panel: {panel}; colour: {ink_key}; {len(fired)}"
+            f" points whose rule fired, in {self.bins} bins over the run, averaged over everything"
+            " else; no interval is drawn."
         )
         table: Rows = [
-            [level(panel, a), level(ink_key, b), Cell(percent(own["clipped"].mean()), own["clipped"].mean()), number(float(own["norm"].median()))]
+            [
+                level(panel, a),
+                level(ink_key, b),
+                Cell(percent(own["clipped"].mean()), own["clipped"].mean()),
+                number(float(own["norm"].median())),
+            ]
             for (a, b), own in binned.groupby([panel, ink_key], sort=False)
         ]
         return Figure(
             picture,
             caption,
             f"Clipping over the run. {finding}",
-            Table([panel, ink_key, "clipped updates", "median norm before"], table, "Over the whole run"),
+            Table(
+                [panel, ink_key, "clipped updates", "median norm before"],
+                table,
+                "Over the whole run",
+            ),
             width,
             finding,
             HOW,
@@ -160,15 +274,26 @@ class Clipping:
     def _binned(self, history: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         last = max(1.0, float(history["update"].max()))
         frame = history[[*by, "grad_norm", "clip_scale"]].assign(
-            bin=np.minimum((history["update"].astype(float) / (last + 1) * self.bins).astype(int), self.bins - 1),
+            bin=np.minimum(
+                (history["update"].astype(float) / (last + 1) * self.bins).astype(int),
+                self.bins - 1,
+            ),
             clipped=(history["clip_scale"] != 1).astype(float),
         )
         frame = frame[np.isfinite(frame["grad_norm"].astype(float))]
-        out = frame.groupby([*by, "bin"], sort=True).agg(norm=("grad_norm", "median"), clipped=("clipped", "mean")).reset_index()
+        out = (
+            frame.groupby([*by, "bin"], sort=True)
+            .agg(norm=("grad_norm", "median"), clipped=("clipped", "mean"))
+            .reset_index()
+        )
         return out.assign(update=(out["bin"] + 0.5) * (last + 1) / self.bins, last=last + 1)
 
     def _table(self, study: Study, points: pd.DataFrame) -> Table:
-        keys = list(dict.fromkeys(["clip", *[key for key in (study.sides[0], "depth") if key in study.factors]]))
+        keys = list(
+            dict.fromkeys(
+                ["clip", *[key for key in (study.sides[0], "depth") if key in study.factors]]
+            )
+        )
         rows: Rows = []
         for names, own in points.groupby(keys, sort=False, dropna=False):
             rate = own["clip_rate"]
@@ -176,23 +301,50 @@ class Clipping:
                 [
                     *(level(key, name) for key, name in zip(keys, names, strict=True)),
                     str(len(own)),
-                    Cell(percent(rate.mean()), float(rate.mean()) if known(float(rate.mean())) else None),
+                    Cell(
+                        percent(rate.mean()),
+                        float(rate.mean()) if known(float(rate.mean())) else None,
+                    ),
                     _range(rate),
                     number(float(own["shrink"].mean())) if own["shrink"].notna().any() else "–",
-                    Cell(_norm(own["max_grad_norm"].median()), float(own["max_grad_norm"].median()) if own["max_grad_norm"].notna().any() else None),
-                    Cell(_norm(own["max_grad_norm"].max()), float(own["max_grad_norm"].max()) if own["max_grad_norm"].notna().any() else None),
+                    Cell(
+                        _norm(own["max_grad_norm"].median()),
+                        (
+                            float(own["max_grad_norm"].median())
+                            if own["max_grad_norm"].notna().any()
+                            else None
+                        ),
+                    ),
+                    Cell(
+                        _norm(own["max_grad_norm"].max()),
+                        (
+                            float(own["max_grad_norm"].max())
+                            if own["max_grad_norm"].notna().any()
+                            else None
+                        ),
+                    ),
                 ]
             )
-        columns = [*keys, "points", "clipped updates", "range over points", "mean shrink", "norm, median", "norm, worst"]
+        columns = [
+            *keys,
+            "points",
+            "clipped updates",
+            "range over points",
+            "mean shrink",
+            "norm, median",
+            "norm, worst",
+        ]
         limits = (
-            f"Under {percent(self.inert)} of updates a rule is inert, up to {percent(self.guard)} a guard, up to {percent(self.limiter)} frequent, "
-            "above a step-size limiter. "
+            f"Under {percent(self.inert)} of updates a rule is inert, up to {percent(self.guard)} a"
+            f" guard, up to {percent(self.limiter)} frequent, above a step-size limiter. "
         )
         return Table(
             columns,
             rows,
             "Clip rate, shrink and largest gradient norm",
-            limits + "Shrink: norm after over norm before, mean over clipped updates. Norm: largest finite gradient norm of a point before clipping.",
+            limits
+            + "Shrink: norm after over norm before, mean over clipped updates. Norm: largest finite"
+            " gradient norm of a point before clipping.",
         )
 
 
@@ -210,7 +362,13 @@ def _share(of: Estimate) -> str:
 def _norm(value: float) -> str:
     if not known(float(value)):
         return "n/a"
-    return f"{value:.1e}".replace("e+0", "e") if value >= 1e5 else f"{value:,.0f}" if value >= 100 else number(value, 1)
+    return (
+        f"{value:.1e}".replace("e+0", "e")
+        if value >= 1e5
+        else f"{value:,.0f}"
+        if value >= 100
+        else number(value, 1)
+    )
 
 
 def _range(rate: pd.Series) -> str:
@@ -218,9 +376,26 @@ def _range(rate: pd.Series) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def rates(study: Study, binned: pd.DataFrame, panel: str, ink_key: str, ink: Mapping[str, str], width: float) -> Drawing:
+def rates(
+    study: Study,
+    binned: pd.DataFrame,
+    panel: str,
+    ink_key: str,
+    ink: Mapping[str, str],
+    width: float,
+) -> Drawing:
     names = [name for name in study.levels(panel) if (binned[panel] == name).any()]
-    figure, axes = panels(2, len(names), width=width, height=3.9, left=0.78, right=0.15, top=0.56, bottom=0.48, gap=(0.16, 0.16))
+    figure, axes = panels(
+        2,
+        len(names),
+        width=width,
+        height=3.9,
+        left=0.78,
+        right=0.15,
+        top=0.56,
+        bottom=0.48,
+        gap=(0.16, 0.16),
+    )
     last = float(np.ceil(binned["last"].max()))
     norms = binned["norm"].to_numpy(dtype=float)
     norms = norms[norms > 0]
@@ -247,8 +422,22 @@ def rates(study: Study, binned: pd.DataFrame, panel: str, ink_key: str, ink: Map
         if j == 0:
             upper.set_ylabel("gradient norm")
             lower.set_ylabel("clipped updates")
-    figure.text((0.78 + width - 0.15) / 2 / width, 0.05 / 3.9, "update", ha="center", va="bottom", fontsize=8.5)
-    legend(figure, [(level(ink_key, name), {"color": ink[name], "linestyle": dash[name], "linewidth": 1.8}) for name in ink], left=0.78)
+    figure.text(
+        (0.78 + width - 0.15) / 2 / width,
+        0.05 / 3.9,
+        "update",
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+    )
+    legend(
+        figure,
+        [
+            (level(ink_key, name), {"color": ink[name], "linestyle": dash[name], "linewidth": 1.8})
+            for name in ink
+        ],
+        left=0.78,
+    )
     return figure
 
 
@@ -256,4 +445,10 @@ def _log_ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [step * 10.0**d for d in decades for step in (1, 2, 5) if low <= step * 10.0**d <= high]
     coarse = [10.0**d for d in decades if low <= 10.0**d <= high]
-    return fine if len(fine) <= 5 else coarse[:: max(1, len(coarse) // 4)] if len(coarse) > 1 else fine[::2]
+    return (
+        fine
+        if len(fine) <= 5
+        else coarse[:: max(1, len(coarse) // 4)]
+        if len(coarse) > 1
+        else fine[::2]
+    )

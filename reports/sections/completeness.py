@@ -17,16 +17,31 @@ class Completeness:
         status = study.grid["status"].value_counts()
         there = len(study.grid) - int(status.get(MISSING, 0)) - int(status.get("failed", 0))
         said = (
-            f"{there} of {len(study.grid)} declared points have a result: " + ", ".join(f"{int(status.get(name, 0))} {name}" for name in STATUS_SYMBOLS) + "."
+            f"{there} of {len(study.grid)} declared points have a result: "
+            + ", ".join(f"{int(status.get(name, 0))} {name}" for name in STATUS_SYMBOLS)
+            + "."
         )
         blocks: list[object] = [Prose(said), self._matrix(study)]
         if len(study.also):
             rows = [
-                [str(row["id"]), str(row["status"]), levels({key: row.get(key) for key in study.factors}), str(row["seed"])]
+                [
+                    str(row["id"]),
+                    str(row["status"]),
+                    levels({key: row.get(key) for key in study.factors}),
+                    str(row["seed"]),
+                ]
                 for _, row in study.also.head(MOST).iterrows()
             ]
-            table = Table(["id", "status", "arm", "seed"], rows, "Left out of every statistic of this page")
-            blocks.append(Fold(f"Also present: {count(len(study.also), 'stored point')} outside the last declaration", [table]))
+            table = Table(
+                ["id", "status", "arm", "seed"], rows, "Left out of every statistic of this page"
+            )
+            blocks.append(
+                Fold(
+                    f"Also present: {count(len(study.also), 'stored point')} outside the last"
+                    " declaration",
+                    [table],
+                )
+            )
         return Section(blocks)
 
     def _matrix(self, study: Study) -> Matrices:
@@ -43,19 +58,41 @@ class Completeness:
                     line.append(Box([("excluded" if why else "not in the grid", "")], "empty"))
                     continue
                 states = own.sort_values("seed")["status"].tolist()
-                kind = "" if all(one == "done" for one in states) else "bad" if "diverged" in states or "failed" in states else "empty"
+                kind = (
+                    ""
+                    if all(one == "done" for one in states)
+                    else "bad"
+                    if "diverged" in states or "failed" in states
+                    else "empty"
+                )
                 good = sum(one not in (MISSING, "failed") for one in states)
                 glyphs = ("".join(STATUS_SYMBOLS[one] for one in states), "glyphs")
-                line.append(Box([glyphs, (f"{good}/{len(states)}", "")] if good < len(states) else [glyphs], kind))
+                line.append(
+                    Box(
+                        [glyphs, (f"{good}/{len(states)}", "")] if good < len(states) else [glyphs],
+                        kind,
+                    )
+                )
             boxes.append(line)
         names = [levels(row) for row in rows]
-        matrix = Matrix("", f"arm \\ {column_key}", names, [level(column_key, name) for name in columns], boxes)
+        matrix = Matrix(
+            "", f"arm \\ {column_key}", names, [level(column_key, name) for name in columns], boxes
+        )
         legend = [(f"{symbol} {name}", "") for name, symbol in STATUS_SYMBOLS.items()]
         return Matrices(
             [matrix],
-            f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right; a count where some are not there."
-            + (" Why combinations are excluded is told under Design." if study.declaration.get("excluded") else "")
-            + (f" {count(len(every) - len(rows), 'row')} without any arm left out." if len(every) > len(rows) else ""),
+            f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right; a"
+            " count where some are not there."
+            + (
+                " Why combinations are excluded is told under Design."
+                if study.declaration.get("excluded")
+                else ""
+            )
+            + (
+                f" {count(len(every) - len(rows), 'row')} without any arm left out."
+                if len(every) > len(rows)
+                else ""
+            ),
             legend,
             compact=True,
         )

@@ -1,4 +1,6 @@
-"""Confirmation: the best arms on seeds that had no part in choosing them, beside what they scored on those that had."""
+"""Confirmation: the best arms on seeds that had no part in choosing them, beside what they scored
+on those that had.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from reports.formatting import count, interval, known, listing, number, shorten
 from reports.statistics import Estimate
 
 HOW = (
-    "The best arms were chosen on the hollow marks, so those are flattered; the filled marks are runs on [seeds|seed] that had no part in the "
-    "choice. Where filled lies left of hollow the choice was partly luck. Only the filled marks say how good an [arm] is."
+    "The best arms were chosen on the hollow marks, so those are flattered; the filled marks are"
+    " runs on [seeds|seed] that had no part in the choice. Where filled lies left of hollow the"
+    " choice was partly luck. Only the filled marks say how good an [arm] is."
 )
 WIDTH = 10.0
 LEVEL = 0.05
@@ -31,9 +34,21 @@ class Confirmed:
             return Section([])
         blocks: list[object] = [Prose(sentence(study, of))]
         if not of.fresh:
-            blocks.append(Notice("Some of these seeds had a part in choosing the arms: the scores are flattered.", "caution"))
+            blocks.append(
+                Notice(
+                    "Some of these seeds had a part in choosing the arms: the scores are"
+                    " flattered.",
+                    "caution",
+                )
+            )
         if of.missing:
-            blocks.append(Notice(f"{count(of.missing, 'point')} of the confirmation {'is' if of.missing == 1 else 'are'} missing or failed.", "caution"))
+            blocks.append(
+                Notice(
+                    f"{count(of.missing, 'point')} of the confirmation"
+                    f" {'is' if of.missing == 1 else 'are'} missing or failed.",
+                    "caution",
+                )
+            )
         return Section([*blocks, _figure(study, of)])
 
 
@@ -41,9 +56,10 @@ def sentence(study: Study, of: Confirmation) -> str:
     """Confirmed on 5 fresh seeds: lstm … .91 ± .02 (.93 on the seeds that chose it); ahead of …"""
     first, *others = of.arms
     said = (
-        f"Confirmed on {count(len(of.seeds), 'fresh seed')}: {first.label}, first by validation, has a mean test {study.metric} of "
-        f"{number(first.estimate.value, 3)} {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it: "
-        f"{number(first.screening.value, 3)})."
+        f"Confirmed on {count(len(of.seeds), 'fresh seed')}: {first.label}, first by validation,"
+        f" has a mean test {study.metric} of {number(first.estimate.value, 3)}"
+        f" {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it:"
+        f" {number(first.screening.value, 3)})."
     )
     if not others:
         return said
@@ -53,15 +69,23 @@ def sentence(study: Study, of: Confirmation) -> str:
     if ahead:
         said += f" It is ahead of {listing(_behind(one) for one in ahead)}."
     if beaten:
-        said += f" It lies behind {listing(_behind(one) for one in beaten)}: the choice did not hold."
+        said += (
+            f" It lies behind {listing(_behind(one) for one in beaten)}: the choice did not hold."
+        )
     if level:
         said += f" It cannot be told apart from {listing(_behind(one) for one in level)}."
-    return said + f" Tests: permutation of seeds between two arms, Holm over {count(len(others), 'comparison')}."
+    return (
+        said + " Tests: permutation of seeds between two arms, Holm over"
+        f" {count(len(others), 'comparison')}."
+    )
 
 
 def _behind(one: Again) -> str:
     p = f", p {'< 0.001' if one.p < 0.001 else f'= {one.p:.3f}'}" if known(one.p) else ""
-    return f"{one.label} (difference {number(one.behind.value, 3, sign=True)} {interval(one.behind.low, one.behind.high, 3)}{p})"
+    return (
+        f"{one.label} (difference {number(one.behind.value, 3, sign=True)}"
+        f" {interval(one.behind.low, one.behind.high, 3)}{p})"
+    )
 
 
 def _figure(study: Study, of: Confirmation) -> Figure:
@@ -69,21 +93,43 @@ def _figure(study: Study, of: Confirmation) -> Figure:
     first = of.arms[0]
     scored = f"{number(first.estimate.value, 3)} on {count(len(first.fresh), 'fresh seed')}"
     finding = f"{first.label}: {scored}, {number(first.screening.value, 3)} on those that chose it."
-    drops = [one.screening.value - one.estimate.value for one in of.arms if known(one.screening.value - one.estimate.value)]
+    drops = [
+        one.screening.value - one.estimate.value
+        for one in of.arms
+        if known(one.screening.value - one.estimate.value)
+    ]
     mean = sum(drops) / len(drops) if drops else float("nan")
     way = 1 if study.higher_is_better else -1
     caption = (
-        "Filled: runs on fresh seeds, with mean and 95 % t interval (test set's noise added); hollow: runs on the seeds that chose the arms. "
-        f"On fresh seeds the arms score {number(abs(mean), 3)} {'less' if way * mean > 0 else 'more'} well on average."
+        "Filled: runs on fresh seeds, with mean and 95 % t interval (test set's noise added);"
+        " hollow: runs on the seeds that chose the arms. On fresh seeds the arms score"
+        f" {number(abs(mean), 3)} {'less' if way * mean > 0 else 'more'} well on average."
     )
     rows: Rows = [
         [
             one.label,
-            Cell(f"{number(one.estimate.value, 3)} {interval(one.estimate.low, one.estimate.high, 3)}", one.estimate.value),
+            Cell(
+                f"{number(one.estimate.value, 3)}"
+                f" {interval(one.estimate.low, one.estimate.high, 3)}",
+                one.estimate.value,
+            ),
             ", ".join(number(score, 3) for score in one.fresh),
-            Cell(f"{number(one.screening.value, 3)} {interval(one.screening.low, one.screening.high, 3)}", one.screening.value),
-            f"{number(one.behind.value, 3, sign=True)} {interval(one.behind.low, one.behind.high, 3)}" if known(one.behind.value) else "–",
-            f"{number(one.improve.value)} {interval(one.improve.low, one.improve.high)}" if known(one.improve.value) else "–",
+            Cell(
+                f"{number(one.screening.value, 3)}"
+                f" {interval(one.screening.low, one.screening.high, 3)}",
+                one.screening.value,
+            ),
+            (
+                f"{number(one.behind.value, 3, sign=True)}"
+                f" {interval(one.behind.low, one.behind.high, 3)}"
+                if known(one.behind.value)
+                else "–"
+            ),
+            (
+                f"{number(one.improve.value)} {interval(one.improve.low, one.improve.high)}"
+                if known(one.improve.value)
+                else "–"
+            ),
             Cell("–" if not known(one.p) else f"{one.p:.3f}", one.p if known(one.p) else None),
         ]
         for one in of.arms
@@ -97,13 +143,34 @@ def _figure(study: Study, of: Confirmation) -> Figure:
         "P(improve) of the first",
         "p, Holm",
     ]
-    notes = f"Fresh seeds: {', '.join(map(str, of.seeds))}. Arms were chosen by mean validation score on seeds {', '.join(map(str, study.seeds))}."
-    return Figure(picture, caption, f"Confirmation. {finding}", Table(columns, rows, "Arms on fresh seeds", notes), WIDTH, finding, HOW)
+    notes = (
+        f"Fresh seeds: {', '.join(map(str, of.seeds))}. Arms were chosen by mean validation score"
+        f" on seeds {', '.join(map(str, study.seeds))}."
+    )
+    return Figure(
+        picture,
+        caption,
+        f"Confirmation. {finding}",
+        Table(columns, rows, "Arms on fresh seeds", notes),
+        WIDTH,
+        finding,
+        HOW,
+    )
 
 
 def _dots(study: Study, of: Confirmation) -> Drawing:
     left = min(4.2, 0.4 + 0.066 * max(len(shorten(one.label, 60)) for one in of.arms))
-    figure, axes = panels(1, 1, width=WIDTH, height=0.75 + 0.42 * len(of.arms), left=left, right=0.4, top=0.12, bottom=0.5, gap=(0, 0))
+    figure, axes = panels(
+        1,
+        1,
+        width=WIDTH,
+        height=0.75 + 0.42 * len(of.arms),
+        left=left,
+        right=0.4,
+        top=0.12,
+        bottom=0.5,
+        gap=(0, 0),
+    )
     axis = axes[0, 0]  # type: ignore[index]
     for y, one in enumerate(of.arms):
         _row(axis, y - 0.14, one.fresh, one.estimate, SLOTS[0], SLOTS[0])
@@ -117,6 +184,22 @@ def _dots(study: Study, of: Confirmation) -> Drawing:
 
 def _row(axis, y: float, runs, estimate: Estimate, colour: str, fill: str) -> None:
     if known(estimate.low):
-        axis.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=4, alpha=0.28, solid_capstyle="butt")
+        axis.plot(
+            [estimate.low, estimate.high],
+            [y, y],
+            color=colour,
+            linewidth=4,
+            alpha=0.28,
+            solid_capstyle="butt",
+        )
     axis.plot([estimate.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3)
-    axis.plot(runs, [y] * len(runs), "o", color=colour, markersize=4, markerfacecolor=fill, markeredgewidth=0.9, linestyle="none")
+    axis.plot(
+        runs,
+        [y] * len(runs),
+        "o",
+        color=colour,
+        markersize=4,
+        markerfacecolor=fill,
+        markeredgewidth=0.9,
+        linestyle="none",
+    )

@@ -1,4 +1,6 @@
-"""Contrasts: what was planned to be tested, as one named family with Holm's correction; single arms are shown, not tested."""
+"""Contrasts: what was planned to be tested, as one named family with Holm's correction; single arms
+are shown, not tested.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,28 @@ from reports.analysis.sides import side_words
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
-from reports.formatting import count, interval, known, level, levels, listing, number, percent, shorten, slug
+from reports.formatting import (
+    count,
+    interval,
+    known,
+    level,
+    levels,
+    listing,
+    number,
+    percent,
+    shorten,
+    slug,
+)
 from reports.statistics import Estimate
 from reports.statistics.improvement import cliffs_delta
 from reports.statistics.permutation import MANY
 from study.design.power import seeds_to_test, smallest_p
 
 HOW = (
-    "A row is one comparison; 0 means no difference. A bar ([interval]) that does not touch 0 shows a difference, and how large it may be; one "
-    "that holds 0 shows none, which is not the same as showing that there is none. The corrected p in the table counts how many comparisons were "
-    "made together."
+    "A row is one comparison; 0 means no difference. A bar ([interval]) that does not touch 0 shows"
+    " a difference, and how large it may be; one that holds 0 shows none, which is not the same as"
+    " showing that there is none. The corrected p in the table counts how many comparisons were"
+    " made together."
 )
 WIDTH = 10.0
 LEVEL = 0.05  # family error
@@ -32,17 +46,32 @@ class Contrasts:
 
     def __init__(self, *, draws: int) -> None:
         if draws < 99:
-            raise ValueError(f"Contrasts: draws must be at least 99, got {draws!r}: p cannot be smaller than 1/(draws + 1)")
+            raise ValueError(
+                f"Contrasts: draws must be at least 99, got {draws!r}: p cannot be smaller than"
+                " 1/(draws + 1)"
+            )
         self.draws = draws
 
     def render(self, study: Study) -> Section:
         of_study = planned(study, self.draws)
-        families = [of_study] if of_study else [family for by in ("score", "D") if (family := factorial(study, by, self.draws))]
+        families = (
+            [of_study]
+            if of_study
+            else [family for by in ("score", "D") if (family := factorial(study, by, self.draws))]
+        )
         if not families:
             return Section([])
-        blocks: list[object] = [Prose(_sentence(family, planned=of_study is not None)) for family in families]
+        blocks: list[object] = [
+            Prose(_sentence(family, planned=of_study is not None)) for family in families
+        ]
         if all(not known(one.of.p) for family in families for one in family.tests):
-            blocks = [Notice("Nothing can be tested: one seed an arm leaves no spread over seeds, or nothing stored differs in one factor alone.", "plain")]
+            blocks = [
+                Notice(
+                    "Nothing can be tested: one seed an arm leaves no spread over seeds, or nothing"
+                    " stored differs in one factor alone.",
+                    "plain",
+                )
+            ]
         blocks.append(Prose(single_arms(study), "small"))
         measures = list(dict.fromkeys(one.by for one in of_study.tests)) if of_study else ["score"]
         for by in measures:  # measures have units of their own, so no axis holds two of them
@@ -58,9 +87,20 @@ def _sentence(family: Family, *, planned: bool) -> str:
         return f"Of {family.name}, none can be tested."
     shown = sorted((one for one in tests if one.holm <= LEVEL), key=lambda one: one.holm)
     quiet = [one.name for one in tests if one.holm > LEVEL]
-    how = "permutation of residuals within blocks" if max((one.of.n for one in tests), default=0) <= MANY else "F distribution"
-    said = f"Tested as one family, {family.name} ({count(len(tests), 'test')}; {how}, Holm, family error {LEVEL:.2f}): "
-    said += f"shown for {listing(f'{one.name} (p {p_text(one.holm)})' for one in shown)}" if shown else "none is shown"
+    how = (
+        "permutation of residuals within blocks"
+        if max((one.of.n for one in tests), default=0) <= MANY
+        else "F distribution"
+    )
+    said = (
+        f"Tested as one family, {family.name} ({count(len(tests), 'test')}; {how}, Holm, family"
+        f" error {LEVEL:.2f}): "
+    )
+    said += (
+        f"shown for {listing(f'{one.name} (p {p_text(one.holm)})' for one in shown)}"
+        if shown
+        else "none is shown"
+    )
     said += f"; not shown for {listing(quiet)}." if quiet and shown else "."
     left = [one.name for one in family.tests if not known(one.of.p)]
     return said + (f" Not testable with the arms that are there: {listing(left)}." if left else "")
@@ -72,17 +112,25 @@ def single_arms(study: Study) -> str:
     if arms < 2:
         return "There is one arm: nothing to compare."
     least = f"p = {number(smallest_p(seeds), 3)}"
-    said = f"Single arms are shown, not tested: with {count(seeds, 'seed')} a side a permutation test of two arms cannot go below {least}"
+    said = (
+        f"Single arms are shown, not tested: with {count(seeds, 'seed')} a side a permutation test"
+        f" of two arms cannot go below {least}"
+    )
     if arms == 2:
         return f"{said}, and {seeds_to_test(1)} are the fewest with which it could reach .05."
-    return f"{said}; the best against the {arms - 1} others, corrected, needs at least {seeds_to_test(arms - 1)} seeds an arm to reach .05 at all."
+    return (
+        f"{said}; the best against the {arms - 1} others, corrected, needs at least"
+        f" {seeds_to_test(arms - 1)} seeds an arm to reach .05 at all."
+    )
 
 
 def p_text(p: float) -> str:
     return "n/a" if not known(p) else "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-Row = tuple[str, str, str, Estimate, str, bool]  # group, name of the mark, label, difference, note, shown
+Row = tuple[
+    str, str, str, Estimate, str, bool
+]  # group, name of the mark, label, difference, note, shown
 
 
 def _level_rows(study: Study) -> list[Row]:
@@ -93,13 +141,29 @@ def _level_rows(study: Study) -> list[Row]:
             other = f" against {level(factor, names[1])}" if len(names) == 2 else ""
             note = f"P(improve) {number(improve.value)}" if known(improve.value) else ""
             if known(found.value):
-                rows.append((factor, name, f"{level(factor, name)}{other}", found, note, known(found.low) and (found.low > 0 or found.high < 0)))
+                rows.append(
+                    (
+                        factor,
+                        name,
+                        f"{level(factor, name)}{other}",
+                        found,
+                        note,
+                        known(found.low) and (found.low > 0 or found.high < 0),
+                    )
+                )
     return rows
 
 
 def _declared_rows(family: Family, by: str) -> list[Row]:
     return [
-        ("", one.name, one.name, one.difference, f"Holm p {p_text(one.holm)}", known(one.holm) and one.holm <= LEVEL)
+        (
+            "",
+            one.name,
+            one.name,
+            one.difference,
+            f"Holm p {p_text(one.holm)}",
+            known(one.holm) and one.holm <= LEVEL,
+        )
         for one in family.tests
         if one.by == by and known(one.difference.value)
     ]
@@ -109,40 +173,91 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
     picture = draw(lambda rasterized: _forest(study, rows, by), name=f"contrasts-{slug(by)}")
     largest = max(rows, key=lambda row: abs(row[3].value))
     other = "" if declared or " against " in largest[2] else " against the mean of its other levels"
-    found = f"{number(largest[3].value, 3, sign=True)} {interval(largest[3].low, largest[3].high, 3)} (n = {largest[3].n})"
+    found = (
+        f"{number(largest[3].value, 3, sign=True)} {interval(largest[3].low, largest[3].high, 3)}"
+        f" (n = {largest[3].n})"
+    )
     finding = f"Largest in {named(study, by)}: {largest[2]}{other}, {found}."
     what = (
-        "Each planned contrast, first side minus second, over arms alike in everything else. Filled: shown after Holm's correction."
+        "Each planned contrast, first side minus second, over arms alike in everything else."
+        " Filled: shown after Holm's correction."
         if declared
-        else f"Each level against the mean of the other levels of its factor in test {study.metric}, over arms alike in everything else. "
-        "Filled: the interval lies apart from 0 (single intervals, not corrected; the tests are those of the family)."
+        else (
+            f"Each level against the mean of the other levels of its factor in test {study.metric},"
+            " over arms alike in everything else. Filled: the interval lies apart from 0 (single"
+            " intervals, not corrected; the tests are those of the family)."
+        )
     )
     caption = (
-        f"{what} Bars: 95 % t interval over seeds, arms being fixed, with the test set's noise. P(improve): chance that a run of it is better "
-        "than one of the others."
+        f"{what} Bars: 95 % t interval over seeds, arms being fixed, with the test set's noise."
+        " P(improve): chance that a run of it is better than one of the others."
     )
     return Figure(picture, caption, f"Contrasts. {finding}", _rows_table(rows), WIDTH, finding, HOW)
 
 
 def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
     left = min(4.4, 0.4 + 0.066 * max(len(shorten(row[2], 60)) for row in rows))
-    figure, axes = panels(1, 1, width=WIDTH, height=0.7 + 0.23 * len(rows), left=left, right=1.5, top=0.12, bottom=0.5, gap=(0, 0))
+    figure, axes = panels(
+        1,
+        1,
+        width=WIDTH,
+        height=0.7 + 0.23 * len(rows),
+        left=left,
+        right=1.5,
+        top=0.12,
+        bottom=0.5,
+        gap=(0, 0),
+    )
     axis = axes[0, 0]  # type: ignore[index]
     axis.axvline(0, color=SOFT, linewidth=0.8)
     palettes = {factor: (colours(names), markers(names)) for factor, names in study.factors.items()}
     last = None
     for y, (group, name, _, found, note, shown) in enumerate(rows):
-        ink, shape = (palettes[group][0][name], palettes[group][1][name]) if group else ("#0a7fc2", "o")
+        ink, shape = (
+            (palettes[group][0][name], palettes[group][1][name]) if group else ("#0a7fc2", "o")
+        )
         if last is not None and group != last:
             axis.axhline(y - 0.5, color=SOFT, linewidth=0.4, alpha=0.6)
         last = group
         if known(found.low):
-            axis.plot([found.low, found.high], [y, y], color=ink, linewidth=4, alpha=0.3, solid_capstyle="butt")
-        axis.plot([found.value], [y], shape, color=ink, markersize=5.2, markeredgewidth=1.1, markerfacecolor=ink if shown else "none")
-        axis.annotate(note, (1.02, y), xycoords=("axes fraction", "data"), fontsize=7.5, va="center", color=INK, annotation_clip=False)
-    ends = [abs(value) for row in rows for value in (row[3].value, row[3].low, row[3].high) if known(value)]
+            axis.plot(
+                [found.low, found.high],
+                [y, y],
+                color=ink,
+                linewidth=4,
+                alpha=0.3,
+                solid_capstyle="butt",
+            )
+        axis.plot(
+            [found.value],
+            [y],
+            shape,
+            color=ink,
+            markersize=5.2,
+            markeredgewidth=1.1,
+            markerfacecolor=ink if shown else "none",
+        )
+        axis.annotate(
+            note,
+            (1.02, y),
+            xycoords=("axes fraction", "data"),
+            fontsize=7.5,
+            va="center",
+            color=INK,
+            annotation_clip=False,
+        )
+    ends = [
+        abs(value)
+        for row in rows
+        for value in (row[3].value, row[3].low, row[3].high)
+        if known(value)
+    ]
     reach = 1.06 * (max(ends) or 1)
-    axis.set(xlim=(-reach, reach), ylim=(len(rows) - 0.5, -0.5), xlabel=f"difference in {named(study, by)}")
+    axis.set(
+        xlim=(-reach, reach),
+        ylim=(len(rows) - 0.5, -0.5),
+        xlabel=f"difference in {named(study, by)}",
+    )
     axis.set_yticks(range(len(rows)), [shorten(row[2], 60) for row in rows])
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
@@ -151,20 +266,44 @@ def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
 
 def _rows_table(rows: list[Row]) -> Table:
     made: Rows = [
-        [label, group, Cell(number(of.value, 3, sign=True), of.value), interval(of.low, of.high, 3), note, str(of.n)] for group, _, label, of, note, _ in rows
+        [
+            label,
+            group,
+            Cell(number(of.value, 3, sign=True), of.value),
+            interval(of.low, of.high, 3),
+            note,
+            str(of.n),
+        ]
+        for group, _, label, of, note, _ in rows
     ]
-    return Table(["contrast", "factor", "difference", "95 % interval", "note", "n"], made, "The numbers of the contrasts")
+    return Table(
+        ["contrast", "factor", "difference", "95 % interval", "note", "n"],
+        made,
+        "The numbers of the contrasts",
+    )
 
 
 def _table(study: Study, family: Family) -> Table:
     rows: Rows = [[one.name, *_statistics(one), *_effect(study, one)] for one in family.tests]
-    told = any(isinstance(cell, Cell) or cell for *_, cell in rows)  # effects of planned contrasts, or why one cannot be tested
+    told = any(
+        isinstance(cell, Cell) or cell for *_, cell in rows
+    )  # effects of planned contrasts, or why one cannot be tested
     rows = rows if told else [row[:-1] for row in rows]
-    columns = ["tested", "F", "degrees of freedom", "p", "p after Holm", "n (blocks)", *(["effect"] if told else [])]
+    columns = [
+        "tested",
+        "F",
+        "degrees of freedom",
+        "p",
+        "p after Holm",
+        "n (blocks)",
+        *(["effect"] if told else []),
+    ]
     notes = (
-        "Freedman and Lane (1983): residuals of the model of arm means without the term are permuted among points that differ in the term's factors only; "
-        "p counts F at least as large. Error: the spread over seeds within arms, assumed alike; where it differs tenfold between arms, the true error of a "
-        "nominal .05 is .06 to .08 (simulated). Diverged and unsolved points count. How large a term is stands under Effects and interactions."
+        "Freedman and Lane (1983): residuals of the model of arm means without the term are"
+        " permuted among points that differ in the term's factors only; p counts F at least as"
+        " large. Error: the spread over seeds within arms, assumed alike; where it differs tenfold"
+        " between arms, the true error of a nominal .05 is .06 to .08 (simulated). Diverged and"
+        " unsolved points count. How large a term is stands under Effects and interactions."
     )
     return Table(columns, rows, f"The family: {family.name}", notes)
 
@@ -182,11 +321,19 @@ def _statistics(one: Contrast) -> list[Cell | str]:
 
 def _effect(study: Study, one: Contrast) -> list[Cell | str]:
     if one.first is None or one.second is None or not known(one.difference.value):
-        return ["" if known(one.of.F) else Cell("no two arms differ in this alone, or one seed an arm", None, "wrap")]
+        return [
+            (
+                ""
+                if known(one.of.F)
+                else Cell("no two arms differ in this alone, or one seed an arm", None, "wrap")
+            )
+        ]
     delta = cliffs_delta(one.improve)
     text = (
-        f"{levels(side_words(one.first))} minus {levels(side_words(one.second))} in {named(study, one.by)}: {number(one.difference.value, 3, sign=True)} "
-        f"{interval(one.difference.low, one.difference.high, 3)}; P(improve) {percent(one.improve.value)} "
-        f"[{percent(one.improve.low)}, {percent(one.improve.high)}]; Cliff's δ {number(delta.value, sign=True)}"
+        f"{levels(side_words(one.first))} minus {levels(side_words(one.second))} in"
+        f" {named(study, one.by)}: {number(one.difference.value, 3, sign=True)}"
+        f" {interval(one.difference.low, one.difference.high, 3)}; P(improve)"
+        f" {percent(one.improve.value)} [{percent(one.improve.low)}, {percent(one.improve.high)}];"
+        f" Cliff's δ {number(delta.value, sign=True)}"
     )
     return [Cell(text, one.difference.value)]

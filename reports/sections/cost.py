@@ -23,10 +23,11 @@ class Cost:
         seconds = points["seconds"].dropna()
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         said = (
-            f"{duration(float(seconds.sum()))} of training over {len(seconds)} points (median {number(float(seconds.median()), 1)} s a "
-            f"point), {duration(wall)} on the clock. "
-            "A point's seconds are an equal share of its group's time: they tell cells, depths and tasks apart, not what was trained together, and "
-            "have no interval over seeds. They depend on what else the machine did."
+            f"{duration(float(seconds.sum()))} of training over {len(seconds)} points (median"
+            f" {number(float(seconds.median()), 1)} s a point), {duration(wall)} on the clock. A"
+            " point's seconds are an equal share of its group's time: they tell cells, depths and"
+            " tasks apart, not what was trained together, and have no interval over seeds. They"
+            " depend on what else the machine did."
         )
         said += saved(points)
         rows: Rows = []
@@ -36,8 +37,19 @@ class Cost:
                 own = points[points[key] == name]
                 if known(one.value):
                     size = own["params"].dropna()
-                    values = f"{size.min():,.0f}" + (f"…{size.max():,.0f}" if size.nunique() > 1 else "") if len(size) else "n/a"
-                    rows.append([level(key, name), Cell(number(one.value, 1), one.value), values, str(one.n)])
+                    values = (
+                        f"{size.min():,.0f}" + (f"…{size.max():,.0f}" if size.nunique() > 1 else "")
+                        if len(size)
+                        else "n/a"
+                    )
+                    rows.append(
+                        [
+                            level(key, name),
+                            Cell(number(one.value, 1), one.value),
+                            values,
+                            str(one.n),
+                        ]
+                    )
         table = Table(
             ["level", "seconds a point", "trained values", "points"],
             rows,
@@ -47,17 +59,23 @@ class Cost:
 
 
 def saved(points: pd.DataFrame) -> str:
-    """How many points ended early and why, and the updates that were not computed; "" where none did."""
+    """How many points ended early and why, and the updates that were not computed; "" where none
+    did.
+    """
     early = points[points["ended_early"].notna()]
     if early.empty:
         return ""
     why = early["ended_early"].value_counts()
     told = ", ".join(f"{why[name]} {name}" for name in ENDED if name in why)
     less, asked = float(early["updates_saved"].sum()), float(points["updates"].sum())
-    said = f" {count(len(early), 'point')} of {len(points)} ended early ({told}): {less:,.0f} of {asked:,.0f} updates were saved ({percent(less / asked)})."
+    said = (
+        f" {count(len(early), 'point')} of {len(points)} ended early ({told}): {less:,.0f} of"
+        f" {asked:,.0f} updates were saved ({percent(less / asked)})."
+    )
     if "solved" in why:
         said += (
-            " A solved one ends after as many validations in a row that meet the task's rule as stop.solved_checks says; its state at the end, verdict "
-            "and last score are of that update, and probes that were due later are not there."
+            " A solved one ends after as many validations in a row that meet the task's rule as"
+            " stop.solved_checks says; its state at the end, verdict and last score are of that"
+            " update, and probes that were due later are not there."
         )
     return said

@@ -8,7 +8,16 @@ from reports.blocks import Definitions, Fold, Prose, Section, Table
 from reports.data.study import Study
 from reports.formatting import count, known, level, levels, number
 
-BUDGET = ("updates", "batch", "hidden", "depth", "optimizer", "optimizer.lr", "dropout", "stop.solved_checks")  # fixed settings that a reader looks for first
+BUDGET = (
+    "updates",
+    "batch",
+    "hidden",
+    "depth",
+    "optimizer",
+    "optimizer.lr",
+    "dropout",
+    "stop.solved_checks",
+)  # fixed settings that a reader looks for first
 
 
 class Design:
@@ -20,26 +29,54 @@ class Design:
     def render(self, study: Study) -> Section:
         full = len(study.declared_arms)
         left_out = full - len(study.arms)
-        said = f"{count(len(study.arms), 'arm')} × {count(len(study.seeds), 'seed')} = {count(len(study.grid), 'point')}"
-        said += f"; {count(left_out, 'combination')} of {full} left out." if left_out else ", the full factorial." if study.factors else "."
-        said += " Seeds are replicates, not a factor: a seed gives every arm the same order of data and the same streams of random numbers."
+        said = (
+            f"{count(len(study.arms), 'arm')} × {count(len(study.seeds), 'seed')} ="
+            f" {count(len(study.grid), 'point')}"
+        )
+        said += (
+            f"; {count(left_out, 'combination')} of {full} left out."
+            if left_out
+            else ", the full factorial."
+            if study.factors
+            else "."
+        )
+        said += (
+            " Seeds are replicates, not a factor: a seed gives every arm the same order of data and"
+            " the same streams of random numbers."
+        )
         blocks: list[object] = [Prose(said)]
         if study.factors:
-            rows = [[factor, ", ".join(names), str(len(names))] for factor, names in study.factors.items()]
+            rows = [
+                [factor, ", ".join(names), str(len(names))]
+                for factor, names in study.factors.items()
+            ]
             blocks.append(Table(["factor", "levels", "how many"], rows, "Factors and their levels"))
         excluded = study.declaration.get("excluded", [])
         if excluded:
-            rows = [[levels({key: str(label) for key, label in one["labels"].items()}), str(one.get("why", "no reason given"))] for one in excluded]
-            table = Table(["combination", "why"], rows, "Combinations left out, with the reason given")
+            rows = [
+                [
+                    levels({key: str(label) for key, label in one["labels"].items()}),
+                    str(one.get("why", "no reason given")),
+                ]
+                for one in excluded
+            ]
+            table = Table(
+                ["combination", "why"], rows, "Combinations left out, with the reason given"
+            )
             if len(rows) <= 8:
                 blocks.append(table)
             else:
                 reasons = [row[1] for row in rows]
                 counted = [[why, str(reasons.count(why))] for why in dict.fromkeys(reasons)]
-                blocks.append(Table(["why", "combinations"], counted, "Why combinations were left out"))
+                blocks.append(
+                    Table(["why", "combinations"], counted, "Why combinations were left out")
+                )
                 blocks.append(Fold(f"All {count(len(rows), 'combination')} left out", [table]))
         if study.as_skill:
-            told = "The tasks are scored by several metrics, so scores are shown as skill: 0 is the memoryless baseline of the task, 1 is perfect (no error)."
+            told = (
+                "The tasks are scored by several metrics, so scores are shown as skill: 0 is the"
+                " memoryless baseline of the task, 1 is perfect (no error)."
+            )
             blocks.append(Prose(told))
         blocks += self._settings(study)
         return Section(blocks)
@@ -47,18 +84,33 @@ class Design:
     def _settings(self, study: Study) -> list[object]:
         set_by_arm = study.declaration.get("arms", [])
         tuned = [level(key, "") for key in study.factors if "tuned" in key]
-        said = "" if set_by_arm else "No setting was tuned: every arm runs with the same fixed settings."
+        said = (
+            ""
+            if set_by_arm
+            else "No setting was tuned: every arm runs with the same fixed settings."
+        )
         if tuned:
             said = "Tuning is a factor of this study (tuned)."
         budget = [f"{key} {study.constant[key]}" for key in BUDGET if key in study.constant]
         said += f" Budget and size of every point: {', '.join(budget)}." if budget else ""
         blocks: list[object] = [Prose(said.strip())] if said else []
         if set_by_arm:
-            rows = [[levels(_texts(one.get("when", {}))), ", ".join(f"{key} = {value}" for key, value in one.get("set", {}).items())] for one in set_by_arm]
+            rows = [
+                [
+                    levels(_texts(one.get("when", {}))),
+                    ", ".join(f"{key} = {value}" for key, value in one.get("set", {}).items()),
+                ]
+                for one in set_by_arm
+            ]
             blocks.append(Table(["arm", "settings of its own"], rows, "Settings of single arms"))
         if study.constant:
             rows = [[key, text] for key, text in study.constant.items()]
-            blocks.append(Fold(f"{count(len(rows), 'setting')} fixed for every point", [Table(["setting", "value"], rows, "The same for every point")]))
+            blocks.append(
+                Fold(
+                    f"{count(len(rows), 'setting')} fixed for every point",
+                    [Table(["setting", "value"], rows, "The same for every point")],
+                )
+            )
         for name, facts in study.tasks.items():
             blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts))]))
         return blocks
@@ -70,23 +122,32 @@ class Design:
             (
                 "Sequences",
                 (
-                    f"{facts.get('steps')} steps, {facts.get('inputs')} input(s) a step, {facts.get('outputs')} output(s), judged lag "
-                    f"{facts.get('lag') or 'not declared'}"
+                    f"{facts.get('steps')} steps, {facts.get('inputs')} input(s) a step,"
+                    f" {facts.get('outputs')} output(s), judged lag"
+                    f" {facts.get('lag') or 'not declared'}"
                 ),
             ),
             ("Loss and metric", f"{facts.get('loss')}; {facts.get('metric')}, {better}"),
             (
                 "Memoryless baseline",
-                f"loss {_figure(facts.get('baseline_loss'))}, {facts.get('metric')} {_figure(facts.get('baseline'))}: the best guess that ignores the sequence",
+                (
+                    f"loss {_figure(facts.get('baseline_loss'))}, {facts.get('metric')}"
+                    f" {_figure(facts.get('baseline'))}: the best guess that ignores the sequence"
+                ),
             ),
-            ("Solved", f"validation {facts.get('metric')} of {sign} {_figure(facts.get('solved'))}"),
+            (
+                "Solved",
+                f"validation {facts.get('metric')} of {sign} {_figure(facts.get('solved'))}",
+            ),
             ("Split", str(facts.get("split"))),
             ("Source and licence", f"{facts.get('source')}; {facts.get('licence')}"),
         ]
 
 
 def _figure(value: object) -> str:
-    return number(float(value), 3) if isinstance(value, int | float) and known(float(value)) else "n/a"
+    return (
+        number(float(value), 3) if isinstance(value, int | float) and known(float(value)) else "n/a"
+    )
 
 
 def _texts(labels: dict[str, object]) -> dict[str, str]:

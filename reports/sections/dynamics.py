@@ -1,4 +1,6 @@
-"""Dynamics: spectra, exponents, Ω, saturation and timescales of the recurrence, where their probes were switched on."""
+"""Dynamics: spectra, exponents, Ω, saturation and timescales of the recurrence, where their probes
+were switched on.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,18 @@ from reports.figures.theme import draw
 from reports.formatting import count, known, level, listing, number, percent
 
 HOW = (
-    "Each line holds all [exponents|Lyapunov exponent] of a network, the largest at the left. A line that begins above 0 has a direction in which "
-    "small changes grow; one that begins at 0 keeps a direction, and one that lies below 0 whole forgets everything in time. The steeper it "
-    "falls, the fewer directions carry [credit]."
+    "Each line holds all [exponents|Lyapunov exponent] of a network, the largest at the left. A"
+    " line that begins above 0 has a direction in which small changes grow; one that begins at 0"
+    " keeps a direction, and one that lies below 0 whole forgets everything in time. The steeper it"
+    " falls, the fewer directions carry [credit]."
 )
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A quantity as a column: how a point's layers and numbers become one value, how it is written, and what it means."""
+    """A quantity as a column: how a point's layers and numbers become one value, how it is written,
+    and what it means.
+    """
 
     title: str
     quantity: str
@@ -34,20 +39,44 @@ class Shown:
 
 
 def _digits(digits: int) -> Callable[[float], str]:
-    return lambda value: ("∞" if value > 0 else "−∞") if math.isinf(value) else number(value, digits if abs(value) < 100 else 0)
+    return lambda value: (
+        ("∞" if value > 0 else "−∞")
+        if math.isinf(value)
+        else number(value, digits if abs(value) < 100 else 0)
+    )
 
 
 COLUMNS = (
-    Shown("radius of W_h", "spectral_radius", "max", _digits(2), "largest |eigenvalue| of the recurrent weights, over gates and layers"),
-    Shown("radius of J", "step_radius", "max", _digits(2), "the same of single steps' Jacobians, where the states really are"),
+    Shown(
+        "radius of W_h",
+        "spectral_radius",
+        "max",
+        _digits(2),
+        "largest |eigenvalue| of the recurrent weights, over gates and layers",
+    ),
+    Shown(
+        "radius of J",
+        "step_radius",
+        "max",
+        _digits(2),
+        "the same of single steps' Jacobians, where the states really are",
+    ),
     Shown(
         "σ max",
         "log10_sigma_max",
         "max",
         _digits(1),
-        "largest singular value of the Jacobian over the longest lag measured, decades, largest layer",
+        "largest singular value of the Jacobian over the longest lag measured, decades, largest"
+        " layer",
     ),
-    Shown("condition", "log10_condition", "max", _digits(1), "its largest over its smallest singular value, decades; ∞: a direction is lost within a step"),
+    Shown(
+        "condition",
+        "log10_condition",
+        "max",
+        _digits(1),
+        "its largest over its smallest singular value, decades; ∞: a direction is lost within a"
+        " step",
+    ),
     Shown(
         "effective rank",
         "effective_rank",
@@ -55,11 +84,38 @@ COLUMNS = (
         _digits(1),
         "directions that get through it: exp of the entropy of its singular values, worst layer",
     ),
-    Shown("Ω", "omega", "max", _digits(2), "Pascanu's sum over steps of (‖GJ‖/‖G‖ − 1)², layer with the most; 0: every step keeps the gradient's norm"),
-    Shown("mean lag", "mean_lag", "mean", _digits(1), "steps back from the loss that the weights' gradient comes from, weighted by norm, mean over layers"),
-    Shown("depth", "log10_depth", "min", _digits(1), "gradient at the worst layer relative to the top one at the same step, longest lag measured, decades"),
+    Shown(
+        "Ω",
+        "omega",
+        "max",
+        _digits(2),
+        "Pascanu's sum over steps of (‖GJ‖/‖G‖ − 1)², layer with the most; 0: every step keeps the"
+        " gradient's norm",
+    ),
+    Shown(
+        "mean lag",
+        "mean_lag",
+        "mean",
+        _digits(1),
+        "steps back from the loss that the weights' gradient comes from, weighted by norm, mean"
+        " over layers",
+    ),
+    Shown(
+        "depth",
+        "log10_depth",
+        "min",
+        _digits(1),
+        "gradient at the worst layer relative to the top one at the same step, longest lag"
+        " measured, decades",
+    ),
     Shown("saturated", "saturation", "max", percent, "share of |h| near 1, layer with the most"),
-    Shown("timescale", "unit_timescale.", "median", _digits(1), "steps a unit's keep gate remembers, −1 / mean ln f, median over units and layers"),
+    Shown(
+        "timescale",
+        "unit_timescale.",
+        "median",
+        _digits(1),
+        "steps a unit's keep gate remembers, −1 / mean ln f, median over units and layers",
+    ),
 )
 
 
@@ -72,14 +128,19 @@ SAID = {
 
 
 class Dynamics:
-    """`grid`: positions at which spectra are drawn; `floor`: nats a step, no spectrum is drawn deeper. No blocks where nothing of it was measured."""
+    """`grid`: positions at which spectra are drawn; `floor`: nats a step, no spectrum is drawn
+    deeper. No blocks where nothing of it was measured.
+    """
 
     title = "Dynamics of the recurrence"
     needs = ()
 
     def __init__(self, *, grid: int, floor: float) -> None:
         if grid < 2 or floor >= 0:
-            raise ValueError(f"Dynamics: grid must be at least 2 and floor below 0, got grid={grid}, floor={floor}")
+            raise ValueError(
+                f"Dynamics: grid must be at least 2 and floor below 0, got grid={grid},"
+                f" floor={floor}"
+            )
         self.grid, self.floor = grid, floor
 
     def render(self, study: Study) -> Section:
@@ -94,7 +155,10 @@ class Dynamics:
         readings = self._readings(study, exponents) if len(exponents) else {}
         if not columns and not readings:
             return Section([])
-        blocks: list[object] = [Prose(self._sentence(study, columns, readings)), self._table(study, columns, readings)]
+        blocks: list[object] = [
+            Prose(self._sentence(study, columns, readings)),
+            self._table(study, columns, readings),
+        ]
         return Section([*blocks, *self._figures(study, measures)])
 
     def _readings(self, study: Study, exponents: pd.DataFrame) -> dict[int, Reading]:
@@ -106,36 +170,63 @@ class Dynamics:
                 found[arm] = reading(of.tolist(), float(lags.reindex(of.index).max()))
         return found
 
-    def _sentence(self, study: Study, columns: dict[str, tuple[Shown, pd.DataFrame]], readings: dict[int, Reading]) -> str:
+    def _sentence(
+        self,
+        study: Study,
+        columns: dict[str, tuple[Shown, pd.DataFrame]],
+        readings: dict[int, Reading],
+    ) -> str:
         parts = []
         if readings:
             words = [one.word for one in readings.values()]
             said = listing(f"{word} in {words.count(word)}" for word in READINGS if word in words)
             parts.append(
-                f"By the largest Lyapunov exponent at the last probe the recurrence is {said} of {count(len(words), 'arm')}. "
-                "It is called chaotic only where the 95 % interval over seeds lies above 0, forgetful only where it lies below −ln(100)/K."
+                f"By the largest Lyapunov exponent at the last probe the recurrence is {said} of"
+                f" {count(len(words), 'arm')}. It is called chaotic only where the 95 % interval"
+                " over seeds lies above 0, forgetful only where it lies below −ln(100)/K."
             )
         for title in ("radius of W_h", "saturated", "timescale", "Ω"):
             if title in columns:
                 one, found = columns[title]
                 middle = found.median()
                 start, end = one.write(float(middle["start"])), one.write(float(middle["end"]))
-                parts.append(f"{SAID[title]} {f'went from {start} to {end}' if start != end else f'stayed at {start}'}.")
-        return " ".join(parts) + (f" Medians over {count(len(study.stored), 'point')}, first to last probe." if len(columns) else "")
+                parts.append(
+                    f"{SAID[title]}"
+                    f" {f'went from {start} to {end}' if start != end else f'stayed at {start}'}."
+                )
+        return " ".join(parts) + (
+            f" Medians over {count(len(study.stored), 'point')}, first to last probe."
+            if len(columns)
+            else ""
+        )
 
-    def _table(self, study: Study, columns: dict[str, tuple[Shown, pd.DataFrame]], readings: dict[int, Reading]) -> Table:
+    def _table(
+        self,
+        study: Study,
+        columns: dict[str, tuple[Shown, pd.DataFrame]],
+        readings: dict[int, Reading],
+    ) -> Table:
         rows: Rows = []
         for arm in study.arms.itertuples(index=False):
             ids = study.stored.loc[study.stored["arm"] == arm.arm, "id"]
             cells: list[Cell | str] = [str(arm.label), str(len(ids))]
             if readings:
                 cells += _exponent(readings.get(arm.arm))
-            rows.append([*cells, *(_ends(one, found.reindex(ids)) for one, found in columns.values())])
+            rows.append(
+                [*cells, *(_ends(one, found.reindex(ids)) for one, found in columns.values())]
+            )
         titles = ["arm", "n", *(["largest exponent", "reading"] if readings else []), *columns]
-        notes = "First → last probe, median over seeds. " + " ".join(f"{title}: {one.meaning}." for title, (one, _) in columns.items())
+        notes = "First → last probe, median over seeds. " + " ".join(
+            f"{title}: {one.meaning}." for title, (one, _) in columns.items()
+        )
         if readings:
-            notes += " Largest exponent: λ₁ in nats a step at the last probe, largest over layers, mean over seeds with 95 % t interval."
-        return Table(titles, rows, "Dynamics of the recurrence, one row an arm", notes, filtered=True)
+            notes += (
+                " Largest exponent: λ₁ in nats a step at the last probe, largest over layers, mean"
+                " over seeds with 95 % t interval."
+            )
+        return Table(
+            titles, rows, "Dynamics of the recurrence, one row an arm", notes, filtered=True
+        )
 
     def _figures(self, study: Study, measures: pd.DataFrame) -> list[object]:
         split = "depth" if "depth" in study.others else None
@@ -150,39 +241,99 @@ class Dynamics:
 
     def _figure(self, study: Study, rows: pd.DataFrame, depth: str | None) -> Figure:
         keys, levels = study.sides, [study.levels(key) for key in study.sides]
-        names = [level(keys[0], name) for name in levels[0]], [level(keys[1], name) for name in levels[1]]
+        names = (
+            [level(keys[0], name) for name in levels[0]],
+            [level(keys[1], name) for name in levels[1]],
+        )
         lags = judged_lags(study)
         forgets = -math.log(100) / float(lags.max()) if lags.nunique() == 1 else None
         width = max(10.0, 2.1 + 1.5 * len(levels[1]))
         picture = draw(
-            lambda _: lyapunov_spectra(rows, keys[0], levels[0], keys[1], levels[1], names, forgets=forgets, floor=self.floor, width=width),
+            lambda _: lyapunov_spectra(
+                rows,
+                keys[0],
+                levels[0],
+                keys[1],
+                levels[1],
+                names,
+                forgets=forgets,
+                floor=self.floor,
+                width=width,
+            ),
             name=f"dynamics-{depth or 'all'}".replace(".", "-"),
         )
         last = rows[rows["end"] == rows["end"].max()]
-        largest = {(one, other): value for one, other, value in last.loc[last["share"] == 0, [*keys, "value"]].itertuples(index=False)}
-        pairs = [(one, other) for one in levels[0] for other in levels[1] if (one, other) in largest]
-        said = [f"{level(keys[0], one)} {level(keys[1], other)} {_digits(3)(float(largest[one, other]))}" for one, other in pairs]
-        finding = f"Largest exponent at the last probe, nats a step: {'; '.join(said[:6])}{'; …' if len(said) > 6 else ''}."
+        largest = {
+            (one, other): value
+            for one, other, value in last.loc[last["share"] == 0, [*keys, "value"]].itertuples(
+                index=False
+            )
+        }
+        pairs = [
+            (one, other) for one in levels[0] for other in levels[1] if (one, other) in largest
+        ]
+        said = [
+            f"{level(keys[0], one)} {level(keys[1], other)}"
+            f" {_digits(3)(float(largest[one, other]))}"
+            for one, other in pairs
+        ]
+        finding = (
+            "Largest exponent at the last probe, nats a step:"
+            f" {'; '.join(said[:6])}{'; …' if len(said) > 6 else ''}."
+        )
         table_rows: Rows = []
         for keyed, own in rows.groupby([*keys, "end"], sort=False):
             one, other, end = keyed
             values = own.sort_values("share")["value"].tolist()
-            cells: list[Cell | str] = [_number(values[round(at * (len(values) - 1))], 3) for at in (0, 0.25, 0.5, 0.75, 1)]
-            table_rows.append([level(keys[0], one), level(keys[1], other), ("first", "last")[int(end)], *cells, str(int(own["points"].max()))])
-        columns = [*keys, "probe", "largest", "upper quarter", "median", "lower quarter", "smallest", "points"]
+            cells: list[Cell | str] = [
+                _number(values[round(at * (len(values) - 1))], 3) for at in (0, 0.25, 0.5, 0.75, 1)
+            ]
+            table_rows.append(
+                [
+                    level(keys[0], one),
+                    level(keys[1], other),
+                    ("first", "last")[int(end)],
+                    *cells,
+                    str(int(own["points"].max())),
+                ]
+            )
+        columns = [
+            *keys,
+            "probe",
+            "largest",
+            "upper quarter",
+            "median",
+            "lower quarter",
+            "smallest",
+            "points",
+        ]
         caption = (
-            f"Median over points (up to {int(rows['points'].max())} a panel). Above 0 a small change of the state grows, below it dies out; a line that leaves "
-            f"the panel below goes under {number(self.floor, 0)} or has lost that direction within a step. Exponents of a finite sequence under its own input, "
-            "each layer's input held constant: the network's are those of its layers together."
+            f"Median over points (up to {int(rows['points'].max())} a panel). Above 0 a small"
+            " change of the state grows, below it dies out; a line that leaves the panel below"
+            f" goes under {number(self.floor, 0)} or has lost that direction within a step."
+            " Exponents of a finite sequence under its own input, each layer's input held"
+            " constant: the network's are those of its layers together."
         )
-        return Figure(picture, caption, f"Lyapunov spectra. {finding}", Table(columns, table_rows, "Lyapunov spectra, nats a step"), width, finding, HOW)
+        return Figure(
+            picture,
+            caption,
+            f"Lyapunov spectra. {finding}",
+            Table(columns, table_rows, "Lyapunov spectra, nats a step"),
+            width,
+            finding,
+            HOW,
+        )
 
 
 def _exponent(of: Reading | None) -> list[Cell | str]:
     if of is None:
         return [Cell("–", None), "–"]
     value = of.exponent.value
-    text = number(value, 3) + (f" ± {number(of.exponent.half, 3)}" if known(of.exponent.half) else "") if known(value) else "−∞"
+    text = (
+        number(value, 3) + (f" ± {number(of.exponent.half, 3)}" if known(of.exponent.half) else "")
+        if known(value)
+        else "−∞"
+    )
     text += f" ({of.lost} at −∞)" if of.lost and known(value) else ""
     return [Cell(text, value if known(value) else None), of.word]
 

@@ -1,4 +1,6 @@
-"""What single examples show: where the loss looks, what is attended to, what the gates do, where their probes were switched on."""
+"""What single examples show: where the loss looks, what is attended to, what the gates do, where
+their probes were switched on.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,24 @@ from reports.figures.traces import by_point, ends, gates, half_lag, relative, sp
 from reports.formatting import count, known, level, levels, listing, number, slug
 
 SALIENCY = (
-    "A strip is one recipe, a column one [example]: always the same one, so that strips can be compared. The colour at a step says how much the "
-    "loss at the end would change with the input there ([saliency]): pale as much as where it looks most, dark by [decades|decade] less. A strip that "
-    "is pale at its right end alone looks at the last steps only; one that is pale below the peaks of the grey line, where something "
-    "happens in the input, looks where it should."
+    "A strip is one recipe, a column one [example]: always the same one, so that strips can be"
+    " compared. The colour at a step says how much the loss at the end would change with the input"
+    " there ([saliency]): pale as much as where it looks most, dark by [decades|decade] less. A"
+    " strip that is pale at its right end alone looks at the last steps only; one that is pale"
+    " below the peaks of the grey line, where something happens in the input, looks where it"
+    " should."
 )
 ATTENTION = (
-    "As above, but the colour says how much a step counts in the readout ([attention]), against all steps alike: pale as much as the mean step, red more, "
-    "dark less. A strip of one pale colour is a readout that takes the mean."
+    "As above, but the colour says how much a step counts in the readout ([attention]), against all"
+    " steps alike: pale as much as the mean step, red more, dark less. A strip of one pale colour"
+    " is a readout that takes the mean."
 )
 GATES = (
-    "A panel is one cell on one [example]; a line is a [gate], its mean over the units of the top layer, between 0 (shut) and 1 (open); the band holds "
-    "the units between the quantiles. Where the band is wide, units do different things. Dashed is the first [probe]: what training has changed lies between "
-    "a dashed line and its solid one. A gate that moves with the input is used; a flat one is a constant."
+    "A panel is one cell on one [example]; a line is a [gate], its mean over the units of the top"
+    " layer, between 0 (shut) and 1 (open); the band holds the units between the quantiles. Where"
+    " the band is wide, units do different things. Dashed is the first [probe]: what training has"
+    " changed lies between a dashed line and its solid one. A gate that moves with the input is"
+    " used; a flat one is a constant."
 )
 WIDTH = 10.0
 PROBES = ("first probe", "last probe")
@@ -36,14 +43,18 @@ Labels = Mapping[str, str]
 
 
 class Examples:
-    """`low`: decades of saliency no colour goes below; `rows`: most strips of a figure, above it factors are pooled. No blocks where nothing was measured."""
+    """`low`: decades of saliency no colour goes below; `rows`: most strips of a figure, above it
+    factors are pooled. No blocks where nothing was measured.
+    """
 
     title = "What single examples show"
     needs = ()
 
     def __init__(self, *, low: float, rows: int) -> None:
         if low >= 0 or rows < 1:
-            raise ValueError(f"Examples: low must be below 0 and rows at least 1, got low={low}, rows={rows}")
+            raise ValueError(
+                f"Examples: low must be below 0 and rows at least 1, got low={low}, rows={rows}"
+            )
         self.low, self.rows = low, rows
 
     def render(self, study: Study) -> Section:
@@ -54,7 +65,11 @@ class Examples:
         splits = [key for key in study.factors if key == "task" or key.startswith("task.")]
         blocks: list[object] = []
         for part in study.combinations(splits):
-            own = traces[np.all([traces[key] == name for key, name in part.items()], axis=0)] if part else traces
+            own = (
+                traces[np.all([traces[key] == name for key, name in part.items()], axis=0)]
+                if part
+                else traces
+            )
             if len(own):
                 said = levels(part)
                 blocks += [Heading(said[0].upper() + said[1:])] if part else []
@@ -71,9 +86,17 @@ class Examples:
         rows = every[every["quantity"].str.startswith("gate.")]
         return [*figures, _gates(study, rows, part)] if len(rows) else figures
 
-    def _saliency(self, study: Study, rows: pd.DataFrame, inputs: pd.DataFrame, part: Labels) -> Figure:
-        half, over, alike = by_point(rows, half_lag), by_point(rows, spread), with_input(rows, inputs)
-        total = by_point(rows, lambda values: float(np.log10(values.sum())) if values.sum() > 0 else -math.inf)
+    def _saliency(
+        self, study: Study, rows: pd.DataFrame, inputs: pd.DataFrame, part: Labels
+    ) -> Figure:
+        half, over, alike = (
+            by_point(rows, half_lag),
+            by_point(rows, spread),
+            with_input(rows, inputs),
+        )
+        total = by_point(
+            rows, lambda values: float(np.log10(values.sum())) if values.sum() > 0 else -math.inf
+        )
         columns = [
             ("half within the last … steps", half, 0),
             ("spread over … steps", over, 1),
@@ -82,34 +105,70 @@ class Examples:
         ]
         steps, keys = int(rows["step"].max()) + 1, _row_keys(study, rows, part, self.rows)
         finding = (
-            f"At the last probe half of the saliency lies within the last {_extremes(study, rows, keys, half, 0)} of {steps} steps, "
-            f"and it spreads over {_extremes(study, rows, keys, over, 1)} steps (exp of its entropy)."
+            "At the last probe half of the saliency lies within the last"
+            f" {_extremes(study, rows, keys, half, 0)} of {steps} steps, and it spreads over"
+            f" {_extremes(study, rows, keys, over, 1)} steps (exp of its entropy)."
         )
         caption = (
-            f"Of the loss at the last valid step, relative to where the example's saliency is largest; no colour goes below {number(self.low, 0)} decades."
+            "Of the loss at the last valid step, relative to where the example's saliency is"
+            f" largest; no colour goes below {number(self.low, 0)} decades."
         )
         title = "‖∂loss/∂x_t‖ relative to its largest (decades)"
         return self._strips(
-            study, rows, inputs, part, "saliency", relative_to="max", span=(self.low, 2.0), words=(title, finding, caption, SALIENCY), columns=columns
+            study,
+            rows,
+            inputs,
+            part,
+            "saliency",
+            relative_to="max",
+            span=(self.low, 2.0),
+            words=(title, finding, caption, SALIENCY),
+            columns=columns,
         )
 
-    def _attention(self, study: Study, rows: pd.DataFrame, inputs: pd.DataFrame, part: Labels) -> Figure:
+    def _attention(
+        self, study: Study, rows: pd.DataFrame, inputs: pd.DataFrame, part: Labels
+    ) -> Figure:
         over, alike = by_point(rows, spread), with_input(rows, inputs)
         columns = [("spread over … steps", over, 1), ("rank correlation with the input", alike, 2)]
         steps = int(rows["step"].max()) + 1
-        finding = f"Attention spreads over so many of {steps} steps (exp of its entropy), first → last probe: {_by_first(study, over, 1)}."
+        finding = (
+            f"Attention spreads over so many of {steps} steps (exp of its entropy), first → last"
+            f" probe: {_by_first(study, over, 1)}."
+        )
         caption = "Relative to the mean step, which gets one part in as many as there are steps."
         words = ("attention relative to the mean step (decades)", finding, caption, ATTENTION)
-        return self._strips(study, rows, inputs, part, "attention", relative_to="mean", span=(-2.0, 2.0), words=words, columns=columns)
+        return self._strips(
+            study,
+            rows,
+            inputs,
+            part,
+            "attention",
+            relative_to="mean",
+            span=(-2.0, 2.0),
+            words=words,
+            columns=columns,
+        )
 
     def _strips(
-        self, study: Study, rows: pd.DataFrame, inputs: pd.DataFrame, part: Labels, name: str, *, relative_to: str, span: tuple[float, float],
-        words: tuple[str, str, str, str], columns: Sequence[tuple[str, pd.DataFrame, int]],
-    ) -> Figure:  # fmt: skip
+        self,
+        study: Study,
+        rows: pd.DataFrame,
+        inputs: pd.DataFrame,
+        part: Labels,
+        name: str,
+        *,
+        relative_to: str,
+        span: tuple[float, float],
+        words: tuple[str, str, str, str],
+        columns: Sequence[tuple[str, pd.DataFrame, int]],
+    ) -> Figure:
         title, finding, caption, how = words
         keys = _row_keys(study, rows, part, self.rows)
         found = relative(rows, keys, relative_to)
-        combinations = [one for one in study.combinations(keys) if len(_only(found, one))][: self.rows]
+        combinations = [one for one in study.combinations(keys) if len(_only(found, one))][
+            : self.rows
+        ]
         lengths = (found.groupby("example")["step"].max() + 1).tolist()
         values = {}
         for example, length in enumerate(lengths):
@@ -124,22 +183,44 @@ class Examples:
         names = [levels(one) for one in combinations]
         shown = PROBES[: 1 + int(found["end"].max())]
         picture = draw(
-            lambda _: strips(values, lengths, known_inputs, names, shown, low=span[0], high=span[1], title=title, width=WIDTH),
+            lambda _: strips(
+                values,
+                lengths,
+                known_inputs,
+                names,
+                shown,
+                low=span[0],
+                high=span[1],
+                title=title,
+                width=WIDTH,
+            ),
             name="-".join([name, *map(slug, part.values())]),
         )
         pooled = [key for key in study.factors if key not in keys and key not in part]
         caption += (
-            f" Median over {listing([*pooled, 'seeds'])} (up to {int(found['points'].max())} networks a strip). "
-            "Grey: distance of the input from its mean over the example."
+            f" Median over {listing([*pooled, 'seeds'])} (up to {int(found['points'].max())}"
+            " networks a strip). Grey: distance of the input from its mean over the example."
         )
         table = _table(rows, combinations, columns, name)
         where = f" at {levels(part)}" if part else ""
-        return Figure(picture, caption, f"{name.capitalize()} of single examples{where}. {finding}", table, WIDTH, finding, how)
+        return Figure(
+            picture,
+            caption,
+            f"{name.capitalize()} of single examples{where}. {finding}",
+            table,
+            WIDTH,
+            finding,
+            how,
+        )
 
 
 def _lead(traces: pd.DataFrame) -> str:
     examples, points = int(traces["example"].max()) + 1, int(traces["id"].nunique())
-    kinds = {"saliency": "where the loss looks", "attention": "what the readout attends to", "gate.": "what the gates do"}
+    kinds = {
+        "saliency": "where the loss looks",
+        "attention": "what the readout attends to",
+        "gate.": "what the gates do",
+    }
     there = traces["quantity"].drop_duplicates()
     said = listing(words for name, words in kinds.items() if there.str.startswith(name).any())
     what = f"{said[0].upper()}{said[1:]}"
@@ -168,16 +249,27 @@ def _input(inputs: pd.DataFrame, example: int) -> np.ndarray | None:
     return own["value"].to_numpy(dtype=float)
 
 
-def _extremes(study: Study, rows: pd.DataFrame, keys: Sequence[str], found: pd.DataFrame, digits: int) -> str:
-    """2 (rnn · normal) to 31 (gru · orthogonal): of the recipes' medians at the last probe, the least and the most."""
+def _extremes(
+    study: Study, rows: pd.DataFrame, keys: Sequence[str], found: pd.DataFrame, digits: int
+) -> str:
+    """2 (rnn · normal) to 31 (gru · orthogonal): of the recipes' medians at the last probe, the
+    least and the most.
+    """
     points = rows.drop_duplicates("id").set_index("id")
     last = found["end"].where(found["end"].notna(), found["start"])
-    medians = [(float(last.reindex(_only(points, one).index).median()), levels(one)) for one in study.combinations(keys)]
+    medians = [
+        (float(last.reindex(_only(points, one).index).median()), levels(one))
+        for one in study.combinations(keys)
+    ]
     medians = sorted((value, name) for value, name in medians if known(value))
     if not medians:
         return "an unknown number"
     (least, first), (most, second) = medians[0], medians[-1]
-    return f"{number(least, digits)} ({first}) to {number(most, digits)} ({second})" if len(medians) > 1 else number(least, digits)
+    return (
+        f"{number(least, digits)} ({first}) to {number(most, digits)} ({second})"
+        if len(medians) > 1
+        else number(least, digits)
+    )
 
 
 def _by_first(study: Study, found: pd.DataFrame, digits: int) -> str:
@@ -187,15 +279,26 @@ def _by_first(study: Study, found: pd.DataFrame, digits: int) -> str:
     for name in study.levels(key):
         own = found[found.index.map(points[key]) == name]
         if len(own):
-            parts.append(f"{level(key, name)} {_pair(own['start'].median(), own['end'].median(), digits)}")
+            parts.append(
+                f"{level(key, name)} {_pair(own['start'].median(), own['end'].median(), digits)}"
+            )
     return listing(parts)
 
 
 def _pair(start: float, end: float, digits: int) -> str:
-    return number(start, digits) if pd.isna(end) else f"{number(start, digits)} → {number(end, digits)}"
+    return (
+        number(start, digits)
+        if pd.isna(end)
+        else f"{number(start, digits)} → {number(end, digits)}"
+    )
 
 
-def _table(rows: pd.DataFrame, combinations: Sequence[Labels], columns: Sequence[tuple[str, pd.DataFrame, int]], name: str) -> Table:
+def _table(
+    rows: pd.DataFrame,
+    combinations: Sequence[Labels],
+    columns: Sequence[tuple[str, pd.DataFrame, int]],
+    name: str,
+) -> Table:
     points = rows.drop_duplicates("id").set_index("id")
     shown: Rows = []
     for one in combinations:
@@ -208,26 +311,49 @@ def _table(rows: pd.DataFrame, combinations: Sequence[Labels], columns: Sequence
             cells.append(Cell(_pair(start, end, digits), value if known(value) else None))
         shown.append(cells)
     notes = "First → last probe, median over the examples of a network, then over networks."
-    return Table(["recipe", "networks", *(title for title, _, _ in columns)], shown, f"{name.capitalize()} of single examples", notes, filtered=True)
+    return Table(
+        ["recipe", "networks", *(title for title, _, _ in columns)],
+        shown,
+        f"{name.capitalize()} of single examples",
+        notes,
+        filtered=True,
+    )
 
 
 def _gates(study: Study, rows: pd.DataFrame, part: Labels) -> Figure:
     cell_of = study.stored.set_index("id")["cell"]
-    rows = rows.drop(columns=[name for name in ("cell",) if name in rows]).assign(cell=rows["id"].map(cell_of))
+    rows = rows.drop(columns=[name for name in ("cell",) if name in rows]).assign(
+        cell=rows["id"].map(cell_of)
+    )
     found = gates(rows, ["cell"])
-    cells = [name for name in study.levels("cell") if (found["cell"] == name).any()] or sorted(found["cell"].unique())
+    cells = [name for name in study.levels("cell") if (found["cell"] == name).any()] or sorted(
+        found["cell"].unique()
+    )
     lengths = (found.groupby("example")["step"].max() + 1).tolist()
     names = sorted(found["gate"].unique())
-    lines: dict[tuple[int, int], dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+    lines: dict[
+        tuple[int, int], dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ] = {}
     for keyed, own in found.groupby(["cell", "example", "gate", "end"], sort=True):
         cell, example, gate, end = keyed
         own = own.sort_values("step")
         mean, low, high = (own[name].to_numpy(dtype=float) for name in ("mean", "low", "high"))
-        lines.setdefault((cells.index(cell), int(example)), {})[str(gate), int(end)] = (mean, low, high)
+        lines.setdefault((cells.index(cell), int(example)), {})[str(gate), int(end)] = (
+            mean,
+            low,
+            high,
+        )
     picture = draw(
-        lambda _: gate_lines(lines, [level("cell", name) for name in cells], lengths, names, width=WIDTH), name="-".join(["gates", *map(slug, part.values())])
+        lambda _: gate_lines(
+            lines, [level("cell", name) for name in cells], lengths, names, width=WIDTH
+        ),
+        name="-".join(["gates", *map(slug, part.values())]),
     )
-    over = found.groupby(["cell", "gate", "end"], sort=True)["mean"].agg(["mean", "min", "max"]).unstack("end")
+    over = (
+        found.groupby(["cell", "gate", "end"], sort=True)["mean"]
+        .agg(["mean", "min", "max"])
+        .unstack("end")
+    )
     shown: Rows = []
     said: dict[str, list[str]] = {}
     for cell in cells:
@@ -239,14 +365,37 @@ def _gates(study: Study, rows: pd.DataFrame, part: Labels) -> Figure:
             last = 1 if ("mean", 1) in row.index and known(end) else 0
             span = f"{number(row['min'][last])} to {number(row['max'][last])}"
             networks = str(int(found.loc[found["cell"] == cell, "points"].max()))
-            shown.append([level("cell", cell), gate, Cell(_pair(start, end, 2), end if known(end) else start), span, networks])
+            shown.append(
+                [
+                    level("cell", cell),
+                    gate,
+                    Cell(_pair(start, end, 2), end if known(end) else start),
+                    span,
+                    networks,
+                ]
+            )
             said.setdefault(cell, []).append(f"{gate} {_pair(start, end, 2)}")
     told = "; ".join(f"{level('cell', cell)} {listing(of)}" for cell, of in said.items())
     finding = f"Mean gate over steps and units, first → last probe: {told}."
-    pooled = listing([*(key for key in study.factors if key != "cell" and key not in part), "seeds"])
-    caption = f"Top layer; median over {pooled} (up to {int(found['points'].max())} networks a panel). Cells without gates have no panel."
+    pooled = listing(
+        [*(key for key in study.factors if key != "cell" and key not in part), "seeds"]
+    )
+    caption = (
+        f"Top layer; median over {pooled} (up to {int(found['points'].max())} networks a panel)."
+        " Cells without gates have no panel."
+    )
     table = Table(
-        ["cell", "gate", "mean", "over the steps", "networks"], shown, "Gates of single examples, top layer, mean over units; over the steps: at the last probe"
+        ["cell", "gate", "mean", "over the steps", "networks"],
+        shown,
+        "Gates of single examples, top layer, mean over units; over the steps: at the last probe",
     )
     where = f" at {levels(part)}" if part else ""
-    return Figure(picture, caption, f"Gates of single examples{where}. {finding}", table, WIDTH, finding, GATES)
+    return Figure(
+        picture,
+        caption,
+        f"Gates of single examples{where}. {finding}",
+        table,
+        WIDTH,
+        finding,
+        GATES,
+    )

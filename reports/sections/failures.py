@@ -23,18 +23,30 @@ class Failures:
         wrong = study.grid[study.grid["status"] != "done"]
         silent = study.grid[study.grid["outcome"] == "silently diverged"]
         if wrong.empty and silent.empty:
-            return Section([Prose(f"None: all {count(len(study.grid), 'declared point')} finished, and none diverged silently.")])
+            return Section(
+                [
+                    Prose(
+                        f"None: all {count(len(study.grid), 'declared point')} finished, and none"
+                        " diverged silently."
+                    )
+                ]
+            )
         counts = wrong["status"].value_counts()
-        said = ", ".join(f"{counts[name]} {name}" for name in STATUS_SYMBOLS if name in counts) or "No point failed"
+        said = (
+            ", ".join(f"{counts[name]} {name}" for name in STATUS_SYMBOLS if name in counts)
+            or "No point failed"
+        )
         blocks: list[object] = [
             Prose(
-                f"{said}; {len(silent)} diverged silently. Divergence is a result and counts in every statistic; a missing point is missing, "
-                "and counts in none."
+                f"{said}; {len(silent)} diverged silently. Divergence is a result and counts in"
+                " every statistic; a missing point is missing, and counts in none."
             )
         ]
         rows = []
         for _, point in study.listed(wrong).iterrows():
-            reason = point["reason"] or ("nothing stored yet" if point["status"] == MISSING else "no reason stored")
+            reason = point["reason"] or (
+                "nothing stored yet" if point["status"] == MISSING else "no reason stored"
+            )
             at = point["diverged_at"]
             rows.append(
                 [
@@ -46,14 +58,25 @@ class Failures:
                 ]
             )
         if rows:
-            blocks.append(Table(["arm", "seed", "status", "reason", "at update"], rows, "Points without a full run", filtered=True))
+            blocks.append(
+                Table(
+                    ["arm", "seed", "status", "reason", "at update"],
+                    rows,
+                    "Points without a full run",
+                    filtered=True,
+                )
+            )
         if len(silent):
-            rows = [[label[point["arm"]], str(point["seed"]), point["id"]] for _, point in study.listed(silent).iterrows()]
+            rows = [
+                [label[point["arm"]], str(point["seed"]), point["id"]]
+                for _, point in study.listed(silent).iterrows()
+            ]
             blocks.append(
                 Table(
                     ["arm", "seed", "id"],
                     rows,
-                    "Silently diverged: the loss is back at the baseline or above it, the recurrence blew up or saturated, and nothing is NaN",
+                    "Silently diverged: the loss is back at the baseline or above it, the"
+                    " recurrence blew up or saturated, and nothing is NaN",
                 )
             )
         return Section([*blocks, *self._tracebacks(study, wrong, label)])
@@ -64,8 +87,16 @@ class Failures:
         for _, point in study.listed(wrong[wrong["status"] == "failed"]).iterrows():
             failure = study.store.result(point["id"]).get("failure") or {}
             if failure.get("traceback"):
-                told.setdefault(private(str(failure["traceback"])), []).append(f"{label[point['arm']]} seed {point['seed']}")
-        return [Fold(f"Traceback of {count(len(points), 'point')}: {points[0]}", [Listing(_head(text, self.head))]) for text, points in told.items()]
+                told.setdefault(private(str(failure["traceback"])), []).append(
+                    f"{label[point['arm']]} seed {point['seed']}"
+                )
+        return [
+            Fold(
+                f"Traceback of {count(len(points), 'point')}: {points[0]}",
+                [Listing(_head(text, self.head))],
+            )
+            for text, points in told.items()
+        ]
 
 
 def _head(text: str, lines: int) -> str:

@@ -17,10 +17,23 @@ class Glossary:
 
     def __init__(self, *, terms: Mapping[str, str | Mapping[str, str]]) -> None:
         for term, told in terms.items():
-            if not isinstance(told, str) and not (isinstance(told, Mapping) and "is" in told and set(told) <= {"is", "formula"}):
-                raise ValueError(f"Glossary: terms.{term} must be a text or {{is: …, formula: …}}, got {told!r}")
+            if not isinstance(told, str) and not (
+                isinstance(told, Mapping) and "is" in told and set(told) <= {"is", "formula"}
+            ):
+                raise ValueError(
+                    f"Glossary: terms.{term} must be a text or {{is: …, formula: …}}, got {told!r}"
+                )
         self.terms = terms
 
     def render(self, study: Study) -> Section:
         told = {term: {"is": of} if isinstance(of, str) else of for term, of in self.terms.items()}
-        return Section([Terms([(term_id(term), term, of["is"], of.get("formula", "")) for term, of in told.items()])])
+        return Section(
+            [
+                Terms(
+                    [
+                        (term_id(term), term, of["is"], of.get("formula", ""))
+                        for term, of in told.items()
+                    ]
+                )
+            ]
+        )

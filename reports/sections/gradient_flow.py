@@ -15,10 +15,12 @@ from reports.figures.theme import draw
 from reports.formatting import known, level, levels, listing, number, slug
 
 HOW = (
-    "Read a line from right to left: at the right edge is the step of the loss, and every step to the left is one step further back ([loss "
-    "profile]). A flat line remembers; a line that falls by one [decade] over ten steps leaves a tenth. The first [probe] is yellow, the last one "
-    "blue: where blue lies above yellow, training opened the way. The shaded classes are those of the [verdict], which is made from [transport] "
-    "and not from this line; the two may differ, because a readout may ask little of early steps that could still be reached."
+    "Read a line from right to left: at the right edge is the step of the loss, and every step to"
+    " the left is one step further back ([loss profile]). A flat line remembers; a line that falls"
+    " by one [decade] over ten steps leaves a tenth. The first [probe] is yellow, the last one"
+    " blue: where blue lies above yellow, training opened the way. The shaded classes are those of"
+    " the [verdict], which is made from [transport] and not from this line; the two may differ,"
+    " because a readout may ask little of early steps that could still be reached."
 )
 
 
@@ -27,28 +29,51 @@ FALLBACK = {"exploding": 1.0, "fading": -2.0, "vanishing": -4.0}
 
 
 class GradientFlow:
-    """`floor`, `ceiling`: decades no panel goes beyond; `counted`: share of zero or non-finite examples from which a lag is marked."""
+    """`floor`, `ceiling`: decades no panel goes beyond; `counted`: share of zero or non-finite
+    examples from which a lag is marked.
+    """
 
     title = "Gradient flow"
     needs = ("profile.log10_mean",)
 
     def __init__(self, *, floor: float, ceiling: float, counted: float) -> None:
         if not floor < 0 < ceiling:
-            raise ValueError(f"GradientFlow: floor must lie below 0 and ceiling above it, got floor={floor}, ceiling={ceiling}")
+            raise ValueError(
+                f"GradientFlow: floor must lie below 0 and ceiling above it, got floor={floor},"
+                f" ceiling={ceiling}"
+            )
         self.floor, self.ceiling, self.counted = floor, ceiling, counted
 
     def render(self, study: Study) -> Section:
         row_key, column_key = study.own_sides
-        splits = [key for key in ("task", "depth") if key in study.factors and key not in (row_key, column_key)]
+        splits = [
+            key
+            for key in ("task", "depth")
+            if key in study.factors and key not in (row_key, column_key)
+        ]
         rows = losses(study.table("profile"), [row_key, column_key, *splits])
         if rows.empty:
-            return Section([Prose("The loss probe was not switched on in this study: there is no gradient of the loss to show.")])
+            return Section(
+                [
+                    Prose(
+                        "The loss probe was not switched on in this study: there is no gradient of"
+                        " the loss to show."
+                    )
+                ]
+            )
         span = self._span(rows)
         blocks: list[object] = [
-            Prose("How much of the loss's gradient is left k steps back from it? The line falls where credit is lost, and a flat line remembers.")
+            Prose(
+                "How much of the loss's gradient is left k steps back from it? The line falls where"
+                " credit is lost, and a flat line remembers."
+            )
         ]
         for part in study.combinations(splits):
-            own = rows[np.all([rows[key] == name for key, name in part.items()], axis=0)] if part else rows
+            own = (
+                rows[np.all([rows[key] == name for key, name in part.items()], axis=0)]
+                if part
+                else rows
+            )
             if own.empty:
                 continue
             if part:
@@ -58,50 +83,100 @@ class GradientFlow:
         return Section(blocks)
 
     def _span(self, rows: pd.DataFrame) -> tuple[float, float]:
-        """One range for all figures: what the medians and the bands of the ends reach, within floor and ceiling, in even decades."""
+        """One range for all figures: what the medians and the bands of the ends reach, within floor
+        and ceiling, in even decades.
+        """
         values = rows["log10_mean"].to_numpy(dtype=float)
         values = values[np.isfinite(values)]
         low, high = (float(values.min()), float(values.max())) if len(values) else (-6.0, 0.0)
         low, high = max(min(low - 0.5, -6.0), self.floor), min(max(high + 0.5, 2.0), self.ceiling)
         return 2 * math.floor(low / 2), 2 * math.ceil(high / 2)
 
-    def _figure(self, study: Study, rows: pd.DataFrame, keys: tuple[str, str], span: tuple[float, float], part: dict[str, str]) -> Figure:
+    def _figure(
+        self,
+        study: Study,
+        rows: pd.DataFrame,
+        keys: tuple[str, str],
+        span: tuple[float, float],
+        part: dict[str, str],
+    ) -> Figure:
         """One task and depth: tasks have updates, lags and lengths of their own."""
         row_key, column_key = keys
         # A row or column without any measured point is left to the design section.
         sides = [[name for name in study.levels(key) if (rows[key] == name).any()] for key in keys]
-        lag = study.tasks[part["task"]].get("lag") if part.get("task") in study.tasks else study.task.get("lag")
+        lag = (
+            study.tasks[part["task"]].get("lag")
+            if part.get("task") in study.tasks
+            else study.task.get("lag")
+        )
         limits = {key: float(study.health.get(key, fallback)) for key, fallback in FALLBACK.items()}
-        names = [level(row_key, name) for name in sides[0]], [level(column_key, name) for name in sides[1]]
+        names = (
+            [level(row_key, name) for name in sides[0]],
+            [level(column_key, name) for name in sides[1]],
+        )
         width = max(10.0, 2.1 + 1.5 * len(sides[1]))
         picture = draw(
-            lambda _: gradient_flow(rows, row_key, sides[0], column_key, sides[1], names, limits=limits, lag=lag, span=span, counted=self.counted, width=width),
+            lambda _: gradient_flow(
+                rows,
+                row_key,
+                sides[0],
+                column_key,
+                sides[1],
+                names,
+                limits=limits,
+                lag=lag,
+                span=span,
+                counted=self.counted,
+                width=width,
+            ),
             name=f"flow-{'-'.join(slug(name) for name in part.values()) or 'all'}",
         )
         table, finding = self._ends(study, rows, row_key, column_key)
         most = int(rows["points"].max())
-        averaged = listing([*(key for key in study.factors if key not in (row_key, column_key, *part)), "seeds"])
+        averaged = listing(
+            [*(key for key in study.factors if key not in (row_key, column_key, *part)), "seeds"]
+        )
         odd = bool(((rows["zero"] > self.counted) | (rows["bad"] > self.counted)).any())
         deep = int(rows["above"].max())
         caption = (
-            f"Median over {averaged} (up to {most} points a panel) of the geometric mean over the probe examples; one line a probe, from "
-            "initialization to the end. "
+            f"Median over {averaged} (up to {most} points a panel) of the geometric mean over the"
+            " probe examples; one line a probe, from initialization to the end. "
             + "Band: 10–90 % of the examples, at the first and the last probe. "
             + ("Lower layers are drawn at the first and the last probe. " if deep else "")
             + "Shading: the limits of the classes, which the verdict applies to transport. "
-            + (f"Dashed: the task's lag, {lag}{' (past the first step: drawn at the edge)' if lag and lag > rows['lag'].max() else ''}. " if lag else "")
             + (
-                f"Rows above and below the axis mark lags where more than {100 * self.counted:.0f} % of the examples are exactly 0, or Inf or NaN. "
-                if odd
-                else f"At no lag are more than {100 * self.counted:.0f} % of the examples zero or non-finite. "
+                "Dashed: the task's lag,"
+                f" {lag}{' (past the first step: drawn at the edge)' if lag and lag > rows['lag'].max() else ''}. "
+                if lag
+                else ""
             )
-            + (f"Lines that leave a panel go beyond {number(span[0], 0)} or {number(span[1], 0, sign=True)} decades." if _leaves(rows, span) else "")
+            + (
+                f"Rows above and below the axis mark lags where more than {100 * self.counted:.0f}"
+                " % of the examples are exactly 0, or Inf or NaN. "
+                if odd
+                else (
+                    f"At no lag are more than {100 * self.counted:.0f} % of the examples zero or"
+                    " non-finite. "
+                )
+            )
+            + (
+                f"Lines that leave a panel go beyond {number(span[0], 0)} or"
+                f" {number(span[1], 0, sign=True)} decades."
+                if _leaves(rows, span)
+                else ""
+            )
         )
         where = f" at {levels(part)}" if part else ""
-        return Figure(picture, caption, f"Gradient flow{where}. {finding}", table, width, finding, HOW)
+        return Figure(
+            picture, caption, f"Gradient flow{where}. {finding}", table, width, finding, HOW
+        )
 
-    def _ends(self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str) -> tuple[Table, str]:
-        """Gradient left at the longest lag with a number, first and last probe, top layer; and the sentence."""
+    def _ends(
+        self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str
+    ) -> tuple[Table, str]:
+        """Gradient left at the longest lag with a number, first and last probe, top layer; and the
+        sentence.
+        """
         top = rows[rows["above"] == 0]
         stages = sorted(top["stage"].unique())
         table: Rows = []
@@ -113,35 +188,73 @@ class GradientFlow:
                     continue
                 cells = [_far(own[own["stage"] == stage]) for stage in (stages[0], stages[-1])]
                 last[one, other] = cells
-                table.append([level(row_key, one), level(column_key, other), *(_cell(cell) for cell in cells), str(int(own["points"].max()))])
+                table.append(
+                    [
+                        level(row_key, one),
+                        level(column_key, other),
+                        *(_cell(cell) for cell in cells),
+                        str(int(own["points"].max())),
+                    ]
+                )
         columns = [row_key, column_key, "first probe", "last probe", "points"]
-        shown = Table(columns, table, f"Gradient of the loss at lag {int(rows['lag'].max())} relative to the loss step, top layer, decades")
+        shown = Table(
+            columns,
+            table,
+            f"Gradient of the loss at lag {int(rows['lag'].max())} relative to the loss step, top"
+            " layer, decades",
+        )
         return shown, self._sentence(study, (row_key, column_key), last, int(rows["lag"].max()))
 
-    def _sentence(self, study: Study, keys: tuple[str, str], last: dict[tuple[str, str], list[tuple[float, str]]], lag: int) -> str:
-        """Panel by panel where they are few, else medians over the columns with the lowest and the highest of them."""
+    def _sentence(
+        self,
+        study: Study,
+        keys: tuple[str, str],
+        last: dict[tuple[str, str], list[tuple[float, str]]],
+        lag: int,
+    ) -> str:
+        """Panel by panel where they are few, else medians over the columns with the lowest and the
+        highest of them.
+        """
         if not last:
             return "Nothing measured yet."
         said = f"Gradient left {lag} steps back, decades, first → last probe"
         if len(last) <= NAMED or len({row for row, _ in last}) == 1:
-            told = [f"{level(keys[0], row)} {level(keys[1], column)} {_middle([first])} → {_middle([end])}" for (row, column), (first, end) in last.items()]
+            told = [
+                f"{level(keys[0], row)} {level(keys[1], column)} {_middle([first])} →"
+                f" {_middle([end])}"
+                for (row, column), (first, end) in last.items()
+            ]
             return f"{said}: {'; '.join(told)}."
         parts = []
         for one in study.levels(keys[0]):
             ends = [cells for (row, _), cells in last.items() if row == one]
             if ends:
-                parts.append(f"{level(keys[0], one)} {_middle([first for first, _ in ends])} → {_middle([end for _, end in ends])}")
+                parts.append(
+                    f"{level(keys[0], one)} {_middle([first for first, _ in ends])} →"
+                    f" {_middle([end for _, end in ends])}"
+                )
         return f"{said}, median over the columns [lowest, highest]: {'; '.join(parts)}."
 
 
 def _middle(cells: list[tuple[float, str]]) -> str:
     """Median of what has a number, with its range, and how many have none."""
-    values, without = [value for value, _ in cells if known(value)], [why for value, why in cells if not known(value)]
+    values, without = (
+        [value for value, _ in cells if known(value)],
+        [why for value, why in cells if not known(value)],
+    )
     if not values:
         return listing(dict.fromkeys(without))
     ends = {number(min(values), 1), number(max(values), 1)}
     span = f" [{number(min(values), 1)}, {number(max(values), 1)}]" if len(ends) > 1 else ""
-    return number(float(np.median(values)), 1) + span + (f" ({len(without)} of {len(cells)} {listing(dict.fromkeys(without))})" if without else "")
+    return (
+        number(float(np.median(values)), 1)
+        + span
+        + (
+            f" ({len(without)} of {len(cells)} {listing(dict.fromkeys(without))})"
+            if without
+            else ""
+        )
+    )
 
 
 def _leaves(rows: pd.DataFrame, span: tuple[float, float]) -> bool:
@@ -153,7 +266,9 @@ def _far(rows: pd.DataFrame) -> tuple[float, str]:
     if rows.empty:
         return math.nan, "–"
     row = rows.loc[rows["lag"].idxmax()]
-    return float(row["log10_mean"]), "not finite" if row["bad"] > 0.5 else "exactly 0" if row["zero"] > 0.5 else "n/a"
+    return float(row["log10_mean"]), (
+        "not finite" if row["bad"] > 0.5 else "exactly 0" if row["zero"] > 0.5 else "n/a"
+    )
 
 
 def _cell(of: tuple[float, str]) -> Cell:

@@ -1,4 +1,6 @@
-"""Learning curves: loss and score against updates, every seed; and what is left between training and new data."""
+"""Learning curves: loss and score against updates, every seed; and what is left between training
+and new data.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ from reports.formatting import interval, known, level, listing, number, slug
 from reports.statistics import marginal_means
 
 HOW = (
-    "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means that nothing of the sequence is used yet. "
-    "Below: the score. A line is one network; lines of one colour that lie together say that the seed matters little. A plateau at 1 followed by "
-    "a fall is a network that found the way late. What is learned and does not carry over to new data is the [training gap] in the table."
+    "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means"
+    " that nothing of the sequence is used yet. Below: the score. A line is one network; lines of"
+    " one colour that lie together say that the seed matters little. A plateau at 1 followed by a"
+    " fall is a network that found the way late. What is learned and does not carry over to new"
+    " data is the [training gap] in the table."
 )
 
 
@@ -38,10 +42,16 @@ class LearningCurves:
     def render(self, study: Study) -> Section:
         points = with_counted(study)
         history = study.table("history")
-        history = history[history["val_loss"].notna() | history["val_score"].notna()].merge(study.grid[["id", "baseline_loss"]], on="id")
-        history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(float)
+        history = history[history["val_loss"].notna() | history["val_score"].notna()].merge(
+            study.grid[["id", "baseline_loss"]], on="id"
+        )
+        history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(
+            float
+        )
         history = thin(history, self.longest)
-        blocks: list[object] = [Prose("How fast does each recipe learn, and does it keep what it learned?")]
+        blocks: list[object] = [
+            Prose("How fast does each recipe learn, and does it keep what it learned?")
+        ]
         for task in study.by_task:
             own = points if task is None else points[points["task"] == task]
             lines = history[history["id"].isin(own["id"])]
@@ -51,7 +61,9 @@ class LearningCurves:
         gap_text, gap_table = self._gap(study, points)
         return Section([*blocks, Prose(gap_text), gap_table])
 
-    def _figure(self, study: Study, history: pd.DataFrame, points: pd.DataFrame, task: str | None) -> Figure:
+    def _figure(
+        self, study: Study, history: pd.DataFrame, points: pd.DataFrame, task: str | None
+    ) -> Figure:
         """One task: tasks have updates and scores of their own."""
         panel, ink_key = study.own_sides
         others = [key for key in study.factors if key not in (panel, ink_key, "task")]
@@ -64,32 +76,54 @@ class LearningCurves:
         ink = {name: ink[name] for name in inks}
         baseline, solved = _marks(study, task)
         picture = draw(
-            lambda rasterized: curves(study, history, panel, names, ink_key, ink, dash_key, dashes, (baseline, solved), width, rasterized),
+            lambda rasterized: curves(
+                study,
+                history,
+                panel,
+                names,
+                ink_key,
+                ink,
+                dash_key,
+                dashes,
+                (baseline, solved),
+                width,
+                rasterized,
+            ),
             name=f"curves-{slug(task)}" if task else "curves",
         )
         finding, table = self._end(study, points, names, task)
         lost = [key for key in others if key != dash_key and points[key].nunique() > 1]
         short = points["updates_done"].astype(float) < points["updates"].astype(float).max()
         caption = (
-            f"Every trained point is a line (n = {history['id'].nunique()}); panel: {panel}; colour: {ink_key}"
+            f"Every trained point is a line (n = {history['id'].nunique()}); panel: {panel};"
+            f" colour: {ink_key}"
             + (f"; line style: {dash_key}" if dash_key else "")
             + (f"; {listing(lost)} not told apart" if lost else "")
             + ". Dashed grey: the memoryless baseline"
             + (", and the score that counts as solved" if known(solved) else "")
             + "."
             + " Lines that reach the frame go on beyond it."
-            + (" A curve that ends early diverged, was solved and ended there as declared, or had fewer updates to make." if short.any() else "")
+            + (
+                " A curve that ends early diverged, was solved and ended there as declared, or had"
+                " fewer updates to make."
+                if short.any()
+                else ""
+            )
         )
         return Figure(picture, caption, f"Learning curves. {finding}", table, width, finding, HOW)
 
-    def _end(self, study: Study, points: pd.DataFrame, names: Sequence[str], task: str | None) -> tuple[str, Table]:
+    def _end(
+        self, study: Study, points: pd.DataFrame, names: Sequence[str], task: str | None
+    ) -> tuple[str, Table]:
         key = study.own_sides[0]
         parts: list[str] = []
         rows: Rows = []
         for name in names:
             own = points[points[key] == name]
             solved = own["solved_at"].dropna()
-            text = share_words(len(solved), len(own)) + (f", at update {solved.median():,.0f} (median of these)" if len(solved) else "")
+            text = share_words(len(solved), len(own)) + (
+                f", at update {solved.median():,.0f} (median of these)" if len(solved) else ""
+            )
             parts.append(f"{level(key, name)} {text}")
             best = own["val_score"].astype(float)
             rows.append(
@@ -102,14 +136,31 @@ class LearningCurves:
                     f"{number(best.min())} to {number(best.max())}",
                 ]
             )
-        columns = [key, "points", "solved at some validation", "median update of solving", f"best validation {study.metric}, median", "range"]
+        columns = [
+            key,
+            "points",
+            "solved at some validation",
+            "median update of solving",
+            f"best validation {study.metric}, median",
+            "range",
+        ]
         where = f" {task}" if task else " the task"
-        return f"Solved{where} at some validation: {'; '.join(parts)}; 95 % Wilson intervals over points.", Table(columns, rows, "Learning, by " + key)
+        return (
+            (
+                f"Solved{where} at some validation: {'; '.join(parts)}; 95 % Wilson intervals over"
+                " points."
+            ),
+            Table(columns, rows, "Learning, by " + key),
+        )
 
     def _gap(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
-        """Training minus test score of the scored weights (turned where lower is better): what does not carry over."""
+        """Training minus test score of the scored weights (turned where lower is better): what does
+        not carry over.
+        """
         sign = 1.0 if study.higher_is_better else -1.0
-        points = points[points["status"] != "diverged"].assign(gap=lambda frame: sign * (frame["train_score"] - frame["score"]))
+        points = points[points["status"] != "diverged"].assign(
+            gap=lambda frame: sign * (frame["train_score"] - frame["score"])
+        )
         extremes: list[tuple[float, str]] = []
         rows: Rows = []
         for key in study.factors or {study.sides[0]: []}:
@@ -119,22 +170,34 @@ class LearningCurves:
                 if known(one.value):
                     extremes.append((one.value, level(key, name)))
                     rows.append(
-                        [level(key, name), number(train[name].value), Cell(f"{number(one.value, 3)} {interval(one.low, one.high, 3)}", one.value), str(one.n)]
+                        [
+                            level(key, name),
+                            number(train[name].value),
+                            Cell(
+                                f"{number(one.value, 3)} {interval(one.low, one.high, 3)}",
+                                one.value,
+                            ),
+                            str(one.n),
+                        ]
                     )
         overall = float(points["gap"].mean()) if len(points) else np.nan
         said = (
-            f"Training {study.metric} exceeds test {study.metric} by {number(overall, 3)} on average over {len(points)} finished points"
+            f"Training {study.metric} exceeds test {study.metric} by {number(overall, 3)} on"
+            f" average over {len(points)} finished points"
             if known(overall)
             else "No finished point to compare training with test on"
         )
         if len(extremes) > 1:
             said += (
-                f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)}) and least for {min(extremes)[1]} "
-                f"({number(min(extremes)[0], 3)})"
+                f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)})"
+                f" and least for {min(extremes)[1]} ({number(min(extremes)[0], 3)})"
             )
         columns = ["level", f"training {study.metric}", "training − test", "n"]
         return said + ".", Table(
-            columns, rows, "Gap between training and test, averaged over all other factors, 95 % interval from the spread over seeds within arms"
+            columns,
+            rows,
+            "Gap between training and test, averaged over all other factors, 95 % interval from the"
+            " spread over seeds within arms",
         )
 
 
@@ -145,7 +208,11 @@ def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:
     if not study.as_skill:
         return baseline, solved
     perfect = 1.0 if facts.get("higher_is_better", True) else 0.0
-    return 0.0, (float(solved) - float(baseline)) / (perfect - float(baseline)) if known(solved) and known(baseline) else None
+    return 0.0, (
+        (float(solved) - float(baseline)) / (perfect - float(baseline))
+        if known(solved) and known(baseline)
+        else None
+    )
 
 
 def thin(history: pd.DataFrame, longest: int) -> pd.DataFrame:
@@ -169,21 +236,41 @@ def curves(
     width: float,
     rasterized: bool,
 ) -> Drawing:
-    figure, axes = panels(2, len(names), width=width, height=4.75, left=0.72, right=0.15, top=0.56, bottom=0.48, gap=(0.16, 0.16))
+    figure, axes = panels(
+        2,
+        len(names),
+        width=width,
+        height=4.75,
+        left=0.72,
+        right=0.15,
+        top=0.56,
+        bottom=0.48,
+        gap=(0.16, 0.16),
+    )
     rows = (
         ("share", "validation loss / baseline", 1.0, None),
         ("val_score", f"validation {study.metric}", *marked),
     )
     for i, (column, text, baseline, solved) in enumerate(rows):
-        known_values = history.loc[history["update"] > 0, column].astype(float)  # an untrained network may lie far beyond what training does
+        known_values = history.loc[history["update"] > 0, column].astype(
+            float
+        )  # an untrained network may lie far beyond what training does
         known_values = known_values[np.isfinite(known_values)]
         low, high = (
-            (known_values.min(), min(known_values.max(), max(1.5, known_values.quantile(0.98)) if i == 0 else known_values.max()))
+            (
+                known_values.min(),
+                min(
+                    known_values.max(),
+                    max(1.5, known_values.quantile(0.98)) if i == 0 else known_values.max(),
+                ),
+            )
             if len(known_values)
             else (0, 1)
         )
         if i == 1 and study.as_skill:
-            low = max(low, -0.25)  # errors have no floor: an untrained network may lie far below its baseline
+            low = max(
+                low, -0.25
+            )  # errors have no floor: an untrained network may lie far below its baseline
         marks = [float(mark) for mark in (baseline, solved) if known(mark)]
         low, high = min([low, *marks]), max([high, *marks])
         pad = 0.04 * (high - low or 1)
@@ -191,23 +278,56 @@ def curves(
             axis = axes[i, j]  # type: ignore[index]
             own = history[history[panel] == name]
             if len(own):
-                style = {"style": dash_key, "dashes": {key: _pattern(value) for key, value in dashes.items()}} if dash_key else {}
+                style = (
+                    {
+                        "style": dash_key,
+                        "dashes": {key: _pattern(value) for key, value in dashes.items()},
+                    }
+                    if dash_key
+                    else {}
+                )
                 sns.lineplot(
-                    own, x="update", y=column, hue=ink_key, palette=dict(ink), units="id", estimator=None, ax=axis, legend=False,
-                    linewidth=0.9, alpha=0.75, rasterized=rasterized, **style,
-                )  # fmt: skip
+                    own,
+                    x="update",
+                    y=column,
+                    hue=ink_key,
+                    palette=dict(ink),
+                    units="id",
+                    estimator=None,
+                    ax=axis,
+                    legend=False,
+                    linewidth=0.9,
+                    alpha=0.75,
+                    rasterized=rasterized,
+                    **style,
+                )
             for mark in marks:
                 axis.axhline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
-            axis.set(ylim=(low - pad, high + pad), xlim=(0, float(history["update"].max() or 1)), xlabel="", ylabel=text if j == 0 else "")
+            axis.set(
+                ylim=(low - pad, high + pad),
+                xlim=(0, float(history["update"].max() or 1)),
+                xlabel="",
+                ylabel=text if j == 0 else "",
+            )
             axis.tick_params(labelleft=j == 0, labelbottom=i == 1)
             if i == 1:
                 update_ticks(axis, float(history["update"].max() or 1))
             if i == 0:
                 axis.set_title(level(panel, name))
-    figure.text((0.72 + width - 0.15) / 2 / width, 0.05 / 4.75, "update", ha="center", va="bottom", fontsize=8.5)
+    figure.text(
+        (0.72 + width - 0.15) / 2 / width,
+        0.05 / 4.75,
+        "update",
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+    )
     keys = [(level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in ink]
     if dash_key:
-        keys += [(level(dash_key, name), {"color": SOFT, "linestyle": dashes[name], "linewidth": 1.3}) for name in study.levels(dash_key)]
+        keys += [
+            (level(dash_key, name), {"color": SOFT, "linestyle": dashes[name], "linewidth": 1.3})
+            for name in study.levels(dash_key)
+        ]
     legend(figure, keys, left=0.72)
     return figure
 
@@ -216,7 +336,9 @@ def _pattern(dash: object) -> object:
     return "" if dash == "solid" else dash[1]  # type: ignore[index]
 
 
-def legend(figure: Drawing, entries: Sequence[tuple[str, Mapping[str, object]]], *, left: float) -> None:
+def legend(
+    figure: Drawing, entries: Sequence[tuple[str, Mapping[str, object]]], *, left: float
+) -> None:
     """One line of keys at the top left; entries that would leave the figure begin another line."""
     width, height = figure.get_size_inches()
     x, y = left, 0.12

@@ -15,17 +15,21 @@ from reports.formatting import count, interval, known, level, levels, percent, s
 from reports.statistics import wilson
 
 HOW = (
-    "A row is one recipe ([arm]), a column one length of the task, a dot one trained network ([seed]): filled where it solved the task at that "
-    "length, hollow where it did not within the budget. The bar ends at the longest length that most seeds solved; one that ends at the longest "
-    "length tried may reach beyond it, and a row without a bar solved none. That a network fails at a length within its updates does not say that "
-    "it never would learn it."
+    "A row is one recipe ([arm]), a column one length of the task, a dot one trained network"
+    " ([seed]): filled where it solved the task at that length, hollow where it did not within the"
+    " budget. The bar ends at the longest length that most seeds solved; one that ends at the"
+    " longest length tried may reach beyond it, and a row without a bar solved none. That a network"
+    " fails at a length within its updates does not say that it never would learn it."
 )
 WIDTH = 10.0
 NAMED = 6  # arms in a sentence
 
 
 class LongestLag:
-    """`share` of an arm's seeds must be exceeded for a length to count as solved. No blocks where no factor sets the length of the task."""
+    """`share` of an arm's seeds must be exceeded for a length to count as solved.
+
+    No blocks where no factor sets the length of the task.
+    """
 
     title = "Longest lag solved"
     needs = ()
@@ -40,7 +44,10 @@ class LongestLag:
         if key is None:
             return Section([])
         every = reaches(study, key, self.share)
-        parts = [(task, [one for one in every if task is None or one.labels["task"] == task]) for task in study.by_task]
+        parts = [
+            (task, [one for one in every if task is None or one.labels["task"] == task])
+            for task in study.by_task
+        ]
         parts = [(task, own) for task, own in parts if own]
         blocks: list[object] = [Prose(self._sentence(every))]
         for task, own in parts:
@@ -49,15 +56,38 @@ class LongestLag:
         return Section(blocks)
 
     def _sentence(self, every: Sequence[Reach]) -> str:
-        some, all_ = sum(one.longest is not None for one in every), sum(one.everywhere for one in every)
-        rule = f"more than {percent(self.share)} of its seeds did" if self.share else "any of its seeds did"
+        some, all_ = (
+            sum(one.longest is not None for one in every),
+            sum(one.everywhere for one in every),
+        )
+        rule = (
+            f"more than {percent(self.share)} of its seeds did"
+            if self.share
+            else "any of its seeds did"
+        )
         verb = "solves" if some == 1 else "solve"
-        said = f"{some} of {count(len(every), 'arm')} {verb} the task at some length; a length counts as solved by an arm where {rule}."
+        said = (
+            f"{some} of {count(len(every), 'arm')} {verb} the task at some length; a length counts"
+            f" as solved by an arm where {rule}."
+        )
         if all_:
-            said += f" {all_} of them {'solve' if all_ != 1 else 'solves'} the longest one tried, so that their limit was not found."
-        holes = [one for one in every if one.longest is not None and any(at.steps < one.longest.steps and at.solved <= self.share * at.n for at in one.tried)]
+            said += (
+                f" {all_} of them {'solve' if all_ != 1 else 'solves'} the longest one tried, so"
+                " that their limit was not found."
+            )
+        holes = [
+            one
+            for one in every
+            if one.longest is not None
+            and any(
+                at.steps < one.longest.steps and at.solved <= self.share * at.n for at in one.tried
+            )
+        ]
         if holes:
-            said += f" In {count(len(holes), 'arm')} a shorter length is not solved while a longer one is: the limit is not sharp with so few seeds."
+            said += (
+                f" In {count(len(holes), 'arm')} a shorter length is not solved while a longer one"
+                " is: the limit is not sharp with so few seeds."
+            )
         return said
 
 
@@ -75,31 +105,51 @@ def _reached(one: Reach) -> str:
     if one.longest is None:
         return f"{_label(one)} none (shortest tried: T = {shortest.steps:,}, {_of(shortest)})"
     if one.everywhere:
-        return f"{_label(one)} up to the longest tried, T = {one.longest.steps:,} ({_of(one.longest)})"
+        return (
+            f"{_label(one)} up to the longest tried, T = {one.longest.steps:,} ({_of(one.longest)})"
+        )
     after = one.after
-    return f"{_label(one)} T = {one.longest.steps:,} ({_of(one.longest)}{f'; {_of(after)} at {after.steps:,}' if after else ''})"
+    return (
+        f"{_label(one)} T = {one.longest.steps:,}"
+        f" ({_of(one.longest)}{f'; {_of(after)} at {after.steps:,}' if after else ''})"
+    )
 
 
 def _finding(own: Sequence[Reach]) -> str:
     if all(one.longest is None for one in own):
         most = max((at for one in own for at in one.tried), key=lambda at: at.solved / at.n)
         shortest = min(one.tried[0].steps for one in own)
-        return f"None of {count(len(own), 'arm')} solves any length tried, from T = {shortest:,} on; the most at one length: {_of(most)} seeds."
+        return (
+            f"None of {count(len(own), 'arm')} solves any length tried, from T = {shortest:,} on;"
+            f" the most at one length: {_of(most)} seeds."
+        )
     if all(one.everywhere for one in own):
-        return f"All {count(len(own), 'arm')} solve the longest length tried, T = {max(one.tried[-1].steps for one in own):,}: no limit was found."
+        return (
+            f"All {count(len(own), 'arm')} solve the longest length tried, T ="
+            f" {max(one.tried[-1].steps for one in own):,}: no limit was found."
+        )
     order = sorted(own, key=lambda one: -one.longest.steps if one.longest else 0)
-    return f"Longest length solved: {'; '.join(_reached(one) for one in order[:NAMED])}{'; …' if len(order) > NAMED else ''}."
+    return (
+        "Longest length solved:"
+        f" {'; '.join(_reached(one) for one in order[:NAMED])}{'; …' if len(order) > NAMED else ''}."
+    )
 
 
 def _figure(study: Study, task: str | None, own: Sequence[Reach]) -> Figure:
     finding = _finding(own)
-    picture = draw(lambda rasterized: _ladder(study, own), name=f"longest-lag-{slug(task)}" if task else "longest-lag")
+    picture = draw(
+        lambda rasterized: _ladder(study, own),
+        name=f"longest-lag-{slug(task)}" if task else "longest-lag",
+    )
     pooled = max(at.n for one in own for at in one.tried)
     caption = (
-        f"Solved (filled) and unsolved networks at each length T, up to {count(pooled, 'seed')} an arm and length; the lengths tried stand at equal distances."
+        f"Solved (filled) and unsolved networks at each length T, up to {count(pooled, 'seed')} an"
+        " arm and length; the lengths tried stand at equal distances."
     )
     where = f" on {level('task', task)}" if task else ""
-    return Figure(picture, caption, f"Longest lag solved{where}. {finding}", _table(own), WIDTH, finding, HOW)
+    return Figure(
+        picture, caption, f"Longest lag solved{where}. {finding}", _table(own), WIDTH, finding, HOW
+    )
 
 
 def _ladder(study: Study, own: Sequence[Reach]) -> Drawing:
@@ -109,21 +159,52 @@ def _ladder(study: Study, own: Sequence[Reach]) -> Drawing:
     names = [_label(one) for one in own]
     left = min(0.35 + 0.068 * max(map(len, names)), 3.6)
     row = 0.34
-    figure, axes = panels(1, 1, width=WIDTH, height=0.62 + row * len(own), left=left, right=0.3, top=0.1, bottom=0.52, gap=(0, 0))
+    figure, axes = panels(
+        1,
+        1,
+        width=WIDTH,
+        height=0.62 + row * len(own),
+        left=left,
+        right=0.3,
+        top=0.1,
+        bottom=0.52,
+        gap=(0, 0),
+    )
     axis = axes[0, 0]  # type: ignore[index]
     place = {steps: number for number, steps in enumerate(lengths)}
     for y, one in enumerate(own):
         colour = ink.get(one.labels[first], INK) if first else INK
         if one.longest is not None:
-            axis.plot([-0.5, place[one.longest.steps]], [y, y], color=colour, alpha=0.22, linewidth=9, solid_capstyle="butt", zorder=1)
+            axis.plot(
+                [-0.5, place[one.longest.steps]],
+                [y, y],
+                color=colour,
+                alpha=0.22,
+                linewidth=9,
+                solid_capstyle="butt",
+                zorder=1,
+            )
         for at in one.tried:
-            across = np.linspace(-0.09, 0.09, at.n) * min(at.n - 1, 4) / 2 if at.n > 1 else np.zeros(1)
+            across = (
+                np.linspace(-0.09, 0.09, at.n) * min(at.n - 1, 4) / 2 if at.n > 1 else np.zeros(1)
+            )
             for number, x in enumerate(across):
                 done = number < at.solved
                 axis.plot(
-                    [place[at.steps] + x], [y], "o", color=colour, markerfacecolor=colour if done else "none", markersize=5, markeredgewidth=0.9, zorder=2
+                    [place[at.steps] + x],
+                    [y],
+                    "o",
+                    color=colour,
+                    markerfacecolor=colour if done else "none",
+                    markersize=5,
+                    markeredgewidth=0.9,
+                    zorder=2,
                 )
-    axis.set(xlim=(-0.5, len(lengths) - 0.5), ylim=(len(own) - 0.5, -0.5), xlabel="length T of the sequence (steps)")
+    axis.set(
+        xlim=(-0.5, len(lengths) - 0.5),
+        ylim=(len(own) - 0.5, -0.5),
+        xlabel="length T of the sequence (steps)",
+    )
     axis.set_xticks(range(len(lengths)), [f"{steps:,}" for steps in lengths])
     axis.set_yticks(range(len(own)), names)
     axis.tick_params(axis="y", length=0)
@@ -140,19 +221,41 @@ def _table(own: Sequence[Reach]) -> Table:
         best, any_ = one.longest, [at for at in one.tried if at.solved]
         cells: list[Cell | str] = [_label(one)]
         if best is None:
-            cells += [Cell(f"none (from {one.tried[0].steps:,} on)", 0.0), Cell("–", None), Cell("–", None)]
+            cells += [
+                Cell(f"none (from {one.tried[0].steps:,} on)", 0.0),
+                Cell("–", None),
+                Cell("–", None),
+            ]
         else:
             share = wilson(best.solved, best.n)
             cells += [
                 Cell(f"{'≥ ' if one.everywhere else ''}{best.steps:,}", float(best.steps)),
-                Cell(f"{best.lag:,.0f}", best.lag) if known(best.lag) else Cell("not declared", None),
+                (
+                    Cell(f"{best.lag:,.0f}", best.lag)
+                    if known(best.lag)
+                    else Cell("not declared", None)
+                ),
                 Cell(f"{best.solved}/{best.n} {interval(share.low, share.high)}", share.value),
             ]
-        cells.append(Cell(f"{any_[-1].steps:,} ({any_[-1].solved}/{any_[-1].n})", float(any_[-1].steps)) if any_ else Cell("–", None))
+        cells.append(
+            Cell(f"{any_[-1].steps:,} ({any_[-1].solved}/{any_[-1].n})", float(any_[-1].steps))
+            if any_
+            else Cell("–", None)
+        )
         for steps in lengths:
             at = at_length.get(steps)
             cells.append(Cell(f"{at.solved}/{at.n}", at.solved / at.n) if at else Cell("–", None))
         rows.append(cells)
-    columns = ["arm", "longest T", "its lag", "solved there, Wilson interval", "longest T of any seed", *(f"T = {steps:,}" for steps in lengths)]
-    notes = f"≥: the longest length tried ({lengths[-1]:,}) is solved. A diverged network counts as unsolved, a missing one not at all."
+    columns = [
+        "arm",
+        "longest T",
+        "its lag",
+        "solved there, Wilson interval",
+        "longest T of any seed",
+        *(f"T = {steps:,}" for steps in lengths),
+    ]
+    notes = (
+        f"≥: the longest length tried ({lengths[-1]:,}) is solved. A diverged network counts as"
+        " unsolved, a missing one not at all."
+    )
     return Table(columns, rows, "Longest length solved by arm", notes)

@@ -14,23 +14,29 @@ from reports.figures.theme import draw
 from reports.formatting import count, known, level, levels, listing, number, percent, shorten
 
 HOW = (
-    "One map is one [arm]. Go from left to right along training ([update], on a log scale) and from the bottom to the top back in time ([lag]). "
-    "The colour is [transport]: pale means that as much [credit] arrives as one step back, dark that it is lost on the way, red that it is "
-    "amplified. A map that is dark above and turns pale to the right is a network that opens; compare where the validation loss (line) falls: "
-    "often the way opens while the loss is still flat. A map that turns dark closes. Grey and magenta are exact zeros and values that are not "
-    "finite."
+    "One map is one [arm]. Go from left to right along training ([update], on a log scale) and from"
+    " the bottom to the top back in time ([lag]). The colour is [transport]: pale means that as"
+    " much [credit] arrives as one step back, dark that it is lost on the way, red that it is"
+    " amplified. A map that is dark above and turns pale to the right is a network that opens;"
+    " compare where the validation loss (line) falls: often the way opens while the loss is still"
+    " flat. A map that turns dark closes. Grey and magenta are exact zeros and values that are not"
+    " finite."
 )
 
 
 class OpeningMaps:
-    """One map an arm. `low`, `high`: ends of the colour scale in decades; `across`: most columns before factors go to the rows."""
+    """One map an arm. `low`, `high`: ends of the colour scale in decades; `across`: most columns
+    before factors go to the rows.
+    """
 
     title = "Credit-opening maps"
     needs = ("profile.log10_mean",)
 
     def __init__(self, *, low: float, high: float, across: int) -> None:
         if not low < 0 < high:
-            raise ValueError(f"OpeningMaps: low must lie below 0 and high above it, got low={low}, high={high}")
+            raise ValueError(
+                f"OpeningMaps: low must lie below 0 and high above it, got low={low}, high={high}"
+            )
         self.low, self.high, self.across = low, high, across
 
     def render(self, study: Study) -> Section:
@@ -38,18 +44,39 @@ class OpeningMaps:
         profile, arms, lags = transport(study.table("profile")), summary(study), self._judged(study)
         loss = self._loss(study)
         words = {row["arm"]: short_words(row) for _, row in arms.iterrows()}
-        at = {tuple(arm[key] for key in rows[0] + columns[0]): arm["arm"] for _, arm in arms.iterrows()}
+        at = {
+            tuple(arm[key] for key in rows[0] + columns[0]): arm["arm"]
+            for _, arm in arms.iterrows()
+        }
         # Rows and columns without any arm are left to the design section.
-        rows = rows[0], [row for row in rows[1] if any((*row.values(), *column.values()) in at for column in columns[1])]
-        columns = columns[0], [column for column in columns[1] if any((*row.values(), *column.values()) in at for row in rows[1])]
+        rows = (
+            rows[0],
+            [
+                row
+                for row in rows[1]
+                if any((*row.values(), *column.values()) in at for column in columns[1])
+            ],
+        )
+        columns = (
+            columns[0],
+            [
+                column
+                for column in columns[1]
+                if any((*row.values(), *column.values()) in at for row in rows[1])
+            ],
+        )
         maps: dict[tuple[int, int], Map | str] = {}
         for i, row in enumerate(rows[1]):
             for j, column in enumerate(columns[1]):
                 arm = at.get((*row.values(), *column.values()))
                 if arm is None:
-                    maps[i, j] = "excluded" if study.why_excluded({**row, **column}) else "not in the grid"
+                    maps[i, j] = (
+                        "excluded" if study.why_excluded({**row, **column}) else "not in the grid"
+                    )
                 else:
-                    maps[i, j] = self._map(profile[profile["arm"] == arm], loss.get(arm), words[arm], lags.get(arm))
+                    maps[i, j] = self._map(
+                        profile[profile["arm"] == arm], loss.get(arm), words[arm], lags.get(arm)
+                    )
         width = max(10.0, 1.78 + 1.06 * len(columns[1]))
         names = [_two_lines(row) for row in rows[1]], [_two_lines(column) for column in columns[1]]
         picture = draw(
@@ -61,21 +88,30 @@ class OpeningMaps:
         every = sorted(set(lags.values()))
         dashed = f" Dashed: the lag that is judged, {listing(map(str, every))}." if every else ""
         caption = (
-            f"One map an arm ({count(len(arms), 'arm')}; median over {count(seeds, 'seed')}; {count(len(study.stored), 'point')}). "
-            "Colour: transport of the network at each lag, relative to lag 1, geometric mean over the probe examples; the scale ends at "
-            f"{number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. "
-            "Ticks at the foot of a map: the probes; between them, linear interpolation in decades. Line: validation loss, median over seeds, "
-            f"as a share of the memoryless baseline (cut at 1.1).{dashed} Above each map: verdicts, counted over seeds."
+            f"One map an arm ({count(len(arms), 'arm')}; median over {count(seeds, 'seed')};"
+            f" {count(len(study.stored), 'point')}). Colour: transport of the network at each lag,"
+            " relative to lag 1, geometric mean over the probe examples; the scale ends at"
+            f" {number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. Ticks at the"
+            " foot of a map: the probes; between them, linear interpolation in decades. Line:"
+            " validation loss, median over seeds, as a share of the memoryless baseline (cut at"
+            f" 1.1).{dashed} Above each map: verdicts, counted over seeds."
         )
         table = self._table(profile, arms, every[0] if len(every) == 1 else None)
         return Section(
             [
-                Prose("How far back does credit travel, and when does the way open? Pale is as much as one step back, dark is lost, red is amplified."),
-                Figure(picture, caption, f"Credit-opening maps. {finding}", table, width, finding, HOW),
+                Prose(
+                    "How far back does credit travel, and when does the way open? Pale is as much"
+                    " as one step back, dark is lost, red is amplified."
+                ),
+                Figure(
+                    picture, caption, f"Credit-opening maps. {finding}", table, width, finding, HOW
+                ),
             ]
         )
 
-    def _facets(self, study: Study) -> tuple[tuple[list[str], list[dict[str, str]]], tuple[list[str], list[dict[str, str]]]]:
+    def _facets(
+        self, study: Study
+    ) -> tuple[tuple[list[str], list[dict[str, str]]], tuple[list[str], list[dict[str, str]]]]:
         """Factors and their combinations on the rows and on the columns."""
         rows, columns = [study.sides[0]], [study.sides[1]]
         for key in study.others:
@@ -88,14 +124,22 @@ class OpeningMaps:
         if history.empty:
             return {}
         history = history.merge(study.grid[["id", "baseline_loss"]], on="id")
-        history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(float)
+        history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(
+            float
+        )
         return dict(iter(validation(history, ["arm"], "share").groupby("arm")))
 
-    def _map(self, rows: pd.DataFrame, loss: pd.DataFrame | None, word: str, lag: int | None) -> Map | str:
+    def _map(
+        self, rows: pd.DataFrame, loss: pd.DataFrame | None, word: str, lag: int | None
+    ) -> Map | str:
         if rows.empty:
             return "no point yet"
         grid = rows.pivot(index="lag", columns="stage", values=["value", "zero", "bad"])
-        line = (loss["update"].to_numpy(dtype=float), loss["value"].to_numpy(dtype=float)) if loss is not None else (np.array([]), np.array([]))
+        line = (
+            (loss["update"].to_numpy(dtype=float), loss["value"].to_numpy(dtype=float))
+            if loss is not None
+            else (np.array([]), np.array([]))
+        )
         updates = rows.groupby("stage")["update"].first().to_numpy(dtype=float)
         value, zero, bad = (grid[name].to_numpy(dtype=float) for name in ("value", "zero", "bad"))
         return Map(updates, value, zero, bad, loss=line, word=word, lag=lag)
@@ -114,15 +158,29 @@ class OpeningMaps:
         begun = points["state_init"].isin(["vanishing", "fading"])
         opened = begun & (points["state"] == "carrying")
         if not begun.any():
-            return f"None of {count(len(points), 'network')} begins vanishing or fading; {int((points['state'] == 'carrying').sum())} end carrying."
+            return (
+                f"None of {count(len(points), 'network')} begins vanishing or fading;"
+                f" {int((points['state'] == 'carrying').sum())} end carrying."
+            )
         begin = "begins" if begun.sum() == 1 else "begin"
-        text = f"{int(begun.sum())} of {count(len(points), 'network')} {begin} vanishing or fading; {int(opened.sum())} of these end carrying"
+        text = (
+            f"{int(begun.sum())} of {count(len(points), 'network')} {begin} vanishing or fading;"
+            f" {int(opened.sum())} of these end carrying"
+        )
         key = study.sides[0]
         if study.levels(key)[1:]:
-            starts, ends = points.loc[begun, key].value_counts(), points.loc[opened, key].value_counts()
+            starts, ends = (
+                points.loc[begun, key].value_counts(),
+                points.loc[opened, key].value_counts(),
+            )
             text += f" ({', '.join(f'{level(key, name)} {ends.get(name, 0)} of {starts[name]}' for name in study.levels(key) if name in starts)})"
         share = points.loc[opened, "opened_loss"].median()
-        late = f". Where they opened, the validation loss still stood at {percent(share)} of the baseline (median)" if known(share) else ""
+        late = (
+            f". Where they opened, the validation loss still stood at {percent(share)} of the"
+            " baseline (median)"
+            if known(share)
+            else ""
+        )
         return f"{text}{late}."
 
     def _table(self, profile: pd.DataFrame, arms: pd.DataFrame, judged: int | None) -> Table:
@@ -136,7 +194,9 @@ class OpeningMaps:
             cells = [_decade(own, stage) for stage in stages]
             rows.append([arm.label, *cells])
         return Table(
-            ["arm", *(f"update {updates[stage]:,.0f}" for stage in stages)], rows, f"Transport at lag {lag} relative to lag 1, decades, median over seeds"
+            ["arm", *(f"update {updates[stage]:,.0f}" for stage in stages)],
+            rows,
+            f"Transport at lag {lag} relative to lag 1, decades, median over seeds",
         )
 
 

@@ -17,10 +17,13 @@ from reports.figures.theme import PAPER, SOFT, colours, draw, markers, panels
 from reports.formatting import count, known, level, levels, number, percent, slug
 
 HOW = (
-    "A mark is one [arm]: its mean score upwards; across, on the left how well credit travels at the end of training (0 carries; −2 means that a hundredth is "
-    "left, or that it explodes by as much), on the right what a [point] costs in seconds. The larger the mark, the longer it trains. Filled marks are on the "
-    "[Pareto front]: whoever wants a better score than theirs pays with health or with time. Hollow marks are beaten in everything by another arm. "
-    "The share in the table says how often the same seeds, drawn again, put an arm on the front: near 100 % is sure, near 50 % is a toss-up."
+    "A mark is one [arm]: its mean score upwards; across, on the left how well credit travels at"
+    " the end of training (0 carries; −2 means that a hundredth is left, or that it explodes by as"
+    " much), on the right what a [point] costs in seconds. The larger the mark, the longer it"
+    " trains. Filled marks are on the [Pareto front]: whoever wants a better score than theirs pays"
+    " with health or with time. Hollow marks are beaten in everything by another arm. The share in"
+    " the table says how often the same seeds, drawn again, put an arm on the front: near 100 % is"
+    " sure, near 50 % is a toss-up."
 )
 NAMED = 6  # arms in a sentence
 SEED = 2026
@@ -51,8 +54,12 @@ class Pareto:
         frame = aims(study, points)
         found = fronts(frame, draws=self.draws, seed=SEED)
         if len(found) < 2:
-            return [Prose("Fewer than two arms have score, health and cost: there is nothing to weigh.")]
-        arms = study.arms.set_index("arm").assign(label=lambda of: [_label(study, row, task) for _, row in of.iterrows()])
+            return [
+                Prose("Fewer than two arms have score, health and cost: there is nothing to weigh.")
+            ]
+        arms = study.arms.set_index("arm").assign(
+            label=lambda of: [_label(study, row, task) for _, row in of.iterrows()]
+        )
         found = found.join(arms).join(points.groupby("arm")["horizon"].median())
         left_out = len(points) - len(frame)
         return [Prose(self._sentence(found)), self._figure(study, found, left_out, task)]
@@ -60,63 +67,136 @@ class Pareto:
     def _sentence(self, found: pd.DataFrame) -> str:
         on = found[found["on_front"]].sort_values("score", ascending=False, kind="stable")
         names = [str(name) for name in on["label"][:NAMED]]
-        said = f"{'; '.join(names)}; and {len(on) - NAMED} more" if len(on) > NAMED else "; ".join(names)
+        said = (
+            f"{'; '.join(names)}; and {len(on) - NAMED} more"
+            if len(on) > NAMED
+            else "; ".join(names)
+        )
         stay = int((on["share"] >= 0.9).sum())
         sure = (
-            f"{str(stay) if stay else 'None'} of these {'stays' if stay == 1 else 'stay'} there in at least 90 % of {self.draws} draws of the seeds"
+            f"{str(stay) if stay else 'None'} of these {'stays' if stay == 1 else 'stay'} there in"
+            f" at least 90 % of {self.draws} draws of the seeds"
             if on["share"].notna().any()
             else "With one seed in an arm nothing says how sure that is"
         )
         return (
-            f"{count(len(on), 'arm')} of {len(found)} {'is' if len(on) == 1 else 'are'} beaten by no other in score, health and cost at once: {said}. "
-            f"{sure}; a front by means is flattered like any best of many."
+            f"{count(len(on), 'arm')} of {len(found)} {'is' if len(on) == 1 else 'are'} beaten by"
+            f" no other in score, health and cost at once: {said}. {sure}; a front by means is"
+            " flattered like any best of many."
         )
 
     def _figure(self, study: Study, found: pd.DataFrame, left_out: int, task: str | None) -> Figure:
         keys = study.own_sides
         ink, shape = colours(study.levels(keys[0])), markers(study.levels(keys[1]))
         sign = 1 if study.higher_is_better else -1
-        picture = draw(lambda rasterized: drawing(study, found, sign, ink, shape, rasterized), name=f"pareto-{slug(task)}" if task else "pareto")
+        picture = draw(
+            lambda rasterized: drawing(study, found, sign, ink, shape, rasterized),
+            name=f"pareto-{slug(task)}" if task else "pareto",
+        )
         scores = summary(study).set_index("arm")["score"]
         best, cheap = found.loc[found["score"].idxmax()], found.loc[found["cost"].idxmax()]
         finding = (
-            f"The best mean score, {with_interval(scores[best.name])} ({best['label']}, n = {int(best['n'])}), costs {number(-best['cost'], 1)} s a point at a "
-            f"health of {number(best['health'], 1)} decades; the cheapest arm ({cheap['label']}, n = {int(cheap['n'])}, {number(-cheap['cost'], 1)} s) reaches "
-            f"{with_interval(scores[cheap.name])}; 95 % intervals over seeds."
+            f"The best mean score, {with_interval(scores[best.name])} ({best['label']}, n ="
+            f" {int(best['n'])}), costs {number(-best['cost'], 1)} s a point at a health of"
+            f" {number(best['health'], 1)} decades; the cheapest arm ({cheap['label']}, n ="
+            f" {int(cheap['n'])}, {number(-cheap['cost'], 1)} s) reaches"
+            f" {with_interval(scores[cheap.name])}; 95 % intervals over seeds."
         )
         caption = (
-            f"One mark an arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over seeds, no interval drawn; colour: {keys[0]}; "
-            f"shape: {keys[1]}; size: seconds; filled: on the front of score, health and cost. Health: min(0, D) − max(0, U) at the end, decades."
+            f"One mark an arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
+            f" seeds, no interval drawn; colour: {keys[0]}; shape: {keys[1]}; size: seconds;"
+            " filled: on the front of score, health and cost. Health: min(0, D) − max(0, U) at the"
+            " end, decades."
             + (f" {count(left_out, 'point')} without all three left out." if left_out else "")
         )
         rows: Rows = []
-        for _, arm in found.sort_values(["on_front", "score"], ascending=False, kind="stable").iterrows():
-            cells = [Cell(number(sign * arm["score"], 3), sign * arm["score"]), Cell(number(arm["health"], 1), arm["health"])]
-            horizon = Cell(number(arm["horizon"], 0), arm["horizon"]) if known(arm["horizon"]) else Cell("–", None)
+        for _, arm in found.sort_values(
+            ["on_front", "score"], ascending=False, kind="stable"
+        ).iterrows():
+            cells = [
+                Cell(number(sign * arm["score"], 3), sign * arm["score"]),
+                Cell(number(arm["health"], 1), arm["health"]),
+            ]
+            horizon = (
+                Cell(number(arm["horizon"], 0), arm["horizon"])
+                if known(arm["horizon"])
+                else Cell("–", None)
+            )
             cost = Cell(number(-arm["cost"], 1), -arm["cost"])
-            share = Cell(percent(arm["share"]), float(arm["share"]) if known(float(arm["share"])) else None)
-            rows.append([str(arm["label"]), *cells, horizon, cost, "yes" if arm["on_front"] else "no", share, str(int(arm["n"]))])
-        columns = ["arm", f"test {study.metric}", "health", "horizon", "seconds", "on the front", "share of draws", "n"]
-        notes = f"Means over seeds; horizon: median, steps. Share of draws: {self.draws} draws of the seeds within every arm that put it on the front."
+            share = Cell(
+                percent(arm["share"]), float(arm["share"]) if known(float(arm["share"])) else None
+            )
+            rows.append(
+                [
+                    str(arm["label"]),
+                    *cells,
+                    horizon,
+                    cost,
+                    "yes" if arm["on_front"] else "no",
+                    share,
+                    str(int(arm["n"])),
+                ]
+            )
+        columns = [
+            "arm",
+            f"test {study.metric}",
+            "health",
+            "horizon",
+            "seconds",
+            "on the front",
+            "share of draws",
+            "n",
+        ]
+        notes = (
+            f"Means over seeds; horizon: median, steps. Share of draws: {self.draws} draws of the"
+            " seeds within every arm that put it on the front."
+        )
         table = Table(columns, rows, "Score, health and cost, one row an arm", notes, filtered=True)
-        return Figure(picture, caption, f"Accuracy against health against cost. {finding}", table, 10.0, finding, HOW)
+        return Figure(
+            picture,
+            caption,
+            f"Accuracy against health against cost. {finding}",
+            table,
+            10.0,
+            finding,
+            HOW,
+        )
 
 
 def _label(study: Study, arm: pd.Series, task: str | None) -> str:
     """An arm where its task stands above it."""
-    return levels({key: arm[key] for key in study.factors if task is None or key != "task" or len(study.factors) == 1})
+    return levels(
+        {
+            key: arm[key]
+            for key in study.factors
+            if task is None or key != "task" or len(study.factors) == 1
+        }
+    )
 
 
 def _there(found: pd.DataFrame, study: Study, key: str) -> list[str]:
     return [name for name in study.levels(key) if (found[key] == name).any()]
 
 
-def drawing(study: Study, found: pd.DataFrame, sign: int, ink: Mapping[str, str], shape: Mapping[str, str], rasterized: bool) -> Drawing:
-    figure, axes = panels(1, 2, width=10, height=3.7, left=0.75, right=1.75, top=0.15, bottom=0.5, gap=(0.3, 0))
+def drawing(
+    study: Study,
+    found: pd.DataFrame,
+    sign: int,
+    ink: Mapping[str, str],
+    shape: Mapping[str, str],
+    rasterized: bool,
+) -> Drawing:
+    figure, axes = panels(
+        1, 2, width=10, height=3.7, left=0.75, right=1.75, top=0.15, bottom=0.5, gap=(0.3, 0)
+    )
     keys = study.own_sides
     cost = -found["cost"]
     area = 18 + 90 * cost / (cost.max() or 1)
-    for axis, (column, title) in zip(axes[0], (("health", "health at the end (decades)"), ("cost", "seconds a point")), strict=True):  # type: ignore[index]
+    for axis, (column, title) in zip(
+        axes[0],
+        (("health", "health at the end (decades)"), ("cost", "seconds a point")),
+        strict=True,
+    ):  # type: ignore[index]
         for (_, arm), size in zip(found.iterrows(), area, strict=True):
             colour = ink[str(arm[keys[0]])]
             axis.scatter(
@@ -138,8 +218,23 @@ def drawing(study: Study, found: pd.DataFrame, sign: int, ink: Mapping[str, str]
     axes[0, 0].set_ylabel(f"test {study.metric}, mean")  # type: ignore[index]
     axes[0, 0].axvline(0, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)  # type: ignore[index]
     plain: dict[str, Any] = {"linestyle": "none", "markersize": 5.5}
-    handles = [Line2D([], [], marker="o", color=ink[name], label=level(keys[0], name), **plain) for name in _there(found, study, keys[0])]
-    handles += [Line2D([], [], marker=shape[name], color=SOFT, label=level(keys[1], name), **plain) for name in _there(found, study, keys[1])]
-    handles += [Line2D([], [], marker="o", color=SOFT, markerfacecolor=fill, label=name, **plain) for name, fill in (("on the front", SOFT), ("beaten", PAPER))]
-    figure.legend(handles=handles, loc="center left", bbox_to_anchor=((10 - 1.68) / 10, 0.55), handletextpad=0.2, labelspacing=0.35)
+    handles = [
+        Line2D([], [], marker="o", color=ink[name], label=level(keys[0], name), **plain)
+        for name in _there(found, study, keys[0])
+    ]
+    handles += [
+        Line2D([], [], marker=shape[name], color=SOFT, label=level(keys[1], name), **plain)
+        for name in _there(found, study, keys[1])
+    ]
+    handles += [
+        Line2D([], [], marker="o", color=SOFT, markerfacecolor=fill, label=name, **plain)
+        for name, fill in (("on the front", SOFT), ("beaten", PAPER))
+    ]
+    figure.legend(
+        handles=handles,
+        loc="center left",
+        bbox_to_anchor=((10 - 1.68) / 10, 0.55),
+        handletextpad=0.2,
+        labelspacing=0.35,
+    )
     return figure

@@ -1,4 +1,6 @@
-"""Power: what the declared seeds can resolve with the spread that was measured, and what more seeds would."""
+"""Power: what the declared seeds can resolve with the spread that was measured, and what more seeds
+would.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,10 @@ from reports.statistics.levels import Gap
 from study.design.power import LEVEL, POWER, resolvable, seeds_for
 
 HOW = (
-    "A line falls from left to right: more [seeds|seed] an [arm] find smaller differences. Take the line of the comparison you care about, go to "
-    "the number of seeds you can afford, and read off the smallest difference you would find four times out of five. A mark above its line is a "
-    "measured difference that this study could resolve; a mark below may be chance."
+    "A line falls from left to right: more [seeds|seed] an [arm] find smaller differences. Take the"
+    " line of the comparison you care about, go to the number of seeds you can afford, and read off"
+    " the smallest difference you would find four times out of five. A mark above its line is a"
+    " measured difference that this study could resolve; a mark below may be chance."
 )
 WIDTH = 10.0
 NOT_A_FACTOR = "two arms"
@@ -35,7 +38,9 @@ NOT_A_FACTOR = "two arms"
 
 @dataclass(frozen=True)
 class Question:
-    """A difference one may ask for: weights of the arms it compares, degrees of freedom a further seed adds, what was measured (NaN: nothing)."""
+    """A difference one may ask for: weights of the arms it compares, degrees of freedom a further
+    seed adds, what was measured (NaN: nothing).
+    """
 
     name: str
     weights: Sequence[float]
@@ -59,50 +64,116 @@ class Power:
         spreads = points.groupby("arm")["counted"].std(ddof=1).dropna()
         spread = math.sqrt(float((spreads**2).mean())) if len(spreads) else math.nan
         if len(study.arms) < 2 or not known(spread) or not spread > 0:
-            return Section([Prose("What more seeds would resolve cannot be told: no arm has two seeds that differ, or there is one arm.")])
+            return Section(
+                [
+                    Prose(
+                        "What more seeds would resolve cannot be told: no arm has two seeds that"
+                        " differ, or there is one arm."
+                    )
+                ]
+            )
         asked = questions(study)
         n = max(2, len(study.seeds))
         floor = _floor(study)
         return Section(
-            [Prose(self._sentence(study, asked, spread, n, floor)), self._figure(study, asked, spread, float(spreads.min()), float(spreads.max()), n, floor)]
+            [
+                Prose(self._sentence(study, asked, spread, n, floor)),
+                self._figure(
+                    study, asked, spread, float(spreads.min()), float(spreads.max()), n, floor
+                ),
+            ]
         )
 
-    def _sentence(self, study: Study, asked: list[Question], spread: float, n: int, floor: float) -> str:
+    def _sentence(
+        self, study: Study, asked: list[Question], spread: float, n: int, floor: float
+    ) -> str:
         two = next(one for one in asked if one.name == NOT_A_FACTOR)
         more = next((seeds for seeds in self.seeds if seeds >= 4 * n), 4 * n)
         said = (
-            f"With the measured spread over seeds (sd {number(spread, 3)} in test {study.metric}), n = {n} seeds an arm cannot resolve less than "
-            f"{_size(two, spread, n)} between two arms; "
-            f"n = {more} would resolve {_size(two, spread, more)} (80 % power, two-sided .05, one test)."
+            f"With the measured spread over seeds (sd {number(spread, 3)} in test {study.metric}),"
+            f" n = {n} seeds an arm cannot resolve less than {_size(two, spread, n)} between two"
+            f" arms; n = {more} would resolve {_size(two, spread, more)} (80 % power, two-sided"
+            " .05, one test)."
         )
         factors = [one for one in asked if one.name != NOT_A_FACTOR]
         if factors:
-            said += f" Between two levels of a factor: {listing(f'{one.name} {_size(one, spread, n)}' for one in factors)}."
-            small = [one for one in factors if known(one.measured) and one.measured < resolvable(one.weights, n, one.df_per_seed * (n - 1)) * spread]
+            said += (
+                " Between two levels of a factor:"
+                f" {listing(f'{one.name} {_size(one, spread, n)}' for one in factors)}."
+            )
+            small = [
+                one
+                for one in factors
+                if known(one.measured)
+                and one.measured < resolvable(one.weights, n, one.df_per_seed * (n - 1)) * spread
+            ]
             for one in small:
                 need = seeds_for(one.measured / spread, one.weights, one.df_per_seed)
                 told = f"{need:,} seeds an arm" if need else "more than 10,000 seeds an arm"
-                said += f" The largest difference measured for {one.name}, {number(one.measured, 3)}, is smaller than that; to resolve it would take {told}."
+                said += (
+                    f" The largest difference measured for {one.name}, {number(one.measured, 3)},"
+                    f" is smaller than that; to resolve it would take {told}."
+                )
         if known(floor):
-            said += f" The test set alone, however many seeds, leaves differences between the two best arms under {number(floor, 3)} unresolved."
+            said += (
+                " The test set alone, however many seeds, leaves differences between the two best"
+                f" arms under {number(floor, 3)} unresolved."
+            )
         return said
 
-    def _figure(self, study: Study, asked: list[Question], spread: float, low: float, high: float, n: int, floor: float) -> Figure:
-        picture = draw(lambda rasterized: _curves(study, asked, spread, n, floor, max(self.seeds)), name="power")
+    def _figure(
+        self,
+        study: Study,
+        asked: list[Question],
+        spread: float,
+        low: float,
+        high: float,
+        n: int,
+        floor: float,
+    ) -> Figure:
+        picture = draw(
+            lambda rasterized: _curves(study, asked, spread, n, floor, max(self.seeds)),
+            name="power",
+        )
         two = next(one for one in asked if one.name == NOT_A_FACTOR)
-        finding = f"{n} seeds an arm resolve {_size(two, spread, n)} between two arms; {self.seeds[-1]} would resolve {_size(two, spread, self.seeds[-1])}."
+        finding = (
+            f"{n} seeds an arm resolve {_size(two, spread, n)} between two arms; {self.seeds[-1]}"
+            f" would resolve {_size(two, spread, self.seeds[-1])}."
+        )
         caption = (
-            f"Smallest difference in mean test {study.metric} that a two-sided t test at .05 finds with 80 % power, against seeds an arm; marks: the "
-            f"largest differences measured, at the {n} seeds of this study: a mark under its line cannot be relied on. Spread over seeds taken as "
-            f"{number(spread, 3)} everywhere; arms lie between {number(low, 3)} and {number(high, 3)}."
+            f"Smallest difference in mean test {study.metric} that a two-sided t test at .05 finds"
+            " with 80 % power, against seeds an arm; marks: the largest differences measured, at"
+            f" the {n} seeds of this study: a mark under its line cannot be relied on. Spread over"
+            f" seeds taken as {number(spread, 3)} everywhere; arms lie between {number(low, 3)} and"
+            f" {number(high, 3)}."
         )
         rows: Rows = []
         for one in asked:
-            need = seeds_for(one.measured / spread, one.weights, one.df_per_seed) if known(one.measured) else None
-            tried = [Cell(_size(one, spread, seeds), resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread) for seeds in self.seeds]
+            need = (
+                seeds_for(one.measured / spread, one.weights, one.df_per_seed)
+                if known(one.measured)
+                else None
+            )
+            tried = [
+                Cell(
+                    _size(one, spread, seeds),
+                    resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread,
+                )
+                for seeds in self.seeds
+            ]
             rows.append([one.name, *tried, number(one.measured, 3), f"{need:,}" if need else "n/a"])
-        columns = ["difference between", *(f"n = {seeds}" for seeds in self.seeds), "largest measured", "seeds an arm to resolve that"]
-        table = Table(columns, rows, "Smallest difference resolved, by seeds an arm", f"80 % power at .05, in test {study.metric}; one test, not a family.")
+        columns = [
+            "difference between",
+            *(f"n = {seeds}" for seeds in self.seeds),
+            "largest measured",
+            "seeds an arm to resolve that",
+        ]
+        table = Table(
+            columns,
+            rows,
+            "Smallest difference resolved, by seeds an arm",
+            f"80 % power at .05, in test {study.metric}; one test, not a family.",
+        )
         return Figure(picture, caption, f"Power. {finding}", table, WIDTH, finding, HOW)
 
 
@@ -111,51 +182,103 @@ def questions(study: Study) -> list[Question]:
     points = measured(study, "score")
     asked = []
     for factor, names in study.factors.items():
-        gap: Gap | None = level_gap(points, "value", factor, names, [key for key in study.factors if key != factor])
+        gap: Gap | None = level_gap(
+            points, "value", factor, names, [key for key in study.factors if key != factor]
+        )
         if gap is not None:
             of = match(study, points, {factor: gap.high}, {factor: gap.low}, {})
-            name = factor if len(names) == 2 else f"{factor} ({level(factor, gap.high)}, {level(factor, gap.low)})"
-            asked.append(Question(name, list(of.weights.values()), len(of.weights), gap.difference.value))
+            name = (
+                factor
+                if len(names) == 2
+                else f"{factor} ({level(factor, gap.high)}, {level(factor, gap.low)})"
+            )
+            asked.append(
+                Question(name, list(of.weights.values()), len(of.weights), gap.difference.value)
+            )
     return [*asked, Question(NOT_A_FACTOR, [1.0, -1.0], 2, math.nan)]
 
 
 def _floor(study: Study) -> float:
     """Difference between the two best arms that their common test set resolves with endless seeds."""
     points = measured(study, "score")
-    means = points.groupby("arm")["value"].mean().sort_values(ascending=not study.higher_is_better, kind="stable")
+    means = (
+        points.groupby("arm")["value"]
+        .mean()
+        .sort_values(ascending=not study.higher_is_better, kind="stable")
+    )
     if len(means) < 2:
         return math.nan
-    return (1.959964 + 0.841621) * weighted_noise(study, {int(means.index[0]): 1.0, int(means.index[1]): -1.0})
+    return (1.959964 + 0.841621) * weighted_noise(
+        study, {int(means.index[0]): 1.0, int(means.index[1]): -1.0}
+    )
 
 
 def _size(one: Question, spread: float, seeds: int) -> str:
-    return number(resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1), level=LEVEL, power=POWER) * spread, 3)
+    return number(
+        resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1), level=LEVEL, power=POWER)
+        * spread,
+        3,
+    )
 
 
-def _curves(study: Study, asked: list[Question], spread: float, n: int, floor: float, most: int) -> Drawing:
-    figure, axes = panels(1, 1, width=WIDTH, height=3.6, left=0.75, right=2.9, top=0.15, bottom=0.5, gap=(0, 0))
+def _curves(
+    study: Study, asked: list[Question], spread: float, n: int, floor: float, most: int
+) -> Drawing:
+    figure, axes = panels(
+        1, 1, width=WIDTH, height=3.6, left=0.75, right=2.9, top=0.15, bottom=0.5, gap=(0, 0)
+    )
     axis = axes[0, 0]  # type: ignore[index]
-    tried = [seeds for seeds in range(2, most + 1) if seeds <= 12 or seeds % 2 == 0 or seeds == most]
+    tried = [
+        seeds for seeds in range(2, most + 1) if seeds <= 12 or seeds % 2 == 0 or seeds == most
+    ]
     alike: dict[tuple[float, ...], list[str]] = {}
     for one in asked:  # factors with as many arms a level share a line
-        curve = tuple(resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread for seeds in tried)
-        key = next((known_curve for known_curve in alike if all(math.isclose(a, b) for a, b in zip(curve, known_curve, strict=True))), curve)
+        curve = tuple(
+            resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread
+            for seeds in tried
+        )
+        key = next(
+            (
+                known_curve
+                for known_curve in alike
+                if all(math.isclose(a, b) for a, b in zip(curve, known_curve, strict=True))
+            ),
+            curve,
+        )
         alike.setdefault(key, []).append(one.name)
     lines: list[list[Any]] = []
     marks: list[list[Any]] = []
     for k, (curve, names) in enumerate(alike.items()):
         colour = INK if NOT_A_FACTOR in names else SLOTS[k % len(SLOTS)]
         axis.plot(tried, curve, color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.6)
-        lines.append([math.log10(curve[-1]), ", ".join(name.partition(" (")[0] for name in names), colour])
-        marks += [[math.log10(one.measured), one.name, colour] for one in asked if one.name in names and known(one.measured) and one.measured > 0]
-    values = [*(y for curve in alike for y in curve), *(10 ** mark[0] for mark in marks), *([floor] if known(floor) and floor > 0 else [])]
+        lines.append(
+            [math.log10(curve[-1]), ", ".join(name.partition(" (")[0] for name in names), colour]
+        )
+        marks += [
+            [math.log10(one.measured), one.name, colour]
+            for one in asked
+            if one.name in names and known(one.measured) and one.measured > 0
+        ]
+    values = [
+        *(y for curve in alike for y in curve),
+        *(10 ** mark[0] for mark in marks),
+        *([floor] if known(floor) and floor > 0 else []),
+    ]
     axis.axvline(n, color=SOFT, linewidth=0.8, dashes=(2, 2), zorder=0)
-    axis.set(xscale="log", yscale="log", xlim=(1.85, most), ylim=(min(values) / 1.25, max(values) * 1.25), xlabel="seeds an arm")
+    axis.set(
+        xscale="log",
+        yscale="log",
+        xlim=(1.85, most),
+        ylim=(min(values) / 1.25, max(values) * 1.25),
+        xlabel="seeds an arm",
+    )
     if known(floor) and floor > 0:
         axis.axhline(floor, color=SOFT, linewidth=0.8, zorder=0)
         lines.append([math.log10(floor), "limit of the test set, two best arms", INK])
     axis.set_ylabel(f"resolved in test {study.metric}")
-    axis.xaxis.set_major_locator(FixedLocator([tick for tick in (2, 3, 5, 8, 12, 20, 30, 50, 100) if tick <= most]))
+    axis.xaxis.set_major_locator(
+        FixedLocator([tick for tick in (2, 3, 5, 8, 12, 20, 30, 50, 100) if tick <= most])
+    )
     axis.xaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_minor_locator(NullLocator())
@@ -175,6 +298,18 @@ def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
     for before, after in itertools.pairwise(ends):
         after[0] = max(after[0], before[0] + 0.062 * (high - low))
     for y, name, _ in ends:
-        ground: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.85}  # a line that passes under a name leaves it readable
-        place: dict[str, Any] = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
-        axis.annotate(shorten(name, 40), (x, 10**y), fontsize=7.5, color=INK, bbox=ground, zorder=6, **place)
+        ground: dict[str, Any] = {
+            "facecolor": PAPER,
+            "edgecolor": "none",
+            "pad": 0.8,
+            "alpha": 0.85,
+        }  # a line that passes under a name leaves it readable
+        place: dict[str, Any] = {
+            "xytext": (7, 0),
+            "textcoords": "offset points",
+            "va": "center",
+            "annotation_clip": False,
+        }
+        axis.annotate(
+            shorten(name, 40), (x, 10**y), fontsize=7.5, color=INK, bbox=ground, zorder=6, **place
+        )

@@ -19,18 +19,23 @@ from reports.statistics import Estimate, Prediction
 from study.records import OUTCOMES
 
 HOW = (
-    "A mark is one [point]; across: how much [credit] arrives at the judged lag ([D], in [decades|decade]), up: its test score. If health told "
-    "success, the marks would rise from left to right and the shapes (outcomes) would stand apart. [AUC] and [rank correlation] say how well they "
-    "do; an interval that holds .5 (or 0) says that it is not shown here."
+    "A mark is one [point]; across: how much [credit] arrives at the judged lag ([D], in"
+    " [decades|decade]), up: its test score. If health told success, the marks would rise from left"
+    " to right and the shapes (outcomes) would stand apart. [AUC] and [rank correlation] say how"
+    " well they do; an interval that holds .5 (or 0) says that it is not shown here."
 )
 
 
-LINEAR = 4.0  # decades: the axis is linear up to here, where the classes lie, and logarithmic beyond
+LINEAR = (
+    4.0  # decades: the axis is linear up to here, where the classes lie, and logarithmic beyond
+)
 
 
 @dataclass(frozen=True)
 class Found:
-    """One prediction: within a level of a factor (None: all points), D read at a share of the updates."""
+    """One prediction: within a level of a factor (None: all points), D read at a share of the
+    updates.
+    """
 
     key: str | None
     level: str | None
@@ -53,18 +58,42 @@ class Predicts:
         points = with_counted(study)
         D = {share: at_share(study, share) for share in self.at}
         overall = {share: prediction(study, points, D[share], self.draws) for share in self.at}
-        text = " ".join(prediction_word(study, points, D[share], _when(share), self.draws) for share in self.at[-1:])
-        text += f" {self._early(overall)} This is correlation over arms that differ in more than their gradient; nothing was stopped because of a verdict."
+        text = " ".join(
+            prediction_word(study, points, D[share], _when(share), self.draws)
+            for share in self.at[-1:]
+        )
+        text += (
+            f" {self._early(overall)} This is correlation over arms that differ in more than their"
+            " gradient; nothing was stopped because of a verdict."
+        )
         found = self._found(study, points, D, overall)
-        return Section([Prose(text), self._figure(study, points, D, overall), self._table(found)], {"prediction": _frame(found)})
+        return Section(
+            [Prose(text), self._figure(study, points, D, overall), self._table(found)],
+            {"prediction": _frame(found)},
+        )
 
-    def _found(self, study: Study, points: pd.DataFrame, D: dict[float, pd.Series], overall: dict[float, Prediction]) -> list[Found]:
-        """Over all points, then within each level of the first factor (cell, where it varies), at every share."""
+    def _found(
+        self,
+        study: Study,
+        points: pd.DataFrame,
+        D: dict[float, pd.Series],
+        overall: dict[float, Prediction],
+    ) -> list[Found]:
+        """Over all points, then within each level of the first factor (cell, where it varies), at
+        every share.
+        """
         key = study.sides[0]
         found = [Found(None, None, share, overall[share]) for share in self.at]
         if key in study.factors:
             found += [
-                Found(key, name, share, prediction(study, points[points[key] == name], D[share], self.draws)) for name in study.levels(key) for share in self.at
+                Found(
+                    key,
+                    name,
+                    share,
+                    prediction(study, points[points[key] == name], D[share], self.draws),
+                )
+                for name in study.levels(key)
+                for share in self.at
             ]
         return found
 
@@ -74,7 +103,11 @@ class Predicts:
             one = overall[share]
             if not known(one.auc.value):
                 continue
-            inverse = " inversely: the healthier, the less often solved" if one.predictive and one.auc.value < 0.5 else ""
+            inverse = (
+                " inversely: the healthier, the less often solved"
+                if one.predictive and one.auc.value < 0.5
+                else ""
+            )
             tells = {
                 True: f"D goes with success{inverse}",
                 False: "D is not shown to go with success",
@@ -87,35 +120,94 @@ class Predicts:
     def _table(self, found: list[Found]) -> Table:
         rows: Rows = []
         for of in found:
-            one, text = of.of, "all points" if of.key is None else f"within {level(of.key, str(of.level))}"
-            said = {True: "predictive" if one.auc.value > 0.5 else "inversely", False: "not shown", None: "cannot be told"}[one.predictive]
-            rows.append([text, _when(of.share), _value(one, "auc"), _value(one, "rho"), said, f"{one.auc.n} ({count(one.arms, 'arm')})", str(one.successes)])
-        columns = ["points", "D read", "AUC for solved", "Spearman with score", "AUC apart from .5", "n", "solved"]
+            one, text = (
+                of.of,
+                ("all points" if of.key is None else f"within {level(of.key, str(of.level))}"),
+            )
+            said = {
+                True: "predictive" if one.auc.value > 0.5 else "inversely",
+                False: "not shown",
+                None: "cannot be told",
+            }[one.predictive]
+            rows.append(
+                [
+                    text,
+                    _when(of.share),
+                    _value(one, "auc"),
+                    _value(one, "rho"),
+                    said,
+                    f"{one.auc.n} ({count(one.arms, 'arm')})",
+                    str(one.successes),
+                ]
+            )
+        columns = [
+            "points",
+            "D read",
+            "AUC for solved",
+            "Spearman with score",
+            "AUC apart from .5",
+            "n",
+            "solved",
+        ]
         notes = (
-            f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed); none below 5 arms, "
-            "5 points of either outcome or 2 arms that have it. AUC .5 is chance. Kept as tables/prediction.parquet of the study."
+            f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed);"
+            " none below 5 arms, 5 points of either outcome or 2 arms that have it. AUC .5 is"
+            " chance. Kept as tables/prediction.parquet of the study."
         )
         return Table(columns, rows, "How well D tells success", notes)
 
-    def _figure(self, study: Study, points: pd.DataFrame, D: dict[float, pd.Series], overall: dict[float, Prediction]) -> Figure:
+    def _figure(
+        self,
+        study: Study,
+        points: pd.DataFrame,
+        D: dict[float, pd.Series],
+        overall: dict[float, Prediction],
+    ) -> Figure:
         key, points = study.sides[0], study.listed(points)
         ink, shape = colours(study.levels(key)), markers(OUTCOMES)
-        picture = draw(lambda rasterized: _scatter(study, points, D, key, ink, shape, rasterized), name="predicts")
-        best = max(self.at, key=lambda share: abs(overall[share].rho.value) if known(overall[share].rho.value) else -1)
+        picture = draw(
+            lambda rasterized: _scatter(study, points, D, key, ink, shape, rasterized),
+            name="predicts",
+        )
+        best = max(
+            self.at,
+            key=lambda share: (
+                abs(overall[share].rho.value) if known(overall[share].rho.value) else -1
+            ),
+        )
         rho = overall[best].rho
         told = "; ".join(f"{_when(share)} {words(overall[share].rho)}" for share in self.at)
-        few = f"{count(overall[best].arms, 'arm')} with D and score are too few for a rank correlation of D with test {study.metric}."
-        finding = f"Rank correlation of D with test {study.metric}: {told}." if any(known(one.rho.low) for one in overall.values()) else few
+        few = (
+            f"{count(overall[best].arms, 'arm')} with D and score are too few for a rank"
+            f" correlation of D with test {study.metric}."
+        )
+        finding = (
+            f"Rank correlation of D with test {study.metric}: {told}."
+            if any(known(one.rho.low) for one in overall.values())
+            else few
+        )
         caption = (
-            f"One mark a point (n = {min(rho.n, len(points))}); colour: {key}; shape: outcome. D in decades relative to lag 1; diverged points stand at the "
-            "baseline. Brackets: 95 % interval, bootstrap over arms."
+            f"One mark a point (n = {min(rho.n, len(points))}); colour: {key}; shape: outcome. D in"
+            " decades relative to lag 1; diverged points stand at the baseline. Brackets: 95 %"
+            " interval, bootstrap over arms."
         )
         rows = [
-            [row["id"], *[number(D[share].get(row["id"], np.nan)) for share in self.at], number(row["counted"], 3), row["outcome"] or "–"]
+            [
+                row["id"],
+                *[number(D[share].get(row["id"], np.nan)) for share in self.at],
+                number(row["counted"], 3),
+                row["outcome"] or "–",
+            ]
             for _, row in points.iterrows()
         ]
-        table = Table(["point", *(f"D {_when(share)}" for share in self.at), "score", "outcome"], rows, "The marks")
-        return Figure(picture, caption, f"Health against success. {finding}", table, 10.0, finding, HOW)
+        table = Table(
+            ["point", *(f"D {_when(share)}" for share in self.at), "score", "outcome"],
+            rows,
+            "The marks",
+        )
+        return Figure(
+            picture, caption, f"Health against success. {finding}", table, 10.0, finding, HOW
+        )
 
 
 def _frame(found: list[Found]) -> pd.DataFrame:
@@ -127,18 +219,45 @@ def _frame(found: list[Found]) -> pd.DataFrame:
             for name, of in (("auc", one.of.auc), ("spearman", one.of.rho))
             for end, value in (("", of.value), ("_low", of.low), ("_high", of.high))
         }
-        counts = {"n": one.of.auc.n, "arms": one.of.arms, "solved": one.of.successes, "predictive": one.of.predictive}
-        rows.append({"factor": one.key, "level": one.level, "share": one.share, **estimates, **counts})
-    return pd.DataFrame(rows).astype({"factor": "string", "level": "string", "predictive": "boolean"})
+        counts = {
+            "n": one.of.auc.n,
+            "arms": one.of.arms,
+            "solved": one.of.successes,
+            "predictive": one.of.predictive,
+        }
+        rows.append(
+            {"factor": one.key, "level": one.level, "share": one.share, **estimates, **counts}
+        )
+    return pd.DataFrame(rows).astype(
+        {"factor": "string", "level": "string", "predictive": "boolean"}
+    )
 
 
-def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key: str, ink: dict[str, str], shape: dict[str, str], rasterized: bool) -> Drawing:
-    figure, axes = panels(1, len(D), width=10, height=3.3, left=0.62, right=1.35, top=0.3, bottom=0.5, gap=(0.18, 0))
-    every = np.concatenate([points["id"].map(values).to_numpy(dtype=float) for values in D.values()])
+def _scatter(
+    study: Study,
+    points: pd.DataFrame,
+    D: dict[float, pd.Series],
+    key: str,
+    ink: dict[str, str],
+    shape: dict[str, str],
+    rasterized: bool,
+) -> Drawing:
+    figure, axes = panels(
+        1, len(D), width=10, height=3.3, left=0.62, right=1.35, top=0.3, bottom=0.5, gap=(0.18, 0)
+    )
+    every = np.concatenate(
+        [points["id"].map(values).to_numpy(dtype=float) for values in D.values()]
+    )
     every = every[np.isfinite(every)]
-    low_D, high_D = (min(float(every.min()), -4.0), max(float(every.max()), 0.0)) if len(every) else (-4.0, 0.0)
+    low_D, high_D = (
+        (min(float(every.min()), -4.0), max(float(every.max()), 0.0)) if len(every) else (-4.0, 0.0)
+    )
     beyond = f"log scale beyond ±{LINEAR:g}; " if low_D < -LINEAR else ""
-    ticks = [tick for tick in (-256, -64, -16, *((-8,) if low_D > -24 else ()), -4, -2, 0, 2, 4, 16) if 1.12 * low_D <= tick <= high_D]
+    ticks = [
+        tick
+        for tick in (-256, -64, -16, *((-8,) if low_D > -24 else ()), -4, -2, 0, 2, 4, 16)
+        if 1.12 * low_D <= tick <= high_D
+    ]
     for j, (share, values) in enumerate(D.items()):
         axis = axes[0, j]  # type: ignore[index]
         x = points["id"].map(values).astype(float)
@@ -175,7 +294,8 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
     figure.text(
         0.5 * (0.62 + 10 - 1.35) / 10,
         0.02,
-        f"D, decades of transport at the judged lag ({beyond}dashed: limits of fading and vanishing)",
+        f"D, decades of transport at the judged lag ({beyond}dashed: limits of fading and"
+        " vanishing)",
         ha="center",
         va="bottom",
         fontsize=8.5,
@@ -185,13 +305,17 @@ def _scatter(study: Study, points: pd.DataFrame, D: dict[float, pd.Series], key:
     for at, (name, colour, marker) in enumerate(lines):
         y = 0.88 - 0.075 * at - (0.04 if at >= len(ink) else 0)
         figure.add_artist(_mark(8.82 / 10, y, marker, colour))
-        figure.text(8.92 / 10, y, level(key, name) if at < len(ink) else name, fontsize=8, va="center")
+        figure.text(
+            8.92 / 10, y, level(key, name) if at < len(ink) else name, fontsize=8, va="center"
+        )
     return figure
 
 
 def _mark(x: float, y: float, marker: str, colour: str):
 
-    return Line2D([x], [y], marker=marker, color=colour, markersize=5, linestyle="none", markeredgewidth=0)
+    return Line2D(
+        [x], [y], marker=marker, color=colour, markersize=5, linestyle="none", markeredgewidth=0
+    )
 
 
 def _value(of: Prediction, name: str) -> Cell:
@@ -205,4 +329,10 @@ def _brief(of: Estimate) -> str:
 
 
 def _when(share: float) -> str:
-    return "at initialization" if share == 0 else "at the end" if share >= 1 else f"at {percent(share)} of the updates"
+    return (
+        "at initialization"
+        if share == 0
+        else "at the end"
+        if share >= 1
+        else f"at {percent(share)} of the updates"
+    )

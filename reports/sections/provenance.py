@@ -23,15 +23,37 @@ class Provenance:
         launches = study.launches
         blocks: list[object] = [self._facts(study)]
         rows = [_launch(launch) for launch in launches]
-        columns = ["launched (UTC)", "git commit", "device", "workers", "planned", "stored before", "done", "diverged", "failed", "took"]
+        columns = [
+            "launched (UTC)",
+            "git commit",
+            "device",
+            "workers",
+            "planned",
+            "stored before",
+            "done",
+            "diverged",
+            "failed",
+            "took",
+        ]
         blocks.append(Table(columns, rows, "Launches of this study"))
         if launches:
             blocks.append(Prose("The last command, as typed:"))
             blocks.append(Listing(private(str(launches[-1].get("command", "not recorded")))))
             versions = launches[-1].get("versions") or {}
-            blocks.append(Table(["package", "version"], [[str(name), str(text)] for name, text in sorted(versions.items())], "Versions at the last launch"))
+            blocks.append(
+                Table(
+                    ["package", "version"],
+                    [[str(name), str(text)] for name, text in sorted(versions.items())],
+                    "Versions at the last launch",
+                )
+            )
         if study.aggregates:
-            blocks.append(Prose("The data behind this page are too many to lie in it: points.parquet and study.json lie beside it in the study's folder."))
+            blocks.append(
+                Prose(
+                    "The data behind this page are too many to lie in it: points.parquet and"
+                    " study.json lie beside it in the study's folder."
+                )
+            )
         else:
             blocks.append(Prose("The data behind this page:"))
             blocks.append(Downloads([self._points(study), self._study(study)]))
@@ -43,39 +65,84 @@ class Provenance:
         tasks = listing(f"{name} {digest}" for name, digest in (mark.get("tasks") or {}).items())
         starts = sorted({str(launch.get("time")) for launch in study.launches})
         items = [
-            ("Study", f"{study.name}, experiment {record.get('experiment') or 'none'}, schema {record.get('schema')}, numerics {mark.get('numerics', 'n/a')}"),
+            (
+                "Study",
+                (
+                    f"{study.name}, experiment {record.get('experiment') or 'none'}, schema"
+                    f" {record.get('schema')}, numerics {mark.get('numerics', 'n/a')}"
+                ),
+            ),
             ("Data, by hash", tasks),
             ("First and last launch", f"{starts[0]} and {starts[-1]}" if starts else "none"),
         ]
-        rounded = [name for name in study.factors.get("precision") or [study.constant.get("precision", "full")] if name != "full"]
+        rounded = [
+            name
+            for name in study.factors.get("precision") or [study.constant.get("precision", "full")]
+            if name != "full"
+        ]
         if rounded:
-            items.append(("Precision", f"products of updates in {listing(rounded)}; weights, validation, test scores and probes in full precision"))
+            items.append(
+                (
+                    "Precision",
+                    (
+                        f"products of updates in {listing(rounded)}; weights, validation, test"
+                        " scores and probes in full precision"
+                    ),
+                )
+            )
         dirty = [launch for launch in study.launches if (launch.get("git") or {}).get("dirty")]
         if dirty:
-            said = f"{len(dirty)} of {len(study.launches)} launches ran code with uncommitted changes: the commit alone does not reproduce them"
+            said = (
+                f"{len(dirty)} of {len(study.launches)} launches ran code with uncommitted changes:"
+                " the commit alone does not reproduce them"
+            )
             items.append(("Uncommitted changes", said))
         return Definitions(items)
 
     def _points(self, study: Study) -> tuple[str, str, str, str, int]:
         text = private(study.store.points().to_csv(index=False, lineterminator="\n"))
-        return download(f"{study.name}-points.csv", "one row a stored point, every column", text, "text/csv")
+        return download(
+            f"{study.name}-points.csv", "one row a stored point, every column", text, "text/csv"
+        )
 
     def _study(self, study: Study) -> tuple[str, str, str, str, int]:
         text = private(json.dumps(study.record, indent=1, ensure_ascii=False))
-        return download(f"{study.name}-study.json", "declaration, fingerprint and launches", text, "application/json")
+        return download(
+            f"{study.name}-study.json",
+            "declaration, fingerprint and launches",
+            text,
+            "application/json",
+        )
 
 
 def download(name: str, what: str, text: str, kind: str) -> tuple[str, str, str, str, int]:
     """A file inside the page: (name, what, data URI, SHA-256, bytes)."""
     data = text.encode()
-    return name, what, f"data:{kind};base64,{base64.b64encode(data).decode()}", hashlib.sha256(data).hexdigest(), len(data)
+    return (
+        name,
+        what,
+        f"data:{kind};base64,{base64.b64encode(data).decode()}",
+        hashlib.sha256(data).hexdigest(),
+        len(data),
+    )
 
 
 def _launch(launch: Mapping[str, Any]) -> Sequence[Cell | str]:
     git = launch.get("git")
-    commit = f"{str(git['commit'])[:12]}{' + changes' if git.get('dirty') else ''}" if git else "no checkout"
+    commit = (
+        f"{str(git['commit'])[:12]}{' + changes' if git.get('dirty') else ''}"
+        if git
+        else "no checkout"
+    )
     took = launch.get("seconds")
     counts = [
-        str(launch.get(key, "–")) if launch.get(key) is not None else "–" for key in ("workers", "planned", "stored_before", "done", "diverged", "failed")
+        str(launch.get(key, "–")) if launch.get(key) is not None else "–"
+        for key in ("workers", "planned", "stored_before", "done", "diverged", "failed")
     ]
-    return [str(launch.get("time", "–")), commit, str(launch.get("device", "–")), *counts, duration(float(took)) if took is not None else "not finished"]
+    return [
+        str(launch.get("time", "–")),
+        commit,
+        str(launch.get("device", "–")),
+        *counts,
+        duration(float(took)) if took is not None else "not finished",
+    ]

@@ -45,7 +45,9 @@ class RecipeSection:
         id = point_of(study, found.first)
         return [*blocks, *(_how(study, id) if id else [])]
 
-    def _table(self, study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None) -> Table:
+    def _table(
+        self, study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None
+    ) -> Table:
         fresh = {one.arm: one for one in again.arms} if again else {}
         costs = study.stored.groupby("arm")[["params", "seconds"]].mean()
         rows: Rows = []
@@ -55,13 +57,23 @@ class RecipeSection:
                 [
                     row["label"],
                     Cell(number(found.validation[arm], 3), found.validation[arm]),
-                    Cell(f"{number(one.value, 3)} {interval(one.low, one.high, 3)}", one.value if known(one.value) else None),
+                    Cell(
+                        f"{number(one.value, 3)} {interval(one.low, one.high, 3)}",
+                        one.value if known(one.value) else None,
+                    ),
                     str(row["n"]),
                     f"{row['outcomes'].get('solved', 0)}/{row['n']}",
                     *([_fresh(fresh.get(arm))] if fresh else []),
                     "first" if arm == found.first else _close(found, arm),
-                    Cell(f"{costs.loc[arm, 'params']:,.0f}", float(costs.loc[arm, "params"])) if known(float(costs.loc[arm, "params"])) else "n/a",
-                    Cell(number(float(costs.loc[arm, "seconds"]), 1), float(costs.loc[arm, "seconds"])),
+                    (
+                        Cell(f"{costs.loc[arm, 'params']:,.0f}", float(costs.loc[arm, "params"]))
+                        if known(float(costs.loc[arm, "params"]))
+                        else "n/a"
+                    ),
+                    Cell(
+                        number(float(costs.loc[arm, "seconds"]), 1),
+                        float(costs.loc[arm, "seconds"]),
+                    ),
                 ]
             )
         columns = [
@@ -76,51 +88,96 @@ class RecipeSection:
             "seconds",
         ]
         notes = (
-            f"Means over seeds, in order of validation; the first {min(self.shown, len(found.order))} of {len(found.order)} arms. "
-            "Seconds: a point. Told apart: the "
-            "difference of mean test scores lies outside an interval that holds for all arms at once (Bonferroni, spread over seeds pooled over arms). "
+            "Means over seeds, in order of validation; the first"
+            f" {min(self.shown, len(found.order))} of {len(found.order)} arms. Seconds: a point."
+            " Told apart: the difference of mean test scores lies outside an interval that holds"
+            " for all arms at once (Bonferroni, spread over seeds pooled over arms). "
         )
         return Table(columns, rows, "The arms to choose from", notes)
 
 
 def _fresh(one: Again | None) -> Cell | str:
-    return "–" if one is None else Cell(f"{number(one.estimate.value, 3)} {interval(one.estimate.low, one.estimate.high, 3)}", one.estimate.value)
+    return (
+        "–"
+        if one is None
+        else Cell(
+            f"{number(one.estimate.value, 3)} {interval(one.estimate.low, one.estimate.high, 3)}",
+            one.estimate.value,
+        )
+    )
 
 
 def _close(found: Recipe, arm: int) -> str:
-    return "cannot be told" if found.close is None else "not told apart" if arm in found.close else "told apart"
+    return (
+        "cannot be told"
+        if found.close is None
+        else "not told apart"
+        if arm in found.close
+        else "told apart"
+    )
 
 
-def _sentences(study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None) -> list[str]:
+def _sentences(
+    study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None
+) -> list[str]:
     first = arms.loc[found.first]
-    score = f"mean test {study.metric} {number(first['score'].value, 3)} {interval(first['score'].low, first['score'].high, 3)}, n = {first['n']}"
+    score = (
+        f"mean test {study.metric} {number(first['score'].value, 3)}"
+        f" {interval(first['score'].low, first['score'].high, 3)}, n = {first['n']}"
+    )
     if len(found.order) == 1:
         return [f"There is one arm: {first['label']} ({score})."]
     second = arms.loc[found.order[1]]
-    runner = f"Runner-up: {second['label']} ({number(second['score'].value, 3)} {interval(second['score'].low, second['score'].high, 3)})"
+    runner = (
+        f"Runner-up: {second['label']} ({number(second['score'].value, 3)}"
+        f" {interval(second['score'].low, second['score'].high, 3)})"
+    )
     if found.undecided:
         said = (
-            f"No arm is distinguishable: none of the {len(found.order) - 1} others can be told apart from the first by validation, "
-            f"{first['label']} ({score}). {runner}."
+            f"No arm is distinguishable: none of the {len(found.order) - 1} others can be told"
+            f" apart from the first by validation, {first['label']} ({score}). {runner}."
         )
     else:
         said = f"Recommended, first by mean validation score: {first['label']} ({score}). {runner}."
         if found.close is None:
             said += " One seed an arm: which others are as good cannot be told."
         elif found.close:
-            names = ["the runner-up" if arm == found.order[1] else arms.loc[arm, "label"] for arm in found.close]
-            shown = "; ".join(names) if len(names) <= 5 else f"{'; '.join(names[:4])}; and {len(names) - 4} more"
-            said += f" {count(len(names), 'arm')} of the other {len(found.order) - 1} cannot be told apart from it: {shown}."
+            names = [
+                "the runner-up" if arm == found.order[1] else arms.loc[arm, "label"]
+                for arm in found.close
+            ]
+            shown = (
+                "; ".join(names)
+                if len(names) <= 5
+                else f"{'; '.join(names[:4])}; and {len(names) - 4} more"
+            )
+            said += (
+                f" {count(len(names), 'arm')} of the other {len(found.order) - 1} cannot be told"
+                f" apart from it: {shown}."
+            )
         else:
-            said += f" {'It lies' if len(found.order) == 2 else 'All others lie'} apart from the first."
+            said += (
+                f" {'It lies' if len(found.order) == 2 else 'All others lie'} apart from the first."
+            )
     if found.close:
-        cheapest = study.stored[study.stored["arm"].isin([found.first, *found.close])].groupby("arm")["seconds"].mean().dropna()
+        cheapest = (
+            study.stored[study.stored["arm"].isin([found.first, *found.close])]
+            .groupby("arm")["seconds"]
+            .mean()
+            .dropna()
+        )
         if len(cheapest) and cheapest.min() < 0.8 * cheapest.get(found.first, 0.0):
             arm = int(cheapest.idxmin())
-            times = f"{number(float(cheapest[arm]), 1)} s a point against {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
+            times = (
+                f"{number(float(cheapest[arm]), 1)} s a point against"
+                f" {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
+            )
             said += f" The quickest among these is {arms.loc[arm, 'label']}: {times}."
     confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
-    flattered = f"It was chosen on these seeds, so its score here is flattered; {confirm} trains it and the runners-up on fresh ones."
+    flattered = (
+        f"It was chosen on these seeds, so its score here is flattered; {confirm} trains it and the"
+        " runners-up on fresh ones."
+    )
     return [said, confirmed_sentence(study, again) if again else flattered]
 
 
@@ -133,7 +190,8 @@ def _how(study: Study, id: str) -> list[object]:
     blocks: list[object] = [
         Heading("Train one point again"),
         Prose(
-            f"The point of the recommended arm whose score is nearest to the arm's mean ({id}); its numbers come out the same on the same kind of device.",
+            f"The point of the recommended arm whose score is nearest to the arm's mean ({id}); its"
+            " numbers come out the same on the same kind of device.",
             "small",
         ),
         Listing(folded(command(study, id, config))),
@@ -141,9 +199,23 @@ def _how(study: Study, id: str) -> list[object]:
         Listing(shlex.join(["python", "-m", "reports", "export", f"outputs/{study.name}", id])),
     ]
     try:
-        facts = study.tasks.get(str(next(p for p in study.declaration["grid"] if str(p["id"]) == id)["labels"].get("task")), {})
+        facts = study.tasks.get(
+            str(
+                next(p for p in study.declaration["grid"] if str(p["id"]) == id)["labels"].get(
+                    "task"
+                )
+            ),
+            {},
+        )
         text = snippet(config, facts)
     except (StudyError, KeyError, TypeError, ValueError) as error:
         why = str(error) if isinstance(error, StudyError) else f"its configuration has no {error}"
-        return [*blocks, Prose(f"No PyTorch snippet is written for this recipe: {why}. Its weights can be exported, where torch.nn has its layers.", "small")]
+        return [
+            *blocks,
+            Prose(
+                f"No PyTorch snippet is written for this recipe: {why}. Its weights can be"
+                " exported, where torch.nn has its layers.",
+                "small",
+            ),
+        ]
     return [*blocks, Fold("The recipe in plain PyTorch, to paste", [Listing(text)])]

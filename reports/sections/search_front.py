@@ -13,8 +13,9 @@ from reports.figures.theme import SLOTS, SOFT, draw, panels
 from reports.formatting import count, number
 
 HOW = (
-    "A mark is one trial. Filled marks are on the [Pareto front] of their [arm]: no other trial of that arm is better in one objective without "
-    "being worse in another. Going along the filled marks tells what a better score costs."
+    "A mark is one trial. Filled marks are on the [Pareto front] of their [arm]: no other trial of"
+    " that arm is better in one objective without being worse in another. Going along the filled"
+    " marks tells what a better score costs."
 )
 
 
@@ -28,24 +29,48 @@ class Front(Searched):
     title = "Front of the search"
 
     def blocks(self, search: Search) -> list[Figure]:
-        return [] if search.complete.empty else [figure(search, other) for other in search.summary["objectives"] if other != "score"]
+        return (
+            []
+            if search.complete.empty
+            else [
+                figure(search, other) for other in search.summary["objectives"] if other != "score"
+            ]
+        )
 
 
 def figure(search: Search, other: str) -> Figure:
     picture = draw(lambda rasterized: drawing(search, other), name=f"search-front-{other}")
     front = search.complete[search.complete["front"].astype(bool)]
     sizes = front.groupby("arm").size()
-    finding = f"{count(int(sizes.sum()), 'setting')} over {count(len(sizes), 'arm')} are beaten by no other of their arm in all objectives."
-    caption = (
-        f"Every trial trained to its end; filled: on the front over {', '.join(search.summary['objectives'])}. A search writes the front's best score down."
+    finding = (
+        f"{count(int(sizes.sum()), 'setting')} over {count(len(sizes), 'arm')} are beaten by no"
+        " other of their arm in all objectives."
     )
-    values = search.settings.groupby(["arm", "trial"])[["key", "value"]].apply(lambda own: dict(zip(own["key"], own["value"], strict=True)))
+    caption = (
+        "Every trial trained to its end; filled: on the front over"
+        f" {', '.join(search.summary['objectives'])}. A search writes the front's best score down."
+    )
+    values = search.settings.groupby(["arm", "trial"])[["key", "value"]].apply(
+        lambda own: dict(zip(own["key"], own["value"], strict=True))
+    )
     rows: Rows = []
     for _, trial in front.iterrows():
-        said = setting({key: float(value) if numeric(value) else value for key, value in values.get((trial["arm"], trial["trial"]), {}).items()})
-        scores = [Cell(number(trial[name], 3), trial[name]) for name in search.summary["objectives"]]
+        said = setting(
+            {
+                key: float(value) if numeric(value) else value
+                for key, value in values.get((trial["arm"], trial["trial"]), {}).items()
+            }
+        )
+        scores = [
+            Cell(number(trial[name], 3), trial[name]) for name in search.summary["objectives"]
+        ]
         rows.append([search.labels[trial["arm"]], *scores, said])
-    table = Table(["arm", *search.summary["objectives"], "setting"], rows, "Settings on the front", filtered=True)
+    table = Table(
+        ["arm", *search.summary["objectives"], "setting"],
+        rows,
+        "Settings on the front",
+        filtered=True,
+    )
     return Figure(picture, caption, f"Score against {other}. {finding}", table, 10.0, finding, HOW)
 
 
@@ -53,7 +78,17 @@ def drawing(search: Search, other: str) -> Drawing:
     arms = list(search.labels)
     columns = min(COLUMNS, len(arms))
     rows = math.ceil(len(arms) / columns)
-    made, axes = panels(rows, columns, width=10, height=0.6 + 1.8 * rows, left=0.6, right=0.1, top=0.3, bottom=0.45, gap=(0.2, 0.5))
+    made, axes = panels(
+        rows,
+        columns,
+        width=10,
+        height=0.6 + 1.8 * rows,
+        left=0.6,
+        right=0.1,
+        top=0.3,
+        bottom=0.45,
+        gap=(0.2, 0.5),
+    )
     complete = search.complete
     for place in range(rows * columns):
         axis = axes[place // columns, place % columns]  # type: ignore[index]
@@ -62,9 +97,28 @@ def drawing(search: Search, other: str) -> Drawing:
             continue
         own = complete[complete["arm"] == arms[place]]
         on = own["front"].astype(bool)
-        axis.plot(own.loc[~on, other], own.loc[~on, "score"], "o", markerfacecolor="none", markeredgecolor=SOFT, markersize=4, markeredgewidth=0.8)
-        axis.plot(own.loc[on, other], own.loc[on, "score"], "o", color=SLOTS[0], markersize=4.5, markeredgewidth=0)
-        axis.set(xlim=_span(complete[other]), ylim=_span(complete["score"]), title=search.labels[arms[place]])
+        axis.plot(
+            own.loc[~on, other],
+            own.loc[~on, "score"],
+            "o",
+            markerfacecolor="none",
+            markeredgecolor=SOFT,
+            markersize=4,
+            markeredgewidth=0.8,
+        )
+        axis.plot(
+            own.loc[on, other],
+            own.loc[on, "score"],
+            "o",
+            color=SLOTS[0],
+            markersize=4.5,
+            markeredgewidth=0,
+        )
+        axis.set(
+            xlim=_span(complete[other]),
+            ylim=_span(complete["score"]),
+            title=search.labels[arms[place]],
+        )
         if place % columns:
             axis.set_yticklabels([])
         else:

@@ -12,9 +12,10 @@ from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
 from reports.formatting import count, number
 
 HOW = (
-    "Trials from left to right in the order they began; the line is the best so far. A line that still climbs at the right says that the "
-    "budget was too small; one that is flat for long that it was enough. The height of the best is flattered by the search itself; only test "
-    "scores on fresh seeds count."
+    "Trials from left to right in the order they began; the line is the best so far. A line that"
+    " still climbs at the right says that the budget was too small; one that is flat for long that"
+    " it was enough. The height of the best is flattered by the search itself; only test scores on"
+    " fresh seeds count."
 )
 
 
@@ -40,13 +41,26 @@ def figure(search: Search) -> Figure:
             continue
         first = own[own["score"] == own["best"].iloc[-1]].iloc[0]
         late += int(first["trial"] >= 0.8 * own["trial"].max() and len(own) > 4)
-        rows.append([label, str(int(first["trial"])), Cell(number(first["score"], 3), first["score"]), str(len(own))])
-    finding = f"The best trial came in the last fifth of the budget in {late} of {count(len(rows), 'arm')}."
-    caption = (
-        "One mark a trial trained to its end, in the order of their numbers; ring: the default setting; cross: pruned, with its score so far; "
-        "line: best so far. Where the line still rises at the end, a larger budget may find more."
+        rows.append(
+            [
+                label,
+                str(int(first["trial"])),
+                Cell(number(first["score"], 3), first["score"]),
+                str(len(own)),
+            ]
+        )
+    finding = (
+        f"The best trial came in the last fifth of the budget in {late} of"
+        f" {count(len(rows), 'arm')}."
     )
-    table = Table(["arm", "trial of the best", "its score", "trials"], rows, "When the best setting was found")
+    caption = (
+        "One mark a trial trained to its end, in the order of their numbers; ring: the default"
+        " setting; cross: pruned, with its score so far; line: best so far. Where the line still"
+        " rises at the end, a larger budget may find more."
+    )
+    table = Table(
+        ["arm", "trial of the best", "its score", "trials"], rows, "When the best setting was found"
+    )
     return Figure(picture, caption, f"History of the search. {finding}", table, 10.0, finding, HOW)
 
 
@@ -54,7 +68,17 @@ def lines(search: Search) -> Drawing:
     arms = list(search.labels)
     columns = min(COLUMNS, len(arms))
     rows = math.ceil(len(arms) / columns)
-    drawing, axes = panels(rows, columns, width=10, height=0.6 + 1.75 * rows, left=0.6, right=0.1, top=0.3, bottom=0.45, gap=(0.2, 0.5))
+    drawing, axes = panels(
+        rows,
+        columns,
+        width=10,
+        height=0.6 + 1.75 * rows,
+        left=0.6,
+        right=0.1,
+        top=0.3,
+        bottom=0.45,
+        gap=(0.2, 0.5),
+    )
     scores = search.complete["score"]
     low, high = float(scores.min()), float(scores.max())
     pad = 0.05 * (high - low or 1)
@@ -64,12 +88,37 @@ def lines(search: Search) -> Drawing:
             axis.set_axis_off()
             continue
         own = search.best_so_far(arms[place])
-        pruned = search.trials[(search.trials["arm"] == arms[place]) & (search.trials["status"] == "pruned")]
+        pruned = search.trials[
+            (search.trials["arm"] == arms[place]) & (search.trials["status"] == "pruned")
+        ]
         axis.plot(own["trial"], own["best"], color=SLOTS[0], drawstyle="steps-post", linewidth=1.2)
-        axis.plot(own["trial"], own["score"], "o", color=SLOTS[0], markersize=3, markeredgewidth=0, alpha=0.8)
-        axis.plot(pruned["trial"], pruned["score"].clip(low, high), "x", color=SOFT, markersize=3.5, markeredgewidth=0.9)
+        axis.plot(
+            own["trial"],
+            own["score"],
+            "o",
+            color=SLOTS[0],
+            markersize=3,
+            markeredgewidth=0,
+            alpha=0.8,
+        )
+        axis.plot(
+            pruned["trial"],
+            pruned["score"].clip(low, high),
+            "x",
+            color=SOFT,
+            markersize=3.5,
+            markeredgewidth=0.9,
+        )
         default = own[own["default"].astype(bool)]
-        axis.plot(default["trial"], default["score"], "o", markerfacecolor="none", markeredgecolor=INK, markersize=7, markeredgewidth=1)
+        axis.plot(
+            default["trial"],
+            default["score"],
+            "o",
+            markerfacecolor="none",
+            markeredgecolor=INK,
+            markersize=7,
+            markeredgewidth=1,
+        )
         axis.set(ylim=(low - pad, high + pad), title=search.labels[arms[place]])
         axis.xaxis.get_major_locator().set_params(integer=True)
         if place % columns:

@@ -12,9 +12,11 @@ from reports.figures.theme import INK, SLOTS, draw, panels
 from reports.formatting import count, listing, percent
 
 HOW = (
-    "A row is one [arm], a column one searched key, then pairs of keys; the number is the [importance]: how much of the ups and downs over the whole space it "
-    "explains by itself. Dark cells are the keys that are worth tuning; pale ones may keep their default. A pair counts only what its keys do together beyond "
-    "each alone. A forest fitted to few trials knows little: the table has the spread over its trees."
+    "A row is one [arm], a column one searched key, then pairs of keys; the number is the"
+    " [importance]: how much of the ups and downs over the whole space it explains by itself. Dark"
+    " cells are the keys that are worth tuning; pale ones may keep their default. A pair counts"
+    " only what its keys do together beyond each alone. A forest fitted to few trials knows little:"
+    " the table has the spread over its trees."
 )
 
 
@@ -29,7 +31,10 @@ class Importance(Searched):
 
 def columns_of(search: Search) -> list[tuple[str, str | None]]:
     pairs = search.importance[["key", "other"]].drop_duplicates()
-    found = [(str(key), None if other is None or other != other else str(other)) for key, other in pairs.itertuples(index=False)]
+    found = [
+        (str(key), None if other is None or other != other else str(other))
+        for key, other in pairs.itertuples(index=False)
+    ]
     return [one for one in found if one[1] is None] + [one for one in found if one[1] is not None]
 
 
@@ -39,7 +44,9 @@ def shares(search: Search, objective: str) -> tuple[list[str], np.ndarray]:
     arms = [arm for arm in search.labels if (own["arm"] == arm).any()]
     table = np.full((len(arms), len(columns_of(search))), np.nan)
     for index, (key, other) in enumerate(columns_of(search)):
-        at = own[(own["key"] == key) & (own["other"].isna() if other is None else own["other"] == other)]
+        at = own[
+            (own["key"] == key) & (own["other"].isna() if other is None else own["other"] == other)
+        ]
         for arm, share in zip(at["arm"], at["share"], strict=True):
             table[arms.index(arm), index] = share
     return arms, table
@@ -53,46 +60,94 @@ def figure(search: Search, objective: str) -> Figure:
     arms, table = shares(search, objective)
     columns = columns_of(search)
     singles = [index for index, column in enumerate(columns) if column[1] is None]
-    picture = draw(lambda rasterized: heat(search, arms, table, columns), name=f"search-importance-{objective}")
+    picture = draw(
+        lambda rasterized: heat(search, arms, table, columns), name=f"search-importance-{objective}"
+    )
     top = [named(columns[singles[int(np.nanargmax(row[singles]))]]) for row in table]
     counted = {name: top.count(name) for name in dict.fromkeys(top)}
     leading = listing([f"{name} ({count(n, 'arm')})" for name, n in counted.items()])
     finding = f"Most of the {objective}'s variance goes with {leading}."
     trials = search.importance["trials"]
-    many = f"{int(trials.min())}" + (f" to {int(trials.max())}" if trials.max() > trials.min() else "")
+    many = f"{int(trials.min())}" + (
+        f" to {int(trials.max())}" if trials.max() > trials.min() else ""
+    )
     caption = (
-        f"fANOVA over the whole space, from a random forest fitted to each arm's {many} trials: with so few, shares are rough "
-        "(standard deviation over the trees in the table). Keys alone first, then pairs: what they do together beyond each alone."
+        f"fANOVA over the whole space, from a random forest fitted to each arm's {many} trials:"
+        " with so few, shares are rough (standard deviation over the trees in the table). Keys"
+        " alone first, then pairs: what they do together beyond each alone."
     )
     own = search.importance[search.importance["objective"] == objective]
     rows: Rows = [
-        [search.labels[arm], named((key, None if other is None or other != other else other)), Cell(percent(share), share), percent(sd)]
-        for arm, key, other, share, sd in own[["arm", "key", "other", "share", "sd"]].itertuples(index=False)
+        [
+            search.labels[arm],
+            named((key, None if other is None or other != other else other)),
+            Cell(percent(share), share),
+            percent(sd),
+        ]
+        for arm, key, other, share, sd in own[["arm", "key", "other", "share", "sd"]].itertuples(
+            index=False
+        )
     ]
     return Figure(
         picture,
         caption,
         f"Importance of searched keys. {finding}",
-        Table(["arm", "key or pair", "share", "sd over trees"], rows, "Shares of variance", filtered=True),
+        Table(
+            ["arm", "key or pair", "share", "sd over trees"],
+            rows,
+            "Shares of variance",
+            filtered=True,
+        ),
         10.0,
         finding,
         HOW,
     )
 
 
-def heat(search: Search, arms: list[str], table: np.ndarray, columns: list[tuple[str, str | None]]) -> Drawing:
+def heat(
+    search: Search, arms: list[str], table: np.ndarray, columns: list[tuple[str, str | None]]
+) -> Drawing:
     longest = max(len(search.labels[arm]) for arm in arms)
     left = min(3.2, 0.3 + 0.065 * longest)
-    drawing, axes = panels(1, 1, width=10, height=1.1 + 0.28 * len(arms), left=left, right=0.15, top=0.15, bottom=0.9, gap=(0, 0))
+    drawing, axes = panels(
+        1,
+        1,
+        width=10,
+        height=1.1 + 0.28 * len(arms),
+        left=left,
+        right=0.15,
+        top=0.15,
+        bottom=0.9,
+        gap=(0, 0),
+    )
     axis = axes[0, 0]  # type: ignore[index]
     for row, column in np.ndindex(*table.shape):
         share = float(table[row, column])
         if np.isfinite(share):
             alpha = min(1.0, 0.06 + 0.6 * share)
-            axis.add_patch(Rectangle((column - 0.48, row - 0.44), 0.96, 0.88, facecolor=SLOTS[0], alpha=alpha, linewidth=0))
-            axis.text(column, row + 0.02, percent(share), ha="center", va="center", fontsize=6.5, color=INK)
+            axis.add_patch(
+                Rectangle(
+                    (column - 0.48, row - 0.44),
+                    0.96,
+                    0.88,
+                    facecolor=SLOTS[0],
+                    alpha=alpha,
+                    linewidth=0,
+                )
+            )
+            axis.text(
+                column,
+                row + 0.02,
+                percent(share),
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color=INK,
+            )
     axis.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(arms) - 0.5, -0.5))
-    axis.set_xticks(range(len(columns)), [named(column) for column in columns], rotation=30, ha="right")
+    axis.set_xticks(
+        range(len(columns)), [named(column) for column in columns], rotation=30, ha="right"
+    )
     axis.set_yticks(range(len(arms)), [search.labels[arm] for arm in arms])
     axis.tick_params(length=0)
     return drawing

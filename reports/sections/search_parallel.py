@@ -15,8 +15,9 @@ from reports.figures.theme import INK, SOFT, draw, panels
 from reports.formatting import listing, number
 
 HOW = (
-    "A line is one setting that the search tried; it crosses each upright axis at its value of that key. Darker lines are the better trials: where "
-    "they run together on an axis, that key matters and its good range is known; where they spread, it matters little or depends on another key."
+    "A line is one setting that the search tried; it crosses each upright axis at its value of that"
+    " key. Darker lines are the better trials: where they run together on an axis, that key matters"
+    " and its good range is known; where they spread, it matters little or depends on another key."
 )
 
 
@@ -38,7 +39,11 @@ def places(search: Search) -> dict[str, pd.DataFrame]:
     found = {}
     for key in search.keys:
         of = search.numbers(key)
-        values = np.log10(of["number"]) if key in search.summary["logarithmic"] else of["number"].astype(float)
+        values = (
+            np.log10(of["number"])
+            if key in search.summary["logarithmic"]
+            else of["number"].astype(float)
+        )
         low, high = values.min(), values.max()
         found[key] = of.assign(place=(values - low) / (high - low) if high > low else 0.5)
     return found
@@ -47,18 +52,37 @@ def places(search: Search) -> dict[str, pd.DataFrame]:
 def figure(search: Search) -> Figure:
     at = places(search)
     picture = draw(lambda rasterized: drawing(search, at), name="search-parallel")
-    spans = [f"{key} from {shown(float(of['number'].min()))} to {shown(float(of['number'].max()))}" for key, of in at.items()]
+    spans = [
+        f"{key} from {shown(float(of['number'].min()))} to {shown(float(of['number'].max()))}"
+        for key, of in at.items()
+    ]
     finding = f"The trials went through {listing(spans)}."
     caption = (
-        "One line a trial trained to its end, over the searched keys, each from its lowest to its highest value that was tried (levels that are words by their "
-        "place in the alphabet); darker: better within its arm; black: the best."
+        "One line a trial trained to its end, over the searched keys, each from its lowest to its"
+        " highest value that was tried (levels that are words by their place in the alphabet);"
+        " darker: better within its arm; black: the best."
     )
     values = {key: of.set_index(["arm", "trial"])["value"] for key, of in at.items()}
     rows: Rows = []
     for _, trial in search.complete.iterrows():
-        said = [shown(float(text)) if numeric(text) else text for text in (values[key][trial["arm"], trial["trial"]] for key in search.keys)]
-        rows.append([search.labels[trial["arm"]], Cell(str(trial["trial"]), float(trial["trial"])), Cell(number(trial["score"], 3), trial["score"]), *said])
-    table = Table(["arm", "trial", "score", *search.keys], rows, "Every trial trained to its end", filtered=True)
+        said = [
+            shown(float(text)) if numeric(text) else text
+            for text in (values[key][trial["arm"], trial["trial"]] for key in search.keys)
+        ]
+        rows.append(
+            [
+                search.labels[trial["arm"]],
+                Cell(str(trial["trial"]), float(trial["trial"])),
+                Cell(number(trial["score"], 3), trial["score"]),
+                *said,
+            ]
+        )
+    table = Table(
+        ["arm", "trial", "score", *search.keys],
+        rows,
+        "Every trial trained to its end",
+        filtered=True,
+    )
     return Figure(picture, caption, f"Settings of the trials. {finding}", table, 10.0, finding, HOW)
 
 
@@ -66,7 +90,17 @@ def drawing(search: Search, at: dict[str, pd.DataFrame]) -> Drawing:
     arms, keys = list(search.labels), search.keys
     columns = min(COLUMNS, len(arms))
     rows = math.ceil(len(arms) / columns)
-    made, axes = panels(rows, columns, width=10, height=0.4 + 1.6 * rows, left=0.25, right=0.25, top=0.3, bottom=0.35, gap=(0.35, 0.55))
+    made, axes = panels(
+        rows,
+        columns,
+        width=10,
+        height=0.4 + 1.6 * rows,
+        left=0.25,
+        right=0.25,
+        top=0.3,
+        bottom=0.35,
+        gap=(0.35, 0.55),
+    )
     for place in range(rows * columns):
         axis = axes[place // columns, place % columns]  # type: ignore[index]
         if place >= len(arms):
@@ -74,13 +108,27 @@ def drawing(search: Search, at: dict[str, pd.DataFrame]) -> Drawing:
             continue
         own = search.complete[search.complete["arm"] == arms[place]]
         ranks = (search.sign * own["score"]).rank(pct=True)
-        of = {key: frame[frame["arm"] == arms[place]].set_index("trial")["place"] for key, frame in at.items()}
-        for trial, rank, best in sorted(zip(own["trial"], ranks, own["best"].astype(bool), strict=True), key=lambda one: (one[2], one[1])):
+        of = {
+            key: frame[frame["arm"] == arms[place]].set_index("trial")["place"]
+            for key, frame in at.items()
+        }
+        for trial, rank, best in sorted(
+            zip(own["trial"], ranks, own["best"].astype(bool), strict=True),
+            key=lambda one: (one[2], one[1]),
+        ):
             heights = [float(of[key].get(trial, np.nan)) for key in keys]
-            axis.plot(range(len(keys)), heights, color=INK if best else RAMP(float(rank)), linewidth=1.8 if best else 0.8, alpha=1.0 if best else 0.75)
+            axis.plot(
+                range(len(keys)),
+                heights,
+                color=INK if best else RAMP(float(rank)),
+                linewidth=1.8 if best else 0.8,
+                alpha=1.0 if best else 0.75,
+            )
         for index in range(len(keys)):
             axis.axvline(index, color=SOFT, linewidth=0.5, zorder=0)
-        axis.set(xlim=(-0.15, len(keys) - 0.85), ylim=(-0.06, 1.06), title=search.labels[arms[place]])
+        axis.set(
+            xlim=(-0.15, len(keys) - 0.85), ylim=(-0.06, 1.06), title=search.labels[arms[place]]
+        )
         axis.set_xticks(range(len(keys)), [key.rpartition(".")[2] for key in keys])
         axis.set_yticks([])
         axis.spines["left"].set_visible(False)

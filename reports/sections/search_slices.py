@@ -11,8 +11,10 @@ from reports.figures.theme import INK, colours, draw, markers, panels
 from reports.formatting import level, listing
 
 HOW = (
-    "Every mark is a trial; across: the value it had of one key, up: its score. A clear hill says that the key matters and where it is best; a "
-    "flat cloud that it does not; a hill whose top lies at the edge that the space was too small. Where a key has few values, arms stand beside one another."
+    "Every mark is a trial; across: the value it had of one key, up: its score. A clear hill says"
+    " that the key matters and where it is best; a flat cloud that it does not; a hill whose top"
+    " lies at the edge that the space was too small. Where a key has few values, arms stand beside"
+    " one another."
 )
 
 
@@ -38,9 +40,15 @@ def figure(search: Search) -> Figure:
         best = best[best["best"].astype(bool)]
         values = [shown(float(text)) if numeric(text) else text for text in best["value"]]
         spans.append(f"{key} {span_of(list(best['value']))}")
-        rows += [[search.labels[arm], key, Cell(value, float(place))] for arm, value, place in zip(best["arm"], values, best["number"], strict=True)]
+        rows += [
+            [search.labels[arm], key, Cell(value, float(place))]
+            for arm, value, place in zip(best["arm"], values, best["number"], strict=True)
+        ]
     finding = f"Best values over the arms: {listing(spans)}."
-    caption = "Every trial that was trained to its end; filled: the best of its arm. One scale of scores for all panels."
+    caption = (
+        "Every trial that was trained to its end; filled: the best of its arm. One scale of scores"
+        " for all panels."
+    )
     table = Table(["arm", "key", "best value"], rows, "Best values by arm and key", filtered=True)
     return Figure(picture, caption, f"Score by searched key. {finding}", table, 10.0, finding, HOW)
 
@@ -49,12 +57,18 @@ def span_of(values: list[str]) -> str:
     """The lowest and highest of numbers, or the words."""
     if values and all(map(numeric, values)):
         ordered = sorted(map(float, values))
-        return shown(ordered[0]) if ordered[0] == ordered[-1] else f"{shown(ordered[0])} to {shown(ordered[-1])}"
+        return (
+            shown(ordered[0])
+            if ordered[0] == ordered[-1]
+            else f"{shown(ordered[0])} to {shown(ordered[-1])}"
+        )
     return listing(dict.fromkeys(values))
 
 
 def apart(places: list[float], many: int, *, log: bool) -> list[float]:
-    """How far each of `many` kinds of marks stands from its value, so that they do not cover one another where values are few; decades on a log axis."""
+    """How far each of `many` kinds of marks stands from its value, so that they do not cover one
+    another where values are few; decades on a log axis.
+    """
     where = np.log10(places) if log else np.array(places)
     least = min(float(np.diff(where).min()), 0.2 * float(np.ptp(where))) if len(where) > 1 else 0.0
     return [0.6 * least * (place - (many - 1) / 2) / many for place in range(many)]
@@ -65,9 +79,25 @@ def slices(search: Search) -> Drawing:
     first = next(iter(factors), None)
     names = list(factors[first]) if first else ["all"]
     others = [arm["arm"] for arm in search.arms]
-    rest = {arm["arm"]: " · ".join(level(key, value) for key, value in arm["levels"].items() if key != first) or "all" for arm in search.arms}
+    rest = {
+        arm["arm"]: (
+            " · ".join(level(key, value) for key, value in arm["levels"].items() if key != first)
+            or "all"
+        )
+        for arm in search.arms
+    }
     inks, shapes = colours(rest.values()), markers(rest.values())
-    drawing, axes = panels(len(names), len(search.keys), width=10, height=0.85 + 1.6 * len(names), left=0.6, right=0.1, top=0.55, bottom=0.45, gap=(0.15, 0.3))
+    drawing, axes = panels(
+        len(names),
+        len(search.keys),
+        width=10,
+        height=0.85 + 1.6 * len(names),
+        left=0.6,
+        right=0.1,
+        top=0.55,
+        bottom=0.45,
+        gap=(0.15, 0.3),
+    )
     scores = search.complete["score"]
     pad = 0.05 * (float(scores.max() - scores.min()) or 1)
     for column, key in enumerate(search.keys):
@@ -77,20 +107,46 @@ def slices(search: Search) -> Drawing:
         low, high = float(of["number"].min()), float(of["number"].max())
         edge = (high / low) ** 0.1 if log else 0.1 * (high - low) or 1.0
         limits = (low / edge, high * edge) if log else (low - edge, high + edge)
-        ticks = {float(place): text for place, text in sorted(set(zip(of["number"], of["value"], strict=True)))}
-        beside = apart(sorted(ticks), len(inks), log=log) if len(ticks) <= SOME or worded else [0.0] * len(inks)
+        ticks = {
+            float(place): text
+            for place, text in sorted(set(zip(of["number"], of["value"], strict=True)))
+        }
+        beside = (
+            apart(sorted(ticks), len(inks), log=log)
+            if len(ticks) <= SOME or worded
+            else [0.0] * len(inks)
+        )
         for row, name in enumerate(names):
             axis = axes[row, column]  # type: ignore[index]
             for arm in others:
                 own = of[of["arm"] == arm]
-                if first and str(dict(next(one for one in search.arms if one["arm"] == arm)["levels"]).get(first)) != str(name):
+                if first and str(
+                    dict(next(one for one in search.arms if one["arm"] == arm)["levels"]).get(first)
+                ) != str(name):
                     continue
                 best = own["best"].astype(bool)
                 shift = beside[list(inks).index(rest[arm])]
                 at = own["number"] * 10**shift if log else own["number"] + shift
-                style = {"marker": shapes[rest[arm]], "linestyle": "none", "markersize": 3.6, "color": inks[rest[arm]]}
-                axis.plot(at[~best], own.loc[~best, "score"], markerfacecolor="none", markeredgewidth=0.7, **style)
-                axis.plot(at[best], own.loc[best, "score"], **{**style, "markersize": 6.5}, markeredgecolor=INK, markeredgewidth=0.7)
+                style = {
+                    "marker": shapes[rest[arm]],
+                    "linestyle": "none",
+                    "markersize": 3.6,
+                    "color": inks[rest[arm]],
+                }
+                axis.plot(
+                    at[~best],
+                    own.loc[~best, "score"],
+                    markerfacecolor="none",
+                    markeredgewidth=0.7,
+                    **style,
+                )
+                axis.plot(
+                    at[best],
+                    own.loc[best, "score"],
+                    **{**style, "markersize": 6.5},
+                    markeredgecolor=INK,
+                    markeredgewidth=0.7,
+                )
             if log:
                 axis.set_xscale("log")
                 axis.minorticks_off()
@@ -106,6 +162,11 @@ def slices(search: Search) -> Drawing:
                 axis.set_yticklabels([])
             else:
                 axis.set_ylabel(level(first, name) if first else "validation score")
-    handles = [axes[0, 0].plot([], [], shapes[text], color=inks[text], markersize=4, label=text)[0] for text in dict.fromkeys(rest.values())]  # type: ignore[index]
-    drawing.legend(handles=handles, loc="upper left", ncols=min(5, len(handles)), bbox_to_anchor=(0.05, 1.0))
+    handles = [
+        axes[0, 0].plot([], [], shapes[text], color=inks[text], markersize=4, label=text)[0]
+        for text in dict.fromkeys(rest.values())
+    ]  # type: ignore[index]
+    drawing.legend(
+        handles=handles, loc="upper left", ncols=min(5, len(handles)), bbox_to_anchor=(0.05, 1.0)
+    )
     return drawing

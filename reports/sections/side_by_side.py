@@ -1,4 +1,6 @@
-"""Health beside accuracy: the same boxes twice, so that one sees whether the arms that carry credit are those that score."""
+"""Health beside accuracy: the same boxes twice, so that one sees whether the arms that carry credit
+are those that score.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,16 @@ from reports.formatting import known, level, levels, number, slug
 from reports.statistics import Estimate, mean_interval
 
 HOW = (
-    "Both panels have the same boxes, one an [arm]. On the left how well credit travels at the end of training, [D] less what explodes (0 carries; −2: a "
-    "hundredth is left); on the right the mean score on test data. Pale and bright in the same place: health and success go together there. Pale on the left "
-    "and dark on the right: credit travels, and something else is in the way (the optimizer, the capacity, too few updates). Hatched: no seed of the arm has a "
-    "finite number. A star: some seeds have none, and the mean is of the others."
+    "Both panels have the same boxes, one an [arm]. On the left how well credit travels at the end"
+    " of training, [D] less what explodes (0 carries; −2: a hundredth is left); on the right the"
+    " mean score on test data. Pale and bright in the same place: health and success go together"
+    " there. Pale on the left and dark on the right: credit travels, and something else is in the"
+    " way (the optimizer, the capacity, too few updates). Hatched: no seed of the arm has a finite"
+    " number. A star: some seeds have none, and the mean is of the others."
 )
 TIGHT = 0.19  # inches a row
-LEAST = -2.0  # decades to which the left scale reaches: small differences between healthy arms should look small
+# decades to which the left scale reaches: small differences between healthy arms should look small
+LEAST = -2.0
 
 
 class SideBySide:
@@ -53,18 +58,36 @@ class SideBySide:
     def _of(self, study: Study, found: pd.DataFrame, task: str | None) -> list[object]:
         seen = found[found["health"].map(lambda one: known(one.value)) & found["n"].gt(0)]
         if len(seen) < 2:
-            return [Prose("Fewer than two arms have a score and a finite health: there is nothing to lay side by side.")]
+            return [
+                Prose(
+                    "Fewer than two arms have a score and a finite health: there is nothing to lay"
+                    " side by side."
+                )
+            ]
         if len(found) > self.boxes:
-            return [Prose(f"{_finding(study, seen)} {len(found):,} boxes are more than a figure can show; the other sections have them in their tables.")]
+            return [
+                Prose(
+                    f"{_finding(study, seen)} {len(found):,} boxes are more than a figure can show;"
+                    " the other sections have them in their tables."
+                )
+            ]
         rows, columns = _keys(study)
-        picture = draw(lambda rasterized: drawing(study, found, rows, columns, rasterized), name=f"side-by-side-{slug(task)}" if task else "side-by-side")
+        picture = draw(
+            lambda rasterized: drawing(study, found, rows, columns, rasterized),
+            name=f"side-by-side-{slug(task)}" if task else "side-by-side",
+        )
         finding = _finding(study, seen)
         caption = (
-            f"One box an arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over seeds; left: min(0, D) − max(0, U) at the end, decades; "
-            f"right: test {study.metric}, diverged points at the baseline."
+            f"One box an arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
+            f" seeds; left: min(0, D) − max(0, U) at the end, decades; right: test {study.metric},"
+            " diverged points at the baseline."
         )
         table = _table(study, found, task)
-        return [Figure(picture, caption, f"Health beside accuracy. {finding}", table, 10.0, finding, HOW)]
+        return [
+            Figure(
+                picture, caption, f"Health beside accuracy. {finding}", table, 10.0, finding, HOW
+            )
+        ]
 
 
 def _arms(study: Study) -> pd.DataFrame:
@@ -72,22 +95,37 @@ def _arms(study: Study) -> pd.DataFrame:
     points = with_counted(study)
     of = health(points)
     arms = summary(study)
-    arms["health"] = [mean_interval([value for value in of[points["arm"] == arm] if np.isfinite(value)]) for arm in arms["arm"]]
+    arms["health"] = [
+        mean_interval([value for value in of[points["arm"] == arm] if np.isfinite(value)])
+        for arm in arms["arm"]
+    ]
     return arms
 
 
 def _finding(study: Study, seen: pd.DataFrame) -> str:
-    means = pd.DataFrame({"health": [one.value for one in seen["health"]], "score": [one.value for one in seen["score"]]}, index=seen.index)
+    means = pd.DataFrame(
+        {
+            "health": [one.value for one in seen["health"]],
+            "score": [one.value for one in seen["score"]],
+        },
+        index=seen.index,
+    )
     sign = 1 if study.higher_is_better else -1
     well, best = seen.loc[means["health"].idxmax()], seen.loc[(sign * means["score"]).idxmax()]
     if well["arm"] == best["arm"]:
         return f"By their means the healthiest arm is the most accurate: {_said(study, best)}."
-    return f"By their means the healthiest arm is not the most accurate: {_said(study, well)}; {_said(study, best)}."
+    return (
+        f"By their means the healthiest arm is not the most accurate: {_said(study, well)};"
+        f" {_said(study, best)}."
+    )
 
 
 def _said(study: Study, arm: pd.Series) -> str:
     spread = "95 % t-interval over seeds" if known(arm["health"].low) else "one seed, no interval"
-    return f"{arm['label']}, health {with_interval(arm['health'])} decades at test {study.metric} {with_interval(arm['score'])} (n = {arm['n']}, {spread})"
+    return (
+        f"{arm['label']}, health {with_interval(arm['health'])} decades at test {study.metric}"
+        f" {with_interval(arm['score'])} (n = {arm['n']}, {spread})"
+    )
 
 
 def _keys(study: Study) -> tuple[list[str], str]:
@@ -100,65 +138,181 @@ def _table(study: Study, found: pd.DataFrame, task: str | None) -> Table:
     rows: Rows = []
     for _, arm in found.iterrows():
         left, right = arm["health"], arm["score"]
-        name = levels({key: arm[key] for key in study.factors if task is None or key != "task" or len(study.factors) == 1})
+        name = levels(
+            {
+                key: arm[key]
+                for key in study.factors
+                if task is None or key != "task" or len(study.factors) == 1
+            }
+        )
         cells = [
             Cell(_words(left), left.value if known(left.value) else None),
-            Cell(score_words(right) if arm["n"] else "–", right.value if arm["n"] and known(right.value) else None),
+            Cell(
+                score_words(right) if arm["n"] else "–",
+                right.value if arm["n"] and known(right.value) else None,
+            ),
         ]
         rows.append([name, *cells, f"{left.n}/{arm['n']}"])
-    notes = "Mean ± half a 95 % interval over seeds; n: seeds with a finite health, of those stored."
-    return Table(["arm", "health (decades)", f"test {study.metric}", "n"], rows, "Health and score, one row an arm", notes, filtered=True)
+    notes = (
+        "Mean ± half a 95 % interval over seeds; n: seeds with a finite health, of those stored."
+    )
+    return Table(
+        ["arm", "health (decades)", f"test {study.metric}", "n"],
+        rows,
+        "Health and score, one row an arm",
+        notes,
+        filtered=True,
+    )
 
 
 def _words(of: Estimate) -> str:
     return score_words(of) if known(of.value) else "–"
 
 
-def drawing(study: Study, found: pd.DataFrame, rows: list[str], column: str, rasterized: bool) -> Drawing:
+def drawing(
+    study: Study, found: pd.DataFrame, rows: list[str], column: str, rasterized: bool
+) -> Drawing:
     down = study.combinations(rows)
-    across = [squeezed(name) for name in study.levels(column)]  # before they are placed: a turned text is placed by its length
+    across = [
+        squeezed(name) for name in study.levels(column)
+    ]  # before they are placed: a turned text is placed by its length
     names = [squeezed(" · ".join(level(key, label) for key, label in one.items())) for one in down]
     left = min(3.4, 0.35 + 0.068 * max(map(len, names)))
     tall = max(TIGHT * len(down), 0.9)
     slanted = len(across) * max(map(len, across)) > 48
     bottom = 0.72 if slanted else 0.28
-    figure, axes = panels(1, 2, width=10, height=tall + 0.28 + bottom, left=left, right=0.15, top=0.28, bottom=bottom, gap=(0.45, 0))
-    place = {(*(str(row[key]) for key in rows), str(row[column])): row for _, row in found.iterrows()}
-    boxes = [[place.get((*(str(value) for value in one.values()), name)) for name in study.levels(column)] for one in down]
-    health = np.array([[one["health"].value if one is not None else np.nan for one in row] for row in boxes], dtype=float)
-    score = np.array([[one["score"].value if one is not None and one["n"] else np.nan for one in row] for row in boxes], dtype=float)
+    figure, axes = panels(
+        1,
+        2,
+        width=10,
+        height=tall + 0.28 + bottom,
+        left=left,
+        right=0.15,
+        top=0.28,
+        bottom=bottom,
+        gap=(0.45, 0),
+    )
+    place = {
+        (*(str(row[key]) for key in rows), str(row[column])): row for _, row in found.iterrows()
+    }
+    boxes = [
+        [
+            place.get((*(str(value) for value in one.values()), name))
+            for name in study.levels(column)
+        ]
+        for one in down
+    ]
+    health = np.array(
+        [[one["health"].value if one is not None else np.nan for one in row] for row in boxes],
+        dtype=float,
+    )
+    score = np.array(
+        [
+            [one["score"].value if one is not None and one["n"] else np.nan for one in row]
+            for row in boxes
+        ],
+        dtype=float,
+    )
     low, high = min(np.nanmin(health), LEAST), max(np.nanmax(health), 0.0) + 0.25
     better = sns.color_palette("crest", as_cmap=True)
-    panel(axes[0, 0], health, boxes, transport_map(low, high), (low, high), "health at the end (decades)", 1, rasterized)  # type: ignore[index]
-    shades = better.reversed() if study.higher_is_better else better  # bright is good, as in the panel beside it
-    panel(axes[0, 1], score, boxes, shades, (float(np.nanmin(score)), float(np.nanmax(score))), f"test {study.metric}", 2, rasterized)  # type: ignore[index]
+    panel(
+        axes[0, 0],
+        health,
+        boxes,
+        transport_map(low, high),
+        (low, high),
+        "health at the end (decades)",
+        1,
+        rasterized,
+    )  # type: ignore[index]
+    shades = (
+        better.reversed() if study.higher_is_better else better
+    )  # bright is good, as in the panel beside it
+    panel(
+        axes[0, 1],
+        score,
+        boxes,
+        shades,
+        (float(np.nanmin(score)), float(np.nanmax(score))),
+        f"test {study.metric}",
+        2,
+        rasterized,
+    )  # type: ignore[index]
     axes[0, 0].set_yticks(np.arange(len(down)) + 0.5, names)  # type: ignore[index]
     axes[0, 1].set_yticks([])  # type: ignore[index]
     for axis in axes[0]:  # type: ignore[index]
-        axis.set_xticks(np.arange(len(across)) + 0.5, across, rotation=30 if slanted else 0, ha="right" if slanted else "center")
+        axis.set_xticks(
+            np.arange(len(across)) + 0.5,
+            across,
+            rotation=30 if slanted else 0,
+            ha="right" if slanted else "center",
+        )
     return figure
 
 
 def luminance(colour: tuple[float, ...]) -> float:
     """Relative luminance of an sRGB colour (WCAG 2.2)."""
-    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colour[:3])
+    red, green, blue = (
+        one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colour[:3]
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def panel(axis: Axes, values: np.ndarray, boxes: Any, shades: Colormap, span: tuple[float, float], title: str, digits: int, rasterized: bool) -> None:
-    """One heat map with its numbers; a box whose arm has none is hatched, one that is no arm is left empty."""
+def panel(
+    axis: Axes,
+    values: np.ndarray,
+    boxes: Any,
+    shades: Colormap,
+    span: tuple[float, float],
+    title: str,
+    digits: int,
+    rasterized: bool,
+) -> None:
+    """One heat map with its numbers; a box whose arm has none is hatched, one that is no arm is
+    left empty.
+    """
     low, high = span if span[1] > span[0] else (span[0] - 0.5, span[0] + 0.5)
-    sns.heatmap(values, ax=axis, cmap=shades, vmin=low, vmax=high, cbar=False, linewidths=1, linecolor=PAPER, rasterized=rasterized)
+    sns.heatmap(
+        values,
+        ax=axis,
+        cmap=shades,
+        vmin=low,
+        vmax=high,
+        cbar=False,
+        linewidths=1,
+        linecolor=PAPER,
+        rasterized=rasterized,
+    )
     for i, row in enumerate(boxes):
         for j, arm in enumerate(row):
             if arm is None:
                 continue
             if not np.isfinite(values[i, j]):
-                axis.add_patch(Rectangle((j + 0.04, i + 0.06), 0.92, 0.88, facecolor="none", edgecolor=SOFT, hatch="////", linewidth=0.5))
+                axis.add_patch(
+                    Rectangle(
+                        (j + 0.04, i + 0.06),
+                        0.92,
+                        0.88,
+                        facecolor="none",
+                        edgecolor=SOFT,
+                        hatch="////",
+                        linewidth=0.5,
+                    )
+                )
                 continue
-            dark = luminance(shades((values[i, j] - low) / (high - low))) < 0.179  # where white and black are read equally well
+            dark = (
+                luminance(shades((values[i, j] - low) / (high - low))) < 0.179
+            )  # where white and black are read equally well
             star = "*" if digits == 1 and arm["health"].n < arm["n"] else ""
-            axis.text(j + 0.5, i + 0.5, f"{number(values[i, j], digits)}{star}", ha="center", va="center", fontsize=7.5, color="#ffffff" if dark else "#000000")
+            axis.text(
+                j + 0.5,
+                i + 0.5,
+                f"{number(values[i, j], digits)}{star}",
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color="#ffffff" if dark else "#000000",
+            )
     axis.set_title(title, fontsize=8.5)
     axis.tick_params(length=0)
     for side in axis.spines.values():

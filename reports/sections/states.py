@@ -17,7 +17,10 @@ EVIDENCE = ["lag", "margin", "D_low", "D_high", "U_low", "U_high"]
 
 
 class States:
-    """One row an arm, and one a point behind it. `apart`: decades between loss profile and transport from which that is told."""
+    """One row an arm, and one a point behind it.
+
+    `apart`: decades between loss profile and transport from which that is told.
+    """
 
     title = "States and verdicts"
     needs = ("verdict",)
@@ -36,38 +39,65 @@ class States:
         blocks.append(self._by_arm(arms, points, evidence))
         layers = study.table("layers")
         if layers["layer"].nunique() > 2:  # the network and one layer are the same thing
-            blocks.append(Fold("Layer by layer", [self._by_layer(arms, layers[layers["layer"] != NETWORK])]))
+            blocks.append(
+                Fold("Layer by layer", [self._by_layer(arms, layers[layers["layer"] != NETWORK])])
+            )
         listed = study.listed(points)
         which = "All" if len(listed) == len(points) else f"Of {len(points):,}:"
         blocks.append(
             Fold(
-                f"{which} {count(len(listed), 'point')}, with the interval of D and U over the probe examples", [self._by_point(study, arms, listed, evidence)]
+                f"{which} {count(len(listed), 'point')}, with the interval of D and U over the"
+                " probe examples",
+                [self._by_point(study, arms, listed, evidence)],
             )
         )
         return Section(blocks)
 
     def _evidence(self, study: Study) -> pd.DataFrame:
-        """What the end state of the network rests on, a row a point id: EVIDENCE, of the median of the last three probes, as D and U are.
+        """What the end state of the network rests on, a row a point id: EVIDENCE, of the median of
+        the last three probes, as D and U are.
 
         A store from before these were kept has those of the last probe.
         """
         layers, states = study.table("layers"), study.table("states")
         kept = layers[layers["layer"] == NETWORK].set_index("id")[EVIDENCE]
-        last = states[states["layer"] == NETWORK].sort_values("stage", kind="stable").groupby("id").tail(1).set_index("id")[EVIDENCE]
-        return pd.concat([part for part in (kept, last[~last.index.isin(kept.index)]) if len(part)] or [last])
+        last = (
+            states[states["layer"] == NETWORK]
+            .sort_values("stage", kind="stable")
+            .groupby("id")
+            .tail(1)
+            .set_index("id")[EVIDENCE]
+        )
+        return pd.concat(
+            [part for part in (kept, last[~last.index.isin(kept.index)]) if len(part)] or [last]
+        )
 
     def _against(self, against: pd.Series) -> str:
-        """Where the gradient of the loss and the transport part by more than the limit, a finding by itself."""
+        """Where the gradient of the loss and the transport part by more than the limit, a finding
+        by itself.
+        """
         faster, slower = against[against < -self.apart], against[against > self.apart]
-        text = f"At the last probe the loss's own gradient and the transport differ by more than {_decades(self.apart)} at the judged lag at "
+        text = (
+            "At the last probe the loss's own gradient and the transport differ by more than"
+            f" {_decades(self.apart)} at the judged lag at "
+        )
         if not len(faster) and not len(slower):
             return f"{text}no point: what the loss asks of early steps is what can reach them."
         parts = []
         if len(faster):
-            parts.append(f"at {len(faster)} the loss's falls off faster (median {number(float(faster.median()), 1)} decades): it asks little of early steps")
+            parts.append(
+                f"at {len(faster)} the loss's falls off faster (median"
+                f" {number(float(faster.median()), 1)} decades): it asks little of early steps"
+            )
         if len(slower):
-            parts.append(f"at {len(slower)} slower ({number(float(slower.median()), 1, sign=True)}): it enters along a direction that carries")
-        return f"{text}{len(faster) + len(slower)} of {count(len(against), 'point')}: {'; '.join(parts)}. The verdict follows the transport."
+            parts.append(
+                f"at {len(slower)} slower ({number(float(slower.median()), 1, sign=True)}): it"
+                " enters along a direction that carries"
+            )
+        return (
+            f"{text}{len(faster) + len(slower)} of {count(len(against), 'point')}:"
+            f" {'; '.join(parts)}. The verdict follows the transport."
+        )
 
     def _sentence(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
         close = int((evidence["margin"].astype(float) < 0.5).sum()) if len(evidence) else 0
@@ -75,22 +105,35 @@ class States:
         said = listing(f"{name} {n}" for name, n in counts.items())
         silent = int((points["outcome"] == "silently diverged").sum())
         undefined = int((points["state"] == "undefined").sum())
-        parts = [f"Verdicts of {count(len(points), 'point')}: {said}.", self._credit(points, evidence)]
+        parts = [
+            f"Verdicts of {count(len(points), 'point')}: {said}.",
+            self._credit(points, evidence),
+        ]
         if close:
-            parts.append(f"{count(close, 'point ends', 'points end')} less than half a decade from another class.")
+            parts.append(
+                f"{count(close, 'point ends', 'points end')} less than half a decade from another"
+                " class."
+            )
         if silent:
             parts.append(f"{count(silent, 'point')} diverged silently.")
         if undefined:
-            parts.append(f"The end state of {undefined} is undefined (too many zero or non-finite examples).")
+            parts.append(
+                f"The end state of {undefined} is undefined (too many zero or non-finite examples)."
+            )
         return " ".join(parts)
 
     def _credit(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
         """At how many points credit is lost before the judged lag, at both ends of the run."""
         own = points.set_index("id")
         lag = evidence["lag"].reindex(own.index).astype(float)
-        start, end = (int((own[name].astype(float) < lag).sum()) for name in ("horizon_init", "horizon"))
+        start, end = (
+            int((own[name].astype(float) < lag).sum()) for name in ("horizon_init", "horizon")
+        )
         lost = "Credit is lost before the judged lag (transport below a thousandth)"
-        return f"{lost} in {start or 'none'} of {count(len(own), 'point')} at initialization and in {end or 'none'} at the end."
+        return (
+            f"{lost} in {start or 'none'} of {count(len(own), 'point')} at initialization and in"
+            f" {end or 'none'} at the end."
+        )
 
     def _by_layer(self, arms: pd.DataFrame, layers: pd.DataFrame) -> Table:
         label = dict(zip(arms["arm"], arms["label"], strict=True))
@@ -101,7 +144,10 @@ class States:
                 [
                     label[arm],
                     str(layer),
-                    listing(f"{n} {VERDICT_SYMBOLS.get(name, '')} {name}" for name, n in verdicts.items()),
+                    listing(
+                        f"{n} {VERDICT_SYMBOLS.get(name, '')} {name}"
+                        for name, n in verdicts.items()
+                    ),
                     str(len(own)),
                     _estimate(own["D_init"].astype(float)),
                     _estimate(own["D"].astype(float)),
@@ -110,7 +156,10 @@ class States:
                 ]
             )
         columns = ["arm", "layer", "verdicts", "n", "D at start", "D at end", "U at end", "horizon"]
-        notes = "Each layer on its own: its input is held constant, so it inherits no other layer's flow. Means over seeds with 95 % t interval."
+        notes = (
+            "Each layer on its own: its input is held constant, so it inherits no other layer's"
+            " flow. Means over seeds with 95 % t interval."
+        )
         return Table(columns, rows, "Verdicts by layer", notes, filtered=True)
 
     def _by_arm(self, arms: pd.DataFrame, points: pd.DataFrame, evidence: pd.DataFrame) -> Table:
@@ -124,7 +173,11 @@ class States:
                 continue
             word, kind = verdict_words(arm)
             seen = evidence.reindex(own["id"])
-            margin = float(np.nanmin(seen["margin"].astype(float))) if seen["margin"].notna().any() else np.nan
+            margin = (
+                float(np.nanmin(seen["margin"].astype(float)))
+                if seen["margin"].notna().any()
+                else np.nan
+            )
             opened = own["opened_at"].dropna()
             rows.append(
                 [
@@ -135,20 +188,43 @@ class States:
                     _estimate(own["U"]),
                     _cell(margin, 1),
                     _of_lag(seen.assign(horizon=own["horizon"].to_numpy()), one_lag),
-                    Cell(f"{opened.median():,.0f} ({len(opened)})", float(opened.median())) if len(opened) else Cell("–", None),
+                    (
+                        Cell(f"{opened.median():,.0f} ({len(opened)})", float(opened.median()))
+                        if len(opened)
+                        else Cell("–", None)
+                    ),
                     Cell(outcome_words(arm), None, "free"),
                 ]
             )
-        columns = ["arm", "verdict", "D at start", "D at end", "U at end", "margin", "horizon", "opened at", "outcome"]
+        columns = [
+            "arm",
+            "verdict",
+            "D at start",
+            "D at end",
+            "U at end",
+            "margin",
+            "horizon",
+            "opened at",
+            "outcome",
+        ]
         notes = (
-            "D: decades of transport at the judged lag relative to lag 1; U: its largest value on the way; both mean over seeds with 95 % t interval. "
-            "Margin: smallest distance of a seed's end state to another class, decades. Horizon: median, steps"
-            + (f"; the judged lag is {number(one_lag, 0)}. " if one_lag else ", of the judged lag. ")
+            "D: decades of transport at the judged lag relative to lag 1; U: its largest value on"
+            " the way; both mean over seeds with 95 % t interval. Margin: smallest distance of a"
+            " seed's end state to another class, decades. Horizon: median, steps"
+            + (
+                f"; the judged lag is {number(one_lag, 0)}. "
+                if one_lag
+                else ", of the judged lag. "
+            )
             + "Opened at: update, median over the seeds that opened (how many)."
         )
-        return Table(columns, rows, "Verdicts with their evidence, one row an arm", notes, filtered=True)
+        return Table(
+            columns, rows, "Verdicts with their evidence, one row an arm", notes, filtered=True
+        )
 
-    def _by_point(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame, evidence: pd.DataFrame) -> Table:
+    def _by_point(
+        self, study: Study, arms: pd.DataFrame, points: pd.DataFrame, evidence: pd.DataFrame
+    ) -> Table:
         label = dict(zip(arms["arm"], arms["label"], strict=True))
         rows = []
         for _, point in points.iterrows():
@@ -170,9 +246,33 @@ class States:
                     point["id"],
                 ]
             )
-        columns = ["arm", "seed", "verdict", "outcome", "state", "D at start", "D at end", "U at end", "margin", "loss − transport", "horizon", "score", "id"]
-        notes = "Loss − transport: decades between the two at the judged lag, last probe; below 0 the loss's gradient falls off faster."
-        return Table(columns, rows, "Every point; intervals: bootstrap over examples, 95 %, medians of the last three probes", notes, filtered=True)
+        columns = [
+            "arm",
+            "seed",
+            "verdict",
+            "outcome",
+            "state",
+            "D at start",
+            "D at end",
+            "U at end",
+            "margin",
+            "loss − transport",
+            "horizon",
+            "score",
+            "id",
+        ]
+        notes = (
+            "Loss − transport: decades between the two at the judged lag, last probe; below 0 the"
+            " loss's gradient falls off faster."
+        )
+        return Table(
+            columns,
+            rows,
+            "Every point; intervals: bootstrap over examples, 95 %, medians of the last three"
+            " probes",
+            notes,
+            filtered=True,
+        )
 
 
 def _decades(decades: float) -> str:
@@ -180,16 +280,25 @@ def _decades(decades: float) -> str:
 
 
 def _of_lag(rows: pd.DataFrame, one_lag: float | None = None) -> Cell:
-    """Median horizon of these rows against the lag that is judged, which the notes have where it is one for all."""
+    """Median horizon of these rows against the lag that is judged, which the notes have where it is
+    one for all.
+    """
     horizon, lag = (float(rows[name].astype(float).median()) for name in ("horizon", "lag"))
     if one_lag and known(horizon):
         return Cell(number(horizon, 0), horizon)
-    return Cell(f"{number(horizon, 0)} of {number(lag, 0)}", horizon) if known(horizon) and known(lag) else Cell("–", None)
+    return (
+        Cell(f"{number(horizon, 0)} of {number(lag, 0)}", horizon)
+        if known(horizon) and known(lag)
+        else Cell("–", None)
+    )
 
 
 def _estimate(values: pd.Series) -> Cell:
     of = mean_interval(values.tolist())
-    return Cell(number(of.value, 1) + (f" ± {number(of.half, 1)}" if known(of.half) else ""), of.value if known(of.value) else None)
+    return Cell(
+        number(of.value, 1) + (f" ± {number(of.half, 1)}" if known(of.half) else ""),
+        of.value if known(of.value) else None,
+    )
 
 
 def _cell(value: float, digits: int) -> Cell:
@@ -199,5 +308,9 @@ def _cell(value: float, digits: int) -> Cell:
 def _with_interval(value: float, seen: pd.Series | None, name: str) -> Cell:
     if not known(float(value)):
         return Cell("undefined", None)
-    around = f" {interval(float(seen[f'{name}_low']), float(seen[f'{name}_high']))}" if seen is not None and known(float(seen[f"{name}_low"])) else ""
+    around = (
+        f" {interval(float(seen[f'{name}_low']), float(seen[f'{name}_high']))}"
+        if seen is not None and known(float(seen[f"{name}_low"]))
+        else ""
+    )
     return Cell(number(value) + around, float(value))

@@ -12,13 +12,27 @@ from reports.analysis.prediction import at_share, prediction_word
 from reports.analysis.recipe import Recipe, recipe
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
 from reports.data.study import MISSING, Study
-from reports.formatting import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, count, duration, interval, known, level, levels, listing, number, percent
+from reports.formatting import (
+    OUTCOME_SYMBOLS,
+    VERDICT_SYMBOLS,
+    count,
+    duration,
+    interval,
+    known,
+    level,
+    levels,
+    listing,
+    number,
+    percent,
+)
 from reports.statistics import Estimate, mean_interval, wilson
 from study.records import VERDICTS
 
 
 class Summary:
-    """`trusted`: seeds below which the report says that the intervals are wide and single arms are not tested."""
+    """`trusted`: seeds below which the report says that the intervals are wide and single arms are
+    not tested.
+    """
 
     title = "Summary"
     needs = ()
@@ -32,7 +46,13 @@ class Summary:
         blocks: list[object] = []
         missing = int((study.grid["status"].isin([MISSING, "failed"])).sum())
         if missing:
-            blocks.append(Notice(f"INCOMPLETE {len(study.grid) - missing}/{len(study.grid)}: every number below rests on the points that are there.", "banner"))
+            blocks.append(
+                Notice(
+                    f"INCOMPLETE {len(study.grid) - missing}/{len(study.grid)}: every number below"
+                    " rests on the points that are there.",
+                    "banner",
+                )
+            )
         blocks += [Prose(text, "lead") for text in self._answer(study, arms, points)]
         blocks.append(Facts(self._facts(study, arms, points)))
         blocks.append(self._matrix(study, arms))
@@ -43,7 +63,7 @@ class Summary:
         blocks.append(Prose(self._time(study, points), "small"))
         return Section(blocks)
 
-    # --- the answer ------------------------------------------------------------------------------------------------
+    # --- the answer -------------------------------------------------------------------------------
 
     def _answer(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[str]:
         """Which arm, and which factor."""
@@ -52,56 +72,101 @@ class Summary:
         return [text for text in (self._leaders(study, arms), self._effects(study, points)) if text]
 
     def _leaders(self, study: Study, arms: pd.DataFrame) -> str:
-        """First by validation, as the recipe has it: the score on the test set has no part in the choice."""
+        """First by validation, as the recipe has it: the score on the test set has no part in the
+        choice.
+        """
         by_arm, said = arms.set_index("arm"), []
         for task in study.by_task:
             found = recipe(study, task)
             if found is None:
                 continue
             first, others = by_arm.loc[found.first], len(found.order) - 1
-            score = f"mean test {study.metric} {score_words(first['score'])} ({count(first['n'], 'seed')})"
+            score = (
+                f"mean test {study.metric} {score_words(first['score'])}"
+                f" ({count(first['n'], 'seed')})"
+            )
             name = _short(study, by_arm, found.first)
             text = f"{f'On {task}, first' if task else 'First'} by validation is {name}: {score}."
             if not others:
-                text = f"{f'On {task} there' if task else 'There'} is one arm with a score: {score}."
+                text = (
+                    f"{f'On {task} there' if task else 'There'} is one arm with a score: {score}."
+                )
             elif found.close is None:
                 text += " Which of the others are as good cannot be told from one seed an arm."
             elif found.undecided:
                 text += (
                     " The other arm cannot be told apart from it."
                     if others == 1
-                    else f" No arm is distinguishable: its lead over the other {others} may be chance."
+                    else (
+                        f" No arm is distinguishable: its lead over the other {others} may be"
+                        " chance."
+                    )
                 )
             elif found.close:
-                text += f" Of the other {others} arms {len(found.close)} cannot be told apart from it."
+                text += (
+                    f" Of the other {others} arms {len(found.close)} cannot be told apart from it."
+                )
             else:
-                text += f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart from it."
+                text += (
+                    f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart"
+                    " from it."
+                )
             again = confirmation(study)
-            fresh = next((one for one in again.arms if one.arm == found.first), None) if again and again.fresh else None
+            fresh = (
+                next((one for one in again.arms if one.arm == found.first), None)
+                if again and again.fresh
+                else None
+            )
             if fresh and known(fresh.estimate.value):
-                text += f" Trained again on {count(len(fresh.fresh), 'fresh seed')} it has {score_words(fresh.estimate)}."
+                text += (
+                    f" Trained again on {count(len(fresh.fresh), 'fresh seed')} it has"
+                    f" {score_words(fresh.estimate)}."
+                )
             said.append(text)
         trained = study.stored
         solved = wilson(int((trained["outcome"] == "solved").sum()), len(trained))
-        networks = f"{_of(round(solved.value * len(trained)), len(trained))} network{'s' if len(trained) > 1 else ''}"
-        said.append(f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task ({percent(solved.value)}, 95 % interval {_span(solved)}).")
+        networks = (
+            f"{_of(round(solved.value * len(trained)), len(trained))}"
+            f" network{'s' if len(trained) > 1 else ''}"
+        )
+        said.append(
+            f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task"
+            f" ({percent(solved.value)}, 95 % interval {_span(solved)})."
+        )
         return " ".join(said)
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
-        """Main effects, largest first; those whose interval holds 0 with it. What tasks differ by is no finding about recipes."""
+        """Main effects, largest first; those whose interval holds 0 with it.
+
+        What tasks differ by is no finding about recipes.
+        """
         effects = [one for one in main_effects(study, points) if one.factor != "task"]
         shown, quiet = [], []
         for one in effects:
-            difference = f"{number(one.difference.value)} {interval(one.difference.low, one.difference.high)}"
+            difference = (
+                f"{number(one.difference.value)}"
+                f" {interval(one.difference.low, one.difference.high)}"
+            )
             if one.difference.low > 0:
-                sides = f"{level(one.factor, one.better)} {number(one.better_mean)}, {level(one.factor, one.worse)} {number(one.worse_mean)}"
+                sides = (
+                    f"{level(one.factor, one.better)} {number(one.better_mean)},"
+                    f" {level(one.factor, one.worse)} {number(one.worse_mean)}"
+                )
                 shown.append(f"{one.factor} {difference} ({sides})")
             else:
                 quiet.append(f"{one.factor} ({difference})")
         metric = f"mean test {study.metric}"
         if not shown:
-            return f"No factor shows a difference in {metric}, averaged over everything else: {listing(quiet)}." if quiet else ""
-        text = f"Averaged over everything else, the largest differences in {metric} are: {'; '.join(shown)}."
+            return (
+                f"No factor shows a difference in {metric}, averaged over everything else:"
+                f" {listing(quiet)}."
+                if quiet
+                else ""
+            )
+        text = (
+            f"Averaged over everything else, the largest differences in {metric} are:"
+            f" {'; '.join(shown)}."
+        )
         return text + (f" For {listing(quiet)} none is shown." if quiet else "")
 
     def _health(self, study: Study, points: pd.DataFrame) -> str:
@@ -109,111 +174,227 @@ class Summary:
         if judged.empty:
             return ""
         begun = judged["state_init"].isin(["vanishing", "fading"])
-        opened, shut = int((judged["verdict"] == "opens").sum()), int((judged["verdict"] == "shut").sum())
-        text = f"At initialization credit vanished or faded before the judged lag in {_of(int(begun.sum()), len(judged))} networks"
-        text += f"; {_number(opened)} opened in training and {_number(shut)} stayed shut." if begun.any() else "."
+        opened, shut = (
+            int((judged["verdict"] == "opens").sum()),
+            int((judged["verdict"] == "shut").sum()),
+        )
+        text = (
+            "At initialization credit vanished or faded before the judged lag in"
+            f" {_of(int(begun.sum()), len(judged))} networks"
+        )
+        text += (
+            f"; {_number(opened)} opened in training and {_number(shut)} stayed shut."
+            if begun.any()
+            else "."
+        )
         unhealthy = judged["verdict"].isin(["shut", "closes", "explodes"])
         solved = int((judged.loc[unhealthy, "outcome"] == "solved").sum())
         if unhealthy.any():
-            text += f" Of the {int(unhealthy.sum())} that ended without carrying, {_number(solved)} solved {_its(study)} task."
-        return f"{text} {prediction_word(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
+            text += (
+                f" Of the {int(unhealthy.sum())} that ended without carrying, {_number(solved)}"
+                f" solved {_its(study)} task."
+            )
+        return (
+            f"{text}"
+            f" {prediction_word(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
+        )
 
-    # --- facts, matrix, caveats --------------------------------------------------------------------------------------
+    # --- facts, matrix, caveats -------------------------------------------------------------------
 
-    def _facts(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[tuple[str, str, str]]:
+    def _facts(
+        self, study: Study, arms: pd.DataFrame, points: pd.DataFrame
+    ) -> list[tuple[str, str, str]]:
         status = study.grid["status"].value_counts()
         get = lambda name: int(status.get(name, 0))  # noqa: E731
         notes = [f"{get(name)} {name}" for name in ("pruned", "failed", MISSING) if get(name)]
         silent = int((points["outcome"] == "silently diverged").sum())
         facts = [
-            ("points done", f"{get('done')} of {len(study.grid)}", ", ".join(notes) or "none pruned, failed or missing"),
-            ("seeds", str(len(study.seeds)), f"in each of {len(arms)} arms" if len(arms) > 1 else "in the one arm"),
-            ("diverged", str(get("diverged")), f"of {len(points)} trained" + (f"; {silent} more silently" if silent else "")),
+            (
+                "points done",
+                f"{get('done')} of {len(study.grid)}",
+                ", ".join(notes) or "none pruned, failed or missing",
+            ),
+            (
+                "seeds",
+                str(len(study.seeds)),
+                f"in each of {len(arms)} arms" if len(arms) > 1 else "in the one arm",
+            ),
+            (
+                "diverged",
+                str(get("diverged")),
+                f"of {len(points)} trained" + (f"; {silent} more silently" if silent else ""),
+            ),
         ]
         by_arm, found = arms.set_index("arm"), {task: recipe(study, task) for task in study.by_task}
         ranked = {task: one for task, one in found.items() if one}
         if len(found) > 1:
-            notes = [f"{task}: {_short(study, by_arm, one.first)} {score_words(by_arm.loc[one.first, 'score'])}" for task, one in ranked.items()]
-            return [*facts, ("first by validation", "by task", "; ".join(notes) or "nothing trained yet")]
+            notes = [
+                f"{task}: {_short(study, by_arm, one.first)}"
+                f" {score_words(by_arm.loc[one.first, 'score'])}"
+                for task, one in ranked.items()
+            ]
+            return [
+                *facts,
+                ("first by validation", "by task", "; ".join(notes) or "nothing trained yet"),
+            ]
         if not ranked:
-            return [*facts, ("first by validation", "n/a", "nothing trained yet"), ("lead over runner-up", "n/a", "nothing trained yet")]
+            return [
+                *facts,
+                ("first by validation", "n/a", "nothing trained yet"),
+                ("lead over runner-up", "n/a", "nothing trained yet"),
+            ]
         (one,) = ranked.values()
         first = by_arm.loc[one.first]
-        return [*facts, ("first by validation", score_words(first["score"]), first["label"]), _lead(study, by_arm, one)]
+        return [
+            *facts,
+            ("first by validation", score_words(first["score"]), first["label"]),
+            _lead(study, by_arm, one),
+        ]
 
     def _time(self, study: Study, points: pd.DataFrame) -> str:
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
-        devices = listing(sorted({str(launch.get("device") or "unknown device") for launch in study.launches}) or ["unknown device"])
+        devices = listing(
+            sorted({str(launch.get("device") or "unknown device") for launch in study.launches})
+            or ["unknown device"]
+        )
         trained = float(points["seconds"].sum())
         hours = f" = {number(trained / 3600)} device hours" if trained >= 360 else ""
         launches = count(len(study.launches), "launch", "launches")
-        return f"Wall clock {duration(wall)} over {launches}; {duration(trained)}{hours} of training summed over points (device: {devices})."
+        return (
+            f"Wall clock {duration(wall)} over {launches}; {duration(trained)}{hours} of training"
+            f" summed over points (device: {devices})."
+        )
 
     def _matrix(self, study: Study, arms: pd.DataFrame) -> Matrices:
         row_key, column_key = study.sides
         rows, columns = study.levels(row_key), study.levels(column_key)
-        at = {tuple(arm[key] for key in (row_key, column_key, *study.others)): arm for _, arm in arms.iterrows()}
+        at = {
+            tuple(arm[key] for key in (row_key, column_key, *study.others)): arm
+            for _, arm in arms.iterrows()
+        }
         matrices, hidden = [], 0
         for block in study.combinations(study.others):
-            # A row, column or matrix without any arm says nothing that the design does not say once.
-            own_rows = [row for row in rows if any((row, column, *block.values()) in at for column in columns)]
-            own_columns = [column for column in columns if any((row, column, *block.values()) in at for row in rows)]
+            # A row, column or matrix without any arm says nothing that the design does not say
+            # once.
+            own_rows = [
+                row
+                for row in rows
+                if any((row, column, *block.values()) in at for column in columns)
+            ]
+            own_columns = [
+                column
+                for column in columns
+                if any((row, column, *block.values()) in at for row in rows)
+            ]
             hidden += len(rows) * len(columns) - len(own_rows) * len(own_columns)
             if not own_rows:
                 continue
             boxes = []
             for row in own_rows:
-                boxes.append([self._box(study, at.get((row, column, *block.values())), {row_key: row, column_key: column, **block}) for column in own_columns])
-            heads = [level(row_key, row) for row in own_rows], [level(column_key, column) for column in own_columns]
-            matrices.append(Matrix(levels(block) if block else "", f"{row_key} \\ {column_key}", *heads, boxes))
-        enough = "a single word needs 5 seeds of which 80 % agree" if len(study.seeds) < 5 else "counts where fewer than 80 % of the seeds agree"
+                boxes.append(
+                    [
+                        self._box(
+                            study,
+                            at.get((row, column, *block.values())),
+                            {row_key: row, column_key: column, **block},
+                        )
+                        for column in own_columns
+                    ]
+                )
+            heads = (
+                [level(row_key, row) for row in own_rows],
+                [level(column_key, column) for column in own_columns],
+            )
+            matrices.append(
+                Matrix(levels(block) if block else "", f"{row_key} \\ {column_key}", *heads, boxes)
+            )
+        enough = (
+            "a single word needs 5 seeds of which 80 % agree"
+            if len(study.seeds) < 5
+            else "counts where fewer than 80 % of the seeds agree"
+        )
         caption = (
-            f"Each box: how transport changed (verdict), whether it learned (outcome), mean test {study.metric} with 95 % interval over seeds, n seeds. "
-            f"Counts are seeds; {enough}. The verdict describes transport, not success."
-        ) + (f" {count(hidden, 'combination')} left out by the design {'is' if hidden == 1 else 'are'} not shown." if hidden else "")
+            "Each box: how transport changed (verdict), whether it learned (outcome), mean test"
+            f" {study.metric} with 95 % interval over seeds, n seeds. Counts are seeds; {enough}."
+            " The verdict describes transport, not success."
+            + (
+                f" {count(hidden, 'combination')} left out by the design"
+                f" {'is' if hidden == 1 else 'are'} not shown."
+                if hidden
+                else ""
+            )
+        )
         legend = [(f"{VERDICT_SYMBOLS[name]} {name}", f"v-{name}") for name in VERDICTS]
         return Matrices(matrices, caption, legend)
 
     def _box(self, study: Study, arm: pd.Series | None, labels: dict[str, str]) -> Box:
         if arm is None:
             why = study.why_excluded(labels)
-            return Box([("excluded" if why else "not in the grid", "word"), (why or "", "")], "empty")
+            return Box(
+                [("excluded" if why else "not in the grid", "word"), (why or "", "")], "empty"
+            )
         if not arm["n"]:
             return Box([("no point yet", "word"), (f"0 of {arm['declared']} seeds", "")], "empty")
         word, kind = verdict_words(arm)
         short = "" if arm["n"] == arm["declared"] else f" of {arm['declared']}"
-        return Box([(word, "word"), (outcome_words(arm), "outcome"), (f"{score_words(arm['score'])} · n={arm['n']}{short}", "score")], kind)
+        return Box(
+            [
+                (word, "word"),
+                (outcome_words(arm), "outcome"),
+                (f"{score_words(arm['score'])} · n={arm['n']}{short}", "score"),
+            ],
+            kind,
+        )
 
     def _caveats(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[str]:
         said = []
         seeds = len(study.seeds)
         if seeds < self.trusted and len(arms) > 1:
             said.append(
-                f"{count(seeds, 'seed')} an arm: single arms are shown with their intervals and not tested against each other (no permutation "
-                "test of two arms can reach p < .05 below 4 seeds each)."
+                f"{count(seeds, 'seed')} an arm: single arms are shown with their intervals and not"
+                " tested against each other (no permutation test of two arms can reach p < .05"
+                " below 4 seeds each)."
             )
         if points.empty:
             return said
         if len(arms) > 1 and confirmation(study) is None:
             confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
-            said.append(f"What comes first was chosen on these seeds, so it is flattered; {confirm} trains it and the runners-up on fresh ones.")
+            said.append(
+                f"What comes first was chosen on these seeds, so it is flattered; {confirm} trains"
+                " it and the runners-up on fresh ones."
+            )
         diverged = points[points["status"] == "diverged"]
         if len(diverged):
             where = diverged[study.sides[0]].value_counts()
             said.append(
-                f"{count(len(diverged), 'point')} diverged ({listing(f'{n} {level(study.sides[0], name)}' for name, n in where.items())}) and "
-                f"{'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline, never dropped."
+                f"{count(len(diverged), 'point')} diverged"
+                f" ({listing(f'{n} {level(study.sides[0], name)}' for name, n in where.items())})"
+                f" and {'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline,"
+                " never dropped."
             )
         silent = int((points["outcome"] == "silently diverged").sum())
         if silent:
-            said.append(f"{count(silent, 'point')} diverged silently: {OUTCOME_SYMBOLS['silently diverged']} back at the baseline with nothing non-finite.")
-        if len(arms) > 1 and not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors) and not study.declaration.get("arms"):
-            said.append("The learning rate is the same for every arm and not tuned: differences between cells and initializers hold at this rate.")
+            said.append(
+                f"{count(silent, 'point')} diverged silently:"
+                f" {OUTCOME_SYMBOLS['silently diverged']} back at the baseline with nothing"
+                " non-finite."
+            )
+        if (
+            len(arms) > 1
+            and not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors)
+            and not study.declaration.get("arms")
+        ):
+            said.append(
+                "The learning rate is the same for every arm and not tuned: differences between"
+                " cells and initializers hold at this rate."
+            )
         edges = self._margins(study)
         if edges:
             said.append(edges)
         if len(study.also):
-            said.append(f"{count(len(study.also), 'stored point')} outside the declared grid left out.")
+            said.append(
+                f"{count(len(study.also), 'stored point')} outside the declared grid left out."
+            )
         return said
 
     def _margins(self, study: Study) -> str:
@@ -222,7 +403,12 @@ class Summary:
             return ""
         last = states[states["layer"] == "network"].sort_values("stage").groupby("id").tail(1)
         near = int((last["margin"].astype(float) < 0.5).sum())
-        return f"{near} of {len(last)} points end within half a decade of another class: there the verdict is a matter of where the limit lies." if near else ""
+        return (
+            f"{near} of {len(last)} points end within half a decade of another class: there the"
+            " verdict is a matter of where the limit lies."
+            if near
+            else ""
+        )
 
 
 def _its(study: Study) -> str:
@@ -231,18 +417,30 @@ def _its(study: Study) -> str:
 
 def _short(study: Study, by_arm: pd.DataFrame, arm: int) -> str:
     """An arm where its task is said beside it."""
-    return levels({key: by_arm.loc[arm, key] for key in study.factors if key != "task" or len(study.factors) == 1})
+    return levels(
+        {
+            key: by_arm.loc[arm, key]
+            for key in study.factors
+            if key != "task" or len(study.factors) == 1
+        }
+    )
 
 
 def _lead(study: Study, by_arm: pd.DataFrame, of: Recipe) -> tuple[str, str, str]:
-    """Test score of the first by validation over that of the second, positive where it is better; both have one test set, so its noise is left out."""
+    """Test score of the first by validation over that of the second, positive where it is better;
+    both have one test set, so its noise is left out.
+    """
     if len(of.order) < 2:
         return "lead over runner-up", "n/a", "one arm"
     a, b = by_arm.loc[of.order[0]], by_arm.loc[of.order[1]]
     lead = (a["score"].value - b["score"].value) * (1 if study.higher_is_better else -1)
     noise = mean_interval(a["scores"]), mean_interval(b["scores"])
     half = np.hypot(noise[0].half, noise[1].half)
-    return "lead over runner-up", number(lead) + (f"\u00a0±\u00a0{number(half)}" if known(half) else ""), f"{b['label']}; shown, not tested"
+    return (
+        "lead over runner-up",
+        number(lead) + (f"\u00a0±\u00a0{number(half)}" if known(half) else ""),
+        f"{b['label']}; shown, not tested",
+    )
 
 
 def _of(n: int, total: int) -> str:

@@ -1,4 +1,6 @@
-"""Time to solve: how many networks have solved the task after how many updates; those that never did are censored, not dropped."""
+"""Time to solve: how many networks have solved the task after how many updates; those that never
+did are censored, not dropped.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,34 @@ from matplotlib.figure import Figure as Drawing
 from reports.analysis.arms import share_words, with_counted
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.figures.theme import DASHES, colours, draw, edge_labels, markers, named_marks, panels, update_ticks
+from reports.figures.theme import (
+    DASHES,
+    colours,
+    draw,
+    edge_labels,
+    markers,
+    named_marks,
+    panels,
+    update_ticks,
+)
 from reports.formatting import count, interval, known, level, listing, number, percent
 from reports.statistics import wilson
 from reports.statistics.survival import median_time, restricted_mean, times, unsolved
 
 HOW = (
-    "A line climbs by a step whenever a network meets the task's rule for the first time; where it ends is the share that ever did. A line "
-    "further left solves sooner, a line further up solves more often. Networks that never solved are part of every line: they keep it from "
-    "reaching 100 %."
+    "A line climbs by a step whenever a network meets the task's rule for the first time; where it"
+    " ends is the share that ever did. A line further left solves sooner, a line further up solves"
+    " more often. Networks that never solved are part of every line: they keep it from reaching"
+    " 100 %."
 )
 WIDTH = 10.0
 MOST = 6  # panels
 
 
 class TimeToSolve:
-    """Kaplan–Meier curves by the first factor, one panel a level of the second; restricted means by arm."""
+    """Kaplan–Meier curves by the first factor, one panel a level of the second; restricted means by
+    arm.
+    """
 
     title = "Time to solve"
     needs = ("outcome", "updates")
@@ -35,15 +49,22 @@ class TimeToSolve:
         points = times(with_counted(study))
         solved = int(points["solved"].sum())
         if not solved:
-            text = f"None of {count(len(points), 'network')} met the task's rule for solved: for none is more known than that it takes longer than the run."
+            text = (
+                f"None of {count(len(points), 'network')} met the task's rule for solved: for none"
+                " is more known than that it takes longer than the run."
+            )
             return Section([Prose(text)])
         if points["updates"].nunique() > 1:
-            points = points.assign(time=points["time"] / points["updates"].astype(float), updates=1.0)
+            points = points.assign(
+                time=points["time"] / points["updates"].astype(float), updates=1.0
+            )
         return Section([Prose(_sentence(study, points)), _figure(study, points)])
 
 
 def _keys(study: Study) -> tuple[str, str]:
-    """Lines and panels: panels are tasks where there are several, for what is solved is then another thing."""
+    """Lines and panels: panels are tasks where there are several, for what is solved is then
+    another thing.
+    """
     return (study.own_sides[0], "task") if "task" in study.factors else study.own_sides
 
 
@@ -57,8 +78,9 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
     limit = f"{number(until, 0)} updates" if until > 1 else "the run"
     task = "their task" if "task" in study.factors else "the task"
     said = [
-        f"{int(points['solved'].sum())} of {count(len(points), 'network')} solved {task} ({percent(solved.value)} "
-        f"[{percent(solved.low)}, {percent(solved.high)}]) within {limit}."
+        f"{int(points['solved'].sum())} of {count(len(points), 'network')} solved {task}"
+        f" ({percent(solved.value)} [{percent(solved.low)}, {percent(solved.high)}]) within"
+        f" {limit}."
     ]
     if key in study.factors:
         parts = []
@@ -67,12 +89,25 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
             if len(own):
                 mean = restricted_mean(own["time"].to_numpy(), own["solved"].to_numpy(), until)
                 digits = 0 if until > 1 else 2
-                time = f", mean time {number(mean.value, digits)} {interval(mean.low, mean.high, digits)}" if own["solved"].any() else ""
-                parts.append(f"{level(key, name)} {int(own['solved'].sum()) or 'none'} of {len(own)}{time}")
-        said.append(f"By {key} ({_unit(points)}; what never solved counts as the end of the run; 95 % interval over points): {'; '.join(parts)}.")
+                time = (
+                    f", mean time {number(mean.value, digits)}"
+                    f" {interval(mean.low, mean.high, digits)}"
+                    if own["solved"].any()
+                    else ""
+                )
+                parts.append(
+                    f"{level(key, name)} {int(own['solved'].sum()) or 'none'} of {len(own)}{time}"
+                )
+        said.append(
+            f"By {key} ({_unit(points)}; what never solved counts as the end of the run; 95 %"
+            f" interval over points): {'; '.join(parts)}."
+        )
     lost = int((points["status"] == "diverged").sum())
     if lost:
-        said.append(f"{count(lost, 'diverged network')} {'counts' if lost == 1 else 'count'} as never solving.")
+        said.append(
+            f"{count(lost, 'diverged network')} {'counts' if lost == 1 else 'count'} as never"
+            " solving."
+        )
     return " ".join(said)
 
 
@@ -81,25 +116,47 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
     names, panels_of = study.levels(line_key), study.levels(panel_key)
     if len(panels_of) > MOST or panel_key not in study.factors:
         panels_of = []
-    picture = draw(lambda rasterized: _curves(study, points, names, panels_of), name="time-to-solve")
+    picture = draw(
+        lambda rasterized: _curves(study, points, names, panels_of), name="time-to-solve"
+    )
     shares = {name: points.loc[points[line_key] == name, "solved"] for name in names}
-    told = listing(f"{level(line_key, name)} {share_words(int(of.sum()), len(of))}" for name, of in shares.items() if len(of))
+    told = listing(
+        f"{level(line_key, name)} {share_words(int(of.sum()), len(of))}"
+        for name, of in shares.items()
+        if len(of)
+    )
     finding = f"Solved by the end: {told}; 95 % Wilson intervals over networks."
-    pooled = [key for key in study.factors if key != line_key and (key != panel_key or not panels_of)]
+    pooled = [
+        key for key in study.factors if key != line_key and (key != panel_key or not panels_of)
+    ]
     across = "updates" if points["updates"].max() > 1 else "the share of the run"
     caption = (
-        f"Share of networks that have met the task's rule, against {across} (1 − Kaplan–Meier); steps fall on validations. Shaded: ± 1.96 Greenwood "
-        "standard errors (none where all or none have solved: the table has intervals that hold there). A network that never solved, diverged ones "
-        f"too, counts to the end as unsolved.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
+        f"Share of networks that have met the task's rule, against {across} (1 − Kaplan–Meier);"
+        " steps fall on validations. Shaded: ± 1.96 Greenwood standard errors (none where all or"
+        " none have solved: the table has intervals that hold there). A network that never solved,"
+        " diverged ones too, counts to the end as"
+        f" unsolved.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
     )
-    return Figure(picture, caption, f"Time to solve. {finding}", _table(study, points), WIDTH, finding, HOW)
+    return Figure(
+        picture, caption, f"Time to solve. {finding}", _table(study, points), WIDTH, finding, HOW
+    )
 
 
 def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: list[str]) -> Drawing:
     line_key, panel_key = _keys(study)
     ink, shape = colours(names), markers(names)
     until = float(points["updates"].max())
-    figure, axes = panels(1, max(1, len(panels_of)), width=WIDTH, height=3.1, left=0.7, right=1.3, top=0.3, bottom=0.5, gap=(0.18, 0))
+    figure, axes = panels(
+        1,
+        max(1, len(panels_of)),
+        width=WIDTH,
+        height=3.1,
+        left=0.7,
+        right=1.3,
+        top=0.3,
+        bottom=0.5,
+        gap=(0.18, 0),
+    )
     for j, panel in enumerate(panels_of or [None]):
         axis = axes[0, j]  # type: ignore[index]
         here = points if panel is None else points[points[panel_key] == panel]
@@ -111,19 +168,57 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
             x = np.concatenate([[0.0], of.time, [until]])
             y = 1 - np.concatenate([[1.0], of.share, of.share[-1:] if len(of.share) else [1.0]])
             se = np.concatenate([[0.0], of.se, of.se[-1:] if len(of.se) else [0.0]])
-            axis.fill_between(x, np.clip(y - 1.96 * se, 0, 1), np.clip(y + 1.96 * se, 0, 1), step="post", color=ink[name], alpha=0.1, linewidth=0)
-            axis.step(x, y, where="post", color=ink[name], linestyle=DASHES[k % len(DASHES)], linewidth=1.5)
-            axis.plot([until], [y[-1]], shape[name], color=ink[name], markersize=5, clip_on=False, markeredgewidth=0)
-        axis.set(xlim=(0, until), ylim=(-0.02, 1.02), title=level(panel_key, panel) if panel is not None else "")
-        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"] if j == 0 else [])
+            axis.fill_between(
+                x,
+                np.clip(y - 1.96 * se, 0, 1),
+                np.clip(y + 1.96 * se, 0, 1),
+                step="post",
+                color=ink[name],
+                alpha=0.1,
+                linewidth=0,
+            )
+            axis.step(
+                x,
+                y,
+                where="post",
+                color=ink[name],
+                linestyle=DASHES[k % len(DASHES)],
+                linewidth=1.5,
+            )
+            axis.plot(
+                [until],
+                [y[-1]],
+                shape[name],
+                color=ink[name],
+                markersize=5,
+                clip_on=False,
+                markeredgewidth=0,
+            )
+        axis.set(
+            xlim=(0, until),
+            ylim=(-0.02, 1.02),
+            title=level(panel_key, panel) if panel is not None else "",
+        )
+        axis.set_yticks(
+            [0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"] if j == 0 else []
+        )
         if until > 1:
             update_ticks(axis, until)
         else:
             axis.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
             edge_labels(axis)
     axes[0, 0].set_ylabel("solved")  # type: ignore[index]
-    figure.text((0.7 + WIDTH - 1.3) / 2 / WIDTH, 0.015, "update" if until > 1 else "share of the run", ha="center", va="bottom", fontsize=8.5)
-    named_marks(figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.3)
+    figure.text(
+        (0.7 + WIDTH - 1.3) / 2 / WIDTH,
+        0.015,
+        "update" if until > 1 else "share of the run",
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+    )
+    named_marks(
+        figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.3
+    )
     return figure
 
 
@@ -136,14 +231,33 @@ def _table(study: Study, points: pd.DataFrame) -> Table:
         if own.empty:
             continue
         time, solved = own["time"].to_numpy(), own["solved"].to_numpy()
-        share, mean, half = wilson(int(solved.sum()), len(own)), restricted_mean(time, solved, until), median_time(unsolved(time, solved))
+        share, mean, half = (
+            wilson(int(solved.sum()), len(own)),
+            restricted_mean(time, solved, until),
+            median_time(unsolved(time, solved)),
+        )
         rows.append(
             [
                 arm["label"],
-                Cell(f"{int(solved.sum())}/{len(own)} {interval(share.low, share.high)}", share.value),
-                Cell(number(half, digits) if known(half) else "not reached", half if known(half) else math.inf),
-                Cell(f"{number(mean.value, digits)} {interval(mean.low, mean.high, digits)}" if solved.any() else f"over {number(until, digits)}", mean.value),
-                ", ".join(f"{number(float(one), digits)}{'' if done else '+'}" for one, done in zip(time, solved, strict=True)),
+                Cell(
+                    f"{int(solved.sum())}/{len(own)} {interval(share.low, share.high)}", share.value
+                ),
+                Cell(
+                    number(half, digits) if known(half) else "not reached",
+                    half if known(half) else math.inf,
+                ),
+                Cell(
+                    (
+                        f"{number(mean.value, digits)} {interval(mean.low, mean.high, digits)}"
+                        if solved.any()
+                        else f"over {number(until, digits)}"
+                    ),
+                    mean.value,
+                ),
+                ", ".join(
+                    f"{number(float(one), digits)}{'' if done else '+'}"
+                    for one, done in zip(time, solved, strict=True)
+                ),
             ]
         )
     columns = [

@@ -20,7 +20,12 @@ class Tuning:
         search = find(study)
         if search is None:
             return Section([])
-        blocks: list[object] = [Prose(spent(search)), Prose(brought(study, search)), *cautions(search), by_arm(search)]
+        blocks: list[object] = [
+            Prose(spent(search)),
+            Prose(brought(study, search)),
+            *cautions(search),
+            by_arm(search),
+        ]
         blocks.append(Fold("How it was searched", [Definitions(how(search))]))
         return Section(blocks)
 
@@ -32,10 +37,15 @@ def spent(search: Search) -> str:
     seconds = sum(arm["seconds"] for arm in arms)
     trials = {arm["trials"] for arm in arms}
     many = f"{min(trials)}" + (f" to {max(trials)}" if len(trials) > 1 else "")
-    same = f"the same {next(iter(examples)):,}" if len(examples) == 1 else f"{min(examples):,} to {max(examples):,}"
+    same = (
+        f"the same {next(iter(examples)):,}"
+        if len(examples) == 1
+        else f"{min(examples):,} to {max(examples):,}"
+    )
     said = (
-        f"{listing(search.keys)} were tuned on validation data: {many} trials for each of {count(len(arms), 'arm')}, {same} examples seen in training by each, "
-        f"{duration(seconds)} of training. The first trial of an arm is the default setting."
+        f"{listing(search.keys)} were tuned on validation data: {many} trials for each of"
+        f" {count(len(arms), 'arm')}, {same} examples seen in training by each, {duration(seconds)}"
+        " of training. The first trial of an arm is the default setting."
     )
     pruned, failed = sum(arm["pruned"] for arm in arms), sum(arm["failed"] for arm in arms)
     said += f" {count(pruned, 'trial')} ended early." if pruned else ""
@@ -44,23 +54,35 @@ def spent(search: Search) -> str:
 
 
 def brought(study: Study, search: Search) -> str:
-    """Gains on the search's own data, and on the test data with fresh seeds where the study has both."""
-    gains = [search.sign * (arm["best"]["score"] - arm["default"]["score"]) for arm in search.arms if arm["best"] and known(arm["default"]["score"])]
+    """Gains on the search's own data, and on the test data with fresh seeds where the study has
+    both.
+    """
+    gains = [
+        search.sign * (arm["best"]["score"] - arm["default"]["score"])
+        for arm in search.arms
+        if arm["best"] and known(arm["default"]["score"])
+    ]
     won = sum(gain > 0 for gain in gains)
     said = ""
     if gains:
         said = (
-            f"On the search's validation data a setting better than the default was found in {won} of {count(len(gains), 'arm')}; "
-            f"the gain runs from {number(min(gains), 3)} to {number(max(gains), 3)}. That gain is a best of several and so looks larger than it is."
+            f"On the search's validation data a setting better than the default was found in {won}"
+            f" of {count(len(gains), 'arm')}; the gain runs from {number(min(gains), 3)} to"
+            f" {number(max(gains), 3)}. That gain is a best of several and so looks larger than"
+            " it is."
         )
     if "tuned" in study.factors:
-        found = next((one for one in main_effects(study, with_counted(study)) if one.factor == "tuned"), None)
+        found = next(
+            (one for one in main_effects(study, with_counted(study)) if one.factor == "tuned"), None
+        )
         if found is not None:
             effect, better = found.difference, "tuned" if found.better == "True" else "default"
             clear = effect.low > 0
             said += (
-                f" On test data with fresh seeds, {better} arms are better by {number(effect.value, 3)} {interval(effect.low, effect.high, 3)} "
-                f"in {study.metric} on average{'' if clear else ', an interval with 0 in it: inconclusive'}."
+                f" On test data with fresh seeds, {better} arms are better by"
+                f" {number(effect.value, 3)} {interval(effect.low, effect.high, 3)} in"
+                f" {study.metric} on"
+                f" average{'' if clear else ', an interval with 0 in it: inconclusive'}."
             )
     return said
 
@@ -75,12 +97,27 @@ def cautions(search: Search) -> list[object]:
     ]
     blocks: list[object] = []
     if edges:
-        blocks.append(Notice(f"{count(len(edges), 'best value')} at an edge of the space: a better one may lie beyond.", "caution", edges))
+        blocks.append(
+            Notice(
+                f"{count(len(edges), 'best value')} at an edge of the space: a better one may lie"
+                " beyond.",
+                "caution",
+                edges,
+            )
+        )
     without = [search.labels[arm["arm"]] for arm in search.arms if not arm["best"]]
     if without:
-        blocks.append(Notice("No trial finished in these arms, so they have no tuned setting.", "caution", without))
+        blocks.append(
+            Notice(
+                "No trial finished in these arms, so they have no tuned setting.",
+                "caution",
+                without,
+            )
+        )
     if any(not arm["default"]["inside"] for arm in search.arms):
-        blocks.append(Notice("The default setting lies outside the space that was searched.", "caution"))
+        blocks.append(
+            Notice("The default setting lies outside the space that was searched.", "caution")
+        )
     return blocks
 
 
@@ -92,7 +129,17 @@ def by_arm(search: Search) -> Table:
         spread = f" ± {number(best['se'], 3)}" if best and known(best["se"]) else ""
         label = search.labels[arm["arm"]]
         if not best:
-            rows.append([label, number(default, 3), "n/a", "n/a", "none finished", str(arm["trials"]), "n/a"])
+            rows.append(
+                [
+                    label,
+                    number(default, 3),
+                    "n/a",
+                    "n/a",
+                    "none finished",
+                    str(arm["trials"]),
+                    "n/a",
+                ]
+            )
             continue
         spent = percent(arm["examples"] / arm["examples_budget"])
         gain = search.sign * (best["score"] - default) if known(default) else None
@@ -102,24 +149,44 @@ def by_arm(search: Search) -> Table:
                 Cell(number(default, 3), default),
                 Cell(f"{number(best['score'], 3)}{spread}", best["score"]),
                 Cell(number(gain, 3, sign=True), gain),
-                Cell("the default" if best["is_default"] else setting(best["setting"]), kind="free"),
-                Cell(f"{arm['trials']}{'' if spent == '100 %' else f' ({spent} of the budget)'}", arm["trials"]),
-                Cell(f"{flat['near']} of {flat['of']}: {ranges(flat['ranges'])}", flat["near"], "wrap"),
+                Cell(
+                    "the default" if best["is_default"] else setting(best["setting"]), kind="free"
+                ),
+                Cell(
+                    f"{arm['trials']}{'' if spent == '100 %' else f' ({spent} of the budget)'}",
+                    arm["trials"],
+                ),
+                Cell(
+                    f"{flat['near']} of {flat['of']}: {ranges(flat['ranges'])}",
+                    flat["near"],
+                    "wrap",
+                ),
             ]
         )
     notes = (
-        "± one standard error over validation examples. Flat: trials whose score is within one standard error of the best, and the values they have; "
-        "where they are many and far apart, the setting hardly matters there."
+        "± one standard error over validation examples. Flat: trials whose score is within one"
+        " standard error of the best, and the values they have; where they are many and far apart,"
+        " the setting hardly matters there."
     )
     columns = ["arm", "default", "best", "gain", "setting", "trials", "flat"]
-    return Table(columns, rows, "Validation score of the default and the best setting by arm", notes, filtered=True)
+    return Table(
+        columns,
+        rows,
+        "Validation score of the default and the best setting by arm",
+        notes,
+        filtered=True,
+    )
 
 
 def ranges(values: dict[str, list[object]]) -> str:
     texts = []
     for key, of in values.items():
         name = key.rpartition(".")[2]
-        texts.append(f"{name} {shown(of[0])}" if len(of) == 1 or of[0] == of[-1] else f"{name} {shown(of[0])}…{shown(of[-1])}")
+        texts.append(
+            f"{name} {shown(of[0])}"
+            if len(of) == 1 or of[0] == of[-1]
+            else f"{name} {shown(of[0])}…{shown(of[-1])}"
+        )
     return ", ".join(texts)
 
 

@@ -1,16 +1,28 @@
-"""Statistics of the report: values and frames in, values and frames out. Seeds are replicates, arms are described.
+"""Statistics of the report: values and frames in, values and frames out.
 
-Why single arms are not tested: with 3 seeds a side the smallest two-sided p of a permutation test is .10 (unpaired),
-so no pair of arms can reach .05, whatever was measured. Arms carry intervals; factors are contrasted over all arms.
+Seeds are replicates, arms are described.
 
-estimates: means, shares and differences with intervals · bootstrap: seeds × examples, from 10 seeds · levels: factors over
-fixed arms · permutation: tests of terms and contrasts · family: Holm · shares: ω² · improvement: P(improve), Cliff's δ ·
-survival: censored time to solve · prediction: does health tell success · agreement: words of an arm. Power is study.power,
-which a plan needs before anything is trained.
+Why single arms are not tested: with 3 seeds a side the smallest two-sided p of a permutation test
+is .10 (unpaired), so no pair of arms can reach .05, whatever was measured. Arms carry intervals;
+factors are contrasted over all arms.
+
+estimates: means, shares and differences with intervals · bootstrap: seeds × examples, from 10 seeds
+· levels: factors over fixed arms · permutation: tests of terms and contrasts · family: Holm ·
+shares: ω² · improvement: P(improve), Cliff's δ · survival: censored time to solve · prediction:
+does health tell success · agreement: words of an arm. Power is study.power, which a plan needs
+before anything is trained.
 """
 
 from reports.statistics.agreement import count, one_word
-from reports.statistics.estimates import NOTHING, Array, Estimate, mean_interval, share_difference, widen, wilson
+from reports.statistics.estimates import (
+    NOTHING,
+    Array,
+    Estimate,
+    mean_interval,
+    share_difference,
+    widen,
+    wilson,
+)
 from reports.statistics.levels import Gap, level_gap, marginal_means, weighted_arms
 from reports.statistics.prediction import Prediction, auc, predict, spearman
 

@@ -8,11 +8,18 @@ from collections.abc import Mapping, Sequence
 def count(values: Sequence[object], order: Sequence[str]) -> dict[str, int]:
     """How often each occurs: most frequent first, equals in the given order; nulls are left out."""
     present = [str(value) for value in values if value is not None and value == value]
-    return {name: present.count(name) for name in sorted(set(present), key=lambda name: (-present.count(name), list(order).index(name)))}
+    return {
+        name: present.count(name)
+        for name in sorted(
+            set(present), key=lambda name: (-present.count(name), list(order).index(name))
+        )
+    }
 
 
 def one_word(of: Mapping[str, int], *, share: float = 0.8, enough: int = 5) -> str | None:
-    """The verdict of an arm: a word where at least `share` of `enough` or more seeds agree, "mixed" where they do not, None below `enough`."""
+    """The verdict of an arm: a word where at least `share` of `enough` or more seeds agree, "mixed"
+    where they do not, None below `enough`.
+    """
     total = sum(of.values())
     if total < enough:
         return None

@@ -1,4 +1,6 @@
-"""The mean score of an arm with many seeds: seeds and test examples both drawn, since both would be others another time."""
+"""The mean score of an arm with many seeds: seeds and test examples both drawn, since both would be
+others another time.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,17 @@ from scipy import stats
 
 from reports.statistics.estimates import Array, Estimate, mean_interval
 
-ENOUGH = 10  # seeds from which a bootstrap covers what it says; below, it does not (n = 3: 68 %), and t intervals do
+# seeds from which a bootstrap covers what it says; below, it does not (n = 3: 68 %), and t
+# intervals do
+ENOUGH = 10
 
 
 def two_way(values: Array, *, draws: int, seed: int, level: float = 0.95) -> Estimate:
     """Mean of values [seeds, examples]; interval of a bootstrap over both (Owen 2007).
 
-    Drawing both counts the noise of single answers three times, and ten seeds drawn from ten are less spread than new ones. So the
-    bootstrap gives the shape, and the width is that of the variance components: V = (MS_s + MS_e − MS_se)/(n·E), t with Satterthwaite's
-    degrees of freedom.
+    Drawing both counts the noise of single answers three times, and ten seeds drawn from ten are
+    less spread than new ones. So the bootstrap gives the shape, and the width is that of the
+    variance components: V = (MS_s + MS_e − MS_se)/(n·E), t with Satterthwaite's degrees of freedom.
     """
     n, examples = values.shape
     of_seeds, of_examples = _shares(n, examples, draws, seed)
@@ -28,7 +32,11 @@ def two_way(values: Array, *, draws: int, seed: int, level: float = 0.95) -> Est
     if spread == 0:
         return Estimate(mean, mean, mean, n)
     variance, df = components(values)
-    stretch = math.sqrt(variance) / spread * float(stats.t.ppf((1 + level) / 2, df) / stats.norm.ppf((1 + level) / 2))
+    stretch = (
+        math.sqrt(variance)
+        / spread
+        * float(stats.t.ppf((1 + level) / 2, df) / stats.norm.ppf((1 + level) / 2))
+    )
     low, high = (np.quantile(means, [(1 - level) / 2, (1 + level) / 2]) - means.mean()) * stretch
     return Estimate(mean, mean + float(low), mean + float(high), n)
 
@@ -37,22 +45,47 @@ def two_way(values: Array, *, draws: int, seed: int, level: float = 0.95) -> Est
 def _shares(n: int, examples: int, draws: int, seed: int) -> tuple[Array, Array]:
     """Share of each seed and of each example in each draw: the same for every arm of a study."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(n, np.full(n, 1 / n), draws) / n, rng.multinomial(examples, np.full(examples, 1 / examples), draws) / examples
+    return (
+        rng.multinomial(n, np.full(n, 1 / n), draws) / n,
+        rng.multinomial(examples, np.full(examples, 1 / examples), draws) / examples,
+    )
 
 
 def components(values: Array) -> tuple[float, float]:
-    """Variance of the mean of values [seeds, examples] over new seeds and new examples, with its degrees of freedom (Satterthwaite 1946)."""
+    """Variance of the mean of values [seeds, examples] over new seeds and new examples, with its
+    degrees of freedom (Satterthwaite 1946).
+    """
     n, examples = values.shape
     by_seed, by_example, mean = values.mean(1), values.mean(0), values.mean()
     of_seeds, of_examples = examples * by_seed.var(ddof=1), n * by_example.var(ddof=1)
-    rest = float(((values - by_seed[:, None] - by_example + mean) ** 2).sum()) / ((n - 1) * (examples - 1))
+    rest = float(((values - by_seed[:, None] - by_example + mean) ** 2).sum()) / (
+        (n - 1) * (examples - 1)
+    )
     beyond = max(of_examples - rest, 0.0)
-    df = (of_seeds + beyond) ** 2 / (of_seeds**2 / (n - 1) + beyond**2 / (examples - 1)) if of_seeds + beyond else math.inf
+    df = (
+        (of_seeds + beyond) ** 2 / (of_seeds**2 / (n - 1) + beyond**2 / (examples - 1))
+        if of_seeds + beyond
+        else math.inf
+    )
     return float((of_seeds + beyond) / (n * examples)), float(df)
 
 
-def score_interval(scores: Sequence[float], test_se: Sequence[float], by_example: Array | None, *, draws: int, seed: int) -> Estimate:
-    """The interval that holds at this n: below 10 seeds t with the test set's noise, from there the two-way bootstrap where examples are kept."""
-    if by_example is not None and len(by_example) >= ENOUGH and by_example.shape[1] > 1 and np.isfinite(by_example).all():
+def score_interval(
+    scores: Sequence[float],
+    test_se: Sequence[float],
+    by_example: Array | None,
+    *,
+    draws: int,
+    seed: int,
+) -> Estimate:
+    """The interval that holds at this n: below 10 seeds t with the test set's noise, from there the
+    two-way bootstrap where examples are kept.
+    """
+    if (
+        by_example is not None
+        and len(by_example) >= ENOUGH
+        and by_example.shape[1] > 1
+        and np.isfinite(by_example).all()
+    ):
         return two_way(by_example, draws=draws, seed=seed)
     return mean_interval(scores, test_se)

@@ -1,4 +1,7 @@
-"""Estimates with their intervals: means over seeds, shares, differences of two sides. Values in, values out."""
+"""Estimates with their intervals: means over seeds, shares, differences of two sides.
+
+Values in, values out.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,14 @@ class Estimate:
 NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 
 
-def mean_interval(values: Sequence[float], test_se: Sequence[float] = (), *, level: float = 0.95) -> Estimate:
-    """Mean over seeds with a t interval, widened by the test set's own noise, which more seeds do not reduce.
+def mean_interval(
+    values: Sequence[float], test_se: Sequence[float] = (), *, level: float = 0.95
+) -> Estimate:
+    """Mean over seeds with a t interval, widened by the test set's own noise, which more seeds do
+    not reduce.
 
-    half² = (t·s/√n)² + (z·se)², se² = mean of the squared standard errors over test examples. One seed has no interval.
+    half² = (t·s/√n)² + (z·se)², se² = mean of the squared standard errors over test examples. One
+    seed has no interval.
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
@@ -67,8 +74,12 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
-def share_difference(first: Sequence[float], second: Sequence[float], *, level: float = 0.95) -> Estimate:
-    """Share of ones in the first minus that in the second, with Newcombe's interval from two Wilson intervals (1998, method 10)."""
+def share_difference(
+    first: Sequence[float], second: Sequence[float], *, level: float = 0.95
+) -> Estimate:
+    """Share of ones in the first minus that in the second, with Newcombe's interval from two Wilson
+    intervals (1998, method 10).
+    """
     if not len(first) or not len(second):
         return NOTHING
     a, b = (wilson(int(np.sum(values)), len(values), level=level) for values in (first, second))
@@ -82,4 +93,8 @@ def widen(estimate: Estimate, se: float, *, level: float = 0.95) -> Estimate:
     """The interval with the noise of a common test set added in quadrature."""
     if not math.isfinite(se) or not math.isfinite(estimate.half):
         return estimate
-    return around(estimate.value, math.hypot(estimate.half, float(stats.norm.ppf((1 + level) / 2)) * se), estimate.n)
+    return around(
+        estimate.value,
+        math.hypot(estimate.half, float(stats.norm.ppf((1 + level) / 2)) * se),
+        estimate.n,
+    )

@@ -10,7 +10,9 @@ from statsmodels.stats.multitest import multipletests
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p adjusted by Holm (1979) over the family; NaN (what could not be tested) stays and does not count."""
+    """p adjusted by Holm (1979) over the family; NaN (what could not be tested) stays and does not
+    count.
+    """
     values = np.asarray(p, dtype=float)
     known = np.isfinite(values)
     adjusted = np.full(len(values), math.nan)

@@ -11,11 +11,18 @@ from scipy import optimize, stats
 from reports.statistics.estimates import NOTHING, Estimate
 
 
-def improvement(blocks: Sequence[tuple[Sequence[float], Sequence[float]]], *, higher_is_better: bool, level: float = 0.95) -> Estimate:
-    """P(a run of the first side is better than one of the second), ties half, mean over blocks of (first, second) values.
+def improvement(
+    blocks: Sequence[tuple[Sequence[float], Sequence[float]]],
+    *,
+    higher_is_better: bool,
+    level: float = 0.95,
+) -> Estimate:
+    """P(a run of the first side is better than one of the second), ties half, mean over blocks of
+    (first, second) values.
 
-    Interval: Newcombe (2006, part 2, method 5), which solves |θ̂ − θ| = t·√V(θ) and so has a width at 0 and 1 too; blocks in which θ
-    differs make it wider than needed. No interval where a side has one value in every block.
+    Interval: Newcombe (2006, part 2, method 5), which solves |θ̂ − θ| = t·√V(θ) and so has a width
+    at 0 and 1 too; blocks in which θ differs make it wider than needed. No interval where a side
+    has one value in every block.
     """
     pairs = [(np.asarray(a, dtype=float), np.asarray(b, dtype=float)) for a, b in blocks]
     pairs = [(a[np.isfinite(a)], b[np.isfinite(b)]) for a, b in pairs]
@@ -23,11 +30,14 @@ def improvement(blocks: Sequence[tuple[Sequence[float], Sequence[float]]], *, hi
     if not pairs:
         return NOTHING
     sign = 1.0 if higher_is_better else -1.0
-    value = float(np.mean([np.mean((np.sign(sign * (a[:, None] - b[None])) + 1) / 2) for a, b in pairs]))
+    value = float(
+        np.mean([np.mean((np.sign(sign * (a[:, None] - b[None])) + 1) / 2) for a, b in pairs])
+    )
     n = sum(len(a) + len(b) for a, b in pairs)
     if all(len(a) < 2 and len(b) < 2 for a, b in pairs):
         return Estimate(value, math.nan, math.nan, n)
-    # z covers 90 % at three seeds a side; t with the degrees of freedom of the sides covers 95 to 97 %.
+    # z covers 90 % at three seeds a side; t with the degrees of freedom of the sides covers 95 to
+    # 97 %.
     z = float(stats.t.ppf((1 + level) / 2, sum(len(a) + len(b) - 2 for a, b in pairs)))
 
     def half(theta: float) -> float:
@@ -35,14 +45,31 @@ def improvement(blocks: Sequence[tuple[Sequence[float], Sequence[float]]], *, hi
         return z * math.sqrt(spread)
 
     inside = 1e-9  # 0 and 1 themselves solve the equation for 0 and 1, and are not meant
-    low = 0.0 if value == 0 else float(optimize.brentq(lambda theta: value - theta - half(theta), 0.0, min(value, 1 - inside)))
-    high = 1.0 if value == 1 else float(optimize.brentq(lambda theta: theta - value - half(theta), max(value, inside), 1.0))
+    low = (
+        0.0
+        if value == 0
+        else float(
+            optimize.brentq(lambda theta: value - theta - half(theta), 0.0, min(value, 1 - inside))
+        )
+    )
+    high = (
+        1.0
+        if value == 1
+        else float(
+            optimize.brentq(lambda theta: theta - value - half(theta), max(value, inside), 1.0)
+        )
+    )
     return Estimate(value, low, high, n)
 
 
 def _variance(theta: float, m: int, n: int) -> float:
     size = (m + n) / 2 - 1
-    return theta * (1 - theta) * (1 + size * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (m * n)
+    return (
+        theta
+        * (1 - theta)
+        * (1 + size * ((1 - theta) / (2 - theta) + theta / (1 + theta)))
+        / (m * n)
+    )
 
 
 def cliffs_delta(of: Estimate) -> Estimate:

@@ -1,4 +1,6 @@
-"""Levels of a factor over arms that are fixed: means, weighted sums, the largest gap between two levels. Frames in, estimates out."""
+"""Levels of a factor over arms that are fixed: means, weighted sums, the largest gap between two
+levels. Frames in, estimates out.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,13 @@ from scipy import stats
 from reports.statistics.estimates import NOTHING, Estimate, around
 
 
-def weighted_arms(points: pd.DataFrame, column: str, weights: Mapping[int, float], *, level: float = 0.95) -> Estimate:
+def weighted_arms(
+    points: pd.DataFrame, column: str, weights: Mapping[int, float], *, level: float = 0.95
+) -> Estimate:
     """Σ w_a · (mean over seeds of arm a), arms being fixed: the interval carries seed noise only.
 
-    Var = Σ w_a² s_a²/n_a with Satterthwaite's degrees of freedom. Arms with one seed lend no variance; none at all: no interval.
+    Var = Σ w_a² s_a²/n_a with Satterthwaite's degrees of freedom. Arms with one seed lend no
+    variance; none at all: no interval.
     """
     known = points[np.isfinite(points[column].to_numpy(dtype=float))]
     by_arm = {arm: own.to_numpy(dtype=float) for arm, own in known.groupby("arm")[column]}
@@ -38,23 +43,33 @@ def weighted_arms(points: pd.DataFrame, column: str, weights: Mapping[int, float
     if not enough:
         return Estimate(value, math.nan, math.nan, n)
     freedom = variance**2 / spread if spread else math.inf
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance) if math.isfinite(freedom) else 0.0
+    half = (
+        float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+        if math.isfinite(freedom)
+        else 0.0
+    )
     return around(value, half, n)
 
 
-def marginal_means(points: pd.DataFrame, column: str, factor: str, levels: Sequence[str]) -> dict[str, Estimate]:
+def marginal_means(
+    points: pd.DataFrame, column: str, factor: str, levels: Sequence[str]
+) -> dict[str, Estimate]:
     """Mean of `column` at each level of a factor, every arm of that level with equal weight."""
     known = points[np.isfinite(points[column].to_numpy(dtype=float))]
     means = {}
     for level in levels:
         arms = sorted(known.loc[known[factor] == level, "arm"].unique())
-        means[level] = weighted_arms(known, column, {arm: 1 / len(arms) for arm in arms}) if arms else NOTHING
+        means[level] = (
+            weighted_arms(known, column, {arm: 1 / len(arms) for arm in arms}) if arms else NOTHING
+        )
     return means
 
 
 @dataclass(frozen=True)
 class Gap:
-    """The two outermost levels of a factor with their means and the difference, all over the arms that occur at both."""
+    """The two outermost levels of a factor with their means and the difference, all over the arms
+    that occur at both.
+    """
 
     high: str
     low: str
@@ -63,24 +78,39 @@ class Gap:
     difference: Estimate
 
 
-def level_gap(points: pd.DataFrame, column: str, factor: str, levels: Sequence[str], others: Sequence[str]) -> Gap | None:
-    """The pair of levels with the largest difference of means over arms that are alike but for this factor; None if there is no such pair.
+def level_gap(
+    points: pd.DataFrame, column: str, factor: str, levels: Sequence[str], others: Sequence[str]
+) -> Gap | None:
+    """The pair of levels with the largest difference of means over arms that are alike but for this
+    factor; None if there is no such pair.
 
-    Levels that never meet under equal other factors (combinations left out) are not compared: their difference would be the others'.
+    Levels that never meet under equal other factors (combinations left out) are not compared: their
+    difference would be the others'.
     """
     known = points[np.isfinite(points[column].to_numpy(dtype=float))]
     arms = known.drop_duplicates("arm")[["arm", factor, *others]]
     keys = [tuple(row) for row in arms[list(others)].itertuples(index=False)]
-    at = {level: {key: arm for key, arm, own in zip(keys, arms["arm"], arms[factor], strict=True) if own == level} for level in levels}
+    at = {
+        level: {
+            key: arm
+            for key, arm, own in zip(keys, arms["arm"], arms[factor], strict=True)
+            if own == level
+        }
+        for level in levels
+    }
     means = known.groupby("arm")[column].mean()
     best: Gap | None = None
     for one, other in itertools.combinations(levels, 2):
         both = [key for key in at[one] if key in at[other]]
         if not both:
             continue
-        mean = {level: float(np.mean([means[at[level][key]] for key in both])) for level in (one, other)}
+        mean = {
+            level: float(np.mean([means[at[level][key]] for key in both])) for level in (one, other)
+        }
         high, low = sorted((one, other), key=lambda level: -mean[level])
         if best is None or mean[high] - mean[low] > best.high_mean - best.low_mean:
-            weights = {at[high][key]: 1 / len(both) for key in both} | {at[low][key]: -1 / len(both) for key in both}
+            weights = {at[high][key]: 1 / len(both) for key in both} | {
+                at[low][key]: -1 / len(both) for key in both
+            }
             best = Gap(high, low, mean[high], mean[low], weighted_arms(known, column, weights))
     return best

@@ -1,4 +1,6 @@
-"""Tests of terms by permuting residuals within blocks (Freedman & Lane 1983): seeds are what is exchanged, arms are fixed."""
+"""Tests of terms by permuting residuals within blocks (Freedman & Lane 1983): seeds are what is
+exchanged, arms are fixed.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,17 @@ from reports.statistics.terms import Term
 
 ALIKE = 1 - 1e-9  # statistics of equal arrangements differ by rounding
 CHUNK = 4_000_000  # numbers held at once
-MANY = 2000  # points, beyond which p is that of the F distribution: permutations of so many say the same, and take minutes and gigabytes
+# points, beyond which p is that of the F distribution: permutations of so many say the same, and
+# take minutes and gigabytes
+MANY = 2000
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A term tested: F with its degrees of freedom, p of `draws` permutations within `blocks`. NaN where nothing can be tested."""
+    """A term tested: F with its degrees of freedom, p of `draws` permutations within `blocks`.
+
+    NaN where nothing can be tested.
+    """
 
     F: float
     df: int
@@ -31,34 +38,55 @@ class Tested:
 def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> Tested:
     """Whether the term is 0. `values` [n] of points, `arm` [n] their row of the term's weights.
 
-    The model is one mean an arm, so that only the spread over seeds counts as error. Residuals of that model without the term are
-    permuted within the term's blocks; statistic: F of the term. p = (1 + number at least as large)/(1 + draws); of more than MANY points, of F's
-    distribution.
+    The model is one mean an arm, so that only the spread over seeds counts as error. Residuals of
+    that model without the term are permuted within the term's blocks; statistic: F of the term. p =
+    (1 + number at least as large)/(1 + draws); of more than MANY points, of F's distribution.
     """
     known = np.isfinite(values)
     values, arm = np.asarray(values, dtype=float)[known], np.asarray(arm)[known]
     present = np.unique(arm)
     error_df = len(values) - len(present)
     n, blocks = len(values), len(np.unique(term.block[arm])) if len(arm) else 0
-    if not term.df or error_df < 1 or not np.isin(np.flatnonzero(np.abs(term.weights).max(1) > 0), present).all():
+    if (
+        not term.df
+        or error_df < 1
+        or not np.isin(np.flatnonzero(np.abs(term.weights).max(1) > 0), present).all()
+    ):
         return Tested(math.nan, term.df, max(error_df, 0), math.nan, n, blocks)
     F, p = statistics(values[None], arm, term, draws=draws if n <= MANY else 0, seed=seed)
     by_distribution = n > MANY
-    return Tested(float(F[0]), term.df, error_df, float(f.sf(F[0], term.df, error_df)) if by_distribution else float(p[0]), n, blocks)
+    return Tested(
+        float(F[0]),
+        term.df,
+        error_df,
+        float(f.sf(F[0], term.df, error_df)) if by_distribution else float(p[0]),
+        n,
+        blocks,
+    )
 
 
-def statistics(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> tuple[Array, Array]:
-    """F and p [S] of S sets of values [S, n] over the same points: the same permutations serve all of them."""
+def statistics(
+    values: Array, arm: Array, term: Term, *, draws: int, seed: int
+) -> tuple[Array, Array]:
+    """F and p [S] of S sets of values [S, n] over the same points: the same permutations serve all
+    of them.
+    """
     sizes = np.bincount(arm, minlength=len(term.weights)).astype(float)
-    per_arm = (np.eye(len(term.weights))[arm] / np.sqrt(np.maximum(sizes, 1)))[:, sizes > 0]  # orthonormal columns
-    direction, _ = np.linalg.qr((term.weights / np.maximum(sizes, 1)[:, None])[arm])  # what the points would show if only the term were there
+    per_arm = (np.eye(len(term.weights))[arm] / np.sqrt(np.maximum(sizes, 1)))[
+        :, sizes > 0
+    ]  # orthonormal columns
+    direction, _ = np.linalg.qr(
+        (term.weights / np.maximum(sizes, 1)[:, None])[arm]
+    )  # what the points would show if only the term were there
     error_df = values.shape[1] - per_arm.shape[1]
     # Values that do not vary leave rounding errors, whose ratio means nothing.
     floor = 1e-20 * np.maximum((values**2).sum(1), np.finfo(float).tiny)
 
     def ratio(residuals: Array, floor: Array) -> Array:
         of_term = ((residuals @ direction) ** 2).sum(-1) / term.df
-        error = np.maximum((residuals**2).sum(-1) - ((residuals @ per_arm) ** 2).sum(-1), 0) / error_df
+        error = (
+            np.maximum((residuals**2).sum(-1) - ((residuals @ per_arm) ** 2).sum(-1), 0) / error_df
+        )
         return np.where(of_term <= floor, 0.0, of_term / np.maximum(error, floor))
 
     residuals = values - (values @ per_arm) @ per_arm.T + (values @ direction) @ direction.T

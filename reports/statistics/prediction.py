@@ -12,8 +12,12 @@ from reports.statistics.estimates import Array, Estimate
 
 
 def auc(predictor: Array, success: Array) -> float:
-    """Probability that a random success has a larger predictor than a random failure, ties counted half (Mann–Whitney)."""
-    return float(_aucs(np.asarray(predictor, dtype=float)[None], np.asarray(success, dtype=bool)[None])[0])
+    """Probability that a random success has a larger predictor than a random failure, ties counted
+    half (Mann–Whitney).
+    """
+    return float(
+        _aucs(np.asarray(predictor, dtype=float)[None], np.asarray(success, dtype=bool)[None])[0]
+    )
 
 
 def spearman(x: Array, y: Array) -> float:
@@ -42,7 +46,9 @@ def _spearmans(x: Array, y: Array) -> Array:
 
 @dataclass(frozen=True)
 class Prediction:
-    """How well a number tells success (auc) and the score (rho); n points in `arms` arms, `successes` of them."""
+    """How well a number tells success (auc) and the score (rho); n points in `arms` arms,
+    `successes` of them.
+    """
 
     auc: Estimate
     rho: Estimate
@@ -51,36 +57,64 @@ class Prediction:
 
     @property
     def predictive(self) -> bool | None:
-        """Whether the interval of the AUC lies apart from one half; None where there is no interval."""
+        """Whether the interval of the AUC lies apart from one half; None where there is no
+        interval.
+        """
         if not math.isfinite(self.auc.low):
             return None
         return self.auc.low > 0.5 or self.auc.high < 0.5
 
 
-def predict(predictor: Array, success: Array, score: Array, arm: Array, *, draws: int, seed: int, fewest: int = 5) -> Prediction:
-    """AUC and Spearman with percentile intervals of a bootstrap over arms: seeds of one arm are drawn together, being alike.
+def predict(
+    predictor: Array,
+    success: Array,
+    score: Array,
+    arm: Array,
+    *,
+    draws: int,
+    seed: int,
+    fewest: int = 5,
+) -> Prediction:
+    """AUC and Spearman with percentile intervals of a bootstrap over arms: seeds of one arm are
+    drawn together, being alike.
 
-    Below `fewest` arms there is no interval; none of the AUC below `fewest` points of either outcome or two arms that have it; none where under 90 % of draws
-    define the statistic.
+    Below `fewest` arms there is no interval; none of the AUC below `fewest` points of either
+    outcome or two arms that have it; none where under 90 % of draws define the statistic.
     """
     known = np.isfinite(predictor) & np.isfinite(score)
-    predictor, success, score, arm = (np.asarray(values)[known] for values in (predictor, success, score, arm))
+    predictor, success, score, arm = (
+        np.asarray(values)[known] for values in (predictor, success, score, arm)
+    )
     members = [np.flatnonzero(arm == one) for one in np.unique(arm)]
     values = auc(predictor, success), spearman(predictor, score)
-    # A handful of failures in one arm would give an interval of no width around whatever that arm is like.
-    enough = all(outcome.sum() >= fewest and len(np.unique(arm[outcome])) >= 2 for outcome in (success.astype(bool), ~success.astype(bool)))
+    # A handful of failures in one arm would give an interval of no width around whatever that arm
+    # is like.
+    enough = all(
+        outcome.sum() >= fewest and len(np.unique(arm[outcome])) >= 2
+        for outcome in (success.astype(bool), ~success.astype(bool))
+    )
     drawn = np.full((2, draws), math.nan)
     if len(members) >= fewest:
         chosen = np.random.default_rng(seed).integers(0, len(members), (draws, len(members)))
         sizes = np.array([len(rows) for rows in members])
         total = sizes[chosen].sum(1)
-        for size in np.unique(total):  # draws of equal size at once: one where every arm has as many seeds
+        for size in np.unique(
+            total
+        ):  # draws of equal size at once: one where every arm has as many seeds
             same = np.flatnonzero(total == size)
-            rows = np.stack([np.concatenate([members[one] for one in chosen[draw]]) for draw in same])
-            drawn[0, same], drawn[1, same] = _aucs(predictor[rows], success[rows]), _spearmans(predictor[rows], score[rows])
+            rows = np.stack(
+                [np.concatenate([members[one] for one in chosen[draw]]) for draw in same]
+            )
+            drawn[0, same], drawn[1, same] = (
+                _aucs(predictor[rows], success[rows]),
+                _spearmans(predictor[rows], score[rows]),
+            )
     if not enough:
         drawn[0] = math.nan
-    both = [Estimate(value, *_percentiles(row), len(predictor)) for value, row in zip(values, drawn, strict=True)]
+    both = [
+        Estimate(value, *_percentiles(row), len(predictor))
+        for value, row in zip(values, drawn, strict=True)
+    ]
     return Prediction(both[0], both[1], len(members), int(np.sum(success)) if len(predictor) else 0)
 
 

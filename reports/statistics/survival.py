@@ -1,4 +1,6 @@
-"""Time to solve, censored: what has not solved the task by the end is counted as "later than that", never dropped."""
+"""Time to solve, censored: what has not solved the task by the end is counted as "later than that",
+never dropped.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from reports.statistics.estimates import NOTHING, Array, Estimate
 
 @dataclass(frozen=True)
 class Unsolved:
-    """Kaplan and Meier's (1958) share still unsolved: steps down at `time` to `share`, with Greenwood's standard error."""
+    """Kaplan and Meier's (1958) share still unsolved: steps down at `time` to `share`, with
+    Greenwood's standard error.
+    """
 
     time: Array
     share: Array
@@ -28,7 +32,9 @@ def unsolved(time: Array, solved: Array) -> Unsolved:
     if not solved.any():
         return Unsolved(np.array([]), np.array([]), np.array([]))
     made = SurvfuncRight(time, solved.astype(int))
-    return Unsolved(np.asarray(made.surv_times), np.asarray(made.surv_prob), np.asarray(made.surv_prob_se))
+    return Unsolved(
+        np.asarray(made.surv_times), np.asarray(made.surv_prob), np.asarray(made.surv_prob_se)
+    )
 
 
 def median_time(of: Unsolved) -> float:
@@ -38,12 +44,17 @@ def median_time(of: Unsolved) -> float:
 
 
 def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 0.95) -> Estimate:
-    """Mean time to solve where later than `until` counts as `until` (Irwin 1949): the area under the Kaplan–Meier curve.
+    """Mean time to solve where later than `until` counts as `until` (Irwin 1949): the area under
+    the Kaplan–Meier curve.
 
-    Var = Σ A(t)²·d/(r(r−d)) over times of solving, A the area from t on, times n/(n−1); interval by t with n−1 degrees of freedom. Where
-    nobody was lost before `until`, this is the mean of min(time, until) with its t interval.
+    Var = Σ A(t)²·d/(r(r−d)) over times of solving, A the area from t on, times n/(n−1); interval by
+    t with n−1 degrees of freedom. Where nobody was lost before `until`, this is the mean of
+    min(time, until) with its t interval.
     """
-    time, solved = np.minimum(np.asarray(time, dtype=float), until), np.asarray(solved, dtype=bool) & (np.asarray(time, dtype=float) <= until)
+    time, solved = (
+        np.minimum(np.asarray(time, dtype=float), until),
+        np.asarray(solved, dtype=bool) & (np.asarray(time, dtype=float) <= until),
+    )
     n = len(time)
     if not n:
         return NOTHING
@@ -56,7 +67,12 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
     left = np.cumsum(areas[::-1])[::-1][1:]  # from each time of solving on
     at_risk = np.array([(time >= one).sum() for one in of.time], dtype=float)
     events = np.array([(solved & (time == one)).sum() for one in of.time], dtype=float)
-    spread = np.divide(left**2 * events, at_risk * (at_risk - events), out=np.zeros(len(left)), where=at_risk > events).sum()
+    spread = np.divide(
+        left**2 * events,
+        at_risk * (at_risk - events),
+        out=np.zeros(len(left)),
+        where=at_risk > events,
+    ).sum()
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * math.sqrt(spread * n / (n - 1))
     return Estimate(mean, max(0.0, mean - half), min(until, mean + half), n)
 
@@ -64,10 +80,15 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
 def times(points: pd.DataFrame) -> pd.DataFrame:
     """Points with columns time and solved, and updates as numbers.
 
-    A diverged point will never solve its task, so it counts as unsolved to the end, not as lost on the way; a pruned one was lost.
+    A diverged point will never solve its task, so it counts as unsolved to the end, not as lost on
+    the way; a pruned one was lost.
     """
     solved = points["solved_at"].notna().to_numpy()
     pruned = (points["status"] == "pruned").to_numpy()
     updates = points["updates"].to_numpy(dtype=float)
     end = np.where(pruned, points["updates_done"].to_numpy(dtype=float), updates)
-    return points.assign(updates=updates, time=np.where(solved, points["solved_at"].to_numpy(dtype=float), end), solved=solved)
+    return points.assign(
+        updates=updates,
+        time=np.where(solved, points["solved_at"].to_numpy(dtype=float), end),
+        solved=solved,
+    )

@@ -1,4 +1,6 @@
-"""Terms of a factorial as hypotheses about the means of its arms: main effects and interactions, whatever combinations were left out."""
+"""Terms of a factorial as hypotheses about the means of its arms: main effects and interactions,
+whatever combinations were left out.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ RANK = 1e-8  # singular values below this share of the largest are rounding
 class Term:
     """A hypothesis weights.T @ (means of the arms) = 0.
 
-    `weights` [A, k] has orthonormal columns, one a degree of freedom; none where no arms decide the term. `block` [A] numbers the
-    combinations of the other factors: under the hypothesis, points are exchangeable within one.
+    `weights` [A, k] has orthonormal columns, one a degree of freedom; none where no arms decide the
+    term. `block` [A] numbers the combinations of the other factors: under the hypothesis, points
+    are exchangeable within one.
     """
 
     name: str
@@ -33,18 +36,26 @@ class Term:
 
 
 def terms(arms: pd.DataFrame, factors: Sequence[str], *, order: int = 2) -> list[Term]:
-    """Main effects and interactions of up to `order` factors, over `arms`, a row an arm with its levels.
+    """Main effects and interactions of up to `order` factors, over `arms`, a row an arm with its
+    levels.
 
-    A term is what its factors do within the blocks of all others, averaged over these; where combinations were left out, it rests on
-    the blocks that have the levels to compare. For a whole factorial these are the usual orthogonal contrasts, arms weighing equally.
+    A term is what its factors do within the blocks of all others, averaged over these; where
+    combinations were left out, it rests on the blocks that have the levels to compare. For a whole
+    factorial these are the usual orthogonal contrasts, arms weighing equally.
     """
-    return [_term(arms, factors, chosen) for size in range(1, order + 1) for chosen in itertools.combinations(factors, size)]
+    return [
+        _term(arms, factors, chosen)
+        for size in range(1, order + 1)
+        for chosen in itertools.combinations(factors, size)
+    ]
 
 
 def _term(arms: pd.DataFrame, factors: Sequence[str], chosen: tuple[str, ...]) -> Term:
     block = codes(arms, [factor for factor in factors if factor not in chosen])
     own = _indicators(codes(arms, chosen))
-    lower = [_indicators(codes(arms, [key for key in factors if key != left_out])) for left_out in chosen]
+    lower = [
+        _indicators(codes(arms, [key for key in factors if key != left_out])) for left_out in chosen
+    ]
     within = own - _projected(np.hstack(lower), own)
     return Term(" × ".join(chosen), chosen, _basis(within), block)
 
@@ -60,7 +71,12 @@ def contrast(weights: Mapping[int, float], arms: Sequence[int], block: Array, na
     """A declared contrast as a term of one degree of freedom; `weights` by arm, 0 elsewhere."""
     column = np.array([weights.get(arm, 0.0) for arm in arms])
     length = float(np.linalg.norm(column))
-    return Term(name, (), column[:, None] / length if length else column[:, :0].reshape(len(column), 0), block)
+    return Term(
+        name,
+        (),
+        column[:, None] / length if length else column[:, :0].reshape(len(column), 0),
+        block,
+    )
 
 
 def _indicators(code: Array) -> Array:

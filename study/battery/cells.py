@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 
 from study.battery.shared import SIZES, STEPS, NoReadout, run_cell, some_inputs, some_weights
-from study.interfaces import (
-    OWN,
-    Cell,
-)
+from study.interfaces import OWN, Cell
 from study.kernels import reference
 from study.model import Model
 from study.numerics.streams import generator
 
 
 def check_cell(cell: Cell) -> None:
-    """Shapes; M members equal M pairs bit for bit; no gradient between members; autograd equals central differences; `keep` keeps."""
+    """Shapes; M members equal M pairs bit for bit; no gradient between members; autograd equals
+    central differences; `keep` keeps.
+    """
     for inputs, hidden, batch in SIZES:
         _cell_shapes(cell, inputs, hidden, batch)
         _cell_members(cell, inputs, hidden, batch)
@@ -43,12 +42,19 @@ def _by(cell: Cell, kernel: str, params: dict[str, Tensor], x: Tensor, hidden: i
 
 
 def _cell_kernel(cell: Cell, kernel: str) -> None:
-    """A kernel of the cell's own equals the steps one by one in fp64, outputs and all gradients, those of the input included."""
+    """A kernel of the cell's own equals the steps one by one in fp64, outputs and all gradients,
+    those of the input included.
+    """
     name = type(cell).__name__
     for inputs, hidden, batch in SIZES:
         x = some_inputs(inputs, batch, [0, 1], torch.float64).requires_grad_()
-        params = {key: value.detach().requires_grad_() for key, value in some_weights(cell, inputs, hidden, [0, 1], torch.float64).items()}
-        weighting = torch.randn(2, STEPS, batch, hidden, dtype=torch.float64, generator=generator(0, "weighting"))
+        params = {
+            key: value.detach().requires_grad_()
+            for key, value in some_weights(cell, inputs, hidden, [0, 1], torch.float64).items()
+        }
+        weighting = torch.randn(
+            2, STEPS, batch, hidden, dtype=torch.float64, generator=generator(0, "weighting")
+        )
         found = []
         for which in ("reference", kernel):
             h = _by(cell, which, params, x, hidden)
@@ -57,72 +63,147 @@ def _cell_kernel(cell: Cell, kernel: str) -> None:
         for key, one, other in zip(("h", "x", *params), *found, strict=True):
             error = float((one - other).abs().max())
             where = "outputs" if key == "h" else f"the gradient of {key}"
-            assert error < 1e-10, f"{name}: kernel {kernel} differs from its steps by {error:.1e} in {where}; leave out a kernel of another cell"
+            assert error < 1e-10, (
+                f"{name}: kernel {kernel} differs from its steps by {error:.1e} in {where}; leave"
+                " out a kernel of another cell"
+            )
         if kernel == "native":
             _cell_taps(cell, inputs, hidden, batch)
 
 
 def _cell_taps(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
-    """What a kernel of the cell's own gives probes: states and total derivatives are those of the steps one by one; the last h alone is the last of all."""
+    """What a kernel of the cell's own gives probes: states and total derivatives are those of the
+    steps one by one; the last h alone is the last of all.
+    """
     name, found = type(cell).__name__, []
-    x, params = some_inputs(inputs, batch, [0, 1], torch.float64), some_weights(cell, inputs, hidden, [0, 1], torch.float64)
+    x, params = (
+        some_inputs(inputs, batch, [0, 1], torch.float64),
+        some_weights(cell, inputs, hidden, [0, 1], torch.float64),
+    )
     for kernel in ("reference", "native"):
-        model = Model(cell=cell, readout=NoReadout(), inputs=inputs, outputs=1, hidden=hidden, depth=1, dropout=0.0, kernel=kernel)
-        of = model.unrolled({f"layer1.{key}": value for key, value in params.items()}, x.transpose(1, 2).requires_grad_(), None)
+        model = Model(
+            cell=cell,
+            readout=NoReadout(),
+            inputs=inputs,
+            outputs=1,
+            hidden=hidden,
+            depth=1,
+            dropout=0.0,
+            kernel=kernel,
+        )
+        of = model.unrolled(
+            {f"layer1.{key}": value for key, value in params.items()},
+            x.transpose(1, 2).requires_grad_(),
+            None,
+        )
         (states,) = of.layers
         assert tuple(states) == cell.states
-        value = torch.stack([(state[:, STEPS // 2] * torch.arange(hidden)).sum() for state in states.values()]).sum()
+        value = torch.stack(
+            [(state[:, STEPS // 2] * torch.arange(hidden)).sum() for state in states.values()]
+        ).sum()
         (derivatives,) = of.derivatives(value)
         found.append([*states.values(), *derivatives.values()])
-    names = [f"state {key}" for key in cell.states] + [f"the total derivative at {key}" for key in cell.states]
+    names = [f"state {key}" for key in cell.states] + [
+        f"the total derivative at {key}" for key in cell.states
+    ]
     for what, one, other in zip(names, *found, strict=True):
-        assert one.shape == other.shape and (one - other).abs().max() < 1e-10, f"{name}: kernel native differs from its steps in {what}"
+        assert one.shape == other.shape and (one - other).abs().max() < 1e-10, (
+            f"{name}: kernel native differs from its steps in {what}"
+        )
     own = cell.native(params)
     assert own is not None
     last = own.outputs(x, last_step_only=True)
-    assert last.shape[1] == 1 and torch.equal(last, own.outputs(x)[:, -1:]), f"{name}: kernel native gives another last step where it is asked for that alone"
+    assert last.shape[1] == 1 and torch.equal(last, own.outputs(x)[:, -1:]), (
+        f"{name}: kernel native gives another last step where it is asked for that alone"
+    )
 
 
 def _cell_shapes(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
     name = type(cell).__name__
     assert cell.states[0] == "h", f"{name}: states must begin with the output h, got {cell.states}"
-    states = reference.unroll(cell, some_weights(cell, inputs, hidden, [0, 1]), some_inputs(inputs, batch, [0, 1]), hidden, taps=True)
+    states = reference.unroll(
+        cell,
+        some_weights(cell, inputs, hidden, [0, 1]),
+        some_inputs(inputs, batch, [0, 1]),
+        hidden,
+        taps=True,
+    )
     assert len(states) == STEPS
     for state in states:
-        assert len(state) == len(cell.states), f"{name}: step returned {len(state)} states, `states` names {len(cell.states)}"
+        assert len(state) == len(cell.states), (
+            f"{name}: step returned {len(state)} states, `states` names {len(cell.states)}"
+        )
         for part in state:
-            assert part.shape == (2, batch, hidden), f"{name}: a state has shape {tuple(part.shape)}, expected {(2, batch, hidden)}"
+            assert part.shape == (2, batch, hidden), (
+                f"{name}: a state has shape {tuple(part.shape)}, expected {(2, batch, hidden)}"
+            )
 
 
 def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
     name = type(cell).__name__
 
     def outcome(members: Sequence[int], kernel: str) -> tuple[Tensor, dict[str, Tensor]]:
-        params = {key: value.detach().requires_grad_() for key, value in some_weights(cell, inputs, hidden, members).items()}
+        params = {
+            key: value.detach().requires_grad_()
+            for key, value in some_weights(cell, inputs, hidden, members).items()
+        }
         x = some_inputs(inputs, batch, members)
         h = _by(cell, kernel, params, x, hidden)
-        grads = torch.autograd.grad(h[:, -1].square().sum(), list(params.values()), materialize_grads=True, allow_unused=True)
+        grads = torch.autograd.grad(
+            h[:, -1].square().sum(),
+            list(params.values()),
+            materialize_grads=True,
+            allow_unused=True,
+        )
         return h.detach(), dict(zip(params, grads, strict=True))
 
-    for member, kernel in itertools.product(range(3), ["reference", *(own for own in OWN if cell.has(own))]):
+    for member, kernel in itertools.product(
+        range(3), ["reference", *(own for own in OWN if cell.has(own))]
+    ):
         pair = [member, (member + 1) % 3]
         h3, grads3 = outcome([0, 1, 2], kernel)
         h2, grads2 = outcome(pair, kernel)
-        assert torch.equal(h3[member], h2[0]), f"{name}: a member's outputs depend on its company (inputs {inputs}, hidden {hidden}, batch {batch})"
+        assert torch.equal(h3[member], h2[0]), (
+            f"{name}: a member's outputs depend on its company (inputs {inputs}, hidden {hidden},"
+            f" batch {batch})"
+        )
         for key in grads3:
-            assert torch.equal(grads3[key][member], grads2[key][0]), f"{name}: a member's gradient of {key} depends on its company"
-    params = {key: value.detach().requires_grad_() for key, value in some_weights(cell, inputs, hidden, [0, 1]).items()}
+            assert torch.equal(grads3[key][member], grads2[key][0]), (
+                f"{name}: a member's gradient of {key} depends on its company"
+            )
+    params = {
+        key: value.detach().requires_grad_()
+        for key, value in some_weights(cell, inputs, hidden, [0, 1]).items()
+    }
     h = run_cell(cell, params, some_inputs(inputs, batch, [0, 1]), hidden)
-    for key, grad in zip(params, torch.autograd.grad(h[0].sum(), list(params.values()), materialize_grads=True, allow_unused=True), strict=True):
-        assert (grad[1] == 0).all(), f"{name}: member 0's output has a gradient with respect to member 1's {key}"
+    for key, grad in zip(
+        params,
+        torch.autograd.grad(
+            h[0].sum(), list(params.values()), materialize_grads=True, allow_unused=True
+        ),
+        strict=True,
+    ):
+        assert (grad[1] == 0).all(), (
+            f"{name}: member 0's output has a gradient with respect to member 1's {key}"
+        )
 
 
 def _cell_differences(cell: Cell) -> None:
-    """Central differences in fp64 of a loss with respect to every weight; kinks within the step are avoided by its size."""
+    """Central differences in fp64 of a loss with respect to every weight; kinks within the step are
+    avoided by its size.
+    """
     inputs, hidden, batch = 2, 3, 4
-    x, params = some_inputs(inputs, batch, [0], torch.float64), some_weights(cell, inputs, hidden, [0], torch.float64)
+    x, params = (
+        some_inputs(inputs, batch, [0], torch.float64),
+        some_weights(cell, inputs, hidden, [0], torch.float64),
+    )
     leaves = {key: value.clone().requires_grad_() for key, value in params.items()}
-    grads = torch.autograd.grad(run_cell(cell, leaves, x, hidden).square().sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
+    grads = torch.autograd.grad(
+        run_cell(cell, leaves, x, hidden).square().sum(),
+        list(leaves.values()),
+        materialize_grads=True,
+        allow_unused=True,
+    )
     step = 1e-6
     for (key, value), grad in zip(params.items(), grads, strict=True):
         for index in range(value.numel()):
@@ -133,11 +214,16 @@ def _cell_differences(cell: Cell) -> None:
                 moved.append(run_cell(cell, {**params, key: shifted}, x, hidden).square().sum())
             difference = float(moved[0] - moved[1]) / (2 * step)
             error = abs(difference - float(grad.reshape(-1)[index])) / max(1.0, abs(difference))
-            assert error < 1e-6, f"{type(cell).__name__}: gradient of {key}[{index}] differs from central differences by {error:.1e}"
+            assert error < 1e-6, (
+                f"{type(cell).__name__}: gradient of {key}[{index}] differs from central"
+                f" differences by {error:.1e}"
+            )
 
 
 def _cell_keep(cell: Cell) -> None:
-    """With all weights 0, a keep gate's bias moved the way `keep` says passes more of one of the states on than moved the other way."""
+    """With all weights 0, a keep gate's bias moved the way `keep` says passes more of one of the
+    states on than moved the other way.
+    """
     hidden, name = 4, type(cell).__name__
     for gate, sign in cell.keep.items():
         passed = []
@@ -149,12 +235,17 @@ def _cell_keep(cell: Cell) -> None:
                     start, found = parameter.gates.index(gate) * hidden, True
                     params[parameter.name][:, start : start + hidden] = bias
             assert found, f"{name}: `keep` names gate {gate}, which has no bias"
-            state = tuple(torch.full((2, 3, hidden), 0.5, dtype=torch.float64, requires_grad=True) for _ in cell.states)
+            state = tuple(
+                torch.full((2, 3, hidden), 0.5, dtype=torch.float64, requires_grad=True)
+                for _ in cell.states
+            )
             x = cell.project(params, torch.zeros(2, 1, 3, 2, dtype=torch.float64))[:, 0]
             after = cell.step(params, x, state)
             passed.append(
                 [
-                    torch.autograd.grad(of.sum(), own, retain_graph=True, materialize_grads=True, allow_unused=True)[0]
+                    torch.autograd.grad(
+                        of.sum(), own, retain_graph=True, materialize_grads=True, allow_unused=True
+                    )[0]
                     for of, own in zip(after, state, strict=True)
                 ]
             )
@@ -164,14 +255,28 @@ def _cell_keep(cell: Cell) -> None:
 
 
 def _cell_gates(cell: Cell) -> None:
-    """What `gates` returns has names of gates, the shape of a state, and lies between 0 and 1; every keep gate is among it, if any is."""
+    """What `gates` returns has names of gates, the shape of a state, and lies between 0 and 1;
+    every keep gate is among it, if any is.
+    """
     name, (inputs, hidden, batch) = type(cell).__name__, SIZES[1]
     params = some_weights(cell, inputs, hidden, [0, 1])
-    state = tuple(torch.randn(2, batch, hidden, generator=generator(0, "state", number)) for number, _ in enumerate(cell.states))
-    gates = cell.gates(params, cell.project(params, some_inputs(inputs, batch, [0, 1]))[:, 0], state)
+    state = tuple(
+        torch.randn(2, batch, hidden, generator=generator(0, "state", number))
+        for number, _ in enumerate(cell.states)
+    )
+    gates = cell.gates(
+        params, cell.project(params, some_inputs(inputs, batch, [0, 1]))[:, 0], state
+    )
     named = {gate for parameter in cell.shapes(inputs, hidden) for gate in parameter.gates}
-    assert set(gates) <= named, f"{name}: gates are named {', '.join(sorted(gates))}, the parameters' gates are {', '.join(sorted(named))}"
-    assert not gates or set(cell.keep) <= set(gates), f"{name}: `gates` leaves out the keep gate {', '.join(sorted(set(cell.keep) - set(gates)))}"
+    assert set(gates) <= named, (
+        f"{name}: gates are named {', '.join(sorted(gates))}, the parameters' gates are"
+        f" {', '.join(sorted(named))}"
+    )
+    assert not gates or set(cell.keep) <= set(gates), (
+        f"{name}: `gates` leaves out the keep gate {', '.join(sorted(set(cell.keep) - set(gates)))}"
+    )
     for gate, value in gates.items():
-        assert value.shape == (2, batch, hidden), f"{name}: gate {gate} has shape {tuple(value.shape)}, states {(2, batch, hidden)}"
+        assert value.shape == (2, batch, hidden), (
+            f"{name}: gate {gate} has shape {tuple(value.shape)}, states {(2, batch, hidden)}"
+        )
         assert ((value >= 0) & (value <= 1)).all(), f"{name}: gate {gate} leaves [0, 1]"

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from study.battery.shared import some_rows
-from study.interfaces import (
-    Optimizer,
-)
+from study.interfaces import Optimizer
 
 
 def check_optimizer(optimizer_of: object) -> None:
-    """`optimizer_of(M)` builds it for M members. Members do not mix; nothing is changed in place; a quadratic goes down."""
+    """`optimizer_of(M)` builds it for M members.
+
+    Members do not mix; nothing is changed in place; a quadratic goes down.
+    """
     three, two = optimizer_of(3), optimizer_of(2)  # type: ignore[operator]
 
     def path(optimizer: Optimizer, members: slice) -> Tensor:
@@ -21,10 +22,16 @@ def check_optimizer(optimizer_of: object) -> None:
         for _ in range(20):
             before, grads = params.clone(), params.clone()
             after, state = optimizer(grads, params, state)
-            assert torch.equal(params, before), f"{type(optimizer).__name__}: changed its parameters in place"
+            assert torch.equal(params, before), (
+                f"{type(optimizer).__name__}: changed its parameters in place"
+            )
             params = after
         return params
 
     whole, part = path(three, slice(0, 3)), path(two, slice(0, 2))
-    assert torch.equal(whole[:2], part), f"{type(three).__name__}: a member's path depends on its company"
-    assert (whole.norm(dim=1) < some_rows(3, seed=1).norm(dim=1)).all(), f"{type(three).__name__}: 20 updates on a quadratic did not go down"
+    assert torch.equal(whole[:2], part), (
+        f"{type(three).__name__}: a member's path depends on its company"
+    )
+    assert (whole.norm(dim=1) < some_rows(3, seed=1).norm(dim=1)).all(), (
+        f"{type(three).__name__}: 20 updates on a quadratic did not go down"
+    )

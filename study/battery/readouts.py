@@ -8,21 +8,22 @@ import torch
 from torch import Tensor
 
 from study.battery.shared import STEPS
-from study.interfaces import (
-    Readout,
-)
+from study.interfaces import Readout
 from study.numerics.streams import generator
 
 
 def check_readout(readout: Readout) -> None:
-    """Roles, shapes; members do not mix, bit for bit; every parameter counts; an example is read from its own steps alone; attention sums to 1.
+    """Roles, shapes; members do not mix, bit for bit; every parameter counts; an example is read
+    from its own steps alone; attention sums to 1.
 
     One that says it reads the last step only does so.
     """
     name = type(readout).__name__
     for hidden, batch, outputs in ((8, 4, 3), (32, 3, 1)):
         roles = {p.role for p in readout.shapes(hidden, outputs)}
-        assert roles <= {"readout", "bias"}, f"{name}: roles must be readout or bias, got {', '.join(sorted(roles))}"
+        assert roles <= {"readout", "bias"}, (
+            f"{name}: roles must be readout or bias, got {', '.join(sorted(roles))}"
+        )
         lengths = torch.tensor([STEPS, 2, 3, 1])[:batch]
         for of in (None, lengths):
             _readout_members(readout, hidden, batch, outputs, of)
@@ -33,9 +34,17 @@ def check_readout(readout: Readout) -> None:
 
 
 def _readout_last_step(readout: Readout, hidden: int, outputs: int) -> None:
-    """One that says it reads the final step alone gives the same for it as for all steps, and no other state has a gradient."""
-    name, h = type(readout).__name__, torch.randn(2, STEPS, 3, hidden, generator=generator(0, "h")).requires_grad_()
-    params = {p.name: torch.randn(2, *p.shape, generator=generator(0, p.name)) for p in readout.shapes(hidden, outputs)}
+    """One that says it reads the final step alone gives the same for it as for all steps, and no
+    other state has a gradient.
+    """
+    name, h = (
+        type(readout).__name__,
+        torch.randn(2, STEPS, 3, hidden, generator=generator(0, "h")).requires_grad_(),
+    )
+    params = {
+        p.name: torch.randn(2, *p.shape, generator=generator(0, p.name))
+        for p in readout.shapes(hidden, outputs)
+    }
     found = readout(params, h, None)
     (grad,) = torch.autograd.grad(found.square().sum(), [h])
     assert torch.equal(found, readout(params, h[:, -1:], None)) and not grad[:, :-1].any(), (
@@ -43,37 +52,79 @@ def _readout_last_step(readout: Readout, hidden: int, outputs: int) -> None:
     )
 
 
-def _readout_run(readout: Readout, hidden: int, batch: int, outputs: int, lengths: Tensor | None, members: Sequence[int]) -> dict[str, Tensor]:
+def _readout_run(
+    readout: Readout,
+    hidden: int,
+    batch: int,
+    outputs: int,
+    lengths: Tensor | None,
+    members: Sequence[int],
+) -> dict[str, Tensor]:
     """Outputs, and the gradients of their squares by parameter and by state ("h")."""
     leaves = {
-        p.name: torch.stack([torch.randn(p.shape, generator=generator(m, p.name)) for m in members]).requires_grad_() for p in readout.shapes(hidden, outputs)
+        p.name: (
+            torch.stack(
+                [torch.randn(p.shape, generator=generator(m, p.name)) for m in members]
+            ).requires_grad_()
+        )
+        for p in readout.shapes(hidden, outputs)
     }
-    h = torch.stack([torch.randn(STEPS, batch, hidden, generator=generator(m, "h")) for m in members]).requires_grad_()
+    h = torch.stack(
+        [torch.randn(STEPS, batch, hidden, generator=generator(m, "h")) for m in members]
+    ).requires_grad_()
     found = readout(leaves, h, None if lengths is None else torch.stack([lengths] * len(members)))
-    wanted = (len(members), batch, STEPS, outputs) if readout.every_step else (len(members), batch, outputs)
-    assert found.shape == wanted, f"{type(readout).__name__}: outputs have shape {tuple(found.shape)}, expected {wanted}"
-    grads = torch.autograd.grad(found.square().sum(), [h, *leaves.values()], materialize_grads=True, allow_unused=True, retain_graph=True)
+    wanted = (
+        (len(members), batch, STEPS, outputs)
+        if readout.every_step
+        else (len(members), batch, outputs)
+    )
+    assert found.shape == wanted, (
+        f"{type(readout).__name__}: outputs have shape {tuple(found.shape)}, expected {wanted}"
+    )
+    grads = torch.autograd.grad(
+        found.square().sum(),
+        [h, *leaves.values()],
+        materialize_grads=True,
+        allow_unused=True,
+        retain_graph=True,
+    )
     (first,) = torch.autograd.grad(found[0].sum(), [h], materialize_grads=True, allow_unused=True)
-    return {"outputs": found.detach(), "states": grads[0], **dict(zip(leaves, grads[1:], strict=True)), "of the first": first}
+    return {
+        "outputs": found.detach(),
+        "states": grads[0],
+        **dict(zip(leaves, grads[1:], strict=True)),
+        "of the first": first,
+    }
 
 
-def _readout_members(readout: Readout, hidden: int, batch: int, outputs: int, lengths: Tensor | None) -> None:
+def _readout_members(
+    readout: Readout, hidden: int, batch: int, outputs: int, lengths: Tensor | None
+) -> None:
     name = type(readout).__name__
     three = _readout_run(readout, hidden, batch, outputs, lengths, [0, 1, 2])
     for member in range(3):
         two = _readout_run(readout, hidden, batch, outputs, lengths, [member, (member + 1) % 3])
         for key in three.keys() - {"of the first"}:
             what = "outputs depend" if key == "outputs" else f"gradient of {key} depends"
-            assert torch.equal(three[key][member], two[key][0]), f"{name}: a member's {what} on its company"
-    assert (three["of the first"][1:] == 0).all(), f"{name}: member 0's outputs have a gradient with respect to member 1's states"
+            assert torch.equal(three[key][member], two[key][0]), (
+                f"{name}: a member's {what} on its company"
+            )
+    assert (three["of the first"][1:] == 0).all(), (
+        f"{name}: member 0's outputs have a gradient with respect to member 1's states"
+    )
     for parameter in readout.shapes(hidden, outputs):
-        assert (three[parameter.name] != 0).any(), f"{name}: {parameter.name} does not reach the outputs"
+        assert (three[parameter.name] != 0).any(), (
+            f"{name}: {parameter.name} does not reach the outputs"
+        )
 
 
 def _readout_lengths(readout: Readout, hidden: int, outputs: int, lengths: Tensor) -> None:
     """An example in a padded batch gives what it gives alone, and no padded step has a gradient."""
     name, both = type(readout).__name__, torch.stack([lengths] * 2)
-    params = {p.name: torch.randn(2, *p.shape, generator=generator(0, p.name)) for p in readout.shapes(hidden, outputs)}
+    params = {
+        p.name: torch.randn(2, *p.shape, generator=generator(0, p.name))
+        for p in readout.shapes(hidden, outputs)
+    }
     h = torch.randn(2, STEPS, len(lengths), hidden, generator=generator(0, "h")).requires_grad_()
     padded = readout(params, h, both)
     (grad,) = torch.autograd.grad(padded.sum(), h)
@@ -82,8 +133,14 @@ def _readout_lengths(readout: Readout, hidden: int, outputs: int, lengths: Tenso
     assert weights is None or weights.shape == h.shape[:3], f"{name}: attention must be [M, T, B]"
     for example, steps in enumerate(lengths.tolist()):
         alone = readout(params, h[:, :steps, example : example + 1], None)
-        assert torch.allclose(padded[:, example], alone[:, 0], rtol=1e-4, atol=1e-6), f"{name}: an example of {steps} steps {told}"
+        assert torch.allclose(padded[:, example], alone[:, 0], rtol=1e-4, atol=1e-6), (
+            f"{name}: an example of {steps} steps {told}"
+        )
         assert (grad[:, steps:, example] == 0).all(), f"{name}: an example of {steps} steps {told}"
         if weights is not None:
-            assert (weights[:, steps:, example] == 0).all(), f"{name}: attention to the padding of an example of {steps} steps"
-            assert torch.allclose(weights[:, :, example].sum(1), torch.ones(2)), f"{name}: attention must sum to 1 over an example's own steps"
+            assert (weights[:, steps:, example] == 0).all(), (
+                f"{name}: attention to the padding of an example of {steps} steps"
+            )
+            assert torch.allclose(weights[:, :, example].sum(1), torch.ones(2)), (
+                f"{name}: attention must sum to 1 over an example's own steps"
+            )

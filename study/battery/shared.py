@@ -8,20 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.interfaces import (
-    Block,
-    Cell,
-    InitFacts,
-    Initializer,
-    Parameter,
-    Params,
-    Readout,
-)
+from study.interfaces import Block, Cell, InitFacts, Initializer, Parameter, Params, Readout
 from study.kernels import reference
 from study.model import Model
 from study.numerics.streams import generator
 
-# Blocks as the model lays them out (batch · hidden a multiple of 32, weights of 16); inputs of width 1 and more.
+# Blocks as the model lays them out (batch · hidden a multiple of 32, weights of 16); inputs of
+# width 1 and more.
 # Members of odder sizes are trained one by one: Model.whole_blocks.
 SIZES = ((1, 12, 24), (4, 16, 16), (3, 32, 32))  # inputs, hidden, batch
 
@@ -29,10 +22,28 @@ SIZES = ((1, 12, 24), (4, 16, 16), (3, 32, 32))  # inputs, hidden, batch
 STEPS = 6
 
 
-def some_weights(cell: Cell, inputs: int, hidden: int, members: Sequence[int], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Weights of numbered members, laid out as the model has them: the same for a number, whatever the company."""
-    model = Model(cell=cell, readout=NoReadout(), inputs=inputs, outputs=1, hidden=hidden, depth=1, dropout=0.0, kernel="reference")
-    flat = torch.stack([0.5 * torch.randn(model.width, dtype=torch.float64, generator=generator(m, "weights")) for m in members]).to(dtype)
+def some_weights(
+    cell: Cell, inputs: int, hidden: int, members: Sequence[int], dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    """Weights of numbered members, laid out as the model has them: the same for a number, whatever
+    the company.
+    """
+    model = Model(
+        cell=cell,
+        readout=NoReadout(),
+        inputs=inputs,
+        outputs=1,
+        hidden=hidden,
+        depth=1,
+        dropout=0.0,
+        kernel="reference",
+    )
+    flat = torch.stack(
+        [
+            0.5 * torch.randn(model.width, dtype=torch.float64, generator=generator(m, "weights"))
+            for m in members
+        ]
+    ).to(dtype)
     return {name.removeprefix("layer1."): value for name, value in model.named(flat).items()}
 
 
@@ -46,33 +57,61 @@ class NoReadout(Readout):
         return h[:, -1]
 
 
-def some_inputs(inputs: int, batch: int, members: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.stack([torch.randn(STEPS, batch, inputs, dtype=torch.float64, generator=generator(m, "x")) for m in members]).to(dtype)
+def some_inputs(
+    inputs: int, batch: int, members: Sequence[int], dtype: torch.dtype = torch.float32
+) -> Tensor:
+    return torch.stack(
+        [
+            torch.randn(STEPS, batch, inputs, dtype=torch.float64, generator=generator(m, "x"))
+            for m in members
+        ]
+    ).to(dtype)
 
 
 def run_cell(cell: Cell, params: dict[str, Tensor], x: Tensor, hidden: int) -> Tensor:
     """Outputs h [M, T, B, H]."""
-    return torch.stack([state[0] for state in reference.unroll(cell, params, x, hidden, taps=False)], dim=1)
+    return torch.stack(
+        [state[0] for state in reference.unroll(cell, params, x, hidden, taps=False)], dim=1
+    )
 
 
 class Standing(Initializer):
     """Variance 1/fan_in."""
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
-        return torch.randn(block.shape, dtype=torch.float64, generator=generator) * block.shape[-1] ** -0.5
+        return (
+            torch.randn(block.shape, dtype=torch.float64, generator=generator)
+            * block.shape[-1] ** -0.5
+        )
 
 
 def init_facts(**changes: Any) -> InitFacts:
     """Facts of a plain tanh cell on a task of 20 steps; `changes` replace fields by name."""
     plain: dict[str, Any] = {
-        "steps": 20, "lag": 20, "input_drive": 0.3, "inputs": 2, "hidden": 32, "keep": {}, "input_rule": Standing(),
-        "activation": torch.tanh, "stream": lambda *key: generator(0, "shared", *key),
-    }  # fmt: skip
+        "steps": 20,
+        "lag": 20,
+        "input_drive": 0.3,
+        "inputs": 2,
+        "hidden": 32,
+        "keep": {},
+        "input_rule": Standing(),
+        "activation": torch.tanh,
+        "stream": lambda *key: generator(0, "shared", *key),
+    }
     return InitFacts(**plain | changes)
 
 
 def some_rows(members: int, seed: int = 0, width: int = 96) -> Tensor:
-    return torch.stack([torch.randn(width, generator=generator(seed, "rows", m)) * 10.0 ** (m - 1) for m in range(members)])
+    return torch.stack(
+        [
+            torch.randn(width, generator=generator(seed, "rows", m)) * 10.0 ** (m - 1)
+            for m in range(members)
+        ]
+    )
 
 
-SLICES = {"layer1.weight_h": (slice(0, 64), (8, 8)), "layer1.bias": (slice(64, 72), (8,)), "readout.weight": (slice(72, 96), (3, 8))}
+SLICES = {
+    "layer1.weight_h": (slice(0, 64), (8, 8)),
+    "layer1.bias": (slice(64, 72), (8,)),
+    "readout.weight": (slice(72, 96), (3, 8)),
+}

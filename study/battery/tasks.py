@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from study.interfaces import (
-    PARTS,
-    Batch,
-    Task,
-)
+from study.interfaces import PARTS, Batch, Task
 from study.numerics.streams import generator
 
 
 def check_task(task: Task) -> None:
-    """Facts agree with data; batches are functions of (seed, update); splits do not overlap; losses are per member."""
+    """Facts agree with data; batches are functions of (seed, update); splits do not overlap; losses
+    are per member.
+    """
     task.load()
     name, facts = type(task).__name__, task.facts
 
@@ -21,16 +19,26 @@ def check_task(task: Task) -> None:
         return task.sample(lambda *key: generator(seed, "data", *key), update, 6)
 
     first = batch(0, 3)
-    assert first.x.shape == (6, facts.steps, facts.inputs), f"{name}: x has shape {tuple(first.x.shape)}, facts say {(6, facts.steps, facts.inputs)}"
+    assert first.x.shape == (6, facts.steps, facts.inputs), (
+        f"{name}: x has shape {tuple(first.x.shape)}, facts say {(6, facts.steps, facts.inputs)}"
+    )
     again = batch(0, 3)
     assert torch.equal(first.x, again.x), f"{name}: a batch is not a function of (seed, update)"
-    assert torch.equal(first.y, again.y), f"{name}: y of a batch is not a function of (seed, update)"
+    assert torch.equal(first.y, again.y), (
+        f"{name}: y of a batch is not a function of (seed, update)"
+    )
     assert not torch.equal(first.x, batch(1, 3).x), f"{name}: seeds give equal batches"
     assert not torch.equal(first.x, batch(0, 4).x), f"{name}: updates give equal batches"
-    assert facts.lag is None or 0 < facts.lag <= facts.steps, f"{name}: lag {facts.lag} of {facts.steps} steps"
+    assert facts.lag is None or 0 < facts.lag <= facts.steps, (
+        f"{name}: lag {facts.lag} of {facts.steps} steps"
+    )
     parts: dict[str, Batch] = {part: task.split(part) for part in PARTS}
-    assert torch.equal(parts["test"].x, task.split("test").x), f"{name}: the test split changes between calls"
-    sets = {part: {of.x[i].numpy().tobytes() for i in range(len(of.x))} for part, of in parts.items()}
+    assert torch.equal(parts["test"].x, task.split("test").x), (
+        f"{name}: the test split changes between calls"
+    )
+    sets = {
+        part: {of.x[i].numpy().tobytes() for i in range(len(of.x))} for part, of in parts.items()
+    }
     for one, other in (("train", "test"), ("validation", "test"), ("train", "validation")):
         common = len(sets[one] & sets[other]) / len(sets[other])
         assert common < 0.02, f"{name}: {common:.0%} of {other} are examples of {one} too"
@@ -39,7 +47,11 @@ def check_task(task: Task) -> None:
 
 def _task_losses(task: Task, batch: Batch) -> None:
     name, facts = type(task).__name__, task.facts
-    both = Batch(x=torch.stack([batch.x] * 2), y=torch.stack([batch.y] * 2), lengths=None if batch.lengths is None else torch.stack([batch.lengths] * 2))
+    both = Batch(
+        x=torch.stack([batch.x] * 2),
+        y=torch.stack([batch.y] * 2),
+        lengths=None if batch.lengths is None else torch.stack([batch.lengths] * 2),
+    )
     shape = (2, 6, facts.steps, facts.outputs) if facts.every_step else (2, 6, facts.outputs)
     outputs = torch.randn(shape, generator=generator(0, "outputs")).requires_grad_()
     loss = task.loss(outputs, both)
@@ -48,13 +60,19 @@ def _task_losses(task: Task, batch: Batch) -> None:
     assert (grad[1] == 0).all(), f"{name}: member 0's loss has a gradient in member 1"
     assert task.metric(outputs, both).shape == (2, 6), f"{name}: metric must be [M, B]"
     last = torch.full((6,), facts.steps - 1) if batch.lengths is None else batch.lengths - 1
-    anchor = last * torch.arange(6) // 5 if facts.every_step else last  # from the first step to the last
+    anchor = (
+        last * torch.arange(6) // 5 if facts.every_step else last
+    )  # from the first step to the last
     at_end = task.step_loss(outputs, both, anchor)
     assert at_end.shape == (2, 6), f"{name}: step_loss must be [M, B]"
     if not facts.every_step:
-        assert torch.allclose(at_end.mean(1), loss, rtol=1e-5), f"{name}: the loss is not the mean of the examples' own losses"
+        assert torch.allclose(at_end.mean(1), loss, rtol=1e-5), (
+            f"{name}: the loss is not the mean of the examples' own losses"
+        )
     (grad,) = torch.autograd.grad(at_end.sum(), outputs)
     assert grad.abs().sum() > 0
     if facts.every_step:
         others = torch.arange(facts.steps) != anchor[:, None]
-        assert (grad[:, others] == 0).all(), f"{name}: the loss of one step depends on other steps' outputs"
+        assert (grad[:, others] == 0).all(), (
+            f"{name}: the loss of one step depends on other steps' outputs"
+        )

@@ -16,7 +16,8 @@ from study.numerics.linear import linear
 class GRU(Cell):
     """r,z = σ(W [h_{t-1}, x_t] + b), h̃ = tanh(W [r⊙h_{t-1}, x_t] + b), h_t = (1-z)⊙h_{t-1} + z⊙h̃.
 
-    torch.nn.GRU resets after the product and has the other convention for z: another cell, gru_reset_after.
+    torch.nn.GRU resets after the product and has the other convention for z: another cell,
+    gru_reset_after.
     """
 
     keep = {"z": -1}
@@ -36,21 +37,30 @@ class GRU(Cell):
         (h,) = state
         width = h.shape[-1]
         weight = params["weight_h"].transpose(1, 2)
-        r, z = torch.sigmoid(torch.baddbmm(x[..., : 2 * width], h, weight[..., : 2 * width])).chunk(2, dim=-1)
+        r, z = torch.sigmoid(torch.baddbmm(x[..., : 2 * width], h, weight[..., : 2 * width])).chunk(
+            2, dim=-1
+        )
         n = torch.tanh(torch.baddbmm(x[..., 2 * width :], r * h, weight[..., 2 * width :]))
         return (h + z * (n - h),)
 
     def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
         rows = slice(0, 2 * state[0].shape[-1])
-        r, z = torch.sigmoid(torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))).chunk(2, dim=-1)
+        r, z = torch.sigmoid(
+            torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))
+        ).chunk(2, dim=-1)
         return {"r": r, "z": z}
 
     def native(self, params: Params) -> Native:
-        from study.kernels.native import gru, layer  # the compiler takes a while to import: only where it is used
+        from study.kernels.native import (
+            gru,
+            layer,
+        )  # the compiler takes a while to import: only where it is used
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         hidden = weight.shape[1] // 3
         return layer.Layer(gru, (weight[:, : 2 * hidden], weight[:, 2 * hidden :]), hidden)
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
-        return GRULayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)).transpose(0, 1)
+        return GRULayer.apply(
+            x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)
+        ).transpose(0, 1)

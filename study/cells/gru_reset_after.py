@@ -12,7 +12,8 @@ from study.numerics.linear import linear
 
 
 class GRUResetAfter(Cell):
-    """r,z = σ(W x_t + U h_{t-1} + b), n = tanh(W x_t + b_in + r⊙(U h_{t-1} + b_hn)), h_t = (1-z)⊙n + z⊙h_{t-1}.
+    """r,z = σ(W x_t + U h_{t-1} + b), n = tanh(W x_t + b_in + r⊙(U h_{t-1} + b_hn)), h_t = (1-z)⊙n
+    + z⊙h_{t-1}.
 
     Equals torch.nn.GRU with b_r, b_z the sums of its two biases.
     """
@@ -35,20 +36,32 @@ class GRUResetAfter(Cell):
         (h,) = state
         width = h.shape[-1]
         weight = params["weight_h"].transpose(1, 2)
-        r, z = torch.sigmoid(torch.baddbmm(x[..., : 2 * width], h, weight[..., : 2 * width])).chunk(2, dim=-1)
-        n = torch.tanh(x[..., 2 * width :] + r * torch.baddbmm(params["bias_hn"][:, None], h, weight[..., 2 * width :]))
+        r, z = torch.sigmoid(torch.baddbmm(x[..., : 2 * width], h, weight[..., : 2 * width])).chunk(
+            2, dim=-1
+        )
+        n = torch.tanh(
+            x[..., 2 * width :]
+            + r * torch.baddbmm(params["bias_hn"][:, None], h, weight[..., 2 * width :])
+        )
         return (n + z * (h - n),)
 
     def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
         rows = slice(0, 2 * state[0].shape[-1])
-        r, z = torch.sigmoid(torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))).chunk(2, dim=-1)
+        r, z = torch.sigmoid(
+            torch.baddbmm(x[..., rows], state[0], params["weight_h"][:, rows].transpose(1, 2))
+        ).chunk(2, dim=-1)
         return {"r": r, "z": z}
 
     def native(self, params: Params) -> Native:
-        from study.kernels.native import gru_reset_after, layer  # the compiler takes a while to import: only where it is used
+        from study.kernels.native import (
+            gru_reset_after,
+            layer,
+        )  # the compiler takes a while to import: only where it is used
 
         hidden = params["bias_hn"].shape[-1]
-        (weight_h, h_n), (weight_x, x_n), (bias, b_n) = (params[name].split(2 * hidden, dim=1) for name in ("weight_h", "weight_x", "bias"))
+        (weight_h, h_n), (weight_x, x_n), (bias, b_n) = (
+            params[name].split(2 * hidden, dim=1) for name in ("weight_h", "weight_x", "bias")
+        )
         parts = (
             layer.weights(weight_h, weight_x, bias),
             layer.weights(h_n, torch.zeros_like(x_n), params["bias_hn"]),

@@ -40,14 +40,21 @@ class LSTM(Cell):
         return torch.sigmoid(o) * torch.tanh(c), c
 
     def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
-        i, f, _, o = torch.sigmoid(torch.baddbmm(x, state[0], params["weight_h"].transpose(1, 2))).chunk(4, dim=-1)
+        i, f, _, o = torch.sigmoid(
+            torch.baddbmm(x, state[0], params["weight_h"].transpose(1, 2))
+        ).chunk(4, dim=-1)
         return {"i": i, "f": f, "o": o}
 
     def native(self, params: Params) -> Native:
-        from study.kernels.native import layer, lstm  # the compiler takes a while to import: only where it is used
+        from study.kernels.native import (
+            layer,
+            lstm,
+        )  # the compiler takes a while to import: only where it is used
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         return layer.Layer(lstm, (weight,), weight.shape[1] // 4, others=(1,))
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
-        return LSTMLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)).transpose(0, 1)
+        return LSTMLayer.apply(
+            x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)
+        ).transpose(0, 1)

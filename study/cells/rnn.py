@@ -15,12 +15,17 @@ from study.numerics.linear import linear
 
 
 class RNN(Cell):
-    """h_t = φ(W_x x_t + W_h h_{t-1} + b), φ = tanh or ReLU. Equals torch.nn.RNN with b = b_ih + b_hh."""
+    """h_t = φ(W_x x_t + W_h h_{t-1} + b), φ = tanh or ReLU.
+
+    Equals torch.nn.RNN with b = b_ih + b_hh.
+    """
 
     activation: Callable[[Tensor], Tensor]
 
     def __init__(self, *, nonlinearity: Literal["tanh", "relu"]) -> None:
-        require(nonlinearity in ("tanh", "relu"), "rnn", "nonlinearity", "tanh or relu", nonlinearity)
+        require(
+            nonlinearity in ("tanh", "relu"), "rnn", "nonlinearity", "tanh or relu", nonlinearity
+        )
         self.activation = torch.tanh if nonlinearity == "tanh" else torch.relu
 
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
@@ -38,10 +43,22 @@ class RNN(Cell):
         return (self.activation(torch.baddbmm(x, h, params["weight_h"].transpose(1, 2))),)
 
     def native(self, params: Params) -> Native:
-        from study.kernels.native import layer, rnn  # the compiler takes a while to import: only where it is used
+        from study.kernels.native import (
+            layer,
+            rnn,
+        )  # the compiler takes a while to import: only where it is used
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
-        return layer.Layer(rnn, (weight,), weight.shape[1], further=(self.activation is torch.relu,))
+        return layer.Layer(
+            rnn, (weight,), weight.shape[1], further=(self.activation is torch.relu,)
+        )
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
-        return RNNLayer.apply(x, params["weight_x"], params["weight_h"], params["bias"], self.activation is torch.relu, params.get(REACH)).transpose(0, 1)
+        return RNNLayer.apply(
+            x,
+            params["weight_x"],
+            params["weight_h"],
+            params["bias"],
+            self.activation is torch.relu,
+            params.get(REACH),
+        ).transpose(0, 1)

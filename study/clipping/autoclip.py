@@ -1,4 +1,6 @@
-"""AutoClip (Seetharaman, Wichern, Pardo & Le Roux 2020): the threshold is a percentile of all norms so far."""
+"""AutoClip (Seetharaman, Wichern, Pardo & Le Roux 2020): the threshold is a percentile of all norms
+so far.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,21 @@ from study.numerics.norms import norm, shortened
 
 
 class AutoClip(ClipRule):
-    """threshold_t = percentile of ‖g_1‖ … ‖g_t‖, this one included, by linear interpolation (as numpy.percentile).
+    """threshold_t = percentile of ‖g_1‖ … ‖g_t‖, this one included, by linear interpolation (as
+    numpy.percentile).
 
     A norm that is not finite is no part of the history. Costs a sort of the history an update.
     """
 
     def __init__(self, *, percentile: PerMember) -> None:
         p = per_member(percentile)
-        require(bool(((p > 0) & (p <= 100)).all()), "autoclip", "percentile", "above 0 and at most 100", percentile)
+        require(
+            bool(((p > 0) & (p <= 100)).all()),
+            "autoclip",
+            "percentile",
+            "above 0 and at most 100",
+            percentile,
+        )
         self.share = p.double() / 100
 
     def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:

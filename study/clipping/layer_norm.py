@@ -12,10 +12,18 @@ from study.numerics.norms import norm, shortened
 
 
 class LayerNorm(ClipRule):
-    """Each tensor's gradient longer than threshold is shortened to it: directions inside a tensor stay, the whole gradient turns."""
+    """Each tensor's gradient longer than threshold is shortened to it: directions inside a tensor
+    stay, the whole gradient turns.
+    """
 
     def __init__(self, *, threshold: PerMember) -> None:
-        require(bool((per_member(threshold) > 0).all()), "layer_norm", "threshold", "greater than 0", threshold)
+        require(
+            bool((per_member(threshold) > 0).all()),
+            "layer_norm",
+            "threshold",
+            "greater than 0",
+            threshold,
+        )
         self.threshold = per_member(threshold)
 
     def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:

@@ -17,11 +17,18 @@ OVERFLOWN = 2.0**-64  # brings gradients whose squares overflow fp32 back into i
 class Norm(ClipRule):
     """g · threshold/(‖g‖ + eps) where that shrinks it: the direction stays.
 
-    Where ‖g‖ of finite gradients overflows, torch would set them to 0; here they are shortened like others.
+    Where ‖g‖ of finite gradients overflows, torch would set them to 0; here they are shortened like
+    others.
     """
 
     def __init__(self, *, threshold: PerMember) -> None:
-        require(bool((per_member(threshold) > 0).all()), "norm", "threshold", "greater than 0", threshold)
+        require(
+            bool((per_member(threshold) > 0).all()),
+            "norm",
+            "threshold",
+            "greater than 0",
+            threshold,
+        )
         self.threshold = per_member(threshold)
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:

@@ -14,7 +14,13 @@ class Value(ClipRule):
     """Clamps every gradient value to ±threshold: the direction turns."""
 
     def __init__(self, *, threshold: PerMember) -> None:
-        require(bool((per_member(threshold) > 0).all()), "value", "threshold", "greater than 0", threshold)
+        require(
+            bool((per_member(threshold) > 0).all()),
+            "value",
+            "threshold",
+            "greater than 0",
+            threshold,
+        )
         self.threshold = per_member(threshold)
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:

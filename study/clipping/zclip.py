@@ -1,4 +1,6 @@
-"""ZClip (Kumar, Owen, Chowdhury & Güra 2025): only norms that stand out from the recent ones are shortened."""
+"""ZClip (Kumar, Owen, Chowdhury & Güra 2025): only norms that stand out from the recent ones are
+shortened.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,25 @@ EPS = 1e-6  # beside the standard deviation, as the authors' code has it
 
 
 class ZClip(ClipRule):
-    """z = (‖g‖ - μ)/σ with running mean and standard deviation of the norm. Where z > threshold, ‖g‖ becomes μ + threshold²·σ/z.
+    """z = (‖g‖ - μ)/σ with running mean and standard deviation of the norm.
 
-    The larger the spike, the nearer to μ ("reciprocal" clipping of the paper, "adaptive scaling" of its code). μ and σ² are
-    exponential averages with weight `decay`, of the norms after clipping; they start as mean and variance of the first `warmup` norms,
-    which are left alone. A norm that is not finite changes neither.
+    Where z > threshold, ‖g‖ becomes μ + threshold²·σ/z.
+
+    The larger the spike, the nearer to μ ("reciprocal" clipping of the paper, "adaptive scaling" of
+    its code). μ and σ² are exponential averages with weight `decay`, of the norms after clipping;
+    they start as mean and variance of the first `warmup` norms, which are left alone. A norm that
+    is not finite changes neither.
     """
 
     def __init__(self, *, threshold: PerMember, decay: PerMember, warmup: int) -> None:
         d = per_member(decay)
-        require(bool((per_member(threshold) > 0).all()), "zclip", "threshold", "greater than 0", threshold)
+        require(
+            bool((per_member(threshold) > 0).all()),
+            "zclip",
+            "threshold",
+            "greater than 0",
+            threshold,
+        )
         require(bool(((d > 0) & (d < 1)).all()), "zclip", "decay", "between 0 and 1", decay)
         require(warmup >= 2, "zclip", "warmup", "at least 2 updates", warmup)
         self.threshold, self.decay, self.warmup = per_member(threshold).double(), d.double(), warmup
@@ -41,11 +52,19 @@ class ZClip(ClipRule):
         spike = (seen >= self.warmup) & (z > self.threshold) & finite
         limit = torch.where(spike, mean + self.threshold**2 * variance.sqrt() / z, torch.inf)
         after = torch.minimum(length, limit)
-        # While it warms up, mean and variance of all norms so far (Welford); then the exponential averages.
+        # While it warms up, mean and variance of all norms so far (Welford); then the exponential
+        # averages.
         warming = seen < self.warmup
         count = seen + 1
-        new_mean = torch.where(warming, mean + (after - mean) / count, self.decay * mean + (1 - self.decay) * after)
+        new_mean = torch.where(
+            warming, mean + (after - mean) / count, self.decay * mean + (1 - self.decay) * after
+        )
         welford = variance + ((after - mean) * (after - new_mean) - variance) / count
-        new_variance = torch.where(warming, welford, self.decay * variance + (1 - self.decay) * (after - new_mean) ** 2)
-        kept = tuple(torch.where(finite, new, old) for new, old in ((count, seen), (new_mean, mean), (new_variance, variance)))
+        new_variance = torch.where(
+            warming, welford, self.decay * variance + (1 - self.decay) * (after - new_mean) ** 2
+        )
+        kept = tuple(
+            torch.where(finite, new, old)
+            for new, old in ((count, seen), (new_mean, mean), (new_variance, variance))
+        )
         return shortened(grads, length, limit), kept

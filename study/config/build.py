@@ -1,4 +1,6 @@
-"""Build any piece from its YAML node: `_target_` is the only registration, the constructor's annotations the only schema."""
+"""Build any piece from its YAML node: `_target_` is the only registration, the constructor's
+annotations the only schema.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from hydra.utils import get_class
 from study.interfaces import PerMember
 from study.records import StudyError
 
-logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # get_class logs three lines before it raises what is told here
+logging.getLogger("hydra.utils").setLevel(
+    logging.CRITICAL
+)  # get_class logs three lines before it raises what is told here
 PER_MEMBER_MARK = get_args(PerMember)[1]
 
 
@@ -32,11 +36,19 @@ def build(node: Mapping[str, Any], key: str) -> Any:
     return _construct(node, key, {name: node[name] for name in hints})
 
 
-def build_for_members(nodes: Sequence[Mapping[str, Any]], key: str, device: torch.device, dtype: torch.dtype) -> Any:
-    """One piece for M members whose nodes are of equal structure: PerMember arguments become tensors [M]."""
+def build_for_members(
+    nodes: Sequence[Mapping[str, Any]], key: str, device: torch.device, dtype: torch.dtype
+) -> Any:
+    """One piece for M members whose nodes are of equal structure: PerMember arguments become
+    tensors [M].
+    """
     hints = _hints(nodes[0], key)
     arguments = {
-        name: torch.tensor([float(node[name]) for node in nodes], device=device, dtype=dtype) if _is_per_member(hint) else nodes[0][name]
+        name: (
+            torch.tensor([float(node[name]) for node in nodes], device=device, dtype=dtype)
+            if _is_per_member(hint)
+            else nodes[0][name]
+        )
         for name, hint in hints.items()
     }
     return _construct(nodes[0], key, arguments)
@@ -44,12 +56,19 @@ def build_for_members(nodes: Sequence[Mapping[str, Any]], key: str, device: torc
 
 def structure(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The node without its PerMember arguments: equal structures may share a group."""
-    return {"_target_": node["_target_"], **{name: node[name] for name, hint in _hints(node, key).items() if not _is_per_member(hint)}}
+    return {
+        "_target_": node["_target_"],
+        **{
+            name: node[name] for name, hint in _hints(node, key).items() if not _is_per_member(hint)
+        },
+    }
 
 
 @contextlib.contextmanager
 def told(key: str, what: str) -> Iterator[None]:
-    """Whatever a piece raises becomes a StudyError that says whose, what and where: pieces may be anybody's."""
+    """Whatever a piece raises becomes a StudyError that says whose, what and where: pieces may be
+    anybody's.
+    """
     try:
         yield
     except StudyError:
@@ -57,7 +76,11 @@ def told(key: str, what: str) -> Iterator[None]:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-        own = [frame for frame in own if Path(__file__).parent.parent not in Path(frame.filename).parents] or own  # the author's line, not ours that it calls
+        own = [
+            frame
+            for frame in own
+            if Path(__file__).parent.parent not in Path(frame.filename).parents
+        ] or own  # the author's line, not ours that it calls
         message = (str(error).splitlines() or [""])[0]
         where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}"
         raise StudyError(f"{key}: {what} ({type(error).__name__}: {message}; {where})") from error
@@ -80,27 +103,49 @@ def _why(target: object, error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     missing = isinstance(error, ModuleNotFoundError) and f"{target}.".startswith(f"{error.name}.")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not set(Path(frame.filename).parts) & {"site-packages", "importlib"}]
-    where = f"; {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames and not missing else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}{'. Is its folder given with --config-dir?' if missing else ''}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not set(Path(frame.filename).parts) & {"site-packages", "importlib"}
+    ]
+    where = (
+        f"; {Path(frames[-1].filename).name}, line {frames[-1].lineno}"
+        if frames and not missing
+        else ""
+    )
+    return (
+        f"{type(error).__name__}:"
+        f" {' '.join(str(error).split())}{where}{'. Is its folder given with --config-dir?' if missing else ''}"
+    )
 
 
 def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Annotations of the constructor's arguments, after checking that the node fits them."""
     if not isinstance(node, Mapping) or "_target_" not in node:
-        raise StudyError(f"{key}: its YAML needs _target_, the path of its class, such as study.cells.lstm.LSTM; got {node!r}")
+        raise StudyError(
+            f"{key}: its YAML needs _target_, the path of its class, such as study.cells.lstm.LSTM;"
+            f" got {node!r}"
+        )
     try:
         piece = get_class(node["_target_"])
     except (ImportError, AttributeError, ValueError) as error:
-        raise StudyError(f"{key}: _target_ {node['_target_']!r} cannot be imported ({_why(node['_target_'], error)})") from error
+        raise StudyError(
+            f"{key}: _target_ {node['_target_']!r} cannot be imported"
+            f" ({_why(node['_target_'], error)})"
+        ) from error
     required, hints = _settings(piece)
     given, allowed = [name for name in node if name != "_target_"], list(hints)
     for name in given:
         if name not in allowed:
-            raise StudyError(f"{key}: unknown key {name!r}; {piece.__name__} takes {', '.join(allowed) or 'no settings'}")
+            raise StudyError(
+                f"{key}: unknown key {name!r}; {piece.__name__} takes"
+                f" {', '.join(allowed) or 'no settings'}"
+            )
     for name in required:
         if name not in given:
-            raise StudyError(f"{key}: key {name!r} is missing; {piece.__name__} takes {', '.join(allowed)}")
+            raise StudyError(
+                f"{key}: key {name!r} is missing; {piece.__name__} takes {', '.join(allowed)}"
+            )
     fitting = {name: hint for name, hint in hints.items() if name in given}
     for name, hint in fitting.items():
         if not fits(node[name], hint):
@@ -111,7 +156,8 @@ def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _settings(piece: type) -> tuple[list[str], dict[str, Any]]:
     """Arguments of the constructor: those that must be given, and all with their annotations.
 
-    Where it takes **settings for its base, the base's belong to it; which of them it gives itself is its own affair.
+    Where it takes **settings for its base, the base's belong to it; which of them it gives itself
+    is its own affair.
     """
     required: list[str] = []
     hints: dict[str, Any] = {}
@@ -120,11 +166,21 @@ def _settings(piece: type) -> tuple[list[str], dict[str, Any]]:
         if construct is None or base is object:
             continue
         parameters = list(inspect.signature(construct).parameters.values())[1:]
-        named = [parameter for parameter in parameters if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)]
+        named = [
+            parameter
+            for parameter in parameters
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        ]
         annotated = typing.get_type_hints(construct, include_extras=True) if named else {}
         if not hints:
-            required = [parameter.name for parameter in named if parameter.default is parameter.empty]
-        hints |= {parameter.name: annotated.get(parameter.name, Any) for parameter in named if parameter.name not in hints}
+            required = [
+                parameter.name for parameter in named if parameter.default is parameter.empty
+            ]
+        hints |= {
+            parameter.name: annotated.get(parameter.name, Any)
+            for parameter in named
+            if parameter.name not in hints
+        }
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
     return required, hints
@@ -135,7 +191,10 @@ def _is_per_member(hint: Any) -> bool:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a plain YAML value is of an annotation's type. An int is a float, a bool is neither."""
+    """Whether a plain YAML value is of an annotation's type.
+
+    An int is a float, a bool is neither.
+    """
     if _is_per_member(hint):
         return fits(value, float)
     origin, arguments = get_origin(hint), get_args(hint)
@@ -156,9 +215,15 @@ def fits(value: Any, hint: Any) -> bool:
     if hint is str:
         return isinstance(value, str)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return isinstance(value, Mapping) and all(fits(item, arguments[1]) for item in value.values())
+        return isinstance(value, Mapping) and all(
+            fits(item, arguments[1]) for item in value.values()
+        )
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        return isinstance(value, Sequence) and not isinstance(value, str) and all(fits(item, arguments[0]) for item in value)
+        return (
+            isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and all(fits(item, arguments[0]) for item in value)
+        )
     return True
 
 
@@ -173,4 +238,6 @@ def describe(hint: Any) -> str:
         return " or ".join(map(str, arguments))
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return f"a list, each {describe(arguments[0])}"
-    return {int: "a whole number", bool: "true or false", str: "text", type(None): "null"}.get(hint, str(hint))
+    return {int: "a whole number", bool: "true or false", str: "text", type(None): "null"}.get(
+        hint, str(hint)
+    )

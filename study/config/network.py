@@ -24,8 +24,15 @@ def build_model(config: Mapping[str, Any]) -> Model:
     cell: Cell = build(config["cell"], "cell")
     readout: Readout = build(config["readout"], "readout")
     if readout.every_step != facts.every_step:
-        wants, fits = ("every step", "every") if facts.every_step else ("the last step", "last, mean or attention (one output a sequence)")
-        raise StudyError(f"readout: the task's loss is on {wants}, this readout's output is not; use readout={fits}")
+        wants, fits = (
+            ("every step", "every")
+            if facts.every_step
+            else ("the last step", "last, mean or attention (one output a sequence)")
+        )
+        raise StudyError(
+            f"readout: the task's loss is on {wants}, this readout's output is not; use"
+            f" readout={fits}"
+        )
     return Model(
         encoder=build_encoder(config, facts.inputs),
         cell=cell,
@@ -53,8 +60,14 @@ def build_encoder(config: Mapping[str, Any], inputs: int) -> Encoder | None:
 
 
 def init_facts(config: Mapping[str, Any], task: Task, model: Model, seed: int) -> InitFacts:
-    """What initializers may know of the task: measured on its fixed training examples, as the first layer reads them."""
-    facts, examples, input_rule = task.facts, task.split("train"), build(config["weights"]["input"], "weights.input")
+    """What initializers may know of the task: measured on its fixed training examples, as the first
+    layer reads them.
+    """
+    facts, examples, input_rule = (
+        task.facts,
+        task.split("train"),
+        build(config["weights"]["input"], "weights.input"),
+    )
     found = InitFacts(
         steps=facts.steps,
         lag=facts.lag,
@@ -81,14 +94,20 @@ def input_drive(examples: Batch) -> float:
     return float(squares[valid].mean())
 
 
-KEPT = 12  # values that training keeps a unit and step for the way back; gated cells have about as many, plain ones fewer
+# values that training keeps a unit and step for the way back; gated cells have about as many, plain
+# ones fewer
+KEPT = 12
 
 
-LOOKED = 18  # those of probes, in fp64: measured with the default ones and gradient_share, of gated cells by any kernel
+# those of probes, in fp64: measured with the default ones and gradient_share, of gated cells by any
+# kernel
+LOOKED = 18
 
 
 def kept_by_encoder(model: Model) -> int:
-    """Values an example and step that an encoder keeps for the way back, counted on one: convolutions keep many times what they give."""
+    """Values an example and step that an encoder keeps for the way back, counted on one:
+    convolutions keep many times what they give.
+    """
     kept = 0
 
     def count(value: Tensor) -> Tensor:
@@ -97,15 +116,32 @@ def kept_by_encoder(model: Model) -> int:
         return value
 
     if model.encoder is not None:
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda value: value), told("encoder", "fails on a step of zeros"):
-            model.encoded(model.named(torch.zeros(1, model.width, requires_grad=True)), torch.zeros(1, 1, 1, model.inputs))
+        with (
+            torch.enable_grad(),
+            torch.autograd.graph.saved_tensors_hooks(count, lambda value: value),
+            told("encoder", "fails on a step of zeros"),
+        ):
+            model.encoded(
+                model.named(torch.zeros(1, model.width, requires_grad=True)),
+                torch.zeros(1, 1, 1, model.inputs),
+            )
     return kept
 
 
 def member_bytes(config: Mapping[str, Any], model: Model) -> float:
-    """What one member's batch and what is kept of it for the way back need, roughly; or its probe batch, where that is more."""
+    """What one member's batch and what is kept of it for the way back need, roughly; or its probe
+    batch, where that is more.
+    """
     facts, units = load_task(config["task"]).facts, config["hidden"] * config["depth"]
     beside = facts.inputs + kept_by_encoder(model) + facts.outputs * facts.every_step
-    trained = model.padded_batch(config["batch"]) * (beside + KEPT * units) * DTYPES[config["dtype"]].itemsize
-    looked_at = config["health"]["examples"] * (beside + LOOKED * units) * DTYPES["float64"].itemsize if config["probe"] else 0
+    trained = (
+        model.padded_batch(config["batch"])
+        * (beside + KEPT * units)
+        * DTYPES[config["dtype"]].itemsize
+    )
+    looked_at = (
+        config["health"]["examples"] * (beside + LOOKED * units) * DTYPES["float64"].itemsize
+        if config["probe"]
+        else 0
+    )
     return float(facts.steps * max(trained, looked_at))

@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 def conf_folder() -> Path:
-    """conf/ as it travels in the wheel (study/conf), else beside the package, as in a checkout or an editable install."""
+    """conf/ as it travels in the wheel (study/conf), else beside the package, as in a checkout or
+    an editable install.
+    """
     package = Path(__file__).parent.parent
     inside, beside = package / "conf", package.parent / "conf"
     return inside if inside.is_dir() else beside
@@ -15,8 +17,14 @@ def conf_folder() -> Path:
 
 def config_dirs(arguments: Sequence[str]) -> list[str]:
     """Folders given with --config-dir on a command line."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=False)  # of no arguments the second is longer
-    given = [after if argument in ("--config-dir", "-cd") else argument.removeprefix("--config-dir=") for argument, after in pairs if _gives(argument)]
+    pairs = zip(
+        arguments, [*arguments[1:], ""], strict=False
+    )  # of no arguments the second is longer
+    given = [
+        after if argument in ("--config-dir", "-cd") else argument.removeprefix("--config-dir=")
+        for argument, after in pairs
+        if _gives(argument)
+    ]
     return [folder for folder in given if folder]
 
 

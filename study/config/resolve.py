@@ -16,17 +16,24 @@ from study.records import StudyError
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-KERNELS = ("auto", "native", "triton", "fused", "reference")  # own ones of a cell between the ends, the fastest first
+KERNELS = (
+    "auto",
+    "native",
+    "triton",
+    "fused",
+    "reference",
+)  # own ones of a cell between the ends, the fastest first
 
 
 PRECISIONS = ("full", "tf32", "bf16")  # of the products of an update
 
 
 def resolve_kernel(config: Mapping[str, Any]) -> str:
-    """The kernel that computes this point: by name, or for `auto` what the committed table says of its cell and sizes on this kind of device.
+    """The kernel that computes this point: by name, or for `auto` what the committed table says of
+    its cell and sizes on this kind of device.
 
-    What is not in the table (a cell of one's own, another dtype than float32, another precision than full) takes the first kernel of KERNELS that can
-    compute it.
+    What is not in the table (a cell of one's own, another dtype than float32, another precision
+    than full) takes the first kernel of KERNELS that can compute it.
     """
     asked, cell = config["kernel"], build(config["cell"], "cell")
     if asked not in KERNELS:
@@ -34,12 +41,18 @@ def resolve_kernel(config: Mapping[str, Any]) -> str:
     own = KERNELS[1:-1]
     if is_stream(load_task(config["task"]), config["batch"]):
         if asked in own:
-            raise StudyError(f"kernel: {asked} begins at zero states, and this task carries states from update to update; use kernel=auto or kernel=reference")
+            raise StudyError(
+                f"kernel: {asked} begins at zero states, and this task carries states from update"
+                " to update; use kernel=auto or kernel=reference"
+            )
         return "reference"
     refused = {kernel: why for kernel in own if (why := _why_not(kernel, cell, config)) is not None}
     has = [kernel for kernel in own if kernel not in refused]
     if asked in refused:
-        raise StudyError(f"kernel: {asked} was asked for, but {refused[asked]}; use kernel=auto or kernel={' or kernel='.join([*has, 'reference'])}")
+        raise StudyError(
+            f"kernel: {asked} was asked for, but {refused[asked]}; use kernel=auto or"
+            f" kernel={' or kernel='.join([*has, 'reference'])}"
+        )
     if asked != "auto":
         return str(asked)
     return _of_table(config, cell, (*has, "reference"))
@@ -50,7 +63,13 @@ def _why_not(kernel: str, cell: Cell, config: Mapping[str, Any]) -> str | None:
     device = resolve_device(config)
     if kernel == "triton":
         elsewhere = (config.get("executor") or {}).get("gpus") is not None
-        return triton.why_not(cell, hidden=config["hidden"], dtype=config["dtype"], device_type=device, elsewhere=elsewhere)
+        return triton.why_not(
+            cell,
+            hidden=config["hidden"],
+            dtype=config["dtype"],
+            device_type=device,
+            elsewhere=elsewhere,
+        )
     if not cell.has(kernel):
         return f"this cell has no `{'layer' if kernel == 'fused' else kernel}`"
     if kernel == "native" and device != "cpu":
@@ -66,12 +85,14 @@ def _of_table(config: Mapping[str, Any], cell: Cell, has: Sequence[str]) -> str:
     name, device = f"{type(cell).__module__}.{type(cell).__qualname__}", resolve_device(config)
     timed = config["dtype"] == "float32" and resolve_precision(config) == "full"
     found = table.fastest(device, name, config["hidden"], config["batch"]) if timed else None
-    if found is None or (found == "triton" and device == "cuda" and found not in has):  # a size next to it has triton, or other machines
+    if found is None or (
+        found == "triton" and device == "cuda" and found not in has
+    ):  # a size next to it has triton, or other machines
         return has[0]
     if found not in has:
         raise StudyError(
-            f"kernel: study/kernels/{table.TABLE.name} has {found!r} for {name}, which has {', '.join(has)}; "
-            "name one, or write the table again: make bench-kernels"
+            f"kernel: study/kernels/{table.TABLE.name} has {found!r} for {name}, which has"
+            f" {', '.join(has)}; name one, or write the table again: make bench-kernels"
         )
     return found
 
@@ -85,23 +106,40 @@ def resolve_precision(config: Mapping[str, Any]) -> str:
         return precision
     device, here = resolve_device(config), (config.get("executor") or {}).get("gpus") is None
     if config["dtype"] != "float32":
-        raise StudyError(f"precision: {precision} rounds products of float32, got dtype={config['dtype']}; use dtype=float32 or precision=full")
+        raise StudyError(
+            f"precision: {precision} rounds products of float32, got dtype={config['dtype']}; use"
+            " dtype=float32 or precision=full"
+        )
     if precision == "tf32" and device != "cuda":
-        raise StudyError("precision: tf32 is of CUDA's products only, and this runs on the CPU; use precision=full or precision=bf16")
+        raise StudyError(
+            "precision: tf32 is of CUDA's products only, and this runs on the CPU; use"
+            " precision=full or precision=bf16"
+        )
     if device == "cuda" and here and torch.cuda.get_device_capability() < (8, 0):
-        raise StudyError(f"precision: {precision} needs a GPU of compute capability 8.0, and {torch.cuda.get_device_name()} has less; use precision=full")
+        raise StudyError(
+            f"precision: {precision} needs a GPU of compute capability 8.0, and"
+            f" {torch.cuda.get_device_name()} has less; use precision=full"
+        )
     return precision
 
 
 def resolve_device(config: Mapping[str, Any]) -> str:
-    """cpu or cuda; auto takes CUDA where there is one: in this machine, or among what the executor's jobs ask for."""
+    """cpu or cuda; auto takes CUDA where there is one: in this machine, or among what the
+    executor's jobs ask for.
+    """
     device, asked = config["device"], (config.get("executor") or {}).get("gpus")
     if device not in ("auto", "cpu", "cuda"):
         raise StudyError(f"device: must be auto, cpu or cuda, got {device!r}")
     if asked is not None:  # what this machine has says nothing
         if device == "cuda" and not asked:
-            raise StudyError("device: cuda was asked for, but executor.gpus is 0; use executor.gpus=1 or device=cpu")
+            raise StudyError(
+                "device: cuda was asked for, but executor.gpus is 0; use executor.gpus=1 or"
+                " device=cpu"
+            )
         return "cuda" if asked and device != "cpu" else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise StudyError("device: cuda was asked for, but torch sees no CUDA device here; use device=cpu or device=auto")
+        raise StudyError(
+            "device: cuda was asked for, but torch sees no CUDA device here; use device=cpu or"
+            " device=auto"
+        )
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

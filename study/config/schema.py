@@ -1,4 +1,7 @@
-"""Types of the keys of conf/config.yaml, where their defaults stand. Types of a piece's settings are its constructor's."""
+"""Types of the keys of conf/config.yaml, where their defaults stand.
+
+Types of a piece's settings are its constructor's.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +107,9 @@ class Root:
 
 
 def lacking(config: Mapping[Any, Any], of: type = Root) -> list[str]:
-    """Keys of the schema that a configuration has no more, as `~key` or null for a whole node leave it."""
+    """Keys of the schema that a configuration has no more, as `~key` or null for a whole node leave
+    it.
+    """
     found, kinds = [], get_type_hints(of)
     for field in fields(of):
         kind = kinds[field.name]
@@ -112,5 +117,9 @@ def lacking(config: Mapping[Any, Any], of: type = Root) -> list[str]:
             found += [] if field.name in ("search", "encoder") and of is Root else [field.name]
         elif is_dataclass(kind):
             node = config[field.name]
-            found += [f"{field.name}.{name}" for name in lacking(node, kind)] if isinstance(node, Mapping) else [field.name]  # type: ignore[arg-type]
+            found += (
+                [f"{field.name}.{name}" for name in lacking(node, kind)]
+                if isinstance(node, Mapping)
+                else [field.name]
+            )  # type: ignore[arg-type]
     return found

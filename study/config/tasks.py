@@ -18,7 +18,9 @@ from study.records import StudyError
 
 
 def load_task(node: Mapping[str, Any]) -> Task:
-    """The task of a configuration node with its data loaded, once a process: it is never changed afterwards."""
+    """The task of a configuration node with its data loaded, once a process: it is never changed
+    afterwards.
+    """
     return _load_task(json.dumps(node, sort_keys=True))
 
 
@@ -36,7 +38,9 @@ def _load_task(text: str) -> Task:
     if not isinstance(facts, TaskFacts):
         raise StudyError(f"task: {name}.facts must be TaskFacts, got {type(facts).__name__}")
     if facts.lag is not None and facts.lag > facts.steps:
-        raise StudyError(f"task: lag must be at most the sequence's {facts.steps} steps, got {facts.lag}")
+        raise StudyError(
+            f"task: lag must be at most the sequence's {facts.steps} steps, got {facts.lag}"
+        )
     with told("task", f"{name} fails on its first examples"):
         _check_examples(task, facts)
         _check_losses(task, facts)
@@ -48,21 +52,40 @@ def _check_examples(task: Task, facts: TaskFacts) -> None:
     name = type(task).__name__
     for key in ("baseline", "baseline_loss", "solved"):
         if not math.isfinite(getattr(facts, key)):
-            raise StudyError(f"task: {key} of {name} must be a finite number, got {getattr(facts, key)}")
+            raise StudyError(
+                f"task: {key} of {name} must be a finite number, got {getattr(facts, key)}"
+            )
     for where, batch in _batches(task):
         steps = facts.steps if where == "a training batch" else "T"
-        if batch.x.ndim != 3 or batch.x.shape[2] != facts.inputs or len(batch.x) == 0 or steps not in ("T", batch.x.shape[1]):
-            raise StudyError(f"task: {name}: x of {where} must be [B, T, D] with B > 0, T = {facts.steps} and D = {facts.inputs}, got {tuple(batch.x.shape)}")
+        if (
+            batch.x.ndim != 3
+            or batch.x.shape[2] != facts.inputs
+            or len(batch.x) == 0
+            or steps not in ("T", batch.x.shape[1])
+        ):
+            raise StudyError(
+                f"task: {name}: x of {where} must be [B, T, D] with B > 0, T = {facts.steps} and D"
+                f" = {facts.inputs}, got {tuple(batch.x.shape)}"
+            )
         if not batch.x.isfinite().all():
             raise StudyError(f"task: {name}: x of {where} holds values that are not finite")
         lengths = batch.lengths
-        if lengths is not None and (lengths.shape != batch.x.shape[:1] or int(lengths.min()) < 1 or int(lengths.max()) > batch.x.shape[1]):
+        if lengths is not None and (
+            lengths.shape != batch.x.shape[:1]
+            or int(lengths.min()) < 1
+            or int(lengths.max()) > batch.x.shape[1]
+        ):
             came = f"{tuple(lengths.shape)} from {int(lengths.min())} to {int(lengths.max())}"
-            raise StudyError(f"task: {name}: lengths of {where} must be [B] = {(len(batch.x),)}, from 1 to T = {batch.x.shape[1]}, got {came}")
+            raise StudyError(
+                f"task: {name}: lengths of {where} must be [B] = {(len(batch.x),)}, from 1 to T ="
+                f" {batch.x.shape[1]}, got {came}"
+            )
 
 
 def _batches(task: Task) -> Iterator[tuple[str, Batch]]:
-    """The splits one by one, then a training batch: what is drawn from a split that has no examples would be told as a batch too large."""
+    """The splits one by one, then a training batch: what is drawn from a split that has no examples
+    would be told as a batch too large.
+    """
     for part in PARTS:
         yield f"the {part} split", task.split(part)
     yield "a training batch", task.sample(lambda *key: generator(0, "check", *key), 0, 2)
@@ -72,16 +95,30 @@ def _check_losses(task: Task, facts: TaskFacts) -> None:
     """Loss, loss by example and metric have the shapes that training and probes need."""
     few = task.split("validation")
     count = min(4, len(few.x))
-    batch = Batch(*(None if of is None else torch.stack([of[:count]] * 2) for of in (few.x, few.y, few.lengths)))  # type: ignore[arg-type]
-    outputs = torch.zeros((2, count, few.x.shape[1], facts.outputs) if facts.every_step else (2, count, facts.outputs))
-    last = torch.full((count,), few.x.shape[1] - 1) if few.lengths is None else few.lengths[:count] - 1
-    found = {"loss": (task.loss(outputs, batch), "[M]"), "metric": (task.metric(outputs, batch), "[M, B]")}
+    batch = Batch(
+        *(
+            None if of is None else torch.stack([of[:count]] * 2)
+            for of in (few.x, few.y, few.lengths)
+        )
+    )  # type: ignore[arg-type]
+    outputs = torch.zeros(
+        (2, count, few.x.shape[1], facts.outputs) if facts.every_step else (2, count, facts.outputs)
+    )
+    last = (
+        torch.full((count,), few.x.shape[1] - 1) if few.lengths is None else few.lengths[:count] - 1
+    )
+    found = {
+        "loss": (task.loss(outputs, batch), "[M]"),
+        "metric": (task.metric(outputs, batch), "[M, B]"),
+    }
     found["step_loss"] = (task.step_loss(outputs, batch, last), "[M, B]")
     for name, (value, axes) in found.items():
         expected = (2,) if axes == "[M]" else (2, count)
         if not isinstance(value, Tensor) or value.shape != expected:
             came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise StudyError(f"task: {name} of {type(task).__name__} must be {axes} = {expected}, got {came}")
+            raise StudyError(
+                f"task: {name} of {type(task).__name__} must be {axes} = {expected}, got {came}"
+            )
 
 
 def data_hash(config: Mapping[str, Any]) -> str:

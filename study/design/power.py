@@ -1,4 +1,6 @@
-"""What a number of seeds can resolve: known before anything is trained, and needed by the plan and by the report."""
+"""What a number of seeds can resolve: known before anything is trained, and needed by the plan and
+by the report.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ MOST = 10_000  # seeds an arm beyond which nobody goes
 
 
 def noncentrality(df: float, level: float, power: float) -> float:
-    """Difference in standard errors that a two-sided t test at `level` finds with probability `power`."""
+    """Difference in standard errors that a two-sided t test at `level` finds with probability
+    `power`.
+    """
     from scipy import optimize, stats  # a second to import, and every launch imports this file
 
     edge = float(stats.t.ppf(1 - level / 2, df))
@@ -24,19 +28,39 @@ def noncentrality(df: float, level: float, power: float) -> float:
     return float(optimize.brentq(short, 0.0, high))
 
 
-def resolvable(weights: Sequence[float], seeds: int, df: float, *, level: float = LEVEL, power: float = POWER) -> float:
-    """Smallest Σ w·mean, in standard deviations over seeds, found with probability `power`; Inf where there is no spread to compare with (df < 1).
+def resolvable(
+    weights: Sequence[float], seeds: int, df: float, *, level: float = LEVEL, power: float = POWER
+) -> float:
+    """Smallest Σ w·mean, in standard deviations over seeds, found with probability `power`; Inf
+    where there is no spread to compare with (df < 1).
 
-    weights: of the arms' means; df: of the estimate of that standard deviation. A pair of arms: (1, −1), df = 2(n − 1).
+    weights: of the arms' means; df: of the estimate of that standard deviation. A pair of arms: (1,
+    −1), df = 2(n − 1).
     """
-    return noncentrality(df, level, power) * math.sqrt(sum(weight**2 for weight in weights) / seeds) if df >= 1 else math.inf
+    return (
+        noncentrality(df, level, power) * math.sqrt(sum(weight**2 for weight in weights) / seeds)
+        if df >= 1
+        else math.inf
+    )
 
 
-def seeds_for(difference: float, weights: Sequence[float], df_per_seed: int, *, level: float = LEVEL, power: float = POWER) -> int | None:
-    """Smallest number of seeds an arm that resolves a difference, in standard deviations; df = df_per_seed·(n − 1). None beyond 10,000."""
+def seeds_for(
+    difference: float,
+    weights: Sequence[float],
+    df_per_seed: int,
+    *,
+    level: float = LEVEL,
+    power: float = POWER,
+) -> int | None:
+    """Smallest number of seeds an arm that resolves a difference, in standard deviations; df =
+    df_per_seed·(n − 1). None beyond 10,000.
+    """
     if not difference > 0:
         return None
-    enough = lambda seeds: resolvable(weights, seeds, df_per_seed * (seeds - 1), level=level, power=power) <= difference  # noqa: E731
+    enough = lambda seeds: (
+        resolvable(weights, seeds, df_per_seed * (seeds - 1), level=level, power=power)
+        <= difference
+    )
     high = 2
     while not enough(high):
         high *= 2
@@ -55,7 +79,9 @@ def smallest_p(seeds: int) -> float:
 
 
 def seeds_to_test(tests: int, *, level: float = LEVEL) -> int:
-    """Seeds an arm from which a permutation test of two arms can reach `level` at all when it is one of `tests` (Holm's first step)."""
+    """Seeds an arm from which a permutation test of two arms can reach `level` at all when it is
+    one of `tests` (Holm's first step).
+    """
     seeds = 2
     while smallest_p(seeds) > level / tests:
         seeds += 1

@@ -1,8 +1,10 @@
-"""Total derivatives at every state of a stacked recurrent network, step by step back in time, with their size kept as a logarithm.
+"""Total derivatives at every state of a stacked recurrent network, step by step back in time, with
+their size kept as a logarithm.
 
-The passes are written out, not left to autograd, for two reasons: they may run inside the end of somebody else's backward pass, and
-every step's gradient is kept as mantissa and exponent, so that no profile reads 0 or Inf where fp64 ends (.5 a step: lag 1,075).
-s_t = h_t, or [h_t, c_t] of an LSTM, as independent coordinates: the tap on c_t comes after h_t is formed.
+The passes are written out, not left to autograd, for two reasons: they may run inside the end of
+somebody else's backward pass, and every step's gradient is kept as mantissa and exponent, so that
+no profile reads 0 or Inf where fp64 ends (.5 a step: lag 1,075). s_t = h_t, or [h_t, c_t] of an
+LSTM, as independent coordinates: the tap on c_t comes after h_t is formed.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ NOTHING = -1e9  # exponent of zero: below every other one
 
 @dataclass(frozen=True)
 class Scaled:
-    """values · 2**exponent: values [..., S], largest magnitude in [.5, 1), exponent [...]. Zero has exponent NOTHING."""
+    """values · 2**exponent: values [..., S], largest magnitude in [.5, 1), exponent [...].
+
+    Zero has exponent NOTHING.
+    """
 
     values: Tensor
     exponent: Tensor
@@ -44,7 +49,9 @@ def scaled(values: Tensor, exponent: Tensor | None = None) -> Scaled:
     largest = values.abs().amax(-1)
     _, shift = torch.frexp(largest)
     some = (largest > 0) & largest.isfinite()
-    shift = torch.where(some, shift, 0).clamp(min=-1000)  # 2**1000 is a number, the inverse of the smallest denormal is none
+    shift = torch.where(some, shift, 0).clamp(
+        min=-1000
+    )  # 2**1000 is a number, the inverse of the smallest denormal is none
     values = torch.ldexp(values, -shift.to(values)[..., None])
     moved = exponent + shift
     return Scaled(values, torch.where(largest == 0, NOTHING, moved))
@@ -52,7 +59,11 @@ def scaled(values: Tensor, exponent: Tensor | None = None) -> Scaled:
 
 def plus(a: Scaled, b: Scaled) -> Scaled:
     top = torch.maximum(a.exponent, b.exponent)
-    down = [torch.where(part.exponent == NOTHING, 0.0, torch.exp2(part.exponent - top))[..., None] * part.values for part in (a, b)]
+    down = [
+        torch.where(part.exponent == NOTHING, 0.0, torch.exp2(part.exponent - top))[..., None]
+        * part.values
+        for part in (a, b)
+    ]
     return scaled(down[0] + down[1], top)
 
 
@@ -66,11 +77,15 @@ class LayerPass(ABC):
 
     @abstractmethod
     def back(self, t: int, g: Tensor) -> tuple[Tensor, Tensor]:
-        """(J_tᵀ g [B, S], the gradient [B, G·H] of what the input weights produced) from g [B, S] at s_t."""
+        """(J_tᵀ g [B, S], the gradient [B, G·H] of what the input weights produced) from g [B, S]
+        at s_t.
+        """
 
 
 class RNNPass(LayerPass):
-    """h_t = φ(W_x x_t + b_x + W_h h_{t-1} + b_h), φ tanh or ReLU (whose derivative at 0 is 0, as torch has it)."""
+    """h_t = φ(W_x x_t + b_x + W_h h_{t-1} + b_h), φ tanh or ReLU (whose derivative at 0 is 0, as
+    torch has it).
+    """
 
     def __init__(self, weights: Weights, x: Tensor, first: Tensor, *, relu: bool) -> None:
         super().__init__(weights)
@@ -108,19 +123,32 @@ class LSTMPass(LayerPass):
         (dh, dc), (i, f, cand, o) = g.chunk(2, -1), self.gates[t]
         tanh_c = self.states[t].chunk(2, -1)[1].tanh()
         dc = dc + dh * o * (1 - tanh_c**2)
-        a = torch.cat([dc * cand * i * (1 - i), dc * self.before[t] * f * (1 - f), dc * i * (1 - cand**2), dh * tanh_c * o * (1 - o)], -1)
+        a = torch.cat(
+            [
+                dc * cand * i * (1 - i),
+                dc * self.before[t] * f * (1 - f),
+                dc * i * (1 - cand**2),
+                dh * tanh_c * o * (1 - o),
+            ],
+            -1,
+        )
         return torch.cat([a @ self.weights.h, dc * f], -1), a
 
 
 class GRUPass(LayerPass):
-    """r,z = σ(·), n = tanh(W x + b_in + r⊙(U h + b_hn)), h_t = (1−z)⊙n + z⊙h_{t-1}; gate order r, z, n."""
+    """r,z = σ(·), n = tanh(W x + b_in + r⊙(U h + b_hn)), h_t = (1−z)⊙n + z⊙h_{t-1}; gate order r,
+    z, n.
+    """
 
     def __init__(self, weights: Weights, x: Tensor, first: Tensor) -> None:
         super().__init__(weights)
         drive, h, states = x @ weights.x.T + weights.b_x, first, []
         self.gates = []
         for drive_t in drive:
-            (x_r, x_z, x_n), (h_r, h_z, h_n) = drive_t.chunk(3, -1), (h @ weights.h.T + weights.b_h).chunk(3, -1)
+            (x_r, x_z, x_n), (h_r, h_z, h_n) = (
+                drive_t.chunk(3, -1),
+                (h @ weights.h.T + weights.b_h).chunk(3, -1),
+            )
             r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
             n = (x_n + r * h_n).tanh()
             self.gates.append((r, z, n, h_n, h))
@@ -132,11 +160,15 @@ class GRUPass(LayerPass):
         r, z, n, h_n, before = self.gates[t]
         a_n = g * (1 - z) * (1 - n**2)
         a_r, a_z = a_n * h_n * r * (1 - r), g * (before - n) * z * (1 - z)
-        return g * z + torch.cat([a_r, a_z, a_n * r], -1) @ self.weights.h, torch.cat([a_r, a_z, a_n], -1)
+        return g * z + torch.cat([a_r, a_z, a_n * r], -1) @ self.weights.h, torch.cat(
+            [a_r, a_z, a_n], -1
+        )
 
 
 def unroll(of: Recurrent, x: Tensor, first: Sequence[Tensor]) -> list[LayerPass]:
-    """The forward pass of all layers on x [T, B, D], from first states [B, S] a layer; without dropout."""
+    """The forward pass of all layers on x [T, B, D], from first states [B, S] a layer; without
+    dropout.
+    """
     layers: list[LayerPass] = []
     with torch.no_grad():
         for weights, start in zip(of.layers, first, strict=True):
@@ -151,9 +183,11 @@ def unroll(of: Recurrent, x: Tensor, first: Sequence[Tensor]) -> list[LayerPass]
 
 
 def pull_back(layers: Sequence[LayerPass], direct: Sequence[Tensor]) -> list[Scaled]:
-    """Per layer, the total derivative dl/ds_t [T, B, S] from the direct one ∂l/∂s_t [T, B, S] of each layer.
+    """Per layer, the total derivative dl/ds_t [T, B, S] from the direct one ∂l/∂s_t [T, B, S] of
+    each layer.
 
-    A state that nothing flows into stays at zero, whatever Jacobian it meets, Inf among them: padded steps touch nothing.
+    A state that nothing flows into stays at zero, whatever Jacobian it meets, Inf among them:
+    padded steps touch nothing.
     """
     totals: list[Scaled] = []
     with torch.no_grad():
@@ -162,7 +196,12 @@ def pull_back(layers: Sequence[LayerPass], direct: Sequence[Tensor]) -> list[Sca
             here = scaled(own)
             if from_above is not None:
                 width = own.shape[-1] - from_above.values.shape[-1]  # it enters h; c gets nothing
-                here = plus(here, Scaled(torch.nn.functional.pad(from_above.values, (0, width)), from_above.exponent))
+                here = plus(
+                    here,
+                    Scaled(
+                        torch.nn.functional.pad(from_above.values, (0, width)), from_above.exponent
+                    ),
+                )
             total, from_above = _through_time(layer, here)
             totals.append(total)
     return totals[::-1]
@@ -179,7 +218,11 @@ def _through_time(layer: LayerPass, direct: Scaled) -> tuple[Scaled, Scaled]:
         carried, a = layer.back(t, g.values)
         inputs[t] = torch.where(nothing, 0.0, a)
         if t:
-            total[t - 1] = plus(total[t - 1], scaled(torch.where(nothing, 0.0, carried), g.exponent))
+            total[t - 1] = plus(
+                total[t - 1], scaled(torch.where(nothing, 0.0, carried), g.exponent)
+            )
     exponent = torch.stack([g.exponent for g in total])
-    to_input = scaled(torch.stack(inputs) @ layer.weights.x, torch.where(exponent == NOTHING, 0.0, exponent))
+    to_input = scaled(
+        torch.stack(inputs) @ layer.weights.x, torch.where(exponent == NOTHING, 0.0, exponent)
+    )
     return Scaled(torch.stack([g.values for g in total]), exponent), to_input

@@ -1,4 +1,6 @@
-"""What a torch.nn.RNN, LSTM or GRU is, and what it was given: weights, sequences and first states in fp64, the module untouched."""
+"""What a torch.nn.RNN, LSTM or GRU is, and what it was given: weights, sequences and first states
+in fp64, the module untouched.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ ALLOWED = "a torch.nn.RNN, LSTM or GRU"
 
 @dataclass(frozen=True)
 class Weights:
-    """One layer: x [G·H, D], h [G·H, H], b_x and b_h [G·H] (zeros for bias=False), gates in torch's order."""
+    """One layer: x [G·H, D], h [G·H, H], b_x and b_h [G·H] (zeros for bias=False), gates in torch's
+    order.
+    """
 
     x: Tensor
     h: Tensor
@@ -29,7 +33,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Recurrent:
-    """A recurrent module read in fp64. `kind` is tanh, relu, lstm or gru; `states` names its state tensors, h first."""
+    """A recurrent module read in fp64.
+
+    `kind` is tanh, relu, lstm or gru; `states` names its state tensors, h first.
+    """
 
     kind: str
     hidden: int
@@ -45,9 +52,11 @@ class Recurrent:
 
 @dataclass(frozen=True)
 class Sequences:
-    """What the module was given: x [T, B, D] padded with zeros, `last` [B] each example's last valid step, `first` one [B, S] a layer.
+    """What the module was given: x [T, B, D] padded with zeros, `last` [B] each example's last
+    valid step, `first` one [B, S] a layer.
 
-    `form` is how it came (packed, batch_first, time_first, unbatched); `dtype` and `device` the module's own.
+    `form` is how it came (packed, batch_first, time_first, unbatched); `dtype` and `device` the
+    module's own.
     """
 
     x: Tensor
@@ -59,46 +68,77 @@ class Sequences:
     packed: PackedSequence | None
 
     def as_returned(self, output: Tensor, dtype: torch.dtype) -> tuple[Tensor, Any]:
-        """(leaf that asks for a gradient, the module's first result made of it) from outputs [T, B, H]."""
+        """(leaf that asks for a gradient, the module's first result made of it) from outputs [T, B,
+        H].
+        """
         if self.packed is None:
-            like = {"time_first": output, "batch_first": output.transpose(0, 1), "unbatched": output[:, 0]}[self.form]
+            like = {
+                "time_first": output,
+                "batch_first": output.transpose(0, 1),
+                "unbatched": output[:, 0],
+            }[self.form]
             leaf = like.to(self.device, dtype, copy=True).contiguous().requires_grad_()
             return leaf, leaf
         order = self.packed.sorted_indices
         ordered = output if order is None else output[:, order.to(output.device)]
-        leaf = torch.cat([ordered[t, :n] for t, n in enumerate(self.packed.batch_sizes.tolist())]).to(self.device, dtype).requires_grad_()
+        leaf = (
+            torch.cat([ordered[t, :n] for t, n in enumerate(self.packed.batch_sizes.tolist())])
+            .to(self.device, dtype)
+            .requires_grad_()
+        )
         return leaf, self.packed._replace(data=leaf)
 
     def by_step(self, gradient: Tensor) -> Tensor:
-        """[T, B, H] in fp64 of a gradient of the leaf, or of the module's own first result (its `data`, if packed)."""
+        """[T, B, H] in fp64 of a gradient of the leaf, or of the module's own first result (its
+        `data`, if packed).
+        """
         if self.packed is None:
-            back = {"time_first": gradient, "batch_first": gradient.transpose(0, 1), "unbatched": gradient.unsqueeze(1)}[self.form]
+            back = {
+                "time_first": gradient,
+                "batch_first": gradient.transpose(0, 1),
+                "unbatched": gradient.unsqueeze(1),
+            }[self.form]
         else:
             back, _ = pad_packed_sequence(self.packed._replace(data=gradient.detach()))
         return in_fp64(back)
 
     def beginning(self, examples: int) -> Sequences:
         """The first `examples` alone; `by_step` and `as_returned` remain those of all."""
-        return replace(self, x=self.x[:, :examples], last=self.last[:examples], first=tuple(part[:examples] for part in self.first))
+        return replace(
+            self,
+            x=self.x[:, :examples],
+            last=self.last[:examples],
+            first=tuple(part[:examples] for part in self.first),
+        )
 
 
 def refused(module: Any, name: str = "module") -> str | None:
     """Why this module cannot be measured and what to do, or None."""
     if isinstance(module, CELLS):
         whole = type(module).__name__.removesuffix("Cell")
-        return f"{name} must be {ALLOWED}; a {type(module).__name__} is one step and sees no sequence: load its weights into a torch.nn.{whole}"
+        return (
+            f"{name} must be {ALLOWED}; a {type(module).__name__} is one step and sees no sequence:"
+            f" load its weights into a torch.nn.{whole}"
+        )
     if not isinstance(module, KINDS):
         return _not_recurrent(module, name)
     kind = next(kind for kind in KINDS if isinstance(module, kind))
     if type(module).forward is not kind.forward:
-        return f"{name}: {type(module).__name__} has a forward of its own, so its equations are not those of torch.nn.{kind.__name__}; pass the latter"
+        return (
+            f"{name}: {type(module).__name__} has a forward of its own, so its equations are not"
+            f" those of torch.nn.{kind.__name__}; pass the latter"
+        )
     if module.bidirectional:
         return (
-            f"{name}: bidirectional=True is not supported: its backward direction meets the last step first, and no lag is common to both. "
-            f"Make two torch.nn.{kind.__name__} of one direction, and measure each (the second on the flipped sequence)"
+            f"{name}: bidirectional=True is not supported: its backward direction meets the last"
+            f" step first, and no lag is common to both. Make two torch.nn.{kind.__name__} of one"
+            " direction, and measure each (the second on the flipped sequence)"
         )
     if module.proj_size:
-        return f"{name}: proj_size={module.proj_size} is not supported (the state is narrower than the cell); use proj_size=0"
+        return (
+            f"{name}: proj_size={module.proj_size} is not supported (the state is narrower than the"
+            " cell); use proj_size=0"
+        )
     return None
 
 
@@ -106,17 +146,26 @@ def _not_recurrent(module: Any, name: str) -> str:
     if not isinstance(module, nn.Module):
         return f"{name} must be {ALLOWED}, got {type(module).__name__}"
     inside = [f"{name}.{path} ({type(part).__name__})" for path, part in recurrent_parts(module)]
-    hint = f"; pass the recurrent layer inside it and what it is fed: {', '.join(inside)}" if inside else ", and there is none inside it"
+    hint = (
+        f"; pass the recurrent layer inside it and what it is fed: {', '.join(inside)}"
+        if inside
+        else ", and there is none inside it"
+    )
     return f"{name} must be {ALLOWED}, got {type(module).__name__}{hint}"
 
 
 def recurrent_parts(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    """(path, part) of every recurrent layer inside the module, itself among them; bidirectional ones too."""
+    """(path, part) of every recurrent layer inside the module, itself among them; bidirectional
+    ones too.
+    """
     return [(path, part) for path, part in module.named_modules() if isinstance(part, KINDS)]
 
 
 def recurrent(module: Any, name: str = "module") -> Recurrent:
-    """The module's weights and settings. Raises StudyError that says what to do where it cannot be measured."""
+    """The module's weights and settings.
+
+    Raises StudyError that says what to do where it cannot be measured.
+    """
     module = getattr(module, "_orig_mod", module)  # of torch.compile: its weights are the same
     why = refused(module, name)
     if why is not None:
@@ -124,10 +173,26 @@ def recurrent(module: Any, name: str = "module") -> Recurrent:
     layers = []
     for layer in range(module.num_layers):
         w_x, w_h = (_read(module, f"weight_{part}_l{layer}") for part in ("ih", "hh"))
-        biases = [_read(module, f"bias_{part}_l{layer}") if module.bias else w_x.new_zeros(len(w_x)) for part in ("ih", "hh")]
+        biases = [
+            _read(module, f"bias_{part}_l{layer}") if module.bias else w_x.new_zeros(len(w_x))
+            for part in ("ih", "hh")
+        ]
         layers.append(Weights(w_x, w_h, *biases))
-    kind = module.nonlinearity if isinstance(module, nn.RNN) else "lstm" if isinstance(module, nn.LSTM) else "gru"
-    return Recurrent(kind, module.hidden_size, module.input_size, tuple(layers), module.batch_first, float(module.dropout))
+    kind = (
+        module.nonlinearity
+        if isinstance(module, nn.RNN)
+        else "lstm"
+        if isinstance(module, nn.LSTM)
+        else "gru"
+    )
+    return Recurrent(
+        kind,
+        module.hidden_size,
+        module.input_size,
+        tuple(layers),
+        module.batch_first,
+        float(module.dropout),
+    )
 
 
 def _read(module: nn.Module, name: str) -> Tensor:
@@ -141,30 +206,64 @@ def in_fp64(x: Tensor) -> Tensor:
 
 
 def sequences(module: Any, of: Recurrent, x: Any, hx: Any) -> Sequences:
-    """x as the module takes it (2-D, 3-D or PackedSequence) and its optional first state. Raises StudyError."""
+    """x as the module takes it (2-D, 3-D or PackedSequence) and its optional first state.
+
+    Raises StudyError.
+    """
     packed = x if isinstance(x, PackedSequence) else None
     data = x.data if packed is not None else x
     if not isinstance(data, Tensor) or not data.is_floating_point():
         came = str(data.dtype) if isinstance(data, Tensor) else type(data).__name__
-        raise StudyError(f"x must be a tensor of floating-point numbers or a PackedSequence of them, got {came}")
-    allowed = f"{'[B, T, D]' if of.batch_first else '[T, B, D]'} (batch_first={of.batch_first}) or [T, D], with D = input_size = {of.inputs}"
+        raise StudyError(
+            f"x must be a tensor of floating-point numbers or a PackedSequence of them, got {came}"
+        )
+    allowed = (
+        f"{'[B, T, D]' if of.batch_first else '[T, B, D]'} (batch_first={of.batch_first}) or [T,"
+        f" D], with D = input_size = {of.inputs}"
+    )
     if packed is None and (data.ndim not in (2, 3) or data.shape[-1] != of.inputs):
         raise StudyError(f"x must have shape {allowed}, got {list(data.shape)}")
     if packed is not None and data.shape[-1] != of.inputs:
-        raise StudyError(f"x: the values of the PackedSequence must have input_size = {of.inputs} columns, got {list(data.shape)}")
-    form = "packed" if packed is not None else "unbatched" if data.ndim == 2 else "batch_first" if of.batch_first else "time_first"
+        raise StudyError(
+            f"x: the values of the PackedSequence must have input_size = {of.inputs} columns, got"
+            f" {list(data.shape)}"
+        )
+    form = (
+        "packed"
+        if packed is not None
+        else "unbatched"
+        if data.ndim == 2
+        else "batch_first"
+        if of.batch_first
+        else "time_first"
+    )
     values = in_fp64(data).to(of.layers[0].h)
     if packed is not None:
         steps, lengths = pad_packed_sequence(packed._replace(data=values))
         last = lengths - 1
     else:
-        steps = {"unbatched": lambda: values.unsqueeze(1), "batch_first": lambda: values.transpose(0, 1), "time_first": lambda: values}[form]()
+        steps = {
+            "unbatched": lambda: values.unsqueeze(1),
+            "batch_first": lambda: values.transpose(0, 1),
+            "time_first": lambda: values,
+        }[form]()
         last = torch.full((steps.shape[1],), steps.shape[0] - 1)
     if steps.shape[1] < 1 or steps.shape[0] < 2:
-        raise StudyError(f"x must have at least one example and two steps, or there is no lag to measure; got {steps.shape[1]} of {steps.shape[0]} steps")
+        raise StudyError(
+            "x must have at least one example and two steps, or there is no lag to measure; got"
+            f" {steps.shape[1]} of {steps.shape[0]} steps"
+        )
     first = _first_states(of, steps, hx, unbatched=form == "unbatched")
     weight = module.weight_hh_l0
-    return Sequences(x=steps, last=last, first=first, form=form, dtype=weight.dtype, device=weight.device, packed=packed)
+    return Sequences(
+        x=steps,
+        last=last,
+        first=first,
+        form=form,
+        dtype=weight.dtype,
+        device=weight.device,
+        packed=packed,
+    )
 
 
 def _first_states(of: Recurrent, steps: Tensor, hx: Any, *, unbatched: bool) -> tuple[Tensor, ...]:
@@ -174,9 +273,22 @@ def _first_states(of: Recurrent, steps: Tensor, hx: Any, *, unbatched: bool) -> 
         return tuple(steps.new_zeros(shape[1], len(of.states) * of.hidden) for _ in of.layers)
     given: Sequence[Any] = hx if of.kind == "lstm" and isinstance(hx, tuple | list) else (hx,)
     told = [shape[0], of.hidden] if unbatched else list(shape)
-    if len(given) != len(of.states) or not all(isinstance(part, Tensor) and list(part.shape) == told for part in given):
-        form = f"({', '.join(f'{name}_0' for name in of.states)}), each of" if of.kind == "lstm" else "h_0 of"
-        came = [list(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in given]
-        raise StudyError(f"hx must be {form} shape {told}, as the module takes it; got {came if len(came) > 1 else came[0]}")
+    if len(given) != len(of.states) or not all(
+        isinstance(part, Tensor) and list(part.shape) == told for part in given
+    ):
+        form = (
+            f"({', '.join(f'{name}_0' for name in of.states)}), each of"
+            if of.kind == "lstm"
+            else "h_0 of"
+        )
+        came = [
+            list(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in given
+        ]
+        raise StudyError(
+            f"hx must be {form} shape {told}, as the module takes it; got"
+            f" {came if len(came) > 1 else came[0]}"
+        )
     parts = [in_fp64(part).to(steps).reshape(shape) for part in given]
-    return tuple(torch.cat([part[layer] for part in parts], dim=-1) for layer in range(len(of.layers)))
+    return tuple(
+        torch.cat([part[layer] for part in parts], dim=-1) for layer in range(len(of.layers))
+    )

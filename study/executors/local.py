@@ -1,4 +1,7 @@
-"""This machine's cores or GPUs: one warm, single-threaded worker process each. What fails is isolated (study.workers.isolation)."""
+"""This machine's cores or GPUs: one warm, single-threaded worker process each.
+
+What fails is isolated (study.workers.isolation).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,13 @@ from study.workers.worker import Place, stack_file, work
 
 LOOK_SECONDS = 1.0  # between two looks at workers that say nothing
 STACK_SECONDS = 2.0  # that a worker which hangs has to tell where
-MEMBERS = {"cpu": 24, "cuda": 512}  # auto: of a group, where memory does not say less; more fill no cache, while a GPU takes about as long for one
+MEMBERS = {
+    "cpu": 24,
+    "cuda": 512,
+    # auto: of a group, where memory does not say less; more fill no cache, while a GPU takes about
+    # as
+    # long for one
+}
 STARTS = 10  # workers one after the other that die before they begin anything
 
 
@@ -45,11 +54,13 @@ class Worker:
 
 
 class Local(Executor):
-    """`workers` processes; auto: one a core this process may use, or one a GPU where `device` is one. Groups of `max_members` at most; auto: MEMBERS.
+    """`workers` processes; auto: one a core this process may use, or one a GPU where `device` is
+    one. Groups of `max_members` at most; auto: MEMBERS.
 
-    A group without any progress for `timeout_minutes` (null: never) has failed; `deaths` of workers at the same update are the
-    fault of the point that stands alone there; `same_failures` equal ones without any result end the study. Workers that are
-    told to leave have `leave_seconds` for it.
+    A group without any progress for `timeout_minutes` (null: never) has failed; `deaths` of workers
+    at the same update are the fault of the point that stands alone there; `same_failures` equal
+    ones without any result end the study. Workers that are told to leave have `leave_seconds` for
+    it.
     """
 
     def __init__(
@@ -63,21 +74,46 @@ class Local(Executor):
         same_failures: int,
         leave_seconds: float,
     ) -> None:
-        require(workers == "auto" or workers >= 1, "local", "workers", "auto or at least 1", workers)
-        require(max_members == "auto" or max_members >= 1, "local", "max_members", "auto or at least 1", max_members)
-        require(timeout_minutes is None or timeout_minutes > 0, "local", "timeout_minutes", "greater than 0 or null", timeout_minutes)
+        require(
+            workers == "auto" or workers >= 1, "local", "workers", "auto or at least 1", workers
+        )
+        require(
+            max_members == "auto" or max_members >= 1,
+            "local",
+            "max_members",
+            "auto or at least 1",
+            max_members,
+        )
+        require(
+            timeout_minutes is None or timeout_minutes > 0,
+            "local",
+            "timeout_minutes",
+            "greater than 0 or null",
+            timeout_minutes,
+        )
         require(deaths >= 1, "local", "deaths", "at least 1", deaths)
         require(same_failures >= 1, "local", "same_failures", "at least 1", same_failures)
         require(leave_seconds >= 0, "local", "leave_seconds", "at least 0", leave_seconds)
         self.deaths, self.same_failures, self.leave_seconds = deaths, same_failures, leave_seconds
         self.timeout = None if timeout_minutes is None else 60 * timeout_minutes
         kind = resolve_device({"device": device})
-        self.workers = workers if isinstance(workers, int) else torch.cuda.device_count() if kind == "cuda" else cores()
+        self.workers = (
+            workers
+            if isinstance(workers, int)
+            else torch.cuda.device_count()
+            if kind == "cuda"
+            else cores()
+        )
         self.max_members = max_members if isinstance(max_members, int) else MEMBERS[kind]
 
     def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Event]:
         with tempfile.TemporaryDirectory(prefix="study-") as scratch:
-            running = Running(self, Tries(groups, deaths=self.deaths, same_failures=self.same_failures), folder, Path(scratch))
+            running = Running(
+                self,
+                Tries(groups, deaths=self.deaths, same_failures=self.same_failures),
+                folder,
+                Path(scratch),
+            )
             try:
                 yield from running.events()
             finally:
@@ -99,7 +135,12 @@ class Running:
         while True:
             self.give()
             for attempt, why in self.tries.given_up():
-                yield {"event": "given up", "group": attempt.group.name, "ids": _ids(attempt.group.points), "reason": why}
+                yield {
+                    "event": "given up",
+                    "group": attempt.group.name,
+                    "ids": _ids(attempt.group.points),
+                    "reason": why,
+                }
             if not self.workers:
                 break
             ready = wait([worker.connection for worker in self.workers], timeout=LOOK_SECONDS)
@@ -115,8 +156,19 @@ class Running:
         """A group for every worker that has none, as long as there are groups."""
         while len(self.workers) < self.of.workers and (attempt := self.tries.next()) is not None:
             versions = {point.id: self.store.version(point.id) for point in attempt.group.points}
-            number = next(number for number in range(self.of.workers) if all(worker.number != number for worker in self.workers))
-            idle = next((worker for worker in self.idle if worker.number == number and worker.process.is_alive()), None)
+            number = next(
+                number
+                for number in range(self.of.workers)
+                if all(worker.number != number for worker in self.workers)
+            )
+            idle = next(
+                (
+                    worker
+                    for worker in self.idle
+                    if worker.number == number and worker.process.is_alive()
+                ),
+                None,
+            )
             if idle is None:
                 place = Place(self.scratch / f"{number}.place")
                 process, connection = start(work, number, str(self.folder), str(self.scratch))
@@ -124,11 +176,17 @@ class Running:
                 self.idle.remove(idle)
                 process, connection, place = idle.process, idle.connection, idle.place
             place.write(0)
-            self.workers.append(Worker(process, connection, number, place, attempt, versions, heard=time.monotonic()))
-            with contextlib.suppress(OSError):  # it has died meanwhile: its closed connection tells so when we wait for it
+            self.workers.append(
+                Worker(
+                    process, connection, number, place, attempt, versions, heard=time.monotonic()
+                )
+            )
+            with contextlib.suppress(
+                OSError
+            ):  # it has died meanwhile: its closed connection tells so when we wait for it
                 connection.send(attempt.group)
 
-    # --- what a worker says --------------------------------------------------------------------------------------
+    # --- what a worker says -----------------------------------------------------------------------
 
     def hear(self, worker: Worker) -> Iterator[Event]:
         worker.heard = time.monotonic()
@@ -162,7 +220,10 @@ class Running:
             yield from self.error(worker, event["told"])
 
     def unstorable(self, reason: str, attempt: Attempt, left: Sequence[Point]) -> None:
-        """Nothing more is begun: what is trained could not be kept. Points stay missing, with the checkpoints they have."""
+        """Nothing more is begun: what is trained could not be kept.
+
+        Points stay missing, with the checkpoints they have.
+        """
         self.tries.stopped = self.tries.stopped or reason
         self.tries.again(attempt, left)
 
@@ -173,7 +234,11 @@ class Running:
         if len(attempt.group.points) == 1:
             yield from self.failed(attempt, left, told)
         elif left:
-            yield _retried(attempt, f"{told['type']}: {told['message']}", "again in two halves" if len(left) > 1 else "again alone")
+            yield _retried(
+                attempt,
+                f"{told['type']}: {told['message']}",
+                "again in two halves" if len(left) > 1 else "again alone",
+            )
             self.tries.split(attempt, left)
 
     def death(self, worker: Worker) -> Iterator[Event]:
@@ -185,12 +250,17 @@ class Running:
         if not worker.begun:
             self.stillborn += 1
             if self.stillborn >= STARTS * self.of.workers:
-                self.tries.stopped = f"{self.stillborn} worker processes died before they began anything ({how}); out of memory is the usual cause"
+                self.tries.stopped = (
+                    f"{self.stillborn} worker processes died before they began anything ({how});"
+                    " out of memory is the usual cause"
+                )
             self.tries.again(worker.attempt, left)
         elif self.tries.died(worker.attempt, left, worker.came or 0, worker.place.read()):
             yield from self.failed(worker.attempt, left, told_of_death(code, how, self.of.deaths))
         elif left:
-            yield _retried(worker.attempt, f"its worker process died ({how})", "again from where it was")
+            yield _retried(
+                worker.attempt, f"its worker process died ({how})", "again from where it was"
+            )
 
     def time_out(self, worker: Worker) -> Iterator[Event]:
         """Ask where it hangs, then end it: nothing else ends a step that never does."""
@@ -198,10 +268,18 @@ class Running:
         worker.process.kill()
         worker.process.join()
         self.workers.remove(worker)
-        message = f"no progress for {self.of.timeout or 0:g} s, after {worker.place.read()} updates (executor.timeout_minutes)"
-        yield from self.error(worker, {"type": "TimeoutError", "message": message, "traceback": relative(stack, self.folder)})
+        message = (
+            f"no progress for {self.of.timeout or 0:g} s, after {worker.place.read()} updates"
+            " (executor.timeout_minutes)"
+        )
+        yield from self.error(
+            worker,
+            {"type": "TimeoutError", "message": message, "traceback": relative(stack, self.folder)},
+        )
 
-    def failed(self, attempt: Attempt, left: Sequence[Point], told: Mapping[str, str]) -> Iterator[Event]:
+    def failed(
+        self, attempt: Attempt, left: Sequence[Point], told: Mapping[str, str]
+    ) -> Iterator[Event]:
         """A point alone has failed. One that has a result keeps it."""
         lost = [point for point in left if self.store.status(point.id) in (None, "failed")]
         try:
@@ -211,9 +289,15 @@ class Running:
             return
         self.tries.failure(attempt, told, [worker.attempt for worker in self.workers])
         reason = f"{told['type']}: {told['message']}"
-        yield {"event": "failed", "group": attempt.group.name, "ids": _ids(attempt.group.points), "lost": len(lost), "reason": reason}
+        yield {
+            "event": "failed",
+            "group": attempt.group.name,
+            "ids": _ids(attempt.group.points),
+            "lost": len(lost),
+            "reason": reason,
+        }
 
-    # --- helpers -------------------------------------------------------------------------------------------------
+    # --- helpers ----------------------------------------------------------------------------------
 
     def _free(self, worker: Worker) -> None:
         self.workers.remove(worker)
@@ -221,7 +305,11 @@ class Running:
 
     def _left(self, worker: Worker) -> list[Point]:
         """Points of its group that have no result of it."""
-        return [point for point in worker.attempt.group.points if self.store.version(point.id) == worker.versions[point.id]]
+        return [
+            point
+            for point in worker.attempt.group.points
+            if self.store.version(point.id) == worker.versions[point.id]
+        ]
 
     def _landed(self, worker: Worker) -> Iterator[Event]:
         """Points that were stored before the group ended otherwise."""
@@ -234,7 +322,11 @@ class Running:
         return {"event": "stored", "group": attempt.group.name, "ids": _ids(points)}
 
     def _late(self, worker: Worker) -> bool:
-        return self.of.timeout is not None and worker.begun and time.monotonic() - worker.heard > self.of.timeout
+        return (
+            self.of.timeout is not None
+            and worker.begun
+            and time.monotonic() - worker.heard > self.of.timeout
+        )
 
     def _stack(self, worker: Worker) -> str:
         """What a worker is doing, by its own word, if it still has one."""
@@ -243,12 +335,16 @@ class Running:
             deadline = time.monotonic() + STACK_SECONDS
             while time.monotonic() < deadline:
                 time.sleep(0.1)
-                if text := stack_file(self.scratch, worker.number).read_text(encoding="utf-8", errors="replace"):
+                if text := stack_file(self.scratch, worker.number).read_text(
+                    encoding="utf-8", errors="replace"
+                ):
                     return text
         return ""
 
     def _forgive_standstill(self) -> None:
-        """Time in which this process itself stood still (SIGSTOP, a laptop that slept) is no silence of its workers."""
+        """Time in which this process itself stood still (SIGSTOP, a laptop that slept) is no
+        silence of its workers.
+        """
         now = time.monotonic()
         if now - self.looked > 5 * LOOK_SECONDS:
             for worker in self.workers:
@@ -262,7 +358,9 @@ class Running:
             for worker in everyone:
                 worker.process.terminate()
             deadline = time.monotonic() + self.of.leave_seconds
-            while time.monotonic() < deadline and any(worker.process.is_alive() for worker in everyone):
+            while time.monotonic() < deadline and any(
+                worker.process.is_alive() for worker in everyone
+            ):
                 alive = [worker.connection for worker in everyone if worker.process.is_alive()]
                 ready = wait(alive, timeout=0.1)
                 for connection in [connection for connection in alive if connection in ready]:
@@ -280,4 +378,10 @@ def _ids(points: Iterable[Point]) -> list[str]:
 
 
 def _retried(attempt: Attempt, reason: str, how: str) -> Event:
-    return {"event": "retried", "group": attempt.group.name, "ids": _ids(attempt.group.points), "reason": reason, "how": how}
+    return {
+        "event": "retried",
+        "group": attempt.group.name,
+        "ids": _ids(attempt.group.points),
+        "reason": reason,
+        "how": how,
+    }

@@ -1,8 +1,11 @@
-"""From gradient norms by lag to profiles, D, U and the state of a network at one probe. Everything in decades.
+"""From gradient norms by lag to profiles, D, U and the state of a network at one probe.
 
-Definitions: D is the median over lags [.9K, K] of the geometric-mean transport relative to lag 1, U the largest
-rms transport up to K relative to lag 1. The geometric mean is the mean of logs over examples; explosions live in
-the tail, which the rms sees. Zeros and non-finite values are left out of means and counted.
+Everything in decades.
+
+Definitions: D is the median over lags [.9K, K] of the geometric-mean transport relative to lag 1, U
+the largest rms transport up to K relative to lag 1. The geometric mean is the mean of logs over
+examples; explosions live in the tail, which the rms sees. Zeros and non-finite values are left out
+of means and counted.
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ def judged_lag(lag: int | None, last_step: Array) -> int:
 
 @dataclass(frozen=True)
 class Logs:
-    """log10 of norms [M, N, L] with what to leave out: `exists` [M, N, L], `good` [M, N, L] finite and above 0."""
+    """log10 of norms [M, N, L] with what to leave out: `exists` [M, N, L], `good` [M, N, L] finite
+    and above 0.
+    """
 
     values: Array
     exists: Array
@@ -60,7 +65,9 @@ def logs(norms: Array, exists: Array) -> Logs:
 
 
 def profile(of: Logs) -> dict[str, Array]:
-    """Columns of profile.parquet, each [M, L]: log10_mean, log10_p10, log10_p90, log10_rms, n, n_zero, n_nonfinite."""
+    """Columns of profile.parquet, each [M, L]: log10_mean, log10_p10, log10_p90, log10_rms, n,
+    n_zero, n_nonfinite.
+    """
     n = of.exists.sum(1)
     n_good, n_zero = of.good.sum(1), of.zero.sum(1)
     low, high = _quantiles(of, n_good, (0.1, 0.9))
@@ -76,7 +83,9 @@ def profile(of: Logs) -> dict[str, Array]:
 
 
 def profile_of_squares(squares: Array, last: Array) -> dict[str, Array]:
-    """The same columns from squared norms [M, T, B] by step and each example's last one [M, B]; without quantiles, which would cost more than the rest."""
+    """The same columns from squared norms [M, T, B] by step and each example's last one [M, B];
+    without quantiles, which would cost more than the rest.
+    """
     steps = squares.shape[1]
     if (last == steps - 1).all():
         by_lag, exists = squares[:, ::-1], np.broadcast_to(True, squares.shape)
@@ -106,14 +115,18 @@ def profile_of_squares(squares: Array, last: Array) -> dict[str, Array]:
 
 
 def _quantiles(of: Logs, count: Array, shares: Sequence[float]) -> list[Array]:
-    """[M, L] quantiles over the good examples, linear between order statistics; NaN where there is none."""
+    """[M, L] quantiles over the good examples, linear between order statistics; NaN where there is
+    none.
+    """
     ordered = np.sort(np.where(of.good, of.values, np.inf), axis=1)
     found = []
     for share in shares:
         position = share * np.maximum(count - 1, 0)
         below = np.floor(position).astype(int)
         above = np.minimum(below + 1, np.maximum(count - 1, 0))
-        first, second = (np.take_along_axis(ordered, index[:, None], axis=1)[:, 0] for index in (below, above))
+        first, second = (
+            np.take_along_axis(ordered, index[:, None], axis=1)[:, 0] for index in (below, above)
+        )
         with np.errstate(invalid="ignore"):
             found.append(np.where(count > 0, first + (position - below) * (second - first), np.nan))
     return found
@@ -150,12 +163,19 @@ def carry(mean: Array, rms: Array, lag: int) -> tuple[Array, Array]:
     with np.errstate(all="ignore"):
         D = np.median(mean[..., max(first, 1) : last + 1], axis=-1) - mean[..., 1]
         relative = rms[..., 1 : last + 1] - rms[..., 1:2]
-        U = np.where(np.isnan(relative[..., 0]), np.nan, np.max(np.where(np.isnan(relative), -np.inf, relative), axis=-1))
+        U = np.where(
+            np.isnan(relative[..., 0]),
+            np.nan,
+            np.max(np.where(np.isnan(relative), -np.inf, relative), axis=-1),
+        )
     return D, U
 
 
 def state_of(D: float, U: float, limits: Thresholds) -> tuple[str, float]:
-    """(state, margin in decades to the nearest other class). Undefined for a D or U that is not a number."""
+    """(state, margin in decades to the nearest other class).
+
+    Undefined for a D or U that is not a number.
+    """
     if math.isnan(D) or math.isnan(U):
         return "undefined", math.nan
     if limits.exploding < U:
@@ -168,19 +188,37 @@ def state_of(D: float, U: float, limits: Thresholds) -> tuple[str, float]:
     return "carrying", min(D - limits.fading, to_exploding)
 
 
-def states(of: Logs, lag: int, limits: Thresholds, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """One row of states.parquet a member (without stage, update and layer), with a bootstrap over examples."""
+def states(
+    of: Logs, lag: int, limits: Thresholds, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """One row of states.parquet a member (without stage, update and layer), with a bootstrap over
+    examples.
+    """
     examples = of.values.shape[1]
-    weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=limits.bootstrap).astype(float)
+    weights = rng.multinomial(
+        examples, np.full(examples, 1 / examples), size=limits.bootstrap
+    ).astype(float)
     mean, rms = _mean(of), _rms(of)
     D, U = carry(mean, rms, lag)
     D_draws, U_draws = carry(_mean(of, weights), _rms(of, weights), lag)
     judged = slice(1, lag + 1)
     bad = (of.exists & ~of.good)[..., judged].any(-1).mean(-1)
-    return [_row(mean[m], D[m], U[m], D_draws[m], U_draws[m], float(bad[m]), lag, limits) for m in range(len(D))]
+    return [
+        _row(mean[m], D[m], U[m], D_draws[m], U_draws[m], float(bad[m]), lag, limits)
+        for m in range(len(D))
+    ]
 
 
-def _row(mean: Array, D: float, U: float, D_draws: Array, U_draws: Array, bad: float, lag: int, limits: Thresholds) -> dict[str, Any]:
+def _row(
+    mean: Array,
+    D: float,
+    U: float,
+    D_draws: Array,
+    U_draws: Array,
+    bad: float,
+    lag: int,
+    limits: Thresholds,
+) -> dict[str, Any]:
     state, margin = state_of(float(D), float(U), limits)
     if bad > limits.undefined:
         state, margin = "undefined", math.nan
@@ -211,7 +249,9 @@ def _interval(draws: Array) -> tuple[float, float]:
 
 
 def _line(mean: Array) -> tuple[float, float]:
-    """Least-squares slope in decades a step, and the sd of the residuals; NaN for fewer than three lags."""
+    """Least-squares slope in decades a step, and the sd of the residuals; NaN for fewer than three
+    lags.
+    """
     known = np.isfinite(mean)
     if known.sum() < 3:
         return math.nan, math.nan
@@ -221,7 +261,9 @@ def _line(mean: Array) -> tuple[float, float]:
 
 
 def _horizon(mean: Array, share: float) -> tuple[int | None, bool | None]:
-    """(largest lag whose transport is at least `share` of lag 1, whether that is the longest lag measured)."""
+    """(largest lag whose transport is at least `share` of lag 1, whether that is the longest lag
+    measured).
+    """
     if not np.isfinite(mean[1:2]).all() or len(mean) < 2:
         return None, None
     measured = np.flatnonzero(np.isfinite(mean))
@@ -233,12 +275,16 @@ LAST = 3  # probes at the end whose median is the last state
 
 
 def last_state(rows: Sequence[Mapping[str, Any]], limits: Thresholds) -> dict[str, Any]:
-    """State at the end: of the median D and U of the last three probes; undefined if most of them are.
+    """State at the end: of the median D and U of the last three probes; undefined if most of them
+    are.
 
     The ends of the intervals are medians too.
     """
     last = rows[-LAST:]
-    median = {key: float(np.median([row[key] for row in last])) for key in ("D", "D_low", "D_high", "U", "U_low", "U_high")}
+    median = {
+        key: float(np.median([row[key] for row in last]))
+        for key in ("D", "D_low", "D_high", "U", "U_low", "U_high")
+    }
     state, margin = state_of(median["D"], median["U"], limits)
     if sum(row["state"] == "undefined" for row in last) * 2 > len(last):
         state, margin = "undefined", math.nan

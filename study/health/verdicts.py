@@ -1,4 +1,6 @@
-"""What happened over a run: the verdict (how transport changed) and the outcome (whether it learned), never merged."""
+"""What happened over a run: the verdict (how transport changed) and the outcome (whether it
+learned), never merged.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,20 @@ def verdict(first: str, last: str) -> str:
 
 
 def opened_at(states: Sequence[Mapping[str, Any]], end: int) -> int | None:
-    """Update of the first probe from which a run that ends carrying stays so; None where no probe carries.
+    """Update of the first probe from which a run that ends carrying stays so; None where no probe
+    carries.
 
-    The last `end` probes, whose median is the last state, count as one: a single one of them below the limit closes nothing.
+    The last `end` probes, whose median is the last state, count as one: a single one of them below
+    the limit closes nothing.
     """
     at = None
     for row in states[:-end]:
         at = (row["update"] if at is None else at) if row["state"] == "carrying" else None
-    return at if at is not None else next((row["update"] for row in states[-end:] if row["state"] == "carrying"), None)
+    return (
+        at
+        if at is not None
+        else next((row["update"] for row in states[-end:] if row["state"] == "carrying"), None)
+    )
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,9 @@ class OutcomeLimits:
 
 @dataclass(frozen=True)
 class Run:
-    """One point's run: validations in order (`updates`, losses, scores), gradient norms by update, `radius` and
-    `saturation` by stage (largest over layers; empty if not probed)."""
+    """One point's run: validations in order (`updates`, losses, scores), gradient norms by update,
+    `radius` and `saturation` by stage (largest over layers; empty if not probed).
+    """
 
     diverged: bool
     solved: bool
@@ -66,7 +75,8 @@ class Run:
 def outcome(run: Run, limits: OutcomeLimits) -> str:
     """solved | learning | stuck | diverged | silently diverged, as §4 of the definitions has them.
 
-    Silent divergence outranks solved: a network that forgot again what it had learned is not a solution.
+    Silent divergence outranks solved: a network that forgot again what it had learned is not a
+    solution.
     """
     if run.diverged:
         return "diverged"
@@ -74,15 +84,21 @@ def outcome(run: Run, limits: OutcomeLimits) -> str:
         return "silently diverged"
     if run.solved:
         return "solved"
-    return "stuck" if min(run.val_loss, default=math.inf) >= limits.stuck * run.baseline_loss else "learning"
+    return (
+        "stuck"
+        if min(run.val_loss, default=math.inf) >= limits.stuck * run.baseline_loss
+        else "learning"
+    )
 
 
 def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
-    """The loss is at the baseline or above it for the rest of the run; something happened before: there had been progress, or the
-    gradient spiked, or the loss rose far above the baseline, or the spectral radius grew `radius_blown` times; and the
-    spectral radius or the saturation has jumped. Nothing is NaN, so NaN checks miss it.
+    """The loss is at the baseline or above it for the rest of the run; something happened before:
+    there had been progress, or the gradient spiked, or the loss rose far above the baseline, or the
+    spectral radius grew `radius_blown` times; and the spectral radius or the saturation has jumped.
+    Nothing is NaN, so NaN checks miss it.
 
-    The last two are how large steps fail within the first updates, before there was progress to lose or a norm to compare with.
+    The last two are how large steps fail within the first updates, before there was progress to
+    lose or a norm to compare with.
     """
     back = limits.stuck * run.baseline_loss
     loss = np.asarray(run.val_loss, dtype=float)
@@ -96,11 +112,15 @@ def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
     grown = _jumped(run.radius, limits.radius_blown, ratio=True)
     if not progress and spike is None and not blew_up and not grown:
         return False
-    return _jumped(run.radius, limits.radius_jump, ratio=True) or _jumped(run.saturation, limits.saturation_jump, ratio=False)
+    return _jumped(run.radius, limits.radius_jump, ratio=True) or _jumped(
+        run.saturation, limits.saturation_jump, ratio=False
+    )
 
 
 def spike_update(norms: Sequence[float], z: float) -> int | None:
-    """First update whose log gradient norm lies more than z standard deviations above those before it (at least 10)."""
+    """First update whose log gradient norm lies more than z standard deviations above those before
+    it (at least 10).
+    """
     with np.errstate(all="ignore"):
         logs = np.log(np.asarray(norms, dtype=float))
     logs = np.where(np.isfinite(logs), logs, np.nan)

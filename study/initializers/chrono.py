@@ -12,21 +12,36 @@ from study.numerics.linear import orthogonal
 
 
 class Chrono(Initializer):
-    """Keep gates forget over times spread up to t_max: bias ±ln u, u ~ U[1, t_max - 1], in the direction that keeps.
+    """Keep gates forget over times spread up to t_max: bias ±ln u, u ~ U[1, t_max - 1], in the
+    direction that keeps.
 
-    An LSTM's input gate "i" gets minus its forget gate's bias; a GRU has the one gate. Other biases are 0, recurrent
-    blocks orthogonal with `gain`. t_max auto: the task's lag, or its length where it declares none.
+    An LSTM's input gate "i" gets minus its forget gate's bias; a GRU has the one gate. Other biases
+    are 0, recurrent blocks orthogonal with `gain`. t_max auto: the task's lag, or its length where
+    it declares none.
     """
 
     roles = ("recurrent", "bias")
 
     def __init__(self, *, t_max: Literal["auto"] | int, gain: float) -> None:
         require(gain > 0, "chrono", "gain", "greater than 0", gain)
-        require(t_max == "auto" or (not isinstance(t_max, str) and t_max > 2), "chrono", "t_max", "auto or a number of steps above 2", t_max)
+        require(
+            t_max == "auto" or (not isinstance(t_max, str) and t_max > 2),
+            "chrono",
+            "t_max",
+            "auto or a number of steps above 2",
+            t_max,
+        )
         self.t_max, self.gain = t_max, gain
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
-        require(bool(facts.keep), "chrono", "cell", "one with a gate that keeps the past (lstm, gru); leave the others out by study.exclude", "a cell without")
+        require(
+            bool(facts.keep),
+            "chrono",
+            "cell",
+            "one with a gate that keeps the past (lstm, gru); leave the others out by"
+            " study.exclude",
+            "a cell without",
+        )
         if block.role == "recurrent":
             rows, columns = block.shape
             return self.gain * orthogonal(rows, columns, generator)
@@ -34,6 +49,9 @@ class Chrono(Initializer):
         if block.gate not in facts.keep and not paired:
             return torch.zeros(block.shape, dtype=torch.float64)
         longest = (facts.lag or facts.steps) if self.t_max == "auto" else self.t_max
-        # The paired gates of a layer share their draws, so these come from a stream of the layer's own.
-        u = 1 + (max(longest, 3) - 2) * torch.rand(block.shape, dtype=torch.float64, generator=facts.stream("chrono", block.layer))
+        # The paired gates of a layer share their draws, so these come from a stream of the layer's
+        # own.
+        u = 1 + (max(longest, 3) - 2) * torch.rand(
+            block.shape, dtype=torch.float64, generator=facts.stream("chrono", block.layer)
+        )
         return (-1 if paired else facts.keep[block.gate]) * u.log()

@@ -9,7 +9,12 @@ from study.interfaces import Block, InitFacts, Initializer
 
 
 class He(Initializer):
-    """N(0, 2/fan_in), fan_in of the gate's own block: gain √2, which keeps the mean square of ReLU units."""
+    """N(0, 2/fan_in), fan_in of the gate's own block: gain √2, which keeps the mean square of ReLU
+    units.
+    """
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
-        return torch.randn(block.shape, dtype=torch.float64, generator=generator) * (2.0 / block.shape[1]) ** 0.5
+        return (
+            torch.randn(block.shape, dtype=torch.float64, generator=generator)
+            * (2.0 / block.shape[1]) ** 0.5
+        )

@@ -22,5 +22,7 @@ class Identity(Initializer):
         if block.role == "recurrent":
             return self.alpha * torch.eye(*block.shape, dtype=torch.float64)
         if block.role == "input":
-            return self.input_std * torch.randn(block.shape, dtype=torch.float64, generator=generator)
+            return self.input_std * torch.randn(
+                block.shape, dtype=torch.float64, generator=generator
+            )
         return torch.zeros(block.shape, dtype=torch.float64)

@@ -12,4 +12,7 @@ class LeCun(Initializer):
     """N(0, 1/fan_in), fan_in of the gate's own block: gain 1."""
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
-        return torch.randn(block.shape, dtype=torch.float64, generator=generator) * block.shape[1] ** -0.5
+        return (
+            torch.randn(block.shape, dtype=torch.float64, generator=generator)
+            * block.shape[1] ** -0.5
+        )

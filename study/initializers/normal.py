@@ -14,7 +14,13 @@ class Normal(Initializer):
     """N(0, std²); `auto` is 1/√fan_in, which keeps the scale of a recurrent block (gain 1)."""
 
     def __init__(self, *, std: Literal["auto"] | float) -> None:
-        require(std == "auto" or (not isinstance(std, str) and std > 0), "normal", "std", "auto or a number greater than 0", std)
+        require(
+            std == "auto" or (not isinstance(std, str) and std > 0),
+            "normal",
+            "std",
+            "auto or a number greater than 0",
+            std,
+        )
         self.std = std
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:

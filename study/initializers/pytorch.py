@@ -14,4 +14,6 @@ class PyTorch(Initializer):
     roles = ("recurrent", "input", "bias")
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
-        return (2 * torch.rand(block.shape, dtype=torch.float64, generator=generator) - 1) * facts.hidden**-0.5
+        return (
+            2 * torch.rand(block.shape, dtype=torch.float64, generator=generator) - 1
+        ) * facts.hidden**-0.5

@@ -1,4 +1,6 @@
-"""Sparse recurrent weights of a given spectral radius (Sutskever 2013, after Jaeger's echo state networks)."""
+"""Sparse recurrent weights of a given spectral radius (Sutskever 2013, after Jaeger's echo state
+networks).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from study.interfaces import Block, InitFacts, Initializer, require
 
 
 class Sparse(Initializer):
-    """Each unit hears `links` others (all of them, where the block has fewer), N(0, 1); then the block is scaled to `radius`.
+    """Each unit hears `links` others (all of them, where the block has fewer), N(0, 1); then the
+    block is scaled to `radius`.
 
     "smart tanh" of Sutskever, Martens, Dahl & Hinton (2013): 15 in-links, spectral radius .95.
     """
@@ -21,11 +24,26 @@ class Sparse(Initializer):
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
         rows, columns = block.shape
-        require(rows == columns, "sparse", "its block", "square, as recurrent weights are", tuple(block.shape))
+        require(
+            rows == columns,
+            "sparse",
+            "its block",
+            "square, as recurrent weights are",
+            tuple(block.shape),
+        )
         weights = torch.randn(rows, columns, dtype=torch.float64, generator=generator)
         order = torch.rand(rows, columns, dtype=torch.float64, generator=generator).argsort(1)
-        weights = weights * torch.zeros(rows, columns, dtype=torch.float64).scatter(1, order[:, : self.links], 1.0)
+        weights = weights * torch.zeros(rows, columns, dtype=torch.float64).scatter(
+            1, order[:, : self.links], 1.0
+        )
         radius = torch.linalg.eigvals(weights).abs().max()
-        # Few links among few units may form no cycle: such a block is nilpotent, and no factor gives it a radius.
-        require(bool(radius > 1e-6), "sparse", "links", f"enough for a cycle among {rows} units", self.links)
+        # Few links among few units may form no cycle: such a block is nilpotent, and no factor
+        # gives it a radius.
+        require(
+            bool(radius > 1e-6),
+            "sparse",
+            "links",
+            f"enough for a cycle among {rows} units",
+            self.links,
+        )
         return weights * (self.radius / radius)

@@ -9,7 +9,10 @@ from study.interfaces import Block, InitFacts, Initializer, require
 
 
 class UnitNormRows(Initializer):
-    """Normal rows, each scaled to length `norm`: every unit hears the state equally loudly. Gain norm."""
+    """Normal rows, each scaled to length `norm`: every unit hears the state equally loudly.
+
+    Gain norm.
+    """
 
     def __init__(self, *, norm: float) -> None:
         require(norm > 0, "unit_norm_rows", "norm", "greater than 0", norm)

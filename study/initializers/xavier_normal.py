@@ -13,4 +13,7 @@ class XavierNormal(Initializer):
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
         fan_out, fan_in = block.shape
-        return torch.randn(block.shape, dtype=torch.float64, generator=generator) * (2.0 / (fan_in + fan_out)) ** 0.5
+        return (
+            torch.randn(block.shape, dtype=torch.float64, generator=generator)
+            * (2.0 / (fan_in + fan_out)) ** 0.5
+        )

@@ -1,1 +1,3 @@
-"""How a layer's recurrence is computed over [M, T, B, ·]: the plain reference, and faster ones that must equal it."""
+"""How a layer's recurrence is computed over [M, T, B, ·]: the plain reference, and faster ones that
+must equal it.
+"""

@@ -14,13 +14,15 @@ from study.kernels.reach import squares
 class GRULayer(torch.autograd.Function):
     """x [M, T, B, D], gate order r, z, n -> h [T, M, B, H].
 
-    n = 2s - 1 with s = σ(2·): its rows of the weights are doubled. `change` is n - h_{t-1}, so h_t = h_{t-1} + z⊙change.
-    Backward, with G the gradient of h_t: z gets G⊙change, s gets 2G⊙z, R = dz_n W_n, r gets R⊙h_{t-1}, then
-    G ← G⊙(1-z) + R⊙r + [dz_r, dz_z] W_rz.
+    n = 2s - 1 with s = σ(2·): its rows of the weights are doubled. `change` is n - h_{t-1}, so h_t
+    = h_{t-1} + z⊙change. Backward, with G the gradient of h_t: z gets G⊙change, s gets 2G⊙z, R =
+    dz_n W_n, r gets R⊙h_{t-1}, then G ← G⊙(1-z) + R⊙r + [dz_r, dz_z] W_rz.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reach: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reach: Tensor | None
+    ) -> Tensor:
         hidden, steps = weight_h.shape[-1], x.shape[1]
         weight = joined.weights(weight_h, weight_x, bias)
         weight_rz, weight_n = weight[:, : 2 * hidden].contiguous(), 2 * weight[:, 2 * hidden :]
@@ -49,7 +51,11 @@ class GRULayer(torch.autograd.Function):
         dr, dz = drz.chunk(2, dim=-1)
         dh, kept, back = torch.empty_like(s[0]), torch.empty_like(s[0]), torch.zeros_like(s[0])
         dx = hx.new_empty(*hx[1:].shape[:3], inputs) if ctx.needs_input_grad[0] else None
-        squared = dh_out.new_empty(dh_out.shape[:3], dtype=torch.float64) if ctx.needs_input_grad[4] else None
+        squared = (
+            dh_out.new_empty(dh_out.shape[:3], dtype=torch.float64)
+            if ctx.needs_input_grad[4]
+            else None
+        )
         for t in reversed(range(len(s))):
             h, (r, z) = hx[t, ..., :hidden], rz[t].chunk(2, dim=-1)
             torch.add(back, dh_out[t], out=dh)
@@ -67,6 +73,18 @@ class GRULayer(torch.autograd.Function):
             torch.bmm(drz, weight_rz, out=dhx)
             torch.sub(dh, kept, out=back).addcmul_(dreset[..., :hidden], r).add_(dhx[..., :hidden])
             if dx is not None:
-                torch.add(dhx[..., hidden : hidden + inputs], dreset[..., hidden : hidden + inputs], out=dx[t])
-        dweight_h, dweight_x, dbias = joined.split(torch.cat([dweight_rz, 2 * dweight_n], dim=1), hidden, inputs)
-        return None if dx is None else dx.transpose(0, 1), dweight_x, dweight_h, dbias, None if squared is None else squared.transpose(0, 1)
+                torch.add(
+                    dhx[..., hidden : hidden + inputs],
+                    dreset[..., hidden : hidden + inputs],
+                    out=dx[t],
+                )
+        dweight_h, dweight_x, dbias = joined.split(
+            torch.cat([dweight_rz, 2 * dweight_n], dim=1), hidden, inputs
+        )
+        return (
+            None if dx is None else dx.transpose(0, 1),
+            dweight_x,
+            dweight_h,
+            dbias,
+            None if squared is None else squared.transpose(0, 1),
+        )

@@ -1,7 +1,9 @@
-"""Shared by the fused kernels: recurrent weights, input weights and bias as one matrix, so that a step is one product.
+"""Shared by the fused kernels: recurrent weights, input weights and bias as one matrix, so that a
+step is one product.
 
-[h_{t-1}, x_t, 1] has width K = H + D + 1, filled up with zeros to whole cache lines: members lie alike in memory, and
-their numbers do not depend on how many there are. Nothing of size [T, B, gates] is made for the projected input.
+[h_{t-1}, x_t, 1] has width K = H + D + 1, filled up with zeros to whole cache lines: members lie
+alike in memory, and their numbers do not depend on how many there are. Nothing of size [T, B,
+gates] is made for the projected input.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def split(joined: Tensor, hidden: int, inputs: int) -> tuple[Tensor, Tensor, Ten
 
 
 def states(x: Tensor, hidden: int) -> Tensor:
-    """[T + 1, M, B, K] with x [M, T, B, D] and the ones in place; the states before each step are still 0."""
+    """[T + 1, M, B, K] with x [M, T, B, D] and the ones in place; the states before each step are
+    still 0.
+    """
     members, steps, batch, inputs = x.shape
     joined = x.new_zeros(steps + 1, members, batch, width(inputs, hidden))
     joined[:steps, ..., hidden : hidden + inputs] = x.transpose(0, 1)

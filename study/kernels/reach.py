@@ -1,7 +1,8 @@
 """How much gradient reaches each step, read off the backward pass that training makes anyway.
 
-A layer's parameters may hold REACH, a leaf of zeros [M, T, B] in float64 that nothing is computed from. What a kernel gives as its gradient is
-‖∂L/∂h_t‖² of every step and example: the total derivative, which its way back holds in its hands.
+A layer's parameters may hold REACH, a leaf of zeros [M, T, B] in float64 that nothing is computed
+from. What a kernel gives as its gradient is ‖∂L/∂h_t‖² of every step and example: the total
+derivative, which its way back holds in its hands.
 """
 
 from __future__ import annotations

@@ -15,7 +15,15 @@ class RNNLayer(torch.autograd.Function):
     """h_t = φ(W_x x_t + W_h h_{t-1} + b), φ ReLU or tanh: x [M, T, B, D] -> h [T, M, B, H]."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, relu: bool, reach: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight_x: Tensor,
+        weight_h: Tensor,
+        bias: Tensor,
+        relu: bool,
+        reach: Tensor | None,
+    ) -> Tensor:
         hidden = weight_h.shape[-1]
         weight, hx = joined.weights(weight_h, weight_x, bias), joined.states(x, hidden)
         across = (weight if relu else 2 * weight).transpose(1, 2)
@@ -31,9 +39,17 @@ class RNNLayer(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hx, weight, (hidden, inputs) = ctx.hx, ctx.weight, ctx.sizes
         dh_out = grads[0]
-        dweight, dhx, dz = torch.zeros_like(weight), torch.zeros_like(hx[0]), torch.empty_like(dh_out[0], memory_format=torch.contiguous_format)
+        dweight, dhx, dz = (
+            torch.zeros_like(weight),
+            torch.zeros_like(hx[0]),
+            torch.empty_like(dh_out[0], memory_format=torch.contiguous_format),
+        )
         dx = hx.new_empty(*hx[1:].shape[:3], inputs) if ctx.needs_input_grad[0] else None
-        squared = dh_out.new_empty(dh_out.shape[:3], dtype=torch.float64) if ctx.needs_input_grad[5] else None
+        squared = (
+            dh_out.new_empty(dh_out.shape[:3], dtype=torch.float64)
+            if ctx.needs_input_grad[5]
+            else None
+        )
         for t in reversed(range(len(dh_out))):
             dh = torch.add(dhx[..., :hidden], dh_out[t], out=dz)
             if squared is not None:
@@ -48,4 +64,11 @@ class RNNLayer(torch.autograd.Function):
             if dx is not None:
                 dx[t] = dhx[..., hidden : hidden + inputs]
         dweight_h, dweight_x, dbias = joined.split(dweight, hidden, inputs)
-        return None if dx is None else dx.transpose(0, 1), dweight_x, dweight_h, dbias, None, None if squared is None else squared.transpose(0, 1)
+        return (
+            None if dx is None else dx.transpose(0, 1),
+            dweight_x,
+            dweight_h,
+            dbias,
+            None,
+            None if squared is None else squared.transpose(0, 1),
+        )

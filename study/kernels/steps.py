@@ -11,7 +11,8 @@ from torch import Tensor
 class Steps(torch.autograd.Function):
     """h [M, T, B, H], index [M, 1, B, H] -> the states of one step each, [M, 1, B, H].
 
-    As gather, but the gradient, zeros nearly everywhere, has examples as its innermost axis: as compiled kernels read it.
+    As gather, but the gradient, zeros nearly everywhere, has examples as its innermost axis: as
+    compiled kernels read it.
     """
 
     @staticmethod

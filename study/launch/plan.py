@@ -1,4 +1,6 @@
-"""From composed combinations to a plan: points with ids, exclusions, groups, what is stored already. Trains nothing."""
+"""From composed combinations to a plan: points with ids, exclusions, groups, what is stored
+already. Trains nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,20 @@ from study.config.compose import Composed, Declared, exclusion, meets
 from study.config.resolve import resolve_device, resolve_kernel
 from study.config.tasks import data_hash, load_task
 from study.design.power import resolvable
-from study.interfaces import Cell, ClipRule, Encoder, Executor, Group, Initializer, Optimizer, Point, Probe, Readout, Task, Tracker
+from study.interfaces import (
+    Cell,
+    ClipRule,
+    Encoder,
+    Executor,
+    Group,
+    Initializer,
+    Optimizer,
+    Point,
+    Probe,
+    Readout,
+    Task,
+    Tracker,
+)
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
 from study.store import Damaged, Store
 from study.store.search import beside
@@ -26,9 +41,21 @@ from study.training.checkpoints import Checkpoints
 from study.training.groups import duration, groups, room
 from study.training.precision import fixed_numerics
 
-ONE = {"cell": Cell, "initializer": Initializer, "clip": ClipRule, "optimizer": Optimizer, "readout": Readout, "task": Task, "executor": Executor}
+ONE = {
+    "cell": Cell,
+    "initializer": Initializer,
+    "clip": ClipRule,
+    "optimizer": Optimizer,
+    "readout": Readout,
+    "task": Task,
+    "executor": Executor,
+}
 SEVERAL = {"probe": Probe, "tracker": Tracker}
-RETRY = {"failed": ("failed",), "diverged": ("failed", "diverged"), "none": ()}  # stored statuses that are trained again
+RETRY = {
+    "failed": ("failed",),
+    "diverged": ("failed", "diverged"),
+    "none": (),
+}  # stored statuses that are trained again
 
 
 @dataclass(frozen=True)
@@ -43,16 +70,26 @@ class Plan:
     excluded: Sequence[Mapping[str, Any]]
     stored: Mapping[str, str]  # id -> status
     damaged: Mapping[str, str]  # id -> why what is stored is no result
-    versions: Mapping[str, object]  # id -> what tells a later writing of the point from the one looked at here
-    unprobed: Mapping[str, Sequence[str]]  # id -> probes asked for that its stored result lacks, or has with other settings
+    versions: Mapping[
+        str, object
+    ]  # id -> what tells a later writing of the point from the one looked at here
+    unprobed: Mapping[
+        str, Sequence[str]
+    ]  # id -> probes asked for that its stored result lacks, or has with other settings
     config: Mapping[str, Any]  # of the first point: what all share is read here
 
     @property
     def missing(self) -> list[Point]:
-        """Points to train: those without a result; with `retry` failed or diverged ones again; with `reprobe` those that lack a probe."""
+        """Points to train: those without a result; with `retry` failed or diverged ones again; with
+        `reprobe` those that lack a probe.
+        """
         again = self.unprobed if self.config["reprobe"] else {}
         wanted = (None, *RETRY[self.config["retry"]])
-        return [point for point in self.points if self.stored.get(point.id) in wanted or point.id in again]
+        return [
+            point
+            for point in self.points
+            if self.stored.get(point.id) in wanted or point.id in again
+        ]
 
     def groups(self, points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
         """Groups of these points, each from where its checkpoints are."""
@@ -63,18 +100,32 @@ class Plan:
             space = room(device, node["cpus"], node["memory_gb"] * 2**30)
         else:  # of other machines nothing is known
             space = math.inf
-        return groups(points, workers, max_members, Checkpoints(self.folder).updates(point.id for point in points), space, device)
+        return groups(
+            points,
+            workers,
+            max_members,
+            Checkpoints(self.folder).updates(point.id for point in points),
+            space,
+            device,
+        )
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must agree for points to be comparable. A task whose settings vary is listed with them, so that further levels may join."""
+        """What must agree for points to be comparable.
+
+        A task whose settings vary is listed with them, so that further levels may join.
+        """
         tasks = {}
         for point in self.points:
-            settings = [f" {key}={value}" for key, value in point.labels.items() if key.startswith("task.")]
+            settings = [
+                f" {key}={value}" for key, value in point.labels.items() if key.startswith("task.")
+            ]
             tasks["".join([str(point.labels["task"]), *settings])] = data_hash(point.config)
         return {"experiment": self.experiment, "numerics": NUMERICS, "tasks": tasks}
 
 
-def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment: str | None) -> Plan:
+def make_plan(
+    combinations: Sequence[Composed], of: Declared | None, experiment: str | None
+) -> Plan:
     """Check everything, name every point. Raises StudyError before anything is written."""
     excluded, kept = [], []
     for combination in combinations:
@@ -82,15 +133,24 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
         if why is None:
             kept.append(combination)
         else:
-            levels = {key: value for key, value in combination.labels.items() if of is not None and key in of.factors and key != "seed"}
+            levels = {
+                key: value
+                for key, value in combination.labels.items()
+                if of is not None and key in of.factors and key != "seed"
+            }
             excluded.append({"labels": levels, "why": why})
     if not kept:
         raise StudyError("study.exclude leaves no combination; nothing to run")
-    with fixed_numerics():  # one thread: beside what is imported for the workers, more of them get in each other's way
+    with (
+        fixed_numerics()
+    ):  # one thread: beside what is imported for the workers, more of them get in each other's way
         check_all(kept)
     check_running(kept[0].config)
     if (search := kept[0].config["study"]["search"]) is not None and not beside(search):
-        raise StudyError(f"study.search: must be the folder of a search beside the study's, such as ../digits/search, got {search!r}")
+        raise StudyError(
+            "study.search: must be the folder of a search beside the study's, such as"
+            f" ../digits/search, got {search!r}"
+        )
     points = _distinct([_point(combination) for combination in kept])
     config = kept[0].config
     folder = Path(config["store"]["folder"]) / check_name(config["name"])
@@ -108,20 +168,49 @@ def make_plan(combinations: Sequence[Composed], of: Declared | None, experiment:
         stored[id] = str(result["row"]["status"])
         if stored[id] != "failed":
             measured[id] = probes_of(store, result)
-    unprobed = {point.id: lacking for point in points if (lacking := _lacking(point, measured.get(point.id)))}
+    unprobed = {
+        point.id: lacking
+        for point in points
+        if (lacking := _lacking(point, measured.get(point.id)))
+    }
     if config["reprobe"]:  # what was measured before is measured again: a point is stored whole
-        points = [replace(point, config={**point.config, "probe": {**measured.get(point.id, {}), **point.config["probe"]}}) for point in points]
+        points = [
+            replace(
+                point,
+                config={
+                    **point.config,
+                    "probe": {**measured.get(point.id, {}), **point.config["probe"]},
+                },
+            )
+            for point in points
+        ]
     factors: dict[str, list[Any]] = {}
     for key in of.factors if of is not None else ():
         if key != "seed":
             name = key.lstrip("+~").split("@")[0]
-            factors[name] = list(dict.fromkeys(combination.labels[name] for combination in combinations))
+            factors[name] = list(
+                dict.fromkeys(combination.labels[name] for combination in combinations)
+            )
     distinct = {json.dumps(one, sort_keys=True): one for one in excluded}
-    return Plan(config["name"], experiment, folder, factors, points, list(distinct.values()), stored, damaged, versions, unprobed, config)
+    return Plan(
+        config["name"],
+        experiment,
+        folder,
+        factors,
+        points,
+        list(distinct.values()),
+        stored,
+        damaged,
+        versions,
+        unprobed,
+        config,
+    )
 
 
 def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The probes a stored point was measured with, by name; of an older point its configuration knows."""
+    """The probes a stored point was measured with, by name; of an older point its configuration
+    knows.
+    """
     told = result["provenance"].get("probes")
     if told is None:
         try:
@@ -132,16 +221,34 @@ def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lacking(point: Point, measured: Mapping[str, Any] | None) -> list[str]:
-    return [] if measured is None else [name for name, node in point.config["probe"].items() if measured.get(name) != node]
+    return (
+        []
+        if measured is None
+        else [name for name, node in point.config["probe"].items() if measured.get(name) != node]
+    )
 
 
 def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
     """Build every piece not yet in `seen`: its settings fit, and it is what its key says."""
     for key in SEVERAL:
         if "_target_" in config[key]:
-            raise StudyError(f"{key}: the YAML of {config[key]['_target_']} lacks its first line, # @package {key}.NAME, with the name of its file")
-    several = [(f"{key}.{name}", kind, node) for key, kind in SEVERAL.items() for name, node in config[key].items()]
-    for key, kind, node in [*((key, kind, config[key]) for key, kind in {**ONE, "encoder": Encoder}.items() if key in config), *several]:
+            raise StudyError(
+                f"{key}: the YAML of {config[key]['_target_']} lacks its first line, # @package"
+                f" {key}.NAME, with the name of its file"
+            )
+    several = [
+        (f"{key}.{name}", kind, node)
+        for key, kind in SEVERAL.items()
+        for name, node in config[key].items()
+    ]
+    for key, kind, node in [
+        *(
+            (key, kind, config[key])
+            for key, kind in {**ONE, "encoder": Encoder}.items()
+            if key in config
+        ),
+        *several,
+    ]:
         text = json.dumps([key, node], sort_keys=True)
         if text in seen:
             continue
@@ -153,10 +260,14 @@ def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
             piece = build(node, key)
         except StudyError as error:
             if kind is Tracker and _lacks_package(error, node):
-                continue  # it is switched off with a warning when it is opened: no tracker is a dependency
+                # it is switched off with a warning when it is opened: no tracker is a dependency
+                continue
             raise
         if not isinstance(piece, kind):
-            raise StudyError(f"{key}: _target_ must be a {kind.__name__} (study/interfaces.py), got {node['_target_']}")
+            raise StudyError(
+                f"{key}: _target_ must be a {kind.__name__} (study/interfaces.py), got"
+                f" {node['_target_']}"
+            )
         if key in ("clip", "optimizer"):
             check_flat(node, key)
 
@@ -169,7 +280,8 @@ def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool
 
 
 def check_all(combinations: Sequence[Composed], seen: set[str] | None = None) -> None:
-    """Check each distinct piece once, and each distinct structure of them; what earlier calls have `seen` is left out.
+    """Check each distinct piece once, and each distinct structure of them; what earlier calls have
+    `seen` is left out.
 
     Clip rule and optimizer are no part of the structure: they meet nothing but flat [M, P] tensors.
     """
@@ -179,28 +291,45 @@ def check_all(combinations: Sequence[Composed], seen: set[str] | None = None) ->
         if not isinstance(seed, int) or seed < 0:
             raise StudyError(f"seed: must be a whole number of at least 0, got {seed!r}")
         config = combination.config
-        whole = json.dumps({**config, "clip": None, "optimizer": None, "seed": 0, "study": None}, sort_keys=True, default=str)
+        whole = json.dumps(
+            {**config, "clip": None, "optimizer": None, "seed": 0, "study": None},
+            sort_keys=True,
+            default=str,
+        )
         try:
             check_pieces(config, seen)
             if whole not in seen:
                 seen.add(whole)
                 check(config)
         except StudyError as error:
-            where = ", ".join(f"{key}={combination.labels[key]}" for key in ("cell", "initializer", "clip", "task"))
+            where = ", ".join(
+                f"{key}={combination.labels[key]}"
+                for key in ("cell", "initializer", "clip", "task")
+            )
             raise StudyError(f"{error}\n(in the combination {where})") from error
 
 
 def _point(combination: Composed) -> Point:
     config = dict(combination.config)
-    id = identity(config, data_hash=data_hash(config), kernel=resolve_kernel(config), device_type=resolve_device(config))
-    return Point(id=id, config=config, labels={key: value for key, value in combination.labels.items() if key != "seed"}, seed=config["seed"])
+    id = identity(
+        config,
+        data_hash=data_hash(config),
+        kernel=resolve_kernel(config),
+        device_type=resolve_device(config),
+    )
+    return Point(
+        id=id,
+        config=config,
+        labels={key: value for key, value in combination.labels.items() if key != "seed"},
+        seed=config["seed"],
+    )
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
     """The points, no two with one id.
 
-    Where a search has found nothing better than the default, the tuned arm is the default one: it gets points of its own,
-    so that both arms of the comparison are there.
+    Where a search has found nothing better than the default, the tuned arm is the default one: it
+    gets points of its own, so that both arms of the comparison are there.
     """
     seen: dict[str, Point] = {}
     for point in points:
@@ -208,8 +337,14 @@ def _distinct(points: Sequence[Point]) -> list[Point]:
             one, other = ({**of.labels, "seed": of.seed} for of in (seen[point.id], point))
             differ = [key for key in one if one[key] != other[key]]
             if differ != ["tuned"]:
-                told = ", ".join(f"{key}: {one[key]} and {other[key]}" for key in differ) or "nothing; a level or seed is written twice"
-                raise StudyError(f"two combinations are the same configuration and would be the same point. They differ in {told}")
+                told = (
+                    ", ".join(f"{key}: {one[key]} and {other[key]}" for key in differ)
+                    or "nothing; a level or seed is written twice"
+                )
+                raise StudyError(
+                    "two combinations are the same configuration and would be the same point. They"
+                    f" differ in {told}"
+                )
             point = replace(point, id=f"{point.id}-tuned")
         seen[point.id] = point
     return list(seen.values())
@@ -225,17 +360,28 @@ def check_running(config: Mapping[str, Any]) -> None:
     if not silence > 0:
         raise StudyError(f"store.lease_seconds: must be greater than 0, got {silence}")
     if not config["store"]["tracker_seconds"] > 0:
-        raise StudyError(f"store.tracker_seconds: must be greater than 0, got {config['store']['tracker_seconds']}")
+        raise StudyError(
+            "store.tracker_seconds: must be greater than 0, got"
+            f" {config['store']['tracker_seconds']}"
+        )
 
 
 LONGEST_NAME = 200  # bytes: a file system's 255, less what is put before and after it
 
 
 def check_name(name: Any, key: str = "name") -> str:
-    plain = isinstance(name, str) and name not in ("", ".", "..") and name.isprintable() and not any(mark in name for mark in ("/", "\\"))
+    plain = (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and name.isprintable()
+        and not any(mark in name for mark in ("/", "\\"))
+    )
     if not plain or len(name.encode(errors="replace")) > LONGEST_NAME:
         shown = repr(name) if len(repr(name)) < 100 else f"{repr(name)[:100]}…"
-        raise StudyError(f"{key}: must be the name of one folder, printable, without slashes, of at most {LONGEST_NAME} bytes, got {shown}")
+        raise StudyError(
+            f"{key}: must be the name of one folder, printable, without slashes, of at most"
+            f" {LONGEST_NAME} bytes, got {shown}"
+        )
     return str(name)
 
 
@@ -245,11 +391,19 @@ def declaration(plan: Plan) -> dict[str, Any]:
     varying = set(plan.factors)
     numbers = (*SIZES, "validate_every", "dropout", "dtype", "precision", "kernel")
     fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
-    fixed |= {key: first.config[key] for key in numbers if all(point.config[key] == first.config[key] for point in plan.points)}  # arms set some
+    fixed |= {
+        key: first.config[key]
+        for key in numbers
+        if all(point.config[key] == first.config[key] for point in plan.points)
+    }  # arms set some
     checks = {point.config["stop"]["solved_checks"] for point in plan.points}
     fixed |= {"stop.solved_checks": checks.pop()} if len(checks) == 1 and None not in checks else {}
     rates = [point.config["optimizer"].get("lr") for point in plan.points]
-    if "optimizer" not in varying and rates[0] is not None and all(rate == rates[0] for rate in rates):
+    if (
+        "optimizer" not in varying
+        and rates[0] is not None
+        and all(rate == rates[0] for rate in rates)
+    ):
         fixed["optimizer.lr"] = rates[0]
     fixed = {key: value for key, value in fixed.items() if key not in varying}
     return {
@@ -261,20 +415,29 @@ def declaration(plan: Plan) -> dict[str, Any]:
         "contrasts": plan.config["study"]["contrasts"],
         "search": plan.config["study"]["search"],
         "fixed": fixed,
-        "grid": [{"id": point.id, "seed": point.seed, "labels": dict(point.labels)} for point in plan.points],
+        "grid": [
+            {"id": point.id, "seed": point.seed, "labels": dict(point.labels)}
+            for point in plan.points
+        ],
         "tasks": tasks_of(plan),
         "health": plan.config["health"],
     }
 
 
 def tasks_of(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Facts of each task by the name of its level. Of one whose length varies: those of the longest, and no lag, which is each point's own."""
+    """Facts of each task by the name of its level.
+
+    Of one whose length varies: those of the longest, and no lag, which is each point's own.
+    """
     tasks: dict[str, dict[str, Any]] = {}
     for point in plan.points:
         facts = asdict(load_task(point.config["task"]).facts)
         known = tasks.setdefault(str(point.labels["task"]), facts)
         if known["steps"] != facts["steps"] or known["lag"] not in (None, facts["lag"]):
-            tasks[str(point.labels["task"])] = {**(facts if facts["steps"] > known["steps"] else known), "lag": None}
+            tasks[str(point.labels["task"])] = {
+                **(facts if facts["steps"] > known["steps"] else known),
+                "lag": None,
+            }
     return tasks
 
 
@@ -296,10 +459,16 @@ def show(plan: Plan, console: Console) -> None:
     table = Table("factor", "levels", title=f"study {plan.name}", title_justify="left")
     for key, levels in plan.factors.items():
         table.add_row(key, ", ".join(map(str, levels)))
-    table.add_row("seed (replicates)", ", ".join(str(seed) for seed in sorted({point.seed for point in plan.points})))
+    table.add_row(
+        "seed (replicates)",
+        ", ".join(str(seed) for seed in sorted({point.seed for point in plan.points})),
+    )
     console.print(table)
     for why, left_out in by_reason(plan.excluded).items():
-        which = "; ".join(", ".join(f"{key}={value}" for key, value in labels.items()) for labels in left_out[:SHOWN])
+        which = "; ".join(
+            ", ".join(f"{key}={value}" for key, value in labels.items())
+            for labels in left_out[:SHOWN]
+        )
         more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
         console.print(f"left out: {which}{more} ({why})", highlight=False, markup=False)
     if told := resolves(plan):
@@ -308,37 +477,72 @@ def show(plan: Plan, console: Console) -> None:
     there = len(plan.points) - len(plan.missing)
     say_unprobed(plan, console)
     for id, why in list(plan.damaged.items())[:SHOWN]:
-        console.print(f"damaged and to be trained again: {id} ({why})", highlight=False, markup=False)
-    console.print(f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in {len(made)} groups", highlight=False)
+        console.print(
+            f"damaged and to be trained again: {id} ({why})", highlight=False, markup=False
+        )
+    console.print(
+        f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in"
+        f" {len(made)} groups",
+        highlight=False,
+    )
     if any(point.config["stop"]["solved_checks"] for point in plan.points):
-        console.print("points may end early (stop.solved_checks): the time below is that of all updates", highlight=False)
-    told = executor.says(made) or f"about {duration(seconds)} on {executor.workers} workers, a rough estimate"
+        console.print(
+            "points may end early (stop.solved_checks): the time below is that of all updates",
+            highlight=False,
+        )
+    told = (
+        executor.says(made)
+        or f"about {duration(seconds)} on {executor.workers} workers, a rough estimate"
+    )
     console.print(f"{told}; results go to {plan.folder}", highlight=False, markup=False)
 
 
 def resolves(plan: Plan) -> str:
-    """What the declared seeds can resolve, in standard deviations over seeds: the planned contrasts, two levels of each factor, two arms."""
-    arms = list({tuple(point.labels[key] for key in plan.factors): point.labels for point in plan.points}.values())
+    """What the declared seeds can resolve, in standard deviations over seeds: the planned
+    contrasts, two levels of each factor, two arms.
+    """
+    arms = list(
+        {
+            tuple(point.labels[key] for key in plan.factors): point.labels for point in plan.points
+        }.values()
+    )
     seeds = len({point.seed for point in plan.points})
     if len(arms) < 2:
         return ""
     if seeds < 2:
-        return "one seed an arm: the spread over seeds stays unknown, so no difference can be tested"
+        return (
+            "one seed an arm: the spread over seeds stays unknown, so no difference can be tested"
+        )
     asked = {}
     for contrast in plan.config["study"]["contrasts"]:
-        asked[contrast["name"]] = _weights(arms, plan.factors, contrast["first"], contrast["second"], contrast.get("when", {}))
+        asked[contrast["name"]] = _weights(
+            arms, plan.factors, contrast["first"], contrast["second"], contrast.get("when", {})
+        )
     for key, names in plan.factors.items():
         if len(names) > 1:
             asked[key] = _weights(arms, plan.factors, {key: names[0]}, {key: names[1]}, {})
     asked["two arms"] = [1.0, -1.0]
-    said = [f"{name} {resolvable(weights, seeds, len(weights) * (seeds - 1)):.2g}" for name, weights in asked.items() if weights]
-    return f"{seeds} seeds an arm resolve (80 % power, one test), in standard deviations over seeds: {', '.join(said)}"
+    said = [
+        f"{name} {resolvable(weights, seeds, len(weights) * (seeds - 1)):.2g}"
+        for name, weights in asked.items()
+        if weights
+    ]
+    return (
+        f"{seeds} seeds an arm resolve (80 % power, one test), in standard deviations over seeds:"
+        f" {', '.join(said)}"
+    )
 
 
 def _weights(
-    arms: Sequence[Mapping[str, Any]], factors: Iterable[str], first: Mapping[str, Any], second: Mapping[str, Any], when: Mapping[str, Any]
+    arms: Sequence[Mapping[str, Any]],
+    factors: Iterable[str],
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
+    when: Mapping[str, Any],
 ) -> list[float]:
-    """Of the arms' means in first side minus second, over arms alike in everything else; as reports.analysis.sides.match has them."""
+    """Of the arms' means in first side minus second, over arms alike in everything else; as
+    reports.analysis.sides.match has them.
+    """
     blocks: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
     for number, arm in enumerate(arms):
         for place, side in enumerate((first, second)):
@@ -346,7 +550,12 @@ def _weights(
                 block = tuple(arm[key] for key in factors if key not in {*first, *second})
                 blocks.setdefault(block, ([], []))[place].append(number)
     whole = [block for block in blocks.values() if all(block)]
-    return [way / len(whole) / len(side) for block in whole for side, way in zip(block, (1, -1), strict=True) for _ in side]
+    return [
+        way / len(whole) / len(side)
+        for block in whole
+        for side, way in zip(block, (1, -1), strict=True)
+        for _ in side
+    ]
 
 
 def say_unprobed(plan: Plan, console: Console) -> None:
@@ -354,4 +563,9 @@ def say_unprobed(plan: Plan, console: Console) -> None:
     names = sorted({name for lacking in plan.unprobed.values() for name in lacking})
     if names and not plan.config["reprobe"]:
         points = f"{len(plan.unprobed)} stored point{'s' if len(plan.unprobed) > 1 else ''}"
-        console.print(f"note: {points} without probe {', '.join(names)} as asked for now; reprobe=true trains them again", highlight=False, markup=False)
+        console.print(
+            f"note: {points} without probe {', '.join(names)} as asked for now; reprobe=true trains"
+            " them again",
+            highlight=False,
+            markup=False,
+        )

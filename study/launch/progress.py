@@ -21,14 +21,28 @@ class Progress:
 
     def __init__(self, groups: Sequence[Group], console: Console) -> None:
         self.console = console
-        self.costs = {point.id: group.cost / len(group.points) for group in groups for point in group.points}
-        self.updates = {point.id: max(point.config["updates"], 1) for group in groups for point in group.points}
+        self.costs = {
+            point.id: group.cost / len(group.points) for group in groups for point in group.points
+        }
+        self.updates = {
+            point.id: max(point.config["updates"], 1) for group in groups for point in group.points
+        }
         self.made = dict.fromkeys(self.costs, 0.0)
         self.total = sum(self.costs.values()) or 1.0
         self.finished: set[str] = set()
         self.start = self.said = time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TextColumn("left"))
-        self.bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True) if console.is_terminal else None
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+        )
+        self.bar = (
+            Bar(*columns, TimeRemainingColumn(), console=console, transient=True)
+            if console.is_terminal
+            else None
+        )
         self.task = self.bar.add_task(self._told(), total=self.total) if self.bar else None
 
     def __enter__(self) -> Progress:
@@ -36,7 +50,12 @@ class Progress:
             self.bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.bar:
             self.bar.stop()
 
@@ -46,11 +65,15 @@ class Progress:
         self._show()
 
     def finish(self, ids: Sequence[str], group: str, reason: str | None, lost: int) -> None:
-        """These points of a group have ended; `reason` says why `lost` of them failed, None if all are stored."""
+        """These points of a group have ended; `reason` says why `lost` of them failed, None if all
+        are stored.
+        """
         self.made |= {id: self.costs[id] for id in ids}
         self.finished |= set(ids)
         if reason is not None:
-            self.console.print(f"group {group} failed ({lost} points): {reason}", markup=False, style="red")
+            self.console.print(
+                f"group {group} failed ({lost} points): {reason}", markup=False, style="red"
+            )
         self._show(now=True)
 
     def left(self, ids: Iterable[str]) -> None:
@@ -61,7 +84,9 @@ class Progress:
     def _told(self) -> str:
         minutes = (time.monotonic() - self.start) / 60
         count = len(self.finished)
-        return f"{count}/{len(self.costs)} points" + (f", {count / minutes:.1f} a minute" if count else "")
+        return f"{count}/{len(self.costs)} points" + (
+            f", {count / minutes:.1f} a minute" if count else ""
+        )
 
     def _show(self, *, now: bool = False) -> None:
         done = sum(self.made.values())
@@ -70,6 +95,15 @@ class Progress:
         elif now or time.monotonic() - self.said >= QUIET_SECONDS:
             self.said = time.monotonic()
             spent = self.said - self.start
-            # Before that, nearly all of the time went into starting: it says nothing about what is to come.
-            left = f", about {spent * (self.total - done) / done:.0f} s left" if done >= TOLD * self.total else ""
-            self.console.print(f"{self._told()}, {done / self.total:.0%} after {spent:.0f} s{left}", markup=False, highlight=False)
+            # Before that, nearly all of the time went into starting: it says nothing about what is
+            # to come.
+            left = (
+                f", about {spent * (self.total - done) / done:.0f} s left"
+                if done >= TOLD * self.total
+                else ""
+            )
+            self.console.print(
+                f"{self._told()}, {done / self.total:.0%} after {spent:.0f} s{left}",
+                markup=False,
+                highlight=False,
+            )

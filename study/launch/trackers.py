@@ -1,7 +1,9 @@
-"""Trackers at arm's length: each in a process of its own, fed one point at a time and given a limited time for it.
+"""Trackers at arm's length: each in a process of its own, fed one point at a time and given a
+limited time for it.
 
-Whatever goes wrong there (it hangs, dies, runs into a full disk or has no network), the tracker is switched off with one
-warning, and the study goes on. What it has not heard then, it is told by the next launch.
+Whatever goes wrong there (it hangs, dies, runs into a full disk or has no network), the tracker is
+switched off with one warning, and the study goes on. What it has not heard then, it is told by the
+next launch.
 """
 
 from __future__ import annotations
@@ -28,8 +30,12 @@ Told = tuple[str, str, Sequence[str]]  # id of a point, folder of its store, tag
 class Trackers:
     """The sinks of results. `seconds`: without an answer, after which one is switched off."""
 
-    def __init__(self, nodes: Mapping[str, Any], study: str, folder: Path, console: Console, seconds: float) -> None:
-        self.sinks = [Sink(name, node, study, folder, console, seconds) for name, node in nodes.items()]
+    def __init__(
+        self, nodes: Mapping[str, Any], study: str, folder: Path, console: Console, seconds: float
+    ) -> None:
+        self.sinks = [
+            Sink(name, node, study, folder, console, seconds) for name, node in nodes.items()
+        ]
 
     def hear(self, store: Store, ids: Iterable[str], tags: Sequence[str] = ()) -> None:
         """Tell every tracker of stored points; failed points have nothing to tell."""
@@ -38,7 +44,9 @@ class Trackers:
                 sink.queue.put((id, str(store.folder), tuple(tags)))
 
     def close(self, *, now: bool = False) -> None:
-        """Wait until everything is told, or with `now` for what is being told only: the next launch tells the rest."""
+        """Wait until everything is told, or with `now` for what is being told only: the next launch
+        tells the rest.
+        """
         for sink in self.sinks:
             sink.now = sink.now or now
             sink.queue.put(None)
@@ -47,9 +55,19 @@ class Trackers:
 
 
 class Sink:
-    """One tracker's process, and the thread that feeds it: a queue that is not read must not stop the launch."""
+    """One tracker's process, and the thread that feeds it: a queue that is not read must not stop
+    the launch.
+    """
 
-    def __init__(self, name: str, node: Mapping[str, Any], study: str, folder: Path, console: Console, seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        node: Mapping[str, Any],
+        study: str,
+        folder: Path,
+        console: Console,
+        seconds: float,
+    ) -> None:
         self.name, self.console, self.seconds, self.now = name, console, seconds, False
         self.queue: queue.SimpleQueue[Told | None] = queue.SimpleQueue()
         # From the main thread: a process dies with the thread that started it.
@@ -71,12 +89,21 @@ class Sink:
         try:
             if message is not None:
                 self.connection.send(message)
-            wrong = self.connection.recv() if self.connection.poll(seconds) else f"no answer for {seconds:g} s (store.tracker_seconds)"
+            wrong = (
+                self.connection.recv()
+                if self.connection.poll(seconds)
+                else f"no answer for {seconds:g} s (store.tracker_seconds)"
+            )
         except (EOFError, OSError):
             self.process.join(self.seconds)
             wrong = f"its process died (exit status {self.process.exitcode})"
         if wrong:
-            self.console.print(f"warning: tracker {self.name} is switched off, the study goes on ({wrong})", markup=False, highlight=False, style="yellow")
+            self.console.print(
+                f"warning: tracker {self.name} is switched off, the study goes on ({wrong})",
+                markup=False,
+                highlight=False,
+                style="yellow",
+            )
         return not wrong
 
     def _end(self) -> None:
@@ -85,8 +112,12 @@ class Sink:
         self.process.join()
 
 
-def serve(connection: Connection, name: str, node: Mapping[str, Any], study: str, folder: str) -> None:
-    """The process: it is there, opens the tracker, then answers every message; each with what went wrong, or None."""
+def serve(
+    connection: Connection, name: str, node: Mapping[str, Any], study: str, folder: str
+) -> None:
+    """The process: it is there, opens the tracker, then answers every message; each with what went
+    wrong, or None.
+    """
     connection.send(None)
     try:
         tracker: Tracker = build(node, f"tracker.{name}")

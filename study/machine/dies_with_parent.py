@@ -1,4 +1,6 @@
-"""Imported first by the process that others are forked from (study.machine.processes.warm): it ends with the one that started it, also while it imports."""
+"""Imported first by the process that others are forked from (study.machine.processes.warm): it ends
+with the one that started it, also while it imports.
+"""
 
 import os
 

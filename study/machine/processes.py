@@ -1,4 +1,6 @@
-"""Warm, single-threaded worker processes of this machine, which never outlive their parent (standard library only)."""
+"""Warm, single-threaded worker processes of this machine, which never outlive their parent
+(standard library only).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-# Read when a process starts, so they are set before. One thread each: two processes with torch's default threads on
-# two cores run 30 to 100 times slower. Large thresholds keep glibc from returning memory that the next step asks for again.
+# Read when a process starts, so they are set before. One thread each: two processes with torch's
+# default threads on
+# two cores run 30 to 100 times slower. Large thresholds keep glibc from returning memory that the
+# next step asks for again.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -38,11 +42,14 @@ def cores() -> int:
 
 
 LEAVE = (signal.SIGTERM, signal.SIGUSR1)  # what a cluster sends before it takes a machine away
-WHERE = signal.SIGUSR2  # asks a worker that hangs where it is; Slurm's jobs hear it too, and all their processes with them
+# asks a worker that hangs where it is; Slurm's jobs hear it too, and all their processes with them
+WHERE = signal.SIGUSR2
 
 
 def memory() -> float:
-    """Bytes of this machine's memory, or of what this process's group may use of it; infinite where that cannot be told."""
+    """Bytes of this machine's memory, or of what this process's group may use of it; infinite where
+    that cannot be told.
+    """
     try:
         whole = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (ValueError, OSError, AttributeError):
@@ -53,14 +60,17 @@ def memory() -> float:
         return whole
 
 
-# Where the system can fork safely, all processes are forked from one that has imported what they need and does nothing else: torch takes
+# Where the system can fork safely, all processes are forked from one that has imported what they
+# need and does nothing else: torch takes
 # seconds to import, and Python as long to take a process apart that has imported it.
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 DIES_WITH_PARENT = "study.machine.dies_with_parent"
 
 
 def warm(modules: Sequence[str]) -> None:
-    """Begin to start the process that others are forked from, unless it is there: it imports these modules meanwhile. It ends with this one."""
+    """Begin to start the process that others are forked from, unless it is there: it imports these
+    modules meanwhile. It ends with this one.
+    """
     if METHOD != "forkserver":
         return
     with _as_children_need_it():
@@ -69,17 +79,30 @@ def warm(modules: Sequence[str]) -> None:
 
 
 def start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
-    """A process that runs target(connection, *arguments), a function of a module, and our end of its connection."""
+    """A process that runs target(connection, *arguments), a function of a module, and our end of
+    its connection.
+    """
     warm([target.__module__])
     here, there = multiprocessing.Pipe()
-    # By name: the child would import the target's module (torch: seconds) before the first line that we choose.
-    what = (there, os.getpid(), os.environ | ENVIRONMENT, target.__module__, target.__qualname__, *arguments)
+    # By name: the child would import the target's module (torch: seconds) before the first line
+    # that we choose.
+    what = (
+        there,
+        os.getpid(),
+        os.environ | ENVIRONMENT,
+        target.__module__,
+        target.__qualname__,
+        *arguments,
+    )
     process = None
     try:
         with _as_children_need_it():
             try:
                 process = _started(METHOD, what)
-            except (EOFError, ConnectionError):  # who forks has died meanwhile: out of memory is the usual cause
+            except (
+                EOFError,
+                ConnectionError,
+            ):  # who forks has died meanwhile: out of memory is the usual cause
                 process = _started("spawn", what)
     except BaseException:  # Ctrl-C, held back until now: nobody will know of the process
         if process is not None:
@@ -97,15 +120,17 @@ def _started(method: str, what: tuple[Any, ...]) -> BaseProcess:
 
 @contextlib.contextmanager
 def _as_children_need_it() -> Iterator[None]:
-    """The environment and the mask of signals that a child inherits from birth; none of these signals interrupts what is done here.
+    """The environment and the mask of signals that a child inherits from birth; none of these
+    signals interrupts what is done here.
 
-    Ctrl-C goes to every process of the terminal: the launcher decides what it means. So do signals to leave, and who forks must not be ended by
-    them before the workers have kept what they have.
+    Ctrl-C goes to every process of the terminal: the launcher decides what it means. So do signals
+    to leave, and who forks must not be ended by them before the workers have kept what they have.
     """
     mine, held = (signal.SIGINT, WHERE, *LEAVE), set[int]()
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
-    # The first start would also start multiprocessing's resource tracker, which unblocks Ctrl-C for whoever called it.
+    # The first start would also start multiprocessing's resource tracker, which unblocks Ctrl-C for
+    # whoever called it.
     resource_tracker.ensure_running()
     # Blocked in this thread, a signal finds another one, and Python would act upon it here.
     here = threading.current_thread() is threading.main_thread()
@@ -135,7 +160,14 @@ def _hear_again(handlers: dict[signal.Signals, Any]) -> None:
             _hear_again(handlers)
 
 
-def _live(connection: Connection, launcher: int, environment: Mapping[str, str], module: str, name: str, *arguments: Any) -> None:
+def _live(
+    connection: Connection,
+    launcher: int,
+    environment: Mapping[str, str],
+    module: str,
+    name: str,
+    *arguments: Any,
+) -> None:
     die_with(launcher)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
     os.environ.clear()  # who forks has the one of the time when it was started
@@ -148,11 +180,15 @@ LOOK_SECONDS = 1.0
 
 
 def die_with(launcher: int) -> None:
-    """End this process when its parent ends, however that ends: a step may take minutes, and nobody would hear of it.
+    """End this process when its parent ends, however that ends: a step may take minutes, and nobody
+    would hear of it.
 
     The parent is the launcher, or was started by it and ends with it.
     """
-    if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).prctl(SET_DEATH_SIGNAL, signal.SIGKILL) != 0:
+    if (
+        sys.platform != "linux"
+        or ctypes.CDLL(None, use_errno=True).prctl(SET_DEATH_SIGNAL, signal.SIGKILL) != 0
+    ):
         threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
     if launcher not in (parent := os.getppid(), _parent_of(parent)):  # it ended before we asked
         os._exit(1)
@@ -183,13 +219,18 @@ def leaving_like_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-# --- who is there ------------------------------------------------------------------------------------------------
+# --- who is there ---------------------------------------------------------------------------------
 
 
 def machine() -> str:
-    """This machine and its process numbers, without its name: processes can be looked up where it is equal."""
+    """This machine and its process numbers, without its name: processes can be looked up where it
+    is equal.
+    """
     parts = []
-    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text(), lambda: str(Path("/proc/self/ns/pid").readlink())):
+    for read in (
+        lambda: Path("/proc/sys/kernel/random/boot_id").read_text(),
+        lambda: str(Path("/proc/self/ns/pid").readlink()),
+    ):
         try:
             parts.append(read())
         except OSError:
@@ -198,7 +239,9 @@ def machine() -> str:
 
 
 def started(pid: int) -> str:
-    """When a process started, as the kernel counts, so that a number used again is another process; "" if it is gone."""
+    """When a process started, as the kernel counts, so that a number used again is another process;
+    "" if it is gone.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):
@@ -209,7 +252,9 @@ def started(pid: int) -> str:
 def descendants(pid: int) -> list[int]:
     """Processes that a process has started, and those that they have, where the kernel tells."""
     try:
-        told = [(task / "children").read_text().split() for task in Path(f"/proc/{pid}/task").iterdir()]
+        told = [
+            (task / "children").read_text().split() for task in Path(f"/proc/{pid}/task").iterdir()
+        ]
     except OSError:
         return []
     children = [int(child) for some in told for child in some]
@@ -217,7 +262,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def end(process: BaseProcess | subprocess.Popen[bytes]) -> None:
-    """Kill a process and whatever it has started, in sessions of their own too. Waiting for it is the caller's."""
+    """Kill a process and whatever it has started, in sessions of their own too.
+
+    Waiting for it is the caller's.
+    """
     helpers = descendants(process.pid or 0)
     process.kill()
     for pid in helpers:
@@ -226,5 +274,7 @@ def end(process: BaseProcess | subprocess.Popen[bytes]) -> None:
 
 
 def gone(here: str, there: str, pid: int, since: str) -> bool:
-    """Whether the process `pid` of machine `there` that started at `since` is no longer; False where that cannot be told."""
+    """Whether the process `pid` of machine `there` that started at `since` is no longer; False
+    where that cannot be told.
+    """
     return bool(here) and there == here and bool(since) and started(pid) != since

@@ -1,4 +1,7 @@
-"""Where numbers come from: code, versions, machine kind. No host name, user name or absolute path."""
+"""Where numbers come from: code, versions, machine kind.
+
+No host name, user name or absolute path.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,23 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("rnn-gradient-study", "torch", "numpy", "hydra-core", "omegaconf", "pandas", "pyarrow", "scikit-learn")
+PACKAGES = (
+    "rnn-gradient-study",
+    "torch",
+    "numpy",
+    "hydra-core",
+    "omegaconf",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+)
 
 
 @functools.lru_cache(maxsize=1)
 def code() -> dict[str, Any]:
-    """{"git": {"commit", "dirty"} or None outside a checkout, "versions": {package: version}}; asked once a process."""
+    """{"git": {"commit", "dirty"} or None outside a checkout, "versions": {package: version}};
+    asked once a process.
+    """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -34,8 +48,22 @@ def _git() -> dict[str, Any] | None:
     if not (here.parent / ".git").exists():
         return None
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(changed)}
@@ -55,9 +83,16 @@ def machine(device: str) -> dict[str, Any]:
 
 def relative(text: str, study: Path) -> str:
     """Text with this machine's folders replaced: <study>, <code>, <env>, <home>."""
-    places = [(study.resolve(), "<study>"), (Path(__file__).resolve().parent.parent.parent, "<code>")]
+    places = [
+        (study.resolve(), "<study>"),
+        (Path(__file__).resolve().parent.parent.parent, "<code>"),
+    ]
     places += [(Path(path), "<env>") for path in {sys.prefix, sys.base_prefix}]
-    places += [(Path.cwd(), "<here>"), (Path.home(), "<home>"), (Path(os.path.realpath(Path.home())), "<home>")]
+    places += [
+        (Path.cwd(), "<here>"),
+        (Path.home(), "<home>"),
+        (Path(os.path.realpath(Path.home())), "<home>"),
+    ]
     for path, name in sorted(places, key=lambda place: -len(str(place[0]))):
         if len(path.parts) > 1:
             text = text.replace(str(path), name)

@@ -11,30 +11,61 @@ from study.interfaces import Optimizer, PerMember, per_member, require
 class Adam(Optimizer):
     """θ ← θ - lr·m̂/(√v̂ + eps), with g + weight_decay·θ for g."""
 
-    def __init__(self, *, lr: PerMember, beta1: PerMember, beta2: PerMember, eps: PerMember, weight_decay: PerMember) -> None:
+    def __init__(
+        self,
+        *,
+        lr: PerMember,
+        beta1: PerMember,
+        beta2: PerMember,
+        eps: PerMember,
+        weight_decay: PerMember,
+    ) -> None:
         require(bool((per_member(lr) > 0).all()), "adam", "lr", "greater than 0", lr)
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
-            require(bool(((per_member(beta) >= 0) & (per_member(beta) < 1)).all()), "adam", name, "at least 0 and below 1", beta)
+            require(
+                bool(((per_member(beta) >= 0) & (per_member(beta) < 1)).all()),
+                "adam",
+                name,
+                "at least 0 and below 1",
+                beta,
+            )
         require(bool((per_member(eps) > 0).all()), "adam", "eps", "greater than 0", eps)
-        require(bool((per_member(weight_decay) >= 0).all()), "adam", "weight_decay", "at least 0", weight_decay)
-        self.lr, self.beta1, self.beta2, self.eps, self.weight_decay = (per_member(value) for value in (lr, beta1, beta2, eps, weight_decay))
+        require(
+            bool((per_member(weight_decay) >= 0).all()),
+            "adam",
+            "weight_decay",
+            "at least 0",
+            weight_decay,
+        )
+        self.lr, self.beta1, self.beta2, self.eps, self.weight_decay = (
+            per_member(value) for value in (lr, beta1, beta2, eps, weight_decay)
+        )
         self.decays = bool((self.weight_decay > 0).any())
 
     def init(self, params: Tensor) -> dict[str, Tensor]:
-        return {"m": torch.zeros_like(params), "v": torch.zeros_like(params), "t": params.new_zeros(len(params), 1)}
+        return {
+            "m": torch.zeros_like(params),
+            "v": torch.zeros_like(params),
+            "t": params.new_zeros(len(params), 1),
+        }
 
-    def __call__(self, grads: Tensor, params: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         if self.decays:
             grads = grads + self.weight_decay * params
         t = state["t"] + 1
-        # In place wherever a tensor is ours: what is new lies in no cache, and takes four times as long to write.
+        # In place wherever a tensor is ours: what is new lies in no cache, and takes four times as
+        # long to write.
         m = self.beta1 * state["m"]
         part = (1 - self.beta1) * grads
         m += part
         v = self.beta2 * state["v"]
         v += torch.mul(1 - self.beta2, grads, out=part).mul_(grads)
         # Powers in fp64: in fp32 the correction of the first updates would lose digits.
-        correct1, correct2 = ((1 - beta.double() ** t.double()).to(params.dtype) for beta in (self.beta1, self.beta2))
+        correct1, correct2 = (
+            (1 - beta.double() ** t.double()).to(params.dtype) for beta in (self.beta1, self.beta2)
+        )
         below = torch.div(v, correct2, out=part).sqrt_().add_(self.eps)
         move = (m / correct1).mul_(self.lr).div_(below)
         return torch.sub(params, move, out=move), {"m": m, "v": v, "t": t}

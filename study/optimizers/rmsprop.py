@@ -9,20 +9,46 @@ from study.interfaces import Optimizer, PerMember, per_member, require
 
 
 class RMSprop(Optimizer):
-    """v ← alpha·v + (1-alpha)·g², b ← momentum·b + g/(√v + eps), θ ← θ - lr·b, with g + weight_decay·θ for g."""
+    """v ← alpha·v + (1-alpha)·g², b ← momentum·b + g/(√v + eps), θ ← θ - lr·b, with g +
+    weight_decay·θ for g.
+    """
 
-    def __init__(self, *, lr: PerMember, alpha: PerMember, eps: PerMember, momentum: PerMember, weight_decay: PerMember) -> None:
+    def __init__(
+        self,
+        *,
+        lr: PerMember,
+        alpha: PerMember,
+        eps: PerMember,
+        momentum: PerMember,
+        weight_decay: PerMember,
+    ) -> None:
         require(bool((per_member(lr) > 0).all()), "rmsprop", "lr", "greater than 0", lr)
         for name, value in (("alpha", alpha), ("momentum", momentum)):
-            require(bool(((per_member(value) >= 0) & (per_member(value) < 1)).all()), "rmsprop", name, "at least 0 and below 1", value)
+            require(
+                bool(((per_member(value) >= 0) & (per_member(value) < 1)).all()),
+                "rmsprop",
+                name,
+                "at least 0 and below 1",
+                value,
+            )
         require(bool((per_member(eps) > 0).all()), "rmsprop", "eps", "greater than 0", eps)
-        require(bool((per_member(weight_decay) >= 0).all()), "rmsprop", "weight_decay", "at least 0", weight_decay)
-        self.lr, self.alpha, self.eps, self.momentum, self.weight_decay = (per_member(value) for value in (lr, alpha, eps, momentum, weight_decay))
+        require(
+            bool((per_member(weight_decay) >= 0).all()),
+            "rmsprop",
+            "weight_decay",
+            "at least 0",
+            weight_decay,
+        )
+        self.lr, self.alpha, self.eps, self.momentum, self.weight_decay = (
+            per_member(value) for value in (lr, alpha, eps, momentum, weight_decay)
+        )
 
     def init(self, params: Tensor) -> dict[str, Tensor]:
         return {"v": torch.zeros_like(params), "b": torch.zeros_like(params)}
 
-    def __call__(self, grads: Tensor, params: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         grads = grads + self.weight_decay * params
         v = self.alpha * state["v"] + (1 - self.alpha) * grads * grads
         b = self.momentum * state["b"] + grads / (v.sqrt() + self.eps)

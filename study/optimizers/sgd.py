@@ -13,13 +13,31 @@ class SGD(Optimizer):
 
     def __init__(self, *, lr: PerMember, momentum: PerMember, weight_decay: PerMember) -> None:
         require(bool((per_member(lr) > 0).all()), "sgd", "lr", "greater than 0", lr)
-        require(bool(((per_member(momentum) >= 0) & (per_member(momentum) < 1)).all()), "sgd", "momentum", "at least 0 and below 1", momentum)
-        require(bool((per_member(weight_decay) >= 0).all()), "sgd", "weight_decay", "at least 0", weight_decay)
-        self.lr, self.momentum, self.weight_decay = per_member(lr), per_member(momentum), per_member(weight_decay)
+        require(
+            bool(((per_member(momentum) >= 0) & (per_member(momentum) < 1)).all()),
+            "sgd",
+            "momentum",
+            "at least 0 and below 1",
+            momentum,
+        )
+        require(
+            bool((per_member(weight_decay) >= 0).all()),
+            "sgd",
+            "weight_decay",
+            "at least 0",
+            weight_decay,
+        )
+        self.lr, self.momentum, self.weight_decay = (
+            per_member(lr),
+            per_member(momentum),
+            per_member(weight_decay),
+        )
 
     def init(self, params: Tensor) -> dict[str, Tensor]:
         return {"velocity": torch.zeros_like(params)}
 
-    def __call__(self, grads: Tensor, params: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         velocity = self.momentum * state["velocity"] + (grads + self.weight_decay * params)
         return params - self.lr * velocity, {"velocity": velocity}

@@ -11,7 +11,8 @@ from study.interfaces import ByStep, Measurable, Probe, Trace
 
 
 class AttentionMap(Probe):
-    """`attention` [M, n, T]: α_t of the first `examples` of the probe batch at every valid step, 1 in sum.
+    """`attention` [M, n, T]: α_t of the first `examples` of the probe batch at every valid step, 1
+    in sum.
 
     Nothing is recorded for a readout without attention. Costs the readout once more.
     """
@@ -27,4 +28,8 @@ class AttentionMap(Probe):
         h = trace.network().layers[-1]["h"].detach()
         with torch.no_grad():
             weights = trace.readout.attention(trace.readout_params(), h, trace.batch.lengths)
-        return {} if weights is None else {"attention": ByStep(weights.transpose(1, 2)[:, :count], trace.last_step[:count])}
+        return (
+            {}
+            if weights is None
+            else {"attention": ByStep(weights.transpose(1, 2)[:, :count], trace.last_step[:count])}
+        )

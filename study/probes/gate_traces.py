@@ -13,15 +13,26 @@ from study.probes.shared.onestep import gate_values, silent
 
 
 class GateTraces(Probe):
-    """Of the first `examples` of the probe batch, every gate NAME that the cell tells (`Cell.gates`), layer and valid step:
+    """Of the first `examples` of the probe batch, every gate NAME that the cell tells
+    (`Cell.gates`), layer and valid step:
 
-    `gate.NAME.mean` [M, layers, n, T] over units, and `gate.NAME.pQQ`, its quantiles over units (linear between two), QQ in percent.
+    `gate.NAME.mean` [M, layers, n, T] over units, and `gate.NAME.pQQ`, its quantiles over units
+    (linear between two), QQ in percent.
 
-    An ungated cell has none of them, and nothing is recorded for it. Costs the gates of these examples once more.
+    An ungated cell has none of them, and nothing is recorded for it. Costs the gates of these
+    examples once more.
     """
 
-    def __init__(self, *, stages: Sequence[float], examples: int, quantiles: Sequence[float]) -> None:
-        require(all(0 <= one <= 1 for one in quantiles), "gate_traces", "quantiles", "shares of the units between 0 and 1", quantiles)
+    def __init__(
+        self, *, stages: Sequence[float], examples: int, quantiles: Sequence[float]
+    ) -> None:
+        require(
+            all(0 <= one <= 1 for one in quantiles),
+            "gate_traces",
+            "quantiles",
+            "shares of the units between 0 and 1",
+            quantiles,
+        )
         self.stages, self.examples, self.quantiles = stages, examples, quantiles
 
     def check(self, of: Measurable) -> None:
@@ -37,5 +48,10 @@ class GateTraces(Probe):
                 over = values.transpose(1, 2)  # [M, n, T, H]
                 found.setdefault(f"gate.{gate}.mean", []).append(over.mean(-1))
                 for share in self.quantiles:
-                    found.setdefault(f"gate.{gate}.p{100 * share:g}", []).append(torch.quantile(over, share, dim=-1))
-        return {name: ByStep(torch.stack(of, dim=1), trace.last_step[:count]) for name, of in found.items()}
+                    found.setdefault(f"gate.{gate}.p{100 * share:g}", []).append(
+                        torch.quantile(over, share, dim=-1)
+                    )
+        return {
+            name: ByStep(torch.stack(of, dim=1), trace.last_step[:count])
+            for name, of in found.items()
+        }

@@ -12,15 +12,18 @@ from study.probes.shared.onestep import gate_values, silent
 
 
 class Gates(Probe):
-    """Of every gate the cell tells (`Cell.gates`), over all valid steps and examples of the probe batch, per layer:
+    """Of every gate the cell tells (`Cell.gates`), over all valid steps and examples of the probe
+    batch, per layer:
 
     `closed.NAME` [M, layers]: share below `low`; `open.NAME`: share above `high`.
     Of every keep gate, f its value where `keep` says +1 and 1 minus it where −1:
-    `timescale.NAME` [M, layers]: mean of −1/ln f over units, steps and examples, in steps; f = 1 counts as 1 − 2⁻⁵³.
-    `unit_timescale.NAME` [M, layers, H]: −1/⟨ln f⟩ of each unit, ⟨·⟩ over steps and examples, longest first: what remains of c after
-    many steps is the product of all f, and a single step near 1 does not rule it as it rules the mean above.
+    `timescale.NAME` [M, layers]: mean of −1/ln f over units, steps and examples, in steps; f = 1
+    counts as 1 − 2⁻⁵³. `unit_timescale.NAME` [M, layers, H]: −1/⟨ln f⟩ of each unit, ⟨·⟩ over steps
+    and examples, longest first: what remains of c after many steps is the product of all f, and a
+    single step near 1 does not rule it as it rules the mean above.
 
-    An ungated cell has none of them, and nothing is recorded for it. Costs the gates of all steps once more.
+    An ungated cell has none of them, and nothing is recorded for it. Costs the gates of all steps
+    once more.
     """
 
     def __init__(self, *, stages: Sequence[float], low: float, high: float) -> None:
@@ -37,11 +40,16 @@ class Gates(Probe):
             for quantity, value in self._layer(trace, layer).items():
                 found.setdefault(quantity, []).append(value)
         by_layer = {quantity: torch.stack(values, dim=1) for quantity, values in found.items()}
-        return {quantity: ByIndex(value) if value.ndim == 3 else value for quantity, value in by_layer.items()}
+        return {
+            quantity: ByIndex(value) if value.ndim == 3 else value
+            for quantity, value in by_layer.items()
+        }
 
     def _layer(self, trace: Trace, layer: int) -> Mapping[str, Tensor]:
         gates = gate_values(trace, layer, len(trace.last_step), "gates")
-        valid = (torch.arange(trace.batch.x.shape[2])[:, None] <= trace.last_step).to(trace.batch.x.device)  # [T, B]
+        valid = (torch.arange(trace.batch.x.shape[2])[:, None] <= trace.last_step).to(
+            trace.batch.x.device
+        )  # [T, B]
         found: dict[str, Tensor] = {}
         for name, gate in gates.items():
             values = gate[:, valid]  # [M, valid steps, H]
@@ -51,7 +59,9 @@ class Gates(Probe):
                 kept = values if trace.cell.keep[name] > 0 else 1 - values
                 logs = kept.clamp(max=1 - 2.0**-53).log()
                 found[f"timescale.{name}"] = (-1 / logs).mean((1, 2))
-                found[f"unit_timescale.{name}"] = (-1 / logs.mean(1)).sort(dim=-1, descending=True).values
+                found[f"unit_timescale.{name}"] = (
+                    (-1 / logs.mean(1)).sort(dim=-1, descending=True).values
+                )
         return found
 
 

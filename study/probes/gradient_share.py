@@ -14,16 +14,20 @@ from study.probes.shared.onestep import layer_steps
 
 
 class GradientShare(Probe):
-    """The terms of the sum over time in ∂L/∂θ = Σ_k Σ_examples ∂ℓ/∂s_{a-k} · ∂⁺s_{a-k}/∂θ, ∂⁺ with s_{a-k-1} held constant, per layer.
+    """The terms of the sum over time in ∂L/∂θ = Σ_k Σ_examples ∂ℓ/∂s_{a-k} · ∂⁺s_{a-k}/∂θ, ∂⁺ with
+    s_{a-k-1} held constant, per layer.
 
-    `log10_gradient` [M, layers, lags]: log10 of the norm of each term, over all parameters of the layer together. The terms add up
-    to the gradient of the mean loss exactly; their norms add up to more where terms cancel. −∞ is a term that is exactly 0.
-    `mean_lag` [M, layers]: Σ k·‖term_k‖ / Σ ‖term_k‖, steps.
+    `log10_gradient` [M, layers, lags]: log10 of the norm of each term, over all parameters of the
+    layer together. The terms add up to the gradient of the mean loss exactly; their norms add up to
+    more where terms cancel. −∞ is a term that is exactly 0. `mean_lag` [M, layers]: Σ k·‖term_k‖ /
+    Σ ‖term_k‖, steps.
 
-    ℓ is the loss of step a alone, L its mean over the probe batch: terminal losses have one anchor, the last valid step; losses at
-    every step have `anchors` evenly spaced ones, whose terms of equal lag are summed.
+    ℓ is the loss of step a alone, L its mean over the probe batch: terminal losses have one anchor,
+    the last valid step; losses at every step have `anchors` evenly spaced ones, whose terms of
+    equal lag are summed.
 
-    Costs, an anchor, one backward pass and each step forward and back once more; the gradients of all anchors are held at once.
+    Costs, an anchor, one backward pass and each step forward and back once more; the gradients of
+    all anchors are held at once.
     """
 
     def __init__(self, *, stages: Sequence[float], anchors: int) -> None:
@@ -31,7 +35,10 @@ class GradientShare(Probe):
         self.stages, self.anchors = stages, anchors
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
-        logs = [torch.stack([_log_norm(term) for term in of_layer], dim=-1) for of_layer in terms(trace, self.anchors)]
+        logs = [
+            torch.stack([_log_norm(term) for term in of_layer], dim=-1)
+            for of_layer in terms(trace, self.anchors)
+        ]
         decades = torch.stack(logs, dim=1)
         largest = decades.amax(-1, keepdim=True)
         weights = 10.0 ** (decades - torch.where(largest.isfinite(), largest, 0.0))
@@ -40,7 +47,9 @@ class GradientShare(Probe):
 
 
 def terms(trace: Trace, count: int) -> Iterator[Iterator[Params]]:
-    """For each layer the terms of lag 0, 1, …, each {parameter: [M, …]}: one at a time, for all of them would fill the memory."""
+    """For each layer the terms of lag 0, 1, …, each {parameter: [M, …]}: one at a time, for all of
+    them would fill the memory.
+    """
     network, at = trace.network(), anchors(trace, count)
     losses = [trace.task.step_loss(network.outputs, trace.batch, anchor) for anchor in at]
     by_anchor = [state_gradients(network, loss / (loss.shape[1] * len(at))) for loss in losses]
@@ -48,7 +57,9 @@ def terms(trace: Trace, count: int) -> Iterator[Iterator[Params]]:
         yield _layer_terms(trace, layer + 1, at, [gradients[layer] for gradients in by_anchor])
 
 
-def _layer_terms(trace: Trace, layer: int, at: Sequence[Tensor], gradients: Sequence[Tensor]) -> Iterator[Params]:
+def _layer_terms(
+    trace: Trace, layer: int, at: Sequence[Tensor], gradients: Sequence[Tensor]
+) -> Iterator[Params]:
     examples = len(trace.last_step)
     steps = layer_steps(trace, layer, examples)
     for lag in range(max(int(anchor.max()) for anchor in at) + 1):
@@ -56,8 +67,12 @@ def _layer_terms(trace: Trace, layer: int, at: Sequence[Tensor], gradients: Sequ
         for anchor, of_anchor in zip(at, gradients, strict=True):
             step = (anchor - lag).clamp(min=0)
             there = (anchor >= lag).to(of_anchor.device)[:, None]
-            cotangents = of_anchor[:, step.to(of_anchor.device), torch.arange(examples, device=of_anchor.device)]
-            for name, grad in steps.parameter_gradients(step, torch.where(there, cotangents, 0.0)).items():
+            cotangents = of_anchor[
+                :, step.to(of_anchor.device), torch.arange(examples, device=of_anchor.device)
+            ]
+            for name, grad in steps.parameter_gradients(
+                step, torch.where(there, cotangents, 0.0)
+            ).items():
                 total[name] = total[name] + grad if name in total else grad
         yield total
 

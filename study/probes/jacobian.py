@@ -1,4 +1,6 @@
-"""Jacobians of the recurrence: eigenvalues of single steps, singular values of their product over a lag."""
+"""Jacobians of the recurrence: eigenvalues of single steps, singular values of their product over a
+lag.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,25 @@ DECADE = math.log(10)
 
 
 class Jacobian(Probe):
-    """Per layer, its input held constant (see onestep): means over the first `examples` of the probe batch, logs in decades.
+    """Per layer, its input held constant (see onestep): means over the first `examples` of the
+    probe batch, logs in decades.
 
-    `log10_eigenvalue` [M, layers, S]: log10 |eigenvalue| of J_t = ∂s_t/∂s_{t-1}, largest first, mean over `steps` evenly spaced steps.
-    `step_radius` [M, layers]: mean spectral radius of these J_t.
-    Of the product ∂s_T/∂s_{T-k}, T the last valid step, at `lags` k (null: 1 and 10, 50, 100 % of the lag that is judged):
-    `log10_singular_value`, largest first; `log10_sigma_max`, `log10_sigma_min`, `log10_condition` (their ratio);
-    `effective_rank` = exp(−Σ p_i ln p_i), p_i = σ_i/Σσ (Roy & Vetterli 2007), between 1 and S, 0 for a product that is 0.
-    Examples shorter than a lag are left out of it.
+    `log10_eigenvalue` [M, layers, S]: log10 |eigenvalue| of J_t = ∂s_t/∂s_{t-1}, largest first,
+    mean over `steps` evenly spaced steps. `step_radius` [M, layers]: mean spectral radius of these
+    J_t. Of the product ∂s_T/∂s_{T-k}, T the last valid step, at `lags` k (null: 1 and 10, 50, 100 %
+    of the lag that is judged): `log10_singular_value`, largest first; `log10_sigma_max`,
+    `log10_sigma_min`, `log10_condition` (their ratio); `effective_rank` = exp(−Σ p_i ln p_i), p_i =
+    σ_i/Σσ (Roy & Vetterli 2007), between 1 and S, 0 for a product that is 0. Examples shorter than
+    a lag are left out of it.
 
-    Products are accumulated by QR in fp64 with logs (see spectra for the accuracy): −∞ is a direction lost to rounding within one step.
-    Costs, a step of the longest lag, S passes through it and a QR of S×S for each example: seconds to half a minute a stage (its YAML).
+    Products are accumulated by QR in fp64 with logs (see spectra for the accuracy): −∞ is a
+    direction lost to rounding within one step. Costs, a step of the longest lag, S passes through
+    it and a QR of S×S for each example: seconds to half a minute a stage (its YAML).
     """
 
-    def __init__(self, *, stages: Sequence[float], examples: int, steps: int, lags: Sequence[int] | None) -> None:
+    def __init__(
+        self, *, stages: Sequence[float], examples: int, steps: int, lags: Sequence[int] | None
+    ) -> None:
         require(examples >= 1, "jacobian", "examples", "at least 1", examples)
         require(steps >= 1, "jacobian", "steps", "at least 1", steps)
         require(lags is None or len(lags) > 0, "jacobian", "lags", "null or a list of lags", lags)
@@ -42,8 +49,13 @@ class Jacobian(Probe):
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex | AtLags]:
         examples = first_examples("jacobian", self.examples, trace)
-        lags = chosen_lags("jacobian", self.lags, trace.last_step[:examples], trace.facts.lag, first=1)
-        layers = [layer_steps(trace, layer, examples) for layer in range(1, len(trace.network().layers) + 1)]
+        lags = chosen_lags(
+            "jacobian", self.lags, trace.last_step[:examples], trace.facts.lag, first=1
+        )
+        layers = [
+            layer_steps(trace, layer, examples)
+            for layer in range(1, len(trace.network().layers) + 1)
+        ]
         moduli = torch.stack([eigenvalues(layer, self.steps) for layer in layers], dim=1)
         values = torch.stack([self._singular_values(trace, layer, lags) for layer in layers], dim=1)
         p = torch.softmax(values, dim=-1)
@@ -56,40 +68,62 @@ class Jacobian(Probe):
             "log10_singular_value": AtLags(decades, lags),
             "log10_sigma_max": AtLags(largest, lags),
             "log10_sigma_min": AtLags(smallest, lags),
-            "log10_condition": AtLags(torch.where(smallest == -torch.inf, torch.inf, largest - smallest), lags),
+            "log10_condition": AtLags(
+                torch.where(smallest == -torch.inf, torch.inf, largest - smallest), lags
+            ),
             "effective_rank": AtLags(self._means(ranks, layers[0].last, lags), lags),
         }
 
     def _singular_values(self, trace: Trace, layer: LayerSteps, lags: Sequence[int]) -> Tensor:
-        return singular_values(layer, lags, random_orthogonal(layer.size, trace.generator("jacobian")))
+        return singular_values(
+            layer, lags, random_orthogonal(layer.size, trace.generator("jacobian"))
+        )
 
     def _means(self, values: Tensor, last: Tensor, lags: Sequence[int]) -> Tensor:
         """[M, layers, lags, …] from [M, layers, B, lags, …], over the examples that have the lag."""
-        parts = [mean(values.select(3, number).transpose(1, 2), last >= lag) for number, lag in enumerate(lags)]
+        parts = [
+            mean(values.select(3, number).transpose(1, 2), last >= lag)
+            for number, lag in enumerate(lags)
+        ]
         return torch.stack(parts, dim=2)
 
 
 def eigenvalues(layer: LayerSteps, steps: int) -> Tensor:
-    """|eigenvalues| [M, B·steps, S] of J_t, largest first, at evenly spaced valid steps from the second to the last; NaN where J_t is not finite."""
+    """|eigenvalues| [M, B·steps, S] of J_t, largest first, at evenly spaced valid steps from the
+    second to the last; NaN where J_t is not finite.
+    """
     found = []
-    for share in torch.linspace(0, 1, steps, dtype=torch.float64) if steps > 1 else torch.ones(1, dtype=torch.float64):
-        jacobian = layer.jacobian((layer.last.clamp(max=1) + (layer.last - 1).clamp(min=0) * share).round().long())
+    for share in (
+        torch.linspace(0, 1, steps, dtype=torch.float64)
+        if steps > 1
+        else torch.ones(1, dtype=torch.float64)
+    ):
+        jacobian = layer.jacobian(
+            (layer.last.clamp(max=1) + (layer.last - 1).clamp(min=0) * share).round().long()
+        )
         finite = jacobian.isfinite().all(-1).all(-1)
         moduli = torch.linalg.eigvals(torch.where(finite[..., None, None], jacobian, 0.0)).abs()
-        found.append(torch.where(finite[..., None], moduli.sort(dim=-1, descending=True).values, torch.nan))
+        found.append(
+            torch.where(finite[..., None], moduli.sort(dim=-1, descending=True).values, torch.nan)
+        )
     return torch.cat(found, dim=1)
 
 
 def singular_values(layer: LayerSteps, lags: Sequence[int], q: Tensor) -> Tensor:
-    """ln σ [M, B, lags, S] of ∂s_T/∂s_{T-k}, largest first; `q` [S, S] is any orthogonal start. What an example is too short for is arbitrary.
+    """ln σ [M, B, lags, S] of ∂s_T/∂s_{T-k}, largest first; `q` [S, S] is any orthogonal start.
 
-    The transpose is accumulated, from T backwards: J_{T-k+1}ᵀ···J_Tᵀ, so that one pass serves every lag and J_t is never formed.
+    What an example is too short for is arbitrary.
+
+    The transpose is accumulated, from T backwards: J_{T-k+1}ᵀ···J_Tᵀ, so that one pass serves every
+    lag and J_t is never formed.
     """
     members, _, examples, size = layer.before.shape
     q = q.to(layer.before).expand(members, examples, size, size)
     product, found = Triangular.identity(q), []
     for lag in range(1, max(lags) + 1):
-        back = layer.pull_back((layer.last - lag + 1).clamp(min=0), q.transpose(-1, -2)).transpose(-1, -2)
+        back = layer.pull_back((layer.last - lag + 1).clamp(min=0), q.transpose(-1, -2)).transpose(
+            -1, -2
+        )
         q, r, logs = qr(back)
         product = product.times(torch.where(logs.isnan()[..., None], torch.nan, r))
         if lag in lags:

@@ -15,8 +15,8 @@ from study.records import NETWORK
 class LossProfile(ProfileProbe):
     """‖∂ℓ/∂h_{a-k}‖ and ‖∂ℓ/∂c_{a-k}‖ relative to ‖∂ℓ/∂s_a‖, ℓ the loss of step a alone.
 
-    Terminal losses have one anchor, the last valid step. Losses at every step have `anchors` evenly spaced ones,
-    each its own backward pass: the sum of later losses would hide every decay.
+    Terminal losses have one anchor, the last valid step. Losses at every step have `anchors` evenly
+    spaced ones, each its own backward pass: the sum of later losses would hide every decay.
     """
 
     def __init__(self, *, stages: Sequence[float], anchors: int) -> None:
@@ -29,7 +29,13 @@ class LossProfile(ProfileProbe):
         for anchor in anchors(trace, self.anchors):
             for name, norms in self._profile(trace, anchor).items():
                 parts.setdefault(name, []).append(norms)
-        return {name: LagNorms(torch.cat([part.norms for part in of], dim=1), torch.cat([part.exists for part in of])) for name, of in parts.items()}
+        return {
+            name: LagNorms(
+                torch.cat([part.norms for part in of], dim=1),
+                torch.cat([part.exists for part in of]),
+            )
+            for name, of in parts.items()
+        }
 
     def _profile(self, trace: Trace, anchor: Tensor) -> dict[str, LagNorms]:
         network = trace.network()
@@ -39,7 +45,9 @@ class LossProfile(ProfileProbe):
         for number, layer in enumerate(layers, start=1):
             every = together(list(layer.values()))
             states = layer if len(layer) == 1 else {**layer, "s": every}
-            profiles |= {f"{number}/{name}": by_lag(norms, every, anchor) for name, norms in states.items()}
+            profiles |= {
+                f"{number}/{name}": by_lag(norms, every, anchor) for name, norms in states.items()
+            }
         if len(layers) > 1:
             every = together([norm for layer in layers for norm in layer.values()])
             profiles[f"{NETWORK}/s"] = by_lag(every, every, anchor)

@@ -15,15 +15,18 @@ from study.records import StudyError
 
 
 class Lyapunov(Probe):
-    """`lyapunov` [M, layers, S]: exponents λ_i = (1/K) Σ ln R_ii of J_t Q_{t-1} = Q_t R_t, in nats a step, largest first.
+    """`lyapunov` [M, layers, S]: exponents λ_i = (1/K) Σ ln R_ii of J_t Q_{t-1} = Q_t R_t, in nats
+    a step, largest first.
 
-    K is the number of steps after the first `drop` of a sequence's T−1, while Q turns into the flow's own directions; mean over
-    the first `examples` of the probe batch (Benettin et al. 1980; Engelken et al. 2023). −∞: a direction that one step loses to
-    rounding, such as a ReLU's dead units. A layer's input is held constant: see onestep why the network has no others.
+    K is the number of steps after the first `drop` of a sequence's T−1, while Q turns into the
+    flow's own directions; mean over the first `examples` of the probe batch (Benettin et al. 1980;
+    Engelken et al. 2023). −∞: a direction that one step loses to rounding, such as a ReLU's dead
+    units. A layer's input is held constant: see onestep why the network has no others.
 
     Costs, a step, S passes through it and a QR of S×S for each example: seconds a stage (its YAML).
 
-    They are those of a finite sequence under its own input: whether λ_1 differs from 0 is a question to several seeds.
+    They are those of a finite sequence under its own input: whether λ_1 differs from 0 is a
+    question to several seeds.
     """
 
     def __init__(self, *, stages: Sequence[float], examples: int, drop: float) -> None:
@@ -39,9 +42,20 @@ class Lyapunov(Probe):
         examples = first_examples("lyapunov", self.examples, trace)
         shortest = int(trace.last_step[:examples].min())
         if shortest < 1:
-            raise StudyError("probe.lyapunov: an example of one step has no Jacobian between its states; leave the probe out of the list probe=[…]")
-        layers = [layer_steps(trace, layer, examples) for layer in range(1, len(trace.network().layers) + 1)]
-        found = [exponents(layer, self.drop, random_orthogonal(layer.size, trace.generator("lyapunov"))).mean(1) for layer in layers]
+            raise StudyError(
+                "probe.lyapunov: an example of one step has no Jacobian between its states; leave"
+                " the probe out of the list probe=[…]"
+            )
+        layers = [
+            layer_steps(trace, layer, examples)
+            for layer in range(1, len(trace.network().layers) + 1)
+        ]
+        found = [
+            exponents(
+                layer, self.drop, random_orthogonal(layer.size, trace.generator("lyapunov"))
+            ).mean(1)
+            for layer in layers
+        ]
         return {"lyapunov": ByIndex(torch.stack(found, dim=1))}
 
 

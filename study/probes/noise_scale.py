@@ -1,4 +1,6 @@
-"""Gradient noise scale: the batch size at which noise and signal of the gradient are equal (McCandlish 2018)."""
+"""Gradient noise scale: the batch size at which noise and signal of the gradient are equal
+(McCandlish 2018).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,16 @@ from study.interfaces import Batch, Measurable, Probe, Trace
 
 
 class NoiseScale(Probe):
-    """`noise_scale` [M]: B = tr(Σ)/|G|² in examples (McCandlish et al. 2018, "simple noise scale"), with both unbiased estimates of
-    its appendix A.1 from the training batch and its `parts`: `gradient_square` |G|² = (b·|G_b|² - s·mean|G_s|²)/(b - s) and
-    `gradient_variance` tr(Σ) = (mean|G_s|² - |G_b|²)/(1/s - 1/b), b examples in the batch, s in a part.
+    """`noise_scale` [M]: B = tr(Σ)/|G|² in examples (McCandlish et al.
 
-    One batch is a noisy estimate: where |G|² comes out at 0 or below, the scale is NaN; average the two estimates over stages
-    before dividing. Batches well below B waste no examples, batches well above it do. Costs a forward and backward
-    pass in fp64 over the training batch a stage.
+    2018, "simple noise scale"), with both unbiased estimates of its appendix A.1 from the training
+    batch and its `parts`: `gradient_square` |G|² = (b·|G_b|² - s·mean|G_s|²)/(b - s) and
+    `gradient_variance` tr(Σ) = (mean|G_s|² - |G_b|²)/(1/s - 1/b), b examples in the batch, s in a
+    part.
+
+    One batch is a noisy estimate: where |G|² comes out at 0 or below, the scale is NaN; average the
+    two estimates over stages before dividing. Batches well below B waste no examples, batches well
+    above it do. Costs a forward and backward pass in fp64 over the training batch a stage.
     """
 
     def __init__(self, *, stages: Sequence[float], parts: int) -> None:
@@ -27,7 +32,10 @@ class NoiseScale(Probe):
 
     def check(self, of: Measurable) -> None:
         if of.batch < self.parts:
-            raise ValueError(f"noise_scale: parts must be at most the {of.batch} examples of a batch, got {self.parts}")
+            raise ValueError(
+                f"noise_scale: parts must be at most the {of.batch} examples of a batch, got"
+                f" {self.parts}"
+            )
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
         batch = trace.training_batch()
@@ -35,7 +43,9 @@ class NoiseScale(Probe):
         part_of = [_examples(batch, part * small, (part + 1) * small) for part in range(self.parts)]
         gradients = [_flat(trace, part) for part in part_of]
         mean_of_squares = torch.stack([gradient.square().sum(1) for gradient in gradients]).mean(0)
-        square_of_mean = torch.stack(gradients).mean(0).square().sum(1)  # parts of equal size: the mean of their gradients is the whole's
+        square_of_mean = (
+            torch.stack(gradients).mean(0).square().sum(1)
+        )  # parts of equal size: the mean of their gradients is the whole's
         large = small * self.parts
         square = (large * square_of_mean - small * mean_of_squares) / (large - small)
         variance = (mean_of_squares - square_of_mean) / (1 / small - 1 / large)
@@ -48,7 +58,11 @@ class NoiseScale(Probe):
 
 def _examples(batch: Batch, start: int, end: int) -> Batch:
     of = slice(start, end)
-    return Batch(x=batch.x[:, of], y=batch.y[:, of], lengths=None if batch.lengths is None else batch.lengths[:, of])
+    return Batch(
+        x=batch.x[:, of],
+        y=batch.y[:, of],
+        lengths=None if batch.lengths is None else batch.lengths[:, of],
+    )
 
 
 def _flat(trace: Trace, batch: Batch) -> Tensor:

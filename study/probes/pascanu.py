@@ -13,11 +13,13 @@ from study.probes.shared.onestep import layer_steps
 
 
 class Pascanu(Probe):
-    """`omega` [M, layers]: Σ_k (‖G_{k+1} J_{k+1}‖ / ‖G_{k+1}‖ − 1)² of an example, k = 1..T−1, mean over the probe batch (Pascanu 2013, eq. 9).
+    """`omega` [M, layers]: Σ_k (‖G_{k+1} J_{k+1}‖ / ‖G_{k+1}‖ − 1)² of an example, k = 1..T−1, mean
+    over the probe batch (Pascanu 2013, eq. 9).
 
-    G_t is the total derivative at s_t of the loss of the last valid step alone, J_t the layer's own ∂s_t/∂s_{t-1}. 0: every step
-    keeps the norm; 1 a step: everything is lost at once, or doubled. Terms with ‖G_{k+1}‖ below `floor` times the largest ‖G_t‖
-    of that example and layer are dropped: relative, so that the scale of a loss does not matter. `omega_terms` [M, layers] is the
+    G_t is the total derivative at s_t of the loss of the last valid step alone, J_t the layer's own
+    ∂s_t/∂s_{t-1}. 0: every step keeps the norm; 1 a step: everything is lost at once, or doubled.
+    Terms with ‖G_{k+1}‖ below `floor` times the largest ‖G_t‖ of that example and layer are
+    dropped: relative, so that the scale of a loss does not matter. `omega_terms` [M, layers] is the
     mean number of terms that were left; an Ω of few terms says little, of none it is NaN.
 
     Costs one backward pass, and each step forward and back once more.
@@ -34,7 +36,10 @@ class Pascanu(Probe):
         network, last = trace.network(), trace.last_step
         loss = trace.task.step_loss(network.outputs, trace.batch, last)
         gradients = state_gradients(network, loss)
-        omegas, terms = zip(*(self._omega(trace, number, grads) for number, grads in enumerate(gradients, start=1)), strict=True)
+        omegas, terms = zip(
+            *(self._omega(trace, number, grads) for number, grads in enumerate(gradients, start=1)),
+            strict=True,
+        )
         return {"omega": torch.stack(omegas, dim=1), "omega_terms": torch.stack(terms, dim=1)}
 
     def _omega(self, trace: Trace, layer: int, gradients: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,9 +49,12 @@ class Pascanu(Probe):
         largest = norms.amax(1)
         omega, terms = torch.zeros_like(largest), torch.zeros_like(largest)
         for step in range(1, norms.shape[1]):
-            # Nothing leads from the loss to padding, so its gradients are 0 and drop out; NaN counts, and shows.
+            # Nothing leads from the loss to padding, so its gradients are 0 and drop out; NaN
+            # counts, and shows.
             counts = (norms[:, step] != 0) & ~(norms[:, step] < self.floor * largest)
-            unit = gradients[:, step] / torch.where(norms[:, step] > 0, norms[:, step], 1.0)[..., None]
+            unit = (
+                gradients[:, step] / torch.where(norms[:, step] > 0, norms[:, step], 1.0)[..., None]
+            )
             kept = norm(steps.pull_back(trace.last_step.clamp(max=step), unit[:, :, None])[:, :, 0])
             omega = omega + torch.where(counts, (kept - 1).square(), 0.0)
             terms = terms + counts

@@ -1,4 +1,6 @@
-"""Recurrence: spectral radius of the recurrent weights and saturation of the states, layer by layer."""
+"""Recurrence: spectral radius of the recurrent weights and saturation of the states, layer by
+layer.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,12 @@ from study.interfaces import Probe, Trace
 
 
 class Recurrence(Probe):
-    """`spectral_radius` [M, layers]: largest |eigenvalue| over the gate blocks of W_h. `saturation` [M, layers]: share of |h| > level.
+    """`spectral_radius` [M, layers]: largest |eigenvalue| over the gate blocks of W_h.
 
-    Steps beyond an example's length do not count. Silent divergence is told by them. Costs eigenvalues of an H×H matrix a gate and layer.
+    `saturation` [M, layers]: share of |h| > level.
+
+    Steps beyond an example's length do not count. Silent divergence is told by them. Costs
+    eigenvalues of an H×H matrix a gate and layer.
     """
 
     def __init__(self, *, stages: Sequence[float], level: float) -> None:
@@ -25,7 +30,10 @@ class Recurrence(Probe):
         layers = trace.network().layers
         saturation = [self._saturation(trace, layer["h"].detach()) for layer in layers]
         radius = [self._radius(trace, number) for number in range(1, len(layers) + 1)]
-        return {"saturation": torch.stack(saturation, dim=1), "spectral_radius": torch.stack(radius, dim=1)}
+        return {
+            "saturation": torch.stack(saturation, dim=1),
+            "spectral_radius": torch.stack(radius, dim=1),
+        }
 
     def _saturation(self, trace: Trace, h: Tensor) -> Tensor:
         shares = (h.abs() > self.level).sum(3).double() / h.shape[3]  # [M, T, B]
@@ -38,7 +46,9 @@ class Recurrence(Probe):
             block
             for parameter in shapes
             if parameter.role == "recurrent" and len(parameter.block) == 2
-            for block in trace.params[f"layer{layer}.{parameter.name}"].split(parameter.block[0], dim=1)
+            for block in trace.params[f"layer{layer}.{parameter.name}"].split(
+                parameter.block[0], dim=1
+            )
         ]
         if not blocks:
             return torch.full_like(next(iter(trace.params.values()))[:, :1].flatten(), torch.nan)

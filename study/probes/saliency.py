@@ -14,9 +14,10 @@ from study.interfaces import ByStep, Measurable, Probe, Trace
 class Saliency(Probe):
     """Of the first `examples` of the probe batch, for every valid step t:
 
-    `saliency` [M, n, T]: ‖∂ℓ/∂x_t‖ over the input's channels, ℓ the loss of the example's last valid step alone. It is the total
-    derivative, through all layers and, where the readout has them, its direct paths. Units of the loss a unit of the input.
-    `input` [M, n, T], at the first probe only: ‖x_t − x̄‖, x̄ the mean over the example's own steps: where something happens in it.
+    `saliency` [M, n, T]: ‖∂ℓ/∂x_t‖ over the input's channels, ℓ the loss of the example's last
+    valid step alone. It is the total derivative, through all layers and, where the readout has
+    them, its direct paths. Units of the loss a unit of the input. `input` [M, n, T], at the first
+    probe only: ‖x_t − x̄‖, x̄ the mean over the example's own steps: where something happens in it.
 
     Costs one forward and one backward pass of these examples.
     """
@@ -32,9 +33,19 @@ class Saliency(Probe):
         last = trace.last_step[:count]
         network = trace.network()
         loss = trace.task.step_loss(network.outputs, trace.batch, trace.last_step)[:, :count]
-        (grad,) = torch.autograd.grad(loss.sum(), [network.inputs], retain_graph=True, materialize_grads=True, allow_unused=True)
+        (grad,) = torch.autograd.grad(
+            loss.sum(),
+            [network.inputs],
+            retain_graph=True,
+            materialize_grads=True,
+            allow_unused=True,
+        )
         found = {"saliency": ByStep(norm(grad[:, :count]), last)}
-        return found | {"input": ByStep(_distance(trace.batch.x[:, :count], last), last)} if trace.stage == 0 else found
+        return (
+            found | {"input": ByStep(_distance(trace.batch.x[:, :count], last), last)}
+            if trace.stage == 0
+            else found
+        )
 
 
 def _distance(x: Tensor, last: Tensor) -> Tensor:

@@ -13,9 +13,11 @@ from study.interfaces import ByIndex, Cell, Measurable, Parameter, Probe, Trace
 class Spectrum(Probe):
     """Of every gate block of W_h, numbered by falling modulus and size:
 
-    `eigenvalue_real.GATE`, `eigenvalue_imag.GATE`, `singular_value.GATE` [M, layers, H]; NaN where the block is not finite.
-    A recurrent vector, as diagonal cells have it, is read as a diagonal matrix. Where a name of a gate occurs in several recurrent
-    tensors, the tensor's name stands before it: `eigenvalue_real.weight_h.f`. Costs eigenvalues and singular values of an H×H matrix a gate and layer.
+    `eigenvalue_real.GATE`, `eigenvalue_imag.GATE`, `singular_value.GATE` [M, layers, H]; NaN where
+    the block is not finite. A recurrent vector, as diagonal cells have it, is read as a diagonal
+    matrix. Where a name of a gate occurs in several recurrent tensors, the tensor's name stands
+    before it: `eigenvalue_real.weight_h.f`. Costs eigenvalues and singular values of an H×H matrix
+    a gate and layer.
     """
 
     def __init__(self, *, stages: Sequence[float]) -> None:
@@ -31,10 +33,18 @@ class Spectrum(Probe):
                 finite = block.isfinite().all(-1).all(-1)[:, None]
                 clean = torch.where(finite[..., None], block, 0.0)
                 values = torch.linalg.eigvals(clean)
-                values = values.gather(-1, values.abs().argsort(dim=-1, descending=True, stable=True))
-                parts = {"eigenvalue_real": values.real, "eigenvalue_imag": values.imag, "singular_value": torch.linalg.svdvals(clean)}
+                values = values.gather(
+                    -1, values.abs().argsort(dim=-1, descending=True, stable=True)
+                )
+                parts = {
+                    "eigenvalue_real": values.real,
+                    "eigenvalue_imag": values.imag,
+                    "singular_value": torch.linalg.svdvals(clean),
+                }
                 for name, part in parts.items():
-                    found.setdefault(f"{name}.{gate}", []).append(torch.where(finite, part, torch.nan))
+                    found.setdefault(f"{name}.{gate}", []).append(
+                        torch.where(finite, part, torch.nan)
+                    )
         return {quantity: ByIndex(torch.stack(values, dim=1)) for quantity, values in found.items()}
 
 
@@ -45,7 +55,9 @@ def blocks(trace: Trace, layer: int) -> dict[str, Tensor]:
     found = {}
     for parameter in recurrent:
         tensor = trace.layer_params(layer)[parameter.name]
-        for gate, block in zip(parameter.gates, tensor.split(parameter.block[0], dim=1), strict=True):
+        for gate, block in zip(
+            parameter.gates, tensor.split(parameter.block[0], dim=1), strict=True
+        ):
             name = gate if gates.count(gate) == 1 else f"{parameter.name}.{gate}"
             found[name] = block if block.ndim == 3 else torch.diag_embed(block)
     return found
@@ -55,5 +67,8 @@ def _recurrent(cell: Cell, hidden: int) -> list[Parameter]:
     recurrent = [parameter for parameter in cell.shapes(1, hidden) if parameter.role == "recurrent"]
     if not recurrent:
         name = type(cell).__name__
-        raise ValueError(f"{name} has no recurrent weights, so there is no spectrum of them; leave the probe out of the list probe=[…]")
+        raise ValueError(
+            f"{name} has no recurrent weights, so there is no spectrum of them; leave the probe out"
+            " of the list probe=[…]"
+        )
     return recurrent

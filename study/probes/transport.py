@@ -16,8 +16,9 @@ from study.records import NETWORK
 class Transport(ProfileProbe):
     """‖∂(u·s_a)/∂s_{a-k}‖ with u random of unit norm for each example, a the last valid step.
 
-    Network: s = the states of all layers. Layer: the direction enters at that layer's own state and its input
-    is held constant, so that no layer inherits another one's flow. Costs one backward pass, two with depth > 1.
+    Network: s = the states of all layers. Layer: the direction enters at that layer's own state and
+    its input is held constant, so that no layer inherits another one's flow. Costs one backward
+    pass, two with depth > 1.
     """
 
     decides = True
@@ -33,23 +34,38 @@ class Transport(ProfileProbe):
         profiles = {f"{NETWORK}/s": by_lag(every, every, trace.last_step)}
         if count == 1:
             return profiles | {"1/s": profiles[f"{NETWORK}/s"]}
-        for number, (layer,) in enumerate(self._norms(network, trace, [[index] for index in range(count)]), start=1):
+        for number, (layer,) in enumerate(
+            self._norms(network, trace, [[index] for index in range(count)]), start=1
+        ):
             of_layer = together(list(layer.values()))
             profiles[f"{number}/s"] = by_lag(of_layer, of_layer, trace.last_step)
         return profiles
 
-    def _norms(self, network: Unrolled, trace: Trace, units: Sequence[Sequence[int]]) -> list[list[dict[str, Tensor]]]:
-        """For each of `units`, a set of layers with one unit direction: gradient norms at the states of these layers.
+    def _norms(
+        self, network: Unrolled, trace: Trace, units: Sequence[Sequence[int]]
+    ) -> list[list[dict[str, Tensor]]]:
+        """For each of `units`, a set of layers with one unit direction: gradient norms at the
+        states of these layers.
 
-        What leads from a layer's states to its own earlier ones leads through that layer alone: other layers are looked away from, not cut off.
+        What leads from a layer's states to its own earlier ones leads through that layer alone:
+        other layers are looked away from, not cut off.
         """
         found, generator = [], trace.generator("transport")
         for layers in units:
             states = [state for layer in layers for state in network.layers[layer].values()]
             members, _, examples, hidden = states[0].shape
-            u = torch.randn(examples, len(states) * hidden, dtype=torch.float64, generator=generator)
+            u = torch.randn(
+                examples, len(states) * hidden, dtype=torch.float64, generator=generator
+            )
             u = u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
             last = trace.last_step.to(states[0].device)[:, None].expand(members, 1, -1, hidden)
-            along = [Steps.apply(state, last)[:, 0] * part.to(state) for state, part in zip(states, u.split(hidden, dim=-1), strict=True)]
-            found.append(gradient_norms(network.derivatives(torch.stack([part.sum() for part in along]), layers)))
+            along = [
+                Steps.apply(state, last)[:, 0] * part.to(state)
+                for state, part in zip(states, u.split(hidden, dim=-1), strict=True)
+            ]
+            found.append(
+                gradient_norms(
+                    network.derivatives(torch.stack([part.sum() for part in along]), layers)
+                )
+            )
         return found

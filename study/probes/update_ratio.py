@@ -11,7 +11,8 @@ from study.probes.shared.tensors import by_tensor, norms
 
 
 class UpdateRatio(Probe):
-    """`update_ratio NAME`: ‖Δθ‖/‖θ‖ of the update made next, by tensor: [M, layers], the readout's [M]. 1e-4 to 1e-2 is usual.
+    """`update_ratio NAME`: ‖Δθ‖/‖θ‖ of the update made next, by tensor: [M, layers], the readout's
+    [M]. 1e-4 to 1e-2 is usual.
 
     NaN where ‖θ‖ = 0, as for biases at initialization. Costs one more training update a stage.
     """
@@ -23,5 +24,7 @@ class UpdateRatio(Probe):
         step = trace.next_step()
         moved = norms({name: step.after[name] - before for name, before in step.before.items()})
         size = norms(step.before)
-        ratios = {name: (moved[name] / size[name]).where(size[name] > 0, float("nan")) for name in moved}
+        ratios = {
+            name: (moved[name] / size[name]).where(size[name] > 0, float("nan")) for name in moved
+        }
         return by_tensor("update_ratio", ratios)

@@ -1,4 +1,6 @@
-"""Linear readout of an attention-weighted mean of the states (Raffel & Ellis 2015, arXiv:1512.08756)."""
+"""Linear readout of an attention-weighted mean of the states (Raffel & Ellis 2015,
+arXiv:1512.08756).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from study.numerics.linear import linear
 
 
 class Attention(Readout):
-    """e_t = v·tanh(U h_t + c), α = softmax over each example's own steps of e, y = W Σ_t α_t h_t + b.
+    """e_t = v·tanh(U h_t + c), α = softmax over each example's own steps of e, y = W Σ_t α_t h_t +
+    b.
 
-    Every state has a direct path to the loss, beside the one through time. The transport probe and the verdict made of it tell of
-    the recurrence alone; the loss profile has both paths. α of the probe examples is kept by the probe `attention`.
+    Every state has a direct path to the loss, beside the one through time. The transport probe and
+    the verdict made of it tell of the recurrence alone; the loss profile has both paths. α of the
+    probe examples is kept by the probe `attention`.
     """
 
     every_step = False

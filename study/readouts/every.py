@@ -14,7 +14,10 @@ class Every(Readout):
     every_step = True
 
     def shapes(self, hidden: int, outputs: int) -> tuple[Parameter, ...]:
-        return (Parameter("weight", "readout", ("y",), (outputs, hidden)), Parameter("bias", "bias", ("y",), (outputs,)))
+        return (
+            Parameter("weight", "readout", ("y",), (outputs, hidden)),
+            Parameter("bias", "bias", ("y",), (outputs,)),
+        )
 
     def __call__(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor:
         return linear(h, params["weight"], params["bias"]).transpose(1, 2)

@@ -10,12 +10,18 @@ from study.numerics.linear import linear
 
 
 class Mean(Readout):
-    """y = W (1/T) Σ_t h_t + b over each example's own T steps. Every state has a direct path to the loss, all of one weight."""
+    """y = W (1/T) Σ_t h_t + b over each example's own T steps.
+
+    Every state has a direct path to the loss, all of one weight.
+    """
 
     every_step = False
 
     def shapes(self, hidden: int, outputs: int) -> tuple[Parameter, ...]:
-        return (Parameter("weight", "readout", ("y",), (outputs, hidden)), Parameter("bias", "bias", ("y",), (outputs,)))
+        return (
+            Parameter("weight", "readout", ("y",), (outputs, hidden)),
+            Parameter("bias", "bias", ("y",), (outputs,)),
+        )
 
     def __call__(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor:
         if lengths is None:

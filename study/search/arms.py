@@ -1,4 +1,6 @@
-"""The Optuna studies of a search, one an arm: opened, compared with what is asked, their slots filled."""
+"""The Optuna studies of a search, one an arm: opened, compared with what is asked, their slots
+filled.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,18 @@ def load(spec: Spec, arm: Arm, storage: BaseStorage, slot: int) -> Study:
     """An arm's study with the sampler of one slot."""
     seed = seed_of(spec.settings.seed, arm.name, slot)
     with quiet():
-        return optuna.load_study(study_name=arm.study_name, storage=storage, sampler=sampler(spec.settings.sampler, seed), pruner=pruner(spec.settings.pruner))
+        return optuna.load_study(
+            study_name=arm.study_name,
+            storage=storage,
+            sampler=sampler(spec.settings.sampler, seed),
+            pruner=pruner(spec.settings.pruner),
+        )
 
 
 def slots(spec: Spec, arm: Arm, storage: BaseStorage) -> Slots:
-    """The arm's budget. Slot 0 is the default setting where that lies in the space; grid hands out the others."""
+    """The arm's budget. Slot 0 is the default setting where that lies in the space; grid hands out
+    the others.
+    """
     grid = Grid.settings(spec.space, spec.settings.seed) if is_grid(spec) else None
     trials = spec.settings.trials
     if grid is not None:
@@ -57,7 +66,10 @@ def is_grid(spec: Spec) -> bool:
 
 
 def open_arms(spec: Spec, storage: BaseStorage) -> list[Slots]:
-    """All arms, made where they are new; a stored one must be the same search. Nothing is changed before all are compared."""
+    """All arms, made where they are new; a stored one must be the same search.
+
+    Nothing is changed before all are compared.
+    """
     there = {study.study_name: study for study in _summaries(storage)}
     check_factors(spec, there.values())
     for arm in spec.arms:
@@ -70,14 +82,19 @@ def open_arms(spec: Spec, storage: BaseStorage) -> list[Slots]:
 
 
 def check_factors(spec: Spec, there: Iterable[Any]) -> None:
-    """Arms of other factors are another search, though each of its studies has a name of its own here."""
+    """Arms of other factors are another search, though each of its studies has a name of its own
+    here.
+    """
     for study in there:
         marked = study.user_attrs.get(FINGERPRINT) or {}
-        if study.study_name.startswith(f"{spec.name}: ") and marked.get(FACTORS, list(spec.factors)) != list(spec.factors):
+        if study.study_name.startswith(f"{spec.name}: ") and marked.get(
+            FACTORS, list(spec.factors)
+        ) != list(spec.factors):
             told = [f"[{', '.join(factors)}]" for factors in (marked[FACTORS], spec.factors)]
             raise StudyError(
-                f"{spec.name}: a search of this name is stored, with other arms (factors: there {told[0]}, here {told[1]}). "
-                "It is left as it is. Give this search a name of its own: name=…"
+                f"{spec.name}: a search of this name is stored, with other arms (factors: there"
+                f" {told[0]}, here {told[1]}). It is left as it is. Give this search a name of its"
+                " own: name=…"
             )
 
 
@@ -89,10 +106,16 @@ def _summaries(storage: BaseStorage) -> Sequence[Any]:
 def _create(spec: Spec, arm: Arm, storage: BaseStorage) -> None:
     try:
         with quiet():
-            study = optuna.create_study(study_name=arm.study_name, storage=storage, directions=spec.directions)
-    except DuplicatedStudyError:  # another command was faster; it asks for the same, or its fingerprint says so
+            study = optuna.create_study(
+                study_name=arm.study_name, storage=storage, directions=spec.directions
+            )
+    except (
+        DuplicatedStudyError
+    ):  # another command was faster; it asks for the same, or its fingerprint says so
         study, deadline = load(spec, arm, storage, 0), time.monotonic() + PATIENCE
-        while FINGERPRINT not in study.user_attrs and not study.trials and time.monotonic() < deadline:
+        while (
+            FINGERPRINT not in study.user_attrs and not study.trials and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         if FINGERPRINT in study.user_attrs or study.trials or study.directions != _directions(spec):
             _compare(spec, arm, study)
@@ -103,7 +126,9 @@ def _create(spec: Spec, arm: Arm, storage: BaseStorage) -> None:
 
 
 def _unmarked(summary: Any) -> bool:
-    """Another command is making it just now, or was killed while it did: nothing is in it that could be mixed."""
+    """Another command is making it just now, or was killed while it did: nothing is in it that
+    could be mixed.
+    """
     return FINGERPRINT not in summary.user_attrs and not summary.n_trials
 
 
@@ -116,12 +141,21 @@ def _compare(spec: Spec, arm: Arm, study: Any) -> None:
     there, here = study.user_attrs.get(FINGERPRINT), fingerprint(spec, arm)
     if there is None:
         told = without_password(spec.settings.storage)
-        raise StudyError(f"search.storage: {told} has a study {arm.study_name!r} that this program has not made. Give this search a name of its own: name=…")
-    differ = [key for key in dict.fromkeys([*there, *here]) if there.get(key) != _as_stored(here.get(key))]
-    if differ:
-        lines = [f"  {key}: there {_shown(there.get(key))}, here {_shown(here.get(key))}" for key in differ]
         raise StudyError(
-            f"{spec.name}: a search of this name is stored, with other settings; its trials are not comparable with these (arm {arm.name}):\n"
+            f"search.storage: {told} has a study {arm.study_name!r} that this program has not made."
+            " Give this search a name of its own: name=…"
+        )
+    differ = [
+        key for key in dict.fromkeys([*there, *here]) if there.get(key) != _as_stored(here.get(key))
+    ]
+    if differ:
+        lines = [
+            f"  {key}: there {_shown(there.get(key))}, here {_shown(here.get(key))}"
+            for key in differ
+        ]
+        raise StudyError(
+            f"{spec.name}: a search of this name is stored, with other settings; its trials are not"
+            f" comparable with these (arm {arm.name}):\n"
             + "\n".join(lines[:12])
             + ("\n  …" if len(lines) > 12 else "")
             + "\nIt is left as it is. Give this search a name of its own: name=…"

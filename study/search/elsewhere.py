@@ -1,4 +1,6 @@
-"""A search on other machines: each job is the same command with executor=local, and joins in through the database."""
+"""A search on other machines: each job is the same command with executor=local, and joins in
+through the database.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,21 @@ class Elsewhere:
 
     def __init__(self, spec: Spec, executor: Remote) -> None:
         if spec.settings.storage == JOURNAL:
-            raise StudyError("search.storage: a search on several machines keeps its trials in a database: search.storage=postgresql://user@host/database")
+            raise StudyError(
+                "search.storage: a search on several machines keeps its trials in a database:"
+                " search.storage=postgresql://user@host/database"
+            )
         self.spec, self.executor = spec, executor
         trials = spec.settings.trials * len(spec.arms)
-        self.seconds = sum(cost(default(spec, arm).config) for arm in spec.arms) * spec.settings.trials * spec.settings.replicates
+        self.seconds = (
+            sum(cost(default(spec, arm).config) for arm in spec.arms)
+            * spec.settings.trials
+            * spec.settings.replicates
+        )
         most = min(executor.search_jobs, math.ceil(trials / executor.workers))
-        self.jobs = max(1, min(math.ceil(self.seconds / (executor.target * executor.workers)), most))
+        self.jobs = max(
+            1, min(math.ceil(self.seconds / (executor.target * executor.workers)), most)
+        )
 
     @property
     def workers(self) -> int:
@@ -40,12 +51,23 @@ class Elsewhere:
 
     def command(self) -> list[str]:
         """What each job calls `python -m study` with: as typed, but for where it runs."""
-        typed = [argument for argument in sys.argv[1:] if argument.lstrip("+").split("=")[0].split(".")[0] not in ABOUT_RUNNING]
-        local = [f"executor.{key}={'null' if value is None else value}" for key, value in self.executor.local.items() if key not in ("_target_", "device")]
+        typed = [
+            argument
+            for argument in sys.argv[1:]
+            if argument.lstrip("+").split("=")[0].split(".")[0] not in ABOUT_RUNNING
+        ]
+        local = [
+            f"executor.{key}={'null' if value is None else value}"
+            for key, value in self.executor.local.items()
+            if key not in ("_target_", "device")
+        ]
         return [*typed, "executor=local", *local, f"device={self.executor.device}"]
 
     def events(self, slots: Sequence[Slots], console: Console) -> Iterator[Event]:
-        """Until every slot is over, or jobs end without getting further. Nothing is heard of single trials: the database has them."""
+        """Until every slot is over, or jobs end without getting further.
+
+        Nothing is heard of single trials: the database has them.
+        """
         executor, folder, command = self.executor, self.spec.folder.resolve(), self.command()
         running = executor.found(folder, set(), command)
         batches = {one.path.parent for one in running}
@@ -56,11 +78,19 @@ class Elsewhere:
                     done = sum(slot.over for of in slots for slot in of.slots())
                     tries, before = (1, done) if done > before else (tries + 1, before)
                     if tries > executor.tries:
-                        console.print(f"jobs have ended {executor.tries} times without finishing a trial", style="red", highlight=False)
+                        console.print(
+                            f"jobs have ended {executor.tries} times without finishing a trial",
+                            style="red",
+                            highlight=False,
+                        )
                         return
-                    running += executor.submit([[]] * (self.jobs - len(running)), folder, command=command)
+                    running += executor.submit(
+                        [[]] * (self.jobs - len(running)), folder, command=command
+                    )
                     batches |= {one.path.parent for one in running}
-                    console.print(executor.told([one.name for one in running]), markup=False, highlight=False)
+                    console.print(
+                        executor.told([one.name for one in running]), markup=False, highlight=False
+                    )
                 time.sleep(executor.poll_seconds)
                 running = [one for one in running if not self.ended(one, console)]
                 yield {"event": "over"}  # no trial of a name, but something to count
@@ -74,8 +104,15 @@ class Elsewhere:
         for event in one.hear():
             one.over = event["event"] == "over"
             if event["event"] == "refused":
-                raise StudyError(f"executor: job {one.name} was refused where it ran: {event['reason']}")
+                raise StudyError(
+                    f"executor: job {one.name} was refused where it ran: {event['reason']}"
+                )
         fate = self.executor.fates([one.name]).get(one.name)
         if fate is not None and not one.over:
-            console.print(f"job {one.name}: {fate.why}{self.executor.last_words(one)}", style="yellow", markup=False, highlight=False)
+            console.print(
+                f"job {one.name}: {fate.why}{self.executor.last_words(one)}",
+                style="yellow",
+                markup=False,
+                highlight=False,
+            )
         return fate is not None

@@ -24,23 +24,42 @@ def setting(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def best(spec: Spec, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The trial with the best score, the earliest of equals; with several objectives the next ones decide between equals."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and all(math.isfinite(value) for value in trial.values)]
+    """The trial with the best score, the earliest of equals; with several objectives the next ones
+    decide between equals.
+    """
+    complete = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+        and all(math.isfinite(value) for value in trial.values)
+    ]
     signs = [-1 if direction == "maximize" else 1 for direction in spec.directions]
     at = spec.settings.objectives.index("score")
     order = [at, *(index for index in range(len(signs)) if index != at)]
-    return min(complete, key=lambda trial: [signs[index] * trial.values[index] for index in order] + [trial.number], default=None)
+    return min(
+        complete,
+        key=lambda trial: [signs[index] * trial.values[index] for index in order] + [trial.number],
+        default=None,
+    )
 
 
 def front(spec: Spec, trials: Sequence[FrozenTrial]) -> set[int]:
     """Numbers of complete trials that no other is better than in everything (Pareto)."""
     signs = [-1 if direction == "maximize" else 1 for direction in spec.directions]
-    points = {trial.number: [sign * value for sign, value in zip(signs, trial.values, strict=True)] for trial in trials if trial.state == TrialState.COMPLETE}
+    points = {
+        trial.number: [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+    }
 
     def beats(one: list[float], other: list[float]) -> bool:
         return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
 
-    return {number for number, mine in points.items() if not any(beats(other, mine) for other in points.values())}
+    return {
+        number
+        for number, mine in points.items()
+        if not any(beats(other, mine) for other in points.values())
+    }
 
 
 def tables(spec: Spec, of: Sequence[Slots]) -> dict[str, dict[str, list[Any]]]:
@@ -49,22 +68,59 @@ def tables(spec: Spec, of: Sequence[Slots]) -> dict[str, dict[str, list[Any]]]:
     for arm, slots in zip(spec.arms, of, strict=True):
         found = slots.slots()
         counted = [slot.counted for slot in found if slot.counted is not None]
-        winner, frontier = best(spec, counted), front(spec, counted) if len(spec.settings.objectives) > 1 else set()
+        winner, frontier = (
+            best(spec, counted),
+            (front(spec, counted) if len(spec.settings.objectives) > 1 else set()),
+        )
         for slot in found:
             trial = slot.counted or (slot.trials[-1] if slot.trials else None)
             if trial is None:
                 continue
-            rows["trials"].append({"arm": arm.name, **_row(spec, slot, trial), "best": trial is winner, "front": trial.number in frontier})
+            rows["trials"].append(
+                {
+                    "arm": arm.name,
+                    **_row(spec, slot, trial),
+                    "best": trial is winner,
+                    "front": trial.number in frontier,
+                }
+            )
             for key, value in setting(trial).items():
-                number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-                rows["settings"].append({"arm": arm.name, "trial": slot.number, "key": key, "value": str(value), "number": number})
+                number = (
+                    float(value)
+                    if isinstance(value, int | float) and not isinstance(value, bool)
+                    else None
+                )
+                rows["settings"].append(
+                    {
+                        "arm": arm.name,
+                        "trial": slot.number,
+                        "key": key,
+                        "value": str(value),
+                        "number": number,
+                    }
+                )
             for step, value in trial.intermediate_values.items():
-                rows["curves"].append({"arm": arm.name, "trial": slot.number, "share": step / arm.validations, "score": _finite(value)})
+                rows["curves"].append(
+                    {
+                        "arm": arm.name,
+                        "trial": slot.number,
+                        "share": step / arm.validations,
+                        "score": _finite(value),
+                    }
+                )
         for index, objective in enumerate(spec.settings.objectives):
             with quiet():
                 shares = importance(slots.study, list(spec.space), index)
-            rows["importance"] += [{"arm": arm.name, "objective": objective, **row} for row in shares]
-    return {name: {column.name: [row.get(column.name) for row in rows[name]] for column in SEARCH_TABLES[name]} for name in rows}
+            rows["importance"] += [
+                {"arm": arm.name, "objective": objective, **row} for row in shares
+            ]
+    return {
+        name: {
+            column.name: [row.get(column.name) for row in rows[name]]
+            for column in SEARCH_TABLES[name]
+        }
+        for name in rows
+    }
 
 
 def _finite(value: float | None) -> float | None:
@@ -73,7 +129,12 @@ def _finite(value: float | None) -> float | None:
 
 def _row(spec: Spec, slot: Slot, trial: FrozenTrial) -> dict[str, Any]:
     facts = trial.user_attrs
-    states = {TrialState.RUNNING: "running", TrialState.WAITING: "waiting", TrialState.FAIL: "failed", TrialState.PRUNED: "pruned"}
+    states = {
+        TrialState.RUNNING: "running",
+        TrialState.WAITING: "waiting",
+        TrialState.FAIL: "failed",
+        TrialState.PRUNED: "pruned",
+    }
     values = dict(zip(spec.settings.objectives, trial.values or [], strict=False))
     return {
         "trial": slot.number,
@@ -97,7 +158,9 @@ def summary(spec: Spec, of: Sequence[Slots]) -> dict[str, Any]:
         "name": spec.name,
         "experiment": spec.experiment,
         "space": {key: show(distribution) for key, distribution in spec.space.items()},
-        "logarithmic": [key for key, distribution in spec.space.items() if getattr(distribution, "log", False)],
+        "logarithmic": [
+            key for key, distribution in spec.space.items() if getattr(distribution, "log", False)
+        ],
         "factors": {key: list(levels) for key, levels in spec.factors.items()},
         "trials": settings.trials,
         "budget": settings.budget,
@@ -107,7 +170,11 @@ def summary(spec: Spec, of: Sequence[Slots]) -> dict[str, Any]:
         "higher_is_better": spec.higher_is_better,
         "sampler": settings.sampler["_target_"].rsplit(".", 1)[-1],
         "pruner": settings.pruner["_target_"].rsplit(".", 1)[-1],
-        "storage": "journal file" if settings.storage == JOURNAL else settings.storage.split(":")[0].split("+")[0],
+        "storage": (
+            "journal file"
+            if settings.storage == JOURNAL
+            else settings.storage.split(":")[0].split("+")[0]
+        ),
         "grid": is_grid(spec),
         "complete": all(slots.over() for slots in of),
         "arms": [arm_summary(spec, arm, slots) for arm, slots in zip(spec.arms, of, strict=True)],
@@ -115,7 +182,9 @@ def summary(spec: Spec, of: Sequence[Slots]) -> dict[str, Any]:
 
 
 def arm_summary(spec: Spec, arm: Arm, slots: Slots) -> dict[str, Any]:
-    """Budget spent, best and default, best values at an edge of the space, and how flat the optimum is."""
+    """Budget spent, best and default, best values at an edge of the space, and how flat the optimum
+    is.
+    """
     found = slots.slots()
     counted = [slot.counted for slot in found if slot.counted is not None]
     winner, at = best(spec, counted), spec.settings.objectives.index("score")
@@ -129,12 +198,23 @@ def arm_summary(spec: Spec, arm: Arm, slots: Slots) -> dict[str, Any]:
         "examples": sum(trial.user_attrs.get(EXAMPLES, 0) for trial in counted),
         "examples_budget": slots.budget.trials * slots.budget.price,
         "seconds": sum(trial.user_attrs.get("seconds", 0.0) for trial in counted),
-        "default": {"setting": dict(arm.default), "inside": arm.default_inside, "score": _score(default, at)},
+        "default": {
+            "setting": dict(arm.default),
+            "inside": arm.default_inside,
+            "score": _score(default, at),
+        },
         "best": None,
     }
     if winner is not None:
         chosen = setting(winner)
-        edges = {key: at_boundary(distribution, chosen[key]) for key, distribution in spec.space.items()} if winner.params else {}
+        edges = (
+            {
+                key: at_boundary(distribution, chosen[key])
+                for key, distribution in spec.space.items()
+            }
+            if winner.params
+            else {}
+        )
         told["best"] = {
             "setting": chosen,
             "score": winner.values[at],
@@ -148,14 +228,26 @@ def arm_summary(spec: Spec, arm: Arm, slots: Slots) -> dict[str, Any]:
 
 
 def flatness(spec: Spec, counted: Sequence[FrozenTrial], winner: FrozenTrial) -> dict[str, Any]:
-    """How many complete trials are within one standard error of the best (by its validation examples), and where they lie."""
+    """How many complete trials are within one standard error of the best (by its validation
+    examples), and where they lie.
+    """
     at, se = spec.settings.objectives.index("score"), winner.user_attrs.get("se") or 0.0
-    near = [trial for trial in counted if trial.state in FINISHED and trial.values and abs(trial.values[at] - winner.values[at]) <= se]
+    near = [
+        trial
+        for trial in counted
+        if trial.state in FINISHED
+        and trial.values
+        and abs(trial.values[at] - winner.values[at]) <= se
+    ]
     ranges = {}
     for key in spec.space:
         values = [setting(trial)[key] for trial in near if key in setting(trial)]
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        ranges[key] = [min(values), max(values)] if numeric else sorted({str(value) for value in values})
+        numeric = all(
+            isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        )
+        ranges[key] = (
+            [min(values), max(values)] if numeric else sorted({str(value) for value in values})
+        )
     return {"near": len(near), "of": len(counted), "within": se, "ranges": ranges}
 
 
@@ -165,4 +257,7 @@ def _score(trial: FrozenTrial | None, at: int) -> float | None:
 
 def gains(found: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:
     """(arm, default's score, best score) of a summary."""
-    return [(arm["arm"], arm["default"]["score"], arm["best"]["score"] if arm["best"] else None) for arm in found["arms"]]
+    return [
+        (arm["arm"], arm["default"]["score"], arm["best"]["score"] if arm["best"] else None)
+        for arm in found["arms"]
+    ]

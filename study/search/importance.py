@@ -1,4 +1,6 @@
-"""What mattered: fANOVA by name, since Optuna's default is another measure whose ranking may be the opposite."""
+"""What mattered: fANOVA by name, since Optuna's default is another measure whose ranking may be the
+opposite.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,18 @@ LEAST = 4  # trials below which a forest says nothing
 
 
 def importance(study: Study, keys: Sequence[str], objective: int) -> list[dict[str, Any]]:
-    """Rows of records.IMPORTANCE for one arm and objective, without arm and objective; [] where nothing can be said.
+    """Rows of records.IMPORTANCE for one arm and objective, without arm and objective; [] where
+    nothing can be said.
 
-    The share of a key is Optuna's FanovaImportanceEvaluator's. That of a pair is the variance of the forest's marginal
-    over both, less that of each alone (Hutter, Hoos & Leyton-Brown 2014, eq. 8), from the same forest.
+    The share of a key is Optuna's FanovaImportanceEvaluator's. That of a pair is the variance of
+    the forest's marginal over both, less that of each alone (Hutter, Hoos & Leyton-Brown 2014, eq.
+    8), from the same forest.
     """
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE and set(keys) <= set(trial.params)]
+    trials = [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state == TrialState.COMPLETE and set(keys) <= set(trial.params)
+    ]
     finite = [trial for trial in trials if np.isfinite(trial.values[objective])]
     varied = [key for key in keys if len({repr(trial.params[key]) for trial in finite}) > 1]
     if len(finite) < LEAST or not varied or len({trial.values[objective] for trial in finite}) < 2:
@@ -38,16 +46,31 @@ def importance(study: Study, keys: Sequence[str], objective: int) -> list[dict[s
     forest = evaluator._evaluator
     trees = [tree for tree in forest._trees or [] if tree.variance > 0]
     encoded = forest._column_to_encoded_columns or []
-    alone = {key: np.array([_variance(tree, encoded[index]) for tree in trees]) for index, key in enumerate(columns)}
+    alone = {
+        key: np.array([_variance(tree, encoded[index]) for tree in trees])
+        for index, key in enumerate(columns)
+    }
     whole = np.array([tree.variance for tree in trees])
     rows: list[dict[str, Any]] = []
     for key in keys:
         spread = float((alone[key] / whole).std()) if key in alone else 0.0
-        rows.append({"key": key, "other": None, "share": shares[key], "sd": spread, "trials": len(finite)})
+        rows.append(
+            {"key": key, "other": None, "share": shares[key], "sd": spread, "trials": len(finite)}
+        )
     for (one, key), (two, other) in itertools.combinations(enumerate(columns), 2):
-        joint = np.array([_variance(tree, np.concatenate([encoded[one], encoded[two]])) for tree in trees])
+        joint = np.array(
+            [_variance(tree, np.concatenate([encoded[one], encoded[two]])) for tree in trees]
+        )
         share = np.clip(joint - alone[key] - alone[other], 0, None) / whole
-        rows.append({"key": key, "other": other, "share": float(share.mean()), "sd": float(share.std()), "trials": len(finite)})
+        rows.append(
+            {
+                "key": key,
+                "other": other,
+                "share": float(share.mean()),
+                "sd": float(share.std()),
+                "trials": len(finite),
+            }
+        )
     return rows
 
 

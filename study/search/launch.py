@@ -13,13 +13,20 @@ from study.search.planning import make_spec
 from study.search.run import run
 
 
-def launch(loader: ConfigLoader, composed: DictConfig, params: Mapping[str, Any], arguments: Sequence[str]) -> int:
+def launch(
+    loader: ConfigLoader, composed: DictConfig, params: Mapping[str, Any], arguments: Sequence[str]
+) -> int:
     """Plan and run; returns the exit status. Raises StudyError before anything is written."""
-    experiment, name = composed.hydra.runtime.choices.get("experiment"), composed.hydra.job.config_name
+    experiment, name = (
+        composed.hydra.runtime.choices.get("experiment"),
+        composed.hydra.job.config_name,
+    )
     config = composed.copy()
     with read_write(config), open_dict(config):
         del config["hydra"]
     spec, asks = make_spec(loader, name, config, params, arguments, experiment)
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    return run(spec, asks, {str(key): value for key, value in plain.items()}, Console(soft_wrap=True))
+    return run(
+        spec, asks, {str(key): value for key, value in plain.items()}, Console(soft_wrap=True)
+    )

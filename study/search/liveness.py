@@ -1,4 +1,6 @@
-"""Which running trials were left by a worker that is gone: by its process on this machine, by its silence elsewhere."""
+"""Which running trials were left by a worker that is gone: by its process on this machine, by its
+silence elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def me() -> dict[str, Any]:
 
 def lost_process(worker: Mapping[str, Any]) -> bool:
     """Whether a worker of this machine is no longer there; False where that cannot be told."""
-    return "pid" in worker and gone(machine(), worker.get("machine", ""), worker["pid"], worker.get("started", ""))
+    return "pid" in worker and gone(
+        machine(), worker.get("machine", ""), worker["pid"], worker.get("started", "")
+    )
 
 
 class Watch:
@@ -39,7 +43,10 @@ class Watch:
         if lost_process(trial.user_attrs.get(WORKER, {})):
             return "its worker process is gone"
         beat, now = trial.user_attrs.get(BEAT), time.monotonic()
-        if self.seen.get(trial._trial_id, (None, 0.0))[0] != beat or trial._trial_id not in self.seen:
+        if (
+            self.seen.get(trial._trial_id, (None, 0.0))[0] != beat
+            or trial._trial_id not in self.seen
+        ):
             self.seen[trial._trial_id] = (beat, now)
         silent = now - self.seen[trial._trial_id][1]
         return f"no sign of its worker for {silent:.0f} s" if silent > self.grace else None
@@ -69,5 +76,7 @@ class Heart:
                     self.storage.set_trial_user_attr(trial_id, BEAT, count)
                 except (UpdateFinishedTrialError, KeyError):
                     continue
-                except Exception:  # the storage may be out of reach for a while; the next beat tries again
+                except (
+                    Exception
+                ):  # the storage may be out of reach for a while; the next beat tries again
                     break

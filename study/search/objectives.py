@@ -28,7 +28,9 @@ WORST_HEALTH = -30.0  # decades: what nothing or nothing finite comes back over
 
 @dataclass(frozen=True)
 class Asked:
-    """One trial to be run: its replicates as points of equal structure, the number of validations a trial has."""
+    """One trial to be run: its replicates as points of equal structure, the number of validations a
+    trial has.
+    """
 
     name: str
     points: tuple[Point, ...]
@@ -37,7 +39,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out. `values` by name of the objective; `scores` one a replicate; `examples` seen, all replicates together."""
+    """What came out. `values` by name of the objective; `scores` one a replicate; `examples` seen,
+    all replicates together.
+    """
 
     status: str  # done | diverged | pruned
     values: Mapping[str, float]
@@ -60,17 +64,23 @@ class Objective(ABC):
     def higher_is_better(self, config: Mapping[str, Any]) -> bool: ...
 
     @abstractmethod
-    def run(self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]) -> list[Outcome]:
+    def run(
+        self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]
+    ) -> list[Outcome]:
         """One outcome a trial, in order, with a value for each `wanted` objective (of OBJECTIVES)."""
 
 
 class Validation(Objective):
-    """Training through the engine; the score is the best validation metric, mean over the replicates. Test data are never read."""
+    """Training through the engine; the score is the best validation metric, mean over the
+    replicates. Test data are never read.
+    """
 
     def higher_is_better(self, config: Mapping[str, Any]) -> bool:
         return load_task(config["task"]).facts.higher_is_better
 
-    def run(self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]) -> list[Outcome]:
+    def run(
+        self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]
+    ) -> list[Outcome]:
         with fixed_numerics():
             training = prepare([point for trial in asked for point in trial.points], device)
             watch = _Watch(asked, training, hear, wanted)
@@ -81,7 +91,9 @@ class Validation(Objective):
 
 @dataclass
 class _Watch:
-    """Hears of every validation, takes pruned trials out of the group and keeps what they leave behind."""
+    """Hears of every validation, takes pruned trials out of the group and keeps what they leave
+    behind.
+    """
 
     asked: Sequence[Asked]
     training: Training
@@ -91,7 +103,9 @@ class _Watch:
 
     def __post_init__(self) -> None:
         self.start = time.perf_counter()
-        self.trial_of = [index for index, trial in enumerate(self.asked) for _ in trial.points]  # of every member still here
+        self.trial_of = [
+            index for index, trial in enumerate(self.asked) for _ in trial.points
+        ]  # of every member still here
         self.update = 0
 
     def __call__(self, update: int) -> bool:
@@ -101,7 +115,15 @@ class _Watch:
         scores, pruned = self.training.best_score.tolist(), set()
         for index in dict.fromkeys(self.trial_of):
             step = round(self.asked[index].validations * update / last)
-            value = float(np.mean([score for score, trial in zip(scores, self.trial_of, strict=False) if trial == index]))
+            value = float(
+                np.mean(
+                    [
+                        score
+                        for score, trial in zip(scores, self.trial_of, strict=False)
+                        if trial == index
+                    ]
+                )
+            )
             if self.hear(index, step, value) and update < last:
                 pruned.add(index)
         if not pruned:
@@ -119,7 +141,9 @@ class _Watch:
     def _note(self, trials: Collection[int], reason: str | None) -> None:
         """Outcomes of trials as they stand now."""
         training = self.training
-        examples = [float(_standard_error(metric)) for metric in _validated(training)] if trials else []
+        examples = (
+            [float(_standard_error(metric)) for metric in _validated(training)] if trials else []
+        )
         share = (time.perf_counter() - self.start) / len(self.asked)
         for index in trials:
             members = [member for member, trial in enumerate(self.trial_of) if trial == index]
@@ -127,7 +151,9 @@ class _Watch:
             scores = [float(training.best_score[member]) for member in members]
             diverged = [member for member in members if int(training.diverged_at[member]) >= 0]
             status = "pruned" if reason else "diverged" if diverged else "done"
-            why = reason or (f"{len(diverged)} of {len(members)} replicates diverged" if diverged else None)
+            why = reason or (
+                f"{len(diverged)} of {len(members)} replicates diverged" if diverged else None
+            )
             values = {"score": float(np.mean(scores)), "cost": cost(points[0].config) * len(points)}
             if "health" in self.wanted:
                 values["health"] = float(np.mean([health(training, member) for member in members]))
@@ -135,29 +161,54 @@ class _Watch:
                 status=status,
                 values={name: values[name] for name in self.wanted},
                 scores=scores,
-                se=float(np.sqrt(np.mean(np.square([examples[member] for member in members])) / len(members))),
+                se=float(
+                    np.sqrt(
+                        np.mean(np.square([examples[member] for member in members])) / len(members)
+                    )
+                ),
                 examples=self.update * training.config["batch"] * len(points),
                 seconds=share,
                 reason=why,
                 record=self._record(index, members, status, why, share),
             )
 
-    def _record(self, index: int, members: Sequence[int], status: str, reason: str | None, seconds: float) -> PointRecord:
-        """What a trial leaves in the store: like a point's, less everything that comes from test data. Mean over replicates."""
+    def _record(
+        self, index: int, members: Sequence[int], status: str, reason: str | None, seconds: float
+    ) -> PointRecord:
+        """What a trial leaves in the store: like a point's, less everything that comes from test
+        data. Mean over replicates.
+        """
         training, trial = self.training, self.asked[index]
         point, ends = trial.points[0], [int(training.diverged_at[member]) for member in members]
-        tables = [history_table(training, member, self.update if end < 0 else end, diverged=end >= 0) for member, end in zip(members, ends, strict=True)]
+        tables = [
+            history_table(training, member, self.update if end < 0 else end, diverged=end >= 0)
+            for member, end in zip(members, ends, strict=True)
+        ]
         history = tables[0] if len(tables) == 1 else _mean(tables)
         row = base_row(point, training.task.facts) | gradients(history)
-        row |= {"id": trial.name, "status": status, "reason": reason, "params": training.model.count, "updates_done": len(history["update"]) - 1}
-        row |= {"ended_early": status if status == "pruned" else None, "updates_saved": point.config["updates"] - self.update if status == "pruned" else 0}
-        row |= {"val_score": float(np.mean([float(training.best_score[member]) for member in members])), "seconds": seconds}
+        row |= {
+            "id": trial.name,
+            "status": status,
+            "reason": reason,
+            "params": training.model.count,
+            "updates_done": len(history["update"]) - 1,
+        }
+        row |= {
+            "ended_early": status if status == "pruned" else None,
+            "updates_saved": point.config["updates"] - self.update if status == "pruned" else 0,
+        }
+        row |= {
+            "val_score": float(np.mean([float(training.best_score[member]) for member in members])),
+            "seconds": seconds,
+        }
         return PointRecord(
             id=trial.name,
             row=row,
             labels={**point.labels, "seed": point.seed, "replicates": len(members)},
             config=config_text(point),
-            overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
+            overrides=[
+                f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()
+            ],
             provenance=provenance(training, time.time() - seconds, seconds),
             tables={"history": history},
         )
@@ -179,18 +230,28 @@ def _mean(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in (name for name in longest if name != "update"):
         rows: list[float | None] = []
         for row in range(len(longest["update"])):
-            values = [table[name][row] for table in tables if row < len(table[name]) and table[name][row] is not None]
+            values = [
+                table[name][row]
+                for table in tables
+                if row < len(table[name]) and table[name][row] is not None
+            ]
             rows.append(float(np.mean(values)) if values else None)
         merged[name] = rows
     return merged
 
 
 def health(training: Training, member: int) -> float:
-    """How far the network is from carrying gradients over the task's lag, in decades, at the last probe: 0 is best.
+    """How far the network is from carrying gradients over the task's lag, in decades, at the last
+    probe: 0 is best.
 
-    min(0, D) - max(0, U): what is lost on the way, and what is amplified (GRADIENT_HEALTH: D and U).
+    min(0, D) - max(0, U): what is lost on the way, and what is amplified (GRADIENT_HEALTH: D and
+    U).
     """
-    states = [measured.states[NETWORK][member] for measured in training.measured if NETWORK in measured.states]
+    states = [
+        measured.states[NETWORK][member]
+        for measured in training.measured
+        if NETWORK in measured.states
+    ]
     lost, gained = float(states[-1]["D"]), float(states[-1]["U"])
     value = min(0.0, lost) - max(0.0, gained)
     return max(value, WORST_HEALTH) if np.isfinite(value) else WORST_HEALTH

@@ -1,4 +1,6 @@
-"""From a command line to a search: arms, space, default settings; everything is checked before the first update."""
+"""From a command line to a search: arms, space, default settings; everything is checked before the
+first update.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,12 @@ class Asks:
     factors: Mapping[str, list[str]]  # of search.per, levels as typed
     space: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
-    held: Sequence[str]  # factors of the experiment that are neither searched nor an arm's: their default is taken
-    decided: Sequence[str]  # factors of the experiment that are searched or typed: no factors of the tuned study
+    held: Sequence[
+        str
+    ]  # factors of the experiment that are neither searched nor an arm's: their default is taken
+    decided: Sequence[
+        str
+    ]  # factors of the experiment that are searched or typed: no factors of the tuned study
     seeds: str | None  # of the tuned study, as typed
     levels: Sequence[str]  # keys among the fixed that choose a level
 
@@ -57,7 +63,10 @@ def make_spec(
     assert isinstance(whole, dict)
     node: Any = whole["search"]
     if node is None:
-        raise StudyError("hydra/sweeper=optuna needs a search: search=default, or one of your own in conf/search/ (see python -m study --help)")
+        raise StudyError(
+            "hydra/sweeper=optuna needs a search: search=default, or one of your own in"
+            " conf/search/ (see python -m study --help)"
+        )
     settings = read_settings(node)
     asks = read(loader, params, arguments, node)
     groups = frozenset(key for key in asks.space if loader.get_group_options(key))
@@ -87,7 +96,10 @@ def make_spec(
     objective: Objective = build(settings.objective, "search.objective")
     directions = {objective.higher_is_better(default(spec, arm).config) for arm in spec.arms}
     if len(directions) > 1:
-        raise StudyError("search: the arms' tasks disagree on whether a higher score is better; search each task by itself")
+        raise StudyError(
+            "search: the arms' tasks disagree on whether a higher score is better; search each task"
+            " by itself"
+        )
     return replace(spec, higher_is_better=directions.pop()), asks
 
 
@@ -97,16 +109,30 @@ def read_settings(node: Mapping[str, Any]) -> Settings:
     known = {field.name for field in fields(Settings)}
     for key in node:
         if key not in known | {"per", "space"}:
-            raise StudyError(f"search: unknown key {key!r}; there are {', '.join(sorted(known | {'per', 'space'}))}")
+            raise StudyError(
+                f"search: unknown key {key!r}; there are"
+                f" {', '.join(sorted(known | {'per', 'space'}))}"
+            )
     values: dict[str, Any] = {}
     for key in known:
         if key not in node:
-            raise StudyError(f"search: key {key!r} is missing; conf/search/default.yaml has all of them")
+            raise StudyError(
+                f"search: key {key!r} is missing; conf/search/default.yaml has all of them"
+            )
         values[key] = tuple(node[key]) if isinstance(node[key], list) else node[key]
-        if key not in ("sampler", "pruner", "objective", "objectives") and not fits(values[key], hints[key]):
+        if key not in ("sampler", "pruner", "objective", "objectives") and not fits(
+            values[key], hints[key]
+        ):
             raise StudyError(f"search.{key}: must be {describe(hints[key])}, got {node[key]!r}")
     made = Settings(**values)
-    for key, least in (("trials", 1), ("replicates", 1), ("first_seed", 0), ("retries", 0), ("per_gpu", 1), ("seed", 0)):
+    for key, least in (
+        ("trials", 1),
+        ("replicates", 1),
+        ("first_seed", 0),
+        ("retries", 0),
+        ("per_gpu", 1),
+        ("seed", 0),
+    ):
         if getattr(made, key) < least:
             raise StudyError(f"search.{key}: must be at least {least}, got {getattr(made, key)}")
     if made.examples is not None and made.examples < 1:
@@ -116,43 +142,91 @@ def read_settings(node: Mapping[str, Any]) -> Settings:
     if made.heartbeat <= 0:
         raise StudyError(f"search.heartbeat: must be above 0 seconds, got {made.heartbeat}")
     if made.together != "auto" and (not isinstance(made.together, int) or made.together < 1):
-        raise StudyError(f"search.together: must be auto or a number of at least 1, got {made.together!r}")
-    if not made.objectives or set(made.objectives) - set(OBJECTIVES) or len(set(made.objectives)) < len(made.objectives) or "score" not in made.objectives:
-        raise StudyError(f"search.objectives: must be score, with or without health and cost, each once; got {node['objectives']!r}")
+        raise StudyError(
+            f"search.together: must be auto or a number of at least 1, got {made.together!r}"
+        )
+    if (
+        not made.objectives
+        or set(made.objectives) - set(OBJECTIVES)
+        or len(set(made.objectives)) < len(made.objectives)
+        or "score" not in made.objectives
+    ):
+        raise StudyError(
+            "search.objectives: must be score, with or without health and cost, each once; got"
+            f" {node['objectives']!r}"
+        )
     check_address(made.storage)
     samplers.sampler(made.sampler, 0)
     if len(made.objectives) > 1 and type(samplers.pruner(made.pruner)).__name__ != "NopPruner":
-        raise StudyError(f"search/pruner: a trial can only be pruned by one objective; use search/pruner=none with objectives {list(made.objectives)}")
+        raise StudyError(
+            "search/pruner: a trial can only be pruned by one objective; use search/pruner=none"
+            f" with objectives {list(made.objectives)}"
+        )
     return made
 
 
-def read(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequence[str], node: Mapping[str, Any]) -> Asks:
-    """Who is a factor, who is searched, who is fixed. The command line wins over the experiment, and it over the space of the YAML."""
+def read(
+    loader: ConfigLoader,
+    params: Mapping[str, Any],
+    arguments: Sequence[str],
+    node: Mapping[str, Any],
+) -> Asks:
+    """Who is a factor, who is searched, who is fixed.
+
+    The command line wins over the experiment, and it over the space of the YAML.
+    """
     per = node["per"]
     if not isinstance(per, list) or not all(isinstance(key, str) for key in per):
-        raise StudyError(f"search.per: must be a list of factors, such as [cell,initializer], got {per!r}")
+        raise StudyError(
+            f"search.per: must be a list of factors, such as [cell,initializer], got {per!r}"
+        )
     if not isinstance(node["space"], Mapping):
-        raise StudyError(f"search.space: must hold a key a line, such as hidden: range(16,65,8), got {node['space']!r}")
+        raise StudyError(
+            "search.space: must hold a key a line, such as hidden: range(16,65,8), got"
+            f" {node['space']!r}"
+        )
     parser = OverridesParser.create(config_loader=loader)
-    typed = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
-    declared = {
-        override.get_key_element(): override for override in parser.parse_overrides([f"{key}={value}" for key, value in params.items() if key not in typed])
+    typed = {
+        override.get_key_element(): override for override in parser.parse_overrides(list(arguments))
     }
-    space = {key: parser.parse_override(f"{key}={text}") for key, text in node["space"].items() if text is not None}
+    declared = {
+        override.get_key_element(): override
+        for override in parser.parse_overrides(
+            [f"{key}={value}" for key, value in params.items() if key not in typed]
+        )
+    }
+    space = {
+        key: parser.parse_override(f"{key}={text}")
+        for key, text in node["space"].items()
+        if text is not None
+    }
     factors: dict[str, list[str]] = {}
     fixed, held, seeds = [], [], None
     for key, override in {**space, **declared, **typed}.items():
         is_typed = key in typed
         if key == "experiment" and override.is_sweep_override():
-            raise StudyError(f"experiment: one search a launch; run the command once for each experiment. Got {override.input_line}")
+            raise StudyError(
+                "experiment: one search a launch; run the command once for each experiment. Got"
+                f" {override.input_line}"
+            )
         if key == "seed" and (override.is_sweep_override() or not is_typed):
             if override.is_sweep_override() and not override.is_discrete_sweep():
-                raise StudyError(f"seed: seeds of the tuned study are listed, and those of the search follow from search.first_seed; got {override.input_line}")
+                raise StudyError(
+                    "seed: seeds of the tuned study are listed, and those of the search follow"
+                    f" from search.first_seed; got {override.input_line}"
+                )
             seeds = str(override.input_line).split("=", 1)[1]
         elif key in per:
             if override.is_sweep_override() and not override.is_discrete_sweep():
-                raise StudyError(f"{key}: is a factor of the search (search.per) and needs levels, not an interval; got {override.input_line}")
-            factors[key] = list(override.sweep_string_iterator()) if override.is_sweep_override() else [str(override.input_line).split("=", 1)[1]]
+                raise StudyError(
+                    f"{key}: is a factor of the search (search.per) and needs levels, not an"
+                    f" interval; got {override.input_line}"
+                )
+            factors[key] = (
+                list(override.sweep_string_iterator())
+                if override.is_sweep_override()
+                else [str(override.input_line).split("=", 1)[1]]
+            )
             space.pop(key, None)
         elif is_typed and override.is_sweep_override():
             space[key] = override
@@ -167,30 +241,71 @@ def read(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequence[st
             else:
                 fixed.append(str(override.input_line))
     if not space:
-        raise StudyError("search: the space is empty, so there is nothing to search. Give a key an interval or a choice: 'hidden=range(16,65,8)'")
+        raise StudyError(
+            "search: the space is empty, so there is nothing to search. Give a key an interval or a"
+            " choice: 'hidden=range(16,65,8)'"
+        )
     ordered = {key: factors[key] for key in per if key in factors}
-    levels = [line.split("=", 1)[0] for line in fixed if loader.get_group_options(line.split("=", 1)[0])]
+    levels = [
+        line.split("=", 1)[0] for line in fixed if loader.get_group_options(line.split("=", 1)[0])
+    ]
     decided = [key for key in params if key not in ordered and key not in held and key != "seed"]
-    return Asks(ordered, {key: distribution(override) for key, override in space.items()}, fixed, held, decided, seeds, levels)
+    return Asks(
+        ordered,
+        {key: distribution(override) for key, override in space.items()},
+        fixed,
+        held,
+        decided,
+        seeds,
+        levels,
+    )
 
 
 def check_key(key: str, groups: frozenset[str]) -> None:
     if key in HELD:
-        raise StudyError(f"{key}: cannot be searched; it follows from search.examples and the batch, so that every trial sees the same number of examples")
-    if key.split(".")[0] in ("name", "plan", "tuned", "search", "study", "store", "tracker", "executor", "device", "experiment", "health", "task"):
-        raise StudyError(f"{key}: cannot be searched; it decides what is asked, where or how it runs, not how well a model trains")
+        raise StudyError(
+            f"{key}: cannot be searched; it follows from search.examples and the batch, so that"
+            " every trial sees the same number of examples"
+        )
+    if key.split(".")[0] in (
+        "name",
+        "plan",
+        "tuned",
+        "search",
+        "study",
+        "store",
+        "tracker",
+        "executor",
+        "device",
+        "experiment",
+        "health",
+        "task",
+    ):
+        raise StudyError(
+            f"{key}: cannot be searched; it decides what is asked, where or how it runs, not how"
+            " well a model trains"
+        )
     if "@" in key or key.startswith(("+", "~")):
         raise StudyError(f"{key}: a searched key is one that exists, without +, ~ or @")
     if "." in key and key.split(".")[0] in groups:
-        raise StudyError(f"{key}: is a setting of {key.split('.')[0]}, whose level is searched too; levels have different settings. Search one of the two")
+        raise StudyError(
+            f"{key}: is a setting of {key.split('.')[0]}, whose level is searched too; levels have"
+            " different settings. Search one of the two"
+        )
 
 
 def make_arms(loader: ConfigLoader, config_name: str, spec: Spec, asks: Asks) -> list[Arm]:
-    """Every combination of the factors' levels that is not excluded, with every choice of levels that the space may make."""
+    """Every combination of the factors' levels that is not excluded, with every choice of levels
+    that the space may make.
+    """
     chosen = {key: _levels(spec.space[key], key) for key in sorted(spec.groups)}
-    count = len(list(itertools.product(*asks.factors.values()))) * len(list(itertools.product(*chosen.values())))
+    count = len(list(itertools.product(*asks.factors.values()))) * len(
+        list(itertools.product(*chosen.values()))
+    )
     if count > MANY:
-        raise StudyError(f"search: arms and searched levels make {count:,} combinations, more than {MANY:,}")
+        raise StudyError(
+            f"search: arms and searched levels make {count:,} combinations, more than {MANY:,}"
+        )
     arms: list[Arm] = []
     for levels in itertools.product(*asks.factors.values()):
         typed = [f"{key}={level}" for key, level in zip(asks.factors, levels, strict=True)]
@@ -200,10 +315,21 @@ def make_arms(loader: ConfigLoader, config_name: str, spec: Spec, asks: Asks) ->
             continue
         bases: dict[tuple[tuple[str, Any], ...], Base] = {}
         # the default is a setting like any other, and composes like one
-        offered = [[*among, *(level for level in [first.choices.get(key)] if level not in among)] for key, among in chosen.items()]
+        offered = [
+            [*among, *(level for level in [first.choices.get(key)] if level not in among)]
+            for key, among in chosen.items()
+        ]
         for choice in itertools.product(*offered):
             pairs = tuple(zip(chosen, choice, strict=True))
-            bases[pairs] = compose_by_hydra(loader, config_name, [*asks.fixed, *typed, *(f"{key}={level}" for key, level in pairs)]) if pairs else first
+            bases[pairs] = (
+                compose_by_hydra(
+                    loader,
+                    config_name,
+                    [*asks.fixed, *typed, *(f"{key}={level}" for key, level in pairs)],
+                )
+                if pairs
+                else first
+            )
         arms.append(_arm(spec, made, first, bases))
     if not arms:
         raise StudyError("study.exclude leaves no combination; nothing to search")
@@ -216,10 +342,15 @@ def _levels(of: BaseDistribution, key: str) -> Sequence[Any]:
     return of.choices
 
 
-def _arm(spec: Spec, made: Composed, base: Base, bases: Mapping[tuple[tuple[str, Any], ...], Base]) -> Arm:
+def _arm(
+    spec: Spec, made: Composed, base: Base, bases: Mapping[tuple[tuple[str, Any], ...], Base]
+) -> Arm:
     """An arm with its default setting: what stands in the configuration for each searched key."""
     config, levels = made.config, {key: made.labels[key] for key in spec.factors}
-    default = {key: base.choices.get(key) if key in spec.groups else value_at(config, key) for key in spec.space}
+    default = {
+        key: base.choices.get(key) if key in spec.groups else value_at(config, key)
+        for key in spec.space
+    }
     name = " ".join(f"{key}={level}" for key, level in levels.items()) or "all"
     full, between = config["updates"] * config["batch"], config["validate_every"] * config["batch"]
     inside = all(contains(of, default[key]) for key, of in spec.space.items())
@@ -242,10 +373,14 @@ def value_at(config: Mapping[str, Any], key: str) -> Any:
     value: Any = config
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            raise StudyError(f"{key}: there is no such key; python -m study --cfg job shows all of them")
+            raise StudyError(
+                f"{key}: there is no such key; python -m study --cfg job shows all of them"
+            )
         value = value[part]
     if isinstance(value, Mapping | list):
-        raise StudyError(f"{key}: is no single value; search one of its keys ({', '.join(map(str, value))})")
+        raise StudyError(
+            f"{key}: is no single value; search one of its keys ({', '.join(map(str, value))})"
+        )
     return value
 
 
@@ -258,7 +393,10 @@ def settings_to_check(spec: Spec, arm: Arm) -> Iterator[Mapping[str, Any]]:
 
 
 def check_arm(spec: Spec, arm: Arm, checked: set[str]) -> Arm:
-    """Every end of the space composes and builds, what is not among the `checked`. Trials have one structure where these have."""
+    """Every end of the space composes and builds, what is not among the `checked`.
+
+    Trials have one structure where these have.
+    """
     structures = set()
     for setting in settings_to_check(spec, arm):
         try:
@@ -276,12 +414,22 @@ def default(spec: Spec, arm: Arm) -> Composed:
 
 
 def fingerprint(spec: Spec, arm: Arm) -> dict[str, Any]:
-    """What must be equal for trials of an arm to be comparable: flat, so that differences can be named."""
+    """What must be equal for trials of an arm to be comparable: flat, so that differences can be
+    named.
+    """
     config = default(spec, arm).config
     found: dict[str, Any] = {f"space {key}": text for key, text in to_text(spec.space).items()}
-    found |= {key: value for key, value in _flat(config) if key.split(".")[0] not in (*NOT_IDENTITY, *spec.space) and key not in spec.space}
+    found |= {
+        key: value
+        for key, value in _flat(config)
+        if key.split(".")[0] not in (*NOT_IDENTITY, *spec.space) and key not in spec.space
+    }
     found |= {f"default {key}": value for key, value in arm.default.items()}
-    found |= {"search.objectives": list(spec.settings.objectives), "search.replicates": spec.settings.replicates, "search.examples": arm.examples}
+    found |= {
+        "search.objectives": list(spec.settings.objectives),
+        "search.replicates": spec.settings.replicates,
+        "search.examples": arm.examples,
+    }
     found |= {
         FACTORS: list(spec.factors),
         "data": data_hash(config),

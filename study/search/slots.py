@@ -1,9 +1,10 @@
 """The budget of one arm, kept exactly by any number of processes on any storage.
 
-A budget of N trials is N slots. A slot holds one trial that counts and, before it, those of workers that died. Who wants
-work claims the waiting trial of a slot, which a storage grants once. A trial that was lost or failed leaves its slot to
-another with the same settings. Two processes that fill the same slot at once do no harm: a trial may only be claimed
-when every earlier one of its slot has failed, and failing is final. So no lock is needed, and none is counted twice.
+A budget of N trials is N slots. A slot holds one trial that counts and, before it, those of workers
+that died. Who wants work claims the waiting trial of a slot, which a storage grants once. A trial
+that was lost or failed leaves its slot to another with the same settings. Two processes that fill
+the same slot at once do no harm: a trial may only be claimed when every earlier one of its slot has
+failed, and failing is final. So no lock is needed, and none is counted twice.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass(frozen=True)
 class Budget:
-    """`trials` of `price` examples each; with `refund`, what pruning saves buys further trials; `retries` a slot."""
+    """`trials` of `price` examples each; with `refund`, what pruning saves buys further trials;
+    `retries` a slot.
+    """
 
     trials: int
     price: int
@@ -34,7 +37,11 @@ class Budget:
 
     def slots(self, trials: Sequence[FrozenTrial]) -> int:
         """How many slots the budget pays for, after what pruned trials have given back."""
-        saved = sum(self.price - trial.user_attrs.get(EXAMPLES, self.price) for trial in trials if trial.state == TrialState.PRUNED)
+        saved = sum(
+            self.price - trial.user_attrs.get(EXAMPLES, self.price)
+            for trial in trials
+            if trial.state == TrialState.PRUNED
+        )
         return self.trials + (saved // self.price if self.refund else 0)
 
 
@@ -53,7 +60,11 @@ class Slot:
 
     @property
     def failures(self) -> list[FrozenTrial]:
-        return [trial for trial in self.trials if trial.state == TrialState.FAIL and not trial.user_attrs.get(SURPLUS)]
+        return [
+            trial
+            for trial in self.trials
+            if trial.state == TrialState.FAIL and not trial.user_attrs.get(SURPLUS)
+        ]
 
     @property
     def over(self) -> bool:
@@ -64,7 +75,11 @@ class Slot:
     def next(self) -> FrozenTrial | None:
         """The trial that may be claimed: the first that has not failed, if it waits."""
         live = next((trial for trial in self.trials if trial.state != TrialState.FAIL), None)
-        return live if live is not None and live.state == TrialState.WAITING and not self.over else None
+        return (
+            live
+            if live is not None and live.state == TrialState.WAITING and not self.over
+            else None
+        )
 
     @property
     def empty(self) -> bool:
@@ -73,9 +88,18 @@ class Slot:
 
 
 class Slots:
-    """The slots of one Optuna study. `settings(slot)`: what the trial of a slot is told to be; {} leaves it to the sampler."""
+    """The slots of one Optuna study.
 
-    def __init__(self, study: Study, storage: BaseStorage, budget: Budget, settings: Callable[[int], Mapping[str, Any]]) -> None:
+    `settings(slot)`: what the trial of a slot is told to be; {} leaves it to the sampler.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        storage: BaseStorage,
+        budget: Budget,
+        settings: Callable[[int], Mapping[str, Any]],
+    ) -> None:
         self.study, self.storage, self.budget, self.settings = study, storage, budget, settings
         self.study_id = storage.get_study_id_from_name(study.study_name)
 
@@ -85,21 +109,27 @@ class Slots:
     def slots(self) -> list[Slot]:
         """The slots that the budget pays for, as they stand now."""
         trials = self.trials()
-        of: dict[int, list[FrozenTrial]] = {number: [] for number in range(self.budget.slots(trials))}
+        of: dict[int, list[FrozenTrial]] = {
+            number: [] for number in range(self.budget.slots(trials))
+        }
         for trial in sorted(trials, key=lambda trial: trial.number):
             if trial.user_attrs.get(SLOT) in of:
                 of[trial.user_attrs[SLOT]].append(trial)
         return [Slot(number, found, self.budget.retries) for number, found in of.items()]
 
     def fill(self) -> None:
-        """A waiting trial for every slot that has none: at the start, after a failure, after a refund."""
+        """A waiting trial for every slot that has none: at the start, after a failure, after a
+        refund.
+        """
         for slot in self.slots():
             if slot.empty:
                 settings = dict(self.settings(slot.number))
                 if settings:
                     self.study.enqueue_trial(settings, user_attrs={SLOT: slot.number})
                 else:
-                    self.study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={SLOT: slot.number}))
+                    self.study.add_trial(
+                        create_trial(state=TrialState.WAITING, user_attrs={SLOT: slot.number})
+                    )
 
     def claim(self) -> int | None:
         """The id of a trial that is now this process's to run; None if there is nothing to claim."""
@@ -113,7 +143,9 @@ class Slots:
         return None
 
     def _settle(self, slot: Slot, trial: FrozenTrial) -> None:
-        """A trial that stands in for a lost one gets its settings, also where it was waiting before that one was lost."""
+        """A trial that stands in for a lost one gets its settings, also where it was waiting before
+        that one was lost.
+        """
         drawn = next((failed.params for failed in reversed(slot.failures) if failed.params), None)
         if drawn is not None and trial.system_attrs.get(FIXED) != drawn:
             self.storage.set_trial_system_attr(trial._trial_id, FIXED, drawn)

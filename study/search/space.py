@@ -1,4 +1,6 @@
-"""From Hydra's sweep syntax to Optuna's distributions, and what a value says about the space it came from."""
+"""From Hydra's sweep syntax to Optuna's distributions, and what a value says about the space it
+came from.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +9,38 @@ from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 from optuna.trial import Trial
 
 from study.records import StudyError
 
 Space = Mapping[str, BaseDistribution]
-FORMS = "interval(low, high), int(interval(low, high)), range(start, stop, step), choice(a, b), tag(log, …)"
+FORMS = (
+    "interval(low, high), int(interval(low, high)), range(start, stop, step), choice(a, b),"
+    " tag(log, …)"
+)
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """The distribution of one swept key. Raises StudyError with the key and what is wrong with its bounds."""
+    """The distribution of one swept key.
+
+    Raises StudyError with the key and what is wrong with its bounds.
+    """
     key, line = override.get_key_element(), override.input_line
     if not override.is_sweep_override():
         raise StudyError(f"{key}: a search space needs one of {FORMS}; got {line}")
     value = override.value()
     unknown = set(getattr(value, "tags", ())) - {"log"}
     if unknown:
-        raise StudyError(f"{key}: the only tag a search knows is log, got {', '.join(sorted(unknown))} in {line}")
+        raise StudyError(
+            f"{key}: the only tag a search knows is log, got {', '.join(sorted(unknown))} in {line}"
+        )
     log = "log" in getattr(value, "tags", ())
     if isinstance(value, IntervalSweep):
         return _interval(key, value.start, value.end, log, str(line))
@@ -43,7 +59,9 @@ def distribution(override: Override) -> BaseDistribution:
 def _plain(key: str, item: Any) -> bool | int | float | str | None:
     item = item.text if isinstance(item, QuotedString) else item
     if item is not None and not isinstance(item, bool | int | float | str):
-        raise StudyError(f"{key}: a choice is between numbers, words, true, false and null, got {item!r}")
+        raise StudyError(
+            f"{key}: a choice is between numbers, words, true, false and null, got {item!r}"
+        )
     return item
 
 
@@ -51,7 +69,9 @@ def _check_bounds(key: str, low: float, high: float, log: bool, line: str) -> No
     if not (math.isfinite(low) and math.isfinite(high)):
         raise StudyError(f"{key}: bounds must be finite numbers, got {line}")
     if low > high:
-        raise StudyError(f"{key}: the lower bound must not be above the upper one, got {low} > {high} in {line}")
+        raise StudyError(
+            f"{key}: the lower bound must not be above the upper one, got {low} > {high} in {line}"
+        )
     if log and low <= 0:
         raise StudyError(f"{key}: a logarithmic scale needs bounds above 0, got {low} in {line}")
 
@@ -72,7 +92,9 @@ def _range(key: str, sweep: RangeSweep, log: bool, line: str) -> BaseDistributio
         raise StudyError(f"{key}: a range needs a step above 0, got {line}")
     values = list(sweep.range())
     if not values:
-        raise StudyError(f"{key}: the lower bound must be below the upper one (the stop is left out), got {line}")
+        raise StudyError(
+            f"{key}: the lower bound must be below the upper one (the stop is left out), got {line}"
+        )
     low, high = values[0], values[-1]
     _check_bounds(key, low, high, log, line)
     if log and sweep.step != 1:
@@ -80,7 +102,9 @@ def _range(key: str, sweep: RangeSweep, log: bool, line: str) -> BaseDistributio
     if all(isinstance(value, int) for value in (low, high, sweep.step)):
         return IntDistribution(int(low), int(high), log=log, step=int(sweep.step))
     if log:
-        raise StudyError(f"{key}: a logarithmic range needs whole numbers; use tag(log, interval(…)), got {line}")
+        raise StudyError(
+            f"{key}: a logarithmic range needs whole numbers; use tag(log, interval(…)), got {line}"
+        )
     return FloatDistribution(float(low), float(high), step=float(sweep.step))
 
 
@@ -104,7 +128,9 @@ def contains(of: BaseDistribution, value: Any) -> bool:
         return False
     assert isinstance(of, IntDistribution | FloatDistribution)
     step = of.step or 0
-    on_grid = not step or abs(round((value - of.low) / step) * step - (value - of.low)) < 1e-9 * step
+    on_grid = (
+        not step or abs(round((value - of.low) / step) * step - (value - of.low)) < 1e-9 * step
+    )
     return of.low <= value <= of.high and on_grid
 
 
@@ -119,11 +145,15 @@ def ends(of: BaseDistribution) -> list[Any]:
 def at_boundary(of: BaseDistribution, value: Any) -> str | None:
     """`low` or `high` where a value lies at the edge of its space: a better one may lie beyond.
 
-    Within 2 % of the range (of its logarithm where it is logarithmic); levels that are no numbers have no edge,
-    and of two every one lies at it.
+    Within 2 % of the range (of its logarithm where it is logarithmic); levels that are no numbers
+    have no edge, and of two every one lies at it.
     """
     if isinstance(of, CategoricalDistribution):
-        numbers = [choice for choice in of.choices if isinstance(choice, int | float) and not isinstance(choice, bool)]
+        numbers = [
+            choice
+            for choice in of.choices
+            if isinstance(choice, int | float) and not isinstance(choice, bool)
+        ]
         if len(numbers) < 3 or len(numbers) < len(of.choices):
             return None
         return "low" if value == min(numbers) else "high" if value == max(numbers) else None

@@ -41,7 +41,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Arm:
-    """One combination of the factors: `bases` by the levels that the space chooses among groups; `default` setting of the space's keys."""
+    """One combination of the factors: `bases` by the levels that the space chooses among groups;
+    `default` setting of the space's keys.
+    """
 
     name: str
     levels: Mapping[str, Any]
@@ -61,7 +63,10 @@ class Arm:
 
 
 def trial_name(arm: str, slot: int) -> str:
-    """Of a trial in the store and in W&B. It follows from its arm's levels: further arms, or other ones, rename none."""
+    """Of a trial in the store and in W&B.
+
+    It follows from its arm's levels: further arms, or other ones, rename none.
+    """
     return f"{hashlib.blake2b(arm.encode(), digest_size=4).hexdigest()}-{slot:04d}"
 
 
@@ -85,7 +90,9 @@ class Spec:
 
     @property
     def seeds(self) -> list[int]:
-        return list(range(self.settings.first_seed, self.settings.first_seed + self.settings.replicates))
+        return list(
+            range(self.settings.first_seed, self.settings.first_seed + self.settings.replicates)
+        )
 
     @property
     def directions(self) -> list[Literal["minimize", "maximize"]]:
@@ -94,7 +101,9 @@ class Spec:
 
 
 def compose(spec: Spec, arm: Arm, setting: Mapping[str, Any], seed: int) -> Composed:
-    """The configuration of one setting of an arm: as many examples and validations as every other, whatever the batch."""
+    """The configuration of one setting of an arm: as many examples and validations as every other,
+    whatever the batch.
+    """
     base = arm.bases[tuple((key, setting[key]) for key in sorted(spec.groups))]
     values = {key: value for key, value in setting.items() if key not in spec.groups}
     batch = values.get("batch", base.config.batch)
@@ -109,8 +118,13 @@ def compose(spec: Spec, arm: Arm, setting: Mapping[str, Any], seed: int) -> Comp
 
 
 def held(examples: int, between: int, batch: int) -> dict[str, int]:
-    """Updates that see this many examples, and updates between validations that lie this many apart."""
-    return {"updates": max(1, round(examples / batch)), "validate_every": max(1, round(between / batch))}
+    """Updates that see this many examples, and updates between validations that lie this many
+    apart.
+    """
+    return {
+        "updates": max(1, round(examples / batch)),
+        "validate_every": max(1, round(between / batch)),
+    }
 
 
 def asked(spec: Spec, arm: Arm, slot: int, setting: Mapping[str, Any]) -> Asked:
@@ -121,5 +135,9 @@ def asked(spec: Spec, arm: Arm, slot: int, setting: Mapping[str, Any]) -> Asked:
         made = compose(spec, arm, setting, seed)
         labels = {key: value for key, value in made.labels.items() if key != "seed"}
         labels |= {key: value for key, value in setting.items() if key not in labels}
-        points.append(Point(id=f"{name}-{seed}", config=made.config, labels={**labels, "trial": slot}, seed=seed))
+        points.append(
+            Point(
+                id=f"{name}-{seed}", config=made.config, labels={**labels, "trial": slot}, seed=seed
+            )
+        )
     return Asked(name=name, points=tuple(points), validations=arm.validations)

@@ -1,4 +1,6 @@
-"""Where trials are kept: a journal file beside the study's results, or a database that several machines share."""
+"""Where trials are kept: a journal file beside the study's results, or a database that several
+machines share.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,16 @@ def without_password(text: str) -> str:
 
 def check_address(where: str) -> None:
     if where != JOURNAL and not re.match(r"^(postgresql|mysql|sqlite)(\+\w+)?://", str(where)):
-        raise StudyError(f"search.storage: must be {JOURNAL} or postgresql://user@host/database, got {without_password(str(where))!r}")
+        raise StudyError(
+            f"search.storage: must be {JOURNAL} or postgresql://user@host/database, got"
+            f" {without_password(str(where))!r}"
+        )
 
 
 def reach(where: str) -> None:
-    """Connect to a database once and write nothing: what is wrong with it is told before the arms are planned, which takes longer."""
+    """Connect to a database once and write nothing: what is wrong with it is told before the arms
+    are planned, which takes longer.
+    """
     check_address(where)
     if where == JOURNAL or where.startswith("sqlite"):  # files: sqlite's would be made by looking
         return
@@ -56,7 +63,9 @@ def open_storage(where: str, folder: Path) -> BaseStorage:
         if where == JOURNAL:
             return _journal(folder)
         with _told(where):
-            return optuna.storages.get_storage(RDBStorage(_with_driver(where), engine_kwargs=_settings(where)))
+            return optuna.storages.get_storage(
+                RDBStorage(_with_driver(where), engine_kwargs=_settings(where))
+            )
 
 
 @contextlib.contextmanager
@@ -64,9 +73,14 @@ def _told(where: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:  # Optuna has its own words for SQLAlchemy's
-        raise StudyError(f"search.storage: the driver of {where.split('://')[0]} is missing; pip install {_package(where)}") from error
+        raise StudyError(
+            f"search.storage: the driver of {where.split('://')[0]} is missing; pip install"
+            f" {_package(where)}"
+        ) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise StudyError(f"search.storage: {without_password(where)} cannot be reached ({_words(error)})") from error
+        raise StudyError(
+            f"search.storage: {without_password(where)} cannot be reached ({_words(error)})"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -76,14 +90,18 @@ def lost(where: str) -> Iterator[None]:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         told = f"search.storage: {without_password(where)} is out of reach ({_words(error)})"
-        raise StudyError(f"{told}. Trials that it has stay counted; go on with the same command") from error
+        raise StudyError(
+            f"{told}. Trials that it has stay counted; go on with the same command"
+        ) from error
 
 
 def _words(error: BaseException) -> str:
     """The first line of what a database's driver says, wherever it is wrapped."""
     while getattr(error, "orig", None) is None and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [
+        type(error).__name__
+    ]
     return without_password(lines[0])
 
 
@@ -99,9 +117,13 @@ def _journal(folder: Path) -> JournalStorage:
     path = journal_file(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=KernelLock(path.with_name("journal.lock"))))  # type: ignore[arg-type]
+        return JournalStorage(
+            JournalFileBackend(str(path), lock_obj=KernelLock(path.with_name("journal.lock")))
+        )  # type: ignore[arg-type]
     except OSError as error:
-        raise StudyError(f"{path}: the search cannot be kept here ({error.strerror or error})") from error
+        raise StudyError(
+            f"{path}: the search cannot be kept here ({error.strerror or error})"
+        ) from error
     except (ValueError, KeyError) as error:
         raise StudyError(f"{path}: damaged ({type(error).__name__}: {error})") from error
 
@@ -109,8 +131,8 @@ def _journal(folder: Path) -> JournalStorage:
 class KernelLock:
     """A lock that ends with its process.
 
-    Optuna's own are files that a killed process leaves behind; with a relative path, as ours is, its link is never found
-    to be old, and whoever comes next waits for ever.
+    Optuna's own are files that a killed process leaves behind; with a relative path, as ours is,
+    its link is never found to be old, and whoever comes next waits for ever.
     """
 
     def __init__(self, path: Path) -> None:
@@ -134,15 +156,21 @@ class KernelLock:
 
 
 def _with_driver(where: str) -> str:
-    """postgresql:// means another driver from one SQLAlchemy to the next: the one that is installed is taken."""
+    """postgresql:// means another driver from one SQLAlchemy to the next: the one that is installed
+    is taken.
+    """
     if where.startswith("postgresql://"):
-        driver = next((name for name in ("psycopg2", "psycopg") if importlib.util.find_spec(name)), "psycopg2")
+        driver = next(
+            (name for name in ("psycopg2", "psycopg") if importlib.util.find_spec(name)), "psycopg2"
+        )
         return where.replace("postgresql://", f"postgresql+{driver}://", 1)
     return where
 
 
 def _settings(where: str) -> dict[str, object]:
-    """A connection of each process's own, tried before it is used again: a database may be started anew meanwhile."""
+    """A connection of each process's own, tried before it is used again: a database may be started
+    anew meanwhile.
+    """
     settings: dict[str, object] = {"pool_pre_ping": True}
     if where.startswith("postgresql"):
         settings["connect_args"] = {"connect_timeout": PATIENCE}

@@ -1,4 +1,6 @@
-"""A trial whose worth is known without training: for the benchmark of samplers and pruners, and for tests."""
+"""A trial whose worth is known without training: for the benchmark of samplers and pruners, and for
+tests.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,36 @@ from study.search.objectives import Asked, Hear, Objective, Outcome
 
 
 class Bowl(Objective):
-    """score = 1 - distance² to the best setting, reached along a learning curve 1 - exp(-rate · share of the updates).
+    """score = 1 - distance² to the best setting, reached along a learning curve 1 - exp(-rate ·
+    share of the updates).
 
-    Distances: decades of optimizer.lr from `lr`, eighths of hidden from `hidden`, powers of two of batch from `batch`; a
-    second layer costs `layer`. The best score is 1, at the best setting with depth 1. `noise` is the standard deviation
-    between settings' replicates; `seconds` a validation takes.
+    Distances: decades of optimizer.lr from `lr`, eighths of hidden from `hidden`, powers of two of
+    batch from `batch`; a second layer costs `layer`. The best score is 1, at the best setting with
+    depth 1. `noise` is the standard deviation between settings' replicates; `seconds` a validation
+    takes.
     """
 
-    def __init__(self, *, lr: float, hidden: int, batch: int, layer: float, rate: float, noise: float, seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        lr: float,
+        hidden: int,
+        batch: int,
+        layer: float,
+        rate: float,
+        noise: float,
+        seconds: float,
+    ) -> None:
         require(lr > 0, "bowl", "lr", "above 0", lr)
-        self.lr, self.hidden, self.batch, self.layer, self.rate, self.noise, self.seconds = lr, hidden, batch, layer, rate, noise, seconds
+        self.lr, self.hidden, self.batch, self.layer, self.rate, self.noise, self.seconds = (
+            lr,
+            hidden,
+            batch,
+            layer,
+            rate,
+            noise,
+            seconds,
+        )
 
     def higher_is_better(self, config: Mapping[str, Any]) -> bool:
         return True
@@ -32,15 +54,30 @@ class Bowl(Objective):
     def score(self, config: Mapping[str, Any]) -> float:
         """The known worth of a setting after all updates, without noise."""
         decades = math.log10(config["optimizer"]["lr"] / self.lr)
-        width, examples = (config["hidden"] - self.hidden) / 64, math.log2(config["batch"] / self.batch) / 4
-        return 1 - (0.6 * decades) ** 2 - width**2 - examples**2 - self.layer * (config["depth"] - 1)
+        width, examples = (
+            (config["hidden"] - self.hidden) / 64,
+            math.log2(config["batch"] / self.batch) / 4,
+        )
+        return (
+            1 - (0.6 * decades) ** 2 - width**2 - examples**2 - self.layer * (config["depth"] - 1)
+        )
 
-    def run(self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]) -> list[Outcome]:
+    def run(
+        self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]
+    ) -> list[Outcome]:
         return [self._run(index, trial, hear, wanted) for index, trial in enumerate(asked)]
 
     def _run(self, index: int, trial: Asked, hear: Hear, wanted: Collection[str]) -> Outcome:
         config, start = trial.points[0].config, time.perf_counter()
-        draws = [float(torch.randn((), generator=generator(point.seed, f"bowl {trial.name}"), dtype=torch.float64)) * self.noise for point in trial.points]
+        draws = [
+            float(
+                torch.randn(
+                    (), generator=generator(point.seed, f"bowl {trial.name}"), dtype=torch.float64
+                )
+            )
+            * self.noise
+            for point in trial.points
+        ]
         scores, step, pruned = [0.0], 0, False
         for step in range(trial.validations + 1):
             if self.seconds:
@@ -50,8 +87,22 @@ class Bowl(Objective):
             if hear(index, step, sum(scores) / len(scores)) and step < trial.validations:
                 pruned = True
                 break
-        examples = round(config["updates"] * config["batch"] * len(scores) * step / trial.validations)
-        values = {"score": sum(scores) / len(scores), "health": -abs(math.log10(config["optimizer"]["lr"] / self.lr)), "cost": float(config["hidden"])}
+        examples = round(
+            config["updates"] * config["batch"] * len(scores) * step / trial.validations
+        )
+        values = {
+            "score": sum(scores) / len(scores),
+            "health": -abs(math.log10(config["optimizer"]["lr"] / self.lr)),
+            "cost": float(config["hidden"]),
+        }
         reason = f"pruned after {step} of {trial.validations} validations" if pruned else None
         taken = {name: values[name] for name in wanted}
-        return Outcome("pruned" if pruned else "done", taken, scores, self.noise or None, examples, time.perf_counter() - start, reason)
+        return Outcome(
+            "pruned" if pruned else "done",
+            taken,
+            scores,
+            self.noise or None,
+            examples,
+            time.perf_counter() - start,
+            reason,
+        )

@@ -1,4 +1,6 @@
-"""The experiment that a search writes: tuned and default setting of every arm side by side, with fresh seeds."""
+"""The experiment that a search writes: tuned and default setting of every arm side by side, with
+fresh seeds.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,18 @@ def experiment_path(spec: Spec) -> Path:
     return spec.search_folder / "experiment" / f"{tuned_name(spec)}.yaml"
 
 
-def experiment(spec: Spec, asks: Asks, found: Mapping[str, Any], title: str | None, question: str | None) -> str:
+def experiment(
+    spec: Spec, asks: Asks, found: Mapping[str, Any], title: str | None, question: str | None
+) -> str:
     """The YAML, from the summary of a finished search."""
     arms = [arm for arm in found["arms"] if arm["best"]]
     fixed = [line.split("=", 1) for line in asks.fixed if line.split("=", 1)[0] != "experiment"]
     defaults: list[Any] = [spec.experiment] if spec.experiment else []
-    defaults += [{f"override /{key}": level(value)} for key, value in fixed if key in asks.levels and not key.startswith("search")]
+    defaults += [
+        {f"override /{key}": level(value)}
+        for key, value in fixed
+        if key in asks.levels and not key.startswith("search")
+    ]
     node: dict[str, Any] = {"defaults": [*defaults, "_self_"], "name": tuned_name(spec)}
     for key, value in fixed:
         if key not in asks.levels and key.split(".")[0] not in ("search", "name", "plan"):
@@ -38,19 +46,29 @@ def experiment(spec: Spec, asks: Asks, found: Mapping[str, Any], title: str | No
     node["study"] = {
         **node.get("study", {}),
         "title": f"{title or spec.name}, tuned",
-        "question": f"{question or ''} And what does tuning each arm with the same budget change?".strip(),
+        "question": (
+            f"{question or ''} And what does tuning each arm with the same budget change?".strip()
+        ),
         "search": os.path.relpath(spec.search_folder, spec.folder.parent / tuned_name(spec)),
-        "arms": [{"when": {**arm["levels"], "tuned": True}, "set": values(spec, arm["best"]["setting"], arm)} for arm in arms],
+        "arms": [
+            {
+                "when": {**arm["levels"], "tuned": True},
+                "set": values(spec, arm["best"]["setting"], arm),
+            }
+            for arm in arms
+        ],
     }
     params = {key: ",".join(map(str, levels)) for key, levels in spec.factors.items()}
     params |= {"tuned": "false,true", "seed": asks.seeds or FRESH}
     params |= {key: found["held"][key] for key in found["held"]}
-    params |= {key: str(dict(fixed).get(key, spec.arms[0].default.get(key))) for key in asks.decided}  # one level; the tuned arms have their own
+    params |= {
+        key: str(dict(fixed).get(key, spec.arms[0].default.get(key))) for key in asks.decided
+    }  # one level; the tuned arms have their own
     node["hydra"] = {"sweeper": {"params": params}}
     head = (
-        "# @package _global_\n"
-        f"# Written by the search {spec.name}: {found['trials']} trials an arm on validation data, seeds {', '.join(map(str, spec.seeds))}.\n"
-        "# Its arms with the setting that was found and with the default one, on other seeds.\n"
+        f"# @package _global_\n# Written by the search {spec.name}: {found['trials']} trials an arm"
+        f" on validation data, seeds {', '.join(map(str, spec.seeds))}.\n# Its arms with the"
+        " setting that was found and with the default one, on other seeds.\n"
     )
     return head + yaml.safe_dump(node, sort_keys=False, allow_unicode=True, width=160)
 
@@ -58,7 +76,11 @@ def experiment(spec: Spec, asks: Asks, found: Mapping[str, Any], title: str | No
 def values(spec: Spec, setting: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
     """What the tuned arm sets: the searched keys, and the updates that follow from its batch."""
     made = dict(setting)
-    return made | {key: value for key, value in arm["best"]["held"].items() if value != arm["default"]["held"][key]}
+    return made | {
+        key: value
+        for key, value in arm["best"]["held"].items()
+        if value != arm["default"]["held"][key]
+    }
 
 
 def level(text: str) -> Any:
@@ -68,7 +90,9 @@ def level(text: str) -> Any:
 
 def set_at(node: dict[str, Any], key: str, value: Any) -> None:
     if key.startswith("~"):
-        raise StudyError(f"{key}: a search writes an experiment, and a YAML cannot remove a key; leave ~ out")
+        raise StudyError(
+            f"{key}: a search writes an experiment, and a YAML cannot remove a key; leave ~ out"
+        )
     first, _, rest = key.partition(".")
     if rest:
         set_at(node.setdefault(first, {}), rest, value)

@@ -1,6 +1,8 @@
-"""A worker's life: claim a trial, draw its setting, train it, tell what came out; until every arm's budget is spent.
+"""A worker's life: claim a trial, draw its setting, train it, tell what came out; until every arm's
+budget is spent.
 
-No worker waits for another while there is something to claim. Whoever finds a trial whose worker is gone frees its slot.
+No worker waits for another while there is something to claim. Whoever finds a trial whose worker is
+gone frees its slot.
 """
 
 from __future__ import annotations
@@ -73,25 +75,41 @@ class Worker:
                 time.sleep(PAUSE)
 
     def rescue(self) -> bool:
-        """Free the slots of lost trials and fill those that are empty; whether there is something new to claim."""
+        """Free the slots of lost trials and fill those that are empty; whether there is something
+        new to claim.
+        """
         for of in self.slots:
             for trial in of.trials():
                 if trial.state == TrialState.RUNNING:
                     why = self.watch.lost(trial)
                     if why is not None and of.fail(trial._trial_id, why):
-                        self.say({"event": "lost", "trial": trial.number, "study": of.study.study_name, "reason": why})
+                        self.say(
+                            {
+                                "event": "lost",
+                                "trial": trial.number,
+                                "study": of.study.study_name,
+                                "reason": why,
+                            }
+                        )
             of.fill()
         return any(slot.next is not None for of in self.slots for slot in of.slots())
 
-    # --- claiming --------------------------------------------------------------------------------------------
+    # --- claiming ---------------------------------------------------------------------------------
 
     def claim(self) -> list[Claimed]:
-        """A trial of the arm that has been given the fewest, and where it pays others of its structure."""
-        first = next((one for number in self._order() if (one := self._claim(number)) is not None), None)
+        """A trial of the arm that has been given the fewest, and where it pays others of its
+        structure.
+        """
+        first = next(
+            (one for number in self._order() if (one := self._claim(number)) is not None), None
+        )
         if first is None:
             return []
         claimed = [first]
-        if first.arm.structure is not None and build_model(first.asked.points[0].config).whole_blocks():
+        if (
+            first.arm.structure is not None
+            and build_model(first.asked.points[0].config).whole_blocks()
+        ):
             for number in self._order():
                 if len(claimed) == self._together():
                     break
@@ -106,7 +124,9 @@ class Worker:
 
     def _order(self) -> list[int]:
         """Arms with the fewest trials begun first."""
-        begun = [sum(trial.state != TrialState.WAITING for trial in of.trials()) for of in self.slots]
+        begun = [
+            sum(trial.state != TrialState.WAITING for trial in of.trials()) for of in self.slots
+        ]
         return sorted(range(len(begun)), key=lambda number: begun[number])
 
     def _claim(self, number: int) -> Claimed | None:
@@ -124,14 +144,17 @@ class Worker:
                 if slot == 0 and not arm.default_inside:
                     setting = dict(arm.default)  # outside the space: no sampler is told of it
                 else:
-                    setting = {key: suggest(trial, key, distribution) for key, distribution in self.spec.space.items()}
+                    setting = {
+                        key: suggest(trial, key, distribution)
+                        for key, distribution in self.spec.space.items()
+                    }
             trial.set_user_attr("setting", setting)
             return Claimed(arm, of, study, trial, slot, asked(self.spec, arm, slot, setting))
         except Exception as error:  # whatever a sampler raises: the slot is told, and tried again
             self._failed(of, trial_id, slot_name(arm, of, trial_id), error)
             return None
 
-    # --- running ---------------------------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------
 
     def run(self, claimed: Sequence[Claimed]) -> None:
         """Train trials of one structure and tell what came out."""
@@ -140,8 +163,15 @@ class Worker:
             self.say({"event": "started", "name": one.asked.name, "arm": one.arm.name})
         with Heart(self.storage, ids, self.spec.settings.heartbeat):
             try:
-                outcomes = self.objective.run([one.asked for one in claimed], self.device, self._hear(claimed), self.spec.settings.objectives)
-            except Exception as error:  # whatever a piece raises: these trials have failed, the search goes on
+                outcomes = self.objective.run(
+                    [one.asked for one in claimed],
+                    self.device,
+                    self._hear(claimed),
+                    self.spec.settings.objectives,
+                )
+            except (
+                Exception
+            ) as error:  # whatever a piece raises: these trials have failed, the search goes on
                 for one in claimed:
                     self._failed(one.slots, one.trial._trial_id, one.asked.name, error)
                 return
@@ -162,18 +192,39 @@ class Worker:
                 with quiet():
                     trial.report(value, step)
                     return bool(trial.should_prune())
-            except UpdateFinishedTrialError:  # it was taken for lost, and another is trained in its place: the rest of its group goes on
+            # it was taken for lost, and another is trained in its place: the rest of its group goes
+            # on
+            except UpdateFinishedTrialError:
                 return True
 
         return hear
 
     def _tell(self, one: Claimed, outcome: Outcome) -> None:
-        """Record, then finish: a trial that counts has everything. One that was taken for lost meanwhile is dropped."""
+        """Record, then finish: a trial that counts has everything.
+
+        One that was taken for lost meanwhile is dropped.
+        """
         trial, pruned = one.trial, outcome.status == "pruned"
-        facts = {EXAMPLES: outcome.examples, "seconds": outcome.seconds, "scores": list(outcome.scores), "se": outcome.se, STATUS: outcome.status}
-        facts |= {"reason": outcome.reason, "updates": one.asked.points[0].config["updates"], "name": one.asked.name}
+        facts = {
+            EXAMPLES: outcome.examples,
+            "seconds": outcome.seconds,
+            "scores": list(outcome.scores),
+            "se": outcome.se,
+            STATUS: outcome.status,
+        }
+        facts |= {
+            "reason": outcome.reason,
+            "updates": one.asked.points[0].config["updates"],
+            "name": one.asked.name,
+        }
         if self.storage.get_trial(trial._trial_id).state != TrialState.RUNNING:
-            self.say({"event": "dropped", "name": one.asked.name, "reason": "it was taken for lost, and another is in its place"})
+            self.say(
+                {
+                    "event": "dropped",
+                    "name": one.asked.name,
+                    "reason": "it was taken for lost, and another is in its place",
+                }
+            )
             return
         if outcome.record is not None:
             Store(self.spec.search_folder).write(outcome.record)
@@ -185,7 +236,9 @@ class Worker:
                 if pruned:
                     one.study.tell(trial, state=TrialState.PRUNED)
                 else:
-                    one.study.tell(trial, [outcome.values[name] for name in self.spec.settings.objectives])
+                    one.study.tell(
+                        trial, [outcome.values[name] for name in self.spec.settings.objectives]
+                    )
         except (UpdateFinishedTrialError, ValueError) as error:
             if self.storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
                 self._failed(one.slots, trial._trial_id, one.asked.name, error)
@@ -193,8 +246,16 @@ class Worker:
                 self.say({"event": "dropped", "name": one.asked.name, "reason": str(error)})
             return
         one.slots.fill()  # what pruning saved may have bought another trial
-        told = {"event": "stored", "name": one.asked.name, "arm": one.arm.name, "status": outcome.status, "examples": outcome.examples}
-        self.say({**told, "record": outcome.record is not None, "score": outcome.values.get("score")})
+        told = {
+            "event": "stored",
+            "name": one.asked.name,
+            "arm": one.arm.name,
+            "status": outcome.status,
+            "examples": outcome.examples,
+        }
+        self.say(
+            {**told, "record": outcome.record is not None, "score": outcome.values.get("score")}
+        )
 
     def _failed(self, of: Slots, trial_id: int, name: str, error: Exception) -> None:
         reason = f"{type(error).__name__}: {relative(str(error), self.spec.folder)}"
@@ -220,7 +281,18 @@ def work(connection: Connection, number: int, spec: Spec) -> None:
         first = next(iter(spec.arms[0].bases.values())).config
         device = resolve_device({"device": first.device})
         storage = open_storage(spec.settings.storage, spec.search_folder)
-        Worker(spec, storage, f"cuda:{number % torch.cuda.device_count()}" if device == "cuda" else device, say).work()
+        Worker(
+            spec,
+            storage,
+            f"cuda:{number % torch.cuda.device_count()}" if device == "cuda" else device,
+            say,
+        ).work()
         say({"event": "over"})
-    except Exception as error:  # the storage is out of reach: this worker ends, its trials are tried again by others
-        say({"event": "broken", "reason": f"{type(error).__name__}: {relative(str(error), spec.folder)}"})
+    # the storage is out of reach: this worker ends, its trials are tried again by others
+    except Exception as error:
+        say(
+            {
+                "event": "broken",
+                "reason": f"{type(error).__name__}: {relative(str(error), spec.folder)}",
+            }
+        )

@@ -10,11 +10,13 @@ from study.numerics.linear import linear
 
 
 class Skeleton(Cell):
-    """h_t = (1-a) h_{t-1} + a tanh(W_x x_t + W_h h_{t-1} + b), a leaky cell with one rate a for all units.
+    """h_t = (1-a) h_{t-1} + a tanh(W_x x_t + W_h h_{t-1} + b), a leaky cell with one rate a for all
+    units.
 
-    The contract (study/interfaces.py): members come first and never mix, so no reduction over axis 0; states start at zero; nothing
-    is kept on self between steps. `shapes` names every tensor with its role, and its gates in the order of their blocks. A cell
-    with gates also tells `keep` (which gate keeps the past, and in which direction its bias does so) and `gates`.
+    The contract (study/interfaces.py): members come first and never mix, so no reduction over axis
+    0; states start at zero; nothing is kept on self between steps. `shapes` names every tensor with
+    its role, and its gates in the order of their blocks. A cell with gates also tells `keep` (which
+    gate keeps the past, and in which direction its bias does so) and `gates`.
     """
 
     def __init__(self, *, rate: float) -> None:
@@ -29,7 +31,10 @@ class Skeleton(Cell):
         )
 
     def project(self, params: Params, x: Tensor) -> Tensor:
-        """W_x x_t + b of all steps at once: [M, T, B, D] -> [M, T, B, H]. `linear` gives the same bits in any company."""
+        """W_x x_t + b of all steps at once: [M, T, B, D] -> [M, T, B, H].
+
+        `linear` gives the same bits in any company.
+        """
         return linear(x, params["weight_x"], params["bias"])
 
     def step(self, params: Params, x: Tensor, state: State) -> State:

@@ -11,11 +11,13 @@ from study.interfaces import Probe, Trace, require
 
 
 class Skeleton(Probe):
-    """`silent_units` [M, layers]: share of units with |h_t| < level at every valid step of every example.
+    """`silent_units` [M, layers]: share of units with |h_t| < level at every valid step of every
+    example.
 
-    The contract (study/interfaces.py): a probe sees a Trace, the weights in fp64 and the fixed probe batch, and changes nothing. It
-    returns {name: [M] or [M, layers] or [M, layers, lags], ByIndex, AtLags or ByStep}; members never mix. `stages` are shares of
-    the updates. Steps beyond an example's last one are padding: leave them out.
+    The contract (study/interfaces.py): a probe sees a Trace, the weights in fp64 and the fixed
+    probe batch, and changes nothing. It returns {name: [M] or [M, layers] or [M, layers, lags],
+    ByIndex, AtLags or ByStep}; members never mix. `stages` are shares of the updates. Steps beyond
+    an example's last one are padding: leave them out.
     """
 
     def __init__(self, *, stages: Sequence[float], level: float) -> None:

@@ -10,16 +10,21 @@ from reports.data.study import Study
 from reports.figures.theme import colours, draw, markers, named_marks, panels
 from reports.formatting import count, level, number
 
-HOW = "Every dot is one trained network ([point]). Further right has more trained values; compare dots above one another: they cost the same."
+HOW = (
+    "Every dot is one trained network ([point]). Further right has more trained values; compare"
+    " dots above one another: they cost the same."
+)
 
 
 class Skeleton:
     """Score against the number of trained values, every network a dot.
 
-    The contract: `title`; `needs`, what the store must hold (a column of the points, or table.column; names in study/records.py), or the
-    section says that there is nothing yet; `render(study)` returns a Section of blocks (reports/blocks.py). `study` (reports.data.study.Study)
-    has `stored`, a row a trained point with its factors, `table(name)`, `levels(key)` and `sides`, the factors of rows and columns.
-    The same store must give the same bytes. No torch here: whoever reads a report has none.
+    The contract: `title`; `needs`, what the store must hold (a column of the points, or
+    table.column; names in study/records.py), or the section says that there is nothing yet;
+    `render(study)` returns a Section of blocks (reports/blocks.py). `study`
+    (reports.data.study.Study) has `stored`, a row a trained point with its factors, `table(name)`,
+    `levels(key)` and `sides`, the factors of rows and columns. The same store must give the same
+    bytes. No torch here: whoever reads a report has none.
     """
 
     title = "Score against size"
@@ -31,25 +36,66 @@ class Skeleton:
         self.marked = marked  # points: size of a dot
 
     def render(self, study: Study) -> Section:
-        points, key = with_counted(study), study.sides[0]  # diverged points count as the worst score, and are not dropped
-        best = points.sort_values(["counted", "params"], ascending=[not study.higher_is_better, True]).iloc[0]
-        finding = f"The best of {count(len(points), 'network')} ({level(key, best[key])}) scores {number(best['counted'])} with {best['params']:,.0f} values."
+        points, key = (
+            with_counted(study),
+            study.sides[0],
+        )  # diverged points count as the worst score, and are not dropped
+        best = points.sort_values(
+            ["counted", "params"], ascending=[not study.higher_is_better, True]
+        ).iloc[0]
+        finding = (
+            f"The best of {count(len(points), 'network')} ({level(key, best[key])}) scores"
+            f" {number(best['counted'])} with {best['params']:,.0f} values."
+        )
         rows: Rows = [
-            [level(key, point[key]), Cell(f"{point['params']:,.0f}", float(point["params"])), Cell(number(point["counted"]), float(point["counted"]))]
+            [
+                level(key, point[key]),
+                Cell(f"{point['params']:,.0f}", float(point["params"])),
+                Cell(number(point["counted"]), float(point["counted"])),
+            ]
             for _, point in points.iterrows()
         ]
-        table = Table([key, "trained values", study.metric], rows, "Score against size, one row a network", filtered=True)
+        table = Table(
+            [key, "trained values", study.metric],
+            rows,
+            "Score against size, one row a network",
+            filtered=True,
+        )
         picture = draw(lambda rasterized: self._picture(study, points, key), name="skeleton")
-        return Section([Figure(picture, "One dot a network, by the first factor.", f"Score against size. {finding}", table, 10.0, finding, HOW)])
+        return Section(
+            [
+                Figure(
+                    picture,
+                    "One dot a network, by the first factor.",
+                    f"Score against size. {finding}",
+                    table,
+                    10.0,
+                    finding,
+                    HOW,
+                )
+            ]
+        )
 
     def _picture(self, study: Study, points, key: str) -> Drawing:
         names = study.levels(key)
         ink, shape = colours(names), markers(names)
-        figure, axes = panels(1, 1, width=10.0, height=3.2, left=0.8, right=1.6, top=0.3, bottom=0.55, gap=(0, 0))
+        figure, axes = panels(
+            1, 1, width=10.0, height=3.2, left=0.8, right=1.6, top=0.3, bottom=0.55, gap=(0, 0)
+        )
         axis = axes[0, 0]  # type: ignore[index]
         for name in names:
             own = points[points[key] == name]
-            axis.plot(own["params"], own["counted"], shape[name], color=ink[name], markersize=self.marked, markeredgewidth=0, alpha=0.8)
+            axis.plot(
+                own["params"],
+                own["counted"],
+                shape[name],
+                color=ink[name],
+                markersize=self.marked,
+                markeredgewidth=0,
+                alpha=0.8,
+            )
         axis.set(xlabel="trained values", ylabel=study.metric)
-        named_marks(figure, [(level(key, name), ink[name], shape[name]) for name in names], 10.0 - 1.6)
+        named_marks(
+            figure, [(level(key, name), ink[name], shape[name]) for name in names], 10.0 - 1.6
+        )
         return figure

@@ -11,11 +11,15 @@ from study.tasks.shared.losses import squared_error
 
 
 class Skeleton(Generated):
-    """x [T, 1] uniform in (-1, 1); y = x_1, the first value, asked for after the last step. Mean squared error.
+    """x [T, 1] uniform in (-1, 1); y = x_1, the first value, asked for after the last step.
 
-    The contract (study/interfaces.py): a batch is a function of the generator handed in; the loss is [M], one a member, never a sum over
-    members; the metric and the loss of one step are [M, B]. The facts state the guess that ignores the sequence (here 0, with the variance
-    of x_1) and what counts as solved. This base draws sequences; over arrays of your own, extend study.tasks.shared.arrays.Arrays.
+    Mean squared error.
+
+    The contract (study/interfaces.py): a batch is a function of the generator handed in; the loss
+    is [M], one a member, never a sum over members; the metric and the loss of one step are [M, B].
+    The facts state the guess that ignores the sequence (here 0, with the variance of x_1) and what
+    counts as solved. This base draws sequences; over arrays of your own, extend
+    study.tasks.shared.arrays.Arrays.
     """
 
     def __init__(self, *, steps: int, examples: int, solved: float) -> None:

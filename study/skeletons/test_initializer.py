@@ -16,7 +16,10 @@ def test_it_keeps_the_rules_of_initializers():
 
 
 def test_the_formula():
-    block, drawn = Block(role="recurrent", gate="h", shape=(256, 256), layer=1), torch.Generator().manual_seed(0)
+    block, drawn = (
+        Block(role="recurrent", gate="h", shape=(256, 256), layer=1),
+        torch.Generator().manual_seed(0),
+    )
     values = Skeleton(alpha=0.6)(block, drawn, init_facts(hidden=256))
     noise = values - 0.6 * torch.eye(256, dtype=torch.float64)
     assert float(noise.mean()) == pytest.approx(0, abs=0.002)

@@ -17,4 +17,6 @@ def test_units_are_silent_where_all_their_states_are_small():
     for member in range(2):
         for layer in range(2):
             h = of.network().layers[layer]["h"][member]  # [T, B, H]
-            assert float(found[member, layer]) == float((h.abs().flatten(0, 1).amax(0) < 0.3).double().mean())
+            assert float(found[member, layer]) == float(
+                (h.abs().flatten(0, 1).amax(0) < 0.3).double().mean()
+            )

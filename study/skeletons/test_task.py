@@ -18,5 +18,7 @@ def test_the_baseline_and_the_perfect_answer():
     task = Skeleton(steps=5, examples=4000, solved=0.01)
     part = task.split("test")
     batch = Batch(x=part.x[None], y=part.y[None])
-    assert float(task.loss(torch.zeros(1, 4000, 1), batch)) == pytest.approx(task.facts.baseline_loss, rel=0.05)
+    assert float(task.loss(torch.zeros(1, 4000, 1), batch)) == pytest.approx(
+        task.facts.baseline_loss, rel=0.05
+    )
     assert float(task.loss(batch.x[:, :, 0], batch)) == 0

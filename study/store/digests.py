@@ -1,4 +1,5 @@
-"""Digests of stored files: one that is cut or has a flipped bit is known for what it is (standard library only).
+"""Digests of stored files: one that is cut or has a flipped bit is known for what it is (standard
+library only).
 
 A JSON file holds its own, last: the digest of its text with UNSET in the place of the digest.
 """
@@ -18,7 +19,10 @@ def digest(data: bytes) -> str:
 
 
 def signed(content: Mapping[str, Any]) -> bytes:
-    """A JSON text that holds its own digest. Raises ValueError for numbers that JSON does not have."""
+    """A JSON text that holds its own digest.
+
+    Raises ValueError for numbers that JSON does not have.
+    """
     unsigned = {name: value for name, value in content.items() if name != "digest"}
     data = json.dumps({**unsigned, "digest": UNSET}, indent=1, allow_nan=False).encode()
     head, _, tail = data.rpartition(UNSET.encode())

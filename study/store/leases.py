@@ -1,12 +1,15 @@
-"""Who trains which point, where several launches share a study's folder, also on several machines.
+"""Which launch trains which point, where several share a study's folder, also from several
+machines.
 
-outputs/NAME/leases/ID.N      a lease: made by one and only one (O_EXCL); its text is the owner. The highest N counts
-outputs/NAME/leases/OWNER     the owner's sign of life: how long its silence may last, and a count that grows
+outputs/NAME/leases/ID.N      a lease, created by exactly one launch (O_EXCL); its text names the
+                              owner. The highest N counts
+outputs/NAME/leases/OWNER     the owner's heartbeat: how long it may stay silent, and a counter
 
-An owner is lost when its process is gone (same machine) or its count stands still for as long as it said itself, by the
-observer's own monotonic clock: clocks of two machines are never compared. A lost owner's lease N is not taken away, which
-two could do at once, but followed by N + 1. Losing a lease to somebody does no harm: a point's numbers are the same
-whoever trains it, and they are stored whole or not at all.
+An owner is lost when its process is gone (same machine), or when its counter has not moved for as
+long as the owner itself allowed, by the observer's own monotonic clock: clocks of two machines are
+never compared. A lost owner's lease N is not removed, which two launches could do at once, but
+followed by N + 1. Losing a lease does no harm: a point's numbers are the same whoever trains it,
+and it is stored whole or not at all.
 """
 
 from __future__ import annotations
@@ -46,15 +49,27 @@ def _text(path: Path) -> str:
 
 
 class Leases:
-    """The leases of one launch. Use as a context: signs of life begin and end with it, and every lease is given back."""
+    """The leases of one launch.
 
-    def __init__(self, folder: Path, seconds: float, *, host: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    Use as a context: signs of life begin and end with it, and every lease is given back.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seconds: float,
+        *,
+        host: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.folder, self.seconds, self.clock = folder / "leases", seconds, clock
         self.host = machine() if host is None else host
         self.id = secrets.token_hex(4)
         self.owner = f"{self.host or 'unknown'}-{os.getpid()}-{started(os.getpid()) or 0}-{self.id}"
         self.held: dict[str, Path] = {}
-        self.seen: dict[str, tuple[object, float]] = {}  # what an owner's sign of life said, and since when
+        self.seen: dict[
+            str, tuple[object, float]
+        ] = {}  # what an owner's sign of life said, and since when
         self.stop, self.count = threading.Event(), 0
         self.thread = threading.Thread(target=self._live, daemon=True)
 
@@ -64,7 +79,12 @@ class Leases:
         self.thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop.set()
         self.thread.join()
         self.release(list(self.held))
@@ -72,7 +92,7 @@ class Leases:
             self._tidy()
             (self.folder / self.owner).unlink(missing_ok=True)
 
-    # --- our own ---------------------------------------------------------------------------------------------
+    # --- our own ----------------------------------------------------------------------------------
 
     def take(self, name: str) -> bool:
         """Take `name`; False if somebody has it who is not lost."""
@@ -99,11 +119,16 @@ class Leases:
         return True
 
     def mine(self, name: str) -> bool:
-        """Whether nobody has taken over a lease of ours, as happens to a launch that stood still for too long."""
+        """Whether nobody has taken over a lease of ours, as happens to a launch that stood still
+        for too long.
+        """
         return name in self.held and self._current(name)[1] == self.owner
 
     def release(self, names: Iterable[str]) -> None:
-        """Give leases back; those that were taken over are the others'. What cannot be taken away is silent from now on."""
+        """Give leases back; those that were taken over are the others'.
+
+        What cannot be taken away is silent from now on.
+        """
         for name in names:
             path = self.held.pop(name, None)
             if path is not None:
@@ -122,14 +147,16 @@ class Leases:
 
     def beat(self) -> None:
         self.count += 1
-        with contextlib.suppress(OSError):  # a full disk: we may be taken for lost, which does no harm
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk: we may be taken for lost, which does no harm
             (self.folder / self.owner).write_text(f"{self.seconds} {self.count}")
 
     def _live(self) -> None:
         while not self.stop.wait(self.seconds / BEATS):
             self.beat()
 
-    # --- the others' -----------------------------------------------------------------------------------------
+    # --- the others' ------------------------------------------------------------------------------
 
     def holders(self) -> dict[str, str]:
         """{name: owner} of what is leased now, lost owners included."""
@@ -139,7 +166,11 @@ class Leases:
 
     def busy(self) -> set[str]:
         """What others hold who are not lost."""
-        return {name for name, holder in self.holders().items() if holder != self.owner and not self.lost(holder)}
+        return {
+            name
+            for name, holder in self.holders().items()
+            if holder != self.owner and not self.lost(holder)
+        }
 
     def lost(self, owner: str) -> bool:
         """Whether an owner is gone, or has given no sign of life for as long as it said."""
@@ -161,15 +192,26 @@ class Leases:
     def _current(self, name: str) -> tuple[int, str | None]:
         """(number, owner) of the lease that counts; (-1, None) if there is none."""
         while True:
-            numbers = [number for path in self.folder.glob(f"{name}.*") if (number := _number(path.name)) is not None and path.name == f"{name}.{number}"]
+            numbers = [
+                number
+                for path in self.folder.glob(f"{name}.*")
+                if (number := _number(path.name)) is not None and path.name == f"{name}.{number}"
+            ]
             if not numbers:
                 return -1, None
             path = self.folder / f"{name}.{max(numbers)}"
             with contextlib.suppress(FileNotFoundError):  # given back or followed since: look again
-                return max(numbers), _text(path) or path.name  # not yet signed: nobody is known by this name
+                return (
+                    max(numbers),
+                    _text(path) or path.name,
+                )  # not yet signed: nobody is known by this name
 
     def _leases(self) -> list[Path]:
-        return [path for path in self.folder.iterdir() if _number(path.name) is not None] if self.folder.is_dir() else []
+        return (
+            [path for path in self.folder.iterdir() if _number(path.name) is not None]
+            if self.folder.is_dir()
+            else []
+        )
 
     def _tidy(self) -> None:
         """Leases and signs of life of owners that are lost: nobody else takes them away."""
@@ -183,9 +225,15 @@ class Leases:
                     path.unlink(missing_ok=True)
 
 
-def claim(group: Group, leases: Leases, store: Store, versions: Mapping[str, object]) -> Group | None:
-    """The points of a group that nobody else has and nobody has stored since `versions`, now taken; None if there are none."""
+def claim(
+    group: Group, leases: Leases, store: Store, versions: Mapping[str, object]
+) -> Group | None:
+    """The points of a group that nobody else has and nobody has stored since `versions`, now taken;
+    None if there are none.
+    """
     mine = [point for point in group.points if leases.take(point.id)]
-    free = [point for point in mine if store.version(point.id) == versions.get(point.id)]  # looked at only now: nobody stores what we hold
+    free = [
+        point for point in mine if store.version(point.id) == versions.get(point.id)
+    ]  # looked at only now: nobody stores what we hold
     leases.release(point.id for point in mine if point not in free)
     return group.only(free)

@@ -1,4 +1,6 @@
-"""What a search has found, in the folder search/ of a study: search.json with the digests of its tables."""
+"""What a search has found, in the folder search/ of a study: search.json with the digests of its
+tables.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,28 @@ class SearchStore:
         self.folder = Path(folder)
 
     def write(self, summary: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> None:
-        """search.json, with digests, and the tables of records.SEARCH_TABLES, each whole or not at all."""
+        """search.json, with digests, and the tables of records.SEARCH_TABLES, each whole or not at
+        all.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, columns in tables.items():
             table = arrow(columns, SEARCH_TABLES[name])
-            write_whole(self.folder / f"{name}.parquet", functools.partial(pq.write_table, table, compression="zstd"))
-        files = {path.name: digest(path.read_bytes()) for name in SEARCH_TABLES if (path := self.folder / f"{name}.parquet").exists()}
+            write_whole(
+                self.folder / f"{name}.parquet",
+                functools.partial(pq.write_table, table, compression="zstd"),
+            )
+        files = {
+            path.name: digest(path.read_bytes())
+            for name in SEARCH_TABLES
+            if (path := self.folder / f"{name}.parquet").exists()
+        }
         data = signed({"schema": SCHEMA, **summary, "files": files})
         write_whole(self.folder / "search.json", lambda path: path.write_bytes(data))
 
     def summary(self) -> dict[str, Any] | None:
-        """search.json: space, budget, and what was found for every arm; None where there is no search."""
+        """search.json: space, budget, and what was found for every arm; None where there is no
+        search.
+        """
         path = self.folder / "search.json"
         if not path.exists():
             return None
@@ -48,7 +61,10 @@ class SearchStore:
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise StudyError(f"{path}: damaged ({error}). {AGAIN}") from error
         if not whole:
-            raise StudyError(f"{path}: damaged (its content does not have the digest that was written with it). {AGAIN}")
+            raise StudyError(
+                f"{path}: damaged (its content does not have the digest that was written with it)."
+                f" {AGAIN}"
+            )
         return found
 
     def table(self, name: str) -> pd.DataFrame:
@@ -56,25 +72,46 @@ class SearchStore:
         names = [column.name for column in SEARCH_TABLES[name]]
         path = self.folder / f"{name}.parquet"
         try:
-            return pq.read_table(path).to_pandas().reindex(columns=names) if path.exists() else pd.DataFrame(columns=names)
+            return (
+                pq.read_table(path).to_pandas().reindex(columns=names)
+                if path.exists()
+                else pd.DataFrame(columns=names)
+            )
         except (OSError, pa.ArrowException) as error:
             raise StudyError(f"{path}: damaged ({error}). {AGAIN}") from error
 
     def damaged(self) -> dict[str, str]:
-        """{file: why} of what a search has written and is not so any more. Its trials lie in its storage, which Optuna reads."""
+        """{file: why} of what a search has written and is not so any more.
+
+        Its trials lie in its storage, which Optuna reads.
+        """
         found = {}
         try:
             files = (self.summary() or {}).get("files", {})
         except StudyError as error:
-            files, found["search.json"] = {}, str(error).removeprefix(f"{self.folder}/search.json: ")
+            files, found["search.json"] = (
+                {},
+                str(error).removeprefix(f"{self.folder}/search.json: "),
+            )
         for name in (f"{name}.parquet" for name in SEARCH_TABLES):
             path = self.folder / name
             if name in files and (not path.exists() or digest(path.read_bytes()) != files[name]):
-                found[name] = f"damaged (it is {'not what was written' if path.exists() else 'missing'}). {AGAIN}"
+                found[name] = (
+                    f"damaged (it is {'not what was written' if path.exists() else 'missing'})."
+                    f" {AGAIN}"
+                )
         return found
 
 
 def beside(search: object) -> bool:
-    """Whether a text is the folder of a search of a study beside this one, ../NAME/search, and nothing further away."""
+    """Whether a text is the folder of a search of a study beside this one, ../NAME/search, and
+    nothing further away.
+    """
     parts = search.split("/") if isinstance(search, str) else []
-    return len(parts) == 3 and parts[0] == ".." and parts[2] == "search" and parts[1] not in ("", ".", "..") and "\0" not in parts[1]
+    return (
+        len(parts) == 3
+        and parts[0] == ".."
+        and parts[2] == "search"
+        and parts[1] not in ("", ".", "..")
+        and "\0" not in parts[1]
+    )

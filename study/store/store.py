@@ -1,12 +1,15 @@
-"""A study on disk: every point a directory, whole or not at all. Reading needs no torch.
+"""A study on disk. Every point is a directory, written whole or not at all. Needs no torch.
 
-outputs/NAME/study.json        the last declaration, fingerprint, every launch
-outputs/NAME/points/ID/        config.yaml, overrides, result.json, weights.safetensors and the tables of records.TABLES
-outputs/NAME/parts/            points that were compacted (study/store/compacted.py); a folder in points/ is newer than what a part has of it
-outputs/NAME/points.parquet    one row a point, rebuilt from points/, never the source
-outputs/NAME/set-aside/        what was damaged, kept to be looked at
+outputs/NAME/study.json        the last declaration, the fingerprint, every launch
+outputs/NAME/points/ID/        config.yaml, overrides, result.json, weights.safetensors and the
+                               tables of records.TABLES
+outputs/NAME/parts/            compacted points (study/store/compacted.py); a folder in points/ is
+                               newer than a part's copy of the same point
+outputs/NAME/points.parquet    one row per point, rebuilt from points/, never the source
+outputs/NAME/set-aside/        damaged files, kept for inspection
 
-result.json holds the digests of a point's files and its own: what is cut or has a flipped bit is damaged, and no result.
+result.json holds the digests of its point's files and its own: a file that was cut short or has a
+flipped bit is damaged, and the point counts as having no result.
 """
 
 from __future__ import annotations
@@ -39,7 +42,18 @@ from safetensors.numpy import load, save_file
 
 from study.records import POINTS, SCHEMA, TABLES, StudyError
 from study.store.atomic import swap_in, sync, writable, write_whole
-from study.store.compacted import ARROW, GONE, NAME, RESULTS, ROWS, Broken, Content, Part, arrow, wrong_rows
+from study.store.compacted import (
+    ARROW,
+    GONE,
+    NAME,
+    RESULTS,
+    ROWS,
+    Broken,
+    Content,
+    Part,
+    arrow,
+    wrong_rows,
+)
 from study.store.compacted import WEIGHTS as WEIGHTS_PART
 from study.store.digests import digest, holds, signed
 from study.store.validate import MEND, WORDS, wrong_result, wrong_study
@@ -47,8 +61,17 @@ from study.store.validate import MEND, WORDS, wrong_result, wrong_study
 NUMBER: Mapping[str, Callable[[Any], int | float]] = {"int": int, "float": float}
 KINDS = {column.name: column.kind for column in POINTS}
 PANDAS = {"str": "string", "int": "Int64", "float": "float64", "bool": "boolean"}
-RESULT, CONFIG, OVERRIDES, WEIGHTS = "result.json", "config.yaml", "overrides", "weights.safetensors"
-TEXT_OF = {RESULT: "result", CONFIG: "config", OVERRIDES: "overrides"}  # columns of a part's results
+RESULT, CONFIG, OVERRIDES, WEIGHTS = (
+    "result.json",
+    "config.yaml",
+    "overrides",
+    "weights.safetensors",
+)
+TEXT_OF = {
+    RESULT: "result",
+    CONFIG: "config",
+    OVERRIDES: "overrides",
+}  # columns of a part's results
 SHARE = 1000  # points that a process is given to survey at a time
 KEPT = 24  # blocks of parts that stay decoded
 T = TypeVar("T")
@@ -70,11 +93,16 @@ class PointRecord:
 
 
 class CannotStore(StudyError):
-    """A point could not be written: a full disk, a folder that is read-only now. No point's fault."""
+    """A point could not be written: a full disk, a folder that is read-only now.
+
+    No point's fault.
+    """
 
 
 class Damaged(StudyError):
-    """A file of a point that is not what was written; `why` leaves out where it is and what can be done."""
+    """A file of a point that is not what was written; `why` leaves out where it is and what can be
+    done.
+    """
 
     def __init__(self, path: Path, why: object) -> None:
         where = "/".join(path.parts[-3:]) if path.parent.parent.name == "parts" else path.name
@@ -88,24 +116,40 @@ class Store:
     def __init__(self, folder: Path | str, without: Collection[str] = ()) -> None:
         """`without`: ids that are looked past, as damaged ones are by whoever names them apart."""
         self.folder, self.without = Path(folder), frozenset(without)
-        self.points_folder, self.aside, self.parts_folder = self.folder / "points", self.folder / "set-aside", self.folder / "parts"
+        self.points_folder, self.aside, self.parts_folder = (
+            self.folder / "points",
+            self.folder / "set-aside",
+            self.folder / "parts",
+        )
         self._points = str(self.points_folder)
-        self._listed: tuple[int, tuple[str, ...]] = (0, ())  # when parts/ was changed last, and what was in it
+        self._listed: tuple[int, tuple[str, ...]] = (
+            0,
+            (),
+        )  # when parts/ was changed last, and what was in it
         self._read_parts: dict[str, Part] = {}
         self._broken: dict[str, str] = {}  # parts whose index cannot be read: {name: why}
         self._part_of: dict[str, Part] = {}
         self._blocks: OrderedDict[tuple[object, ...], pa.Table] = OrderedDict()  # decoded last
-        self._checked: dict[tuple[object, ...], dict[int, str]] = {}  # what is wrong with a part's file, of this time and size, by block
+        self._checked: dict[
+            tuple[object, ...], dict[int, str]
+        ] = {}  # what is wrong with a part's file, of this time and size, by block
         self._statuses: dict[str, list[str | None]] = {}  # of the points of a part
-        self.digests: dict[str, tuple[tuple[int, int] | None, Mapping[str, str]]] = {}  # of the files of points that were read, with the version
+        self.digests: dict[
+            str, tuple[tuple[int, int] | None, Mapping[str, str]]
+        ] = {}  # of the files of points that were read, with the version
 
-    # --- declaration -----------------------------------------------------------------------------------------
+    # --- declaration ------------------------------------------------------------------------------
 
     def study(self) -> dict[str, Any]:
-        """study.json: schema, name, experiment, title, question, fingerprint, declaration, launches."""
+        """study.json: schema, name, experiment, title, question, fingerprint, declaration,
+        launches.
+        """
         path = self.folder / "study.json"
         if not path.exists():
-            raise StudyError(f"{self.folder}: no study here (study.json is missing). Give the folder of a study, such as outputs/digits.")
+            raise StudyError(
+                f"{self.folder}: no study here (study.json is missing). Give the folder of a study,"
+                " such as outputs/digits."
+            )
         try:
             study = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
@@ -116,49 +160,80 @@ class Store:
         return {"fingerprint": {}, "launches": [], **study}
 
     def study_damage(self) -> str | None:
-        """Why study.json cannot be relied on; None if it can. One that somebody has edited is told as well."""
+        """Why study.json cannot be relied on; None if it can.
+
+        One that somebody has edited is told as well.
+        """
         try:
             study = self.study()
         except StudyError as error:
             return str(error)
         if "digest" not in study or holds((self.folder / "study.json").read_bytes(), study):
             return None
-        return "its content does not have the digest that was written with it: damaged, or edited by hand"
+        return (
+            "its content does not have the digest that was written with it: damaged, or edited by"
+            " hand"
+        )
 
     def check_mine(self, fingerprint: Mapping[str, Any]) -> None:
         """Refuse a folder that cannot be written, is no study, or holds one that is not comparable."""
-        nearest = next(parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists())
+        nearest = next(
+            parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists()
+        )
         if not nearest.is_dir() or not writable(nearest):
             raise StudyError(
-                f"{self.folder}: cannot write here ({nearest} is not a folder this user may write to). Choose another place with store.folder=… or name=…"
+                f"{self.folder}: cannot write here ({nearest} is not a folder this user may write"
+                " to). Choose another place with store.folder=… or name=…"
             )
-        before = ("search", "wandb", "leases", "jobs")  # these come before their study, as does the file that another launch is just writing
-        if not self.folder.exists() or all(path.name in before or path.name.startswith(".partial-") for path in self.folder.iterdir()):
+        before = (
+            "search",
+            "wandb",
+            "leases",
+            "jobs",
+        )  # these come before their study, as does the file that another launch is just writing
+        if not self.folder.exists() or all(
+            path.name in before or path.name.startswith(".partial-")
+            for path in self.folder.iterdir()
+        ):
             return
         if not (self.folder / "study.json").exists():
             if any(self.aside.glob("study.json.*")):  # it was damaged; the points name themselves
                 return
-            raise StudyError(f"{self.folder}: holds files but no study.json, so it is not a study's folder. Choose another name=…")
+            raise StudyError(
+                f"{self.folder}: holds files but no study.json, so it is not a study's folder."
+                " Choose another name=…"
+            )
         there = self.study()["fingerprint"]
-        differ = [f"  {key}: there {there.get(key)!r}, here {value!r}" for key, value in fingerprint.items() if not _comparable(there.get(key), value)]
+        differ = [
+            f"  {key}: there {there.get(key)!r}, here {value!r}"
+            for key, value in fingerprint.items()
+            if not _comparable(there.get(key), value)
+        ]
         if differ:
             raise StudyError(
-                f"{self.folder}: belongs to another study; its points are not comparable with these:\n"
-                + "\n".join(differ)
-                + "\nGive this study a name of its own: name=…"
+                f"{self.folder}: belongs to another study; its points are not comparable with"
+                " these:\n" + "\n".join(differ) + "\nGive this study a name of its own: name=…"
             )
 
     def declare(self, study: Mapping[str, Any], launch: Mapping[str, Any]) -> None:
         """Write study.json: `study` replaces the last declaration, `launch` joins the launches."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        before = self.study() if (self.folder / "study.json").exists() else {"launches": [], "fingerprint": {}}
+        before = (
+            self.study()
+            if (self.folder / "study.json").exists()
+            else {"launches": [], "fingerprint": {}}
+        )
         launches, fingerprint = before["launches"], dict(study["fingerprint"])
         for key, value in before["fingerprint"].items():
             if isinstance(value, Mapping):  # tasks that joined earlier stay part of the study
                 fingerprint[key] = {**value, **fingerprint.get(key, {})}
-        data = signed({**study, "schema": SCHEMA, "fingerprint": fingerprint, "launches": [*launches, launch]})
+        data = signed(
+            {**study, "schema": SCHEMA, "fingerprint": fingerprint, "launches": [*launches, launch]}
+        )
         write_whole(self.folder / "study.json", lambda path: path.write_bytes(data))
-        self.points_folder.mkdir(exist_ok=True)  # only now: a launch that looks in between would take it for somebody's files
+        self.points_folder.mkdir(
+            exist_ok=True
+        )  # only now: a launch that looks in between would take it for somebody's files
 
     def finish_launch(self, launch: str, **facts: Any) -> None:
         """Add what is only known at the end (seconds, counts) to the launch of this id."""
@@ -169,7 +244,7 @@ class Store:
         data = signed(study)
         write_whole(self.folder / "study.json", lambda path: path.write_bytes(data))
 
-    # --- writing ---------------------------------------------------------------------------------------------
+    # --- writing ----------------------------------------------------------------------------------
 
     def write(self, record: PointRecord) -> None:
         """Store a point: all its files or none. A point already there is replaced."""
@@ -186,11 +261,18 @@ class Store:
     def _fill(self, folder: Path, record: PointRecord) -> None:
         folder.chmod(0o755)
         (folder / CONFIG).write_text(record.config, encoding="utf-8")
-        (folder / OVERRIDES).write_text("".join(f"{line}\n" for line in record.overrides), encoding="utf-8")
+        (folder / OVERRIDES).write_text(
+            "".join(f"{line}\n" for line in record.overrides), encoding="utf-8"
+        )
         for name, columns in record.tables.items():
-            pq.write_table(arrow(columns, TABLES[name]), folder / f"{name}.parquet", compression="zstd")
+            pq.write_table(
+                arrow(columns, TABLES[name]), folder / f"{name}.parquet", compression="zstd"
+            )
         if record.weights is not None:
-            save_file({name: np.ascontiguousarray(value) for name, value in record.weights.items()}, folder / WEIGHTS)
+            save_file(
+                {name: np.ascontiguousarray(value) for name, value in record.weights.items()},
+                folder / WEIGHTS,
+            )
         result = {
             "schema": SCHEMA,
             "id": record.id,
@@ -202,24 +284,34 @@ class Store:
         seal(folder, result)
 
     def differs(self, record: PointRecord) -> str | None:
-        """Name of the first table of training whose stored numbers are not, bit for bit, those of this record; None if the same or not stored."""
+        """Name of the first table of training whose stored numbers are not, bit for bit, those of
+        this record; None if the same or not stored.
+        """
         if self.status(record.id) in (None, "failed"):
             return None
         for name in ("history", "test"):
             there = self.table(name, [record.id])
             here = arrow(record.tables[name], TABLES[name]).to_pandas()
-            if len(there) != len(here) or any(not _equal(there[column], here[column]) for column in here.columns):
+            if len(there) != len(here) or any(
+                not _equal(there[column], here[column]) for column in here.columns
+            ):
                 return name
         return None
 
     def tidy(self, busy: Collection[str]) -> None:
-        """Clear up after processes that were killed while they stored a point, but for points that somebody is `busy` with."""
+        """Clear up after processes that were killed while they stored a point, but for points that
+        somebody is `busy` with.
+        """
         for path in self.points_folder.iterdir() if self.points_folder.is_dir() else ():
             if (old := re.fullmatch(r"\.old-\d+-(.+)", path.name)) and old[1] not in busy:
-                if not (self.points_folder / old[1]).exists():  # killed between the two renames: this is the only one there is
+                if not (
+                    self.points_folder / old[1]
+                ).exists():  # killed between the two renames: this is the only one there is
                     path.rename(self.points_folder / old[1])
                 shutil.rmtree(path, ignore_errors=True)
-            elif (partial := re.fullmatch(r"\.partial-(.+)-[^-]+", path.name)) and partial[1] not in busy:
+            elif (partial := re.fullmatch(r"\.partial-(.+)-[^-]+", path.name)) and partial[
+                1
+            ] not in busy:
                 shutil.rmtree(path, ignore_errors=True)
 
     def write_points_table(self) -> Path:
@@ -229,17 +321,27 @@ class Store:
         write_whole(path, lambda partial: points.to_parquet(partial, index=False))
         return path
 
-    # --- reading ---------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     def names(self) -> set[str]:
         """Of points, whole or not: folders in points/, and what is in parts."""
-        loose = {name for name in os.listdir(self._points) if not name.startswith(".")} if self.points_folder.is_dir() else set()
-        return loose | self._parts(fresh=True).keys()  # in this order: what is compacted in between is seen at least once
+        loose = (
+            {name for name in os.listdir(self._points) if not name.startswith(".")}
+            if self.points_folder.is_dir()
+            else set()
+        )
+        return (
+            loose | self._parts(fresh=True).keys()
+        )  # in this order: what is compacted in between is seen at least once
 
     def ids(self) -> list[str]:
         """Ids of the points stored, sorted."""
         compacted = self._parts().keys()
-        return sorted(name for name in self.names() - self.without if name in compacted or os.path.exists(f"{self._points}/{name}/{RESULT}"))
+        return sorted(
+            name
+            for name in self.names() - self.without
+            if name in compacted or os.path.exists(f"{self._points}/{name}/{RESULT}")
+        )
 
     def has(self, name: str) -> bool:
         """Whether there is anything of a point, whole or not, or of a part."""
@@ -252,8 +354,12 @@ class Store:
         return self.points_folder / id
 
     def result(self, id: str) -> dict[str, Any]:
-        """result.json of a point: schema, id, row, labels, provenance, failure, files (their digests). Raises Damaged."""
-        return self._either(id, lambda part: self._result_in(part, id), lambda: self._result_loose(id))
+        """result.json of a point: schema, id, row, labels, provenance, failure, files (their
+        digests). Raises Damaged.
+        """
+        return self._either(
+            id, lambda part: self._result_in(part, id), lambda: self._result_loose(id)
+        )
 
     def _result_loose(self, id: str) -> dict[str, Any]:
         path, version = f"{self._points}/{id}/{RESULT}", self.loose(id)
@@ -273,7 +379,9 @@ class Store:
             raise Damaged(part.path(RESULTS), f"{RESULT} of {id}: {_why(error)}") from error
 
     def status(self, id: str) -> str | None:
-        """One of records.STATUSES; None of a point that is not stored, or whose result.json is damaged."""
+        """One of records.STATUSES; None of a point that is not stored, or whose result.json is
+        damaged.
+        """
         try:
             part = self._compacted(id)
             if part is None:
@@ -296,15 +404,22 @@ class Store:
         return found
 
     def whole(self, id: str) -> dict[str, Any]:
-        """result.json of a point whose every byte is as it was written: all are read. Raises Damaged."""
-        return self._either(id, lambda part: self._whole_in(part, id), lambda: self._whole_loose(id))
+        """result.json of a point whose every byte is as it was written: all are read.
+
+        Raises Damaged.
+        """
+        return self._either(
+            id, lambda part: self._whole_in(part, id), lambda: self._whole_loose(id)
+        )
 
     def _whole_loose(self, id: str) -> dict[str, Any]:
         result = self._result_loose(id)
         files = result.get("files", {})
         for name in files:
             self._read(id, name)
-        for path in () if files else self.point_folder(id).glob("*.parquet"):  # an older point has no digests
+        for path in (
+            () if files else self.point_folder(id).glob("*.parquet")
+        ):  # an older point has no digests
             try:
                 pq.read_metadata(path)
             except (OSError, pa.ArrowException) as error:
@@ -336,49 +451,87 @@ class Store:
         return None
 
     def damaged(self, processes: int = 1) -> dict[str, str]:
-        """{id: why} of everything that is no whole point, though it lies where points are; an unreadable part by its folder, parts/0001."""
+        """{id: why} of everything that is no whole point, though it lies where points are; an
+        unreadable part by its folder, parts/0001.
+        """
         return self.survey(processes=processes)[1]
 
-    def survey(self, *, whole: bool = True, processes: int = 1) -> tuple[pd.DataFrame, dict[str, str]]:
-        """The points' table, without those that are damaged, and why these are. `whole`: read and check every byte of every file, else what the table needs.
+    def survey(
+        self, *, whole: bool = True, processes: int = 1
+    ) -> tuple[pd.DataFrame, dict[str, str]]:
+        """The points' table, without those that are damaged, and why these are.
+
+        `whole`: read and check every byte of every file, else what the table needs.
 
         Every file is read once. `processes` share it (forks, where there are many points).
         """
-        loose = sorted(name for name in self.names() - self.without if self._compacted(name) is None)
+        loose = sorted(
+            name for name in self.names() - self.without if self._compacted(name) is None
+        )
         by_part: dict[str, list[int]] = {}
         for id, part in self._part_of.items():
             if id not in self.without and not os.path.lexists(f"{self._points}/{id}"):
                 by_part.setdefault(part.name, []).append(part.place[id])
-        jobs: list[tuple[Any, ...]] = [(_survey_part, self._read_parts[name], sorted(places), whole) for name, places in by_part.items()]
-        jobs += [(_survey_loose, self.folder, loose[start : start + SHARE], whole) for start in range(0, len(loose), SHARE)]
+        jobs: list[tuple[Any, ...]] = [
+            (_survey_part, self._read_parts[name], sorted(places), whole)
+            for name, places in by_part.items()
+        ]
+        jobs += [
+            (_survey_loose, self.folder, loose[start : start + SHARE], whole)
+            for start in range(0, len(loose), SHARE)
+        ]
         found = None
         if processes > 1 and len(loose) + sum(map(len, by_part.values())) > 2 * SHARE:
             with (
-                contextlib.suppress(BrokenProcessPool),  # one was killed, of memory perhaps: then here
-                concurrent.futures.ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool,
+                contextlib.suppress(
+                    BrokenProcessPool
+                ),  # one was killed, of memory perhaps: then here
+                concurrent.futures.ProcessPoolExecutor(
+                    processes, multiprocessing.get_context("fork")
+                ) as pool,
             ):
                 found = [future.result() for future in [pool.submit(*job) for job in jobs]]
         if found is None:
             found = [job[0](*job[1:]) for job in jobs]
         damaged = {id: why for _, wrong in found for id, why in wrong.items()}
-        again = [id for id in damaged if not self.has(id) or self.damage(id) is None]  # compacted, replaced or taken away while it was read
-        rows = [ROWS.empty_table(), *(rows for rows, _ in found), _rows([self.result(id) for id in again if self.has(id)])]
+        again = [
+            id for id in damaged if not self.has(id) or self.damage(id) is None
+        ]  # compacted, replaced or taken away while it was read
+        rows = [
+            ROWS.empty_table(),
+            *(rows for rows, _ in found),
+            _rows([self.result(id) for id in again if self.has(id)]),
+        ]
         damaged = {id: why for id, why in damaged.items() if id not in again}
-        damaged |= {name: why for name, why in self.unreadable().items() if name not in self.without}
+        damaged |= {
+            name: why for name, why in self.unreadable().items() if name not in self.without
+        }
         together = pa.concat_tables(rows)
-        return _points(together.take(pc.sort_indices(together["id"]))), dict(sorted(damaged.items()))
+        return _points(together.take(pc.sort_indices(together["id"]))), dict(
+            sorted(damaged.items())
+        )
 
     def set_aside(self, name: str) -> Path:
-        """Move a damaged point, a part, or a file of the study's folder (study.json, search/search.json), out of the way; where it is now."""
+        """Move a damaged point, a part, or a file of the study's folder (study.json,
+        search/search.json), out of the way; where it is now.
+        """
         self.aside.mkdir(exist_ok=True)
         part = self._compacted(name)
-        there = self.folder / name if name == "study.json" or "/" in name else self.point_folder(name)
+        there = (
+            self.folder / name if name == "study.json" or "/" in name else self.point_folder(name)
+        )
         plain = name.replace("/", "-") if name.startswith("parts/") else there.name
-        aside = next(path for number in itertools.count() if not (path := self.aside / f"{plain}.{number}").exists())
+        aside = next(
+            path
+            for number in itertools.count()
+            if not (path := self.aside / f"{plain}.{number}").exists()
+        )
         return there.rename(aside) if part is None else self._take_out(part, name, aside)
 
     def _take_out(self, part: Part, id: str, there: Path) -> Path:
-        """Mark a point of a part as gone; what can still be read of it is written to `there`, and the part keeps its bytes."""
+        """Mark a point of a part as gone; what can still be read of it is written to `there`, and
+        the part keeps its bytes.
+        """
         partial = Path(tempfile.mkdtemp(prefix=f".partial-{id}-", dir=self.aside))
         partial.chmod(0o755)
         for name in TEXT_OF:
@@ -387,11 +540,15 @@ class Store:
         for name in part.rows:
             with contextlib.suppress(Damaged):
                 if (table := self._table_in(part, id, name)) is not None:
-                    pq.write_table(table.drop_columns("id"), partial / f"{name}.parquet", compression="zstd")
+                    pq.write_table(
+                        table.drop_columns("id"), partial / f"{name}.parquet", compression="zstd"
+                    )
         if WEIGHTS_PART in part.ends:
             with contextlib.suppress(Damaged):
                 (partial / WEIGHTS).write_bytes(self._weights_in(part, id))
-        (partial / "damaged").write_text(f"{self.damage(id)} Its other bytes are in parts/{part.name}.\n", encoding="utf-8")
+        (partial / "damaged").write_text(
+            f"{self.damage(id)} Its other bytes are in parts/{part.name}.\n", encoding="utf-8"
+        )
         partial.rename(there)
         (self.parts_folder / f"{part.name}.gone.{id}").touch()
         sync(self.parts_folder)
@@ -409,11 +566,16 @@ class Store:
         except OSError as error:
             raise Damaged(Path(path), error.strerror) from error
         if known[1] and digest(data) != known[1].get(name):
-            raise Damaged(Path(path), "its content does not have the digest that was written with it")
+            raise Damaged(
+                Path(path), "its content does not have the digest that was written with it"
+            )
         return data
 
     def version(self, id: str) -> tuple[int, int] | None:
-        """Tells one writing of a point from another; None while it is not stored. Compacted, it is the same writing."""
+        """Tells one writing of a point from another; None while it is not stored.
+
+        Compacted, it is the same writing.
+        """
         version = self.loose(id)
         if version is None and (part := self._compacted(id)) is not None:
             return part.versions[part.place[id]]
@@ -430,10 +592,16 @@ class Store:
     @staticmethod
     def known(row: Mapping[str, Any]) -> dict[str, Any]:
         """A row of result.json with its non-finite numbers as numbers again."""
-        return {name: value if KINDS.get(name) == "str" else _known(value) for name, value in row.items()}
+        return {
+            name: value if KINDS.get(name) == "str" else _known(value)
+            for name, value in row.items()
+        }
 
     def points(self, processes: int = 1) -> pd.DataFrame:
-        """One row a stored point: the columns of records.POINTS, then one per further factor. Raises Damaged."""
+        """One row a stored point: the columns of records.POINTS, then one per further factor.
+
+        Raises Damaged.
+        """
         points, damaged = self.survey(whole=False, processes=processes)
         for id, why in damaged.items():
             if id.startswith("parts/"):
@@ -443,16 +611,24 @@ class Store:
         return points
 
     def table(self, name: str, ids: Iterable[str]) -> pd.DataFrame:
-        """The rows of one of records.TABLES for these points, with the id as first column; points without it add none."""
+        """The rows of one of records.TABLES for these points, with the id as first column; points
+        without it add none.
+        """
         asked, found = list(ids), {}
         for id in self.ordered(asked):
-            found[id] = self._either(id, functools.partial(self._table_in, id=id, name=name), functools.partial(self._table_loose, id, name))
+            found[id] = self._either(
+                id,
+                functools.partial(self._table_in, id=id, name=name),
+                functools.partial(self._table_loose, id, name),
+            )
         parts = [table for id in asked if (table := found[id]) is not None]
         names = ["id", *(column.name for column in TABLES[name])]
         if not parts:
             return pd.DataFrame(columns=names)
         # One conversion for all points: a thousand small frames take three times as long.
-        return pa.concat_tables(parts, promote_options="permissive").to_pandas().reindex(columns=names)
+        return (
+            pa.concat_tables(parts, promote_options="permissive").to_pandas().reindex(columns=names)
+        )
 
     def _table_loose(self, id: str, name: str) -> pa.Table | None:
         path = f"{self._points}/{id}/{name}.parquet"
@@ -470,12 +646,20 @@ class Store:
     def ordered(self, ids: Iterable[str]) -> list[str]:
         """These ids in the order in which they are read fastest."""
         parts = self._parts()
-        return sorted(ids, key=lambda id: (part.name, part.place[id], id) if (part := parts.get(id)) else ("", 0, id))
+        return sorted(
+            ids,
+            key=lambda id: (
+                (part.name, part.place[id], id) if (part := parts.get(id)) else ("", 0, id)
+            ),
+        )
 
-    # --- points in parts ---------------------------------------------------------------------------------------
+    # --- points in parts --------------------------------------------------------------------------
 
     def _parts(self, fresh: bool = False) -> dict[str, Part]:
-        """The part that counts of every compacted id. `fresh`: look again, though parts/ has not been changed as far as its time tells."""
+        """The part that counts of every compacted id.
+
+        `fresh`: look again, though parts/ has not been changed as far as its time tells.
+        """
         try:
             changed = os.stat(self.parts_folder).st_mtime_ns
             if changed == self._listed[0] and not fresh:
@@ -499,7 +683,13 @@ class Store:
                 except Broken as error:
                     self._broken[name] = f"{error}."
         gone = {(found[1], found[2]) for name in listed if (found := GONE.fullmatch(name))}
-        self._part_of = {id: part for name in there if (part := self._read_parts.get(name)) for id in part.ids if (name, id) not in gone}
+        self._part_of = {
+            id: part
+            for name in there
+            if (part := self._read_parts.get(name))
+            for id in part.ids
+            if (name, id) not in gone
+        }
 
     def unreadable(self) -> dict[str, str]:
         """{its folder, parts/0001: why} of every part whose index is damaged."""
@@ -514,11 +704,17 @@ class Store:
     def live(self, part: Part) -> list[str]:
         """Ids of a part that no later part and no folder has."""
         parts = self._parts(fresh=True)
-        return [id for id in part.ids if parts.get(id) is part and not os.path.lexists(f"{self._points}/{id}")]
+        return [
+            id
+            for id in part.ids
+            if parts.get(id) is part and not os.path.lexists(f"{self._points}/{id}")
+        ]
 
     def gone(self, part: Part) -> bool:
         """Whether a point of it was set aside: it keeps the bytes."""
-        return any((found := GONE.fullmatch(name)) and found[1] == part.name for name in self._listed[1])
+        return any(
+            (found := GONE.fullmatch(name)) and found[1] == part.name for name in self._listed[1]
+        )
 
     def _compacted(self, id: str) -> Part | None:
         """The part that holds a point, where no folder does."""
@@ -540,7 +736,9 @@ class Store:
             return compacted(again)
         return found
 
-    def _block(self, part: Part, name: str, id: str, columns: Sequence[str] | None = None) -> pa.Table:
+    def _block(
+        self, part: Part, name: str, id: str, columns: Sequence[str] | None = None
+    ) -> pa.Table:
         number = part.block_of(id)
         key = (part.name, name, number, columns and tuple(columns))
         if key not in self._blocks:
@@ -565,34 +763,77 @@ class Store:
         return found
 
     def content(self, id: str) -> Content | None:
-        """Everything of a point, checked, as a part keeps it; None of one that holds more than a part can, or has no digests. Raises Damaged."""
+        """Everything of a point, checked, as a part keeps it; None of one that holds more than a
+        part can, or has no digests. Raises Damaged.
+        """
         part, version = self._compacted(id), self.version(id)
         if part is not None:
             texts = {of: self._text_in(part, id, name) for name, of in TEXT_OF.items()}
-            tables = {name: table.drop_columns("id") for name in part.rows if (table := self._table_in(part, id, name)) is not None}
+            tables = {
+                name: table.drop_columns("id")
+                for name in part.rows
+                if (table := self._table_in(part, id, name)) is not None
+            }
             weights = self._weights_in(part, id) if WEIGHTS_PART in part.ends else None
-            size = sum(map(len, texts.values())) + sum(table.nbytes for table in tables.values()) + len(weights or b"")
+            size = (
+                sum(map(len, texts.values()))
+                + sum(table.nbytes for table in tables.values())
+                + len(weights or b"")
+            )
             assert version is not None
-            return Content(id, version, _rows([self._whole_in(part, id)]), texts, tables, weights, size)
+            return Content(
+                id, version, _rows([self._whole_in(part, id)]), texts, tables, weights, size
+            )
         result = self._result_loose(id)
         files = result.get("files", {})
-        known = {CONFIG, OVERRIDES} <= set(files) <= {CONFIG, OVERRIDES, WEIGHTS, *(f"{name}.parquet" for name in TABLES)}
-        if not known or set(os.listdir(f"{self._points}/{id}")) != {RESULT, *files} or version is None:
+        known = (
+            {CONFIG, OVERRIDES}
+            <= set(files)
+            <= {CONFIG, OVERRIDES, WEIGHTS, *(f"{name}.parquet" for name in TABLES)}
+        )
+        if (
+            not known
+            or set(os.listdir(f"{self._points}/{id}")) != {RESULT, *files}
+            or version is None
+        ):
             return None
-        data = {name: self._read(id, name) for name in files} | {RESULT: _bytes(f"{self._points}/{id}/{RESULT}")}
+        data = {name: self._read(id, name) for name in files} | {
+            RESULT: _bytes(f"{self._points}/{id}/{RESULT}")
+        }
         try:
-            tables = {name: _table(data[f"{name}.parquet"]).replace_schema_metadata(None) for name in TABLES if f"{name}.parquet" in data}
+            tables = {
+                name: _table(data[f"{name}.parquet"]).replace_schema_metadata(None)
+                for name in TABLES
+                if f"{name}.parquet" in data
+            }
             texts = {of: data[name].decode() for name, of in TEXT_OF.items()}
         except (pa.ArrowException, UnicodeDecodeError):
             return None
-        if self.loose(id) != version or any("id" in table.column_names for table in tables.values()):
+        if self.loose(id) != version or any(
+            "id" in table.column_names for table in tables.values()
+        ):
             return None
-        return Content(id, version, _rows([result]), texts, tables, data.get(WEIGHTS), sum(map(len, data.values())))
+        return Content(
+            id,
+            version,
+            _rows([result]),
+            texts,
+            tables,
+            data.get(WEIGHTS),
+            sum(map(len, data.values())),
+        )
 
     def config(self, id: str) -> dict[str, Any]:
-        """The composed configuration of a point, as plain values; by libyaml where it is there. Raises Damaged."""
+        """The composed configuration of a point, as plain values; by libyaml where it is there.
+
+        Raises Damaged.
+        """
         path = self.point_folder(id) / CONFIG
-        text = self._either(id, lambda part: self._text_in(part, id, CONFIG).encode(), lambda: self._read(id, CONFIG))
+        text = self._either(
+            id,
+            lambda part: self._text_in(part, id, CONFIG).encode(),
+            lambda: self._read(id, CONFIG),
+        )
         try:
             config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -603,12 +844,20 @@ class Store:
 
     def has_weights(self, id: str) -> bool:
         part = self._compacted(id)
-        return WEIGHTS_PART in part.ends if part is not None else (self.point_folder(id) / WEIGHTS).exists()
+        return (
+            WEIGHTS_PART in part.ends
+            if part is not None
+            else (self.point_folder(id) / WEIGHTS).exists()
+        )
 
     def weights(self, id: str) -> dict[str, np.ndarray]:
         """The scored weights of a point, by tensor name."""
         try:
-            return load(self._either(id, lambda part: self._weights_in(part, id), lambda: self._read(id, WEIGHTS)))
+            return load(
+                self._either(
+                    id, lambda part: self._weights_in(part, id), lambda: self._read(id, WEIGHTS)
+                )
+            )
         except SafetensorError as error:
             raise Damaged(self.point_folder(id) / WEIGHTS, error) from error
 
@@ -646,10 +895,12 @@ def _why(error: BaseException) -> str:
     return str(error) if isinstance(error, _Wrong) else f"{type(error).__name__}: {error}"
 
 
-# --- many points at once; each of these may run in a process of its own ------------------------------------------
+# --- many points at once; each of these may run in a process of its own ---------------------------
 
 
-def _survey_loose(folder: Path, names: Sequence[str], whole: bool) -> tuple[pa.Table, dict[str, str]]:
+def _survey_loose(
+    folder: Path, names: Sequence[str], whole: bool
+) -> tuple[pa.Table, dict[str, str]]:
     """Rows of points in folders of their own, and what is wrong with the others."""
     store, results = Store(folder), []
     wrong: dict[str, str] = {}
@@ -665,7 +916,10 @@ def _survey_part(part: Part, places: Sequence[int], whole: bool) -> tuple[pa.Tab
     """Rows of the points at these places of a part, and what is wrong with the others."""
     bad: dict[int, str] = {}
     for name in part.ends if whole else ():
-        bad = {number: f"parts/{part.name}/{part.path(name).name}: damaged ({why})." for number, why in part.damaged(name).items()} | bad
+        bad = {
+            number: f"parts/{part.name}/{part.path(name).name}: damaged ({why})."
+            for number, why in part.damaged(name).items()
+        } | bad
     wanted = sorted({part.block_of(part.ids[place]) for place in places} - bad.keys())
     try:
         blocks = [part.block(RESULTS, wanted, ROWS.names)] if wanted else []
@@ -683,10 +937,22 @@ def _survey_part(part: Part, places: Sequence[int], whole: bool) -> tuple[pa.Tab
                 continue
             blocks.append(block)
             wanted.append(number)
-    wrong = {part.ids[place]: why for place in places if (why := bad.get(part.block_of(part.ids[place])))}
+    wrong = {
+        part.ids[place]: why for place in places if (why := bad.get(part.block_of(part.ids[place])))
+    }
     whole_part = len(places) == len(part.ids)
     there = set() if whole_part else {part.ids[place] for place in places}
-    rows = [ROWS.empty_table(), *(block if whole_part else block.filter(pc.is_in(block["id"], pa.array(sorted(there), pa.string()))) for block in blocks)]
+    rows = [
+        ROWS.empty_table(),
+        *(
+            (
+                block
+                if whole_part
+                else block.filter(pc.is_in(block["id"], pa.array(sorted(there), pa.string())))
+            )
+            for block in blocks
+        ),
+    ]
     return pa.concat_tables(rows, promote_options="default"), wrong
 
 
@@ -697,15 +963,30 @@ def _rows(results: Sequence[Mapping[str, Any]]) -> pa.Table:
     for column in POINTS:
         values = [row.get(column.name) for row in rows]
         if column.kind in ("int", "float"):  # a whole number may be written either way
-            values = [None if value is None else NUMBER[column.kind](value) for value in map(_known, values)]
+            values = [
+                None if value is None else NUMBER[column.kind](value)
+                for value in map(_known, values)
+            ]
         columns[column.name] = pa.array(values, ARROW[column.kind])
-    columns["labels"] = pa.array([json.dumps({key: value for key, value in result["labels"].items() if key not in columns}) for result in results], pa.string())
+    columns["labels"] = pa.array(
+        [
+            json.dumps(
+                {key: value for key, value in result["labels"].items() if key not in columns}
+            )
+            for result in results
+        ],
+        pa.string(),
+    )
     return pa.table(columns, ROWS)
 
 
 def seal(folder: Path, result: Mapping[str, Any]) -> None:
     """Write result.json with the digests of the files beside it: only then they are a point."""
-    files = {path.name: digest(path.read_bytes()) for path in sorted(folder.iterdir()) if path.name != RESULT}
+    files = {
+        path.name: digest(path.read_bytes())
+        for path in sorted(folder.iterdir())
+        if path.name != RESULT
+    }
     (folder / RESULT).write_bytes(signed({**result, "schema": SCHEMA, "files": files}))
 
 
@@ -720,15 +1001,27 @@ def _points(rows: pa.Table) -> pd.DataFrame:
 
 
 def _column(values: pa.ChunkedArray, kind: str) -> Any:
-    return np.array(values.to_numpy()) if kind == "float64" else pd.api.types.pandas_dtype(kind).__from_arrow__(values)
+    return (
+        np.array(values.to_numpy())
+        if kind == "float64"
+        else pd.api.types.pandas_dtype(kind).__from_arrow__(values)
+    )
 
 
 def _equal(one: pd.Series, other: pd.Series) -> bool:
-    return bool(np.array_equal(one.to_numpy(dtype=float, na_value=np.nan), other.to_numpy(dtype=float, na_value=np.nan), equal_nan=True))
+    return bool(
+        np.array_equal(
+            one.to_numpy(dtype=float, na_value=np.nan),
+            other.to_numpy(dtype=float, na_value=np.nan),
+            equal_nan=True,
+        )
+    )
 
 
 def _comparable(there: Any, here: Any) -> bool:
-    """Equal, or, for what is listed by name, equal wherever both have the name: a task may join a study."""
+    """Equal, or, for what is listed by name, equal wherever both have the name: a task may join a
+    study.
+    """
     if isinstance(there, Mapping) and isinstance(here, Mapping):
         return all(there[name] == here[name] for name in there.keys() & here.keys())
     return bool(there == here)

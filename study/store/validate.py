@@ -1,4 +1,6 @@
-"""The form of result.json and study.json: what readers rely on, told where a file has something else."""
+"""The form of result.json and study.json: what readers rely on, told where a file has something
+else.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from study.records import ENDED, OUTCOMES, POINTS, SCHEMA, STATES, STATUSES, VER
 from study.store.digests import holds
 
 MEND = "python -m reports status DIR --repair sets it aside, and the same study trains it again"
-WORDS = {"status": STATUSES, "verdict": VERDICTS, "outcome": OUTCOMES, "state": STATES, "state_init": STATES, "ended_early": ENDED}  # what a row may say
+WORDS = {
+    "status": STATUSES,
+    "verdict": VERDICTS,
+    "outcome": OUTCOMES,
+    "state": STATES,
+    "state_init": STATES,
+    "ended_early": ENDED,
+}  # what a row may say
 
 
 def wrong_result(result: Any, data: bytes, id: str) -> str | None:
@@ -23,9 +32,14 @@ def wrong_result(result: Any, data: bytes, id: str) -> str | None:
         return f"schema {schema} is newer than this program reads ({SCHEMA})"
     if (schema > 1 or "digest" in result) and not holds(data, result):
         return "its content does not have the digest that was written with it"
-    if not all(isinstance(result.get(key), dict) for key in ("row", "labels", "provenance")) or not isinstance(result.get("files", {}), dict):
+    if not all(
+        isinstance(result.get(key), dict) for key in ("row", "labels", "provenance")
+    ) or not isinstance(result.get("files", {}), dict):
         return "it has no row, labels or provenance"
-    if not all(isinstance(told, str) and Path(name).name == name for name, told in result.get("files", {}).items()):
+    if not all(
+        isinstance(told, str) and Path(name).name == name
+        for name, told in result.get("files", {}).items()
+    ):
         return "it names files that lie elsewhere"
     if result.get("id") != id:
         return f"it is of point {result.get('id')!r}"
@@ -33,7 +47,9 @@ def wrong_result(result: Any, data: bytes, id: str) -> str | None:
         return "a label is no text, number or truth"
     for column in POINTS:
         value = result["row"].get(column.name)
-        if value is not None and not (_of_kind(value, column.kind) and value in WORDS.get(column.name, (value,))):
+        if value is not None and not (
+            _of_kind(value, column.kind) and value in WORDS.get(column.name, (value,))
+        ):
             return f"{column.name} {str(value)[:40]!r}"
     return "it has no status" if result["row"].get("status") is None else None
 
@@ -46,13 +62,21 @@ def wrong_study(study: Any) -> str | None:
     if not isinstance(schema, int) or schema > SCHEMA:
         return f"schema {schema!r} is newer than this program reads ({SCHEMA})"
     launches = study.get("launches", [])
-    if not isinstance(study.get("fingerprint", {}), dict) or not isinstance(launches, list) or not all(isinstance(one, dict) for one in launches):
+    if (
+        not isinstance(study.get("fingerprint", {}), dict)
+        or not isinstance(launches, list)
+        or not all(isinstance(one, dict) for one in launches)
+    ):
         return f"damaged, its fingerprint or its launches are of another form. {MEND}"
     return None
 
 
 def _scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | float | bool) or (isinstance(value, int) and abs(value) < 2**63)
+    return (
+        value is None
+        or isinstance(value, str | float | bool)
+        or (isinstance(value, int) and abs(value) < 2**63)
+    )
 
 
 def _of_kind(value: Any, kind: str) -> bool:

@@ -1,4 +1,6 @@
-"""What is sent to Weights & Biases and noted of it, for the tracker and for the commands that need no torch."""
+"""What is sent to Weights & Biases and noted of it, for the tracker and for the commands that need
+no torch.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from typing import Any
 
 from study.records import StudyError
 
-# Results need nobody to watch machine, console, code or requirements while they are sent. No host name and no path leaves.
+# Results need nobody to watch machine, console, code or requirements while they are sent. No host
+# name and no path leaves.
 FAST: dict[str, Any] = {
     "silent": True,
     "host": "-",
@@ -27,12 +30,17 @@ FAST: dict[str, Any] = {
     "finish_timeout_raises": True,
 }
 
-LOGGED, SENT = "logged.jsonl", "artifacts.jsonl"  # ledgers in wandb/: of points, and of what study.artifacts sent
+LOGGED, SENT = (
+    "logged.jsonl",
+    "artifacts.jsonl",
+)  # ledgers in wandb/: of points, and of what study.artifacts sent
 
 
 def package(otherwise: str = "") -> Any:
     """wandb, or the StudyError that says how to get it, or what to do `otherwise`."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else wandb calls home even when it is offline
+    os.environ.setdefault(
+        "WANDB_ERROR_REPORTING", "false"
+    )  # else wandb calls home even when it is offline
     try:
         import wandb
     except ImportError as error:
@@ -51,10 +59,16 @@ def fast(mode: str, patience: float, **further: Any) -> Any:
 def entries(ledger: Path) -> list[list[str]]:
     """[what, mode, project] of a ledger, oldest first; a line cut short by a crash is none."""
     found = []
-    for line in ledger.read_text(encoding="utf-8", errors="replace").splitlines() if ledger.exists() else ():
+    for line in (
+        ledger.read_text(encoding="utf-8", errors="replace").splitlines() if ledger.exists() else ()
+    ):
         with contextlib.suppress(ValueError):
             entry = json.loads(line)
-            if isinstance(entry, list) and len(entry) == 3 and all(isinstance(text, str) for text in entry):
+            if (
+                isinstance(entry, list)
+                and len(entry) == 3
+                and all(isinstance(text, str) for text in entry)
+            ):
                 found.append(entry)
     return found
 
@@ -71,9 +85,15 @@ def run_id(study: str, point: str) -> str:
 
 
 def key_configured(configured: Any) -> bool:
-    """Whether wandb would find credentials without asking: environment, its settings, or netrc for its server."""
+    """Whether wandb would find credentials without asking: environment, its settings, or netrc for
+    its server.
+    """
     from requests.utils import get_netrc_auth  # comes with wandb
 
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or configured.api_key:
+    if (
+        os.environ.get("WANDB_API_KEY")
+        or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
+        or configured.api_key
+    ):
         return True
     return get_netrc_auth(configured.base_url) is not None

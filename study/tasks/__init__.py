@@ -1,1 +1,3 @@
-"""Tasks, one a file: sequences with their loss, metric, memoryless baseline and the rule for "solved"."""
+"""Tasks, one a file: sequences with their loss, metric, memoryless baseline and the rule for
+"solved".
+"""

@@ -11,7 +11,9 @@ from study.tasks.shared.losses import squared_error
 
 
 class Adding(Generated):
-    """x [T, 2]: channel 0 uniform in (0, 1), channel 1 marks one step in each half; y the sum of the two values marked."""
+    """x [T, 2]: channel 0 uniform in (0, 1), channel 1 marks one step in each half; y the sum of
+    the two values marked.
+    """
 
     def __init__(self, *, steps: int, lag: int | None, examples: int, solved: float) -> None:
         require(steps >= 2, "adding", "steps", "at least 2", steps)
@@ -45,7 +47,9 @@ class Adding(Generated):
         first = torch.randint(0, half, (batch, 1), generator=rng)
         second = torch.randint(half, self.steps, (batch, 1), generator=rng)
         marks = torch.zeros(batch, self.steps).scatter(1, first, 1.0).scatter(1, second, 1.0)
-        return Batch(x=torch.stack([values, marks], dim=-1), y=(values * marks).sum(1, keepdim=True))
+        return Batch(
+            x=torch.stack([values, marks], dim=-1), y=(values * marks).sum(1, keepdim=True)
+        )
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return squared_error(outputs, batch.y).mean(1)

@@ -15,28 +15,51 @@ from study.tasks.shared.handwriting import COUNT, LICENCE, SIDE, SOURCE, handwri
 from study.tasks.shared.losses import at_step, cross_entropy
 
 STRIDE = 2  # columns of the strip a step
-WINDOW = STRIDE + 2  # columns that a step sees: one more at either side, so that filters of 3 x 3 lie in it as over the whole strip
+WINDOW = (
+    STRIDE + 2
+    # columns that a step sees: one more at either side, so that filters of 3 x 3 lie in it as over
+    # the
+    # whole strip
+)
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-LETTERS = "".join(sorted({letter for name in NAMES for letter in name})) + " "  # a space ends each name
+LETTERS = (
+    "".join(sorted({letter for name in NAMES for letter in name})) + " "
+)  # a space ends each name
 CODE = {letter: place for place, letter in enumerate(LETTERS)}
 
 
 class Caption(Generated):
-    """Reads a strip of `digits` images through a window that moves over it, then spells their names: "three one seven ".
+    """Reads a strip of `digits` images through a window that moves over it, then spells their
+    names: "three one seven ".
 
-    x [4 digits + letters, 32 + letters + 1]: first 8 x 4 pixels of the strip, row by row, 2 columns on at each step, for an encoder
-    (encoder=conv) or as they are (encoder=none); then, a step a letter, the letter before (teacher forcing; a sign of its own for the
-    first). Captions differ in length. Cross-entropy and accuracy over the letters alone.
-    Images and strips are drawn anew each update; training, validation and test have images of their own.
+    x [4 digits + letters, 32 + letters + 1]: first 8 x 4 pixels of the strip, row by row, 2 columns
+    on at each step, for an encoder (encoder=conv) or as they are (encoder=none); then, a step a
+    letter, the letter before (teacher forcing; a sign of its own for the first). Captions differ in
+    length. Cross-entropy and accuracy over the letters alone. Images and strips are drawn anew each
+    update; training, validation and test have images of their own.
     """
 
-    def __init__(self, *, digits: int, lag: int | None, examples: int, split_seed: int, solved: float) -> None:
+    def __init__(
+        self, *, digits: int, lag: int | None, examples: int, split_seed: int, solved: float
+    ) -> None:
         require(digits >= 1, "caption", "digits", "at least 1", digits)
         require(lag is None or lag > 0, "caption", "lag", "greater than 0 or null", lag)
         require(examples >= 2, "caption", "examples", "at least 2", examples)
-        require(0 <= split_seed < 2**32, "caption", "split_seed", "at least 0 and below 2^32", split_seed)
+        require(
+            0 <= split_seed < 2**32,
+            "caption",
+            "split_seed",
+            "at least 0 and below 2^32",
+            split_seed,
+        )
         require(0 < solved <= 1, "caption", "solved", "an accuracy above 0 and at most 1", solved)
-        self.digits, self.lag, self.examples, self.split_seed, self.solved = digits, lag, examples, split_seed, solved
+        self.digits, self.lag, self.examples, self.split_seed, self.solved = (
+            digits,
+            lag,
+            examples,
+            split_seed,
+            solved,
+        )
 
     @property
     def columns(self) -> int:
@@ -50,13 +73,17 @@ class Caption(Generated):
     def load(self) -> None:
         images, labels, parts = handwriting(validation=0.25, test=0.2, split_seed=self.split_seed)
         pixels = torch.from_numpy(images).reshape(COUNT, SIDE, SIDE)
-        self.images = {part: (pixels[of], torch.from_numpy(labels[of])) for part, of in parts.items()}
+        self.images = {
+            part: (pixels[of], torch.from_numpy(labels[of])) for part, of in parts.items()
+        }
 
     @functools.cached_property
     def letter_shares(self) -> Tensor:
         """Of all names, each alike."""
         counts = Counter("".join(f"{name} " for name in NAMES))
-        return torch.tensor([counts[letter] / counts.total() for letter in LETTERS], dtype=torch.float64)
+        return torch.tensor(
+            [counts[letter] / counts.total() for letter in LETTERS], dtype=torch.float64
+        )
 
     @property
     def facts(self) -> TaskFacts:
@@ -74,7 +101,10 @@ class Caption(Generated):
             baseline_loss=float(-(shares * shares.log()).sum()),
             baseline=float(shares.max()),
             solved=self.solved,
-            split=f"images {sizes}, seed {self.split_seed}; strips drawn anew, validation and test {self.examples}",
+            split=(
+                f"images {sizes}, seed {self.split_seed}; strips drawn anew, validation and test"
+                f" {self.examples}"
+            ),
             source=SOURCE,
             licence=LICENCE,
         )
@@ -84,7 +114,10 @@ class Caption(Generated):
 
     @functools.cached_property
     def _fixed(self) -> dict[str, Batch]:
-        return {part: self._strips(part, generator(FIXED_SEED, f"fixed {part}"), self.examples) for part in PARTS}
+        return {
+            part: self._strips(part, generator(FIXED_SEED, f"fixed {part}"), self.examples)
+            for part in PARTS
+        }
 
     def _strips(self, part: str, rng: torch.Generator, batch: int) -> Batch:
         images, labels = self.images[part]
@@ -94,14 +127,18 @@ class Caption(Generated):
         x = torch.zeros(batch, self.steps, self.facts.inputs)
         strip = images[which].transpose(1, 2).flatten(2)  # [B, rows, columns]
         margin = (WINDOW - STRIDE) // 2
-        windows = torch.nn.functional.pad(strip, (margin, margin)).unfold(2, WINDOW, STRIDE)  # [B, rows, steps, WINDOW]
+        windows = torch.nn.functional.pad(strip, (margin, margin)).unfold(
+            2, WINDOW, STRIDE
+        )  # [B, rows, steps, WINDOW]
         x[:, : self.columns, : SIDE * WINDOW] = windows.transpose(1, 2).flatten(2)
         for row, caption in enumerate(captions):
             letters = torch.tensor([CODE[letter] for letter in caption])
             y[row, self.columns : self.columns + len(letters)] = letters
             before = torch.cat([torch.tensor([len(LETTERS)]), letters[:-1]])
             x[row, self.columns + torch.arange(len(letters)), SIDE * WINDOW + before] = 1.0
-        return Batch(x=x, y=y, lengths=self.columns + torch.tensor([len(caption) for caption in captions]))
+        return Batch(
+            x=x, y=y, lengths=self.columns + torch.tensor([len(caption) for caption in captions])
+        )
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return _over_letters(self._by_step(outputs, batch), batch.y).mean(1)

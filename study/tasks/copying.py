@@ -1,4 +1,6 @@
-"""The copying problem (Hochreiter & Schmidhuber 1997; in this form Arjovsky 2016): repeat symbols after a long wait."""
+"""The copying problem (Hochreiter & Schmidhuber 1997; in this form Arjovsky 2016): repeat symbols
+after a long wait.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,31 @@ BLANK, MARKER = SYMBOLS, SYMBOLS + 1
 
 
 class Copying(ClassEachStep, Generated):
-    """10 symbols of 8, a wait of T-1 blanks and a marker, 10 blanks; the output is blank until the marker, then the 10 symbols.
+    """10 symbols of 8, a wait of T-1 blanks and a marker, 10 blanks; the output is blank until the
+    marker, then the 10 symbols.
 
-    `steps` is the whole length, T+20. Loss: cross-entropy over all steps. Metric: recall of the 10 symbols alone.
+    `steps` is the whole length, T+20. Loss: cross-entropy over all steps. Metric: recall of the 10
+    symbols alone.
     """
 
     def __init__(self, *, steps: int, lag: int | None, examples: int, solved: float) -> None:
-        require(steps > 2 * COUNT, "copying", "steps", f"at least {2 * COUNT + 1}: {COUNT} to show, a wait, {COUNT} to answer", steps)
+        require(
+            steps > 2 * COUNT,
+            "copying",
+            "steps",
+            f"at least {2 * COUNT + 1}: {COUNT} to show, a wait, {COUNT} to answer",
+            steps,
+        )
         require(lag is None or lag > 0, "copying", "lag", "greater than 0 or null", lag)
         require(examples >= 2, "copying", "examples", "at least 2", examples)
         require(0 < solved <= 1, "copying", "solved", "a recall above 0 and at most 1", solved)
-        self.steps, self.wait, self.lag, self.examples, self.solved = steps, steps - 2 * COUNT, lag, examples, solved
+        self.steps, self.wait, self.lag, self.examples, self.solved = (
+            steps,
+            steps - 2 * COUNT,
+            lag,
+            examples,
+            solved,
+        )
 
     @property
     def facts(self) -> TaskFacts:

@@ -20,13 +20,16 @@ FORMS = ("classification", "regression", "forecast")
 class Csv(Series):
     """`path`: a CSV with a header. `target`: the column to be predicted.
 
-    With `series`, the rows of each of its values are one sequence, in the order of `time` if that is given, else of the file;
-    the target must be the same in all of them. Without it a row is a sequence and its columns are the steps. `features`: columns
-    to read, null for all numeric ones but these three.
+    With `series`, the rows of each of its values are one sequence, in the order of `time` if that
+    is given, else of the file; the target must be the same in all of them. Without it a row is a
+    sequence and its columns are the steps. `features`: columns to read, null for all numeric ones
+    but these three.
 
-    forecast: the target `horizon` rows ahead from the last `window` rows of the features and the target itself; the last shares
-    of the rows are validation and test, and no window reaches from one part into another. `season` in rows (null: none) names
-    the seasonal naive rule beside persistence. `missing`: refuse | mean (of the training rows' column) | forward (the last value before).
+    forecast: the target `horizon` rows ahead from the last `window` rows of the features and the
+    target itself; the last shares of the rows are validation and test, and no window reaches from
+    one part into another. `season` in rows (null: none) names the seasonal naive rule beside
+    persistence. `missing`: refuse | mean (of the training rows' column) | forward (the last value
+    before).
     """
 
     def __init__(
@@ -45,37 +48,67 @@ class Csv(Series):
         **settings: Any,
     ) -> None:
         require(kind in FORMS, "csv", "kind", " or ".join(FORMS), kind)
-        require(missing in ("refuse", "mean", "forward"), "csv", "missing", "refuse, mean or forward", missing)
+        require(
+            missing in ("refuse", "mean", "forward"),
+            "csv",
+            "missing",
+            "refuse, mean or forward",
+            missing,
+        )
         require(window >= 1, "csv", "window", "at least 1 row", window)
         require(horizon >= 1, "csv", "horizon", "at least 1 row", horizon)
         require(season is None or season >= 1, "csv", "season", "at least 1 row, or null", season)
         super().__init__(kind="regression" if kind == "forecast" else kind, **settings)
         self.form: str = kind
-        self.path, self.target, self.series, self.time, self.features, self.missing = path, target, series, time, features, missing
+        self.path, self.target, self.series, self.time, self.features, self.missing = (
+            path,
+            target,
+            series,
+            time,
+            features,
+            missing,
+        )
         self.window, self.horizon, self.season = window, horizon, season
 
     def read(self) -> Read:
         frame = self._frame()
         columns = self._columns(frame)
-        frame = self._filled(frame, [*columns, *([self.target] if self.form != "classification" else [])])
+        frame = self._filled(
+            frame, [*columns, *([self.target] if self.form != "classification" else [])]
+        )
         if self.form == "forecast":
             return self._windows(frame, columns)
         if self.series is None:
             sequences = [row[:, None] for row in frame[columns].to_numpy(np.float64)]
-            return self._made(sequences, frame[self.target].to_numpy(), [f"row {number}" for number in _rows(frame)])
+            return self._made(
+                sequences,
+                frame[self.target].to_numpy(),
+                [f"row {number}" for number in _rows(frame)],
+            )
         sequences, targets, names = [], [], []
         for name, rows in frame.groupby(self.series, sort=False):
             found = rows[self.target].unique()
             if len(found) > 1:
-                raise StudyError(f"task.target: {self.target} must be the same in all rows of a {self.series}, and {name!r} has {found[0]!r} and {found[1]!r}")
+                raise StudyError(
+                    f"task.target: {self.target} must be the same in all rows of a {self.series},"
+                    f" and {name!r} has {found[0]!r} and {found[1]!r}"
+                )
             rows = self._in_time(rows)
             sequences.append(rows[columns].to_numpy(np.float64))
             targets.append(found[0])
             names.append(f"{self.series} {name!r}")
         return self._made(sequences, np.array(targets), names)
 
-    def _made(self, sequences: Sequence[np.ndarray], targets: np.ndarray, names: Sequence[str]) -> Read:
-        return Read(sequences=sequences, targets=targets, names=names, source=Path(self.path).name, licence="the reader's own data")
+    def _made(
+        self, sequences: Sequence[np.ndarray], targets: np.ndarray, names: Sequence[str]
+    ) -> Read:
+        return Read(
+            sequences=sequences,
+            targets=targets,
+            names=names,
+            source=Path(self.path).name,
+            licence="the reader's own data",
+        )
 
     def _frame(self) -> pd.DataFrame:
         try:
@@ -83,48 +116,78 @@ class Csv(Series):
         except FileNotFoundError as error:
             raise StudyError(f"task.path: there is no file {self.path}") from error
         except UnicodeDecodeError as error:
-            raise StudyError(f"task.path: {self.path} is not UTF-8 text ({_undecodable(Path(self.path))}); save it as UTF-8") from error
+            raise StudyError(
+                f"task.path: {self.path} is not UTF-8 text ({_undecodable(Path(self.path))}); save"
+                " it as UTF-8"
+            ) from error
         except (OSError, ValueError) as error:  # pandas tells the line of a ragged row
-            raise StudyError(f"task.path: {self.path} cannot be read as CSV ({str(error).strip()})") from error
+            raise StudyError(
+                f"task.path: {self.path} cannot be read as CSV ({str(error).strip()})"
+            ) from error
         if frame.empty:
             raise StudyError(f"task.path: {self.path} has a header and no rows")
         for key, name in (("target", self.target), ("series", self.series), ("time", self.time)):
             if name is not None and name not in frame:
-                raise StudyError(f"task.{key}: {self.path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}")
+                raise StudyError(
+                    f"task.{key}: {self.path} has no column {name!r}; it has"
+                    f" {', '.join(map(str, frame.columns))}"
+                )
         if self.form == "classification" and frame[self.target].isna().any():
-            raise StudyError(f"task.target: {self.target} is missing in row {_rows(frame)[int(frame[self.target].isna().argmax())]} of {self.path}")
+            raise StudyError(
+                f"task.target: {self.target} is missing in row"
+                f" {_rows(frame)[int(frame[self.target].isna().argmax())]} of {self.path}"
+            )
         if self.time is not None and (wrong := _moments(frame[self.time]).isna()).any():
             row = int(wrong.argmax())
             raise StudyError(
-                f"task.time: column {self.time} of {self.path} must hold numbers or dates as 2024-01-31; "
-                f"row {_rows(frame)[row]} has {frame[self.time].iloc[row]!r}"
+                f"task.time: column {self.time} of {self.path} must hold numbers or dates as"
+                f" 2024-01-31; row {_rows(frame)[row]} has {frame[self.time].iloc[row]!r}"
             )
         return frame
 
     def _in_time(self, rows: pd.DataFrame) -> pd.DataFrame:
-        return rows if self.time is None else rows.sort_values(self.time, kind="stable", key=_moments)
+        return (
+            rows if self.time is None else rows.sort_values(self.time, kind="stable", key=_moments)
+        )
 
     def _columns(self, frame: pd.DataFrame) -> list[str]:
         if self.features is not None:
             columns = list(self.features)
             for name in columns:
                 if name not in frame:
-                    raise StudyError(f"task.features: {self.path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}")
+                    raise StudyError(
+                        f"task.features: {self.path} has no column {name!r}; it has"
+                        f" {', '.join(map(str, frame.columns))}"
+                    )
         else:
             named = (self.target, self.series, self.time)
-            columns = [name for name in frame.columns if name not in named and _numeric(frame[name])]
+            columns = [
+                name for name in frame.columns if name not in named and _numeric(frame[name])
+            ]
         if not columns and self.form != "forecast":
-            raise StudyError(f"task.features: {self.path} has no numeric column beside {self.target}; name the columns to read")
+            raise StudyError(
+                f"task.features: {self.path} has no numeric column beside {self.target}; name the"
+                " columns to read"
+            )
         for name in [*columns, *([self.target] if self.form != "classification" else [])]:
             if not pd.api.types.is_numeric_dtype(frame[name]):
                 text = pd.to_numeric(frame[name], errors="coerce").isna() & frame[name].notna()
                 row = int(text.argmax())
-                or_name = "" if self.features is not None or name == self.target else "; or name the columns to read with task.features"
-                raise StudyError(f"task.path: column {name} of {self.path} must hold numbers; row {_rows(frame)[row]} has {frame[name].iloc[row]!r}{or_name}")
+                or_name = (
+                    ""
+                    if self.features is not None or name == self.target
+                    else "; or name the columns to read with task.features"
+                )
+                raise StudyError(
+                    f"task.path: column {name} of {self.path} must hold numbers; row"
+                    f" {_rows(frame)[row]} has {frame[name].iloc[row]!r}{or_name}"
+                )
         return columns
 
     def _filled(self, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-        """Without gaps; what is filled in comes from earlier rows, in the order of `time`, or from the first rows, which train."""
+        """Without gaps; what is filled in comes from earlier rows, in the order of `time`, or from
+        the first rows, which train.
+        """
         ordered = self._in_time(frame)
         values = ordered[list(columns)].replace([np.inf, -np.inf], np.nan)
         gaps = values.isna()
@@ -134,23 +197,45 @@ class Csv(Series):
         where = f"row {_rows(ordered)[row]}, column {columns[column]}"
         if self.missing == "refuse":
             count = int(gaps.to_numpy().sum())
-            raise StudyError(f"task.path: {self.path} has {count} missing or infinite values, the first in {where}; task.missing=forward or mean fills them in")
+            raise StudyError(
+                f"task.path: {self.path} has {count} missing or infinite values, the first in"
+                f" {where}; task.missing=forward or mean fills them in"
+            )
         if self.missing == "forward":
-            filled = values.ffill() if self.series is None else values.groupby(ordered[self.series], sort=False).ffill()
+            filled = (
+                values.ffill()
+                if self.series is None
+                else values.groupby(ordered[self.series], sort=False).ffill()
+            )
             if filled.isna().to_numpy().any():
-                raise StudyError(f"task.missing: forward finds no value before {where} of {self.path}; use mean")
+                raise StudyError(
+                    f"task.missing: forward finds no value before {where} of {self.path}; use mean"
+                )
         else:
             if self.form != "forecast" and self.how != "chronological":
-                raise StudyError("task.missing: mean needs to know which rows train; it works with task.split=chronological and for forecasts")
+                raise StudyError(
+                    "task.missing: mean needs to know which rows train; it works with"
+                    " task.split=chronological and for forecasts"
+                )
             if self.series is not None:
-                raise StudyError("task.missing: mean is for tables of one series; use forward where task.series is given")
+                raise StudyError(
+                    "task.missing: mean is for tables of one series; use forward where task.series"
+                    " is given"
+                )
             train = len(frame) - sum(round(share * len(frame)) for share in self.shares.values())
             filled = values.fillna(values.iloc[:train].mean())
         return frame.assign(**{name: filled[name] for name in columns})
 
     def _windows(self, frame: pd.DataFrame, columns: Sequence[str]) -> Read:
         names = [*columns, self.target]
-        groups = [("", frame)] if self.series is None else [(f"{self.series} {name!r}, ", rows) for name, rows in frame.groupby(self.series, sort=False)]
+        groups = (
+            [("", frame)]
+            if self.series is None
+            else [
+                (f"{self.series} {name!r}, ", rows)
+                for name, rows in frame.groupby(self.series, sort=False)
+            ]
+        )
         return windows(
             [(name, self._in_time(rows)[names].to_numpy(np.float64)) for name, rows in groups],
             window=self.window,
@@ -163,15 +248,23 @@ class Csv(Series):
 
 
 def _numeric(column: pd.Series) -> bool:
-    """Whether a column holds numbers: all of it, or most, so that a slip in one row is told and does not cost the column."""
+    """Whether a column holds numbers: all of it, or most, so that a slip in one row is told and
+    does not cost the column.
+    """
     if pd.api.types.is_numeric_dtype(column):
         return not pd.api.types.is_bool_dtype(column)
     return bool(pd.to_numeric(column, errors="coerce").notna().sum() > column.notna().sum() / 2)
 
 
 def _moments(column: pd.Series) -> pd.Series:
-    """Times that can be put in order: numbers, or dates in the order of ISO 8601; as text, 1/12/2024 would lie before 2/1/2024."""
-    return column if pd.api.types.is_numeric_dtype(column) else pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+    """Times that can be put in order: numbers, or dates in the order of ISO 8601; as text,
+    1/12/2024 would lie before 2/1/2024.
+    """
+    return (
+        column
+        if pd.api.types.is_numeric_dtype(column)
+        else pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+    )
 
 
 def _undecodable(path: Path) -> str:

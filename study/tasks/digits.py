@@ -1,4 +1,6 @@
-"""Real handwritten digits as sequences: scikit-learn's 1,797 images of 8 x 8 pixels, 16 grey levels."""
+"""Real handwritten digits as sequences: scikit-learn's 1,797 images of 8 x 8 pixels, 16 grey
+levels.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from study.tasks.shared.images import CLASSES, Images
 class Digits(Images):
     """Which digit was it? form pixel: 64 steps of 1; row: 8 steps of 8. Values pixels/16.
 
-    `permuted` shuffles the 64 pixels by one fixed permutation. `lag` is the declared lag in steps, null for all of
-    them. Stratified split by `split_seed`: 1,077 to train, `validation` and `test` examples (360 each).
+    `permuted` shuffles the 64 pixels by one fixed permutation. `lag` is the declared lag in steps,
+    null for all of them. Stratified split by `split_seed`: 1,077 to train, `validation` and `test`
+    examples (360 each).
     """
 
     def __init__(
@@ -33,18 +36,31 @@ class Digits(Images):
         require(lag is None or lag > 0, "digits", "lag", "greater than 0 or null", lag)
         require(0 < solved <= 1, "digits", "solved", "an accuracy above 0 and at most 1", solved)
         require(validation >= CLASSES, "digits", "validation", f"at least {CLASSES}", validation)
-        require(CLASSES <= test <= COUNT - validation - CLASSES, "digits", "test", f"between {CLASSES} and {COUNT - validation - CLASSES}", test)
-        require(0 <= split_seed < 2**32, "digits", "split_seed", "at least 0 and below 2^32", split_seed)
+        require(
+            CLASSES <= test <= COUNT - validation - CLASSES,
+            "digits",
+            "test",
+            f"between {CLASSES} and {COUNT - validation - CLASSES}",
+            test,
+        )
+        require(
+            0 <= split_seed < 2**32, "digits", "split_seed", "at least 0 and below 2^32", split_seed
+        )
         self.form, self.permuted, self.lag, self.solved = form, permuted, lag, solved
         self.validation, self.test, self.split_seed = validation, test, split_seed
         self.side = SIDE
 
     def load(self) -> None:
-        images, labels, parts = handwriting(validation=self.validation, test=self.test, split_seed=self.split_seed)
+        images, labels, parts = handwriting(
+            validation=self.validation, test=self.test, split_seed=self.split_seed
+        )
         x, y = self.sequences(images.reshape(COUNT, -1)), torch.from_numpy(labels)
         self.parts = {part: Batch(x=x[index], y=y[index]) for part, index in parts.items()}
 
     @property
     def facts(self) -> TaskFacts:
-        split = f"stratified {len(self.parts['train'].x)}/{self.validation}/{self.test}, seed {self.split_seed}"
+        split = (
+            f"stratified {len(self.parts['train'].x)}/{self.validation}/{self.test}, seed"
+            f" {self.split_seed}"
+        )
         return self.stated(split=split, source=SOURCE, licence=LICENCE)

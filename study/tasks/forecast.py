@@ -1,4 +1,6 @@
-"""Forecasting a real series that statsmodels ships: sunspots (yearly, 1700 to 2008) or carbon dioxide on Mauna Loa (weekly, 1958 to 2001)."""
+"""Forecasting a real series that statsmodels ships: sunspots (yearly, 1700 to 2008) or carbon
+dioxide on Mauna Loa (weekly, 1958 to 2001).
+"""
 
 from __future__ import annotations
 
@@ -13,32 +15,61 @@ from study.tasks.shared.series import Read, Series
 
 SOURCES = {
     "sunspots": "yearly mean sunspot numbers 1700-2008 (NOAA, by way of statsmodels)",
-    "co2": "weekly atmospheric CO2 at Mauna Loa 1958-2001 (Keeling and Whorf 2004, by way of statsmodels)",
+    "co2": (
+        "weekly atmospheric CO2 at Mauna Loa 1958-2001 (Keeling and Whorf 2004, by way of"
+        " statsmodels)"
+    ),
 }
 
 
 class Forecast(Series):
-    """The value `horizon` steps ahead from the last `window`; `season` in steps for the seasonal naive rule, null for none.
+    """The value `horizon` steps ahead from the last `window`; `season` in steps for the seasonal
+    naive rule, null for none.
 
-    Parts follow each other in time. Gaps of CO2 (59 of 2,284 weeks) are filled with the value before. `differences`: the series
-    of changes from one step to the next is forecast instead. `relative`: each window and its target are seen from the window's last
-    value, so that a trend leads out of nothing that was trained on; errors are the same as those of the values themselves.
+    Parts follow each other in time. Gaps of CO2 (59 of 2,284 weeks) are filled with the value
+    before. `differences`: the series of changes from one step to the next is forecast instead.
+    `relative`: each window and its target are seen from the window's last value, so that a trend
+    leads out of nothing that was trained on; errors are the same as those of the values themselves.
     """
 
     def __init__(
-        self, *, series: Literal["sunspots", "co2"], window: int, horizon: int, season: int | None, differences: bool, relative: bool, **settings: Any
+        self,
+        *,
+        series: Literal["sunspots", "co2"],
+        window: int,
+        horizon: int,
+        season: int | None,
+        differences: bool,
+        relative: bool,
+        **settings: Any,
     ) -> None:
         require(series in SOURCES, "forecast", "series", " or ".join(SOURCES), series)
         require(window >= 1, "forecast", "window", "at least 1 step", window)
         require(horizon >= 1, "forecast", "horizon", "at least 1 step", horizon)
-        require(season is None or season >= 1, "forecast", "season", "at least 1 step, or null", season)
+        require(
+            season is None or season >= 1, "forecast", "season", "at least 1 step, or null", season
+        )
         super().__init__(kind="regression", split="chronological", split_seed=0, **settings)
-        self.series, self.window, self.horizon, self.season, self.differences, self.relative = series, window, horizon, season, differences, relative
+        self.series, self.window, self.horizon, self.season, self.differences, self.relative = (
+            series,
+            window,
+            horizon,
+            season,
+            differences,
+            relative,
+        )
 
     def read(self) -> Read:
-        from statsmodels.datasets import co2, sunspots  # takes a second to import: only where it is used
+        from statsmodels.datasets import (
+            co2,
+            sunspots,
+        )  # takes a second to import: only where it is used
 
-        values = sunspots.load_pandas().data["SUNACTIVITY"] if self.series == "sunspots" else co2.load_pandas().data["co2"].ffill()
+        values = (
+            sunspots.load_pandas().data["SUNACTIVITY"]
+            if self.series == "sunspots"
+            else co2.load_pandas().data["co2"].ffill()
+        )
         column = values.to_numpy(np.float64)
         made = windows(
             [("", (np.diff(column) if self.differences else column)[:, None])],
@@ -52,4 +83,8 @@ class Forecast(Series):
         if not self.relative:
             return made
         last = np.array([sequence[-1, 0] for sequence in made.sequences])
-        return replace(made, sequences=[sequence - sequence[-1] for sequence in made.sequences], targets=made.targets - last)
+        return replace(
+            made,
+            sequences=[sequence - sequence[-1] for sequence in made.sequences],
+            targets=made.targets - last,
+        )

@@ -1,4 +1,6 @@
-"""MNIST and Fashion-MNIST as sequences: 60,000 + 10,000 images of 28 x 28 pixels, from their own idx files."""
+"""MNIST and Fashion-MNIST as sequences: 60,000 + 10,000 images of 28 x 28 pixels, from their own
+idx files.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,24 @@ from study.tasks.shared.images import CLASSES, Images
 
 SIDE, TRAIN, TEST = 28, 60_000, 10_000
 POOLS = (1, 2, 4, 7)
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 SOURCES = {
     "mnist": ("MNIST (LeCun, Cortes and Burges 1998)", "CC BY-SA 3.0"),
     "fashion_mnist": ("Fashion-MNIST (Xiao, Rasul and Vollgraf 2017)", "MIT"),
 }
 # md5 of the .gz files as their sources give them.
 CHECKSUMS = {
-    "mnist": ("f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432", "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
+    "mnist": (
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
     "fashion_mnist": (
         "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
         "25c81989df183df01b3e8a0aad5dffbe",
@@ -34,15 +46,20 @@ CHECKSUMS = {
         "bb300cfdad3c16e7a12a480ee83cd310",
     ),
 }
-DEBIAN = {"mnist": None, "fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}  # of the package dataset-fashion-mnist
+DEBIAN = {
+    "mnist": None,
+    "fashion_mnist": Path("/usr/share/datasets/fashion-mnist"),
+}  # of the package dataset-fashion-mnist
 
 
 class Mnist(Images):
-    """Which digit, or which garment, was it? form pixel: (28/pool)² steps of 1; row: 28/pool steps of 28/pool. Values in [0, 1].
+    """Which digit, or which garment, was it? form pixel: (28/pool)² steps of 1; row: 28/pool steps
+    of 28/pool. Values in [0, 1].
 
-    `pool`: means over blocks of pool x pool pixels; `permuted` shuffles what is left by one fixed permutation. `train` and `test`
-    examples are drawn once from the published 60,000 and 10,000, null for all; `validation` more are drawn from the 60,000. All
-    stratified by `split_seed`. The four idx files, plain or .gz, are taken from `folder`, else Debian's package (Fashion-MNIST),
+    `pool`: means over blocks of pool x pool pixels; `permuted` shuffles what is left by one fixed
+    permutation. `train` and `test` examples are drawn once from the published 60,000 and 10,000,
+    null for all; `validation` more are drawn from the 60,000. All stratified by `split_seed`. The
+    four idx files, plain or .gz, are taken from `folder`, else Debian's package (Fashion-MNIST),
     else the cache, into which they are fetched once from `url`.
     """
 
@@ -67,26 +84,61 @@ class Mnist(Images):
         require(pool in POOLS, "mnist", "pool", ", ".join(map(str, POOLS)), pool)
         require(lag is None or lag > 0, "mnist", "lag", "greater than 0 or null", lag)
         require(0 < solved <= 1, "mnist", "solved", "an accuracy above 0 and at most 1", solved)
-        require(CLASSES <= validation < TRAIN, "mnist", "validation", f"between {CLASSES} and {TRAIN - 1}", validation)
-        require(train is None or CLASSES <= train <= TRAIN - validation, "mnist", "train", f"between {CLASSES} and {TRAIN - validation}, or null", train)
-        require(test is None or CLASSES <= test <= TEST, "mnist", "test", f"between {CLASSES} and {TEST}, or null", test)
-        require(0 <= split_seed < 2**32, "mnist", "split_seed", "at least 0 and below 2^32", split_seed)
-        self.data, self.folder, self.url, self.form, self.permuted, self.pool = data, folder, url, form, permuted, pool
+        require(
+            CLASSES <= validation < TRAIN,
+            "mnist",
+            "validation",
+            f"between {CLASSES} and {TRAIN - 1}",
+            validation,
+        )
+        require(
+            train is None or CLASSES <= train <= TRAIN - validation,
+            "mnist",
+            "train",
+            f"between {CLASSES} and {TRAIN - validation}, or null",
+            train,
+        )
+        require(
+            test is None or CLASSES <= test <= TEST,
+            "mnist",
+            "test",
+            f"between {CLASSES} and {TEST}, or null",
+            test,
+        )
+        require(
+            0 <= split_seed < 2**32, "mnist", "split_seed", "at least 0 and below 2^32", split_seed
+        )
+        self.data, self.folder, self.url, self.form, self.permuted, self.pool = (
+            data,
+            folder,
+            url,
+            form,
+            permuted,
+            pool,
+        )
         self.counts = {"train": train, "validation": validation, "test": test}
         self.split_seed, self.lag, self.solved = split_seed, lag, solved
         self.side = SIDE // pool
 
-    # --- reading ---------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     def load(self) -> None:
         images, labels, tests, test_labels = (idx(path) for path in self._files())
         for what, x, y in (("train", images, labels), ("t10k", tests, test_labels)):
             if x.ndim != 3 or x.shape[1:] != (SIDE, SIDE) or y.shape != x.shape[:1]:
-                raise StudyError(f"task: {self.data}: {what} must hold images [N, {SIDE}, {SIDE}] and as many labels, got {x.shape} and {y.shape}")
+                raise StudyError(
+                    f"task: {self.data}: {what} must hold images [N, {SIDE}, {SIDE}] and as many"
+                    f" labels, got {x.shape} and {y.shape}"
+                )
             if sorted(set(y.tolist())) != list(range(CLASSES)):
-                raise StudyError(f"task: {self.data}: the labels of {what} must be 0 to {CLASSES - 1}, got {sorted(set(y.tolist()))}")
+                raise StudyError(
+                    f"task: {self.data}: the labels of {what} must be 0 to {CLASSES - 1}, got"
+                    f" {sorted(set(y.tolist()))}"
+                )
         train, validation = self._drawn(labels)
-        test, _ = _some(np.arange(len(test_labels)), test_labels, self.counts["test"], self.split_seed)
+        test, _ = _some(
+            np.arange(len(test_labels)), test_labels, self.counts["test"], self.split_seed
+        )
         self.parts = {
             "train": self._batch(images[train], labels[train]),
             "validation": self._batch(images[validation], labels[validation]),
@@ -96,48 +148,87 @@ class Mnist(Images):
     def _drawn(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         everyone, wanted = np.arange(len(labels)), self.counts["validation"]
         if wanted is None or wanted + (self.counts["train"] or CLASSES) > len(labels):
-            raise StudyError(f"task: {self.data} has {len(labels)} examples to train and validate, fewer than task.train and task.validation")
+            raise StudyError(
+                f"task: {self.data} has {len(labels)} examples to train and validate, fewer than"
+                " task.train and task.validation"
+            )
         validation, rest = _some(everyone, labels, wanted, self.split_seed)
         return _some(rest, labels, self.counts["train"], self.split_seed)[0], validation
 
     def _batch(self, images: np.ndarray, labels: np.ndarray) -> Batch:
         inside = [(row, column) for row in range(self.pool) for column in range(self.pool)]
-        blocks = sum(images[:, row :: self.pool, column :: self.pool].astype(np.float32) for row, column in inside)
+        blocks = sum(
+            images[:, row :: self.pool, column :: self.pool].astype(np.float32)
+            for row, column in inside
+        )
         pixels = (blocks / np.float32(255 * len(inside))).reshape(len(images), -1)
         return Batch(x=self.sequences(pixels), y=torch.from_numpy(labels.astype(np.int64)))
 
     def _files(self) -> list[Path]:
-        places = [Path(self.folder)] if self.folder is not None else [place for place in (DEBIAN[self.data],) if place is not None]
+        places = (
+            [Path(self.folder)]
+            if self.folder is not None
+            else [place for place in (DEBIAN[self.data],) if place is not None]
+        )
         for place in places:
-            found = [next((path for path in (place / file, place / f"{file}.gz") if path.is_file()), None) for file in FILES]
+            found = [
+                next(
+                    (path for path in (place / file, place / f"{file}.gz") if path.is_file()), None
+                )
+                for file in FILES
+            ]
             if None not in found:
                 return [path for path in found if path is not None]
             if self.folder is not None:
                 missing = [file for file, path in zip(FILES, found, strict=True) if path is None]
-                raise StudyError(f"task.folder: {self.folder} lacks {', '.join(missing)} (plain or .gz)")
-        instead = f"Without a network: put {', '.join(f'{file}.gz' for file in FILES)} into {CACHE}/{self.data}, or into a folder and give task.folder"
-        instead += "; apt-get install dataset-fashion-mnist has them too" if DEBIAN[self.data] else ""
-        return [cached(f"{self.url}/{file}.gz", self.data, f"md5:{md5}", instead) for file, md5 in zip(FILES, CHECKSUMS[self.data], strict=True)]
+                raise StudyError(
+                    f"task.folder: {self.folder} lacks {', '.join(missing)} (plain or .gz)"
+                )
+        instead = (
+            f"Without a network: put {', '.join(f'{file}.gz' for file in FILES)} into"
+            f" {CACHE}/{self.data}, or into a folder and give task.folder"
+        )
+        instead += (
+            "; apt-get install dataset-fashion-mnist has them too" if DEBIAN[self.data] else ""
+        )
+        return [
+            cached(f"{self.url}/{file}.gz", self.data, f"md5:{md5}", instead)
+            for file, md5 in zip(FILES, CHECKSUMS[self.data], strict=True)
+        ]
 
     @property
     def facts(self) -> TaskFacts:
         source, licence = SOURCES[self.data]
         sizes = "/".join(str(len(part.x)) for part in self.parts.values())
-        return self.stated(split=f"published test; train and validation stratified, seed {self.split_seed}, {sizes}", source=source, licence=licence)
+        return self.stated(
+            split=(
+                f"published test; train and validation stratified, seed {self.split_seed}, {sizes}"
+            ),
+            source=source,
+            licence=licence,
+        )
 
 
-def _some(index: np.ndarray, labels: np.ndarray, count: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _some(
+    index: np.ndarray, labels: np.ndarray, count: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(`count` of these examples, the others), classes in equal shares; all of them for None."""
-    from sklearn.model_selection import train_test_split  # takes a second to import: only where it is used
+    from sklearn.model_selection import (
+        train_test_split,
+    )  # takes a second to import: only where it is used
 
     if count is None or count == len(index):
         return index, index[:0]
-    taken, rest = train_test_split(index, train_size=count, stratify=labels[index], random_state=seed)
+    taken, rest = train_test_split(
+        index, train_size=count, stratify=labels[index], random_state=seed
+    )
     return taken, rest
 
 
 def idx(path: Path) -> np.ndarray:
-    """An idx file of bytes, plain or .gz: two zeros, type 8, number of axes, their sizes (big-endian), the values."""
+    """An idx file of bytes, plain or .gz: two zeros, type 8, number of axes, their sizes
+    (big-endian), the values.
+    """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         zero, kind, axes = struct.unpack(">HBB", data[:4])
@@ -145,5 +236,8 @@ def idx(path: Path) -> np.ndarray:
     except (OSError, EOFError, zlib.error, struct.error) as error:
         raise StudyError(f"task: {path} cannot be read as an idx file ({error})") from error
     if zero != 0 or kind != 8 or len(data) != 4 + 4 * axes + math.prod(shape):
-        raise StudyError(f"task: {path} is not an idx file of bytes: {len(data)} bytes, type {kind}, shape {shape}")
+        raise StudyError(
+            f"task: {path} is not an idx file of bytes: {len(data)} bytes, type {kind}, shape"
+            f" {shape}"
+        )
     return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)

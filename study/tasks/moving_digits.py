@@ -1,4 +1,6 @@
-"""Films of real digits: scikit-learn's 1,797 handwritten digits move over a canvas, then stand still. Which way did it go, or which was it?"""
+"""Films of real digits: scikit-learn's 1,797 handwritten digits move over a canvas, then stand
+still. Which way did it go, or which was it?
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,25 @@ from study.tasks.shared.classes import OneClass
 from study.tasks.shared.generated import FIXED_SEED, Generated
 from study.tasks.shared.handwriting import LICENCE, SIDE, SOURCE, handwriting
 
-HEADINGS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))  # rows down, columns right
+HEADINGS = (
+    (0, 1),
+    (1, 1),
+    (1, 0),
+    (1, -1),
+    (0, -1),
+    (-1, -1),
+    (-1, 0),
+    (-1, 1),
+)  # rows down, columns right
 
 
 class MovingDigits(OneClass, Generated):
-    """x [moving + still, canvas²]: frames of one digit on a canvas x canvas torus, a pixel a frame along one of 8 headings, then at rest.
+    """x [moving + still, canvas²]: frames of one digit on a canvas x canvas torus, a pixel a frame
+    along one of 8 headings, then at rest.
 
-    `target` motion: the heading, which the last frames do not show; digit: which digit it is. Digits, places and headings are drawn
-    anew each update; training, validation and test have digits of their own (stratified by `split_seed`).
+    `target` motion: the heading, which the last frames do not show; digit: which digit it is.
+    Digits, places and headings are drawn anew each update; training, validation and test have
+    digits of their own (stratified by `split_seed`).
     """
 
     def __init__(
@@ -42,8 +55,16 @@ class MovingDigits(OneClass, Generated):
         require(still >= 0, "moving_digits", "still", "at least 0 frames", still)
         require(lag is None or lag > 0, "moving_digits", "lag", "greater than 0 or null", lag)
         require(examples >= 2, "moving_digits", "examples", "at least 2", examples)
-        require(0 <= split_seed < 2**32, "moving_digits", "split_seed", "at least 0 and below 2^32", split_seed)
-        require(0 < solved <= 1, "moving_digits", "solved", "an accuracy above 0 and at most 1", solved)
+        require(
+            0 <= split_seed < 2**32,
+            "moving_digits",
+            "split_seed",
+            "at least 0 and below 2^32",
+            split_seed,
+        )
+        require(
+            0 < solved <= 1, "moving_digits", "solved", "an accuracy above 0 and at most 1", solved
+        )
         self.target, self.canvas, self.moving, self.still = target, canvas, moving, still
         self.lag, self.examples, self.split_seed, self.solved = lag, examples, split_seed, solved
 
@@ -53,7 +74,10 @@ class MovingDigits(OneClass, Generated):
 
     def load(self) -> None:
         images, labels, parts = handwriting(validation=0.25, test=0.2, split_seed=self.split_seed)
-        self.digits = {part: (torch.from_numpy(images[index]), torch.from_numpy(labels[index])) for part, index in parts.items()}
+        self.digits = {
+            part: (torch.from_numpy(images[index]), torch.from_numpy(labels[index]))
+            for part, index in parts.items()
+        }
 
     @property
     def facts(self) -> TaskFacts:
@@ -70,7 +94,10 @@ class MovingDigits(OneClass, Generated):
             baseline_loss=math.log(self.classes),
             baseline=1 / self.classes,
             solved=self.solved,
-            split=f"digits {sizes}, seed {self.split_seed}; films drawn anew, validation and test {self.examples}",
+            split=(
+                f"digits {sizes}, seed {self.split_seed}; films drawn anew, validation and test"
+                f" {self.examples}"
+            ),
             source=SOURCE,
             licence=LICENCE,
         )
@@ -80,7 +107,10 @@ class MovingDigits(OneClass, Generated):
 
     @functools.cached_property
     def _fixed(self) -> dict[str, Batch]:
-        return {part: self._films(part, generator(FIXED_SEED, f"fixed {part}"), self.examples) for part in PARTS}
+        return {
+            part: self._films(part, generator(FIXED_SEED, f"fixed {part}"), self.examples)
+            for part in PARTS
+        }
 
     def _films(self, part: str, rng: torch.Generator, batch: int) -> Batch:
         images, labels = self.digits[part]
@@ -88,9 +118,13 @@ class MovingDigits(OneClass, Generated):
         heading = torch.randint(0, len(HEADINGS), (batch,), generator=rng)
         begin = torch.randint(0, self.canvas, (batch, 2), generator=rng)
         way = torch.arange(self.moving + self.still).clamp(max=self.moving - 1)
-        at = (begin[:, None] + way[:, None] * torch.tensor(HEADINGS)[heading][:, None]) % self.canvas  # [B, T, 2]: the upper left corner
+        at = (
+            begin[:, None] + way[:, None] * torch.tensor(HEADINGS)[heading][:, None]
+        ) % self.canvas  # [B, T, 2]: the upper left corner
         inside = torch.arange(SIDE)
         rows, columns = ((at[..., axis, None] + inside) % self.canvas for axis in (0, 1))
         place = (rows[..., :, None] * self.canvas + columns[..., None, :]).flatten(2)
-        frames = torch.zeros(batch, len(way), self.canvas**2).scatter(2, place, images[which].flatten(1)[:, None].expand(-1, len(way), -1))
+        frames = torch.zeros(batch, len(way), self.canvas**2).scatter(
+            2, place, images[which].flatten(1)[:, None].expand(-1, len(way), -1)
+        )
         return Batch(x=frames, y=heading if self.target == "motion" else labels[which])

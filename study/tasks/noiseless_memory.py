@@ -1,4 +1,6 @@
-"""Noiseless memorization (Hochreiter & Schmidhuber 1997; as the 5-bit problem Martens & Sutskever 2011): bits over blank steps."""
+"""Noiseless memorization (Hochreiter & Schmidhuber 1997; as the 5-bit problem Martens & Sutskever
+2011): bits over blank steps.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +18,32 @@ BLANK, MARKER = -2, -1  # counted from the end of the input symbols
 
 
 class NoiselessMemory(ClassEachStep, Generated):
-    """`bits` of two kinds, `wait` blanks, a marker, `bits` blanks; the output is blank until the marker, then the bits.
+    """`bits` of two kinds, `wait` blanks, a marker, `bits` blanks; the output is blank until the
+    marker, then the bits.
 
-    Length wait + 2 bits + 1. Nothing distracts: whatever is forgotten is forgotten by the network itself. Loss: cross-entropy over
-    all steps; memoryless bits · ln 2 / length. Metric: share of the bits that are right; chance is 1/2. Few bits have few patterns
-    (5 bits 32), which training, validation and test then share.
+    Length wait + 2 bits + 1. Nothing distracts: whatever is forgotten is forgotten by the network
+    itself. Loss: cross-entropy over all steps; memoryless bits · ln 2 / length. Metric: share of
+    the bits that are right; chance is 1/2. Few bits have few patterns (5 bits 32), which training,
+    validation and test then share.
     """
 
-    def __init__(self, *, bits: int, wait: int, lag: int | None, examples: int, solved: float) -> None:
+    def __init__(
+        self, *, bits: int, wait: int, lag: int | None, examples: int, solved: float
+    ) -> None:
         require(bits >= 1, "noiseless_memory", "bits", "at least 1", bits)
         require(wait >= 1, "noiseless_memory", "wait", "at least 1", wait)
         require(lag is None or lag > 0, "noiseless_memory", "lag", "greater than 0 or null", lag)
         require(examples >= 2, "noiseless_memory", "examples", "at least 2", examples)
-        require(0 < solved <= 1, "noiseless_memory", "solved", "a share above 0 and at most 1", solved)
-        self.bits, self.wait, self.lag, self.examples, self.solved = bits, wait, lag, examples, solved
+        require(
+            0 < solved <= 1, "noiseless_memory", "solved", "a share above 0 and at most 1", solved
+        )
+        self.bits, self.wait, self.lag, self.examples, self.solved = (
+            bits,
+            wait,
+            lag,
+            examples,
+            solved,
+        )
 
     @property
     def steps(self) -> int:

@@ -1,4 +1,6 @@
-"""Parity: is the number of ones so far odd? State tracking, which cells whose gates see the input alone cannot learn (Merrill 2024, Sarrof 2024)."""
+"""Parity: is the number of ones so far odd? State tracking, which cells whose gates see the input
+alone cannot learn (Merrill 2024, Sarrof 2024).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from study.tasks.shared.losses import correct
 
 
 class Parity(ClassEachStep, Generated):
-    """x [T, 1] of -1 and 1 at even odds; y_t = the parity of the ones among the first t. Cross-entropy at every step.
+    """x [T, 1] of -1 and 1 at even odds; y_t = the parity of the ones among the first t.
+
+    Cross-entropy at every step.
 
     Metric: accuracy on the last step, which needs all of them. Memoryless: ln 2, and 1/2.
     """
@@ -23,7 +27,9 @@ class Parity(ClassEachStep, Generated):
         require(steps >= 2, "parity", "steps", "at least 2", steps)
         require(lag is None or lag > 0, "parity", "lag", "greater than 0 or null", lag)
         require(examples >= 2, "parity", "examples", "at least 2", examples)
-        require(0.5 < solved <= 1, "parity", "solved", "an accuracy above 1/2 and at most 1", solved)
+        require(
+            0.5 < solved <= 1, "parity", "solved", "an accuracy above 1/2 and at most 1", solved
+        )
         self.steps, self.lag, self.examples, self.solved = steps, lag, examples, solved
 
     @property

@@ -1,4 +1,6 @@
-"""Temporal order (Hochreiter & Schmidhuber 1997; lengths as in Pascanu 2013): which two symbols came, in which order?"""
+"""Temporal order (Hochreiter & Schmidhuber 1997; lengths as in Pascanu 2013): which two symbols
+came, in which order?
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,17 @@ SYMBOLS = 6  # A, B and four distractors
 
 
 class TemporalOrder(OneClass, Generated):
-    """6 symbols one-hot; A or B at p0 in [.1L, .2L) and at p1 in [.5L, .6L), distractors elsewhere; classes AA, AB, BA, BB."""
+    """6 symbols one-hot; A or B at p0 in [.1L, .2L) and at p1 in [.5L, .6L), distractors elsewhere;
+    classes AA, AB, BA, BB.
+    """
 
     def __init__(self, *, steps: int, lag: int | None, examples: int, solved: float) -> None:
         require(steps >= 10, "temporal_order", "steps", "at least 10", steps)
         require(lag is None or lag > 0, "temporal_order", "lag", "greater than 0 or null", lag)
         require(examples >= 2, "temporal_order", "examples", "at least 2", examples)
-        require(0 < solved <= 1, "temporal_order", "solved", "an accuracy above 0 and at most 1", solved)
+        require(
+            0 < solved <= 1, "temporal_order", "solved", "an accuracy above 0 and at most 1", solved
+        )
         self.steps, self.lag, self.examples, self.solved = steps, lag, examples, solved
 
     @property
@@ -46,9 +52,16 @@ class TemporalOrder(OneClass, Generated):
         symbols = torch.randint(2, SYMBOLS, (batch, self.steps), generator=rng)
         asked = torch.randint(0, 2, (batch, 2), generator=rng)
         for which, tenth in enumerate((1, 5)):
-            position = torch.randint(_tenths(tenth, self.steps), _tenths(tenth + 1, self.steps), (batch, 1), generator=rng)
+            position = torch.randint(
+                _tenths(tenth, self.steps),
+                _tenths(tenth + 1, self.steps),
+                (batch, 1),
+                generator=rng,
+            )
             symbols = symbols.scatter(1, position, asked[:, which : which + 1])
-        return Batch(x=torch.nn.functional.one_hot(symbols, SYMBOLS).float(), y=2 * asked[:, 0] + asked[:, 1])
+        return Batch(
+            x=torch.nn.functional.one_hot(symbols, SYMBOLS).float(), y=2 * asked[:, 0] + asked[:, 1]
+        )
 
 
 def _tenths(count: int, steps: int) -> int:

@@ -1,4 +1,6 @@
-"""A character model of any text: what comes next? The default text is CPython's own help topics (pydoc_data.topics)."""
+"""A character model of any text: what comes next? The default text is CPython's own help topics
+(pydoc_data.topics).
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,17 @@ from study.tasks.shared.losses import cross_entropy
 
 
 class Text(ClassEachStep):
-    """x [T, symbols] one-hot characters, y [T] the character after each; cross-entropy at every step, scored in bits per character.
+    """x [T, symbols] one-hot characters, y [T] the character after each; cross-entropy at every
+    step, scored in bits per character.
 
-    `path`: a file, a folder (its files that match `pattern`, by name, one after the other) or null for the default text. Characters
-    are the `symbols` most frequent ones of the training part; all others share one more. The first of the text trains, the last
-    shares are validation and test.
+    `path`: a file, a folder (its files that match `pattern`, by name, one after the other) or null
+    for the default text. Characters are the `symbols` most frequent ones of the training part; all
+    others share one more. The first of the text trains, the last shares are validation and test.
 
-    Training is truncated backpropagation through time with carried state: the training part, as a ring begun at a place drawn for
-    each pass, is cut into `batch` streams, and each update reads the next `steps` characters of all of them. Validation and test are
-    up to `examples` windows of `window` characters, evenly spread and disjoint, each read from a zero state.
+    Training is truncated backpropagation through time with carried state: the training part, as a
+    ring begun at a place drawn for each pass, is cut into `batch` streams, and each update reads
+    the next `steps` characters of all of them. Validation and test are up to `examples` windows of
+    `window` characters, evenly spread and disjoint, each read from a zero state.
     """
 
     def __init__(
@@ -46,18 +50,29 @@ class Text(ClassEachStep):
         lag: int | None,
         solved: float,
     ) -> None:
-        for key, value, least in (("steps", steps, 2), ("window", window, 2), ("examples", examples, 2), ("symbols", symbols, 2)):
+        for key, value, least in (
+            ("steps", steps, 2),
+            ("window", window, 2),
+            ("examples", examples, 2),
+            ("symbols", symbols, 2),
+        ):
             require(value >= least, "text", key, f"at least {least}", value)
         for key, share in (("validation", validation), ("test", test)):
             require(0 < share < 1, "text", key, "a share above 0 and below 1", share)
-        require(validation + test < 1, "text", "test", f"a share below {1 - validation:g}, what validation leaves", test)
+        require(
+            validation + test < 1,
+            "text",
+            "test",
+            f"a share below {1 - validation:g}, what validation leaves",
+            test,
+        )
         require(lag is None or lag > 0, "text", "lag", "greater than 0 or null", lag)
         require(solved > 0, "text", "solved", "bits per character above 0", solved)
         self.path, self.pattern, self.encoding = path, pattern, encoding
         self.steps, self.window, self.examples, self.symbols = steps, window, examples, symbols
         self.shares, self.lag, self.solved = {"validation": validation, "test": test}, lag, solved
 
-    # --- reading ---------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     def load(self) -> None:
         text = self.read()
@@ -66,13 +81,23 @@ class Text(ClassEachStep):
         starts = [0, *ends[:2]]
         for part, start, end in zip(PARTS, starts, ends, strict=True):
             if end - start <= self.window:
-                raise StudyError(f"task.path: {self.told()} leaves {end - start} characters to {part}; more than task.window = {self.window} are needed")
-        self.alphabet = "".join(symbol for symbol, _ in Counter(text[: ends[0]]).most_common(self.symbols))
+                raise StudyError(
+                    f"task.path: {self.told()} leaves {end - start} characters to {part}; more than"
+                    f" task.window = {self.window} are needed"
+                )
+        self.alphabet = "".join(
+            symbol for symbol, _ in Counter(text[: ends[0]]).most_common(self.symbols)
+        )
         if len(self.alphabet) < 2:
-            raise StudyError(f"task.path: the training part of {self.told()} is one character again and again; there is nothing to predict")
+            raise StudyError(
+                f"task.path: the training part of {self.told()} is one character again and again;"
+                " there is nothing to predict"
+            )
         number = {symbol: place for place, symbol in enumerate(self.alphabet)}
         coded = torch.tensor([number.get(symbol, len(self.alphabet)) for symbol in text])
-        self.coded = {part: coded[start:end] for part, start, end in zip(PARTS, starts, ends, strict=True)}
+        self.coded = {
+            part: coded[start:end] for part, start, end in zip(PARTS, starts, ends, strict=True)
+        }
         self.fixed = {part: self._windows(of) for part, of in self.coded.items()}
 
     def read(self) -> str:
@@ -83,7 +108,11 @@ class Text(ClassEachStep):
         path = Path(self.path)
         if not path.exists():
             raise StudyError(f"task.path: there is no file or folder {self.path}")
-        files = sorted(each for each in path.rglob(self.pattern) if each.is_file()) if path.is_dir() else [path]
+        files = (
+            sorted(each for each in path.rglob(self.pattern) if each.is_file())
+            if path.is_dir()
+            else [path]
+        )
         if not files:
             raise StudyError(f"task.pattern: no file in {self.path} matches {self.pattern!r}")
         return "\n".join(self._decoded(file) for file in files)
@@ -92,9 +121,14 @@ class Text(ClassEachStep):
         try:
             return file.read_text(encoding=self.encoding)
         except UnicodeDecodeError as error:
-            raise StudyError(f"task.encoding: {file} is not {self.encoding} text (byte {error.start}); name its encoding, such as latin-1") from error
+            raise StudyError(
+                f"task.encoding: {file} is not {self.encoding} text (byte {error.start}); name its"
+                " encoding, such as latin-1"
+            ) from error
         except LookupError as error:
-            raise StudyError(f"task.encoding: {self.encoding!r} is no encoding that Python knows") from error
+            raise StudyError(
+                f"task.encoding: {self.encoding!r} is no encoding that Python knows"
+            ) from error
         except OSError as error:
             raise StudyError(f"task.path: {file} cannot be read ({error.strerror})") from error
 
@@ -107,14 +141,17 @@ class Text(ClassEachStep):
             digest.update(self.coded[part].numpy().tobytes())
         return digest.hexdigest()
 
-    # --- examples --------------------------------------------------------------------------------------------
+    # --- examples ---------------------------------------------------------------------------------
 
     def pieces(self, batch: int) -> int:
         """Updates of one pass over the training part."""
         count = (len(self.coded["train"]) - 1) // batch // self.steps
         if count == 0:
             length = len(self.coded["train"])
-            raise StudyError(f"task.path: {self.told()} trains on {length} characters, too few for batch={batch} streams of task.steps={self.steps}")
+            raise StudyError(
+                f"task.path: {self.told()} trains on {length} characters, too few for batch={batch}"
+                f" streams of task.steps={self.steps}"
+            )
         return count
 
     def carries(self, update: int, batch: int) -> bool:
@@ -125,7 +162,9 @@ class Text(ClassEachStep):
         number, piece = divmod(update, pieces)
         begin = int(torch.randint(len(train), (1,), generator=stream(number)))
         streams = begin + torch.arange(batch)[:, None] * (len(train) // batch)
-        return self._batch(train[(streams + piece * self.steps + torch.arange(self.steps + 1)) % len(train)])
+        return self._batch(
+            train[(streams + piece * self.steps + torch.arange(self.steps + 1)) % len(train)]
+        )
 
     def split(self, part: Part) -> Batch:
         return self.fixed[part]
@@ -137,13 +176,18 @@ class Text(ClassEachStep):
 
     def _batch(self, coded: Tensor) -> Batch:
         """coded [B, T + 1]."""
-        return Batch(x=torch.nn.functional.one_hot(coded[:, :-1], len(self.alphabet) + 1).float(), y=coded[:, 1:].contiguous())
+        return Batch(
+            x=torch.nn.functional.one_hot(coded[:, :-1], len(self.alphabet) + 1).float(),
+            y=coded[:, 1:].contiguous(),
+        )
 
-    # --- facts and losses ------------------------------------------------------------------------------------
+    # --- facts and losses -------------------------------------------------------------------------
 
     @functools.cached_property
     def entropy(self) -> float:
-        """Of the training part's single characters, nats: what a guess by their frequencies costs there."""
+        """Of the training part's single characters, nats: what a guess by their frequencies costs
+        there.
+        """
         shares = torch.bincount(self.coded["train"]).double() / len(self.coded["train"])
         return float(-(shares * shares.clamp(min=1e-300).log()).sum())
 
@@ -162,8 +206,15 @@ class Text(ClassEachStep):
             baseline_loss=self.entropy,
             baseline=self.entropy / math.log(2),
             solved=self.solved,
-            split=f"chronological, {sizes} characters; scored on {len(self.fixed['validation'].x)} windows of {self.window}, each from a zero state",
-            source=f"pydoc_data.topics of CPython {sys.version.split()[0]}" if self.path is None else Path(self.path).name,
+            split=(
+                f"chronological, {sizes} characters; scored on {len(self.fixed['validation'].x)}"
+                f" windows of {self.window}, each from a zero state"
+            ),
+            source=(
+                f"pydoc_data.topics of CPython {sys.version.split()[0]}"
+                if self.path is None
+                else Path(self.path).name
+            ),
             licence="PSF License" if self.path is None else "the reader's own data",
         )
 

@@ -1,4 +1,6 @@
-"""Any classification set of the UCR and UEA archives, by name (timeseriesclassification.com), in their plain .ts format."""
+"""Any classification set of the UCR and UEA archives, by name (timeseriesclassification.com), in
+their plain .ts format.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +21,60 @@ HOLDINGS = ("TRAIN", "TEST")
 
 
 class Ucr(Series):
-    """`name` as the archive spells it. TEST is the archive's own; `validation` is a stratified share of its TRAIN.
+    """`name` as the archive spells it.
 
-    Files are taken from `folder` if it is given (NAME_TRAIN.ts and NAME_TEST.ts, or NAME.zip), else from the sets that the package
-    aeon carries (its code is not imported), else from the cache, and fetched into it where they are in none: `url` with NAME
-    in the place of {name}. `checksum` ("sha256:…" of the archive) where it is known; else the one of the first fetch is held to.
+    TEST is the archive's own; `validation` is a stratified share of its TRAIN.
+
+    Files are taken from `folder` if it is given (NAME_TRAIN.ts and NAME_TEST.ts, or NAME.zip), else
+    from the sets that the package aeon carries (its code is not imported), else from the cache, and
+    fetched into it where they are in none: `url` with NAME in the place of {name}. `checksum`
+    ("sha256:…" of the archive) where it is known; else the one of the first fetch is held to.
     """
 
-    def __init__(self, *, name: str, folder: str | None, url: str, checksum: str | None, **settings: Any) -> None:
-        require(name.replace("_", "").replace("-", "").isalnum(), "ucr", "name", "the name of a set, such as JapaneseVowels", name)
+    def __init__(
+        self, *, name: str, folder: str | None, url: str, checksum: str | None, **settings: Any
+    ) -> None:
+        require(
+            name.replace("_", "").replace("-", "").isalnum(),
+            "ucr",
+            "name",
+            "the name of a set, such as JapaneseVowels",
+            name,
+        )
         require("{name}" in url, "ucr", "url", "an address with {name} in it", url)
         super().__init__(kind="classification", split="stratified", test=None, **settings)
         self.name, self.folder, self.url, self.checksum = name, folder, url, checksum
 
     def read(self) -> Read:
-        holdings = {which: parsed(lines, f"{self.name}_{which}.ts") for which, lines in self._files().items()}
+        holdings = {
+            which: parsed(lines, f"{self.name}_{which}.ts")
+            for which, lines in self._files().items()
+        }
         (train, train_labels), (test, test_labels) = (holdings[which] for which in HOLDINGS)
         unknown = sorted(set(test_labels) - set(train_labels))
         if unknown:
-            raise StudyError(f"task: {self.name}_TEST.ts has the class {unknown[0]!r}, which {self.name}_TRAIN.ts has not")
+            raise StudyError(
+                f"task: {self.name}_TEST.ts has the class {unknown[0]!r}, which"
+                f" {self.name}_TRAIN.ts has not"
+            )
         return Read(
             sequences=[*train, *test],
             targets=np.array(train_labels + test_labels),
-            names=[f"{which} example {number}" for which, part in zip(HOLDINGS, (train, test), strict=True) for number in range(1, len(part) + 1)],
-            source=f"{self.name} of the UCR/UEA archives (Dau 2018, Bagnall 2018; timeseriesclassification.com)",
+            names=[
+                f"{which} example {number}"
+                for which, part in zip(HOLDINGS, (train, test), strict=True)
+                for number in range(1, len(part) + 1)
+            ],
+            source=(
+                f"{self.name} of the UCR/UEA archives (Dau 2018, Bagnall 2018;"
+                " timeseriesclassification.com)"
+            ),
             licence="as its donors state on timeseriesclassification.com",
             parts=self._parts(train_labels, len(test)),
-            split=f"the archive's test; validation from its train, stratified, seed {self.split_seed},",
+            split=(
+                "the archive's test; validation from its train, stratified, seed"
+                f" {self.split_seed},"
+            ),
         )
 
     def _parts(self, labels: list[str], tests: int) -> dict[str, np.ndarray]:
@@ -53,45 +82,89 @@ class Ucr(Series):
 
         everyone = np.arange(len(labels))
         try:
-            train, validation = train_test_split(everyone, test_size=self.shares["validation"], stratify=labels, random_state=self.split_seed)
+            train, validation = train_test_split(
+                everyone,
+                test_size=self.shares["validation"],
+                stratify=labels,
+                random_state=self.split_seed,
+            )
         except ValueError as error:
-            raise StudyError(f"task.validation: {self.name} has {len(labels)} training examples, which cannot be split ({error})") from error
+            raise StudyError(
+                f"task.validation: {self.name} has {len(labels)} training examples, which cannot be"
+                f" split ({error})"
+            ) from error
         return {"train": train, "validation": validation, "test": len(labels) + np.arange(tests)}
 
-    # --- where it is -----------------------------------------------------------------------------------------
+    # --- where it is ------------------------------------------------------------------------------
 
     def _files(self) -> dict[str, list[str]]:
         """{TRAIN, TEST: lines}."""
         names = {which: f"{self.name}_{which}.ts" for which in HOLDINGS}
         for folder in self._folders():
             if all((folder / file).is_file() for file in names.values()):
-                return {which: (folder / file).read_text(encoding="utf-8", errors="replace").splitlines() for which, file in names.items()}
+                return {
+                    which: (
+                        (folder / file).read_text(encoding="utf-8", errors="replace").splitlines()
+                    )
+                    for which, file in names.items()
+                }
             if (folder / f"{self.name}.zip").is_file() and self.folder is not None:
                 return self._unpacked(folder / f"{self.name}.zip")
         if self.folder is not None:
-            raise StudyError(f"task.folder: {self.folder} has neither {' and '.join(names.values())} nor {self.name}.zip")
+            raise StudyError(
+                f"task.folder: {self.folder} has neither {' and '.join(names.values())} nor"
+                f" {self.name}.zip"
+            )
         place = f"{CACHE}/ucr/{self.name}.zip"
-        instead = f"Without a network: put the archive at {place}, or its .ts files into a folder and give task.folder; "
-        instead += "JapaneseVowels and BasicMotions come with the package aeon: pip install --no-deps aeon"
-        return self._unpacked(cached(self.url.format(name=self.name), "ucr", self.checksum, instead))
+        instead = (
+            f"Without a network: put the archive at {place}, or its .ts files into a folder and"
+            " give task.folder; "
+        )
+        instead += (
+            "JapaneseVowels and BasicMotions come with the package aeon: pip install --no-deps aeon"
+        )
+        return self._unpacked(
+            cached(self.url.format(name=self.name), "ucr", self.checksum, instead)
+        )
 
     def _folders(self) -> Iterable[Path]:
         if self.folder is not None:
             return [Path(self.folder)]
-        found = importlib.util.find_spec("aeon")  # its data are plain files; its code wants older versions of what we run with
-        return [Path(place) / "datasets" / "data" / self.name for place in (found.submodule_search_locations or [])] if found else []
+        found = importlib.util.find_spec(
+            "aeon"
+        )  # its data are plain files; its code wants older versions of what we run with
+        return (
+            [
+                Path(place) / "datasets" / "data" / self.name
+                for place in found.submodule_search_locations or []
+            ]
+            if found
+            else []
+        )
 
     def _unpacked(self, archive: Path) -> dict[str, list[str]]:
         try:
             with zipfile.ZipFile(archive) as files:
                 inside = {Path(name).name: name for name in files.namelist()}
-                return {which: files.read(inside[f"{self.name}_{which}.ts"]).decode("utf-8", "replace").splitlines() for which in HOLDINGS}
+                return {
+                    which: (
+                        files.read(inside[f"{self.name}_{which}.ts"])
+                        .decode("utf-8", "replace")
+                        .splitlines()
+                    )
+                    for which in HOLDINGS
+                }
         except (zipfile.BadZipFile, KeyError, OSError) as error:
-            raise StudyError(f"task: {archive} is not an archive with {self.name}_TRAIN.ts and {self.name}_TEST.ts ({error})") from error
+            raise StudyError(
+                f"task: {archive} is not an archive with {self.name}_TRAIN.ts and"
+                f" {self.name}_TEST.ts ({error})"
+            ) from error
 
 
 def parsed(lines: list[str], file: str) -> tuple[list[np.ndarray], list[str]]:
-    """Sequences [T_i, D] and class names of a .ts file: a case a line, channels parted by ":", the class last."""
+    """Sequences [T_i, D] and class names of a .ts file: a case a line, channels parted by ":", the
+    class last.
+    """
     sequences: list[np.ndarray] = []
     labels: list[str] = []
     header: dict[str, str] = {}
@@ -104,19 +177,36 @@ def parsed(lines: list[str], file: str) -> tuple[list[np.ndarray], list[str]]:
             key, _, value = line.partition(" ")
             header[key.lower()] = value.strip().lower()
             begun = key.lower() == "@data"
-            if begun and (header.get("@timestamps", "false") != "false" or not header.get("@classlabel", "").startswith("true")):
-                came = f"@classLabel {header.get('@classlabel')}, @timeStamps {header.get('@timestamps')}"
-                raise StudyError(f"task: {file} must hold classes and no time stamps; its header says {came}")
+            if begun and (
+                header.get("@timestamps", "false") != "false"
+                or not header.get("@classlabel", "").startswith("true")
+            ):
+                came = (
+                    f"@classLabel {header.get('@classlabel')}, @timeStamps"
+                    f" {header.get('@timestamps')}"
+                )
+                raise StudyError(
+                    f"task: {file} must hold classes and no time stamps; its header says {came}"
+                )
             continue
         *channels, label = line.split(":")
         try:
-            values = [np.array(["nan" if value.strip() == "?" else value for value in channel.split(",")], dtype=np.float64) for channel in channels]
+            values = [
+                np.array(
+                    ["nan" if value.strip() == "?" else value for value in channel.split(",")],
+                    dtype=np.float64,
+                )
+                for channel in channels
+            ]
         except ValueError as error:
             raise StudyError(f"task: line {number} of {file} is not numbers ({error})") from error
         lengths = sorted({len(channel) for channel in values})
         if len(lengths) != 1:
             came = " and ".join(map(str, lengths)) or "no"
-            raise StudyError(f"task: line {number} of {file} has channels of {came} steps; all must have the same")
+            raise StudyError(
+                f"task: line {number} of {file} has channels of {came} steps; all must have the"
+                " same"
+            )
         sequences.append(np.stack(values, axis=1))
         labels.append(label.strip())
     if not sequences:

@@ -18,21 +18,41 @@ ROOM = 2**20  # bytes that must be free before and after a run is written
 
 
 class Wandb(Tracker):
-    """Run id = study + point id, so that a second launch or sync updates a run and never doubles it.
+    """Run id = study + point id, so that a second launch or sync updates a run and never doubles
+    it.
 
-    mode auto: online where a key is configured (environment, netrc or wandb's settings) and WANDB_MODE does not say
-    otherwise, else offline; then the runs lie in the study's wandb/ folder for `wandb sync`. patience: seconds a server
-    may take to answer, at the start and at the end of a run; after that the tracker gives up and the next launch tries again.
-    rows: updates of a run's history, evenly spread, validations, probe stages and the last update besides; null: every update.
+    mode auto: online where a key is configured (environment, netrc or wandb's settings) and
+    WANDB_MODE does not say otherwise, else offline; then the runs lie in the study's wandb/ folder
+    for `wandb sync`. patience: seconds a server may take to answer, at the start and at the end of
+    a run; after that the tracker gives up and the next launch tries again. rows: updates of a run's
+    history, evenly spread, validations, probe stages and the last update besides; null: every
+    update.
 
-    wandb/logged.jsonl notes what was logged, as [run with its tags, mode, project], the last line of a run counts. A point logged
-    online is done; one logged offline is logged again by a later launch that is online, since nobody says whether its files were synced.
+    wandb/logged.jsonl notes what was logged, as [run with its tags, mode, project], the last line
+    of a run counts. A point logged online is done; one logged offline is logged again by a later
+    launch that is online, since nobody says whether its files were synced.
     """
 
-    def __init__(self, *, mode: Literal["auto", "online", "offline"], project: str, entity: str | None, patience: float, rows: int | None) -> None:
+    def __init__(
+        self,
+        *,
+        mode: Literal["auto", "online", "offline"],
+        project: str,
+        entity: str | None,
+        patience: float,
+        rows: int | None,
+    ) -> None:
         require(patience > 0, "wandb", "patience", "a number of seconds above 0", patience)
-        require(rows is None or rows >= 2, "wandb", "rows", "at least 2, or null for every update", rows)
-        self.mode, self.project, self.entity, self.patience, self.rows = mode, project, entity, patience, rows
+        require(
+            rows is None or rows >= 2, "wandb", "rows", "at least 2, or null for every update", rows
+        )
+        self.mode, self.project, self.entity, self.patience, self.rows = (
+            mode,
+            project,
+            entity,
+            patience,
+            rows,
+        )
 
     def open(self, study: str, folder: Path) -> None:
         wandb = package(", or tracker=[] to do without")
@@ -43,30 +63,45 @@ class Wandb(Tracker):
         configured = wandb.setup(wandb.Settings(silent=True)).settings
         key = key_configured(configured)
         self.resolved, why = resolve(self.mode, key, configured.mode)
-        print(f"W&B: {self.resolved} (mode={self.mode}{why}), project {self.project}, group {study}")
+        print(
+            f"W&B: {self.resolved} (mode={self.mode}{why}), project {self.project}, group {study}"
+        )
         if self.resolved == "online" and not key:
-            raise StudyError("mode is online and no key is configured; `wandb login` or WANDB_API_KEY gives one, tracker.wandb.mode=offline does without")
+            raise StudyError(
+                "mode is online and no key is configured; `wandb login` or WANDB_API_KEY gives one,"
+                " tracker.wandb.mode=offline does without"
+            )
         self.settings = fast(self.resolved, self.patience)
         self.logged = self._read_ledger()
 
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
         run, tags = run_id(self.study, result["id"]), list(result.get("tags", ()))
-        entry = "+".join([run, *tags])  # a trial that turns out to be the best, or is it no longer, is logged again
-        if any(self.logged.get((run, mode, self.where)) == entry for mode in {self.resolved, "online"}):
+        entry = "+".join(
+            [run, *tags]
+        )  # a trial that turns out to be the best, or is it no longer, is logged again
+        if any(
+            self.logged.get((run, mode, self.where)) == entry for mode in {self.resolved, "online"}
+        ):
             return
         self._check_room()
         try:
             self._log(run, result, folder)
         except (self.wandb.Error, TimeoutError) as error:
             said = " ".join(str(error).split())
-            raise StudyError(f"{said}. Nothing is lost: run the study again, or tracker.wandb.mode=offline and `wandb sync` later") from error
+            raise StudyError(
+                f"{said}. Nothing is lost: run the study again, or tracker.wandb.mode=offline and"
+                " `wandb sync` later"
+            ) from error
         self._check_room()
         self._note(entry)
 
     def _check_room(self) -> None:
         """wandb's service writes what it can on a full disk, and tells nobody what it could not."""
         if shutil.disk_usage(self.folder).free < ROOM:
-            raise StudyError(f"the disk is full under {self.folder}; nothing is lost: the next launch logs what is missing")
+            raise StudyError(
+                f"the disk is full under {self.folder}; nothing is lost: the next launch logs what"
+                " is missing"
+            )
 
     def _log(self, id: str, result: Mapping[str, Any], folder: Path) -> None:
         store = Store(folder.parent.parent)
@@ -81,12 +116,18 @@ class Wandb(Tracker):
             job_type="trial" if "search" in result.get("tags", ()) else "point",
             resume="allow" if self.resolved == "online" else None,
             config={**result["labels"], "point": result["id"], "settings": settings(composed)},
-            tags=[*result.get("tags", ()), *(str(row[key]) for key in ("verdict", "outcome") if row.get(key))],
+            tags=[
+                *result.get("tags", ()),
+                *(str(row[key]) for key in ("verdict", "outcome") if row.get(key)),
+            ],
             reinit="finish_previous",
             settings=self.settings,
         )
         for values in history_rows(store, result["id"], self.rows, probed(composed)):
-            run.log({key: value for key, value in values.items() if key != "update"}, step=values["update"])
+            run.log(
+                {key: value for key, value in values.items() if key != "update"},
+                step=values["update"],
+            )
         run.summary.update({key: value for key, value in row.items() if value is not None})
         run.finish(exit_code=0)
 
@@ -95,7 +136,10 @@ class Wandb(Tracker):
 
     def _read_ledger(self) -> dict[tuple[str, str, str], str]:
         """What was logged last of each (run id, mode, project): the id with its tags."""
-        return {(entry.partition("+")[0], mode, where): entry for entry, mode, where in entries(self.folder / LOGGED)}
+        return {
+            (entry.partition("+")[0], mode, where): entry
+            for entry, mode, where in entries(self.folder / LOGGED)
+        }
 
     def _note(self, entry: str) -> None:
         self.logged[entry.partition("+")[0], self.resolved, self.where] = entry
@@ -104,7 +148,11 @@ class Wandb(Tracker):
 
 def run_name(labels: Mapping[str, Any], varied: set[str]) -> str:
     """The levels that tell this point from its neighbours."""
-    return " ".join(f"{key}={value}" for key, value in labels.items() if key in varied or key not in {*CHOICES, *SIZES})
+    return " ".join(
+        f"{key}={value}"
+        for key, value in labels.items()
+        if key in varied or key not in {*CHOICES, *SIZES}
+    )
 
 
 def declared_factors(store: Store) -> set[str]:
@@ -117,12 +165,17 @@ def declared_factors(store: Store) -> set[str]:
 
 
 def settings(composed: Mapping[str, Any]) -> dict[str, Any]:
-    """The composed configuration of a point, less what decides none of its numbers (executor, trackers, folders)."""
+    """The composed configuration of a point, less what decides none of its numbers (executor,
+    trackers, folders).
+    """
     return {key: value for key, value in composed.items() if key not in NOT_IDENTITY}
 
 
 def resolve(mode: str, key: bool, environment: str) -> tuple[str, str]:
-    """The mode taken, and why where that was left to us. `environment` is wandb's own mode, as WANDB_MODE sets it."""
+    """The mode taken, and why where that was left to us.
+
+    `environment` is wandb's own mode, as WANDB_MODE sets it.
+    """
     if mode != "auto":
         return mode, ""
     if environment != "online":
@@ -136,20 +189,32 @@ def probed(composed: Mapping[str, Any]) -> set[int]:
     return {update for node in nodes for update in stages(node["stages"], composed["updates"])}
 
 
-def history_rows(store: Store, id: str, most: int | None, besides: Collection[int]) -> list[dict[str, Any]]:
-    """history.parquet as rows, without what was not measured or not a number (a frame holds one sign for both).
+def history_rows(
+    store: Store, id: str, most: int | None, besides: Collection[int]
+) -> list[dict[str, Any]]:
+    """history.parquet as rows, without what was not measured or not a number (a frame holds one
+    sign for both).
 
-    `most` of them, evenly spread (None: all), and besides those of validations, of the updates `besides`, and the last one.
+    `most` of them, evenly spread (None: all), and besides those of validations, of the updates
+    `besides`, and the last one.
     """
     names = [column.name for column in HISTORY]
     frame = store.table("history", [id])[names]
     if most is not None and len(frame) > most:
-        shown = frame["val_loss"].notna() | frame["val_score"].notna() | frame["update"].isin(list(besides))
+        shown = (
+            frame["val_loss"].notna()
+            | frame["val_score"].notna()
+            | frame["update"].isin(list(besides))
+        )
         spread = {round(place * (len(frame) - 1) / (most - 1)) for place in range(most)}
         frame = frame[shown.to_numpy() | [number in spread for number in range(len(frame))]]
     rows = []
     for values in frame.itertuples(index=False):
-        row = {name: value for name, value in zip(names, values, strict=True) if not (value is None or (isinstance(value, float) and math.isnan(value)))}
+        row = {
+            name: value
+            for name, value in zip(names, values, strict=True)
+            if not (value is None or (isinstance(value, float) and math.isnan(value)))
+        }
         row["update"] = int(row["update"])
         rows.append(row)
     return rows

@@ -1,6 +1,8 @@
-"""Members that end before their updates are made, where the study declares it (`stop`): who they are, and a training of them alone.
+"""Members that end before their updates are made, where the study declares it (`stop`): who they
+are, and a training of them alone.
 
-Those that stay do not change by a bit (study/training/members.py), and whether a member ends is read off its own validations: neither depends on its company.
+Those that stay do not change by a bit (study/training/members.py), and whether a member ends is
+read off its own validations: neither depends on its company.
 """
 
 from __future__ import annotations
@@ -16,14 +18,18 @@ from study.training.state import Training
 
 
 def ending(training: Training, count: int) -> dict[int, str]:
-    """{member: solved | diverged} of the first `count` members that end at the validation just made; one of records.ENDED."""
+    """{member: solved | diverged} of the first `count` members that end at the validation just
+    made; one of records.ENDED.
+    """
     alive = training.alive.tolist()
     found = {}
     for member, point in enumerate(training.points[:count]):
         if not alive[member]:
             if point.config["stop"]["diverged"]:
                 found[member] = "diverged"
-        elif (checks := point.config["stop"]["solved_checks"]) is not None and solved(training, member, checks):
+        elif (checks := point.config["stop"]["solved_checks"]) is not None and solved(
+            training, member, checks
+        ):
             found[member] = "solved"
     return found
 
@@ -37,7 +43,10 @@ def solved(training: Training, member: int, checks: int) -> bool:
 
 
 def apart(training: Training, members: Sequence[int], update: int) -> Training:
-    """A training of these members as they are after `update` updates. Each probe's next stage is measured now: it is the end of those that are still finite."""
+    """A training of these members as they are after `update` updates.
+
+    Each probe's next stage is measured now: it is the end of those that are still finite.
+    """
     part = copy.copy(training)  # its tensors are shared: `keep` makes others in their place
     part.evaluations = {}
     keep(part, members)

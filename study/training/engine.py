@@ -29,7 +29,11 @@ Hear = Callable[[int], bool | None]
 Note = Callable[[str], None]
 """note(text): something that the user should know, and that stops nothing."""
 
-STORED_ELSEWHERE = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY)  # what two that store one point at once may meet
+STORED_ELSEWHERE = (
+    errno.ENOENT,
+    errno.EEXIST,
+    errno.ENOTEMPTY,
+)  # what two that store one point at once may meet
 TRIES = 20
 
 
@@ -37,8 +41,11 @@ class Left(Exception):
     """Training has stopped where it was, on request; what it had is kept."""
 
 
-def run_group(group: Group, folder: Path, device: str, hear: Hear, note: Note = lambda text: None) -> list[str]:
-    """Train the points of a group from where they are kept, store them in the study at `folder`, return their ids.
+def run_group(
+    group: Group, folder: Path, device: str, hear: Hear, note: Note = lambda text: None
+) -> list[str]:
+    """Train the points of a group from where they are kept, store them in the study at `folder`,
+    return their ids.
 
     device: cpu or cuda (cuda:1, …). Raises Left where `hear` said so.
     """
@@ -61,7 +68,9 @@ def run_parts(points: Sequence[Point], folder: Path, device: str, hear: Hear, no
         run_together(part, folder, device, hear_part, note)
 
 
-def run_together(points: Sequence[Point], folder: Path, device: str, hear: Hear, note: Note) -> None:
+def run_together(
+    points: Sequence[Point], folder: Path, device: str, hear: Hear, note: Note
+) -> None:
     """Train points side by side and store them."""
     store, checkpoints = Store(folder), Checkpoints(folder)
     start, begun = time.time(), time.perf_counter()
@@ -72,14 +81,21 @@ def run_together(points: Sequence[Point], folder: Path, device: str, hear: Hear,
         if kept is None:
             return run_parts(points, folder, device, hear, note)
         keeper = Keeper(checkpoints, training, kept, begun, hear, note)
-        train(training, lambda update: leave_early(training, keeper, desk, update), made=kept[0].update, before=keeper)
+        train(
+            training,
+            lambda update: leave_early(training, keeper, desk, update),
+            made=kept[0].update,
+            before=keeper,
+        )
         if keeper.kept:
             desk.store(training, keeper, range(len(keeper.kept)), left=None)
     return None
 
 
 def leave_early(training: Training, keeper: Keeper, desk: Desk, update: int) -> bool:
-    """Store the members that end here, as `stop` declares, and go on without them; whether nobody is left."""
+    """Store the members that end here, as `stop` declares, and go on without them; whether nobody
+    is left.
+    """
     if update == training.config["updates"]:
         return False
     leaving = list(ending(training, len(keeper.kept)))
@@ -102,28 +118,53 @@ class Desk:
     versions: Mapping[str, object]
     start: float
 
-    def store(self, training: Training, keeper: Keeper, members: Sequence[int], left: int | None) -> None:
-        """Store the members of `training`, which `keeper` has under these numbers. `left`: the updates after which they ended early."""
+    def store(
+        self, training: Training, keeper: Keeper, members: Sequence[int], left: int | None
+    ) -> None:
+        """Store the members of `training`, which `keeper` has under these numbers.
+
+        `left`: the updates after which they ended early.
+        """
         evaluate(training)
         causes, seconds = first_nonfinite(training, len(members)), keeper.seconds()
         for here, member in enumerate(members):
             point = training.points[here]
-            record = point_record(training, here, left=left, cause=causes.get(here), start=self.start, seconds=seconds[member])
+            record = point_record(
+                training,
+                here,
+                left=left,
+                cause=causes.get(here),
+                start=self.start,
+                seconds=seconds[member],
+            )
             if keeper.resumed[member]:
-                record = replace(record, provenance={**record.provenance, "resumed": keeper.resumed[member]})
+                record = replace(
+                    record, provenance={**record.provenance, "resumed": keeper.resumed[member]}
+                )
             differ = self.points.differs(record) if point.config["reprobe"] else None
             if differ:
-                raise StudyError(f"point {record.id} trained again has another {differ} than the stored one, which is kept: another machine or other versions?")
+                raise StudyError(
+                    f"point {record.id} trained again has another {differ} than the stored one,"
+                    " which is kept: another machine or other versions?"
+                )
             write_once(self.points, record, self.versions[point.id])
             self.checkpoints.remove([point.id])
 
 
-def go_on(training: Training, points: Sequence[Point], checkpoints: Checkpoints, note: Note) -> list[Kept] | None:
-    """Put `training` where its points are kept. What cannot be used is set aside and told; None: they are then no longer at one update."""
+def go_on(
+    training: Training, points: Sequence[Point], checkpoints: Checkpoints, note: Note
+) -> list[Kept] | None:
+    """Put `training` where its points are kept.
+
+    What cannot be used is set aside and told; None: they are then no longer at one update.
+    """
     kept = []
     for point in points:
         try:
-            kept.append(checkpoints.load(point, training) or Kept(update=0, seconds=0.0, resumed=(), state={}))
+            kept.append(
+                checkpoints.load(point, training)
+                or Kept(update=0, seconds=0.0, resumed=(), state={})
+            )
         except Unusable as error:
             _set_aside(checkpoints, point, error, note)
             return None
@@ -156,7 +197,10 @@ class Keeper:
     note: Note
 
     def __post_init__(self) -> None:
-        self.every, self.saved = self.training.config["store"]["checkpoint_seconds"], self.kept[0].update
+        self.every, self.saved = (
+            self.training.config["store"]["checkpoint_seconds"],
+            self.kept[0].update,
+        )
         self.last = time.monotonic()
         self.resumed = [[*one.resumed, one.update] if one.update else [] for one in self.kept]
 
@@ -174,13 +218,18 @@ class Keeper:
                 self.saved = update
             except Unpackable as error:
                 self.every = None
-                self.note(f"no checkpoints of groups with such a clip rule or optimizer, they begin again after an interruption: {error}")
+                self.note(
+                    "no checkpoints of groups with such a clip rule or optimizer, they begin again"
+                    f" after an interruption: {error}"
+                )
             except OSError as error:
                 self.note(f"a checkpoint could not be written, training goes on ({error.strerror})")
         self.last = time.monotonic()
 
     def go_on_with(self, stay: Sequence[int]) -> None:
-        """The other members have ended: they have had their share of the time until now, and have none of what comes."""
+        """The other members have ended: they have had their share of the time until now, and have
+        none of what comes.
+        """
         seconds = self.seconds()
         self.kept = [replace(self.kept[member], seconds=seconds[member]) for member in stay]
         self.resumed = [self.resumed[member] for member in stay]
@@ -193,7 +242,9 @@ class Keeper:
 
 
 def write_once(store: Store, record: PointRecord, before: object) -> None:
-    """Store a point, unless somebody has since `before`: a launch that took it over, and found the same numbers. Raises CannotStore."""
+    """Store a point, unless somebody has since `before`: a launch that took it over, and found the
+    same numbers. Raises CannotStore.
+    """
     for attempt in range(TRIES):
         if store.version(record.id) != before:
             return
@@ -203,12 +254,17 @@ def write_once(store: Store, record: PointRecord, before: object) -> None:
         except OSError as error:
             if error.errno not in STORED_ELSEWHERE or attempt == TRIES - 1:
                 why = os.strerror(error.errno) if error.errno else str(error)
-                raise CannotStore(f"{store.folder}: results cannot be written ({why}); nothing incomplete is kept") from error
+                raise CannotStore(
+                    f"{store.folder}: results cannot be written ({why}); nothing incomplete is kept"
+                ) from error
             time.sleep(0.05)  # both have moved the old one away; one of them is done at once
 
 
 def store_failure(points: Sequence[Point], folder: Path, told: Mapping[str, str]) -> None:
-    """Mark points failed, with the reason and the traceback (provenance.failure). Raises CannotStore."""
+    """Mark points failed, with the reason and the traceback (provenance.failure).
+
+    Raises CannotStore.
+    """
     store = Store(folder)
     for point in points:
         write_once(store, failed_record(point, told), store.version(point.id))

@@ -9,7 +9,9 @@ from study.interfaces import Batch
 from study.training.state import Training
 from study.training.step import placed
 
-EVALUATION_CHUNK = 128  # examples a forward pass outside training, whatever the group: part of the numbers
+EVALUATION_CHUNK = (
+    128  # examples a forward pass outside training, whatever the group: part of the numbers
+)
 
 
 def validate(training: Training, update: int) -> None:
@@ -17,12 +19,18 @@ def validate(training: Training, update: int) -> None:
     loss, metric = on_fixed(training, training.params, training.task.split("validation"))
     score = metric.mean(1)
     alive = training.alive
-    better = (score > training.best_score) if training.task.facts.higher_is_better else (score < training.best_score)
+    better = (
+        (score > training.best_score)
+        if training.task.facts.higher_is_better
+        else (score < training.best_score)
+    )
     better = better & alive
     training.best_score = torch.where(better, score, training.best_score)
     training.best_loss = torch.where(better, loss, training.best_loss)
     training.best_params = torch.where(better[:, None], training.params, training.best_params)
-    training.validations.append((update, torch.where(alive, loss, torch.nan), torch.where(alive, score, torch.nan)))
+    training.validations.append(
+        (update, torch.where(alive, loss, torch.nan), torch.where(alive, score, torch.nan))
+    )
 
 
 def on_fixed(training: Training, params: Tensor, examples: Batch) -> tuple[Tensor, Tensor]:
@@ -34,7 +42,9 @@ def on_fixed(training: Training, params: Tensor, examples: Batch) -> tuple[Tenso
         for start in range(0, len(examples.x), EVALUATION_CHUNK):
             part = slice(start, start + EVALUATION_CHUNK)
             lengths = None if examples.lengths is None else examples.lengths[part][None]
-            batch = placed(training, Batch(examples.x[part][None], examples.y[part][None], lengths), everyone)
+            batch = placed(
+                training, Batch(examples.x[part][None], examples.y[part][None], lengths), everyone
+            )
             outputs = training.model.forward(named, batch.x, batch.lengths)
             counts.append(batch.x.shape[1])
             losses.append(training.task.loss(outputs, batch).double() * counts[-1])
@@ -43,7 +53,15 @@ def on_fixed(training: Training, params: Tensor, examples: Batch) -> tuple[Tenso
 
 
 def evaluate(training: Training) -> None:
-    """Test data are read here and nowhere else: once for the scored weights, once for the last ones."""
-    _, training.evaluations["test"] = on_fixed(training, training.best_params, training.task.split("test"))
-    _, training.evaluations["final"] = on_fixed(training, training.params, training.task.split("test"))
-    _, training.evaluations["train"] = on_fixed(training, training.best_params, training.task.split("train"))
+    """Test data are read here and nowhere else: once for the scored weights, once for the last
+    ones.
+    """
+    _, training.evaluations["test"] = on_fixed(
+        training, training.best_params, training.task.split("test")
+    )
+    _, training.evaluations["final"] = on_fixed(
+        training, training.params, training.task.split("test")
+    )
+    _, training.evaluations["train"] = on_fixed(
+        training, training.best_params, training.task.split("train")
+    )

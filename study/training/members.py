@@ -16,10 +16,16 @@ from study.training.state import Measured, Training, clip_by_class
 
 
 def keep(training: Training, stay: Sequence[int]) -> None:
-    """Go on with these members only, at least one. A lone one is doubled, as at the start of training."""
+    """Go on with these members only, at least one.
+
+    A lone one is doubled, as at the start of training.
+    """
     stay = [stay[0]] * 2 if len(stay) == 1 else list(stay)
     index = torch.tensor(stay, device=training.device)
-    clips = [(state, members.tolist()) for state, (_, members) in zip(training.clip_states, training.clip_rules, strict=True)]
+    clips = [
+        (state, members.tolist())
+        for state, (_, members) in zip(training.clip_states, training.clip_rules, strict=True)
+    ]
     for field in fields(training):  # every tensor has M as first axis
         if field.name not in ("clip_states", "clip_rules", "optimizer", "measured", "evaluations"):
             setattr(training, field.name, _select(getattr(training, field.name), index))
@@ -32,7 +38,11 @@ def keep(training: Training, stay: Sequence[int]) -> None:
     for _, members in training.clip_rules:
         before = [stay[member] for member in members.tolist()]
         state, of = next((state, of) for state, of in clips if before[0] in of)
-        training.clip_states.append(_select(state, torch.tensor([of.index(member) for member in before], device=training.device)))
+        training.clip_states.append(
+            _select(
+                state, torch.tensor([of.index(member) for member in before], device=training.device)
+            )
+        )
 
 
 def _select(state: Any, index: Tensor) -> Any:
@@ -41,7 +51,17 @@ def _select(state: Any, index: Tensor) -> Any:
 
 
 def _of_members(measured: Measured, stay: Sequence[int]) -> Measured:
-    values = {name: value[stay] if isinstance(value, np.ndarray) else replace(value, values=value.values[stay]) for name, value in measured.values.items()}
-    profiles = {which: {name: column[stay] for name, column in columns.items()} for which, columns in measured.profiles.items()}
+    values = {
+        name: (
+            value[stay]
+            if isinstance(value, np.ndarray)
+            else replace(value, values=value.values[stay])
+        )
+        for name, value in measured.values.items()
+    }
+    profiles = {
+        which: {name: column[stay] for name, column in columns.items()}
+        for which, columns in measured.profiles.items()
+    }
     states = {layer: [rows[member] for member in stay] for layer, rows in measured.states.items()}
     return replace(measured, values=values, profiles=profiles, states=states)

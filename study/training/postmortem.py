@@ -1,4 +1,6 @@
-"""Which tensor was the first that was not finite: the failing update is computed once more, out of the loop."""
+"""Which tensor was the first that was not finite: the failing update is computed once more, out of
+the loop.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from study.training.step import loss_and_gradients, training_batch
 def first_nonfinite(training: Training, count: int) -> dict[int, str]:
     """{member: name of the tensor} for the first `count` members that diverged.
 
-    A frozen member still has the weights of its last finite update and its batch is a function of (seed, update):
-    the forward pass, the gradients from the top down, then the update itself are looked at in this order.
+    A frozen member still has the weights of its last finite update and its batch is a function of
+    (seed, update): the forward pass, the gradients from the top down, then the update itself are
+    looked at in this order.
     """
     diverged_at = training.diverged_at.tolist()
     causes: dict[int, str] = {}
@@ -46,7 +49,11 @@ def _states(training: Training, update: int) -> dict[str, Tensor]:
     batch = training_batch(training, update)
     first = training.carried if training.task.carries(update, training.config["batch"]) else ()
     with torch.no_grad():
-        unrolled = training.model.unrolled(training.model.named(training.params), batch.x, batch.lengths, first=first)
-    return {f"layer{number}.{name}": states for number, layer in enumerate(unrolled.layers, start=1) for name, states in layer.items()} | {
-        "outputs": unrolled.outputs[:, None]
-    }
+        unrolled = training.model.unrolled(
+            training.model.named(training.params), batch.x, batch.lengths, first=first
+        )
+    return {
+        f"layer{number}.{name}": states
+        for number, layer in enumerate(unrolled.layers, start=1)
+        for name, states in layer.items()
+    } | {"outputs": unrolled.outputs[:, None]}

@@ -14,7 +14,9 @@ from study.training.state import Training
 
 @contextlib.contextmanager
 def fixed_numerics() -> Iterator[None]:
-    """One thread, denormals flushed (they slow vanishing gradients down up to ten times), full fp32 on CUDA, no autotuning."""
+    """One thread, denormals flushed (they slow vanishing gradients down up to ten times), full fp32
+    on CUDA, no autotuning.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     blas = threadpool_limits(1, user_api="blas")
@@ -30,7 +32,9 @@ def fixed_numerics() -> Iterator[None]:
 
 @contextlib.contextmanager
 def rounding(training: Training) -> Iterator[None]:
-    """Products of an update, forward and back, as `precision` says of CUDA's; weights, validation, tests and probes stay what they are."""
+    """Products of an update, forward and back, as `precision` says of CUDA's; weights, validation,
+    tests and probes stay what they are.
+    """
     if training.config.get("precision", "full") != "tf32":
         yield
         return

@@ -20,21 +20,35 @@ from study.training.trace import StageTrace
 
 def due_stages(training: Training, update: int) -> dict[str, int]:
     """{probe: stage} of those whose schedule has this update."""
-    return {name: stages[update] for name, (_, stages) in training.probes.items() if update in stages}
+    return {
+        name: stages[update] for name, (_, stages) in training.probes.items() if update in stages
+    }
 
 
 def next_stages(training: Training, update: int) -> dict[str, int]:
-    """{probe: stage} of those that have a stage later than this update and none at it: the first of them."""
-    later = {name: [stage for at, stage in stages.items() if at > update] for name, (_, stages) in training.probes.items() if update not in stages}
+    """{probe: stage} of those that have a stage later than this update and none at it: the first of
+    them.
+    """
+    later = {
+        name: [stage for at, stage in stages.items() if at > update]
+        for name, (_, stages) in training.probes.items()
+        if update not in stages
+    }
     return {name: min(stages) for name, stages in later.items() if stages}
 
 
 def probe(training: Training, update: int, stages: Mapping[str, int]) -> None:
-    """These probes, each as the stage that is given for it. What a frozen member's say is not kept (study/training/results.py)."""
+    """These probes, each as the stage that is given for it.
+
+    What a frozen member's say is not kept (study/training/results.py).
+    """
     due = {name: (training.probes[name][0], stage) for name, stage in stages.items()}
     if not due:
         return
-    params = {name: value.double() for name, value in training.model.named(training.params.detach()).items()}
+    params = {
+        name: value.double()
+        for name, value in training.model.named(training.params.detach()).items()
+    }
     fixed = probe_batch(training)
     traces: dict[int, StageTrace] = {}
     for name, (of, stage) in due.items():
@@ -55,7 +69,9 @@ def probe(training: Training, update: int, stages: Mapping[str, int]) -> None:
 
 @dataclass(frozen=True)
 class NextUpdate:
-    """The update that training makes next, computed apart (tracing.NextUpdate); at the end, one more on the last batch."""
+    """The update that training makes next, computed apart (tracing.NextUpdate); at the end, one
+    more on the last batch.
+    """
 
     training: Training
     update: int
@@ -69,7 +85,8 @@ class NextUpdate:
         clipped, _ = clip(training, grads)
         after, _ = training.optimizer(clipped, training.params, training.optimizer_state)
         grads_, clipped_, before, after_ = (
-            {name: value.detach().double() for name, value in training.model.named(flat).items()} for flat in (grads, clipped, training.params, after)
+            {name: value.detach().double() for name, value in training.model.named(flat).items()}
+            for flat in (grads, clipped, training.params, after)
         )
         return Step(grads=grads_, clipped=clipped_, before=before, after=after_)
 
@@ -78,20 +95,35 @@ class NextUpdate:
 
 
 def in_double(batch: Batch) -> Batch:
-    return Batch(x=batch.x.double(), y=batch.y.double() if batch.y.is_floating_point() else batch.y, lengths=batch.lengths)
+    return Batch(
+        x=batch.x.double(),
+        y=batch.y.double() if batch.y.is_floating_point() else batch.y,
+        lengths=batch.lengths,
+    )
 
 
 def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> Measured:
     """Call the probe and reduce what it returned."""
     returned = probe(trace)
     if not isinstance(returned, Mapping):
-        raise StudyError(f"probe {name}: {type(probe).__name__} must return {{quantity: values}}, got {type(returned).__name__}")
+        raise StudyError(
+            f"probe {name}: {type(probe).__name__} must return {{quantity: values}}, got"
+            f" {type(returned).__name__}"
+        )
     if not isinstance(probe, ProfileProbe):
-        values = {quantity: _number(name, quantity, value, len(training.points)) for quantity, value in returned.items()}
+        values = {
+            quantity: _number(name, quantity, value, len(training.points))
+            for quantity, value in returned.items()
+        }
         return Measured(name, trace.stage, trace.update, values, {}, {})
     profiles, rows = {}, {}
-    limits, lag = Thresholds.of(training.config["health"]), judged_lag(training.task.facts.lag, trace.last_step.numpy())
-    reduced: dict[int, tuple[Logs, dict[str, np.ndarray]]] = {}  # of one layer, the network's is the layer's: reduced once
+    limits, lag = (
+        Thresholds.of(training.config["health"]),
+        judged_lag(training.task.facts.lag, trace.last_step.numpy()),
+    )
+    reduced: dict[
+        int, tuple[Logs, dict[str, np.ndarray]]
+    ] = {}  # of one layer, the network's is the layer's: reduced once
     judged: dict[int, list[dict[str, Any]]] = {}
     for which, of in returned.items():
         assert isinstance(of, LagNorms)
@@ -107,16 +139,31 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
     return Measured(name, trace.stage, trace.update, {}, profiles, rows)
 
 
-def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray | ByIndex | AtLags | ByStep:
-    """What a probe returned for a quantity, one number a member (and layer, and lag or index, or example and step)."""
+def _number(
+    name: str, quantity: str, value: Any, members: int
+) -> np.ndarray | ByIndex | AtLags | ByStep:
+    """What a probe returned for a quantity, one number a member (and layer, and lag or index, or
+    example and step).
+    """
     if isinstance(value, ByStep):
         return _by_step(name, quantity, value, members)
-    tensor, sizes = (value.values, (3,)) if isinstance(value, ByIndex) else (value.values, (3, 4)) if isinstance(value, AtLags) else (value, (1, 2, 3))
+    tensor, sizes = (
+        (value.values, (3,))
+        if isinstance(value, ByIndex)
+        else (value.values, (3, 4))
+        if isinstance(value, AtLags)
+        else (value, (1, 2, 3))
+    )
     fits = isinstance(tensor, Tensor) and tensor.ndim in sizes and len(tensor) == members
     if not fits or (isinstance(value, AtLags) and tensor.shape[2] != len(value.lags)):
         came = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-        allowed = "[M], [M, layers], [M, layers, lags], ByIndex of [M, layers, n] or AtLags of [M, layers, n lags] or [M, layers, n lags, i]"
-        raise ValueError(f"probe {name}: {quantity} must be a tensor {allowed} with M = {members}, got {came}")
+        allowed = (
+            "[M], [M, layers], [M, layers, lags], ByIndex of [M, layers, n] or AtLags of [M,"
+            " layers, n lags] or [M, layers, n lags, i]"
+        )
+        raise ValueError(
+            f"probe {name}: {quantity} must be a tensor {allowed} with M = {members}, got {came}"
+        )
     tensor = tensor.detach().double().cpu()
     if isinstance(value, ByIndex):
         return ByIndex(tensor)
@@ -125,9 +172,17 @@ def _number(name: str, quantity: str, value: Any, members: int) -> np.ndarray | 
 
 def _by_step(name: str, quantity: str, value: ByStep, members: int) -> ByStep:
     values, last = value.values, value.last
-    if values.ndim not in (3, 4) or len(values) != members or last.shape != values.shape[-2:-1] or not int(last.max()) < values.shape[-1]:
+    if (
+        values.ndim not in (3, 4)
+        or len(values) != members
+        or last.shape != values.shape[-2:-1]
+        or not int(last.max()) < values.shape[-1]
+    ):
         came = f"{tuple(values.shape)} and last {last.tolist()}"
-        raise ValueError(f"probe {name}: {quantity} must be ByStep of [M, n, T] or [M, layers, n, T] with M = {members} and last [n] below T, got {came}")
+        raise ValueError(
+            f"probe {name}: {quantity} must be ByStep of [M, n, T] or [M, layers, n, T] with M ="
+            f" {members} and last [n] below T, got {came}"
+        )
     return ByStep(values.detach().double().cpu(), last.cpu())
 
 
@@ -135,7 +190,13 @@ def probe_batch(training: Training) -> Batch:
     """The first validation examples: the same for every point of the study."""
     examples, unit = training.task.split("validation"), training.model.padded_batch(1)
     count = min(training.config["health"]["examples"], len(examples.x))
-    count = max(count // unit, 1) * unit if count >= unit else count  # whole vectors a member, as in training
+    count = (
+        max(count // unit, 1) * unit if count >= unit else count
+    )  # whole vectors a member, as in training
     lengths = None if examples.lengths is None else examples.lengths[None, :count]
-    batch = placed(training, Batch(examples.x[None, :count], examples.y[None, :count], lengths), torch.zeros(len(training.points), dtype=torch.long))
+    batch = placed(
+        training,
+        Batch(examples.x[None, :count], examples.y[None, :count], lengths),
+        torch.zeros(len(training.points), dtype=torch.long),
+    )
     return in_double(batch)

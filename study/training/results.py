@@ -23,15 +23,26 @@ from study.training.state import Measured, Training
 Columns = dict[str, list[Any]]
 
 
-def point_record(training: Training, member: int, *, left: int | None, cause: str | None, start: float, seconds: float) -> PointRecord:
-    """One member's record. `left`: the updates after which it ended early, if it did; `cause` names the tensor that was not finite first, if it
-    diverged; seconds: its share."""
+def point_record(
+    training: Training,
+    member: int,
+    *,
+    left: int | None,
+    cause: str | None,
+    start: float,
+    seconds: float,
+) -> PointRecord:
+    """One member's record. `left`: the updates after which it ended early, if it did; `cause` names
+    the tensor that was not finite first, if it diverged; seconds: its share.
+    """
     point, facts = training.points[member], training.task.facts
     at = int(training.diverged_at[member])
     last = point.config["updates"] if left is None else left
     end = last if at < 0 else at
     history = history_table(training, member, end, diverged=at >= 0)
-    known = [measured for measured in training.measured if measured.update <= end]  # a frozen member tells nothing new
+    known = [
+        measured for measured in training.measured if measured.update <= end
+    ]  # a frozen member tells nothing new
     states = states_rows(known, member)
     layers = layers_rows(point, states, diverged=at >= 0)
     measures, traces = measures_table(known, member), traces_table(known, member)
@@ -48,9 +59,21 @@ def point_record(training: Training, member: int, *, left: int | None, cause: st
     if at >= 0:
         norm = _last_finite(history["grad_norm"])
         row |= {"first_nonfinite": cause, "diverged_at": at, "last_grad_norm": norm}
-        known_norm = "there was no finite gradient norm" if norm is None else f"last finite gradient norm {norm:.3g}"
+        known_norm = (
+            "there was no finite gradient norm"
+            if norm is None
+            else f"last finite gradient norm {norm:.3g}"
+        )
         row["reason"] = f"not finite at update {at + 1}: {cause}; {known_norm}"
-    row |= health(point, layers, history, measures, facts, diverged=at >= 0, solved=row["solved_at"] is not None)
+    row |= health(
+        point,
+        layers,
+        history,
+        measures,
+        facts,
+        diverged=at >= 0,
+        solved=row["solved_at"] is not None,
+    )
     store_weights = point.config["store"]["weights"]
     return PointRecord(
         id=point.id,
@@ -66,17 +89,32 @@ def point_record(training: Training, member: int, *, left: int | None, cause: st
             "layers": _columns(layers),
             "measures": measures,
             **({"traces": traces} if traces else {}),
-            "test": {"example": np.arange(training.evaluations["test"].shape[1]), "value": training.evaluations["test"][member].cpu().numpy()},
+            "test": {
+                "example": np.arange(training.evaluations["test"].shape[1]),
+                "value": training.evaluations["test"][member].cpu().numpy(),
+            },
         },
-        weights={name: value[member].cpu().numpy() for name, value in training.model.named(training.best_params).items()} if store_weights else None,
+        weights=(
+            {
+                name: value[member].cpu().numpy()
+                for name, value in training.model.named(training.best_params).items()
+            }
+            if store_weights
+            else None
+        ),
     )
 
 
 def failed_record(point: Point, told: Mapping[str, str]) -> PointRecord:
-    """A point that has no result: the reason and the traceback (provenance.failure), and nothing else."""
+    """A point that has no result: the reason and the traceback (provenance.failure), and nothing
+    else.
+    """
     row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.config["updates"]}
     row |= {size: point.config[size] for size in SIZES}
-    row |= {"status": "failed", "reason": f"{told['type']}: {told['message'].splitlines()[0] if told['message'] else ''}"}
+    row |= {
+        "status": "failed",
+        "reason": f"{told['type']}: {told['message'].splitlines()[0] if told['message'] else ''}",
+    }
     return PointRecord(
         id=point.id,
         row=row,
@@ -89,15 +127,29 @@ def failed_record(point: Point, told: Mapping[str, str]) -> PointRecord:
 
 
 def config_text(point: Point) -> str:
-    """The composed configuration as YAML; by libyaml where it is there, since it takes as long as everything else that is stored otherwise."""
-    return str(yaml.dump(dict(point.config), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, allow_unicode=True))
+    """The composed configuration as YAML; by libyaml where it is there, since it takes as long as
+    everything else that is stored otherwise.
+    """
+    return str(
+        yaml.dump(
+            dict(point.config),
+            Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+            sort_keys=False,
+            allow_unicode=True,
+        )
+    )
 
 
-# --- the row ---------------------------------------------------------------------------------------------------
+# --- the row --------------------------------------------------------------------------------------
 
 
 def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": point.id, "seed": point.seed, "baseline": facts.baseline, "baseline_loss": facts.baseline_loss}
+    row: dict[str, Any] = {
+        "id": point.id,
+        "seed": point.seed,
+        "baseline": facts.baseline,
+        "baseline_loss": facts.baseline_loss,
+    }
     row |= {"steps": facts.steps, "lag": facts.lag}
     row |= {choice: str(point.labels[choice]) for choice in CHOICES if choice in point.labels}
     return row | {size: point.config[size] for size in SIZES}
@@ -105,7 +157,9 @@ def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
 
 def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]:
     """Scores on data apart; `score` with its standard error over the test examples."""
-    test, final, train = (training.evaluations[name][member].cpu().numpy() for name in ("test", "final", "train"))
+    test, final, train = (
+        training.evaluations[name][member].cpu().numpy() for name in ("test", "final", "train")
+    )
     with np.errstate(invalid="ignore"):  # a squared error may be Inf
         se = float(test.std(ddof=1) / math.sqrt(len(test))) if len(test) > 1 else None
     return {
@@ -119,7 +173,10 @@ def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]
 
 
 def gradients(history: Mapping[str, Any]) -> dict[str, Any]:
-    norm, scale = np.asarray(history["grad_norm"], dtype=float), np.asarray(history["clip_scale"], dtype=float)
+    norm, scale = (
+        np.asarray(history["grad_norm"], dtype=float),
+        np.asarray(history["clip_scale"], dtype=float),
+    )
     finite = np.isfinite(norm)
     clipped = finite & (scale != 1)
     return {
@@ -137,7 +194,14 @@ def solved_at(history: Mapping[str, Any], facts: TaskFacts) -> int | None:
 
 
 def health(
-    point: Point, layers: Sequence[dict[str, Any]], history: Mapping[str, Any], measures: Mapping[str, Any], facts: TaskFacts, *, diverged: bool, solved: bool
+    point: Point,
+    layers: Sequence[dict[str, Any]],
+    history: Mapping[str, Any],
+    measures: Mapping[str, Any],
+    facts: TaskFacts,
+    *,
+    diverged: bool,
+    solved: bool,
 ) -> dict[str, Any]:
     """States at the ends, verdict and outcome. Without the transport probe there is no verdict."""
     node = point.config["health"]
@@ -152,27 +216,56 @@ def health(
         radius=_largest(measures, "spectral_radius"),
         saturation=_largest(measures, "saturation"),
     )
-    row: dict[str, Any] = {"outcome": outcome(run, OutcomeLimits(**{name: node[name] for name in OutcomeLimits.__dataclass_fields__}))}
+    row: dict[str, Any] = {
+        "outcome": outcome(
+            run, OutcomeLimits(**{name: node[name] for name in OutcomeLimits.__dataclass_fields__})
+        )
+    }
     judged = {layer["layer"]: layer for layer in layers}.get(NETWORK)
     if judged is None:
         return row
     row |= {name: judged[name] for name in JUDGED}
     if row["opened_at"] is not None:
-        row["opened_loss"] = float(np.interp(row["opened_at"], run.updates, run.val_loss) / facts.baseline_loss)
+        row["opened_loss"] = float(
+            np.interp(row["opened_at"], run.updates, run.val_loss) / facts.baseline_loss
+        )
     return row
 
 
-JUDGED = ("state_init", "state", "verdict", "D_init", "D", "U_init", "U", "opened_at", "horizon_init", "horizon", "horizon_censored")
+JUDGED = (
+    "state_init",
+    "state",
+    "verdict",
+    "D_init",
+    "D",
+    "U_init",
+    "U",
+    "opened_at",
+    "horizon_init",
+    "horizon",
+    "horizon_censored",
+)
 
 
-def layers_rows(point: Point, states: Sequence[Mapping[str, Any]], *, diverged: bool) -> list[dict[str, Any]]:
-    """Rows of layers.parquet: first and last state and the verdict of every layer and of the network."""
-    return [_layer_row(point, layer, [state for state in states if state["layer"] == layer], diverged) for layer in dict.fromkeys(s["layer"] for s in states)]
+def layers_rows(
+    point: Point, states: Sequence[Mapping[str, Any]], *, diverged: bool
+) -> list[dict[str, Any]]:
+    """Rows of layers.parquet: first and last state and the verdict of every layer and of the
+    network.
+    """
+    return [
+        _layer_row(point, layer, [state for state in states if state["layer"] == layer], diverged)
+        for layer in dict.fromkeys(s["layer"] for s in states)
+    ]
 
 
-def _layer_row(point: Point, layer: str, states: Sequence[Mapping[str, Any]], diverged: bool) -> dict[str, Any]:
+def _layer_row(
+    point: Point, layer: str, states: Sequence[Mapping[str, Any]], diverged: bool
+) -> dict[str, Any]:
     finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
-    known, end = (finite or states, 1) if diverged else (states, LAST)  # a diverged point uses its last finite probe
+    known, end = (
+        (finite or states, 1) if diverged else (states, LAST)
+    )  # a diverged point uses its last finite probe
     judged = known[-end:]
     first, last = states[0], last_state(judged, Thresholds.of(point.config["health"]))
     word = verdict(first["state"], last["state"])
@@ -192,7 +285,9 @@ def _layer_row(point: Point, layer: str, states: Sequence[Mapping[str, Any]], di
 def _largest(measures: Mapping[str, Any], quantity: str) -> list[float]:
     """A quantity by stage, largest over layers."""
     by_stage: dict[int, float] = {}
-    for name, stage, value in zip(measures["quantity"], measures["stage"], measures["value"], strict=True):
+    for name, stage, value in zip(
+        measures["quantity"], measures["stage"], measures["value"], strict=True
+    ):
         if name == quantity and not math.isnan(value):
             by_stage[stage] = max(value, by_stage.get(stage, -math.inf))
     return [by_stage[stage] for stage in sorted(by_stage)]
@@ -204,14 +299,18 @@ def _last_finite(values: Sequence[float]) -> float | None:
     return float(known[-1]) if len(known) else None
 
 
-# --- tables ----------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def history_table(training: Training, member: int, end: int, *, diverged: bool) -> dict[str, Any]:
     """Row u: what was validated after u updates, and loss and gradient of the update made next."""
     rows = end + 1
     made = end + 1 if diverged else end  # the update that failed is shown with what it found
-    validations = {update: (float(loss[member]), float(score[member])) for update, loss, score in training.validations if update <= end}
+    validations = {
+        update: (float(loss[member]), float(score[member]))
+        for update, loss, score in training.validations
+        if update <= end
+    }
 
     def column(tensors: Sequence[Any]) -> list[float | None]:
         values = torch.stack(list(tensors))[:made, member].double().tolist() if tensors else []
@@ -234,9 +333,17 @@ def profile_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
         for which, columns in one.profiles.items():
             layer, state = which.split("/")
             lags = len(next(iter(columns.values()))[member])
-            told = {"probe": one.probe, "stage": one.stage, "update": one.update, "layer": layer, "state": state}
+            told = {
+                "probe": one.probe,
+                "stage": one.stage,
+                "update": one.update,
+                "layer": layer,
+                "state": state,
+            }
             for name, value in told.items():
-                parts.setdefault(name, []).append(np.full(lags, value, dtype=object if isinstance(value, str) else None))
+                parts.setdefault(name, []).append(
+                    np.full(lags, value, dtype=object if isinstance(value, str) else None)
+                )
             parts.setdefault("lag", []).append(np.arange(lags))
             for name, values in columns.items():
                 parts.setdefault(name, []).append(values[member])
@@ -245,26 +352,44 @@ def profile_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
 
 def states_rows(measured: Sequence[Measured], member: int) -> list[dict[str, Any]]:
     """Rows of states.parquet in the order of the stages."""
-    return [{"stage": one.stage, "update": one.update, "layer": layer, **rows[member]} for one in measured for layer, rows in one.states.items()]
+    return [
+        {"stage": one.stage, "update": one.update, "layer": layer, **rows[member]}
+        for one in measured
+        for layer, rows in one.states.items()
+    ]
 
 
 def measures_table(measured: Sequence[Measured], member: int) -> Columns:
-    """One row a number: [M], [M, layers], [M, layers, lags], ByIndex [M, layers, n], AtLags [M, layers, n] or [M, layers, n, i]."""
-    table: Columns = {name: [] for name in ("probe", "quantity", "stage", "update", "layer", "lag", "index", "value")}
+    """One row a number: [M], [M, layers], [M, layers, lags], ByIndex [M, layers, n], AtLags [M,
+    layers, n] or [M, layers, n, i].
+    """
+    table: Columns = {
+        name: []
+        for name in ("probe", "quantity", "stage", "update", "layer", "lag", "index", "value")
+    }
     for one in measured:
         for quantity, value in one.values.items():
             if isinstance(value, ByStep):
                 continue
             values = value.values.numpy() if isinstance(value, ByIndex | AtLags) else value
             for at in np.ndindex(values.shape[1:]):
-                row = (one.probe, quantity, one.stage, one.update, *_place(value, at), float(values[(member, *at)]))
+                row = (
+                    one.probe,
+                    quantity,
+                    one.stage,
+                    one.update,
+                    *_place(value, at),
+                    float(values[(member, *at)]),
+                )
                 for name, cell in zip(table, row, strict=True):
                     table[name].append(cell)
     return table
 
 
 def traces_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
-    """One row a number of ByStep [M, n, T] or [M, layers, n, T], padding left out; no column where nothing was measured."""
+    """One row a number of ByStep [M, n, T] or [M, layers, n, T], padding left out; no column where
+    nothing was measured.
+    """
     parts: dict[str, list[Any]] = {}
     for one in measured:
         for quantity, value in one.values.items():
@@ -274,7 +399,12 @@ def traces_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
             layered = values if values.ndim == 3 else values[None]
             for layer, of_layer in enumerate(layered, start=1):
                 for example, last in enumerate(value.last.tolist()):
-                    told = {"probe": one.probe, "quantity": quantity, "stage": one.stage, "update": one.update}
+                    told = {
+                        "probe": one.probe,
+                        "quantity": quantity,
+                        "stage": one.stage,
+                        "update": one.update,
+                    }
                     told |= {"layer": layer if values.ndim == 3 else None, "example": example}
                     for name, same in told.items():
                         parts.setdefault(name, []).extend([same] * (last + 1))

@@ -1,6 +1,9 @@
-"""Nested states of training as plain files: tensors beside a text that says how they were nested. Reading runs no code.
+"""Nested states of training as plain files: tensors beside a text that says how they were nested.
 
-A state is any nesting of mappings, lists, tuples and named tuples of tensors, arrays, numbers, texts and None.
+Reading runs no code.
+
+A state is any nesting of mappings, lists, tuples and named tuples of tensors, arrays, numbers,
+texts and None.
 """
 
 from __future__ import annotations
@@ -14,11 +17,15 @@ from torch import Tensor
 
 
 class Unpackable(Exception):
-    """A state that cannot be written without running code when it is read, or whose members cannot be told apart."""
+    """A state that cannot be written without running code when it is read, or whose members cannot
+    be told apart.
+    """
 
 
 def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """What json can write of `value`; its tensors and arrays are put into `tensors`, under the names that stand for them."""
+    """What json can write of `value`; its tensors and arrays are put into `tensors`, under the
+    names that stand for them.
+    """
     if isinstance(value, Tensor | np.ndarray):
         tensors[name := f"t{len(tensors)}"] = _stored(value)
         return ["array" if isinstance(value, np.ndarray) else "tensor", name]
@@ -27,13 +34,19 @@ def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return ["value", value]
     if isinstance(value, Mapping):
-        return ["mapping", [[pack(key, tensors), pack(item, tensors)] for key, item in value.items()]]
+        return [
+            "mapping",
+            [[pack(key, tensors), pack(item, tensors)] for key, item in value.items()],
+        ]
     if isinstance(value, list):
         return ["list", [pack(item, tensors) for item in value]]
     if isinstance(value, tuple):
         named = type(value).__name__ if hasattr(value, "_fields") else None
         return ["tuple", [pack(item, tensors) for item in value], named]
-    raise Unpackable(f"it holds a {type(value).__name__}; a state that can be kept is tensors, numbers, texts and None in mappings, lists and tuples")
+    raise Unpackable(
+        f"it holds a {type(value).__name__}; a state that can be kept is tensors, numbers, texts"
+        " and None in mappings, lists and tuples"
+    )
 
 
 def _stored(value: Tensor | np.ndarray) -> Tensor:
@@ -65,7 +78,11 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor], named: Mapping[str, type]
 
 def named_tuples(value: Any) -> dict[str, type]:
     """Classes of the named tuples in a nested value, by name."""
-    return {type(each).__name__: type(each) for each in _walk(value) if isinstance(each, tuple) and hasattr(each, "_fields")}
+    return {
+        type(each).__name__: type(each)
+        for each in _walk(value)
+        if isinstance(each, tuple) and hasattr(each, "_fields")
+    }
 
 
 def _walk(value: Any) -> Iterator[Any]:
@@ -77,7 +94,9 @@ def _walk(value: Any) -> Iterator[Any]:
 
 
 def take(value: Any, member: int, members: int) -> Any:
-    """One member of a nested value whose tensors have M = `members` as first axis; what is no tensor belongs to all of them."""
+    """One member of a nested value whose tensors have M = `members` as first axis; what is no
+    tensor belongs to all of them.
+    """
 
     def of(leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray):
@@ -85,14 +104,19 @@ def take(value: Any, member: int, members: int) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
         if leaf.ndim == 0 or len(leaf) != members:
-            raise Unpackable(f"it holds a tensor of shape {tuple(leaf.shape)} for {members} members; the first axis of every tensor must be M")
+            raise Unpackable(
+                f"it holds a tensor of shape {tuple(leaf.shape)} for {members} members; the first"
+                " axis of every tensor must be M"
+            )
         return leaf[member]
 
     return mapped(of, value)
 
 
 def join(values: Sequence[Any]) -> Any:
-    """Members side by side again: tensors and arrays get M as first axis, what is neither must be the same in all."""
+    """Members side by side again: tensors and arrays get M as first axis, what is neither must be
+    the same in all.
+    """
 
     def of(*leaves: Any) -> Any:
         first = leaves[0]

@@ -1,4 +1,6 @@
-"""What a group in training is made of, and how it is prepared: members stacked, first weights drawn."""
+"""What a group in training is made of, and how it is prepared: members stacked, first weights
+drawn.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,18 @@ from study.config.build import build, build_for_members, structure
 from study.config.network import build_model, init_facts
 from study.config.resolve import DTYPES
 from study.config.tasks import load_task
-from study.interfaces import AtLags, ByIndex, ByStep, ClipRule, Optimizer, Point, Probe, ProfileProbe, State, Task
+from study.interfaces import (
+    AtLags,
+    ByIndex,
+    ByStep,
+    ClipRule,
+    Optimizer,
+    Point,
+    Probe,
+    ProfileProbe,
+    State,
+    Task,
+)
 from study.model import Model
 from study.numerics.stages import stages
 
@@ -23,7 +36,8 @@ from study.numerics.stages import stages
 class Measured:
     """What one probe found at one stage. Profiles are reduced at once: raw norms are large.
 
-    `values`: quantity -> [M, …]. `profiles`: "layer/state" -> columns [M, L]. `states`: layer -> a row a member.
+    `values`: quantity -> [M, …]. `profiles`: "layer/state" -> columns [M, L]. `states`: layer -> a
+    row a member.
     """
 
     probe: str
@@ -54,15 +68,21 @@ class Training:
     best_score: Tensor
     best_loss: Tensor
     best_params: Tensor
-    carried: list[State] = field(default_factory=list)  # each layer's states at the end of the last batch, where the task goes on from there
+    carried: list[State] = field(
+        default_factory=list
+    )  # each layer's states at the end of the last batch, where the task goes on from there
     # Records: one entry an update or validation, [M] each, still on the device.
     losses: list[Tensor] = field(default_factory=list)
     norms: list[Tensor] = field(default_factory=list)
     scales: list[Tensor] = field(default_factory=list)
     cosines: list[Tensor] = field(default_factory=list)
-    validations: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)  # update, loss, score
+    validations: list[tuple[int, Tensor, Tensor]] = field(
+        default_factory=list
+    )  # update, loss, score
     measured: list[Measured] = field(default_factory=list)
-    evaluations: dict[str, Tensor] = field(default_factory=dict)  # metric by example [M, B] on test, final test, train
+    evaluations: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # metric by example [M, B] on test, final test, train
 
     @property
     def config(self) -> Any:
@@ -76,8 +96,12 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
     config = points[0].config
     device, dtype = torch.device(device_name), DTYPES[config["dtype"]]
     task, model = load_task(config["task"]), build_model(config)
-    params = torch.stack([initial_weights(point, task, model) for point in points]).to(device, dtype)
-    optimizer: Optimizer = build_for_members([point.config["optimizer"] for point in points], "optimizer", device, dtype)
+    params = torch.stack([initial_weights(point, task, model) for point in points]).to(
+        device, dtype
+    )
+    optimizer: Optimizer = build_for_members(
+        [point.config["optimizer"] for point in points], "optimizer", device, dtype
+    )
     clip_rules = clip_by_class(points, device, dtype)
     worst = -torch.inf if task.facts.higher_is_better else torch.inf
     return Training(
@@ -102,7 +126,9 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
 
 def initial_weights(point: Point, task: Task, model: Model) -> Tensor:
     config = point.config
-    standing = {role: build(config["weights"][role], f"weights.{role}") for role in ("input", "readout")}
+    standing = {
+        role: build(config["weights"][role], f"weights.{role}") for role in ("input", "readout")
+    }
     return model.initial(
         initializer=build(config["initializer"], "initializer"),
         standing=standing,
@@ -112,13 +138,21 @@ def initial_weights(point: Point, task: Task, model: Model) -> Tensor:
     )
 
 
-def clip_by_class(points: Sequence[Point], device: torch.device, dtype: torch.dtype) -> list[tuple[ClipRule, Tensor]]:
+def clip_by_class(
+    points: Sequence[Point], device: torch.device, dtype: torch.dtype
+) -> list[tuple[ClipRule, Tensor]]:
     """Rules of several classes share a group: each with the members it is for."""
     members: dict[str, list[int]] = {}
     for index, point in enumerate(points):
         members.setdefault(repr(structure(point.config["clip"], "clip")), []).append(index)
     return [
-        (build_for_members([points[index].config["clip"] for index in of], "clip", device, dtype), torch.tensor(of, device=device)) for of in members.values()
+        (
+            build_for_members(
+                [points[index].config["clip"] for index in of], "clip", device, dtype
+            ),
+            torch.tensor(of, device=device),
+        )
+        for of in members.values()
     ]
 
 
@@ -130,5 +164,8 @@ def schedule(config: Any) -> dict[str, tuple[Probe, dict[int, int]]]:
         if isinstance(probe, ProfileProbe) and probe.every is not None:
             probes[name] = (probe, {})  # training itself is looked at
             continue
-        probes[name] = (probe, {update: stage for stage, update in enumerate(stages(probe.stages, config["updates"]))})
+        probes[name] = (
+            probe,
+            {update: stage for stage, update in enumerate(stages(probe.stages, config["updates"]))},
+        )
     return probes

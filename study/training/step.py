@@ -23,8 +23,14 @@ from study.training.state import Measured, Training
 
 def step(training: Training, update: int) -> None:
     """One update of every member that is still finite."""
-    looked = [(name, update // of.every) for name, (of, _) in training.probes.items() if isinstance(of, ProfileProbe) and of.every and update % of.every == 0]
-    loss, grads, reached, squares = loss_and_gradients(training, training.params, update, look=bool(looked))
+    looked = [
+        (name, update // of.every)
+        for name, (of, _) in training.probes.items()
+        if isinstance(of, ProfileProbe) and of.every and update % of.every == 0
+    ]
+    loss, grads, reached, squares = loss_and_gradients(
+        training, training.params, update, look=bool(looked)
+    )
     training.measured += [Measured(name, stage, update, {}, squares, {}) for name, stage in looked]
     norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
     clipped, training.clip_states = clip(training, grads)
@@ -33,32 +39,48 @@ def step(training: Training, update: int) -> None:
     fails_now = training.alive & ~finite
     training.diverged_at = torch.where(fails_now, update, training.diverged_at)
     training.alive = training.alive & finite
-    training.params = after if surely(training.alive.all()) else torch.where(training.alive[:, None], after, training.params)
+    training.params = (
+        after
+        if surely(training.alive.all())
+        else torch.where(training.alive[:, None], after, training.params)
+    )
     training.optimizer_state = state
     training.carried = kept_states(training, reached)
     note_update(training, loss, norm, grads, clipped)
 
 
 def kept_states(training: Training, reached: list[State]) -> list[State]:
-    """States at the end of this batch; a frozen member keeps those that its failing update began with (study/training/postmortem.py)."""
+    """States at the end of this batch; a frozen member keeps those that its failing update began
+    with (study/training/postmortem.py).
+    """
     if not training.carried:
         return reached
     alive = training.alive[:, None, None]
-    return [tuple(torch.where(alive, *parts) for parts in zip(*states, strict=True)) for states in zip(reached, training.carried, strict=True)]
+    return [
+        tuple(torch.where(alive, *parts) for parts in zip(*states, strict=True))
+        for states in zip(reached, training.carried, strict=True)
+    ]
 
 
-def note_update(training: Training, loss: Tensor, norm: Tensor, grads: Tensor, clipped: Tensor) -> None:
-    """Loss, norm before clipping, how much the rule shrank it and turned it; 1 where it left it alone."""
+def note_update(
+    training: Training, loss: Tensor, norm: Tensor, grads: Tensor, clipped: Tensor
+) -> None:
+    """Loss, norm before clipping, how much the rule shrank it and turned it; 1 where it left it
+    alone.
+    """
     training.losses.append(loss.detach())
     training.norms.append(norm)
-    changed = ((clipped != grads).view(torch.uint8).amax(1) > 0) & norm.isfinite()  # as bytes: `any` takes ten times as long
+    changed = (
+        (clipped != grads).view(torch.uint8).amax(1) > 0
+    ) & norm.isfinite()  # as bytes: `any` takes ten times as long
     scales, cosines = torch.ones_like(norm), torch.ones_like(norm)
     if not surely(~changed.any()):
         rows = looked_at(changed)
         before, after = grads[rows].double(), clipped[rows].double()
         length = torch.linalg.vector_norm(after, dim=1)
         ratio, cosine = length / norm[rows], before.mul_(after).sum(1) / (norm[rows] * length)
-        # 1 says untouched: what was shortened in a tensor too small to show in the whole norm is the next number below.
+        # 1 says untouched: what was shortened in a tensor too small to show in the whole norm is
+        # the next number below.
         scales[rows] = torch.where(changed[rows], torch.where(ratio == 1, 1 - 2.0**-53, ratio), 1.0)
         cosines[rows] = torch.where(changed[rows], cosine, 1.0)
     training.scales.append(scales)
@@ -66,7 +88,9 @@ def note_update(training: Training, loss: Tensor, norm: Tensor, grads: Tensor, c
 
 
 def looked_at(members: Tensor) -> Tensor:
-    """Numbers of the members that a mask names, at least two: alone, one would be summed in another order. Beside a GPU, all: to know would be to wait."""
+    """Numbers of the members that a mask names, at least two: alone, one would be summed in another
+    order. Beside a GPU, all: to know would be to wait.
+    """
     if members.device.type != "cpu":
         return torch.arange(len(members), device=members.device)
     (rows,) = members.nonzero(as_tuple=True)
@@ -86,45 +110,76 @@ def clip(training: Training, grads: Tensor) -> tuple[Tensor, list[Any]]:
 def loss_and_gradients(
     training: Training, params: Tensor, update: int, *, look: bool = False
 ) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
-    """Losses [M] and gradients [M, P] of the batch of this update at `params`; states at its end where the task carries them, else none.
+    """Losses [M] and gradients [M, P] of the batch of this update at `params`; states at its end
+    where the task carries them, else none.
 
-    `look`: and the profile by layer of what comes back to each step (Measured.profiles), else none. No number changes by it.
+    `look`: and the profile by layer of what comes back to each step (Measured.profiles), else none.
+    No number changes by it.
     """
     batch = training_batch(training, update)
-    leaves = {name: view.detach().requires_grad_() for name, view in training.model.named(params).items()}
+    leaves = {
+        name: view.detach().requires_grad_() for name, view in training.model.named(params).items()
+    }
     taps = reach_leaves(training, batch) if look else {}
     with rounding(training):
         outputs, reached = forward(training, leaves | taps, batch, update)
         loss = training.task.loss(outputs, batch)
-        grads = torch.autograd.grad(loss.sum(), [*leaves.values(), *taps.values()], allow_unused=True)
-    whole = {name: torch.zeros_like(leaf) if grad is None else grad for (name, leaf), grad in zip(leaves.items(), grads, strict=False)}
-    return loss, training.model.joined(whole), reached, profiles_of(training.model, grads[len(leaves) :], batch)
+        grads = torch.autograd.grad(
+            loss.sum(), [*leaves.values(), *taps.values()], allow_unused=True
+        )
+    whole = {
+        name: torch.zeros_like(leaf) if grad is None else grad
+        for (name, leaf), grad in zip(leaves.items(), grads, strict=False)
+    }
+    return (
+        loss,
+        training.model.joined(whole),
+        reached,
+        profiles_of(training.model, grads[len(leaves) :], batch),
+    )
 
 
 def reach_leaves(training: Training, batch: Batch) -> dict[str, Tensor]:
-    """What kernels give the squared norms by step as the gradient of, a layer each: [M, T, B'], padded as the batch is."""
+    """What kernels give the squared norms by step as the gradient of, a layer each: [M, T, B'],
+    padded as the batch is.
+    """
     members, examples, steps, _ = batch.x.shape
     shape = (members, steps, training.model.padded_batch(examples))
     return {
-        f"layer{layer}.{REACH}": torch.zeros(shape, dtype=torch.float64, device=training.device, requires_grad=True)
+        f"layer{layer}.{REACH}": torch.zeros(
+            shape, dtype=torch.float64, device=training.device, requires_grad=True
+        )
         for layer in range(1, training.model.depth + 1)
     }
 
 
-def profiles_of(model: Model, squares: Sequence[Tensor | None], batch: Batch) -> dict[str, dict[str, np.ndarray]]:
-    """Profiles by layer from squared norms [M, T, B']; StudyError where the cell's own kernel does not tell them."""
+def profiles_of(
+    model: Model, squares: Sequence[Tensor | None], batch: Batch
+) -> dict[str, dict[str, np.ndarray]]:
+    """Profiles by layer from squared norms [M, T, B']; StudyError where the cell's own kernel does
+    not tell them.
+    """
     members, examples, steps, _ = batch.x.shape
-    last = np.full((members, examples), steps - 1) if batch.lengths is None else batch.lengths.cpu().numpy() - 1
+    last = (
+        np.full((members, examples), steps - 1)
+        if batch.lengths is None
+        else batch.lengths.cpu().numpy() - 1
+    )
     found = {}
     for number, grad in enumerate(squares, start=1):
         if grad is None:
             name = type(model.cell).__name__
-            raise StudyError(f"probe.train_profile: kernel {model.kernel} of {name} does not tell what reaches a step; use kernel=reference or every=null")
+            raise StudyError(
+                f"probe.train_profile: kernel {model.kernel} of {name} does not tell what reaches a"
+                " step; use kernel=reference or every=null"
+            )
         found[f"{number}/h"] = profile_of_squares(grad[..., :examples].cpu().numpy(), last)
     return found
 
 
-def forward(training: Training, params: Params, batch: Batch, update: int) -> tuple[Tensor, list[State]]:
+def forward(
+    training: Training, params: Params, batch: Batch, update: int
+) -> tuple[Tensor, list[State]]:
     """Outputs and, where the task carries them, the states at the end, in training's own dtype."""
     dropped, model, config = masks(training, update, batch), training.model, training.config
     with autocast(training):
@@ -132,21 +187,36 @@ def forward(training: Training, params: Params, batch: Batch, update: int) -> tu
             return model.forward(params, batch.x, batch.lengths, dropped).to(training.dtype), []
         first = training.carried if training.task.carries(update, config["batch"]) else []
         outputs, reached = model.carrying(params, batch.x, dropped, first)
-    return outputs.to(training.dtype), [tuple(part.to(training.dtype) for part in state) for state in reached]
+    return outputs.to(training.dtype), [
+        tuple(part.to(training.dtype) for part in state) for state in reached
+    ]
 
 
 def training_batch(training: Training, update: int) -> Batch:
     """Each member's own batch, drawn once for each distinct seed: a function of (seed, update)."""
     config, seeds = training.config, [point.seed for point in training.points]
     distinct = list(dict.fromkeys(seeds))
-    parts = [training.task.sample(lambda *key, seed=seed: generator(seed, "data", *key), update, config["batch"]) for seed in distinct]
+    parts = [
+        training.task.sample(
+            lambda *key, seed=seed: generator(seed, "data", *key), update, config["batch"]
+        )
+        for seed in distinct
+    ]
     index = torch.tensor([distinct.index(seed) for seed in seeds])
     return placed(training, stack_batches(parts), index)
 
 
 def stack_batches(parts: Sequence[Batch]) -> Batch:
-    lengths = None if parts[0].lengths is None else torch.stack([part.lengths for part in parts if part.lengths is not None])
-    return Batch(x=torch.stack([part.x for part in parts]), y=torch.stack([part.y for part in parts]), lengths=lengths)
+    lengths = (
+        None
+        if parts[0].lengths is None
+        else torch.stack([part.lengths for part in parts if part.lengths is not None])
+    )
+    return Batch(
+        x=torch.stack([part.x for part in parts]),
+        y=torch.stack([part.y for part in parts]),
+        lengths=lengths,
+    )
 
 
 def placed(training: Training, batch: Batch, index: Tensor) -> Batch:
@@ -154,12 +224,21 @@ def placed(training: Training, batch: Batch, index: Tensor) -> Batch:
         tensor = tensor[index].to(training.device)
         return tensor.to(training.dtype) if tensor.is_floating_point() else tensor
 
-    return Batch(x=place(batch.x), y=place(batch.y), lengths=None if batch.lengths is None else place(batch.lengths))
+    return Batch(
+        x=place(batch.x),
+        y=place(batch.y),
+        lengths=None if batch.lengths is None else place(batch.lengths),
+    )
 
 
 def masks(training: Training, update: int, batch: Batch) -> list[Tensor]:
     if training.model.dropout == 0 or training.model.depth == 1:
         return []
     _, examples, steps, _ = batch.x.shape
-    of = [dropout_masks(training.model, point.seed, update, examples, steps) for point in training.points]
-    return [torch.stack(layer).to(training.device, training.dtype) for layer in zip(*of, strict=True)]
+    of = [
+        dropout_masks(training.model, point.seed, update, examples, steps)
+        for point in training.points
+    ]
+    return [
+        torch.stack(layer).to(training.device, training.dtype) for layer in zip(*of, strict=True)
+    ]

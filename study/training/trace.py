@@ -1,4 +1,6 @@
-"""What probes see at a stage: a copy of the weights in fp64, the fixed probe batch, and forward passes made once."""
+"""What probes see at a stage: a copy of the weights in fp64, the fixed probe batch, and forward
+passes made once.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,11 @@ class StageTrace:
     @property
     def last_step(self) -> Tensor:
         _, examples, steps, _ = self.batch.x.shape
-        return torch.full((examples,), steps - 1) if self.batch.lengths is None else self.batch.lengths[0].cpu() - 1
+        return (
+            torch.full((examples,), steps - 1)
+            if self.batch.lengths is None
+            else self.batch.lengths[0].cpu() - 1
+        )
 
     def generator(self, purpose: str) -> torch.Generator:
         return generator(STUDY_SEED, purpose, self.stage)
@@ -78,8 +84,17 @@ class StageTrace:
 
     def alone(self, member: int) -> StageTrace:
         one = slice(member, member + 1)
-        batch = Batch(x=self.batch.x[one], y=self.batch.y[one], lengths=None if self.batch.lengths is None else self.batch.lengths[one])
-        return dataclasses.replace(self, params={name: value[one] for name, value in self.params.items()}, batch=batch, seeds=self.seeds[one])
+        batch = Batch(
+            x=self.batch.x[one],
+            y=self.batch.y[one],
+            lengths=None if self.batch.lengths is None else self.batch.lengths[one],
+        )
+        return dataclasses.replace(
+            self,
+            params={name: value[one] for name, value in self.params.items()},
+            batch=batch,
+            seeds=self.seeds[one],
+        )
 
     def training_batch(self) -> Batch:
         return self._training_batch
@@ -91,13 +106,16 @@ class StageTrace:
         with torch.enable_grad():
             leaves = {name: value.detach().requires_grad_() for name, value in self.params.items()}
             loss = self.task.loss(self.model.forward(leaves, batch.x, batch.lengths), batch)
-            grads = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
+            grads = torch.autograd.grad(
+                loss.sum(), list(leaves.values()), materialize_grads=True, allow_unused=True
+            )
         return dict(zip(leaves, grads, strict=True))
 
     # functools.cached_property writes to __dict__, which a frozen dataclass allows.
     @functools.cached_property
     def _network(self) -> Unrolled:
-        # Step by step, the first state must depend on something that asks for a gradient: the input does, the weights need none.
+        # Step by step, the first state must depend on something that asks for a gradient: the input
+        # does, the weights need none.
         x = self.batch.x.detach().requires_grad_()
         with torch.enable_grad():
             return self.model.unrolled(self.params, x, self.batch.lengths)

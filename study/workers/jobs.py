@@ -1,10 +1,11 @@
-"""A job: groups that some machine is given, in a file of the study's folder, and what it says of them in another.
+"""A job: groups for some machine, in a file of the study's folder, and its messages in another.
 
 outputs/NAME/jobs/BATCH/N.json.gz   what job N trains, and what the machine must have
-outputs/NAME/jobs/BATCH/N.events    what it says, a line of JSON each
+outputs/NAME/jobs/BATCH/N.events    its messages, one line of JSON each
 
-A job is a launch that plans nothing: it claims each point before it trains it, so that jobs, whatever runs them, and other launches
-share one study; it may be run again at any time, and goes on. `python -m study.workers.jobs FILE` carries one out.
+A job is a launch that plans nothing. It takes a lease on each point before training it, so jobs and
+other launches can share a study, whatever runs them; it may be run again at any time and resumes.
+`python -m study.workers.jobs FILE` carries one out.
 """
 
 from __future__ import annotations
@@ -38,12 +39,17 @@ FOLDER, ENDING, EVENTS = "jobs", ".json.gz", ".events"
 FINAL = ("stored", "failed", "given up")  # events after which a job is done with points
 PROGRESS_SECONDS = 5.0  # between two signs of progress of one group: a shared folder is slow
 LOOK_SECONDS = 1.0
-PATIENCE = 3  # times the seconds after which an owner is lost: as long as a job waits for points that another holds
+# times the seconds after which an owner is lost: as long as a job waits for points that another
+# holds
+PATIENCE = 3
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a machine needs to know. `versions`: of stored points when this was planned; `software`: what it must have."""
+    """What a machine needs to know.
+
+    `versions`: of stored points when this was planned; `software`: what it must have.
+    """
 
     study: str
     here: str  # where relative paths of pieces begin
@@ -54,7 +60,10 @@ class Job:
     software: Mapping[str, str]
     versions: Mapping[str, Any]
     groups: Sequence[Group]
-    command: Sequence[str] = ()  # instead of groups: what `python -m study` is called with, as a search is that joins others
+    command: Sequence[
+        str
+        # instead of groups: what `python -m study` is called with, as a search is that joins others
+    ] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -64,7 +73,9 @@ class Job:
         text = json.dumps(asdict(self), allow_nan=False).encode()
 
         def write(partial: Path) -> None:
-            partial.touch(mode=0o600)  # the command of a search may name a database with its password
+            partial.touch(
+                mode=0o600
+            )  # the command of a search may name a database with its password
             partial.write_bytes(gzip.compress(text, 5))
 
         write_whole(path, write)
@@ -72,22 +83,34 @@ class Job:
     @classmethod
     def read(cls, path: Path) -> Job:
         told = json.loads(gzip.decompress(path.read_bytes()))
-        groups = [Group(group["name"], tuple(Point(**point) for point in group["points"]), group["cost"]) for group in told.pop("groups")]
-        versions = {id: None if version is None else tuple(version) for id, version in told.pop("versions").items()}
+        groups = [
+            Group(group["name"], tuple(Point(**point) for point in group["points"]), group["cost"])
+            for group in told.pop("groups")
+        ]
+        versions = {
+            id: None if version is None else tuple(version)
+            for id, version in told.pop("versions").items()
+        }
         return cls(**{**told, "command": tuple(told["command"])}, groups=groups, versions=versions)
 
 
 def software() -> dict[str, str]:
-    """What must be the same on two machines for a point's numbers to be: versions, and this package's code."""
+    """What must be the same on two machines for a point's numbers to be: versions, and this
+    package's code.
+    """
     return {**code()["versions"], "code of study/": sources(())}
 
 
 def differences(there: Mapping[str, str], here: Mapping[str, str]) -> str:
     """In words what another machine has that differs from here; "" where nothing does."""
-    return ", ".join(f"{name} {there.get(name, 'missing')} (here {version})" for name, version in here.items() if there.get(name) != version)
+    return ", ".join(
+        f"{name} {there.get(name, 'missing')} (here {version})"
+        for name, version in here.items()
+        if there.get(name) != version
+    )
 
 
-# --- on the machine that trains ----------------------------------------------------------------------------------
+# --- on the machine that trains -------------------------------------------------------------------
 
 
 class Told(KeyboardInterrupt):
@@ -126,13 +149,18 @@ class Voice:
             if now - self.said.get(group, -PROGRESS_SECONDS) < PROGRESS_SECONDS:
                 return
             self.said[group] = now
-        with contextlib.suppress(OSError), self.path.open("a", encoding="utf-8") as file:  # what counts is in the store
+        with (
+            contextlib.suppress(OSError),
+            self.path.open("a", encoding="utf-8") as file,
+        ):  # what counts is in the store
             file.write(json.dumps(event) + "\n")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended here: `told` is the signal that ended it, None if it is over; `gained`: something was stored or kept that was not before."""
+    """How a job ended here: `told` is the signal that ended it, None if it is over; `gained`:
+    something was stored or kept that was not before.
+    """
 
     told: int | None
     gained: bool
@@ -140,7 +168,10 @@ class Ended:
 
 
 def carry_out(path: Path, signals: Sequence[int] = LEAVE) -> Ended:
-    """Train what is left of a job's groups. `signals` end it, after keeping what is being trained."""
+    """Train what is left of a job's groups.
+
+    `signals` end it, after keeping what is being trained.
+    """
     voice = Voice(path.with_name(path.name.removesuffix(ENDING) + EVENTS))
     try:
         job = Job.read(path)
@@ -166,12 +197,17 @@ def carry_out(path: Path, signals: Sequence[int] = LEAVE) -> Ended:
 
 
 def call(job: Job, voice: Voice, signals: Sequence[int]) -> Ended:
-    """Carry out the command of a job; told to leave, it is told so too. What it gains is its own affair."""
+    """Carry out the command of a job; told to leave, it is told so too.
+
+    What it gains is its own affair.
+    """
     voice.say({"event": "began", "owner": ""})
     parent = os.getpid()
     try:
         with leaving_on(signals):
-            process = subprocess.Popen([sys.executable, "-m", "study", *job.command], preexec_fn=lambda: die_with(parent))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "study", *job.command], preexec_fn=lambda: die_with(parent)
+            )
             status = process.wait()
     except Told as error:
         process.terminate()
@@ -183,7 +219,10 @@ def call(job: Job, voice: Voice, signals: Sequence[int]) -> Ended:
 
 
 def prepare(job: Job) -> Executor:
-    """The executor that trains here. Raises StudyError where this machine is not what was planned with."""
+    """The executor that trains here.
+
+    Raises StudyError where this machine is not what was planned with.
+    """
     if wrong := differences(software(), job.software):
         raise StudyError(f"this machine has {wrong}")
     if not any((Path(job.study) / name).exists() for name in ("study.json", "search")):
@@ -205,7 +244,9 @@ class Work:
         self.done: set[str] = set()
 
     def train(self, leases: Leases) -> None:
-        """In rounds, while points are left that another holds who may be lost; no longer than that takes to be known."""
+        """In rounds, while points are left that another holds who may be lost; no longer than that
+        takes to be known.
+        """
         until = time.monotonic() + PATIENCE * self.job.lease_seconds
         while self.left():
             with contextlib.closing(self.executor.run(self.claimed(leases), self.folder)) as events:  # type: ignore[type-var]
@@ -223,7 +264,11 @@ class Work:
 
     def left(self) -> list[str]:
         """Points that nobody has stored since this was planned."""
-        return [id for id in self.job.ids if id not in self.done and self.store.version(id) == self.job.versions.get(id)]
+        return [
+            id
+            for id in self.job.ids
+            if id not in self.done and self.store.version(id) == self.job.versions.get(id)
+        ]
 
     def free(self, ids: Sequence[str], leases: Leases) -> bool:
         holders = leases.holders()
@@ -238,7 +283,10 @@ class Work:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """python -m study.workers.jobs FILE [PARENT]: exit status 0 over, 1 told to leave, 2 refused. Ends with the process PARENT, if given."""
+    """python -m study.workers.jobs FILE [PARENT]: exit status 0 over, 1 told to leave, 2 refused.
+
+    Ends with the process PARENT, if given.
+    """
     if len(arguments) > 1:
         die_with(int(arguments[1]))
     ended = carry_out(Path(arguments[0]))

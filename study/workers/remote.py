@@ -1,6 +1,8 @@
-"""What executors on other machines have in common: groups packed into jobs, jobs followed by what they say and by what is stored.
+"""What executors on other machines have in common: groups packed into jobs, jobs followed by what
+they say and by what is stored.
 
-An executor of this kind says how jobs are queued, what becomes of them and, where they outlive the command, how they are found again.
+An executor of this kind says how jobs are queued, what becomes of them and, where they outlive the
+command, how they are found again.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ LAST_WORDS = 300  # characters of a job's log that are told
 
 @dataclass(frozen=True)
 class Fate:
-    """How a job ended, in its executor's words; `final`: somebody wanted it so, and it is not tried again."""
+    """How a job ended, in its executor's words; `final`: somebody wanted it so, and it is not tried
+    again.
+    """
 
     why: str
     final: bool = False
@@ -77,10 +81,11 @@ class Queued:
 
 
 class Remote(Executor):
-    """Jobs of `cpus` cores and `gpus` GPUs, each at least `target_minutes` of work where there is so much; in each, `local` trains.
+    """Jobs of `cpus` cores and `gpus` GPUs, each at least `target_minutes` of work where there is
+    so much; in each, `local` trains.
 
-    A job that ends without being over is queued again, up to `tries` times without any gain between them. `poll_seconds` between two looks.
-    A search is at most `search_jobs` jobs.
+    A job that ends without being over is queued again, up to `tries` times without any gain between
+    them. `poll_seconds` between two looks. A search is at most `search_jobs` jobs.
     """
 
     claims = False
@@ -103,22 +108,44 @@ class Remote(Executor):
         name = type(self).__name__.lower()
         require(cpus >= 1, name, "cpus", "at least 1", cpus)
         require(gpus >= 0, name, "gpus", "at least 0", gpus)
-        require(memory_gb is None or memory_gb > 0, name, "memory_gb", "greater than 0 or null", memory_gb)
+        require(
+            memory_gb is None or memory_gb > 0,
+            name,
+            "memory_gb",
+            "greater than 0 or null",
+            memory_gb,
+        )
         require(target_minutes > 0, name, "target_minutes", "greater than 0", target_minutes)
         require(poll_seconds > 0, name, "poll_seconds", "greater than 0", poll_seconds)
         require(ask_seconds > 0, name, "ask_seconds", "greater than 0", ask_seconds)
         require(tries >= 1, name, "tries", "at least 1", tries)
         require(search_jobs >= 1, name, "search_jobs", "at least 1", search_jobs)
-        self.cpus, self.gpus, self.memory_gb, self.lease_seconds = cpus, gpus, memory_gb, lease_seconds
-        self.target, self.poll_seconds, self.ask_seconds, self.tries = 60 * target_minutes, poll_seconds, ask_seconds, tries
+        self.cpus, self.gpus, self.memory_gb, self.lease_seconds = (
+            cpus,
+            gpus,
+            memory_gb,
+            lease_seconds,
+        )
+        self.target, self.poll_seconds, self.ask_seconds, self.tries = (
+            60 * target_minutes,
+            poll_seconds,
+            ask_seconds,
+            tries,
+        )
         self.search_jobs = search_jobs
         self.device = resolve_device({"device": device, "executor": {"gpus": gpus}})
-        workers = (gpus if self.device == "cuda" else cpus) if local.get("workers") == "auto" else local.get("workers")
+        workers = (
+            (gpus if self.device == "cuda" else cpus)
+            if local.get("workers") == "auto"
+            else local.get("workers")
+        )
         self.local = {**local, "workers": workers, "device": self.device}
-        inside = build({**self.local, "device": "cpu"}, "executor.local")  # what is wrong with its settings is told here
+        inside = build(
+            {**self.local, "device": "cpu"}, "executor.local"
+        )  # what is wrong with its settings is told here
         self.workers, self.max_members = inside.workers, inside.max_members
 
-    # --- what an executor of this kind says --------------------------------------------------------------------
+    # --- what an executor of this kind says -------------------------------------------------------
 
     @abstractmethod
     def queue(self, folder: Path, paths: Sequence[Path]) -> list[str]:
@@ -151,10 +178,12 @@ class Remote(Executor):
     def leave(self, running: Sequence[Queued]) -> None:
         """The command ends while jobs run."""
 
-    # --- sizing ------------------------------------------------------------------------------------------------
+    # --- sizing -----------------------------------------------------------------------------------
 
     def pack(self, groups: Sequence[Group]) -> list[list[Group]]:
-        """Groups for each job, longest job first: all about equally long, about `target` seconds where there is so much to do."""
+        """Groups for each job, longest job first: all about equally long, about `target` seconds
+        where there is so much to do.
+        """
         parts = [part for group in groups for part in halved(group, self.target)]
         total = sum(part.cost for part in parts)
         count = max(1, min(math.ceil(total / (self.target * self.workers)), len(parts)))
@@ -164,11 +193,15 @@ class Remote(Executor):
             load, number = heapq.heappop(loads)
             jobs[number].append(part)
             heapq.heappush(loads, (load + part.cost, number))
-        return sorted((job for job in jobs if job), key=lambda job: -sum(group.cost for group in job))
+        return sorted(
+            (job for job in jobs if job), key=lambda job: -sum(group.cost for group in job)
+        )
 
     def seconds(self, job: Sequence[Group]) -> float:
         """That a job is expected to take: of its work, and of its longest group."""
-        return max(sum(group.cost for group in job) / self.workers, max(group.cost for group in job))
+        return max(
+            sum(group.cost for group in job) / self.workers, max(group.cost for group in job)
+        )
 
     def each(self) -> str:
         """A job's size in words."""
@@ -177,10 +210,14 @@ class Remote(Executor):
 
     def expected(self, seconds: Sequence[float]) -> str:
         """In words, of jobs of these lengths."""
-        each = duration(max(seconds)) if min(seconds) > 0.9 * max(seconds) else f"{duration(min(seconds))} to {duration(max(seconds))}"
+        each = (
+            duration(max(seconds))
+            if min(seconds) > 0.9 * max(seconds)
+            else f"{duration(min(seconds))} to {duration(max(seconds))}"
+        )
         return f"expected: {each} a job, {sum(seconds) * self.cpus / 3600:.2g} core hours in all"
 
-    # --- running -----------------------------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------
 
     def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Event]:
         folder = folder.resolve()
@@ -188,7 +225,13 @@ class Remote(Executor):
         ids = {point.id for group in wanted for point in group.points}
         running = self.found(folder, ids)
         if running:
-            yield {"event": "note", "text": f"jobs of an earlier command go on: {', '.join(sorted(one.name for one in running))}"}
+            yield {
+                "event": "note",
+                "text": (
+                    "jobs of an earlier command go on:"
+                    f" {', '.join(sorted(one.name for one in running))}"
+                ),
+            }
         leases = Leases(folder, self.lease_seconds)  # none of its own: it is asked what others hold
         elsewhere = leases.busy().union(*(one.ids for one in running))
         rest = [part for group in wanted if (part := without(group, elsewhere)) is not None]
@@ -202,18 +245,41 @@ class Remote(Executor):
                 self.leave(running)
         self.tidy(folder)
 
-    def submit(self, jobs: Sequence[Sequence[Group]], folder: Path, tries: int = 0, command: Sequence[str] = ()) -> list[Queued]:
-        """Queue jobs, each kept in a file that it can be carried out from at any time; of groups, or all of one command."""
+    def submit(
+        self,
+        jobs: Sequence[Sequence[Group]],
+        folder: Path,
+        tries: int = 0,
+        command: Sequence[str] = (),
+    ) -> list[Queued]:
+        """Queue jobs, each kept in a file that it can be carried out from at any time; of groups,
+        or all of one command.
+        """
         batch = folder / FOLDER / secrets.token_hex(4)
         batch.mkdir(parents=True)
         store, needs = Store(folder), software()
         paths = [str(Path(path).resolve()) for path in config_dirs(sys.argv[1:])]
         made = []
         for number, job in enumerate(jobs):
-            versions = {point.id: store.version(point.id) for group in job for point in group.points}
-            written = Job(str(folder), str(Path.cwd()), paths, self.local, self.device, self.lease_seconds, needs, versions, job, command)
+            versions = {
+                point.id: store.version(point.id) for group in job for point in group.points
+            }
+            written = Job(
+                str(folder),
+                str(Path.cwd()),
+                paths,
+                self.local,
+                self.device,
+                self.lease_seconds,
+                needs,
+                versions,
+                job,
+                command,
+            )
             written.write(batch / f"{number}{ENDING}")
-            made.append(Queued("", batch / f"{number}{ENDING}", set(versions), versions, tries, groups=job))
+            made.append(
+                Queued("", batch / f"{number}{ENDING}", set(versions), versions, tries, groups=job)
+            )
         names = self.queue(batch, [one.path for one in made])
         for one, name in zip(made, names, strict=True):
             one.name = name
@@ -222,7 +288,9 @@ class Remote(Executor):
         return made
 
     def found(self, folder: Path, ids: set[str], command: Sequence[str] = ()) -> list[Queued]:
-        """Jobs that an earlier command queued, that still live and have any of these points, or are of this command."""
+        """Jobs that an earlier command queued, that still live and have any of these points, or are
+        of this command.
+        """
         batches = {}
         for path in (folder / FOLDER).glob(f"*/{BATCH}"):
             with contextlib.suppress(OSError, ValueError):
@@ -237,10 +305,20 @@ class Remote(Executor):
                     job = Job.read(batch / f"{number}{ENDING}")
                     mine = ids & set(job.ids)
                     if mine or (command and list(job.command) == list(command)):
-                        running.append(Queued(name, batch / f"{number}{ENDING}", mine, job.versions, groups=job.groups))
+                        running.append(
+                            Queued(
+                                name,
+                                batch / f"{number}{ENDING}",
+                                mine,
+                                job.versions,
+                                groups=job.groups,
+                            )
+                        )
         return running
 
-    def follow(self, running: list[Queued], folder: Path, ids: set[str], leases: Leases) -> Iterator[Event]:
+    def follow(
+        self, running: list[Queued], folder: Path, ids: set[str], leases: Leases
+    ) -> Iterator[Event]:
         """Events of jobs until all have ended."""
         store, doubtful = Store(folder), set[str]()
         while running:
@@ -250,11 +328,23 @@ class Remote(Executor):
                 if one.refused:
                     self.cancel([each.name for each in running])
                     running.clear()
-                    yield {"event": "stopped", "reason": f"job {one.name} was refused where it ran: {one.refused}"}
+                    yield {
+                        "event": "stopped",
+                        "reason": f"job {one.name} was refused where it ran: {one.refused}",
+                    }
                     return
                 fate = fates.get(one.name)
-                if fate is not None and not one.over and not fate.final and one.name not in doubtful:
-                    doubtful.add(one.name)  # what it has written may not have come here yet, or it is just being queued again
+                if (
+                    fate is not None
+                    and not one.over
+                    and not fate.final
+                    and one.name not in doubtful
+                ):
+                    doubtful.add(
+                        one.name
+                        # what it has written may not have come here yet, or it is just being queued
+                        # again
+                    )
                 elif fate is not None or (one.over and not one.ids):
                     running.remove(one)
                     yield from self.ended(one, fate, store, folder, running, leases)
@@ -284,12 +374,26 @@ class Remote(Executor):
             else:
                 yield event
 
-    def ended(self, one: Queued, fate: Fate | None, store: Store, folder: Path, running: list[Queued], leases: Leases) -> Iterator[Event]:
-        """A job is gone. What it stored without a word is told; what it has left is queued again, or given up."""
+    def ended(
+        self,
+        one: Queued,
+        fate: Fate | None,
+        store: Store,
+        folder: Path,
+        running: list[Queued],
+        leases: Leases,
+    ) -> Iterator[Event]:
+        """A job is gone. What it stored without a word is told; what it has left is queued again,
+        or given up.
+        """
         landed = {id for id in one.ids if store.version(id) != one.versions.get(id)}
         if landed:
             yield {"event": "stored", "group": one.name, "ids": sorted(landed)}
-        held = {id for id, owner in leases.holders().items() if owner != one.owner and not leases.lost(owner)}
+        held = {
+            id
+            for id, owner in leases.holders().items()
+            if owner != one.owner and not leases.lost(owner)
+        }
         left = one.ids - landed - held  # what others hold is theirs to end, or to lose
         if not left:
             return
@@ -299,14 +403,26 @@ class Remote(Executor):
         if one.stopped or (fate is not None and fate.final):
             reason = why if one.stopped else f"job {one.name}: {why}"
         elif tries >= self.tries:
-            reason = f"job {one.name}: {why}, {tries} times without any progress{self.last_words(one)}"
+            reason = (
+                f"job {one.name}: {why}, {tries} times without any progress{self.last_words(one)}"
+            )
         if reason is not None:
             yield {"event": "given up", "group": one.name, "ids": sorted(left), "reason": reason}
             return
-        rest = [part for group in one.groups if (part := group.only(point for point in group.points if point.id in left)) is not None]
+        rest = [
+            part
+            for group in one.groups
+            if (part := group.only(point for point in group.points if point.id in left)) is not None
+        ]
         running += self.submit([rest], folder, tries)
         how = f"queued again as job {running[-1].name}"
-        yield {"event": "retried", "group": one.name, "ids": sorted(left), "reason": f"job {one.name}: {why}", "how": how}
+        yield {
+            "event": "retried",
+            "group": one.name,
+            "ids": sorted(left),
+            "reason": f"job {one.name}: {why}",
+            "how": how,
+        }
 
     def tidy(self, folder: Path) -> None:
         """Remove the files of jobs whose points are all stored; logs of the others may tell why."""
@@ -321,12 +437,26 @@ class Remote(Executor):
 
 
 def halved(group: Group, seconds: float) -> list[Group]:
-    """A group in equal parts of which none takes longer, down to single points: they may run side by side."""
-    most = max(1, math.floor(seconds * len(group.points) / group.cost)) if group.cost > 0 else len(group.points)
+    """A group in equal parts of which none takes longer, down to single points: they may run side
+    by side.
+    """
+    most = (
+        max(1, math.floor(seconds * len(group.points) / group.cost))
+        if group.cost > 0
+        else len(group.points)
+    )
     count = math.ceil(len(group.points) / most)
     bounds = [round(part * len(group.points) / count) for part in range(count + 1)]
-    parts = [part for start, end in itertools.pairwise(bounds) if (part := group.only(group.points[start:end])) is not None]
-    return [replace(part, name=f"{group.name}.{number}") for number, part in enumerate(parts, 1)] if count > 1 else parts
+    parts = [
+        part
+        for start, end in itertools.pairwise(bounds)
+        if (part := group.only(group.points[start:end])) is not None
+    ]
+    return (
+        [replace(part, name=f"{group.name}.{number}") for number, part in enumerate(parts, 1)]
+        if count > 1
+        else parts
+    )
 
 
 def without(group: Group, ids: set[str]) -> Group | None:

@@ -1,4 +1,6 @@
-"""A worker process's life: one group after the other until the connection closes or it is told to leave."""
+"""A worker process's life: one group after the other until the connection closes or it is told to
+leave.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ SAY_SECONDS = 0.5  # between two signs of progress
 
 
 class Place:
-    """The update that a worker has come to, in memory that outlives it: a message might not be sent any more."""
+    """The update that a worker has come to, in memory that outlives it: a message might not be sent
+    any more.
+    """
 
     def __init__(self, path: Path) -> None:
         path.touch()
@@ -57,8 +61,11 @@ class Worker:
     def hear_signals(self) -> None:
         for number in LEAVE:
             signal.signal(number, self.leave)
-        # Written by the signal's handler itself: a cell that loops forever gives Python no time to run another one.
-        faulthandler.register(WHERE, file=stack_file(self.scratch, self.number).open("w"), all_threads=False)
+        # Written by the signal's handler itself: a cell that loops forever gives Python no time to
+        # run another one.
+        faulthandler.register(
+            WHERE, file=stack_file(self.scratch, self.number).open("w"), all_threads=False
+        )
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {WHERE})
 
     def leave(self, number: int, frame: Any) -> None:
@@ -98,8 +105,12 @@ class Worker:
 
         try:
             device = resolve_device(group.points[0].config)
-            place = f"cuda:{self.number % torch.cuda.device_count()}" if device == "cuda" else device
-            run_group(group, self.folder, place, hear, lambda text: self.say(event="note", text=text))
+            place = (
+                f"cuda:{self.number % torch.cuda.device_count()}" if device == "cuda" else device
+            )
+            run_group(
+                group, self.folder, place, hear, lambda text: self.say(event="note", text=text)
+            )
         except Left:
             return {"event": "left"}
         except CannotStore as error:
@@ -113,7 +124,9 @@ class Worker:
 
 
 def work(connection: Connection, number: int, folder: str, scratch: str) -> None:
-    """The process. `scratch`: a folder for what must be known of a worker that cannot tell it any more."""
+    """The process. `scratch`: a folder for what must be known of a worker that cannot tell it any
+    more.
+    """
     worker = Worker(connection, number, Path(folder), Path(scratch))
     worker.hear_signals()
     torch.set_num_threads(1)

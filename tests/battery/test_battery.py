@@ -21,7 +21,7 @@ from study.config.paths import conf_folder
 from study.hydra_plugins import register
 from study.interfaces import Probe
 from study.readouts.mean import Mean
-from tests import data
+from tests.support import data
 
 
 def levels(group: str) -> list[str]:
@@ -36,7 +36,9 @@ def node_of():
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder().resolve())):
 
         def of(group: str, level: str) -> dict[str, Any]:
-            node = OmegaConf.to_container(compose("config", overrides=[f"{group}={level}"])[group], resolve=True)
+            node = OmegaConf.to_container(
+                compose("config", overrides=[f"{group}={level}"])[group], resolve=True
+            )
             assert isinstance(node, dict)
             return node
 
@@ -61,7 +63,9 @@ class Kernelled(LSTM):
             return known.outputs(x, reach, last_step_only=last_step_only and wrong != "all steps")
 
         def states(x, taps):
-            found = known.states(x, tuple(torch.zeros_like(tap) for tap in taps) if wrong == "taps" else taps)
+            found = known.states(
+                x, tuple(torch.zeros_like(tap) for tap in taps) if wrong == "taps" else taps
+            )
             return tuple(1.1 * state for state in found) if wrong == "states" else found
 
         return SimpleNamespace(outputs=outputs, states=states)
@@ -82,7 +86,10 @@ def test_the_battery_finds_what_is_wrong_with_a_compiled_kernel(wrong, told):
 
 
 class Traced(LSTM):
-    """A cell whose kept state is not its last one: an echo of h comes after it. The sign says whether `keep` is right."""
+    """A cell whose kept state is not its last one: an echo of h comes after it.
+
+    The sign says whether `keep` is right.
+    """
 
     states = ("h", "c", "e")
 
@@ -108,13 +115,21 @@ def test_initializer(node_of, level):
 @pytest.mark.parametrize("level", levels("clip"))
 def test_clip_rule(node_of, level):
     node = node_of("clip", level)
-    battery.check_clip(lambda members: build_for_members([node] * members, "clip", torch.device("cpu"), torch.float32))
+    battery.check_clip(
+        lambda members: build_for_members(
+            [node] * members, "clip", torch.device("cpu"), torch.float32
+        )
+    )
 
 
 @pytest.mark.parametrize("level", levels("optimizer"))
 def test_optimizer(node_of, level):
     node = node_of("optimizer", level)
-    battery.check_optimizer(lambda members: build_for_members([node] * members, "optimizer", torch.device("cpu"), torch.float32))
+    battery.check_optimizer(
+        lambda members: build_for_members(
+            [node] * members, "optimizer", torch.device("cpu"), torch.float32
+        )
+    )
 
 
 @pytest.mark.parametrize("level", levels("task"))
@@ -133,7 +148,9 @@ def own_data(folder: Path, level: str) -> dict[str, str]:
         np.savez(folder / "own.npz", x=x.astype(np.float32), y=y)
         return {"path": str(folder / "own.npz")}
     assert level == "csv", f"task={level} has a mandatory setting: give it data here"
-    pd.DataFrame({f"v{step}": x[:, step, 0] for step in range(7)} | {"kind": y}).to_csv(folder / "own.csv", index=False)
+    pd.DataFrame({f"v{step}": x[:, step, 0] for step in range(7)} | {"kind": y}).to_csv(
+        folder / "own.csv", index=False
+    )
     return {"path": str(folder / "own.csv"), "target": "kind"}
 
 
@@ -149,7 +166,8 @@ def test_readout(node_of, level):
 
 @pytest.mark.parametrize("level", levels("probe"))
 def test_probe_runs_on_every_cell(node_of, level):
-    """Every probe on every cell, one and two layers, terminal and every-step losses: one value a member, NaN by exception only.
+    """Every probe on every cell, one and two layers, terminal and every-step losses: one value a
+    member, NaN by exception only.
 
     Infinite are only logs of what is exactly 0 (a ReLU's Jacobian has singular values that are).
     """
@@ -160,11 +178,27 @@ def test_probe_runs_on_every_cell(node_of, level):
     known: dict[str, list[bool]] = {}
     for cell in levels("cell"):
         for depth in (1, 2):
-            of = trace(build(node_of("cell", cell), "cell"), {}, steps=6, depth=depth, every_step=depth == 2)
+            of = trace(
+                build(node_of("cell", cell), "cell"),
+                {},
+                steps=6,
+                depth=depth,
+                every_step=depth == 2,
+            )
             for quantity, value in probe(of).items():
-                values = value.norms[..., value.exists] if isinstance(value, LagNorms) else value if isinstance(value, torch.Tensor) else value.values
+                values = (
+                    value.norms[..., value.exists]
+                    if isinstance(value, LagNorms)
+                    else value
+                    if isinstance(value, torch.Tensor)
+                    else value.values
+                )
                 assert len(values) == 1, quantity
-                assert not values.isinf().any() or quantity.startswith("log10_") or quantity == "lyapunov", quantity
+                assert (
+                    not values.isinf().any()
+                    or quantity.startswith("log10_")
+                    or quantity == "lyapunov"
+                ), quantity
                 known.setdefault(quantity, []).append(not values.isnan().any())
     assert all(any(of_quantity) for of_quantity in known.values()), known
 
@@ -196,16 +230,29 @@ class Wrong(Probe):
         if self.kind == "masks":
             trace.network().layers[0]["h"].detach()[:, 1:] = 0
         return {
-            "mixes": {"mean": h - h.mean()}, "draws": {"noise": h + torch.rand(1)}, "shape": {"mean": h[:1]}, "kind": {"mean": h.tolist()},
-            "nothing": {}, "list": [h],
-        }.get(self.kind, {"mean": h})  # fmt: skip
+            "mixes": {"mean": h - h.mean()},
+            "draws": {"noise": h + torch.rand(1)},
+            "shape": {"mean": h[:1]},
+            "kind": {"mean": h.tolist()},
+            "nothing": {},
+            "list": [h],
+        }.get(self.kind, {"mean": h})
 
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("stages", "stages must lie between 0 and 1"), ("changes", "changed the weights"), ("masks", "changed the states"), ("mixes", "a member's mean depends on its company"), ("draws", "looking twice gives other numbers"),
-     ("shape", "with M = 3, got"), ("kind", "must be a tensor"), ("nothing", "returned nothing"), ("list", "must return {quantity: values}")],
-)  # fmt: skip
+    [
+        ("stages", "stages must lie between 0 and 1"),
+        ("changes", "changed the weights"),
+        ("masks", "changed the states"),
+        ("mixes", "a member's mean depends on its company"),
+        ("draws", "looking twice gives other numbers"),
+        ("shape", "with M = 3, got"),
+        ("kind", "must be a tensor"),
+        ("nothing", "returned nothing"),
+        ("list", "must return {quantity: values}"),
+    ],
+)
 def test_the_battery_of_probes_finds_what_is_wrong(kind, told):
     with pytest.raises(AssertionError, match=re.escape(told)):
         battery.check_probe(Wrong(kind=kind))
@@ -222,8 +269,12 @@ def planned(experiment: str, overrides: list[str]) -> Any:
 
     register()
     loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
-    first = loader.load_configuration("config", [f"experiment={experiment}"], run_mode=RunMode.MULTIRUN)
-    of = declared(loader, dict(first.hydra.sweeper.params), [f"experiment={experiment}", *overrides])
+    first = loader.load_configuration(
+        "config", [f"experiment={experiment}"], run_mode=RunMode.MULTIRUN
+    )
+    of = declared(
+        loader, dict(first.hydra.sweeper.params), [f"experiment={experiment}", *overrides]
+    )
     return make_plan(compose_all(loader, "config", of), of, experiment)
 
 

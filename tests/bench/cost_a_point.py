@@ -1,4 +1,6 @@
-"""What a point costs beside its training, to 10,000 points (tests/campaigns/load.py): CPU milliseconds, without trackers and with W&B offline."""
+"""What a point costs beside its training, to 10,000 points (tests/campaigns/load.py): CPU
+milliseconds, without trackers and with W&B offline.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,20 @@ def up_to(most: int) -> list[int]:
 
 def measure(asked: Asked, repeat: int) -> Found:
     found: dict[str, Value] = {}
-    spent: dict[str, list[tuple[int, float, float]]] = {"plan": [], "train": [], "status": []}  # points, CPU seconds, wall seconds
+    spent: dict[str, list[tuple[int, float, float]]] = {
+        "plan": [],
+        "train": [],
+        "status": [],
+    }  # points, CPU seconds, wall seconds
     asked.more["cost_a_point"] = spent  # growth draws it too
     with temporary() as folder:
         sizes = up_to(asked.points)
         alone = bare = 0.0
         for size in sizes:
             name, goal = f"load{size}", Goal(most=BUDGETS["bare"]) if size == SIZES[-1] else None
-            spent["plan"].append((size, *cost(folder, *arguments(size, name, "tracker=[]", "plan=true"))))
+            spent["plan"].append(
+                (size, *cost(folder, *arguments(size, name, "tracker=[]", "plan=true")))
+            )
             cpu, wall = cost(folder, *arguments(size, name, "tracker=[]"))
             store = Store(folder / "outputs" / name)
             made = len(store.ids())
@@ -36,13 +44,20 @@ def measure(asked: Asked, repeat: int) -> Found:
             spent["train"].append((size, cpu, wall))
             alone = alone or training(store.folder, 16)
             bare = 1000 * (cpu / made - alone)
-            spent["status"].append((size, *cost(folder, "-m", "reports", "status", str(store.folder))))
+            spent["status"].append(
+                (size, *cost(folder, "-m", "reports", "status", str(store.folder)))
+            )
             found[f"{made:,} points, no tracker"] = Value(bare, "ms", goal)
-            asked.say(f"repeat {repeat + 1}: {made} points: {cpu:.0f} CPU s, {wall:.0f} s; training {1000 * alone:.1f} ms a point, beside it {bare:.1f} ms")
+            asked.say(
+                f"repeat {repeat + 1}: {made} points: {cpu:.0f} CPU s, {wall:.0f} s; training"
+                f" {1000 * alone:.1f} ms a point, beside it {bare:.1f} ms"
+            )
         tracked = min(TRACKED, asked.points)
         without, _ = cost(folder, *arguments(tracked, "bare", "tracker=[]"))
         with_, _ = cost(folder, *arguments(tracked, "tracked"))
         more = 1000 * (with_ - without) / (round(tracked / ARMS) * ARMS)
-        found["with W&B offline"] = Value(bare + more, "ms", Goal(most=BUDGETS["tracked"]) if sizes[-1] == SIZES[-1] else None)
+        found["with W&B offline"] = Value(
+            bare + more, "ms", Goal(most=BUDGETS["tracked"]) if sizes[-1] == SIZES[-1] else None
+        )
         asked.say(f"repeat {repeat + 1}: W&B offline {more:.1f} CPU ms a point more")
     return found

@@ -1,4 +1,7 @@
-"""The default study, from the command to the report: wall seconds, and where they go. The run is the one that others are compared with."""
+"""The default study, from the command to the report: wall seconds, and where they go.
+
+The run is the one that others are compared with.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a figure is: a module with TITLE and `measure(asked, repeat)`; REPEATS where fewer are enough, `ready()` where it may not be possible here."""
+"""What a figure is: a module with TITLE and `measure(asked, repeat)`; REPEATS where fewer are
+enough, `ready()` where it may not be possible here.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ class NotHere(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """`repeats`, `members` of a group, None: the figure's own; `share`: of points or updates, on both sides; `thin`: how much less the others' side is given, and scaled."""
+    """`repeats`, `members` of a group, None: the figure's own; `share`: of points or updates, on
+    both sides; `thin`: how much less the others' side is given, and scaled.
+    """
 
     repeats: int | None
     members: int | None
@@ -24,7 +28,9 @@ class Asked:
     points: int
     folder: Path
     say: Callable[[str], None]
-    more: dict[str, Any] = field(default_factory=dict)  # by figure: what its table has no room for, kept in the JSON
+    more: dict[str, Any] = field(
+        default_factory=dict
+    )  # by figure: what its table has no room for, kept in the JSON
 
     def sized(self, members: int) -> int:
         return self.members or members
@@ -36,7 +42,9 @@ class Goal:
     most: float | None = None
 
     def met(self, value: float) -> bool:
-        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+        return (self.least is None or value >= self.least) and (
+            self.most is None or value <= self.most
+        )
 
     def __str__(self) -> str:
         return f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"

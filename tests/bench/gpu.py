@@ -1,4 +1,6 @@
-"""On a GPU: torch.nn (cuDNN) one network after the other without probes / one group with the default probes, by kernel=auto. Seconds on the wall."""
+"""On a GPU: torch.nn (cuDNN) one network after the other without probes / one group with the
+default probes, by kernel=auto. Seconds on the wall.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ MEMBERS, SIZES, DEVICE = 36, ("32", "128"), "cuda"
 
 
 def ready() -> str | None:
-    return None if torch.cuda.is_available() else "no CUDA GPU here (torch.cuda.is_available() is false)"
+    return (
+        None
+        if torch.cuda.is_available()
+        else "no CUDA GPU here (torch.cuda.is_available() is false)"
+    )
 
 
 def measure(asked: Asked, repeat: int) -> Found:
@@ -23,14 +29,28 @@ def measure(asked: Asked, repeat: int) -> Found:
         raise NotHere(why)
     found, more = {}, asked.more.setdefault("gpu", {"device": device(), "kernels": {}})
     for hidden in SIZES:
-        for name, points in structures("digits", asked.sized(MEMBERS), "depth=1", "seed=range(6)", f"hidden={hidden}", device=DEVICE).items():
+        for name, points in structures(
+            "digits",
+            asked.sized(MEMBERS),
+            "depth=1",
+            "seed=range(6)",
+            f"hidden={hidden}",
+            device=DEVICE,
+        ).items():
             points, kernel = shorter(points, asked.share), resolve_kernel(points[0].config)
             train(shorter(points[:1], 0.02), Fused, False, 1, DEVICE)
             seconds(shorter(points, 0.02), DEVICE)
-            them, us = in_turn(repeat, lambda points=points: train(points, Fused, False, 2, DEVICE), lambda points=points: seconds(points, DEVICE))
+            them, us = in_turn(
+                repeat,
+                lambda points=points: train(points, Fused, False, 2, DEVICE),
+                lambda points=points: seconds(points, DEVICE),
+            )
             row = f"{name}, H={hidden}, {len(points)} members"
             found[row], more["kernels"][row] = Value.ratio(them, us, GOAL), kernel
-            asked.say(f"repeat {repeat + 1}: {name}, H={hidden}: {them:.1f} s by cuDNN, {us:.1f} s as one group of {len(points)} by kernel {kernel}")
+            asked.say(
+                f"repeat {repeat + 1}: {name}, H={hidden}: {them:.1f} s by cuDNN, {us:.1f} s as one"
+                f" group of {len(points)} by kernel {kernel}"
+            )
     return found
 
 

@@ -1,8 +1,10 @@
-"""How training time grows with members, hidden units, length and depth, and which share of the machine's matrix-product rate it reaches.
+"""How training time grows with members, hidden units, length and depth, and which share of the
+machine's matrix-product rate it reaches.
 
-One thread, fp32, bare updates (sampling, forward, backward, clipping, optimizer) of one group. The rates are measured in the same run: torch.mm
-of 1,024 × 1,024 matrices is the machine's; torch.bmm of one step's product is what a stepwise recurrence could have. A picture and a table
-of all numbers go beside the JSON.
+One thread, fp32, bare updates (sampling, forward, backward, clipping, optimizer) of one group. The
+rates are measured in the same run: torch.mm of 1,024 × 1,024 matrices is the machine's; torch.bmm
+of one step's product is what a stepwise recurrence could have. A picture and a table of all numbers
+go beside the JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ REPEATS = 1  # every number is the median of ROUNDS already
 ROUNDS, SECONDS = 3, 0.12  # a round: as many updates as take so long, at least one
 CELLS = ("rnn", "lstm", "gru")
 BASE = {"members": 16, "hidden": 32, "steps": 64, "depth": 1}
-CURVES = {"members": (2, 4, 8, 16, 32, 64), "hidden": (16, 32, 64, 128, 256), "steps": (16, 64, 256, 1024), "depth": (1, 2, 4)}
+CURVES = {
+    "members": (2, 4, 8, 16, 32, 64),
+    "hidden": (16, 32, 64, 128, 256),
+    "steps": (16, 64, 256, 1024),
+    "depth": (1, 2, 4),
+}
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 BATCH = 64
 
@@ -44,14 +51,31 @@ class Size:
 
     def points(self) -> list[Point]:
         """Of the adding task, whose length can be chosen: two inputs a step."""
-        overrides = (f"cell={self.cell}", f"hidden={self.hidden}", f"depth={self.depth}", f"task.steps={self.steps}", f"batch={BATCH}")
-        (points,) = structures("adding", self.members, *overrides, "initializer=orthogonal", f"seed=range({max(self.members, 2)})", "task.examples=64").values()
+        overrides = (
+            f"cell={self.cell}",
+            f"hidden={self.hidden}",
+            f"depth={self.depth}",
+            f"task.steps={self.steps}",
+            f"batch={BATCH}",
+        )
+        (points,) = structures(
+            "adding",
+            self.members,
+            *overrides,
+            "initializer=orthogonal",
+            f"seed=range({max(self.members, 2)})",
+            "task.examples=64",
+        ).values()
         return bare(points)
 
     def products(self) -> float:
-        """Floating-point operations of an update's matrix products: forward; back to weights; back to states and lower layers."""
+        """Floating-point operations of an update's matrix products: forward; back to weights; back
+        to states and lower layers.
+        """
         states = 6.0 * self.depth * self.hidden**2  # h_{t-1} W: three products of 2·H·GH
-        below = 4.0 * 2 * self.hidden + 6.0 * (self.depth - 1) * self.hidden**2  # x W: the first layer's input wants no gradient
+        below = (
+            4.0 * 2 * self.hidden + 6.0 * (self.depth - 1) * self.hidden**2
+        )  # x W: the first layer's input wants no gradient
         return GATES[self.cell] * (states + below) * BATCH * self.steps * self.members
 
 
@@ -70,8 +94,14 @@ def rates() -> dict[str, float]:
     a = torch.randn(1024, 1024)
     found = {"torch.mm 1024": rate(lambda: torch.mm(a, a), 2.0 * 1024**3)}
     for hidden in CURVES["hidden"]:
-        h, weight = torch.randn(BASE["members"], BATCH, hidden), torch.randn(BASE["members"], hidden, 4 * hidden)
-        found[f"torch.bmm of a step, H={hidden}"] = rate(lambda h=h, weight=weight: torch.bmm(h, weight), 2.0 * BASE["members"] * BATCH * 4 * hidden**2)
+        h, weight = (
+            torch.randn(BASE["members"], BATCH, hidden),
+            torch.randn(BASE["members"], hidden, 4 * hidden),
+        )
+        found[f"torch.bmm of a step, H={hidden}"] = rate(
+            lambda h=h, weight=weight: torch.bmm(h, weight),
+            2.0 * BASE["members"] * BATCH * 4 * hidden**2,
+        )
     return found
 
 
@@ -101,16 +131,32 @@ def measure(asked: Asked, repeat: int) -> Found:
                 for value in sizes[: max(2, round(len(sizes) * asked.share))]:
                     size = Size(cell, **{**BASE, curve: value})
                     seconds = updates(size.points())
-                    rows.append({"curve": curve, "size": value, **vars(size), "ms": 1e3 * seconds, "share": size.products() / seconds / peak})
+                    rows.append(
+                        {
+                            "curve": curve,
+                            "size": value,
+                            **vars(size),
+                            "ms": 1e3 * seconds,
+                            "share": size.products() / seconds / peak,
+                        }
+                    )
             asked.say(f"growth: {curve} done")
     frame = pd.DataFrame(rows)
-    asked.more["growth"] = {"gflops": {name: value / 1e9 for name, value in known.items()}, "rows": rows}
+    asked.more["growth"] = {
+        "gflops": {name: value / 1e9 for name, value in known.items()},
+        "rows": rows,
+    }
     asked.folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(asked.folder / "growth.csv", index=False)
     picture(frame, asked.more.get("cost_a_point", {}).get("train", []), asked.folder / "growth.png")
     found = {"torch.mm, 1024 × 1024": Value(peak / 1e9, "GFLOP/s")}
     for cell in CELLS:
-        of = frame[(frame.cell == cell) & (frame.members == BASE["members"]) & (frame.steps == BASE["steps"]) & (frame.depth == 1)].drop_duplicates("hidden")
+        of = frame[
+            (frame.cell == cell)
+            & (frame.members == BASE["members"])
+            & (frame.steps == BASE["steps"])
+            & (frame.depth == 1)
+        ].drop_duplicates("hidden")
         for hidden in (BASE["hidden"], of.hidden.max()):
             row = of[of.hidden == hidden].iloc[0]
             found[f"{cell}, H={hidden}: share of it"] = Value(100 * row.share, "%")
@@ -118,7 +164,9 @@ def measure(asked: Asked, repeat: int) -> Found:
 
 
 def picture(frame: pd.DataFrame, studies: Sequence[tuple[int, float, float]], path: Path) -> None:
-    """Milliseconds of an update against each size, and the share of the matrix-product rate; both axes of time logarithmic."""
+    """Milliseconds of an update against each size, and the share of the matrix-product rate; both
+    axes of time logarithmic.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -129,13 +177,27 @@ def picture(frame: pd.DataFrame, studies: Sequence[tuple[int, float, float]], pa
     curves = list(CURVES)
     figure, axes = plt.subplots(2, len(curves) + 1, figsize=(18, 7), layout="constrained")
     for column, curve in enumerate(curves):
-        for row, (y, label) in enumerate((("ms", "ms an update"), ("share", "share of torch.mm's rate"))):
+        for row, (y, label) in enumerate(
+            (("ms", "ms an update"), ("share", "share of torch.mm's rate"))
+        ):
             axis = axes[row, column]
-            sns.lineplot(frame[frame.curve == curve], x="size", y=y, hue="cell", marker="o", ax=axis, legend=row == column == 0)
+            sns.lineplot(
+                frame[frame.curve == curve],
+                x="size",
+                y=y,
+                hue="cell",
+                marker="o",
+                ax=axis,
+                legend=row == column == 0,
+            )
             axis.set(xscale="log")
             axis.set_xticks(CURVES[curve], [str(size) for size in CURVES[curve]])
             axis.minorticks_off()
-            axis.set(xlabel={"steps": "length"}.get(curve, curve), ylabel=label, **({"yscale": "log"} if row == 0 else {"ylim": (0, None)}))
+            axis.set(
+                xlabel={"steps": "length"}.get(curve, curve),
+                ylabel=label,
+                **({"yscale": "log"} if row == 0 else {"ylim": (0, None)}),
+            )
     if len(points):
         sns.lineplot(points, x="size", y="CPU", marker="o", ax=axes[0, -1], label="CPU")
         sns.lineplot(points, x="size", y="wall", marker="o", ax=axes[0, -1], label="wall")
@@ -143,6 +205,9 @@ def picture(frame: pd.DataFrame, studies: Sequence[tuple[int, float, float]], pa
     else:
         axes[0, -1].set_axis_off()
     axes[1, -1].set_axis_off()
-    figure.suptitle(f"One group, one thread: {', '.join(f'{name} {value}' for name, value in BASE.items())}, batch {BATCH} where not varied")
+    figure.suptitle(
+        f"One group, one thread: {', '.join(f'{name} {value}' for name, value in BASE.items())},"
+        f" batch {BATCH} where not varied"
+    )
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -1,4 +1,6 @@
-"""(a2) The default study by Hydra's joblib launcher, which reuses its workers, no probes / by this program, with everything."""
+"""(a2) The default study by Hydra's joblib launcher, which reuses its workers, no probes / by this
+program, with everything.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,15 @@ GOAL = Goal(least=1.9)
 
 
 def ready() -> str | None:
-    installed = find_spec("hydra_plugins") is not None and find_spec("hydra_plugins.hydra_joblib_launcher") is not None
-    return None if installed else "hydra-joblib-launcher is not installed (pip install -c constraints.txt -e '.[dev]')"
+    installed = (
+        find_spec("hydra_plugins") is not None
+        and find_spec("hydra_plugins.hydra_joblib_launcher") is not None
+    )
+    return (
+        None
+        if installed
+        else "hydra-joblib-launcher is not installed (pip install -c constraints.txt -e '.[dev]')"
+    )
 
 
 def measure(asked: Asked, repeat: int) -> Found:

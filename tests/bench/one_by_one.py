@@ -1,4 +1,6 @@
-"""(c) Bare torch.nn, its fused layers, one network after the other without probes / one group with the default probes."""
+"""(c) Bare torch.nn, its fused layers, one network after the other without probes / one group with
+the default probes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a user would write with torch.nn: one network after the other, for the same points, data, optimizer, clipping and validations."""
+"""What a user would write with torch.nn: one network after the other, for the same points, data,
+optimizer, clipping and validations.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Stepwise(nn.Module):
 
     def __init__(self, kind: str, inputs: int, hidden: int, depth: int, outputs: int) -> None:
         super().__init__()
-        self.cells = nn.ModuleList(CELLS[kind](inputs if layer == 0 else hidden, hidden) for layer in range(depth))
+        self.cells = nn.ModuleList(
+            CELLS[kind](inputs if layer == 0 else hidden, hidden) for layer in range(depth)
+        )
         self.readout = nn.Linear(hidden, outputs)
         self.hidden, self.kept = hidden, []
 
@@ -58,7 +62,9 @@ class Stepwise(nn.Module):
         return self.readout(rows[-1])
 
     def probes(self, x: Tensor, y: Tensor) -> list[list[float]]:
-        """The default ones as anybody would write them, in fp64: gradients of the loss and of a random direction of the last state at all states, recurrence."""
+        """The default ones as anybody would write them, in fp64: gradients of the loss and of a
+        random direction of the last state at all states, recurrence.
+        """
         self.kept = []  # of the last pass, with its graph
         twin = copy.deepcopy(self).double()
         loss = nn.functional.cross_entropy(twin(x.double()), y, reduction="sum")
@@ -68,28 +74,61 @@ class Stepwise(nn.Module):
         found = []
         for value in (loss, (direction * last).sum()):
             grads = torch.autograd.grad(value, taps, retain_graph=True)
-            found.append([float(norm) for norm in torch.stack([grad.norm(dim=1).log10().mean() for grad in grads])])
-        saturation = torch.stack([state[0].abs().gt(0.95).double().mean() for layer in twin.kept for state in layer]).mean()
-        radii = [torch.linalg.eigvals(block).abs().max() for cell in twin.cells for block in cell.weight_hh.detach().split(self.hidden)]
+            found.append(
+                [
+                    float(norm)
+                    for norm in torch.stack([grad.norm(dim=1).log10().mean() for grad in grads])
+                ]
+            )
+        saturation = torch.stack(
+            [state[0].abs().gt(0.95).double().mean() for layer in twin.kept for state in layer]
+        ).mean()
+        radii = [
+            torch.linalg.eigvals(block).abs().max()
+            for cell in twin.cells
+            for block in cell.weight_hh.detach().split(self.hidden)
+        ]
         return [*found, [float(saturation), *map(float, radii)]]
 
 
-def train(points: Sequence[Point], make: type[Fused] | type[Stepwise], measured: bool, most: int, device: str = "cpu") -> float:
-    """Seconds of all points (clock of structures), one after the other, from `most` of them; `measured`: with the default probes at their stages."""
+def train(
+    points: Sequence[Point],
+    make: type[Fused] | type[Stepwise],
+    measured: bool,
+    most: int,
+    device: str = "cpu",
+) -> float:
+    """Seconds of all points (clock of structures), one after the other, from `most` of them;
+    `measured`: with the default probes at their stages.
+    """
     chosen = points[:most]
     total = 0.0
     with fixed_numerics():
         for point in chosen:
             config, task = point.config, load_task(point.config["task"])
-            model = make(point.labels["cell"], task.facts.inputs, config["hidden"], config["depth"], task.facts.outputs).to(device)
+            model = make(
+                point.labels["cell"],
+                task.facts.inputs,
+                config["hidden"],
+                config["depth"],
+                task.facts.outputs,
+            ).to(device)
             optimizer = torch.optim.Adam(model.parameters(), lr=config["optimizer"]["lr"])
             fixed, examples = task.split("validation"), config["health"]["examples"]
-            stages = {round(share * config["updates"]) for share in config["health"]["stages"]} if measured else set()
+            stages = (
+                {round(share * config["updates"]) for share in config["health"]["stages"]}
+                if measured
+                else set()
+            )
             start = clock(device)
             for update in range(config["updates"]):
                 if update in stages:
                     model.probes(fixed.x[:examples].to(device), fixed.y[:examples].to(device))
-                batch = task.sample(lambda *key, seed=point.seed: generator(seed, "data", *key), update, config["batch"])
+                batch = task.sample(
+                    lambda *key, seed=point.seed: generator(seed, "data", *key),
+                    update,
+                    config["batch"],
+                )
                 loss = nn.functional.cross_entropy(model(batch.x.to(device)), batch.y.to(device))
                 optimizer.zero_grad()
                 loss.backward()
@@ -105,25 +144,46 @@ def train(points: Sequence[Point], make: type[Fused] | type[Stepwise], measured:
 
 def accuracy(model: nn.Module, examples: Batch, device: str) -> float:
     with torch.no_grad():
-        parts = zip(examples.x.split(EVALUATION_CHUNK), examples.y.split(EVALUATION_CHUNK), strict=True)
-        return sum(int((model(x.to(device)).argmax(1) == y.to(device)).sum()) for x, y in parts) / len(examples.x)
+        parts = zip(
+            examples.x.split(EVALUATION_CHUNK), examples.y.split(EVALUATION_CHUNK), strict=True
+        )
+        return sum(
+            int((model(x.to(device)).argmax(1) == y.to(device)).sum()) for x, y in parts
+        ) / len(examples.x)
 
 
 @functools.cache
-def group(cell: str, members: int, share: float, repeat: int) -> tuple[Sequence[Point], Callable[[], float]]:
-    """One layer of the default study: its points, and the seconds that they take as one group, measured once a repeat for all who compare."""
+def group(
+    cell: str, members: int, share: float, repeat: int
+) -> tuple[Sequence[Point], Callable[[], float]]:
+    """One layer of the default study: its points, and the seconds that they take as one group,
+    measured once a repeat for all who compare.
+    """
     (points,) = structures("digits", members, "depth=1", f"cell={cell}").values()
     points = shorter(points, share)
     seconds(shorter(points[:2], 0.01 / share))  # compiled and imported before anything is timed
     return points, functools.cache(lambda: seconds(points))
 
 
-def compare(make: type[Fused] | type[Stepwise], measured: bool, most: int, goals: Mapping[str, Goal], asked: Asked, repeat: int) -> dict[str, Value]:
-    """By cell: torch.nn, as `most` networks tell, / one group with the default probes. Whole trainings: probes have their shares of them."""
+def compare(
+    make: type[Fused] | type[Stepwise],
+    measured: bool,
+    most: int,
+    goals: Mapping[str, Goal],
+    asked: Asked,
+    repeat: int,
+) -> dict[str, Value]:
+    """By cell: torch.nn, as `most` networks tell, / one group with the default probes.
+
+    Whole trainings: probes have their shares of them.
+    """
     found: dict[str, Value] = {}
     for cell, goal in goals.items():
         points, ours = group(cell, asked.sized(MEMBERS), asked.share, repeat)
         them, us = in_turn(repeat, lambda points=points: train(points, make, measured, most), ours)
         found[f"{cell}, {len(points)} members"] = Value.ratio(them, us, goal)
-        asked.say(f"repeat {repeat + 1}: {cell}: {them:.1f} s by torch.nn, {us:.1f} s as one group of {len(points)}")
+        asked.say(
+            f"repeat {repeat + 1}: {cell}: {them:.1f} s by torch.nn, {us:.1f} s as one group of"
+            f" {len(points)}"
+        )
     return found

@@ -1,4 +1,6 @@
-"""What the default probes cost: each structure trained with them and without, in turn; the sums give the ratio of the whole study."""
+"""What the default probes cost: each structure trained with them and without, in turn; the sums
+give the ratio of the whole study.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,14 @@ def measure(asked: Asked, repeat: int) -> Found:
     found, with_, without = {}, 0.0, 0.0
     for name, points in structures("digits", asked.sized(MEMBERS)).items():
         points = shorter(points, asked.share)
-        seconds(shorter(points[:2], 0.02 / asked.share))  # kernels are compiled and modules imported before anything is timed
-        one, other = in_turn(repeat, lambda points=points: seconds(points), lambda points=points: seconds(bare(points)))
+        seconds(
+            shorter(points[:2], 0.02 / asked.share)
+        )  # kernels are compiled and modules imported before anything is timed
+        one, other = in_turn(
+            repeat,
+            lambda points=points: seconds(points),
+            lambda points=points: seconds(bare(points)),
+        )
         found[f"{name}, {len(points)} members"] = Value.ratio(one, other)
         with_, without = with_ + one, without + other
         asked.say(f"repeat {repeat + 1}: {name}: {one:.1f} s with probes, {other:.1f} s without")

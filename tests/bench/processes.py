@@ -1,4 +1,6 @@
-"""A command watched: its lines with their times, and the CPU seconds of each of its processes, children of children too."""
+"""A command watched: its lines with their times, and the CPU seconds of each of its processes,
+children of children too.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,33 @@ class Watched:
         trackers = {seen.parent for seen in self.processes.values() if "wandb-core" in seen.command}
         found: dict[str, float] = {}
         for pid, seen in self.processes.items():
-            kind = "launcher" if pid == self.root else "W&B's service" if "wandb-core" in seen.command else "tracker" if pid in trackers else "workers"
+            kind = (
+                "launcher"
+                if pid == self.root
+                else (
+                    "W&B's service"
+                    if "wandb-core" in seen.command
+                    else "tracker"
+                    if pid in trackers
+                    else "workers"
+                )
+            )
             found[kind] = found.get(kind, 0.0) + seen.seconds
         return found
 
 
-def watched(command: Sequence[str], folder: Path, environment: Mapping[str, str], limit: float) -> Watched:
+def watched(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], limit: float
+) -> Watched:
     begun = time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     lines: list[tuple[float, str]] = []
 
     def read() -> None:
@@ -72,16 +93,22 @@ def watched(command: Sequence[str], folder: Path, environment: Mapping[str, str]
     seconds = time.monotonic() - begun
     reader.join(timeout=5)
     if process.returncode:
-        raise RuntimeError(f"exit status {process.returncode}\n" + "\n".join(line for _, line in lines)[-3000:])
+        raise RuntimeError(
+            f"exit status {process.returncode}\n" + "\n".join(line for _, line in lines)[-3000:]
+        )
     return Watched(seconds, lines, seen, process.pid)
 
 
 def look(pid: int) -> Seen | None:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        command = (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
     except (OSError, IndexError):
         return None
     if fields[0] in ("Z", "X"):
         return None
-    return Seen(command, int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    return Seen(
+        command, int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    )

@@ -12,7 +12,11 @@ GOAL = Goal(least=3.5)
 
 
 def ready() -> str | None:
-    return None if find_spec("ray") is not None else "Ray is not installed (pip install -c constraints.txt -e '.[dev]')"
+    return (
+        None
+        if find_spec("ray") is not None
+        else "Ray is not installed (pip install -c constraints.txt -e '.[dev]')"
+    )
 
 
 def measure(asked: Asked, repeat: int) -> Found:

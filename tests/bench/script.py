@@ -1,9 +1,12 @@
-"""What a user would write for one network: torch.nn, a training loop, a W&B run. Started once a point; it knows nothing of this program.
+"""What a user would write for one network: torch.nn, a training loop, a W&B run.
+
+Started once a point; it knows nothing of this program.
 
     python script.py --cell lstm --initializer orthogonal --clip norm --depth 1 --seed 0
 
-The same task, sizes, updates, batches, validations, optimizer, clipping and first weights' rules as the default study's (gru: torch's form,
-which resets after the product). No probes, no resuming; a network, a line of JSON and a W&B run are what is left in `--out`.
+The same task, sizes, updates, batches, validations, optimizer, clipping and first weights' rules as
+the default study's (gru: torch's form, which resets after the product). No probes, no resuming; a
+network, a line of JSON and a W&B run are what is left in `--out`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from torch import nn
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
 
-ROWS = 100  # of what a run tells of its updates, evenly spread: as many as the program that this is compared with
+# of what a run tells of its updates, evenly spread: as many as the program that this is compared
+# with
+ROWS = 100
 
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 RECURRENT = {
@@ -59,11 +64,16 @@ def initialize(model, cell, hidden, rule):
 def data(form):
     """(x, y) by part: 1,077 to train, 360 to validate, 360 to test."""
     x, y = load_digits(return_X_y=True)
-    x = torch.tensor(x / 16, dtype=torch.float32).reshape(len(x), *((64, 1) if form == "pixel" else (8, 8)))
+    x = torch.tensor(x / 16, dtype=torch.float32).reshape(
+        len(x), *((64, 1) if form == "pixel" else (8, 8))
+    )
     y = torch.tensor(y)
     rest, test = train_test_split(range(len(x)), test_size=360, stratify=y, random_state=0)
     train, validation = train_test_split(rest, test_size=360, stratify=y[rest], random_state=0)
-    return {name: (x[index], y[index]) for name, index in (("train", train), ("validation", validation), ("test", test))}
+    return {
+        name: (x[index], y[index])
+        for name, index in (("train", train), ("validation", validation), ("test", test))
+    }
 
 
 def batches(x, y, seed, batch):
@@ -80,11 +90,16 @@ def batches(x, y, seed, batch):
 def evaluate(model, x, y):
     with torch.no_grad():
         outputs = model(x)
-        return nn.functional.cross_entropy(outputs, y).item(), (outputs.argmax(1) == y).float().mean().item()
+        return (
+            nn.functional.cross_entropy(outputs, y).item(),
+            (outputs.argmax(1) == y).float().mean().item(),
+        )
 
 
 def fit(model, examples, parts, updates, every, rate, threshold, log):
-    """All updates, validated before the first, every `every` and after the last; the best weights so far."""
+    """All updates, validated before the first, every `every` and after the last; the best weights
+    so far.
+    """
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     best, best_score = None, -1.0
     for update in range(updates + 1):
@@ -92,7 +107,10 @@ def fit(model, examples, parts, updates, every, rate, threshold, log):
         if update % every == 0 or update == updates:
             row["validation_loss"], row["validation_score"] = evaluate(model, *parts["validation"])
             if row["validation_score"] > best_score:
-                best, best_score = {name: value.clone() for name, value in model.state_dict().items()}, row["validation_score"]
+                best, best_score = (
+                    {name: value.clone() for name, value in model.state_dict().items()},
+                    row["validation_score"],
+                )
         if update < updates:
             x, y = next(examples)
             loss = nn.functional.cross_entropy(model(x), y)
@@ -107,24 +125,66 @@ def fit(model, examples, parts, updates, every, rate, threshold, log):
     return best, best_score
 
 
-def run(cell, initializer, clip, depth, seed, form="pixel", hidden=32, batch=64, updates=400, validate_every=25, out="."):
+def run(
+    cell,
+    initializer,
+    clip,
+    depth,
+    seed,
+    form="pixel",
+    hidden=32,
+    batch=64,
+    updates=400,
+    validate_every=25,
+    out=".",
+):
     """One point from nothing to its results."""
     import wandb
 
     began, out = time.time(), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    settings = {"cell": cell, "initializer": initializer, "clip": clip, "depth": depth, "seed": seed, "hidden": hidden, "batch": batch, "updates": updates}
-    tracker = wandb.init(mode="offline", project="digits", dir=str(out), config=settings, settings=wandb.Settings(silent=True))
+    settings = {
+        "cell": cell,
+        "initializer": initializer,
+        "clip": clip,
+        "depth": depth,
+        "seed": seed,
+        "hidden": hidden,
+        "batch": batch,
+        "updates": updates,
+    }
+    tracker = wandb.init(
+        mode="offline",
+        project="digits",
+        dir=str(out),
+        config=settings,
+        settings=wandb.Settings(silent=True),
+    )
     parts = data(form)
     model = Classifier(cell, parts["train"][0].shape[2], hidden, depth, 10)
     initialize(model, cell, hidden, initializer)
     examples = batches(*parts["train"], seed, batch)
     threshold = 1.0 if clip == "norm" else float("inf")
-    best, score = fit(model, examples, parts, updates, validate_every, 0.004, threshold, lambda row, update: tracker.log(row, step=update))
+    best, score = fit(
+        model,
+        examples,
+        parts,
+        updates,
+        validate_every,
+        0.004,
+        threshold,
+        lambda row, update: tracker.log(row, step=update),
+    )
     final = evaluate(model, *parts["test"])
     model.load_state_dict(best)
-    result = {**settings, "began": began, "score": score, "test": evaluate(model, *parts["test"])[1], "final": final[1]}
+    result = {
+        **settings,
+        "began": began,
+        "score": score,
+        "test": evaluate(model, *parts["test"])[1],
+        "final": final[1],
+    }
     tracker.summary.update(result)
     tracker.finish()
     name = f"{cell}-{initializer}-{clip}-{depth}-{seed}"
@@ -137,7 +197,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     for name in ("cell", "initializer", "clip"):
         parser.add_argument(f"--{name}", required=True)
-    for name, default in (("depth", 1), ("seed", 0), ("hidden", 32), ("batch", 64), ("updates", 400), ("validate_every", 25)):
+    for name, default in (
+        ("depth", 1),
+        ("seed", 0),
+        ("hidden", 32),
+        ("batch", 64),
+        ("updates", 400),
+        ("validate_every", 25),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--form", default="pixel")
     parser.add_argument("--out", default="runs")

@@ -1,4 +1,6 @@
-"""The same script as a Hydra app: python script_hydra.py -m hydra/launcher=joblib hydra.launcher.n_jobs=2 cell=rnn,lstm seed=0,1."""
+"""The same script as a Hydra app: python script_hydra.py -m hydra/launcher=joblib
+hydra.launcher.n_jobs=2 cell=rnn,lstm seed=0,1.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,17 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 from script import run
 
-POINT = {"cell": "???", "initializer": "???", "clip": "???", "depth": 1, "seed": 0, "form": "pixel", "updates": 400, "validate_every": 25, "out": "runs"}
+POINT = {
+    "cell": "???",
+    "initializer": "???",
+    "clip": "???",
+    "depth": 1,
+    "seed": 0,
+    "form": "pixel",
+    "updates": 400,
+    "validate_every": 25,
+    "out": "runs",
+}
 ConfigStore.instance().store(name="script", node=POINT)
 
 

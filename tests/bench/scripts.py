@@ -1,4 +1,6 @@
-"""(a1) The default study by a script started once a point, as many at a time as cores, W&B offline, no probes / by this program, with everything."""
+"""(a1) The default study by a script started once a point, as many at a time as cores, W&B offline,
+no probes / by this program, with everything.
+"""
 
 from __future__ import annotations
 

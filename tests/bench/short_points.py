@@ -1,4 +1,6 @@
-"""Points of at most .3 s of training each (digits row by row, 100 updates): a script a point / this program, with everything."""
+"""Points of at most .3 s of training each (digits row by row, 100 updates): a script a point / this
+program, with everything.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""(d) The loop over time steps that true hidden gradients otherwise need, one network after the other, with the same probes / one group with them."""
+"""(d) The loop over time steps that true hidden gradients otherwise need, one network after the
+other, with the same probes / one group with them.
+"""
 
 from __future__ import annotations
 

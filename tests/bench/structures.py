@@ -22,8 +22,12 @@ from study.training.precision import fixed_numerics
 from study.training.state import prepare
 
 
-def structures(experiment: str, members: int, *overrides: str, device: str = "cpu") -> dict[str, list[Point]]:
-    """The first points of each group of a committed study, by cell and depth; `members` of them, evenly taken."""
+def structures(
+    experiment: str, members: int, *overrides: str, device: str = "cpu"
+) -> dict[str, list[Point]]:
+    """The first points of each group of a committed study, by cell and depth; `members` of them,
+    evenly taken.
+    """
     register()
     loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
     typed = [f"experiment={experiment}", "tracker=[]", f"device={device}", *overrides]
@@ -33,11 +37,18 @@ def structures(experiment: str, members: int, *overrides: str, device: str = "cp
     groups: dict[str, list[Point]] = {}
     for point in plan.points:
         groups.setdefault(group_key(point.config), []).append(point)
-    return {f"{points[0].labels['cell']} depth {points[0].config['depth']}": points[:: max(1, len(points) // members)][:members] for points in groups.values()}
+    return {
+        f"{points[0].labels['cell']} depth {points[0].config['depth']}": points[
+            :: max(1, len(points) // members)
+        ][:members]
+        for points in groups.values()
+    }
 
 
 def clock(device: str = "cpu") -> float:
-    """CPU seconds, which other processes do not touch; beside a GPU, seconds on the wall when all its work is done."""
+    """CPU seconds, which other processes do not touch; beside a GPU, seconds on the wall when all
+    its work is done.
+    """
     if device == "cpu":
         return time.process_time()
     torch.cuda.synchronize()
@@ -59,4 +70,10 @@ def bare(points: Sequence[Point]) -> list[Point]:
 
 def shorter(points: Sequence[Point], share: float) -> list[Point]:
     """The same points with a share of their updates."""
-    return [replace(point, config={**point.config, "updates": max(1, round(point.config["updates"] * share))}) for point in points]
+    return [
+        replace(
+            point,
+            config={**point.config, "updates": max(1, round(point.config["updates"] * share))},
+        )
+        for point in points
+    ]

@@ -1,10 +1,12 @@
-"""A campaign of faults: SIGKILL to workers and to the command at random times over a real sweep, then completion.
+"""A campaign of faults: SIGKILL to workers and to the command at random times over a real sweep,
+then completion.
 
 python -m tests.campaigns.chaos [--kills 100] [--seed 0] [--short]
 
-Every table of every point and the points table must equal, bit for bit, those of a run that nobody disturbed (but for the
-seconds it took and the provenance), no point may be missing, doubled or marked failed, and nothing may be left running. A sweep
-that is complete before the campaign is over is compared, and another one begins.
+Every table of every point and the points table must equal, bit for bit, those of a run that nobody
+disturbed (but for the seconds it took and the provenance), no point may be missing, doubled or
+marked failed, and nothing may be left running. A sweep that is complete before the campaign is over
+is compared, and another one begins.
 """
 
 from __future__ import annotations
@@ -29,9 +31,32 @@ from study.records import TABLES
 from study.store import Store
 from tests.support.faults import command, end, gone, until, workers
 
-COMMON = ["-m", "name=chaos", "hidden=16", "validate_every=100", "tracker=[]", "executor.workers=2", "store.checkpoint_seconds=0.3"]
-SWEEP = ["task.form=row", "cell=rnn,lstm,gru", "initializer=orthogonal,normal", "seed=range(4)", "updates=1000", "executor.max_members=3"]
-SHORT = ["task=adding", "task.steps=20", "task.examples=64", "cell=rnn", "initializer=orthogonal", "seed=range(4)", "updates=900"]
+COMMON = [
+    "-m",
+    "name=chaos",
+    "hidden=16",
+    "validate_every=100",
+    "tracker=[]",
+    "executor.workers=2",
+    "store.checkpoint_seconds=0.3",
+]
+SWEEP = [
+    "task.form=row",
+    "cell=rnn,lstm,gru",
+    "initializer=orthogonal,normal",
+    "seed=range(4)",
+    "updates=1000",
+    "executor.max_members=3",
+]
+SHORT = [
+    "task=adding",
+    "task.steps=20",
+    "task.examples=64",
+    "cell=rnn",
+    "initializer=orthogonal",
+    "seed=range(4)",
+    "updates=900",
+]
 SHORT += ["executor.max_members=1", "probe=[transport]"]
 MAIN_SHARE = 0.2  # of the kills go to the command itself
 TRAINING_SHARE = 0.6  # of the kills wait until something was trained since the one before
@@ -51,7 +76,10 @@ class Report:
 
     def lines(self) -> list[str]:
         told = ", ".join(f"{number} of {what}" for what, number in sorted(self.kills.items()))
-        went = f"{self.sweeps} sweeps completed in {self.launches} launches; points went on from checkpoints {self.resumed} times"
+        went = (
+            f"{self.sweeps} sweeps completed in {self.launches} launches; points went on from"
+            f" checkpoints {self.resumed} times"
+        )
         return [
             f"{sum(self.kills.values())} SIGKILLs ({told}) in {self.seconds:.0f} s",
             went,
@@ -59,7 +87,14 @@ class Report:
         ]
 
 
-def sweep(folder: Path, arguments: Sequence[str], rng: random.Random, kills: int, pause: float, report: Report) -> Store:
+def sweep(
+    folder: Path,
+    arguments: Sequence[str],
+    rng: random.Random,
+    kills: int,
+    pause: float,
+    report: Report,
+) -> Store:
     """Run one sweep to its end, killing on the way until `kills` are made in all."""
     process = command(folder, *COMMON, *arguments)
     report.launches += 1
@@ -75,7 +110,9 @@ def sweep(folder: Path, arguments: Sequence[str], rng: random.Random, kills: int
                 told = None
             if told is not None:
                 if process.returncode != 0:
-                    report.wrong.append(f"the command ended with status {process.returncode}: {told}")
+                    report.wrong.append(
+                        f"the command ended with status {process.returncode}: {told}"
+                    )
                 report.sweeps += 1
                 return Store(folder / "outputs" / "chaos")
             if time.monotonic() - last > PATIENCE:
@@ -113,8 +150,12 @@ def newest(folder: Path) -> float:
     return path.stat().st_mtime if path.is_dir() else 0.0
 
 
-def campaign(where: Path, *, seed: int, kills: int, arguments: Sequence[str], pause: float) -> Report:
-    """An undisturbed sweep, then disturbed ones until so many kills are made, each compared with it."""
+def campaign(
+    where: Path, *, seed: int, kills: int, arguments: Sequence[str], pause: float
+) -> Report:
+    """An undisturbed sweep, then disturbed ones until so many kills are made, each compared with
+    it.
+    """
     rng, report, begun = random.Random(seed), Report(), time.monotonic()
     calm = where / "calm"
     calm.mkdir()
@@ -127,7 +168,9 @@ def campaign(where: Path, *, seed: int, kills: int, arguments: Sequence[str], pa
         folder.mkdir()
         store = sweep(folder, arguments, rng, kills, pause, report)
         report.wrong += compare(Store(calm / "outputs" / "chaos"), store)
-        report.resumed += sum(len(store.result(id)["provenance"].get("resumed", ())) for id in store.ids())
+        report.resumed += sum(
+            len(store.result(id)["provenance"].get("resumed", ())) for id in store.ids()
+        )
     report.seconds = time.monotonic() - begun
     return report
 
@@ -135,15 +178,31 @@ def campaign(where: Path, *, seed: int, kills: int, arguments: Sequence[str], pa
 def compare(calm: Store, store: Store) -> list[str]:
     """Everything in which a disturbed study is not the undisturbed one."""
     wrong = []
-    if (there := sorted(path.name for path in store.points_folder.iterdir() if not path.name.startswith("."))) != calm.ids():
+    if (
+        there := sorted(
+            path.name for path in store.points_folder.iterdir() if not path.name.startswith(".")
+        )
+    ) != calm.ids():
         wrong.append(f"points {there} instead of {calm.ids()}")
-    tables = [pd.read_parquet(each.folder / "points.parquet").drop(columns="seconds") for each in (calm, store)]
+    tables = [
+        pd.read_parquet(each.folder / "points.parquet").drop(columns="seconds")
+        for each in (calm, store)
+    ]
     if not tables[0].equals(tables[1]):
-        wrong.append(f"points.parquet differs:\n{tables[0].compare(tables[1]) if tables[0].shape == tables[1].shape else tables[1]}")
+        wrong.append(
+            "points.parquet"
+            f" differs:\n{tables[0].compare(tables[1]) if tables[0].shape == tables[1].shape else tables[1]}"
+        )
     for id in set(there) & set(calm.ids()):
-        wrong += [f"{id}: {name} differs" for name in TABLES if not calm.table(name, [id]).equals(store.table(name, [id]))]
+        wrong += [
+            f"{id}: {name} differs"
+            for name in TABLES
+            if not calm.table(name, [id]).equals(store.table(name, [id]))
+        ]
         one, other = calm.weights(id), store.weights(id)
-        wrong += [f"{id}: weights differ" for name in one if not np.array_equal(one[name], other[name])]
+        wrong += [
+            f"{id}: weights differ" for name in one if not np.array_equal(one[name], other[name])
+        ]
     for name, pattern in (("checkpoints", "*"), ("leases", "*"), ("points", ".*"), (".", ".*")):
         left = [path.name for path in (store.folder / name).glob(pattern)]
         wrong += [f"left in {name}: {left}"] if left else []
@@ -156,9 +215,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--short", action="store_true", help="the sweep that runs among the tests")
     asked = parser.parse_args()
-    print(f"chaos: seed {asked.seed}, at least {asked.kills} SIGKILLs over a sweep of {'4' if asked.short else '24'} points; some minutes", flush=True)
+    print(
+        f"chaos: seed {asked.seed}, at least {asked.kills} SIGKILLs over a sweep of"
+        f" {'4' if asked.short else '24'} points; some minutes",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as folder:
-        report = campaign(Path(folder), seed=asked.seed, kills=asked.kills, arguments=SHORT if asked.short else SWEEP, pause=5.0)
+        report = campaign(
+            Path(folder),
+            seed=asked.seed,
+            kills=asked.kills,
+            arguments=SHORT if asked.short else SWEEP,
+            pause=5.0,
+        )
     print("\n".join(report.lines()))
     sys.exit(1 if report.wrong else 0)
 

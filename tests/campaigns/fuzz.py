@@ -1,9 +1,11 @@
-"""Inputs that nobody meant to write, by hypothesis: overrides, experiment YAML, files of a store, points.parquet.
+"""Inputs that nobody meant to write, by hypothesis: overrides, experiment YAML, files of a store,
+points.parquet.
 
     python -m tests.campaigns.fuzz [--inputs 10000] [--seed 0] [--only FAMILY]
 
-Each goes through a real entry point in this process. Wrong is: an exception that would be a bare traceback, more than
-LIMIT seconds, a change of any file outside the study's folder, a damaged point that counts as done. What is found is told once a place.
+Each goes through a real entry point in this process. Wrong is: an exception that would be a bare
+traceback, more than LIMIT seconds, a change of any file outside the study's folder, a damaged point
+that counts as done. What is found is told once a place.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ from tests.reports.synthetic import make
 from tests.support.helpers import point
 
 LIMIT = 120  # seconds for one input, on a machine that does other things too
-MEMORY = 24 * 2**30  # bytes of addresses: a network that is too large must be told, not fill the machine
+MEMORY = (
+    24 * 2**30
+)  # bytes of addresses: a network that is too large must be told, not fill the machine
 SHARES = {
     "overrides": 0.03,
     "yaml": 0.03,
@@ -72,7 +76,10 @@ class Found:
     def lines(self) -> list[str]:
         of = ", ".join(f"{number} {family}" for family, number in self.tried.items())
         ends = ", ".join(f"{number} {how}" for how, number in sorted(self.ended.items()))
-        return [f"{sum(self.tried.values())} inputs ({of}); ended: {ends}", *(f"{place}\n    {shown}" for place, shown in self.wrong.items())]
+        return [
+            f"{sum(self.tried.values())} inputs ({of}); ended: {ends}",
+            *(f"{place}\n    {shown}" for place, shown in self.wrong.items()),
+        ]
 
 
 class Slow(BaseException):
@@ -101,7 +108,11 @@ class Box:
                     there[str(path)] = (path.stat().st_size, path.stat().st_mtime_ns)
                 else:
                     there[str(path)] = (0, 0)
-        return {name: told for name, told in there.items() if Path(name).name not in ("outputs", "conf", "store", "around", "work")}
+        return {
+            name: told
+            for name, told in there.items()
+            if Path(name).name not in ("outputs", "conf", "store", "around", "work")
+        }
 
     @contextlib.contextmanager
     def trying(self, family: str, shown: object) -> Iterator[list[str]]:
@@ -112,7 +123,11 @@ class Box:
         before, how = self._around(), "told"
         signal.alarm(LIMIT)
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.chdir(self.inside):
+            with (
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(out),
+                contextlib.chdir(self.inside),
+            ):
                 yield said
         except SystemExit as exit:
             how = f"status {exit.code}"
@@ -123,14 +138,22 @@ class Box:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self._wrong(family, f"{type(error).__name__}: {str(error)[:120]} at {_place(error.__traceback__)}", shown)
+            self._wrong(
+                family,
+                f"{type(error).__name__}: {str(error)[:120]} at {_place(error.__traceback__)}",
+                shown,
+            )
         finally:
             signal.alarm(0)
         self.found.ended[how] += 1
         if "Traceback (most recent call last)" in out.getvalue():
             self._wrong(family, f"a traceback was printed: {out.getvalue()[-300:]}", shown)
         if (now := self._around()) != before:
-            self._wrong(family, f"written outside the study: {sorted(now.items() ^ before.items())[:3]}", shown)
+            self._wrong(
+                family,
+                f"written outside the study: {sorted(now.items() ^ before.items())[:3]}",
+                shown,
+            )
 
     def _wrong(self, family: str, what: str, shown: object) -> None:
         self.found.wrong.setdefault(f"{family}: {what}", repr(shown)[-300:])
@@ -139,19 +162,93 @@ class Box:
 def _place(trace: Any) -> str:
     """The last line of ours that the error went through."""
     frames = [
-        frame for frame in traceback.extract_tb(trace) if str(ROOT) in frame.filename and ".venv" not in frame.filename and "fuzz.py" not in frame.filename
+        frame
+        for frame in traceback.extract_tb(trace)
+        if str(ROOT) in frame.filename
+        and ".venv" not in frame.filename
+        and "fuzz.py" not in frame.filename
     ]
-    return f"{Path(frames[-1].filename).relative_to(ROOT)}:{frames[-1].lineno}" if frames else "elsewhere"
+    return (
+        f"{Path(frames[-1].filename).relative_to(ROOT)}:{frames[-1].lineno}"
+        if frames
+        else "elsewhere"
+    )
 
 
-# --- what is written -----------------------------------------------------------------------------------------------
+# --- what is written ------------------------------------------------------------------------------
 
 WORDS = [
-    "rnn", "lstm", "gru", "orthogonal", "none", "norm", "adam", "auto", "null", "true", "", " ", "../../x", "/etc/passwd", "a b", "ü", "\u202e", "'", '"', "\\", "${seed}", "${hidden}",
-    "${oc.env:HOME}", "${nothing}", "${", "}", "[", "]", "{", "a:b", "{a:1}", "{a:{b:[1,2]}}", "[1,2]", "[]", "{}", "1,2", "a,b,c", "range(3)", "range(0,9,0)", "range(10000000000)",
-    "range(3,1)", "choice(1,2)", "choice()", "interval(1,2)", "int(interval(1,2))", "tag(log,interval(1e-4,1))", "sort(3,1,2)", "shuffle(1,2)", "glob(*)", "glob(*,exclude=r*)", "cast(1)",
-    "str(1)", "???", "1e999", "nan", "inf", "-inf", "-0.0", "1e-400", "0x10", "1_000", "--help", "~", "@", "%", "\t", "\n", "\x00", "x" * 300, "1" * 400,
-]  # fmt: skip
+    "rnn",
+    "lstm",
+    "gru",
+    "orthogonal",
+    "none",
+    "norm",
+    "adam",
+    "auto",
+    "null",
+    "true",
+    "",
+    " ",
+    "../../x",
+    "/etc/passwd",
+    "a b",
+    "ü",
+    "\u202e",
+    "'",
+    '"',
+    "\\",
+    "${seed}",
+    "${hidden}",
+    "${oc.env:HOME}",
+    "${nothing}",
+    "${",
+    "}",
+    "[",
+    "]",
+    "{",
+    "a:b",
+    "{a:1}",
+    "{a:{b:[1,2]}}",
+    "[1,2]",
+    "[]",
+    "{}",
+    "1,2",
+    "a,b,c",
+    "range(3)",
+    "range(0,9,0)",
+    "range(10000000000)",
+    "range(3,1)",
+    "choice(1,2)",
+    "choice()",
+    "interval(1,2)",
+    "int(interval(1,2))",
+    "tag(log,interval(1e-4,1))",
+    "sort(3,1,2)",
+    "shuffle(1,2)",
+    "glob(*)",
+    "glob(*,exclude=r*)",
+    "cast(1)",
+    "str(1)",
+    "???",
+    "1e999",
+    "nan",
+    "inf",
+    "-inf",
+    "-0.0",
+    "1e-400",
+    "0x10",
+    "1_000",
+    "--help",
+    "~",
+    "@",
+    "%",
+    "\t",
+    "\n",
+    "\x00",
+    "x" * 300,
+    "1" * 400,
+]
 VALUES = st.one_of(
     st.sampled_from(WORDS),
     st.integers(-(10**30), 10**30).map(str),
@@ -160,19 +257,107 @@ VALUES = st.one_of(
     st.text(max_size=12),
     st.lists(st.sampled_from(WORDS), max_size=3).map(",".join),
 )
-GROUPS = ["cell", "initializer", "clip", "optimizer", "readout", "task", "probe", "tracker", "executor", "search", "experiment"]
+GROUPS = [
+    "cell",
+    "initializer",
+    "clip",
+    "optimizer",
+    "readout",
+    "task",
+    "probe",
+    "tracker",
+    "executor",
+    "search",
+    "experiment",
+]
 KEYS = [
-    *GROUPS, "name", "depth", "hidden", "batch", "updates", "seed", "validate_every", "dropout", "dtype", "precision", "kernel", "device", "reprobe", "retry", "tuned", "weights.forget_bias", "weights.input",
-    "health", "health.stages", "health.examples", "health.bootstrap", "health.fading", "store", "store.folder", "store.weights", "store.checkpoint_seconds", "store.lease_seconds", "store.tracker_seconds",
-    "study", "study.title", "study.exclude", "study.arms", "study.claims", "study.contrasts", "study.confirm.arms", "study.search", "optimizer.lr", "optimizer.beta1", "clip.threshold", "initializer.gain",
-    "task.form", "task.lag", "task.steps", "executor.workers", "executor.max_members", "executor.timeout_minutes", "tracker.wandb.mode", "tracker.wandb.patience", "search.trials",
-    "hydra/sweeper", "hydra/launcher", "hydra.sweeper.params", "hydra.job.chdir", "hydra.run.dir", "hydra.sweep.dir", "hydra.output_subdir", "nothing", "study.nothing", "a.b.c", "", "cell@x", "probe.transport.stages",
-]  # fmt: skip
+    *GROUPS,
+    "name",
+    "depth",
+    "hidden",
+    "batch",
+    "updates",
+    "seed",
+    "validate_every",
+    "dropout",
+    "dtype",
+    "precision",
+    "kernel",
+    "device",
+    "reprobe",
+    "retry",
+    "tuned",
+    "weights.forget_bias",
+    "weights.input",
+    "health",
+    "health.stages",
+    "health.examples",
+    "health.bootstrap",
+    "health.fading",
+    "store",
+    "store.folder",
+    "store.weights",
+    "store.checkpoint_seconds",
+    "store.lease_seconds",
+    "store.tracker_seconds",
+    "study",
+    "study.title",
+    "study.exclude",
+    "study.arms",
+    "study.claims",
+    "study.contrasts",
+    "study.confirm.arms",
+    "study.search",
+    "optimizer.lr",
+    "optimizer.beta1",
+    "clip.threshold",
+    "initializer.gain",
+    "task.form",
+    "task.lag",
+    "task.steps",
+    "executor.workers",
+    "executor.max_members",
+    "executor.timeout_minutes",
+    "tracker.wandb.mode",
+    "tracker.wandb.patience",
+    "search.trials",
+    "hydra/sweeper",
+    "hydra/launcher",
+    "hydra.sweeper.params",
+    "hydra.job.chdir",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.output_subdir",
+    "nothing",
+    "study.nothing",
+    "a.b.c",
+    "",
+    "cell@x",
+    "probe.transport.stages",
+]
 OVERRIDES = st.lists(
-    st.one_of(st.builds(lambda mark, key, value: f"{mark}{key}={value}", st.sampled_from(["", "", "", "", "+", "++", "~"]), st.sampled_from(KEYS), VALUES), st.sampled_from(KEYS).map("~".__add__), st.text(max_size=20)),
-    min_size=1, max_size=4,
-)  # fmt: skip
-BASE = ["experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=0,1", "task.form=row", "tracker=[]", "probe=[]"]
+    st.one_of(
+        st.builds(
+            lambda mark, key, value: f"{mark}{key}={value}",
+            st.sampled_from(["", "", "", "", "+", "++", "~"]),
+            st.sampled_from(KEYS),
+            VALUES,
+        ),
+        st.sampled_from(KEYS).map("~".__add__),
+        st.text(max_size=20),
+    ),
+    min_size=1,
+    max_size=4,
+)
+BASE = [
+    "experiment=quick",
+    "cell=rnn",
+    "initializer=orthogonal",
+    "seed=0,1",
+    "task.form=row",
+    "tracker=[]",
+    "probe=[]",
+]
 LAST = ["plan=true"]  # what is planned is not trained
 FORBIDDEN = (
     "_target_",
@@ -186,14 +371,29 @@ FORBIDDEN = (
     "--",
 )  # code by design, and training
 
-LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_subnormal=False), st.sampled_from(WORDS), st.text(max_size=8))
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_subnormal=False),
+    st.sampled_from(WORDS),
+    st.text(max_size=8),
+)
 TREES = st.recursive(
     LEAVES,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(st.text(max_size=6), st.sampled_from(KEYS)), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.one_of(st.text(max_size=6), st.sampled_from(KEYS)), inner, max_size=3),
+    ),
     max_leaves=6,
 )
 EXPERIMENT: dict[str, Any] = {
-    "defaults": [{"override /task": "digits"}, {"override /cell": "rnn"}, {"override /tracker": []}, {"override /probe": []}],
+    "defaults": [
+        {"override /task": "digits"},
+        {"override /cell": "rnn"},
+        {"override /tracker": []},
+        {"override /probe": []},
+    ],
     "name": "fuzzed",
     "updates": 3,
     "task": {"form": "row"},
@@ -202,17 +402,42 @@ EXPERIMENT: dict[str, Any] = {
         "question": "q",
         "exclude": [{"when": {"cell": "lstm", "initializer": "identity"}, "why": "w"}],
         "arms": [{"when": {"cell": "rnn"}, "set": {"optimizer.lr": 0.01, "hidden": 6}}],
-        "claims": [{"statement": "s", "better": {"cell": "rnn"}, "worse": {"cell": "lstm"}, "by": "score", "least": 0.1}],
-        "contrasts": [{"name": "n", "first": {"cell": "rnn"}, "second": {"cell": ["lstm", "gru"]}, "by": "score"}],
+        "claims": [
+            {
+                "statement": "s",
+                "better": {"cell": "rnn"},
+                "worse": {"cell": "lstm"},
+                "by": "score",
+                "least": 0.1,
+            }
+        ],
+        "contrasts": [
+            {
+                "name": "n",
+                "first": {"cell": "rnn"},
+                "second": {"cell": ["lstm", "gru"]},
+                "by": "score",
+            }
+        ],
     },
-    "hydra": {"sweeper": {"params": {"cell": "rnn,lstm", "initializer": "orthogonal,identity", "seed": "0,1"}}},
+    "hydra": {
+        "sweeper": {
+            "params": {"cell": "rnn,lstm", "initializer": "orthogonal,identity", "seed": "0,1"}
+        }
+    },
 }
 
 
 def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Paths to all nodes of nested dicts and lists."""
     yield path
-    for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+    for key, item in (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    ):
         yield from places(item, (*path, key))
 
 
@@ -238,7 +463,11 @@ def mutated(draw: st.DrawFn, tree: Any) -> Any:
     """A tree with one or two nodes exchanged or taken away."""
     for _ in range(draw(st.integers(1, 2))):
         path = draw(st.sampled_from(list(places(tree))[1:] or [()]))
-        tree = without(tree, path) if path and draw(st.integers(0, 3)) == 0 else exchanged(tree, path, draw(TREES))
+        tree = (
+            without(tree, path)
+            if path and draw(st.integers(0, 3)) == 0
+            else exchanged(tree, path, draw(TREES))
+        )
         if not isinstance(tree, dict | list) or not tree:
             break
     return tree
@@ -255,7 +484,9 @@ def spoiled(draw: st.DrawFn, data: bytes) -> bytes:
         elif how == "cut":
             data = data[:at]
         elif how == "zero":
-            data = data[:at] + bytes(min(draw(st.integers(1, 64)), len(data) - at)) + data[at + 64 :]
+            data = (
+                data[:at] + bytes(min(draw(st.integers(1, 64)), len(data) - at)) + data[at + 64 :]
+            )
         elif how == "insert":
             data = data[:at] + draw(st.binary(min_size=1, max_size=9)) + data[at:]
         elif how == "double":
@@ -265,7 +496,7 @@ def spoiled(draw: st.DrawFn, data: bytes) -> bytes:
     return data
 
 
-# --- families ------------------------------------------------------------------------------------------------------
+# --- families -------------------------------------------------------------------------------------
 
 
 def run(arguments: list[str]) -> None:
@@ -280,9 +511,20 @@ def run(arguments: list[str]) -> None:
 def overrides(box: Box) -> Callable[..., None]:
     @given(st.booleans(), OVERRIDES)
     def one(several: bool, typed: list[str]) -> None:
-        typed = [text for text in typed if not any(mark in text for mark in FORBIDDEN) and "\0" not in text]
+        typed = [
+            text
+            for text in typed
+            if not any(mark in text for mark in FORBIDDEN) and "\0" not in text
+        ]
         with box.trying("overrides", typed):
-            run([*(["-m"] if several else []), *(one for one in BASE if several or "," not in one), *typed, *LAST])
+            run(
+                [
+                    *(["-m"] if several else []),
+                    *(one for one in BASE if several or "," not in one),
+                    *typed,
+                    *LAST,
+                ]
+            )
 
     return one
 
@@ -297,7 +539,9 @@ def experiments(box: Box) -> Callable[..., None]:
         data = (
             made
             if isinstance(made, bytes)
-            else ("# @package _global_\n" + yaml.safe_dump(made, sort_keys=False, allow_unicode=True)).encode(errors="surrogatepass")
+            else (
+                "# @package _global_\n" + yaml.safe_dump(made, sort_keys=False, allow_unicode=True)
+            ).encode(errors="surrogatepass")
         )
         if any(mark.encode() in data for mark in ("_target_", "hydra/")):
             return
@@ -314,7 +558,14 @@ class Damaged:
     def __init__(self, box: Box, name: str) -> None:
         tables = ("history", "profile", "states", "test", "measures")
         self.store = make(
-            box.inside / "store" / name, factors={"cell": ["rnn", "gru"]}, seeds=(0, 1), steps=6, updates=12, examples=12, tables=tables, failed=(3,)
+            box.inside / "store" / name,
+            factors={"cell": ["rnn", "gru"]},
+            seeds=(0, 1),
+            steps=6,
+            updates=12,
+            examples=12,
+            tables=tables,
+            failed=(3,),
         )
         self.folder, self.ids = self.store.folder, self.store.ids()
         self.whole = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
@@ -343,24 +594,47 @@ class Damaged:
         shutil.rmtree(self.store.aside, ignore_errors=True)
 
 
-READS = (["status"], ["table"], ["check", "--fail-if", "score < 0.5 where cell=gru"], ["status", "--repair"], ["diff"])
+READS = (
+    ["status"],
+    ["table"],
+    ["check", "--fail-if", "score < 0.5 where cell=gru"],
+    ["status", "--repair"],
+    ["diff"],
+)
 
 
 def reads(box: Box, family: str, of: Damaged, shown: object, which: list[str]) -> str:
     """A command of the report over the store; what it told."""
     out = io.StringIO()
     with box.trying(family, (which, shown)), contextlib.redirect_stdout(out):
-        raise SystemExit(report([which[0], str(of.folder), *([str(of.folder)] if which[0] == "diff" else []), *which[1:]]))
+        raise SystemExit(
+            report(
+                [
+                    which[0],
+                    str(of.folder),
+                    *([str(of.folder)] if which[0] == "diff" else []),
+                    *which[1:],
+                ]
+            )
+        )
     return out.getvalue()
 
 
 def results(box: Box) -> Callable[..., None]:
-    """result.json: spoiled bytes, which are always noticed; and hostile contents that are signed as they should be."""
+    """result.json: spoiled bytes, which are always noticed; and hostile contents that are signed as
+    they should be.
+    """
     of = Damaged(box, "results")
     path = of.store.point_folder(of.ids[0]) / "result.json"
     content = json.loads(of.whole[path])
 
-    @given(st.one_of(mutated({name: item for name, item in content.items() if name != "digest"}), spoiled(of.whole[path])), st.sampled_from(READS))
+    @given(
+        st.one_of(
+            mutated({name: item for name, item in content.items() if name != "digest"}),
+            spoiled(of.whole[path]),
+        ),
+        st.sampled_from(READS),
+    )
     def one(made: Any, which: list[str]) -> None:
         if isinstance(made, bytes):
             with of.with_file(path, made):
@@ -380,7 +654,9 @@ def declarations(box: Box) -> Callable[..., None]:
     path = of.folder / "study.json"
     content = json.loads(of.whole[path])
 
-    @given(st.one_of(mutated(content), spoiled(of.whole[path])), st.sampled_from([*READS, ["plan"]]))
+    @given(
+        st.one_of(mutated(content), spoiled(of.whole[path])), st.sampled_from([*READS, ["plan"]])
+    )
     def one(made: Any, which: list[str]) -> None:
         data = made if isinstance(made, bytes) else json.dumps(made).encode(errors="surrogatepass")
         with of.with_file(path, data):
@@ -389,8 +665,12 @@ def declarations(box: Box) -> Callable[..., None]:
                     from study.records import StudyError
 
                     try:
-                        Store(of.folder).check_mine({"experiment": "digits", "numerics": 1, "tasks": {"digits": "3f2a"}})
-                        Store(of.folder).declare({"fingerprint": {"tasks": {}}, "declaration": {}}, {"id": "1"})
+                        Store(of.folder).check_mine(
+                            {"experiment": "digits", "numerics": 1, "tasks": {"digits": "3f2a"}}
+                        )
+                        Store(of.folder).declare(
+                            {"fingerprint": {"tasks": {}}, "declaration": {}}, {"id": "1"}
+                        )
                         Store(of.folder).finish_launch("1", done=1)
                     except StudyError:
                         pass
@@ -403,7 +683,9 @@ def declarations(box: Box) -> Callable[..., None]:
 def tables(box: Box) -> Callable[..., None]:
     """Tables, weights and texts of a point: spoiled, and spoiled but signed as they should be."""
     of = Damaged(box, "tables")
-    files = [path for path in of.whole if path.parent.name == of.ids[0] and path.name != "result.json"]
+    files = [
+        path for path in of.whole if path.parent.name == of.ids[0] and path.name != "result.json"
+    ]
     content = json.loads(of.whole[of.store.point_folder(of.ids[0]) / "result.json"])
 
     @given(st.data(), st.sampled_from(files), st.booleans())
@@ -429,10 +711,15 @@ def tables(box: Box) -> Callable[..., None]:
 
 
 def points(box: Box) -> Callable[..., None]:
-    """points.parquet is written, and read by nobody here: whatever it holds, every command tells the same."""
+    """points.parquet is written, and read by nobody here: whatever it holds, every command tells
+    the same.
+    """
     of = Damaged(box, "points")
     path = of.folder / "points.parquet"
-    same = {tuple(which): reads(Box_quiet(box), "points", of, "", which) for which in (["status"], ["table"])}
+    same = {
+        tuple(which): reads(Box_quiet(box), "points", of, "", which)
+        for which in (["status"], ["table"])
+    }
 
     @given(spoiled(of.whole[path]), st.sampled_from([["status"], ["table"]]))
     def one(made: bytes, which: list[str]) -> None:
@@ -469,7 +756,10 @@ def checkpoints(box: Box) -> Callable[..., None]:
     def one(made: Any) -> None:
         data = made
         if not isinstance(made, bytes):  # of another content, signed as it should be
-            data = _digested(tensors, {"update": header["update"], "stamp": header["stamp"], "facts": json.dumps(made)})
+            data = _digested(
+                tensors,
+                {"update": header["update"], "stamp": header["stamp"], "facts": json.dumps(made)},
+            )
         path.write_bytes(data)
         with box.trying("checkpoints", made):
             kept.updates(["p", "q"])
@@ -489,7 +779,23 @@ def checkpoints(box: Box) -> Callable[..., None]:
 
 NAMES = st.one_of(
     st.sampled_from(
-        ["p.0", "p.1", "p.", "p.x", "p.00", "p.-1", "p.999999999999999999999", "study.json.0", "a-1-2-b", "a-b-c-d", "----", "x", ".0", "p.٣", "p.²"]
+        [
+            "p.0",
+            "p.1",
+            "p.",
+            "p.x",
+            "p.00",
+            "p.-1",
+            "p.999999999999999999999",
+            "study.json.0",
+            "a-1-2-b",
+            "a-b-c-d",
+            "----",
+            "x",
+            ".0",
+            "p.٣",
+            "p.²",
+        ]
     ),
     st.text("abp.0123-", min_size=1, max_size=12),
 )
@@ -502,7 +808,10 @@ def leases(box: Box) -> Callable[..., None]:
     @given(
         st.dictionaries(
             NAMES.filter(lambda name: name not in (".", "..")),
-            st.one_of(st.binary(max_size=24), st.sampled_from([b"a-1-2-b", b"60 1", b"1e999 2", b"nan 1", b".. 1", b"-5 1"])),
+            st.one_of(
+                st.binary(max_size=24),
+                st.sampled_from([b"a-1-2-b", b"60 1", b"1e999 2", b"nan 1", b".. 1", b"-5 1"]),
+            ),
             max_size=4,
         )
     )
@@ -541,19 +850,33 @@ def render(box: Box) -> Callable[..., None]:
             if which:
                 seal(path.parent, result)
             else:
-                (of.folder / "study.json").write_text(json.dumps({**record, "declaration": declared}))
+                (of.folder / "study.json").write_text(
+                    json.dumps({**record, "declaration": declared})
+                )
             reads(box, "render", of, result if which else declared, ["render"])
 
     return one
 
 
 FAMILIES: dict[str, Callable[[Box], Callable[..., None]]] = {
-    "overrides": overrides, "yaml": experiments, "results": results, "declarations": declarations, "tables": tables,
-    "points": points, "checkpoints": checkpoints, "leases": leases, "render": render,
-}  # fmt: skip
+    "overrides": overrides,
+    "yaml": experiments,
+    "results": results,
+    "declarations": declarations,
+    "tables": tables,
+    "points": points,
+    "checkpoints": checkpoints,
+    "leases": leases,
+    "render": render,
+}
 
 
-def campaign(inputs: int, number: int, only: str | None = None, say: Callable[[str], None] = lambda text: None) -> Found:
+def campaign(
+    inputs: int,
+    number: int,
+    only: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Found:
     """Every family its share of the inputs."""
     found = Found()
     before = signal.signal(signal.SIGALRM, _late)
@@ -570,9 +893,18 @@ def campaign(inputs: int, number: int, only: str | None = None, say: Callable[[s
                     count = max(1, round(SHARES[family] * inputs))
                     checks = list(HealthCheck)
                     warnings.simplefilter("ignore")
-                    seed(number)(settings(max_examples=count, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=checks)(one))()
+                    seed(number)(
+                        settings(
+                            max_examples=count,
+                            deadline=None,
+                            database=None,
+                            phases=[Phase.generate],
+                            suppress_health_check=checks,
+                        )(one)
+                    )()
                     say(
-                        f"{family}: {found.tried[family]} inputs, {time.monotonic() - began:.0f} s, {time.process_time() - cpu:.0f} CPU s, {len(found.wrong)} wrong"
+                        f"{family}: {found.tried[family]} inputs, {time.monotonic() - began:.0f} s,"
+                        f" {time.process_time() - cpu:.0f} CPU s, {len(found.wrong)} wrong"
                     )
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limit)
@@ -589,7 +921,12 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ.setdefault("WANDB_MODE", "offline")
     console = Console(stderr=True)
-    found = campaign(asked.inputs, asked.seed, asked.only, lambda text: console.print(text, markup=False, highlight=False))
+    found = campaign(
+        asked.inputs,
+        asked.seed,
+        asked.only,
+        lambda text: console.print(text, markup=False, highlight=False),
+    )
     print("\n".join(found.lines()))
     sys.exit(1 if found.wrong else 0)
 

@@ -2,9 +2,10 @@
 
     python -m tests.campaigns.load [--points 10000] [--tracked 300]
 
-The real commands, one after the other: plan, train, train again (nothing to do), status, render; then points with W&B offline.
-CPU seconds of the whole process tree count: wall time grows when others use the machine. Training (prepare, updates, probes,
-evaluation) is measured apart, in groups of the same plan, and taken off. Exit status 1 where a budget is exceeded.
+The real commands, one after the other: plan, train, train again (nothing to do), status, render;
+then points with W&B offline. CPU seconds of the whole process tree count: wall time grows when
+others use the machine. Training (prepare, updates, probes, evaluation) is measured apart, in groups
+of the same plan, and taken off. Exit status 1 where a budget is exceeded.
 """
 
 from __future__ import annotations
@@ -23,24 +24,59 @@ from pathlib import Path
 from study.store import Store
 from tests import ROOT
 
-FACTORS = ["cell=rnn", "initializer=orthogonal,normal,identity,xavier_uniform,he", "optimizer.lr=.001,.002,.003,.004,.005", "clip=none,norm"]
+FACTORS = [
+    "cell=rnn",
+    "initializer=orthogonal,normal,identity,xavier_uniform,he",
+    "optimizer.lr=.001,.002,.003,.004,.005",
+    "clip=none,norm",
+]
 ARMS = 50
-QUICK = ["task=adding", "task.steps=20", "task.examples=64", "hidden=8", "updates=20", "validate_every=20", "probe=[transport]", "executor.workers=2"]
+QUICK = [
+    "task=adding",
+    "task.steps=20",
+    "task.examples=64",
+    "hidden=8",
+    "updates=20",
+    "validate_every=20",
+    "probe=[transport]",
+    "executor.workers=2",
+]
 ORPHANS = 60.0  # seconds in which all processes of a command are gone
 BUDGETS = {"bare": 30.0, "tracked": 70.0}  # CPU ms a point, beside training
 
 
 def arguments(points: int, name: str, *more: str) -> list[str]:
-    return ["-m", "study", "-m", f"name={name}", *FACTORS, f"seed=range({max(1, round(points / ARMS))})", *QUICK, *more]
+    return [
+        "-m",
+        "study",
+        "-m",
+        f"name={name}",
+        *FACTORS,
+        f"seed=range({max(1, round(points / ARMS))})",
+        *QUICK,
+        *more,
+    ]
 
 
 def cost(folder: Path, *command: str) -> tuple[float, float]:
-    """(CPU seconds, wall seconds) of a command and its children, those of them too that end after it: who forks the workers does."""
-    adopt, prctl = 36, ctypes.CDLL(None).prctl  # PR_SET_CHILD_SUBREAPER of linux/prctl.h: orphans become our children
+    """(CPU seconds, wall seconds) of a command and its children, those of them too that end after
+    it: who forks the workers does.
+    """
+    adopt, prctl = (
+        36,
+        ctypes.CDLL(None).prctl,
+    )  # PR_SET_CHILD_SUBREAPER of linux/prctl.h: orphans become our children
     prctl(adopt, 1, 0, 0, 0)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "WANDB_MODE": "offline",
+    }
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True
+    )
     wall = time.monotonic() - began
     with contextlib.suppress(ChildProcessError):  # none is left
         while time.monotonic() < began + wall + ORPHANS:
@@ -48,7 +84,10 @@ def cost(folder: Path, *command: str) -> tuple[float, float]:
                 time.sleep(0.02)
     prctl(adopt, 0, 0, 0, 0)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"{' '.join(command)}: exit status"
+            f" {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
@@ -85,7 +124,11 @@ print(spent / points)
 def training(folder: Path, size: int) -> float:
     """CPU seconds a point in groups of `size`, as the study trained them."""
     done = subprocess.run(
-        [sys.executable, "-c", TRAINING, str(folder), str(size)], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+        [sys.executable, "-c", TRAINING, str(folder), str(size)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
@@ -93,10 +136,16 @@ def training(folder: Path, size: int) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--points", type=int, default=10_000)
-    parser.add_argument("--tracked", type=int, default=300, help="points that are logged to W&B offline")
-    parser.add_argument("--without", nargs="*", default=[], choices=["render"], help="parts left out")
+    parser.add_argument(
+        "--tracked", type=int, default=300, help="points that are logged to W&B offline"
+    )
+    parser.add_argument(
+        "--without", nargs="*", default=[], choices=["render"], help="parts left out"
+    )
     asked = parser.parse_args()
     over = 0
     with tempfile.TemporaryDirectory() as name:
@@ -104,7 +153,11 @@ def main() -> int:
 
         def measure(what: str, points: int, *command: str) -> float:
             cpu, wall = cost(folder, *command)
-            print(f"{what:<28} {points:>6} points {cpu:>8.1f} CPU s {wall:>8.1f} s wall {1000 * cpu / points:>7.1f} CPU ms a point", flush=True)
+            print(
+                f"{what:<28} {points:>6} points {cpu:>8.1f} CPU s {wall:>8.1f} s wall"
+                f" {1000 * cpu / points:>7.1f} CPU ms a point",
+                flush=True,
+            )
             return cpu
 
         measure("plan", asked.points, *arguments(asked.points, "load", "tracker=[]", "plan=true"))
@@ -114,24 +167,37 @@ def main() -> int:
         assert made == round(asked.points / ARMS) * ARMS, made
         each = training(store.folder, 16)
         bare = 1000 * (whole / made - each)
-        print(f"training alone: {1000 * each:.1f} CPU ms a point; beside it: {bare:.1f} of {BUDGETS['bare']:.0f} CPU ms", flush=True)
+        print(
+            f"training alone: {1000 * each:.1f} CPU ms a point; beside it: {bare:.1f} of"
+            f" {BUDGETS['bare']:.0f} CPU ms",
+            flush=True,
+        )
         measure("again, nothing to train", made, *arguments(asked.points, "load", "tracker=[]"))
         measure("status, every byte read", made, "-m", "reports", "status", str(store.folder))
         if "render" not in asked.without:
             measure("render", made, "-m", "reports", "render", str(store.folder))
         size = sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file())
         print(
-            f"on disk: {size / made / 1000:.0f} kB a point; report {(store.folder / 'report.html').stat().st_size / 1e6 if 'render' not in asked.without else 0:.1f} MB",
+            f"on disk: {size / made / 1000:.0f} kB a point; report"
+            f" {(store.folder / 'report.html').stat().st_size / 1e6 if 'render' not in asked.without else 0:.1f} MB",
             flush=True,
         )
         if asked.tracked:
-            without = measure("train, tracker=[]", asked.tracked, *arguments(asked.tracked, "bare", "tracker=[]"))
-            tracked = measure("train, W&B offline", asked.tracked, *arguments(asked.tracked, "tracked"))
+            without = measure(
+                "train, tracker=[]", asked.tracked, *arguments(asked.tracked, "bare", "tracker=[]")
+            )
+            tracked = measure(
+                "train, W&B offline", asked.tracked, *arguments(asked.tracked, "tracked")
+            )
             count = round(asked.tracked / ARMS) * ARMS
             logged = len(list((folder / "outputs" / "tracked" / "wandb").glob("offline-run-*")))
             assert logged == count, logged
             more = 1000 * (tracked - without) / count
-            print(f"W&B offline: {more:.1f} CPU ms a point more; beside training {bare + more:.1f} of {BUDGETS['tracked']:.0f}", flush=True)
+            print(
+                f"W&B offline: {more:.1f} CPU ms a point more; beside training {bare + more:.1f} of"
+                f" {BUDGETS['tracked']:.0f}",
+                flush=True,
+            )
             over += bare + more > BUDGETS["tracked"]
         over += bare > BUDGETS["bare"]
     return 1 if over else 0

@@ -30,7 +30,10 @@ def test_the_comparison_sees_every_difference(tmp_path):
     seal(path.parent, other.result("p1"))
     (other.folder / "checkpoints").mkdir(exist_ok=True)
     (other.folder / "checkpoints" / "p1.safetensors").touch()
-    assert compare(calm, other) == ["p1: history differs", "left in checkpoints: ['p1.safetensors']"]
+    assert compare(calm, other) == [
+        "p1: history differs",
+        "left in checkpoints: ['p1.safetensors']",
+    ]
     fewer = run(points[:1], tmp_path / "fewer")
     fewer.write_points_table()
     assert any("instead of" in line for line in compare(calm, Store(fewer.folder)))

@@ -20,7 +20,10 @@ def test_some_hundred_inputs_end_in_words():
     [
         (lambda box: 1 / 0, "ZeroDivisionError"),
         (lambda box: (box.folder / "around" / "precious").write_text("gone"), "written outside"),
-        (lambda box: (box.inside / "store" / "result.json").write_text("beside a study"), "written outside"),
+        (
+            lambda box: (box.inside / "store" / "result.json").write_text("beside a study"),
+            "written outside",
+        ),
         (lambda box: print("Traceback (most recent call last)"), "a traceback was printed"),
         (lambda box: exec("raise SystemExit(3)"), "exit status 3"),
     ],

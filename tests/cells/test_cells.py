@@ -21,7 +21,13 @@ D, H, B, T = 3, 6, 4, 12
 
 def torch_layer(kind: str, depth: int) -> torch.nn.RNNBase:
     """By name, not by asking our cell: it could have tanh and ReLU the wrong way round."""
-    settings = {"input_size": D, "hidden_size": H, "num_layers": depth, "batch_first": True, "dtype": torch.float64}
+    settings = {
+        "input_size": D,
+        "hidden_size": H,
+        "num_layers": depth,
+        "batch_first": True,
+        "dtype": torch.float64,
+    }
     if kind in ("tanh", "relu"):
         return torch.nn.RNN(nonlinearity=kind, **settings)
     return {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind](**settings)
@@ -31,24 +37,48 @@ def ours(theirs: torch.nn.RNNBase, cell: Cell, depth: int) -> dict[str, Tensor]:
     """Our tensors from torch's: one bias a gate, but for the GRU's b_hn."""
     tensors = {}
     for layer in range(depth):
-        weight_x, weight_h, bias_x, bias_h = (getattr(theirs, f"{name}_l{layer}").detach() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        weight_x, weight_h, bias_x, bias_h = (
+            getattr(theirs, f"{name}_l{layer}").detach()
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
         bias = bias_x + bias_h
         if isinstance(cell, GRUResetAfter):
             bias = torch.cat([bias[: 2 * H], bias_x[2 * H :]])
             tensors[f"layer{layer + 1}.bias_hn"] = bias_h[2 * H :]
-        tensors |= {f"layer{layer + 1}.weight_x": weight_x, f"layer{layer + 1}.weight_h": weight_h, f"layer{layer + 1}.bias": bias}
+        tensors |= {
+            f"layer{layer + 1}.weight_x": weight_x,
+            f"layer{layer + 1}.weight_h": weight_h,
+            f"layer{layer + 1}.bias": bias,
+        }
     tensors["readout.weight"] = torch.eye(H, dtype=torch.float64)
     return {name: value[None].clone().requires_grad_() for name, value in tensors.items()}
 
 
-@pytest.mark.parametrize(("kind", "cell"), [("tanh", RNN(nonlinearity="tanh")), ("relu", RNN(nonlinearity="relu")), ("lstm", LSTM()), ("gru", GRUResetAfter())])
+@pytest.mark.parametrize(
+    ("kind", "cell"),
+    [
+        ("tanh", RNN(nonlinearity="tanh")),
+        ("relu", RNN(nonlinearity="relu")),
+        ("lstm", LSTM()),
+        ("gru", GRUResetAfter()),
+    ],
+)
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("kernel", ["native", "fused", "reference"])
 def test_equals_torch_nn_in_outputs_and_all_gradients(kind, cell, depth, kernel):
     torch.manual_seed(depth)
     theirs = torch_layer(kind, depth)
     params = ours(theirs, cell, depth)
-    model = Model(cell=cell, readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=depth, dropout=0.0, kernel=kernel)
+    model = Model(
+        cell=cell,
+        readout=PlainReadout(every_step=True),
+        inputs=D,
+        outputs=H,
+        hidden=H,
+        depth=depth,
+        dropout=0.0,
+        kernel=kernel,
+    )
     x = torch.randn(B, T, D, dtype=torch.float64, requires_grad=True)
     x_ours = x.detach().clone().requires_grad_()
     expected, _ = theirs(x)
@@ -60,19 +90,30 @@ def test_equals_torch_nn_in_outputs_and_all_gradients(kind, cell, depth, kernel)
     assert float((x_ours.grad - x.grad).abs().max()) < 1e-10
     for layer in range(depth):
         for name, torchs in (("weight_x", "weight_ih"), ("weight_h", "weight_hh")):
-            difference = params[f"layer{layer + 1}.{name}"].grad[0] - getattr(theirs, f"{torchs}_l{layer}").grad
+            difference = (
+                params[f"layer{layer + 1}.{name}"].grad[0]
+                - getattr(theirs, f"{torchs}_l{layer}").grad
+            )
             assert float(difference.abs().max()) < 1e-10, (layer, name)
         bias = getattr(theirs, f"bias_ih_l{layer}").grad
         assert float((params[f"layer{layer + 1}.bias"].grad[0] - bias).abs().max()) < 1e-10
         if isinstance(cell, GRUResetAfter):
-            difference = params[f"layer{layer + 1}.bias_hn"].grad[0] - getattr(theirs, f"bias_hh_l{layer}").grad[2 * H :]
+            difference = (
+                params[f"layer{layer + 1}.bias_hn"].grad[0]
+                - getattr(theirs, f"bias_hh_l{layer}").grad[2 * H :]
+            )
             assert float(difference.abs().max()) < 1e-10
 
 
 def test_gru_equals_its_formula_written_out():
     """r,z = σ(…), h̃ = tanh(W x + U (r⊙h) + b), h = (1-z)⊙h + z⊙h̃, in numpy."""
     rng = np.random.default_rng(0)
-    W, U, b, x = rng.normal(size=(3, H, D)), rng.normal(size=(3, H, H)), rng.normal(size=(3, H)), rng.normal(size=(B, T, D))
+    W, U, b, x = (
+        rng.normal(size=(3, H, D)),
+        rng.normal(size=(3, H, H)),
+        rng.normal(size=(3, H)),
+        rng.normal(size=(B, T, D)),
+    )
 
     def sigmoid(a):
         return 1 / (1 + np.exp(-a))
@@ -84,25 +125,59 @@ def test_gru_equals_its_formula_written_out():
         candidate = np.tanh(x[:, t] @ W[2].T + (r * h) @ U[2].T + b[2])
         h = (1 - z) * h + z * candidate
         expected.append(h)
-    model = Model(cell=GRU(), readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=1, dropout=0.0, kernel="fused")
-    params = {"layer1.weight_x": W.reshape(3 * H, D), "layer1.weight_h": U.reshape(3 * H, H), "layer1.bias": b.reshape(3 * H), "readout.weight": np.eye(H)}
-    found = model.forward({name: torch.from_numpy(value)[None] for name, value in params.items()}, torch.from_numpy(x)[None], None)[0]
+    model = Model(
+        cell=GRU(),
+        readout=PlainReadout(every_step=True),
+        inputs=D,
+        outputs=H,
+        hidden=H,
+        depth=1,
+        dropout=0.0,
+        kernel="fused",
+    )
+    params = {
+        "layer1.weight_x": W.reshape(3 * H, D),
+        "layer1.weight_h": U.reshape(3 * H, H),
+        "layer1.bias": b.reshape(3 * H),
+        "readout.weight": np.eye(H),
+    }
+    found = model.forward(
+        {name: torch.from_numpy(value)[None] for name, value in params.items()},
+        torch.from_numpy(x)[None],
+        None,
+    )[0]
     np.testing.assert_allclose(found.numpy(), np.stack(expected, 1), atol=1e-12)
 
 
 def both_grus(U: Tensor, b_r: Tensor, steps: int = 5) -> tuple[Tensor, Tensor]:
     """Outputs of the two GRUs with the same weights, z mapped between the conventions (negated)."""
     torch.manual_seed(3)
-    W, b, x = torch.randn(3, H, D).double(), torch.randn(3, H).double(), torch.randn(1, B, steps, D).double()
+    W, b, x = (
+        torch.randn(3, H, D).double(),
+        torch.randn(3, H).double(),
+        torch.randn(1, B, steps, D).double(),
+    )
     b[0] = b_r
     flip = torch.tensor([1.0, -1.0, 1.0]).double()[:, None]
     outputs = []
     for cell, sign in ((GRU(), torch.ones(3, 1).double()), (GRUResetAfter(), flip)):
-        model = Model(cell=cell, readout=PlainReadout(every_step=True), inputs=D, outputs=H, hidden=H, depth=1, dropout=0.0, kernel="fused")
+        model = Model(
+            cell=cell,
+            readout=PlainReadout(every_step=True),
+            inputs=D,
+            outputs=H,
+            hidden=H,
+            depth=1,
+            dropout=0.0,
+            kernel="fused",
+        )
         params = {
-            "layer1.weight_x": (sign[..., None] * W).reshape(1, 3 * H, D), "layer1.weight_h": (sign[..., None] * U).reshape(1, 3 * H, H),
-            "layer1.bias": (sign * b).reshape(1, 3 * H), "layer1.bias_hn": torch.zeros(1, H).double(), "readout.weight": torch.eye(H).double()[None],
-        }  # fmt: skip
+            "layer1.weight_x": (sign[..., None] * W).reshape(1, 3 * H, D),
+            "layer1.weight_h": (sign[..., None] * U).reshape(1, 3 * H, H),
+            "layer1.bias": (sign * b).reshape(1, 3 * H),
+            "layer1.bias_hn": torch.zeros(1, H).double(),
+            "readout.weight": torch.eye(H).double()[None],
+        }
         outputs.append(model.forward(params, x, None)[0])
     return outputs[0], outputs[1]
 
@@ -121,7 +196,16 @@ def test_the_two_grus_agree_where_theory_says_and_differ_elsewhere():
 def test_variable_lengths_read_each_examples_last_step():
     from study.readouts.last import Last
 
-    model = Model(cell=LSTM(), readout=Last(), inputs=D, outputs=2, hidden=8, depth=2, dropout=0.0, kernel="fused")
+    model = Model(
+        cell=LSTM(),
+        readout=Last(),
+        inputs=D,
+        outputs=2,
+        hidden=8,
+        depth=2,
+        dropout=0.0,
+        kernel="fused",
+    )
     params = model.named(torch.randn(1, model.width).double())
     x, lengths = torch.randn(1, 3, 9, D).double(), torch.tensor([[9, 4, 6]])
     together = model.forward(params, x, lengths)
@@ -130,16 +214,32 @@ def test_variable_lengths_read_each_examples_last_step():
         assert float((together[0, index] - alone[0, 0]).abs().max()) < 1e-12
 
 
-@pytest.mark.parametrize("cell", [LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize(
+    "cell", [LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__
+)
 def test_the_keep_gates_bias_is_the_share_that_is_kept(cell):
-    """All weights 0: ds_t/ds_{t-1} = σ(b_f), textbook GRU σ(-b_z), torch's GRU σ(b_z); `keep` names gate and sign."""
+    """All weights 0: ds_t/ds_{t-1} = σ(b_f), textbook GRU σ(-b_z), torch's GRU σ(b_z); `keep` names
+    gate and sign.
+    """
     ((gate, sign),) = cell.keep.items()
     for bias in (1.0, -2.0):
-        params = {parameter.name: torch.zeros(1, *parameter.shape, dtype=torch.float64) for parameter in cell.shapes(D, H)}
-        start = next(parameter for parameter in cell.shapes(D, H) if parameter.name == "bias").gates.index(gate) * H
+        params = {
+            parameter.name: torch.zeros(1, *parameter.shape, dtype=torch.float64)
+            for parameter in cell.shapes(D, H)
+        }
+        start = (
+            next(
+                parameter for parameter in cell.shapes(D, H) if parameter.name == "bias"
+            ).gates.index(gate)
+            * H
+        )
         params["bias"][:, start : start + H] = bias
-        state = tuple(torch.full((1, B, H), 0.3, dtype=torch.float64, requires_grad=True) for _ in cell.states)
-        after = cell.step(params, cell.project(params, torch.zeros(1, 1, B, D, dtype=torch.float64))[:, 0], state)
+        state = tuple(
+            torch.full((1, B, H), 0.3, dtype=torch.float64, requires_grad=True) for _ in cell.states
+        )
+        after = cell.step(
+            params, cell.project(params, torch.zeros(1, 1, B, D, dtype=torch.float64))[:, 0], state
+        )
         (grad,) = torch.autograd.grad(after[-1].sum(), state[-1])
         expected = 1 / (1 + np.exp(-sign * bias))
         assert float((grad - expected).abs().max()) < 1e-14
@@ -150,7 +250,10 @@ def test_gates_lie_where_their_names_say():
     """Order of the blocks in a tensor: torch's."""
     assert {parameter.gates for parameter in LSTM().shapes(D, H)} == {("i", "f", "g", "o")}
     assert {parameter.gates for parameter in GRU().shapes(D, H)} == {("r", "z", "n")}
-    assert {parameter.gates for parameter in GRUResetAfter().shapes(D, H)} == {("r", "z", "n"), ("hn",)}
+    assert {parameter.gates for parameter in GRUResetAfter().shapes(D, H)} == {
+        ("r", "z", "n"),
+        ("hn",),
+    }
     assert {parameter.gates for parameter in RNN(nonlinearity="tanh").shapes(D, H)} == {("h",)}
 
 
@@ -162,20 +265,33 @@ def test_an_unknown_nonlinearity_is_refused():
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 5), (5, 1), (1, 1), (16, 32)])
 def test_linear_is_the_product(inputs, outputs):
     random = torch.Generator().manual_seed(0)
-    x, weight, bias = (torch.randn(shape, generator=random) for shape in ((3, 8, 32, inputs), (3, outputs, inputs), (3, outputs)))
-    expected = torch.einsum("mtbd,mod->mtbo", x.double(), weight.double()) + bias.double()[:, None, None]
+    x, weight, bias = (
+        torch.randn(shape, generator=random)
+        for shape in ((3, 8, 32, inputs), (3, outputs, inputs), (3, outputs))
+    )
+    expected = (
+        torch.einsum("mtbd,mod->mtbo", x.double(), weight.double()) + bias.double()[:, None, None]
+    )
     three = linear(x, weight, bias)
     torch.testing.assert_close(three.double(), expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(linear(x, weight, None), three - bias[:, None, None], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        linear(x, weight, None), three - bias[:, None, None], rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 5), (1, 32), (5, 1), (1, 1), (16, 32)])
 def test_linear_has_the_same_bits_whatever_the_number_of_members(inputs, outputs):
-    """Outputs and gradients. Widths of 1 are written element-wise: at M = 1 matrix products of that width round differently."""
+    """Outputs and gradients.
+
+    Widths of 1 are written element-wise: at M = 1 matrix products of that width round differently.
+    """
 
     def bits(count: int) -> list[Tensor]:
         random = torch.Generator().manual_seed(0)
-        tensors = [torch.randn(shape, generator=random)[:count] for shape in ((3, 8, 32, inputs), (3, outputs, inputs), (3, outputs))]
+        tensors = [
+            torch.randn(shape, generator=random)[:count]
+            for shape in ((3, 8, 32, inputs), (3, outputs, inputs), (3, outputs))
+        ]
         weighting = torch.randn(3, 8, 32, outputs, generator=random)[:count]
         leaves = [tensor.clone().requires_grad_() for tensor in tensors]
         y = linear(*leaves)

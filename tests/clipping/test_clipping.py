@@ -34,12 +34,16 @@ def test_norm_equals_torch_however_parameters_are_split(split):
         parameter.grad = part.clone()
     torch.nn.utils.clip_grad_norm_(parameters, 2.0)
     expected = torch.cat([parameter.grad for parameter in parameters])
-    torch.testing.assert_close(call(Norm(threshold=torch.tensor([2.0])), grads)[0], expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        call(Norm(threshold=torch.tensor([2.0])), grads)[0], expected, rtol=1e-6, atol=0
+    )
 
 
 def test_norm_keeps_direction_is_idempotent_and_leaves_small_gradients_alone():
     rule = Norm(threshold=torch.tensor([1.0, 1.0, 50.0]))
-    grads = torch.randn(3, 40, generator=torch.Generator().manual_seed(1)) * torch.tensor([[3.0], [0.01], [3.0]])
+    grads = torch.randn(3, 40, generator=torch.Generator().manual_seed(1)) * torch.tensor(
+        [[3.0], [0.01], [3.0]]
+    )
     clipped = call(rule, grads)
     assert torch.equal(clipped[1:], grads[1:]), "below its own member's threshold: bit for bit"
     assert float(torch.cosine_similarity(clipped[0], grads[0], dim=0)) == pytest.approx(1)
@@ -48,34 +52,65 @@ def test_norm_keeps_direction_is_idempotent_and_leaves_small_gradients_alone():
 
 def test_value_clamps_by_each_members_threshold():
     grads = torch.tensor([[-5.0, 0.5, 5.0]] * 2)
-    assert call(Value(threshold=torch.tensor([1.0, 2.0])), grads).tolist() == [[-1, 0.5, 1], [-2, 0.5, 2]]
+    assert call(Value(threshold=torch.tensor([1.0, 2.0])), grads).tolist() == [
+        [-1, 0.5, 1],
+        [-2, 0.5, 2],
+    ]
 
 
 def test_counter_and_telemetry_of_a_trained_model_equal_a_recount_by_torch():
-    """Norms before, norms after and cosine of every update, and which were clipped, from the gradients themselves and torch.nn.utils."""
+    """Norms before, norms after and cosine of every update, and which were clipped, from the
+    gradients themselves and torch.nn.utils.
+    """
     limit, pinch = 0.5, 0.5
-    rules = [{"_target_": "study.clipping.norm.Norm", "threshold": limit}, {"_target_": "study.clipping.value.Value", "threshold": pinch}]
-    training, counts = prepare([point(seed, clip=rule) for seed, rule in enumerate(rules)], "cpu"), [0, 0]
+    rules = [
+        {"_target_": "study.clipping.norm.Norm", "threshold": limit},
+        {"_target_": "study.clipping.value.Value", "threshold": pinch},
+    ]
+    training, counts = (
+        prepare([point(seed, clip=rule) for seed, rule in enumerate(rules)], "cpu"),
+        [0, 0],
+    )
     for update in range(20):
         of = NextUpdate(training, update % 6).step()
         training_step(training, update % 6)
-        for member, (clip, threshold) in enumerate(((torch.nn.utils.clip_grad_norm_, limit), (torch.nn.utils.clip_grad_value_, pinch))):
+        for member, (clip, threshold) in enumerate(
+            ((torch.nn.utils.clip_grad_norm_, limit), (torch.nn.utils.clip_grad_value_, pinch))
+        ):
             parameters = [torch.nn.Parameter(value[member].float()) for value in of.before.values()]
             for parameter, grad in zip(parameters, of.grads.values(), strict=True):
                 parameter.grad = grad[member].float().clone()
             before = torch.cat([parameter.grad.flatten() for parameter in parameters]).double()
             clip(parameters, threshold)
             after = torch.cat([parameter.grad.flatten() for parameter in parameters]).double()
-            torch.testing.assert_close(torch.cat([value[member].flatten() for value in of.clipped.values()]), after, rtol=1e-6, atol=0)
-            assert float(training.norms[-1][member]) == pytest.approx(float(before.norm()), rel=1e-6)
-            assert float(training.scales[-1][member]) == pytest.approx(float(after.norm() / before.norm()), rel=1e-6)
-            assert float(training.cosines[-1][member]) == pytest.approx(float(before @ after / before.norm() / after.norm()), rel=1e-6)
-            fired = bool(before.norm() > threshold) if member == 0 else bool((before.abs() > threshold).any())
+            torch.testing.assert_close(
+                torch.cat([value[member].flatten() for value in of.clipped.values()]),
+                after,
+                rtol=1e-6,
+                atol=0,
+            )
+            assert float(training.norms[-1][member]) == pytest.approx(
+                float(before.norm()), rel=1e-6
+            )
+            assert float(training.scales[-1][member]) == pytest.approx(
+                float(after.norm() / before.norm()), rel=1e-6
+            )
+            assert float(training.cosines[-1][member]) == pytest.approx(
+                float(before @ after / before.norm() / after.norm()), rel=1e-6
+            )
+            fired = (
+                bool(before.norm() > threshold)
+                if member == 0
+                else bool((before.abs() > threshold).any())
+            )
             assert bool(training.scales[-1][member] != 1) == fired
             counts[member] += fired
     assert all(0 < count < 20 for count in counts), counts
     for member in range(2):
-        history = {"grad_norm": [row[member] for row in training.norms], "clip_scale": [row[member] for row in training.scales]}
+        history = {
+            "grad_norm": [row[member] for row in training.norms],
+            "clip_scale": [row[member] for row in training.scales],
+        }
         assert gradients(history)["clip_rate"] == counts[member] / 20
 
 

@@ -1,4 +1,6 @@
-"""Clip rules that adapt, against plain references written from their papers, one member and one update at a time."""
+"""Clip rules that adapt, against plain references written from their papers, one member and one
+update at a time.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,20 @@ from study.records import StudyError
 from tests.support.helpers import point, run
 from tests.training.test_engine import same_point
 
-SLICES = {"layer1.weight_h": (slice(0, 24), (6, 4)), "layer1.bias": (slice(24, 30), (6,)), "readout.weight": (slice(30, 38), (2, 4))}
+SLICES = {
+    "layer1.weight_h": (slice(0, 24), (6, 4)),
+    "layer1.bias": (slice(24, 30), (6,)),
+    "readout.weight": (slice(30, 38), (2, 4)),
+}
 
 
 def path(updates: int = 120, members: int = 3, spikes: bool = True) -> Tensor:
     """Gradients [updates, M, 38] whose norms vary by a factor of a few, with a spike now and then."""
     rng = torch.Generator().manual_seed(3)
-    grads = torch.randn(updates, members, 38, generator=rng) * torch.randn(updates, members, 1, generator=rng).mul(0.4).exp()
+    grads = (
+        torch.randn(updates, members, 38, generator=rng)
+        * torch.randn(updates, members, 1, generator=rng).mul(0.4).exp()
+    )
     if spikes:
         grads[60, 0] *= 40
         grads[61, 0] *= 8
@@ -39,7 +48,9 @@ def clipped(rule: Any, grads: Tensor, params: Tensor) -> Tensor:
     for g in grads:
         before = g.clone()
         after, state = rule(g, params, state)
-        assert torch.equal(g.nan_to_num(7.0), before.nan_to_num(7.0)), "a gradient is not changed in place"
+        assert torch.equal(g.nan_to_num(7.0), before.nan_to_num(7.0)), (
+            "a gradient is not changed in place"
+        )
         found.append(after)
     return torch.stack(found)
 
@@ -88,7 +99,9 @@ def test_zclip_is_the_algorithm_of_its_paper():
             z = (norms[t] - mean) / (std + 1e-6)
             after = mean + (threshold**2 / z) * std if z > threshold else norms[t]
             fired += z > threshold
-            np.testing.assert_allclose(found[t, m], grads[t, m].double().numpy() * (after / norms[t]), rtol=1e-5)
+            np.testing.assert_allclose(
+                found[t, m], grads[t, m].double().numpy() * (after / norms[t]), rtol=1e-5
+            )
             mean = decay * mean + (1 - decay) * after
             variance = decay * variance + (1 - decay) * (after - mean) ** 2
     assert fired >= 3
@@ -101,18 +114,26 @@ def test_zclip_ignores_what_is_not_finite():
     found = clipped(ZClip(threshold=2.5, decay=0.97, warmup=25), grads, weights())
     assert found[41:].isfinite().all()
     keep = [t for t in range(60) if t != 40]
-    torch.testing.assert_close(found[41:, 0], clipped(ZClip(threshold=2.5, decay=0.97, warmup=25), grads[keep], weights())[40:, 0])
+    torch.testing.assert_close(
+        found[41:, 0],
+        clipped(ZClip(threshold=2.5, decay=0.97, warmup=25), grads[keep], weights())[40:, 0],
+    )
 
 
 @pytest.mark.parametrize("readout", [False, True])
 def test_agc_works_unit_by_unit(readout):
-    """Brock 2021, equation 3, with the units of its reference code: rows of matrices, vectors as a whole, the last layer left out."""
+    """Brock 2021, equation 3, with the units of its reference code: rows of matrices, vectors as a
+    whole, the last layer left out.
+    """
     grads, params = path(4, spikes=False) * 0.05, weights() * torch.tensor([[1.0], [1e-6], [1.0]])
     found = clipped(AGC(ratio=0.05, floor=1e-3, readout=readout), grads, params)
     for t in range(4):
         for m in range(3):
             for name, (where, shape) in SLICES.items():
-                g, w = (of[m, where].double().numpy().reshape(shape if len(shape) > 1 else (1, -1)) for of in (grads[t], params))
+                g, w = (
+                    of[m, where].double().numpy().reshape(shape if len(shape) > 1 else (1, -1))
+                    for of in (grads[t], params)
+                )
                 limit = 0.05 * np.maximum(np.linalg.norm(w, axis=1, keepdims=True), 1e-3)
                 length = np.linalg.norm(g, axis=1, keepdims=True)
                 expected = np.where(length > limit, g * limit / length, g)
@@ -129,12 +150,20 @@ def test_layer_norm_shortens_each_tensor_by_itself():
         for m, limit in enumerate((1.0, 2.0, 1e6)):
             before, after = grads[:, m, where].norm(dim=-1), found[:, m, where].norm(dim=-1)
             torch.testing.assert_close(after, before.clamp(max=limit), rtol=1e-5, atol=0)
-            assert (torch.cosine_similarity(found[:, m, where], grads[:, m, where], dim=-1) > 0.99999).all()
+            assert (
+                torch.cosine_similarity(found[:, m, where], grads[:, m, where], dim=-1) > 0.99999
+            ).all()
     assert torch.equal(found[:, 2], grads[:, 2])
-    assert (torch.cosine_similarity(found[:, 0], grads[:, 0], dim=-1) < 0.999).any(), "the whole gradient turns"
+    assert (torch.cosine_similarity(found[:, 0], grads[:, 0], dim=-1) < 0.999).any(), (
+        "the whole gradient turns"
+    )
 
 
-@pytest.mark.parametrize("rule", [LayerNorm(threshold=1.0), AGC(ratio=0.05, floor=1e-3, readout=True)], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize(
+    "rule",
+    [LayerNorm(threshold=1.0), AGC(ratio=0.05, floor=1e-3, readout=True)],
+    ids=lambda rule: type(rule).__name__,
+)
 def test_rules_without_memory_do_nothing_the_second_time(rule):
     (grads,), params = path(1, spikes=False), weights()
     once, state = rule(grads, params, rule.init(params, SLICES))
@@ -145,7 +174,9 @@ def test_rules_without_memory_do_nothing_the_second_time(rule):
 
 
 def test_a_finite_gradient_whose_norm_overflows_is_shortened_and_not_lost():
-    """fp32 squares overflow above 1.8e19: torch's rule turns such a gradient into zeros, and an update is silently skipped."""
+    """fp32 squares overflow above 1.8e19: torch's rule turns such a gradient into zeros, and an
+    update is silently skipped.
+    """
     grads = torch.tensor([[3e25, 4e25, 0.0], [3.0, 4.0, 0.0]])
     found, _ = Norm(threshold=torch.tensor([1.0, 1.0]))(grads, torch.zeros(2, 3), None)
     torch.testing.assert_close(found, torch.tensor([[0.6, 0.8, 0.0]] * 2), rtol=1e-5, atol=0)
@@ -155,7 +186,12 @@ RULES = {
     "layer_norm": {"_target_": "study.clipping.layer_norm.LayerNorm", "threshold": 0.1},
     "agc": {"_target_": "study.clipping.agc.AGC", "ratio": 0.01, "floor": 0.001, "readout": False},
     "autoclip": {"_target_": "study.clipping.autoclip.AutoClip", "percentile": 10.0},
-    "zclip": {"_target_": "study.clipping.zclip.ZClip", "threshold": 0.1, "decay": 0.9, "warmup": 3},
+    "zclip": {
+        "_target_": "study.clipping.zclip.ZClip",
+        "threshold": 0.1,
+        "decay": 0.9,
+        "warmup": 3,
+    },
     "norm": {"_target_": "study.clipping.norm.Norm", "threshold": 0.5},
     "value": {"_target_": "study.clipping.value.Value", "threshold": 0.05},
     "none": {"_target_": "study.clipping.none.NoClip"},
@@ -163,15 +199,27 @@ RULES = {
 
 
 def test_rules_of_all_classes_share_a_group_and_give_the_numbers_they_give_alone(tmp_path):
-    points = [point(seed, f"{name}{seed}", clip=node, updates=12) for name, node in RULES.items() for seed in (0, 1)]
+    points = [
+        point(seed, f"{name}{seed}", clip=node, updates=12)
+        for name, node in RULES.items()
+        for seed in (0, 1)
+    ]
     together = run(points, tmp_path / "together")
     for of in points[::2]:
         same_point(together, run([of], tmp_path / of.id), of.id)
-    starts = [together.table("profile", [f"{name}0"]).query("stage == 0").drop(columns="id").reset_index(drop=True) for name in RULES]
+    starts = [
+        together.table("profile", [f"{name}0"])
+        .query("stage == 0")
+        .drop(columns="id")
+        .reset_index(drop=True)
+        for name in RULES
+    ]
     assert all(start.equals(starts[0]) for start in starts), "clipping never touches a probe"
     for name in RULES:
         row = together.result(f"{name}0")["row"]
-        assert row["clip_rate"] > 0 or name in ("none", "zclip"), f"{name} never fired; zclip may not, in twelve calm updates"
+        assert row["clip_rate"] > 0 or name in ("none", "zclip"), (
+            f"{name} never fired; zclip may not, in twelve calm updates"
+        )
         history = together.table("history", [f"{name}0"]).dropna(subset=["grad_norm"])
         fired = history["clip_scale"] != 1
         assert row["clip_rate"] == pytest.approx(fired.mean())
@@ -184,7 +232,11 @@ def test_rules_of_all_classes_share_a_group_and_give_the_numbers_they_give_alone
 @pytest.mark.parametrize(
     ("name", "change", "told"),
     [
-        ("autoclip", {"percentile": 0}, "autoclip: percentile must be above 0 and at most 100, got 0"),
+        (
+            "autoclip",
+            {"percentile": 0},
+            "autoclip: percentile must be above 0 and at most 100, got 0",
+        ),
         ("zclip", {"decay": 1.0}, "zclip: decay must be between 0 and 1, got 1.0"),
         ("zclip", {"warmup": 1}, "zclip: warmup must be at least 2 updates, got 1"),
         ("agc", {"ratio": -0.1}, "agc: ratio must be greater than 0, got -0.1"),

@@ -1,4 +1,6 @@
-"""The fast factorial equals Hydra's own composition, and a thousand points are planned with every one checked."""
+"""The fast factorial equals Hydra's own composition, and a thousand points are planned with every
+one checked.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,12 @@ def loader():
 
 def by_hydra(loader, overrides: list[str]) -> dict:
     config = loader.load_configuration("config", overrides, run_mode=RunMode.RUN)
-    left_out = {"hydra"} | ({"encoder"} if config.encoder is None else set())  # no encoder is no setting
-    return OmegaConf.to_container(OmegaConf.masked_copy(config, [key for key in config if key not in left_out]), resolve=True)
+    left_out = {"hydra"} | (
+        {"encoder"} if config.encoder is None else set()
+    )  # no encoder is no setting
+    return OmegaConf.to_container(
+        OmegaConf.masked_copy(config, [key for key in config if key not in left_out]), resolve=True
+    )
 
 
 def made(loader, params: dict[str, str], arguments: list[str]):
@@ -39,9 +45,15 @@ def made(loader, params: dict[str, str], arguments: list[str]):
 @pytest.mark.parametrize(
     ("params", "arguments"),
     [
-        ({"cell": "rnn,gru", "depth": "1,2", "optimizer.lr": "0.001,0.004", "seed": "range(3)"}, ["experiment=digits"]),
+        (
+            {"cell": "rnn,gru", "depth": "1,2", "optimizer.lr": "0.001,0.004", "seed": "range(3)"},
+            ["experiment=digits"],
+        ),
         ({"task": "adding,copying", "hidden": "8,16"}, ["updates=7", "weights.forget_bias=0,1"]),
-        ({"initializer": "normal", "initializer.std": "auto,0.1"}, ["clip=value,norm", "clip.threshold=1"]),
+        (
+            {"initializer": "normal", "initializer.std": "auto,0.1"},
+            ["clip=value,norm", "clip.threshold=1"],
+        ),
         ({}, ["+study.note=a,b", "dropout=0,0.5", "cell=glob(*gru*)"]),
         ({"cell": "rnn,gru", "seed": "0,1,2"}, ["task.split_seed=${seed}"]),
         ({"tracker": "choice([],[wandb])"}, ["health.fading=-2,-1", "seed=0,1"]),
@@ -50,7 +62,10 @@ def made(loader, params: dict[str, str], arguments: list[str]):
 def test_fast_composition_equals_hydras(loader, params, arguments):
     of, combinations = made(loader, params, arguments)
     expected = [
-        by_hydra(loader, [*of.fixed, *(f"{key}={value}" for key, value in zip(of.factors, values, strict=True))])
+        by_hydra(
+            loader,
+            [*of.fixed, *(f"{key}={value}" for key, value in zip(of.factors, values, strict=True))],
+        )
         for values in itertools.product(*of.factors.values())
     ]
     assert [dict(combination.config) for combination in combinations] == expected
@@ -58,15 +73,31 @@ def test_fast_composition_equals_hydras(loader, params, arguments):
 
 
 def test_the_command_line_replaces_factors_key_by_key(loader):
-    of, combinations = made(loader, {"cell": "rnn,lstm", "depth": "1,2", "seed": "0,1"}, ["depth=4", "cell=gru,lstm", "clip=none,norm"])
-    assert dict(of.factors) == {"cell": ["gru", "lstm"], "seed": ["0", "1"], "clip": ["none", "norm"]}
+    of, combinations = made(
+        loader,
+        {"cell": "rnn,lstm", "depth": "1,2", "seed": "0,1"},
+        ["depth=4", "cell=gru,lstm", "clip=none,norm"],
+    )
+    assert dict(of.factors) == {
+        "cell": ["gru", "lstm"],
+        "seed": ["0", "1"],
+        "clip": ["none", "norm"],
+    }
     assert of.fixed == ["depth=4"]
     assert {combination.labels["depth"] for combination in combinations} == {4}
-    assert [combination.labels["cell"] for combination in combinations] == ["gru"] * 4 + ["lstm"] * 4
+    assert [combination.labels["cell"] for combination in combinations] == ["gru"] * 4 + [
+        "lstm"
+    ] * 4
 
 
 def test_a_thousand_points_are_planned(loader):
-    params = {"cell": "rnn,lstm,gru", "initializer": "orthogonal,normal", "clip": "none,norm", "optimizer.lr": "0.001,0.002,0.004", "seed": "range(28)"}
+    params = {
+        "cell": "rnn,lstm,gru",
+        "initializer": "orthogonal,normal",
+        "clip": "none,norm",
+        "optimizer.lr": "0.001,0.002,0.004",
+        "seed": "range(28)",
+    }
     of, combinations = made(loader, params, ["experiment=digits"])
     plan = make_plan(combinations, of, "digits")
     groups = plan.groups(plan.missing, 2, 16)
@@ -76,9 +107,17 @@ def test_a_thousand_points_are_planned(loader):
 
 def test_arms_are_applied_to_their_combinations_only(loader):
     _, combinations = made(
-        loader, {"cell": "rnn,gru", "initializer": "orthogonal,normal"}, ["study.arms=[{when:{cell:gru,initializer:normal},set:{optimizer.lr:0.1,hidden:5}}]"]
+        loader,
+        {"cell": "rnn,gru", "initializer": "orthogonal,normal"},
+        ["study.arms=[{when:{cell:gru,initializer:normal},set:{optimizer.lr:0.1,hidden:5}}]"],
     )
-    found = {(c.labels["cell"], c.labels["initializer"]): (c.config["optimizer"]["lr"], c.config["hidden"]) for c in combinations}
+    found = {
+        (c.labels["cell"], c.labels["initializer"]): (
+            c.config["optimizer"]["lr"],
+            c.config["hidden"],
+        )
+        for c in combinations
+    }
     assert found.pop(("gru", "normal")) == (0.1, 5)
     assert set(found.values()) == {(0.004, 32)}
 
@@ -89,20 +128,41 @@ ARMS = (
 )
 
 
-@pytest.mark.parametrize("extra", [[], ["dropout=${optimizer.weight_decay}"], ["task.split_seed=${seed}"]])
+@pytest.mark.parametrize(
+    "extra", [[], ["dropout=${optimizer.weight_decay}"], ["task.split_seed=${seed}"]]
+)
 def test_arms_of_the_fast_path_equal_one_by_one_composition(loader, extra):
     """The second case refers to nothing that varies, the third does and is resolved whole."""
-    params = {"cell": "rnn,gru", "initializer": "orthogonal,normal", "optimizer.lr": "0.001,0.002", "seed": "0,1,2"}
+    params = {
+        "cell": "rnn,gru",
+        "initializer": "orthogonal,normal",
+        "optimizer.lr": "0.001,0.002",
+        "seed": "0,1,2",
+    }
     of, combinations = made(loader, params, [ARMS, *extra])
-    lines = [[f"{key}={value}" for key, value in zip(of.factors, values, strict=True)] for values in itertools.product(*of.factors.values())]
-    alone = [finish(compose(loader, "config", [*of.fixed, *line]), list(of.factors)) for line in lines]
-    assert [(dict(one.config), one.labels) for one in combinations] == [(dict(one.config), one.labels) for one in alone]
+    lines = [
+        [f"{key}={value}" for key, value in zip(of.factors, values, strict=True)]
+        for values in itertools.product(*of.factors.values())
+    ]
+    alone = [
+        finish(compose(loader, "config", [*of.fixed, *line]), list(of.factors)) for line in lines
+    ]
+    assert [(dict(one.config), one.labels) for one in combinations] == [
+        (dict(one.config), one.labels) for one in alone
+    ]
     assert {one.labels["hidden"] for one in combinations} == {5, 7, 32}
     assert {one.labels["optimizer.lr"] for one in combinations} == {0.001, 0.002, 0.1}
 
 
 def test_a_node_swept_as_a_whole_keeps_nothing_of_its_predecessor(loader):
-    _, combinations = made(loader, {}, ["weights={forget_bias:0},{input:{_target_:study.initializers.orthogonal.Orthogonal}}", "seed=0,1"])
+    _, combinations = made(
+        loader,
+        {},
+        [
+            "weights={forget_bias:0},{input:{_target_:study.initializers.orthogonal.Orthogonal}}",
+            "seed=0,1",
+        ],
+    )
     assert [one.config["weights"]["forget_bias"] for one in combinations] == [0, 0, 1, 1]
 
 
@@ -112,7 +172,11 @@ def test_a_setting_that_is_null_by_default_can_be_swept_with_its_group(loader):
 
 
 def test_the_declaration_does_not_call_fixed_what_arms_change(loader):
-    of, combinations = made(loader, {"cell": "rnn,gru"}, ["study.arms=[{when:{cell:gru},set:{optimizer.lr:0.1,hidden:5}}]"])
+    of, combinations = made(
+        loader,
+        {"cell": "rnn,gru"},
+        ["study.arms=[{when:{cell:gru},set:{optimizer.lr:0.1,hidden:5}}]"],
+    )
     declared_ = declaration(make_plan(combinations, of, None))
     assert "hidden" not in declared_["fixed"]
     assert "optimizer.lr" not in declared_["fixed"]
@@ -121,32 +185,63 @@ def test_the_declaration_does_not_call_fixed_what_arms_change(loader):
 
 
 def test_attention_brings_the_probe_that_keeps_its_map(loader):
-    _, combinations = made(loader, {"readout": "last,mean,attention"}, ["task=adding", "probe=[transport]"])
-    assert [sorted(one.config["probe"]) for one in combinations] == [["transport"], ["transport"], ["attention", "transport"]]
+    _, combinations = made(
+        loader, {"readout": "last,mean,attention"}, ["task=adding", "probe=[transport]"]
+    )
+    assert [sorted(one.config["probe"]) for one in combinations] == [
+        ["transport"],
+        ["transport"],
+        ["attention", "transport"],
+    ]
     _, (first, _) = made(loader, {"seed": "0,1"}, ["readout=attention", "probe=[]", "task=adding"])
-    assert first.config["readout"]["_target_"] == "study.readouts.attention.Attention" and sorted(first.config["probe"]) == ["attention"]
+    assert first.config["readout"]["_target_"] == "study.readouts.attention.Attention" and sorted(
+        first.config["probe"]
+    ) == ["attention"]
 
 
 def test_a_task_whose_length_is_a_factor(loader):
     """Further lengths join the study, and no length's lag is taken for that of all."""
-    of, combinations = made(loader, {"task": "adding,copying", "task.steps": "30,40,50"}, ["task.examples=20"])
+    of, combinations = made(
+        loader, {"task": "adding,copying", "task.steps": "30,40,50"}, ["task.examples=20"]
+    )
     plan = make_plan(combinations, of, None)
     facts = declaration(plan)["tasks"]
-    assert {name: (of_task["steps"], of_task["lag"]) for name, of_task in facts.items()} == {"adding": (50, None), "copying": (50, None)}
-    fewer = make_plan(*made(loader, {"task": "adding", "task.steps": "30,60"}, ["task.examples=20"])[::-1], None)
+    assert {name: (of_task["steps"], of_task["lag"]) for name, of_task in facts.items()} == {
+        "adding": (50, None),
+        "copying": (50, None),
+    }
+    fewer = make_plan(
+        *made(loader, {"task": "adding", "task.steps": "30,60"}, ["task.examples=20"])[::-1], None
+    )
     one, other = plan.fingerprint()["tasks"], fewer.fingerprint()["tasks"]
-    assert len(one) == 6 and set(one) & set(other) == {"adding task.steps=30"} and one["adding task.steps=30"] == other["adding task.steps=30"]
-    (same,) = declaration(make_plan(*made(loader, {"task": "adding", "cell": "rnn,gru"}, [])[::-1], None))["tasks"].values()
+    assert (
+        len(one) == 6
+        and set(one) & set(other) == {"adding task.steps=30"}
+        and one["adding task.steps=30"] == other["adding task.steps=30"]
+    )
+    (same,) = declaration(
+        make_plan(*made(loader, {"task": "adding", "cell": "rnn,gru"}, [])[::-1], None)
+    )["tasks"].values()
     assert (same["steps"], same["lag"]) == (100, 100)
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["study.arms=[{when:{cell:elman},set:{hidden:5}}]"], "study.arms: cell has no level 'elman'; it has gru"), (["study.arms=[{when:{cell:gru},sets:{hidden:5}}]"], "set: {key: value}"),
-     (["study.exclude=[{when:{cell:elman}}]"], "study.exclude: cell has no level 'elman'"), (["study.exclude=all"], "must be a list"), (["study.arms=[gru]"], "needs when"),
-     (["study.arms=[{when:{cel:gru},set:{hidden:5}}]"], "when names 'cel'"), (["study.arms=[{set:{hidden:5}}]"], "needs when"),
-     (["study.arms=[{when:{cell:gru},set:{hiden:5}}]"], "hiden: there is no such key"), (["study.arms=[{when:{cell:gru},set:{hidden:many}}]"], "hidden:")],
-)  # fmt: skip
+    [
+        (
+            ["study.arms=[{when:{cell:elman},set:{hidden:5}}]"],
+            "study.arms: cell has no level 'elman'; it has gru",
+        ),
+        (["study.arms=[{when:{cell:gru},sets:{hidden:5}}]"], "set: {key: value}"),
+        (["study.exclude=[{when:{cell:elman}}]"], "study.exclude: cell has no level 'elman'"),
+        (["study.exclude=all"], "must be a list"),
+        (["study.arms=[gru]"], "needs when"),
+        (["study.arms=[{when:{cel:gru},set:{hidden:5}}]"], "when names 'cel'"),
+        (["study.arms=[{set:{hidden:5}}]"], "needs when"),
+        (["study.arms=[{when:{cell:gru},set:{hiden:5}}]"], "hiden: there is no such key"),
+        (["study.arms=[{when:{cell:gru},set:{hidden:many}}]"], "hidden:"),
+    ],
+)
 def test_mistaken_arms_are_told(loader, arguments, told):
     with pytest.raises(StudyError) as error:
         made(loader, {"cell": "rnn,gru"}, arguments)
@@ -154,7 +249,9 @@ def test_mistaken_arms_are_told(loader, arguments, told):
 
 
 def test_excluding_everything_is_told(loader):
-    of, combinations = made(loader, {"cell": "rnn,gru"}, ["study.exclude=[{when:{depth:1},why:no}]"])
+    of, combinations = made(
+        loader, {"cell": "rnn,gru"}, ["study.exclude=[{when:{depth:1},why:no}]"]
+    )
     with pytest.raises(StudyError, match="leaves no combination"):
         make_plan(combinations, of, None)
 
@@ -175,9 +272,18 @@ def test_another_sweepers_jobs_run_as_one_study(loader):
         ("clip.threshold=true", "clip: threshold must be a number, got True"),
         ("cell=[rnn]", "cell: needs one level, such as cell=NAME"),
         ("executor=3", "Config group override must be a string or a list"),
-        ("cell._target_=study.records.StudyError", "cell: _target_ must be a Cell (study/interfaces.py), got study.records.StudyError"),
+        (
+            "cell._target_=study.records.StudyError",
+            "cell: _target_ must be a Cell (study/interfaces.py), got study.records.StudyError",
+        ),
         ("probe.transport._target_=study.cells.lstm.LSTM", "probe.transport: unknown key 'stages'"),
-        ("+probe._target_=mine.Mine", "probe: the YAML of mine.Mine lacks its first line, # @package probe.NAME, with the name of its file"),
+        (
+            "+probe._target_=mine.Mine",
+            (
+                "probe: the YAML of mine.Mine lacks its first line, # @package probe.NAME, with the"
+                " name of its file"
+            ),
+        ),
         ("experiment=quick,adding", "one study a launch"),
     ],
 )
@@ -189,7 +295,15 @@ def test_values_of_the_wrong_kind_are_told(loader, argument, told):
 
 
 def test_the_last_of_many_levels_is_checked_too(loader):
-    of, combinations = made(loader, {"optimizer.lr": ",".join(f"0.00{i}" for i in range(1, 9)) + ",-1", "clip.threshold": "1,2", "seed": "0,1"}, [])
+    of, combinations = made(
+        loader,
+        {
+            "optimizer.lr": ",".join(f"0.00{i}" for i in range(1, 9)) + ",-1",
+            "clip.threshold": "1,2",
+            "seed": "0,1",
+        },
+        [],
+    )
     with pytest.raises(StudyError, match="lr must be greater than 0, got -1"):
         make_plan(combinations, of, None)
 
@@ -198,11 +312,26 @@ def test_the_last_of_many_levels_is_checked_too(loader):
     ("claim", "told"),
     [
         ("[7]", "study.claims: each entry is"),
-        ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: score}]", "study.claims: each entry is"),
-        ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: luck, least: 0}]", "study.claims: by must be score, train, gap, solved"),
-        ("[{statement: s, better: {clip: norm}, worse: {clip: none}, by: score, least: -1}]", "study.claims: least must be a number of at least 0"),
-        ("[{statement: s, better: {clip: nrm}, worse: {clip: none}, by: score, least: 0}]", "study.claims: clip has no level 'nrm'"),
-        ("[{statement: s, better: {klip: norm}, worse: {clip: none}, by: score, least: 0}]", "study.claims: when names 'klip'"),
+        (
+            "[{statement: s, better: {clip: norm}, worse: {clip: none}, by: score}]",
+            "study.claims: each entry is",
+        ),
+        (
+            "[{statement: s, better: {clip: norm}, worse: {clip: none}, by: luck, least: 0}]",
+            "study.claims: by must be score, train, gap, solved",
+        ),
+        (
+            "[{statement: s, better: {clip: norm}, worse: {clip: none}, by: score, least: -1}]",
+            "study.claims: least must be a number of at least 0",
+        ),
+        (
+            "[{statement: s, better: {clip: nrm}, worse: {clip: none}, by: score, least: 0}]",
+            "study.claims: clip has no level 'nrm'",
+        ),
+        (
+            "[{statement: s, better: {klip: norm}, worse: {clip: none}, by: score, least: 0}]",
+            "study.claims: when names 'klip'",
+        ),
     ],
 )
 def test_a_claim_that_cannot_be_judged_is_refused_before_training(loader, claim, told):
@@ -215,9 +344,18 @@ def test_a_claim_that_cannot_be_judged_is_refused_before_training(loader, claim,
     [
         ("7", "study.contrasts: must be a list of"),
         ("[{name: c, first: {cell: rnn}, by: score}]", "study.contrasts: each entry is"),
-        ("[{name: c, first: {cell: rnn}, second: {cell: lstm}, by: ranking}]", "study.contrasts: by must be score, train"),
-        ("[{name: c, first: {cell: rnn}, second: {cell: lst}, by: score}]", "study.contrasts: cell has no level 'lst'"),
-        ("[{name: c, first: {cel: rnn}, second: {cell: lstm}, by: score}]", "study.contrasts: when names 'cel'"),
+        (
+            "[{name: c, first: {cell: rnn}, second: {cell: lstm}, by: ranking}]",
+            "study.contrasts: by must be score, train",
+        ),
+        (
+            "[{name: c, first: {cell: rnn}, second: {cell: lst}, by: score}]",
+            "study.contrasts: cell has no level 'lst'",
+        ),
+        (
+            "[{name: c, first: {cel: rnn}, second: {cell: lstm}, by: score}]",
+            "study.contrasts: when names 'cel'",
+        ),
     ],
 )
 def test_a_contrast_that_cannot_be_tested_is_refused_before_training(loader, contrast, told):
@@ -227,11 +365,22 @@ def test_a_contrast_that_cannot_be_tested_is_refused_before_training(loader, con
 
 def test_a_plan_says_what_its_seeds_resolve(loader):
     contrast = "[{name: gated, first: {cell: [lstm, gru]}, second: {cell: rnn}, by: score}]"
-    of, combinations = made(loader, {"cell": "rnn,lstm,gru", "clip": "none,norm", "seed": "0,1,2"}, [f"study.contrasts={contrast}"])
+    of, combinations = made(
+        loader,
+        {"cell": "rnn,lstm,gru", "clip": "none,norm", "seed": "0,1,2"},
+        [f"study.contrasts={contrast}"],
+    )
     plan = make_plan(combinations, of, None)
     assert declaration(plan)["contrasts"][0]["name"] == "gated"
-    # gated against plain in two blocks: Σw² = 2·(½² + 2·¼²) = .75, six arms; a level of cell has 2 arms, one of clip 3; two arms at n = 3: 3.1 sd (Cohen)
-    told = [f"{resolvable(weights, 3, df):.2g}" for weights, df in (([0.5, 0.25, 0.25] * 2, 12), ([0.5] * 4, 8), ([1 / 3] * 6, 12))]
-    assert resolves(plan).endswith(f"standard deviations over seeds: gated {told[0]}, cell {told[1]}, clip {told[2]}, two arms 3.1")
+    # gated against plain in two blocks: Σw² = 2·(½² + 2·¼²) = .75, six arms; a level of cell has 2
+    # arms, one of clip 3; two arms at n = 3: 3.1 sd (Cohen)
+    told = [
+        f"{resolvable(weights, 3, df):.2g}"
+        for weights, df in (([0.5, 0.25, 0.25] * 2, 12), ([0.5] * 4, 8), ([1 / 3] * 6, 12))
+    ]
+    assert resolves(plan).endswith(
+        f"standard deviations over seeds: gated {told[0]}, cell {told[1]}, clip {told[2]}, two"
+        " arms 3.1"
+    )
     single, once = made(loader, {"cell": "rnn,lstm"}, [])
     assert resolves(make_plan(once, single, None)).startswith("one seed an arm")

@@ -14,13 +14,25 @@ from study.interfaces import Executor
 from study.launch.run import run
 from study.store import Store
 from study.training.engine import run_group
-from tests import ROOT, data
+from tests import ROOT
+from tests.support import data
 from tests.battery.test_battery import planned
 
 EXPERIMENTS = sorted(path.stem for path in (conf_folder() / "experiment").glob("*.yaml"))
 COMMANDS = ("length", "quick")  # the others in this process, which is faster
-DRAWN = ("adding", "caption", "copying", "moving_digits", "noiseless_memory", "parity", "temporal_order", "text")
-FEWER = {"thresholds": ["cell=rnn", "task=temporal_order"]}  # its 120 points of up to 200 steps take a minute
+DRAWN = (
+    "adding",
+    "caption",
+    "copying",
+    "moving_digits",
+    "noiseless_memory",
+    "parity",
+    "temporal_order",
+    "text",
+)
+FEWER = {
+    "thresholds": ["cell=rnn", "task=temporal_order"]
+}  # its 120 points of up to 200 steps take a minute
 SMALL = ["updates=2", "hidden=8", "batch=8", "seed=0", "tracker=[]", "health.stages=[0,1]"]
 
 
@@ -35,9 +47,17 @@ class Here(Executor):
 @pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in COMMANDS])
 def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["study", "-m", f"experiment={experiment}"])  # a launch tells what was typed: not pytest's own
+    monkeypatch.setattr(
+        sys, "argv", ["study", "-m", f"experiment={experiment}"]
+    )  # a launch tells what was typed: not pytest's own
     plan = planned(
-        experiment, [*SMALL, *(["task.examples=40"] if experiment in DRAWN else []), *FEWER.get(experiment, []), *data.overrides(experiment, tmp_path)]
+        experiment,
+        [
+            *SMALL,
+            *(["task.examples=40"] if experiment in DRAWN else []),
+            *FEWER.get(experiment, []),
+            *data.overrides(experiment, tmp_path),
+        ],
     )
     plan.config["executor"] = {"_target_": "tests.config.test_experiments.Here"}
     assert run(plan) == 0
@@ -46,7 +66,9 @@ def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
     assert points["status"].isin(["done", "diverged"]).all()
     assert points["verdict"].notna().all()
     assert reports(["render", f"outputs/{experiment}"]) == 0
-    assert "data-broken" not in (tmp_path / "outputs" / experiment / "report.html").read_text(encoding="utf-8")
+    assert "data-broken" not in (tmp_path / "outputs" / experiment / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("experiment", COMMANDS)
@@ -54,7 +76,12 @@ def test_experiment(tmp_path, experiment):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     small = [*SMALL, "task.examples=40", "task.steps=30,60"] if experiment == "length" else SMALL
     ran = subprocess.run(
-        [sys.executable, "-m", "study", "-m", f"experiment={experiment}", *small], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "study", "-m", f"experiment={experiment}", *small],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     points = Store(tmp_path / "outputs" / experiment).points()
@@ -62,7 +89,14 @@ def test_experiment(tmp_path, experiment):
     assert points["status"].isin(["done", "diverged"]).all()
     assert points["verdict"].notna().all()
     shown = subprocess.run(
-        [sys.executable, "-m", "reports", "render", f"outputs/{experiment}"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "reports", "render", f"outputs/{experiment}"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert "data-broken" not in (tmp_path / "outputs" / experiment / "report.html").read_text(encoding="utf-8")
+    assert "data-broken" not in (tmp_path / "outputs" / experiment / "report.html").read_text(
+        encoding="utf-8"
+    )

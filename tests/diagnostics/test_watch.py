@@ -60,7 +60,9 @@ def train(net: nn.Module, updates: int, *, clip: float = 0.1, dtype=torch.float6
 
 
 def clean(net: nn.Module) -> bool:
-    return not any(part._forward_hooks for part in net.modules()) and not any(parameter._post_accumulate_grad_hooks for parameter in net.parameters())
+    return not any(part._forward_hooks for part in net.modules()) and not any(
+        parameter._post_accumulate_grad_hooks for parameter in net.parameters()
+    )
 
 
 def rows(frame, **where):
@@ -70,7 +72,7 @@ def rows(frame, **where):
     return frame.sort_values("lag")
 
 
-# --- norms -----------------------------------------------------------------------------------------------------
+# --- norms ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
@@ -109,7 +111,9 @@ def test_a_norm_that_single_precision_loses_and_the_first_tensor_that_is_not_fin
     found = watched.norms["norm"].tolist()
     net.zero_grad()
     net(x).sum().backward()
-    one = math.sqrt(sum(float(parameter.grad.double().square().sum()) for parameter in net.parameters()))
+    one = math.sqrt(
+        sum(float(parameter.grad.double().square().sum()) for parameter in net.parameters())
+    )
     assert found[:2] == pytest.approx([one * 1e30, one * 1e-30], rel=1e-5)
     assert not math.isfinite(found[2])
     assert watched.norms["nonfinite"].isna().tolist() == [True, True, False]
@@ -133,14 +137,18 @@ def test_norms_with_a_gradient_scaler_are_of_the_unscaled_loss():
 
 def test_half_precision_autocast_without_its_scaler_is_refused():
     net = made(dtype=torch.float32)
-    with watch(net, every=1), torch.autocast("cpu", dtype=torch.float16), pytest.raises(StudyError, match="pass the loop's GradScaler"):
+    with (
+        watch(net, every=1),
+        torch.autocast("cpu", dtype=torch.float16),
+        pytest.raises(StudyError, match="pass the loop's GradScaler"),
+    ):
         net(torch.zeros(B, T, D))
     with watch(net, every=1) as watched, torch.autocast("cpu", dtype=torch.bfloat16):
         net(draw(B, T, D).float()).square().mean().backward()
     assert watched.states["state"].notna().all()
 
 
-# --- profiles --------------------------------------------------------------------------------------------------
+# --- profiles -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
@@ -168,14 +176,18 @@ def test_profiles_of_every_nth_pass_equal_gradient_profile(kind):
     for update, health in expected.items():
         for (layer, state), part in health.profile.groupby(["layer", "state"]):
             found = rows(watched.profiles, backward=update, probe="loss", layer=layer, state=state)
-            assert np.allclose(found[COLUMNS], part.sort_values("lag")[COLUMNS], rtol=0, atol=1e-10, equal_nan=True)
+            assert np.allclose(
+                found[COLUMNS], part.sort_values("lag")[COLUMNS], rtol=0, atol=1e-10, equal_nan=True
+            )
         assert rows(watched.profiles, backward=update, probe="transport")["n"].max() == B
     at_start = watched.states[watched.states["backward"] == 0].set_index("layer")
     assert at_start.loc["network", "D"] == pytest.approx(expected[0].D, abs=1e-10)
 
 
 def profile_of(watched, layer: int, state: str) -> Tensor:
-    return torch.tensor(rows(watched.profiles, probe="loss", layer=str(layer), state=state)["log10_mean"].to_numpy())
+    return torch.tensor(
+        rows(watched.profiles, probe="loss", layer=str(layer), state=state)["log10_mean"].to_numpy()
+    )
 
 
 @pytest.mark.parametrize("reads", ["output", "h_n", "c_n", "all"])
@@ -197,7 +209,9 @@ def test_any_loss_is_followed_exactly_the_last_states_among_them(reads):
         start = torch.cat(states, -1)
         for name, gradient in zip("hc", states, strict=True):
             expected = mean_by_lag(log_ratios(gradient, start, anchor))
-            assert torch.allclose(profile_of(watched, number, name), expected, rtol=0, atol=1e-10, equal_nan=True)
+            assert torch.allclose(
+                profile_of(watched, number, name), expected, rtol=0, atol=1e-10, equal_nan=True
+            )
 
 
 @pytest.mark.parametrize("sort", [True, False])
@@ -211,11 +225,17 @@ def test_packed_sequences_and_the_first_examples_alone(sort):
         (h[1].square().sum() + pad_packed_sequence(output)[0].sum(0)[:, 0].sum()).backward()
     parts = [[], []]
     for b in range(3):
-        alone = gradients(module, x[b, : lengths[b], None], lambda output, h, _: h[1].square().sum() + output[..., 0].sum())
+        alone = gradients(
+            module,
+            x[b, : lengths[b], None],
+            lambda output, h, _: h[1].square().sum() + output[..., 0].sum(),
+        )
         for layer in (0, 1):
             parts[layer] += log_ratios(alone[layer][0], alone[layer][0], lengths[b : b + 1] - 1)
     for layer in (0, 1):
-        assert torch.allclose(profile_of(watched, layer + 1, "h"), mean_by_lag(parts[layer]), rtol=0, atol=1e-10)
+        assert torch.allclose(
+            profile_of(watched, layer + 1, "h"), mean_by_lag(parts[layer]), rtol=0, atol=1e-10
+        )
 
 
 def test_a_layer_called_twice_in_one_pass_has_a_profile_a_call():
@@ -227,7 +247,9 @@ def test_a_layer_called_twice_in_one_pass_has_a_profile_a_call():
         output, _ = module(x[T:], h)
         output[-1].square().sum().backward()
     (states,) = gradients(module, x, lambda output, *_: output[-1].square().sum())[0]
-    first, second = (log_ratios(part, part, torch.full((B,), T - 1)) for part in (states[:T], states[T:]))
+    first, second = (
+        log_ratios(part, part, torch.full((B,), T - 1)) for part in (states[:T], states[T:])
+    )
     for call, expected in enumerate((first, second)):
         found = rows(watched.profiles, call=call, probe="loss", layer="1", state="h")["log10_mean"]
         assert np.allclose(found, mean_by_lag(expected), rtol=0, atol=1e-10)
@@ -235,7 +257,9 @@ def test_a_layer_called_twice_in_one_pass_has_a_profile_a_call():
 
 def test_several_recurrent_layers_are_told_apart():
     torch.manual_seed(0)
-    net = nn.ModuleDict({"a": nn.LSTM(D, H, dtype=torch.float64), "b": nn.GRU(H, H, dtype=torch.float64)})
+    net = nn.ModuleDict(
+        {"a": nn.LSTM(D, H, dtype=torch.float64), "b": nn.GRU(H, H, dtype=torch.float64)}
+    )
     with watch(net, every=1) as watched:
         net["b"](net["a"](draw(T, B, D))[0])[0][-1].square().sum().backward()
     assert set(watched.verdicts) == {"a", "b"}
@@ -243,7 +267,7 @@ def test_several_recurrent_layers_are_told_apart():
     assert len(watched.plot().axes) == 6
 
 
-# --- what is no training pass ----------------------------------------------------------------------------------
+# --- what is no training pass ---------------------------------------------------------------------
 
 
 def test_evaluation_leaves_nothing_behind():
@@ -270,7 +294,9 @@ def test_the_loop_does_not_notice():
         net = made(dtype=torch.float32, num_layers=2, dropout=0.3)
         with surroundings(net):
             train(net, 6, dtype=torch.float32)
-        weights.append([*(parameter.detach() for parameter in net.parameters()), torch.get_rng_state()])
+        weights.append(
+            [*(parameter.detach() for parameter in net.parameters()), torch.get_rng_state()]
+        )
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
@@ -345,7 +371,12 @@ def test_what_a_failed_backward_pass_left_behind_is_no_part_of_the_next_over_the
         output[-1].sum().backward()
     expected = gradients(module, x.detach(), lambda output, *_: output[-1].sum())[0]
     start = torch.cat(expected, -1)
-    assert torch.allclose(profile_of(watched, 1, "h"), mean_by_lag(log_ratios(expected[0], start, torch.full((B,), T - 1))), rtol=0, atol=1e-10)
+    assert torch.allclose(
+        profile_of(watched, 1, "h"),
+        mean_by_lag(log_ratios(expected[0], start, torch.full((B,), T - 1))),
+        rtol=0,
+        atol=1e-10,
+    )
 
 
 def test_a_copy_made_inside_is_not_watched():
@@ -376,16 +407,25 @@ def test_nothing_to_measure_is_a_warning_and_the_loop_goes_on():
     assert len(watched.plot().axes) == 3
 
 
-# --- verdict and figure ----------------------------------------------------------------------------------------
+# --- verdict and figure ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("gains", "verdict"),
-    [((0.1, 0.5, 1, 1, 1), "opens"), ((1, 1, 1), "carries"), ((0.1, 0.1), "shut"), ((1, 0.1, 0.1), "closes"), ((0.1, 1.5, 1.5, 1.5), "explodes")],
+    [
+        ((0.1, 0.5, 1, 1, 1), "opens"),
+        ((1, 1, 1), "carries"),
+        ((0.1, 0.1), "shut"),
+        ((1, 0.1, 0.1), "closes"),
+        ((0.1, 1.5, 1.5, 1.5), "explodes"),
+    ],
 )
 def test_the_verdict_goes_from_the_first_state_to_the_last(gains, verdict):
     """tanh at h = 0 and x = 0 is h_t = W h_{t-1} exactly."""
-    module, x = nn.RNN(D, H, bias=False, dtype=torch.float64), torch.zeros(40, B, D, dtype=torch.float64)
+    module, x = (
+        nn.RNN(D, H, bias=False, dtype=torch.float64),
+        torch.zeros(40, B, D, dtype=torch.float64),
+    )
     with watch(module, every=1) as watched:
         for gain in gains:
             with torch.no_grad():
@@ -404,7 +444,12 @@ def test_the_verdict_goes_from_the_first_state_to_the_last(gains, verdict):
 
 
 def test_the_readmes_example_runs_as_pasted(tmp_path, monkeypatch):
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Your own network\n")[1].split("\n## ")[0]
+    section = (
+        (ROOT / "README.md")
+        .read_text(encoding="utf-8")
+        .split("## Your own network\n")[1]
+        .split("\n## ")[0]
+    )
     blocks = [part.split("```")[0] for part in section.split("```python\n")[1:]]
     assert len(blocks) == 2
     assert len([line for line in blocks[0].splitlines() if line]) <= 10
@@ -419,7 +464,7 @@ def test_the_readmes_example_runs_as_pasted(tmp_path, monkeypatch):
     assert (tmp_path / "watched.png").stat().st_size > 10_000
 
 
-# --- bad input -------------------------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------
 
 
 class Bidirectional(nn.Module):
@@ -431,14 +476,30 @@ class Bidirectional(nn.Module):
 @pytest.mark.parametrize(
     ("module", "settings", "told"),
     [
-        (nn.Linear(2, 2), {"every": 1}, "no torch.nn.RNN, LSTM or GRU inside Linear; every=None records gradient norms alone"),
-        (nn.LSTM(2, 2), {"every": 0}, "every must be a whole number of at least 1, or None for norms alone; got 0"),
+        (
+            nn.Linear(2, 2),
+            {"every": 1},
+            "no torch.nn.RNN, LSTM or GRU inside Linear; every=None records gradient norms alone",
+        ),
+        (
+            nn.LSTM(2, 2),
+            {"every": 0},
+            "every must be a whole number of at least 1, or None for norms alone; got 0",
+        ),
         (nn.LSTM(2, 2), {"every": True}, "every must be a whole number"),
         (nn.LSTM(2, 2), {"every": 1, "lag": 0}, "lag must be a whole number"),
         (nn.LSTM(2, 2), {"every": 1, "examples": 2.5}, "examples must be a whole number"),
         (Bidirectional(), {"every": 1}, "tagger: bidirectional=True is not supported.*every=None"),
-        (nn.Sequential(nn.DataParallel(nn.LSTM(2, 2))), {"every": None}, "0 is DataParallel, whose gradients are gathered elsewhere"),
-        (torch.compile(nn.LSTM(2, 2), backend="eager"), {"every": 1}, "is compiled, and hooks do not see inside; watch the module before torch.compile"),
+        (
+            nn.Sequential(nn.DataParallel(nn.LSTM(2, 2))),
+            {"every": None},
+            "0 is DataParallel, whose gradients are gathered elsewhere",
+        ),
+        (
+            torch.compile(nn.LSTM(2, 2), backend="eager"),
+            {"every": 1},
+            "is compiled, and hooks do not see inside; watch the module before torch.compile",
+        ),
         ("lstm", {"every": 1}, "module must be a torch.nn.Module, got str"),
     ],
 )
@@ -452,7 +513,10 @@ def test_misuse_of_the_context():
     with watch(net, every=1) as watched, pytest.raises(StudyError, match="already open"), watched:
         pass
     net.requires_grad_(False)
-    with pytest.raises(StudyError, match="no parameter of the module asks for a gradient"), watch(net, every=1):
+    with (
+        pytest.raises(StudyError, match="no parameter of the module asks for a gradient"),
+        watch(net, every=1),
+    ):
         pass
     assert clean(net)
 

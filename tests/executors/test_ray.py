@@ -23,9 +23,22 @@ from tests.support.slurm import free_ports
 ray = pytest.importorskip("ray", reason="no Ray here: pip install 'rnn-gradient-study[ray]'")
 
 SETTINGS = {
-    "local": LOCAL, "device": "cpu", "cpus": 1, "gpus": 0, "memory_gb": None, "target_minutes": 10, "poll_seconds": 0.2, "ask_seconds": 120, "tries": 3, "search_jobs": 2,
-    "lease_seconds": 10, "address": None, "resources": {}, "python": None, "leave_seconds": 20,
-}  # fmt: skip
+    "local": LOCAL,
+    "device": "cpu",
+    "cpus": 1,
+    "gpus": 0,
+    "memory_gb": None,
+    "target_minutes": 10,
+    "poll_seconds": 0.2,
+    "ask_seconds": 120,
+    "tries": 3,
+    "search_jobs": 2,
+    "lease_seconds": 10,
+    "address": None,
+    "resources": {},
+    "python": None,
+    "leave_seconds": 20,
+}
 ASKED = ["executor=ray", "executor.poll_seconds=0.2", "store.lease_seconds=5"]
 
 
@@ -35,7 +48,14 @@ class Cluster:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster as Nodes
 
-        self.nodes = Nodes(initialize_head=True, head_node_args={"node_ip_address": "127.0.0.2", "num_cpus": 0, "include_dashboard": False})
+        self.nodes = Nodes(
+            initialize_head=True,
+            head_node_args={
+                "node_ip_address": "127.0.0.2",
+                "num_cpus": 0,
+                "include_dashboard": False,
+            },
+        )
         self.address = self.nodes.address
 
     def add(self, address: str, **resources: Any) -> Any:
@@ -48,7 +68,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     before, here = dict(os.environ), Path.cwd()
     os.chdir(tmp_path_factory.mktemp("nowhere"))
     # Ray ends tasks when the whole machine runs short of memory, whoever has it.
-    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0", "RAY_worker_niceness": "0"}
+    os.environ |= {
+        "PYTHONPATH": str(ROOT),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_worker_niceness": "0",
+    }
     try:
         made = Cluster()
         made.add("127.0.0.3", resources={"first": 10})
@@ -64,13 +89,27 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def test_study_with_a_node_killed_in_the_middle(cluster, tmp_path):
-    """Its job goes on elsewhere, nothing is lost or doubled, and every number is that of the local executor, bit for bit."""
-    sweep = [*SWEEP, "updates=6000", "executor.target_minutes=0.013", "store.checkpoint_seconds=1", *ASKED, f"executor.address={cluster.address}"]
+    """Its job goes on elsewhere, nothing is lost or doubled, and every number is that of the local
+    executor, bit for bit.
+    """
+    sweep = [
+        *SWEEP,
+        "updates=6000",
+        "executor.target_minutes=0.013",
+        "store.checkpoint_seconds=1",
+        *ASKED,
+        f"executor.address={cluster.address}",
+    ]
     folder = tmp_path / "ray"
     store = Store(folder / "outputs" / "sweep")
     process = command(folder, *sweep)
     wait_until(
-        lambda: len({path.name[:16] for path in store.folder.glob("checkpoints/*.safetensors")}) >= 4 or process.poll() is not None, "checkpoints", folder
+        lambda: (
+            len({path.name[:16] for path in store.folder.glob("checkpoints/*.safetensors")}) >= 4
+            or process.poll() is not None
+        ),
+        "checkpoints",
+        folder,
     )
     assert process.poll() is None, said(folder)
     lost = next(node for node in cluster.nodes.worker_nodes if node.node_ip_address == "127.0.0.4")
@@ -87,25 +126,43 @@ def test_study_with_a_node_killed_in_the_middle(cluster, tmp_path):
 
 
 def test_ctrl_c_ends_the_tasks_and_keeps_what_they_have(cluster, tmp_path):
-    sweep = [*SWEEP, "updates=200000", "executor.leave_seconds=100", *ASKED, f"executor.address={cluster.address}"]
+    sweep = [
+        *SWEEP,
+        "updates=200000",
+        "executor.leave_seconds=100",
+        *ASKED,
+        f"executor.address={cluster.address}",
+    ]
     process = command(tmp_path, *sweep)
     store = Store(tmp_path / "outputs" / "sweep")
     wait_until(
-        lambda: any('"progress"' in path.read_text() for path in store.folder.glob("jobs/*/*.events")) or process.poll() is not None, "training", tmp_path
+        lambda: (
+            any('"progress"' in path.read_text() for path in store.folder.glob("jobs/*/*.events"))
+            or process.poll() is not None
+        ),
+        "training",
+        tmp_path,
     )
     assert process.poll() is None, said(tmp_path)
     assert running(store.folder), "or nothing below would see that it ended"
     process.send_signal(signal.SIGINT)
     process.wait(timeout=200)
     assert process.returncode == 130, said(tmp_path)
-    assert re.search(r"\d of the missing points go on from their checkpoints", said(tmp_path)), said(tmp_path)
+    assert re.search(r"\d of the missing points go on from their checkpoints", said(tmp_path)), (
+        said(tmp_path)
+    )
     assert "Traceback" not in said(tmp_path)
     wait_until(lambda: not running(store.folder), "the job to end")
 
 
 def running(folder: Path) -> list[str]:
     """Processes that carry out a job of this study."""
-    found = subprocess.run(["pgrep", "-f", f"study.workers.jobs {folder}/"], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["pgrep", "-f", f"study.workers.jobs {folder}/"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return found.stdout.split()
 
 
@@ -134,7 +191,10 @@ def refused(cluster: Cluster, folder: Path, **settings: Any) -> str:
 
 
 def test_more_than_any_node_has(cluster, tmp_path):
-    assert "no node of the Ray cluster has CPU 64, which a job asks for. Nodes: 127.0.0." in refused(cluster, tmp_path, cpus=64)
+    assert (
+        "no node of the Ray cluster has CPU 64, which a job asks for. Nodes: 127.0.0."
+        in refused(cluster, tmp_path, cpus=64)
+    )
 
 
 def test_worker_without_the_package(cluster, tmp_path, tmp_path_factory):
@@ -146,7 +206,9 @@ def test_worker_without_the_package(cluster, tmp_path, tmp_path_factory):
 
 
 def test_worker_with_other_code(cluster, tmp_path, other_code):
-    assert "of the Ray cluster has code of study/" in refused(cluster, tmp_path, python=str(other_code))
+    assert "of the Ray cluster has code of study/" in refused(
+        cluster, tmp_path, python=str(other_code)
+    )
 
 
 def test_folder_that_a_node_does_not_see(cluster, tmp_path):
@@ -155,12 +217,23 @@ def test_folder_that_a_node_does_not_see(cluster, tmp_path):
         pytest.skip("no mount namespaces here: unshare -m is refused")
     hidden = tmp_path / "hidden"
     hidden.mkdir()
-    start = f"mount -t tmpfs none {hidden} && exec {Path(sys.executable).parent / 'ray'} start --block"
-    start += f" --address={cluster.address} --node-ip-address=127.0.0.5 --num-cpus=1 --resources='{{\"blind\": 1}}'"
-    node = subprocess.Popen(["unshare", "-m", "sh", "-c", start], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    start = (
+        f"mount -t tmpfs none {hidden} && exec {Path(sys.executable).parent / 'ray'} start --block"
+    )
+    start += (
+        f" --address={cluster.address} --node-ip-address=127.0.0.5 --num-cpus=1"
+        " --resources='{\"blind\": 1}'"
+    )
+    node = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", start], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
-        wait_until(lambda: any(one["Resources"].get("blind") for one in alive(cluster)), "the blind node")
-        assert f"node 127.0.0.5 of the Ray cluster does not see {hidden}" in refused(cluster, hidden, resources={"blind": 1})
+        wait_until(
+            lambda: any(one["Resources"].get("blind") for one in alive(cluster)), "the blind node"
+        )
+        assert f"node 127.0.0.5 of the Ray cluster does not see {hidden}" in refused(
+            cluster, hidden, resources={"blind": 1}
+        )
     finally:
         node.send_signal(signal.SIGTERM)
         node.wait(timeout=30)

@@ -7,9 +7,21 @@ import math
 import numpy as np
 import pytest
 
-from study.health.profiles import Logs, Thresholds, carry, judged_lag, last_state, logs, profile, state_of, states
+from study.health.profiles import (
+    Logs,
+    Thresholds,
+    carry,
+    judged_lag,
+    last_state,
+    logs,
+    profile,
+    state_of,
+    states,
+)
 
-LIMITS = Thresholds(exploding=1.0, fading=-2.0, vanishing=-4.0, undefined=0.1, horizon=1e-3, bootstrap=100)
+LIMITS = Thresholds(
+    exploding=1.0, fading=-2.0, vanishing=-4.0, undefined=0.1, horizon=1e-3, bootstrap=100
+)
 
 
 def decaying(factor: float, lags: int = 51, examples: int = 20, spread: float = 0.0) -> Logs:
@@ -36,7 +48,15 @@ def test_a_geometric_decay_gives_its_D_slope_and_horizon():
 
 
 @pytest.mark.parametrize(
-    ("factor", "state"), [(1.0, "carrying"), (0.92, "carrying"), (0.88, "fading"), (0.5, "vanishing"), (1.1, "exploding"), (1.04, "carrying")]
+    ("factor", "state"),
+    [
+        (1.0, "carrying"),
+        (0.92, "carrying"),
+        (0.88, "fading"),
+        (0.5, "vanishing"),
+        (1.1, "exploding"),
+        (1.04, "carrying"),
+    ],
 )
 def test_state_of_a_geometric_decay(factor, state):
     assert row(decaying(factor))["state"] == state
@@ -54,9 +74,17 @@ def test_explosions_are_seen_in_the_tail_where_the_geometric_mean_is_flat():
 
 @pytest.mark.parametrize(
     ("D", "U", "state", "margin"),
-    [(-1.0, 0.0, "carrying", 1.0), (-1.0, 0.9, "carrying", 0.1), (-2.5, 0.0, "fading", 0.5), (-3.9, 0.0, "fading", 0.1), (-9.0, 0.0, "vanishing", 1.0),
-     (-9.0, 1.5, "exploding", 0.5), (-2.0, 1.0, "carrying", 0.0), (-4.0, 0.0, "fading", 0.0)],
-)  # fmt: skip
+    [
+        (-1.0, 0.0, "carrying", 1.0),
+        (-1.0, 0.9, "carrying", 0.1),
+        (-2.5, 0.0, "fading", 0.5),
+        (-3.9, 0.0, "fading", 0.1),
+        (-9.0, 0.0, "vanishing", 1.0),
+        (-9.0, 1.5, "exploding", 0.5),
+        (-2.0, 1.0, "carrying", 0.0),
+        (-4.0, 0.0, "fading", 0.0),
+    ],
+)
 def test_thresholds_and_margins(D, U, state, margin):
     assert state_of(D, U, LIMITS) == (state, pytest.approx(margin))
 
@@ -88,10 +116,17 @@ def test_only_the_lags_from_1_to_the_judged_one_are_asked_whether_they_are_defin
     norms = np.full((1, 20, 16), 0.9)
     norms[0, :5, 0] = 0.0
     norms[0, :5, 11:] = np.nan
-    found = states(logs(norms, np.ones((20, 16), dtype=bool)), 10, LIMITS, np.random.default_rng(0))[0]
+    found = states(
+        logs(norms, np.ones((20, 16), dtype=bool)), 10, LIMITS, np.random.default_rng(0)
+    )[0]
     assert (found["state"], found["undefined_share"]) == ("carrying", 0)
     norms[0, :5, 10] = np.nan
-    assert states(logs(norms, np.ones((20, 16), dtype=bool)), 10, LIMITS, np.random.default_rng(0))[0]["state"] == "undefined"
+    assert (
+        states(logs(norms, np.ones((20, 16), dtype=bool)), 10, LIMITS, np.random.default_rng(0))[0][
+            "state"
+        ]
+        == "undefined"
+    )
 
 
 def test_all_zero_is_undefined_and_nothing_raises():
@@ -123,7 +158,9 @@ def test_interval_covers_D_of_the_population():
     for seed in range(200):
         draws = np.random.default_rng(seed).standard_normal((1, 64, 21)) * 0.3
         norms = 10 ** (draws - 0.1 * np.arange(21))
-        found = states(logs(norms, np.ones((64, 21), dtype=bool)), 20, LIMITS, np.random.default_rng(seed))[0]
+        found = states(
+            logs(norms, np.ones((64, 21), dtype=bool)), 20, LIMITS, np.random.default_rng(seed)
+        )[0]
         covered += found["D_low"] <= -0.1 * (np.median([18, 19, 20]) - 1) <= found["D_high"]
     assert 0.88 <= covered / 200 <= 0.99
 
@@ -154,7 +191,12 @@ def test_zeros_count_as_zero_in_the_rms_and_not_in_the_geometric_mean():
 
 def test_the_horizon_is_the_largest_lag_that_still_counts_though_a_nearer_one_does_not():
     norms = 10.0 ** np.array([0.0, 0.0, -1.0, -4.0, -2.9, -3.1, -5.0])
-    found = states(logs(np.tile(norms, (1, 3, 1)), np.ones((3, 7), dtype=bool)), 6, LIMITS, np.random.default_rng(0))[0]
+    found = states(
+        logs(np.tile(norms, (1, 3, 1)), np.ones((3, 7), dtype=bool)),
+        6,
+        LIMITS,
+        np.random.default_rng(0),
+    )[0]
     assert (found["horizon"], found["horizon_censored"]) == (4, False)
 
 
@@ -167,11 +209,28 @@ def test_D_is_relative_to_lag_1_not_to_the_anchor():
 
 def test_the_last_state_is_of_the_median_of_three():
     def probed(D: float, U: float, state: str) -> dict[str, object]:
-        return {"D": D, "D_low": D - 0.1, "D_high": D + 0.1, "U": U, "U_low": U - 0.2, "U_high": U + 0.2, "state": state}
+        return {
+            "D": D,
+            "D_low": D - 0.1,
+            "D_high": D + 0.1,
+            "U": U,
+            "U_low": U - 0.2,
+            "U_high": U + 0.2,
+            "state": state,
+        }
 
-    rows = [probed(D, 0.0, state) for D, state in [(-9, "vanishing"), (-1, "carrying"), (-3, "fading"), (-1.5, "carrying")]]
+    rows = [
+        probed(D, 0.0, state)
+        for D, state in [(-9, "vanishing"), (-1, "carrying"), (-3, "fading"), (-1.5, "carrying")]
+    ]
     found = last_state(rows, LIMITS)
-    assert {key: found[key] for key in ("D", "D_low", "D_high", "U", "state")} == {"D": -1.5, "D_low": -1.6, "D_high": -1.4, "U": 0.0, "state": "carrying"}
+    assert {key: found[key] for key in ("D", "D_low", "D_high", "U", "state")} == {
+        "D": -1.5,
+        "D_low": -1.6,
+        "D_high": -1.4,
+        "U": 0.0,
+        "state": "carrying",
+    }
     assert found["margin"] == 0.5
     rows = [probed(math.nan, math.nan, "undefined")] * 2 + [probed(-1, 0.0, "carrying")]
     assert last_state(rows, LIMITS)["state"] == "undefined"

@@ -34,10 +34,30 @@ H = 64
 STANDING = {"input": XavierUniform(), "readout": XavierUniform()}
 
 
-def weights(cell, initializer: Initializer, seed: int = 0, inputs: int = 1, hidden: int = H, forget_bias: float = 1.0) -> dict[str, Tensor]:
-    model = Model(cell=cell, readout=PlainReadout(every_step=False), inputs=inputs, outputs=10, hidden=hidden, depth=2, dropout=0.0, kernel="fused")
-    facts = init_facts(steps=64, lag=64, input_drive=0.2, hidden=hidden, keep=cell.keep, activation=cell.activation)
-    row = model.initial(initializer=initializer, standing=STANDING, forget_bias=forget_bias, facts=facts, seed=seed)
+def weights(
+    cell,
+    initializer: Initializer,
+    seed: int = 0,
+    inputs: int = 1,
+    hidden: int = H,
+    forget_bias: float = 1.0,
+) -> dict[str, Tensor]:
+    model = Model(
+        cell=cell,
+        readout=PlainReadout(every_step=False),
+        inputs=inputs,
+        outputs=10,
+        hidden=hidden,
+        depth=2,
+        dropout=0.0,
+        kernel="fused",
+    )
+    facts = init_facts(
+        steps=64, lag=64, input_drive=0.2, hidden=hidden, keep=cell.keep, activation=cell.activation
+    )
+    row = model.initial(
+        initializer=initializer, standing=STANDING, forget_bias=forget_bias, facts=facts, seed=seed
+    )
     return {name: value[0] for name, value in model.named(row[None]).items()}
 
 
@@ -48,14 +68,31 @@ def gain(block: Tensor) -> float:
 
 @pytest.mark.parametrize(
     ("initializer", "expected", "tolerance"),
-    [(Orthogonal(gain=1.0), 1, 1e-12), (Orthogonal(gain=0.7), 0.7, 1e-12), (XavierUniform(), 1, 0.03), (XavierNormal(), 1, 0.03), (Normal(std="auto"), 1, 0.03),
-     (Normal(std=0.01), 0.01 * 8, 0.003), (Normal(std=0.4), 0.4 * 8, 0.1), (PyTorch(), 1 / math.sqrt(3), 0.02), (Identity(alpha=0.9, input_std=0.001), 0.9, 1e-12),
-     (He(), math.sqrt(2), 0.04), (LeCun(), 1, 0.03), (UnitNormRows(norm=1.0), 1, 1e-12)],
+    [
+        (Orthogonal(gain=1.0), 1, 1e-12),
+        (Orthogonal(gain=0.7), 0.7, 1e-12),
+        (XavierUniform(), 1, 0.03),
+        (XavierNormal(), 1, 0.03),
+        (Normal(std="auto"), 1, 0.03),
+        (Normal(std=0.01), 0.01 * 8, 0.003),
+        (Normal(std=0.4), 0.4 * 8, 0.1),
+        (PyTorch(), 1 / math.sqrt(3), 0.02),
+        (Identity(alpha=0.9, input_std=0.001), 0.9, 1e-12),
+        (He(), math.sqrt(2), 0.04),
+        (LeCun(), 1, 0.03),
+        (UnitNormRows(norm=1.0), 1, 1e-12),
+    ],
     ids=lambda value: type(value).__name__ if isinstance(value, Initializer) else "",
-)  # fmt: skip
-@pytest.mark.parametrize("cell", [RNN(nonlinearity="tanh"), LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__)
+)
+@pytest.mark.parametrize(
+    "cell",
+    [RNN(nonlinearity="tanh"), LSTM(), GRU(), GRUResetAfter()],
+    ids=lambda cell: type(cell).__name__,
+)
 def test_gain_of_every_gate_block(cell, initializer, expected, tolerance):
-    """Orthogonal or Xavier on the stacked 4H x H matrix would give .5 or .632, .577 or .707 for three gates."""
+    """Orthogonal or Xavier on the stacked 4H x H matrix would give .5 or .632, .577 or .707 for
+    three gates.
+    """
     for layer in (1, 2):
         blocks = weights(cell, initializer)[f"layer{layer}.weight_h"].split(H)
         assert len(blocks) == len(cell.shapes(1, H)[0].gates)
@@ -63,7 +100,11 @@ def test_gain_of_every_gate_block(cell, initializer, expected, tolerance):
             assert gain(block) == pytest.approx(expected, abs=tolerance)
 
 
-@pytest.mark.parametrize("cell", [RNN(nonlinearity="tanh"), LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize(
+    "cell",
+    [RNN(nonlinearity="tanh"), LSTM(), GRU(), GRUResetAfter()],
+    ids=lambda cell: type(cell).__name__,
+)
 def test_rules_with_a_radius_or_biases_fill_block_by_block_too(cell):
     for block in weights(cell, Sparse(links=15, radius=0.95))["layer2.weight_h"].split(H):
         assert ((block != 0).sum(1) == 15).all()
@@ -81,15 +122,24 @@ def test_orthogonal_blocks_are_orthogonal_and_differ():
 
 
 def test_orthogonal_is_uniform_over_the_group():
-    """Without the sign fix QR gives a biased Q: for 2 x 2 its first entry would be negative every time."""
+    """Without the sign fix QR gives a biased Q: for 2 x 2 its first entry would be negative every
+    time.
+    """
     rule, facts = Orthogonal(gain=1.0), init_facts(hidden=2)
-    draws = torch.stack([rule(Block("recurrent", "h", (2, 2), 1), generator(seed, "q"), facts) for seed in range(400)])
+    draws = torch.stack(
+        [
+            rule(Block("recurrent", "h", (2, 2), 1), generator(seed, "q"), facts)
+            for seed in range(400)
+        ]
+    )
     positive = (draws[:, 0, 0] > 0).double().mean()
     assert abs(float(positive) - 0.5) < 0.1
     reflections = (torch.linalg.det(draws) < 0).double().mean()
     assert abs(float(reflections) - 0.5) < 0.1
     angles = np.sort(np.arctan2(draws[:, 1, 0].numpy(), draws[:, 0, 0].numpy()) / (2 * np.pi) % 1)
-    assert np.abs(angles - np.arange(400) / 400).max() < 1.63 / math.sqrt(400), "Kolmogorov-Smirnov at 1 %"
+    assert np.abs(angles - np.arange(400) / 400).max() < 1.63 / math.sqrt(400), (
+        "Kolmogorov-Smirnov at 1 %"
+    )
 
 
 def test_std_is_no_variance():
@@ -105,10 +155,14 @@ def test_forget_bias_is_set_once_in_its_gate():
     assert (weights(LSTM(), Orthogonal(gain=1.0), forget_bias=0.0)["layer2.bias"] == 0).all()
     for cell in (RNN(nonlinearity="tanh"), GRU(), GRUResetAfter()):
         found = weights(cell, Orthogonal(gain=1.0))
-        assert all((value == 0).all() for name, value in found.items() if "bias" in name), "no other bias is drawn or set"
+        assert all((value == 0).all() for name, value in found.items() if "bias" in name), (
+            "no other bias is drawn or set"
+        )
 
 
-@pytest.mark.parametrize("rule", [Normal(std=0.4), XavierUniform(), XavierNormal()], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize(
+    "rule", [Normal(std=0.4), XavierUniform(), XavierNormal()], ids=lambda rule: type(rule).__name__
+)
 def test_the_recurrent_rule_moves_no_other_weight(rule):
     cells = (RNN(nonlinearity="tanh"), LSTM())
     for cell in cells:
@@ -125,7 +179,9 @@ def test_pytorch_speaks_for_everything_in_the_layer():
         value = found[f"layer1.{name}"]
         assert float(value.abs().max()) <= 1 / math.sqrt(H)
         assert float(value.abs().max()) > 0.9 / math.sqrt(H)
-    assert torch.equal(found["readout.weight"], weights(LSTM(), Orthogonal(gain=1.0))["readout.weight"]), "but not for the readout"
+    assert torch.equal(
+        found["readout.weight"], weights(LSTM(), Orthogonal(gain=1.0))["readout.weight"]
+    ), "but not for the readout"
 
 
 def test_identity_starts_as_an_adder():
@@ -134,10 +190,14 @@ def test_identity_starts_as_an_adder():
     assert float(found["layer1.weight_x"].std()) == pytest.approx(0.001, rel=0.05)
     assert float(found["layer2.weight_x"].std()) == pytest.approx(0.001, rel=0.05)
     assert (found["layer1.bias"] == 0).all()
-    assert (weights(LSTM(), Identity(alpha=1.0, input_std=0.001))["layer1.bias"] == 0).all(), "it speaks for biases: no forget bias either"
+    assert (weights(LSTM(), Identity(alpha=1.0, input_std=0.001))["layer1.bias"] == 0).all(), (
+        "it speaks for biases: no forget bias either"
+    )
 
 
-@pytest.mark.parametrize("rule", [XavierUniform(), XavierNormal()], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize(
+    "rule", [XavierUniform(), XavierNormal()], ids=lambda rule: type(rule).__name__
+)
 @pytest.mark.parametrize("shape", [(300, 100), (100, 300)])
 def test_xavier_takes_both_fans_of_the_block(rule, shape):
     block = rule(Block("input", "h", shape, 1), generator(0, "fans"), init_facts(hidden=64))
@@ -146,23 +206,38 @@ def test_xavier_takes_both_fans_of_the_block(rule, shape):
 
 @pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
 def test_orthogonal_blocks_that_are_not_square_have_singular_values_of_the_gain(shape):
-    block = Orthogonal(gain=0.7)(Block("readout", "y", shape, 0), generator(0, "q"), init_facts(hidden=64))
+    block = Orthogonal(gain=0.7)(
+        Block("readout", "y", shape, 0), generator(0, "q"), init_facts(hidden=64)
+    )
     assert block.shape == shape
-    torch.testing.assert_close(torch.linalg.svdvals(block), torch.full((5,), 0.7, dtype=torch.float64))
+    torch.testing.assert_close(
+        torch.linalg.svdvals(block), torch.full((5,), 0.7, dtype=torch.float64)
+    )
 
 
 def test_seeds_differ_and_repeat():
-    one, again, other = (weights(LSTM(), Normal(std="auto"), seed=seed)["layer1.weight_h"] for seed in (0, 0, 1))
+    one, again, other = (
+        weights(LSTM(), Normal(std="auto"), seed=seed)["layer1.weight_h"] for seed in (0, 0, 1)
+    )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
 
-@pytest.mark.parametrize("wrong", [lambda: Orthogonal(gain=0.0), lambda: Normal(std=-1.0), lambda: Identity(alpha=0.0, input_std=1.0)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Orthogonal(gain=0.0),
+        lambda: Normal(std=-1.0),
+        lambda: Identity(alpha=0.0, input_std=1.0),
+    ],
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="greater than 0"):
         wrong()
 
 
 def test_std_as_text_says_what_is_allowed():
-    with pytest.raises(ValueError, match="std must be auto or a number greater than 0, got 'large'"):
+    with pytest.raises(
+        ValueError, match="std must be auto or a number greater than 0, got 'large'"
+    ):
         Normal(std="large")

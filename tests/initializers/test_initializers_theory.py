@@ -1,4 +1,6 @@
-"""Initializers that theory prescribes: gate biases, criticality, sparse and row-normed weights, through the model as training has it."""
+"""Initializers that theory prescribes: gate biases, criticality, sparse and row-normed weights,
+through the model as training has it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,12 @@ H = 64
 def weights(cell: str, node: dict[str, Any], seed: int = 0, **changes: Any) -> dict[str, Tensor]:
     of = point(seed, cell=CELLS[cell], initializer=node, hidden=H, **changes)
     model = build_model(of.config)
-    return {name: value[0] for name, value in model.named(initial_weights(of, load_task(of.config["task"]), model)[None]).items()}
+    return {
+        name: value[0]
+        for name, value in model.named(
+            initial_weights(of, load_task(of.config["task"]), model)[None]
+        ).items()
+    }
 
 
 def chrono(t_max: Any = "auto") -> dict[str, Any]:
@@ -41,7 +48,11 @@ def chrono(t_max: Any = "auto") -> dict[str, Any]:
 
 
 def square(rule: Any, size: int = 200, **facts: Any) -> Tensor:
-    return rule(Block("recurrent", "h", (size, size), 1), generator(0, "square"), init_facts(hidden=size, **facts))
+    return rule(
+        Block("recurrent", "h", (size, size), 1),
+        generator(0, "square"),
+        init_facts(hidden=size, **facts),
+    )
 
 
 @pytest.mark.parametrize(("rule", "variance"), [(He(), 2 / 200), (LeCun(), 1 / 200)])
@@ -52,7 +63,10 @@ def test_variance_follows_the_fan_in_of_the_block(rule, variance):
 
 
 def test_rows_have_unit_norm():
-    torch.testing.assert_close(torch.linalg.vector_norm(square(UnitNormRows(norm=0.8)), dim=1), torch.full((200,), 0.8, dtype=torch.float64))
+    torch.testing.assert_close(
+        torch.linalg.vector_norm(square(UnitNormRows(norm=0.8)), dim=1),
+        torch.full((200,), 0.8, dtype=torch.float64),
+    )
 
 
 def test_sparse_units_hear_fifteen_others_and_the_radius_is_as_asked():
@@ -67,11 +81,15 @@ def test_sparse_links_that_form_no_cycle_are_refused():
     facts, refused = init_facts(), 0
     for seed in range(60):
         try:
-            block = Sparse(links=1, radius=0.95)(Block("recurrent", "h", (2, 2), 1), generator(seed, "s"), facts)
+            block = Sparse(links=1, radius=0.95)(
+                Block("recurrent", "h", (2, 2), 1), generator(seed, "s"), facts
+            )
             assert float(torch.linalg.eigvals(block).abs().max()) == pytest.approx(0.95)
         except ValueError as error:
             refused += "enough for a cycle among 2 units" in str(error)
-    assert refused == 0, "two rows of one link each always hold a cycle: the rule must not refuse what it can do"
+    assert refused == 0, (
+        "two rows of one link each always hold a cycle: the rule must not refuse what it can do"
+    )
     with pytest.raises(ValueError, match="square, as recurrent weights are"):
         Sparse(links=15, radius=0.95)(Block("input", "h", (8, 2), 1), generator(0, "s"), facts)
 
@@ -87,7 +105,9 @@ def test_chrono_spreads_forgetting_over_the_lag_and_pairs_the_input_gate():
         assert u.min() >= 1
         assert u.max() <= 8, "T_max - 1 of a lag of 9"
         expected = (np.arange(H) + 0.5) / H
-        assert np.abs((np.sort(u) - 1) / 7 - expected).max() < 1.63 / math.sqrt(H), "uniform: Kolmogorov-Smirnov at 1 %"
+        assert np.abs((np.sort(u) - 1) / 7 - expected).max() < 1.63 / math.sqrt(H), (
+            "uniform: Kolmogorov-Smirnov at 1 %"
+        )
     assert not torch.equal(found["layer1.bias"], found["layer2.bias"])
     other = weights("lstm", chrono(), seed=1, depth=2)
     assert not torch.equal(found["layer1.bias"], other["layer1.bias"])
@@ -96,7 +116,9 @@ def test_chrono_spreads_forgetting_over_the_lag_and_pairs_the_input_gate():
 
 @pytest.mark.parametrize(("cell", "sign"), [("gru", -1), ("gru_reset_after", 1)])
 def test_chrono_keeps_in_both_conventions_of_the_gru(cell, sign):
-    """The forget time of a unit at zero state, -1/ln(keep), must be near u: long, where the wrong sign would forget at once."""
+    """The forget time of a unit at zero state, -1/ln(keep), must be near u: long, where the wrong
+    sign would forget at once.
+    """
     found = weights(cell, chrono(100))
     r, z, n = found["layer1.bias"].split(H)
     assert (sign * z >= 0).all()
@@ -112,7 +134,11 @@ def test_chrono_keeps_in_both_conventions_of_the_gru(cell, sign):
     ("cell", "node", "told"),
     [
         ("rnn", chrono(), "chrono: cell must be one with a gate that keeps the past"),
-        ("lstm", {"_target_": "study.initializers.critical.Critical"}, "critical: cell must be h_t = φ"),
+        (
+            "lstm",
+            {"_target_": "study.initializers.critical.Critical"},
+            "critical: cell must be h_t = φ",
+        ),
         ("lstm", chrono(2), "chrono: t_max must be auto or a number of steps above 2, got 2"),
     ],
 )
@@ -123,7 +149,9 @@ def test_a_cell_that_a_rule_does_not_fit_is_refused_before_training(cell, node, 
 
 
 def test_critical_gain_is_the_one_of_the_literature():
-    """Schoenholz 2017: tanh networks are critical at (σ_w², σ_b²) = (1.76, .05); without any drive at 1; ReLU at 2."""
+    """Schoenholz 2017: tanh networks are critical at (σ_w², σ_b²) = (1.76, .05); without any drive
+    at 1; ReLU at 2.
+    """
     assert solve(torch.tanh, 0.05)[0] ** 2 == pytest.approx(1.76, abs=0.005)
     assert solve(torch.tanh, 0.0)[0] ** 2 == pytest.approx(1.0, abs=1e-6)
     assert solve(torch.relu, 0.3)[0] ** 2 == pytest.approx(2.0, abs=1e-12)
@@ -134,12 +162,16 @@ def test_critical_gain_is_the_one_of_the_literature():
 def test_the_input_drive_is_that_of_the_valid_steps():
     x = torch.tensor([[[3.0, 1.0], [1.0, 1.0], [9.0, 9.0]], [[2.0, 0.0], [0.0, 0.0], [0.0, 4.0]]])
     assert input_drive(Batch(x=x, y=x)) == pytest.approx((10 + 2 + 162 + 4 + 0 + 16) / 12)
-    assert input_drive(Batch(x=x, y=x, lengths=torch.tensor([2, 3]))) == pytest.approx((10 + 2 + 4 + 0 + 16) / 10)
+    assert input_drive(Batch(x=x, y=x, lengths=torch.tensor([2, 3]))) == pytest.approx(
+        (10 + 2 + 4 + 0 + 16) / 10
+    )
 
 
 @pytest.mark.parametrize("drive", [0.05, 0.5])
 def test_critical_networks_keep_the_mean_square_gradient_on_white_noise(drive):
-    """χ = 1 within 3 % a step at H = 256 and both layers; the plain orthogonal network loses more than 5 %."""
+    """χ = 1 within 3 % a step at H = 256 and both layers; the plain orthogonal network loses more
+    than 5 %.
+    """
     size, steps, examples = 256, 50, 32
     facts = init_facts(hidden=size, inputs=4, input_drive=drive)
     rng = generator(0, "white")

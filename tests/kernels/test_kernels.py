@@ -1,4 +1,6 @@
-"""The compiled kernels against the reference: sizes that divide nothing, chunks of steps, values that are not finite, lone members."""
+"""The compiled kernels against the reference: sizes that divide nothing, chunks of steps, values
+that are not finite, lone members.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ from study.readouts.last import Last
 from study.training.precision import fixed_numerics
 from tests import ROOT
 
-CELLS = {"tanh": RNN(nonlinearity="tanh"), "relu": RNN(nonlinearity="relu"), "lstm": LSTM(), "gru": GRU(), "reset_after": GRUResetAfter()}
+CELLS = {
+    "tanh": RNN(nonlinearity="tanh"),
+    "relu": RNN(nonlinearity="relu"),
+    "lstm": LSTM(),
+    "gru": GRU(),
+    "reset_after": GRUResetAfter(),
+}
 
 
 @compiled
@@ -40,11 +48,25 @@ def cell(request):
 
 def weights(cell, members, inputs, hidden, dtype=torch.float64):
     drawn = torch.Generator().manual_seed(hidden)
-    return {one.name: (torch.randn(members, *one.shape, generator=drawn, dtype=torch.float64) / hidden**0.5).to(dtype) for one in cell.shapes(inputs, hidden)}
+    return {
+        one.name: (
+            (
+                torch.randn(members, *one.shape, generator=drawn, dtype=torch.float64) / hidden**0.5
+            ).to(dtype)
+        )
+        for one in cell.shapes(inputs, hidden)
+    }
 
 
 def inputs(members, steps, batch, width, dtype=torch.float64):
-    return torch.randn(members, steps, batch, width, generator=torch.Generator().manual_seed(steps), dtype=torch.float64).to(dtype)
+    return torch.randn(
+        members,
+        steps,
+        batch,
+        width,
+        generator=torch.Generator().manual_seed(steps),
+        dtype=torch.float64,
+    ).to(dtype)
 
 
 def outcome(cell, kernel, params, x, weighting=None):
@@ -52,9 +74,15 @@ def outcome(cell, kernel, params, x, weighting=None):
     leaves = {"x": x, **params}
     leaves = {name: value.detach().clone().requires_grad_() for name, value in leaves.items()}
     rest = {name: value for name, value in leaves.items() if name != "x"}
-    h = cell.native(rest).outputs(leaves["x"]) if kernel == "native" else reference.outputs(cell, rest, leaves["x"], cell_hidden(cell, params))
+    h = (
+        cell.native(rest).outputs(leaves["x"])
+        if kernel == "native"
+        else reference.outputs(cell, rest, leaves["x"], cell_hidden(cell, params))
+    )
     weighting = torch.ones_like(h) if weighting is None else weighting
-    return h.detach(), dict(zip(leaves, torch.autograd.grad(h, list(leaves.values()), weighting), strict=True))
+    return h.detach(), dict(
+        zip(leaves, torch.autograd.grad(h, list(leaves.values()), weighting), strict=True)
+    )
 
 
 def cell_hidden(cell, params):
@@ -63,13 +91,24 @@ def cell_hidden(cell, params):
 
 @pytest.mark.parametrize(
     ("members", "steps", "batch", "width", "hidden"),
-    [(1, 1, 1, 1, 1), (3, 7, 5, 3, 7), (2, 11, 100, 2, 9), (2, 5, 300, 1, 3), (2, 19, 40, 17, 24), (1, 6, 16, 40, 20)],
+    [
+        (1, 1, 1, 1, 1),
+        (3, 7, 5, 3, 7),
+        (2, 11, 100, 2, 9),
+        (2, 5, 300, 1, 3),
+        (2, 19, 40, 17, 24),
+        (1, 6, 16, 40, 20),
+    ],
 )
 def test_it_equals_the_reference(cell, members, steps, batch, width, hidden):
-    """Every number of vectors side by side, panels with a rest, stretches with a rest, rows and units with a rest, squares that are turned."""
+    """Every number of vectors side by side, panels with a rest, stretches with a rest, rows and
+    units with a rest, squares that are turned.
+    """
     params, x = weights(cell, members, width, hidden), inputs(members, steps, batch, width)
     weighting = inputs(members, steps, batch, hidden)
-    (h, grads), (expected, wanted) = (outcome(cell, kernel, params, x, weighting) for kernel in ("native", "reference"))
+    (h, grads), (expected, wanted) = (
+        outcome(cell, kernel, params, x, weighting) for kernel in ("native", "reference")
+    )
     assert (h - expected).abs().max() < 1e-12
     for name, grad in wanted.items():
         assert (grads[name] - grad).abs().max() < 1e-10 * max(1.0, float(grad.abs().max())), name
@@ -80,9 +119,20 @@ def test_single_precision_is_as_near_to_the_truth_as_the_reference(cell):
     true_h, true = outcome(cell, "reference", *exact)
     errors = {}
     for kernel in ("native", "reference"):
-        h, grads = outcome(cell, kernel, weights(cell, 2, 3, 20, torch.float32), inputs(2, 40, 16, 3, torch.float32))
-        errors[kernel] = [float((h - true_h).abs().max()), *(float((grads[name] - true[name]).norm() / true[name].norm()) for name in true)]
-    assert all(ours < 10 * theirs + 1e-7 for ours, theirs in zip(errors["native"], errors["reference"], strict=True)), errors
+        h, grads = outcome(
+            cell,
+            kernel,
+            weights(cell, 2, 3, 20, torch.float32),
+            inputs(2, 40, 16, 3, torch.float32),
+        )
+        errors[kernel] = [
+            float((h - true_h).abs().max()),
+            *(float((grads[name] - true[name]).norm() / true[name].norm()) for name in true),
+        ]
+    assert all(
+        ours < 10 * theirs + 1e-7
+        for ours, theirs in zip(errors["native"], errors["reference"], strict=True)
+    ), errors
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -102,7 +152,9 @@ def test_what_is_not_finite_stays_visible(cell, bad, dtype):
 @pytest.mark.parametrize("far", [50.0, 90.0, 800.0, 1e4])
 def test_saturated_gates_are_exactly_shut_or_open(far, dtype):
     """exp of what is far out neither overflows into NaN nor leaves [0, 1]."""
-    values = torch.tensor([-far, far, -0.0, 0.0, float("inf"), -float("inf"), float("nan"), *[1.0] * 9], dtype=dtype)
+    values = torch.tensor(
+        [-far, far, -0.0, 0.0, float("inf"), -float("inf"), float("nan"), *[1.0] * 9], dtype=dtype
+    )
     found = values.clone()
     sigmoid_(found.numpy())
     assert torch.allclose(found[:6], torch.sigmoid(values[:6]), atol=1e-7, rtol=0)
@@ -110,7 +162,9 @@ def test_saturated_gates_are_exactly_shut_or_open(far, dtype):
     assert found[6].isnan()
 
 
-@pytest.mark.parametrize(("dtype", "near", "digits"), [(torch.float32, 1.2e-7, 3e-6), (torch.float64, 3e-16, 1e-14)])
+@pytest.mark.parametrize(
+    ("dtype", "near", "digits"), [(torch.float32, 1.2e-7, 3e-6), (torch.float64, 3e-16, 1e-14)]
+)
 def test_the_sigmoid_is_right_everywhere(dtype, near, digits):
     values = torch.linspace(-30, 30, 102_400, dtype=torch.float64)
     found = values.to(dtype, copy=True)
@@ -118,7 +172,9 @@ def test_the_sigmoid_is_right_everywhere(dtype, near, digits):
     sigmoid_(found.numpy())
     assert (found - exact).abs().max() < near
     low = values < -1
-    assert ((found - exact).abs() / exact)[low].max() < digits, "what nearly shuts a gate keeps its digits"
+    assert ((found - exact).abs() / exact)[low].max() < digits, (
+        "what nearly shuts a gate keeps its digits"
+    )
 
 
 def test_a_lone_member_is_computed_once_and_its_shadow_is_the_same(cell, monkeypatch):
@@ -126,7 +182,9 @@ def test_a_lone_member_is_computed_once_and_its_shadow_is_the_same(cell, monkeyp
     doubled = {name: value.expand(2, *value.shape[1:]) for name, value in single.items()}
     calls = []
     of = layer._of
-    monkeypatch.setattr(layer, "_of", lambda member, arrays: calls.append(member) or of(member, arrays))
+    monkeypatch.setattr(
+        layer, "_of", lambda member, arrays: calls.append(member) or of(member, arrays)
+    )
     h, grads = outcome(cell, "native", doubled, x.expand(2, *x.shape[1:]))
     assert set(calls) == {0}
     three = {name: torch.cat([value, value + 1, value]) for name, value in single.items()}
@@ -138,7 +196,10 @@ def test_a_lone_member_is_computed_once_and_its_shadow_is_the_same(cell, monkeyp
 
 def test_equal_members_with_unequal_gradients_are_computed_apart(cell):
     params, x = weights(cell, 1, 3, 16), inputs(1, 6, 8, 3)
-    params, x = {name: value.expand(2, *value.shape[1:]).clone() for name, value in params.items()}, x.expand(2, *x.shape[1:])
+    params, x = (
+        {name: value.expand(2, *value.shape[1:]).clone() for name, value in params.items()},
+        x.expand(2, *x.shape[1:]),
+    )
     weighting = inputs(2, 6, 8, 16)
     _, grads = outcome(cell, "native", params, x, weighting)
     _, wanted = outcome(cell, "reference", params, x, weighting)
@@ -147,7 +208,9 @@ def test_equal_members_with_unequal_gradients_are_computed_apart(cell):
 
 @pytest.mark.parametrize("doubled", [False, True])
 def test_total_derivatives_at_all_states_are_those_of_the_reference(cell, doubled):
-    """Of a loss, of a direction at one step, of what enters at c alone; at all layers and at the lower one."""
+    """Of a loss, of a direction at one step, of what enters at c alone; at all layers and at the
+    lower one.
+    """
     found = {}
     drawn = torch.Generator().manual_seed(3)
     flat = torch.randn(1 if doubled else 2, 4000, generator=drawn, dtype=torch.float64)
@@ -156,16 +219,36 @@ def test_total_derivatives_at_all_states_are_those_of_the_reference(cell, double
         flat, x = flat.repeat(2, 1), x.repeat(2, 1, 1, 1)
     lengths = torch.tensor([[9, 4, 7, 1, 9]]).expand(2, -1)
     for kernel in ("native", "reference"):
-        model = Model(cell=cell, readout=Last(), inputs=3, outputs=2, hidden=7, depth=2, dropout=0.0, kernel=kernel)
-        of = model.unrolled(model.named(flat[:, : model.width]), x.clone().requires_grad_(), lengths)
+        model = Model(
+            cell=cell,
+            readout=Last(),
+            inputs=3,
+            outputs=2,
+            hidden=7,
+            depth=2,
+            dropout=0.0,
+            kernel=kernel,
+        )
+        of = model.unrolled(
+            model.named(flat[:, : model.width]), x.clone().requires_grad_(), lengths
+        )
         (saliency,) = torch.autograd.grad(of.outputs.sum(), of.inputs, retain_graph=True)
         values = {
             "loss": of.outputs.square().mean(1),
             "direction": of.layers[1]["h"][:, 5] * torch.arange(7),
             "other": of.layers[0][cell.states[-1]][:, 6].sum(),
         }
-        found[kernel] = [saliency, *(state.detach() for layer in of.layers for state in layer.values())]
-        found[kernel] += [part for value in values.values() for layers in (None, [0]) for layer in of.derivatives(value, layers) for part in layer.values()]
+        found[kernel] = [
+            saliency,
+            *(state.detach() for layer in of.layers for state in layer.values()),
+        ]
+        found[kernel] += [
+            part
+            for value in values.values()
+            for layers in (None, [0])
+            for layer in of.derivatives(value, layers)
+            for part in layer.values()
+        ]
     assert len(found["native"]) == len(found["reference"])
     for ours, theirs in zip(found["native"], found["reference"], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-14)
@@ -181,10 +264,21 @@ def test_a_readout_of_the_last_step_is_given_that_alone_and_no_number_changes(ce
     flat, x = torch.randn(3, 4000, generator=drawn), torch.randn(3, 5, 9, 3, generator=drawn)
     found, seen = [], []
     for readout in (Last(), SaysNothing()):
-        model = Model(cell=cell, readout=readout, inputs=3, outputs=2, hidden=7, depth=2, dropout=0.0, kernel="native")
+        model = Model(
+            cell=cell,
+            readout=readout,
+            inputs=3,
+            outputs=2,
+            hidden=7,
+            depth=2,
+            dropout=0.0,
+            kernel="native",
+        )
         leaf = flat[:, : model.width].clone().requires_grad_()
         layer = model._layer
-        model._layer = lambda *given, layer=layer, **asked: seen.append((h := layer(*given, **asked)).shape[1]) or h
+        model._layer = lambda *given, layer=layer, **asked: (
+            seen.append((h := layer(*given, **asked)).shape[1]) or h
+        )
         outputs = model.forward(model.named(leaf), x, None)
         found.append((outputs.detach(), *torch.autograd.grad(outputs.square().sum(), [leaf])))
     assert seen == [9, 1, 9, 9]
@@ -227,6 +321,12 @@ def test_the_same_on_a_processor_with_narrower_vectors(tmp_path):
     if not WIDE:
         pytest.skip("this processor's are the narrow ones: all tests here are of them")
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-m", "tests.support.narrow"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.narrow"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert " passed" in done.stdout

@@ -1,4 +1,6 @@
-"""The persistent kernels without a GPU: their numbers by triton's interpreter, their code as compiled for GPUs that are not here."""
+"""The persistent kernels without a GPU: their numbers by triton's interpreter, their code as
+compiled for GPUs that are not here.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,23 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("triton is not installed: pip install triton (Linux)", allow_module_level=True)
 
 NAMES = sorted(path.stem for path in Path(cells.__path__[0]).glob("[!_]*.py"))
-TARGET, SPILL = 90, 16  # compute capability of an H100; bytes a thread that may lie outside registers
+TARGET, SPILL = (
+    90,
+    16,
+)  # compute capability of an H100; bytes a thread that may lie outside registers
 SHARED = 48 * 1024  # bytes that every GPU gives a program unasked
 
 
 @pytest.fixture(scope="module")
 def interpreted():
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run([sys.executable, "-m", "tests.support.persistent"], env=environment, capture_output=True, text=True, timeout=300)
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.support.persistent"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 
@@ -66,7 +77,9 @@ def test_a_group_is_trained_as_by_the_reference(interpreted):
 
 @pytest.fixture
 def launched(monkeypatch, tmp_path):
-    """What is launched, by name: compiled for a GPU of TARGET that is not here, as it would be there, and not run."""
+    """What is launched, by name: compiled for a GPU of TARGET that is not here, as it would be
+    there, and not run.
+    """
     from triton.backends.compiler import GPUTarget
     from triton.runtime.driver import driver
     from triton.runtime.jit import JITFunction
@@ -78,20 +91,30 @@ def launched(monkeypatch, tmp_path):
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     nowhere = -1  # what is kept of a device that there is, stays
-    target = SimpleNamespace(get_current_target=lambda: GPUTarget("cuda", TARGET, 32), get_current_device=lambda: nowhere, get_current_stream=lambda device: 0)
+    target = SimpleNamespace(
+        get_current_target=lambda: GPUTarget("cuda", TARGET, 32),
+        get_current_device=lambda: nowhere,
+        get_current_stream=lambda device: 0,
+    )
     monkeypatch.setattr(driver, "_active", target)
     monkeypatch.setattr(JITFunction, "run", compile_only)
 
     def launched(name: str, hidden: int, precision: str = "full"):
         """A layer of 40 examples of 3 members, both ways; what its tensors hold is not computed."""
-        cell = next(cell for cell in CELLS.values() if type(cell).__module__ == f"study.cells.{name}")
+        cell = next(
+            cell for cell in CELLS.values() if type(cell).__module__ == f"study.cells.{name}"
+        )
         given = drawn(cell, 3, 2, 40, 3, hidden)
-        leaves = {key: value.requires_grad_() for key, value in given.items() if key != "counts"} | {REACH: torch.zeros(3, 2, 40).double().requires_grad_()}
+        leaves = {
+            key: value.requires_grad_() for key, value in given.items() if key != "counts"
+        } | {REACH: torch.zeros(3, 2, 40).double().requires_grad_()}
         made.clear()
         asked = SimpleNamespace(config={"precision": precision}, device=torch.device("cpu"))
         with rounding(asked):
             with autocast(asked):
-                h = importlib.import_module(f"study.kernels.triton.cells.{name}").layer(cell, leaves, leaves["x"])
+                h = importlib.import_module(f"study.kernels.triton.cells.{name}").layer(
+                    cell, leaves, leaves["x"]
+                )
             torch.autograd.grad(h, list(leaves.values()), given["counts"])
         return dict(made)
 
@@ -104,7 +127,9 @@ def spilled(cubin: bytes, folder: Path) -> int:
 
     (folder / "kernel.cubin").write_bytes(cubin)
     tool = Path(triton.__path__[0]) / "backends" / "nvidia" / "bin" / "cuobjdump"
-    told = subprocess.run([tool, "-res-usage", folder / "kernel.cubin"], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [tool, "-res-usage", folder / "kernel.cubin"], capture_output=True, text=True, check=True
+    ).stdout
     return int(re.search(r"STACK:(\d+)", told)[1])
 
 
@@ -117,8 +142,12 @@ def test_it_compiles_for_a_gpu_within_its_registers_and_in_full_precision(name, 
         assert spilled(kernel.asm["cubin"], tmp_path) <= SPILL
         assert kernel.metadata.shared <= SHARED and kernel.metadata.num_stages == 1
         code = kernel.asm["ptx"]
-        assert "fma.rn.f32" in code and "mma" not in code, "products in IEEE float32, on no tensor core"
-        assert re.search(r"st\.global(?!.*st\.global).*?bar\.sync", code, flags=re.S), "what a step stores is there before the next one reads it"
+        assert "fma.rn.f32" in code and "mma" not in code, (
+            "products in IEEE float32, on no tensor core"
+        )
+        assert re.search(r"st\.global(?!.*st\.global).*?bar\.sync", code, flags=re.S), (
+            "what a step stores is there before the next one reads it"
+        )
     assert "f64" in made["backward"][1].asm["ptx"], "reach"
 
 

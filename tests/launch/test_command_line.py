@@ -1,4 +1,7 @@
-"""The real command: what it plans, runs and refuses. Each refusal is one clear message and changes nothing."""
+"""The real command: what it plans, runs and refuses.
+
+Each refusal is one clear message and changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ from tests import ROOT
 TINY = ["updates=2", "hidden=4", "batch=8", "task.form=row", "tracker=[]", "executor.workers=1"]
 
 
-def study(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def study(
+    folder: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "study", *arguments],
         cwd=folder,
@@ -35,7 +40,15 @@ def study(folder: Path, *arguments: str, environment: dict[str, str] | None = No
 def small(tmp_path_factory):
     """A small study that has run once."""
     folder = tmp_path_factory.mktemp("small")
-    return folder, study(folder, "-m", "experiment=quick", "cell=rnn,gru", "initializer=orthogonal", "seed=0,1", *TINY)
+    return folder, study(
+        folder,
+        "-m",
+        "experiment=quick",
+        "cell=rnn,gru",
+        "initializer=orthogonal",
+        "seed=0,1",
+        *TINY,
+    )
 
 
 def test_a_study_runs_and_leaves_only_its_folder(small):
@@ -44,7 +57,12 @@ def test_a_study_runs_and_leaves_only_its_folder(small):
     assert [path.name for path in folder.iterdir()] == ["outputs"]
     store = Store(folder / "outputs" / "quick")
     table = pd.read_parquet(store.folder / "points.parquet")
-    assert sorted(zip(table["cell"], table["seed"], strict=True)) == [("gru", 0), ("gru", 1), ("rnn", 0), ("rnn", 1)]
+    assert sorted(zip(table["cell"], table["seed"], strict=True)) == [
+        ("gru", 0),
+        ("gru", 1),
+        ("rnn", 0),
+        ("rnn", 1),
+    ]
     assert (table["status"] == "done").all()
     declared = store.study()["declaration"]
     assert declared["factors"] == {"cell": ["rnn", "gru"]}
@@ -53,7 +71,9 @@ def test_a_study_runs_and_leaves_only_its_folder(small):
     assert {point["id"] for point in declared["grid"]} == set(store.ids())
     assert "4 done of 4 points" in ran.stdout
     assert "python -m reports render" in ran.stdout
-    text = (store.folder / "study.json").read_text() + "".join(p.read_text() for p in store.folder.rglob("result.json"))
+    text = (store.folder / "study.json").read_text() + "".join(
+        p.read_text() for p in store.folder.rglob("result.json")
+    )
     assert str(folder) not in text
     assert os.uname().nodename not in text
 
@@ -61,7 +81,15 @@ def test_a_study_runs_and_leaves_only_its_folder(small):
 def test_running_again_trains_nothing_and_says_so(small):
     folder, _ = small
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
-    again = study(folder, "-m", "experiment=quick", "initializer=orthogonal", "seed=0,1", "cell=gru,rnn", *TINY)
+    again = study(
+        folder,
+        "-m",
+        "experiment=quick",
+        "initializer=orthogonal",
+        "seed=0,1",
+        "cell=gru,rnn",
+        *TINY,
+    )
     assert again.returncode == 0
     assert "all 4 points are stored already; nothing to train" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")} == times
@@ -69,12 +97,22 @@ def test_running_again_trains_nothing_and_says_so(small):
 
 def test_adding_a_level_trains_only_the_new_points(small):
     folder, _ = small
-    more = study(folder, "-m", "experiment=quick", "initializer=orthogonal", "seed=0,1", "cell=gru,rnn,rnn_relu", *TINY)
+    more = study(
+        folder,
+        "-m",
+        "experiment=quick",
+        "initializer=orthogonal",
+        "seed=0,1",
+        "cell=gru,rnn,rnn_relu",
+        *TINY,
+    )
     assert "training 2 points in 1 groups, 4 stored already" in more.stdout
 
 
 def test_plan_says_what_would_run_and_writes_nothing(tmp_path):
-    planned = study(tmp_path, "-m", "experiment=digits", "cell=lstm,gru", "depth=1,2,4", "plan=true")
+    planned = study(
+        tmp_path, "-m", "experiment=digits", "cell=lstm,gru", "depth=1,2,4", "plan=true"
+    )
     assert planned.returncode == 0, planned.stderr
     assert "108 points, 0 stored already, 108 to train" in planned.stdout
     assert "lstm, gru" in planned.stdout
@@ -89,42 +127,73 @@ def test_a_single_point_runs_through_the_same_engine(tmp_path, small):
     other = Store(small[0] / "outputs" / "quick")
     assert id in other.ids(), "a point's id does not depend on the study"
     same = Store(tmp_path / "outputs" / "one")
-    pd.testing.assert_frame_equal(same.table("history", [id]), other.table("history", [id]), check_exact=True)
+    pd.testing.assert_frame_equal(
+        same.table("history", [id]), other.table("history", [id]), check_exact=True
+    )
 
 
 def test_exclusions_and_arms(tmp_path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(
-        "# @package _global_\nname: mine\nstudy:\n  exclude:\n    - {when: {cell: lstm, initializer: identity}, why: made for ReLU}\n"
-        "  arms:\n    - {when: {cell: rnn}, set: {optimizer.lr: 0.5, hidden: 6}}\n"
-        "hydra:\n  sweeper:\n    params: {cell: 'rnn,lstm', initializer: 'orthogonal,identity', seed: '0,1'}\n"
+        "# @package _global_\nname: mine\nstudy:\n  exclude:\n    - {when: {cell: lstm,"
+        " initializer: identity}, why: made for ReLU}\n  arms:\n    - {when: {cell: rnn}, set:"
+        " {optimizer.lr: 0.5, hidden: 6}}\nhydra:\n  sweeper:\n    params: {cell: 'rnn,lstm',"
+        " initializer: 'orthogonal,identity', seed: '0,1'}\n"
     )
     run = tmp_path / "run"
     run.mkdir()
-    ran = study(run, "-m", "--config-dir", str(tmp_path), "experiment=mine", *[one for one in TINY if not one.startswith("hidden")])
+    ran = study(
+        run,
+        "-m",
+        "--config-dir",
+        str(tmp_path),
+        "experiment=mine",
+        *[one for one in TINY if not one.startswith("hidden")],
+    )
     assert ran.returncode == 0, ran.stderr
     store = Store(run / "outputs" / "mine")
-    assert store.study()["declaration"]["excluded"] == [{"labels": {"cell": "lstm", "initializer": "identity"}, "why": "made for ReLU"}]
+    assert store.study()["declaration"]["excluded"] == [
+        {"labels": {"cell": "lstm", "initializer": "identity"}, "why": "made for ReLU"}
+    ]
     points = store.points()
     assert len(points) == 6
     assert set(points.loc[points["cell"] == "rnn", "hidden"]) == {6}
     assert set(points.loc[points["cell"] == "lstm", "hidden"]) == {32}
-    assert "lr: 0.5" in (store.point_folder(points.loc[points["cell"] == "rnn", "id"].iloc[0]) / "config.yaml").read_text()
+    assert (
+        "lr: 0.5"
+        in (
+            store.point_folder(points.loc[points["cell"] == "rnn", "id"].iloc[0]) / "config.yaml"
+        ).read_text()
+    )
 
 
 def test_folders_are_read_from_any_command_line():
     """Also from an empty one: python -m study alone trains one point."""
     assert config_dirs([]) == []
-    assert config_dirs(["-m", "--config-dir", "one", "--config-dir=other", "cell=gru", "--config-dir"]) == ["one", "other"]
+    assert config_dirs(
+        ["-m", "--config-dir", "one", "--config-dir=other", "cell=gru", "--config-dir"]
+    ) == ["one", "other"]
 
 
 def test_a_piece_from_outside_the_repository(tmp_path):
-    """Overrides stand on both sides of --config-dir, as make sweep ARGS="--config-dir FOLDER seed=0" puts them."""
+    """Overrides stand on both sides of --config-dir, as make sweep ARGS="--config-dir FOLDER
+    seed=0" puts them.
+    """
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "leaky.yaml").write_text("_target_: cells_of_mine.Leaky\na: 0.1\n")
     readme = (ROOT / "README.md").read_text()
     (tmp_path / "cells_of_mine.py").write_text(readme.split("```python\n")[1].split("```")[0])
-    ran = study(tmp_path, "-m", "experiment=quick", "cell=rnn,leaky", "--config-dir", str(tmp_path), "initializer=orthogonal", "seed=0", *TINY)
+    ran = study(
+        tmp_path,
+        "-m",
+        "experiment=quick",
+        "cell=rnn,leaky",
+        "--config-dir",
+        str(tmp_path),
+        "initializer=orthogonal",
+        "seed=0",
+        *TINY,
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert set(Store(tmp_path / "outputs" / "quick").points()["cell"]) == {"rnn", "leaky"}
 
@@ -133,10 +202,21 @@ def test_a_piece_that_raises_fails_its_points_and_no_others(tmp_path, capsys):
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "broken.yaml").write_text("_target_: broken_cell.Broken\n")
     (tmp_path / "broken_cell.py").write_text(
-        "import multiprocessing\nfrom study.cells.lstm import LSTM\nclass Broken(LSTM):\n    def step(self, params, x, state):\n"
-        "        if multiprocessing.parent_process():\n            raise RuntimeError('gate jammed')\n        return super().step(params, x, state)\n"
+        "import multiprocessing\nfrom study.cells.lstm import LSTM\nclass Broken(LSTM):\n    def"
+        " step(self, params, x, state):\n        if multiprocessing.parent_process():\n           "
+        " raise RuntimeError('gate jammed')\n        return super().step(params, x, state)\n"
     )
-    ran = study(tmp_path, "-m", "--config-dir", str(tmp_path), "experiment=quick", "cell=rnn,broken", "initializer=orthogonal", "seed=0", *TINY)
+    ran = study(
+        tmp_path,
+        "-m",
+        "--config-dir",
+        str(tmp_path),
+        "experiment=quick",
+        "cell=rnn,broken",
+        "initializer=orthogonal",
+        "seed=0",
+        *TINY,
+    )
     assert ran.returncode == 1
     assert "1 done, 1 failed of 2 points" in ran.stdout
     assert "gate jammed" in ran.stdout
@@ -154,10 +234,22 @@ def test_a_worker_that_is_killed_fails_its_points_and_no_others(tmp_path):
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "deadly.yaml").write_text("_target_: deadly_cell.Deadly\n")
     (tmp_path / "deadly_cell.py").write_text(
-        "import multiprocessing, os, signal\nfrom study.cells.lstm import LSTM\nclass Deadly(LSTM):\n    def step(self, params, x, state):\n"
-        "        if multiprocessing.parent_process():\n            os.kill(os.getpid(), signal.SIGKILL)\n        return super().step(params, x, state)\n"
+        "import multiprocessing, os, signal\nfrom study.cells.lstm import LSTM\nclass"
+        " Deadly(LSTM):\n    def step(self, params, x, state):\n        if"
+        " multiprocessing.parent_process():\n            os.kill(os.getpid(), signal.SIGKILL)\n    "
+        "    return super().step(params, x, state)\n"
     )
-    ran = study(tmp_path, "-m", "--config-dir", str(tmp_path), "experiment=quick", "cell=deadly,rnn", "initializer=orthogonal", "seed=0", *TINY)
+    ran = study(
+        tmp_path,
+        "-m",
+        "--config-dir",
+        str(tmp_path),
+        "experiment=quick",
+        "cell=deadly,rnn",
+        "initializer=orthogonal",
+        "seed=0",
+        *TINY,
+    )
     assert ran.returncode == 1, ran.stderr
     points = Store(tmp_path / "outputs" / "quick").points().set_index("cell")
     assert points.loc["rnn", "status"] == "done"
@@ -166,10 +258,14 @@ def test_a_worker_that_is_killed_fails_its_points_and_no_others(tmp_path):
 
 def test_a_tracker_whose_package_is_missing_is_told_once_and_left_out(tmp_path):
     (tmp_path / "tracker").mkdir()
-    (tmp_path / "tracker" / "mine.yaml").write_text("# @package tracker.mine\n_target_: my_tracker.Mine\n")
+    (tmp_path / "tracker" / "mine.yaml").write_text(
+        "# @package tracker.mine\n_target_: my_tracker.Mine\n"
+    )
     (tmp_path / "my_tracker.py").write_text("import a_package_that_nobody_has\nclass Mine: ...\n")
     tiny = [one for one in TINY if not one.startswith("tracker")]
-    ran = study(tmp_path, "--config-dir", str(tmp_path), "tracker=[mine]", "name=told", "cell=rnn", *tiny)
+    ran = study(
+        tmp_path, "--config-dir", str(tmp_path), "tracker=[mine]", "name=told", "cell=rnn", *tiny
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout.count("warning: tracker mine is switched off, the study goes on") == 1
     assert "a_package_that_nobody_has" in ran.stdout
@@ -190,43 +286,97 @@ REFUSED = [
     (["experiment=quick", "cell=rnn,elman"], ["cell/elman", "gru_reset_after"]),
     (["experiment=quick", "hidden=0"], ["hidden: must be a whole number of at least 1, got 0"]),
     (["experiment=quick", "depth=1,-2"], ["depth: must be a whole number of at least 1, got -2"]),
-    (["experiment=quick", "clip.threshold=0"], ["clip: norm: threshold must be greater than 0, got 0"]),
-    (["experiment=quick", "optimizer.lr=0.1,-1"], ["optimizer: adam: lr must be greater than 0, got -1"]),
+    (
+        ["experiment=quick", "clip.threshold=0"],
+        ["clip: norm: threshold must be greater than 0, got 0"],
+    ),
+    (
+        ["experiment=quick", "optimizer.lr=0.1,-1"],
+        ["optimizer: adam: lr must be greater than 0, got -1"],
+    ),
     (["experiment=quick", "seed=0,one"], ["seed", "one", "Integer"]),
     (["experiment=quick", "seed=0,1.5"], ["seed", "1.5", "Integer"]),
     (["experiment=quick", "hiden=3"], ["hiden"]),
     (["experiment=quick", "hiden=3,4"], ["hiden: there is no such key"]),
-    (["experiment=quick", "initializer=normal", "initializer.std=small"], ["initializer: std must be auto or a number, got 'small'"]),
-    (["experiment=quick", "initializer=orthogonal,normal", "initializer.std=.01,.1"], ["initializer.std: level orthogonal of initializer has no such setting"]),
-    (["experiment=quick", "task.lag=9"], ["task: lag must be at most the sequence's 8 steps, got 9"]),
+    (
+        ["experiment=quick", "initializer=normal", "initializer.std=small"],
+        ["initializer: std must be auto or a number, got 'small'"],
+    ),
+    (
+        ["experiment=quick", "initializer=orthogonal,normal", "initializer.std=.01,.1"],
+        ["initializer.std: level orthogonal of initializer has no such setting"],
+    ),
+    (
+        ["experiment=quick", "task.lag=9"],
+        ["task: lag must be at most the sequence's 8 steps, got 9"],
+    ),
     (["cell=lstm"], ["nothing varies", "One point is trained without -m"]),
     (["experiment=quick", "cell=3"], ["a group takes the name of a level", "not a number"]),
     (["experiment=quick", "executor=3"], ["a group takes the name of a level", "not a number"]),
     (["experiment=quick", "tracker=3"], ["a group takes the name of a level", "not a number"]),
-    (["experiment=quick", "initializer=orthogonal,identity", "initializer.std=.1"], ["initializer.std: there is no such key", "initializer/NAME.yaml"]),
-    (["experiment=quick", "hydra.sweeper.params=3"], ["hydra.sweeper.params: must be {key: values}"]),
-    (["--config-dir=broken", "experiment=quick", "cell=broken"], ["not readable as YAML", "cell/broken.yaml"]),
+    (
+        ["experiment=quick", "initializer=orthogonal,identity", "initializer.std=.1"],
+        ["initializer.std: there is no such key", "initializer/NAME.yaml"],
+    ),
+    (
+        ["experiment=quick", "hydra.sweeper.params=3"],
+        ["hydra.sweeper.params: must be {key: values}"],
+    ),
+    (
+        ["--config-dir=broken", "experiment=quick", "cell=broken"],
+        ["not readable as YAML", "cell/broken.yaml"],
+    ),
     (["experiment=nothing"], ["experiment/nothing", "quick"]),
-    (["experiment=quick", "task=csv"], ["task.path, task.target: has no value of its own and must be given"]),
+    (
+        ["experiment=quick", "task=csv"],
+        ["task.path, task.target: has no value of its own and must be given"],
+    ),
     (["experiment=quick,adding"], ["one study a launch"]),
     (["experiment=quick", "store.folder=file/below"], ["cannot write here"]),
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),
-    (["experiment=quick", "name=other"], ["other: belongs to another study", "experiment: there 'adding', here 'quick'"]),
+    (
+        ["experiment=quick", "name=other"],
+        ["other: belongs to another study", "experiment: there 'adding', here 'quick'"],
+    ),
     (["experiment=quick", "~name"], ["name: must be there", "taken away"]),
     (["experiment=quick", "~depth", "~batch"], ["depth, batch: must be there"]),
-    (["experiment=quick", "seed=range(10000000000)"], ["seed: 10,000,000,000 values are more than a study can have (1,000,000)"]),
-    (["experiment=quick", "seed=range(2000)", "optimizer.lr=range(1,2000)"], ["combinations are more than a study can have (1,000,000)"]),
+    (
+        ["experiment=quick", "seed=range(10000000000)"],
+        ["seed: 10,000,000,000 values are more than a study can have (1,000,000)"],
+    ),
+    (
+        ["experiment=quick", "seed=range(2000)", "optimizer.lr=range(1,2000)"],
+        ["combinations are more than a study can have (1,000,000)"],
+    ),
     (["experiment=quick", "seed=range(0,9,0)"], ["the step not 0"]),
-    (["experiment=quick", "store.tracker_seconds=0"], ["store.tracker_seconds: must be greater than 0, got 0"]),
-    (["--config-dir=broken", "experiment=bytes"], ["the configuration cannot be composed: UnicodeDecodeError"]),
-    (["--config-dir=broken", "experiment=number"], ["the configuration cannot be composed: ValueError: Unsupported item value in defaults : float"]),
+    (
+        ["experiment=quick", "store.tracker_seconds=0"],
+        ["store.tracker_seconds: must be greater than 0, got 0"],
+    ),
+    (
+        ["--config-dir=broken", "experiment=bytes"],
+        ["the configuration cannot be composed: UnicodeDecodeError"],
+    ),
+    (
+        ["--config-dir=broken", "experiment=number"],
+        [
+            "the configuration cannot be composed: ValueError: Unsupported item value in defaults :"
+            " float"
+        ],
+    ),
     (["experiment=quick", "name=../up"], ["name: must be the name of one folder"]),
     (["experiment=quick", "seed=0,0"], ["same configuration"]),
     (["experiment=quick", "hidden=interval(4,8)"], ["intervals are for a search"]),
     (["experiment=quick", "readout=every"], ["readout: the task's loss is on the last step"]),
-    (["experiment=quick", "tracker.wandb.mode=sometimes", "tracker=[wandb]"], ["tracker.wandb", "mode must be auto or online or offline"]),
+    (
+        ["experiment=quick", "tracker.wandb.mode=sometimes", "tracker=[wandb]"],
+        ["tracker.wandb", "mode must be auto or online or offline"],
+    ),
     (["experiment=quick", "++hydra.output_subdir="], ["hydra.output_subdir: must be null, got ''"]),
-    (["experiment=quick", "executor.workers=0"], ["executor: local: workers must be auto or at least 1"]),
+    (
+        ["experiment=quick", "executor.workers=0"],
+        ["executor: local: workers must be auto or at least 1"],
+    ),
 ]
 
 
@@ -238,24 +388,38 @@ def precious(tmp_path_factory):
     (folder / "outputs" / "thesis" / "thesis.tex").write_text("years of work")
     (folder / "outputs" / "other").mkdir()
     fingerprint = {"experiment": "adding", "numerics": 1, "tasks": {"adding": "x"}}
-    (folder / "outputs" / "other" / "study.json").write_text(json.dumps({"schema": 1, "fingerprint": fingerprint, "launches": []}))
+    (folder / "outputs" / "other" / "study.json").write_text(
+        json.dumps({"schema": 1, "fingerprint": fingerprint, "launches": []})
+    )
     (folder / "file").write_text("not a folder")
     (folder / "broken" / "cell").mkdir(parents=True)
     (folder / "broken" / "experiment").mkdir()
-    (folder / "broken" / "experiment" / "bytes.yaml").write_bytes(b"# @package _global_\nname: \xc3\x28\n")
-    (folder / "broken" / "experiment" / "number.yaml").write_text("# @package _global_\ndefaults: [{override /cell: 1.5}]\n")
-    (folder / "broken" / "cell" / "broken.yaml").write_text("_target_: study.cells.lstm.LSTM\n a: [1\n")
+    (folder / "broken" / "experiment" / "bytes.yaml").write_bytes(
+        b"# @package _global_\nname: \xc3\x28\n"
+    )
+    (folder / "broken" / "experiment" / "number.yaml").write_text(
+        "# @package _global_\ndefaults: [{override /cell: 1.5}]\n"
+    )
+    (folder / "broken" / "cell" / "broken.yaml").write_text(
+        "_target_: study.cells.lstm.LSTM\n a: [1\n"
+    )
     return folder
 
 
 def command(arguments: list[str]) -> list[str]:
     typed = {argument.split("=")[0] for argument in arguments}
-    options = [argument for argument in arguments if argument.startswith("--")]  # argparse wants them before the overrides
+    options = [
+        argument for argument in arguments if argument.startswith("--")
+    ]  # argparse wants them before the overrides
     arguments = [argument for argument in arguments if argument not in options]
     return ["-m", *options, *(one for one in TINY if one.split("=")[0] not in typed), *arguments]
 
 
-@pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    REFUSED,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
 def test_bad_input_is_refused(precious, arguments, told, monkeypatch, capsys):
     """The entry point in this process: importing torch anew for each of them would take minutes."""
     before = {path: path.read_bytes() for path in precious.rglob("*") if path.is_file()}
@@ -271,7 +435,9 @@ def test_bad_input_is_refused(precious, arguments, told, monkeypatch, capsys):
     assert {path: path.read_bytes() for path in precious.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("case", [("experiment=quick", "hiden=3"), ("experiment=quick", "clip.threshold=0")])
+@pytest.mark.parametrize(
+    "case", [("experiment=quick", "hiden=3"), ("experiment=quick", "clip.threshold=0")]
+)
 def test_bad_input_is_refused_by_the_real_command(precious, case):
     """One that Hydra refuses, one that we do."""
     ran = study(precious, *command(list(case)))

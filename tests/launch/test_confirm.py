@@ -1,4 +1,6 @@
-"""make confirm: the best arms by validation, again, on seeds nobody used; the page that shows them; and the recipe's command gives its point again."""
+"""make confirm: the best arms by validation, again, on seeds nobody used; the page that shows them;
+and the recipe's command gives its point again.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +32,48 @@ from study.store import Store
 from study.store.search import SearchStore
 from tests import ROOT
 
-FIXED = ["updates=3", "hidden=4", "batch=8", "tracker=[]", "executor.workers=1", "health.stages=[0,1]", "validate_every=1"]
+FIXED = [
+    "updates=3",
+    "hidden=4",
+    "batch=8",
+    "tracker=[]",
+    "executor.workers=1",
+    "health.stages=[0,1]",
+    "validate_every=1",
+]
 FACTORS = ["cell=rnn,gru", "initializer=orthogonal,normal", "seed=0,3"]
 
 
 def run(folder: Path, *arguments: str, module: str = "study") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
 
 
 @pytest.fixture(scope="module")
-def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def confirmed(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A study of 4 arms with two seeds, its two best arms confirmed on three."""
     folder = tmp_path_factory.mktemp("confirm")
     first = run(folder, "-m", "experiment=quick", *FACTORS, *FIXED)
     assert first.returncode == 0, first.stdout + first.stderr
-    return folder, run(folder, "-m", "experiment=quick", "hydra/sweeper=confirm", "study.confirm.arms=2", "study.confirm.seeds=3", *FACTORS, *FIXED)
+    return folder, run(
+        folder,
+        "-m",
+        "experiment=quick",
+        "hydra/sweeper=confirm",
+        "study.confirm.arms=2",
+        "study.confirm.seeds=3",
+        *FACTORS,
+        *FIXED,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +85,9 @@ def planned(confirmed):
     def plan(*changed: str):
         keys = {line.split("=")[0] for line in changed}
         lines = ["experiment=quick", f"store.folder={confirmed[0] / 'outputs'}", *FACTORS, *FIXED]
-        of = declared(loader, {}, [*(line for line in lines if line.split("=")[0] not in keys), *changed])
+        of = declared(
+            loader, {}, [*(line for line in lines if line.split("=")[0] not in keys), *changed]
+        )
         return loader, of, make_plan(compose_all(loader, "config", of), of, "quick")
 
     return plan
@@ -66,8 +96,13 @@ def planned(confirmed):
 def test_the_best_arms_by_validation_are_trained_on_fresh_seeds(confirmed):
     folder, ran = confirmed
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert [path.name for path in (folder / "outputs").iterdir()] == ["quick"], "the confirmation lies in the study's own folder"
-    study, again = Store(folder / "outputs" / "quick"), Store(folder / "outputs" / "quick" / "quick-confirm")
+    assert [path.name for path in (folder / "outputs").iterdir()] == ["quick"], (
+        "the confirmation lies in the study's own folder"
+    )
+    study, again = (
+        Store(folder / "outputs" / "quick"),
+        Store(folder / "outputs" / "quick" / "quick-confirm"),
+    )
     points = study.points()
     assert sorted(points["seed"].unique()) == [0, 3], "the study's own points are untouched"
     means = points.groupby(["cell", "initializer"])["val_score"].mean().sort_values(ascending=False)
@@ -89,11 +124,21 @@ def test_the_page_shows_fresh_seeds_beside_those_that_chose(confirmed):
     assert "Confirmed on 3 fresh seeds" in html and "Confirmed on fresh seeds</h2>" in html
     of = confirmation(Study(Store(folder / "outputs" / "quick")))
     again = Store(folder / "outputs" / "quick" / "quick-confirm").points()
-    assert of is not None and of.fresh and of.missing == 0 and list(of.seeds) == [4, 5, 6] and len(of.arms) == 2
-    assert sorted(score for arm in of.arms for score in arm.fresh) == pytest.approx(sorted(again["score"]))
+    assert (
+        of is not None
+        and of.fresh
+        and of.missing == 0
+        and list(of.seeds) == [4, 5, 6]
+        and len(of.arms) == 2
+    )
+    assert sorted(score for arm in of.arms for score in arm.fresh) == pytest.approx(
+        sorted(again["score"])
+    )
     assert all(len(arm.screened) == 2 and arm.estimate.n == 3 for arm in of.arms)
     first, second = of.arms
-    assert first.behind.n == 0 and second.behind.value == pytest.approx(sum(first.fresh) / 3 - sum(second.fresh) / 3)
+    assert first.behind.n == 0 and second.behind.value == pytest.approx(
+        sum(first.fresh) / 3 - sum(second.fresh) / 3
+    )
     assert second.p >= 0.1 - 1e-3, "three seeds against three cannot reach .05"
 
 
@@ -110,21 +155,36 @@ def test_the_recipes_command_gives_its_point_again(confirmed):
     assert ran.returncode == 0, ran.stdout + ran.stderr
     again = Store(folder / "outputs" / "again")
     assert again.ids() == [id], "the same identity"
-    pd.testing.assert_frame_equal(again.table("history", [id]), study.store.table("history", [id]), check_exact=True)
+    pd.testing.assert_frame_equal(
+        again.table("history", [id]), study.store.table("history", [id]), check_exact=True
+    )
 
 
 def test_another_command_than_the_studys_is_refused(planned):
     _, _, plan = planned("updates=4")
-    with pytest.raises(StudyError, match=r"8 of the 8 points of this command are not stored.*last trained with: python -m study -m experiment=quick"):
+    with pytest.raises(
+        StudyError,
+        match=(
+            r"8 of the 8 points of this command are not stored.*last trained with: python -m study"
+            r" -m experiment=quick"
+        ),
+    ):
         best_arms(plan, Store(plan.folder))
     _, _, plan = planned("seed=0")
-    with pytest.raises(StudyError, match=r"seed: best arms are chosen by all seeds of the study \(0, 3\), not by 0"):
+    with pytest.raises(
+        StudyError, match=r"seed: best arms are chosen by all seeds of the study \(0, 3\), not by 0"
+    ):
         best_arms(plan, Store(plan.folder))
     loader, of, _ = planned("study.confirm.arms=0")
-    with pytest.raises(StudyError, match=re.escape("study.confirm.arms: must be at least 1, got 0")):
+    with pytest.raises(
+        StudyError, match=re.escape("study.confirm.arms: must be at least 1, got 0")
+    ):
         confirm(loader, "config", of, "quick")
     _, _, plan = planned("name=never_ran")
-    with pytest.raises(StudyError, match="8 of the 8 points of this command are not stored, so its best arms are not known"):
+    with pytest.raises(
+        StudyError,
+        match="8 of the 8 points of this command are not stored, so its best arms are not known",
+    ):
         best_arms(plan, Store(plan.folder))
 
 

@@ -1,4 +1,6 @@
-"""A probe asked for later: said, never silently missing; measured on request without moving a number; nothing lost when numbers move."""
+"""A probe asked for later: said, never silently missing; measured on request without moving a
+number; nothing lost when numbers move.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,20 @@ GATES = {"_target_": "study.probes.recurrence.Recurrence", "stages": [0, 1], "le
 
 
 def study(folder: Path, *arguments: str) -> str:
-    fixed = ["experiment=quick", "cell=gru", "initializer=orthogonal", "seed=0,1", "updates=4", "hidden=8", "tracker=[]", "executor.workers=1"]
+    fixed = [
+        "experiment=quick",
+        "cell=gru",
+        "initializer=orthogonal",
+        "seed=0,1",
+        "updates=4",
+        "hidden=8",
+        "tracker=[]",
+        "executor.workers=1",
+    ]
     command = [sys.executable, "-m", "study", "-m", *fixed, f"store.folder={folder}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -30,7 +43,10 @@ def study(folder: Path, *arguments: str) -> str:
 def test_from_the_command_line(tmp_path):
     study(tmp_path)
     said = study(tmp_path, "probe=[gates]")
-    assert "note: 2 stored points without probe gates as asked for now; reprobe=true trains them again" in said
+    assert (
+        "note: 2 stored points without probe gates as asked for now; reprobe=true trains them again"
+        in said
+    )
     assert "nothing to train" in said
     store = Store(tmp_path / "quick")
     ids = store.ids()
@@ -40,8 +56,15 @@ def test_from_the_command_line(tmp_path):
     assert store.ids() == ids
     for name, table in before.items():
         pd.testing.assert_frame_equal(store.table(name, ids), table, check_exact=True)
-    assert set(store.table("measures", ids)["probe"]) == {"gates", "recurrence"}, "what was measured before is kept"
-    assert set(store.result(ids[0])["provenance"]["probes"]) == {"transport", "loss", "recurrence", "gates"}
+    assert set(store.table("measures", ids)["probe"]) == {"gates", "recurrence"}, (
+        "what was measured before is kept"
+    )
+    assert set(store.result(ids[0])["provenance"]["probes"]) == {
+        "transport",
+        "loss",
+        "recurrence",
+        "gates",
+    }
     assert "note:" not in study(tmp_path, "probe=[gates]")
     assert "nothing to train" in study(tmp_path, "probe=[gates]", "reprobe=true")
 
@@ -55,8 +78,19 @@ def test_a_stored_point_is_kept_where_its_numbers_come_out_otherwise(tmp_path):
     seal(path.parent, store.result("a"))
     kept = {file.name: file.read_bytes() for file in store.point_folder("a").iterdir()}
     again = point(0, "a", reprobe=True)
-    with pytest.raises(StudyError, match="point a trained again has another history than the stored one, which is kept"):
-        run([replace(again, config={**again.config, "probe": {**again.config["probe"], "gates": GATES}})], tmp_path)
+    with pytest.raises(
+        StudyError,
+        match="point a trained again has another history than the stored one, which is kept",
+    ):
+        run(
+            [
+                replace(
+                    again,
+                    config={**again.config, "probe": {**again.config["probe"], "gates": GATES}},
+                )
+            ],
+            tmp_path,
+        )
     assert {file.name: file.read_bytes() for file in store.point_folder("a").iterdir()} == kept
 
 

@@ -1,4 +1,6 @@
-"""SIGTERM, SIGUSR1, Ctrl-C once and twice, SIGKILL: what runs is kept, nothing is left running, the numbers stay what they are."""
+"""SIGTERM, SIGUSR1, Ctrl-C once and twice, SIGKILL: what runs is kept, nothing is left running, the
+numbers stay what they are.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,16 @@ from study.training.checkpoints import Checkpoints
 from tests.support.faults import command, end, gone, statuses, until, workers
 from tests.training.test_engine import same_point
 
-ARGUMENTS = ["-m", "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=0,1", "hidden=8", "updates=2000", "validate_every=1000"]
+ARGUMENTS = [
+    "-m",
+    "experiment=quick",
+    "cell=rnn",
+    "initializer=orthogonal",
+    "seed=0,1",
+    "hidden=8",
+    "updates=2000",
+    "validate_every=1000",
+]
 ARGUMENTS += ["tracker=[]", "probe=[]", "executor.workers=1"]
 
 
@@ -28,17 +39,26 @@ def undisturbed(tmp_path_factory):
 
 
 def made(folder: Path) -> int:
-    """Updates that the checkpoints have, both points' alike; a very moment between two files is looked at again."""
-    found = Checkpoints(folder).updates(path.name.removesuffix(".safetensors") for path in (folder / "checkpoints").glob("[!.]*.safetensors"))
+    """Updates that the checkpoints have, both points' alike; a very moment between two files is
+    looked at again.
+    """
+    found = Checkpoints(folder).updates(
+        path.name.removesuffix(".safetensors")
+        for path in (folder / "checkpoints").glob("[!.]*.safetensors")
+    )
     return min(found.values(), default=0)
 
 
 def interrupted(folder: Path, number: signal.Signals, *more: str) -> str:
-    """Start, wait until more is trained than before, send the signal, wait for the end; exit status and what it told."""
+    """Start, wait until more is trained than before, send the signal, wait for the end; exit status
+    and what it told.
+    """
     before = made(folder / "outputs" / "quick")
     process = command(folder, *ARGUMENTS, *more)
     try:
-        assert until(lambda: made(folder / "outputs" / "quick") > before or process.poll() is not None)
+        assert until(
+            lambda: made(folder / "outputs" / "quick") > before or process.poll() is not None
+        )
         assert process.poll() is None, process.communicate()[0]
         of = workers(process.pid)
         assert of
@@ -81,13 +101,15 @@ def test_whatever_interrupts_it_the_numbers_are_those_of_an_undisturbed_run(undi
     assert list((folder / "leases").iterdir()) == []
 
 
-# --- a step that does not end ------------------------------------------------------------------------------------
+# --- a step that does not end ---------------------------------------------------------------------
 
 
 def endless(folder: Path, *more: str) -> tuple[subprocess.Popen[str], list[int]]:
     """A study whose worker is in the middle of an update that never ends."""
     (folder / "clip").mkdir()
-    (folder / "clip" / "endless.yaml").write_text("_target_: tests.support.faults.Fault\nhow: loop\nat: 1\n")
+    (folder / "clip" / "endless.yaml").write_text(
+        "_target_: tests.support.faults.Fault\nhow: loop\nat: 1\n"
+    )
     arguments = [*ARGUMENTS, "clip=endless", "store.checkpoint_seconds=0", *more]
     process = command(folder, arguments[0], "--config-dir", str(folder), *arguments[1:])
     assert until(lambda: made(folder / "outputs" / "quick") == 1 or process.poll() is not None)

@@ -1,4 +1,6 @@
-"""Trackers that hang, die or have no room: each is one warning, everything else goes on, and nothing is left running."""
+"""Trackers that hang, die or have no room: each is one warning, everything else goes on, and
+nothing is left running.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,12 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "study")
 
 
-def told(store: Store, nodes: dict[str, Any], capfd: pytest.CaptureFixture[str], seconds: float = 60.0) -> str:
-    """What the launcher says when its trackers hear of three points; a process each, none of which stays."""
+def told(
+    store: Store, nodes: dict[str, Any], capfd: pytest.CaptureFixture[str], seconds: float = 60.0
+) -> str:
+    """What the launcher says when its trackers hear of three points; a process each, none of which
+    stays.
+    """
     trackers = Trackers(nodes, "my study", store.folder, Console(soft_wrap=True), seconds)
     pids = [sink.process.pid for sink in trackers.sinks]
     trackers.hear(store, IDS)
@@ -43,21 +49,31 @@ def sink(path: Path, when: str = "never", how: str = "raise") -> dict[str, Any]:
     return {"_target_": "tests.support.faults.Sink", "path": str(path), "when": when, "how": how}
 
 
-BAD = {("open", "hang"): "no answer for 8 s (store.tracker_seconds)", ("log", "die"): "its process died (exit status -9)",
-       ("log", "raise"): "OSError: [Errno 28] No space left on device"}  # fmt: skip
+BAD = {
+    ("open", "hang"): "no answer for 8 s (store.tracker_seconds)",
+    ("log", "die"): "its process died (exit status -9)",
+    ("log", "raise"): "OSError: [Errno 28] No space left on device",
+}
 
 
 def test_each_that_fails_is_one_warning_and_the_others_hear_everything(store, tmp_path, capfd):
     bad = {f"{how} at {when}": sink(tmp_path / how, when, how) for when, how in BAD}
     said = told(store, {**bad, "good": sink(tmp_path / "good")}, capfd, 8.0)
-    expected = [f"warning: tracker {how} at {when} is switched off, the study goes on ({why})" for (when, how), why in BAD.items()]
+    expected = [
+        f"warning: tracker {how} at {when} is switched off, the study goes on ({why})"
+        for (when, how), why in BAD.items()
+    ]
     assert sorted(said.splitlines()) == sorted(expected)
     assert (tmp_path / "good").read_text().split() == IDS
-    assert gone([int((tmp_path / "hang.helper").read_text())]), "what it has started is ended with it"
+    assert gone([int((tmp_path / "hang.helper").read_text())]), (
+        "what it has started is ended with it"
+    )
 
 
 def test_a_launch_that_is_interrupted_does_not_wait_for_what_is_queued(store, tmp_path):
-    trackers = Trackers({"slow": sink(tmp_path / "slow")}, "my study", store.folder, Console(), 60.0)
+    trackers = Trackers(
+        {"slow": sink(tmp_path / "slow")}, "my study", store.folder, Console(), 60.0
+    )
     trackers.hear(store, IDS * 300)
     trackers.close(now=True)
     heard = (tmp_path / "slow").read_text().split() if (tmp_path / "slow").exists() else []
@@ -67,7 +83,9 @@ def test_a_launch_that_is_interrupted_does_not_wait_for_what_is_queued(store, tm
 def test_wandb_that_is_not_installed(store, tmp_path, monkeypatch, capfd):
     (tmp_path / "wandb.py").write_text("raise ModuleNotFoundError(\"No module named 'wandb'\")\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert "wandb is switched off, the study goes on (StudyError: wandb is not installed" in told(store, {"wandb": NODE}, capfd)
+    assert "wandb is switched off, the study goes on (StudyError: wandb is not installed" in told(
+        store, {"wandb": NODE}, capfd
+    )
 
 
 def test_a_full_disk_under_wandb(store, capfd):
@@ -75,7 +93,9 @@ def test_a_full_disk_under_wandb(store, capfd):
         (store.folder / "wandb" / "filled").write_bytes(b"x" * 60_000)
         said = told(store, {"wandb": NODE}, capfd)
         assert said.count("warning: tracker wandb is switched off, the study goes on (") == 1, said
-        assert not (store.folder / "wandb" / "logged.jsonl").exists(), "what was not written whole is not noted as logged"
+        assert not (store.folder / "wandb" / "logged.jsonl").exists(), (
+            "what was not written whole is not noted as logged"
+        )
 
 
 def service(of: int) -> int | None:
@@ -92,7 +112,7 @@ def service(of: int) -> int | None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_wandbs_service_that_is_killed_or_stands_still(store, capfd, number):
     trackers = Trackers({"wandb": NODE}, "my study", store.folder, Console(soft_wrap=True), 12.0)
-    ((of),) = trackers.sinks
+    (of,) = trackers.sinks
     hit: list[int] = []
 
     def hit_soon() -> None:
@@ -106,17 +126,39 @@ def test_wandbs_service_that_is_killed_or_stands_still(store, capfd, number):
     trackers.close()
     thread.join()
     assert hit and gone(hit)
-    assert capfd.readouterr().out.count("warning: tracker wandb is switched off, the study goes on (") == 1
+    assert (
+        capfd.readouterr().out.count("warning: tracker wandb is switched off, the study goes on (")
+        == 1
+    )
 
 
 def test_a_study_whose_wandb_never_starts_is_complete(tmp_path):
-    """The real command, where wandb's start-up waits for ever for a service: exit status 0, every point, one warning, no child."""
+    """The real command, where wandb's start-up waits for ever for a service: exit status 0, every
+    point, one warning, no child.
+    """
     (tmp_path / "wandb.py").write_text(
         "import subprocess\nclass Settings:\n    def __init__(self, **given): pass\n"
         "def setup(settings):\n    subprocess.run(['sleep', '1000'], start_new_session=True)\n"
     )
-    arguments = ["experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=0,1", "updates=2", "hidden=4", "task.form=row", "executor.workers=1"]
-    process = command(tmp_path, "-m", "--config-dir", str(tmp_path), *arguments, "probe=[]", "store.tracker_seconds=5")
+    arguments = [
+        "experiment=quick",
+        "cell=rnn",
+        "initializer=orthogonal",
+        "seed=0,1",
+        "updates=2",
+        "hidden=4",
+        "task.form=row",
+        "executor.workers=1",
+    ]
+    process = command(
+        tmp_path,
+        "-m",
+        "--config-dir",
+        str(tmp_path),
+        *arguments,
+        "probe=[]",
+        "store.tracker_seconds=5",
+    )
     try:
         service = until(lambda: helper(process), 120)
         said, _ = process.communicate(timeout=120)
@@ -124,7 +166,10 @@ def test_a_study_whose_wandb_never_starts_is_complete(tmp_path):
         end(process)
     assert process.returncode == 0, said
     assert service, said
-    assert said.count("warning: tracker wandb is switched off, the study goes on (no answer for 5 s") == 1, said
+    assert (
+        said.count("warning: tracker wandb is switched off, the study goes on (no answer for 5 s")
+        == 1
+    ), said
     assert list(statuses(Store(tmp_path / "outputs" / "quick")).values()) == ["done", "done"]
     assert gone([service])
 

@@ -1,4 +1,6 @@
-"""Processes are forked from one that imports for them: what they inherit, and that nothing outlives whoever started it."""
+"""Processes are forked from one that imports for them: what they inherit, and that nothing outlives
+whoever started it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,14 @@ from tests.support.faults import children, gone
 
 def tell(connection, name):
     """What a process was born with."""
-    connection.send((os.getpid(), os.environ.get(name), os.environ["OMP_NUM_THREADS"], signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+    connection.send(
+        (
+            os.getpid(),
+            os.environ.get(name),
+            os.environ["OMP_NUM_THREADS"],
+            signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        )
+    )
 
 
 def told(name):
@@ -31,11 +40,17 @@ def told(name):
 
 
 def forkers() -> list[int]:
-    return [pid for pid in children(os.getpid()) if "multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return [
+        pid
+        for pid in children(os.getpid())
+        if "multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
-def test_a_process_has_the_environment_of_when_it_was_started_and_one_that_forks_may_be_killed(monkeypatch):
+def test_a_process_has_the_environment_of_when_it_was_started_and_one_that_forks_may_be_killed(
+    monkeypatch,
+):
     first = told("WHERE")
     monkeypatch.setenv("WHERE", "here")
     second = told("WHERE")
@@ -51,7 +66,9 @@ def test_a_process_has_the_environment_of_when_it_was_started_and_one_that_forks
 
 def test_a_signal_that_comes_while_a_process_starts_is_heard_when_it_is_there_and_ends_it():
     sent = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores Ctrl-C
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # what a shell starts in the background ignores Ctrl-C
     try:
         warm(["study.store.digests"])
         with pytest.raises(KeyboardInterrupt):
@@ -68,15 +85,22 @@ def test_a_signal_that_comes_while_a_process_starts_is_heard_when_it_is_there_an
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 def test_the_one_that_forks_ends_with_its_launcher_also_while_it_imports():
-    code = "from study.machine.processes import descendants, warm; import os; warm(['torch', 'sklearn.datasets']); print(*descendants(os.getpid()))"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    code = (
+        "from study.machine.processes import descendants, warm; import os; warm(['torch',"
+        " 'sklearn.datasets']); print(*descendants(os.getpid()))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert ran.returncode == 0, ran.stderr
     assert len(ran.stdout.split()) == 2, "Python's resource tracker, and the one that forks"
     assert gone([int(pid) for pid in ran.stdout.split()])
     assert ran.stderr == ""
 
 
-def test_modules_of_the_tools_own_pieces_are_imported_ahead_and_nothing_where_only_the_plan_is_asked_for(monkeypatch):
+def test_modules_of_the_tools_own_pieces_are_imported_ahead_and_nothing_where_only_the_plan_is_asked_for(
+    monkeypatch,
+):
     asked: list[list[str]] = []
     monkeypatch.setattr(launcher, "warm", asked.append)
     config = {

@@ -1,4 +1,6 @@
-"""precision=tf32|bf16 rounds the products of updates, and nothing else; it is a factor, recorded, and refused where it cannot be."""
+"""precision=tf32|bf16 rounds the products of updates, and nothing else; it is a factor, recorded,
+and refused where it cannot be.
+"""
 
 from __future__ import annotations
 
@@ -39,20 +41,39 @@ def trained(*points):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_bf16_changes_updates_only_and_a_member_has_the_same_bits_in_any_company(cell):
-    made = {name: [point(seed, cell=CELLS[cell], precision=name, depth=2, dropout=0.2, **SHARED) for seed in range(3)] for name in ("full", "bf16")}
+    made = {
+        name: [
+            point(seed, cell=CELLS[cell], precision=name, depth=2, dropout=0.2, **SHARED)
+            for seed in range(3)
+        ]
+        for name in ("full", "bf16")
+    }
     full, bf16, alone = trained(*made["full"]), trained(*made["bf16"]), trained(made["bf16"][1])
-    assert bf16.params.dtype == bf16.losses[0].dtype == bf16.optimizer_state["m"].dtype == torch.float32
-    assert torch.equal(full.validations[0][1], bf16.validations[0][1]), "the first validation, before any update, is in full precision"
+    assert (
+        bf16.params.dtype
+        == bf16.losses[0].dtype
+        == bf16.optimizer_state["m"].dtype
+        == torch.float32
+    )
+    assert torch.equal(full.validations[0][1], bf16.validations[0][1]), (
+        "the first validation, before any update, is in full precision"
+    )
     for one, other in zip(full.measured[:3], bf16.measured[:3], strict=True):
         assert one.stage == other.stage == 0
-        assert json.dumps(one.profiles, default=lambda of: of.tolist()) == json.dumps(other.profiles, default=lambda of: of.tolist()), "and so are probes"
+        assert json.dumps(one.profiles, default=lambda of: of.tolist()) == json.dumps(
+            other.profiles, default=lambda of: of.tolist()
+        ), "and so are probes"
     moved = float((full.losses[0] - bf16.losses[0]).abs().max())
     assert 1e-5 < moved < 0.02, "the first update is not, by about 8 bits"
-    assert torch.equal(alone.params[0], bf16.params[1]) and torch.equal(alone.validations[-1][1][0], bf16.validations[-1][1][1])
+    assert torch.equal(alone.params[0], bf16.params[1]) and torch.equal(
+        alone.validations[-1][1][0], bf16.validations[-1][1][1]
+    )
 
 
 def test_bf16_learns(tmp_path):
-    result = run([point(precision="bf16", kernel="auto", updates=60, validate_every=20, hidden=16)], tmp_path).result("p0")
+    result = run(
+        [point(precision="bf16", kernel="auto", updates=60, validate_every=20, hidden=16)], tmp_path
+    ).result("p0")
     assert result["row"]["val_loss"] < 0.01 and result["row"]["outcome"] == "solved"
     told = result["provenance"]
     assert (told["kernel"], told["precision"], told["tf32"]) == ("reference", "bf16", False)
@@ -61,14 +82,27 @@ def test_bf16_learns(tmp_path):
 def test_tf32_is_up_in_updates_and_in_nothing_else(monkeypatch):
     """Its flags, on the CPU, where they change no number."""
     with fixed_numerics():
-        training = prepare([point(task={**point().config["task"], "_target_": "tests.numerics.test_precision.Looking"}, **SHARED)], "cpu")
+        training = prepare(
+            [
+                point(
+                    task={
+                        **point().config["task"],
+                        "_target_": "tests.numerics.test_precision.Looking",
+                    },
+                    **SHARED,
+                )
+            ],
+            "cpu",
+        )
         training.config["precision"] = "tf32"  # refused where there is no GPU
         Looking.seen = {}
         train(training, lambda update: None)
         with pytest.raises(ZeroDivisionError):
             monkeypatch.setattr(training.model, "forward", lambda *of: 1 / 0)
             step(training, 0)
-    assert Looking.seen == {"loss": [True, False], "metric": [False], "step_loss": [False]}, "losses of updates and of validations; scores; probes"
+    assert Looking.seen == {"loss": [True, False], "metric": [False], "step_loss": [False]}, (
+        "losses of updates and of validations; scores; probes"
+    )
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
 
 
@@ -100,13 +134,31 @@ class Looking(Sum):
     ("change", "told"),
     [
         ({"precision": "half"}, "precision: must be full or tf32 or bf16, got 'half'"),
-        ({"precision": "tf32"}, "precision: tf32 is of CUDA's products only, and this runs on the CPU; use precision=full or precision=bf16"),
-        ({"precision": "bf16", "dtype": "float64"}, "precision: bf16 rounds products of float32, got dtype=float64; use dtype=float32 or precision=full"),
+        (
+            {"precision": "tf32"},
+            (
+                "precision: tf32 is of CUDA's products only, and this runs on the CPU; use"
+                " precision=full or precision=bf16"
+            ),
+        ),
+        (
+            {"precision": "bf16", "dtype": "float64"},
+            (
+                "precision: bf16 rounds products of float32, got dtype=float64; use dtype=float32"
+                " or precision=full"
+            ),
+        ),
         (
             {"precision": "bf16", "kernel": "native"},
-            "kernel: native was asked for, but its products are in full precision, and precision=bf16; use kernel=auto or kernel=reference",
+            (
+                "kernel: native was asked for, but its products are in full precision, and"
+                " precision=bf16; use kernel=auto or kernel=reference"
+            ),
         ),
-        ({"precision": "bf16", "kernel": "fused"}, "kernel: fused was asked for, but its products are in full precision"),
+        (
+            {"precision": "bf16", "kernel": "fused"},
+            "kernel: fused was asked for, but its products are in full precision",
+        ),
     ],
 )
 def test_what_cannot_be_is_told(change, told):
@@ -119,7 +171,10 @@ def test_an_old_gpu_is_told(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (7, 5))
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "an old one")
-    with pytest.raises(StudyError, match=r"precision: bf16 needs a GPU of compute capability 8.0, and an old one has less"):
+    with pytest.raises(
+        StudyError,
+        match=r"precision: bf16 needs a GPU of compute capability 8.0, and an old one has less",
+    ):
         check(point(precision="bf16", device="cuda").config)
 
 
@@ -135,9 +190,16 @@ def test_it_is_a_factor_and_full_is_the_points_of_before():
     both, before = planned("precision=full,bf16"), planned()
     assert both.factors["precision"] == ["full", "bf16"] and len(both.points) == 4
     by_label = {(one.labels["cell"], one.labels["precision"]): one for one in both.points}
-    assert {one.id for one in before.points} == {by_label[cell, "full"].id for cell in ("gru", "lstm")}
+    assert {one.id for one in before.points} == {
+        by_label[cell, "full"].id for cell in ("gru", "lstm")
+    }
     assert len({group_key(one.config) for one in both.points}) == 4
-    assert "precision" not in declaration(both)["fixed"] and declaration(before)["fixed"]["precision"] == "full"
+    assert (
+        "precision" not in declaration(both)["fixed"]
+        and declaration(before)["fixed"]["precision"] == "full"
+    )
     config = dict(before.points[0].config)
     del config["precision"]  # as stored before there was a choice
-    assert identity(config, data_hash="d", kernel="k", device_type="cpu") == identity(before.points[0].config, data_hash="d", kernel="k", device_type="cpu")
+    assert identity(config, data_hash="d", kernel="k", device_type="cpu") == identity(
+        before.points[0].config, data_hash="d", kernel="k", device_type="cpu"
+    )

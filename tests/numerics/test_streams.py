@@ -10,8 +10,12 @@ from study.numerics.streams import generator
 
 
 def test_streams_of_other_seeds_purposes_and_keys_differ_and_equal_ones_repeat():
-    named = [*itertools.product((0, 1), ("data", "init", "dropout"), ((), (0,), (1,), (1, 1), (11,)))]
-    draws = [torch.rand(4, generator=generator(seed, purpose, *key)) for seed, purpose, key in named]
+    named = [
+        *itertools.product((0, 1), ("data", "init", "dropout"), ((), (0,), (1,), (1, 1), (11,)))
+    ]
+    draws = [
+        torch.rand(4, generator=generator(seed, purpose, *key)) for seed, purpose, key in named
+    ]
     assert len({tuple(draw.tolist()) for draw in draws}) == len(named)
     for (seed, purpose, key), draw in zip(named, draws, strict=True):
         assert torch.equal(torch.rand(4, generator=generator(seed, purpose, *key)), draw)

@@ -15,7 +15,14 @@ def members(*values):
 
 
 CASES = {
-    "sgd": (SGD, torch.optim.SGD, [{"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}, {"lr": 0.01, "momentum": 0.0, "weight_decay": 0.0}]),
+    "sgd": (
+        SGD,
+        torch.optim.SGD,
+        [
+            {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01},
+            {"lr": 0.01, "momentum": 0.0, "weight_decay": 0.0},
+        ],
+    ),
     "adam": (
         Adam,
         lambda p, beta1, beta2, **k: torch.optim.Adam(p, betas=(beta1, beta2), **k),
@@ -56,9 +63,24 @@ def test_equals_torch_optim_over_twenty_updates(name):
 
 @pytest.mark.parametrize(
     ("name", "key", "value"),
-    [("sgd", "lr", 0.0), ("sgd", "momentum", 1.0), ("sgd", "weight_decay", -1.0), ("adam", "lr", -1.0), ("adam", "lr", 0.0), ("adam", "beta1", -0.1), ("adam", "beta2", 1.0), ("adam", "eps", 0.0), ("adam", "weight_decay", -1.0),
-     ("rmsprop", "lr", 0.0), ("rmsprop", "alpha", -0.1), ("rmsprop", "alpha", 1.0), ("rmsprop", "momentum", 1.0), ("rmsprop", "eps", 0.0), ("rmsprop", "weight_decay", -1.0)],
-)  # fmt: skip
+    [
+        ("sgd", "lr", 0.0),
+        ("sgd", "momentum", 1.0),
+        ("sgd", "weight_decay", -1.0),
+        ("adam", "lr", -1.0),
+        ("adam", "lr", 0.0),
+        ("adam", "beta1", -0.1),
+        ("adam", "beta2", 1.0),
+        ("adam", "eps", 0.0),
+        ("adam", "weight_decay", -1.0),
+        ("rmsprop", "lr", 0.0),
+        ("rmsprop", "alpha", -0.1),
+        ("rmsprop", "alpha", 1.0),
+        ("rmsprop", "momentum", 1.0),
+        ("rmsprop", "eps", 0.0),
+        ("rmsprop", "weight_decay", -1.0),
+    ],
+)
 def test_impossible_settings_are_refused(name, key, value):
     ours, _, settings = CASES[name]
     with pytest.raises(ValueError, match=f"{key} must be"):

@@ -19,7 +19,7 @@ from study.probes.loss import LossProfile
 from study.probes.recurrence import Recurrence
 from study.probes.transport import Transport
 from study.training.trace import StageTrace
-from tests import plain
+from tests.support import plain
 from tests.support.helpers import LRU, Linear, MinGRU, orthogonal, trace
 
 H = 8
@@ -51,30 +51,43 @@ def zero_weights(cell: Cell, bias: torch.Tensor, inputs: int = 2) -> dict[str, t
 @pytest.mark.parametrize("gain", [0.3, 0.9, 1.0, 1.1])
 @pytest.mark.parametrize("probe", [transport, loss_profile])
 def test_linear_orthogonal_decays_by_its_gain(gain, probe):
-    norms = probe(trace(Linear(), {"layer1.weight_h": orthogonal(H, gain)}, steps=60))["1/s" if probe is transport else "1/h"].norms
+    norms = probe(trace(Linear(), {"layer1.weight_h": orthogonal(H, gain)}, steps=60))[
+        "1/s" if probe is transport else "1/h"
+    ].norms
     close(norms, powers(gain, 60).expand_as(norms), 1e-13)
 
 
 def test_the_line_through_a_linear_orthogonal_profile_has_the_slope_of_its_gain():
     norms = transport(trace(Linear(), {"layer1.weight_h": orthogonal(H, 0.9)}, steps=60))["1/s"]
-    limits = Thresholds(exploding=1.0, fading=-2.0, vanishing=-4.0, undefined=0.1, horizon=1e-3, bootstrap=20)
-    (row,) = states(logs(norms.norms.numpy(), norms.exists.numpy()), 59, limits, np.random.default_rng(0))
+    limits = Thresholds(
+        exploding=1.0, fading=-2.0, vanishing=-4.0, undefined=0.1, horizon=1e-3, bootstrap=20
+    )
+    (row,) = states(
+        logs(norms.norms.numpy(), norms.exists.numpy()), 59, limits, np.random.default_rng(0)
+    )
     assert row["slope"] == pytest.approx(math.log10(0.9), abs=1e-13)
     assert row["residual_sd"] < 1e-13
-    assert [row["D"], row["D_low"], row["D_high"]] == pytest.approx([math.log10(0.9) * (np.median(range(54, 60)) - 1)] * 3, abs=1e-12)
+    assert [row["D"], row["D_low"], row["D_high"]] == pytest.approx(
+        [math.log10(0.9) * (np.median(range(54, 60)) - 1)] * 3, abs=1e-12
+    )
     assert row["state"] == "fading"
 
 
 def test_linear_diagonal_decays_by_mode():
     d = torch.linspace(0.2, 1.1, H, dtype=torch.float64)
-    weights = {"layer1.weight_h": torch.diag(d), "readout.weight": torch.eye(H, dtype=torch.float64)[2:3]}
+    weights = {
+        "layer1.weight_h": torch.diag(d),
+        "readout.weight": torch.eye(H, dtype=torch.float64)[2:3],
+    }
     norms = loss_profile(trace(Linear(), weights, steps=40))["1/h"].norms
     close(norms, powers(float(d[2]), 40).expand_as(norms), 1e-12)
 
 
 @pytest.mark.parametrize("gain", [0.5, 1.0, 1.5])
 def test_tanh_never_carries_more_than_its_gain(gain):
-    norms = transport(trace(RNN(nonlinearity="tanh"), {"layer1.weight_h": orthogonal(H, gain)}, steps=40))["1/s"].norms
+    norms = transport(
+        trace(RNN(nonlinearity="tanh"), {"layer1.weight_h": orthogonal(H, gain)}, steps=40)
+    )["1/s"].norms
     assert (norms <= powers(gain, 40) * (1 + 1e-12)).all()
     assert (norms > 0).all()
 
@@ -116,7 +129,10 @@ def test_losses_at_every_step_are_not_summed():
 
 
 def test_a_layer_does_not_inherit_its_neighbours_flow():
-    weights = {"layer1.weight_h": 0.1 * torch.eye(H, dtype=torch.float64), "layer2.weight_h": torch.eye(H)}
+    weights = {
+        "layer1.weight_h": 0.1 * torch.eye(H, dtype=torch.float64),
+        "layer2.weight_h": torch.eye(H),
+    }
     found = transport(trace(Linear(), weights, steps=30, depth=2))
     close(found["1/s"].norms, powers(0.1, 30).expand_as(found["1/s"].norms), 1e-12)
     close(found["2/s"].norms, torch.ones_like(found["2/s"].norms), 1e-12)
@@ -130,17 +146,33 @@ def test_diagonal_cells_decay_by_mode():
     close(norms, powers(float(d[5]), 40).expand_as(norms), 1e-12)
     of = trace(MinGRU(), pick, steps=30)
     z = (of.batch.x[0] @ of.params["layer1.weight_x"][0, :H].T).sigmoid()[..., 5]
-    expected = torch.cat([torch.ones(len(z), 1, dtype=z.dtype), (1 - z).flip(1).cumprod(1)[:, :-1]], dim=1)
+    expected = torch.cat(
+        [torch.ones(len(z), 1, dtype=z.dtype), (1 - z).flip(1).cumprod(1)[:, :-1]], dim=1
+    )
     close(loss_profile(of)["1/h"].norms[0], expected, 1e-12)
 
 
 def uneven(cell: Cell, **changes) -> StageTrace:
     """Two layers, three examples of 9, 5 and 7 steps, padded."""
-    return trace(cell, {}, **{"steps": 9, "depth": 2, "hidden": 3, "examples": 3, "lengths": torch.tensor([9, 5, 7]), **changes})
+    return trace(
+        cell,
+        {},
+        **{
+            "steps": 9,
+            "depth": 2,
+            "hidden": 3,
+            "examples": 3,
+            "lengths": torch.tensor([9, 5, 7]),
+            **changes,
+        },
+    )
 
 
-def same_by_lag(found: LagNorms, row: int, gradients: list[torch.Tensor], start: torch.Tensor, anchor: int) -> None:
-    """One row of a profile is these gradients [S] of the steps up to the anchor, backwards, over `start` there; later steps are no lags.
+def same_by_lag(
+    found: LagNorms, row: int, gradients: list[torch.Tensor], start: torch.Tensor, anchor: int
+) -> None:
+    """One row of a profile is these gradients [S] of the steps up to the anchor, backwards, over
+    `start` there; later steps are no lags.
 
     0 over 0, of a layer that nothing reaches, counts as 0 and not as a number that is none.
     """
@@ -153,7 +185,9 @@ def same_by_lag(found: LagNorms, row: int, gradients: list[torch.Tensor], start:
 @pytest.mark.parametrize("every_step", [False, True], ids=["terminal", "every step"])
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_loss_profiles_equal_plain_autograd_of_one_sequence_after_the_other(cell, every_step):
-    """Every cell, by layer, by state and of the network: each example without its padding, each anchor by itself."""
+    """Every cell, by layer, by state and of the network: each example without its padding, each
+    anchor by itself.
+    """
     of = uneven(cell, every_step=every_step, lag=3 if every_step else None)
     found, width = loss_profile(of, anchors=2), 3
     for number, anchor in enumerate([[3, 3, 3], [8, 4, 6]] if every_step else [[8, 4, 6]]):
@@ -162,7 +196,13 @@ def test_loss_profiles_equal_plain_autograd_of_one_sequence_after_the_other(cell
             for layer, gradients in enumerate(layers, start=1):
                 start = gradients[a].norm()
                 for index, name in enumerate(cell.states):
-                    same_by_lag(found[f"{layer}/{name}"], row, [g[index * width : (index + 1) * width] for g in gradients], start, a)
+                    same_by_lag(
+                        found[f"{layer}/{name}"],
+                        row,
+                        [g[index * width : (index + 1) * width] for g in gradients],
+                        start,
+                        a,
+                    )
                 if len(cell.states) > 1:
                     same_by_lag(found[f"{layer}/s"], row, gradients, start, a)
             whole = [torch.cat(step) for step in zip(*layers, strict=True)]
@@ -171,7 +211,9 @@ def test_loss_profiles_equal_plain_autograd_of_one_sequence_after_the_other(cell
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_transport_equals_plain_autograd_of_one_sequence_after_the_other(cell):
-    """Every cell: the network with one direction for all states, each layer with its own; each example without its padding, its own draw."""
+    """Every cell: the network with one direction for all states, each layer with its own; each
+    example without its padding, its own draw.
+    """
     of = uneven(cell)
     size, found = 3 * len(cell.states), transport(of)
 
@@ -182,19 +224,40 @@ def test_transport_equals_plain_autograd_of_one_sequence_after_the_other(cell):
     whole, numbers = directions(2 * size, of.generator("transport")), of.generator("transport")
     alone = [directions(size, numbers) for _ in range(2)]
     for example, a in enumerate((8, 4, 6)):
-        layers = plain.tapped(of, example, lambda states, a=a, u=whole[example]: torch.cat([states[0][a], states[1][a]]) @ u)
+        layers = plain.tapped(
+            of,
+            example,
+            lambda states, a=a, u=whole[example]: torch.cat([states[0][a], states[1][a]]) @ u,
+        )
         together = [torch.cat(step) for step in zip(*layers, strict=True)]
         same_by_lag(found["network/s"], example, together, together[a].norm(), a)
-        for layer in (1, 2):  # what enters at a layer never comes back to it from above, so that its own taps are those of the layer alone
-            own = plain.tapped(of, example, lambda states, a=a, layer=layer, u=alone[layer - 1][example]: states[layer - 1][a] @ u)[layer - 1]
-            assert float(own[a].norm()) == pytest.approx(1, abs=1e-14), "h and c are coordinates of their own: at the anchor stands the direction itself"
+        for layer in (
+            1,
+            2,
+            # what enters at a layer never comes back to it from above, so that its own taps are
+            # those
+            # of the layer alone
+        ):
+            own = plain.tapped(
+                of,
+                example,
+                lambda states, a=a, layer=layer, u=alone[layer - 1][example]: (
+                    states[layer - 1][a] @ u
+                ),
+            )[layer - 1]
+            assert float(own[a].norm()) == pytest.approx(1, abs=1e-14), (
+                "h and c are coordinates of their own: at the anchor stands the direction itself"
+            )
             same_by_lag(found[f"{layer}/s"], example, own, own[a].norm(), a)
 
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_a_layers_transport_is_its_own_whatever_the_other_carries(cell):
     of = uneven(cell)
-    above = {name: (-3 * value if name.startswith("layer2.") else value) for name, value in of.params.items()}
+    above = {
+        name: -3 * value if name.startswith("layer2.") else value
+        for name, value in of.params.items()
+    }
     one, other = transport(of), transport(StageTrace(**{**vars(uneven(cell)), "params": above}))
     assert torch.equal(one["1/s"].norms, other["1/s"].norms)
     assert not torch.equal(one["network/s"].norms, other["network/s"].norms)
@@ -203,7 +266,11 @@ def test_a_layers_transport_is_its_own_whatever_the_other_carries(cell):
 def test_retain_grad_on_the_fused_layer_is_zero_where_the_probe_is_not():
     torch.manual_seed(0)
     fused = torch.nn.LSTM(2, H, batch_first=True).double()
-    parts = {"layer1.weight_x": fused.weight_ih_l0, "layer1.weight_h": fused.weight_hh_l0, "layer1.bias": fused.bias_ih_l0 + fused.bias_hh_l0}
+    parts = {
+        "layer1.weight_x": fused.weight_ih_l0,
+        "layer1.weight_h": fused.weight_hh_l0,
+        "layer1.bias": fused.bias_ih_l0 + fused.bias_hh_l0,
+    }
     of = trace(LSTM(), {name: value.detach() for name, value in parts.items()}, steps=10)
     output, _ = fused(of.batch.x[0])
     output.retain_grad()
@@ -221,19 +288,34 @@ def test_padded_examples_equal_their_sequences_one_by_one():
         name = "1/s"
         for index, length in enumerate(lengths.tolist()):
             alone = trace(LSTM(), {}, steps=9, examples=3, lengths=torch.full((3,), length))
-            same = StageTrace(**{**vars(alone), "batch": type(alone.batch)(padded.batch.x[:, :, :length], padded.batch.y, None)})
-            close(together[name].norms[:, index, :length], probe(same)[name].norms[:, index, :length], 1e-10)
+            same = StageTrace(
+                **{
+                    **vars(alone),
+                    "batch": type(alone.batch)(padded.batch.x[:, :, :length], padded.batch.y, None),
+                }
+            )
+            close(
+                together[name].norms[:, index, :length],
+                probe(same)[name].norms[:, index, :length],
+                1e-10,
+            )
             assert together[name].exists[index].sum() == length
 
 
 def test_profiles_reach_down_to_1e_300_without_zeros():
-    norms = transport(trace(Linear(), {"layer1.weight_h": orthogonal(H, 0.001)}, steps=100))["1/s"].norms
+    norms = transport(trace(Linear(), {"layer1.weight_h": orthogonal(H, 0.001)}, steps=100))[
+        "1/s"
+    ].norms
     assert float(norms[..., -1].max()) < 1e-296
     close(norms, powers(0.001, 100).expand_as(norms), 1e-10)
 
 
 def test_recurrence_reads_radius_and_saturation():
-    of = trace(LSTM(), {"layer1.weight_h": torch.cat([orthogonal(H, gain) for gain in (0.5, 1.7, 0.2, 0.9)])}, steps=5)
+    of = trace(
+        LSTM(),
+        {"layer1.weight_h": torch.cat([orthogonal(H, gain) for gain in (0.5, 1.7, 0.2, 0.9)])},
+        steps=5,
+    )
     found = Recurrence(stages=[0], level=0.95)(of)
     assert found["spectral_radius"].item() == pytest.approx(1.7)
     h = of.network().layers[0]["h"]
@@ -242,9 +324,17 @@ def test_recurrence_reads_radius_and_saturation():
 
 @pytest.mark.parametrize(("size", "padding"), [(100.0, 0.0), (0.1, 1e4)])
 def test_saturation_of_padded_examples_is_that_of_their_own_steps(size, padding):
-    """A network that saturates under its input alone looks calm in padding of zeros; one that is calm need not be so in what a file has there."""
-    weights = {"layer1.weight_h": torch.zeros(H, H), "layer1.weight_x": size * torch.ones(H, 2), "layer1.bias": torch.zeros(H)}
-    of = trace(RNN(nonlinearity="tanh"), weights, steps=9, examples=3, lengths=torch.tensor([9, 2, 4]))
+    """A network that saturates under its input alone looks calm in padding of zeros; one that is
+    calm need not be so in what a file has there.
+    """
+    weights = {
+        "layer1.weight_h": torch.zeros(H, H),
+        "layer1.weight_x": size * torch.ones(H, 2),
+        "layer1.bias": torch.zeros(H),
+    }
+    of = trace(
+        RNN(nonlinearity="tanh"), weights, steps=9, examples=3, lengths=torch.tensor([9, 2, 4])
+    )
     for example, length in enumerate((9, 2, 4)):
         of.batch.x[0, example, length:] = padding
     h = of.network().layers[0]["h"][0].transpose(0, 1)
@@ -254,19 +344,38 @@ def test_saturation_of_padded_examples_is_that_of_their_own_steps(size, padding)
     assert found > 0.9 if size > 1 else found == 0
 
 
-@pytest.mark.parametrize(("dtype", "exponents"), [(torch.float64, (-307, -200, -150, 0, 150, 200, 307)), (torch.float32, (-37, -20, 0, 20, 37))])
+@pytest.mark.parametrize(
+    ("dtype", "exponents"),
+    [(torch.float64, (-307, -200, -150, 0, 150, 200, 307)), (torch.float32, (-37, -20, 0, 20, 37))],
+)
 def test_norms_neither_overflow_nor_vanish_and_are_a_rows_own(dtype, exponents):
-    """Those whose squares fit the numbers, and those whose do not, side by side: each is what it is alone."""
-    rows = torch.randn(len(exponents), 6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).clamp(-1, 1)
-    rows = torch.stack([row * 10.0**exponent for row, exponent in zip(rows, exponents, strict=True)]).to(dtype)
+    """Those whose squares fit the numbers, and those whose do not, side by side: each is what it is
+    alone.
+    """
+    rows = torch.randn(
+        len(exponents), 6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).clamp(-1, 1)
+    rows = torch.stack(
+        [row * 10.0**exponent for row, exponent in zip(rows, exponents, strict=True)]
+    ).to(dtype)
     expected = (
         torch.linalg.vector_norm(rows.double() * 2.0**-40, dim=-1) * 2.0**40
         if dtype == torch.float32
-        else torch.stack([torch.linalg.vector_norm(row / 10.0**exponent, dim=-1) * 10.0**exponent for row, exponent in zip(rows, exponents, strict=True)])
+        else torch.stack(
+            [
+                torch.linalg.vector_norm(row / 10.0**exponent, dim=-1) * 10.0**exponent
+                for row, exponent in zip(rows, exponents, strict=True)
+            ]
+        )
     )
-    for lay in (lambda values: values, lambda values: values.transpose(1, 2).contiguous().transpose(1, 2)):
+    for lay in (
+        lambda values: values,
+        lambda values: values.transpose(1, 2).contiguous().transpose(1, 2),
+    ):
         found = norm(lay(rows))
-        torch.testing.assert_close(found.double(), expected, rtol=1e-5 if dtype == torch.float32 else 1e-13, atol=0)
+        torch.testing.assert_close(
+            found.double(), expected, rtol=1e-5 if dtype == torch.float32 else 1e-13, atol=0
+        )
         for number, row in enumerate(rows):
             assert torch.equal(found[number], norm(lay(torch.stack([row, row])))[1])
     bad = torch.tensor([[0.0, 0.0], [torch.inf, 1.0], [torch.nan, 1.0], [3.0, 4.0]], dtype=dtype)
@@ -274,12 +383,24 @@ def test_norms_neither_overflow_nor_vanish_and_are_a_rows_own(dtype, exponents):
 
 
 def test_states_together_are_a_members_own_whatever_stands_behind_the_last_whole_vector():
-    """Few examples: members side by side then end between vectors, and what is left over is rounded by another way."""
-    parts = [torch.rand(7, 5, 41, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in range(3)]
+    """Few examples: members side by side then end between vectors, and what is left over is rounded
+    by another way.
+    """
+    parts = [
+        torch.rand(7, 5, 41, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        for seed in range(3)
+    ]
     found = together(parts)
-    torch.testing.assert_close(found, (parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2).sqrt(), rtol=1e-14, atol=0)
-    for member in range(7):
-        assert torch.equal(together([part[member : member + 1].clone() for part in parts])[0], found[member])
-    assert together([torch.tensor([3e-200, 3e200, torch.inf, 0.0]).double(), torch.tensor([4e-200, 4e200, 1.0, 0.0]).double()]).allclose(
-        torch.tensor([5e-200, 5e200, torch.inf, 0.0]).double(), rtol=1e-14, atol=0
+    torch.testing.assert_close(
+        found, (parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2).sqrt(), rtol=1e-14, atol=0
     )
+    for member in range(7):
+        assert torch.equal(
+            together([part[member : member + 1].clone() for part in parts])[0], found[member]
+        )
+    assert together(
+        [
+            torch.tensor([3e-200, 3e200, torch.inf, 0.0]).double(),
+            torch.tensor([4e-200, 4e200, 1.0, 0.0]).double(),
+        ]
+    ).allclose(torch.tensor([5e-200, 5e200, torch.inf, 0.0]).double(), rtol=1e-14, atol=0)

@@ -1,4 +1,6 @@
-"""The further probes through training and store: rows where they belong, and no number that depends on a member's company."""
+"""The further probes through training and store: rows where they belong, and no number that depends
+on a member's company.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ NAMES = ("jacobian", "spectrum", "lyapunov", "pascanu", "gradient_share", "layer
 
 
 def probes() -> dict[str, Any]:
-    return {name: yaml.safe_load((Path(conf_folder()) / "probe" / f"{name}.yaml").read_text()) for name in NAMES}
+    return {
+        name: yaml.safe_load((Path(conf_folder()) / "probe" / f"{name}.yaml").read_text())
+        for name in NAMES
+    }
 
 
 @pytest.mark.parametrize(("name", "hidden"), [("lstm", 7), ("gru", 8), ("rnn_relu", 16)])
@@ -35,8 +40,12 @@ def test_numbers_do_not_depend_on_company(tmp_path, name, hidden):
 
 
 def test_every_number_lies_in_its_row(tmp_path):
-    """H = 8, an LSTM of two layers, 9 steps, two stages: the lag of what has lags, the index of what is numbered."""
-    table = run([point(cell=CELLS["lstm"], depth=2, probe=probes())], tmp_path).table("measures", ["p0"])
+    """H = 8, an LSTM of two layers, 9 steps, two stages: the lag of what has lags, the index of
+    what is numbered.
+    """
+    table = run([point(cell=CELLS["lstm"], depth=2, probe=probes())], tmp_path).table(
+        "measures", ["p0"]
+    )
     assert set(table["probe"]) == set(NAMES)
     assert set(table["stage"]) == {0, 1}
     assert set(table["update"]) == {0, 6}
@@ -74,18 +83,38 @@ def test_every_number_lies_in_its_row(tmp_path):
     ],
 )
 def test_what_is_not_laid_out_as_told_is_refused(value):
-    with pytest.raises(ValueError, match="probe mine: speed must be a tensor .* AtLags of .* with M = 2, got"):
+    with pytest.raises(
+        ValueError, match="probe mine: speed must be a tensor .* AtLags of .* with M = 2, got"
+    ):
         _number("mine", "speed", value, 2)
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "told"),
     [
-        ("jacobian", {"lags": [1, 9]}, r"probe.jacobian: lags must lie between 1 and 8 \(the longest sequence has 9 steps\), or null .*got 9"),
-        ("jacobian", {"examples": 51}, r"probe.jacobian: examples must lie between 1 and 50, the size of the probe batch \(health.examples\), got 51"),
+        (
+            "jacobian",
+            {"lags": [1, 9]},
+            (
+                r"probe.jacobian: lags must lie between 1 and 8 \(the longest sequence has 9"
+                r" steps\), or null .*got 9"
+            ),
+        ),
+        (
+            "jacobian",
+            {"examples": 51},
+            (
+                r"probe.jacobian: examples must lie between 1 and 50, the size of the probe batch"
+                r" \(health.examples\), got 51"
+            ),
+        ),
         ("lyapunov", {"examples": 51}, "probe.lyapunov: examples must lie between 1 and 50"),
         ("layer_profile", {"lags": [0, 10]}, "probe.layer_profile: lags must lie between 0 and 8"),
-        ("lyapunov", {"drop": 1.0}, "probe.lyapunov: lyapunov: drop must be a share from 0 to below 1, got 1.0"),
+        (
+            "lyapunov",
+            {"drop": 1.0},
+            "probe.lyapunov: lyapunov: drop must be a share from 0 to below 1, got 1.0",
+        ),
         ("gates", {"low": "much"}, "probe.gates: low must be a number, got 'much'"),
     ],
 )
@@ -97,8 +126,16 @@ def test_what_cannot_be_measured_is_told_before_training(name, changes, told):
 @pytest.mark.parametrize(
     ("name", "cell", "told"),
     [
-        ("spectrum", "tests.support.helpers.MinGRU", "probe.spectrum: MinGRU has no recurrent weights.*leave the probe out"),
-        ("gates", "tests.probes.test_probes_terms.Silent", "probe.gates: Silent has keep gate f but tells no gates; write Silent.gates"),
+        (
+            "spectrum",
+            "tests.support.helpers.MinGRU",
+            "probe.spectrum: MinGRU has no recurrent weights.*leave the probe out",
+        ),
+        (
+            "gates",
+            "tests.probes.test_probes_terms.Silent",
+            "probe.gates: Silent has keep gate f but tells no gates; write Silent.gates",
+        ),
     ],
 )
 def test_a_cell_that_cannot_be_measured_is_told_before_training(name, cell, told):
@@ -108,5 +145,13 @@ def test_a_cell_that_cannot_be_measured_is_told_before_training(name, cell, told
 
 def test_sequences_of_one_step_are_told_before_training():
     for name in ("jacobian", "lyapunov", "pascanu"):
-        with pytest.raises(StudyError, match=f"probe.{name}: sequences of one step have no lag; leave the probe out"):
-            check(point(task=point().config["task"] | {"steps": 1, "lag": None}, probe={name: probes()[name]}).config)
+        with pytest.raises(
+            StudyError,
+            match=f"probe.{name}: sequences of one step have no lag; leave the probe out",
+        ):
+            check(
+                point(
+                    task=point().config["task"] | {"steps": 1, "lag": None},
+                    probe={name: probes()[name]},
+                ).config
+            )

@@ -19,7 +19,16 @@ SMALL = {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"], "clip"
 def small(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """8 arms, 3 seeds, 24 steps; one point diverged, one failed, two missing."""
     folder = tmp_path_factory.mktemp("outputs") / "small"
-    return make(folder, factors=SMALL, steps=24, updates=80, stored=22 / 24, diverged=(4,), failed=(7,), examples=60)
+    return make(
+        folder,
+        factors=SMALL,
+        steps=24,
+        updates=80,
+        stored=22 / 24,
+        diverged=(4,),
+        failed=(7,),
+        examples=60,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""Pages judged by axe-core in a real browser and by the Nu HTML checker: a report with every section, an index, a comparison."""
+"""Pages judged by axe-core in a real browser and by the Nu HTML checker: a report with every
+section, an index, a comparison.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ from tests.search.helpers import plan, searched
 
 pytestmark = pytest.mark.browser
 
-FACTORS = {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"], "depth": [1, 2], "tuned": [False, True]}
+FACTORS = {
+    "cell": ["rnn", "gru"],
+    "initializer": ["orthogonal", "normal"],
+    "depth": [1, 2],
+    "tuned": [False, True],
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +50,44 @@ def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A tuned study with a search beside it, every probe's table, points diverged, failed and missing; an index over it; a comparison."""
+    """A tuned study with a search beside it, every probe's table, points diverged, failed and
+    missing; an index over it; a comparison.
+    """
     folder = tmp_path_factory.mktemp("outputs")
     tables = ("history", "profile", "states", "test", "measures", "traces")
-    make(folder / "tuned", factors=FACTORS, updates=60, steps=12, examples=40, tables=tables, stored=44 / 48, diverged=(4, 5), failed=(9,))
+    make(
+        folder / "tuned",
+        factors=FACTORS,
+        updates=60,
+        steps=12,
+        examples=40,
+        tables=tables,
+        stored=44 / 48,
+        diverged=(4, 5),
+        failed=(9,),
+    )
     arms = ["cell=rnn,gru", "initializer=orthogonal,normal"]
-    spec, asks = plan(folder, "search/objective=bowl", "task.form=row", "name=tuned", *arms, "search=pareto", "search.trials=6")
+    spec, asks = plan(
+        folder,
+        "search/objective=bowl",
+        "task.form=row",
+        "name=tuned",
+        *arms,
+        "search=pareto",
+        "search.trials=6",
+    )
     slots, _ = searched(spec)
     finish(spec, asks, slots, {"study": {}})
     record = json.loads((folder / "tuned" / "study.json").read_text())
-    record["declaration"]["claims"] = [{"statement": "GRU reads better", "better": {"cell": "gru"}, "worse": {"cell": "rnn"}, "by": "score", "least": 0.02}]
+    record["declaration"]["claims"] = [
+        {
+            "statement": "GRU reads better",
+            "better": {"cell": "gru"},
+            "worse": {"cell": "rnn"},
+            "by": "score",
+            "least": 0.02,
+        }
+    ]
     (folder / "tuned" / "study.json").write_text(json.dumps(record))
     shutil.copytree(folder / "tuned", folder / "other", ignore=shutil.ignore_patterns("search"))
     for path in sorted((folder / "other" / "points").glob("*/result.json"))[:3]:
@@ -61,20 +96,39 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         seal(path.parent, result)
     report = write(folder / "tuned", None)
     found = compare(Study(Store(folder / "tuned")), Study(Store(folder / "other")), ())
-    return {"report": report, "index": write_index(folder, None)[0], "diff": write_diff(found, folder / "diff.html")}
+    return {
+        "report": report,
+        "index": write_index(folder, None)[0],
+        "diff": write_diff(found, folder / "diff.html"),
+    }
 
 
 def test_the_report_has_every_section(pages: dict[str, Path]) -> None:
-    """Else the checks below look at less than they say. A confirmation needs a study of its own (tests/launch/test_confirm.py), lengths as a factor too (test_longest_lag.py)."""
+    """Else the checks below look at less than they say.
+
+    A confirmation needs a study of its own (tests/launch/test_confirm.py), lengths as a factor too
+    (test_longest_lag.py).
+    """
     html = pages["report"].read_text(encoding="utf-8")
-    lacking = [one.name for one in declared_sections(None) if f'<section id="{one.name.replace("_", "-")}"' not in html]
+    lacking = [
+        one.name
+        for one in declared_sections(None)
+        if f'<section id="{one.name.replace("_", "-")}"' not in html
+    ]
     assert lacking == ["longest_lag", "confirmation"]
     assert "data-broken" not in html
 
 
-def test_every_figure_tells_how_to_read_it_and_every_term_is_explained(pages: dict[str, Path]) -> None:
+def test_every_figure_tells_how_to_read_it_and_every_term_is_explained(
+    pages: dict[str, Path],
+) -> None:
     html = pages["report"].read_text(encoding="utf-8")
-    assert html.count("<summary>How to read this</summary>") == html.count('role="img"') == html.count("The numbers behind the figure") >= 18
+    assert (
+        html.count("<summary>How to read this</summary>")
+        == html.count('role="img"')
+        == html.count("The numbers behind the figure")
+        >= 18
+    )
     asked = set(re.findall(r'class="term" href="#([^"]+)"', html))
     assert len(asked) > 20 and all(f'id="{term}"' in html for term in asked)
 
@@ -89,7 +143,12 @@ def test_axe_finds_nothing(browser: Any, pages: dict[str, Path], name: str, sche
 
 def test_axe_finds_what_is_wrong(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
     """The judge is awake: a page without a language and with a picture without words is refused."""
-    html = pages["index"].read_text(encoding="utf-8").replace('<html lang="en">', "<html>").replace("</main>", '<div role="img"></div></main>')
+    html = (
+        pages["index"]
+        .read_text(encoding="utf-8")
+        .replace('<html lang="en">', "<html>")
+        .replace("</main>", '<div role="img"></div></main>')
+    )
     (tmp_path / "bad.html").write_text(html, encoding="utf-8")
     page, _ = opened(browser, tmp_path / "bad.html")
     assert {one.split()[0] for one in violations(page)} == {"html-has-lang", "role-img-alt"}
@@ -98,13 +157,19 @@ def test_axe_finds_what_is_wrong(browser: Any, pages: dict[str, Path], tmp_path:
 def test_the_html_validates(pages: dict[str, Path], tmp_path: Path) -> None:
     assert invalid(*pages.values()) == []
     html = pages["index"].read_text(encoding="utf-8")
-    (tmp_path / "bad.html").write_text(html.replace("<main", "<p><main").replace("</main>", "</main></p>"), encoding="utf-8")
+    (tmp_path / "bad.html").write_text(
+        html.replace("<main", "<p><main").replace("</main>", "</main></p>"), encoding="utf-8"
+    )
     assert any("error" in line for line in invalid(tmp_path / "bad.html"))
 
 
 @pytest.mark.parametrize("name", ["index", "diff"])
-def test_the_smaller_pages_fit_a_phone_and_do_without_scripts(browser: Any, pages: dict[str, Path], name: str) -> None:
-    page, noise = opened(browser, pages[name], viewport={"width": 390, "height": 800}, java_script_enabled=False)
+def test_the_smaller_pages_fit_a_phone_and_do_without_scripts(
+    browser: Any, pages: dict[str, Path], name: str
+) -> None:
+    page, noise = opened(
+        browser, pages[name], viewport={"width": 390, "height": 800}, java_script_enabled=False
+    )
     assert page.locator("h1").count() == 1 and page.locator("#theme").is_hidden()
     assert page.locator("main").evaluate("() => document.documentElement.scrollWidth") <= 390
     assert noise == []
@@ -119,7 +184,14 @@ def test_links_of_the_index_open_the_reports(browser: Any, pages: dict[str, Path
 
 
 def watched(folder: Path) -> str:
-    store = make(folder / "live", factors={"cell": ["rnn", "gru"]}, updates=40, steps=8, tables=(), stored=0.5)
+    store = make(
+        folder / "live",
+        factors={"cell": ["rnn", "gru"]},
+        updates=40,
+        steps=8,
+        tables=(),
+        stored=0.5,
+    )
     return whole(Study(store), None, reload=600).text
 
 
@@ -131,7 +203,9 @@ def test_a_watched_page_reloads_and_can_be_stopped(browser: Any, tmp_path: Path)
     path.write_text(text, encoding="utf-8")
     page, noise = opened(browser, path)
     path.write_text(text.replace("<h1>", "<h1>Now "), encoding="utf-8")
-    page.locator("h1", has_text="Now ").wait_for()  # evaluates nothing: the page's policy forbids that
+    page.locator(
+        "h1", has_text="Now "
+    ).wait_for()  # evaluates nothing: the page's policy forbids that
     path.write_text(still(text), encoding="utf-8")
     page, noise = opened(browser, path)
     assert page.locator("#reload").count() == 0 and page.locator("body[data-reload]").count() == 0
@@ -139,7 +213,11 @@ def test_a_watched_page_reloads_and_can_be_stopped(browser: Any, tmp_path: Path)
 
 
 def test_a_reload_on_its_way_can_be_stopped(browser: Any, tmp_path: Path) -> None:
-    text, asked, answer = watched(tmp_path).replace('data-reload="600"', 'data-reload="3"'), [], threading.Event()
+    text, asked, answer = (
+        watched(tmp_path).replace('data-reload="600"', 'data-reload="3"'),
+        [],
+        threading.Event(),
+    )
 
     class Slow(BaseHTTPRequestHandler):
         """Answers the first time at once, then when it is told to."""

@@ -42,8 +42,15 @@ def test_tables_sort_from_the_keyboard(browser: Any, small_page: Path) -> None:
     head = table.locator("th", has_text="D at end")
 
     def column() -> list[float]:
-        at = table.evaluate("(table) => Array.from(table.tHead.rows[0].cells).findIndex(cell => cell.textContent === 'D at end')")
-        cells = table.evaluate("(table, at) => Array.from(table.tBodies[0].rows).map(row => row.cells[at].dataset.sort)", at)
+        at = table.evaluate(
+            "(table) => Array.from(table.tHead.rows[0].cells).findIndex(cell => cell.textContent"
+            " === 'D at end')"
+        )
+        cells = table.evaluate(
+            "(table, at) => Array.from(table.tBodies[0].rows).map(row =>"
+            " row.cells[at].dataset.sort)",
+            at,
+        )
         return [float(cell) for cell in cells if cell is not None]
 
     before = column()
@@ -51,7 +58,9 @@ def test_tables_sort_from_the_keyboard(browser: Any, small_page: Path) -> None:
     page.keyboard.press("Enter")
     assert head.get_attribute("aria-sort") == "ascending" and column() == sorted(before) != before
     page.keyboard.press("Space")
-    assert head.get_attribute("aria-sort") == "descending" and column() == sorted(before, reverse=True)
+    assert head.get_attribute("aria-sort") == "descending" and column() == sorted(
+        before, reverse=True
+    )
     assert noise == []
 
 
@@ -90,12 +99,30 @@ def test_no_sideways_scroll(browser: Any, small_page: Path, width: int) -> None:
 @pytest.mark.parametrize("columns", [3, 5])
 def test_no_column_of_the_boxes_is_cut(browser: Any, small_page: Path, columns: int) -> None:
     """As many matrices stand side by side as there is room for with all their columns."""
-    box = Box([("◇ opens 2 · carries 1", "word"), ("◐ learning 2 · solved 1", "outcome"), ("0.88 ± 0.07 · n=3", "score")], "v-mixed")
+    box = Box(
+        [
+            ("◇ opens 2 · carries 1", "word"),
+            ("◐ learning 2 · solved 1", "outcome"),
+            ("0.88 ± 0.07 · n=3", "score"),
+        ],
+        "v-mixed",
+    )
     names = [f"level_{number}" for number in range(columns)]
-    four = [Matrix(f"depth {number}", "cell \\ initializer", ["rnn", "lstm"], names, [[box] * columns] * 2) for number in range(4)]
+    four = [
+        Matrix(
+            f"depth {number}", "cell \\ initializer", ["rnn", "lstm"], names, [[box] * columns] * 2
+        )
+        for number in range(4)
+    ]
     page, _ = opened(browser, small_page)
-    page.evaluate("made => { document.querySelector('figure.matrices').outerHTML = made }", str(Templates()(Matrices(four, "", []))))
-    cut = "() => [...document.querySelectorAll('.matrices .scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+    page.evaluate(
+        "made => { document.querySelector('figure.matrices').outerHTML = made }",
+        str(Templates()(Matrices(four, "", []))),
+    )
+    cut = (
+        "() => [...document.querySelectorAll('.matrices .scroll')].filter(one => one.scrollWidth >"
+        " one.clientWidth).length"
+    )
     for width in (768, 1000, 1100, 1200, 1366, 1440):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate(cut) == 0, width
@@ -103,7 +130,9 @@ def test_no_column_of_the_boxes_is_cut(browser: Any, small_page: Path, columns: 
 
 def test_readable_without_scripts(browser: Any, small_page: Path) -> None:
     page, _ = opened(browser, small_page, java_script_enabled=False)
-    assert page.locator("main section").count() == len(TITLES) and page.locator("#theme").is_hidden()
+    assert (
+        page.locator("main section").count() == len(TITLES) and page.locator("#theme").is_hidden()
+    )
     assert page.locator(".drawing svg").first.is_visible()
     page.locator("#accuracy details.fold summary", has_text="The numbers").click()
     assert page.locator("#accuracy details.fold table").first.is_visible()
@@ -154,5 +183,8 @@ def test_prints_to_a_pdf(browser: Any, small_page: Path, tmp_path: Path) -> None
     page, noise = opened(browser, small_page)
     page.pdf(path=str(tmp_path / "report.pdf"), prefer_css_page_size=True)
     data = (tmp_path / "report.pdf").read_bytes()
-    assert data.startswith(b"%PDF") and 4 <= data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") <= 60
+    assert (
+        data.startswith(b"%PDF")
+        and 4 <= data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") <= 60
+    )
     assert noise == []

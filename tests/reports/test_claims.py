@@ -17,17 +17,43 @@ from study.design.claims import TOLD
 from study.records import CLAIMED_BY
 
 
-def study(clip: dict[str, list[float]], outcome: str = "solved", higher_is_better: bool = True) -> SimpleNamespace:
+def study(
+    clip: dict[str, list[float]], outcome: str = "solved", higher_is_better: bool = True
+) -> SimpleNamespace:
     rows = [
-        {"arm": arm, "clip": name, "score": score, "val_score": score, "train_score": score, "outcome": outcome, "status": "done"}
-        for arm, (name, scores) in enumerate(clip.items()) for score in scores
-    ]  # fmt: skip
-    points = pd.DataFrame(rows).assign(baseline=0.1, verdict="opens", state="carrying", D_init=-5.0, D=-1.0, solved_at=100.0, updates=200.0, updates_done=200.0)
+        {
+            "arm": arm,
+            "clip": name,
+            "score": score,
+            "val_score": score,
+            "train_score": score,
+            "outcome": outcome,
+            "status": "done",
+        }
+        for arm, (name, scores) in enumerate(clip.items())
+        for score in scores
+    ]
+    points = pd.DataFrame(rows).assign(
+        baseline=0.1,
+        verdict="opens",
+        state="carrying",
+        D_init=-5.0,
+        D=-1.0,
+        solved_at=100.0,
+        updates=200.0,
+        updates_done=200.0,
+    )
     points["id"] = [f"{number:04x}" for number in range(len(points))]
     factors = {"clip": list(clip)}
     arms = pd.DataFrame({"arm": range(len(clip)), "clip": list(clip)})
     made = SimpleNamespace(
-        stored=points, constant={"cell": "lstm"}, higher_is_better=higher_is_better, factors=factors, arms=arms, tasks={}, sides=("clip", "cell")
+        stored=points,
+        constant={"cell": "lstm"},
+        higher_is_better=higher_is_better,
+        factors=factors,
+        arms=arms,
+        tasks={},
+        sides=("clip", "cell"),
     )
     made.levels = lambda key: factors.get(key) or [made.constant.get(key, "–")]
     made.table = lambda name: pd.DataFrame()
@@ -58,7 +84,11 @@ def test_differences_of_shares_have_newcombes_interval():
         ([0.80, 0.82, 0.85], [0.50, 0.52, 0.49], "supported"),
         ([0.80, 0.82, 0.85], [0.79, 0.81, 0.84], "inconclusive"),
         ([0.50, 0.52, 0.49], [0.80, 0.82, 0.85], "refuted"),
-        ([0.801, 0.802, 0.803], [0.800, 0.801, 0.802], "refuted"),  # shown to be smaller than what matters
+        (
+            [0.801, 0.802, 0.803],
+            [0.800, 0.801, 0.802],
+            "refuted",
+        ),  # shown to be smaller than what matters
         ([0.9], [0.1], "inconclusive"),
     ],
 )
@@ -76,7 +106,11 @@ def test_a_metric_whose_lower_values_are_better_turns_the_difference():
 
 def test_lost_points_speak_against_the_side_that_lost_them():
     both = study({"norm": [0.5] * 3, "none": [0.1] * 3})
-    both.stored["outcome"] = ["learning"] * 3 + ["diverged", "silently diverged", "silently diverged"]
+    both.stored["outcome"] = ["learning"] * 3 + [
+        "diverged",
+        "silently diverged",
+        "silently diverged",
+    ]
     found = judge(both, claim(by="lost"))
     assert found.verdict == "supported"
     assert found.difference.value == 1

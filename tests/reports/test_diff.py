@@ -1,4 +1,6 @@
-"""Two studies compared: what was put into one store by hand is what comes out, and what cannot be compared is refused by name."""
+"""Two studies compared: what was put into one store by hand is what comes out, and what cannot be
+compared is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def reconfigure(store: Store, config: str) -> None:
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
     """A study of 4 arms and its copy under another name."""
-    store = make(tmp_path / "before", factors=FACTORS, steps=8, updates=40, examples=40, tables=("history",))
+    store = make(
+        tmp_path / "before", factors=FACTORS, steps=8, updates=40, examples=40, tables=("history",)
+    )
     shutil.copytree(store.folder, tmp_path / "after")
     edit(tmp_path / "after", lambda record: record.update(name="after"))
     return tmp_path / "before", tmp_path / "after"
@@ -60,15 +64,25 @@ def found(pair: tuple[Path, Path], *allow: str):
 
 def test_a_study_and_its_copy_differ_in_nothing(pair):
     same = found(pair)
-    assert (same.sizes, same.shared, same.added, same.removed, same.changed) == ((12, 12), 12, [], [], [])
+    assert (same.sizes, same.shared, same.added, same.removed, same.changed) == (
+        (12, 12),
+        12,
+        [],
+        [],
+        [],
+    )
     assert all(arm.same for arm in same.arms)
     assert "the very same" in text(same, 20)
 
 
 def test_added_removed_and_changed_points_and_flips_are_named(pair):
     first, second = pair
-    shutil.rmtree(first / "points" / sorted(path.name for path in (first / "points").iterdir())[11])  # gru normal seed 2: only in the second
-    shutil.rmtree(second / "points" / sorted(path.name for path in (second / "points").iterdir())[0])  # rnn orthogonal seed 0: only in the first
+    shutil.rmtree(
+        first / "points" / sorted(path.name for path in (first / "points").iterdir())[11]
+    )  # gru normal seed 2: only in the second
+    shutil.rmtree(
+        second / "points" / sorted(path.name for path in (second / "points").iterdir())[0]
+    )  # rnn orthogonal seed 0: only in the first
     edit_point(first, 4, verdict="carries", score=0.5)
     edit_point(second, 3, verdict="shut", score=0.75)  # rnn normal seed 1, the fourth that is left
     of = found(pair)
@@ -84,14 +98,25 @@ def test_added_removed_and_changed_points_and_flips_are_named(pair):
     assert moved.difference.value == pytest.approx(0.25 / 3)
     assert moved.difference.low < 0 < moved.difference.high
     said = text(of, 20)
-    for part in ("1 added, 1 removed, 1 changed", "1 verdict, 0 outcome, 0 status", "rnn · normal, seed 1: carries → shut"):
+    for part in (
+        "1 added, 1 removed, 1 changed",
+        "1 verdict, 0 outcome, 0 status",
+        "rnn · normal, seed 1: carries → shut",
+    ):
         assert part in said
     assert re.search(r"rnn · normal: \+0\.083 \[−0\.\d+, 0\.\d+\], n 3 and 3", said)
 
 
 def test_the_difference_of_a_shifted_study_is_the_shift(pair):
     for number in range(12):
-        row = json.loads((pair[1] / "points" / sorted(path.name for path in (pair[1] / "points").iterdir())[number] / "result.json").read_text())["row"]
+        row = json.loads(
+            (
+                pair[1]
+                / "points"
+                / sorted(path.name for path in (pair[1] / "points").iterdir())[number]
+                / "result.json"
+            ).read_text()
+        )["row"]
         edit_point(pair[1], number, score=row["score"] + 0.125)
     of = found(pair)
     assert of.overall.value == pytest.approx(0.125)
@@ -110,21 +135,49 @@ def test_a_setting_that_differs_is_named_refused_and_allowed_on_demand(pair, cap
 
 
 def test_changed_settings_of_points_are_counted(pair, tmp_path):
-    second = make(tmp_path / "third", factors={**FACTORS, "cell": ["gru", "rnn"]}, steps=8, updates=40, examples=40, tables=("history",))
+    second = make(
+        tmp_path / "third",
+        factors={**FACTORS, "cell": ["gru", "rnn"]},
+        steps=8,
+        updates=40,
+        examples=40,
+        tables=("history",),
+    )
     reconfigure(second, "cell: x\noptimizer:\n  lr: 0.01\n")
     of = compare(Study(Store(pair[0])), Study(second), ())
-    assert len(of.changed) == 12, "ids follow the order of the grid, so that every point has another one"
-    assert of.settings[("optimizer.lr", "absent", "0.01")] == len([one for one in of.changed if one[2].startswith("other settings")])
+    assert len(of.changed) == 12, (
+        "ids follow the order of the grid, so that every point has another one"
+    )
+    assert of.settings[("optimizer.lr", "absent", "0.01")] == len(
+        [one for one in of.changed if one[2].startswith("other settings")]
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda record: record["fingerprint"]["tasks"].update(digits="ffff"), "task digits: its data differ (hash 3f2a and ffff)"),
-        (lambda record: record["fingerprint"].update(numerics=2), "numerics: 1 in before, 2 in after"),
-        (lambda record: record["declaration"]["health"].update(fading=-1.0), "health.fading: -2.0 in before, -1.0 in after"),
-        (lambda record: record["declaration"]["tasks"]["digits"].update(solved=0.8), "task digits: solved is 0.9 in before, 0.8 in after"),
-        (lambda record: record["declaration"].update(tasks={"adding": record["declaration"]["tasks"]["digits"]}), "task: digits in before, adding in after"),
+        (
+            lambda record: record["fingerprint"]["tasks"].update(digits="ffff"),
+            "task digits: its data differ (hash 3f2a and ffff)",
+        ),
+        (
+            lambda record: record["fingerprint"].update(numerics=2),
+            "numerics: 1 in before, 2 in after",
+        ),
+        (
+            lambda record: record["declaration"]["health"].update(fading=-1.0),
+            "health.fading: -2.0 in before, -1.0 in after",
+        ),
+        (
+            lambda record: record["declaration"]["tasks"]["digits"].update(solved=0.8),
+            "task digits: solved is 0.9 in before, 0.8 in after",
+        ),
+        (
+            lambda record: record["declaration"].update(
+                tasks={"adding": record["declaration"]["tasks"]["digits"]}
+            ),
+            "task: digits in before, adding in after",
+        ),
     ],
 )
 def test_studies_that_are_not_comparable_are_refused(pair, change, said):
@@ -135,14 +188,28 @@ def test_studies_that_are_not_comparable_are_refused(pair, change, said):
 
 
 def test_a_factor_only_one_of_them_knows_is_refused(pair, tmp_path):
-    wider = make(tmp_path / "wider", factors={**FACTORS, "dropout_at": [1, 2]}, steps=8, updates=40, tables=("history",))
+    wider = make(
+        tmp_path / "wider",
+        factors={**FACTORS, "dropout_at": [1, 2]},
+        steps=8,
+        updates=40,
+        tables=("history",),
+    )
     with pytest.raises(StudyError, match="dropout_at: varies in wider and is not known to before"):
         compare(Study(Store(pair[0])), Study(wider), ())
 
 
 def test_a_fixed_setting_that_varies_in_the_other_matches_at_its_level(tmp_path):
-    one = make(tmp_path / "one", factors={"cell": ["rnn", "gru"]}, steps=8, updates=40, tables=("history",))
-    both = make(tmp_path / "both", factors={"cell": ["rnn", "gru"], "depth": [1, 2]}, steps=8, updates=40, tables=("history",))
+    one = make(
+        tmp_path / "one", factors={"cell": ["rnn", "gru"]}, steps=8, updates=40, tables=("history",)
+    )
+    both = make(
+        tmp_path / "both",
+        factors={"cell": ["rnn", "gru"], "depth": [1, 2]},
+        steps=8,
+        updates=40,
+        tables=("history",),
+    )
     of = compare(Study(one), Study(both), ())
     assert (of.shared, len(of.added)) == (6, 6)
     assert all("depth 2" in arm for arm, _, _ in of.added)
@@ -164,7 +231,13 @@ def test_the_page_of_a_comparison_is_whole_stable_and_escaped(pair, tmp_path, ca
 
 def test_small_studies_of_other_factors_share_no_key(tmp_path):
     a = make(tmp_path / "a", factors=SMALL, steps=8, updates=40, tables=("history",))
-    b = make(tmp_path / "b", factors={**SMALL, "cell": ["lstm"]}, steps=8, updates=40, tables=("history",))
+    b = make(
+        tmp_path / "b",
+        factors={**SMALL, "cell": ["lstm"]},
+        steps=8,
+        updates=40,
+        tables=("history",),
+    )
     of = compare(Study(a), Study(b), ())
     assert (of.shared, len(of.arms)) == (0, 0)
     assert "No arm is in both" in text(of, 5)

@@ -1,4 +1,6 @@
-"""Exponents and what they may be called; the section is there where something was measured, and nowhere else."""
+"""Exponents and what they may be called; the section is there where something was measured, and
+nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,12 @@ from reports.documents.page import write
 from reports.sections.dynamics import Dynamics
 from tests.reports.synthetic import make
 
-SETTINGS = {"factors": {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"], "depth": [1, 2]}, "steps": 24, "updates": 60, "examples": 30}
+SETTINGS = {
+    "factors": {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"], "depth": [1, 2]},
+    "steps": 24,
+    "updates": 60,
+    "examples": 30,
+}
 
 
 @pytest.mark.parametrize(
@@ -23,7 +30,11 @@ SETTINGS = {"factors": {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "n
     [
         ([0.05, 0.06, 0.055], 50, "chaotic"),
         ([0.05, 0.01, -0.02], 50, "undecided"),
-        ([-0.02, -0.021, -0.019], 50, "undecided"),  # apart from 0, and a hundredth is not lost in 50 steps: ln(100)/50 = .092
+        (
+            [-0.02, -0.021, -0.019],
+            50,
+            "undecided",
+        ),  # apart from 0, and a hundredth is not lost in 50 steps: ln(100)/50 = .092
         ([-0.02, -0.021, -0.019], 500, "forgets"),
         ([-0.2, -0.21, -0.19], 50, "forgets"),
         ([-0.2, -0.01, -0.3], 50, "undecided"),
@@ -51,8 +62,18 @@ def frame(rows: list[tuple[str, int, str, float | None, int, float]]) -> pd.Data
 
 def test_ends_are_the_first_and_last_probe_at_the_longest_lag_across_layers():
     rows = frame(
-        [("a", stage, "log10_condition", lag, layer, 100 * stage + 10 * layer + lag) for stage in (0, 3) for layer in (1, 2) for lag in (1, 5)]
-        + [("a", 0, "omega", None, 1, 7.0), ("b", 2, "omega", None, 1, 3.0), ("b", 2, "omega", None, 2, 5.0), ("b", 4, "omega", None, 1, math.nan)]
+        [
+            ("a", stage, "log10_condition", lag, layer, 100 * stage + 10 * layer + lag)
+            for stage in (0, 3)
+            for layer in (1, 2)
+            for lag in (1, 5)
+        ]
+        + [
+            ("a", 0, "omega", None, 1, 7.0),
+            ("b", 2, "omega", None, 1, 3.0),
+            ("b", 2, "omega", None, 2, 5.0),
+            ("b", 4, "omega", None, 1, math.nan),
+        ]
         + [("a", 0, "unit_timescale.f", None, 1, value) for value in (1.0, 2.0, 9.0)]
     )
     found = ends(rows, "log10_condition", "max")
@@ -66,33 +87,65 @@ def test_ends_are_the_first_and_last_probe_at_the_longest_lag_across_layers():
 
 def test_spectra_take_all_layers_together_and_medians_over_points():
     rows = pd.DataFrame(
-        [(id, stage, "lyapunov", layer, value + shift, "rnn") for id, shift in (("a", 0.0), ("b", 1.0), ("c", 5.0)) for stage in (0, 2) for layer, value in ((1, -1.0), (1, -math.inf), (2, -2.0))],
+        [
+            (id, stage, "lyapunov", layer, value + shift, "rnn")
+            for id, shift in (("a", 0.0), ("b", 1.0), ("c", 5.0))
+            for stage in (0, 2)
+            for layer, value in ((1, -1.0), (1, -math.inf), (2, -2.0))
+        ],
         columns=["id", "stage", "quantity", "layer", "value", "cell"],
-    )  # fmt: skip
+    )
     found = spectra(rows, ["cell"], 3)
     assert found[found["end"] == 0]["value"].tolist() == [0, -1, -math.inf]
     assert found["points"].unique().tolist() == [3]
     assert sorted(found["end"].unique()) == [0, 1]
     one_stage = spectra(rows[rows["stage"] == 0], ["cell"], 3)
-    assert one_stage["end"].unique().tolist() == [0], "a single probe is the first one, and not drawn twice"
+    assert one_stage["end"].unique().tolist() == [0], (
+        "a single probe is the first one, and not drawn twice"
+    )
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return Study(make(tmp_path_factory.mktemp("outputs") / "measured", tables=("history", "profile", "states", "test", "measures"), **SETTINGS))
+    return Study(
+        make(
+            tmp_path_factory.mktemp("outputs") / "measured",
+            tables=("history", "profile", "states", "test", "measures"),
+            **SETTINGS,
+        )
+    )
 
 
 def test_the_section_tells_what_was_measured(measured: Study):
     section = Dynamics(grid=11, floor=-3.0).render(measured)
     table = section.blocks[1]
-    assert list(table.columns) == ["arm", "n", "largest exponent", "reading", "radius of W_h", "condition", "depth", "timescale"]
+    assert list(table.columns) == [
+        "arm",
+        "n",
+        "largest exponent",
+        "reading",
+        "radius of W_h",
+        "condition",
+        "depth",
+        "timescale",
+    ]
     assert len(table.rows) == 8
     by_arm = {row[0]: row for row in table.rows}
     words = {arm: row[3] for arm, row in by_arm.items()}
-    assert {word for arm, word in words.items() if arm.startswith("rnn")} <= {"forgets", "undecided"}
-    assert {word for arm, word in words.items() if arm.startswith("gru")} <= {"chaotic", "undecided"}
+    assert {word for arm, word in words.items() if arm.startswith("rnn")} <= {
+        "forgets",
+        "undecided",
+    }
+    assert {word for arm, word in words.items() if arm.startswith("gru")} <= {
+        "chaotic",
+        "undecided",
+    }
     assert "chaotic" in words.values() and "forgets" in words.values()
-    row = next(row for arm, row in by_arm.items() if arm.startswith("rnn · orthogonal") and arm.endswith("2"))
+    row = next(
+        row
+        for arm, row in by_arm.items()
+        if arm.startswith("rnn · orthogonal") and arm.endswith("2")
+    )
     assert row[5].text == "∞ → ∞"
     assert row[6].text == "−0.5 → −0.5"
     assert row[7].text == "–"
@@ -103,7 +156,9 @@ def test_the_section_tells_what_was_measured(measured: Study):
     assert judged_lags(measured).unique().tolist() == [23]
 
 
-def test_the_page_has_the_section_only_where_something_was_measured(measured: Study, tmp_path: Path):
+def test_the_page_has_the_section_only_where_something_was_measured(
+    measured: Study, tmp_path: Path
+):
     html = write(measured.store.folder, None).read_text(encoding="utf-8")
     assert html.count("Dynamics of the recurrence</") >= 1
     assert "data-broken" not in html

@@ -1,4 +1,6 @@
-"""Stores at the edges: names that are long, of other scripts or written from right to left, many arms, nothing that varies. Rendered and seen."""
+"""Stores at the edges: names that are long, of other scripts or written from right to left, many
+arms, nothing that varies. Rendered and seen.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,23 @@ SMALL = {"steps": 8, "updates": 40, "examples": 30, "tables": TABLES}
 
 def constant(folder: Path) -> Store:
     """Every number of every point is the same."""
-    store = make(folder, factors={"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"]}, **SMALL)
+    store = make(
+        folder, factors={"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"]}, **SMALL
+    )
     import json
 
     for path in (store.folder / "points").glob("*/result.json"):
         result = json.loads(path.read_text())
-        result["row"] |= {"score": 0.5, "score_se": 0.0, "val_score": 0.5, "final_score": 0.5, "train_score": 0.5, "D": -1.0, "U": 0.0, "seconds": 1.0}
+        result["row"] |= {
+            "score": 0.5,
+            "score_se": 0.0,
+            "val_score": 0.5,
+            "final_score": 0.5,
+            "train_score": 0.5,
+            "D": -1.0,
+            "U": 0.0,
+            "seconds": 1.0,
+        }
         seal(path.parent, result)
     for path in (store.folder / "points").glob("*/test.parquet"):
         frame = pd.read_parquet(path)
@@ -41,17 +54,35 @@ def constant(folder: Path) -> Store:
 
 
 STORES = {
-    "no finished point": lambda folder: make(folder, stored=0.0, factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL),
-    "one seed": lambda folder: make(folder, seeds=(0,), factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL),
-    "one level": lambda folder: make(folder, factors={"cell": ["gru"]}, **SMALL),
-    "all diverged": lambda folder: make(folder, diverged=(-1,), factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL),
-    "a constant metric": constant,
-    "60 arms": lambda folder: make(folder, factors={"cell": ["rnn", "lstm", "gru"], "initializer": [f"rule_{n}" for n in range(20)]}, seeds=(0, 1), **SMALL),
-    "names of 200 characters": lambda folder: make(folder, factors={"cell": LONG, "initializer": ["orthogonal", LONG[0][::-1]]}, **SMALL),
-    "CJK names": lambda folder: make(
-        folder, factors={"cell": ["門控循環單元", "長短期記憶"], "initializer": ["直交", "正規"]}, question="勾配は届くか？", **SMALL
+    "no finished point": lambda folder: make(
+        folder, stored=0.0, factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL
     ),
-    "right-to-left names": lambda folder: make(folder, factors={"cell": ["شبكة", "בקרה"], "initializer": ["متعامد", "רגיל"]}, **SMALL),
+    "one seed": lambda folder: make(
+        folder, seeds=(0,), factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL
+    ),
+    "one level": lambda folder: make(folder, factors={"cell": ["gru"]}, **SMALL),
+    "all diverged": lambda folder: make(
+        folder, diverged=(-1,), factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL
+    ),
+    "a constant metric": constant,
+    "60 arms": lambda folder: make(
+        folder,
+        factors={"cell": ["rnn", "lstm", "gru"], "initializer": [f"rule_{n}" for n in range(20)]},
+        seeds=(0, 1),
+        **SMALL,
+    ),
+    "names of 200 characters": lambda folder: make(
+        folder, factors={"cell": LONG, "initializer": ["orthogonal", LONG[0][::-1]]}, **SMALL
+    ),
+    "CJK names": lambda folder: make(
+        folder,
+        factors={"cell": ["門控循環單元", "長短期記憶"], "initializer": ["直交", "正規"]},
+        question="勾配は届くか？",
+        **SMALL,
+    ),
+    "right-to-left names": lambda folder: make(
+        folder, factors={"cell": ["شبكة", "בקרה"], "initializer": ["متعامد", "רגיל"]}, **SMALL
+    ),
 }
 
 
@@ -66,7 +97,9 @@ def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_it_renders_whole_fits_a_phone_and_draws_inside_its_pictures(browser: Any, tmp_path: Path, name: str) -> None:
+def test_it_renders_whole_fits_a_phone_and_draws_inside_its_pictures(
+    browser: Any, tmp_path: Path, name: str
+) -> None:
     store = STORES[name](tmp_path / "edge")
     path = write(store.folder, None)
     assert "data-broken" not in path.read_text(encoding="utf-8")

@@ -1,4 +1,6 @@
-"""Sections of effects, contrasts, time to solve, power and recipe: what they say follows from the numbers, and what cannot be told is said so."""
+"""Sections of effects, contrasts, time to solve, power and recipe: what they say follows from the
+numbers, and what cannot be told is said so.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,29 @@ from reports.statistics.bootstrap import two_way
 from study.design.power import resolvable
 from tests.reports.synthetic import make
 
-FACTORS = {"cell": ["rnn", "lstm", "gru"], "initializer": ["orthogonal", "normal"], "clip": ["none", "norm"]}
+FACTORS = {
+    "cell": ["rnn", "lstm", "gru"],
+    "initializer": ["orthogonal", "normal"],
+    "clip": ["none", "norm"],
+}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """Cell and initializer matter (synthetic.make), clip does not: an A/A factor. One point diverged."""
-    return Study(make(tmp_path_factory.mktemp("outputs") / "effects", factors=FACTORS, steps=24, updates=80, diverged=(4,), examples=60))
+    """Cell and initializer matter (synthetic.make), clip does not: an A/A factor.
+
+    One point diverged.
+    """
+    return Study(
+        make(
+            tmp_path_factory.mktemp("outputs") / "effects",
+            factors=FACTORS,
+            steps=24,
+            updates=80,
+            diverged=(4,),
+            examples=60,
+        )
+    )
 
 
 def texts(section) -> str:
@@ -42,15 +60,23 @@ def figures(section) -> list[Figure]:
 
 def test_shares_name_what_decides_and_noise_keeps_its_part(study: Study) -> None:
     section = Effects(draws=300).render(study)
-    assert "cell" in texts(section).split("; ")[0] and re.search(r"the spread over seeds \d+ % \[\d+ %, \d+ %\]", texts(section))
+    assert "cell" in texts(section).split("; ")[0] and re.search(
+        r"the spread over seeds \d+ % \[\d+ %, \d+ %\]", texts(section)
+    )
     frame = section.tables["shares"]
     of_score = frame[frame["of"] == "test accuracy"].set_index("term")
     assert of_score["share"].drop(SEEDS).idxmax() == "cell" and of_score.loc["clip", "share"] < 0.05
-    assert of_score["share"].sum() == pytest.approx(1.0, abs=0.1), "a whole factorial: parts of one variance, up to what is cut at 0"
-    assert (frame["low"] <= frame["share"] + 1e-9).all() and (frame["share"] <= frame["high"] + 1e-9).all()
+    assert of_score["share"].sum() == pytest.approx(1.0, abs=0.1), (
+        "a whole factorial: parts of one variance, up to what is cut at 0"
+    )
+    assert (frame["low"] <= frame["share"] + 1e-9).all() and (
+        frame["share"] <= frame["high"] + 1e-9
+    ).all()
     shares, interactions = figures(section)
     assert "of the variance of test accuracy goes with cell" in shares.finding
-    assert len(interactions.table.rows) == 2 * 3 * 2 * 2, "score and health, cell × initializer × clip"
+    assert len(interactions.table.rows) == 2 * 3 * 2 * 2, (
+        "score and health, cell × initializer × clip"
+    )
     assert "initializer" in interactions.finding
 
 
@@ -65,44 +91,103 @@ def test_the_diverged_point_counts(study: Study) -> None:
 
 def test_the_family_finds_cell_and_not_the_a_a_factor(study: Study) -> None:
     family = factorial(study, "score", 999)
-    assert family is not None and family.name == "main effects and two-way interactions on test accuracy" and len(family.tests) == 6
+    assert (
+        family is not None
+        and family.name == "main effects and two-way interactions on test accuracy"
+        and len(family.tests) == 6
+    )
     by = {one.name: one for one in family.tests}
-    assert by["cell"].holm <= 0.01 and by["clip"].holm > 0.05 and all(one.holm >= one.of.p for one in family.tests)
+    assert (
+        by["cell"].holm <= 0.01
+        and by["clip"].holm > 0.05
+        and all(one.holm >= one.of.p for one in family.tests)
+    )
     said = texts(Contrasts(draws=999).render(study))
-    assert "shown for cell" in said and "not shown for" in said and "clip" in said.split("not shown for")[1]
-    assert "with 3 seeds a side a permutation test of two arms cannot go below p = 0.100; the best against the 11 others" in said
+    assert (
+        "shown for cell" in said
+        and "not shown for" in said
+        and "clip" in said.split("not shown for")[1]
+    )
+    assert (
+        "with 3 seeds a side a permutation test of two arms cannot go below p = 0.100; the best"
+        " against the 11 others" in said
+    )
 
 
 def test_planned_contrasts_are_the_family_where_a_study_declares_them(study: Study) -> None:
     asked = [
-        {"name": "gated against plain", "first": {"cell": ["lstm", "gru"]}, "second": {"cell": "rnn"}, "by": "score"},
-        {"name": "orthogonal in plain cells", "first": {"initializer": "orthogonal"}, "second": {"initializer": "normal"}, "when": {"cell": "rnn"}, "by": "D"},
-        {"name": "clipping loses none", "first": {"clip": "norm"}, "second": {"clip": "none"}, "by": "lost"},
-        {"name": "nobody there", "first": {"cell": "mlp"}, "second": {"cell": "rnn"}, "by": "score"},
+        {
+            "name": "gated against plain",
+            "first": {"cell": ["lstm", "gru"]},
+            "second": {"cell": "rnn"},
+            "by": "score",
+        },
+        {
+            "name": "orthogonal in plain cells",
+            "first": {"initializer": "orthogonal"},
+            "second": {"initializer": "normal"},
+            "when": {"cell": "rnn"},
+            "by": "D",
+        },
+        {
+            "name": "clipping loses none",
+            "first": {"clip": "norm"},
+            "second": {"clip": "none"},
+            "by": "lost",
+        },
+        {
+            "name": "nobody there",
+            "first": {"cell": "mlp"},
+            "second": {"cell": "rnn"},
+            "by": "score",
+        },
     ]
     of = Study(study.store)
     of.declaration = {**of.declaration, "contrasts": asked}
     family = planned(of, 999)
     assert family is not None and family.name == "the planned contrasts of the study"
     gated, plain, lost, nobody = family.tests
-    means = of.grid.assign(y=np.where(of.grid["status"] == "diverged", 0.1, of.grid["score"].astype(float))).groupby("cell")["y"].mean()
-    assert gated.difference.value == pytest.approx((means["lstm"] + means["gru"]) / 2 - means["rnn"]) and gated.of.n == 36 and gated.of.blocks == 4
+    means = (
+        of.grid.assign(
+            y=np.where(of.grid["status"] == "diverged", 0.1, of.grid["score"].astype(float))
+        )
+        .groupby("cell")["y"]
+        .mean()
+    )
+    assert (
+        gated.difference.value == pytest.approx((means["lstm"] + means["gru"]) / 2 - means["rnn"])
+        and gated.of.n == 36
+        and gated.of.blocks == 4
+    )
     assert gated.holm == pytest.approx(min(1, 3 * gated.of.p)) and gated.improve.value > 0.9
-    assert plain.of.n == 12 and plain.of.blocks == 2 and lost.difference.value == pytest.approx(1 / 18), "the one that diverged was clipped"
+    assert (
+        plain.of.n == 12 and plain.of.blocks == 2 and lost.difference.value == pytest.approx(1 / 18)
+    ), "the one that diverged was clipped"
     assert math.isnan(nobody.of.p), "not part of the family"
     section = Contrasts(draws=999).render(of)
-    assert "the planned contrasts of the study (3 tests" in texts(section) and "Not testable with the arms that are there: nobody there" in texts(section)
+    assert "the planned contrasts of the study (3 tests" in texts(
+        section
+    ) and "Not testable with the arms that are there: nobody there" in texts(section)
     assert len(figures(section)) == 3, "measures have units of their own: a figure each"
-    assert "lstm or gru minus rnn in test accuracy" in next(block for block in section.blocks if isinstance(block, Table)).rows[0][-1].text
+    assert (
+        "lstm or gru minus rnn in test accuracy"
+        in next(block for block in section.blocks if isinstance(block, Table)).rows[0][-1].text
+    )
 
 
 def test_power_says_what_more_seeds_would_resolve(study: Study) -> None:
     section = Power(seeds=[3, 5, 12, 30]).render(study)
     spread = math.sqrt(np.mean([np.var(scores, ddof=1) for scores in summary(study)["scores"]]))
     two = [resolvable((1, -1), n, 2 * (n - 1)) * spread for n in (3, 12)]
-    assert f"n = 3 seeds an arm cannot resolve less than {two[0]:.3f} between two arms; n = 12 would resolve {two[1]:.3f}" in texts(section)
+    assert (
+        f"n = 3 seeds an arm cannot resolve less than {two[0]:.3f} between two arms; n = 12 would"
+        f" resolve {two[1]:.3f}" in texts(section)
+    )
     asked = {one.name.split(" ")[0]: one for one in questions(study)}
-    assert sum(weight**2 for weight in asked["clip"].weights) == pytest.approx(2 / 6) and asked["clip"].df_per_seed == 12
+    assert (
+        sum(weight**2 for weight in asked["clip"].weights) == pytest.approx(2 / 6)
+        and asked["clip"].df_per_seed == 12
+    )
     with pytest.raises(ValueError, match="numbers of at least 2, rising"):
         Power(seeds=[5, 3])
 
@@ -118,7 +203,9 @@ def test_time_to_solve_keeps_those_that_never_did(study: Study) -> None:
         and "gru 12 of 12, mean time 21 [20, 22]" in texts(section)
     )
     assert "1 diverged network counts as never solving" in texts(section)
-    assert len(figures(section)[0].table.rows) == 12 and figures(section)[0].table.rows[0][4].startswith("80+, 80+")
+    assert len(figures(section)[0].table.rows) == 12 and figures(section)[0].table.rows[0][
+        4
+    ].startswith("80+, 80+")
     of.grid["solved_at"] = np.nan
     assert "None of 36 networks met the task's rule" in texts(TimeToSolve().render(of))
 
@@ -126,18 +213,36 @@ def test_time_to_solve_keeps_those_that_never_did(study: Study) -> None:
 def test_the_recipe_is_first_by_validation_and_lists_whom_it_cannot_beat(study: Study) -> None:
     found = recipe(study)
     points = study.stored
-    means = points.assign(v=np.where(points["status"] == "diverged", 0.1, points["val_score"].astype(float))).groupby("arm")["v"].mean()
-    assert list(found.order) == list(means.sort_values(ascending=False).index) and found.close is not None and not found.undecided
+    means = (
+        points.assign(
+            v=np.where(points["status"] == "diverged", 0.1, points["val_score"].astype(float))
+        )
+        .groupby("arm")["v"]
+        .mean()
+    )
+    assert (
+        list(found.order) == list(means.sort_values(ascending=False).index)
+        and found.close is not None
+        and not found.undecided
+    )
     labels = study.arms.set_index("arm")["label"]
     section = RecipeSection(shown=5).render(study)
     assert f"Recommended, first by mean validation score: {labels[found.first]}" in texts(section)
-    assert "chosen on these seeds, so its score here is flattered; make confirm STUDY=digits trains" in texts(section)
+    assert (
+        "chosen on these seeds, so its score here is flattered; make confirm STUDY=digits trains"
+        in texts(section)
+    )
     table = next(block for block in section.blocks if isinstance(block, Table))
-    assert len(table.rows) == 5 and {row[5] for row in table.rows[1:]} <= {"told apart", "not told apart"}
+    assert len(table.rows) == 5 and {row[5] for row in table.rows[1:]} <= {
+        "told apart",
+        "not told apart",
+    }
 
 
 def test_equal_arms_are_not_told_apart(study: Study) -> None:
-    """36 equal arms' best looks better than it is: in 30 draws the first is told apart from others in few."""
+    """36 equal arms' best looks better than it is: in 30 draws the first is told apart from others
+    in few.
+    """
     rng, wrong = np.random.default_rng(1), 0
     for _ in range(30):
         of = Study(study.store)
@@ -145,27 +250,68 @@ def test_equal_arms_are_not_told_apart(study: Study) -> None:
         of.grid = of.grid.assign(score=values, val_score=rng.permutation(values), status="done")
         undecided = recipe(of).undecided
         wrong += not undecided
-        assert ("No arm is distinguishable" in texts(RecipeSection(shown=5).render(of))) == undecided
+        assert (
+            "No arm is distinguishable" in texts(RecipeSection(shown=5).render(of))
+        ) == undecided
     assert wrong <= 5
 
 
 def test_one_seed_and_one_arm_are_said_so(tmp_path) -> None:
     one = Study(
-        make(tmp_path / "one", factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, seeds=(0,), steps=12, updates=40, tables=("test",), examples=20)
+        make(
+            tmp_path / "one",
+            factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]},
+            seeds=(0,),
+            steps=12,
+            updates=40,
+            tables=("test",),
+            examples=20,
+        )
     )
-    assert "one seed an arm" in texts(Effects(draws=50).render(one)) and "one seed an arm" in texts(Contrasts(draws=99).render(one))
-    assert "cannot be told" in texts(Power(seeds=[3]).render(one)) and "cannot be told" in texts(RecipeSection(shown=3).render(one))
-    alone = Study(make(tmp_path / "alone", factors={}, seeds=(0, 1, 2), steps=12, updates=40, tables=("test",), examples=20))
-    assert Effects(draws=50).render(alone).blocks == [] and Contrasts(draws=99).render(alone).blocks == []
-    assert "There is one arm" in texts(RecipeSection(shown=3).render(alone)) and single_arms(alone) == "There is one arm: nothing to compare."
+    assert "one seed an arm" in texts(Effects(draws=50).render(one)) and "one seed an arm" in texts(
+        Contrasts(draws=99).render(one)
+    )
+    assert "cannot be told" in texts(Power(seeds=[3]).render(one)) and "cannot be told" in texts(
+        RecipeSection(shown=3).render(one)
+    )
+    alone = Study(
+        make(
+            tmp_path / "alone",
+            factors={},
+            seeds=(0, 1, 2),
+            steps=12,
+            updates=40,
+            tables=("test",),
+            examples=20,
+        )
+    )
+    assert (
+        Effects(draws=50).render(alone).blocks == []
+        and Contrasts(draws=99).render(alone).blocks == []
+    )
+    assert (
+        "There is one arm" in texts(RecipeSection(shown=3).render(alone))
+        and single_arms(alone) == "There is one arm: nothing to compare."
+    )
 
 
 def test_arms_of_ten_seeds_have_the_interval_of_both_noises(tmp_path) -> None:
     of = Study(
-        make(tmp_path / "ten", factors={"cell": ["rnn", "gru"]}, seeds=tuple(range(11)), diverged=(0,), steps=12, updates=40, tables=("test",), examples=40)
+        make(
+            tmp_path / "ten",
+            factors={"cell": ["rnn", "gru"]},
+            seeds=tuple(range(11)),
+            diverged=(0,),
+            steps=12,
+            updates=40,
+            tables=("test",),
+            examples=40,
+        )
     )
     arms = summary(of).set_index("arm")
-    test = of.table("test").pivot_table(index="id", columns="example", values="value", observed=True)
+    test = of.table("test").pivot_table(
+        index="id", columns="example", values="value", observed=True
+    )
     gru = test.loc[of.grid.loc[of.grid["cell"] == "gru", "id"]].to_numpy(dtype=float)
     assert arms.loc[1, "score"] == two_way(gru, draws=2000, seed=2026)
     own = of.grid[of.grid["cell"] == "rnn"]

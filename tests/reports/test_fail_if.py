@@ -1,4 +1,6 @@
-"""--fail-if: each kind of condition on a store whose answers are known; mistakes get a clear line and run nothing."""
+"""--fail-if: each kind of condition on a store whose answers are known; mistakes get a clear line
+and run nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,44 @@ from tests.reports.synthetic import make
 
 SCORES = {("rnn", 0): 0.545, ("rnn", 1): 0.555, ("gru", 0): 0.91, ("gru", 1): 0.93}
 CLAIMS = [
-    {"statement": "GRU reads better", "better": {"cell": "gru"}, "worse": {"cell": "rnn"}, "by": "score", "least": 0.02},
-    {"statement": "RNN reads better", "better": {"cell": "rnn"}, "worse": {"cell": "gru"}, "by": "score", "least": 0.02},
+    {
+        "statement": "GRU reads better",
+        "better": {"cell": "gru"},
+        "worse": {"cell": "rnn"},
+        "by": "score",
+        "least": 0.02,
+    },
+    {
+        "statement": "RNN reads better",
+        "better": {"cell": "rnn"},
+        "worse": {"cell": "gru"},
+        "by": "score",
+        "least": 0.02,
+    },
 ]
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two arms of two seeds with scores written by hand: means .55 and .92."""
-    store = make(tmp_path_factory.mktemp("outputs") / "guarded", factors={"cell": ["rnn", "gru"]}, seeds=(0, 1), steps=8, updates=40, tables=("history",))
+    store = make(
+        tmp_path_factory.mktemp("outputs") / "guarded",
+        factors={"cell": ["rnn", "gru"]},
+        seeds=(0, 1),
+        steps=8,
+        updates=40,
+        tables=("history",),
+    )
     for path in (store.folder / "points").glob("*/result.json"):
         result = json.loads(path.read_text())
         key = (result["labels"]["cell"], result["labels"]["seed"])
-        result["row"] |= {"score": SCORES[key], "score_se": 0.001, "verdict": "explodes" if key == ("rnn", 1) else "opens", "state": "carrying", "D": -1.0}
+        result["row"] |= {
+            "score": SCORES[key],
+            "score_se": 0.001,
+            "verdict": "explodes" if key == ("rnn", 1) else "opens",
+            "state": "carrying",
+            "D": -1.0,
+        }
         seal(path.parent, result)
     record = json.loads((store.folder / "study.json").read_text())
     record["declaration"]["claims"] = CLAIMS
@@ -82,13 +109,33 @@ def test_all_claims_are_the_studys_own_and_the_ledgers(store: Store) -> None:
 
 
 def test_what_is_not_there_cannot_be_judged_and_fails(tmp_path: Path) -> None:
-    store = make(tmp_path / "partial", factors={"cell": ["rnn", "gru"]}, seeds=(0, 1), stored=0.5, steps=8, updates=40, tables=("history",))
+    store = make(
+        tmp_path / "partial",
+        factors={"cell": ["rnn", "gru"]},
+        seeds=(0, 1),
+        stored=0.5,
+        steps=8,
+        updates=40,
+        tables=("history",),
+    )
     found = judged(store, "score < 0")
-    assert (list(found.holds), list(found.unknown), found.failed, found.fails) == ([], ["gru"], False, True)
+    assert (list(found.holds), list(found.unknown), found.failed, found.fails) == (
+        [],
+        ["gru"],
+        False,
+        True,
+    )
     assert "cannot be judged for 1: gru" in found.said
     assert list(judged(store, "verdict == shut").unknown) == ["gru seed 0", "gru seed 1"]
     assert judged(store, "status == missing").failed
-    one = make(tmp_path / "one", factors={"cell": ["rnn", "gru"]}, seeds=(0,), steps=8, updates=40, tables=("history",))
+    one = make(
+        tmp_path / "one",
+        factors={"cell": ["rnn", "gru"]},
+        seeds=(0,),
+        steps=8,
+        updates=40,
+        tables=("history",),
+    )
     assert not judged(one, "score < 0").fails
     assert list(judged(one, "score.low < 0").unknown) == ["rnn", "gru"], "one seed has no interval"
 
@@ -111,7 +158,9 @@ def test_what_is_not_there_cannot_be_judged_and_fails(tmp_path: Path) -> None:
         ("__import__('os').system('true') == 0", "expected [any|all] SUBJECT OP VALUE"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_read(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_told_before_anything_is_read(
+    text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(StudyError) as error:
         parse(text)
     assert said in str(error.value)
@@ -134,22 +183,41 @@ def test_mistakes_about_the_study_are_told(store: Store, text: str, said: str) -
     assert said in str(error.value)
 
 
-def test_exit_status_summary_line_and_junit(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_status_summary_line_and_junit(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = ["check", str(store.folder), "--junit", str(tmp_path / "j.xml")]
     assert main([*asked, "--fail-if", "score < 0.1"]) == 0
-    assert main([*asked, "--fail-if", "score < 0.1", "--fail-if", "score < 0.9 where cell=rnn"]) == 1
+    assert (
+        main([*asked, "--fail-if", "score < 0.1", "--fail-if", "score < 0.9 where cell=rnn"]) == 1
+    )
     out = capsys.readouterr().out.splitlines()
-    assert out[-3:-1] == [" passed  score < 0.1  (holds for 0 of 2)", " failed  score < 0.9 where cell=rnn  (holds for 1 of 1: rnn)"]
-    assert out[-1].startswith("guarded: 1 passed, 1 failed, 0 unknown; 4 points: 4 done, 0 diverged, 0 pruned, 0 failed, 0 missing; ")
-    counts = re.search(r"; (\d+) claims: (\d+) supported, (\d+) refuted, (\d+) inconclusive; ", out[-1])
+    assert out[-3:-1] == [
+        " passed  score < 0.1  (holds for 0 of 2)",
+        " failed  score < 0.9 where cell=rnn  (holds for 1 of 1: rnn)",
+    ]
+    assert out[-1].startswith(
+        "guarded: 1 passed, 1 failed, 0 unknown; 4 points: 4 done, 0 diverged, 0 pruned, 0 failed,"
+        " 0 missing; "
+    )
+    counts = re.search(
+        r"; (\d+) claims: (\d+) supported, (\d+) refuted, (\d+) inconclusive; ", out[-1]
+    )
     assert counts is not None
     every, *kinds = map(int, counts.groups())
     assert every == sum(kinds) > len(CLAIMS), "the ledger's beside the study's own"
     assert "first by validation: accuracy 0.92 ± " in out[-1]
     suite = ET.parse(tmp_path / "j.xml").getroot()
-    assert (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("guarded", "2", "1", "0")
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("errors")) == (
+        "guarded",
+        "2",
+        "1",
+        "0",
+    )
     cases = {case.get("name"): case.find("failure") for case in suite}
-    assert cases["score < 0.1"] is None and "rnn" in cases["score < 0.9 where cell=rnn"].get("message")
+    assert cases["score < 0.1"] is None and "rnn" in cases["score < 0.9 where cell=rnn"].get(
+        "message"
+    )
     first = (tmp_path / "j.xml").read_bytes()
     main([*asked, "--fail-if", "score < 0.1", "--fail-if", "score < 0.9 where cell=rnn"])
     assert (tmp_path / "j.xml").read_bytes() == first
@@ -158,4 +226,6 @@ def test_exit_status_summary_line_and_junit(store: Store, tmp_path: Path, capsys
 def test_render_takes_the_same_conditions(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", str(store.folder), "--fail-if", "verdict == explodes"]) == 1
     assert "report.html" in capsys.readouterr().out
-    assert main(["render", "no/such/folder", "--fail-if", "nonsense"]) == 2, "a mistake is told before minutes of rendering"
+    assert main(["render", "no/such/folder", "--fail-if", "nonsense"]) == 2, (
+        "a mistake is told before minutes of rendering"
+    )

@@ -1,4 +1,6 @@
-"""The ledger: what ships can be read, each form of claim by known numbers, and why a study cannot decide one."""
+"""The ledger: what ships can be read, each form of claim by known numbers, and why a study cannot
+decide one.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +26,39 @@ FACTORS = {"cell": ["rnn", "lstm", "gru"], "initializer": ["orthogonal", "normal
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return Study(make(tmp_path_factory.mktemp("outputs") / "ledger", factors=FACTORS, steps=24, updates=80, tables=("history", "states", "test"), examples=60))
+    return Study(
+        make(
+            tmp_path_factory.mktemp("outputs") / "ledger",
+            factors=FACTORS,
+            steps=24,
+            updates=80,
+            tables=("history", "states", "test"),
+            examples=60,
+        )
+    )
 
 
 def scored(study: Study, score) -> Study:
-    """The study with the scores that a function of a point's row gives, and the same on training and validation data."""
+    """The study with the scores that a function of a point's row gives, and the same on training
+    and validation data.
+    """
     made = Study(study.store)
     values = [score(row) for _, row in made.grid.iterrows()]
     made.grid = made.grid.assign(score=values, val_score=values, train_score=values, status="done")
-    made.table = lambda name: pd.DataFrame() if name == "test" else study.table(name)  # no test set's noise: the numbers are made by hand
+    made.table = lambda name: (
+        pd.DataFrame() if name == "test" else study.table(name)
+    )  # no test set's noise: the numbers are made by hand
     return made
 
 
 def claim(**changes):
-    return {"statement": "A GRU beats an RNN.", "better": {"cell": "gru"}, "worse": {"cell": "rnn"}, "by": "score", "least": 0.05} | changes
+    return {
+        "statement": "A GRU beats an RNN.",
+        "better": {"cell": "gru"},
+        "worse": {"cell": "rnn"},
+        "by": "score",
+        "least": 0.05,
+    } | changes
 
 
 def noise(row) -> float:
@@ -47,11 +68,20 @@ def noise(row) -> float:
 def test_what_ships_can_be_read_and_names_its_source() -> None:
     entries = ledger([conf_folder()])
     names = {entry.name for entry in entries}
-    assert len(entries) >= 14 and all(entry.claim["source"] and entry.claim["least"] > 0 for entry in entries)
+    assert len(entries) >= 14 and all(
+        entry.claim["source"] and entry.claim["least"] > 0 for entry in entries
+    )
     assert {
-        "orthogonal_carries", "xavier_works", "clipping_prevents_divergence", "gates_carry", "gates_solve_longer_lags", "larger_hidden_overfits",
-        "more_layers_harder", "tuning_changes_ranking", "rate_changes_ranking",
-    } <= names  # fmt: skip
+        "orthogonal_carries",
+        "xavier_works",
+        "clipping_prevents_divergence",
+        "gates_carry",
+        "gates_solve_longer_lags",
+        "larger_hidden_overfits",
+        "more_layers_harder",
+        "tuning_changes_ranking",
+        "rate_changes_ranking",
+    } <= names
     assert len({entry.claim["statement"] for entry in entries}) == len(entries)
 
 
@@ -62,12 +92,22 @@ def test_every_claim_is_either_judged_or_left_with_a_reason(study: Study) -> Non
     assert why["larger_hidden_overfits"] == "hidden does not vary (it is 32)"
     assert why["clipping_prevents_divergence"] == "clip does not vary (it is norm)"
     assert why["tuning_changes_ranking"] == "tuned does not vary"
-    assert why["gates_solve_longer_lags"] == "no task asks for 50 steps of memory", "the synthetic task has 24"
+    assert why["gates_solve_longer_lags"] == "no task asks for 50 steps of memory", (
+        "the synthetic task has 24"
+    )
     assert why["identity_for_relu"] == "initializer has no level identity"
     found = {entry.name: one for entry, one in decided}
-    assert {"gates_carry", "orthogonal_carries", "more_layers_harder", "gru_equals_lstm", "health_at_end_tells"} <= set(found)
+    assert {
+        "gates_carry",
+        "orthogonal_carries",
+        "more_layers_harder",
+        "gru_equals_lstm",
+        "health_at_end_tells",
+    } <= set(found)
     assert found["gates_carry"].verdict == "supported", "as the synthetic study is made"
-    assert len(found["gates_carry"].rests_on) == 36 and set(found["gru_equals_lstm"].rests_on) < set(study.grid["id"])
+    assert len(found["gates_carry"].rests_on) == 36 and set(
+        found["gru_equals_lstm"].rests_on
+    ) < set(study.grid["id"])
 
 
 def test_a_lag_chooses_the_tasks_that_ask_for_it(study: Study) -> None:
@@ -76,18 +116,29 @@ def test_a_lag_chooses_the_tasks_that_ask_for_it(study: Study) -> None:
     two.factors = {**two.factors, "task": ["short", "long"]}
     two.grid["task"] = ["short", "long"] * (len(two.grid) // 2)
     changed, why = asked(two, claim(lag=50))
-    assert changed["when"] == {"task": ["long"]} and why in ("", "no two stored arms differ in this alone")
+    assert changed["when"] == {"task": ["long"]} and why in (
+        "",
+        "no two stored arms differ in this alone",
+    )
     assert asked(two, claim(lag=100))[1] == "no task asks for 100 steps of memory"
 
 
 def test_arms_are_matched_in_everything_else(study: Study) -> None:
-    """Depth 2 scores .4 less and is missing for the GRU: unmatched means would have the GRU ahead by .2; alike arms are equal."""
+    """Depth 2 scores .4 less and is missing for the GRU: unmatched means would have the GRU ahead
+    by .2; alike arms are equal.
+    """
     made = scored(study, lambda row: 0.8 - 0.4 * (row["depth"] == "2") + noise(row))
     made.grid.loc[(made.grid["cell"] == "gru") & (made.grid["depth"] == "2"), "status"] = "missing"
     found = judge(made, claim())
     assert found.difference.value == pytest.approx(0.0, abs=1e-12) and found.difference.n == 12
-    of = match(made, made.stored.assign(value=made.stored["score"]), {"cell": "gru"}, {"cell": "rnn"}, {})
-    assert len(of.blocks) == 2 and sum(of.weights.values()) == pytest.approx(0) and sum(abs(w) for w in of.weights.values()) == pytest.approx(2)
+    of = match(
+        made, made.stored.assign(value=made.stored["score"]), {"cell": "gru"}, {"cell": "rnn"}, {}
+    )
+    assert (
+        len(of.blocks) == 2
+        and sum(of.weights.values()) == pytest.approx(0)
+        and sum(abs(w) for w in of.weights.values()) == pytest.approx(2)
+    )
 
 
 def test_no_less(study: Study) -> None:
@@ -95,7 +146,10 @@ def test_no_less(study: Study) -> None:
     assert judge(equal, claim(direction="no less")).verdict == "supported"
     assert judge(equal, claim()).verdict == "refuted", "equal is not better"
     worse = scored(study, lambda row: 0.8 - 0.1 * (row["cell"] == "gru") + noise(row))
-    assert judge(worse, claim(direction="no less")).verdict == "refuted" and label(judge(worse, claim(direction="no less"))) == "✕ refuted (opposite)"
+    assert (
+        judge(worse, claim(direction="no less")).verdict == "refuted"
+        and label(judge(worse, claim(direction="no less"))) == "✕ refuted (opposite)"
+    )
     assert label(judge(equal, claim())).startswith("✕ refuted"), "too small to matter"
     rng = np.random.default_rng(0)
     noisy = scored(study, lambda row: 0.8 + 0.3 * rng.standard_normal())
@@ -103,20 +157,36 @@ def test_no_less(study: Study) -> None:
 
 
 def test_each_holds_only_where_every_level_holds(study: Study) -> None:
-    everywhere = scored(study, lambda row: 0.5 + 0.2 * (row["initializer"] == "orthogonal") + noise(row))
+    everywhere = scored(
+        study, lambda row: 0.5 + 0.2 * (row["initializer"] == "orthogonal") + noise(row)
+    )
     each = claim(better={"initializer": "orthogonal"}, worse={"initializer": "normal"}, each="cell")
-    assert judge(everywhere, each).verdict == "supported" and list(judge(everywhere, each).each) == ["rnn", "lstm", "gru"]
-    but_one = scored(study, lambda row: 0.5 + 0.2 * (row["initializer"] == "orthogonal") * (row["cell"] != "gru") + noise(row))
+    assert judge(everywhere, each).verdict == "supported" and list(
+        judge(everywhere, each).each
+    ) == ["rnn", "lstm", "gru"]
+    but_one = scored(
+        study,
+        lambda row: (
+            0.5 + 0.2 * (row["initializer"] == "orthogonal") * (row["cell"] != "gru") + noise(row)
+        ),
+    )
     found = judge(but_one, each)
-    assert found.verdict == "refuted" and found.difference.low > 0, "on average it holds, and in the GRU it does not"
+    assert found.verdict == "refuted" and found.difference.low > 0, (
+        "on average it holds, and in the GRU it does not"
+    )
     assert "gru refuted" in sentence(found)
 
 
 def test_smallest_and_largest_are_of_numbers(study: Study) -> None:
     made = scored(study, lambda row: 0.8 - 0.2 * (row["depth"] == "2") + noise(row))
     deeper = claim(better={"depth": "smallest"}, worse={"depth": "largest"}, by="train")
-    assert judge(made, deeper).verdict == "supported" and judge(made, deeper).difference.value == pytest.approx(0.2)
-    assert asked(made, claim(better={"cell": "smallest"}, worse={"cell": "largest"}))[1] == "levels of cell are not numbers"
+    assert judge(made, deeper).verdict == "supported" and judge(
+        made, deeper
+    ).difference.value == pytest.approx(0.2)
+    assert (
+        asked(made, claim(better={"cell": "smallest"}, worse={"cell": "largest"}))[1]
+        == "levels of cell are not numbers"
+    )
 
 
 def test_the_gap_between_training_and_test_is_of_the_same_point(study: Study) -> None:
@@ -128,24 +198,47 @@ def test_the_gap_between_training_and_test_is_of_the_same_point(study: Study) ->
 
 def test_a_ranking_changes_where_each_winner_leads_on_its_side(study: Study) -> None:
     rank = claim(better={"depth": "smallest"}, worse={"depth": "largest"}, by="ranking")
-    crossed = scored(study, lambda row: 0.5 + 0.2 * ((row["cell"] == "gru") == (row["depth"] == "2")) * (row["cell"] != "lstm") + noise(row))
+    crossed = scored(
+        study,
+        lambda row: (
+            0.5
+            + 0.2 * ((row["cell"] == "gru") == (row["depth"] == "2")) * (row["cell"] != "lstm")
+            + noise(row)
+        ),
+    )
     found = judge(crossed, rank)
     assert found.verdict == "supported" and "rnn" in found.text and "gru" in found.text
-    same = scored(study, lambda row: 0.5 + 0.2 * (row["cell"] == "gru") + 0.05 * (row["initializer"] == "normal") + noise(row))
+    same = scored(
+        study,
+        lambda row: (
+            0.5
+            + 0.2 * (row["cell"] == "gru")
+            + 0.05 * (row["initializer"] == "normal")
+            + noise(row)
+        ),
+    )
     assert judge(same, rank).verdict == "refuted" and "on both sides" in judge(same, rank).text
     rng = np.random.default_rng(3)
-    assert judge(scored(study, lambda row: 0.5 + 0.1 * rng.standard_normal()), rank).verdict == "inconclusive"
+    assert (
+        judge(scored(study, lambda row: 0.5 + 0.1 * rng.standard_normal()), rank).verdict
+        == "inconclusive"
+    )
 
 
 def test_claims_of_scores_matter_from_a_share_of_the_way_to_perfect(study: Study) -> None:
     assert perfect_distance(study) == pytest.approx(0.9), "accuracy from the baseline .1 to 1"
     made = scored(study, lambda row: 0.5 + 0.049 * (row["cell"] == "gru") + noise(row))
-    assert judge(made, claim()).verdict != "supported" and judge(made, claim(), unit=perfect_distance(study)).verdict == "supported"
+    assert (
+        judge(made, claim()).verdict != "supported"
+        and judge(made, claim(), unit=perfect_distance(study)).verdict == "supported"
+    )
 
 
 def test_time_counts_what_never_solved_as_the_whole_run(study: Study) -> None:
     made = scored(study, lambda row: 0.5 + noise(row))
-    made.grid["solved_at"] = [20.0 + row["seed"] if row["cell"] == "gru" else np.nan for _, row in made.grid.iterrows()]
+    made.grid["solved_at"] = [
+        20.0 + row["seed"] if row["cell"] == "gru" else np.nan for _, row in made.grid.iterrows()
+    ]
     found = judge(made, claim(by="time", least=0.1))
     assert found.verdict == "supported" and found.difference.value == pytest.approx((80 - 21) / 80)
 
@@ -153,11 +246,32 @@ def test_time_counts_what_never_solved_as_the_whole_run(study: Study) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("statement: s\nbetter: {a: b}\nworse: {a: c}\nby: luck\nleast: 1\nsource: me", "claim/mine.yaml: by must be score"),
-        ("statement: s\nbetter: {a: b}\nworse: {a: c}\nby: score\nleast: 1", "claim/mine.yaml: a claim of the ledger needs its source"),
-        ("statement: s\nbetter: {a: b}\nby: score\nleast: 1\nsource: me", "claim/mine.yaml: each entry is"),
-        ("statement: s\nbetter: {a: b}\nworse: {a: c}\nby: score\nleast: 1\nsource: me\ndirection: up", "direction must be more or no less, got 'up'"),
-        ("statement: s\nbetter: {a: b}\nworse: {a: c}\nby: score\nleast: 0\nsource: me\ndirection: no less", "needs a least above 0"),
+        (
+            "statement: s\nbetter: {a: b}\nworse: {a: c}\nby: luck\nleast: 1\nsource: me",
+            "claim/mine.yaml: by must be score",
+        ),
+        (
+            "statement: s\nbetter: {a: b}\nworse: {a: c}\nby: score\nleast: 1",
+            "claim/mine.yaml: a claim of the ledger needs its source",
+        ),
+        (
+            "statement: s\nbetter: {a: b}\nby: score\nleast: 1\nsource: me",
+            "claim/mine.yaml: each entry is",
+        ),
+        (
+            (
+                "statement: s\nbetter: {a: b}\nworse: {a: c}\nby: score\nleast: 1\nsource:"
+                " me\ndirection: up"
+            ),
+            "direction must be more or no less, got 'up'",
+        ),
+        (
+            (
+                "statement: s\nbetter: {a: b}\nworse: {a: c}\nby: score\nleast: 0\nsource:"
+                " me\ndirection: no less"
+            ),
+            "needs a least above 0",
+        ),
         ("a: [", "claim/mine.yaml: not readable as YAML"),
         ("7", "claim/mine.yaml: each entry is"),
     ],
@@ -172,25 +286,42 @@ def test_a_wrong_claim_is_told_with_its_file(tmp_path: Path, text: str, told: st
 def test_a_claim_of_ones_own_is_a_file_in_a_folder(study: Study, tmp_path: Path) -> None:
     (tmp_path / "claim").mkdir()
     (tmp_path / "claim" / "mine.yaml").write_text(
-        "statement: LSTMs <b>win</b>\nbetter: {cell: lstm}\nworse: {cell: rnn}\nby: score\nleast: .01\nsource: me & mine\n"
+        "statement: LSTMs <b>win</b>\nbetter: {cell: lstm}\nworse: {cell: rnn}\nby: score\nleast:"
+        " .01\nsource: me & mine\n"
     )
     html = write(study.store.folder, tmp_path).read_text(encoding="utf-8")
-    assert "LSTMs &lt;b&gt;win&lt;/b&gt;" in html and "me &amp; mine" in html and "LSTMs <b>" not in html
+    assert (
+        "LSTMs &lt;b&gt;win&lt;/b&gt;" in html
+        and "me &amp; mine" in html
+        and "LSTMs <b>" not in html
+    )
 
 
 def test_the_section_says_each_claim_with_effect_interval_n_and_points(study: Study) -> None:
     blocks = Claims().render(study).blocks
     figure = next(block for block in blocks if type(block).__name__ == "Figure")
     assert figure.table is not None and len(figure.table.rows) >= 8
-    assert all(row[7].isdigit() and "[" in row[5].text for row in figure.table.rows if row[1].sort != "inconclusive")
+    assert all(
+        row[7].isdigit() and "[" in row[5].text
+        for row in figure.table.rows
+        if row[1].sort != "inconclusive"
+    )
     folds = {fold.summary: fold for fold in blocks if type(fold).__name__ == "Fold"}
     points = folds["Points that each claim rests on"].blocks[0].rows
-    assert all(set(row[2].split()) <= set(study.grid["id"]) and len(row[2].split()) == int(row[1]) for row in points)
+    assert all(
+        set(row[2].split()) <= set(study.grid["id"]) and len(row[2].split()) == int(row[1])
+        for row in points
+    )
     assert any(summary.startswith("Not tested here") for summary in folds)
 
 
 def test_claims_hold_their_error_where_nothing_varies(study: Study) -> None:
     """An A/A study: gated cells are no better. Supported in at most 5 % of 120 draws."""
     rng = np.random.default_rng(11)
-    words = [judge(scored(study, lambda row: 0.7 + 0.03 * rng.standard_normal()), claim(least=0.0)).verdict for _ in range(120)]
+    words = [
+        judge(
+            scored(study, lambda row: 0.7 + 0.03 * rng.standard_normal()), claim(least=0.0)
+        ).verdict
+        for _ in range(120)
+    ]
     assert words.count("supported") <= 8

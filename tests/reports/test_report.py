@@ -1,4 +1,6 @@
-"""The page as a file: whole, self-contained, private, the same every time, whatever the store holds."""
+"""The page as a file: whole, self-contained, private, the same every time, whatever the store
+holds.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,35 @@ from tests.reports.conftest import HOSTILE, SMALL
 from tests.reports.synthetic import make
 
 TITLES = [
-    "Summary", "Claims", "Design", "Completeness", "Credit-opening maps", "Gradient flow", "States and verdicts", "Does health predict success here?",
-    "Learning curves", "Clipping", "Accuracy", "Effects and interactions", "Contrasts", "Power", "Time to solve",
-    "Health beside accuracy", "Accuracy against health against cost", "Cost", "Failures", "Recipe", "Method", "Provenance", "Glossary",
-]  # fmt: skip
-ASKED = ("Claims", "Effects and interactions", "Contrasts")  # sections that some studies have no factors for
+    "Summary",
+    "Claims",
+    "Design",
+    "Completeness",
+    "Credit-opening maps",
+    "Gradient flow",
+    "States and verdicts",
+    "Does health predict success here?",
+    "Learning curves",
+    "Clipping",
+    "Accuracy",
+    "Effects and interactions",
+    "Contrasts",
+    "Power",
+    "Time to solve",
+    "Health beside accuracy",
+    "Accuracy against health against cost",
+    "Cost",
+    "Failures",
+    "Recipe",
+    "Method",
+    "Provenance",
+    "Glossary",
+]
+ASKED = (
+    "Claims",
+    "Effects and interactions",
+    "Contrasts",
+)  # sections that some studies have no factors for
 
 
 class Reader(HTMLParser):
@@ -68,10 +94,17 @@ def test_every_section_is_there_in_order_and_whole(html: str, read: Reader) -> N
 
 
 def test_one_file_with_a_strict_policy(html: str, read: Reader) -> None:
-    policy = next(attrs["content"] for tag, attrs in read.tags if tag == "meta" and attrs.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        attrs["content"]
+        for tag, attrs in read.tags
+        if tag == "meta" and attrs.get("http-equiv") == "Content-Security-Policy"
+    )
     script = re.search(r"<script>(.*?)</script>", html, flags=re.S).group(1)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:;") and f"script-src 'sha256-{digest}'" in policy
+    assert (
+        policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
+        and f"script-src 'sha256-{digest}'" in policy
+    )
     for tag, attrs in read.tags:
         for key in ("src", "href", "action", "data"):
             value = attrs.get(key)
@@ -82,7 +115,9 @@ def test_one_file_with_a_strict_policy(html: str, read: Reader) -> None:
 def test_ids_are_unique_and_figures_refer_to_what_exists(html: str, read: Reader) -> None:
     ids = [attrs["id"] for _, attrs in read.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
-    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', html)) | set(re.findall(r'aria-labelledby="([^"]+)"', html))
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', html)) | set(
+        re.findall(r'aria-labelledby="([^"]+)"', html)
+    )
     assert used <= set(ids)
 
 
@@ -90,9 +125,13 @@ def test_page_has_its_landmarks_and_every_figure_its_words(html: str, read: Read
     assert (read.count("h1"), read.count("main"), read.tags[0]) == (1, 1, ("html", {"lang": "en"}))
     drawings = re.findall(r'role="img" aria-label="([^"]+)"', html)
     assert len(drawings) == html.count("<svg") >= 6
-    assert all(re.search(r"\d", alt) and len(alt) > 40 for alt in drawings), "an alternative text states the finding, with numbers"
+    assert all(re.search(r"\d", alt) and len(alt) > 40 for alt in drawings), (
+        "an alternative text states the finding, with numbers"
+    )
     assert html.count("The numbers behind the figure") == len(drawings)
-    assert "#010203" not in html and "#040506" not in html, "stand-ins of the theme's colours are replaced"
+    assert "#010203" not in html and "#040506" not in html, (
+        "stand-ins of the theme's colours are replaced"
+    )
 
 
 def test_first_screen_says_what_is_missing_and_what_diverged(read: Reader) -> None:
@@ -109,50 +148,93 @@ def test_first_screen_says_what_is_missing_and_what_diverged(read: Reader) -> No
         assert part in text
 
 
-def test_failures_show_reasons_and_tracebacks_escaped_and_without_paths(html: str, read: Reader) -> None:
-    assert "RuntimeError: out of memory at <path>/file.py" in read.text and "RuntimeError" in read.text
-    assert "/home/somebody" not in html and '<script>alert("trace")' not in html and "alert(&#34;trace&#34;)" in html
+def test_failures_show_reasons_and_tracebacks_escaped_and_without_paths(
+    html: str, read: Reader
+) -> None:
+    assert (
+        "RuntimeError: out of memory at <path>/file.py" in read.text and "RuntimeError" in read.text
+    )
+    assert (
+        "/home/somebody" not in html
+        and '<script>alert("trace")' not in html
+        and "alert(&#34;trace&#34;)" in html
+    )
     assert "not finite at update" in read.text
 
 
 def test_downloads_are_the_data_with_their_checksums(small: Store, html: str) -> None:
-    items = re.findall(r'<a href="data:[\w/]+;base64,([^"]+)" download="([^"]+)">.*?SHA-256 ([0-9a-f]{64})', html, flags=re.S)
+    items = re.findall(
+        r'<a href="data:[\w/]+;base64,([^"]+)" download="([^"]+)">.*?SHA-256 ([0-9a-f]{64})',
+        html,
+        flags=re.S,
+    )
     files = {name: (base64.b64decode(data), digest) for data, name, digest in items}
     assert set(files) == {"small-points.csv", "small-study.json"}
     assert all(hashlib.sha256(data).hexdigest() == digest for data, digest in files.values())
-    assert json.loads(files["small-study.json"][0]) == json.loads((small.folder / "study.json").read_text())
+    assert json.loads(files["small-study.json"][0]) == json.loads(
+        (small.folder / "study.json").read_text()
+    )
     assert files["small-points.csv"][0].decode().count("\n") == 1 + len(small.ids())
 
 
-def test_same_store_same_bytes_in_two_processes_without_torch_and_nothing_of_this_machine(small: Store) -> None:
+def test_same_store_same_bytes_in_two_processes_without_torch_and_nothing_of_this_machine(
+    small: Store,
+) -> None:
     """Torch is made impossible to import: the report does without."""
-    # None in sys.modules would be found there by libraries that look whether torch is loaded, and break them.
+    # None in sys.modules would be found there by libraries that look whether torch is loaded, and
+    # break them.
     blocked = (
-        "import sys\nclass Blocker:\n    def find_spec(self, name, path=None, target=None):\n        if name.split('.')[0] == 'torch':\n"
-        "            raise ImportError('there is no torch here')\nsys.meta_path.insert(0, Blocker())\n"
-        "from reports.__main__ import main\nstatus = main(['render', sys.argv[1]])\nassert 'torch' not in sys.modules\nsys.exit(status)"
+        "import sys\nclass Blocker:\n    def find_spec(self, name, path=None, target=None):\n      "
+        "  if name.split('.')[0] == 'torch':\n            raise ImportError('there is no torch"
+        " here')\nsys.meta_path.insert(0, Blocker())\nfrom reports.__main__ import main\nstatus ="
+        " main(['render', sys.argv[1]])\nassert 'torch' not in sys.modules\nsys.exit(status)"
     )
     pages = []
     for salt in ("1", "2"):
-        env = {**os.environ, "PYTHONHASHSEED": salt, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "USER": "alicethesecret", "HOSTNAME": "boxofsecrets"}
-        subprocess.run([sys.executable, "-c", blocked, str(small.folder)], check=True, env=env, cwd=small.folder, capture_output=True, timeout=120)
+        env = {
+            **os.environ,
+            "PYTHONHASHSEED": salt,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "USER": "alicethesecret",
+            "HOSTNAME": "boxofsecrets",
+        }
+        subprocess.run(
+            [sys.executable, "-c", blocked, str(small.folder)],
+            check=True,
+            env=env,
+            cwd=small.folder,
+            capture_output=True,
+            timeout=120,
+        )
         pages.append((small.folder / "report.html").read_text(encoding="utf-8"))
     assert pages[0] == pages[1]
     assert "data-broken" not in pages[0]
-    for secret in (str(small.folder), str(ROOT), str(Path.home()) + "/", "alicethesecret", "boxofsecrets"):
+    for secret in (
+        str(small.folder),
+        str(ROOT),
+        str(Path.home()) + "/",
+        "alicethesecret",
+        "boxofsecrets",
+    ):
         assert secret not in pages[0], secret
     # A short name may occur inside a picture's data by chance; in words it may not.
-    assert not re.search(rf"(?<![\w-]){re.escape(os.uname().nodename)}(?![\w-])", Reader(pages[0]).text)
+    assert not re.search(
+        rf"(?<![\w-]){re.escape(os.uname().nodename)}(?![\w-])", Reader(pages[0]).text
+    )
 
 
-def test_sections_rendered_by_several_processes_make_the_same_page_also_where_one_dies(small: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_sections_rendered_by_several_processes_make_the_same_page_also_where_one_dies(
+    small: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     alone = page(Study(small), None, workers=1)
     assert page(Study(small), None, workers=2).text == alone.text
     (tmp_path / "section").mkdir()
     (tmp_path / "section" / "deadly.yaml").write_text("_target_: deadly.Deadly\norder: 1\n")
     (tmp_path / "section" / "deadly.py").write_text(
-        f"import os\nfrom reports.blocks import Section\n\n\nclass Deadly:\n    title, needs = 'Deadly', ()\n\n"
-        f"    def render(self, study):\n        if os.getpid() != {os.getpid()}:\n            os.kill(os.getpid(), 9)\n        return Section([])\n"
+        "import os\nfrom reports.blocks import Section\n\n\nclass Deadly:\n    title, needs ="
+        f" 'Deadly', ()\n\n    def render(self, study):\n        if os.getpid() != {os.getpid()}:\n"
+        "            os.kill(os.getpid(), 9)\n        return Section([])\n"
     )
     sys.path.insert(0, str(tmp_path / "section"))
     try:
@@ -163,7 +245,13 @@ def test_sections_rendered_by_several_processes_make_the_same_page_also_where_on
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    store = make(tmp_path / "hostile", factors={"cell": ["rnn", HOSTILE], "clip": ['"onload="x', "a&b"]}, steps=12, updates=40, question=HOSTILE)
+    store = make(
+        tmp_path / "hostile",
+        factors={"cell": ["rnn", HOSTILE], "clip": ['"onload="x', "a&b"]},
+        steps=12,
+        updates=40,
+        question=HOSTILE,
+    )
     html = write(store.folder, None).read_text(encoding="utf-8")
     assert HOSTILE not in html and "<script>alert" not in html and "data-broken" not in html
     assert html.count("<script>") == 1
@@ -178,15 +266,28 @@ EDGES = {
     "all diverged": {"diverged": (-1,)},
     "all failed": {"failed": (-1,)},
     "five seeds": {"factors": {"cell": ["gru", "lstm"]}, "seeds": (0, 1, 2, 3, 4)},
-    "dotted factor": {"factors": {"optimizer.lr": [0.001, 0.004], "hidden": [16, 32], "cell": ["gru"]}},
-    "four further factors": {"factors": {**SMALL, "depth": [1, 2], "batch": [32, 64]}, "seeds": (0, 1), "tables": ("history", "profile", "states")},
+    "dotted factor": {
+        "factors": {"optimizer.lr": [0.001, 0.004], "hidden": [16, 32], "cell": ["gru"]}
+    },
+    "four further factors": {
+        "factors": {**SMALL, "depth": [1, 2], "batch": [32, 64]},
+        "seeds": (0, 1),
+        "tables": ("history", "profile", "states"),
+    },
     "long names": {
-        "factors": {"cell": ["a_cell_with_a_very_long_name_indeed_that_goes_on", "rnn"], "initializer": ["an_initializer_of_unusual_length_" * 2, "x"]}
+        "factors": {
+            "cell": ["a_cell_with_a_very_long_name_indeed_that_goes_on", "rnn"],
+            "initializer": ["an_initializer_of_unusual_length_" * 2, "x"],
+        }
     },
     "no tables": {"tables": ()},
     "no profile": {"tables": ("history", "states")},
     "no history": {"tables": ("profile", "states", "test")},
-    "exclusion": {"excluded": ({"labels": {"cell": "rnn", "initializer": "normal"}, "why": "a reason & more"},)},
+    "exclusion": {
+        "excluded": (
+            {"labels": {"cell": "rnn", "initializer": "normal"}, "why": "a reason & more"},
+        )
+    },
     "two steps": {"steps": 2, "updates": 3},
 }
 
@@ -195,74 +296,141 @@ EDGES = {
 def test_renders_whatever_the_store_holds(tmp_path: Path, name: str) -> None:
     store = make(
         tmp_path / "edge",
-        **{"factors": {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"]}, "steps": 16, "updates": 40, "examples": 30, **EDGES[name]},
+        **{
+            "factors": {"cell": ["rnn", "gru"], "initializer": ["orthogonal", "normal"]},
+            "steps": 16,
+            "updates": 40,
+            "examples": 30,
+            **EDGES[name],
+        },
     )
     html = write(store.folder, None).read_text(encoding="utf-8")
     broken = re.findall(r"This section could not be rendered: [^<]+", html)
     assert not broken, broken
-    assert [title for title in TITLES if title not in ASKED and f">{title}<".replace("?", "?") not in html] == []
+    assert [
+        title
+        for title in TITLES
+        if title not in ASKED and f">{title}<".replace("?", "?") not in html
+    ] == []
     body = Reader(html).text
-    assert not re.search(r"\bnan\b(?!\w)", re.sub(r"NaN", "", re.sub(r"data:[^ ]+", "", body))), "no number is written as nan"
+    assert not re.search(r"\bnan\b(?!\w)", re.sub(r"NaN", "", re.sub(r"data:[^ ]+", "", body))), (
+        "no number is written as nan"
+    )
 
 
 def test_verdict_of_five_seeds_is_a_word_and_of_three_a_count(tmp_path: Path) -> None:
-    text = Reader(write(make(tmp_path / "five", factors={"cell": ["rnn"]}, seeds=range(5), steps=8, updates=40).folder, None).read_text()).text
+    text = Reader(
+        write(
+            make(
+                tmp_path / "five", factors={"cell": ["rnn"]}, seeds=range(5), steps=8, updates=40
+            ).folder,
+            None,
+        ).read_text()
+    ).text
     assert "⊘ shut 5/5" in text
-    text = Reader(write(make(tmp_path / "mixed", factors={"cell": ["lstm"]}, seeds=range(5), steps=8, updates=40).folder, None).read_text()).text
+    text = Reader(
+        write(
+            make(
+                tmp_path / "mixed", factors={"cell": ["lstm"]}, seeds=range(5), steps=8, updates=40
+            ).folder,
+            None,
+        ).read_text()
+    ).text
     assert "◇ mixed: " in text or "5/5" in text
 
 
 @pytest.mark.parametrize(
     ("body", "told"),
-    [("needs = ('scor',)\n    def render(self, study): ...", "needs 'scor': no column of the points table, no factor and no setting is called scor; use a name of study/records.py, such as score"),
-     ("needs = ('measures.valve',)\n    def render(self, study): ...", "needs 'measures.valve': no column of the measures table, no factor and no setting is called valve"),
-     ("needs = 'score'\n    def render(self, study): ...", "needs must be a tuple of names"),
-     ("needs = ()\n    def render(self, study): ...", "render must return a Section of blocks (reports/blocks.py), got NoneType"),
-     ("needs = ()\n    def render(self, study):\n        return Section(['a text'])", "got ['str']")],
-)  # fmt: skip
-def test_a_section_of_the_wrong_form_is_told(small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, told: str) -> None:
+    [
+        (
+            "needs = ('scor',)\n    def render(self, study): ...",
+            "needs 'scor': no column of the points table, no factor and no setting is called scor; use a name of study/records.py, such as score",
+        ),
+        (
+            "needs = ('measures.valve',)\n    def render(self, study): ...",
+            "needs 'measures.valve': no column of the measures table, no factor and no setting is called valve",
+        ),
+        ("needs = 'score'\n    def render(self, study): ...", "needs must be a tuple of names"),
+        (
+            "needs = ()\n    def render(self, study): ...",
+            "render must return a Section of blocks (reports/blocks.py), got NoneType",
+        ),
+        (
+            "needs = ()\n    def render(self, study):\n        return Section(['a text'])",
+            "got ['str']",
+        ),
+    ],
+)
+def test_a_section_of_the_wrong_form_is_told(
+    small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, told: str
+) -> None:
     module = f"formless_{len(told)}_of_test"
     (tmp_path / "section").mkdir()
     (tmp_path / "section" / "formless.yaml").write_text(f"_target_: {module}.Formless\norder: 15\n")
-    (tmp_path / "section" / f"{module}.py").write_text(f"from reports.blocks import Section\nclass Formless:\n    title = 'F'\n    {body}\n")
+    (tmp_path / "section" / f"{module}.py").write_text(
+        f"from reports.blocks import Section\nclass Formless:\n    title = 'F'\n    {body}\n"
+    )
     write(small.folder, tmp_path)
     said = capsys.readouterr().err
     assert "section formless is broken: StudyError: section/formless.yaml: " in said
     assert told in said
 
 
-def test_a_broken_section_shows_its_error_and_loses_nothing_else(small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_section_shows_its_error_and_loses_nothing_else(
+    small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "conf"
     (folder / "section").mkdir(parents=True)
-    (folder / "section" / "broken.yaml").write_text("_target_: broken_piece_of_test.Broken\norder: 15\n")
+    (folder / "section" / "broken.yaml").write_text(
+        "_target_: broken_piece_of_test.Broken\norder: 15\n"
+    )
     (folder / "section" / "absent.yaml").write_text("_target_: no_such_module.Nothing\norder: 16\n")
     (folder / "section" / "broken_piece_of_test.py").write_text(
-        "class Broken:\n    title = 'Mine'\n    needs = ('score',)\n    def render(self, study):\n        raise RuntimeError('at /home/someone/x.py <b>')\n"
+        "class Broken:\n    title = 'Mine'\n    needs = ('score',)\n    def render(self, study):\n "
+        "       raise RuntimeError('at /home/someone/x.py <b>')\n"
     )
     html = write(small.folder, folder).read_text(encoding="utf-8")
     assert html.count("data-broken") == 2
-    assert "RuntimeError: at &lt;path&gt;/x.py &lt;b&gt;" in html and "/home/someone" not in html and str(tmp_path) not in html
+    assert (
+        "RuntimeError: at &lt;path&gt;/x.py &lt;b&gt;" in html
+        and "/home/someone" not in html
+        and str(tmp_path) not in html
+    )
     assert all(f">{title}<" in html for title in TITLES)
     assert "section broken is broken" in capsys.readouterr().err
     assert main(["render", str(small.folder), "--config-dir", str(folder)]) == 1
-    assert "error: broken sections, shown as such on the page: Mine, absent" in capsys.readouterr().err
+    assert (
+        "error: broken sections, shown as such on the page: Mine, absent" in capsys.readouterr().err
+    )
     assert main(["render", str(small.folder)]) == 0
 
 
 def test_a_stranger_adds_a_section_with_one_file_and_one_yaml(small: Store, tmp_path: Path) -> None:
     folder = tmp_path / "conf"
     (folder / "section").mkdir(parents=True)
-    (folder / "section" / "shouting.yaml").write_text("_target_: shouting_piece_of_test.Shouting\norder: 35\npart: Extras\nword: hear\n")
-    (folder / "section" / "shouting_piece_of_test.py").write_text(
-        "from reports.blocks import Prose, Section\n\n\nclass Shouting:\n    title = 'Shouting'\n    needs = ('score', 'test.value')\n"
-        "    def __init__(self, *, word):\n        self.word = word\n"
-        "    def render(self, study):\n        return Section([Prose(f'{self.word.upper()} {len(study.grid)}')])\n"
+    (folder / "section" / "shouting.yaml").write_text(
+        "_target_: shouting_piece_of_test.Shouting\norder: 35\npart: Extras\nword: hear\n"
     )
-    (folder / "section" / "lacking.yaml").write_text("_target_: shouting_piece_of_test.Lacking\norder: 36\n")
+    (folder / "section" / "shouting_piece_of_test.py").write_text(
+        "from reports.blocks import Prose, Section\n\n\nclass Shouting:\n    title = 'Shouting'\n  "
+        "  needs = ('score', 'test.value')\n    def __init__(self, *, word):\n        self.word ="
+        " word\n    def render(self, study):\n        return Section([Prose(f'{self.word.upper()}"
+        " {len(study.grid)}')])\n"
+    )
+    (folder / "section" / "lacking.yaml").write_text(
+        "_target_: shouting_piece_of_test.Lacking\norder: 36\n"
+    )
     with (folder / "section" / "shouting_piece_of_test.py").open("a") as file:
-        file.write("\n\nclass Lacking:\n    title = 'Lacking'\n    needs = ('measures.value',)\n    def render(self, study):\n        raise AssertionError\n")
+        file.write(
+            "\n\nclass Lacking:\n    title = 'Lacking'\n    needs = ('measures.value',)\n    def"
+            " render(self, study):\n        raise AssertionError\n"
+        )
     html = write(small.folder, folder).read_text(encoding="utf-8")
-    assert "HEAR 24" in html and ">Extras<" in html and html.index("HEAR 24") < html.index("Credit-opening maps</h3>")
+    assert (
+        "HEAR 24" in html
+        and ">Extras<" in html
+        and html.index("HEAR 24") < html.index("Credit-opening maps</h3>")
+    )
     assert "the store holds no measures.value" in html
 
 
@@ -279,53 +447,94 @@ def test_commands(small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert str(small.folder / "report.html") in said and "MB" in said
     assert main(["status", str(small.folder)]) == 0
-    assert "24 points declared (8 arms, 3 seeds): 20 done, 1 diverged, 0 pruned, 1 failed, 2 missing" in capsys.readouterr().out
+    assert (
+        "24 points declared (8 arms, 3 seeds): 20 done, 1 diverged, 0 pruned, 1 failed, 2 missing"
+        in capsys.readouterr().out
+    )
     assert main(["table", str(small.folder), "--csv", str(tmp_path / "points.csv")]) == 0
     assert main(["table", str(small.folder), "--parquet", str(tmp_path / "points.parquet")]) == 0
-    assert len(pd.read_csv(tmp_path / "points.csv")) == len(pd.read_parquet(tmp_path / "points.parquet")) == 22
+    assert (
+        len(pd.read_csv(tmp_path / "points.csv"))
+        == len(pd.read_parquet(tmp_path / "points.parquet"))
+        == 22
+    )
 
 
-def test_a_terminal_gets_a_table_to_read_and_a_pipe_every_column(small: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_a_table_to_read_and_a_pipe_every_column(
+    small: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["table", str(small.folder)]) == 0
     piped = capsys.readouterr().out
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert main(["table", str(small.folder)]) == 0
     read = capsys.readouterr().out.splitlines()
     assert piped.startswith("id,task,cell,") and len(piped.splitlines()) == 23
-    assert read[0].split() == ["id", *SMALL, "seed", "status", "verdict", "outcome", "val_score", "score"] and max(map(len, read)) < 130
+    assert (
+        read[0].split()
+        == ["id", *SMALL, "seed", "status", "verdict", "outcome", "val_score", "score"]
+        and max(map(len, read)) < 130
+    )
 
 
 def test_status_counts_and_tells_why(small: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(small.folder)]) == 0
     told = capsys.readouterr().out
-    assert "24 points declared (8 arms, 3 seeds): 20 done, 1 diverged, 0 pruned, 1 failed, 2 missing" in told
-    assert len([line for line in told.splitlines() if line.startswith(("  diverged: ", "  failed: "))]) == 2
+    assert (
+        "24 points declared (8 arms, 3 seeds): 20 done, 1 diverged, 0 pruned, 1 failed, 2 missing"
+        in told
+    )
+    assert (
+        len([line for line in told.splitlines() if line.startswith(("  diverged: ", "  failed: "))])
+        == 2
+    )
 
 
-def test_mistakes_get_one_line_and_status_2(tmp_path: Path, small: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    wrong = [["render", str(tmp_path / "nowhere")], ["status", str(tmp_path)], ["render", str(small.folder), "--config-dir", str(tmp_path / "none")]]
+def test_mistakes_get_one_line_and_status_2(
+    tmp_path: Path, small: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = [
+        ["render", str(tmp_path / "nowhere")],
+        ["status", str(tmp_path)],
+        ["render", str(small.folder), "--config-dir", str(tmp_path / "none")],
+    ]
     wrong += [["table", str(small.folder), "--csv", str(tmp_path / "no" / "such" / "x.csv")]]
     for arguments in wrong:
         assert main(arguments) == 2
         said = capsys.readouterr().err
-        assert said.startswith("error: ") and "Traceback" not in said and len(said.strip().splitlines()) == 1
+        assert (
+            said.startswith("error: ")
+            and "Traceback" not in said
+            and len(said.strip().splitlines()) == 1
+        )
 
 
 def test_points_outside_the_grid_are_named_and_left_out(tmp_path: Path) -> None:
     store = make(tmp_path / "outside", factors={"cell": ["rnn", "gru"]}, steps=8, updates=40)
     record = json.loads((store.folder / "study.json").read_text())
-    record["declaration"]["grid"] = [point for point in record["declaration"]["grid"] if point["labels"]["cell"] == "gru"]
+    record["declaration"]["grid"] = [
+        point for point in record["declaration"]["grid"] if point["labels"]["cell"] == "gru"
+    ]
     record["declaration"]["factors"]["cell"] = ["gru"]
     (store.folder / "study.json").write_text(json.dumps(record))
     study = Study(store)
     assert (len(study.grid), len(study.also)) == (3, 3)
-    assert "Also present: 3 stored points outside the last declaration" in Reader(write(store.folder, None).read_text()).text
+    assert (
+        "Also present: 3 stored points outside the last declaration"
+        in Reader(write(store.folder, None).read_text()).text
+    )
 
 
 def test_size_of_a_study_of_200_points(tmp_path: Path) -> None:
     """5 MB for 200 points."""
-    factors = {"cell": ["rnn", "lstm", "gru"], "initializer": ["orthogonal", "xavier_uniform", "normal"], "clip": ["none", "norm"], "depth": [1, 2]}
-    store = make(tmp_path / "big", factors=factors, seeds=range(6), steps=40, diverged=(3, 50), examples=100)
+    factors = {
+        "cell": ["rnn", "lstm", "gru"],
+        "initializer": ["orthogonal", "xavier_uniform", "normal"],
+        "clip": ["none", "norm"],
+        "depth": [1, 2],
+    }
+    store = make(
+        tmp_path / "big", factors=factors, seeds=range(6), steps=40, diverged=(3, 50), examples=100
+    )
     path = write(store.folder, None)
     assert path.stat().st_size <= 5e6
     assert "data-broken" not in path.read_text()
@@ -337,7 +546,9 @@ def test_how_well_health_predicts_success_is_kept_in_the_store_as_the_page_says_
     page = Reader(write(folder, None).read_text(encoding="utf-8")).text
     kept = pd.read_parquet(folder / "tables" / "prediction.parquet")
     assert sorted(kept["share"].unique()) == [0, 0.1, 1]
-    assert set(kept["level"].dropna()) == {"rnn", "lstm", "gru"}, "over all points and within each cell"
+    assert set(kept["level"].dropna()) == {"rnn", "lstm", "gru"}, (
+        "over all points and within each cell"
+    )
     at_end = kept[kept["factor"].isna() & (kept["share"] == 1)].iloc[0]
     assert 0.5 < at_end["auc_low"] < at_end["auc"] <= at_end["auc_high"] <= 1
     assert at_end["n"] == 108
@@ -349,18 +560,34 @@ def test_how_well_health_predicts_success_is_kept_in_the_store_as_the_page_says_
 
 
 def test_tasks_of_several_metrics_share_the_scale_of_skill(tmp_path):
-    """A squared error of 0 and an accuracy of 1 are both perfect; the memoryless baseline of either is 0."""
+    """A squared error of 0 and an accuracy of 1 are both perfect; the memoryless baseline of either
+    is 0.
+    """
     folder = tmp_path / "two"
-    store = make(folder, factors={"task": ["digits", "adding"], "cell": ["rnn", "gru"]}, steps=24, updates=80, examples=60)
+    store = make(
+        folder,
+        factors={"task": ["digits", "adding"], "cell": ["rnn", "gru"]},
+        steps=24,
+        updates=80,
+        examples=60,
+    )
     record = json.loads((folder / "study.json").read_text())
     tasks = record["declaration"]["tasks"]
-    tasks["adding"] = {**tasks["digits"], "metric": "mean squared error", "higher_is_better": False, "baseline": 1 / 6, "solved": 0.01}
+    tasks["adding"] = {
+        **tasks["digits"],
+        "metric": "mean squared error",
+        "higher_is_better": False,
+        "baseline": 1 / 6,
+        "solved": 0.01,
+    }
     (folder / "study.json").write_text(json.dumps(record))
     raw, study = store.points().set_index("id"), Study(store)
     assert (study.metric, study.higher_is_better) == ("skill", True)
     for _, point in study.stored.iterrows():
         score = raw.loc[point["id"], "score"]
-        assert point["score"] == pytest.approx((score - 0.1) / 0.9 if point["task"] == "digits" else 1 - score * 6)
+        assert point["score"] == pytest.approx(
+            (score - 0.1) / 0.9 if point["task"] == "digits" else 1 - score * 6
+        )
         own = study.table("test").query("id == @point.id")["value"]
         assert own.mean() == pytest.approx(point["score"])
     page = Reader(write(folder, None).read_text(encoding="utf-8")).text
@@ -373,11 +600,22 @@ def test_scores_are_ranked_within_their_task():
 
     from reports.analysis.prediction import prediction
 
-    points = pd.DataFrame({"id": list("abcdefgh"), "task": ["adding"] * 4 + ["digits"] * 4, "outcome": ["learning", "solved"] * 4, "arm": range(8)})
+    points = pd.DataFrame(
+        {
+            "id": list("abcdefgh"),
+            "task": ["adding"] * 4 + ["digits"] * 4,
+            "outcome": ["learning", "solved"] * 4,
+            "arm": range(8),
+        }
+    )
     points["counted"] = [0.91, 0.92, 0.93, 0.94, 0.1, 0.2, 0.3, 0.4]
     D = pd.Series([1.0, 2, 3, 4, 1, 2, 3, 4], index=list("abcdefgh"))
-    assert prediction(SimpleNamespace(higher_is_better=True, listed=lambda every: every), points, D, 20).rho.value == pytest.approx(1.0)
-    assert prediction(SimpleNamespace(higher_is_better=False, listed=lambda every: every), points, D, 20).rho.value == pytest.approx(-1.0)
+    assert prediction(
+        SimpleNamespace(higher_is_better=True, listed=lambda every: every), points, D, 20
+    ).rho.value == pytest.approx(1.0)
+    assert prediction(
+        SimpleNamespace(higher_is_better=False, listed=lambda every: every), points, D, 20
+    ).rho.value == pytest.approx(-1.0)
 
 
 def test_clipping_is_told_by_phase_and_by_the_cosine_of_what_it_turns(tmp_path):
@@ -390,30 +628,54 @@ def test_clipping_is_told_by_phase_and_by_the_cosine_of_what_it_turns(tmp_path):
         history = pd.read_parquet(path)
         clip = json.loads((path.parent / "result.json").read_text())["labels"]["clip"]
         share = history["update"] / 200
-        fired = (share < 0.1) | ((share >= 0.667) & (history["update"] % 10 == 0)) if clip != "none" else share < 0
+        fired = (
+            (share < 0.1) | ((share >= 0.667) & (history["update"] % 10 == 0))
+            if clip != "none"
+            else share < 0
+        )
         history["clip_scale"] = fired.map({True: 0.5, False: 1.0})
         history["clip_cosine"] = fired.map({True: 0.8 if clip == "value" else 1.0, False: 1.0})
         history.to_parquet(path, index=False)
         seal(path.parent, json.loads((path.parent / "result.json").read_text()))
-    said = [block.text for block in clipping.render(Study(Store(folder))).blocks if hasattr(block, "text")]
-    norm, value = (next(text for text in said if text.startswith(f"clip={name}")) for name in ("norm", "value"))
-    assert "limiter in the first tenth (100 %), inert in the middle (0 %), guard in the last third (9 %)" in norm
+    said = [
+        block.text
+        for block in clipping.render(Study(Store(folder))).blocks
+        if hasattr(block, "text")
+    ]
+    norm, value = (
+        next(text for text in said if text.startswith(f"clip={name}")) for name in ("norm", "value")
+    )
+    assert (
+        "limiter in the first tenth (100 %), inert in the middle (0 %), guard in the last third"
+        " (9 %)" in norm
+    )
     assert "turns" not in norm
     assert "It turns the gradient where it fires (mean cosine 0.80)." in value
     assert "Phase" not in next(text for text in said if text.startswith("clip=none"))
 
 
 def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
-    """Tables of as many seeds of every arm as there is room for; whatever needs the points' rows alone is of all."""
+    """Tables of as many seeds of every arm as there is room for; whatever needs the points' rows
+    alone is of all.
+    """
     monkeypatch.setattr("reports.data.study.MOST", 10)
-    store = make(tmp_path / "large", factors={"cell": ["rnn", "lstm"], "initializer": ["orthogonal", "normal"]}, seeds=range(6), updates=40, steps=16)
+    store = make(
+        tmp_path / "large",
+        factors={"cell": ["rnn", "lstm"], "initializer": ["orthogonal", "normal"]},
+        seeds=range(6),
+        updates=40,
+        steps=16,
+    )
     study = Study(store)
     assert (len(study.stored), len(study.pictured)) == (24, 8)
     assert set(study.pictured["seed"]) == {0, 1}
     assert study.table("states")["id"].nunique() == 8
     made = page(study, None, workers=1)
     assert made.broken == []
-    told = "are of all 24 points. Curves, profiles, states by stage, results by example and how health goes with success are of 8 points: the first 2 seeds of each arm."
+    told = (
+        "are of all 24 points. Curves, profiles, states by stage, results by example and how health"
+        " goes with success are of 8 points: the first 2 seeds of each arm."
+    )
     assert told in made.text
     assert "points.parquet and study.json lie beside it" in made.text
     monkeypatch.setattr("reports.data.study.MOST", 3)

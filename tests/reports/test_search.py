@@ -1,4 +1,6 @@
-"""The report of a tuned study: what the search wrote is told and drawn, and a study without one says nothing of it."""
+"""The report of a tuned study: what the search wrote is told and drawn, and a study without one
+says nothing of it.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,17 @@ SECTIONS = ("tuning", "search_history", "search_slices", "search_importance", "s
 
 def tuned_study(folder: Path, *arguments: str) -> Study:
     """A study made by hand with a search that really ran beside it, on a known objective."""
-    make(folder / "tuned", factors=FACTORS, updates=60, steps=12, examples=40, tables=("history", "test"))
-    spec, asks = plan(folder, "search/objective=bowl", "task.form=row", "name=tuned", *ARMS, *arguments)
+    make(
+        folder / "tuned",
+        factors=FACTORS,
+        updates=60,
+        steps=12,
+        examples=40,
+        tables=("history", "test"),
+    )
+    spec, asks = plan(
+        folder, "search/objective=bowl", "task.form=row", "name=tuned", *ARMS, *arguments
+    )
     slots, _ = searched(spec)
     finish(spec, asks, slots, {"study": {}})
     return Study(Store(folder / "tuned"))
@@ -32,7 +43,13 @@ def tuned_study(folder: Path, *arguments: str) -> Study:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return tuned_study(tmp_path_factory.mktemp("outputs"), "search=default", "search.trials=12", "search/pruner=median", "search.budget=trials")
+    return tuned_study(
+        tmp_path_factory.mktemp("outputs"),
+        "search=default",
+        "search.trials=12",
+        "search/pruner=median",
+        "search.budget=trials",
+    )
 
 
 def rendered(study: Study, name: str):
@@ -79,16 +96,33 @@ def test_the_front_of_several_objectives_is_drawn_and_only_there(study, tmp_path
 
 
 def test_one_arm_and_levels_that_are_words(tmp_path):
-    make(tmp_path / "tuned", factors={"tuned": [False, True]}, updates=60, steps=12, examples=40, tables=("history",))
+    make(
+        tmp_path / "tuned",
+        factors={"tuned": [False, True]},
+        updates=60,
+        steps=12,
+        examples=40,
+        tables=("history",),
+    )
     spec, asks = plan(
-        tmp_path, "search/objective=bowl", "task.form=row", "name=tuned", "search=lr", "search.per=[]", "clip=choice(none,norm,value)", "search.trials=8"
+        tmp_path,
+        "search/objective=bowl",
+        "task.form=row",
+        "name=tuned",
+        "search=lr",
+        "search.per=[]",
+        "clip=choice(none,norm,value)",
+        "search.trials=8",
     )
     slots, _ = searched(spec)
     finish(spec, asks, slots, {"study": {}})
     for name in SECTIONS:
         section = rendered(Study(Store(tmp_path / "tuned")), name)
         assert not section.broken, section.blocks
-        assert "norm" in "".join(map(str, section.blocks)) or name in ("search_history", "search_importance")
+        assert "norm" in "".join(map(str, section.blocks)) or name in (
+            "search_history",
+            "search_importance",
+        )
 
 
 def test_a_study_without_a_search_says_nothing_of_one(small_page):
@@ -103,7 +137,16 @@ def test_the_search_of_another_folder_is_found_and_the_page_is_stable(study):
     assert "Tuning" in first
     assert write(folder, None).read_text() == first
     assert str(folder) not in first
-    there = Study(make(folder.parent / "other", factors=FACTORS, updates=60, steps=12, examples=40, tables=("history",)))
+    there = Study(
+        make(
+            folder.parent / "other",
+            factors=FACTORS,
+            updates=60,
+            steps=12,
+            examples=40,
+            tables=("history",),
+        )
+    )
     assert find(there) is None
     there.declaration = {**there.declaration, "search": "../elsewhere/search"}
     assert find(there) is None

@@ -1,4 +1,6 @@
-"""Statistics against scipy, values worked by hand, and simulated coverage at the n where each interval is used."""
+"""Statistics against scipy, values worked by hand, and simulated coverage at the n where each
+interval is used.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,19 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports.statistics import auc, count, level_gap, marginal_means, mean_interval, one_word, predict, spearman, weighted_arms, widen, wilson
+from reports.statistics import (
+    auc,
+    count,
+    level_gap,
+    marginal_means,
+    mean_interval,
+    one_word,
+    predict,
+    spearman,
+    weighted_arms,
+    widen,
+    wilson,
+)
 
 
 def test_mean_interval_equals_scipys_t_interval() -> None:
@@ -36,12 +50,17 @@ def test_wilson_against_known_values() -> None:
     assert full.low == pytest.approx(0.4385, abs=1e-3) and full.high == 1.0
     assert none.low == 0.0 and none.high == pytest.approx(0.2775, abs=1e-3)
     expected = stats.binomtest(17, 40).proportion_ci(method="wilson")
-    assert (wilson(17, 40).low, wilson(17, 40).high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (wilson(17, 40).low, wilson(17, 40).high) == (
+        pytest.approx(expected.low),
+        pytest.approx(expected.high),
+    )
 
 
 @pytest.mark.parametrize("n", [3, 5])
 def test_interval_of_an_arm_covers(n: int) -> None:
-    """The mean over seeds of scores that share one test set: 95 % of the intervals hold the truth (and not nearly all)."""
+    """The mean over seeds of scores that share one test set: 95 % of the intervals hold the truth
+    (and not nearly all).
+    """
     rng = np.random.default_rng(n)
     hits = 0
     for _ in range(2000):
@@ -54,11 +73,16 @@ def test_interval_of_an_arm_covers(n: int) -> None:
 def test_marginal_interval_covers_at_three_seeds() -> None:
     """Six arms with different means and unequal spread: the truth is the mean of the arms' means."""
     rng = np.random.default_rng(1)
-    means, spread = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95]), np.array([0.02, 0.2, 0.05, 0.1, 0.02, 0.02])
+    means, spread = (
+        np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95]),
+        np.array([0.02, 0.2, 0.05, 0.1, 0.02, 0.02]),
+    )
     frame = pd.DataFrame({"arm": np.repeat(range(6), 3), "cell": "gru"})
     hits = 0
     for _ in range(1000):
-        points = frame.assign(score=np.repeat(means, 3) + np.repeat(spread, 3) * rng.standard_normal(18))
+        points = frame.assign(
+            score=np.repeat(means, 3) + np.repeat(spread, 3) * rng.standard_normal(18)
+        )
         of = marginal_means(points, "score", "cell", ["gru"])["gru"]
         hits += of.low <= means.mean() <= of.high
     assert 0.93 <= hits / 1000 <= 0.98
@@ -73,14 +97,25 @@ def test_weighted_arms_of_two_is_welch() -> None:
 
 
 def test_level_gap_uses_only_arms_that_occur_at_both_levels() -> None:
-    rows = [(0, "gru", "1", 0.9), (0, "gru", "1", 0.92), (1, "rnn", "1", 0.7), (1, "rnn", "1", 0.72), (2, "gru", "2", 0.1), (2, "gru", "2", 0.3)]
+    rows = [
+        (0, "gru", "1", 0.9),
+        (0, "gru", "1", 0.92),
+        (1, "rnn", "1", 0.7),
+        (1, "rnn", "1", 0.72),
+        (2, "gru", "2", 0.1),
+        (2, "gru", "2", 0.3),
+    ]
     points = pd.DataFrame(rows, columns=["arm", "cell", "depth", "score"])
     gap = level_gap(points, "score", "cell", ["rnn", "gru"], ["depth"])
     assert gap is not None
-    assert (gap.high, gap.low) == ("gru", "rnn"), "marginal means have it the other way round, for gru alone has depth 2"
+    assert (gap.high, gap.low) == ("gru", "rnn"), (
+        "marginal means have it the other way round, for gru alone has depth 2"
+    )
     assert (gap.high_mean, gap.low_mean) == (pytest.approx(0.91), pytest.approx(0.71))
     assert gap.difference.value == pytest.approx(0.2)
-    assert level_gap(points[points["arm"] != 0], "score", "cell", ["rnn", "gru"], ["depth"]) is None, "they never meet"
+    assert (
+        level_gap(points[points["arm"] != 0], "score", "cell", ["rnn", "gru"], ["depth"]) is None
+    ), "they never meet"
 
 
 def test_widen_leaves_what_has_no_noise() -> None:
@@ -103,33 +138,85 @@ def test_predict_is_silent_on_noise_and_finds_what_is_there() -> None:
     arm = np.repeat(np.arange(20), 3)
     found = 0
     for seed in range(200):
-        noise = predict(rng.standard_normal(60), rng.random(60) < 0.5, rng.standard_normal(60), arm, draws=200, seed=seed)
+        noise = predict(
+            rng.standard_normal(60),
+            rng.random(60) < 0.5,
+            rng.standard_normal(60),
+            arm,
+            draws=200,
+            seed=seed,
+        )
         found += bool(noise.predictive)
-    assert found <= 26, "the Method section says 5 to 10 %: 13 % of 200 is beyond what chance makes of that"
+    assert found <= 26, (
+        "the Method section says 5 to 10 %: 13 % of 200 is beyond what chance makes of that"
+    )
     D = np.repeat(np.linspace(-10, 0, 20), 3)
-    there = predict(D, D + rng.standard_normal(60) > -5, D + rng.standard_normal(60), arm, draws=200, seed=0)
-    assert there.predictive and there.auc.value > 0.9 and there.rho.low > 0.5 and (there.arms, there.auc.n) == (20, 60)
+    there = predict(
+        D, D + rng.standard_normal(60) > -5, D + rng.standard_normal(60), arm, draws=200, seed=0
+    )
+    assert (
+        there.predictive
+        and there.auc.value > 0.9
+        and there.rho.low > 0.5
+        and (there.arms, there.auc.n) == (20, 60)
+    )
 
 
 def test_predict_draws_the_seeds_of_an_arm_together() -> None:
-    """Ten copies of each point add no information: the interval must not shrink as it would for independent points."""
+    """Ten copies of each point add no information: the interval must not shrink as it would for
+    independent points.
+    """
     rng = np.random.default_rng(5)
     D, good = rng.standard_normal(12), np.array([0, 1] * 6, dtype=bool)
     once = predict(D, good, D, np.arange(12), draws=500, seed=1)
-    tenfold = predict(np.repeat(D, 10), np.repeat(good, 10), np.repeat(D, 10), np.repeat(np.arange(12), 10), draws=500, seed=1)
+    tenfold = predict(
+        np.repeat(D, 10),
+        np.repeat(good, 10),
+        np.repeat(D, 10),
+        np.repeat(np.arange(12), 10),
+        draws=500,
+        seed=1,
+    )
     assert tenfold.auc.half == pytest.approx(once.auc.half, rel=0.05)
 
 
 def test_predict_with_few_arms_or_one_outcome_has_no_interval() -> None:
-    few = predict(np.arange(6.0), np.arange(6) > 2, np.arange(6.0), np.array([0, 0, 1, 1, 2, 2]), draws=50, seed=0)
+    few = predict(
+        np.arange(6.0),
+        np.arange(6) > 2,
+        np.arange(6.0),
+        np.array([0, 0, 1, 1, 2, 2]),
+        draws=50,
+        seed=0,
+    )
     assert few.predictive is None and few.auc.value == 1.0
-    two_failures = predict(np.arange(18.0), np.arange(18) > 1, np.arange(18.0), np.repeat(np.arange(6), 3), draws=100, seed=0)
-    assert two_failures.predictive is None and two_failures.auc.value == 1.0, "two failures of one arm prove nothing"
-    all_solved = predict(np.arange(9.0), np.ones(9, dtype=bool), np.arange(9.0), np.arange(9), draws=50, seed=0)
+    two_failures = predict(
+        np.arange(18.0),
+        np.arange(18) > 1,
+        np.arange(18.0),
+        np.repeat(np.arange(6), 3),
+        draws=100,
+        seed=0,
+    )
+    assert two_failures.predictive is None and two_failures.auc.value == 1.0, (
+        "two failures of one arm prove nothing"
+    )
+    all_solved = predict(
+        np.arange(9.0), np.ones(9, dtype=bool), np.arange(9.0), np.arange(9), draws=50, seed=0
+    )
     assert math.isnan(all_solved.auc.value) and all_solved.predictive is None
-    unequal = predict(np.arange(9.0), np.arange(9) > 4, np.arange(9.0), np.array([0, 0, 1, 2, 3, 4, 5, 5, 5]), draws=50, seed=0)
+    unequal = predict(
+        np.arange(9.0),
+        np.arange(9) > 4,
+        np.arange(9.0),
+        np.array([0, 0, 1, 2, 3, 4, 5, 5, 5]),
+        draws=50,
+        seed=0,
+    )
     assert math.isfinite(unequal.rho.low)
-    nothing = predict(np.array([math.nan]), np.array([True]), np.array([1.0]), np.array([0]), draws=10, seed=0)
+    nothing = predict(
+        np.array([math.nan]), np.array([True]), np.array([1.0]), np.array([0]), draws=10, seed=0
+    )
     assert nothing.auc.n == 0
 
 
@@ -137,4 +224,8 @@ def test_words_of_an_arm() -> None:
     order = ("carries", "opens", "shut")
     assert count(["shut", "opens", "opens", None, math.nan], order) == {"opens": 2, "shut": 1}
     assert one_word({"opens": 3}) is None, "three seeds are too few for a word"
-    assert one_word({"opens": 8, "shut": 2}) == "opens" and one_word({"opens": 7, "shut": 3}) == "mixed" and one_word({}) is None
+    assert (
+        one_word({"opens": 8, "shut": 2}) == "opens"
+        and one_word({"opens": 7, "shut": 3}) == "mixed"
+        and one_word({}) is None
+    )

@@ -28,7 +28,14 @@ from study.search.spec import Spec
 from study.search.storage import open_storage
 from study.search.worker import Worker
 
-SMALL = ["task.form=row", "updates=12", "batch=16", "hidden=8", "validate_every=3", "probe=[transport]"]
+SMALL = [
+    "task.form=row",
+    "updates=12",
+    "batch=16",
+    "hidden=8",
+    "validate_every=3",
+    "probe=[transport]",
+]
 
 
 def plan(folder: Path, *arguments: str, params: dict[str, str] | None = None) -> tuple[Spec, Asks]:
@@ -39,7 +46,9 @@ def plan(folder: Path, *arguments: str, params: dict[str, str] | None = None) ->
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(typed)
     fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
     composed = compose(loader, "config", fixed)
-    return make_spec(loader, "config", composed.config, params or {}, typed, composed.choices.get("experiment"))
+    return make_spec(
+        loader, "config", composed.config, params or {}, typed, composed.choices.get("experiment")
+    )
 
 
 def searched(spec: Spec) -> tuple[list[Slots], list[dict[str, Any]]]:
@@ -53,11 +62,14 @@ def searched(spec: Spec) -> tuple[list[Slots], list[dict[str, Any]]]:
     return slots, said
 
 
-# --- PostgreSQL ----------------------------------------------------------------------------------------------------
+# --- PostgreSQL -----------------------------------------------------------------------------------
 
 
 def binaries() -> Path:
-    """Where Debian's package has the server. Without one the test is skipped, and fails where CI is set."""
+    """Where Debian's package has the server.
+
+    Without one the test is skipped, and fails where CI is set.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if found:
         return found[-1].parent
@@ -75,7 +87,10 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
-    """The address of an empty database on loopback. The server refuses to run as root: then it is Debian's user postgres."""
+    """The address of an empty database on loopback.
+
+    The server refuses to run as root: then it is Debian's user postgres.
+    """
     bin, folder, port = binaries(), Path(tempfile.mkdtemp(prefix="search-postgresql-")), free_port()
     before: list[str] = []
     if os.geteuid() == 0:
@@ -84,14 +99,32 @@ def postgresql() -> Iterator[str]:
         before = ["runuser", "-u", "postgres", "--"]
 
     def command(*arguments: str) -> None:
-        ran = subprocess.run([*before, *arguments], cwd="/", capture_output=True, text=True, timeout=120)
+        ran = subprocess.run(
+            [*before, *arguments], cwd="/", capture_output=True, text=True, timeout=120
+        )
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
     data = str(folder / "data")
     try:
-        command(str(bin / "initdb"), "-D", data, "-U", "searcher", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
-        command(str(bin / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+        command(
+            str(bin / "initdb"),
+            "-D",
+            data,
+            "-U",
+            "searcher",
+            "--auth=trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        )
+        options = (
+            f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c"
+            " fsync=off"
+        )
+        command(
+            str(bin / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"
+        )
         try:
             yield f"postgresql://searcher@127.0.0.1:{port}/postgres"
         finally:

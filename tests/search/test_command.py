@@ -1,4 +1,6 @@
-"""The whole path by its commands: a search with its W&B runs, the tuned study, its report; Ctrl-C and going on."""
+"""The whole path by its commands: a search with its W&B runs, the tuned study, its report; Ctrl-C
+and going on.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,16 @@ from tests.search.helpers import free_port
 from tests.support.helpers import hears_ctrl_c
 
 WANDB = str(Path(sys.executable).with_name("wandb"))
-SEARCH = ["-m", "experiment=quick", "hydra/sweeper=optuna", "search=lr", "cell=rnn,gru", "initializer=orthogonal", "updates=30", "validate_every=10"]
+SEARCH = [
+    "-m",
+    "experiment=quick",
+    "hydra/sweeper=optuna",
+    "search=lr",
+    "cell=rnn,gru",
+    "initializer=orthogonal",
+    "updates=30",
+    "validate_every=10",
+]
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -34,7 +45,14 @@ def environment(home: Path) -> dict[str, str]:
 
 def command(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "home").mkdir(exist_ok=True)
-    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=folder, env=environment(folder / "home"), capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env=environment(folder / "home"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +77,13 @@ def test_every_trial_is_a_run_of_the_group_with_the_tag_search_and_the_best_are_
     folder, ran = searched
     runs: dict[str, list[set[str]]] = {}
     for path in sorted((folder / "outputs" / "quick" / "wandb").glob("offline-run-*/*.wandb")):
-        told = subprocess.run([WANDB, "leet", "inspect", "--summary", "--json", str(path)], capture_output=True, text=True, timeout=60, check=True).stdout
+        told = subprocess.run(
+            [WANDB, "leet", "inspect", "--summary", "--json", str(path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
         read = json.loads(told)
         runs.setdefault(read["run_id"], []).append(set(read["tags"]))
         assert read["summary"].get("score") is None
@@ -77,7 +101,9 @@ def test_the_same_command_again_trains_nothing_and_a_larger_budget_adds_to_it(se
     folder, _ = searched
     store = SearchStore(folder / "outputs" / "quick" / "search")
     before = store.table("trials")
-    again = command(folder, "study", *SEARCH, "search.trials=4", "search.replicates=2", "tracker=[]")
+    again = command(
+        folder, "study", *SEARCH, "search.trials=4", "search.replicates=2", "tracker=[]"
+    )
     assert again.returncode == 0, again.stdout + again.stderr
     assert "8 stored already" in again.stdout
     pd.testing.assert_frame_equal(store.table("trials"), before)
@@ -93,16 +119,31 @@ def test_another_space_is_refused_and_nothing_is_changed(searched):
     folder, _ = searched
     journal = folder / "outputs" / "quick" / "search" / "journal.log"
     before = journal.read_bytes()
-    other = command(folder, "study", *SEARCH, "search.replicates=2", "optimizer.lr=interval(0.001,0.01)", "tracker=[]")
+    other = command(
+        folder,
+        "study",
+        *SEARCH,
+        "search.replicates=2",
+        "optimizer.lr=interval(0.001,0.01)",
+        "tracker=[]",
+    )
     assert other.returncode == 2
-    assert "space optimizer.lr: there 0.0003 to 0.03, logarithmic, here 0.001 to 0.01" in other.stderr
+    assert (
+        "space optimizer.lr: there 0.0003 to 0.03, logarithmic, here 0.001 to 0.01" in other.stderr
+    )
     assert "Traceback" not in other.stderr
     assert journal.read_bytes() == before
 
 
 def test_the_tuned_study_trains_both_arms_with_fresh_seeds_and_reports_the_search(searched):
     folder, _ = searched
-    config = ["--config-dir", "outputs/quick/search", "experiment=quick_tuned", "tracker=[]", "seed=0,1"]
+    config = [
+        "--config-dir",
+        "outputs/quick/search",
+        "experiment=quick_tuned",
+        "tracker=[]",
+        "seed=0,1",
+    ]
     ran = command(folder, "study", "-m", *config)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     store = Store(folder / "outputs" / "quick_tuned")
@@ -114,7 +155,12 @@ def test_the_tuned_study_trains_both_arms_with_fresh_seeds_and_reports_the_searc
     rendered = command(folder, "reports", "render", "outputs/quick_tuned")
     assert rendered.returncode == 0, rendered.stdout + rendered.stderr
     page = (store.folder / "report.html").read_text()
-    for heading in ("Tuning", "History of the search", "Score by searched key", "What mattered in the search"):
+    for heading in (
+        "Tuning",
+        "History of the search",
+        "Score by searched key",
+        "What mattered in the search",
+    ):
         assert heading in page, heading
     assert "could not be rendered" not in page
 
@@ -122,10 +168,28 @@ def test_the_tuned_study_trains_both_arms_with_fresh_seeds_and_reports_the_searc
 def test_the_dashboard_opens_the_storage_as_it_is(searched):
     """The very command that the search prints; every arm is a study in it, with its trials."""
     folder, ran = searched
-    printed = next(line for line in ran.stdout.splitlines() if "optuna-dashboard" in line).split(": ", 1)[1].split()
+    printed = (
+        next(line for line in ran.stdout.splitlines() if "optuna-dashboard" in line)
+        .split(": ", 1)[1]
+        .split()
+    )
     port = free_port()
-    command = [str(Path(sys.executable).with_name(printed[0])), *printed[1:], "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=folder, env=environment(folder / "home"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = [
+        str(Path(sys.executable).with_name(printed[0])),
+        *printed[1:],
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment(folder / "home"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
     def get(path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20) as answer:
@@ -141,7 +205,9 @@ def test_the_dashboard_opens_the_storage_as_it_is(searched):
                 break
             except urllib.error.URLError:
                 time.sleep(0.1)
-        assert {study["study_name"] for study in studies} == {f"quick: cell={cell} initializer=orthogonal" for cell in ("rnn", "gru")}
+        assert {study["study_name"] for study in studies} == {
+            f"quick: cell={cell} initializer=orthogonal" for cell in ("rnn", "gru")
+        }
         assert b"<html" in get("dashboard")
         for study in studies:
             trials = json.loads(get(f"api/studies/{study['study_id']}?after=0"))["trials"]
@@ -154,30 +220,71 @@ def test_the_dashboard_opens_the_storage_as_it_is(searched):
 def test_an_experiment_of_ones_own_is_tuned_and_the_printed_command_finds_both_folders(tmp_path):
     (tmp_path / "own folder" / "experiment").mkdir(parents=True)
     (tmp_path / "own folder" / "experiment" / "mine.yaml").write_text(
-        "# @package _global_\nname: mine\nupdates: 6\nhidden: 8\ntask: {form: row}\nhydra: {sweeper: {params: {cell: 'rnn,gru', seed: '0,1'}}}\n"
+        "# @package _global_\nname: mine\nupdates: 6\nhidden: 8\ntask: {form: row}\nhydra:"
+        " {sweeper: {params: {cell: 'rnn,gru', seed: '0,1'}}}\n"
     )
     own = ["-m", "--config-dir", "own folder", "experiment=mine", "tracker=[]"]
-    ran = command(tmp_path, "study", *own, "hydra/sweeper=optuna", "search=lr", "search.trials=1", "search/objective=bowl", "executor.workers=1")
+    ran = command(
+        tmp_path,
+        "study",
+        *own,
+        "hydra/sweeper=optuna",
+        "search=lr",
+        "search.trials=1",
+        "search/objective=bowl",
+        "executor.workers=1",
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    printed = shlex.split(next(line for line in ran.stdout.splitlines() if "or: python" in line).split("or: python -m ")[1])
+    printed = shlex.split(
+        next(line for line in ran.stdout.splitlines() if "or: python" in line).split(
+            "or: python -m "
+        )[1]
+    )
     assert printed.count("--config-dir") == 2
     tuned = command(tmp_path, *printed, "tracker=[]", "plan=true")
     assert tuned.returncode == 0, tuned.stdout + tuned.stderr
     assert "8 points" in tuned.stdout
     nowhere = command(tmp_path, "study", "-m", "--config-dir", "nowhere", *own[1:])
-    assert (nowhere.returncode, nowhere.stderr) == (2, "error: --config-dir: there is no folder nowhere\n")
+    assert (nowhere.returncode, nowhere.stderr) == (
+        2,
+        "error: --config-dir: there is no folder nowhere\n",
+    )
 
 
 def test_the_default_study_may_be_trained_beside_its_search(searched):
     folder, _ = searched
-    ran = command(folder, "study", "-m", "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=0,1", "updates=3", "tracker=[]")
+    ran = command(
+        folder,
+        "study",
+        "-m",
+        "experiment=quick",
+        "cell=rnn",
+        "initializer=orthogonal",
+        "seed=0,1",
+        "updates=3",
+        "tracker=[]",
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (folder / "outputs" / "quick" / "study.json").exists()
 
 
 def test_ctrl_c_ends_the_search_and_the_same_command_goes_on(tmp_path):
-    arguments = ["-m", "hydra/sweeper=optuna", "search=lr", "search/objective=bowl", "search.objective.seconds=0.05", "search.per=[cell]", "search.trials=12"]
-    arguments += ["search.together=1", "task.form=row", "tracker=[]", "executor.workers=2", "name=stopped"]
+    arguments = [
+        "-m",
+        "hydra/sweeper=optuna",
+        "search=lr",
+        "search/objective=bowl",
+        "search.objective.seconds=0.05",
+        "search.per=[cell]",
+        "search.trials=12",
+    ]
+    arguments += [
+        "search.together=1",
+        "task.form=row",
+        "tracker=[]",
+        "executor.workers=2",
+        "name=stopped",
+    ]
     (tmp_path / "home").mkdir()
     process = subprocess.Popen(
         [sys.executable, "-m", "study", *arguments],
@@ -188,8 +295,13 @@ def test_ctrl_c_ends_the_search_and_the_same_command_goes_on(tmp_path):
         text=True,
         preexec_fn=hears_ctrl_c,
     )
-    journal, deadline = tmp_path / "outputs" / "stopped" / "search" / "journal.log", time.monotonic() + 120
-    while time.monotonic() < deadline and (not journal.exists() or journal.read_text().count('"examples"') < 2):
+    journal, deadline = (
+        tmp_path / "outputs" / "stopped" / "search" / "journal.log",
+        time.monotonic() + 120,
+    )
+    while time.monotonic() < deadline and (
+        not journal.exists() or journal.read_text().count('"examples"') < 2
+    ):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

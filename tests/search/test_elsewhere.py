@@ -1,4 +1,6 @@
-"""Two jobs of each executor for other machines share one search in PostgreSQL, and its budget is kept exactly."""
+"""Two jobs of each executor for other machines share one search in PostgreSQL, and its budget is
+kept exactly.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,23 @@ from tests.search.helpers import plan, postgresql
 from tests.support.clusters import ROOT, ran
 
 TRIALS = 10
-SEARCH = ["search=lr", "search/objective=bowl", "search.objective.seconds=0.3", f"search.trials={TRIALS}", "search.together=1", "cell=rnn,gru"]
+SEARCH = [
+    "search=lr",
+    "search/objective=bowl",
+    "search.objective.seconds=0.3",
+    f"search.trials={TRIALS}",
+    "search.together=1",
+    "cell=rnn,gru",
+]
 SEARCH += ["search.per=[cell]", "task.form=row", "name=shared"]
-JOBS = ["hydra/sweeper=optuna", "tracker=[]", "executor.cpus=1", "executor.target_minutes=0.00033", "executor.poll_seconds=0.2", "executor.search_jobs=2"]
+JOBS = [
+    "hydra/sweeper=optuna",
+    "tracker=[]",
+    "executor.cpus=1",
+    "executor.target_minutes=0.00033",
+    "executor.poll_seconds=0.2",
+    "executor.search_jobs=2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +48,16 @@ def ray_cluster() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     before = dict(os.environ)
-    os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0", "RAY_worker_niceness": "0"}
-    nodes = Cluster(initialize_head=True, head_node_args={"node_ip_address": "127.0.0.2", "num_cpus": 2, "include_dashboard": False})
+    os.environ |= {
+        "PYTHONPATH": str(ROOT),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_worker_niceness": "0",
+    }
+    nodes = Cluster(
+        initialize_head=True,
+        head_node_args={"node_ip_address": "127.0.0.2", "num_cpus": 2, "include_dashboard": False},
+    )
     try:
         yield nodes.address
     finally:
@@ -56,8 +80,15 @@ def test_two_jobs_share_one_search(executor, request, server, tmp_path):
     storage = open_storage(server, spec.search_folder)
     found = [slot for arm in spec.arms for slot in slots(spec, arm, storage).slots()]
     assert len(found) == 2 * TRIALS
-    assert all(sum(trial.state == TrialState.COMPLETE for trial in slot.trials) == 1 for slot in found)
-    workers = {trial.user_attrs[WORKER]["pid"] for slot in found for trial in slot.trials if WORKER in trial.user_attrs}
+    assert all(
+        sum(trial.state == TrialState.COMPLETE for trial in slot.trials) == 1 for slot in found
+    )
+    workers = {
+        trial.user_attrs[WORKER]["pid"]
+        for slot in found
+        for trial in slot.trials
+        if WORKER in trial.user_attrs
+    }
     assert len(workers) >= 2, told
     assert "the tuned study: make sweep STUDY=" in told
     assert not list((spec.folder / "jobs").glob("*"))

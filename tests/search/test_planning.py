@@ -1,4 +1,6 @@
-"""What a search asks for: arms, space, default settings, budgets; everything wrong is told before anything is written."""
+"""What a search asks for: arms, space, default settings, budgets; everything wrong is told before
+anything is written.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,31 @@ from study.search.storage import PATIENCE, lost, open_storage
 from tests.search.helpers import SMALL, plan
 from tests.support.faults import LOCAL
 
-DIGITS = {"cell": "rnn,lstm", "initializer": "orthogonal,normal", "clip": "none,norm", "depth": "1,2", "seed": "0,1,2"}
+DIGITS = {
+    "cell": "rnn,lstm",
+    "initializer": "orthogonal,normal",
+    "clip": "none,norm",
+    "depth": "1,2",
+    "seed": "0,1,2",
+}
 DEFAULT = ["search=default", "task.form=row"]
 
 
 def test_factors_are_arms_searched_keys_are_not_and_others_are_held(tmp_path):
     spec, asks = plan(tmp_path, *DEFAULT, params=DIGITS)
-    assert [arm.name for arm in spec.arms] == [f"cell={cell} initializer={rule}" for cell in ("rnn", "lstm") for rule in ("orthogonal", "normal")]
+    assert [arm.name for arm in spec.arms] == [
+        f"cell={cell} initializer={rule}"
+        for cell in ("rnn", "lstm")
+        for rule in ("orthogonal", "normal")
+    ]
     assert list(spec.space) == ["hidden", "depth", "batch", "optimizer.lr"]
     assert asks.held == ["clip"]
     assert asks.seeds == "0,1,2"
-    assert all(arm.default == {"hidden": 32, "depth": 1, "batch": 64, "optimizer.lr": 0.004} and arm.default_inside for arm in spec.arms)
+    assert all(
+        arm.default == {"hidden": 32, "depth": 1, "batch": 64, "optimizer.lr": 0.004}
+        and arm.default_inside
+        for arm in spec.arms
+    )
     assert not set(spec.seeds) & {0, 1, 2}
 
 
@@ -43,7 +59,16 @@ def test_every_setting_sees_the_same_examples_and_is_validated_as_often(tmp_path
 
 
 def test_the_command_line_replaces_fixes_and_adds_keys(tmp_path):
-    spec, asks = plan(tmp_path, *DEFAULT, "hidden=48", "batch=choice(16,64)", "dropout=interval(0,0.5)", "clip=norm", "cell=gru", params=DIGITS)
+    spec, asks = plan(
+        tmp_path,
+        *DEFAULT,
+        "hidden=48",
+        "batch=choice(16,64)",
+        "dropout=interval(0,0.5)",
+        "clip=norm",
+        "cell=gru",
+        params=DIGITS,
+    )
     assert list(spec.space) == ["depth", "batch", "optimizer.lr", "dropout"]
     assert spec.space["batch"].choices == (16, 64)
     assert {"hidden=48", "clip=norm"} <= set(asks.fixed)
@@ -59,16 +84,27 @@ def test_a_default_outside_the_space_is_known_to_be(tmp_path):
 
 
 def test_levels_of_a_group_are_searched_with_their_own_settings(tmp_path):
-    spec, _ = plan(tmp_path, "search=lr", "optimizer=choice(adam,sgd)", "optimizer.lr=0.01", "clip=choice(none,value)", "task.form=row")
+    spec, _ = plan(
+        tmp_path,
+        "search=lr",
+        "optimizer=choice(adam,sgd)",
+        "optimizer.lr=0.01",
+        "clip=choice(none,value)",
+        "task.form=row",
+    )
     assert spec.groups == {"optimizer", "clip"}
     assert not spec.arms[0].default_inside  # clip norm is the default, and not among the choices
-    made = [compose(spec, spec.arms[0], setting, 0) for setting in settings_to_check(spec, spec.arms[0])]
+    made = [
+        compose(spec, spec.arms[0], setting, 0) for setting in settings_to_check(spec, spec.arms[0])
+    ]
     assert {one.labels["optimizer"] for one in made} == {"adam", "sgd"}
     assert {one.labels["clip"] for one in made} == {"norm", "none", "value"}
 
 
 def test_trials_of_one_structure_are_known_to_have_one(tmp_path):
-    assert all(arm.structure is not None for arm in plan(tmp_path, "search=lr", "task.form=row")[0].arms)
+    assert all(
+        arm.structure is not None for arm in plan(tmp_path, "search=lr", "task.form=row")[0].arms
+    )
     assert all(arm.structure is None for arm in plan(tmp_path, *DEFAULT)[0].arms)
 
 
@@ -80,32 +116,59 @@ def test_trials_of_one_structure_are_known_to_have_one(tmp_path):
         ([*DEFAULT, "foo=interval(1,2)"], "foo: there is no such key"),
         ([*DEFAULT, "optimizer.foo=interval(1,2)"], "optimizer.foo: there is no such key"),
         ([*DEFAULT, "weights=choice(1,2)"], "weights: is no single value"),
-        ([*DEFAULT, "hidden=int(interval(64,16))"], "hidden: the lower bound must not be above the upper one"),
-        ([*DEFAULT, "optimizer.lr=tag(log,interval(0,1))"], "optimizer.lr: a logarithmic scale needs bounds above 0"),
+        (
+            [*DEFAULT, "hidden=int(interval(64,16))"],
+            "hidden: the lower bound must not be above the upper one",
+        ),
+        (
+            [*DEFAULT, "optimizer.lr=tag(log,interval(0,1))"],
+            "optimizer.lr: a logarithmic scale needs bounds above 0",
+        ),
         ([*DEFAULT, "clip=choice(norm,nothere)"], "nothere"),
-        ([*DEFAULT, "hidden=choice(16,x)"], "hidden: Value 'x' of type 'str' could not be converted to Integer"),
-        ([*DEFAULT, "hidden=range(-8,16,8)"], "hidden: must be a whole number of at least 1, got -8"),
+        (
+            [*DEFAULT, "hidden=choice(16,x)"],
+            "hidden: Value 'x' of type 'str' could not be converted to Integer",
+        ),
+        (
+            [*DEFAULT, "hidden=range(-8,16,8)"],
+            "hidden: must be a whole number of at least 1, got -8",
+        ),
         ([*DEFAULT, "optimizer.lr=interval(-1,1)"], "lr must be greater than 0, got -1"),
         ([*DEFAULT, "dropout=interval(0,1.5)"], "dropout: must be at least 0 and below 1, got 1.5"),
         ([*DEFAULT, "batch=choice(0,16)"], "batch: must be a whole number of at least 1, got 0"),
         ([*DEFAULT, "updates=range(1,9)"], "updates: cannot be searched"),
         ([*DEFAULT, "seed=interval(1,9)"], "seed: seeds of the tuned study are listed"),
         ([*DEFAULT, "task=choice(digits,adding)"], "task: cannot be searched"),
-        ([*DEFAULT, "cell=choice(rnn,gru)", "search.per=[initializer]", "cell.x=choice(1,2)"], "cell.x: is a setting of cell, whose level is searched too"),
+        (
+            [*DEFAULT, "cell=choice(rnn,gru)", "search.per=[initializer]", "cell.x=choice(1,2)"],
+            "cell.x: is a setting of cell, whose level is searched too",
+        ),
         ([*DEFAULT, "cell=interval(0,1)"], "cell: is a factor of the search"),
         ([*DEFAULT, "search/sampler=nothere"], "nothere"),
         ([*DEFAULT, "search.sampler=tpe"], "search.sampler: choose one with search/sampler=NAME"),
-        ([*DEFAULT, "search.sampler._target_=optuna.samplers.Nothing"], "optuna.samplers.Nothing cannot be made"),
+        (
+            [*DEFAULT, "search.sampler._target_=optuna.samplers.Nothing"],
+            "optuna.samplers.Nothing cannot be made",
+        ),
         ([*DEFAULT, "search.trials=0"], "search.trials: must be at least 1"),
         ([*DEFAULT, "search.trials=x"], "search.trials: must be a whole number, got 'x'"),
         ([*DEFAULT, "+search.trails=3"], "search: unknown key 'trails'"),
         ([*DEFAULT, "search.budget=hours"], "search.budget: must be examples or trials"),
         ([*DEFAULT, "search.objectives=[health]"], "search.objectives: must be score"),
-        ([*DEFAULT, "search.objectives=[score,cost]", "search/pruner=median"], "can only be pruned by one objective"),
-        ([*DEFAULT, "search.storage=redis://x"], "search.storage: must be journal or postgresql://"),
+        (
+            [*DEFAULT, "search.objectives=[score,cost]", "search/pruner=median"],
+            "can only be pruned by one objective",
+        ),
+        (
+            [*DEFAULT, "search.storage=redis://x"],
+            "search.storage: must be journal or postgresql://",
+        ),
         ([*DEFAULT, "search.per=cell"], "search.per: must be a list"),
         ([*DEFAULT, "search.per=[cell,initialiser]"], "initialiser: there is no such key"),
-        (["search=lr", "search/sampler=grid"], "optimizer.lr: search/sampler=grid needs a choice or a range"),
+        (
+            ["search=lr", "search/sampler=grid"],
+            "optimizer.lr: search/sampler=grid needs a choice or a range",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -119,8 +182,13 @@ def test_what_is_wrong_is_told_before_anything_is_written(tmp_path, arguments, t
 def test_a_storage_out_of_reach_is_told_without_its_password(tmp_path, monkeypatch):
     """Before any arm is planned, and by a worker that comes later."""
     address = "postgresql://me:secret@127.0.0.1:1/trials"
-    monkeypatch.setattr("study.search.planning.make_arms", lambda *_: pytest.fail("arms were planned first"))
-    for call in (lambda: plan(tmp_path, *DEFAULT, f"search.storage={address}"), lambda: open_storage(address, tmp_path)):
+    monkeypatch.setattr(
+        "study.search.planning.make_arms", lambda *_: pytest.fail("arms were planned first")
+    )
+    for call in (
+        lambda: plan(tmp_path, *DEFAULT, f"search.storage={address}"),
+        lambda: open_storage(address, tmp_path),
+    ):
         with pytest.raises(StudyError) as error:
             call()
         assert "cannot be reached" in str(error.value)
@@ -135,8 +203,13 @@ def test_a_driver_that_is_missing_is_told_with_its_package(tmp_path):
 
 def test_a_storage_that_goes_away_is_one_message_without_its_password():
     """What SQLAlchemy raises by itself, and as Optuna wraps it."""
-    address, words = "postgresql://me:secret@127.0.0.1:1/trials", "server closed the connection unexpectedly"
-    plain = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception(f"{words}\n at postgresql://me:secret@127.0.0.1:1"))
+    address, words = (
+        "postgresql://me:secret@127.0.0.1:1/trials",
+        "server closed the connection unexpectedly",
+    )
+    plain = sqlalchemy.exc.OperationalError(
+        "SELECT 1", {}, Exception(f"{words}\n at postgresql://me:secret@127.0.0.1:1")
+    )
     wrapped = optuna.exceptions.StorageInternalError("An exception is raised during the commit")
     wrapped.__cause__ = plain
     for error in (plain, wrapped):
@@ -163,7 +236,9 @@ def test_a_stored_search_with_other_settings_is_refused_and_left_alone(tmp_path,
         of.fill()
     before = (spec.search_folder / "journal.log").read_bytes()
     key = other.split("=")[0]
-    changed, _ = plan(tmp_path, "search=default", *([] if key == "task.form" else ["task.form=row"]), other)
+    changed, _ = plan(
+        tmp_path, "search=default", *([] if key == "task.form" else ["task.form=row"]), other
+    )
     with pytest.raises(StudyError) as error:
         open_arms(changed, open_storage(changed.settings.storage, changed.search_folder))
     assert differs in str(error.value)
@@ -172,14 +247,18 @@ def test_a_stored_search_with_other_settings_is_refused_and_left_alone(tmp_path,
 
 
 def test_arms_of_other_factors_are_another_search(tmp_path):
-    """Or the summary, the tuned study and the trials of the one would take the place of the other's."""
+    """Or the summary, the tuned study and the trials of the one would take the place of the
+    other's.
+    """
     both = ["cell=rnn,gru", "initializer=orthogonal,normal"]
     spec, _ = plan(tmp_path, *DEFAULT, *both)
     storage = open_storage("journal", spec.search_folder)
     open_arms(spec, storage)
     before = (spec.search_folder / "journal.log").read_bytes()
     other, _ = plan(tmp_path, *DEFAULT, *both, "search.per=[cell]")
-    with pytest.raises(StudyError, match=r"with other arms \(factors: there \[cell, initializer\], here \[cell\]\)"):
+    with pytest.raises(
+        StudyError, match=r"with other arms \(factors: there \[cell, initializer\], here \[cell\]\)"
+    ):
         open_arms(other, storage)
     assert (spec.search_folder / "journal.log").read_bytes() == before
 
@@ -188,7 +267,9 @@ def test_a_trial_keeps_its_name_when_further_levels_join(tmp_path):
     """It is the id of its record and of its W&B run."""
     few, _ = plan(tmp_path, *DEFAULT, "cell=gru,lstm")
     more, _ = plan(tmp_path, *DEFAULT, "cell=rnn,lstm,gru")
-    names = {arm.name: asked(spec, arm, 3, arm.default).name for spec in (few, more) for arm in spec.arms}
+    names = {
+        arm.name: asked(spec, arm, 3, arm.default).name for spec in (few, more) for arm in spec.arms
+    }
     assert len(set(names.values())) == len(names) == 3
     assert all(asked(few, arm, 3, arm.default).name == names[arm.name] for arm in few.arms)
 
@@ -203,7 +284,9 @@ def test_two_commands_that_begin_together_make_one_search(tmp_path):
     def mark() -> None:
         time.sleep(0.3)
         for arm in spec.arms:
-            optuna.load_study(study_name=arm.study_name, storage=storage).set_user_attr(FINGERPRINT, fingerprint(spec, arm))
+            optuna.load_study(study_name=arm.study_name, storage=storage).set_user_attr(
+                FINGERPRINT, fingerprint(spec, arm)
+            )
 
     one = threading.Thread(target=mark)
     one.start()
@@ -213,13 +296,20 @@ def test_two_commands_that_begin_together_make_one_search(tmp_path):
     assert time.monotonic() - begun < PATIENCE
 
 
-def test_the_studies_of_a_command_that_was_killed_while_it_made_them_are_taken_over(tmp_path, monkeypatch):
+def test_the_studies_of_a_command_that_was_killed_while_it_made_them_are_taken_over(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("study.search.arms.PATIENCE", 0.2)
     spec, _ = plan(tmp_path, *DEFAULT, *SMALL)
     storage = open_storage("journal", spec.search_folder)
-    optuna.create_study(study_name=spec.arms[0].study_name, storage=storage, directions=spec.directions)
+    optuna.create_study(
+        study_name=spec.arms[0].study_name, storage=storage, directions=spec.directions
+    )
     open_arms(spec, open_storage("journal", spec.search_folder))
-    assert all(FINGERPRINT in optuna.load_study(study_name=arm.study_name, storage=storage).user_attrs for arm in spec.arms)
+    assert all(
+        FINGERPRINT in optuna.load_study(study_name=arm.study_name, storage=storage).user_attrs
+        for arm in spec.arms
+    )
 
 
 @pytest.mark.parametrize("kind", ["with trials", "with other directions"])
@@ -228,7 +318,9 @@ def test_a_study_of_another_program_is_refused(tmp_path, monkeypatch, kind):
     spec, _ = plan(tmp_path, *DEFAULT, *SMALL)
     storage = open_storage("journal", spec.search_folder)
     directions = ["minimize", "minimize"] if kind == "with other directions" else spec.directions
-    study = optuna.create_study(study_name=spec.arms[0].study_name, storage=storage, directions=directions)
+    study = optuna.create_study(
+        study_name=spec.arms[0].study_name, storage=storage, directions=directions
+    )
     if kind == "with trials":
         study.ask()
     with pytest.raises(StudyError, match="has not made"):
@@ -238,13 +330,20 @@ def test_a_study_of_another_program_is_refused(tmp_path, monkeypatch, kind):
 def test_more_trials_another_sampler_and_further_levels_continue_a_search(tmp_path):
     spec, _ = plan(tmp_path, *DEFAULT, *SMALL, "cell=lstm,gru")
     open_arms(spec, open_storage("journal", spec.search_folder))
-    more, _ = plan(tmp_path, *DEFAULT, *SMALL, "search.trials=30", "search/sampler=random", "cell=lstm,gru,rnn")
+    more, _ = plan(
+        tmp_path, *DEFAULT, *SMALL, "search.trials=30", "search/sampler=random", "cell=lstm,gru,rnn"
+    )
     assert len(open_arms(more, open_storage("journal", more.search_folder))) == 3
 
 
-@pytest.mark.parametrize(("device", "executor", "expected"), [("cuda", "auto", 8), ("cuda", 3, 3), ("cpu", 2, 2), ("cpu", 500, 20)])
+@pytest.mark.parametrize(
+    ("device", "executor", "expected"),
+    [("cuda", "auto", 8), ("cuda", 3, 3), ("cpu", 2, 2), ("cpu", 500, 20)],
+)
 def test_workers_share_gpus(tmp_path, monkeypatch, device, executor, expected):
-    """Two GPUs, four trials each; a number that is asked for is taken; never more workers than trials."""
+    """Two GPUs, four trials each; a number that is asked for is taken; never more workers than
+    trials.
+    """
     from study.search.run import workers
 
     spec, _ = plan(tmp_path, *DEFAULT)

@@ -81,7 +81,9 @@ def test_the_number_of_trials_is_exact_when_a_command_is_killed(tmp_path, where)
     storage = open_storage(where, spec.search_folder)
     found = [slot for arm in spec.arms for slot in slots(spec, arm, storage).slots()]
     assert len(found) == 2 * TRIALS
-    assert all(sum(trial.state == TrialState.COMPLETE for trial in slot.trials) == 1 for slot in found)
+    assert all(
+        sum(trial.state == TrialState.COMPLETE for trial in slot.trials) == 1 for slot in found
+    )
     states = [trial.state for arm in spec.arms for trial in slots(spec, arm, storage).trials()]
     assert states.count(TrialState.COMPLETE) == 2 * TRIALS
     assert {TrialState.RUNNING, TrialState.WAITING}.isdisjoint(states)
@@ -89,13 +91,20 @@ def test_the_number_of_trials_is_exact_when_a_command_is_killed(tmp_path, where)
     assert [slot.failures[0]._trial_id for slot in lost] == [killed]
     assert "worker process is gone" in lost[0].failures[0].user_attrs["reason"]
     assert lost[0].counted.params == lost[0].failures[0].params
-    workers = {trial.user_attrs[WORKER]["pid"] for slot in found for trial in slot.trials if WORKER in trial.user_attrs}
+    workers = {
+        trial.user_attrs[WORKER]["pid"]
+        for slot in found
+        for trial in slot.trials
+        if WORKER in trial.user_attrs
+    }
     assert len(workers) == 2, "one of the two did nothing"
     assert f"{2 * TRIALS} trials finished" in told
 
 
 def kill_in_the_middle_of_a_trial(spec, process: subprocess.Popen[str]) -> int:
-    """SIGKILL to the command and its worker, once it has finished a trial and is running another; that one's id."""
+    """SIGKILL to the command and its worker, once it has finished a trial and is running another;
+    that one's id.
+    """
     deadline = time.monotonic() + 120
     storage = open_storage(spec.settings.storage, spec.search_folder)
     while time.monotonic() < deadline:
@@ -104,8 +113,18 @@ def kill_in_the_middle_of_a_trial(spec, process: subprocess.Popen[str]) -> int:
             trials = [trial for arm in spec.arms for trial in slots(spec, arm, storage).trials()]
         except KeyError:  # the studies are not there yet
             trials = []
-        mine = [trial for trial in trials if trial.user_attrs.get(WORKER, {}).get("pid") in descendants(process.pid)]
-        running = [trial for trial in mine if trial.state == TrialState.RUNNING and len(trial.intermediate_values) < 4 and trial.params]
+        mine = [
+            trial
+            for trial in trials
+            if trial.user_attrs.get(WORKER, {}).get("pid") in descendants(process.pid)
+        ]
+        running = [
+            trial
+            for trial in mine
+            if trial.state == TrialState.RUNNING
+            and len(trial.intermediate_values) < 4
+            and trial.params
+        ]
         if running and any(trial.state == TrialState.COMPLETE for trial in mine):
             os.killpg(process.pid, signal.SIGKILL)
             return running[0]._trial_id

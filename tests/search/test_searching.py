@@ -45,7 +45,15 @@ def scores(of):
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsga2", "grid"])
 def test_every_sampler_and_pruner_spends_the_budget(tmp_path, sampler, pruner):
     further = ["optimizer.lr=choice(0.001,0.006,0.03)"] if sampler == "grid" else []
-    spec, _ = plan(tmp_path, *BOWL, f"search/sampler={sampler}", f"search/pruner={pruner}", "search.trials=9", "search.budget=trials", *further)
+    spec, _ = plan(
+        tmp_path,
+        *BOWL,
+        f"search/sampler={sampler}",
+        f"search/pruner={pruner}",
+        "search.trials=9",
+        "search.budget=trials",
+        *further,
+    )
     slots, _ = searched(spec)
     counted = [slot.counted for slot in slots[0].slots()]
     assert len(counted) == 9
@@ -57,7 +65,14 @@ def test_every_sampler_and_pruner_spends_the_budget(tmp_path, sampler, pruner):
 
 
 def test_a_grid_smaller_than_the_budget_is_the_budget(tmp_path):
-    spec, _ = plan(tmp_path, "search=lr", *BOWL[1:], "search/sampler=grid", "optimizer.lr=choice(0.001,0.004,0.03)", "search.trials=50")
+    spec, _ = plan(
+        tmp_path,
+        "search=lr",
+        *BOWL[1:],
+        "search/sampler=grid",
+        "optimizer.lr=choice(0.001,0.004,0.03)",
+        "search.trials=50",
+    )
     slots, _ = searched(spec)
     assert sorted(one["optimizer.lr"] for one in settings_of(slots)[0]) == [0.001, 0.004, 0.03]
 
@@ -71,14 +86,18 @@ def test_one_worker_draws_the_same_settings_however_often_it_is_started(tmp_path
         slots, said = searched(part)
         assert len(slots[0].slots()) == trials
     assert settings_of(slots) == settings_of(whole)
-    assert [event["event"] for event in said].count("stored") == 5  # the last start added what was missing, and nothing else
+    assert [event["event"] for event in said].count(
+        "stored"
+    ) == 5  # the last start added what was missing, and nothing else
     other, _ = plan(tmp_path / "other", *BOWL, "search.trials=12", "search.seed=1")
     assert settings_of(searched(other)[0])[0][1:] != settings_of(whole)[0][1:]
     assert steps.arms[0].name == at_once.arms[0].name
 
 
 def test_every_arm_gets_the_same_budget_and_its_default_first(tmp_path):
-    spec, _ = plan(tmp_path, *BOWL, "cell=rnn,gru", "initializer=orthogonal,normal", "search.trials=5")
+    spec, _ = plan(
+        tmp_path, *BOWL, "cell=rnn,gru", "initializer=orthogonal,normal", "search.trials=5"
+    )
     slots, _ = searched(spec)
     found = summary(spec, slots)
     assert found["complete"]
@@ -115,17 +134,28 @@ class Raises(Objective):
 
         for trial in asked:
             rate = trial.points[0].config["optimizer"]["lr"]
-            if rate > self.fatal or (trial.name not in self.seen and trial.name.endswith(("1", "3", "5"))):
+            if rate > self.fatal or (
+                trial.name not in self.seen and trial.name.endswith(("1", "3", "5"))
+            ):
                 self.seen.add(trial.name)
                 raise RuntimeError("out of luck")
-        return Bowl(lr=0.006, hidden=48, batch=32, layer=0.05, rate=4.0, noise=0.0, seconds=0.0).run(asked, device, hear, wanted)
+        return Bowl(
+            lr=0.006, hidden=48, batch=32, layer=0.05, rate=4.0, noise=0.0, seconds=0.0
+        ).run(asked, device, hear, wanted)
 
 
 @pytest.mark.parametrize(("fatal", "finished"), [(1.0, 8), (0.004, None)])
 def test_a_trial_that_raises_is_tried_again_and_given_up_in_the_end(tmp_path, fatal, finished):
     objective = f"search.objective={{_target_:tests.search.test_searching.Raises,fatal:{fatal}}}"
     spec, _ = plan(
-        tmp_path, "search=lr", "search/objective=validation", "task.form=row", "search.trials=8", "search.together=1", "search.retries=1", f"++{objective}"
+        tmp_path,
+        "search=lr",
+        "search/objective=validation",
+        "task.form=row",
+        "search.trials=8",
+        "search.together=1",
+        "search.retries=1",
+        f"++{objective}",
     )
     slots, said = searched(spec)
     found = slots[0].slots()
@@ -142,8 +172,13 @@ def test_a_trial_that_raises_is_tried_again_and_given_up_in_the_end(tmp_path, fa
     assert (told["trials"], told["failed"]) == (8 - len(failed), len(failed))
 
 
-def test_a_silent_workers_trial_is_tried_again_and_dropped_should_it_come_back(tmp_path, monkeypatch):
-    """A worker of another machine: nothing is known of it but its beats. What it trains together with the lost one counts all the same."""
+def test_a_silent_workers_trial_is_tried_again_and_dropped_should_it_come_back(
+    tmp_path, monkeypatch
+):
+    """A worker of another machine: nothing is known of it but its beats.
+
+    What it trains together with the lost one counts all the same.
+    """
     spec, _ = plan(tmp_path, "search=lr", *BOWL[1:], "search.trials=2")
     storage = open_storage(spec.settings.storage, spec.search_folder)
     slots = open_arms(spec, storage)
@@ -163,7 +198,9 @@ def test_a_silent_workers_trial_is_tried_again_and_dropped_should_it_come_back(t
         assert one.rescue()
     one.run(one.claim())
     assert [event["event"] for event in told] == ["lost", "started", "stored"]
-    assert "no sign of its worker" in next(event["reason"] for event in told if event["event"] == "lost")
+    assert "no sign of its worker" in next(
+        event["reason"] for event in told if event["event"] == "lost"
+    )
     elsewhere.run(silent)
     assert [event["event"] for event in said] == ["started", "started", "dropped", "stored"]
     one.work()
@@ -207,53 +244,93 @@ def test_several_objectives_have_a_front_and_the_best_score_is_taken(tmp_path):
     front = [index for index, on in enumerate(rows["front"]) if on]
     for index in range(15):
         beaten = any(
-            rows["score"][other] >= rows["score"][index] and rows["health"][other] >= rows["health"][index] and rows["cost"][other] <= rows["cost"][index]
-            and (rows["score"][other], rows["health"][other], rows["cost"][other]) != (rows["score"][index], rows["health"][index], rows["cost"][index])
+            rows["score"][other] >= rows["score"][index]
+            and rows["health"][other] >= rows["health"][index]
+            and rows["cost"][other] <= rows["cost"][index]
+            and (rows["score"][other], rows["health"][other], rows["cost"][other])
+            != (rows["score"][index], rows["health"][index], rows["cost"][index])
             for other in range(15)
-        )  # fmt: skip
+        )
         assert (index in front) != beaten
     assert rows["best"].index(True) in front
     assert rows["score"][rows["best"].index(True)] == max(rows["score"])
 
 
 def test_importance_of_keys_that_act_only_together_is_their_pairs():
-    """score = sign(a)·sign(b): neither says anything alone (Hutter 2014: main effects 0, the interaction all). Optuna 5's own default cannot tell."""
+    """score = sign(a)·sign(b): neither says anything alone (Hutter 2014: main effects 0, the
+    interaction all). Optuna 5's own default cannot tell.
+    """
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(
-        lambda trial: math.copysign(1, trial.suggest_float("a", -1, 1) * trial.suggest_float("b", -1, 1)) + 0 * trial.suggest_float("c", 0, 1), n_trials=300
+        lambda trial: (
+            math.copysign(1, trial.suggest_float("a", -1, 1) * trial.suggest_float("b", -1, 1))
+            + 0 * trial.suggest_float("c", 0, 1)
+        ),
+        n_trials=300,
     )
-    share = {(row["key"], row["other"]): row["share"] for row in importance(study, ["a", "b", "c"], 0)}
+    share = {
+        (row["key"], row["other"]): row["share"] for row in importance(study, ["a", "b", "c"], 0)
+    }
     assert share["a", "b"] > 0.7
-    assert max(share["a", None], share["b", None], share["c", None], share["a", "c"], share["b", "c"]) < 0.15
+    assert (
+        max(share["a", None], share["b", None], share["c", None], share["a", "c"], share["b", "c"])
+        < 0.15
+    )
 
 
 def test_importance_is_fanovas(monkeypatch):
     """By name: the shares are those of this evaluator, unscaled, and of no other."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    study.optimize(lambda trial: (trial.suggest_float("a", 0, 1) - 0.3) ** 2 + 0.2 * trial.suggest_float("b", 0, 1), n_trials=40)
-    found = {row["key"]: row["share"] for row in importance(study, ["a", "b"], 0) if row["other"] is None}
-    assert found == pytest.approx(dict(optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study, params=["a", "b"])))
-    other = optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
+    study.optimize(
+        lambda trial: (
+            (trial.suggest_float("a", 0, 1) - 0.3) ** 2 + 0.2 * trial.suggest_float("b", 0, 1)
+        ),
+        n_trials=40,
+    )
+    found = {
+        row["key"]: row["share"] for row in importance(study, ["a", "b"], 0) if row["other"] is None
+    }
+    assert found == pytest.approx(
+        dict(optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study, params=["a", "b"]))
+    )
+    other = optuna.importance.get_param_importances(
+        study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+    )
     assert found != pytest.approx(dict(other), abs=0.02)
 
 
 def test_importance_finds_what_the_score_depends_on(tmp_path):
-    spec, _ = plan(tmp_path, *BOWL, "search/sampler=random", "search.trials=60", "depth=1", "batch=64", "search.objective.hidden=40")
+    spec, _ = plan(
+        tmp_path,
+        *BOWL,
+        "search/sampler=random",
+        "search.trials=60",
+        "depth=1",
+        "batch=64",
+        "search.objective.hidden=40",
+    )
     slots, _ = searched(spec)
     rows = tables(spec, slots)["importance"]
-    share = {(key, other): value for key, other, value in zip(rows["key"], rows["other"], rows["share"], strict=True)}
+    share = {
+        (key, other): value
+        for key, other, value in zip(rows["key"], rows["other"], rows["share"], strict=True)
+    }
     assert share["optimizer.lr", None] > 0.6
     assert share["hidden", None] < 0.3
     assert share["hidden", "optimizer.lr"] < 0.3
-    assert 0.9 < sum(share.values()) < 1.1  # of two keys, main effects and their interaction are everything
+    assert (
+        0.9 < sum(share.values()) < 1.1
+    )  # of two keys, main effects and their interaction are everything
     assert set(rows) == {column.name for column in SEARCH_TABLES["importance"]}
 
 
-# --- through the engine --------------------------------------------------------------------------------------------
+# --- through the engine ---------------------------------------------------------------------------
 
 
 def test_a_trial_is_the_point_of_a_study_with_the_same_settings(tmp_path):
-    """The score of a trial is the best validation metric of the very point, bit for bit, whoever it is trained with."""
+    """The score of a trial is the best validation metric of the very point, bit for bit, whoever it
+    is trained with.
+    """
     spec, _ = plan(tmp_path, "search=lr", *SMALL, "search.trials=5", "search.together=4")
     slots, _ = searched(spec)
     for slot in slots[0].slots():
@@ -265,7 +342,10 @@ def test_a_trial_is_the_point_of_a_study_with_the_same_settings(tmp_path):
         assert trial["row"]["val_score"] == row["val_score"]
         assert trial["row"].get("score") is None
         history = Store(spec.search_folder).table("history", [trial["id"]])
-        assert history["loss"].dropna().tolist() == Store(tmp_path / "study").table("history", [point.id])["loss"].dropna().tolist()
+        assert (
+            history["loss"].dropna().tolist()
+            == Store(tmp_path / "study").table("history", [point.id])["loss"].dropna().tolist()
+        )
 
 
 def test_replicates_are_one_group_and_their_mean_counts(tmp_path):
@@ -279,11 +359,20 @@ def test_replicates_are_one_group_and_their_mean_counts(tmp_path):
         points = asked(spec, spec.arms[0], slot.number, trial.user_attrs["setting"]).points
         assert [point.seed for point in points] == [1000, 1001, 1002]
         run(points, tmp_path / "study")
-        assert trial.user_attrs["scores"] == [Store(tmp_path / "study").result(point.id)["row"]["val_score"] for point in points]
+        assert trial.user_attrs["scores"] == [
+            Store(tmp_path / "study").result(point.id)["row"]["val_score"] for point in points
+        ]
 
 
 def test_a_pruned_trial_leaves_its_group_and_the_others_end_as_alone(tmp_path):
-    small = [*SMALL, "updates=24", "optimizer.lr=tag(log,interval(1e-6,1e-1))", "search/sampler=random", "search.trials=10", "search.budget=trials"]
+    small = [
+        *SMALL,
+        "updates=24",
+        "optimizer.lr=tag(log,interval(1e-6,1e-1))",
+        "search/sampler=random",
+        "search.trials=10",
+        "search.budget=trials",
+    ]
     pruned, _ = plan(
         tmp_path / "pruned",
         "search=lr",
@@ -313,7 +402,9 @@ def test_a_pruned_trial_leaves_its_group_and_the_others_end_as_alone(tmp_path):
 
 
 def test_health_comes_from_the_last_probe(tmp_path):
-    spec, _ = plan(tmp_path, "search=lr", *SMALL, "search.objectives=[score,health]", "search.trials=2")
+    spec, _ = plan(
+        tmp_path, "search=lr", *SMALL, "search.objectives=[score,health]", "search.trials=2"
+    )
     slots, _ = searched(spec)
     for slot in slots[0].slots():
         point = asked(spec, spec.arms[0], slot.number, slot.counted.user_attrs["setting"]).points[0]
@@ -324,7 +415,7 @@ def test_health_comes_from_the_last_probe(tmp_path):
         assert math.isfinite(slot.counted.values[1])
 
 
-# --- the experiment ------------------------------------------------------------------------------------------------
+# --- the experiment -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("committed", ["quick", "digits"])
@@ -342,7 +433,15 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path,
     ]
     arguments += ["optimizer.lr=0.01", "clip=value", "search.trials=6", "batch=choice(16,32,64)"]
     spec, asks = plan(
-        tmp_path, *arguments, params={"cell": "rnn,lstm,gru", "initializer": "orthogonal,normal", "seed": "0,1,2", "depth": "1,2", "clip": "none,norm"}
+        tmp_path,
+        *arguments,
+        params={
+            "cell": "rnn,lstm,gru",
+            "initializer": "orthogonal,normal",
+            "seed": "0,1,2",
+            "depth": "1,2",
+            "clip": "none,norm",
+        },
     )
     slots, _ = searched(spec)
     config = {"study": {"title": "A title", "question": "A question?"}}
@@ -353,9 +452,13 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path,
     path = create_config_search_path(str(conf_folder().resolve()))
     path.prepend(provider="test", path=f"file://{folder.resolve()}")
     loader = ConfigLoaderImpl(path)
-    node = loader.load_configuration("config", [f"experiment={committed}_tuned"], run_mode=RunMode.RUN)
+    node = loader.load_configuration(
+        "config", [f"experiment={committed}_tuned"], run_mode=RunMode.RUN
+    )
     params = dict(node.hydra.sweeper.params)
-    of = declared(loader, params, [f"experiment={committed}_tuned", f"store.folder={tmp_path / 'out'}"])
+    of = declared(
+        loader, params, [f"experiment={committed}_tuned", f"store.folder={tmp_path / 'out'}"]
+    )
     made = make_plan(compose_all(loader, "config", of), of, f"{committed}_tuned")
     assert len(made.points) == 2 * 2 * 3
     assert {point.seed for point in made.points} == {0, 1, 2}
@@ -367,10 +470,19 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path,
         assert config["updates"] * config["batch"] == 80 * 64
         if labels["tuned"]:
             setting = best[labels["cell"]]
-            assert (config["hidden"], config["depth"], config["batch"]) == (setting["hidden"], setting["depth"], setting["batch"])
+            assert (config["hidden"], config["depth"], config["batch"]) == (
+                setting["hidden"],
+                setting["depth"],
+                setting["batch"],
+            )
             assert labels["optimizer"] == setting["optimizer"]
         else:
-            assert (config["hidden"], config["depth"], config["batch"], labels["optimizer"]) == (32, 1, 64, "adam")
+            assert (config["hidden"], config["depth"], config["batch"], labels["optimizer"]) == (
+                32,
+                1,
+                64,
+                "adam",
+            )
 
 
 def test_where_the_default_wins_both_arms_are_run(tmp_path):
@@ -386,7 +498,9 @@ def test_where_the_default_wins_both_arms_are_run(tmp_path):
     of = declared(loader, {}, register_of)
     made = make_plan(compose_all(loader, "config", of), of, None)
     assert len({point.id for point in made.points}) == 4
-    assert [(point.labels["tuned"], point.id.endswith("-tuned")) for point in made.points] == [(False, False)] * 2 + [(True, True)] * 2
+    assert [(point.labels["tuned"], point.id.endswith("-tuned")) for point in made.points] == [
+        (False, False)
+    ] * 2 + [(True, True)] * 2
 
 
 def test_a_worker_that_finds_everything_done_ends(tmp_path):

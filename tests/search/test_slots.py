@@ -24,15 +24,25 @@ from tests import ROOT
 
 @pytest.fixture(params=["memory", "journal"])
 def storage(request, tmp_path):
-    return InMemoryStorage() if request.param == "memory" else JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
+    return (
+        InMemoryStorage()
+        if request.param == "memory"
+        else JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
+    )
 
 
-def made(storage, trials: int = 4, *, refund: bool = False, retries: int = 1, settings=lambda slot: {}) -> Slots:
+def made(
+    storage, trials: int = 4, *, refund: bool = False, retries: int = 1, settings=lambda slot: {}
+) -> Slots:
     study = optuna.create_study(study_name="arm", storage=storage, load_if_exists=True)
-    return Slots(study, storage, Budget(trials=trials, price=100, refund=refund, retries=retries), settings)
+    return Slots(
+        study, storage, Budget(trials=trials, price=100, refund=refund, retries=retries), settings
+    )
 
 
-def finish(of: Slots, trial_id: int, state: TrialState = TrialState.COMPLETE, examples: int = 100) -> None:
+def finish(
+    of: Slots, trial_id: int, state: TrialState = TrialState.COMPLETE, examples: int = 100
+) -> None:
     of.storage.set_trial_user_attr(trial_id, EXAMPLES, examples)
     of.storage.set_trial_state_values(trial_id, state, [1.0])
 
@@ -59,7 +69,9 @@ def test_two_that_fill_at_once_do_not_buy_more_trials(storage, monkeypatch):
         of.fill()
         monkeypatch.undo()
     assert len(one.trials()) == 8
-    claimed = [trial_id for _ in range(8) for of in (one, other) if (trial_id := of.claim()) is not None]
+    claimed = [
+        trial_id for _ in range(8) for of in (one, other) if (trial_id := of.claim()) is not None
+    ]
     assert len(claimed) == 4
     for trial_id in claimed:
         finish(one, trial_id)
@@ -83,7 +95,9 @@ def test_a_lost_trial_is_tried_again_with_its_settings_and_counts_once(storage):
     assert again != first
     assert of.storage.get_trial(again).user_attrs[SLOT] == 0
     assert optuna.trial.Trial(of.study, again).suggest_float("x", 0, 1) == 0.5
-    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):  # the first one was alive after all
+    with pytest.raises(
+        optuna.exceptions.UpdateFinishedTrialError
+    ):  # the first one was alive after all
         finish(of, first)
 
 
@@ -118,7 +132,9 @@ def test_what_pruning_saves_buys_whole_trials(storage, refund, slots):
     of = made(storage, refund=refund)
     of.fill()
     for examples in (40, 60, 100, 100):  # 100 of 400 examples saved
-        finish(of, of.claim(), TrialState.PRUNED if examples < 100 else TrialState.COMPLETE, examples)
+        finish(
+            of, of.claim(), TrialState.PRUNED if examples < 100 else TrialState.COMPLETE, examples
+        )
     of.fill()
     assert len(of.slots()) == slots
     assert (of.claim() is None) == (not refund)
@@ -138,7 +154,9 @@ def test_raising_the_budget_keeps_what_is_there(storage):
 
 
 def test_threads_claim_exactly_the_budget(tmp_path):
-    """Every thread with a view of its own on one journal file, all filling and claiming as fast as they can."""
+    """Every thread with a view of its own on one journal file, all filling and claiming as fast as
+    they can.
+    """
     path = str(tmp_path / "journal.log")
     made(JournalStorage(JournalFileBackend(path)), trials=30)
     claimed: list[int] = []
@@ -164,13 +182,21 @@ def test_a_process_killed_while_it_holds_the_journals_lock_stops_nobody(tmp_path
     """With a relative path, as the command has it."""
     monkeypatch.chdir(tmp_path)
     made(open_storage("journal", Path("search"))).fill()
-    hold = "import sys, time; from pathlib import Path; from study.search.storage import KernelLock; KernelLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(600)"
+    hold = (
+        "import sys, time; from pathlib import Path; from study.search.storage import KernelLock;"
+        " KernelLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(600)"
+    )
     holder = subprocess.Popen(
-        [sys.executable, "-c", hold, "search/journal.lock"], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        [sys.executable, "-c", hold, "search/journal.lock"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert holder.stdout.readline() == "held\n"
     claimed: list[int | None] = []
-    waiting = threading.Thread(target=lambda: claimed.append(made(open_storage("journal", Path("search"))).claim()))
+    waiting = threading.Thread(
+        target=lambda: claimed.append(made(open_storage("journal", Path("search"))).claim())
+    )
     waiting.start()
     waiting.join(0.2)
     assert claimed == []
@@ -187,9 +213,13 @@ def test_a_worker_of_this_machine_is_found_gone_at_once(storage):
     watch = Watch(interval=1000.0)
     storage.set_trial_user_attr(trial_id, liveness.WORKER, liveness.me())
     assert watch.lost(storage.get_trial(trial_id)) is None
-    storage.set_trial_user_attr(trial_id, liveness.WORKER, {**liveness.me(), "started": "1"})  # another process has its number now
+    storage.set_trial_user_attr(
+        trial_id, liveness.WORKER, {**liveness.me(), "started": "1"}
+    )  # another process has its number now
     assert "gone" in watch.lost(storage.get_trial(trial_id))
-    storage.set_trial_user_attr(trial_id, liveness.WORKER, {**liveness.me(), "started": "1", "machine": "elsewhere"})
+    storage.set_trial_user_attr(
+        trial_id, liveness.WORKER, {**liveness.me(), "started": "1", "machine": "elsewhere"}
+    )
     assert watch.lost(storage.get_trial(trial_id)) is None
 
 
@@ -214,6 +244,9 @@ def test_a_heart_beats_while_its_trial_runs_and_survives_that_it_is_finished_by_
     with Heart(storage, [one, other], 0.01):
         of.fail(one, "taken for lost")
         deadline = time.monotonic() + 20
-        while storage.get_trial(other).user_attrs.get(liveness.BEAT, 0) < 3 and time.monotonic() < deadline:
+        while (
+            storage.get_trial(other).user_attrs.get(liveness.BEAT, 0) < 3
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.01)
     assert storage.get_trial(other).user_attrs[liveness.BEAT] >= 3

@@ -36,7 +36,10 @@ def test_every_form_of_a_sweep(line, expected):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("hidden=int(interval(64,16))", "hidden: the lower bound must not be above the upper one, got 64 > 16"),
+        (
+            "hidden=int(interval(64,16))",
+            "hidden: the lower bound must not be above the upper one, got 64 > 16",
+        ),
         ("hidden=range(64,16,8)", "hidden: the lower bound must be below"),
         ("hidden=range(16,64,-8)", "step above 0"),
         ("lr=tag(log,interval(0,0.1))", "lr: a logarithmic scale needs bounds above 0, got 0.0"),
@@ -78,7 +81,13 @@ def test_a_best_value_at_an_edge_of_the_space_is_seen(line, value, edge):
 
 @pytest.mark.parametrize(
     ("line", "inside", "outside"),
-    [("h=range(16,65,8)", 24, 30), ("h=range(16,65,8)", 64, 72), ("b=choice(1,2)", 2, True), ("x=interval(0,1)", 0.5, 1.5), ("h=int(interval(1,5))", 2, 2.5)],
+    [
+        ("h=range(16,65,8)", 24, 30),
+        ("h=range(16,65,8)", 64, 72),
+        ("b=choice(1,2)", 2, True),
+        ("x=interval(0,1)", 0.5, 1.5),
+        ("h=int(interval(1,5))", 2, 2.5),
+    ],
 )
 def test_whether_a_setting_lies_in_a_space(line, inside, outside):
     assert contains(of(line), inside)
@@ -88,7 +97,9 @@ def test_whether_a_setting_lies_in_a_space(line, inside, outside):
 def test_a_grid_has_every_combination_once_and_one_order():
     space = {"a": of("a=range(1,4)"), "b": of("b=x,y"), "c": of("c=range(0.0,0.5,0.25)")}
     settings = Grid.settings(space, 0)
-    assert sorted((one["a"], one["b"], one["c"]) for one in settings) == [(a, b, c) for a in (1, 2, 3) for b in "xy" for c in (0.0, 0.25)]
+    assert sorted((one["a"], one["b"], one["c"]) for one in settings) == [
+        (a, b, c) for a in (1, 2, 3) for b in "xy" for c in (0.0, 0.25)
+    ]
     assert settings == Grid.settings(space, 0)
     assert settings != Grid.settings(space, 1)
     with pytest.raises(StudyError, match="not an interval"):

@@ -6,20 +6,30 @@ from typing import Any
 
 import pytest
 
+from study.config import tasks as task_module
 from study.search.findings import summary
 from study.tasks.digits import Digits
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.generated import Generated
-from study.config import tasks as task_module
 from tests.search.helpers import SMALL, plan, searched
 from tests.support.helpers import run
 
 LR = ["search=lr", "optimizer.lr=interval(1e-3,1e-1)", "search.trials=4", *SMALL]
-ADDING = ["search=lr", "search.trials=4", "task=adding", "task.steps=8", "task.examples=16", *SMALL[1:]]
+ADDING = [
+    "search=lr",
+    "search.trials=4",
+    "task=adding",
+    "task.steps=8",
+    "task.examples=16",
+    *SMALL[1:],
+]
 
 
 class Seal:
-    """Test data behind a seal. `broken`: what was read of them, but for the check at loading and the data's hash."""
+    """Test data behind a seal.
+
+    `broken`: what was read of them, but for the check at loading and the data's hash.
+    """
 
     def __init__(self) -> None:
         self.open, self.broken = False, []
@@ -36,7 +46,9 @@ class Seal:
 
 
 class Sealed:
-    """Stands in for a batch: whoever reads anything of it breaks the seal, also where what is raised is swallowed."""
+    """Stands in for a batch: whoever reads anything of it breaks the seal, also where what is
+    raised is swallowed.
+    """
 
     def __init__(self, part: Any, seal: Seal) -> None:
         self.part, self.seal = part, seal
@@ -50,7 +62,9 @@ class Sealed:
 
 @pytest.fixture
 def seal(monkeypatch):
-    """Every task that is loaded from here on has sealed test data, whoever asks for them and however."""
+    """Every task that is loaded from here on has sealed test data, whoever asks for them and
+    however.
+    """
     seal, load, split = Seal(), Digits.load, Generated.split
 
     def loaded(task):
@@ -58,9 +72,15 @@ def seal(monkeypatch):
         task.parts["test"] = Sealed(task.parts["test"], seal)
 
     monkeypatch.setattr(Digits, "load", loaded)
-    monkeypatch.setattr(Generated, "split", lambda task, part: Sealed(split(task, part), seal) if part == "test" else split(task, part))
+    monkeypatch.setattr(
+        Generated,
+        "split",
+        lambda task, part: Sealed(split(task, part), seal) if part == "test" else split(task, part),
+    )
     monkeypatch.setattr(Arrays, "data_hash", seal.opened(Arrays.data_hash))
-    monkeypatch.setattr(task_module, "_check_examples", seal.opened(task_module._check_examples))  # shapes and finiteness, once a process
+    monkeypatch.setattr(
+        task_module, "_check_examples", seal.opened(task_module._check_examples)
+    )  # shapes and finiteness, once a process
     task_module._load_task.cache_clear()
     yield seal
     task_module._load_task.cache_clear()
@@ -72,7 +92,13 @@ def seal(monkeypatch):
         [*LR, "search.together=1"],
         [*LR, "search.together=4"],
         [*LR, "search.replicates=3"],
-        [*LR, "search/pruner=median", "search.pruner.n_startup_trials=1", "search.pruner.n_warmup_steps=0", "search.budget=trials"],
+        [
+            *LR,
+            "search/pruner=median",
+            "search.pruner.n_startup_trials=1",
+            "search.pruner.n_warmup_steps=0",
+            "search.budget=trials",
+        ],
         [*LR, "search.objectives=[score,health,cost]"],
         [*LR, "search/sampler=random", "batch=choice(8,16)", "depth=range(1,3)"],
         ADDING,

@@ -1,4 +1,6 @@
-"""Points in parts read as points in folders; a kill at any step loses nothing and doubles nothing; what is damaged is told and trained again."""
+"""Points in parts read as points in folders; a kill at any step loses nothing and doubles nothing;
+what is damaged is told and trained again.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,27 @@ Seen = tuple[pd.DataFrame, dict[str, pd.DataFrame], dict[str, object]]
 def seen(store: Store) -> Seen:
     """Everything that a store says of its points."""
     ids = store.ids()
-    each = {id: (store.result(id), store.config(id), store.version(id), store.status(id), store.damage(id), store.has_weights(id)) for id in ids}
-    weights = {id: {name: value.tobytes() for name, value in store.weights(id).items()} for id in ids if store.has_weights(id)}
-    return store.points(), {name: store.table(name, ids[::-1]) for name in TABLES}, {"names": store.names(), "each": each, "weights": weights}
+    each = {
+        id: (
+            store.result(id),
+            store.config(id),
+            store.version(id),
+            store.status(id),
+            store.damage(id),
+            store.has_weights(id),
+        )
+        for id in ids
+    }
+    weights = {
+        id: {name: value.tobytes() for name, value in store.weights(id).items()}
+        for id in ids
+        if store.has_weights(id)
+    }
+    return (
+        store.points(),
+        {name: store.table(name, ids[::-1]) for name in TABLES},
+        {"names": store.names(), "each": each, "weights": weights},
+    )
 
 
 def same(one: Seen, other: Seen) -> None:
@@ -48,7 +68,11 @@ def loose(store: Store) -> list[str]:
 
 
 def files(store: Store) -> dict[str, bytes]:
-    return {str(path.relative_to(store.folder)): path.read_bytes() for path in store.folder.rglob("*") if path.is_file() and "leases" not in path.parts}
+    return {
+        str(path.relative_to(store.folder)): path.read_bytes()
+        for path in store.folder.rglob("*")
+        if path.is_file() and "leases" not in path.parts
+    }
 
 
 @pytest.fixture
@@ -57,7 +81,14 @@ def few(tmp_path: Path) -> Store:
     store = Store(tmp_path / "few")
     store.declare(STUDY, {})
     for n in range(5):
-        store.write(record(f"p{n}", seed=n, max_grad_norm=float("inf"), score=float("nan") if n == 2 else 0.1 * n))
+        store.write(
+            record(
+                f"p{n}",
+                seed=n,
+                max_grad_norm=float("inf"),
+                score=float("nan") if n == 2 else 0.1 * n,
+            )
+        )
     bare = PointRecord(
         "q",
         {"id": "q", "cell": "gru", "seed": 1, "status": "done"},
@@ -77,14 +108,19 @@ def test_points_in_parts_read_as_points_in_folders(few, capsys, monkeypatch):
     before, opened = seen(few), Store(few.folder)
     opened.points()
     assert command([str(few.folder)]) == 0
-    assert "6 points compacted into 2 parts" in (told := capsys.readouterr().out) and "1 failed" in told
+    assert (
+        "6 points compacted into 2 parts" in (told := capsys.readouterr().out)
+        and "1 failed" in told
+    )
     assert loose(few) == ["r"]
     same(before, seen(Store(few.folder)))
     same(before, seen(opened))  # one that was there before
     once = files(few)
     assert command([str(few.folder)]) == 0
     assert files(few) == once, "nothing is left to be done"
-    assert pd.read_parquet(few.parts_folder / "0001" / "history.parquet")["id"].nunique() == 5, "any reader of Parquet reads it"
+    assert pd.read_parquet(few.parts_folder / "0001" / "history.parquet")["id"].nunique() == 5, (
+        "any reader of Parquet reads it"
+    )
 
 
 def test_what_is_stored_again_counts_and_few_points_join_others(few):
@@ -95,7 +131,9 @@ def test_what_is_stored_again_counts_and_few_points_join_others(few):
     assert few.result("p1")["row"]["score"] == 0.9
     compact(few.folder)
     same(before, seen(Store(few.folder)))
-    assert sorted(path.name for path in few.parts_folder.iterdir()) == ["0002", "0003"], "the first part's points are all in a later one"
+    assert sorted(path.name for path in few.parts_folder.iterdir()) == ["0002", "0003"], (
+        "the first part's points are all in a later one"
+    )
     assert loose(few) == ["r"]
 
 
@@ -119,7 +157,9 @@ def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(tmp_path):
         assert Store(store.folder).damaged() == {}
         compact(store.folder)
         same(before, seen(Store(store.folder)))
-        assert loose(store) == [] and all(parts.NAME.fullmatch(path.name) for path in store.parts_folder.iterdir())
+        assert loose(store) == [] and all(
+            parts.NAME.fullmatch(path.name) for path in store.parts_folder.iterdir()
+        )
         shutil.rmtree(store.folder)
     assert steps > 25, "every step was one"
 
@@ -128,13 +168,20 @@ CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate")
 
 
 def _killed(folder: Path, step: int) -> bool:
-    """Whether a process that compacts was killed before its change number `step`; False where it made fewer."""
+    """Whether a process that compacts was killed before its change number `step`; False where it
+    made fewer.
+    """
     child = os.fork()
     if child == 0:
         left = [step]
 
         def count(event: str, arguments: tuple[object, ...]) -> None:
-            writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR) and "leases" not in str(arguments[0])
+            writes = (
+                event == "open"
+                and isinstance(arguments[2], int)
+                and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+                and "leases" not in str(arguments[0])
+            )
             if (event in CHANGES and "leases" not in str(arguments[0])) or writes:
                 left[0] -= 1
                 if left[0] == 0:
@@ -152,9 +199,19 @@ def _killed(folder: Path, step: int) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def test_a_damaged_block_costs_its_points_and_an_unreadable_index_its_part(tmp_path, capsys, monkeypatch):
+def test_a_damaged_block_costs_its_points_and_an_unreadable_index_its_part(
+    tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(parts, "BLOCK_POINTS", 2)
-    store = make(tmp_path / "s", factors={"cell": ["rnn", "gru"]}, seeds=range(4), steps=8, updates=20, tables=("history",), failed=(7,))
+    store = make(
+        tmp_path / "s",
+        factors={"cell": ["rnn", "gru"]},
+        seeds=range(4),
+        steps=8,
+        updates=20,
+        tables=("history",),
+        failed=(7,),
+    )
     before = seen(store)
     compact(store.folder)
     part = store.parts()[0]
@@ -162,16 +219,28 @@ def test_a_damaged_block_costs_its_points_and_an_unreadable_index_its_part(tmp_p
     lost = set(part.ids[2:4])
     fresh = Store(store.folder)
     assert set(fresh.damaged()) == {id for id in fresh.ids() if fresh.damage(id)} == lost
-    with pytest.raises(StudyError, match=r"parts/0001/history.parquet: damaged .*--repair sets it aside"):
+    with pytest.raises(
+        StudyError, match=r"parts/0001/history.parquet: damaged .*--repair sets it aside"
+    ):
         fresh.table("history", sorted(lost))
-    pd.testing.assert_frame_equal(fresh.table("history", [part.ids[0]]), store.table("history", [part.ids[0]]))
+    pd.testing.assert_frame_equal(
+        fresh.table("history", [part.ids[0]]), store.table("history", [part.ids[0]])
+    )
     assert report(["status", str(store.folder)]) == 1
     told = capsys.readouterr().out
-    assert "5 done, 0 diverged, 0 pruned, 1 failed, 2 missing" in told and told.count("  damaged: ") == 2
+    assert (
+        "5 done, 0 diverged, 0 pruned, 1 failed, 2 missing" in told
+        and told.count("  damaged: ") == 2
+    )
     assert report(["status", str(store.folder), "--repair"]) == 0
     assert capsys.readouterr().out.count("set aside: ") == 2
     assert {path.name for path in store.aside.iterdir()} == {f"{id}.0" for id in lost}
-    assert {path.name for path in (store.aside / f"{min(lost)}.0").iterdir()} == {"result.json", "config.yaml", "overrides", "damaged"}, "what can be read"
+    assert {path.name for path in (store.aside / f"{min(lost)}.0").iterdir()} == {
+        "result.json",
+        "config.yaml",
+        "overrides",
+        "damaged",
+    }, "what can be read"
     assert set(Store(store.folder).ids()) == set(before[0]["id"]) - lost
     assert report(["status", str(store.folder)]) == 0
     compact(store.folder)
@@ -180,7 +249,9 @@ def test_a_damaged_block_costs_its_points_and_an_unreadable_index_its_part(tmp_p
     capsys.readouterr()
     assert report(["status", str(store.folder)]) == 1
     assert "damaged: parts/0001: part.json: damaged" in capsys.readouterr().out
-    with pytest.raises(StudyError, match=r"parts/0001: part.json: damaged .*--repair sets it aside"):
+    with pytest.raises(
+        StudyError, match=r"parts/0001: part.json: damaged .*--repair sets it aside"
+    ):
         Store(store.folder).points()
     assert report(["status", str(store.folder), "--repair"]) == 0
     assert (store.aside / "parts-0001.0" / "history.parquet").exists()
@@ -215,12 +286,18 @@ def test_any_flipped_bit_of_a_part_is_noticed(few):
     ],
 )
 def test_an_index_that_somebody_else_has_signed_harms_nobody(few, change):
-    """Its digest is right, what it says is not: told in words, no memory is asked for that is not there, no file elsewhere is read."""
+    """Its digest is right, what it says is not: told in words, no memory is asked for that is not
+    there, no file elsewhere is read.
+    """
     compact(few.folder)
     for path in few.parts_folder.glob("*/part.json"):
         index = json.loads(path.read_bytes())
-        longer = {name: [[end + 10**15, of] for end, of in ends] for name, ends in index["files"].items()}
-        path.write_bytes(signed({**index, **({"files": longer} if change == {"files": "longer"} else change)}))
+        longer = {
+            name: [[end + 10**15, of] for end, of in ends] for name, ends in index["files"].items()
+        }
+        path.write_bytes(
+            signed({**index, **({"files": longer} if change == {"files": "longer"} else change)})
+        )
     told = Store(few.folder).damaged()
     assert told and all("damaged" in why for why in told.values())
     with pytest.raises(StudyError, match="damaged"):
@@ -228,7 +305,14 @@ def test_an_index_that_somebody_else_has_signed_harms_nobody(few, change):
 
 
 def test_the_page_of_a_compacted_study_is_the_same(tmp_path):
-    store = make(tmp_path / "s", factors={"cell": ["rnn", "gru"]}, seeds=(0, 1, 2), steps=8, updates=20, diverged=(1,))
+    store = make(
+        tmp_path / "s",
+        factors={"cell": ["rnn", "gru"]},
+        seeds=(0, 1, 2),
+        steps=8,
+        updates=20,
+        diverged=(1,),
+    )
     pages = []
     for _ in range(2):
         assert report(["render", str(store.folder)]) == 0
@@ -247,14 +331,19 @@ def test_what_a_launch_holds_is_damaged_or_is_unknown_stays(few, capsys):
         other.release(["compact"])
         assert command([str(few.folder)]) == 1
     out, err = capsys.readouterr()
-    assert "left as they are: 1 failed, 1 being trained, 1 damaged, 1 with files that a part does not know" in out
+    assert (
+        "left as they are: 1 failed, 1 being trained, 1 damaged, 1 with files that a part does not"
+        " know" in out
+    )
     assert "1 damaged" in err
     assert loose(few) == ["p0", "p1", "p2", "r"]
     assert command([str(few.folder / "nothing")]) == 2
     assert "no study here" in capsys.readouterr().err
 
 
-def test_a_launch_goes_on_beside_parts_and_trains_what_is_damaged_in_them(tmp_path, monkeypatch, capfd):
+def test_a_launch_goes_on_beside_parts_and_trains_what_is_damaged_in_them(
+    tmp_path, monkeypatch, capfd
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parts, "BLOCK_POINTS", 1)
     assert launch(monkeypatch, capfd)[0] == 0
@@ -268,7 +357,11 @@ def test_a_launch_goes_on_beside_parts_and_trains_what_is_damaged_in_them(tmp_pa
     status, told = launch(monkeypatch, capfd, "seed=0,1,2,3")
     assert status == 0, told
     assert "parts/0009 (part.json: damaged" in told and (store.aside / "parts-0009.0").exists()
-    assert "2 stored points are damaged and trained again" in told and "training 2 points" in told and "2 stored already" in told
+    assert (
+        "2 stored points are damaged and trained again" in told
+        and "training 2 points" in told
+        and "2 stored already" in told
+    )
     store = Store(store.folder)
     assert store.damaged() == {} and len(store.ids()) == 4 and part.ids[0] in loose(store)
     assert store.table("history", sorted(part.ids)).equals(before)

@@ -1,4 +1,6 @@
-"""What is cut, flipped or missing is never counted as done: told by status, set aside, trained again; nothing is deleted."""
+"""What is cut, flipped or missing is never counted as done: told by status, set aside, trained
+again; nothing is deleted.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +52,22 @@ def test_any_flipped_bit_of_any_file_is_noticed(store):
     assert store.damage("p1") is None
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "overrides", "history.parquet", "weights.safetensors", "result.json"])
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "overrides", "history.parquet", "weights.safetensors", "result.json"]
+)
 @pytest.mark.parametrize("how", ["cut", "empty", "missing"])
 def test_a_file_that_is_cut_or_missing_is_named(store, name, how):
     path = store.point_folder("p1") / name
     whole = path.read_bytes()
-    path.unlink() if how == "missing" else path.write_bytes(whole[: len(whole) // 2 if how == "cut" else 0])
+    (
+        path.unlink()
+        if how == "missing"
+        else path.write_bytes(whole[: len(whole) // 2 if how == "cut" else 0])
+    )
     assert name in store.damaged()["p1"]
-    assert (store.status("p1") is None) == (name == "result.json"), "nothing is believed of a result.json that is damaged"
+    assert (store.status("p1") is None) == (name == "result.json"), (
+        "nothing is believed of a result.json that is damaged"
+    )
 
 
 def test_a_damaged_file_is_not_read(store):
@@ -88,7 +98,9 @@ def test_a_result_that_names_files_elsewhere_is_damaged(store):
 
 def test_an_older_store_without_digests_is_read(store):
     path = store.point_folder("p1") / "result.json"
-    old = {name: value for name, value in store.result("p1").items() if name not in ("files", "digest")}
+    old = {
+        name: value for name, value in store.result("p1").items() if name not in ("files", "digest")
+    }
     path.write_text(json.dumps({**old, "schema": 1}))
     assert store.damaged() == {}
     assert store.points()["score"].tolist() == [0.5]
@@ -126,7 +138,13 @@ def test_a_row_of_another_form_is_damaged_and_named(store, row, told):
     [
         ("grid", [{"id": [], "seed": 0, "labels": {}}]),
         ("factors", {"cell": "rnn"}),
-        ("grid", [{"id": "a", "seed": 0, "labels": {"cell": "rnn"}}, {"id": "b", "seed": 0, "labels": {}}]),
+        (
+            "grid",
+            [
+                {"id": "a", "seed": 0, "labels": {"cell": "rnn"}},
+                {"id": "b", "seed": 0, "labels": {}},
+            ],
+        ),
         ("seeds", 3),
         ("tasks", []),
         ("tasks", {"digits": {"metric": []}}),
@@ -140,16 +158,27 @@ def test_a_declaration_of_another_form_is_told(broken, capsys, part, value):
     record = broken.study()
     broken.declare({**record, "declaration": {**record["declaration"], part: value}}, {})
     assert report(["status", str(broken.folder)]) == 2
-    assert re.search(rf"damaged \(its {part}(, which .*,)? is of another form\)", capsys.readouterr().err)
+    assert re.search(
+        rf"damaged \(its {part}(, which .*,)? is of another form\)", capsys.readouterr().err
+    )
 
 
-# --- status and repair -------------------------------------------------------------------------------------------
+# --- status and repair ----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Store:
     """A study of 8 points: 6 stored, one of them failed, two damaged, and a folder that holds none."""
-    store = make(tmp_path / "broken", factors={"cell": ["rnn", "gru"]}, seeds=range(4), steps=8, updates=20, tables=("history",), stored=6 / 8, failed=(5,))
+    store = make(
+        tmp_path / "broken",
+        factors={"cell": ["rnn", "gru"]},
+        seeds=range(4),
+        steps=8,
+        updates=20,
+        tables=("history",),
+        stored=6 / 8,
+        failed=(5,),
+    )
     flip(store.point_folder(store.ids()[0]) / "history.parquet", 40)
     (store.point_folder(store.ids()[1]) / "result.json").write_text('{"schema": 2')
     (store.points_folder / "empty").mkdir()
@@ -166,20 +195,45 @@ def test_status_lists_what_is_there_missing_failed_and_damaged(broken, capsys):
 
 
 def test_repair_sets_aside_and_deletes_nothing(broken, capsys):
-    before = {path.relative_to(broken.points_folder): path.read_bytes() for path in broken.points_folder.rglob("*") if path.is_file()}
+    before = {
+        path.relative_to(broken.points_folder): path.read_bytes()
+        for path in broken.points_folder.rglob("*")
+        if path.is_file()
+    }
     assert report(["status", str(broken.folder), "--repair"]) == 0
     told = capsys.readouterr().out
     assert told.count("set aside: ") == 3
     assert "4 missing" in told
-    after = {path.relative_to(broken.points_folder): path.read_bytes() for path in broken.points_folder.rglob("*") if path.is_file()}
-    aside = {Path(path.parent.name.removesuffix(".0")) / path.name: path.read_bytes() for path in broken.aside.rglob("*") if path.is_file()}
+    after = {
+        path.relative_to(broken.points_folder): path.read_bytes()
+        for path in broken.points_folder.rglob("*")
+        if path.is_file()
+    }
+    aside = {
+        Path(path.parent.name.removesuffix(".0")) / path.name: path.read_bytes()
+        for path in broken.aside.rglob("*")
+        if path.is_file()
+    }
     assert after | aside == before
     assert len(broken.points()) == 4
     assert report(["status", str(broken.folder)]) == 0
-    make(broken.folder, factors={"cell": ["rnn", "gru"]}, seeds=range(4), steps=8, updates=20, tables=("history",), stored=1 / 8)
+    make(
+        broken.folder,
+        factors={"cell": ["rnn", "gru"]},
+        seeds=range(4),
+        steps=8,
+        updates=20,
+        tables=("history",),
+        stored=1 / 8,
+    )
     flip(broken.point_folder(broken.ids()[0]) / "history.parquet", 40)
     assert report(["status", str(broken.folder), "--repair"]) == 0
-    assert sorted(path.name for path in broken.aside.iterdir()) == ["0000000000000000.0", "0000000000000000.1", "0000000000000001.0", "empty.0"]
+    assert sorted(path.name for path in broken.aside.iterdir()) == [
+        "0000000000000000.0",
+        "0000000000000000.1",
+        "0000000000000001.0",
+        "empty.0",
+    ]
 
 
 def test_what_is_damaged_of_a_search_is_told_and_set_aside(broken, capsys):
@@ -197,14 +251,19 @@ def test_what_is_damaged_of_a_search_is_told_and_set_aside(broken, capsys):
     (of.folder / "importance.parquet").unlink()
     capsys.readouterr()
     assert report(["status", str(broken.folder)]) == 1
-    assert "damaged: search/importance.parquet: damaged (it is missing). Remove it and run the search again" in capsys.readouterr().out
+    assert (
+        "damaged: search/importance.parquet: damaged (it is missing). Remove it and run the search"
+        " again" in capsys.readouterr().out
+    )
     of.write({"arms": []}, {"importance": columns})
     flip(of.folder / "importance.parquet", 60)
     assert report(["status", str(broken.folder), "--repair"]) == 0
     assert "importance.parquet.0" in {path.name for path in broken.aside.iterdir()}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "x"}', '{"schema": 2, "launches": 3}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema": "x"}', '{"schema": 2, "launches": 3}', "[" * 100_000]
+)
 def test_a_damaged_declaration_is_told_and_set_aside(broken, capsys, text):
     (broken.folder / "study.json").write_text(text)
     assert report(["status", str(broken.folder)]) == 2
@@ -218,16 +277,31 @@ def test_a_declaration_with_a_flipped_bit_is_told(broken, capsys):
     path = broken.folder / "study.json"
     path.write_bytes(path.read_bytes().replace(b"digits", b"digitr", 1))
     assert report(["status", str(broken.folder)]) == 1
-    assert "damaged: study.json: its content does not have the digest that was written with it" in capsys.readouterr().out
+    assert (
+        "damaged: study.json: its content does not have the digest that was written with it"
+        in capsys.readouterr().out
+    )
 
 
-# --- a launch ----------------------------------------------------------------------------------------------------
+# --- a launch -------------------------------------------------------------------------------------
 
-TINY = ["-m", "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=0,1,2", "updates=2", "hidden=4", "batch=8", "task.form=row"]
+TINY = [
+    "-m",
+    "experiment=quick",
+    "cell=rnn",
+    "initializer=orthogonal",
+    "seed=0,1,2",
+    "updates=2",
+    "hidden=4",
+    "batch=8",
+    "task.form=row",
+]
 TINY += ["probe=[]", "tracker=[]", "executor.workers=1"]
 
 
-def launch(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
+def launch(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *more: str
+) -> tuple[int, str]:
     monkeypatch.setattr(sys, "argv", [str(ROOT / "study" / "__main__.py"), *TINY, *more])
     with pytest.raises(SystemExit) as exit:
         main()
@@ -244,7 +318,9 @@ def test_a_launch_sets_damaged_points_aside_and_trains_them_again(tmp_path, monk
     flip(store.point_folder(ids[0]) / "weights.safetensors", 80)
     (store.point_folder(ids[1]) / "result.json").unlink()
     status, told = launch(monkeypatch, capfd, "plan=true")
-    assert status == 0 and told.count("damaged and to be trained again") == 2 and "2 to train" in told
+    assert (
+        status == 0 and told.count("damaged and to be trained again") == 2 and "2 to train" in told
+    )
     assert not store.aside.exists(), "a plan changes nothing"
     version = store.version(ids[2])
     status, told = launch(monkeypatch, capfd)
@@ -254,4 +330,6 @@ def test_a_launch_sets_damaged_points_aside_and_trains_them_again(tmp_path, monk
     assert store.damaged() == {}
     assert store.version(ids[2]) == version
     assert all(store.table("history", [id]).equals(before[id]) for id in ids)
-    assert sorted(path.name for path in store.aside.iterdir()) == sorted(f"{id}.0" for id in ids[:2])
+    assert sorted(path.name for path in store.aside.iterdir()) == sorted(
+        f"{id}.0" for id in ids[:2]
+    )

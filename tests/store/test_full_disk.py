@@ -1,4 +1,6 @@
-"""A disk that is full or read-only: told, nothing incomplete is counted, the same command goes on when there is room again."""
+"""A disk that is full or read-only: told, nothing incomplete is counted, the same command goes on
+when there is room again.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,23 @@ from study.store import Store
 from tests.support.faults import command, end, statuses, until
 from tests.support.mounts import read_only, tmpfs
 
-ARGUMENTS = ["-m", "experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=range(8)", "updates=6", "hidden=4", "task.form=row"]
-ARGUMENTS += ["tracker=[]", "probe=[]", "executor.workers=1", "executor.max_members=1", "store.checkpoint_seconds=0"]
+ARGUMENTS = [
+    "-m",
+    "experiment=quick",
+    "cell=rnn",
+    "initializer=orthogonal",
+    "seed=range(8)",
+    "updates=6",
+    "hidden=4",
+    "task.form=row",
+]
+ARGUMENTS += [
+    "tracker=[]",
+    "probe=[]",
+    "executor.workers=1",
+    "executor.max_members=1",
+    "store.checkpoint_seconds=0",
+]
 
 
 def run(folder: Path, *more: str) -> tuple[int, str]:
@@ -31,7 +48,10 @@ def test_a_full_disk_ends_the_study_cleanly_and_it_goes_on_with_more_room(tmp_pa
         stored = len(store.ids())
         assert 0 < stored < 8
         assert f"{stored} done, {8 - stored} missing of 8 points" in told
-        assert "results cannot be written (No space left on device); nothing incomplete is kept" in told
+        assert (
+            "results cannot be written (No space left on device); nothing incomplete is kept"
+            in told
+        )
         assert "failed" not in statuses(store).values(), "a full disk is no point's fault"
         assert store.damaged() == {}
         assert [path for path in store.points_folder.iterdir() if path.name.startswith(".")] == []

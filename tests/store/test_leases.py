@@ -1,4 +1,6 @@
-"""Two launches, one store: a claim has one owner, a lost one is followed, and nothing is trained twice or counted twice."""
+"""Two launches, one store: a claim has one owner, a lost one is followed, and nothing is trained
+twice or counted twice.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Clock:
 
 @pytest.fixture
 def launch(tmp_path):
-    """Launches as if on other machines: nobody's process can be looked up, no thread gives signs of life."""
+    """Launches as if on other machines: nobody's process can be looked up, no thread gives signs of
+    life.
+    """
 
     def make(host: str, seconds: float = 60.0, clock: Clock | None = None) -> Leases:
         leases = Leases(tmp_path, seconds, host=host, clock=clock or Clock())
@@ -134,7 +138,9 @@ def test_a_process_of_this_machine_that_is_gone_is_lost_at_once(tmp_path):
 
 
 def test_a_lost_claim_that_was_followed_is_nobodys_any_more(launch):
-    """Else every launch that comes later would have to wait for the silence of the one that was lost."""
+    """Else every launch that comes later would have to wait for the silence of the one that was
+    lost.
+    """
     clock = Clock()
     dead, heir = launch("dead", seconds=10.0), launch("heir", clock=clock)
     dead.take("p")
@@ -182,7 +188,10 @@ def test_everything_is_given_back_at_the_end(tmp_path):
 
 
 def test_launches_that_write_the_study_at_once_are_all_kept(tmp_path):
-    store, launches = Store(tmp_path), [Leases(tmp_path, 60.0, host=f"h{number}") for number in range(8)]
+    store, launches = (
+        Store(tmp_path),
+        [Leases(tmp_path, 60.0, host=f"h{number}") for number in range(8)],
+    )
 
     def run(leases: Leases) -> None:
         with leases:
@@ -196,13 +205,23 @@ def test_launches_that_write_the_study_at_once_are_all_kept(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(launch["id"] for launch in store.study()["launches"]) == sorted(leases.id for leases in launches)
+    assert sorted(launch["id"] for launch in store.study()["launches"]) == sorted(
+        leases.id for leases in launches
+    )
     assert all(launch["done"] == 1 for launch in store.study()["launches"])
 
 
-# --- the command -------------------------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
-ARGUMENTS = ["experiment=quick", "cell=rnn", "initializer=orthogonal", "seed=range(8)", "hidden=8", "updates=60", "validate_every=30"]
+ARGUMENTS = [
+    "experiment=quick",
+    "cell=rnn",
+    "initializer=orthogonal",
+    "seed=range(8)",
+    "hidden=8",
+    "updates=60",
+    "validate_every=30",
+]
 ARGUMENTS += ["tracker=[]", "probe=[]", "executor.workers=1", "executor.max_members=2", "clip=told"]
 
 
@@ -215,7 +234,9 @@ def place(tmp_path):
     """A folder whose clip rule leaves a mark for every member that begins."""
     (tmp_path / "clip").mkdir()
     (tmp_path / "marks").mkdir()
-    (tmp_path / "clip" / "told.yaml").write_text(f"_target_: tests.support.faults.Told\nmarks: {tmp_path / 'marks'}\nseconds: 0.02\n")
+    (tmp_path / "clip" / "told.yaml").write_text(
+        f"_target_: tests.support.faults.Told\nmarks: {tmp_path / 'marks'}\nseconds: 0.02\n"
+    )
     return tmp_path
 
 
@@ -225,7 +246,9 @@ def begun(folder: Path) -> Counter[str]:
 
 
 def test_two_launches_share_the_work_and_one_that_stood_still_does_no_harm(place):
-    """First both run to their end; then, as another study, one is stopped past its leases' expiry and goes on after the other has finished."""
+    """First both run to their end; then, as another study, one is stopped past its leases' expiry
+    and goes on after the other has finished.
+    """
     together = share(place)
     for path in (place / "marks").iterdir():
         path.unlink()
@@ -240,7 +263,9 @@ def test_two_launches_share_the_work_and_one_that_stood_still_does_no_harm(place
         other = study(place, "b", "name=still", "store.lease_seconds=2")
         told, _ = other.communicate(timeout=120)
         assert other.returncode == 0, told
-        before = {path: path.read_bytes() for path in store.points_folder.rglob("*") if path.is_file()}
+        before = {
+            path: path.read_bytes() for path in store.points_folder.rglob("*") if path.is_file()
+        }
         assert list(statuses(store).values()) == ["done"] * 8
         for pid in held:
             os.kill(pid, signal.SIGCONT)
@@ -249,7 +274,9 @@ def test_two_launches_share_the_work_and_one_that_stood_still_does_no_harm(place
         end(one)
     assert one.returncode == 0, told
     assert "stood still for too long" in told
-    assert {path: path.read_bytes() for path in store.points_folder.rglob("*") if path.is_file()} == before, "the first result is kept"
+    assert {
+        path: path.read_bytes() for path in store.points_folder.rglob("*") if path.is_file()
+    } == before, "the first result is kept"
     assert sorted(launch["done"] for launch in store.study()["launches"]) == [8, 8]
     assert len(store.points()) == 8
     for id in together.ids():

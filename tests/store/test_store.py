@@ -15,7 +15,12 @@ from study.store import PointRecord, Store
 from tests import ROOT
 
 FINGERPRINT = {"experiment": "digits", "numerics": 1, "tasks": {"digits": "abc"}}
-STUDY = {"name": "digits", "experiment": "digits", "fingerprint": FINGERPRINT, "declaration": {"factors": {}}}
+STUDY = {
+    "name": "digits",
+    "experiment": "digits",
+    "fingerprint": FINGERPRINT,
+    "declaration": {"factors": {}},
+}
 
 
 def record(id: str = "p1", **row: object) -> PointRecord:
@@ -26,17 +31,23 @@ def record(id: str = "p1", **row: object) -> PointRecord:
         config="cell: lstm\n",
         overrides=["cell=lstm"],
         provenance={"git": None},
-        tables={"history": {"update": [0, 1], "loss": [1.5, float("inf")], "val_loss": [2.0, None]}},
+        tables={
+            "history": {"update": [0, 1], "loss": [1.5, float("inf")], "val_loss": [2.0, None]}
+        },
         weights={"layer1.bias": np.arange(3.0)},
     )
 
 
 def test_a_level_that_is_called_nan_is_a_name(tmp_path):
-    """result.json writes numbers that JSON does not have as these words; in a column of text they are words."""
+    """result.json writes numbers that JSON does not have as these words; in a column of text they
+    are words.
+    """
     store = Store(tmp_path)
     store.write(record(id="nan", cell="inf", score=float("nan")))
     points = store.points()
-    assert (points.loc[0, "id"], points.loc[0, "cell"]) == ("nan", "inf") and np.isnan(points.loc[0, "score"])
+    assert (points.loc[0, "id"], points.loc[0, "cell"]) == ("nan", "inf") and np.isnan(
+        points.loc[0, "score"]
+    )
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -101,10 +112,15 @@ def test_a_damaged_table_is_named(tmp_path):
 def test_launches_are_kept_and_the_declaration_is_the_last(tmp_path):
     store = Store(tmp_path)
     store.declare(STUDY, {"id": "1", "command": "one"})
-    store.declare({**STUDY, "declaration": {"factors": {"cell": ["lstm"]}}}, {"id": "2", "command": "two"})
+    store.declare(
+        {**STUDY, "declaration": {"factors": {"cell": ["lstm"]}}}, {"id": "2", "command": "two"}
+    )
     store.finish_launch("2", seconds=3.0)
     study = store.study()
-    assert study["launches"] == [{"id": "1", "command": "one"}, {"id": "2", "command": "two", "seconds": 3.0}]
+    assert study["launches"] == [
+        {"id": "1", "command": "one"},
+        {"id": "2", "command": "two", "seconds": 3.0},
+    ]
     assert study["declaration"]["factors"] == {"cell": ["lstm"]}
     store.declare({**STUDY, "fingerprint": {**FINGERPRINT, "tasks": {"adding": "new"}}}, {})
     assert store.study()["fingerprint"]["tasks"] == {"digits": "abc", "adding": "new"}
@@ -160,20 +176,58 @@ def test_a_folder_nobody_may_write_to_is_refused():
 
 def test_reading_needs_no_torch(tmp_path):
     Store(tmp_path).write(record())
-    code = "import sys; sys.modules['torch'] = None; from study.store import Store; s = Store(sys.argv[1]); s.points(); s.table('history', s.ids()); s.weights('p1')"
+    code = (
+        "import sys; sys.modules['torch'] = None; from study.store import Store; s ="
+        " Store(sys.argv[1]); s.points(); s.table('history', s.ids()); s.weights('p1')"
+    )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=ROOT)
 
 
 def test_identity_is_of_what_decides_the_numbers_and_nothing_else():
-    config = {"cell": {"_target_": "x"}, "seed": 0, "batch": 64, "name": "a", "probe": {}, "tracker": {}, "executor": {}, "device": "auto"}
+    config = {
+        "cell": {"_target_": "x"},
+        "seed": 0,
+        "batch": 64,
+        "name": "a",
+        "probe": {},
+        "tracker": {},
+        "executor": {},
+        "device": "auto",
+    }
     config |= {"stop": {"solved_checks": None, "diverged": True}}
     base = identity(config, data_hash="d", kernel="reference", device_type="cpu")
-    same = {**config, "name": "b", "probe": {"p": 1}, "tracker": {"t": 1}, "executor": {"workers": 9}, "device": "cpu", "health": {"fading": 1}}
+    same = {
+        **config,
+        "name": "b",
+        "probe": {"p": 1},
+        "tracker": {"t": 1},
+        "executor": {"workers": 9},
+        "device": "cpu",
+        "health": {"fading": 1},
+    }
     assert identity(same, data_hash="d", kernel="reference", device_type="cpu") == base
-    assert identity(dict(reversed(config.items())), data_hash="d", kernel="reference", device_type="cpu") == base
-    assert identity({**config, "stop": {"solved_checks": None, "diverged": False}}, data_hash="d", kernel="reference", device_type="cpu") == base
+    assert (
+        identity(
+            dict(reversed(config.items())), data_hash="d", kernel="reference", device_type="cpu"
+        )
+        == base
+    )
+    assert (
+        identity(
+            {**config, "stop": {"solved_checks": None, "diverged": False}},
+            data_hash="d",
+            kernel="reference",
+            device_type="cpu",
+        )
+        == base
+    )
     others = [
-        identity({**config, "stop": {"solved_checks": 3, "diverged": True}}, data_hash="d", kernel="reference", device_type="cpu"),
+        identity(
+            {**config, "stop": {"solved_checks": 3, "diverged": True}},
+            data_hash="d",
+            kernel="reference",
+            device_type="cpu",
+        ),
         identity({**config, "seed": 1}, data_hash="d", kernel="reference", device_type="cpu"),
         identity({**config, "batch": 32}, data_hash="d", kernel="reference", device_type="cpu"),
         identity(config, data_hash="e", kernel="reference", device_type="cpu"),
@@ -185,14 +239,27 @@ def test_identity_is_of_what_decides_the_numbers_and_nothing_else():
 
 
 def test_what_a_killed_process_left_is_cleared_up_and_the_only_copy_is_kept(tmp_path):
-    """Killed while it wrote, after the swap, and between the two renames of a swap; nothing of a point that somebody is busy with."""
+    """Killed while it wrote, after the swap, and between the two renames of a swap; nothing of a
+    point that somebody is busy with.
+    """
     store = Store(tmp_path)
     for id in ("p1", "p2"):
         store.write(record(id=id))
     points = store.points_folder
-    for name in (".partial-p1-abc_12", ".partial-mine-tuned-abc_12", ".old-7-p1", ".old-8-busy-tuned", ".partial-busy-tuned-abc_12"):
+    for name in (
+        ".partial-p1-abc_12",
+        ".partial-mine-tuned-abc_12",
+        ".old-7-p1",
+        ".old-8-busy-tuned",
+        ".partial-busy-tuned-abc_12",
+    ):
         shutil.copytree(points / "p1", points / name)
     (points / "p2").rename(points / ".old-9-p2")
     store.tidy({"busy-tuned"})
-    assert sorted(path.name for path in points.iterdir()) == [".old-8-busy-tuned", ".partial-busy-tuned-abc_12", "p1", "p2"]
+    assert sorted(path.name for path in points.iterdir()) == [
+        ".old-8-busy-tuned",
+        ".partial-busy-tuned-abc_12",
+        "p1",
+        "p2",
+    ]
     assert store.result("p2")["id"] == "p2"

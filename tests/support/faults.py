@@ -1,4 +1,6 @@
-"""Pieces that go wrong at a chosen update, as pieces of a user's may, and ways to run a command and to end it."""
+"""Pieces that go wrong at a chosen update, as pieces of a user's may, and ways to run a command and
+to end it.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,15 @@ from tests import ROOT
 from tests.support.helpers import hears_ctrl_c
 
 LOCAL = {
-    "_target_": "study.executors.local.Local", "workers": 1, "max_members": 4, "device": "cpu",
-    "timeout_minutes": None, "deaths": 3, "same_failures": 5, "leave_seconds": 20,
-}  # fmt: skip
+    "_target_": "study.executors.local.Local",
+    "workers": 1,
+    "max_members": 4,
+    "device": "cpu",
+    "timeout_minutes": None,
+    "deaths": 3,
+    "same_failures": 5,
+    "leave_seconds": 20,
+}
 
 
 class Fault(ClipRule):
@@ -55,7 +63,9 @@ class Fault(ClipRule):
 
 
 class DiesOnce(ClipRule):
-    """The worker is killed the first time that training comes to each of the updates `at`, as if from outside."""
+    """The worker is killed the first time that training comes to each of the updates `at`, as if
+    from outside.
+    """
 
     def __init__(self, *, marks: str, at: list[int]) -> None:
         self.marks, self.at = Path(marks), at
@@ -72,15 +82,21 @@ class DiesOnce(ClipRule):
 
 
 class Told(ClipRule):
-    """Leaves a file for every member whose training begins anew, named by its first weights and the process; takes `seconds` an update."""
+    """Leaves a file for every member whose training begins anew, named by its first weights and the
+    process; takes `seconds` an update.
+    """
 
     def __init__(self, *, marks: str, seconds: float) -> None:
         self.marks, self.seconds = Path(marks), seconds
 
     def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
-        for row in params if multiprocessing.parent_process() else ():  # the launcher only tries the rule
+        for row in (
+            params if multiprocessing.parent_process() else ()
+        ):  # the launcher only tries the rule
             name = hashlib.blake2b(row.numpy().tobytes(), digest_size=4).hexdigest()
-            launcher = process.pid if (process := multiprocessing.parent_process()) else os.getppid()
+            launcher = (
+                process.pid if (process := multiprocessing.parent_process()) else os.getppid()
+            )
             (self.marks / f"{name}.{launcher}.{os.getpid()}").touch()
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -89,7 +105,9 @@ class Told(ClipRule):
 
 
 class Slow(ClipRule):
-    """Takes `seconds` an update as long as a file is there: what interrupts training meets it, whatever the machine's speed."""
+    """Takes `seconds` an update as long as a file is there: what interrupts training meets it,
+    whatever the machine's speed.
+    """
 
     def __init__(self, *, file: str, seconds: float) -> None:
         self.file, self.seconds = Path(file), seconds
@@ -112,13 +130,19 @@ class Counted(NamedTuple):
 
 
 class Nested(ClipRule):
-    """Scales gradients by what its nested state holds, so that a state that is not given back shows in every number."""
+    """Scales gradients by what its nested state holds, so that a state that is not given back shows
+    in every number.
+    """
 
     def __init__(self, *, amount: float) -> None:
         self.amount = amount
 
     def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
-        return Counted(params.new_zeros(len(params)), [], {"updates": 0, "last": None, "by": (params.new_ones(len(params), 2),)})
+        return Counted(
+            params.new_zeros(len(params)),
+            [],
+            {"updates": 0, "last": None, "by": (params.new_ones(len(params), 2),)},
+        )
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
         seen, recent, told = state
@@ -165,21 +189,29 @@ class Sink(Tracker):
                 raise OSError(28, "No space left on device")
             if self.how == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
-            helper = subprocess.Popen(["sleep", "1000"], start_new_session=True)  # a service of its own, as wandb's
+            helper = subprocess.Popen(
+                ["sleep", "1000"], start_new_session=True
+            )  # a service of its own, as wandb's
             self.path.with_suffix(".helper").write_text(str(helper.pid))
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             while True:
                 time.sleep(1)
 
 
-# --- commands ----------------------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------
 
 
 def command(folder: Path, *arguments: str, host: str | None = None) -> subprocess.Popen[str]:
     """The real command, in a session of its own. `host`: as if on another machine."""
     run = ["-m", "study"]
     if host is not None:
-        run = ["-c", f"import study.store.leases as leases; leases.machine = lambda: {host!r}\nfrom study.__main__ import main; main()"]
+        run = [
+            "-c",
+            (
+                f"import study.store.leases as leases; leases.machine = lambda: {host!r}\nfrom"
+                " study.__main__ import main; main()"
+            ),
+        ]
     return subprocess.Popen(
         [sys.executable, *run, *arguments],
         cwd=folder,
@@ -194,26 +226,46 @@ def command(folder: Path, *arguments: str, host: str | None = None) -> subproces
 
 def children(pid: int) -> list[int]:
     try:
-        return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+        return [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
     except OSError:
         return []
 
 
 def workers(pid: int) -> list[int]:
-    """Worker processes of a command, forked by a process of its own; not Python's own resource tracker."""
+    """Worker processes of a command, forked by a process of its own; not Python's own resource
+    tracker.
+    """
     found = []
     for child in children(pid):
         try:
             told = Path(f"/proc/{child}/cmdline").read_text()
         except OSError:
             continue
-        found += children(child) if "multiprocessing.forkserver" in told else [child] if "spawn_main" in told else []
+        found += (
+            children(child)
+            if "multiprocessing.forkserver" in told
+            else [child]
+            if "spawn_main" in told
+            else []
+        )
     return found
 
 
 def gone(pids: list[int]) -> bool:
     """Whether these processes end; Python's own resource tracker takes a moment after its parent."""
-    return until(lambda: not any(Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text() for pid in pids), 10)
+    return until(
+        lambda: (
+            not any(
+                Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
+                for pid in pids
+            )
+        ),
+        10,
+    )
 
 
 def until(what: Callable[[], Any], seconds: float = 120) -> Any:

@@ -16,12 +16,18 @@ LARGEST = 5e6  # bytes
 def main(folder: Path) -> int:
     from playwright.sync_api import sync_playwright
 
-    report, path = folder / "report.html", shutil.which("chromium") or shutil.which("chromium-browser")
+    report, path = (
+        folder / "report.html",
+        shutil.which("chromium") or shutil.which("chromium-browser"),
+    )
     if path is None:
         print(f"error: {INSTALL}", file=sys.stderr)
         return 1
     if "data-broken" in report.read_text(encoding="utf-8") or report.stat().st_size > LARGEST:
-        print(f"error: {report} has broken sections or more than {LARGEST / 1e6:.0f} MB: not for show", file=sys.stderr)
+        print(
+            f"error: {report} has broken sections or more than {LARGEST / 1e6:.0f} MB: not for show",
+            file=sys.stderr,
+        )
         return 1
     page = GALLERY / f"{folder.name}.html"
     shutil.copyfile(report, page)

@@ -1,4 +1,7 @@
-"""Small and read-only file systems for tests of full and locked disks. Root mounts them; who may not skips the test, with the reason."""
+"""Small and read-only file systems for tests of full and locked disks.
+
+Root mounts them; who may not skips the test, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,9 @@ def tmpfs(path: Path, size: str) -> Iterator[None]:
 def read_only(path: Path) -> Iterator[None]:
     """`path` as it is, and nobody may write to it, root neither, from one moment to the next.
 
-    The mount is locked aside, where nobody has a file open, and put over `path` locked: the kernel refuses to lock a mount
-    through which somebody is writing just then (EBUSY, mount(8): status 32), and a study that runs writes at any moment.
+    The mount is locked aside, where nobody has a file open, and put over `path` locked: the kernel
+    refuses to lock a mount through which somebody is writing just then (EBUSY, mount(8): status
+    32), and a study that runs writes at any moment.
     """
     aside = path.with_name(f"{path.name}.locked")
     aside.mkdir()

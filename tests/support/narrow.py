@@ -1,4 +1,6 @@
-"""The compiled kernels' tests as on a processor without AVX-512 (python -m tests.support.narrow): its vectors have half the values, and other tiles."""
+"""The compiled kernels' tests as on a processor without AVX-512 (python -m tests.support.narrow):
+its vectors have half the values, and other tiles.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,13 @@ if __name__ == "__main__":
     assert vectors.BYTES == 32
     sys.exit(
         pytest.main(
-            ["-q", "-p", "no:cacheprovider", "tests/kernels/test_kernels.py", "-k", "equals_the_reference or total_derivatives or not_finite or sigmoid"]
+            [
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "tests/kernels/test_kernels.py",
+                "-k",
+                "equals_the_reference or total_derivatives or not_finite or sigmoid",
+            ]
         )
     )

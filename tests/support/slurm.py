@@ -1,6 +1,8 @@
-"""A real Slurm of two nodes on this machine, on loopback, without systemd: munged, slurmctld and two slurmds that are ours and end with us.
+"""A real Slurm of two nodes on this machine, on loopback, without systemd: munged, slurmctld and
+two slurmds that are ours and end with us.
 
-Node n1 is a machine like this one, in the partition `debug`; n2 is one that sees an empty folder where `hidden` is, in `blind`.
+Node n1 is a machine like this one, in the partition `debug`; n2 is one that sees an empty folder
+where `hidden` is, in `blind`.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ PartitionName=blind Nodes=n2 MaxTime=INFINITE State=UP
 @dataclass(frozen=True)
 class Cluster:
     conf: Path
-    hidden: Path  # n2 sees nothing in it; None-like where this machine has no mount namespaces: see `blind`
+    # n2 sees nothing in it; None-like where this machine has no mount namespaces: see `blind`
+    hidden: Path
     blind: bool
 
     @property
@@ -65,11 +68,15 @@ class Cluster:
         return {**os.environ, "SLURM_CONF": str(self.conf)}
 
     def call(self, *command: str) -> str:
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=True).stdout
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
 
     def states(self) -> dict[str, str]:
         """{job: state} of all that Slurm knows."""
-        lines = self.call("squeue", "--array", "--noheader", "--states=all", "--format=%i %T").splitlines()
+        lines = self.call(
+            "squeue", "--array", "--noheader", "--states=all", "--format=%i %T"
+        ).splitlines()
         return dict(line.split() for line in lines)
 
 
@@ -85,7 +92,9 @@ def why_not() -> str | None:
 @contextlib.contextmanager
 def cluster() -> Iterator[Cluster]:
     """Starts the daemons, waits until both nodes are idle, and ends them with all their jobs."""
-    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # munge refuses a folder that others may write to, and a long name of its socket
+    folder = Path(
+        tempfile.mkdtemp(prefix="slurm-")
+    )  # munge refuses a folder that others may write to, and a long name of its socket
     processes: list[subprocess.Popen[bytes]] = []
     try:
         folder.chmod(0o711)
@@ -100,28 +109,62 @@ def cluster() -> Iterator[Cluster]:
         host = socket.gethostname().split(".")[0]
         conf = folder / "slurm.conf"
         conf.write_text(CONF.format(host=host, folder=folder, ports=free_ports(3)))
-        environment = {**os.environ, "SLURM_CONF": str(conf), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        environment = {
+            **os.environ,
+            "SLURM_CONF": str(conf),
+            "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",
+        }
 
         def start(*command: str, **options: str) -> None:
             with (folder / "daemons.log").open("ab") as log:
-                processes.append(subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **options))  # type: ignore[call-overload]
+                processes.append(
+                    subprocess.Popen(
+                        command,
+                        env=environment,
+                        cwd=folder,
+                        stdout=log,
+                        stderr=log,
+                        stdin=subprocess.DEVNULL,
+                        **options,
+                    )
+                )  # type: ignore[call-overload]
 
         own = [
             f"--{name}={key.parent / file}"
-            for name, file in (("key-file", "key"), ("socket", "socket"), ("pid-file", "pid"), ("log-file", "log"), ("seed-file", "seed"))
+            for name, file in (
+                ("key-file", "key"),
+                ("socket", "socket"),
+                ("pid-file", "pid"),
+                ("log-file", "log"),
+                ("seed-file", "seed"),
+            )
         ]
         start("munged", "--foreground", "--force", *own, user="munge", group="munge")
         wait(lambda: (key.parent / "socket").exists(), folder)
         start("slurmctld", "-D", "-c")
         start("slurmd", "-D", "-N", "n1")
-        blind = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+        blind = (
+            subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode
+            == 0
+        )
         if blind:
-            start("unshare", "-m", "sh", "-c", f"mount -t tmpfs none {folder}/hidden && exec slurmd -D -N n2")
+            start(
+                "unshare",
+                "-m",
+                "sh",
+                "-c",
+                f"mount -t tmpfs none {folder}/hidden && exec slurmd -D -N n2",
+            )
         found = Cluster(conf, folder / "hidden", blind)
         os.environ["PATH"] = environment["PATH"]
         wait(lambda: node_idle(found, "n1") and (not blind or node_idle(found, "n2")), folder)
         yield found
-        subprocess.run(["scancel", "--me", "--signal=KILL", "--full"], env=environment, check=False, capture_output=True)
+        subprocess.run(
+            ["scancel", "--me", "--signal=KILL", "--full"],
+            env=environment,
+            check=False,
+            capture_output=True,
+        )
         subprocess.run(["scancel", "--me"], env=environment, check=False, capture_output=True)
         time.sleep(0.5)
     finally:
@@ -135,7 +178,13 @@ def cluster() -> Iterator[Cluster]:
 
 
 def node_idle(of: Cluster, node: str) -> bool:
-    told = subprocess.run(["sinfo", "-h", "-n", node, "-o", "%T"], env=of.environment, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["sinfo", "-h", "-n", node, "-o", "%T"],
+        env=of.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return told.stdout.strip() == "idle"
 
 
@@ -143,7 +192,10 @@ def wait(met, folder: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while not met():
         if time.monotonic() > until:
-            logs = "\n".join(f"{path.name}: {path.read_text(errors='replace')[-1500:]}" for path in sorted(folder.glob("*.log")))
+            logs = "\n".join(
+                f"{path.name}: {path.read_text(errors='replace')[-1500:]}"
+                for path in sorted(folder.glob("*.log"))
+            )
             raise RuntimeError(f"Slurm does not come up within {START_SECONDS} s\n{logs}")
         time.sleep(0.1)
 

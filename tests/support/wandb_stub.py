@@ -1,4 +1,6 @@
-"""A W&B server's upload path on loopback, enough for `wandb sync` and online runs: what was sent is kept for the tests."""
+"""A W&B server's upload path on loopback, enough for `wandb sync` and online runs: what was sent is
+kept for the tests.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ KEY = "0123456789" * 4
 
 
 class Stub(ThreadingHTTPServer):
-    """`runs`: run id -> {"upserts": [variables], "history": {step: row}, "summary": {…}}; `sent`: every path and body;
-    `artifacts`: what was said of each when it was created; `stored`: path -> bytes that were put there.
+    """`runs`: run id -> {"upserts": [variables], "history": {step: row}, "summary": {…}}; `sent`:
+    every path and body; `artifacts`: what was said of each when it was created; `stored`: path ->
+    bytes that were put there.
 
-    With `refuses` set, runs can be opened and their history is turned down, as by a server that dies meanwhile.
+    With `refuses` set, runs can be opened and their history is turned down, as by a server that
+    dies meanwhile.
     """
 
     def __init__(self) -> None:
@@ -59,7 +63,9 @@ class Handler(BaseHTTPRequestHandler):
                 self._file_stream(self.path.split("/")[-2], sent)
                 self._answer({})
             else:
-                self._answer({"data": self._graphql(sent.get("query", ""), sent.get("variables") or {})})
+                self._answer(
+                    {"data": self._graphql(sent.get("query", ""), sent.get("variables") or {})}
+                )
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -76,7 +82,11 @@ class Handler(BaseHTTPRequestHandler):
             inserted = not run["upserts"]
             run["upserts"].append(variables)
             id = base64.b64encode(f"Run:v1:{variables['name']}:p:e".encode()).decode()
-            project = {"id": "p", "name": variables.get("project") or "p", "entity": {"id": "e", "name": "e"}}
+            project = {
+                "id": "p",
+                "name": variables.get("project") or "p",
+                "entity": {"id": "e", "name": "e"},
+            }
             bucket = {
                 "id": id,
                 "name": variables["name"],
@@ -88,21 +98,48 @@ class Handler(BaseHTTPRequestHandler):
             }
             return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
         if "CreateRunFiles" in name:
-            files = [{"name": file, "uploadUrl": f"{self.server.url}/storage/{file}"} for file in variables.get("files", [])]
+            files = [
+                {"name": file, "uploadUrl": f"{self.server.url}/storage/{file}"}
+                for file in variables.get("files", [])
+            ]
             return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
         if "Artifact" in name:
             return self._artifact(name, variables)
         if "ServerFeatures" in name:
             return {"serverInfo": {"features": []}}
         if "RunResumeStatus" in name:
-            return {"model": {"id": "p", "name": "p", "entity": {"id": "e", "name": "e"}, "bucket": None}}
-        return {"serverInfo": {"features": []}, "viewer": {"id": "v", "entity": "e", "username": "v", "flags": "{}", "teams": {"edges": []}}}
+            return {
+                "model": {
+                    "id": "p",
+                    "name": "p",
+                    "entity": {"id": "e", "name": "e"},
+                    "bucket": None,
+                }
+            }
+        return {
+            "serverInfo": {"features": []},
+            "viewer": {
+                "id": "v",
+                "entity": "e",
+                "username": "v",
+                "flags": "{}",
+                "teams": {"edges": []},
+            },
+        }
 
     def _artifact(self, name: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """Answers on the way of an artifact: is its type known, create it, its manifest, its files, commit."""
+        """Answers on the way of an artifact: is its type known, create it, its manifest, its files,
+        commit.
+        """
         asked = variables.get("input") or variables
         if "Manifest" in name:
-            file = {"id": "m", "name": "manifest", "displayName": "manifest", "uploadUrl": f"{self.server.url}/storage/manifest", "uploadHeaders": []}
+            file = {
+                "id": "m",
+                "name": "manifest",
+                "displayName": "manifest",
+                "uploadUrl": f"{self.server.url}/storage/manifest",
+                "uploadHeaders": [],
+            }
             return {"createArtifactManifest": {"artifactManifest": {"id": "m", "file": file}}}
         if "Files" in name:
             nodes = [
@@ -123,7 +160,15 @@ class Handler(BaseHTTPRequestHandler):
             return {"commitArtifact": {"artifact": {"id": "a", "digest": "d"}}}
         if "Create" in name:
             self.server.artifacts.append(asked)
-            return {"createArtifact": {"artifact": {"id": "a", "state": "PENDING", "artifactSequence": {"id": "s", "latestArtifact": None}}}}
+            return {
+                "createArtifact": {
+                    "artifact": {
+                        "id": "a",
+                        "state": "PENDING",
+                        "artifactSequence": {"id": "s", "latestArtifact": None},
+                    }
+                }
+            }
         return {"project": {"artifact": None}}
 
     def _file_stream(self, id: str, sent: dict[str, Any]) -> None:

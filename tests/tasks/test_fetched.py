@@ -1,4 +1,6 @@
-"""Data that come from archives: their counts and checksums, a plain reference on them, how they are fetched, and that nothing leaks."""
+"""Data that come from archives: their counts and checksums, a plain reference on them, how they are
+fetched, and that nothing leaks.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,32 @@ from study.tasks.mnist import FILES, Mnist
 from study.tasks.shared.fetching import cached
 from study.tasks.ucr import Ucr, parsed
 from study.training.trace import StageTrace
-from tests import data
+from tests.support import data
 from tests.support.helpers import Descent, point
 
-UCR = {"folder": None, "url": "http://127.0.0.1:9/{name}.zip", "checksum": None, "validation": 0.2, "split_seed": 0, "lag": None, "solved": 0.95}
+UCR = {
+    "folder": None,
+    "url": "http://127.0.0.1:9/{name}.zip",
+    "checksum": None,
+    "validation": 0.2,
+    "split_seed": 0,
+    "lag": None,
+    "solved": 0.95,
+}
 MNIST = {
-    "data": "fashion_mnist", "folder": None, "url": "http://127.0.0.1:9", "form": "pixel", "permuted": False, "pool": 1,
-    "train": None, "validation": 1000, "test": None, "split_seed": 0, "lag": None, "solved": 0.8,
-}  # fmt: skip
+    "data": "fashion_mnist",
+    "folder": None,
+    "url": "http://127.0.0.1:9",
+    "form": "pixel",
+    "permuted": False,
+    "pool": 1,
+    "train": None,
+    "validation": 1000,
+    "test": None,
+    "split_seed": 0,
+    "lag": None,
+    "solved": 0.8,
+}
 
 
 def needs(there: bool, how: str) -> None:
@@ -52,35 +72,64 @@ def bundled(name: str) -> Ucr:
 
 @functools.lru_cache(maxsize=1)
 def fashion() -> Mnist:
-    needs(Path("/usr/share/datasets/fashion-mnist").is_dir(), "no Fashion-MNIST here: apt-get install dataset-fashion-mnist")
+    needs(
+        Path("/usr/share/datasets/fashion-mnist").is_dir(),
+        "no Fashion-MNIST here: apt-get install dataset-fashion-mnist",
+    )
     task = Mnist(**MNIST)
     task.load()
     return task
 
 
-# --- UCR and UEA -------------------------------------------------------------------------------------------------
+# --- UCR and UEA ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "counts", "channels", "lengths", "classes"),
-    [("JapaneseVowels", (216, 54, 370), 12, (7, 29), 9), ("BasicMotions", (32, 8, 40), 6, (100, 100), 4)],
+    [
+        ("JapaneseVowels", (216, 54, 370), 12, (7, 29), 9),
+        ("BasicMotions", (32, 8, 40), 6, (100, 100), 4),
+    ],
 )
 def test_the_bundled_sets_are_what_their_source_states(name, counts, channels, lengths, classes):
     task = bundled(name)
     check_task(task)
     assert tuple(len(task.parts[part].x) for part in ("train", "validation", "test")) == counts
-    assert (task.facts.inputs, task.facts.outputs, task.facts.steps) == (channels, classes, lengths[1])
+    assert (task.facts.inputs, task.facts.outputs, task.facts.steps) == (
+        channels,
+        classes,
+        lengths[1],
+    )
     assert (min(task.lengths), max(task.lengths)) == lengths
     of_train = torch.cat([task.parts["train"].y, task.parts["validation"].y])
-    assert (torch.bincount(of_train) == len(of_train) // classes).all(), "as many of each class in the archive's train"
+    assert (torch.bincount(of_train) == len(of_train) // classes).all(), (
+        "as many of each class in the archive's train"
+    )
     if name == "JapaneseVowels":
-        assert torch.bincount(task.parts["test"].y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]  # as donated to UCI
-    content = hashlib.sha256(b"".join(x.tobytes() for x in task.data.sequences) + "".join(task.data.targets).encode()).hexdigest()
-    assert content[:16] == {"JapaneseVowels": "c09459ce142f0ee4", "BasicMotions": "3ca530871cef0394"}[name], "as aeon 1.6.0 carries them"
+        assert torch.bincount(task.parts["test"].y).tolist() == [
+            31,
+            35,
+            88,
+            44,
+            29,
+            24,
+            40,
+            50,
+            29,
+        ]  # as donated to UCI
+    content = hashlib.sha256(
+        b"".join(x.tobytes() for x in task.data.sequences) + "".join(task.data.targets).encode()
+    ).hexdigest()
+    assert (
+        content[:16]
+        == {"JapaneseVowels": "c09459ce142f0ee4", "BasicMotions": "3ca530871cef0394"}[name]
+    ), "as aeon 1.6.0 carries them"
 
 
 def nearest(task: Ucr) -> float:
-    """Test accuracy of one nearest neighbour: raw series padded with zeros, the Euclidean distances of all steps summed."""
+    """Test accuracy of one nearest neighbour: raw series padded with zeros, the Euclidean distances
+    of all steps summed.
+    """
     table = np.stack([np.pad(x, ((0, task.steps - len(x)), (0, 0))) for x in task.data.sequences])
     labels, tests = np.asarray(task.data.targets), len(task.parts["test"].x)
     train = table[:-tests]
@@ -89,7 +138,10 @@ def nearest(task: Ucr) -> float:
 
 
 def test_a_plain_nearest_neighbour_finds_what_is_published():
-    """JapaneseVowels .924, BasicMotions .676 (Bagnall et al. 2018; of 40 test examples, so 27 of them)."""
+    """JapaneseVowels .924, BasicMotions .676 (Bagnall et al.
+
+    2018; of 40 test examples, so 27 of them).
+    """
     assert round(nearest(bundled("JapaneseVowels")), 3) == 0.924
     assert abs(nearest(bundled("BasicMotions")) - 0.676) < 0.5 / 40
 
@@ -97,21 +149,53 @@ def test_a_plain_nearest_neighbour_finds_what_is_published():
 def test_a_padded_batch_is_what_its_examples_are_one_by_one():
     """Loss, gradients and the loss profile by lag of real series of several lengths."""
     task = bundled("JapaneseVowels")
-    model = Model(cell=LSTM(), readout=Last(), inputs=12, outputs=9, hidden=8, depth=2, dropout=0.0, kernel="reference")
-    flat = torch.randn(1, model.width, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) / 3
+    model = Model(
+        cell=LSTM(),
+        readout=Last(),
+        inputs=12,
+        outputs=9,
+        hidden=8,
+        depth=2,
+        dropout=0.0,
+        kernel="reference",
+    )
+    flat = (
+        torch.randn(1, model.width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        / 3
+    )
     few = task.split("validation")
     index = few.lengths.argsort()[[0, 10, 25, 40, 53]]
     assert len(set(few.lengths[index].tolist())) >= 4
     batch = Batch(few.x[index][None].double(), few.y[index][None], few.lengths[index][None])
-    alone = [Batch(batch.x[:, place : place + 1, : int(length)], batch.y[:, place : place + 1]) for place, length in enumerate(batch.lengths[0])]
+    alone = [
+        Batch(batch.x[:, place : place + 1, : int(length)], batch.y[:, place : place + 1])
+        for place, length in enumerate(batch.lengths[0])
+    ]
 
     def outcome(of: Batch):
         leaves = {name: value.clone().requires_grad_() for name, value in model.named(flat).items()}
         loss = task.loss(model.forward(leaves, of.x, of.lengths), of)
         params = {name: value.detach() for name, value in leaves.items()}
-        trace = StageTrace(params=params, batch=of, task=task, model=model, stage=0, update=0, seeds=[0], next_update=Descent(params, of))
+        trace = StageTrace(
+            params=params,
+            batch=of,
+            task=task,
+            model=model,
+            stage=0,
+            update=0,
+            seeds=[0],
+            next_update=Descent(params, of),
+        )
         profile = LossProfile(stages=[0], anchors=8)(trace)
-        return float(loss.detach()), model.joined(dict(zip(leaves, torch.autograd.grad(loss.sum(), list(leaves.values())), strict=True))), profile
+        return (
+            float(loss.detach()),
+            model.joined(
+                dict(
+                    zip(leaves, torch.autograd.grad(loss.sum(), list(leaves.values())), strict=True)
+                )
+            ),
+            profile,
+        )
 
     loss, grads, profile = outcome(batch)
     singles = [outcome(one) for one in alone]
@@ -120,27 +204,43 @@ def test_a_padded_batch_is_what_its_examples_are_one_by_one():
     for place, (of, (_, _, single)) in enumerate(zip(alone, singles, strict=True)):
         for name, norms in profile.items():
             assert norms.exists[place].sum() == of.x.shape[2]
-            torch.testing.assert_close(norms.norms[:, place, norms.exists[place]], single[name].norms[:, 0], rtol=1e-9, atol=1e-15)
+            torch.testing.assert_close(
+                norms.norms[:, place, norms.exists[place]],
+                single[name].norms[:, 0],
+                rtol=1e-9,
+                atol=1e-15,
+            )
     read_at_the_end = task.loss(model.forward(model.named(flat), batch.x, None), batch)
-    assert abs(float(read_at_the_end) - loss) > 1e-3, "reading at the padded end is another number: the test would see it"
+    assert abs(float(read_at_the_end) - loss) > 1e-3, (
+        "reading at the padded end is another number: the test would see it"
+    )
 
 
 def write(folder: Path, name: str, **parts: str) -> dict[str, str]:
     for which, lines in parts.items():
-        (folder / f"{name}_{which}.ts").write_text("@timeStamps false\n@classLabel true a b\n@data\n" + lines, encoding="utf-8")
+        (folder / f"{name}_{which}.ts").write_text(
+            "@timeStamps false\n@classLabel true a b\n@data\n" + lines, encoding="utf-8"
+        )
     return {**UCR, "name": name, "folder": str(folder)}
 
 
 def series(count: int, shift: float = 0.0, seed: int = 0) -> str:
     drawn = np.random.default_rng(seed)
     return "\n".join(
-        ":".join(",".join(f"{value + shift:.4f}" for value in row) for row in drawn.normal(size=(2, 5))) + f":{'ab'[number % 2]}" for number in range(count)
+        ":".join(
+            ",".join(f"{value + shift:.4f}" for value in row) for row in drawn.normal(size=(2, 5))
+        )
+        + f":{'ab'[number % 2]}"
+        for number in range(count)
     )
 
 
 def test_test_data_do_not_move_what_is_trained_on(tmp_path):
     """The known leak: statistics of all examples."""
-    near, far = (Ucr(**write(tmp_path, name, TRAIN=series(40), TEST=series(20, shift, seed=1))) for name, shift in (("Near", 0.0), ("Far", 500.0)))
+    near, far = (
+        Ucr(**write(tmp_path, name, TRAIN=series(40), TEST=series(20, shift, seed=1)))
+        for name, shift in (("Near", 0.0), ("Far", 500.0))
+    )
     for task in (near, far):
         task.load()
     for part in ("train", "validation"):
@@ -153,38 +253,60 @@ def test_test_data_do_not_move_what_is_trained_on(tmp_path):
 
 @pytest.mark.parametrize(
     ("train", "test", "told"),
-    [("1,2:3,4:a\n1,2:3:b", None, "line 5 of Own_TRAIN.ts has channels of 1 and 2 steps"),
-     ("1,2:3,x:a", None, "line 4 of Own_TRAIN.ts is not numbers"),
-     ("1,?:3,4:a\n" + series(20), None, "TRAIN example 1 has nan at step 1, channel 0"),
-     ("", None, "Own_TRAIN.ts holds no example"),
-     ("\n".join(["1,2:3,4:a"] * 20), "1,2:3,4:b", "Own_TEST.ts has the class 'b', which Own_TRAIN.ts has not"),
-     ("\n".join(["1,2:3,4:a"] * 20), "\n".join(["1,2:3,4:a"] * 4), "has one class only"),
-     ("1,2:3,4:a\n1,3:3,4:b", "1,2:3,4:b", "Own has 2 training examples, which cannot be split")],
-)  # fmt: skip
+    [
+        ("1,2:3,4:a\n1,2:3:b", None, "line 5 of Own_TRAIN.ts has channels of 1 and 2 steps"),
+        ("1,2:3,x:a", None, "line 4 of Own_TRAIN.ts is not numbers"),
+        ("1,?:3,4:a\n" + series(20), None, "TRAIN example 1 has nan at step 1, channel 0"),
+        ("", None, "Own_TRAIN.ts holds no example"),
+        (
+            "\n".join(["1,2:3,4:a"] * 20),
+            "1,2:3,4:b",
+            "Own_TEST.ts has the class 'b', which Own_TRAIN.ts has not",
+        ),
+        ("\n".join(["1,2:3,4:a"] * 20), "\n".join(["1,2:3,4:a"] * 4), "has one class only"),
+        ("1,2:3,4:a\n1,3:3,4:b", "1,2:3,4:b", "Own has 2 training examples, which cannot be split"),
+    ],
+)
 def test_what_is_wrong_with_an_archive_is_told(tmp_path, train, test, told):
-    task = Ucr(**write(tmp_path, "Own", TRAIN=train, TEST=series(10, seed=1) if test is None else test))
+    task = Ucr(
+        **write(tmp_path, "Own", TRAIN=train, TEST=series(10, seed=1) if test is None else test)
+    )
     with pytest.raises(StudyError, match=told):
         task.load()
 
 
 def test_time_stamps_and_targets_that_are_no_classes_are_refused():
-    with pytest.raises(StudyError, match="must hold classes and no time stamps; its header says @classLabel false"):
+    with pytest.raises(
+        StudyError, match="must hold classes and no time stamps; its header says @classLabel false"
+    ):
         parsed(["@timeStamps false", "@classLabel false", "@data", "1,2:3"], "Own.ts")
 
 
 def test_a_set_that_is_nowhere_says_what_to_fetch_and_where_to_put_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(
-        StudyError, match=r"127.0.0.1:9/SpokenArabicDigits.zip could not be fetched .* put the archive at ~/.cache/.*/ucr/SpokenArabicDigits.zip"
+        StudyError,
+        match=(
+            r"127.0.0.1:9/SpokenArabicDigits.zip could not be fetched .* put the archive at"
+            r" ~/.cache/.*/ucr/SpokenArabicDigits.zip"
+        ),
     ):
         Ucr(name="SpokenArabicDigits", **UCR).load()
-    with pytest.raises(StudyError, match="task.folder: .* has neither Own_TRAIN.ts and Own_TEST.ts nor Own.zip"):
+    with pytest.raises(
+        StudyError, match="task.folder: .* has neither Own_TRAIN.ts and Own_TEST.ts nor Own.zip"
+    ):
         Ucr(**{**UCR, "name": "Own", "folder": str(tmp_path)}).load()
-    with pytest.raises(StudyError, match=r"train-images-idx3-ubyte.gz could not be fetched .* put train-images-idx3-ubyte.gz, .* into ~/.cache/.*/mnist"):
+    with pytest.raises(
+        StudyError,
+        match=(
+            r"train-images-idx3-ubyte.gz could not be fetched .* put train-images-idx3-ubyte.gz, .*"
+            r" into ~/.cache/.*/mnist"
+        ),
+    ):
         Mnist(**{**MNIST, "data": "mnist"}).load()
 
 
-# --- fetching ----------------------------------------------------------------------------------------------------
+# --- fetching -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -219,7 +341,9 @@ def server(tmp_path, monkeypatch):
 
 def test_an_archive_is_fetched_once_checked_and_read(server, tmp_path, capsys):
     url, asked = server
-    data.archive(tmp_path / "served" / "SpokenArabicDigits.zip", "SpokenArabicDigits", 13, 10, (4, 93))
+    data.archive(
+        tmp_path / "served" / "SpokenArabicDigits.zip", "SpokenArabicDigits", 13, 10, (4, 93)
+    )
     settings = {**UCR, "name": "SpokenArabicDigits", "url": url + "/{name}.zip"}
     for _ in range(2):
         task = Ucr(**settings)
@@ -235,50 +359,89 @@ def test_an_archive_is_fetched_once_checked_and_read(server, tmp_path, capsys):
     with pytest.raises(StudyError, match="is not what it was when it was fetched"):
         Ucr(**settings).load()
     kept.unlink()
-    with pytest.raises(StudyError, match="has the checksum sha256:.*, and must have sha256:00; nothing was kept"):
+    with pytest.raises(
+        StudyError, match="has the checksum sha256:.*, and must have sha256:00; nothing was kept"
+    ):
         Ucr(**{**settings, "checksum": "sha256:00"}).load()
     assert not kept.exists()
 
 
 @pytest.mark.parametrize(
-    ("file", "told"), [("nothing.zip", "could not be fetched .*404.*do this"), ("short.zip", r"ended after 4 of 1000 bytes|could not be fetched")]
+    ("file", "told"),
+    [
+        ("nothing.zip", "could not be fetched .*404.*do this"),
+        ("short.zip", r"ended after 4 of 1000 bytes|could not be fetched"),
+    ],
 )
 def test_what_does_not_come_whole_is_not_kept(server, tmp_path, file, told):
     url, _ = server
     with pytest.raises(StudyError, match=told):
         cached(f"{url}/{file}", "own", None, "do this")
-    assert [path.name for path in (tmp_path / ".cache" / "rnn-gradient-study" / "own").iterdir()] == []
+    assert [
+        path.name for path in (tmp_path / ".cache" / "rnn-gradient-study" / "own").iterdir()
+    ] == []
 
 
 def test_images_that_are_not_the_published_ones_are_refused(server, tmp_path):
     url, _ = server
     data.idx_files(tmp_path / "served")
-    with pytest.raises(StudyError, match="has the checksum md5:.*, and must have md5:f68b3c2dcbeaaa9fbdd348bbdeb94873; nothing was kept"):
+    with pytest.raises(
+        StudyError,
+        match=(
+            "has the checksum md5:.*, and must have md5:f68b3c2dcbeaaa9fbdd348bbdeb94873; nothing"
+            " was kept"
+        ),
+    ):
         Mnist(**{**MNIST, "data": "mnist", "url": url}).load()
 
 
-# --- MNIST and Fashion-MNIST -------------------------------------------------------------------------------------
+# --- MNIST and Fashion-MNIST ----------------------------------------------------------------------
 
 
 def test_fashion_mnist_is_what_its_source_states():
     task = fashion()
-    content = {name: gzip.decompress(path.read_bytes()) for name, path in zip(FILES, task._files(), strict=True)}
-    found = {name: np.frombuffer(of, np.uint8, offset=16 if "images" in name else 8) for name, of in content.items()}
+    content = {
+        name: gzip.decompress(path.read_bytes())
+        for name, path in zip(FILES, task._files(), strict=True)
+    }
+    found = {
+        name: np.frombuffer(of, np.uint8, offset=16 if "images" in name else 8)
+        for name, of in content.items()
+    }
     found |= {name: of.reshape(-1, 28, 28) for name, of in found.items() if "images" in name}
-    assert {name: of.shape for name, of in found.items()} == dict(zip(FILES, [(60000, 28, 28), (60000,), (10000, 28, 28), (10000,)], strict=True))
+    assert {name: of.shape for name, of in found.items()} == dict(
+        zip(FILES, [(60000, 28, 28), (60000,), (10000, 28, 28), (10000,)], strict=True)
+    )
     assert np.bincount(found[FILES[1]]).tolist() == [6000] * 10
     assert np.bincount(found[FILES[3]]).tolist() == [1000] * 10
     pixels = found[FILES[0]] / np.float32(255)
     assert (round(float(pixels.mean()), 4), round(float(pixels.std()), 4)) == (0.2860, 0.3530)
     assert [hashlib.md5(of).hexdigest() for of in content.values()] == [
-        "f4a8712d7a061bf5bd6d2ca38dc4d50a", "9018921c3c673c538a1fc5bad174d6f9", "8181f5470baa50b63fa0f6fddb340f0a", "15d484375f8d13e6eb1aabb0c3f46965",
-    ]  # fmt: skip
-    assert {part: len(of.x) for part, of in task.parts.items()} == {"train": 59000, "validation": 1000, "test": 10000}
+        "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "9018921c3c673c538a1fc5bad174d6f9",
+        "8181f5470baa50b63fa0f6fddb340f0a",
+        "15d484375f8d13e6eb1aabb0c3f46965",
+    ]
+    assert {part: len(of.x) for part, of in task.parts.items()} == {
+        "train": 59000,
+        "validation": 1000,
+        "test": 10000,
+    }
     assert torch.bincount(task.parts["validation"].y).tolist() == [100] * 10
     assert (task.facts.steps, task.facts.baseline) == (784, pytest.approx(0.1))
-    assert np.array_equal((task.parts["test"].x[:, :, 0] * 255).round().numpy(), found[FILES[2]].reshape(10000, -1))
-    both = torch.cat([task.parts["train"].x, task.parts["validation"].x])[:, :, 0].mul(255).round().sum(0).long()
-    assert torch.equal(both, torch.from_numpy(found[FILES[0]].reshape(60000, -1).sum(0, dtype=np.int64))), "train and validation are the 60,000, each once"
+    assert np.array_equal(
+        (task.parts["test"].x[:, :, 0] * 255).round().numpy(), found[FILES[2]].reshape(10000, -1)
+    )
+    both = (
+        torch.cat([task.parts["train"].x, task.parts["validation"].x])[:, :, 0]
+        .mul(255)
+        .round()
+        .sum(0)
+        .long()
+    )
+    assert torch.equal(
+        both, torch.from_numpy(found[FILES[0]].reshape(60000, -1).sum(0, dtype=np.int64))
+    ), "train and validation are the 60,000, each once"
 
 
 def test_images_in_their_forms(tmp_path):
@@ -290,37 +453,69 @@ def test_images_in_their_forms(tmp_path):
         return task
 
     whole, row, half, permuted = made(), made(form="row"), made(pool=2), made(permuted=True)
-    assert (whole.facts.steps, row.facts.steps, row.facts.inputs, half.facts.steps) == (784, 28, 28, 196)
+    assert (whole.facts.steps, row.facts.steps, row.facts.inputs, half.facts.steps) == (
+        784,
+        28,
+        28,
+        196,
+    )
     assert torch.equal(whole.parts["test"].x.flatten(1), row.parts["test"].x.flatten(1))
-    blocks = torch.nn.functional.avg_pool2d(whole.parts["test"].x.reshape(-1, 1, 28, 28), 2).flatten(1)
+    blocks = torch.nn.functional.avg_pool2d(
+        whole.parts["test"].x.reshape(-1, 1, 28, 28), 2
+    ).flatten(1)
     torch.testing.assert_close(half.parts["test"].x.flatten(1), blocks, atol=1e-6, rtol=0)
-    assert torch.equal(permuted.parts["train"].x.sort(1).values, whole.parts["train"].x.sort(1).values)
+    assert torch.equal(
+        permuted.parts["train"].x.sort(1).values, whole.parts["train"].x.sort(1).values
+    )
     assert not torch.equal(permuted.parts["train"].x, whole.parts["train"].x)
     fewer = made(train=100, test=50)
-    assert {part: len(of.x) for part, of in fewer.parts.items()} == {"train": 100, "validation": 50, "test": 50}
-    assert torch.equal(fewer.parts["validation"].x, whole.parts["validation"].x), "whatever the size of the training set"
+    assert {part: len(of.x) for part, of in fewer.parts.items()} == {
+        "train": 100,
+        "validation": 50,
+        "test": 50,
+    }
+    assert torch.equal(fewer.parts["validation"].x, whole.parts["validation"].x), (
+        "whatever the size of the training set"
+    )
     (tmp_path / f"{FILES[0]}.gz").write_bytes(gzip.compress(b"\0\0\x08\x03" + b"\0" * 11))
-    with pytest.raises(StudyError, match="is not an idx file of bytes|cannot be read as an idx file"):
+    with pytest.raises(
+        StudyError, match="is not an idx file of bytes|cannot be read as an idx file"
+    ):
         made()
     (tmp_path / f"{FILES[3]}.gz").unlink()
     with pytest.raises(StudyError, match="task.folder: .* lacks t10k-labels-idx1-ubyte"):
         made()
 
 
-# --- what cannot be trained --------------------------------------------------------------------------------------
+# --- what cannot be trained -----------------------------------------------------------------------
 
 
-def test_fewer_examples_than_a_batch_and_sequences_beyond_memory_are_told_before_training(tmp_path, monkeypatch):
-    task = {"_target_": "study.tasks.ucr.Ucr", **write(tmp_path, "Own", TRAIN=series(40), TEST=series(20, seed=1))}
+def test_fewer_examples_than_a_batch_and_sequences_beyond_memory_are_told_before_training(
+    tmp_path, monkeypatch
+):
+    task = {
+        "_target_": "study.tasks.ucr.Ucr",
+        **write(tmp_path, "Own", TRAIN=series(40), TEST=series(20, seed=1)),
+    }
     last = {"_target_": "study.readouts.last.Last"}
     check(point(task=task, readout=last, batch=32).config)
-    with pytest.raises(StudyError, match="batch: 33 is more than the 32 training examples of the task; use batch=32 or less"):
+    with pytest.raises(
+        StudyError,
+        match="batch: 33 is more than the 32 training examples of the task; use batch=32 or less",
+    ):
         check(point(task=task, readout=last, batch=33).config)
     monkeypatch.setattr("study.config.check.memory", lambda: 1e4)
     with pytest.raises(
-        StudyError, match="task: sequences of 5 steps need about 0 GB with batch=32, health.examples=64, hidden=8 and depth=1, and this machine has 0 GB"
+        StudyError,
+        match=(
+            "task: sequences of 5 steps need about 0 GB with batch=32, health.examples=64, hidden=8"
+            " and depth=1, and this machine has 0 GB"
+        ),
     ):
         check(point(task=task, readout=last, batch=32).config)
     monkeypatch.setattr("study.tasks.shared.series.memory", lambda: 1e3)
-    with pytest.raises(StudyError, match=r"does not fit the memory of this machine, 0 GB: TRAIN example 1 has 5 steps"):
+    with pytest.raises(
+        StudyError,
+        match=r"does not fit the memory of this machine, 0 GB: TRAIN example 1 has 5 steps",
+    ):
         Ucr(**write(tmp_path, "Own", TRAIN=series(40), TEST=series(20, seed=1))).load()

@@ -20,7 +20,15 @@ from study.tasks.shared.losses import correct, cross_entropy, squared_error
 from study.tasks.temporal_order import TemporalOrder
 from tests.support.helpers import MinGRU, point, run
 
-DIGITS = {"form": "pixel", "permuted": False, "lag": None, "validation": 360, "test": 360, "split_seed": 0, "solved": 0.9}
+DIGITS = {
+    "form": "pixel",
+    "permuted": False,
+    "lag": None,
+    "validation": 360,
+    "test": 360,
+    "split_seed": 0,
+    "solved": 0.9,
+}
 
 
 def digits(**changes) -> Digits:
@@ -30,7 +38,9 @@ def digits(**changes) -> Digits:
 
 
 def one(batch: Batch) -> Batch:
-    return Batch(batch.x[None], batch.y[None], None if batch.lengths is None else batch.lengths[None])
+    return Batch(
+        batch.x[None], batch.y[None], None if batch.lengths is None else batch.lengths[None]
+    )
 
 
 def test_digits_are_scikit_learns_split_1077_360_360_and_stratified():
@@ -38,7 +48,11 @@ def test_digits_are_scikit_learns_split_1077_360_360_and_stratified():
 
     task = digits()
     parts = task.parts
-    assert {name: len(part.x) for name, part in parts.items()} == {"train": 1077, "validation": 360, "test": 360}
+    assert {name: len(part.x) for name, part in parts.items()} == {
+        "train": 1077,
+        "validation": 360,
+        "test": 360,
+    }
     images = {tuple(row) for row in load_digits().data.tolist()}
     seen = [tuple(x) for part in parts.values() for x in (part.x.flatten(1) * 16).tolist()]
     assert len(seen) == 1797
@@ -58,7 +72,9 @@ def test_digits_by_row_and_permuted_hold_the_same_pixels():
     a, b = pixel.parts["test"].x.flatten(1), permuted.parts["test"].x.flatten(1)
     assert not torch.equal(a, b)
     assert torch.equal(a.sort(1).values, b.sort(1).values)
-    assert torch.equal(permuted.parts["test"].x, digits(permuted=True).parts["test"].x), "one fixed permutation"
+    assert torch.equal(permuted.parts["test"].x, digits(permuted=True).parts["test"].x), (
+        "one fixed permutation"
+    )
     rough_a, rough_b = (each.diff(dim=1).abs().mean() for each in (a, b))
     assert rough_b > 1.2 * rough_a, "neighbouring pixels no longer follow each other"
 
@@ -70,9 +86,13 @@ def test_an_epoch_shows_every_training_example_once_and_the_next_another_order()
         return generator(0, "data", *key)
 
     count = 1077
-    labels = torch.cat([task.sample(stream, update, 64).x.flatten(1) for update in range(2 * count // 64 + 1)])
+    labels = torch.cat(
+        [task.sample(stream, update, 64).x.flatten(1) for update in range(2 * count // 64 + 1)]
+    )
     first, second = labels[:count], labels[count : 2 * count]
-    assert len(torch.unique(first, dim=0)) == len(torch.unique(task.parts["train"].x.flatten(1), dim=0))
+    assert len(torch.unique(first, dim=0)) == len(
+        torch.unique(task.parts["train"].x.flatten(1), dim=0)
+    )
     assert torch.allclose(first.sum(0), task.parts["train"].x.flatten(1).sum(0))
     assert not torch.equal(first, second)
     assert torch.allclose(second.sum(0), first.sum(0)), "the second epoch is whole too"
@@ -86,23 +106,31 @@ def test_training_examples_scored_are_as_many_as_validation_has():
 
 
 def test_the_memoryless_baseline_of_digits():
-    """Class frequencies as probabilities, and the most frequent class as the guess: on the data they come from."""
+    """Class frequencies as probabilities, and the most frequent class as the guess: on the data
+    they come from.
+    """
     task = digits()
     train = task.parts["train"]
     shares = torch.bincount(train.y, minlength=10) / len(train.y)
     outputs = shares.log().expand(1, len(train.y), 10)
-    assert float(task.loss(outputs, one(train))) == pytest.approx(task.facts.baseline_loss, rel=1e-5)
-    assert float(task.metric(outputs, one(train)).mean()) == pytest.approx(task.facts.baseline, rel=1e-5)
+    assert float(task.loss(outputs, one(train))) == pytest.approx(
+        task.facts.baseline_loss, rel=1e-5
+    )
+    assert float(task.metric(outputs, one(train)).mean()) == pytest.approx(
+        task.facts.baseline, rel=1e-5
+    )
     assert task.facts.higher_is_better
 
 
 @pytest.mark.parametrize(
     ("task", "constant"),
-    [(Adding(steps=50, lag=None, examples=20000, solved=0.01), torch.ones(1, 20000, 1)),
-     (TemporalOrder(steps=50, lag=None, examples=20000, solved=0.99), torch.zeros(1, 20000, 4)),
-     (Parity(steps=10, lag=None, examples=20000, solved=0.99), torch.zeros(1, 20000, 10, 2))],
+    [
+        (Adding(steps=50, lag=None, examples=20000, solved=0.01), torch.ones(1, 20000, 1)),
+        (TemporalOrder(steps=50, lag=None, examples=20000, solved=0.99), torch.zeros(1, 20000, 4)),
+        (Parity(steps=10, lag=None, examples=20000, solved=0.99), torch.zeros(1, 20000, 10, 2)),
+    ],
     ids=["adding", "temporal_order", "parity"],
-)  # fmt: skip
+)
 def test_the_memoryless_baseline_is_what_a_constant_scores(task, constant):
     test = one(task.split("test"))
     assert float(task.loss(constant, test)) == pytest.approx(task.facts.baseline_loss, rel=0.02)
@@ -118,7 +146,9 @@ def test_the_memoryless_baseline_of_copying():
     outputs[..., 30:, :BLANK] = 0.0
     assert float(task.loss(outputs, test)) == pytest.approx(10 * math.log(8) / 40, rel=1e-4)
     assert task.facts.baseline_loss == pytest.approx(10 * math.log(8) / 40)
-    assert float(task.metric(outputs, test).mean()) == pytest.approx(task.facts.baseline, abs=0.01), "recall of the symbols alone"
+    assert float(task.metric(outputs, test).mean()) == pytest.approx(
+        task.facts.baseline, abs=0.01
+    ), "recall of the symbols alone"
     right = torch.nn.functional.one_hot(test.y, 9).float()
     assert (task.metric(right, test) == 1).all()
 
@@ -135,7 +165,9 @@ def test_the_memoryless_baseline_of_noiseless_memory():
     assert float(task.metric(outputs, test).mean()) == pytest.approx(task.facts.baseline, abs=0.02)
     assert (task.metric(torch.nn.functional.one_hot(test.y, 3).float(), test) == 1).all()
     x, y = task.split("test").x.argmax(-1), task.split("test").y
-    assert torch.equal(x[:, :4], y[:, task.facts.lag : task.facts.lag + 4]), "a bit is asked for `lag` steps after it was shown"
+    assert torch.equal(x[:, :4], y[:, task.facts.lag : task.facts.lag + 4]), (
+        "a bit is asked for `lag` steps after it was shown"
+    )
     assert (x[:, 4:14] == 2).all()
     assert (x[:, 14] == 3).all()
     assert (y[:, :15] == 2).all()
@@ -151,7 +183,9 @@ def test_parity_is_the_exclusive_or_of_all_bits_so_far():
 
 
 class InputGated(MinGRU):
-    """minGRU with biases: gates between 0 and 1 that see the input alone, so that all steps can be computed in parallel."""
+    """minGRU with biases: gates between 0 and 1 that see the input alone, so that all steps can be
+    computed in parallel.
+    """
 
     def shapes(self, inputs, hidden):
         return (*super().shapes(inputs, hidden), Parameter("bias", "bias", ("z", "n"), (hidden,)))
@@ -162,15 +196,32 @@ class InputGated(MinGRU):
 
 
 def test_parity_is_solved_by_a_gru_and_not_by_gates_that_see_the_input_alone(tmp_path):
-    """A state that flips with each one needs a factor of -1 (Grazzi 2025, arXiv 2411.12537): input-gated cells learn the first steps and guess the last."""
+    """A state that flips with each one needs a factor of -1 (Grazzi 2025, arXiv 2411.12537):
+    input-gated cells learn the first steps and guess the last.
+    """
     own = {
-        "task": {"_target_": "study.tasks.parity.Parity", "steps": 12, "lag": None, "examples": 200, "solved": 0.99},
+        "task": {
+            "_target_": "study.tasks.parity.Parity",
+            "steps": 12,
+            "lag": None,
+            "examples": 200,
+            "solved": 0.99,
+        },
         "readout": {"_target_": "study.readouts.every.Every"},
         "optimizer": {**point().config["optimizer"], "lr": 0.01},
-    } | {"updates": 200, "hidden": 32, "batch": 32, "validate_every": 50, "probe": {}, "kernel": "reference"}
+    } | {
+        "updates": 200,
+        "hidden": 32,
+        "batch": 32,
+        "validate_every": 50,
+        "probe": {},
+        "kernel": "reference",
+    }
     found = {}
     for cell in ("study.cells.gru.GRU", "tests.tasks.test_tasks.InputGated"):
-        points = run([point(seed, **own, cell={"_target_": cell}) for seed in (0, 1)], tmp_path / cell).points()
+        points = run(
+            [point(seed, **own, cell={"_target_": cell}) for seed in (0, 1)], tmp_path / cell
+        ).points()
         found[cell] = [*zip(points["outcome"], points["score"], strict=True)]
     gru, gated = found.values()
     assert gru == [("solved", 1.0)] * 2
@@ -179,15 +230,31 @@ def test_parity_is_solved_by_a_gru_and_not_by_gates_that_see_the_input_alone(tmp
 
 @pytest.mark.parametrize("target", ["motion", "digit"])
 def test_films_show_a_real_digit_that_moves_and_then_stands_still(target):
-    task = MovingDigits(target=target, canvas=12, moving=5, still=3, lag=None, examples=200, split_seed=0, solved=0.9)
+    task = MovingDigits(
+        target=target,
+        canvas=12,
+        moving=5,
+        still=3,
+        lag=None,
+        examples=200,
+        split_seed=0,
+        solved=0.9,
+    )
     task.load()
     film = task.split("test")
     frames = film.x.reshape(200, 8, 12, 12)
     images, labels = task.digits["test"]
-    known = {tuple(image.flatten().sort().values.tolist()): int(label) for image, label in zip(images, labels, strict=True)}
+    known = {
+        tuple(image.flatten().sort().values.tolist()): int(label)
+        for image, label in zip(images, labels, strict=True)
+    }
     for frame, y in zip(frames, film.y.tolist(), strict=True):
         assert torch.equal(frame[4:], frame[4:5].expand(4, -1, -1))
-        moves = [heading for heading in HEADINGS if all(torch.equal(frame[t].roll(heading, (0, 1)), frame[t + 1]) for t in range(4))]
+        moves = [
+            heading
+            for heading in HEADINGS
+            if all(torch.equal(frame[t].roll(heading, (0, 1)), frame[t + 1]) for t in range(4))
+        ]
         assert len(moves) == 1
         pixels = tuple(frame[0].flatten().sort().values[-64:].tolist())
         assert pixels in known, "a digit of the test images, whole"
@@ -204,10 +271,18 @@ def test_captions_spell_the_digits_of_their_strip():
     task.load()
     strips = task.split("test")
     images, labels = task.images["test"]
-    of_image = {tuple(image.flatten().tolist()): int(label) for image, label in zip(images, labels, strict=True)}
+    of_image = {
+        tuple(image.flatten().tolist()): int(label)
+        for image, label in zip(images, labels, strict=True)
+    }
     for x, y, length in zip(strips.x, strips.y, strips.lengths, strict=True):
-        windows = x[:12, : 8 * 4].unflatten(1, (8, 4))  # [steps, rows, columns], the middle two new at each step
-        digits = [of_image[tuple(part.transpose(0, 1).flatten().tolist())] for part in windows[..., 1:3].split(4)]
+        windows = x[:12, : 8 * 4].unflatten(
+            1, (8, 4)
+        )  # [steps, rows, columns], the middle two new at each step
+        digits = [
+            of_image[tuple(part.transpose(0, 1).flatten().tolist())]
+            for part in windows[..., 1:3].split(4)
+        ]
         assert torch.equal(windows[1:, :, 0], windows[:-1, :, 2]), "a column of the one before"
         assert torch.equal(windows[:-1, :, 3], windows[1:, :, 1]), "a column of the next"
         assert (windows[0, :, 0] == 0).all() and (windows[-1, :, 3] == 0).all()
@@ -217,16 +292,27 @@ def test_captions_spell_the_digits_of_their_strip():
         assert torch.equal(y[12 : int(length)] >= 0, torch.ones(len(spelled), dtype=torch.bool))
         assert (y[:12] == -1).all()
         before = x[12 : int(length), 32:].argmax(-1).tolist()
-        assert before == [len(LETTERS), *(LETTERS.index(letter) for letter in spelled[:-1])], "the letter before, never the one asked for"
+        assert before == [len(LETTERS), *(LETTERS.index(letter) for letter in spelled[:-1])], (
+            "the letter before, never the one asked for"
+        )
         assert (x[int(length) :] == 0).all()
     shares = task.letter_shares.float().log().expand(1, 300, task.steps, -1)
-    assert float(task.loss(shares, one(strips))) == pytest.approx(task.facts.baseline_loss, rel=0.02)
-    assert float(task.metric(shares, one(strips)).mean()) == pytest.approx(task.facts.baseline, rel=0.05)
+    assert float(task.loss(shares, one(strips))) == pytest.approx(
+        task.facts.baseline_loss, rel=0.02
+    )
+    assert float(task.metric(shares, one(strips)).mean()) == pytest.approx(
+        task.facts.baseline, rel=0.05
+    )
     shorter = Batch(strips.x[None, :, :-1], strips.y[None, :, :-1], strips.lengths[None])
     fits = strips.lengths < task.steps
-    outputs = torch.randn(1, 300, task.steps, len(LETTERS), generator=torch.Generator().manual_seed(0))
+    outputs = torch.randn(
+        1, 300, task.steps, len(LETTERS), generator=torch.Generator().manual_seed(0)
+    )
     assert fits.any(), "or nothing is compared"
-    assert torch.equal(task.metric(outputs, one(strips))[:, fits], task.metric(outputs[:, :, :-1], shorter)[:, fits]), "padding counts for nothing"
+    assert torch.equal(
+        task.metric(outputs, one(strips))[:, fits],
+        task.metric(outputs[:, :, :-1], shorter)[:, fits],
+    ), "padding counts for nothing"
 
 
 def test_the_loss_of_a_step_is_that_steps_alone():
@@ -237,9 +323,13 @@ def test_the_loss_of_a_step_is_that_steps_alone():
     anchors = torch.tensor([0, 7, 15, 24])
     found = task.step_loss(outputs, test, anchors)[0]
     for example, anchor in enumerate(anchors.tolist()):
-        expected = torch.nn.functional.cross_entropy(outputs[0, example, anchor], test.y[0, example, anchor])
+        expected = torch.nn.functional.cross_entropy(
+            outputs[0, example, anchor], test.y[0, example, anchor]
+        )
         assert float(found[example]) == pytest.approx(float(expected), rel=1e-5)
-    every = torch.stack([task.step_loss(outputs, test, torch.full((4,), step)) for step in range(25)])
+    every = torch.stack(
+        [task.step_loss(outputs, test, torch.full((4,), step)) for step in range(25)]
+    )
     assert float(every.mean()) == pytest.approx(float(task.loss(outputs, test)), rel=1e-5)
 
 
@@ -248,7 +338,10 @@ def test_losses_by_hand():
     assert squared_error(outputs, y).item() == 2.0
     assert squared_error(outputs + 100, y).item() == (98.0**2 + 100.0**2) / 2
     logits, label = torch.tensor([[0.3, -2.0, 1e4]]), torch.tensor([1])
-    torch.testing.assert_close(cross_entropy(logits, label), torch.nn.functional.cross_entropy(logits, label, reduction="none"))
+    torch.testing.assert_close(
+        cross_entropy(logits, label),
+        torch.nn.functional.cross_entropy(logits, label, reduction="none"),
+    )
     assert correct(logits, torch.tensor([2])).tolist() == [1.0]
     assert correct(logits, label).tolist() == [0.0]
 
@@ -258,7 +351,9 @@ def test_lags_and_directions_are_those_of_the_definitions():
     assert (adding.lag, adding.higher_is_better) == (100, False)
     copying = Copying(steps=70, lag=None, examples=9, solved=0.99)
     x, y = copying.split("test").x.argmax(-1), copying.split("test").y
-    assert torch.equal(x[:, :10], y[:, copying.facts.lag : copying.facts.lag + 10]), "a symbol is asked for `lag` steps after it was shown"
+    assert torch.equal(x[:, :10], y[:, copying.facts.lag : copying.facts.lag + 10]), (
+        "a symbol is asked for `lag` steps after it was shown"
+    )
     assert copying.facts.higher_is_better
     order = TemporalOrder(steps=60, lag=None, examples=9, solved=0.99).facts
     assert (order.lag, order.higher_is_better) == (54, True)
@@ -300,21 +395,47 @@ def test_temporal_order_places_its_two_symbols():
 @pytest.mark.parametrize("steps", [10, 12, 37, 45, 60])
 def test_temporal_order_fills_its_windows_and_no_more(steps):
     """p0 in [.1L, .2L), p1 in [.5L, .6L), for lengths that ten does not divide too."""
-    symbols = TemporalOrder(steps=steps, lag=None, examples=600, solved=0.99).split("validation").x.argmax(-1)
-    windows = {step for low in (1, 5) for step in range(steps) if low * steps <= 10 * step < (low + 1) * steps}
+    symbols = (
+        TemporalOrder(steps=steps, lag=None, examples=600, solved=0.99)
+        .split("validation")
+        .x.argmax(-1)
+    )
+    windows = {
+        step
+        for low in (1, 5)
+        for step in range(steps)
+        if low * steps <= 10 * step < (low + 1) * steps
+    }
     assert set(torch.nonzero(symbols < 2)[:, 1].tolist()) == windows
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [lambda: Digits(**{**DIGITS, "lag": 0}), lambda: Digits(**{**DIGITS, "test": 1500}), lambda: Digits(**{**DIGITS, "solved": 1.5}),
-     lambda: Digits(**{**DIGITS, "form": "column"}), lambda: Digits(**{**DIGITS, "split_seed": -1}),
-     lambda: Adding(steps=1, lag=None, examples=9, solved=0.01), lambda: Copying(steps=20, lag=None, examples=9, solved=0.9),
-     lambda: Parity(steps=1, lag=None, examples=9, solved=0.9), lambda: NoiselessMemory(bits=0, wait=9, lag=None, examples=9, solved=0.9),
-     lambda: MovingDigits(target="shape", canvas=12, moving=5, still=3, lag=None, examples=9, split_seed=0, solved=0.9),
-     lambda: Caption(digits=0, lag=None, examples=9, split_seed=0, solved=0.9),
-     lambda: TemporalOrder(steps=9, lag=None, examples=9, solved=0.9), lambda: Adding(steps=9, lag=-1, examples=9, solved=0.01)],
-)  # fmt: skip
+    [
+        lambda: Digits(**{**DIGITS, "lag": 0}),
+        lambda: Digits(**{**DIGITS, "test": 1500}),
+        lambda: Digits(**{**DIGITS, "solved": 1.5}),
+        lambda: Digits(**{**DIGITS, "form": "column"}),
+        lambda: Digits(**{**DIGITS, "split_seed": -1}),
+        lambda: Adding(steps=1, lag=None, examples=9, solved=0.01),
+        lambda: Copying(steps=20, lag=None, examples=9, solved=0.9),
+        lambda: Parity(steps=1, lag=None, examples=9, solved=0.9),
+        lambda: NoiselessMemory(bits=0, wait=9, lag=None, examples=9, solved=0.9),
+        lambda: MovingDigits(
+            target="shape",
+            canvas=12,
+            moving=5,
+            still=3,
+            lag=None,
+            examples=9,
+            split_seed=0,
+            solved=0.9,
+        ),
+        lambda: Caption(digits=0, lag=None, examples=9, split_seed=0, solved=0.9),
+        lambda: TemporalOrder(steps=9, lag=None, examples=9, solved=0.9),
+        lambda: Adding(steps=9, lag=-1, examples=9, solved=0.01),
+    ],
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="must be|at least|between"):
         wrong()

@@ -1,4 +1,6 @@
-"""The character model: streams whose state goes on from update to update, bit for bit in any company, and what its numbers mean."""
+"""The character model: streams whose state goes on from update to update, bit for bit in any
+company, and what its numbers mean.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,18 @@ from tests.training.test_checkpoints import CLIPS, go_on, leave
 from tests.training.test_engine import CELLS, NORMAL, same_point
 
 SETTINGS = {
-    "path": None, "pattern": "*.txt", "encoding": "utf-8", "steps": 16, "window": 20, "examples": 8, "symbols": 128,
-    "validation": 0.2, "test": 0.2, "lag": None, "solved": 2.6,
-}  # fmt: skip
+    "path": None,
+    "pattern": "*.txt",
+    "encoding": "utf-8",
+    "steps": 16,
+    "window": 20,
+    "examples": 8,
+    "symbols": 128,
+    "validation": 0.2,
+    "test": 0.2,
+    "lag": None,
+    "solved": 2.6,
+}
 EVERY = {"_target_": "study.readouts.every.Every"}
 PROBE = {"transport": {"_target_": "study.probes.transport.Transport", "stages": [0, 0.5, 1]}}
 
@@ -40,10 +51,15 @@ def text(**changes) -> Text:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """1,200 characters of words drawn from a few: 720 of them train, five updates of 8 streams a pass."""
+    """1,200 characters of words drawn from a few: 720 of them train, five updates of 8 streams a
+    pass.
+    """
     drawn = torch.randint(0, 6, (1200,), generator=torch.Generator().manual_seed(0)).tolist()
     path = tmp_path_factory.mktemp("text") / "words.txt"
-    path.write_text(" ".join(("the", "old", "cell", "keeps", "a", "state")[word] for word in drawn)[:1200], encoding="utf-8")
+    path.write_text(
+        " ".join(("the", "old", "cell", "keeps", "a", "state")[word] for word in drawn)[:1200],
+        encoding="utf-8",
+    )
     return path
 
 
@@ -63,13 +79,20 @@ def streams(file, *arms, **shared):
     return [point(seed, name, **recipe, **arm) for seed, (name, arm) in enumerate(arms)]
 
 
-# --- carried state -----------------------------------------------------------------------------------------------
+# --- carried state --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("cell", "hidden", "depth", "precision"), [("lstm", 16, 2, "full"), ("gru", 16, 1, "full"), ("rnn", 7, 1, "bf16")])
-def test_a_point_is_bit_for_bit_the_same_alone_in_company_and_resumed(file, tmp_path, cell, hidden, depth, precision):
+@pytest.mark.parametrize(
+    ("cell", "hidden", "depth", "precision"),
+    [("lstm", 16, 2, "full"), ("gru", 16, 1, "full"), ("rnn", 7, 1, "bf16")],
+)
+def test_a_point_is_bit_for_bit_the_same_alone_in_company_and_resumed(
+    file, tmp_path, cell, hidden, depth, precision
+):
     arms = [("a", {}), ("b", {"initializer": NORMAL}), ("nan", {"clip": CLIPS["nan"]})]
-    points = streams(file, *arms, cell=CELLS[cell], hidden=hidden, depth=depth, dropout=0.2, precision=precision)
+    points = streams(
+        file, *arms, cell=CELLS[cell], hidden=hidden, depth=depth, dropout=0.2, precision=precision
+    )
     together = run(points, tmp_path / "together")
     for each in points:
         same_point(together, run([each], tmp_path / each.id), each.id)
@@ -93,19 +116,31 @@ def test_members_that_leave_take_their_states_along(file):
         step(group, update)
         step(alone, update)
     assert torch.equal(group.params[1], alone.params[0])
-    assert all(torch.equal(one[1], other[0]) for mine, own in zip(group.carried, alone.carried, strict=True) for one, other in zip(mine, own, strict=True))
+    assert all(
+        torch.equal(one[1], other[0])
+        for mine, own in zip(group.carried, alone.carried, strict=True)
+        for one, other in zip(mine, own, strict=True)
+    )
 
 
 def test_lengths_of_a_stream_are_refused(file, monkeypatch):
     (of,) = streams(file, ("a", {}), batch=9)
     sample = Text.sample
-    monkeypatch.setattr(Text, "sample", lambda self, *of: replace(sample(self, *of), lengths=torch.full((of[-1],), 16)))
-    with pytest.raises(StudyError, match="Text carries states from update to update, and gives lengths"):
+    monkeypatch.setattr(
+        Text,
+        "sample",
+        lambda self, *of: replace(sample(self, *of), lengths=torch.full((of[-1],), 16)),
+    )
+    with pytest.raises(
+        StudyError, match="Text carries states from update to update, and gives lengths"
+    ):
         check(of.config)
 
 
 def test_losses_are_those_of_truncated_backpropagation_by_hand(file):
-    """torch.nn.LSTM whose state is handed from update to update without gradient, and begun anew with each pass."""
+    """torch.nn.LSTM whose state is handed from update to update without gradient, and begun anew
+    with each pass.
+    """
     sgd = {"_target_": "study.optimizers.sgd.SGD", "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0}
     clip = {"_target_": "study.clipping.none.NoClip"}
     (of,) = streams(file, ("a", {}), dtype="float64", optimizer=sgd, clip=clip)
@@ -124,21 +159,33 @@ def test_losses_are_those_of_truncated_backpropagation_by_hand(file):
             plain.copy_(named[ours][0])
         lstm.bias_hh_l0.zero_()
     lstm.bias_hh_l0.requires_grad_(False)
-    optimizer, state, anew = torch.optim.SGD([one for one in (*lstm.parameters(), *head.parameters()) if one.requires_grad], lr=0.5), None, []
+    optimizer, state, anew = (
+        torch.optim.SGD(
+            [one for one in (*lstm.parameters(), *head.parameters()) if one.requires_grad], lr=0.5
+        ),
+        None,
+        [],
+    )
     for update in range(12):
         step(training, update)
         batch = task.sample(lambda *key: generator(of.seed, "data", *key), update, 8)
         state = state if task.carries(update, 8) else None
         outputs, state = lstm(batch.x.double(), state)
         loss = torch.nn.functional.cross_entropy(head(outputs).flatten(0, 1), batch.y.flatten())
-        zero = torch.nn.functional.cross_entropy(head(lstm(batch.x.double())[0]).flatten(0, 1), batch.y.flatten())
+        zero = torch.nn.functional.cross_entropy(
+            head(lstm(batch.x.double())[0]).flatten(0, 1), batch.y.flatten()
+        )
         anew.append(abs(float((zero - loss).detach())) > 1e-6)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         state = tuple(part.detach() for part in state)
-        assert float(training.losses[update][0]) == pytest.approx(float(loss.detach()), abs=1e-10), update
-    assert anew == [task.carries(update, 8) for update in range(12)], "zero states would give other losses, except where a pass begins"
+        assert float(training.losses[update][0]) == pytest.approx(
+            float(loss.detach()), abs=1e-10
+        ), update
+    assert anew == [task.carries(update, 8) for update in range(12)], (
+        "zero states would give other losses, except where a pass begins"
+    )
     assert anew.count(False) == 3
 
 
@@ -149,7 +196,9 @@ def test_streams_go_on_where_they_ended_and_a_pass_reads_each_character_once(fil
         return task.sample(lambda *key: generator(seed, "data", *key), update, 8)
 
     pieces = task.pieces(8)
-    assert [task.carries(update, 8) for update in range(2 * pieces)] == ([False] + [True] * (pieces - 1)) * 2
+    assert [task.carries(update, 8) for update in range(2 * pieces)] == (
+        [False] + [True] * (pieces - 1)
+    ) * 2
     for update in range(pieces - 1):
         assert torch.equal(of(update).y[:, -1], of(update + 1).x[:, 0].argmax(-1))
         assert torch.equal(of(update).y[:, :-1], of(update).x[:, 1:].argmax(-1))
@@ -169,7 +218,7 @@ def test_kernels_that_begin_at_zero_are_refused(file):
         resolve_kernel({**of.config, "kernel": "native"})
 
 
-# --- data --------------------------------------------------------------------------------------------------------
+# --- data -----------------------------------------------------------------------------------------
 
 
 def test_the_default_text_is_cpythons_help():
@@ -179,10 +228,19 @@ def test_the_default_text_is_cpythons_help():
     check_task(task)
     whole = "\n".join(topics.values())
     alphabet = task.alphabet + "\N{REPLACEMENT CHARACTER}"
-    parts = {part: "".join(alphabet[code] for code in coded.tolist()) for part, coded in task.coded.items()}
-    assert [len(part) for part in parts.values()] == [len(whole) - 2 * round(0.1 * len(whole)), round(0.1 * len(whole)), round(0.1 * len(whole))]
+    parts = {
+        part: "".join(alphabet[code] for code in coded.tolist())
+        for part, coded in task.coded.items()
+    }
+    assert [len(part) for part in parts.values()] == [
+        len(whole) - 2 * round(0.1 * len(whole)),
+        round(0.1 * len(whole)),
+        round(0.1 * len(whole)),
+    ]
     known = set(task.alphabet)
-    assert "".join(parts.values()) == "".join(letter if letter in known else alphabet[-1] for letter in whole), "in order, nothing twice, nothing lost"
+    assert "".join(parts.values()) == "".join(
+        letter if letter in known else alphabet[-1] for letter in whole
+    ), "in order, nothing twice, nothing lost"
     assert len(task.split("validation").x) == 200
     assert task.facts.licence.startswith("PSF")
 
@@ -190,13 +248,20 @@ def test_the_default_text_is_cpythons_help():
 def test_the_baseline_is_what_the_frequencies_of_the_training_text_cost_there(file):
     task = text(path=str(file))
     train = task.coded["train"]
-    outputs = (torch.bincount(train, minlength=task.facts.outputs) / len(train)).clamp(min=1e-30).log().expand(1, 1, len(train), -1)
+    outputs = (
+        (torch.bincount(train, minlength=task.facts.outputs) / len(train))
+        .clamp(min=1e-30)
+        .log()
+        .expand(1, 1, len(train), -1)
+    )
     whole = Batch(x=torch.zeros(1, 1, len(train), 1), y=train[None, None])
     assert float(task.loss(outputs, whole)) == pytest.approx(task.facts.baseline_loss, rel=1e-5)
     assert float(task.metric(outputs, whole)) == pytest.approx(task.facts.baseline, rel=1e-5)
     assert task.facts.baseline_loss == pytest.approx(task.facts.baseline * math.log(2))
     uniform = torch.zeros(1, 1, len(train), task.facts.outputs)
-    assert float(task.metric(uniform, whole)) == pytest.approx(math.log2(task.facts.outputs)), "bits"
+    assert float(task.metric(uniform, whole)) == pytest.approx(math.log2(task.facts.outputs)), (
+        "bits"
+    )
 
 
 def test_rare_characters_share_one_symbol_and_windows_do_not_overlap(file):
@@ -210,29 +275,50 @@ def test_rare_characters_share_one_symbol_and_windows_do_not_overlap(file):
         assert len(windows) == SETTINGS["examples"]
         place, joined = -1, exact.coded[part].tolist()
         for window in windows:
-            found = next(at for at in range(place + 1, len(joined)) if tuple(joined[at : at + 20]) == window)
+            found = next(
+                at for at in range(place + 1, len(joined)) if tuple(joined[at : at + 20]) == window
+            )
             assert found >= place + 20 or place < 0
             place = found
 
 
 def test_a_folder_is_read_file_by_file_in_order(tmp_path):
-    for name, content in {"b.txt": string.ascii_lowercase * 20, "a.txt": "0123456789" * 60, "c.bin": "#" * 99}.items():
+    for name, content in {
+        "b.txt": string.ascii_lowercase * 20,
+        "a.txt": "0123456789" * 60,
+        "c.bin": "#" * 99,
+    }.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     task = text(path=str(tmp_path))
     assert task.read() == "0123456789" * 60 + "\n" + string.ascii_lowercase * 20
     other = text(path=str(tmp_path), pattern="[ab].*")
-    assert other.data_hash() == task.data_hash() != text(path=str(tmp_path), pattern="a.txt").data_hash()
+    assert (
+        other.data_hash()
+        == task.data_hash()
+        != text(path=str(tmp_path), pattern="a.txt").data_hash()
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
-    [({"path": "nowhere.txt"}, "task.path: there is no file or folder nowhere.txt"),
-     ({"path": "latin.txt"}, r"task.encoding: .*latin.txt is not utf-8 text \(byte 3\); name its encoding, such as latin-1"),
-     ({"path": "latin.txt", "encoding": "klingon"}, "task.encoding: 'klingon' is no encoding that Python knows"),
-     ({"path": "short.txt"}, "task.path: short.txt leaves 12 characters to validation; more than task.window = 20 are needed"),
-     ({"path": "same.txt"}, "is one character again and again"),
-     ({"path": ".", "pattern": "*.md"}, r"task.pattern: no file in . matches '\*.md'")],
-)  # fmt: skip
+    [
+        ({"path": "nowhere.txt"}, "task.path: there is no file or folder nowhere.txt"),
+        (
+            {"path": "latin.txt"},
+            r"task.encoding: .*latin.txt is not utf-8 text \(byte 3\); name its encoding, such as latin-1",
+        ),
+        (
+            {"path": "latin.txt", "encoding": "klingon"},
+            "task.encoding: 'klingon' is no encoding that Python knows",
+        ),
+        (
+            {"path": "short.txt"},
+            "task.path: short.txt leaves 12 characters to validation; more than task.window = 20 are needed",
+        ),
+        ({"path": "same.txt"}, "is one character again and again"),
+        ({"path": ".", "pattern": "*.md"}, r"task.pattern: no file in . matches '\*.md'"),
+    ],
+)
 def test_what_is_wrong_with_a_text_is_told(tmp_path, monkeypatch, changes, told):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "latin.txt").write_bytes("caf\xe9 ".encode("latin-1") * 100)
@@ -240,10 +326,14 @@ def test_what_is_wrong_with_a_text_is_told(tmp_path, monkeypatch, changes, told)
     (tmp_path / "same.txt").write_text("a" * 900, encoding="utf-8")
     with pytest.raises(StudyError, match=told):
         text(**changes)
-    assert text(path="latin.txt", encoding="latin-1").alphabet.startswith(("c", "a", "f", "\xe9", " "))
+    assert text(path="latin.txt", encoding="latin-1").alphabet.startswith(
+        ("c", "a", "f", "\xe9", " ")
+    )
 
 
 def test_more_streams_than_the_text_has_pieces_for_are_told_before_training(file):
     (of,) = streams(file, ("a", {}), batch=100)
-    with pytest.raises(StudyError, match="trains on 720 characters, too few for batch=100 streams of task.steps=16"):
+    with pytest.raises(
+        StudyError, match="trains on 720 characters, too few for batch=100 streams of task.steps=16"
+    ):
         check(of.config)

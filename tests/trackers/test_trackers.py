@@ -23,7 +23,14 @@ from study.trackers.wandb import declared_factors, history_rows, probed, resolve
 from tests import ROOT
 from tests.support.wandb_stub import KEY, Stub, stub
 
-NODE = {"_target_": "study.trackers.wandb.Wandb", "mode": "offline", "project": "rnn-gradient-study", "entity": None, "patience": 30.0, "rows": 100}
+NODE = {
+    "_target_": "study.trackers.wandb.Wandb",
+    "mode": "offline",
+    "project": "rnn-gradient-study",
+    "entity": None,
+    "patience": 30.0,
+    "rows": 100,
+}
 WANDB = str(Path(sys.executable).with_name("wandb"))
 
 
@@ -32,12 +39,38 @@ def write(folder: Path, id: str, **row: Any) -> Store:
     store.write(
         PointRecord(
             id=id,
-            row={"id": id, "cell": "lstm", "status": "done", "score": 0.75, "verdict": "opens", "outcome": "solved", "max_grad_norm": float("inf"), **row},
-            labels={"cell": "lstm", "initializer": "orthogonal", "clip": "norm", "depth": 1, "optimizer.lr": 0.004, "seed": 3},
-            config="cell: {_target_: study.cells.lstm.LSTM}\noptimizer: {lr: 0.004, eps: 1.0e-08}\nstore: {folder: outputs}\n",
+            row={
+                "id": id,
+                "cell": "lstm",
+                "status": "done",
+                "score": 0.75,
+                "verdict": "opens",
+                "outcome": "solved",
+                "max_grad_norm": float("inf"),
+                **row,
+            },
+            labels={
+                "cell": "lstm",
+                "initializer": "orthogonal",
+                "clip": "norm",
+                "depth": 1,
+                "optimizer.lr": 0.004,
+                "seed": 3,
+            },
+            config=(
+                "cell: {_target_: study.cells.lstm.LSTM}\noptimizer: {lr: 0.004, eps:"
+                " 1.0e-08}\nstore: {folder: outputs}\n"
+            ),
             overrides=["cell=lstm"],
             provenance={},
-            tables={"history": {"update": [0, 1, 2], "loss": [2.5, float("nan"), None], "grad_norm": [1.0, float("inf"), None], "val_loss": [2.0, None, 1.5]}},
+            tables={
+                "history": {
+                    "update": [0, 1, 2],
+                    "loss": [2.5, float("nan"), None],
+                    "grad_norm": [1.0, float("inf"), None],
+                    "val_loss": [2.0, None, 1.5],
+                }
+            },
             weights={"bias": np.zeros(2)},
         )
     )
@@ -60,15 +93,28 @@ trackers = Trackers({"wandb": node}, "my study", folder, Console(soft_wrap=True)
 """
 
 
-def log_in_process(folder: Path, ids: list[str], environment: dict[str, str], node: dict[str, Any], code: str = SERVED) -> str:
-    """Log points as the tracker's process does (wandb keeps state in its process), or with GUARDED as the launcher does."""
+def log_in_process(
+    folder: Path,
+    ids: list[str],
+    environment: dict[str, str],
+    node: dict[str, Any],
+    code: str = SERVED,
+) -> str:
+    """Log points as the tracker's process does (wandb keeps state in its process), or with GUARDED
+    as the launcher does.
+    """
     clean = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
     home = folder.parent / "home"
     home.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder), json.dumps(ids), json.dumps(node)],
-        cwd=ROOT, env={**clean, "HOME": str(home), **environment}, capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**clean, "HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     return done.stdout + done.stderr
 
 
@@ -77,15 +123,30 @@ def offline_runs(folder: Path) -> list[Path]:
 
 
 def sync(run: Path, server: Stub) -> None:
-    environment = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "WANDB_ERROR_REPORTING": "false"}
+    environment = {
+        **os.environ,
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": KEY,
+        "WANDB_ERROR_REPORTING": "false",
+    }
     folder = run.parent.parent.parent  # wandb sync leaves logs where it is called
-    subprocess.run([WANDB, "sync", str(run.parent)], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    subprocess.run(
+        [WANDB, "sync", str(run.parent)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
 
 
 def inspect(run: Path, *options: str) -> str:
     environment = {**os.environ, "WANDB_ERROR_REPORTING": "false"}
     command = [WANDB, "leet", "inspect", *options, "--json", str(run)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +159,11 @@ def offline(tmp_path_factory):
 
 def test_without_a_key_auto_is_offline_and_says_so_in_one_line(offline):
     folder, told = offline
-    assert told == "W&B: offline (mode=auto, no key is configured), project rnn-gradient-study, group my study\n"
+    assert (
+        told
+        == "W&B: offline (mode=auto, no key is configured), project rnn-gradient-study, group my"
+        " study\n"
+    )
     assert len(offline_runs(folder)) == 2
 
 
@@ -112,12 +177,22 @@ def test_wandbs_own_reader_finds_the_run(offline):
     assert set(read["tags"]) == {"opens", "solved"}
     assert read["summary"]["score"] == 0.75
     assert read["summary"]["verdict"] == "opens"
-    assert read["config"]["settings"] == {"cell": {"_target_": "study.cells.lstm.LSTM"}, "optimizer": {"lr": 0.004, "eps": 1e-08}}
+    assert read["config"]["settings"] == {
+        "cell": {"_target_": "study.cells.lstm.LSTM"},
+        "optimizer": {"lr": 0.004, "eps": 1e-08},
+    }
     records = [json.loads(line) for line in inspect(run).splitlines()]
     (opened,) = [record["run"] for record in records if record["type"] == "run"]
     assert opened["run_group"] == "my study"
-    assert opened["display_name"] == "cell=lstm initializer=orthogonal clip=norm depth=1 optimizer.lr=0.004 seed=3"
-    history = {record["history"]["step"].get("num", 0): record["history"]["item"] for record in records if record["type"] == "history"}
+    assert (
+        opened["display_name"]
+        == "cell=lstm initializer=orthogonal clip=norm depth=1 optimizer.lr=0.004 seed=3"
+    )
+    history = {
+        record["history"]["step"].get("num", 0): record["history"]["item"]
+        for record in records
+        if record["type"] == "history"
+    }
     assert sorted(history) == [0, 1, 2]
     assert (history[0]["loss"], history[0]["val_loss"]) == (2.5, 2.0)
     assert "loss" not in history[1]
@@ -146,7 +221,9 @@ def test_sync_uploads_and_a_second_sync_updates_the_same_run(offline):
         first = server.run("my-study-p1")
         assert list(server.runs) == ["my-study-p1"]
         assert any(upsert.get("groupName") == "my study" for upsert in first["upserts"])
-        assert any(set(upsert.get("tags") or ()) == {"opens", "solved"} for upsert in first["upserts"])
+        assert any(
+            set(upsert.get("tags") or ()) == {"opens", "solved"} for upsert in first["upserts"]
+        )
         assert json.loads(first["upserts"][-1]["config"])["cell"] == {"value": "lstm"}
         assert sorted(first["history"]) == [0, 1, 2]
         assert first["history"][2]["val_loss"] == 1.5
@@ -161,12 +238,18 @@ def test_sync_uploads_and_a_second_sync_updates_the_same_run(offline):
 
 
 def test_with_a_key_auto_is_online_and_every_point_is_sent_once(offline):
-    """Points that lie there offline are sent by the first launch that is online, and by no later one."""
+    """Points that lie there offline are sent by the first launch that is online, and by no later
+    one.
+    """
     folder, _ = offline
     with stub() as server:
         environment = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
         told = log_in_process(folder, ["p1", "p2"], environment, {**NODE, "mode": "auto"})
-        assert told == "W&B: online (mode=auto, a key is configured), project rnn-gradient-study, group my study\n", "and no banner"
+        assert (
+            told
+            == "W&B: online (mode=auto, a key is configured), project rnn-gradient-study, group my"
+            " study\n"
+        ), "and no banner"
         assert sorted(server.runs) == ["my-study-p1", "my-study-p2"]
         run = server.run("my-study-p1")
         assert run["summary"]["score"] == 0.75
@@ -187,12 +270,25 @@ def test_a_server_that_does_not_answer_is_given_up_soon(tmp_path, trouble):
     write(tmp_path / "study", "p1")
     with stub() as server:
         server.refuses = trouble == "dies meanwhile"
-        url = "http://127.0.0.1:9" if trouble == "no server" else server.url  # the discard port: nobody listens
-        environment = {"WANDB_BASE_URL": url, **({} if trouble == "no key" else {"WANDB_API_KEY": KEY})}
+        url = (
+            "http://127.0.0.1:9" if trouble == "no server" else server.url
+        )  # the discard port: nobody listens
+        environment = {
+            "WANDB_BASE_URL": url,
+            **({} if trouble == "no key" else {"WANDB_API_KEY": KEY}),
+        }
         start = time.monotonic()
-        told = log_in_process(tmp_path / "study", ["p1", "p1"], environment, {**NODE, "mode": "online", "patience": 2.0}, GUARDED)
+        told = log_in_process(
+            tmp_path / "study",
+            ["p1", "p1"],
+            environment,
+            {**NODE, "mode": "online", "patience": 2.0},
+            GUARDED,
+        )
         assert time.monotonic() - start < 45
-    assert told.count("warning: tracker wandb is switched off, the study goes on (StudyError: ") == 1, told
+    assert (
+        told.count("warning: tracker wandb is switched off, the study goes on (StudyError: ") == 1
+    ), told
     assert ("no key is configured" in told) == (trouble == "no key")
     assert "Traceback" not in told
     ledger = tmp_path / "study" / "wandb" / "logged.jsonl"
@@ -204,10 +300,18 @@ def test_a_ledger_cut_short_is_read_as_far_as_it_goes_and_goes_on(tmp_path):
     whole = ("my-study-p1", "offline", "rnn-gradient-study")
     (tmp_path / "wandb" / "logged.jsonl").write_text(json.dumps(whole) + '\n["my-stu')
     tracker = build(NODE, "tracker.wandb")
-    tracker.folder, tracker.logged, tracker.resolved, tracker.where = tmp_path / "wandb", {}, "offline", "rnn-gradient-study"
+    tracker.folder, tracker.logged, tracker.resolved, tracker.where = (
+        tmp_path / "wandb",
+        {},
+        "offline",
+        "rnn-gradient-study",
+    )
     assert tracker._read_ledger() == {whole: "my-study-p1"}
     tracker._note("my-study-p2")
-    assert tracker._read_ledger() == {whole: "my-study-p1", ("my-study-p2", *whole[1:]): "my-study-p2"}
+    assert tracker._read_ledger() == {
+        whole: "my-study-p1",
+        ("my-study-p2", *whole[1:]): "my-study-p2",
+    }
 
 
 @pytest.mark.parametrize(
@@ -223,7 +327,12 @@ def test_a_ledger_cut_short_is_read_as_far_as_it_goes_and_goes_on(tmp_path):
 def test_what_was_logged_is_skipped(tmp_path, monkeypatch, logged, now, skipped):
     tracker = build(NODE, "tracker.wandb")
     tracker.wandb = wandb
-    tracker.study, tracker.folder, tracker.where, tracker.resolved = "s", tmp_path, "team/project", now
+    tracker.study, tracker.folder, tracker.where, tracker.resolved = (
+        "s",
+        tmp_path,
+        "team/project",
+        now,
+    )
     tracker.logged = {("s-p1", *logged): "s-p1"}
     sent = []
     monkeypatch.setattr(tracker, "_log", lambda run, result, folder: sent.append(run))
@@ -231,14 +340,31 @@ def test_what_was_logged_is_skipped(tmp_path, monkeypatch, logged, now, skipped)
     assert sent == ([] if skipped else ["s-p1"])
 
 
-def test_a_run_whose_tags_have_changed_is_logged_again_and_the_last_ones_count(tmp_path, monkeypatch):
+def test_a_run_whose_tags_have_changed_is_logged_again_and_the_last_ones_count(
+    tmp_path, monkeypatch
+):
     """Also by the next launch, which has nothing but the ledger."""
     sent = []
-    for tags in (["search"], ["search"], ["search", "best"], ["search", "best"], ["search"], ["search"]):
+    for tags in (
+        ["search"],
+        ["search"],
+        ["search", "best"],
+        ["search", "best"],
+        ["search"],
+        ["search"],
+    ):
         tracker = build(NODE, "tracker.wandb")
-        tracker.wandb, tracker.study, tracker.folder, tracker.where, tracker.resolved = wandb, "s", tmp_path, "project", "offline"
+        tracker.wandb, tracker.study, tracker.folder, tracker.where, tracker.resolved = (
+            wandb,
+            "s",
+            tmp_path,
+            "project",
+            "offline",
+        )
         tracker.logged = tracker._read_ledger()
-        monkeypatch.setattr(tracker, "_log", lambda run, result, folder: sent.append(result["tags"]))
+        monkeypatch.setattr(
+            tracker, "_log", lambda run, result, folder: sent.append(result["tags"])
+        )
         tracker.log({"id": "p1", "tags": tags}, tmp_path)
     assert sent == [["search"], ["search", "best"], ["search"]]
 
@@ -259,34 +385,74 @@ def test_how_the_mode_is_taken(mode, key, environment, taken):
 
 
 def test_a_mode_that_is_none_is_refused():
-    with pytest.raises(StudyError, match=r"tracker\.wandb: mode must be auto or online or offline, got 'maybe'"):
+    with pytest.raises(
+        StudyError, match=r"tracker\.wandb: mode must be auto or online or offline, got 'maybe'"
+    ):
         build({**NODE, "mode": "maybe"}, "tracker.wandb")
 
 
 def test_a_long_history_is_thinned_and_what_was_measured_rarely_stays(tmp_path):
     made, store = np.arange(1001), Store(tmp_path / "study")
     history = {"update": made, "loss": made / 7, "val_loss": np.where(made % 333 == 0, 0.5, np.nan)}
-    store.write(PointRecord(id="p1", row={"id": "p1", "status": "done"}, labels={}, config="", overrides=[], provenance={}, tables={"history": history}))
-    stages_of = probed({"probe": {"loss": {"stages": [0, 0.0173, 1]}, "each": {"stages": None}}, "updates": 1000})
+    store.write(
+        PointRecord(
+            id="p1",
+            row={"id": "p1", "status": "done"},
+            labels={},
+            config="",
+            overrides=[],
+            provenance={},
+            tables={"history": history},
+        )
+    )
+    stages_of = probed(
+        {"probe": {"loss": {"stages": [0, 0.0173, 1]}, "each": {"stages": None}}, "updates": 1000}
+    )
     assert stages_of == {0, 17, 1000}
     found = {row["update"]: row for row in history_rows(store, "p1", 11, stages_of)}
     assert list(found) == sorted({*range(0, 1001, 100), 333, 666, 999, 17})
-    assert found[333]["val_loss"] == 0.5 and found[17]["loss"] == 17 / 7 and "val_loss" not in found[17]
-    assert len(history_rows(store, "p1", None, ())) == len(history_rows(store, "p1", 1001, ())) == 1001
+    assert (
+        found[333]["val_loss"] == 0.5
+        and found[17]["loss"] == 17 / 7
+        and "val_loss" not in found[17]
+    )
+    assert (
+        len(history_rows(store, "p1", None, ())) == len(history_rows(store, "p1", 1001, ())) == 1001
+    )
 
 
 def test_patience_is_a_positive_number():
-    with pytest.raises(StudyError, match=r"tracker\.wandb: wandb: patience must be a number of seconds above 0, got 0"):
+    with pytest.raises(
+        StudyError,
+        match=r"tracker\.wandb: wandb: patience must be a number of seconds above 0, got 0",
+    ):
         build({**NODE, "patience": 0.0}, "tracker.wandb")
-    with pytest.raises(StudyError, match=r"tracker\.wandb: wandb: rows must be at least 2, or null for every update, got 1"):
+    with pytest.raises(
+        StudyError,
+        match=r"tracker\.wandb: wandb: rows must be at least 2, or null for every update, got 1",
+    ):
         build({**NODE, "rows": 1}, "tracker.wandb")
 
 
 def test_a_run_is_named_by_what_the_study_varies(tmp_path):
-    labels = {"task": "digits", "cell": "lstm", "depth": 1, "hidden": 32, "optimizer.lr": 0.1, "seed": 0}
+    labels = {
+        "task": "digits",
+        "cell": "lstm",
+        "depth": 1,
+        "hidden": 32,
+        "optimizer.lr": 0.1,
+        "seed": 0,
+    }
     store = Store(tmp_path)
     assert run_name(labels, declared_factors(store)) == "cell=lstm depth=1 optimizer.lr=0.1 seed=0"
-    store.declare({"name": "s", "fingerprint": {}, "declaration": {"factors": {"hidden": [16, 32], "optimizer.lr": [0.1]}}}, {})
+    store.declare(
+        {
+            "name": "s",
+            "fingerprint": {},
+            "declaration": {"factors": {"hidden": [16, 32], "optimizer.lr": [0.1]}},
+        },
+        {},
+    )
     assert run_name(labels, declared_factors(store)) == "hidden=32 optimizer.lr=0.1 seed=0"
 
 

@@ -1,4 +1,6 @@
-"""Checkpoints: training goes on bit for bit, in any company, and never from a file that is not what it seems."""
+"""Checkpoints: training goes on bit for bit, in any company, and never from a file that is not what
+it seems.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +24,57 @@ from tests.training.test_engine import CELLS, NORMAL, same_point
 UPDATES = 12
 CLIPS = {
     "norm": {"_target_": "study.clipping.norm.Norm", "threshold": 1.0},
-    "zclip": {"_target_": "study.clipping.zclip.ZClip", "threshold": 2.5, "decay": 0.97, "warmup": 3},
+    "zclip": {
+        "_target_": "study.clipping.zclip.ZClip",
+        "threshold": 2.5,
+        "decay": 0.97,
+        "warmup": 3,
+    },
     "autoclip": {"_target_": "study.clipping.autoclip.AutoClip", "percentile": 50.0},
     "nested": {"_target_": "tests.support.faults.Nested", "amount": 0.1},
     "nan": {"_target_": "tests.support.faults.Fault", "how": "nan", "at": 3},
 }
 OPTIMIZERS = {
-    "sgd": {"_target_": "study.optimizers.sgd.SGD", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0},
-    "rmsprop": {"_target_": "study.optimizers.rmsprop.RMSprop", "lr": 0.01, "alpha": 0.9, "eps": 1e-8, "momentum": 0.5, "weight_decay": 0.0},
+    "sgd": {
+        "_target_": "study.optimizers.sgd.SGD",
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+    },
+    "rmsprop": {
+        "_target_": "study.optimizers.rmsprop.RMSprop",
+        "lr": 0.01,
+        "alpha": 0.9,
+        "eps": 1e-8,
+        "momentum": 0.5,
+        "weight_decay": 0.0,
+    },
 }
 PROBES = {
     **point().config["probe"],
-    "gates": {"_target_": "study.probes.gates.Gates", "stages": [0, 0.5, 1], "low": 0.05, "high": 0.95},
+    "gates": {
+        "_target_": "study.probes.gates.Gates",
+        "stages": [0, 0.5, 1],
+        "low": 0.05,
+        "high": 0.95,
+    },
     "spectrum": {"_target_": "study.probes.spectrum.Spectrum", "stages": [0, 0.5, 1]},
-    "gradient_share": {"_target_": "study.probes.gradient_share.GradientShare", "stages": [0.5], "anchors": 4},
-    "saliency": {"_target_": "study.probes.saliency.Saliency", "stages": [0, 0.5, 1], "examples": 2},
-    "gate_traces": {"_target_": "study.probes.gate_traces.GateTraces", "stages": [0, 0.5], "examples": 2, "quantiles": [0.1]},
+    "gradient_share": {
+        "_target_": "study.probes.gradient_share.GradientShare",
+        "stages": [0.5],
+        "anchors": 4,
+    },
+    "saliency": {
+        "_target_": "study.probes.saliency.Saliency",
+        "stages": [0, 0.5, 1],
+        "examples": 2,
+    },
+    "gate_traces": {
+        "_target_": "study.probes.gate_traces.GateTraces",
+        "stages": [0, 0.5],
+        "examples": 2,
+        "quantiles": [0.1],
+    },
 }
 
 
@@ -60,9 +97,18 @@ def go_on(points: list[Point], folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def members() -> list[Point]:
-    """One group: clip rules with and without state, one that diverges at update 3, other first weights."""
-    shared = {"updates": UPDATES, "dropout": 0.2, "depth": 2, "stop": {"solved_checks": None, "diverged": False}}  # it stays, frozen
-    points = [point(seed, name, clip=node, **shared) for seed, (name, node) in enumerate(CLIPS.items())]
+    """One group: clip rules with and without state, one that diverges at update 3, other first
+    weights.
+    """
+    shared = {
+        "updates": UPDATES,
+        "dropout": 0.2,
+        "depth": 2,
+        "stop": {"solved_checks": None, "diverged": False},
+    }  # it stays, frozen
+    points = [
+        point(seed, name, clip=node, **shared) for seed, (name, node) in enumerate(CLIPS.items())
+    ]
     return [*points[:-1], replace(points[-1], config={**points[-1].config, "initializer": NORMAL})]
 
 
@@ -101,10 +147,23 @@ def test_again_and_again(members, undisturbed, tmp_path):
     assert Store(tmp_path).result("norm")["provenance"]["resumed"] == list(range(1, UPDATES + 1))
 
 
-@pytest.mark.parametrize(("cell", "optimizer", "hidden"), [(cell, list(OPTIMIZERS)[i % 2], 8 - i % 2) for i, cell in enumerate(CELLS)])
+@pytest.mark.parametrize(
+    ("cell", "optimizer", "hidden"),
+    [(cell, list(OPTIMIZERS)[i % 2], 8 - i % 2) for i, cell in enumerate(CELLS)],
+)
 def test_every_cell_and_optimizer_and_kind_of_probe(tmp_path, cell, optimizer, hidden):
     """Sizes that are trained side by side (8) and one by one (7)."""
-    points = [point(seed, updates=6, hidden=hidden, cell=CELLS[cell], optimizer=OPTIMIZERS[optimizer], probe=PROBES) for seed in range(2)]
+    points = [
+        point(
+            seed,
+            updates=6,
+            hidden=hidden,
+            cell=CELLS[cell],
+            optimizer=OPTIMIZERS[optimizer],
+            probe=PROBES,
+        )
+        for seed in range(2)
+    ]
     undisturbed = run(points, tmp_path / "undisturbed")
     (tmp_path / "left").mkdir()
     leave(points, tmp_path / "left", 4)
@@ -116,7 +175,13 @@ def test_every_cell_and_optimizer_and_kind_of_probe(tmp_path, cell, optimizer, h
 def test_they_are_kept_at_an_interval_of_wall_time(members, tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("study.training.engine.time.monotonic", lambda: now[0])
-    points = [replace(each, config={**each.config, "store": {**each.config["store"], "checkpoint_seconds": 60}}) for each in members[:2]]
+    points = [
+        replace(
+            each,
+            config={**each.config, "store": {**each.config["store"], "checkpoint_seconds": 60}},
+        )
+        for each in members[:2]
+    ]
     kept = []
 
     def hear(update: int) -> None:
@@ -127,7 +192,7 @@ def test_they_are_kept_at_an_interval_of_wall_time(members, tmp_path, monkeypatc
     assert kept == [0, 0, 0, 2, 2, 2, 5, 5, 5, 8, 8, 8, 11]
 
 
-# --- files that cannot be used -----------------------------------------------------------------------------------
+# --- files that cannot be used --------------------------------------------------------------------
 
 
 def damage(path: Path, how: str) -> None:
@@ -162,16 +227,24 @@ def test_every_flipped_bit_is_noticed(members, tmp_path):
     training = prepare(members[:1], "cpu")
     assert checkpoints.load(members[0], training) is not None
     for place in range(0, len(whole), 197):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :])
+        path.write_bytes(
+            whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :]
+        )
         with pytest.raises(checkpoints_module.Unusable):
             checkpoints.load(members[0], training)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "told"),
-    [("VERSION", 2, "version of checkpoints"), ("NUMERICS", 99, "numerics"), ("sources", lambda pieces: "other", "code")],
+    [
+        ("VERSION", 2, "version of checkpoints"),
+        ("NUMERICS", 99, "numerics"),
+        ("sources", lambda pieces: "other", "code"),
+    ],
 )
-def test_one_of_other_code_is_told_and_set_aside(members, undisturbed, tmp_path, monkeypatch, name, value, told):
+def test_one_of_other_code_is_told_and_set_aside(
+    members, undisturbed, tmp_path, monkeypatch, name, value, told
+):
     leave(members[:2], tmp_path, 5)
     monkeypatch.setattr(checkpoints_module, name, value)
     notes = go_on(members[:2], tmp_path)
@@ -182,7 +255,13 @@ def test_one_of_other_code_is_told_and_set_aside(members, undisturbed, tmp_path,
 
 def test_one_with_other_probes_is_not_used(members, undisturbed, tmp_path):
     leave(members[:1], tmp_path, 5)
-    fewer = replace(members[0], config={**members[0].config, "probe": {"transport": members[0].config["probe"]["transport"]}})
+    fewer = replace(
+        members[0],
+        config={
+            **members[0].config,
+            "probe": {"transport": members[0].config["probe"]["transport"]},
+        },
+    )
     (note,) = go_on([fewer], tmp_path)
     assert "it was written by another probes" in note
     same_point(undisturbed, Store(tmp_path), "norm", tables=("history", "test"))
@@ -202,7 +281,12 @@ def test_the_code_of_a_piece_from_elsewhere_counts(tmp_path, monkeypatch):
 
 def test_a_state_that_cannot_be_kept_stops_nothing(tmp_path):
     opaque = {"_target_": "tests.support.faults.Opaque"}
-    points = [point(seed, updates=6, clip=opaque, store={**point().config["store"], "checkpoint_seconds": 0}) for seed in range(2)]
+    points = [
+        point(
+            seed, updates=6, clip=opaque, store={**point().config["store"], "checkpoint_seconds": 0}
+        )
+        for seed in range(2)
+    ]
     (note,) = go_on(points, tmp_path)
     assert note.startswith("no checkpoints of groups with such a clip rule or optimizer")
     assert "Generator" in note
@@ -214,25 +298,40 @@ def test_a_full_disk_stops_nothing(members, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints_module, "write_whole", full)
-    points = [replace(each, config={**each.config, "store": {**each.config["store"], "checkpoint_seconds": 0}}) for each in members[:2]]
-    assert set(go_on(points, tmp_path)) == {"a checkpoint could not be written, training goes on (No space left on device)"}
+    points = [
+        replace(
+            each, config={**each.config, "store": {**each.config["store"], "checkpoint_seconds": 0}}
+        )
+        for each in members[:2]
+    ]
+    assert set(go_on(points, tmp_path)) == {
+        "a checkpoint could not be written, training goes on (No space left on device)"
+    }
     assert len(Store(tmp_path).ids()) == 2
 
 
 def test_a_failed_point_begins_again(members, tmp_path):
-    """Whatever made it fail may be mended, and what was trained before then was trained by something else."""
+    """Whatever made it fail may be mended, and what was trained before then was trained by
+    something else.
+    """
     leave(members[:1], tmp_path, 5)
-    store_failure(members[:1], tmp_path, {"type": "RuntimeError", "message": "boom", "traceback": ""})
+    store_failure(
+        members[:1], tmp_path, {"type": "RuntimeError", "message": "boom", "traceback": ""}
+    )
     assert Checkpoints(tmp_path).updates(["norm"]) == {}
 
 
 def test_groups_are_planned_by_the_updates_made():
     points = [point(seed) for seed in range(6)]
     made = groups(points, workers=1, max_members=8, begun={"p1": 3, "p4": 3, "p5": 2})
-    assert sorted(sorted(each.id for each in group.points) for group in made) == [["p0", "p2", "p3"], ["p1", "p4"], ["p5"]]
+    assert sorted(sorted(each.id for each in group.points) for group in made) == [
+        ["p0", "p2", "p3"],
+        ["p1", "p4"],
+        ["p5"],
+    ]
 
 
-# --- nested states -----------------------------------------------------------------------------------------------
+# --- nested states --------------------------------------------------------------------------------
 
 
 def test_trees_come_back_as_they_were():
@@ -256,7 +355,9 @@ def test_what_is_not_of_members_is_refused():
 
 
 def test_a_checkpoint_that_is_gone_when_it_is_opened_is_none(tmp_path):
-    """Another launch has finished its point between the listing and the look: here a link that leads nowhere."""
+    """Another launch has finished its point between the listing and the look: here a link that
+    leads nowhere.
+    """
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "gone.safetensors").symlink_to(tmp_path / "nowhere")
     assert Checkpoints(tmp_path).updates(["gone"]) == {}

@@ -1,4 +1,6 @@
-"""Every way a run can end badly, provoked by real training: non-finite in each of its places, and silent."""
+"""Every way a run can end badly, provoked by real training: non-finite in each of its places, and
+silent.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +19,53 @@ from tests.support.helpers import HEALTH, Sum, point, run
 from tests.training.test_engine import CELLS, NO_CLIP
 
 DIGITS = {
-    "_target_": "study.tasks.digits.Digits", "form": "row", "permuted": False, "lag": None, "validation": 360, "test": 360, "split_seed": 0, "solved": 0.9
-}  # fmt: skip
+    "_target_": "study.tasks.digits.Digits",
+    "form": "row",
+    "permuted": False,
+    "lag": None,
+    "validation": 360,
+    "test": 360,
+    "split_seed": 0,
+    "solved": 0.9,
+}
 LAST = {"_target_": "study.readouts.last.Last"}
 
 
 def sgd(lr: float, momentum: float) -> dict[str, Any]:
-    return {"_target_": "study.optimizers.sgd.SGD", "lr": lr, "momentum": momentum, "weight_decay": 0.0}
+    return {
+        "_target_": "study.optimizers.sgd.SGD",
+        "lr": lr,
+        "momentum": momentum,
+        "weight_decay": 0.0,
+    }
 
 
 def digits(seed: int, id: str, lr: float, **changes: Any) -> Point:
-    shared = {"task": DIGITS, "readout": LAST, "cell": CELLS["rnn"], "clip": NO_CLIP, "hidden": 32, "batch": 64, "updates": 150, "validate_every": 10}
+    shared = {
+        "task": DIGITS,
+        "readout": LAST,
+        "cell": CELLS["rnn"],
+        "clip": NO_CLIP,
+        "hidden": 32,
+        "batch": 64,
+        "updates": 150,
+        "validate_every": 10,
+    }
     return point(seed, id, **(shared | changes), optimizer=sgd(lr, 0.9))
 
 
 def test_silent_divergence_after_progress_and_before_any(tmp_path):
-    """A plain network on digits by row under SGD with momentum: every number stays finite, and the run is lost."""
-    back = {f"back{seed}": digits(seed, f"back{seed}", 0.4) for seed in range(6)}  # chaotic: which of them learn first depends on the processor
+    """A plain network on digits by row under SGD with momentum: every number stays finite, and the
+    run is lost.
+    """
+    back = {
+        f"back{seed}": digits(seed, f"back{seed}", 0.4) for seed in range(6)
+    }  # chaotic: which of them learn first depends on the processor
     store = run([*back.values(), digits(0, "blown", 1.0), digits(0, "calm", 0.05)], tmp_path)
     rows = {id: store.result(id)["row"] for id in (*back, "blown", "calm")}
-    assert {id: row["status"] for id, row in rows.items()} == dict.fromkeys(rows, "done"), "no NaN anywhere"
+    assert {id: row["status"] for id, row in rows.items()} == dict.fromkeys(rows, "done"), (
+        "no NaN anywhere"
+    )
     loss = {id: store.table("history", [id])["val_loss"].dropna() / math.log(10) for id in rows}
     assert min(loss[id].min() for id in back) < 0.8, "some had learned"
     assert all(loss[id].iloc[-1] > 0.95 for id in back)
@@ -48,7 +77,9 @@ def test_silent_divergence_after_progress_and_before_any(tmp_path):
 
 
 class Shock(Sum):
-    """Targets are ±1 at random, which nobody can learn; those of update 40 are 300 times as large, as one broken file among many would be."""
+    """Targets are ±1 at random, which nobody can learn; those of update 40 are 300 times as large,
+    as one broken file among many would be.
+    """
 
     def sample(self, stream: Any, update: int, batch: int) -> Batch:
         x = torch.rand(batch, self.steps, self.inputs, generator=stream(update))
@@ -57,14 +88,41 @@ class Shock(Sum):
 
 
 def test_silent_divergence_by_a_gradient_spike_alone_and_by_weights_that_blew_up_alone(tmp_path):
-    """No progress to lose, no loss far above the baseline; each is told by the one sign it has, and not without it."""
-    shock = point(0, "spike", cell=CELLS["rnn"], clip=NO_CLIP, optimizer=sgd(0.03, 0.0), batch=64, updates=150, validate_every=10)
-    shock = replace(
-        shock, config={**shock.config, "task": {"_target_": "tests.training.test_divergence.Shock", "steps": 9, "inputs": 1, "every_step": False, "lag": 9}}
+    """No progress to lose, no loss far above the baseline; each is told by the one sign it has, and
+    not without it.
+    """
+    shock = point(
+        0,
+        "spike",
+        cell=CELLS["rnn"],
+        clip=NO_CLIP,
+        optimizer=sgd(0.03, 0.0),
+        batch=64,
+        updates=150,
+        validate_every=10,
     )
-    calm = replace(shock, id="calm", config={**shock.config, "clip": {"_target_": "study.clipping.norm.Norm", "threshold": 1.0}})
+    shock = replace(
+        shock,
+        config={
+            **shock.config,
+            "task": {
+                "_target_": "tests.training.test_divergence.Shock",
+                "steps": 9,
+                "inputs": 1,
+                "every_step": False,
+                "lag": 9,
+            },
+        },
+    )
+    calm = replace(
+        shock,
+        id="calm",
+        config={**shock.config, "clip": {"_target_": "study.clipping.norm.Norm", "threshold": 1.0}},
+    )
     large = {"_target_": "study.initializers.normal.Normal", "std": 0.4}
-    grown = digits(1, "grown", 0.05, task={**DIGITS, "form": "pixel"}, initializer=large, batch=32, updates=60)
+    grown = digits(
+        1, "grown", 0.05, task={**DIGITS, "form": "pixel"}, initializer=large, batch=32, updates=60
+    )
     for points, id, sign in (([shock, calm], "spike", "spike"), ([grown], "grown", "radius_blown")):
         store = run(points, tmp_path)
         row, node = store.result(id)["row"], dict(HEALTH)
@@ -75,11 +133,25 @@ def test_silent_divergence_by_a_gradient_spike_alone_and_by_weights_that_blew_up
         assert max(loss.iloc[-2:]) < 2, "nor is it far above the baseline"
         assert row["outcome"] == "silently diverged"
         of = Run(
-            diverged=False, solved=False, updates=[], val_loss=loss.tolist(), baseline_loss=1.0, grad_norm=history["grad_norm"].tolist(),
-            **{name: _largest(store.table("measures", [id]), quantity) for name, quantity in (("radius", "spectral_radius"), ("saturation", "saturation"))},
-        )  # fmt: skip
+            diverged=False,
+            solved=False,
+            updates=[],
+            val_loss=loss.tolist(),
+            baseline_loss=1.0,
+            grad_norm=history["grad_norm"].tolist(),
+            **{
+                name: _largest(store.table("measures", [id]), quantity)
+                for name, quantity in (("radius", "spectral_radius"), ("saturation", "saturation"))
+            },
+        )
         judged = [
-            outcome(of, OutcomeLimits(**{name: (node | change)[name] for name in OutcomeLimits.__dataclass_fields__})) for change in ({}, {sign: math.inf})
+            outcome(
+                of,
+                OutcomeLimits(
+                    **{name: (node | change)[name] for name in OutcomeLimits.__dataclass_fields__}
+                ),
+            )
+            for change in ({}, {sign: math.inf})
         ]
         assert judged == ["silently diverged", "stuck"]
     assert spike_update(store.table("history", ["spike"])["grad_norm"].tolist(), 6.0) == 40
@@ -88,11 +160,19 @@ def test_silent_divergence_by_a_gradient_spike_alone_and_by_weights_that_blew_up
 
 def weights(readout_std: float) -> dict[str, Any]:
     readout = {"_target_": "study.initializers.normal.Normal", "std": readout_std}
-    return {"input": {"_target_": "study.initializers.xavier_uniform.XavierUniform"}, "readout": readout, "forget_bias": 1.0}
+    return {
+        "input": {"_target_": "study.initializers.xavier_uniform.XavierUniform"},
+        "readout": readout,
+        "forget_bias": 1.0,
+    }
 
 
 def identity(input_std: float) -> dict[str, Any]:
-    return {"_target_": "study.initializers.identity.Identity", "alpha": 1.0, "input_std": input_std}
+    return {
+        "_target_": "study.initializers.identity.Identity",
+        "alpha": 1.0,
+        "input_std": input_std,
+    }
 
 
 @pytest.mark.parametrize(
@@ -106,7 +186,9 @@ def identity(input_std: float) -> dict[str, Any]:
     ],
 )
 def test_the_first_tensor_that_was_not_finite_is_named(tmp_path, named, update, changes):
-    """ReLU states overflow; with finite states the outputs; with these the squared error; with a finite loss its gradient; then the step."""
+    """ReLU states overflow; with finite states the outputs; with these the squared error; with a
+    finite loss its gradient; then the step.
+    """
     shared = {"cell": CELLS["rnn_relu"], "clip": NO_CLIP, "optimizer": sgd(0.01, 0.0)}
     store = run([point(0, "bad", **(shared | changes)), point(1, "good", **shared)], tmp_path)
     row, history = store.result("bad")["row"], store.table("history", ["bad"])
@@ -118,7 +200,11 @@ def test_the_first_tensor_that_was_not_finite_is_named(tmp_path, named, update, 
         assert row["last_grad_norm"] == finite[-1]
     else:
         assert row["last_grad_norm"] is None
-    last = f"last finite gradient norm {finite[-1]:.3g}" if len(finite) else "there was no finite gradient norm"
+    last = (
+        f"last finite gradient norm {finite[-1]:.3g}"
+        if len(finite)
+        else "there was no finite gradient norm"
+    )
     assert row["reason"] == f"not finite at update {update + 1}: {row['first_nonfinite']}; {last}"
     assert store.result("good")["row"]["status"] == "done"
 
@@ -136,4 +222,6 @@ def test_layers_have_verdicts_of_their_own_and_the_network_decides(tmp_path):
         assert layers.loc[layer, "D"] == np.median(last["D"])
         assert layers.loc[layer, "D_low"] <= layers.loc[layer, "D"] <= layers.loc[layer, "D_high"]
         assert layers.loc[layer, "state_init"] == own.sort_values("stage")["state"].iloc[0]
-    assert (layers["lag"] == 8).all(), "the task's lag of 9 is longer than the 8 steps back that a sequence of 9 has"
+    assert (layers["lag"] == 8).all(), (
+        "the task's lag of 9 is longer than the 8 steps back that a sequence of 9 has"
+    )

@@ -36,10 +36,25 @@ class Easy(Sum):
 def members(checks: int | None = 2, diverged: bool = True, **shared) -> list[Point]:
     """One group: two that learn fast, one that does not learn, one that diverges at update 3."""
     task = {**point().config["task"], "_target_": "tests.training.test_early_end.Easy"}
-    shared = {"updates": UPDATES, "validate_every": EVERY, "task": task, "stop": {"solved_checks": checks, "diverged": diverged}, **shared}
-    adam = {"_target_": "study.optimizers.adam.Adam", "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+    shared = {
+        "updates": UPDATES,
+        "validate_every": EVERY,
+        "task": task,
+        "stop": {"solved_checks": checks, "diverged": diverged},
+        **shared,
+    }
+    adam = {
+        "_target_": "study.optimizers.adam.Adam",
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+    }
     rates = {"fast": 0.05, "faster": 0.1, "slow": 1e-5}
-    made = [point(seed, name, optimizer={**adam, "lr": rate}, **shared) for seed, (name, rate) in enumerate(rates.items())]
+    made = [
+        point(seed, name, optimizer={**adam, "lr": rate}, **shared)
+        for seed, (name, rate) in enumerate(rates.items())
+    ]
     return [*made, point(0, "nan", clip=CLIPS["nan"], optimizer={**adam, "lr": 0.01}, **shared)]
 
 
@@ -70,14 +85,20 @@ def test_the_solved_end_after_as_many_checks_and_the_rest_change_by_no_bit(whole
         assert EVERY < end < UPDATES, "or this tests nothing"
         row = here[id]
         assert (row["status"], row["outcome"], row["ended_early"]) == ("done", "solved", "solved")
-        assert (row.get("updates", UPDATES), row["updates_done"], row["updates_saved"]) == (UPDATES, end, UPDATES - end)
+        assert (row.get("updates", UPDATES), row["updates_done"], row["updates_saved"]) == (
+            UPDATES,
+            end,
+            UPDATES - end,
+        )
         assert row["solved_at"] == there[id]["solved_at"]
         shorter = early.table("history", [id])
         last = shorter.iloc[-1]
         assert last[["loss", "grad_norm"]].isna().all() and last["update"] == end
         pd.testing.assert_frame_equal(shorter.iloc[:-1], history.iloc[:end], check_exact=True)
         assert last["val_score"] == history["val_score"].iloc[end]
-        assert row["val_score"] == shorter["val_score"].min(), "scored weights are still those of the best validation"
+        assert row["val_score"] == shorter["val_score"].min(), (
+            "scored weights are still those of the best validation"
+        )
         assert row["val_score"] >= there[id]["val_score"]
         assert np.isfinite([row["score"], row["final_score"], row["train_score"]]).all()
 
@@ -87,7 +108,11 @@ def test_probes_not_reached_are_absent_but_for_one_at_the_end(whole, early):
         end = rows(early)[id]["updates_done"]
         full, found = (store.table("states", [id]) for store in (whole, early))
         before = full[full["update"] < end]
-        pd.testing.assert_frame_equal(found.iloc[: len(before)].reset_index(drop=True), before.reset_index(drop=True), check_exact=True)
+        pd.testing.assert_frame_equal(
+            found.iloc[: len(before)].reset_index(drop=True),
+            before.reset_index(drop=True),
+            check_exact=True,
+        )
         last = found.iloc[len(before) :]
         assert set(last["update"]) == {end}
         assert set(last["stage"]) == {before["stage"].max() + 1}
@@ -97,20 +122,34 @@ def test_probes_not_reached_are_absent_but_for_one_at_the_end(whole, early):
 def test_the_diverged_leave_and_no_number_depends_on_it(whole, early):
     same_but = {"seconds", "ended_early", "updates_saved"}
     there, here = rows(whole)["nan"], rows(early)["nan"]
-    assert {key: value for key, value in here.items() if key not in same_but} == {key: value for key, value in there.items() if key not in same_but}
+    assert {key: value for key, value in here.items() if key not in same_but} == {
+        key: value for key, value in there.items() if key not in same_but
+    }
     assert (there["ended_early"], there["updates_saved"]) == (None, 0)
     assert here["diverged_at"] == 3 and here["first_nonfinite"]
-    assert (here["ended_early"], here["updates_saved"], here["updates_done"]) == ("diverged", UPDATES - 2 * EVERY, 3)
+    assert (here["ended_early"], here["updates_saved"], here["updates_done"]) == (
+        "diverged",
+        UPDATES - 2 * EVERY,
+        3,
+    )
     for table in ("history", "states", "measures", "test"):
-        pd.testing.assert_frame_equal(whole.table(table, ["nan"]), early.table(table, ["nan"]), check_exact=True)
+        pd.testing.assert_frame_equal(
+            whole.table(table, ["nan"]), early.table(table, ["nan"]), check_exact=True
+        )
 
 
 @pytest.mark.parametrize(("cell", "hidden", "checks"), [("lstm", 8, 2), ("rnn", 7, 1)])
 def test_company_and_interruptions_change_nothing(tmp_path, cell, hidden, checks):
-    """Alone, in other company, and gone on with after some have ended; sizes that are trained side by side and one by one."""
+    """Alone, in other company, and gone on with after some have ended; sizes that are trained side
+    by side and one by one.
+    """
     points = members(checks, cell=CELLS[cell], hidden=hidden, probe=PROBES, dropout=0.2, depth=2)
     together = run(points, tmp_path / "together")
-    ends = {id: row["updates_done"] for id, row in rows(together).items() if row["ended_early"] == "solved"}
+    ends = {
+        id: row["updates_done"]
+        for id, row in rows(together).items()
+        if row["ended_early"] == "solved"
+    }
     assert ends, "or this tests nothing"
     for count in (1, 2):
         fewer = run(points[:count], tmp_path / f"{count}")
@@ -119,13 +158,23 @@ def test_company_and_interruptions_change_nothing(tmp_path, cell, hidden, checks
     folder, met = tmp_path / "left", []
     folder.mkdir()
     for at in (2, 7, 11, 16):  # between the ends
-        left = [each for each in points[:: 1 if at < 10 else -1] if each.id not in Store(folder).ids()]
+        left = [
+            each for each in points[:: 1 if at < 10 else -1] if each.id not in Store(folder).ids()
+        ]
         with contextlib.suppress(Left):
             if left:
-                run_group(Group("1", tuple(left), 1.0), folder, "cpu", lambda update, at=at: update == at)
+                run_group(
+                    Group("1", tuple(left), 1.0), folder, "cpu", lambda update, at=at: update == at
+                )
         stored = set(Store(folder).ids())
-        met.append(bool(stored) and set(Checkpoints(folder).updates(each.id for each in points)) == {each.id for each in points} - stored)
-    assert hidden % 8 or any(met), "those that have ended are stored before their group is, the others are kept"
+        met.append(
+            bool(stored)
+            and set(Checkpoints(folder).updates(each.id for each in points))
+            == {each.id for each in points} - stored
+        )
+    assert hidden % 8 or any(met), (
+        "those that have ended are stored before their group is, the others are kept"
+    )
     if left := [each for each in points if each.id not in Store(folder).ids()]:
         go_on(left, folder)
     for each in points:
@@ -133,11 +182,20 @@ def test_company_and_interruptions_change_nothing(tmp_path, cell, hidden, checks
     assert list(folder.glob("checkpoints/*")) == []
 
 
-def test_an_interruption_between_deciding_and_storing_ends_it_at_the_same_update(early, tmp_path, monkeypatch):
-    """A worker that is killed while it stores goes on from the checkpoint before, and finds the same end."""
+def test_an_interruption_between_deciding_and_storing_ends_it_at_the_same_update(
+    early, tmp_path, monkeypatch
+):
+    """A worker that is killed while it stores goes on from the checkpoint before, and finds the
+    same end.
+    """
     from study.training import engine
 
-    points = [replace(each, config={**each.config, "store": {**each.config["store"], "checkpoint_seconds": 0}}) for each in members()]
+    points = [
+        replace(
+            each, config={**each.config, "store": {**each.config["store"], "checkpoint_seconds": 0}}
+        )
+        for each in members()
+    ]
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -157,9 +215,13 @@ def test_a_group_whose_members_have_all_ended_is_over(tmp_path):
     points = members(1)[:2]
     run_group(Group("1", tuple(points), 1.0), tmp_path, "cpu", heard.append)
     assert len(Store(tmp_path).ids()) == 2
-    assert max(heard) == max(row["updates_done"] for row in rows(Store(tmp_path)).values()) < UPDATES
+    assert (
+        max(heard) == max(row["updates_done"] for row in rows(Store(tmp_path)).values()) < UPDATES
+    )
     with pytest.raises(Left):  # and is left like any other
-        run_group(Group("1", tuple(points), 1.0), tmp_path / "other", "cpu", lambda update: update == 1)
+        run_group(
+            Group("1", tuple(points), 1.0), tmp_path / "other", "cpu", lambda update: update == 1
+        )
 
 
 def test_seconds_are_of_the_time_a_member_was_there(early):
@@ -173,7 +235,9 @@ def test_points_with_and_without_it_may_share_a_group():
 
 @pytest.mark.parametrize("checks", [0, -1, True, 1.5])
 def test_it_must_be_a_count(checks):
-    with pytest.raises(StudyError, match=r"stop.solved_checks: must be a whole number of at least 1"):
+    with pytest.raises(
+        StudyError, match=r"stop.solved_checks: must be a whole number of at least 1"
+    ):
         check(members(checks)[0].config)
 
 
@@ -183,7 +247,12 @@ def test_an_old_store_has_nulls_and_its_report_says_nothing(whole, early):
     frame = early.points().assign(updates=UPDATES)
     told = saved(frame)
     less = int(frame["updates_saved"].sum())
-    assert f"3 points of 4 ended early (2 solved, 1 diverged): {less:,} of {4 * UPDATES} updates were saved" in told
+    assert (
+        f"3 points of 4 ended early (2 solved, 1 diverged): {less:,} of {4 * UPDATES} updates were"
+        " saved" in told
+    )
     solved = times(frame.assign(solved_at=frame["solved_at"].astype(float)))
     assert set(solved.loc[solved["solved"], "id"]) == {"fast", "faster"}
-    assert (solved.loc[~solved["solved"], "time"] == UPDATES).all(), "what diverged will never solve it"
+    assert (solved.loc[~solved["solved"], "time"] == UPDATES).all(), (
+        "what diverged will never solve it"
+    )

@@ -28,7 +28,13 @@ ADAM = point().config["optimizer"]
 
 def test_values_share_a_group_and_structure_does_not():
     key = group_key(point().config)
-    for same in (point(7), point(initializer=NORMAL), point(clip=NO_CLIP), point(optimizer={**ADAM, "lr": 0.1}), point(name="other")):
+    for same in (
+        point(7),
+        point(initializer=NORMAL),
+        point(clip=NO_CLIP),
+        point(optimizer={**ADAM, "lr": 0.1}),
+        point(name="other"),
+    ):
         assert group_key(same.config) == key
     for other in (
         point(cell=GRU),
@@ -51,7 +57,9 @@ def test_groups_hold_every_point_once_longest_first():
         for seed in range(13)
     ]
     made = groups(points, workers=2, max_members=8, begun={})
-    assert sorted(each.id for group in made for each in group.points) == sorted(each.id for each in points)
+    assert sorted(each.id for group in made for each in group.points) == sorted(
+        each.id for each in points
+    )
     assert all(len(group.points) <= 8 for group in made)
     assert all(len({group_key(each.config) for each in group.points}) == 1 for group in made)
     costs = [group.cost for group in made]
@@ -66,7 +74,9 @@ def test_cost_grows_with_the_work():
 
 
 def test_one_point_is_one_group():
-    assert [len(group.points) for group in groups([point()], workers=8, max_members=32, begun={})] == [1]
+    assert [
+        len(group.points) for group in groups([point()], workers=8, max_members=32, begun={})
+    ] == [1]
     assert groups([], workers=2, max_members=8, begun={}) == []
 
 
@@ -74,7 +84,9 @@ def test_a_gpu_is_given_what_it_can_train_together():
     points = [point(seed) for seed in range(24)]
     sizes = {("cpu", 1): [12, 12], ("cuda", 1): [24], ("cuda", 2): [12, 12], ("cuda", 4): [6] * 4}
     for (device, workers), expected in sizes.items():
-        assert [len(group.points) for group in groups(points, workers, 24, {}, device_type=device)] == expected
+        assert [
+            len(group.points) for group in groups(points, workers, 24, {}, device_type=device)
+        ] == expected
 
 
 @pytest.mark.parametrize(("members", "sizes"), [(3.5, [2, 3, 3]), (0.1, [1] * 8), (1e9, [4, 4])])
@@ -83,13 +95,17 @@ def test_groups_fit_into_memory(members, sizes):
     points = [point(seed) for seed in range(8)]
     space = members * member_bytes(points[0].config, build_model(points[0].config))
     made = groups(points, workers=1, max_members=24, begun={}, space=space)
-    assert sorted(len(group.points) for group in made) == sizes, "enough memory: two rounds of the one worker"
+    assert sorted(len(group.points) for group in made) == sizes, (
+        "enough memory: two rounds of the one worker"
+    )
     assert all(len(group.points) <= max(1, members) for group in made)
 
 
 def test_probes_in_double_precision_are_counted_where_they_need_more_than_training():
     config = point(batch=16).config
-    few, many = ({**config, "health": {**config["health"], "examples": examples}} for examples in (2, 64))
+    few, many = (
+        {**config, "health": {**config["health"], "examples": examples}} for examples in (2, 64)
+    )
     bare = member_bytes({**config, "probe": {}}, build_model(config))
     assert config["probe"] and member_bytes(few, build_model(few)) == bare
     assert member_bytes(many, build_model(many)) > 5 * bare
@@ -99,11 +115,16 @@ def test_memory_is_shared_by_the_workers(monkeypatch):
     monkeypatch.setattr("study.training.groups.memory", lambda: 10e9)
     assert room("cpu", 2) == pytest.approx(0.8 * 10e9 / 2 - 0.7e9)
     assert room("cpu", 100) == 0
-    assert room("cpu", 4, 8e9) == pytest.approx(0.8 * 8e9 / 4 - 0.7e9), "a job's cores share the job's memory"
+    assert room("cpu", 4, 8e9) == pytest.approx(0.8 * 8e9 / 4 - 0.7e9), (
+        "a job's cores share the job's memory"
+    )
     assert room("cuda", 2) == float("inf"), "no GPU here, nothing is known"
     properties = {0: 80e9, 1: 40e9}
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("torch.cuda.get_device_properties", lambda gpu: SimpleNamespace(total_memory=properties[gpu]))
+    monkeypatch.setattr(
+        "torch.cuda.get_device_properties",
+        lambda gpu: SimpleNamespace(total_memory=properties[gpu]),
+    )
     assert room("cuda", 2) == pytest.approx(0.8 * 40e9)
     assert room("cuda", 3) == pytest.approx(0.8 * 20e9), "several workers on one GPU"
 
@@ -126,7 +147,10 @@ def cuda(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setenv("CC", "cc")
     found = importlib.util.find_spec
-    monkeypatch.setattr("study.kernels.triton.importlib.util.find_spec", lambda name: found("json") if name == "triton" else found(name))
+    monkeypatch.setattr(
+        "study.kernels.triton.importlib.util.find_spec",
+        lambda name: found("json") if name == "triton" else found(name),
+    )
 
 
 def test_on_cuda_auto_is_triton_where_it_can_compute_else_fused_else_reference(cuda, monkeypatch):
@@ -134,35 +158,62 @@ def test_on_cuda_auto_is_triton_where_it_can_compute_else_fused_else_reference(c
     reset_after = {"_target_": "study.cells.gru_reset_after.GRUResetAfter"}
     coupled = {"_target_": "tests.training.test_groups.Coupled"}
     expected = [
-        ({}, "triton"), ({"cell": reset_after}, "triton"), ({"hidden": 128}, "triton"), ({"hidden": 129}, "fused"), ({"dtype": "float64"}, "fused"), ({"cell": coupled}, "reference"),
-        ({"hidden": 129, "cell": reset_after}, "reference"), ({"precision": "tf32"}, "triton"), ({"precision": "bf16"}, "triton"), ({"precision": "tf32", "hidden": 129}, "fused"),
-        ({"precision": "bf16", "hidden": 129}, "reference"), ({"device": "cpu"}, "native"), ({"kernel": "fused"}, "fused"), ({"kernel": "triton"}, "triton"),
-    ]  # fmt: skip
+        ({}, "triton"),
+        ({"cell": reset_after}, "triton"),
+        ({"hidden": 128}, "triton"),
+        ({"hidden": 129}, "fused"),
+        ({"dtype": "float64"}, "fused"),
+        ({"cell": coupled}, "reference"),
+        ({"hidden": 129, "cell": reset_after}, "reference"),
+        ({"precision": "tf32"}, "triton"),
+        ({"precision": "bf16"}, "triton"),
+        ({"precision": "tf32", "hidden": 129}, "fused"),
+        ({"precision": "bf16", "hidden": 129}, "reference"),
+        ({"device": "cpu"}, "native"),
+        ({"kernel": "fused"}, "fused"),
+        ({"kernel": "triton"}, "triton"),
+    ]
     for changes, kernel in expected:
         assert resolve_kernel(point(**{**on_gpu, **changes}).config) == kernel, changes
     refused = [
-        ({"hidden": 129}, "it takes at most 128 hidden units, got 129; use kernel=auto or kernel=fused or kernel=reference"), ({"dtype": "float64"}, "it computes in float32 only"),
-        ({"device": "cpu"}, "it computes on CUDA only"), ({"cell": coupled}, "this cell has none (study/kernels/triton/cells); use kernel=auto or kernel=reference"),
-    ]  # fmt: skip
+        (
+            {"hidden": 129},
+            "it takes at most 128 hidden units, got 129; use kernel=auto or kernel=fused or kernel=reference",
+        ),
+        ({"dtype": "float64"}, "it computes in float32 only"),
+        ({"device": "cpu"}, "it computes on CUDA only"),
+        (
+            {"cell": coupled},
+            "this cell has none (study/kernels/triton/cells); use kernel=auto or kernel=reference",
+        ),
+    ]
     for changes, told in refused:
         with pytest.raises(StudyError) as error:
             resolve_kernel(point(**{**on_gpu, "kernel": "triton", **changes}).config)
         assert "kernel: triton was asked for, but" in str(error.value) and told in str(error.value)
     model = build_model(point(**on_gpu).config)  # its checks before training lie on the CPU
-    assert model.kernel == "triton" and model.forward(model.named(torch.zeros(2, model.width)), torch.zeros(2, 3, 4, 1), None).shape == (2, 3, 1)
-    for lacks, told in (("CC", "triton finds no C compiler"), ("triton", "triton is not installed here")):
+    assert model.kernel == "triton" and model.forward(
+        model.named(torch.zeros(2, model.width)), torch.zeros(2, 3, 4, 1), None
+    ).shape == (2, 3, 1)
+    for lacks, told in (
+        ("CC", "triton finds no C compiler"),
+        ("triton", "triton is not installed here"),
+    ):
         if lacks == "CC":
             monkeypatch.delenv("CC")
             monkeypatch.setattr("study.kernels.triton.shutil.which", lambda name: None)
         else:
             monkeypatch.setattr(
-                "study.kernels.triton.importlib.util.find_spec", lambda name, of=importlib.util.find_spec: None if name == "triton" else of(name)
+                "study.kernels.triton.importlib.util.find_spec",
+                lambda name, of=importlib.util.find_spec: None if name == "triton" else of(name),
             )
         assert resolve_kernel(point(**on_gpu).config) == "fused"
         with pytest.raises(StudyError, match=told):
             resolve_kernel(point(**on_gpu, kernel="triton").config)
         elsewhere = point(device="auto", executor={"gpus": 1}).config
-        assert resolve_kernel(elsewhere) == "triton", "what is missing here may be where it is trained"
+        assert resolve_kernel(elsewhere) == "triton", (
+            "what is missing here may be where it is trained"
+        )
 
 
 class Coupled(LSTM):
@@ -171,7 +222,7 @@ class Coupled(LSTM):
         return h, c / 2
 
 
-# --- the table of kernels ----------------------------------------------------------------------------------------
+# --- the table of kernels -------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -199,21 +250,40 @@ kernels:
 
 def test_auto_is_what_the_table_has_for_the_nearest_size_and_nothing_else(written):
     written(ROWS)
-    sizes = {(8, 16): "reference", (16, 31): "reference", (16, 33): "fused", (45, 512): "fused", (46, 512): "native", (1000, 1): "native"}
+    sizes = {
+        (8, 16): "reference",
+        (16, 31): "reference",
+        (16, 33): "fused",
+        (45, 512): "fused",
+        (46, 512): "native",
+        (1000, 1): "native",
+    }
     for (hidden, batch), kernel in sizes.items():
         for changes in ({}, {"depth": 3}, {"updates": 99}, {"seed": 5}):
-            assert resolve_kernel(point(**{"hidden": hidden, "batch": batch, **changes}).config) == kernel
+            assert (
+                resolve_kernel(point(**{"hidden": hidden, "batch": batch, **changes}).config)
+                == kernel
+            )
     assert resolve_kernel(point(hidden=8, kernel="native").config) == "native", "by name"
     assert resolve_kernel(point(hidden=8, dtype="float64").config) == "native", "what was not timed"
     assert resolve_kernel(point(hidden=8, cell=GRU).config) == "native"
-    assert resolve_kernel(point(hidden=8, cell={"_target_": "tests.training.test_groups.Coupled"}).config) == "reference"
+    assert (
+        resolve_kernel(
+            point(hidden=8, cell={"_target_": "tests.training.test_groups.Coupled"}).config
+        )
+        == "reference"
+    )
 
 
 def test_a_gpu_has_one_worker_and_large_groups(cuda, monkeypatch):
     monkeypatch.setattr("study.executors.local.torch.cuda.device_count", lambda: 2)
     node = yaml.safe_load((conf_folder() / "executor" / "local.yaml").read_text())
     found = {device: build({**node, "device": device}, "executor") for device in ("cuda", "cpu")}
-    assert (found["cuda"].workers, found["cuda"].max_members, found["cpu"].max_members) == (2, 512, 24)
+    assert (found["cuda"].workers, found["cuda"].max_members, found["cpu"].max_members) == (
+        2,
+        512,
+        24,
+    )
     asked = build({**node, "device": "cuda", "workers": 8, "max_members": 7}, "executor")
     assert (asked.workers, asked.max_members) == (8, 7)
     with pytest.raises(StudyError, match="max_members must be auto or at least 1, got 0"):
@@ -221,11 +291,16 @@ def test_a_gpu_has_one_worker_and_large_groups(cuda, monkeypatch):
 
 
 def test_a_table_of_cuda_names_triton_and_larger_sizes_take_what_they_have(cuda, written):
-    written(ROWS.replace("cpu:", "cuda:").replace("reference", "triton").replace("native", "triton"))
+    written(
+        ROWS.replace("cpu:", "cuda:").replace("reference", "triton").replace("native", "triton")
+    )
     sizes = {(8, 16): "triton", (16, 64): "fused", (128, 16): "triton", (200, 16): "fused"}
     for (hidden, batch), kernel in sizes.items():
         assert resolve_kernel(point(hidden=hidden, batch=batch, device="cuda").config) == kernel
-    assert resolve_kernel(point(hidden=16, batch=64, device="cuda", precision="bf16").config) == "triton", "what was not timed"
+    assert (
+        resolve_kernel(point(hidden=16, batch=64, device="cuda", precision="bf16").config)
+        == "triton"
+    ), "what was not timed"
 
 
 @pytest.mark.parametrize(
@@ -234,9 +309,15 @@ def test_a_table_of_cuda_names_triton_and_larger_sizes_take_what_they_have(cuda,
         (ROWS[:60] + "{", "ParserError"),
         ("", "TypeError"),
         ("kernels: [1]", "AttributeError"),
-        (ROWS.replace("batch: 64", "batch: many"), "a row must be {hidden: units, batch: examples, kernel: name}, got"),
+        (
+            ROWS.replace("batch: 64", "batch: many"),
+            "a row must be {hidden: units, batch: examples, kernel: name}, got",
+        ),
         (ROWS.replace("kernel: fused", "colonel: fused"), "KeyError"),
-        (ROWS.replace("kernel: reference", "kernel: triton"), "has 'triton' for study.cells.lstm.LSTM, which has native, fused, reference; name one"),
+        (
+            ROWS.replace("kernel: reference", "kernel: triton"),
+            "has 'triton' for study.cells.lstm.LSTM, which has native, fused, reference; name one",
+        ),
     ],
 )
 def test_a_damaged_table_is_told(written, text, told):
@@ -262,4 +343,6 @@ def test_the_committed_table_names_kernels_that_the_built_in_cells_have():
     whole = yaml.safe_load(table.TABLE.read_text())
     for name, of in whole["kernels"]["cpu"].items():
         for row in of:
-            assert row["times"][row["kernel"]] <= 1.1, f"{name} {row}: what is chosen is within a tenth of the fastest"
+            assert row["times"][row["kernel"]] <= 1.1, (
+                f"{name} {row}: what is chosen is within a tenth of the fastest"
+            )

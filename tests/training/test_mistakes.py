@@ -1,4 +1,6 @@
-"""What a newcomer writes wrong in a piece of their own is told when it is planned, by piece, key and line; never by a bare traceback."""
+"""What a newcomer writes wrong in a piece of their own is told when it is planned, by piece, key
+and line; never by a bare traceback.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ class Role(Names):
 
 class Twice(Names):
     def shapes(self, inputs, hidden):
-        return (Parameter("bias", "bias", ("h",), (hidden,)), Parameter("bias", "bias", ("g",), (hidden,)))
+        return (
+            Parameter("bias", "bias", ("h",), (hidden,)),
+            Parameter("bias", "bias", ("g",), (hidden,)),
+        )
 
 
 class Bare(Names):
@@ -62,12 +67,19 @@ class Values(Initializer):
         self.kind = kind
         if kind == "untyped":
             len(3)  # type: ignore[arg-type]
-        self.roles = {"text": "recurrent", "typo": ("recurent",), "bias": ("bias",), "readout": ("recurrent", "readout")}.get(kind, ("recurrent",))  # type: ignore[assignment]
+        self.roles = {
+            "text": "recurrent",
+            "typo": ("recurent",),
+            "bias": ("bias",),
+            "readout": ("recurrent", "readout"),
+        }.get(kind, ("recurrent",))  # type: ignore[assignment]
 
     def __call__(self, block, generator, facts):
         if self.kind == "raises":
             return 1 / 0
-        return {"none": None, "nan": torch.full(block.shape, torch.nan, dtype=torch.float64)}.get(self.kind, torch.zeros(block.shape))
+        return {"none": None, "nan": torch.full(block.shape, torch.nan, dtype=torch.float64)}.get(
+            self.kind, torch.zeros(block.shape)
+        )
 
 
 class Rule(ClipRule):
@@ -99,7 +111,9 @@ class NoStages(Probe):
 class Kinds(Sum):
     """`kind` says what is wrong with it."""
 
-    def __init__(self, *, steps: int, inputs: int, every_step: bool, lag: int | None, kind: str) -> None:
+    def __init__(
+        self, *, steps: int, inputs: int, every_step: bool, lag: int | None, kind: str
+    ) -> None:
         super().__init__(steps=steps, inputs=inputs, every_step=every_step, lag=lag)
         self.kind = kind
 
@@ -110,24 +124,44 @@ class Kinds(Sum):
     @property
     def facts(self):
         facts = super().facts
-        return {"facts": None, "inputs": dataclasses.replace(facts, inputs=2), "baseline": dataclasses.replace(facts, baseline=float("nan"))}.get(
-            self.kind, facts
-        )
+        return {
+            "facts": None,
+            "inputs": dataclasses.replace(facts, inputs=2),
+            "baseline": dataclasses.replace(facts, baseline=float("nan")),
+        }.get(self.kind, facts)
 
     def split(self, part):
         batch = super().split(part)
-        lengths = {"long": torch.full((50,), 10), "zero": torch.zeros(50, dtype=torch.long)}.get(self.kind)
-        x = {"flat": batch.x[..., 0], "empty": batch.x[:0], "hole": batch.x.index_fill(1, torch.tensor([2]), torch.nan)}.get(self.kind, batch.x)
+        lengths = {"long": torch.full((50,), 10), "zero": torch.zeros(50, dtype=torch.long)}.get(
+            self.kind
+        )
+        x = {
+            "flat": batch.x[..., 0],
+            "empty": batch.x[:0],
+            "hole": batch.x.index_fill(1, torch.tensor([2]), torch.nan),
+        }.get(self.kind, batch.x)
         return dataclasses.replace(batch, x=x, lengths=lengths)
 
     def loss(self, outputs, batch):
-        return super().loss(outputs, batch).mean() if self.kind == "loss" else super().loss(outputs, batch)
+        return (
+            super().loss(outputs, batch).mean()
+            if self.kind == "loss"
+            else super().loss(outputs, batch)
+        )
 
     def metric(self, outputs, batch):
-        return super().metric(outputs, batch).mean(1, keepdim=True) if self.kind == "metric" else super().metric(outputs, batch)
+        return (
+            super().metric(outputs, batch).mean(1, keepdim=True)
+            if self.kind == "metric"
+            else super().metric(outputs, batch)
+        )
 
     def step_loss(self, outputs, batch, anchor):
-        return super().step_loss(outputs, batch, anchor).mean(1) if self.kind == "step" else super().step_loss(outputs, batch, anchor)
+        return (
+            super().step_loss(outputs, batch, anchor).mean(1)
+            if self.kind == "step"
+            else super().step_loss(outputs, batch, anchor)
+        )
 
 
 def node(name: str, **settings: Any) -> dict[str, Any]:
@@ -145,23 +179,47 @@ def initializer(kind: str) -> dict[str, Any]:
 MISTAKES = [
     ({"cell": node("NoShapes")}, ["cell: NoShapes cannot be made", "abstract method"]),
     ({"cell": node("Names")}, ["cell: Names.shapes must return Parameters", "'weight'"]),
-    ({"cell": node("Role")}, ["role of Role's weight must be recurrent or input or bias, got 'recurent'"]),
+    (
+        {"cell": node("Role")},
+        ["role of Role's weight must be recurrent or input or bias, got 'recurent'"],
+    ),
     ({"cell": node("Twice")}, ["a name of its own, got bias, bias"]),
     ({"cell": node("Bare")}, ["step of Bare must return a tuple", "got Tensor"]),
     ({"cell": node("Key")}, ["cell: Key fails", "KeyError: 'weights'", "test_mistakes.py, line "]),
-    (initializer("untyped"), ["initializer: Values cannot be made (TypeError", "test_mistakes.py, line "]),
+    (
+        initializer("untyped"),
+        ["initializer: Values cannot be made (TypeError", "test_mistakes.py, line "],
+    ),
     (initializer("text"), ["roles of Values must be a tuple", "'recurrent'"]),
-    (initializer("typo"), ["roles of Values must be a tuple of recurrent, input, bias", "recurent"]),
+    (
+        initializer("typo"),
+        ["roles of Values must be a tuple of recurrent, input, bias", "recurent"],
+    ),
     (initializer("bias"), ["roles of Values must contain recurrent", "start at zero"]),
     (initializer("readout"), ["weights.readout"]),
-    (initializer("raises"), ["initializer: Values cannot fill layer1.", "ZeroDivisionError", "test_mistakes.py, line "]),
+    (
+        initializer("raises"),
+        ["initializer: Values cannot fill layer1.", "ZeroDivisionError", "test_mistakes.py, line "],
+    ),
     (initializer("none"), ["initializer: Values returned NoneType"]),
     (initializer("nan"), ["not finite"]),
-    ({"clip": node("Rule", threshold=1.0)}, ["clip: Rule fails on one update of two members", "test_mistakes.py, line "]),
-    ({"clip": node("Alone", threshold=1.0)}, ["clip: Alone must return ([M, P], next state)", "got Tensor"]),
-    ({"optimizer": node("Half")}, ["optimizer: Half must return ([M, P], next state)", "got (2, 4)"]),
+    (
+        {"clip": node("Rule", threshold=1.0)},
+        ["clip: Rule fails on one update of two members", "test_mistakes.py, line "],
+    ),
+    (
+        {"clip": node("Alone", threshold=1.0)},
+        ["clip: Alone must return ([M, P], next state)", "got Tensor"],
+    ),
+    (
+        {"optimizer": node("Half")},
+        ["optimizer: Half must return ([M, P], next state)", "got (2, 4)"],
+    ),
     ({"probe": {"mine": node("NoStages")}}, ["probe.mine: NoStages must keep `stages`"]),
-    (task("column"), ["task: Kinds cannot load its data (KeyError: 'value'", "test_mistakes.py, line "]),
+    (
+        task("column"),
+        ["task: Kinds cannot load its data (KeyError: 'value'", "test_mistakes.py, line "],
+    ),
     (task("facts"), ["task: Kinds.facts must be TaskFacts, got NoneType"]),
     (task("inputs"), ["D = 2, got (50, 9, 1)"]),
     (task("baseline"), ["baseline of Kinds must be a finite number"]),
@@ -173,10 +231,14 @@ MISTAKES = [
     (task("loss"), ["loss of Kinds must be [M] = (2,), got ()"]),
     (task("metric"), ["metric of Kinds must be [M, B] = (2, 4), got (2, 1)"]),
     (task("step"), ["step_loss of Kinds must be [M, B] = (2, 4), got (2,)"]),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("change", "told"), MISTAKES, ids=[" ".join(map(str, next(iter(change.values())).values())) for change, _ in MISTAKES])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    MISTAKES,
+    ids=[" ".join(map(str, next(iter(change.values())).values())) for change, _ in MISTAKES],
+)
 def test_a_mistake_in_a_piece_is_told_before_training(change, told):
     config = {**point(**change).config, "executor": LOCAL}
     with pytest.raises(StudyError) as error:

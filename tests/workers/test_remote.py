@@ -1,4 +1,6 @@
-"""Jobs and what follows them, without any cluster: an executor whose jobs run in this process, or end as they are told to."""
+"""Jobs and what follows them, without any cluster: an executor whose jobs run in this process, or
+end as they are told to.
+"""
 
 from __future__ import annotations
 
@@ -66,11 +68,26 @@ class Here(Remote):
 
 
 def here(fates_of: Sequence[Fate | None] = (), **changes: Any) -> Here:
-    local = {"_target_": "tests.workers.test_remote.Inline", "workers": 1, "device": "cpu", "max_members": 4, "signal_at": -1}
+    local = {
+        "_target_": "tests.workers.test_remote.Inline",
+        "workers": 1,
+        "device": "cpu",
+        "max_members": 4,
+        "signal_at": -1,
+    }
     settings = {
-        "local": {**local, **changes.pop("local", {})}, "device": "cpu", "cpus": 1, "gpus": 0, "memory_gb": None, "target_minutes": 1, "poll_seconds": 0.01,
-        "ask_seconds": 1, "tries": 3, "search_jobs": 2, "lease_seconds": 0.5,
-    }  # fmt: skip
+        "local": {**local, **changes.pop("local", {})},
+        "device": "cpu",
+        "cpus": 1,
+        "gpus": 0,
+        "memory_gb": None,
+        "target_minutes": 1,
+        "poll_seconds": 0.01,
+        "ask_seconds": 1,
+        "tries": 3,
+        "search_jobs": 2,
+        "lease_seconds": 0.5,
+    }
     return Here(fates_of=fates_of, **{**settings, **changes})
 
 
@@ -95,7 +112,11 @@ def kinds(of: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]
 def test_jobs_store_their_points_and_leave_nothing_behind(folder):
     executor = here()
     told = events(executor, [group(0, 1), group(2)], folder)
-    assert sorted(id for event in kinds(told, "stored") for id in event["ids"]) == ["p0", "p1", "p2"] == Store(folder).ids()
+    assert (
+        sorted(id for event in kinds(told, "stored") for id in event["ids"])
+        == ["p0", "p1", "p2"]
+        == Store(folder).ids()
+    )
     assert executor.queued == [["p0", "p1"], ["p2"]]
     assert not (folder / "jobs").exists()
     assert not list((folder / "leases").iterdir())
@@ -113,7 +134,10 @@ def test_a_job_that_never_gains_anything_is_given_up_with_its_last_words(folder)
     executor = here([Fate("it ended as FAILED")] * 5)
     told = events(executor, [group(0)], folder)
     (given_up,) = kinds(told, "given up")
-    assert given_up["reason"] == "job 2: it ended as FAILED, 3 times without any progress; its last words: Bus error"
+    assert (
+        given_up["reason"]
+        == "job 2: it ended as FAILED, 3 times without any progress; its last words: Bus error"
+    )
     assert len(executor.queued) == 3
 
 
@@ -147,9 +171,22 @@ def test_a_point_that_somebody_else_has_is_neither_queued_nor_trained(folder):
 
 def test_a_job_told_to_leave_keeps_its_word_and_may_be_carried_out_again(folder):
     job = Job(
-        str(folder), str(Path.cwd()), [], {"_target_": "tests.workers.test_remote.Inline", "workers": 1, "device": "cpu", "max_members": 4, "signal_at": 1},
-        "cpu", 0.5, software(), {}, [group(0), group(1)],
-    )  # fmt: skip
+        str(folder),
+        str(Path.cwd()),
+        [],
+        {
+            "_target_": "tests.workers.test_remote.Inline",
+            "workers": 1,
+            "device": "cpu",
+            "max_members": 4,
+            "signal_at": 1,
+        },
+        "cpu",
+        0.5,
+        software(),
+        {},
+        [group(0), group(1)],
+    )
     path = folder / "0.json.gz"
     job.write(path)
     assert Job.read(path) == job

@@ -1,4 +1,5 @@
-"""An exported recurrent network: needs torch, numpy and safetensors, and nothing else of where it was trained.
+"""An exported recurrent network: needs torch, numpy and safetensors, and nothing else of where it
+was trained.
 
 net = load(folder); predict(net, sequences) -> numpy array
 """
@@ -13,11 +14,17 @@ from torch import nn
 
 
 class GRUResetBefore(nn.Module):
-    """r,z = σ(W [h, x] + b), n = tanh(W [r⊙h, x] + b), h ← (1-z)⊙h + z⊙n (Cho 2014): torch.nn.GRU resets after the product."""
+    """r,z = σ(W [h, x] + b), n = tanh(W [r⊙h, x] + b), h ← (1-z)⊙h + z⊙n (Cho 2014): torch.nn.GRU
+    resets after the product.
+    """
 
     def __init__(self, input_size, hidden_size, num_layers, dropout):
         super().__init__()
-        self.hidden_size, self.num_layers, self.dropout = hidden_size, num_layers, nn.Dropout(dropout)
+        self.hidden_size, self.num_layers, self.dropout = (
+            hidden_size,
+            num_layers,
+            nn.Dropout(dropout),
+        )
         for layer in range(num_layers):
             bound = hidden_size**-0.5
             shapes = {
@@ -26,14 +33,18 @@ class GRUResetBefore(nn.Module):
                 "bias": (3 * hidden_size,),
             }
             for name, shape in shapes.items():
-                self.register_parameter(f"{name}_l{layer}", nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
+                self.register_parameter(
+                    f"{name}_l{layer}", nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+                )
 
     def forward(self, x):
         """x [B, T, D] -> outputs [B, T, H], last states [layers, B, H]."""
         last = []
         for layer in range(self.num_layers):
             x = self.dropout(x) if layer else x
-            W, U, b = (getattr(self, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias"))
+            W, U, b = (
+                getattr(self, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias")
+            )
             H, h, outputs = self.hidden_size, x.new_zeros(x.shape[0], self.hidden_size), []
             for x_t in (x @ W.T + b).unbind(1):
                 r, z = torch.sigmoid(x_t[:, : 2 * H] + h @ U[: 2 * H].T).chunk(2, 1)
@@ -85,6 +96,10 @@ def predict(net, sequences, lengths=None, batch=256):
     with torch.no_grad():
         for start in range(0, len(sequences), batch):
             x = torch.as_tensor(np.asarray(sequences[start : start + batch]), dtype=dtype)
-            own = None if lengths is None else torch.as_tensor(np.asarray(lengths[start : start + batch]), dtype=torch.long)
+            own = (
+                None
+                if lengths is None
+                else torch.as_tensor(np.asarray(lengths[start : start + batch]), dtype=torch.long)
+            )
             parts.append(net(x, own).numpy())
     return np.concatenate(parts)

@@ -1,7 +1,8 @@
-"""GRU layer (reset before the product), forward and back (equations: study/cells/gru.py), of one member.
+"""GRU layer (reset before the product), forward and back (equations: study/cells/gru.py), of one
+member.
 
-Backward, with G the gradient of h_t: z gets G⊙(n - h_{t-1}), n gets G⊙z, R = dz_n W_n, r gets R⊙h_{t-1}, then
-G ← G⊙(1-z) + R⊙r + [dz_r, dz_z] W_rz.
+Backward, with G the gradient of h_t: z gets G⊙(n - h_{t-1}), n gets G⊙z, R = dz_n W_n, r gets
+R⊙h_{t-1}, then G ← G⊙(1-z) + R⊙r + [dz_r, dz_z] W_rz.
 """
 
 from __future__ import annotations
@@ -23,14 +24,20 @@ def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, 
 
 @compiled
 def forward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any) -> None:
-    """hx [T + 1, K, B] with h_0, x and ones in place, weight_rz [2H, K], weight_n [H, K]; fills h and the buffers (cyclic where they are shorter)."""
+    """hx [T + 1, K, B] with h_0, x and ones in place, weight_rz [2H, K], weight_n [H, K]; fills h
+    and the buffers (cyclic where they are shorter).
+    """
     _, rows, batch = hx.shape
     (hidden, terms), lane = weight_n.shape, width(hx)
     for start in range(0, batch, PANEL):
         columns = min(PANEL, batch - start)
         for t in range(len(hx) - 1):
             slot = t % len(n)
-            gate, new, again = slot * 2 * hidden * batch + start, slot * hidden * batch + start, slot * rows * batch + start
+            gate, new, again = (
+                slot * 2 * hidden * batch + start,
+                slot * hidden * batch + start,
+                slot * rows * batch + start,
+            )
             before, after = t * rows * batch + start, (t + 1) * rows * batch + start
             product(weight_rz, 0, 2 * hidden, 0, terms, hx, before, batch, rz, gate, batch, columns)
             for j in range(hidden):
@@ -52,15 +59,35 @@ def forward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any)
 
 @compiled
 def backward(
-    hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any, dh_out: Any, dweight_rz: Any, dweight_n: Any, dx: Any, reach: Any, taps: Any
+    hx: Any,
+    weight_rz: Any,
+    weight_n: Any,
+    rz: Any,
+    n: Any,
+    reset: Any,
+    dh_out: Any,
+    dweight_rz: Any,
+    dweight_n: Any,
+    dx: Any,
+    reach: Any,
+    taps: Any,
 ) -> None:
-    """From dh_out [≤ T, H, B]: fills both dweight and what else is asked for (study/kernels/native/layer.py)."""
+    """From dh_out [≤ T, H, B]: fills both dweight and what else is asked for
+    (study/kernels/native/layer.py).
+    """
     steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     rows, inputs, terms, lane = hx.shape[1], dx.shape[1], weight_n.shape[1], width(hx)
     across_rz, across_n = np.ascontiguousarray(weight_rz.T), np.ascontiguousarray(weight_n.T)
-    sums_rz, sums_n = zeros(1, tiles(2 * hidden, terms), hx)[0], zeros(1, tiles(hidden, terms), hx)[0]
+    sums_rz, sums_n = (
+        zeros(1, tiles(2 * hidden, terms), hx)[0],
+        zeros(1, tiles(hidden, terms), hx)[0],
+    )
     drz, dn = zeros(padded(2 * hidden), STRETCH + GAP, hx), zeros(padded(hidden), STRETCH + GAP, hx)
-    dh, dgates, dreset = zeros(hidden, PANEL, hx), zeros(hidden, PANEL, hx), zeros(hidden + inputs, PANEL, hx)
+    dh, dgates, dreset = (
+        zeros(hidden, PANEL, hx),
+        zeros(hidden, PANEL, hx),
+        zeros(hidden + inputs, PANEL, hx),
+    )
     low = drz.shape[1]
     for start in range(0, batch, PANEL):
         columns = min(PANEL, batch - start)
@@ -71,28 +98,66 @@ def backward(
             enter(dh_out, t, steps, start, columns, dh)
             for j in range(hidden):
                 for b in range(0, columns, lane):
-                    at, here, d = (t * hidden + j) * batch + start + b, j * PANEL + b, j * low + place + b
-                    z, candidate = load(rz, ((2 * t + 1) * hidden + j) * batch + start + b), load(n, at)
+                    at, here, d = (
+                        (t * hidden + j) * batch + start + b,
+                        j * PANEL + b,
+                        j * low + place + b,
+                    )
+                    z, candidate = (
+                        load(rz, ((2 * t + 1) * hidden + j) * batch + start + b),
+                        load(n, at),
+                    )
                     back = load(dh, here)
-                    store(drz, d + hidden * low, back * (candidate - load(hx, (t * rows + j) * batch + start + b)) * (z - z * z))
+                    store(
+                        drz,
+                        d + hidden * low,
+                        back
+                        * (candidate - load(hx, (t * rows + j) * batch + start + b))
+                        * (z - z * z),
+                    )
                     store(dn, d, back * z * (1.0 - candidate * candidate))
             if len(reach):
                 add_squares(dh, 0, columns, reach[t, start : start + columns])
             if len(taps):
                 put(dh, columns, taps, t * hidden * batch + start, batch)
-            product(across_n, 0, hidden + inputs, 0, hidden, dn, place, low, dreset, 0, PANEL, columns)
+            product(
+                across_n, 0, hidden + inputs, 0, hidden, dn, place, low, dreset, 0, PANEL, columns
+            )
             for j in range(hidden):
                 for b in range(0, columns, lane):
-                    r, h = load(rz, (2 * t * hidden + j) * batch + start + b), load(hx, (t * rows + j) * batch + start + b)
+                    r, h = (
+                        load(rz, (2 * t * hidden + j) * batch + start + b),
+                        load(hx, (t * rows + j) * batch + start + b),
+                    )
                     store(drz, j * low + place + b, load(dreset, j * PANEL + b) * h * (r - r * r))
             product(across_rz, 0, hidden, 0, 2 * hidden, drz, place, low, dgates, 0, PANEL, columns)
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     gate, here = (2 * t * hidden + j) * batch + start + b, j * PANEL + b
                     back = load(dh, here)
-                    store(dh, here, back - back * load(rz, gate + hidden * batch) + load(dreset, here) * load(rz, gate) + load(dgates, here))
+                    store(
+                        dh,
+                        here,
+                        back
+                        - back * load(rz, gate + hidden * batch)
+                        + load(dreset, here) * load(rz, gate)
+                        + load(dgates, here),
+                    )
             if inputs:
-                product(across_rz, hidden, inputs, 0, 2 * hidden, drz, place, low, dx, t * inputs * batch + start, batch, columns)
+                product(
+                    across_rz,
+                    hidden,
+                    inputs,
+                    0,
+                    2 * hidden,
+                    drz,
+                    place,
+                    low,
+                    dx,
+                    t * inputs * batch + start,
+                    batch,
+                    columns,
+                )
                 for j in range(inputs):
                     for b in range(0, columns, lane):
                         at = (t * inputs + j) * batch + start + b

@@ -1,9 +1,9 @@
 """GRU layer (reset after the product), forward and back, of one member.
 
-Rows of the one weight give r and z (before the sigmoid), p = U h_{t-1} + b_hn and u = W x_t + b_in: those that do not read x, or h,
-are zero there. n = tanh(u + r⊙p), h_t = n + z⊙(h_{t-1} - n).
-Backward, with G the gradient of h_t: a = G⊙(1-z)⊙(1-n²) is that of u; p gets a⊙r, r gets a⊙p, z gets G⊙(h_{t-1} - n),
-then G ← G⊙z and the product with W.
+Rows of the one weight give r and z (before the sigmoid), p = U h_{t-1} + b_hn and u = W x_t + b_in:
+those that do not read x, or h, are zero there. n = tanh(u + r⊙p), h_t = n + z⊙(h_{t-1} - n).
+Backward, with G the gradient of h_t: a = G⊙(1-z)⊙(1-n²) is that of u; p gets a⊙r, r gets a⊙p, z
+gets G⊙(h_{t-1} - n), then G ← G⊙z and the product with W.
 """
 
 from __future__ import annotations
@@ -25,20 +25,42 @@ def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, 
 
 @compiled
 def forward(hx: Any, weight: Any, parts: Any) -> None:
-    """hx [T + 1, K, B] with h_0, x and ones in place, weight [4H, K]; fills h and the buffer (cyclic where it is shorter)."""
+    """hx [T + 1, K, B] with h_0, x and ones in place, weight [4H, K]; fills h and the buffer
+    (cyclic where it is shorter).
+    """
     _, rows, batch = hx.shape
     hidden, terms, lane = parts.shape[1] // 4, weight.shape[1], width(hx)
     row = hidden * batch
     for start in range(0, batch, PANEL):
         columns = min(PANEL, batch - start)
         for t in range(len(hx) - 1):
-            part, before, after = (t % len(parts)) * 4 * row + start, t * rows * batch + start, (t + 1) * rows * batch + start
+            part, before, after = (
+                (t % len(parts)) * 4 * row + start,
+                t * rows * batch + start,
+                (t + 1) * rows * batch + start,
+            )
             product(weight, 0, 3 * hidden, 0, terms, hx, before, batch, parts, part, batch, columns)
-            product(weight, 3 * hidden, hidden, hidden, terms - hidden, hx, before + row, batch, parts, part + 3 * row, batch, columns)
+            product(
+                weight,
+                3 * hidden,
+                hidden,
+                hidden,
+                terms - hidden,
+                hx,
+                before + row,
+                batch,
+                parts,
+                part + 3 * row,
+                batch,
+                columns,
+            )
             for j in range(hidden):
                 for b in range(j * batch, j * batch + columns, lane):
                     r, z = sigmoid(load(parts, part + b)), sigmoid(load(parts, part + row + b))
-                    n, h = tanh(load(parts, part + 3 * row + b) + r * load(parts, part + 2 * row + b)), load(hx, before + b)
+                    n, h = (
+                        tanh(load(parts, part + 3 * row + b) + r * load(parts, part + 2 * row + b)),
+                        load(hx, before + b),
+                    )
                     store(parts, part + b, r)
                     store(parts, part + row + b, z)
                     store(parts, part + 3 * row + b, n)
@@ -46,12 +68,23 @@ def forward(hx: Any, weight: Any, parts: Any) -> None:
 
 
 @compiled
-def backward(hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any) -> None:
-    """From dh_out [≤ T, H, B]: fills dweight [4H, K] and what else is asked for (study/kernels/native/layer.py)."""
+def backward(
+    hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any
+) -> None:
+    """From dh_out [≤ T, H, B]: fills dweight [4H, K] and what else is asked for
+    (study/kernels/native/layer.py).
+    """
     steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     rows, inputs, lane = hx.shape[1], dx.shape[1], width(hx)
-    across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(4 * hidden, weight.shape[1]), hx)[0]
-    dz, dh, dgates = zeros(padded(4 * hidden), STRETCH + GAP, hx), zeros(hidden, PANEL, hx), zeros(hidden, PANEL, hx)
+    across, sums = (
+        np.ascontiguousarray(weight.T),
+        zeros(1, tiles(4 * hidden, weight.shape[1]), hx)[0],
+    )
+    dz, dh, dgates = (
+        zeros(padded(4 * hidden), STRETCH + GAP, hx),
+        zeros(hidden, PANEL, hx),
+        zeros(hidden, PANEL, hx),
+    )
     low, row = dz.shape[1], hidden * batch
     for start in range(0, batch, PANEL):
         columns = min(PANEL, batch - start)
@@ -62,25 +95,57 @@ def backward(hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: An
             enter(dh_out, t, steps, start, columns, dh)
             for j in range(hidden):
                 for b in range(0, columns, lane):
-                    part, d, here = (4 * t * hidden + j) * batch + start + b, j * low + place + b, j * PANEL + b
-                    r, z, n = load(parts, part), load(parts, part + row), load(parts, part + 3 * row)
+                    part, d, here = (
+                        (4 * t * hidden + j) * batch + start + b,
+                        j * low + place + b,
+                        j * PANEL + b,
+                    )
+                    r, z, n = (
+                        load(parts, part),
+                        load(parts, part + row),
+                        load(parts, part + 3 * row),
+                    )
                     back = load(dh, here)
                     dn = back * (1.0 - z) * (1.0 - n * n)
                     store(dz, d + 3 * hidden * low, dn)
                     store(dz, d + 2 * hidden * low, dn * r)
                     store(dz, d, dn * load(parts, part + 2 * row) * (r - r * r))
-                    store(dz, d + hidden * low, back * (load(hx, (t * rows + j) * batch + start + b) - n) * (z - z * z))
+                    store(
+                        dz,
+                        d + hidden * low,
+                        back * (load(hx, (t * rows + j) * batch + start + b) - n) * (z - z * z),
+                    )
             if len(reach):
                 add_squares(dh, 0, columns, reach[t, start : start + columns])
             if len(taps):
                 put(dh, columns, taps, t * hidden * batch + start, batch)
-            product(across, 0, hidden, 0, 3 * hidden, dz, place, low, dgates, 0, PANEL, columns)  # u does not read h
+            product(
+                across, 0, hidden, 0, 3 * hidden, dz, place, low, dgates, 0, PANEL, columns
+            )  # u does not read h
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     here = j * PANEL + b
-                    store(dh, here, load(dh, here) * load(parts, ((4 * t + 1) * hidden + j) * batch + start + b) + load(dgates, here))
+                    store(
+                        dh,
+                        here,
+                        load(dh, here) * load(parts, ((4 * t + 1) * hidden + j) * batch + start + b)
+                        + load(dgates, here),
+                    )
             if inputs:
-                product(across, hidden, inputs, 0, 4 * hidden, dz, place, low, dx, t * inputs * batch + start, batch, columns)
+                product(
+                    across,
+                    hidden,
+                    inputs,
+                    0,
+                    4 * hidden,
+                    dz,
+                    place,
+                    low,
+                    dx,
+                    t * inputs * batch + start,
+                    batch,
+                    columns,
+                )
             if place == 0 and len(dweight):
                 add_sums(dz, hx, t, start, columns, min(chunk, steps - t), 4 * hidden, sums)
     unpack(sums, dweight)

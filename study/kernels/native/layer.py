@@ -1,6 +1,8 @@
-"""The compiled kernels as one differentiable function of torch: members one by one, [M, T, B, D] -> [M, T, B, H].
+"""The compiled kernels as one differentiable function of torch: members one by one, [M, T, B, D] ->
+[M, T, B, H].
 
-Inside, examples are the last axis: [M, T, ·, B], filled up with zeros to whole vectors. What is filled up stays zero at every step.
+Inside, examples are the last axis: [M, T, ·, B], filled up with zeros to whole vectors. What is
+filled up stays zero at every step.
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ from study.kernels.native.turning import turn
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer by a compiled kernel (interfaces.Native): a module with `forward`, `backward` and `buffers`, joined weights, hidden units.
+    """One layer by a compiled kernel (interfaces.Native): a module with `forward`, `backward` and
+    `buffers`, joined weights, hidden units.
 
-    `further`: extra arguments of forward and backward. `others`: the buffers [T + 1, H, B] that hold the states beside h.
+    `further`: extra arguments of forward and backward. `others`: the buffers [T + 1, H, B] that
+    hold the states beside h.
 
-    backward(hx, weights…, buffers…, dh_out, gradients of the other states…, gradients of the weights…, dx, reach, taps, further…): gradients of
-    states [≤ T, H, B] are those of the last steps, earlier ones have none. It fills those of the weights, dx [T, D, B], reach [T, B] = ‖dL/dh_t‖²
-    and taps [T, S·H, B] = dL/ds_t, all states side by side; what is empty is not asked for.
+    backward(hx, weights…, buffers…, dh_out, gradients of the other states…, gradients of the
+    weights…, dx, reach, taps, further…): gradients of states [≤ T, H, B] are those of the last
+    steps, earlier ones have none. It fills those of the weights, dx [T, D, B], reach [T, B] =
+    ‖dL/dh_t‖² and taps [T, S·H, B] = dL/ds_t, all states side by side; what is empty is not asked
+    for.
     """
 
     module: Any
@@ -34,12 +40,16 @@ class Layer:
     further: tuple[Any, ...] = ()
     others: tuple[int, ...] = ()
 
-    def outputs(self, x: Tensor, reach: Tensor | None = None, *, last_step_only: bool = False) -> Tensor:
+    def outputs(
+        self, x: Tensor, reach: Tensor | None = None, *, last_step_only: bool = False
+    ) -> Tensor:
         (h,) = _Layer.apply(self, x, reach, last_step_only, 0, *self.weights)
         return h
 
     def states(self, x: Tensor, taps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        found: tuple[Tensor, ...] = _Layer.apply(self, x, None, False, len(taps), *taps, *self.weights)
+        found: tuple[Tensor, ...] = _Layer.apply(
+            self, x, None, False, len(taps), *taps, *self.weights
+        )
         return found
 
 
@@ -49,16 +59,38 @@ def weights(weight_h: Tensor, weight_x: Tensor, bias: Tensor) -> Tensor:
 
 
 class _Layer(torch.autograd.Function):
-    """States [M, T, B, H] of all steps from zero states, or of the final one [M, 1, B, H]; those beside h where there are taps."""
+    """States [M, T, B, H] of all steps from zero states, or of the final one [M, 1, B, H]; those
+    beside h where there are taps.
+    """
 
     @staticmethod
-    def forward(ctx: Any, of: Layer, x: Tensor, reach: Tensor | None, last_step_only: bool, count: int, *given: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any,
+        of: Layer,
+        x: Tensor,
+        reach: Tensor | None,
+        last_step_only: bool,
+        count: int,
+        *given: Tensor,
+    ) -> tuple[Tensor, ...]:
         members, steps, batch, inputs = x.shape
         parts = tuple(part.contiguous() for part in given[count:])
         hx = _states(x, of.hidden)
         kept = steps if any(ctx.needs_input_grad) else 1
-        buffers = [x.new_empty(members, *shape) for shape in of.module.buffers(kept if not count else steps, hx.shape[3], of.hidden, hx.shape[2])]
-        ctx.of, ctx.inputs, ctx.buffers, ctx.parts, ctx.hx, ctx.count = of, inputs, buffers, parts, hx, count
+        buffers = [
+            x.new_empty(members, *shape)
+            for shape in of.module.buffers(
+                kept if not count else steps, hx.shape[3], of.hidden, hx.shape[2]
+            )
+        ]
+        ctx.of, ctx.inputs, ctx.buffers, ctx.parts, ctx.hx, ctx.count = (
+            of,
+            inputs,
+            buffers,
+            parts,
+            hx,
+            count,
+        )
         ctx.alone, ours = _doubled(x, *parts), _arrays(hx, *parts, *buffers)
         ctx.set_materialize_grads(False)
         for member in range(1 if ctx.alone else members):
@@ -67,7 +99,10 @@ class _Layer(torch.autograd.Function):
         if ctx.alone:
             for filled in (hx, *others):
                 filled[1] = filled[0]
-        return tuple(states[:, steps if last_step_only else 1 :, : of.hidden, :batch].transpose(2, 3) for states in (hx, *others))
+        return tuple(
+            states[:, steps if last_step_only else 1 :, : of.hidden, :batch].transpose(2, 3)
+            for states in (hx, *others)
+        )
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
@@ -75,24 +110,43 @@ class _Layer(torch.autograd.Function):
         if all(grad is None for grad in grads):
             return (None,) * len(ctx.needs_input_grad)
         members, steps, across = len(hx), hx.shape[1] - 1, hx.shape[3]
-        needs, batch = ctx.needs_input_grad, next(grad for grad in grads if grad is not None).shape[2]
-        dparts = [part.new_empty(members, *(part.shape[1:] if any(needs[5 + count :]) else (0, part.shape[2]))) for part in ctx.parts]
+        needs, batch = (
+            ctx.needs_input_grad,
+            next(grad for grad in grads if grad is not None).shape[2],
+        )
+        dparts = [
+            part.new_empty(
+                members, *(part.shape[1:] if any(needs[5 + count :]) else (0, part.shape[2]))
+            )
+            for part in ctx.parts
+        ]
         dx = hx.new_empty(members, steps, inputs if needs[1] else 0, across)
-        reach = hx.new_zeros((members, steps, across) if needs[2] else (members, 0, 0), dtype=torch.float64)
+        reach = hx.new_zeros(
+            (members, steps, across) if needs[2] else (members, 0, 0), dtype=torch.float64
+        )
         dstates = hx.new_empty(members, steps if count else 0, count * of.hidden, across)
         alone = ctx.alone and _doubled(*(grad for grad in grads if grad is not None))
         ours, made = _arrays(hx, *ctx.parts, *ctx.buffers), _arrays(*dparts, dx, reach, dstates)
         nothing = hx.new_empty(0, of.hidden, across).numpy()
-        for member in reversed(range(1 if alone else members)):  # the last one's values may still be in the cache
+        for member in reversed(
+            range(1 if alone else members)
+        ):  # the last one's values may still be in the cache
             if ctx.alone and member == 1:  # its buffers were not filled
                 of.module.forward(*_of(1, ours), *of.further)
-            direct = [nothing if grad is None else _by_unit(grad[member], across).numpy() for grad in grads]
+            direct = [
+                nothing if grad is None else _by_unit(grad[member], across).numpy()
+                for grad in grads
+            ]
             direct += [nothing] * (1 + len(of.others) - len(direct))
             of.module.backward(*_of(member, ours), *direct, *_of(member, made), *of.further)
         if alone:
             for array in made:
                 array[1] = array[0]
-        taps = [part[..., :batch].transpose(2, 3) for part in dstates.split(of.hidden, dim=2)] if count else []
+        taps = (
+            [part[..., :batch].transpose(2, 3) for part in dstates.split(of.hidden, dim=2)]
+            if count
+            else []
+        )
         return (
             None,
             dx[..., :batch].transpose(2, 3) if needs[1] else None,
@@ -105,7 +159,9 @@ class _Layer(torch.autograd.Function):
 
 
 def _states(x: Tensor, hidden: int) -> Tensor:
-    """[M, T + 1, K, B']: states (h_0 = 0, the others to come), x, ones, and a row of zeros where K would be odd."""
+    """[M, T + 1, K, B']: states (h_0 = 0, the others to come), x, ones, and a row of zeros where K
+    would be odd.
+    """
     members, steps, batch, inputs = x.shape
     width = hidden + inputs + 1
     hx = x.new_empty(members, steps + 1, width + width % 2, math.ceil(batch / LANES) * LANES)

@@ -19,7 +19,9 @@ def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, 
 
 @compiled
 def forward(hx: Any, weight: Any, gates: Any, c: Any) -> None:
-    """hx [T + 1, K, B] with h_0, x and ones in place, weight [4H, K]; fills h and the buffers (cyclic where they are shorter)."""
+    """hx [T + 1, K, B] with h_0, x and ones in place, weight [4H, K]; fills h and the buffers
+    (cyclic where they are shorter).
+    """
     _, rows, batch = hx.shape
     hidden, terms, lane = c.shape[1], weight.shape[1], width(hx)
     c[0] = 0
@@ -27,9 +29,26 @@ def forward(hx: Any, weight: Any, gates: Any, c: Any) -> None:
         columns = min(PANEL, batch - start)
         for t in range(len(hx) - 1):
             slot = t % len(gates)
-            gate, before, after = slot * 4 * hidden * batch + start, (t % len(c)) * hidden * batch + start, ((t + 1) % len(c)) * hidden * batch + start
+            gate, before, after = (
+                slot * 4 * hidden * batch + start,
+                (t % len(c)) * hidden * batch + start,
+                ((t + 1) % len(c)) * hidden * batch + start,
+            )
             h = (t + 1) * rows * batch + start
-            product(weight, 0, 4 * hidden, 0, terms, hx, t * rows * batch + start, batch, gates, gate, batch, columns)
+            product(
+                weight,
+                0,
+                4 * hidden,
+                0,
+                terms,
+                hx,
+                t * rows * batch + start,
+                batch,
+                gates,
+                gate,
+                batch,
+                columns,
+            )
             for j in range(hidden):
                 for b in range(j * batch, j * batch + columns, lane):
                     i = sigmoid(load(gates, gate + b))
@@ -46,11 +65,27 @@ def forward(hx: Any, weight: Any, gates: Any, c: Any) -> None:
 
 
 @compiled
-def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dc_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any) -> None:
-    """From dh_out and dc_out, each [≤ T, H, B]: fills dweight [4H, K] and what else is asked for (study/kernels/native/layer.py)."""
+def backward(
+    hx: Any,
+    weight: Any,
+    gates: Any,
+    c: Any,
+    dh_out: Any,
+    dc_out: Any,
+    dweight: Any,
+    dx: Any,
+    reach: Any,
+    taps: Any,
+) -> None:
+    """From dh_out and dc_out, each [≤ T, H, B]: fills dweight [4H, K] and what else is asked for
+    (study/kernels/native/layer.py).
+    """
     steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     inputs, lane = dx.shape[1], width(hx)
-    across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(4 * hidden, weight.shape[1]), hx)[0]
+    across, sums = (
+        np.ascontiguousarray(weight.T),
+        zeros(1, tiles(4 * hidden, weight.shape[1]), hx)[0],
+    )
     dz = zeros(padded(4 * hidden), STRETCH + GAP, hx)
     dh, dc = zeros(hidden, PANEL, hx), zeros(hidden, PANEL, hx)
     low = dz.shape[1]
@@ -67,10 +102,20 @@ def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dc_out: Any,
                 put(dc, columns, taps, (2 * t + 1) * hidden * batch + start, batch)
             for j in range(hidden):
                 for b in range(0, columns, lane):
-                    gate, at, d, here = (t * 4 * hidden + j) * batch + start + b, (t * hidden + j) * batch + start + b, j * low + place + b, j * PANEL + b
+                    gate, at, d, here = (
+                        (t * 4 * hidden + j) * batch + start + b,
+                        (t * hidden + j) * batch + start + b,
+                        j * low + place + b,
+                        j * PANEL + b,
+                    )
                     i, f = load(gates, gate), load(gates, gate + hidden * batch)
-                    g, o = load(gates, gate + 2 * hidden * batch), load(gates, gate + 3 * hidden * batch)
-                    small = tanh(load(c, at + hidden * batch))  # cheaper than to have it come from memory
+                    g, o = (
+                        load(gates, gate + 2 * hidden * batch),
+                        load(gates, gate + 3 * hidden * batch),
+                    )
+                    small = tanh(
+                        load(c, at + hidden * batch)
+                    )  # cheaper than to have it come from memory
                     back = load(dh, here)
                     dcell = load(dc, here) + back * o * (1.0 - small * small)
                     store(dz, d, dcell * g * (i - i * i))
@@ -84,7 +129,20 @@ def backward(hx: Any, weight: Any, gates: Any, c: Any, dh_out: Any, dc_out: Any,
                 put(dh, columns, taps, 2 * t * hidden * batch + start, batch)
             product(across, 0, hidden, 0, 4 * hidden, dz, place, low, dh, 0, PANEL, columns)
             if inputs:
-                product(across, hidden, inputs, 0, 4 * hidden, dz, place, low, dx, t * inputs * batch + start, batch, columns)
+                product(
+                    across,
+                    hidden,
+                    inputs,
+                    0,
+                    4 * hidden,
+                    dz,
+                    place,
+                    low,
+                    dx,
+                    t * inputs * batch + start,
+                    batch,
+                    columns,
+                )
             if place == 0 and len(dweight):
                 add_sums(dz, hx, t, start, columns, min(chunk, steps - t), 4 * hidden, sums)
     unpack(sums, dweight)

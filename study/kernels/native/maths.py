@@ -17,19 +17,27 @@ from numpy.polynomial.chebyshev import cheb2poly, poly2cheb
 
 from study.kernels.native.vectors import FLAGS, chosen, instructions, lanes, load, store, width
 
-# `contract`: a product and a sum may be one rounding. NaN and Inf keep their meaning. Division by zero is Inf as in torch;
-# a check for it would keep loops from being vectorized. Compiled once a machine, kept beside the source or in the user's cache.
+# `contract`: a product and a sum may be one rounding. NaN and Inf keep their meaning. Division by
+# zero is Inf as in torch;
+# a check for it would keep loops from being vectorized. Compiled once a machine, kept beside the
+# source or in the user's cache.
 FASTMATH = {"contract"}
 
 
 # Code that is kept counts as that of all sources together, for one file's code stands in another's.
-SOURCES = hashlib.blake2b(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+SOURCES = hashlib.blake2b(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+).hexdigest()
 
 
 def compiled(function: Callable[..., Any], also: Collection[str] = ()) -> Any:
     """`also`: further liberties for the compiler (LLVM's fast-math flags)."""
-    made: Any = njit(cache=True, nogil=True, fastmath={*FASTMATH, *also}, error_model="numpy")(function)
-    with contextlib.suppress(AttributeError):  # not a promise of Numba's: without it, a change in one file alone is not seen in another
+    made: Any = njit(cache=True, nogil=True, fastmath={*FASTMATH, *also}, error_model="numpy")(
+        function
+    )
+    with contextlib.suppress(
+        AttributeError
+    ):  # not a promise of Numba's: without it, a change in one file alone is not seen in another
         made._cache._cache_file._source_stamp = SOURCES
     return made
 
@@ -39,24 +47,33 @@ def inlined(function: Callable[..., Any]) -> Any:
     return njit(forceinline=True, fastmath=FASTMATH, error_model="numpy")(function)
 
 
-# exp(y) = 2^n 2^r with |r| <= 1/2 and a polynomial for 2^r; by bits of a number: its degree, bits behind the point, what is added
+# exp(y) = 2^n 2^r with |r| <= 1/2 and a polynomial for 2^r; by bits of a number: its degree, bits
+# behind the point, what is added
 # to the exponent, and up to which |y| neither the result nor its inverse leaves the normal numbers.
 POWERS = {32: (6, 23, 127, 87.0), 64: (11, 52, 1023, 708.0)}
 
 
 def coefficients(degree: int) -> list[float]:
-    """Of a polynomial for 2^r, |r| <= 1/2, which is 1 at 0: the series of (2^r - 1)/r, economized by Chebyshev polynomials (Lanczos 1938).
+    """Of a polynomial for 2^r, |r| <= 1/2, which is 1 at 0: the series of (2^r - 1)/r, economized
+    by Chebyshev polynomials (Lanczos 1938).
 
     Arithmetic of numbers alone: the same bits on every machine.
     """
-    series = [math.log(2) ** k / math.factorial(k) / 2 ** (k - 1) for k in range(1, degree + 9)]  # by powers of 2r
-    return [1.0, *(float(value) * 2**k for k, value in enumerate(cheb2poly(poly2cheb(series)[:degree])))]
+    series = [
+        math.log(2) ** k / math.factorial(k) / 2 ** (k - 1) for k in range(1, degree + 9)
+    ]  # by powers of 2r
+    return [
+        1.0,
+        *(float(value) * 2**k for k, value in enumerate(cheb2poly(poly2cheb(series)[:degree]))),
+    ]
 
 
 def exponential(rate: float) -> Any:
-    """exp(rate·x) of a vector, lane by lane; what is further out than POWERS allows counts as its end, NaN stays NaN.
+    """exp(rate·x) of a vector, lane by lane; what is further out than POWERS allows counts as its
+    end, NaN stays NaN.
 
-    Relative error: 2e-7 in float32 and 1e-15 in float64 near 0, ten times as much at 10/rate, where a sigmoid no longer shows it.
+    Relative error: 2e-7 in float32 and 1e-15 in float64 near 0, ten times as much at 10/rate, where
+    a sigmoid no longer shows it.
     """
 
     @instructions
@@ -65,7 +82,9 @@ def exponential(rate: float) -> Any:
         degree, mantissa, bias, furthest = POWERS[bits]
         series = coefficients(degree)
 
-        def code(context: Any, builder: ir.IRBuilder, signature: Any, values: tuple[ir.Value, ...]) -> ir.Value:
+        def code(
+            context: Any, builder: ir.IRBuilder, signature: Any, values: tuple[ir.Value, ...]
+        ) -> ir.Value:
             count, kind = lanes(vector.dtype), values[0].type
             whole = ir.VectorType(ir.IntType(bits), count)
 
@@ -81,13 +100,20 @@ def exponential(rate: float) -> Any:
             limit = furthest / abs(rate)
             x = chosen(builder, "<", chosen(builder, ">", values[0], of(limit)), of(-limit))
             y = times(x, of(rate / math.log(2)))
-            magic = 1.5 * 2.0**mantissa + bias  # added, it rounds to a whole number, which then stands, as an exponent, in the lowest bits
+            magic = (
+                1.5 * 2.0**mantissa + bias
+                # added, it rounds to a whole number, which then stands, as an exponent, in the
+                # lowest
+                # bits
+            )
             rounded = plus(y, of(magic))
             r = builder.fsub(y, plus(rounded, of(-magic)), flags=FLAGS)
             total = of(series[-1])
             for coefficient in reversed(series[:-1]):
                 total = plus(times(total, r), of(coefficient))
-            exponent = builder.shl(builder.bitcast(rounded, whole), ir.Constant(whole, [mantissa] * count))
+            exponent = builder.shl(
+                builder.bitcast(rounded, whole), ir.Constant(whole, [mantissa] * count)
+            )
             return times(total, builder.bitcast(exponent, kind))
 
         return vector(vector), code
@@ -124,7 +150,9 @@ def zeros(rows: int, columns: int, like: Any) -> Any:
 
 @functools.partial(compiled, also=("reassoc",))
 def add_squares(rows: Any, start: int, count: int, into: Any) -> None:
-    """into [count], float64, += the squares of rows [R, …] from column `start` on, summed over the rows."""
+    """into [count], float64, += the squares of rows [R, …] from column `start` on, summed over the
+    rows.
+    """
     for row in range(rows.shape[0]):
         for column in range(count):
             wide = np.float64(rows[row, start + column])
@@ -133,7 +161,9 @@ def add_squares(rows: Any, start: int, count: int, into: Any) -> None:
 
 @compiled
 def put(rows: Any, columns: int, into: Any, place: int, below: int) -> None:
-    """The first `columns` (whole vectors) of rows [R, PANEL]: row r goes to value `place` + r·below of `into`."""
+    """The first `columns` (whole vectors) of rows [R, PANEL]: row r goes to value `place` + r·below
+    of `into`.
+    """
     for r in range(rows.shape[0]):
         for b in range(0, columns, width(rows)):
             store(into, place + r * below + b, load(rows, r * rows.shape[1] + b))
@@ -141,11 +171,17 @@ def put(rows: Any, columns: int, into: Any, place: int, below: int) -> None:
 
 @compiled
 def enter(given: Any, t: int, steps: int, start: int, columns: int, rows: Any) -> None:
-    """rows [H, PANEL] += what enters at step t of `steps`: `columns` values (whole vectors) from `start` on of given [≤ T, H, B], the last steps'."""
+    """rows [H, PANEL] += what enters at step t of `steps`: `columns` values (whole vectors) from
+    `start` on of given [≤ T, H, B], the last steps'.
+    """
     at = t - steps + len(given)
     if at >= 0:
         _, hidden, batch = given.shape
         for j in range(hidden):
             for b in range(0, columns, width(rows)):
                 here = j * rows.shape[1] + b
-                store(rows, here, load(rows, here) + load(given, (at * hidden + j) * batch + start + b))
+                store(
+                    rows,
+                    here,
+                    load(rows, here) + load(given, (at * hidden + j) * batch + start + b),
+                )

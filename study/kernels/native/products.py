@@ -1,7 +1,9 @@
-"""Small matrix products whose sums stay in registers: what a step of a recurrence needs, at any size.
+"""Small matrix products whose sums stay in registers: what a step of a recurrence needs, at any
+size.
 
-BLAS is made for large matrices; at those of small recurrent networks it reaches half of what the processor can. Here the examples of a batch
-lie side by side in the lanes of vectors, so that no product has a rest but in its rows.
+BLAS is made for large matrices; at those of small recurrent networks it reaches half of what the
+processor can. Here the examples of a batch lie side by side in the lanes of vectors, so that no
+product has a rest but in its rows.
 """
 
 from __future__ import annotations
@@ -12,7 +14,18 @@ from llvmlite import ir
 from numba import types
 
 from study.kernels.native.maths import compiled, inlined
-from study.kernels.native.vectors import FLAGS, WIDE, address, everywhere, instructions, lanes, load_vector, of_lanes, store_vector, width
+from study.kernels.native.vectors import (
+    FLAGS,
+    WIDE,
+    address,
+    everywhere,
+    instructions,
+    lanes,
+    load_vector,
+    of_lanes,
+    store_vector,
+    width,
+)
 
 ACROSS = 4 if WIDE else 2  # vectors side by side that a product has in hand at once
 TALL = 8 if WIDE else 4  # rows and columns of a sum over examples that are in hand at once
@@ -23,30 +36,65 @@ def _tile(rows: int, vectors: int) -> Any:
     """out[r, v] = Σ_k weight[r, k] x[k, v], `rows` by `vectors` of them in registers."""
 
     @instructions
-    def tile(typing_context: Any, weight: Any, row: Any, stride: Any, x: Any, first: Any, apart: Any, out: Any, place: Any, below: Any, terms: Any) -> Any:
-        """Rows of `weight` begin at `row` + r·stride, those of x at `first` + k·apart, those of out at `place` + r·below."""
+    def tile(
+        typing_context: Any,
+        weight: Any,
+        row: Any,
+        stride: Any,
+        x: Any,
+        first: Any,
+        apart: Any,
+        out: Any,
+        place: Any,
+        below: Any,
+        terms: Any,
+    ) -> Any:
+        """Rows of `weight` begin at `row` + r·stride, those of x at `first` + k·apart, those of out
+        at `place` + r·below.
+        """
         whole = types.intp
 
-        def code(context: Any, builder: ir.IRBuilder, signature: Any, values: tuple[ir.Value, ...]) -> ir.Value:
+        def code(
+            context: Any, builder: ir.IRBuilder, signature: Any, values: tuple[ir.Value, ...]
+        ) -> ir.Value:
             of_weight, _, _, of_x, _, _, of_out, *_ = signature.args
             weight_, row_, stride_, x_, first_, apart_, out_, place_, below_, terms_ = values
             number, count = row_.type, lanes(of_x.dtype)
             kind = of_lanes(context.get_value_type(of_x.dtype), count)
-            lefts = [address(context, builder, of_weight, weight_, builder.add(row_, builder.mul(stride_, number(r)))) for r in range(rows)]
+            lefts = [
+                address(
+                    context,
+                    builder,
+                    of_weight,
+                    weight_,
+                    builder.add(row_, builder.mul(stride_, number(r))),
+                )
+                for r in range(rows)
+            ]
             right = address(context, builder, of_x, x_, first_)
-            before, loop, after = builder.block, builder.append_basic_block("terms"), builder.append_basic_block("summed")
+            before, loop, after = (
+                builder.block,
+                builder.append_basic_block("terms"),
+                builder.append_basic_block("summed"),
+            )
             builder.branch(loop)
             builder.position_at_end(loop)
             k = builder.phi(number)
             k.add_incoming(number(0), before)
             sums = [[builder.phi(kind) for _ in range(vectors)] for _ in range(rows)]
             line = builder.gep(right, [builder.mul(k, apart_)])
-            factors = [load_vector(builder, builder.gep(line, [number(v * count)]), count) for v in range(vectors)]
+            factors = [
+                load_vector(builder, builder.gep(line, [number(v * count)]), count)
+                for v in range(vectors)
+            ]
             added = []
             for left in lefts:
                 scalar = everywhere(builder, builder.load(builder.gep(left, [k])), count)
                 added.append([builder.fmul(scalar, factor, flags=FLAGS) for factor in factors])
-            totals = [[builder.fadd(one, more, flags=FLAGS) for one, more in zip(of, plus, strict=True)] for of, plus in zip(sums, added, strict=True)]
+            totals = [
+                [builder.fadd(one, more, flags=FLAGS) for one, more in zip(of, plus, strict=True)]
+                for of, plus in zip(sums, added, strict=True)
+            ]
             for of, total in zip(sums, totals, strict=True):
                 for one, next_ in zip(of, total, strict=True):
                     one.add_incoming(kind([0.0] * count), before)
@@ -58,7 +106,13 @@ def _tile(rows: int, vectors: int) -> Any:
             for r, total in enumerate(totals):
                 start = builder.add(place_, builder.mul(below_, number(r)))
                 for v, value in enumerate(total):
-                    store_vector(builder, value, address(context, builder, of_out, out_, builder.add(start, number(v * count))))
+                    store_vector(
+                        builder,
+                        value,
+                        address(
+                            context, builder, of_out, out_, builder.add(start, number(v * count))
+                        ),
+                    )
             return context.get_dummy_value()
 
         return types.void(weight, whole, whole, x, whole, whole, out, whole, whole, whole), code
@@ -71,26 +125,79 @@ def _side_by_side(vectors: int, high: int) -> Any:
     many, single = _tile(high, vectors), _tile(1, vectors)
 
     @inlined
-    def part(weight: Any, begin: int, rows: int, x: Any, first: int, apart: int, out: Any, place: int, below: int, terms: int) -> None:
+    def part(
+        weight: Any,
+        begin: int,
+        rows: int,
+        x: Any,
+        first: int,
+        apart: int,
+        out: Any,
+        place: int,
+        below: int,
+        terms: int,
+    ) -> None:
         stride, r = weight.shape[1], 0
         while r + high <= rows:
-            many(weight, begin + r * stride, stride, x, first, apart, out, place + r * below, below, terms)
+            many(
+                weight,
+                begin + r * stride,
+                stride,
+                x,
+                first,
+                apart,
+                out,
+                place + r * below,
+                below,
+                terms,
+            )
             r += high
         while r < rows:
-            single(weight, begin + r * stride, stride, x, first, apart, out, place + r * below, below, terms)
+            single(
+                weight,
+                begin + r * stride,
+                stride,
+                x,
+                first,
+                apart,
+                out,
+                place + r * below,
+                below,
+                terms,
+            )
             r += 1
 
     return part
 
 
-_four, _three, _two, _one = _side_by_side(4, 4), _side_by_side(3, 4), _side_by_side(2, 8 if WIDE else 4), _side_by_side(1, 8)
+_four, _three, _two, _one = (
+    _side_by_side(4, 4),
+    _side_by_side(3, 4),
+    _side_by_side(2, 8 if WIDE else 4),
+    _side_by_side(1, 8),
+)
 
 
 @compiled
-def product(weight: Any, row: int, rows: int, skip: int, terms: int, x: Any, first: int, apart: int, out: Any, place: int, below: int, columns: int) -> None:
-    """out = weight[row : row + rows, skip : skip + terms] x, of `columns` columns (sizes.LANES divides them).
+def product(
+    weight: Any,
+    row: int,
+    rows: int,
+    skip: int,
+    terms: int,
+    x: Any,
+    first: int,
+    apart: int,
+    out: Any,
+    place: int,
+    below: int,
+    columns: int,
+) -> None:
+    """out = weight[row : row + rows, skip : skip + terms] x, of `columns` columns (sizes.LANES
+    divides them).
 
-    weight [R, K]; row k of x begins at value `first` + k·apart, row r of out at `place` + r·below; both hold whole vectors there.
+    weight [R, K]; row k of x begins at value `first` + k·apart, row r of out at `place` + r·below;
+    both hold whole vectors there.
     """
     begin, lane, column = row * weight.shape[1] + skip, width(weight), 0
     while column < columns:
@@ -108,23 +215,54 @@ def product(weight: Any, row: int, rows: int, skip: int, terms: int, x: Any, fir
 
 @instructions
 def _sums(
-    typing_context: Any, left: Any, row: Any, stride: Any, right: Any, term: Any, apart: Any, later: Any, out: Any, place: Any, steps: Any, columns: Any
+    typing_context: Any,
+    left: Any,
+    row: Any,
+    stride: Any,
+    right: Any,
+    term: Any,
+    apart: Any,
+    later: Any,
+    out: Any,
+    place: Any,
+    steps: Any,
+    columns: Any,
 ) -> Any:
-    """out[place + r·BROAD + k] += Σ over steps t and columns b of left[r, t, b] right[t, k, b], TALL by BROAD sums.
+    """out[place + r·BROAD + k] += Σ over steps t and columns b of left[r, t, b] right[t, k, b],
+    TALL by BROAD sums.
 
-    left: row r begins at `row` + r·stride, its steps follow one another. right: row k of step t begins at `term` + k·apart + t·later.
+    left: row r begins at `row` + r·stride, its steps follow one another. right: row k of step t
+    begins at `term` + k·apart + t·later.
     """
     whole = types.intp
 
-    def code(context: Any, builder: ir.IRBuilder, signature: Any, values: tuple[ir.Value, ...]) -> ir.Value:
+    def code(
+        context: Any, builder: ir.IRBuilder, signature: Any, values: tuple[ir.Value, ...]
+    ) -> ir.Value:
         of_left, _, _, of_right, _, _, _, of_out, *_ = signature.args
         left_, row_, stride_, right_, term_, apart_, later_, out_, place_, steps_, columns_ = values
         number, count = row_.type, lanes(of_left.dtype)
         kind = of_lanes(context.get_value_type(of_left.dtype), count)
-        lefts = [address(context, builder, of_left, left_, builder.add(row_, builder.mul(stride_, number(r)))) for r in range(TALL)]
-        rights = [address(context, builder, of_right, right_, builder.add(term_, builder.mul(apart_, number(k)))) for k in range(BROAD)]
+        lefts = [
+            address(
+                context, builder, of_left, left_, builder.add(row_, builder.mul(stride_, number(r)))
+            )
+            for r in range(TALL)
+        ]
+        rights = [
+            address(
+                context,
+                builder,
+                of_right,
+                right_,
+                builder.add(term_, builder.mul(apart_, number(k))),
+            )
+            for k in range(BROAD)
+        ]
         before = builder.block
-        by_step, by_column, stepped, after = (builder.append_basic_block(name) for name in ("step", "column", "stepped", "summed"))
+        by_step, by_column, stepped, after = (
+            builder.append_basic_block(name) for name in ("step", "column", "stepped", "summed")
+        )
         builder.branch(by_step)
         builder.position_at_end(by_step)
         t, outer = builder.phi(number), [builder.phi(kind) for _ in range(TALL * BROAD)]
@@ -136,13 +274,18 @@ def _sums(
         ours = [load_vector(builder, builder.gep(one, [at[0]]), count) for one in lefts]
         theirs = [load_vector(builder, builder.gep(one, [at[1]]), count) for one in rights]
         products = [builder.fmul(one, other, flags=FLAGS) for one in ours for other in theirs]
-        totals = [builder.fadd(one, more, flags=FLAGS) for one, more in zip(inner, products, strict=True)]
+        totals = [
+            builder.fadd(one, more, flags=FLAGS) for one, more in zip(inner, products, strict=True)
+        ]
         next_b = builder.add(b, number(count))
         builder.cbranch(builder.icmp_signed("<", next_b, columns_), by_column, stepped)
         builder.position_at_end(stepped)
         next_t = builder.add(t, number(1))
         builder.cbranch(builder.icmp_signed("<", next_t, steps_), by_step, after)
-        for phi, start, following, first, again in ((t, number(0), next_t, before, stepped), (b, number(0), next_b, by_step, by_column)):
+        for phi, start, following, first, again in (
+            (t, number(0), next_t, before, stepped),
+            (b, number(0), next_b, by_step, by_column),
+        ):
             phi.add_incoming(start, first)
             phi.add_incoming(following, again)
         for one, other, total in zip(outer, inner, totals, strict=True):
@@ -152,30 +295,50 @@ def _sums(
             other.add_incoming(total, by_column)
         builder.position_at_end(after)
         for index, value in enumerate(_summed(builder, totals, count)):
-            where = address(context, builder, of_out, out_, builder.add(place_, number(index * value.type.count)))
-            store_vector(builder, builder.fadd(load_vector(builder, where, value.type.count), value), where)
+            where = address(
+                context,
+                builder,
+                of_out,
+                out_,
+                builder.add(place_, number(index * value.type.count)),
+            )
+            store_vector(
+                builder, builder.fadd(load_vector(builder, where, value.type.count), value), where
+            )
         return context.get_dummy_value()
 
-    return types.void(left, whole, whole, right, whole, whole, whole, out, whole, whole, whole), code
+    return (
+        types.void(left, whole, whole, right, whole, whole, whole, out, whole, whole, whole),
+        code,
+    )
 
 
 def _summed(builder: ir.IRBuilder, vectors: list[ir.Value], count: int) -> list[ir.Value]:
-    """Vectors of the sums of `vectors` (a power of two of them), in their order: neighbours are folded into one another."""
+    """Vectors of the sums of `vectors` (a power of two of them), in their order: neighbours are
+    folded into one another.
+    """
 
     def every_second(one: ir.Value, other: ir.Value, start: int) -> ir.Value:
         both = 2 * one.type.count
-        order = ir.Constant(ir.VectorType(ir.IntType(32), one.type.count), list(range(start, both, 2)))
+        order = ir.Constant(
+            ir.VectorType(ir.IntType(32), one.type.count), list(range(start, both, 2))
+        )
         return builder.shuffle_vector(one, other, order)
 
     held = 1  # sums that each vector holds parts of
     while held < count and len(vectors) > 1:
-        vectors = [builder.fadd(every_second(one, other, 0), every_second(one, other, 1)) for one, other in zip(vectors[::2], vectors[1::2], strict=True)]
+        vectors = [
+            builder.fadd(every_second(one, other, 0), every_second(one, other, 1))
+            for one, other in zip(vectors[::2], vectors[1::2], strict=True)
+        ]
         held *= 2
     while held < vectors[0].type.count:  # one is left, with several parts of each sum
         size = vectors[0].type.count // 2
         halves = []
         for start in (0, 1):
-            order = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(start, 2 * size, 2)))
+            order = ir.Constant(
+                ir.VectorType(ir.IntType(32), size), list(range(start, 2 * size, 2))
+            )
             halves.append(builder.shuffle_vector(vectors[0], vectors[0], order))
         vectors = [builder.fadd(*halves)]
     return vectors
@@ -194,17 +357,33 @@ def padded(rows: int) -> int:
 
 
 @compiled
-def add_sums(left: Any, right: Any, step: int, start: int, columns: int, steps: int, rows: int, sums: Any) -> None:
-    """sums += Σ over `steps` steps and `columns` examples of left[r, t, b] right[t, k, b], for all r < rows and k < K, tile by tile.
+def add_sums(
+    left: Any, right: Any, step: int, start: int, columns: int, steps: int, rows: int, sums: Any
+) -> None:
+    """sums += Σ over `steps` steps and `columns` examples of left[r, t, b] right[t, k, b], for all
+    r < rows and k < K, tile by tile.
 
-    left: [padded(rows), ≥ steps·columns], row by row; right [T, K, B] is read from step `step` and column `start` on. What lies
-    beside the last rows is read as well and goes into sums that nobody reads (`unpack`).
+    left: [padded(rows), ≥ steps·columns], row by row; right [T, K, B] is read from step `step` and
+    column `start` on. What lies beside the last rows is read as well and goes into sums that nobody
+    reads (`unpack`).
     """
     _, terms, batch = right.shape
     stride, place = left.shape[1], 0
     for r in range(0, rows, TALL):
         for k in range(0, terms, BROAD):
-            _sums(left, r * stride, stride, right, (step * terms + k) * batch + start, batch, terms * batch, sums, place, steps, columns)
+            _sums(
+                left,
+                r * stride,
+                stride,
+                right,
+                (step * terms + k) * batch + start,
+                batch,
+                terms * batch,
+                sums,
+                place,
+                steps,
+                columns,
+            )
             place += TALL * BROAD
 
 
@@ -215,4 +394,6 @@ def unpack(sums: Any, into: Any) -> None:
     across = -(-terms // BROAD)
     for r in range(rows):
         for k in range(terms):
-            into[r, k] = sums[((r // TALL) * across + k // BROAD) * TALL * BROAD + (r % TALL) * BROAD + k % BROAD]
+            into[r, k] = sums[
+                ((r // TALL) * across + k // BROAD) * TALL * BROAD + (r % TALL) * BROAD + k % BROAD
+            ]

@@ -1,4 +1,6 @@
-"""Plain recurrent layer, forward and back, of one member: h_t = tanh or ReLU of W [h_{t-1}, x_t, 1]."""
+"""Plain recurrent layer, forward and back, of one member: h_t = tanh or ReLU of W [h_{t-1}, x_t,
+1].
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,12 @@ def forward(hx: Any, weight: Any, relu: bool) -> None:
 
 
 @compiled
-def backward(hx: Any, weight: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any, relu: bool) -> None:
-    """From dh_out [≤ T, H, B]: fills dweight [H, K] and what else is asked for (study/kernels/native/layer.py)."""
+def backward(
+    hx: Any, weight: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any, relu: bool
+) -> None:
+    """From dh_out [≤ T, H, B]: fills dweight [H, K] and what else is asked for
+    (study/kernels/native/layer.py).
+    """
     steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     rows, inputs, lane = hx.shape[1], dx.shape[1], width(hx)
     across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(hidden, weight.shape[1]), hx)[0]
@@ -52,14 +58,31 @@ def backward(hx: Any, weight: Any, dh_out: Any, dweight: Any, dx: Any, reach: An
                 for b in range(0, columns, lane):
                     back = load(dh, j * PANEL + b)
                     h = load(hx, ((t + 1) * rows + j) * batch + start + b)
-                    store(dz, j * low + place + b, where_positive(h, back) if relu else back * (1.0 - h * h))
+                    store(
+                        dz,
+                        j * low + place + b,
+                        where_positive(h, back) if relu else back * (1.0 - h * h),
+                    )
             if len(reach):
                 add_squares(dh, 0, columns, reach[t, start : start + columns])
             if len(taps):
                 put(dh, columns, taps, t * hidden * batch + start, batch)
             product(across, 0, hidden, 0, hidden, dz, place, low, dh, 0, PANEL, columns)
             if inputs:
-                product(across, hidden, inputs, 0, hidden, dz, place, low, dx, t * inputs * batch + start, batch, columns)
+                product(
+                    across,
+                    hidden,
+                    inputs,
+                    0,
+                    hidden,
+                    dz,
+                    place,
+                    low,
+                    dx,
+                    t * inputs * batch + start,
+                    batch,
+                    columns,
+                )
             if place == 0 and len(dweight):
                 add_sums(dz, hx, t, start, columns, min(chunk, steps - t), hidden, sums)
     unpack(sums, dweight)

@@ -1,7 +1,8 @@
-"""Vectors of the processor as a type of Numba: what is written with them becomes vector instructions, whatever a compiler makes of loops.
+"""Vectors of the processor as a type of Numba: what is written with them becomes vector
+instructions, whatever a compiler makes of loops.
 
-A vector has `lanes(dtype)` values. Sums and products of vectors, and of a vector and a number, work lane by lane; a product and a
-sum may be one rounding. Division by zero is Inf, NaN stays NaN.
+A vector has `lanes(dtype)` values. Sums and products of vectors, and of a vector and a number, work
+lane by lane; a product and a sum may be one rounding. Division by zero is Inf, NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ from numba import types
 from numba.core import typing
 from numba.extending import intrinsic, models, overload, register_model
 
-WIDE = bool(binding.get_host_cpu_features().get("avx512f"))  # 32 registers of 64 bytes; else they are taken for 16 of 32 bytes
+WIDE = bool(
+    binding.get_host_cpu_features().get("avx512f")
+)  # 32 registers of 64 bytes; else they are taken for 16 of 32 bytes
 BYTES = 64 if WIDE else 32
 FLAGS = ("contract",)
 
 
 def instructions(function: Callable[..., Any]) -> Any:
-    """A function of compiled code that is written as instructions: it gets the context of typing and types, and returns a signature and what writes them."""
+    """A function of compiled code that is written as instructions: it gets the context of typing
+    and types, and returns a signature and what writes them.
+    """
     return intrinsic(function)
 
 
@@ -48,10 +53,12 @@ def of_lanes(scalar: ir.Type, count: int) -> ir.VectorType:
     return ir.VectorType(scalar, count)
 
 
-# --- for those who write instructions: values of one intrinsic -----------------------------------------------------
+# --- for those who write instructions: values of one intrinsic ------------------------------------
 
 
-def address(context: Any, builder: ir.IRBuilder, of: types.Array, array: ir.Value, index: ir.Value) -> ir.Value:
+def address(
+    context: Any, builder: ir.IRBuilder, of: types.Array, array: ir.Value, index: ir.Value
+) -> ir.Value:
     """Of value number `index` of a contiguous array."""
     return builder.gep(context.make_array(of)(context, builder, array).data, [index])
 
@@ -73,10 +80,17 @@ def _size(kind: ir.VectorType) -> int:
 
 def everywhere(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
     """A vector of one value."""
-    kind, nothing = of_lanes(scalar.type, count), ir.Constant(of_lanes(scalar.type, count), ir.Undefined)
+    kind, nothing = (
+        of_lanes(scalar.type, count),
+        ir.Constant(of_lanes(scalar.type, count), ir.Undefined),
+    )
     whole = ir.IntType(32)
     first = builder.insert_element(nothing, scalar, ir.Constant(whole, 0))
-    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(whole, count), [0] * count))
+    return builder.shuffle_vector(
+        first,
+        ir.Constant(kind, ir.Undefined),
+        ir.Constant(ir.VectorType(whole, count), [0] * count),
+    )
 
 
 def chosen(builder: ir.IRBuilder, test: str, value: ir.Value, limit: ir.Value) -> ir.Value:
@@ -84,14 +98,24 @@ def chosen(builder: ir.IRBuilder, test: str, value: ir.Value, limit: ir.Value) -
     return builder.select(builder.fcmp_ordered(test, value, limit), limit, value)
 
 
-def _both(context: Any, builder: ir.IRBuilder, kinds: tuple[types.Type, ...], values: tuple[ir.Value, ...], result: Vector) -> list[ir.Value]:
+def _both(
+    context: Any,
+    builder: ir.IRBuilder,
+    kinds: tuple[types.Type, ...],
+    values: tuple[ir.Value, ...],
+    result: Vector,
+) -> list[ir.Value]:
     """Operands as vectors: a number stands in every lane."""
     made = []
     for kind, value in zip(kinds, values, strict=True):
         if isinstance(kind, Vector):
             made.append(value)
         else:
-            made.append(everywhere(builder, context.cast(builder, value, kind, result.dtype), lanes(result.dtype)))
+            made.append(
+                everywhere(
+                    builder, context.cast(builder, value, kind, result.dtype), lanes(result.dtype)
+                )
+            )
     return made
 
 
@@ -104,7 +128,12 @@ def _lane_by_lane(generate: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Valu
     def operation(typing_context: Any, left: Any, right: Any) -> Any:
         result = _result(left, right)
 
-        def code(context: Any, builder: ir.IRBuilder, signature: typing.Signature, values: tuple[ir.Value, ...]) -> ir.Value:
+        def code(
+            context: Any,
+            builder: ir.IRBuilder,
+            signature: typing.Signature,
+            values: tuple[ir.Value, ...],
+        ) -> ir.Value:
             return generate(builder, *_both(context, builder, signature.args, values, result))
 
         return result(left, right), code
@@ -112,12 +141,16 @@ def _lane_by_lane(generate: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Valu
     return operation
 
 
-def _operator(symbol: Any, generate: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> None:
+def _operator(
+    symbol: Any, generate: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]
+) -> None:
     operation = _lane_by_lane(generate)
 
     @overload(symbol)
     def chosen(left: Any, right: Any) -> Any:
-        if any(isinstance(one, Vector) for one in (left, right)) and all(isinstance(one, (Vector, types.Number)) for one in (left, right)):
+        if any(isinstance(one, Vector) for one in (left, right)) and all(
+            isinstance(one, (Vector, types.Number)) for one in (left, right)
+        ):
 
             def code(left: Any, right: Any) -> Any:
                 return operation(left, right)
@@ -136,7 +169,9 @@ at_least = _lane_by_lane(lambda builder, value, limit: chosen(builder, "<", valu
 """at_least(vector, limit): NaN stays."""
 where_positive = _lane_by_lane(
     lambda builder, test, value: builder.select(
-        builder.fcmp_unordered(">", test, ir.Constant(test.type, [0.0] * test.type.count)), value, ir.Constant(test.type, [0.0] * test.type.count)
+        builder.fcmp_unordered(">", test, ir.Constant(test.type, [0.0] * test.type.count)),
+        value,
+        ir.Constant(test.type, [0.0] * test.type.count),
     )
 )
 """where_positive(test, value): value where test is above 0 or not a number, as relu of torch goes back; else 0."""
@@ -147,8 +182,15 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
     """A vector of the values from `index` (counted over the whole contiguous array) on."""
     result = Vector(array.dtype)
 
-    def code(context: Any, builder: ir.IRBuilder, signature: typing.Signature, values: tuple[ir.Value, ...]) -> ir.Value:
-        return load_vector(builder, address(context, builder, signature.args[0], *values), lanes(result.dtype))
+    def code(
+        context: Any,
+        builder: ir.IRBuilder,
+        signature: typing.Signature,
+        values: tuple[ir.Value, ...],
+    ) -> ir.Value:
+        return load_vector(
+            builder, address(context, builder, signature.args[0], *values), lanes(result.dtype)
+        )
 
     return result(array, types.intp), code
 
@@ -157,7 +199,12 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
 def store(typing_context: Any, array: Any, index: Any, vector: Any) -> Any:
     """Put a vector where `load` of this index takes it from."""
 
-    def code(context: Any, builder: ir.IRBuilder, signature: typing.Signature, values: tuple[ir.Value, ...]) -> ir.Value:
+    def code(
+        context: Any,
+        builder: ir.IRBuilder,
+        signature: typing.Signature,
+        values: tuple[ir.Value, ...],
+    ) -> ir.Value:
         store_vector(builder, values[2], address(context, builder, signature.args[0], *values[:2]))
         return context.get_dummy_value()
 

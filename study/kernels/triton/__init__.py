@@ -1,7 +1,9 @@
-"""Persistent kernels for CUDA, in Triton: all steps of a layer in one launch, all members side by side.
+"""Persistent kernels for CUDA, in Triton: all steps of a layer in one launch, all members side by
+side.
 
-The kernel of study/cells/NAME.py is cells/NAME.py here; the cell itself knows nothing of it, and a cell of one's own has none. Nothing here imports
-triton before a layer is computed: it comes with torch's CUDA builds and is no dependency. With TRITON_INTERPRET=1 in the environment its interpreter
+The kernel of study/cells/NAME.py is cells/NAME.py here; the cell itself knows nothing of it, and a
+cell of one's own has none. Nothing here imports triton before a layer is computed: it comes with
+torch's CUDA builds and is no dependency. With TRITON_INTERPRET=1 in the environment its interpreter
 computes the same programs on the CPU, in numpy, one after the other: for tests.
 """
 
@@ -17,12 +19,18 @@ from torch import Tensor
 
 from study.interfaces import Cell, Params
 
-MOST = 128  # hidden units: states of 16 examples are held in registers, and four gates of more would not fit
+# hidden units: states of 16 examples are held in registers, and four gates of more would not fit
+MOST = 128
 CAPABILITY = (8, 0)  # of the GPU: what Triton is made for
 
 
-def why_not(cell: Cell, *, hidden: int, dtype: str, device_type: str, elsewhere: bool) -> str | None:
-    """Why a layer of this cell cannot be computed by a kernel of these, in words; None: it can. `elsewhere`: of that machine nothing is known."""
+def why_not(
+    cell: Cell, *, hidden: int, dtype: str, device_type: str, elsewhere: bool
+) -> str | None:
+    """Why a layer of this cell cannot be computed by a kernel of these, in words; None: it can.
+
+    `elsewhere`: of that machine nothing is known.
+    """
     if _module(cell) is None:
         return "this cell has none (study/kernels/triton/cells)"
     if device_type != "cuda" and not interpreted():
@@ -40,7 +48,10 @@ def why_not(cell: Cell, *, hidden: int, dtype: str, device_type: str, elsewhere:
     if not (os.environ.get("CC") or shutil.which("clang") or shutil.which("gcc")):
         return "triton finds no C compiler here (gcc, clang, or the one that CC names)"
     if (found := torch.cuda.get_device_capability()) < CAPABILITY:
-        return f"it needs a GPU of compute capability {CAPABILITY[0]}.{CAPABILITY[1]}, got {found[0]}.{found[1]}"
+        return (
+            f"it needs a GPU of compute capability {CAPABILITY[0]}.{CAPABILITY[1]}, got"
+            f" {found[0]}.{found[1]}"
+        )
     return None
 
 
@@ -50,7 +61,9 @@ def interpreted() -> bool:
 
 
 def layer(cell: Cell, params: Params, x: Tensor) -> Tensor | None:
-    """h [M, T, B, H] for x [M, T, B, D]; None for tensors that lie where it cannot compute, as those of checks before training do."""
+    """h [M, T, B, H] for x [M, T, B, D]; None for tensors that lie where it cannot compute, as
+    those of checks before training do.
+    """
     if not x.is_cuda and not interpreted():
         return None
     h: Tensor = importlib.import_module(str(_module(cell))).layer(cell, params, x)
@@ -61,4 +74,6 @@ def _module(cell: Cell) -> str | None:
     """By the module of the very class: a subclass elsewhere is another recurrence."""
     package, _, name = type(cell).__module__.rpartition(".")
     found = f"{__name__}.cells.{name}"
-    return found if package == "study.cells" and importlib.util.find_spec(found) is not None else None
+    return (
+        found if package == "study.cells" and importlib.util.find_spec(found) is not None else None
+    )

@@ -1,8 +1,10 @@
-"""Single steps of one layer, taken again from the states of the probe batch: what J_t = ∂s_t/∂s_{t-1} does, for any cell.
+"""Single steps of one layer, taken again from the states of the probe batch: what J_t =
+∂s_t/∂s_{t-1} does, for any cell.
 
-The layer's input is a constant here. That loses nothing of a spectrum: with the states of all layers in one vector, layer by
-layer, J_t of the network is block triangular (a layer never reads the one above), so its eigenvalues and Lyapunov exponents are
-those of the layers together. Its singular values are not; those of a layer are of that layer alone.
+The layer's input is a constant here. That loses nothing of a spectrum: with the states of all
+layers in one vector, layer by layer, J_t of the network is block triangular (a layer never reads
+the one above), so its eigenvalues and Lyapunov exponents are those of the layers together. Its
+singular values are not; those of a layer are of that layer alone.
 """
 
 from __future__ import annotations
@@ -16,15 +18,18 @@ from torch import Tensor
 from study.interfaces import Cell, Params, Trace
 from study.records import StudyError
 
-ROWS = 2**17  # values of one state tensor a member that are pulled back at once: bounds memory, whatever M is
+ROWS = (
+    2**17
+)  # values of one state tensor a member that are pulled back at once: bounds memory, whatever M is
 
 
 @dataclass(frozen=True)
 class LayerSteps:
     """Steps of a layer on B examples. S is the width of all states together (LSTM: h and c, 2H).
 
-    `x` [M, T, B, ·] is the layer's input, `projected` what `Cell.project` makes of it; `before` [M, T, B, S] the state each step
-    begins from (zeros before the first), `last` [B] each example's last valid step.
+    `x` [M, T, B, ·] is the layer's input, `projected` what `Cell.project` makes of it; `before` [M,
+    T, B, S] the state each step begins from (zeros before the first), `last` [B] each example's
+    last valid step.
     """
 
     cell: Cell
@@ -50,22 +55,30 @@ class LayerSteps:
             with torch.enable_grad():
                 start = start.detach().requires_grad_()
                 end = self._step(self.params, x.expand(-1, -1, rows, -1).flatten(1, 2), start)
-            (back,) = torch.autograd.grad(end, [start], [part.reshape(end.shape)], materialize_grads=True, allow_unused=True)
+            (back,) = torch.autograd.grad(
+                end, [start], [part.reshape(end.shape)], materialize_grads=True, allow_unused=True
+            )
             parts.append(back.view(members, examples, rows, size))
         return torch.cat(parts, dim=2)
 
     def jacobian(self, step: Tensor) -> Tensor:
         """J_t [M, B, S, S] of each example at its own step [B]."""
         members, _, examples, size = self.before.shape
-        return self.pull_back(step, torch.eye(size).to(self.before).expand(members, examples, size, size))
+        return self.pull_back(
+            step, torch.eye(size).to(self.before).expand(members, examples, size, size)
+        )
 
     def parameter_gradients(self, step: Tensor, cotangents: Tensor) -> Mapping[str, Tensor]:
-        """Σ over examples of vᵀ ∂s_t/∂θ, s_{t-1} and x_t held constant: by name of the layer's parameters, each [M, …]. v is [M, B, S]."""
+        """Σ over examples of vᵀ ∂s_t/∂θ, s_{t-1} and x_t held constant: by name of the layer's
+        parameters, each [M, …]. v is [M, B, S].
+        """
         with torch.enable_grad():
             leaves = {name: value.detach().requires_grad_() for name, value in self.params.items()}
             x = self.cell.project(leaves, at(self.x, step)[:, None])[:, 0]
             end = self._step(leaves, x, at(self.before, step))
-        grads = torch.autograd.grad(end, list(leaves.values()), cotangents, materialize_grads=True, allow_unused=True)
+        grads = torch.autograd.grad(
+            end, list(leaves.values()), cotangents, materialize_grads=True, allow_unused=True
+        )
         return dict(zip(leaves, grads, strict=True))
 
     def _step(self, params: Params, x: Tensor, before: Tensor) -> Tensor:
@@ -75,7 +88,9 @@ class LayerSteps:
 
 def layer_steps(trace: Trace, layer: int, examples: int) -> LayerSteps:
     """The steps of one layer (from 1) on the first `examples` of the probe batch."""
-    states = [state.detach()[:, :, :examples] for state in trace.network().layers[layer - 1].values()]
+    states = [
+        state.detach()[:, :, :examples] for state in trace.network().layers[layer - 1].values()
+    ]
     after = torch.cat(states, dim=-1)
     x = trace.layer_inputs(layer).detach()[:, :, :examples]
     params = trace.layer_params(layer)
@@ -86,7 +101,8 @@ def layer_steps(trace: Trace, layer: int, examples: int) -> LayerSteps:
 
 
 def gate_values(trace: Trace, layer: int, examples: int, probe: str) -> Mapping[str, Tensor]:
-    """Each gate [M, T, B, H] of one layer (from 1) on the first `examples` of the probe batch; {} for an ungated cell.
+    """Each gate [M, T, B, H] of one layer (from 1) on the first `examples` of the probe batch; {}
+    for an ungated cell.
 
     StudyError, in the name of `probe`, for a gated cell that tells no gates.
     """
@@ -105,7 +121,10 @@ def gate_values(trace: Trace, layer: int, examples: int, probe: str) -> Mapping[
 def silent(cell: Cell) -> str:
     """What is wrong with a gated cell that tells no gates, and the ways out."""
     name = type(cell).__name__
-    return f"{name} has keep gate {', '.join(cell.keep)} but tells no gates; write {name}.gates(params, x, state) or leave the probe out"
+    return (
+        f"{name} has keep gate {', '.join(cell.keep)} but tells no gates; write"
+        f" {name}.gates(params, x, state) or leave the probe out"
+    )
 
 
 def at(sequence: Tensor, step: Tensor) -> Tensor:
@@ -114,5 +133,7 @@ def at(sequence: Tensor, step: Tensor) -> Tensor:
 
 
 def mean(values: Tensor, exists: Tensor) -> Tensor:
-    """Mean over the examples of `values` [M, B, …] that `exists` [B] names: what is −∞ or NaN for one of them is so for the mean."""
+    """Mean over the examples of `values` [M, B, …] that `exists` [B] names: what is −∞ or NaN for
+    one of them is so for the mean.
+    """
     return values[:, exists.to(values.device)].mean(1)

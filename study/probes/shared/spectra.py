@@ -1,12 +1,14 @@
 """Singular values of long products of Jacobians, exact where a direct SVD shows rounding only.
 
-A product of k matrices is kept as Q·T with T = R_k···R_1 triangular, each row of T as a unit vector and the log of its norm:
-nothing under- or overflows, whatever k is. Singular values of T come from one-sided Jacobi rotations (LAPACK dgejsv), which find
-each to its own relative accuracy where the rows differ in size only (Demmel & Veselić 1992, Drmač & Veselić 2008); a dense SVD
-loses whatever lies 1e-16 below the largest.
+A product of k matrices is kept as Q·T with T = R_k···R_1 triangular, each row of T as a unit vector
+and the log of its norm: nothing under- or overflows, whatever k is. Singular values of T come from
+one-sided Jacobi rotations (LAPACK dgejsv), which find each to its own relative accuracy where the
+rows differ in size only (Demmel & Veselić 1992, Drmač & Veselić 2008); a dense SVD loses whatever
+lies 1e-16 below the largest.
 
-Accuracy: each value to about k·S·eps times the largest condition number of a single factor, not of their product. A direction
-that one factor reduces below S·eps of its column is zero to rounding: it counts as exactly 0 from there on (log −∞).
+Accuracy: each value to about k·S·eps times the largest condition number of a single factor, not of
+their product. A direction that one factor reduces below S·eps of its column is zero to rounding: it
+counts as exactly 0 from there on (log −∞).
 """
 
 from __future__ import annotations
@@ -28,10 +30,13 @@ ROUNDS = 200  # of QR before a matrix whose columns span more than SPAN is given
 
 
 def qr(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Q, R and ln|R_ii| [..., S] of square matrices [..., S, S]; −∞ and a row of zeros in R where R_ii is zero to rounding, NaN where A is not finite."""
+    """Q, R and ln|R_ii| [..., S] of square matrices [..., S, S]; −∞ and a row of zeros in R where
+    R_ii is zero to rounding, NaN where A is not finite.
+    """
     finite = a.isfinite().all(-1).all(-1)[..., None]
     a = torch.where(finite[..., None], a, 0.0)
-    # Rows by falling size: Householder then keeps the accuracy of the small ones (Cox & Higham 1998), such as those of saturated units.
+    # Rows by falling size: Householder then keeps the accuracy of the small ones (Cox & Higham
+    # 1998), such as those of saturated units.
     order = _norm(a).argsort(dim=-1, descending=True, stable=True)[..., None].expand_as(a)
     q, r = torch.linalg.qr(a.gather(-2, order))
     q = torch.empty_like(q).scatter_(-2, order, q)
@@ -42,7 +47,10 @@ def qr(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def random_orthogonal(size: int, generator: torch.Generator) -> Tensor:
-    """Haar-distributed [S, S] in float64. Columns in general position: the first r of a product of rank r then span its range."""
+    """Haar-distributed [S, S] in float64.
+
+    Columns in general position: the first r of a product of rank r then span its range.
+    """
     q, r = torch.linalg.qr(torch.randn(size, size, dtype=torch.float64, generator=generator))
     return q * r.diagonal().sign()
 
@@ -57,21 +65,29 @@ class Triangular:
     @classmethod
     def identity(cls, like: Tensor) -> Triangular:
         size = like.shape[-1]
-        return cls(torch.eye(size).to(like).expand(*like.shape[:-2], size, size), like.new_zeros(like.shape[:-1]))
+        return cls(
+            torch.eye(size).to(like).expand(*like.shape[:-2], size, size),
+            like.new_zeros(like.shape[:-1]),
+        )
 
     def times(self, r: Tensor) -> Triangular:
         """R·T for R [..., S, S]."""
         with_scale = r.abs().log() + self.logs[..., None, :]
         largest = with_scale.amax(-1)
         shift = torch.where(largest.isfinite(), largest, 0.0)
-        rows = torch.where(r == 0, 0.0, r.sign() * (with_scale - shift[..., None]).exp()) @ self.rows
+        rows = (
+            torch.where(r == 0, 0.0, r.sign() * (with_scale - shift[..., None]).exp()) @ self.rows
+        )
         norm = _norm(rows)
         return Triangular(rows / torch.where(norm > 0, norm, 1.0)[..., None], norm.log() + shift)
 
     def singular_values(self) -> Tensor:
         """ln σ [..., S], largest first; −∞ for zeros, NaN where T is not finite."""
         shape, size = self.logs.shape, self.logs.shape[-1]
-        rows, logs = self.rows.reshape(-1, size, size).cpu().numpy(), self.logs.reshape(-1, size).cpu().numpy()
+        rows, logs = (
+            self.rows.reshape(-1, size, size).cpu().numpy(),
+            self.logs.reshape(-1, size).cpu().numpy(),
+        )
         found = np.stack([graded(one.T, scale) for one, scale in zip(rows, logs, strict=True)])
         return torch.from_numpy(found).reshape(shape)
 
@@ -86,10 +102,13 @@ def graded(columns: Array, logs: Array) -> Array:
 
 
 def _graded(c: Array, s: Array) -> Array:
-    """The same for finite logs. Columns that span too much are first brought apart by QR until they fall into blocks.
+    """The same for finite logs.
 
-    σ(C·D) = σ(R·D) = σ(D·Rᵀ) = σ((D·Rᵀ·D⁻¹)·D): with D in falling order no entry of the bracket overflows, it is triangular, and
-    each round shrinks what couples columns i < j by (d_j/d_i)². A block that is left uncoupled is a relative change below APART.
+    Columns that span too much are first brought apart by QR until they fall into blocks.
+
+    σ(C·D) = σ(R·D) = σ(D·Rᵀ) = σ((D·Rᵀ·D⁻¹)·D): with D in falling order no entry of the bracket
+    overflows, it is triangular, and each round shrinks what couples columns i < j by (d_j/d_i)². A
+    block that is left uncoupled is a relative change below APART.
     """
     for _ in range(ROUNDS):
         order = np.argsort(-s, kind="stable")
@@ -105,7 +124,9 @@ def _graded(c: Array, s: Array) -> Array:
 
 
 def _blocks(c: Array, s: Array) -> list[slice]:
-    """Consecutive columns that nothing couples to later ones, if C is lower triangular; else one block of all."""
+    """Consecutive columns that nothing couples to later ones, if C is lower triangular; else one
+    block of all.
+    """
     size = len(s)
     if s[0] - s[-1] < SPAN or c.shape[0] != size or np.abs(np.triu(c, 1)).max(initial=0.0) > 0:
         return [slice(0, size)]
@@ -117,7 +138,9 @@ def _blocks(c: Array, s: Array) -> list[slice]:
 
 
 def _jacobi(c: Array, s: Array) -> Array:
-    """ln σ by dgejsv, told that the matrix is C·D with C well conditioned (joba 0), nothing killed as small (jobr 0)."""
+    """ln σ by dgejsv, told that the matrix is C·D with C well conditioned (joba 0), nothing killed
+    as small (jobr 0).
+    """
     if len(s) == 1:
         return s + np.log(np.linalg.norm(c, axis=0))
     a = np.asfortranarray(c * np.exp(s - s[0]))

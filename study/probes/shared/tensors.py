@@ -1,4 +1,6 @@
-"""Shared by probes that tell one number a tensor: norms, and the turn from parameter names to quantities with a layer axis."""
+"""Shared by probes that tell one number a tensor: norms, and the turn from parameter names to
+quantities with a layer axis.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def norms(tensors: Params) -> dict[str, Tensor]:
 
 
 def by_tensor(quantity: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """{"layer1.weight_h": [M], …} as {"QUANTITY weight_h": [M, layers], "QUANTITY readout.weight": [M]}."""
+    """{"layer1.weight_h": [M], …} as {"QUANTITY weight_h": [M, layers], "QUANTITY readout.weight":
+    [M]}.
+    """
     layered: dict[str, list[Tensor]] = {}
     single: dict[str, Tensor] = {}
     for name, value in values.items():

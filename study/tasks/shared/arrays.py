@@ -14,7 +14,9 @@ from study.records import StudyError
 
 
 class Arrays(Task):
-    """`load` must set `parts`: {"train", "validation", "test"} to Batches of examples that do not overlap."""
+    """`load` must set `parts`: {"train", "validation", "test"} to Batches of examples that do not
+    overlap.
+    """
 
     parts: dict[str, Batch]
 
@@ -32,10 +34,15 @@ class Arrays(Task):
         return digest.hexdigest()
 
     def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
-        """Examples in the order of one permutation an epoch; a batch at the end of an epoch runs on into the next."""
+        """Examples in the order of one permutation an epoch; a batch at the end of an epoch runs on
+        into the next.
+        """
         count = len(self.parts["train"].x)
         if batch > count:
-            raise StudyError(f"batch: {batch} is more than the {count} training examples of the task; use batch={count} or less")
+            raise StudyError(
+                f"batch: {batch} is more than the {count} training examples of the task; use"
+                f" batch={count} or less"
+            )
         first, end = update * batch, (update + 1) * batch
         parts = []
         for epoch in range(first // count, (end - 1) // count + 1):
@@ -49,9 +56,18 @@ class Arrays(Task):
     @functools.cached_property
     def _splits(self) -> dict[str, Batch]:
         validation = self.parts["validation"]
-        return self.parts | {"train": take(self.parts["train"], torch.arange(min(len(validation.x), len(self.parts["train"].x))))}
+        return self.parts | {
+            "train": take(
+                self.parts["train"],
+                torch.arange(min(len(validation.x), len(self.parts["train"].x))),
+            )
+        }
 
 
 def take(part: Batch, index: torch.Tensor) -> Batch:
     """The examples at these positions."""
-    return Batch(x=part.x[index], y=part.y[index], lengths=None if part.lengths is None else part.lengths[index])
+    return Batch(
+        x=part.x[index],
+        y=part.y[index],
+        lengths=None if part.lengths is None else part.lengths[index],
+    )

@@ -1,4 +1,6 @@
-"""Windows of series, split by time, with the rules that need no training: what is last stays, what was a season ago returns."""
+"""Windows of series, split by time, with the rules that need no training: what is last stays, what
+was a season ago returns.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,20 @@ def windows(
 ) -> Read:
     """Every window of `window` rows, to predict the last column `horizon` rows behind its end.
 
-    `series`: (name, [rows, D], the target last). Rows are cut into parts by time, the last shares being validation and test; a
-    window and its target lie in one part. Persistence: the target's last value in the window. Seasonal naive: its value a whole
-    number of seasons before the one asked for, the latest that is known.
+    `series`: (name, [rows, D], the target last). Rows are cut into parts by time, the last shares
+    being validation and test; a window and its target lie in one part. Persistence: the target's
+    last value in the window. Seasonal naive: its value a whole number of seasons before the one
+    asked for, the latest that is known.
     """
-    back = 0 if season is None else math.ceil(horizon / season) * season  # whole seasons, at least the horizon
+    back = (
+        0 if season is None else math.ceil(horizon / season) * season
+    )  # whole seasons, at least the horizon
     ahead = window + horizon - 1  # from a window's first row to the one asked for
     if back > ahead:
-        raise StudyError(f"task.season: {season} rows do not fit task.window={window}; with task.horizon={horizon} it must be at least {back - horizon + 1}")
+        raise StudyError(
+            f"task.season: {season} rows do not fit task.window={window}; with"
+            f" task.horizon={horizon} it must be at least {back - horizon + 1}"
+        )
     sequences: list[np.ndarray] = []
     targets: list[float] = []
     names: list[str] = []
@@ -41,15 +49,22 @@ def windows(
         start = 0
         for part, rows in zip(PARTS, _counts(len(values), shares), strict=True):
             if rows <= ahead:
-                raise StudyError(f"task: {source}: {name}{part} has {rows} rows, fewer than task.window + task.horizon = {ahead + 1}")
+                raise StudyError(
+                    f"task: {source}: {name}{part} has {rows} rows, fewer than task.window +"
+                    f" task.horizon = {ahead + 1}"
+                )
             for begin in range(start, start + rows - ahead):
                 index[part].append(len(sequences))
                 sequences.append(values[begin : begin + window])
                 targets.append(values[begin + ahead, -1])
                 names.append(f"{name}rows {begin} to {begin + window - 1}")
                 if part == "validation":
-                    errors["persistence"].append((targets[-1] - values[begin + window - 1, -1]) ** 2)
-                    errors["seasonal naive"].append((targets[-1] - values[begin + ahead - back, -1]) ** 2)
+                    errors["persistence"].append(
+                        (targets[-1] - values[begin + window - 1, -1]) ** 2
+                    )
+                    errors["seasonal naive"].append(
+                        (targets[-1] - values[begin + ahead - back, -1]) ** 2
+                    )
             start += rows
     return Read(
         sequences=sequences,
@@ -59,7 +74,11 @@ def windows(
         licence=licence,
         parts={part: np.array(found, dtype=int) for part, found in index.items()},
         split="chronological, windows",
-        rules={name: float(np.mean(found)) for name, found in errors.items() if season is not None or name == "persistence"},
+        rules={
+            name: float(np.mean(found))
+            for name, found in errors.items()
+            if season is not None or name == "persistence"
+        },
     )
 
 

@@ -1,4 +1,6 @@
-"""Base of tasks whose sequences are drawn: endless training data, fixed validation and test examples."""
+"""Base of tasks whose sequences are drawn: endless training data, fixed validation and test
+examples.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ FIXED_SEED = 0  # of the fixed parts, the same for every point
 
 
 class Generated(Task):
-    """A task gives `draw`; `examples` is the size of the validation set, the test set and the training examples scored."""
+    """A task gives `draw`; `examples` is the size of the validation set, the test set and the
+    training examples scored.
+    """
 
     examples: int
 
@@ -29,7 +33,9 @@ class Generated(Task):
     def data_hash(self) -> str:
         """Of the fixed validation examples: it changes when what is drawn changes."""
         part = self.split("validation")
-        return hashlib.blake2b(part.x.numpy().tobytes() + part.y.numpy().tobytes(), digest_size=8).hexdigest()
+        return hashlib.blake2b(
+            part.x.numpy().tobytes() + part.y.numpy().tobytes(), digest_size=8
+        ).hexdigest()
 
     def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
         return self.draw(stream(update), batch)
@@ -39,4 +45,6 @@ class Generated(Task):
 
     @functools.cached_property
     def _fixed(self) -> dict[str, Batch]:
-        return {part: self.draw(generator(FIXED_SEED, f"fixed {part}"), self.examples) for part in PARTS}
+        return {
+            part: self.draw(generator(FIXED_SEED, f"fixed {part}"), self.examples) for part in PARTS
+        }

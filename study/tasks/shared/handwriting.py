@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits  # takes a while to import: only the tasks of digits import this
+from sklearn.datasets import (
+    load_digits,
+)  # takes a while to import: only the tasks of digits import this
 from sklearn.model_selection import train_test_split
 
 from study.interfaces import PARTS
 
 COUNT, SIDE = 1797, 8
-SOURCE = "scikit-learn's digits: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), test part"
+SOURCE = (
+    "scikit-learn's digits: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998),"
+    " test part"
+)
 LICENCE = "CC BY 4.0"
 
 
-def handwriting(*, validation: float, test: float, split_seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """(images [N, 8, 8] with values pixels/16 in fp32, labels [N], positions of each part), stratified by `split_seed`.
+def handwriting(
+    *, validation: float, test: float, split_seed: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """(images [N, 8, 8] with values pixels/16 in fp32, labels [N], positions of each part),
+    stratified by `split_seed`.
 
-    `test`: a number of images, or a share of all; `validation` likewise, of those that the test leaves.
+    `test`: a number of images, or a share of all; `validation` likewise, of those that the test
+    leaves.
     """
     x, y = load_digits(return_X_y=True)
-    rest, tests = train_test_split(np.arange(COUNT), test_size=test, stratify=y, random_state=split_seed)
-    train, validations = train_test_split(rest, test_size=validation, stratify=y[rest], random_state=split_seed)
+    rest, tests = train_test_split(
+        np.arange(COUNT), test_size=test, stratify=y, random_state=split_seed
+    )
+    train, validations = train_test_split(
+        rest, test_size=validation, stratify=y[rest], random_state=split_seed
+    )
     images = (x / 16).astype(np.float32).reshape(COUNT, SIDE, SIDE)
     return images, y.astype(np.int64), dict(zip(PARTS, (train, validations, tests), strict=True))

@@ -1,4 +1,6 @@
-"""Base of tasks that read images as sequences: pixel by pixel or row by row, in order or by one fixed permutation."""
+"""Base of tasks that read images as sequences: pixel by pixel or row by row, in order or by one
+fixed permutation.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ CLASSES = 10
 
 
 class Images(OneClass, Arrays):
-    """Which of 10 classes is the image of? form pixel: side² steps of 1; row: side steps of side. `lag` in steps, null for all of them."""
+    """Which of 10 classes is the image of? form pixel: side² steps of 1; row: side steps of side.
+
+    `lag` in steps, null for all of them.
+    """
 
     form: Literal["pixel", "row"]
     permuted: bool
@@ -31,14 +36,21 @@ class Images(OneClass, Arrays):
         return self.side**2 if self.form == "pixel" else self.side
 
     def sequences(self, pixels: np.ndarray) -> Tensor:
-        """[N, steps, inputs] in fp32 of pixels [N, side²]; the permutation is drawn by `split_seed`."""
+        """[N, steps, inputs] in fp32 of pixels [N, side²]; the permutation is drawn by
+        `split_seed`.
+        """
         if self.permuted:
             pixels = pixels[:, np.random.default_rng(self.split_seed).permutation(self.side**2)]
-        return torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).reshape(len(pixels), self.steps, -1)
+        return torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).reshape(
+            len(pixels), self.steps, -1
+        )
 
     def stated(self, *, split: str, source: str, licence: str) -> TaskFacts:
-        # The best guess that ignores the image: the most frequent class, or the class frequencies for the loss.
-        shares = torch.bincount(self.parts["train"].y, minlength=CLASSES) / len(self.parts["train"].y)
+        # The best guess that ignores the image: the most frequent class, or the class frequencies
+        # for the loss.
+        shares = torch.bincount(self.parts["train"].y, minlength=CLASSES) / len(
+            self.parts["train"].y
+        )
         return TaskFacts(
             inputs=1 if self.form == "pixel" else self.side,
             outputs=CLASSES,
@@ -48,7 +60,11 @@ class Images(OneClass, Arrays):
             loss="cross-entropy, nats",
             metric="accuracy",
             higher_is_better=True,
-            baseline_loss=float(-(shares * shares.log()).sum()) if bool((shares > 0).all()) else math.log(CLASSES),
+            baseline_loss=(
+                float(-(shares * shares.log()).sum())
+                if bool((shares > 0).all())
+                else math.log(CLASSES)
+            ),
             baseline=float(shares.max()),
             solved=self.solved,
             split=split,

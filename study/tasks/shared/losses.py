@@ -23,4 +23,6 @@ def correct(outputs: Tensor, y: Tensor) -> Tensor:
 
 def at_step(losses: Tensor, anchor: Tensor) -> Tensor:
     """Of losses by step [M, B, T], those of each example's own step `anchor` [B] -> [M, B]."""
-    return losses.gather(-1, anchor.to(losses.device)[None, :, None].expand(len(losses), -1, 1))[..., 0]
+    return losses.gather(-1, anchor.to(losses.device)[None, :, None].expand(len(losses), -1, 1))[
+        ..., 0
+    ]

@@ -1,4 +1,6 @@
-"""GRU layer, reset after the product, gates r, z, n: m = W_n h_{t-1} + b_hn, n = tanh(z_n + r⊙m), h_t = n + z⊙(h_{t-1} - n)."""
+"""GRU layer, reset after the product, gates r, z, n: m = W_n h_{t-1} + b_hn, n = tanh(z_n + r⊙m),
+h_t = n + z⊙(h_{t-1} - n).
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,37 @@ from torch import Tensor
 
 from study.interfaces import Cell, Params
 from study.kernels.reach import REACH
-from study.kernels.triton.blocks import add_product, add_whole_product, ours, put, sigmoid, squares, tanh, tile
+from study.kernels.triton.blocks import (
+    add_product,
+    add_whole_product,
+    ours,
+    put,
+    sigmoid,
+    squares,
+    tanh,
+    tile,
+)
 from study.kernels.triton.passes import Launch, Passes, run
 
 
 @triton.jit(do_not_specialize=["steps", "batch"])
 def forward(
-    gates, across, bias, h, product, steps, batch,
-    HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """gates [M, T, B, 3H]: what the input gives, then r, z, n; across [M, H, 3H] = W_hᵀ, bias [M, H], h [M, T + 1, B, H], product [M, T, B, H]: m."""
+    gates,
+    across,
+    bias,
+    h,
+    product,
+    steps,
+    batch,
+    HIDDEN: tl.constexpr,
+    WIDTH: tl.constexpr,
+    DEEP: tl.constexpr,
+    ROWS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """gates [M, T, B, 3H]: what the input gives, then r, z, n; across [M, H, 3H] = W_hᵀ, bias [M,
+    H], h [M, T + 1, B, H], product [M, T, B, H]: m.
+    """
     member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
     across += member * 3 * HIDDEN * HIDDEN
     gates += member * steps * batch * 3 * HIDDEN
@@ -35,9 +58,18 @@ def forward(
             some = first + tl.arange(0, DEEP)
             there = some < HIDDEN
             before = tile(h, HIDDEN, rows, row_ok, some, there)
-            r = add_product(r, before, tile(across, 3 * HIDDEN, some, there, units, unit_ok), PRECISION)
-            z = add_product(z, before, tile(across + HIDDEN, 3 * HIDDEN, some, there, units, unit_ok), PRECISION)
-            m = add_product(m, before, tile(across + 2 * HIDDEN, 3 * HIDDEN, some, there, units, unit_ok), PRECISION)
+            r = add_product(
+                r, before, tile(across, 3 * HIDDEN, some, there, units, unit_ok), PRECISION
+            )
+            z = add_product(
+                z, before, tile(across + HIDDEN, 3 * HIDDEN, some, there, units, unit_ok), PRECISION
+            )
+            m = add_product(
+                m,
+                before,
+                tile(across + 2 * HIDDEN, 3 * HIDDEN, some, there, units, unit_ok),
+                PRECISION,
+            )
         r, z = sigmoid(r), sigmoid(z)
         n = tanh(n + r * m)
         state = n + z * (state - n)
@@ -54,10 +86,26 @@ def forward(
 
 @triton.jit(do_not_specialize=["steps", "batch"])
 def backward(
-    dz, dproduct, gates, product, h, weight, dh_out, reach, steps, batch,
-    HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr, REACHED: tl.constexpr,
-):  # fmt: skip
-    """Writes dz [M, T, B, 3H], dproduct [M, T, B, H] and reach [M, T, B]; weight [M, 3H, H], h [M, T + 1, B, H], dh_out [M, T, B, H]."""
+    dz,
+    dproduct,
+    gates,
+    product,
+    h,
+    weight,
+    dh_out,
+    reach,
+    steps,
+    batch,
+    HIDDEN: tl.constexpr,
+    WIDTH: tl.constexpr,
+    DEEP: tl.constexpr,
+    ROWS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    REACHED: tl.constexpr,
+):
+    """Writes dz [M, T, B, 3H], dproduct [M, T, B, H] and reach [M, T, B]; weight [M, 3H, H], h [M,
+    T + 1, B, H], dh_out [M, T, B, H].
+    """
     member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
     weight += member * 3 * HIDDEN * HIDDEN
     last = (member * steps + steps - 1) * batch
@@ -80,14 +128,42 @@ def backward(
         before = tile(h, HIDDEN, rows, row_ok, units, unit_ok)
         dn = (dh - dh * z) * (1.0 - n * n)
         put(dz, 3 * HIDDEN, rows, row_ok, units, unit_ok, dn * m * r * (1.0 - r))
-        put(dz + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, dh * (before - n) * z * (1.0 - z))
+        put(
+            dz + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, dh * (before - n) * z * (1.0 - z)
+        )
         put(dz + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, dn)
         put(dproduct, HIDDEN, rows, row_ok, units, unit_ok, dn * r)
         dh *= z
         tl.debug_barrier()
         candidate = weight + 2 * HIDDEN * HIDDEN
-        dh = add_whole_product(dh, dz, 3 * HIDDEN, weight, rows, row_ok, units, unit_ok, 2 * HIDDEN, HIDDEN, DEEP, PRECISION)
-        dh = add_whole_product(dh, dproduct, HIDDEN, candidate, rows, row_ok, units, unit_ok, HIDDEN, HIDDEN, DEEP, PRECISION)
+        dh = add_whole_product(
+            dh,
+            dz,
+            3 * HIDDEN,
+            weight,
+            rows,
+            row_ok,
+            units,
+            unit_ok,
+            2 * HIDDEN,
+            HIDDEN,
+            DEEP,
+            PRECISION,
+        )
+        dh = add_whole_product(
+            dh,
+            dproduct,
+            HIDDEN,
+            candidate,
+            rows,
+            row_ok,
+            units,
+            unit_ok,
+            HIDDEN,
+            HIDDEN,
+            DEEP,
+            PRECISION,
+        )
         gates -= batch * 3 * HIDDEN
         dz -= batch * 3 * HIDDEN
         product -= batch * HIDDEN
@@ -98,23 +174,53 @@ def backward(
 
 
 class GRUResetAfterPasses(Passes):
-    def forward(self, launch: Launch, z: Tensor, weight_h: Tensor, more: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(
+        self, launch: Launch, z: Tensor, weight_h: Tensor, more: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         assert more is not None
         h, product = launch.states(z), z.new_empty(*z.shape[:3], launch.hidden)
         launch(forward, z, weight_h.transpose(1, 2).contiguous(), more, h, product)
         return h, (product,)
 
     def backward(
-        self, launch: Launch, dh: Tensor, reach: Tensor | None, weight_h: Tensor, gates: Tensor, h: Tensor, kept: tuple[Tensor, ...]
+        self,
+        launch: Launch,
+        dh: Tensor,
+        reach: Tensor | None,
+        weight_h: Tensor,
+        gates: Tensor,
+        h: Tensor,
+        kept: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         dz, dproduct = torch.empty_like(gates), torch.empty_like(kept[0])
-        launch(backward, dz, dproduct, gates, kept[0], h, weight_h, dh, dh if reach is None else reach, REACHED=reach is not None)
+        launch(
+            backward,
+            dz,
+            dproduct,
+            gates,
+            kept[0],
+            h,
+            weight_h,
+            dh,
+            dh if reach is None else reach,
+            REACHED=reach is not None,
+        )
         drz = dz[..., : 2 * launch.hidden]
-        return dz, torch.cat([launch.summed(drz, h[:, :-1]), launch.summed(dproduct, h[:, :-1])], dim=1), dproduct.sum((1, 2))
+        return (
+            dz,
+            torch.cat([launch.summed(drz, h[:, :-1]), launch.summed(dproduct, h[:, :-1])], dim=1),
+            dproduct.sum((1, 2)),
+        )
 
 
 def layer(cell: Cell, params: Params, x: Tensor) -> Tensor:
     """h [M, T, B, H] of study.cells.gru_reset_after.GRUResetAfter."""
     return run(
-        GRUResetAfterPasses(), x, params["weight_x"], params["weight_h"], params["bias"], reach=params.get(REACH), more=params["bias_hn"]
-    )  # fmt: skip
+        GRUResetAfterPasses(),
+        x,
+        params["weight_x"],
+        params["weight_h"],
+        params["bias"],
+        reach=params.get(REACH),
+        more=params["bias_hn"],
+    )

@@ -9,16 +9,36 @@ from torch import Tensor
 
 from study.interfaces import Cell, Params
 from study.kernels.reach import REACH
-from study.kernels.triton.blocks import add_product, add_whole_product, ours, put, sigmoid, squares, tanh, tile
+from study.kernels.triton.blocks import (
+    add_product,
+    add_whole_product,
+    ours,
+    put,
+    sigmoid,
+    squares,
+    tanh,
+    tile,
+)
 from study.kernels.triton.passes import Launch, Passes, run
 
 
 @triton.jit(do_not_specialize=["steps", "batch"])
 def forward(
-    gates, across, h, c, steps, batch,
-    HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """gates [M, T, B, 4H]: what the input gives, then i, f, g, o; across [M, H, 4H] = W_hᵀ, h and c [M, T + 1, B, H] with h_0 and c_0 in place."""
+    gates,
+    across,
+    h,
+    c,
+    steps,
+    batch,
+    HIDDEN: tl.constexpr,
+    WIDTH: tl.constexpr,
+    DEEP: tl.constexpr,
+    ROWS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """gates [M, T, B, 4H]: what the input gives, then i, f, g, o; across [M, H, 4H] = W_hᵀ, h and c
+    [M, T + 1, B, H] with h_0 and c_0 in place.
+    """
     member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
     across += member * 4 * HIDDEN * HIDDEN
     gates += member * steps * batch * 4 * HIDDEN
@@ -34,10 +54,24 @@ def forward(
             some = first + tl.arange(0, DEEP)
             there = some < HIDDEN
             before = tile(h, HIDDEN, rows, row_ok, some, there)
-            i = add_product(i, before, tile(across, 4 * HIDDEN, some, there, units, unit_ok), PRECISION)
-            f = add_product(f, before, tile(across + HIDDEN, 4 * HIDDEN, some, there, units, unit_ok), PRECISION)
-            g = add_product(g, before, tile(across + 2 * HIDDEN, 4 * HIDDEN, some, there, units, unit_ok), PRECISION)
-            o = add_product(o, before, tile(across + 3 * HIDDEN, 4 * HIDDEN, some, there, units, unit_ok), PRECISION)
+            i = add_product(
+                i, before, tile(across, 4 * HIDDEN, some, there, units, unit_ok), PRECISION
+            )
+            f = add_product(
+                f, before, tile(across + HIDDEN, 4 * HIDDEN, some, there, units, unit_ok), PRECISION
+            )
+            g = add_product(
+                g,
+                before,
+                tile(across + 2 * HIDDEN, 4 * HIDDEN, some, there, units, unit_ok),
+                PRECISION,
+            )
+            o = add_product(
+                o,
+                before,
+                tile(across + 3 * HIDDEN, 4 * HIDDEN, some, there, units, unit_ok),
+                PRECISION,
+            )
         i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
         state = f * state + i * g
         put(gates, 4 * HIDDEN, rows, row_ok, units, unit_ok, i)
@@ -54,10 +88,25 @@ def forward(
 
 @triton.jit(do_not_specialize=["steps", "batch"])
 def backward(
-    dz, gates, c, weight, dh_out, reach, steps, batch,
-    HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr, REACHED: tl.constexpr,
-):  # fmt: skip
-    """Writes dz [M, T, B, 4H] and reach [M, T, B]; weight [M, 4H, H], dh_out [M, T, B, H]. dc: gradient of c_t, h apart."""
+    dz,
+    gates,
+    c,
+    weight,
+    dh_out,
+    reach,
+    steps,
+    batch,
+    HIDDEN: tl.constexpr,
+    WIDTH: tl.constexpr,
+    DEEP: tl.constexpr,
+    ROWS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    REACHED: tl.constexpr,
+):
+    """Writes dz [M, T, B, 4H] and reach [M, T, B]; weight [M, 4H, H], dh_out [M, T, B, H].
+
+    dc: gradient of c_t, h apart.
+    """
     member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
     weight += member * 4 * HIDDEN * HIDDEN
     last = (member * steps + steps - 1) * batch
@@ -87,7 +136,20 @@ def backward(
         dc *= f
         tl.debug_barrier()
         dh = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
-        dh = add_whole_product(dh, dz, 4 * HIDDEN, weight, rows, row_ok, units, unit_ok, 4 * HIDDEN, HIDDEN, DEEP, PRECISION)
+        dh = add_whole_product(
+            dh,
+            dz,
+            4 * HIDDEN,
+            weight,
+            rows,
+            row_ok,
+            units,
+            unit_ok,
+            4 * HIDDEN,
+            HIDDEN,
+            DEEP,
+            PRECISION,
+        )
         gates -= batch * 4 * HIDDEN
         dz -= batch * 4 * HIDDEN
         dh_out -= batch * HIDDEN
@@ -95,19 +157,44 @@ def backward(
 
 
 class LSTMPasses(Passes):
-    def forward(self, launch: Launch, z: Tensor, weight_h: Tensor, more: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(
+        self, launch: Launch, z: Tensor, weight_h: Tensor, more: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         h, c = launch.states(z), launch.states(z)
         launch(forward, z, weight_h.transpose(1, 2).contiguous(), h, c)
         return h, (c,)
 
     def backward(
-        self, launch: Launch, dh: Tensor, reach: Tensor | None, weight_h: Tensor, gates: Tensor, h: Tensor, kept: tuple[Tensor, ...]
+        self,
+        launch: Launch,
+        dh: Tensor,
+        reach: Tensor | None,
+        weight_h: Tensor,
+        gates: Tensor,
+        h: Tensor,
+        kept: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         dz = torch.empty_like(gates)
-        launch(backward, dz, gates, kept[0], weight_h, dh, dh if reach is None else reach, REACHED=reach is not None)
+        launch(
+            backward,
+            dz,
+            gates,
+            kept[0],
+            weight_h,
+            dh,
+            dh if reach is None else reach,
+            REACHED=reach is not None,
+        )
         return dz, launch.summed(dz, h[:, :-1]), None
 
 
 def layer(cell: Cell, params: Params, x: Tensor) -> Tensor:
     """h [M, T, B, H] of study.cells.lstm.LSTM."""
-    return run(LSTMPasses(), x, params["weight_x"], params["weight_h"], params["bias"], reach=params.get(REACH))
+    return run(
+        LSTMPasses(),
+        x,
+        params["weight_x"],
+        params["weight_h"],
+        params["bias"],
+        reach=params.get(REACH),
+    )

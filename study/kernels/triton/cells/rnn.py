@@ -17,9 +17,18 @@ from study.kernels.triton.passes import Launch, Passes, run
 
 @triton.jit(do_not_specialize=["steps", "batch"])
 def forward(
-    z, across, h, steps, batch,
-    HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr, RELU: tl.constexpr,
-):  # fmt: skip
+    z,
+    across,
+    h,
+    steps,
+    batch,
+    HIDDEN: tl.constexpr,
+    WIDTH: tl.constexpr,
+    DEEP: tl.constexpr,
+    ROWS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    RELU: tl.constexpr,
+):
     """z [M, T, B, H], across [M, H, H] = W_hᵀ, h [M, T + 1, B, H] with h_0 in place."""
     member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
     across += member * HIDDEN * HIDDEN
@@ -27,8 +36,12 @@ def forward(
     h += member * (steps + 1) * batch * HIDDEN
     for _ in range(steps):
         state = tile(z, HIDDEN, rows, row_ok, units, unit_ok)
-        state = add_whole_product(state, h, HIDDEN, across, rows, row_ok, units, unit_ok, HIDDEN, HIDDEN, DEEP, PRECISION)
-        state = tl.where(state < 0.0, 0.0, state) if RELU else tanh(state)  # what is not a number stays visible
+        state = add_whole_product(
+            state, h, HIDDEN, across, rows, row_ok, units, unit_ok, HIDDEN, HIDDEN, DEEP, PRECISION
+        )
+        state = (
+            tl.where(state < 0.0, 0.0, state) if RELU else tanh(state)
+        )  # what is not a number stays visible
         z += batch * HIDDEN
         h += batch * HIDDEN
         put(h, HIDDEN, rows, row_ok, units, unit_ok, state)
@@ -37,10 +50,24 @@ def forward(
 
 @triton.jit(do_not_specialize=["steps", "batch"])
 def backward(
-    dz, weight, h, dh_out, reach, steps, batch,
-    HIDDEN: tl.constexpr, WIDTH: tl.constexpr, DEEP: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr, RELU: tl.constexpr, REACHED: tl.constexpr,
-):  # fmt: skip
-    """Writes dz [M, T, B, H] and reach [M, T, B]; weight [M, H, H], h [M, T + 1, B, H], dh_out [M, T, B, H]."""
+    dz,
+    weight,
+    h,
+    dh_out,
+    reach,
+    steps,
+    batch,
+    HIDDEN: tl.constexpr,
+    WIDTH: tl.constexpr,
+    DEEP: tl.constexpr,
+    ROWS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    RELU: tl.constexpr,
+    REACHED: tl.constexpr,
+):
+    """Writes dz [M, T, B, H] and reach [M, T, B]; weight [M, H, H], h [M, T + 1, B, H], dh_out [M,
+    T, B, H].
+    """
     member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
     weight += member * HIDDEN * HIDDEN
     last = (member * steps + steps - 1) * batch
@@ -58,7 +85,9 @@ def backward(
         put(dz, HIDDEN, rows, row_ok, units, unit_ok, dh)
         tl.debug_barrier()
         dh = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
-        dh = add_whole_product(dh, dz, HIDDEN, weight, rows, row_ok, units, unit_ok, HIDDEN, HIDDEN, DEEP, PRECISION)
+        dh = add_whole_product(
+            dh, dz, HIDDEN, weight, rows, row_ok, units, unit_ok, HIDDEN, HIDDEN, DEEP, PRECISION
+        )
         dz -= batch * HIDDEN
         dh_out -= batch * HIDDEN
         reach -= batch
@@ -69,20 +98,40 @@ def backward(
 class RNNPasses(Passes):
     relu: bool
 
-    def forward(self, launch: Launch, z: Tensor, weight_h: Tensor, more: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(
+        self, launch: Launch, z: Tensor, weight_h: Tensor, more: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         h = launch.states(z)
         launch(forward, z, weight_h.transpose(1, 2).contiguous(), h, RELU=self.relu)
         return h, ()
 
     def backward(
-        self, launch: Launch, dh: Tensor, reach: Tensor | None, weight_h: Tensor, gates: Tensor, h: Tensor, kept: tuple[Tensor, ...]
+        self,
+        launch: Launch,
+        dh: Tensor,
+        reach: Tensor | None,
+        weight_h: Tensor,
+        gates: Tensor,
+        h: Tensor,
+        kept: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         dz = torch.empty_like(gates)
-        launch(backward, dz, weight_h, h, dh, dh if reach is None else reach, RELU=self.relu, REACHED=reach is not None)
+        launch(
+            backward,
+            dz,
+            weight_h,
+            h,
+            dh,
+            dh if reach is None else reach,
+            RELU=self.relu,
+            REACHED=reach is not None,
+        )
         return dz, launch.summed(dz, h[:, :-1]), None
 
 
 def layer(cell: Cell, params: Params, x: Tensor) -> Tensor:
     """h [M, T, B, H] of study.cells.rnn.RNN."""
     passes = RNNPasses(cell.activation is torch.relu)
-    return run(passes, x, params["weight_x"], params["weight_h"], params["bias"], reach=params.get(REACH))
+    return run(
+        passes, x, params["weight_x"], params["weight_h"], params["bias"], reach=params.get(REACH)
+    )
