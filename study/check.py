@@ -89,9 +89,8 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
     register()
     sys.path.insert(0, str(folder.resolve()))
     path = create_config_search_path(str(conf_folder().resolve()))
-    path.prepend(
-        "command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema")
-    )  # where --config-dir puts it
+    # where --config-dir puts it
+    path.prepend("command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema"))
     loader = ConfigLoaderImpl(path)
     with tempfile.TemporaryDirectory() as outputs:
         for kind, level in pieces:

@@ -128,9 +128,8 @@ class SearchSweeper(StudySweeper):
     """
 
     def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
-        from study.search.launch import (
-            launch,
-        )  # Optuna takes a second to import, and nothing else needs it
+        # Optuna takes a second to import, and nothing else needs it
+        from study.search.launch import launch
 
         return launch(self.loader, self.composed, params, arguments)
 

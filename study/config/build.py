@@ -21,9 +21,8 @@ from hydra.utils import get_class
 from study.interfaces import PerMember
 from study.records import StudyError
 
-logging.getLogger("hydra.utils").setLevel(
-    logging.CRITICAL
-)  # get_class logs three lines before it raises what is told here
+# get_class logs three lines before it raises what is told here
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
 PER_MEMBER_MARK = get_args(PerMember)[1]
 
 
@@ -76,11 +75,12 @@ def told(key: str, what: str) -> Iterator[None]:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+        # the author's line, not ours that it calls
         own = [
             frame
             for frame in own
             if Path(__file__).parent.parent not in Path(frame.filename).parents
-        ] or own  # the author's line, not ours that it calls
+        ] or own
         message = (str(error).splitlines() or [""])[0]
         where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}"
         raise StudyError(f"{key}: {what} ({type(error).__name__}: {message}; {where})") from error

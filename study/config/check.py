@@ -184,11 +184,12 @@ def _check_batch(task: Task, batch: int) -> None:
 
 def _check_memory(config: Mapping[str, Any], model: Model) -> None:
     """Sequences so long that one point's batch cannot fit are told before anything is trained."""
+    # a lone point has a shadow
     facts, need, there = (
         load_task(config["task"]).facts,
         2 * member_bytes(config, model),
         memory(),
-    )  # a lone point has a shadow
+    )
     if need > there:
         raise StudyError(
             f"task: sequences of {facts.steps} steps need about {need / 1e9:.0f} GB with"

@@ -489,9 +489,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise StudyError(str(error).splitlines()[0]) from error
     assert isinstance(container, dict)
-    if (
-        container.get("encoder") is None
-    ):  # none is no setting: points of before there were any have their ids
+    # none is no setting: points of before there were any have their ids
+    if container.get("encoder") is None:
         container.pop("encoder", None)
     return {str(key): value for key, value in container.items()}
 

@@ -16,13 +16,8 @@ from study.records import StudyError
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-KERNELS = (
-    "auto",
-    "native",
-    "triton",
-    "fused",
-    "reference",
-)  # own ones of a cell between the ends, the fastest first
+# own ones of a cell between the ends, the fastest first
+KERNELS = ("auto", "native", "triton", "fused", "reference")
 
 
 PRECISIONS = ("full", "tf32", "bf16")  # of the products of an update
@@ -85,9 +80,8 @@ def _of_table(config: Mapping[str, Any], cell: Cell, has: Sequence[str]) -> str:
     name, device = f"{type(cell).__module__}.{type(cell).__qualname__}", resolve_device(config)
     timed = config["dtype"] == "float32" and resolve_precision(config) == "full"
     found = table.fastest(device, name, config["hidden"], config["batch"]) if timed else None
-    if found is None or (
-        found == "triton" and device == "cuda" and found not in has
-    ):  # a size next to it has triton, or other machines
+    # a size next to it has triton, or other machines
+    if found is None or (found == "triton" and device == "cuda" and found not in has):
         return has[0]
     if found not in has:
         raise StudyError(

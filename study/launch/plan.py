@@ -51,11 +51,8 @@ ONE = {
     "executor": Executor,
 }
 SEVERAL = {"probe": Probe, "tracker": Tracker}
-RETRY = {
-    "failed": ("failed",),
-    "diverged": ("failed", "diverged"),
-    "none": (),
-}  # stored statuses that are trained again
+# stored statuses that are trained again
+RETRY = {"failed": ("failed",), "diverged": ("failed", "diverged"), "none": ()}
 
 
 @dataclass(frozen=True)
@@ -70,12 +67,10 @@ class Plan:
     excluded: Sequence[Mapping[str, Any]]
     stored: Mapping[str, str]  # id -> status
     damaged: Mapping[str, str]  # id -> why what is stored is no result
-    versions: Mapping[
-        str, object
-    ]  # id -> what tells a later writing of the point from the one looked at here
-    unprobed: Mapping[
-        str, Sequence[str]
-    ]  # id -> probes asked for that its stored result lacks, or has with other settings
+    # id -> what tells a later writing of the point from the one looked at here
+    versions: Mapping[str, object]
+    # id -> probes asked for that its stored result lacks, or has with other settings
+    unprobed: Mapping[str, Sequence[str]]
     config: Mapping[str, Any]  # of the first point: what all share is read here
 
     @property
@@ -141,9 +136,8 @@ def make_plan(
             excluded.append({"labels": levels, "why": why})
     if not kept:
         raise StudyError("study.exclude leaves no combination; nothing to run")
-    with (
-        fixed_numerics()
-    ):  # one thread: beside what is imported for the workers, more of them get in each other's way
+    # one thread: beside what is imported for the workers, more of them get in each other's way
+    with fixed_numerics():
         check_all(kept)
     check_running(kept[0].config)
     if (search := kept[0].config["study"]["search"]) is not None and not beside(search):
@@ -391,11 +385,12 @@ def declaration(plan: Plan) -> dict[str, Any]:
     varying = set(plan.factors)
     numbers = (*SIZES, "validate_every", "dropout", "dtype", "precision", "kernel")
     fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
+    # arms set some
     fixed |= {
         key: first.config[key]
         for key in numbers
         if all(point.config[key] == first.config[key] for point in plan.points)
-    }  # arms set some
+    }
     checks = {point.config["stop"]["solved_checks"] for point in plan.points}
     fixed |= {"stop.solved_checks": checks.pop()} if len(checks) == 1 and None not in checks else {}
     rates = [point.config["optimizer"].get("lr") for point in plan.points]

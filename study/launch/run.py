@@ -120,9 +120,8 @@ def carry_out(
     counts = count(store, plan)
     checkpoints = Checkpoints(plan.folder)
     with contextlib.suppress(OSError):  # read-only by now: the next launch tidies up
-        checkpoints.tidy(
-            set(store.ids()) - leases.busy()
-        )  # a launch that was taken over, or killed, may have left some
+        # a launch that was taken over, or killed, may have left some
+        checkpoints.tidy(set(store.ids()) - leases.busy())
         store.tidy(leases.busy())
     close(store, leases, console, seconds=time.monotonic() - start, **counts)
     say_given_up(shared.given_up, console)
@@ -278,9 +277,8 @@ def say_end(
             markup=False,
         )
     own = [folder for folder in config_dirs(sys.argv[1:]) if (Path(folder) / "section").is_dir()]
-    with_own = (
-        f" --config-dir {shlex.quote(own[-1])}" if own else ""
-    )  # or the report would lack the sections of one's own
+    # or the report would lack the sections of one's own
+    with_own = f" --config-dir {shlex.quote(own[-1])}" if own else ""
     console.print(
         f"report: python -m reports render {plan.folder}{with_own}", highlight=False, markup=False
     )

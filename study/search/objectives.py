@@ -103,9 +103,8 @@ class _Watch:
 
     def __post_init__(self) -> None:
         self.start = time.perf_counter()
-        self.trial_of = [
-            index for index, trial in enumerate(self.asked) for _ in trial.points
-        ]  # of every member still here
+        # of every member still here
+        self.trial_of = [index for index, trial in enumerate(self.asked) for _ in trial.points]
         self.update = 0
 
     def __call__(self, update: int) -> bool:

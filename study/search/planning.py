@@ -40,12 +40,10 @@ class Asks:
     factors: Mapping[str, list[str]]  # of search.per, levels as typed
     space: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
-    held: Sequence[
-        str
-    ]  # factors of the experiment that are neither searched nor an arm's: their default is taken
-    decided: Sequence[
-        str
-    ]  # factors of the experiment that are searched or typed: no factors of the tuned study
+    # factors of the experiment that are neither searched nor an arm's: their default is taken
+    held: Sequence[str]
+    # factors of the experiment that are searched or typed: no factors of the tuned study
+    decided: Sequence[str]
     seeds: str | None  # of the tuned study, as typed
     levels: Sequence[str]  # keys among the fixed that choose a level
 

@@ -450,9 +450,8 @@ def say_end(
                 str(spec.search_folder),
             ],
         )
-        given = " ".join(
-            f"--config-dir {shlex.quote(folder)}" for folder in folders
-        )  # the experiment may lie in a folder of the user's own
+        # the experiment may lie in a folder of the user's own
+        given = " ".join(f"--config-dir {shlex.quote(folder)}" for folder in folders)
         console.print(
             f"the tuned study: make sweep STUDY={name} ARGS={shlex.quote(given)}",
             highlight=False,

@@ -367,9 +367,8 @@ def restore(training: Training, kept: Sequence[Kept]) -> None:
                 name,
                 list(torch.stack([state[name] for state in states], dim=1).to(device).unbind(0)),
             )
-        both = join(
-            [[values for _, values in state["validations"]] for state in states]
-        )  # one [M, 2] a validation
+        # one [M, 2] a validation
+        both = join([[values for _, values in state["validations"]] for state in states])
         updates = [update for update, _ in states[0]["validations"]]
         training.validations = [
             (update, *values.to(device).unbind(1))

@@ -29,11 +29,8 @@ Hear = Callable[[int], bool | None]
 Note = Callable[[str], None]
 """note(text): something that the user should know, and that stops nothing."""
 
-STORED_ELSEWHERE = (
-    errno.ENOENT,
-    errno.EEXIST,
-    errno.ENOTEMPTY,
-)  # what two that store one point at once may meet
+# what two that store one point at once may meet
+STORED_ELSEWHERE = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY)
 TRIES = 20
 
 

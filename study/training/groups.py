@@ -48,10 +48,8 @@ def group_key(config: Mapping[str, Any]) -> str:
     return json.dumps(key, sort_keys=True)
 
 
-SLOWER = {
-    "fused": 1.8,
-    "reference": 2.7,
-}  # than the compiled kernel, about: study/kernels/table.yaml
+# than the compiled kernel, about: study/kernels/table.yaml
+SLOWER = {"fused": 1.8, "reference": 2.7}
 
 
 def cost(config: Mapping[str, Any]) -> float:
@@ -69,9 +67,8 @@ def cost(config: Mapping[str, Any]) -> float:
             for parameter in own
             if parameter.role == "recurrent" and len(parameter.block) == 2
         )
-        rows = recurrent or max(
-            (parameter.shape[0] for parameter in own), default=config["hidden"]
-        )  # diagonal cells have no product a step
+        # diagonal cells have no product a step
+        rows = recurrent or max((parameter.shape[0] for parameter in own), default=config["hidden"])
         values += (
             50
             + rows * 1.9
@@ -86,10 +83,8 @@ def cost(config: Mapping[str, Any]) -> float:
     return facts.steps * examples * values * SLOWER.get(model.kernel, 1.0) * 1e-9
 
 
-WORKER_BYTES, SHARE = (
-    0.7e9,
-    0.8,
-)  # what a worker needs beside its group; of the memory there is, what groups may be planned for
+# what a worker needs beside its group; of the memory there is, what groups may be planned for
+WORKER_BYTES, SHARE = (0.7e9, 0.8)
 
 
 def room(device_type: str, workers: int, there: float | None = None) -> float:
@@ -142,9 +137,8 @@ def groups(
         for (key, done), of in by_key.items()
     }
     total = sum(costs[key] * len(of) for key, of in by_key.items())
-    rounds = (
-        1 if device_type == "cuda" else 2
-    )  # large groups are faster, several rounds a worker even out what the estimate gets wrong
+    # large groups are faster, several rounds a worker even out what the estimate gets wrong
+    rounds = 1 if device_type == "cuda" else 2
     share = total / (rounds * workers)
     made = []
     for number, (key, of) in enumerate(by_key.items(), start=1):

@@ -121,9 +121,8 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
         Thresholds.of(training.config["health"]),
         judged_lag(training.task.facts.lag, trace.last_step.numpy()),
     )
-    reduced: dict[
-        int, tuple[Logs, dict[str, np.ndarray]]
-    ] = {}  # of one layer, the network's is the layer's: reduced once
+    # of one layer, the network's is the layer's: reduced once
+    reduced: dict[int, tuple[Logs, dict[str, np.ndarray]]] = {}
     judged: dict[int, list[dict[str, Any]]] = {}
     for which, of in returned.items():
         assert isinstance(of, LagNorms)
@@ -190,9 +189,8 @@ def probe_batch(training: Training) -> Batch:
     """The first validation examples: the same for every point of the study."""
     examples, unit = training.task.split("validation"), training.model.padded_batch(1)
     count = min(training.config["health"]["examples"], len(examples.x))
-    count = (
-        max(count // unit, 1) * unit if count >= unit else count
-    )  # whole vectors a member, as in training
+    # whole vectors a member, as in training
+    count = max(count // unit, 1) * unit if count >= unit else count
     lengths = None if examples.lengths is None else examples.lengths[None, :count]
     batch = placed(
         training,

@@ -40,9 +40,8 @@ def point_record(
     last = point.config["updates"] if left is None else left
     end = last if at < 0 else at
     history = history_table(training, member, end, diverged=at >= 0)
-    known = [
-        measured for measured in training.measured if measured.update <= end
-    ]  # a frozen member tells nothing new
+    # a frozen member tells nothing new
+    known = [measured for measured in training.measured if measured.update <= end]
     states = states_rows(known, member)
     layers = layers_rows(point, states, diverged=at >= 0)
     measures, traces = measures_table(known, member), traces_table(known, member)
@@ -263,9 +262,8 @@ def _layer_row(
     point: Point, layer: str, states: Sequence[Mapping[str, Any]], diverged: bool
 ) -> dict[str, Any]:
     finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
-    known, end = (
-        (finite or states, 1) if diverged else (states, LAST)
-    )  # a diverged point uses its last finite probe
+    # a diverged point uses its last finite probe
+    known, end = (finite or states, 1) if diverged else (states, LAST)
     judged = known[-end:]
     first, last = states[0], last_state(judged, Thresholds.of(point.config["health"]))
     word = verdict(first["state"], last["state"])

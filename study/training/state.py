@@ -68,21 +68,18 @@ class Training:
     best_score: Tensor
     best_loss: Tensor
     best_params: Tensor
-    carried: list[State] = field(
-        default_factory=list
-    )  # each layer's states at the end of the last batch, where the task goes on from there
+    # each layer's states at the end of the last batch, where the task goes on from there
+    carried: list[State] = field(default_factory=list)
     # Records: one entry an update or validation, [M] each, still on the device.
     losses: list[Tensor] = field(default_factory=list)
     norms: list[Tensor] = field(default_factory=list)
     scales: list[Tensor] = field(default_factory=list)
     cosines: list[Tensor] = field(default_factory=list)
-    validations: list[tuple[int, Tensor, Tensor]] = field(
-        default_factory=list
-    )  # update, loss, score
+    # update, loss, score
+    validations: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
-    evaluations: dict[str, Tensor] = field(
-        default_factory=dict
-    )  # metric by example [M, B] on test, final test, train
+    # metric by example [M, B] on test, final test, train
+    evaluations: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def config(self) -> Any:

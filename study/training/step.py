@@ -70,9 +70,8 @@ def note_update(
     """
     training.losses.append(loss.detach())
     training.norms.append(norm)
-    changed = (
-        (clipped != grads).view(torch.uint8).amax(1) > 0
-    ) & norm.isfinite()  # as bytes: `any` takes ten times as long
+    # as bytes: `any` takes ten times as long
+    changed = ((clipped != grads).view(torch.uint8).amax(1) > 0) & norm.isfinite()
     scales, cosines = torch.ones_like(norm), torch.ones_like(norm)
     if not surely(~changed.any()):
         rows = looked_at(changed)

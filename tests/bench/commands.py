@@ -39,15 +39,10 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "PYTHONWARNINGS": "ignore",
 }
-SAME_COST = (
-    "seed",
-    "clip",
-    "initializer",
-)  # factors that decide nothing of what a point costs, the first to be thinned out first
-SLOWEST_FIRST = {
-    "cell": ["gru", "lstm", "rnn"],
-    "depth": ["2", "1"],
-}  # as nobody would type it: no core waits for a long last point
+# factors that decide nothing of what a point costs, the first to be thinned out first
+SAME_COST = ("seed", "clip", "initializer")
+# as nobody would type it: no core waits for a long last point
+SLOWEST_FIRST = {"cell": ["gru", "lstm", "rnn"], "depth": ["2", "1"]}
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,8 @@ DRAWN = (
     "temporal_order",
     "text",
 )
-FEWER = {
-    "thresholds": ["cell=rnn", "task=temporal_order"]
-}  # its 120 points of up to 200 steps take a minute
+# its 120 points of up to 200 steps take a minute
+FEWER = {"thresholds": ["cell=rnn", "task=temporal_order"]}
 SMALL = ["updates=2", "hidden=8", "batch=8", "seed=0", "tracker=[]", "health.stages=[0,1]"]
 
 
@@ -47,9 +46,8 @@ class Here(Executor):
 @pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in COMMANDS])
 def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        sys, "argv", ["study", "-m", f"experiment={experiment}"]
-    )  # a launch tells what was typed: not pytest's own
+    # a launch tells what was typed: not pytest's own
+    monkeypatch.setattr(sys, "argv", ["study", "-m", f"experiment={experiment}"])
     plan = planned(
         experiment,
         [

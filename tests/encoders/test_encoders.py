@@ -75,17 +75,20 @@ def test_windows_of_a_caption_are_the_convolution_of_its_whole_strip():
         torch.randn(1, 4, 9, generator=torch.Generator().manual_seed(0)),
         torch.zeros(1, 4),
     )
+    # [steps, B, filters · rows]
     found = encoder({"weight": weight, "bias": bias}, x.transpose(0, 1)[None])[
         0, : task.columns, :, :12
-    ]  # [steps, B, filters · rows]
+    ]
+    # the columns that are new
     strip = (
         torch.cat([x[:, :12, : SIDE * WINDOW].unflatten(2, (SIDE, WINDOW))[..., 1:3]], dim=1)
         .permute(0, 2, 1, 3)
         .flatten(2)
-    )  # the columns that are new
+    )
+    # [B, filters, rows, steps]
     whole = nn.functional.max_pool2d(
         nn.functional.conv2d(strip[:, None], weight[0].view(4, 1, 3, 3), padding=(0, 1)), 2
-    ).relu()  # [B, filters, rows, steps]
+    ).relu()
     torch.testing.assert_close(
         found, torch.stack([whole[..., step].transpose(1, 2).flatten(1) for step in range(12)])
     )
