@@ -28,12 +28,13 @@ from reports.documents.page import declared_sections
 from study import battery
 from study.battery.encoders import takes
 from study.config.build import build, build_for_members
+from study.config.check import SEVERAL
 from study.config.compose import Composed, compose, finish
 from study.config.paths import conf_folder
 from study.config.tasks import load_task
 from study.hydra_plugins import register
 from study.interfaces import Group
-from study.launch.plan import SEVERAL, make_plan
+from study.launch.plan import make_plan
 from study.launch.run import declare
 from study.records import StudyError
 from study.store import Store

@@ -33,7 +33,7 @@ from study.records import StudyError
 
 ALIAS = "hydra_plugins.rnn_gradient_study"
 
-HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why, and how sure are we?
+HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why, and how sure?
 
   python -m study -m experiment=digits                    the default study
   python -m study -m experiment=digits cell=lstm,gru depth=1,2,4

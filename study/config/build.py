@@ -64,7 +64,7 @@ def structure(node: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def told(key: str, what: str) -> Iterator[None]:
+def as_study_error(key: str, what: str) -> Iterator[None]:
     """Whatever a piece raises becomes a StudyError that says whose, what and where: pieces may be
     anybody's.
     """
@@ -88,7 +88,7 @@ def told(key: str, what: str) -> Iterator[None]:
 
 def _construct(node: Mapping[str, Any], key: str, arguments: Mapping[str, Any]) -> Any:
     piece = get_class(node["_target_"])
-    with told(key, f"{piece.__name__} cannot be made"):
+    with as_study_error(key, f"{piece.__name__} cannot be made"):
         try:
             return piece(**arguments)
         except ValueError as error:  # the constructor's own refusal is a whole sentence
@@ -113,10 +113,8 @@ def _why(target: object, error: BaseException) -> str:
         if frames and not missing
         else ""
     )
-    return (
-        f"{type(error).__name__}:"
-        f" {' '.join(str(error).split())}{where}{'. Is its folder given with --config-dir?' if missing else ''}"
-    )
+    hint = ". Is its folder given with --config-dir?" if missing else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}{hint}"
 
 
 def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:

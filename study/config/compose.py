@@ -37,7 +37,7 @@ MOST = 1_000_000  # combinations of one study
 
 @dataclass(frozen=True)
 class Composed:
-    """One combination: its configuration as plain values, and its levels by name (seed among them)."""
+    """One combination: its configuration as plain values, its levels by name (and the seed)."""
 
     config: Mapping[str, Any]
     labels: Mapping[str, Any]

@@ -102,7 +102,7 @@ class RNNPass(LayerPass):
 
 
 class LSTMPass(LayerPass):
-    """i,f,o = σ(·), g = tanh(·), c_t = f⊙c_{t-1} + i⊙g, h_t = o⊙tanh(c_t); gate order i, f, g, o."""
+    """i,f,o = σ(·), g = tanh(·), c_t = f⊙c_{t-1} + i⊙g, h_t = o⊙tanh(c_t); order: i, f, g, o."""
 
     def __init__(self, weights: Weights, x: Tensor, first: Tensor) -> None:
         super().__init__(weights)

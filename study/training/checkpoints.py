@@ -270,7 +270,7 @@ def _pieces(node: Any) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=64)
 def sources(pieces: tuple[str, ...]) -> str:
-    """Digest of this package's sources and of the files of pieces from elsewhere, as they are now."""
+    """Digest of this package's sources and of the files of pieces from elsewhere."""
     here = Path(__file__).resolve().parent.parent
     files = {inspect.getsourcefile(get_class(piece)) for piece in pieces}
     digest = hashlib.blake2b(digest_size=8)

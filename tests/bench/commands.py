@@ -320,7 +320,9 @@ def theirs(way: str, work: Work, thin: int, repeat: int) -> Theirs:
 
 
 def ratio_to(figure: str, way: str, work: Work, asked: Asked, repeat: int) -> tuple[Theirs, Ours]:
-    """Both sides, in turn; said as they come, and kept whole in the JSON under the figure's name."""
+    """Both sides, in turn; said as they come, and kept whole in the JSON under
+    the figure's name.
+    """
     work = work.thinned(asked.share, repeat)
     order = ["them", "us"] if repeat % 2 == 0 else ["us", "them"]
     given = {

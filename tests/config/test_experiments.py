@@ -15,8 +15,8 @@ from study.launch.run import run
 from study.store import Store
 from study.training.engine import run_group
 from tests import ROOT
-from tests.support import data
 from tests.battery.test_battery import planned
+from tests.support import data
 
 EXPERIMENTS = sorted(path.stem for path in (conf_folder() / "experiment").glob("*.yaml"))
 COMMANDS = ("length", "quick")  # the others in this process, which is faster
@@ -57,7 +57,8 @@ def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
             *data.overrides(experiment, tmp_path),
         ],
     )
-    plan.config["executor"] = {"_target_": "tests.config.test_experiments.Here"}
+    here = {"_target_": "tests.config.test_experiments.Here"}
+    plan = replace(plan, settings=replace(plan.settings, executor=here))
     assert run(plan) == 0
     points = Store(tmp_path / "outputs" / experiment).points()
     assert len(points) >= 6

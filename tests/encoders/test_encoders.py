@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from study import battery
 from study.cells.lstm import LSTM
 from study.config import check as checking
-from study.config.network import build_model, init_facts, input_drive
+from study.config.network import init_facts, input_drive
+from study.config.setup import set_up
 from study.config.tasks import load_task
 from study.encoders.conv import Conv
 from study.interfaces import Batch, Encoder, Group, Parameter
@@ -220,7 +221,7 @@ def test_first_values_of_the_layers_are_those_without_an_encoder_of_their_size()
     assert float(named["encoder.weight"][0].abs().max()) <= (6 / (9 + 16)) ** 0.5
     assert (named["encoder.bias"] == 0).all()
     task = load_task(with_one.config["task"])
-    facts, examples = init_facts(with_one.config, task, one.model, 0), task.split("train")
+    facts, examples = init_facts(one.setup, 0), task.split("train")
     read = one.model.encoded(
         {name: value.double() for name, value in named.items()},
         examples.x.double().transpose(0, 1)[None].expand(2, -1, -1, -1),
@@ -346,7 +347,7 @@ def test_an_encoder_is_part_of_the_id_and_none_is_not(monkeypatch):
         ["encoder=none,conv", "cell=gru", "initializer=orthogonal", "seed=0", "tracker=[]"],
     )
     assert [
-        (each.labels["encoder"], "encoder" in each.config, build_model(each.config).read)
+        (each.labels["encoder"], "encoder" in each.config, set_up(each.config).model.read)
         for each in swept.points
     ] == [("none", False, SIDE * WINDOW + len(LETTERS) + 1), ("conv", True, 48 + len(LETTERS) + 1)]
 

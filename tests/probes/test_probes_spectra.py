@@ -87,7 +87,9 @@ def test_jacobians_equal_torchs_own_one_by_one(cell):
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_spectra_of_jacobians_equal_dense_products_in_many_digits(cell):
-    """Every lag of every example; an example that is too short for a lag is left out of its mean."""
+    """Every lag of every example; an example that is too short for a lag is
+    left out of its mean.
+    """
     of, lags = small(cell), [1, 3, 4, 8]
     found = jacobian(of, examples=3, lags=lags)
     for layer in (1, 2):

@@ -254,7 +254,9 @@ def workers(pid: int) -> list[int]:
 
 
 def gone(pids: list[int]) -> bool:
-    """Whether these processes end; Python's own resource tracker takes a moment after its parent."""
+    """Whether these processes end; Python's own resource tracker takes a moment
+    after its parent.
+    """
     return until(
         lambda: (
             not any(

@@ -173,7 +173,7 @@ where_positive = _lane_by_lane(
         ir.Constant(test.type, [0.0] * test.type.count),
     )
 )
-"""where_positive(test, value): value where test is above 0 or not a number, as relu of torch goes back; else 0."""
+"""where_positive(test, value): value where test > 0 or NaN, as torch's relu backward; else 0."""
 
 
 @instructions
