@@ -23,8 +23,8 @@ from hydra.core.config_search_path import SearchPathQuery
 
 from reports.battery import check_section
 from reports.data.study import Study
-from reports.documents.page import build as build_section
-from reports.documents.page import declared_sections
+from reports.documents.sections import build as build_section
+from reports.documents.sections import declared_sections
 from study import battery
 from study.battery.encoders import takes
 from study.config.build import build, build_for_members
@@ -140,7 +140,7 @@ def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> N
     trained = outputs / "checked"
     if not (trained / "study.json").exists():
         _trained([_composed(loader, [], seed, outputs) for seed in (0, 1)])
-    (one,) = [each for each in declared_sections(folder) if each.name == level]
+    (one,) = [each for each in declared_sections([folder]) if each.name == level]
     check_section(build_section(one), Study(Store(trained)))
 
 
