@@ -376,7 +376,7 @@ def _run(
             contextlib.suppress(BrokenProcessPool),
             concurrent.futures.ProcessPoolExecutor(processes, fork) as pool,
         ):
-            futures = [pool.submit(*job) for job in jobs]
+            futures = [pool.submit(function, *arguments) for function, *arguments in jobs]
             return [future.result() for future in futures]
     return [function(*arguments) for function, *arguments in jobs]
 
