@@ -1,1 +1,1 @@
-"""Train every combination of a recurrent recipe, measure how gradients travel, keep every result."""
+"""Train every combination of a recurrent recipe and measure how its gradients travel."""

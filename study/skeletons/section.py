@@ -82,7 +82,7 @@ class Skeleton:
         figure, axes = panels(
             1, 1, width=10.0, height=3.2, left=0.8, right=1.6, top=0.3, bottom=0.55, gap=(0, 0)
         )
-        axis = axes[0, 0]  # type: ignore[index]
+        axis = axes[0, 0]
         for name in names:
             own = points[points[key] == name]
             axis.plot(
