@@ -180,10 +180,10 @@ def _render(asked: argparse.Namespace) -> int:
     conditions = [parse(text) for text in asked.fail_if]
     if asked.watch:
         path, broken = watch(
-            asked.folder, asked.config_dir, asked.watch, lambda line: print(line, flush=True)
+            asked.folder, _config_dirs(asked), asked.watch, lambda line: print(line, flush=True)
         )
     else:
-        path, broken = render(asked.folder, asked.config_dir)
+        path, broken = render(asked.folder, _config_dirs(asked))
         print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     if broken:
         print(
@@ -191,6 +191,10 @@ def _render(asked: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return max(1 if broken else 0, _judged(asked, conditions) if conditions or asked.junit else 0)
+
+
+def _config_dirs(asked: argparse.Namespace) -> list[Path]:
+    return [asked.config_dir] if asked.config_dir else []
 
 
 def _check(asked: argparse.Namespace) -> int:
@@ -206,7 +210,7 @@ def _judged(asked: argparse.Namespace, conditions: Sequence[Any]) -> int:
     from study.store import Store
 
     study = Study(Store(asked.folder))
-    study.folders += [asked.config_dir] if asked.config_dir else []
+    study.folders += _config_dirs(asked)
     found = check(study, conditions)
     print("\n".join(lines(study, found)))
     if asked.junit:

@@ -18,7 +18,9 @@ import numpy as np
 
 from reports.blocks import Figure, Section
 from reports.data.study import Study
-from reports.documents.page import Renders, Templates, has
+from reports.documents.sections import has
+from reports.documents.templates import Templates
+from reports.interfaces import SectionRenderer
 from study.records import NETWORK
 from study.store import PointRecord, Store
 
@@ -36,7 +38,7 @@ OUTSIDE = re.compile(
 )
 
 
-def check_section(section: Renders, study: Study | None = None) -> None:
+def check_section(section: SectionRenderer, study: Study | None = None) -> None:
     """Title, needs, blocks; the same bytes twice; nothing from outside, text escaped; figures with
     finding, alt text, table and how to read them.
 
@@ -68,7 +70,7 @@ def check_section(section: Renders, study: Study | None = None) -> None:
     assert rendered == again, f"{name}: the same store must give the same bytes"
 
 
-def _html(section: Renders, study: Study) -> str:
+def _html(section: SectionRenderer, study: Study) -> str:
     name, made = type(section).__name__, section.render(study)
     assert isinstance(made, Section), (
         f"{name}: render must return a Section of blocks (reports/blocks.py), got"

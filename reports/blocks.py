@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pandas as pd
-from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class Figure:
     """
 
     template: ClassVar[str] = "blocks/figure.html"
-    picture: Markup
+    picture: Any  # a reports.figures.theme.Picture, or Markup
     caption: str
     alt: str
     table: Table | None = None

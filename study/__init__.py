@@ -1,3 +1,3 @@
-"""Train every combination of a recurrent recipe, measure how gradients travel, keep the results."""
+"""Train every combination of a recurrent recipe and measure how its gradients travel."""
 
 __version__ = "0.1.0"

@@ -23,17 +23,18 @@ from hydra.core.config_search_path import SearchPathQuery
 
 from reports.battery import check_section
 from reports.data.study import Study
-from reports.documents.page import build as build_section
-from reports.documents.page import declared_sections
+from reports.documents.sections import build as build_section
+from reports.documents.sections import declared_sections
 from study import battery
 from study.battery.encoders import takes
 from study.config.build import build, build_for_members
+from study.config.check import SEVERAL
 from study.config.compose import Composed, compose, finish
 from study.config.paths import conf_folder
 from study.config.tasks import load_task
 from study.hydra_plugins import register
 from study.interfaces import Group
-from study.launch.plan import SEVERAL, make_plan
+from study.launch.plan import make_plan
 from study.launch.run import declare
 from study.records import StudyError
 from study.store import Store
@@ -89,9 +90,8 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
     register()
     sys.path.insert(0, str(folder.resolve()))
     path = create_config_search_path(str(conf_folder().resolve()))
-    path.prepend(
-        "command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema")
-    )  # where --config-dir puts it
+    # where --config-dir puts it
+    path.prepend("command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema"))
     loader = ConfigLoaderImpl(path)
     with tempfile.TemporaryDirectory() as outputs:
         for kind, level in pieces:
@@ -142,7 +142,7 @@ def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> N
     trained = outputs / "checked"
     if not (trained / "study.json").exists():
         _trained([_composed(loader, [], seed, outputs) for seed in (0, 1)])
-    (one,) = [each for each in declared_sections(folder) if each.name == level]
+    (one,) = [each for each in declared_sections([folder]) if each.name == level]
     check_section(build_section(one), Study(Store(trained)))
 
 

@@ -33,7 +33,7 @@ from study.records import StudyError
 
 ALIAS = "hydra_plugins.rnn_gradient_study"
 
-HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why, and how sure are we?
+HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why, and how sure?
 
   python -m study -m experiment=digits                    the default study
   python -m study -m experiment=digits cell=lstm,gru depth=1,2,4
@@ -128,9 +128,8 @@ class SearchSweeper(StudySweeper):
     """
 
     def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
-        from study.search.launch import (
-            launch,
-        )  # Optuna takes a second to import, and nothing else needs it
+        # Optuna takes a second to import, and nothing else needs it
+        from study.search.launch import launch
 
         return launch(self.loader, self.composed, params, arguments)
 

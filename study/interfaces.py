@@ -18,10 +18,12 @@ from typing import Annotated, Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
+from study.records import SIZES
+
 PerMember = Annotated[float | Tensor, "one value a member"]
 """Annotation of a constructor argument that may differ inside a group.
 
-It is checked as a number when a point is planned, and arrives as a tensor [M] when its group is built.
+It is a number when a point is planned, and a tensor [M] when its group is built.
 Every argument annotated otherwise is structure: points that differ in it are not trained together.
 """
 
@@ -166,7 +168,7 @@ class Cell(ABC):
 
 @dataclass(frozen=True)
 class Block:
-    """What an initializer fills: one gate's part of one tensor of one layer (from 1; readout: 0)."""
+    """The block an initializer fills: one gate of one tensor of one layer (from 1; readout: 0)."""
 
     role: Role
     gate: str
@@ -651,6 +653,16 @@ class Point:
     config: Mapping[str, Any]
     labels: Mapping[str, str | int | float | bool]
     seed: int
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """records.SIZES of this point."""
+        return {size: self.config[size] for size in SIZES}
+
+    @property
+    def updates(self) -> int:
+        """Optimizer steps that it is planned for."""
+        return int(self.config["updates"])
 
 
 @dataclass(frozen=True)

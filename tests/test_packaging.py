@@ -43,7 +43,9 @@ def test_the_wheel_holds_code_configuration_and_templates_and_nothing_else(wheel
 
 
 def run(folder: Path, where: Path, *arguments: object) -> None:
-    """python -P -m …: nothing but the installed package and what the command names is importable."""
+    """python -P -m …: nothing but the installed package and what the command
+    names is importable.
+    """
     environment = {**os.environ, "PYTHONPATH": str(where), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-m", *map(str, arguments)]
     done = subprocess.run(

@@ -5,8 +5,11 @@ else.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from reports.formatting import listing
+from study.records import StudyError
 
 
 def wrong(declaration: Any) -> str | None:
@@ -112,3 +115,60 @@ def _launch(launch: Any) -> bool:
         launch.get(name) is None or isinstance(launch[name], Mapping)
         for name in ("git", "versions")
     )
+
+
+def restrict(declaration: Mapping[str, Any], levels: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The declaration with only the points of its grid that have these levels.
+
+    `levels`: one level per factor or fixed setting, or a list of levels; `seed` as well. StudyError
+    if the study has no such factor or level, or no point that has them all.
+    """
+    factors: Mapping[str, list[Any]] = declaration["factors"]
+    known = {
+        **factors,
+        **{key: [level] for key, level in declaration.get("fixed", {}).items()},
+        "seed": declaration["seeds"],
+    }
+    wanted = {key: _texts(value) for key, value in levels.items()}
+    for key, texts in wanted.items():
+        if key not in known:
+            raise StudyError(
+                f"{key}: no factor or setting of this study. Factors: {listing(factors)};"
+                f" settings: {listing(key for key in known if key not in factors)}."
+            )
+        allowed = [str(level) for level in known[key]]
+        for text in texts:
+            if text not in allowed:
+                raise StudyError(
+                    f"{key}={text}: no such level in this study. Levels of {key}:"
+                    f" {listing(allowed)}."
+                )
+
+    def matches(point: Mapping[str, Any]) -> bool:
+        labels = {"seed": point["seed"], **point["labels"]}
+        return all(
+            str(labels.get(key, known[key][0])) in texts for key, texts in wanted.items()
+        )  # a point does not state a factor of one level
+
+    grid = [point for point in declaration["grid"] if matches(point)]
+    if not grid:
+        asked = ", ".join(f"{key}={listing(texts)}" for key, texts in wanted.items())
+        raise StudyError(f"{asked}: no point of this study has these levels together.")
+    return {
+        **declaration,
+        "grid": grid,
+        "factors": {
+            key: [level for level in of if key not in wanted or str(level) in wanted[key]]
+            for key, of in factors.items()
+        },
+        "seeds": [
+            seed
+            for seed in declaration["seeds"]
+            if "seed" not in wanted or str(seed) in wanted["seed"]
+        ],
+    }
+
+
+def _texts(levels: Any) -> list[str]:
+    several = isinstance(levels, Iterable) and not isinstance(levels, str)
+    return [str(level) for level in (levels if several else [levels])]

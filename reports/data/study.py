@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.data.declared import wrong, wrong_launches
+from reports.data.declared import restrict, wrong, wrong_launches
 from reports.formatting import levels
 from study.config.paths import conf_folder
 from study.records import POINTS, StudyError
@@ -44,50 +44,29 @@ class Study:
     cell and initializer first; `constant` the settings that do not vary.
     """
 
-    def __init__(self, store: Store, points: pd.DataFrame | None = None) -> None:
-        """`points`: the store's points, where they are read already."""
+    def __init__(
+        self,
+        store: Store,
+        points: pd.DataFrame | None = None,
+        levels: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`points`: the store's points, if they have been read already.
+
+        `levels`: restricts the study to points with these levels of factors, as if it had declared
+        no others (see declared.restrict).
+        """
         self.store = store
-        self.folders: list[Path] = [
-            conf_folder()
-        ]  # where the report's own YAML lies: ours, then the user's
+        self.folders: list[Path] = [conf_folder()]  # folders with YAML: ours, then the user's
         self._tables: dict[str, pd.DataFrame] = {}
         self._kept: dict[str, Any] = {}
-        record = store.study()
-        self.record: Mapping[str, Any] = record
-        self.name = str(record.get("name", store.folder.name))
-        self.title = str(record.get("title") or self.name)
-        self.question = str(record.get("question") or "")
-        try:
-            self.declaration: Mapping[str, Any] = record["declaration"]
-            self.launches: Sequence[Mapping[str, Any]] = record["launches"]
-            grid, declared = self.declaration["grid"], self.declaration["factors"]
-            seeds = self.declaration["seeds"]
-        except (KeyError, TypeError) as error:
-            raise StudyError(
-                f"study.json of {self.name}: {error} is missing, so the declared grid is unknown."
-                " Run the study again."
-            ) from error
-        if told := wrong(self.declaration) or wrong_launches(self.launches):
-            raise StudyError(
-                f"study.json of {self.name}: damaged ({told} is of another form). {MEND}"
-            )
-        self.seeds = list(seeds)
-        texts = {key: [str(label) for label in labels] for key, labels in declared.items()}
-        varied = [key for key, labels in texts.items() if len(labels) > 1]
-        self.factors = {
-            key: texts[key]
-            for key in sorted(
-                varied,
-                key=lambda key: (
-                    FIRST.index(key) if key in FIRST else len(FIRST),
-                    varied.index(key),
-                ),
-            )
-        }
-        self.constant = {
-            key: str(label) for key, label in self.declaration.get("fixed", {}).items()
-        }
-        self.constant |= {key: labels[0] for key, labels in texts.items() if len(labels) == 1}
+        self.record: Mapping[str, Any] = store.study()
+        self.name = str(self.record.get("name", store.folder.name))
+        self.title = str(self.record.get("title") or self.name)
+        self.question = str(self.record.get("question") or "")
+        whole, self.launches = self._declared()
+        self.declaration = restrict(whole, levels) if levels else whole
+        self.seeds = list(self.declaration["seeds"])
+        self._set_factors(self.declaration["factors"])
         self.tasks: Mapping[str, Mapping[str, Any]] = self.declaration.get("tasks", {})
         self.health: Mapping[str, Any] = self.declaration.get("health", {})
         metrics = {
@@ -98,16 +77,40 @@ class Study:
         stored = _plain(store.points(cores()) if points is None else points)
         if self.as_skill:
             stored = self._skill(stored, SCORES, ("score_se",), stored["task"])
-        self.grid = self._join(
-            pd.DataFrame(
-                [
-                    {"id": point["id"], "seed": point["seed"], **_texts(point["labels"])}
-                    for point in grid
-                ]
-            ),
-            stored,
-        )
-        self.also = stored[~stored["id"].isin(self.grid["id"])]
+        declared = [
+            {"id": point["id"], "seed": point["seed"], **_texts(point["labels"])}
+            for point in self.declaration["grid"]
+        ]
+        self.grid = self._join(pd.DataFrame(declared), stored)
+        self.also = stored[~stored["id"].isin([point["id"] for point in whole["grid"]])]
+
+    def _declared(self) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
+        """Declaration and launches of study.json; StudyError if they are missing or damaged."""
+        try:
+            declaration, launches = self.record["declaration"], self.record["launches"]
+            for key in ("grid", "factors", "seeds"):
+                declaration[key]
+        except (KeyError, TypeError) as error:
+            raise StudyError(
+                f"study.json of {self.name}: {error} is missing, so the declared grid is unknown."
+                " Run the study again."
+            ) from error
+        if damage := wrong(declaration) or wrong_launches(launches):
+            raise StudyError(
+                f"study.json of {self.name}: damaged ({damage} is of another form). {MEND}"
+            )
+        return declaration, launches
+
+    def _set_factors(self, declared: Mapping[str, Sequence[Any]]) -> None:
+        """Factors with more than one level, cell and initializer first; the rest is constant."""
+        texts = {key: [str(label) for label in labels] for key, labels in declared.items()}
+        varied = [key for key, labels in texts.items() if len(labels) > 1]
+        order = [*(key for key in FIRST if key in varied), *(k for k in varied if k not in FIRST)]
+        self.factors = {key: texts[key] for key in order}
+        self.constant = {
+            key: str(label) for key, label in self.declaration.get("fixed", {}).items()
+        }
+        self.constant |= {key: labels[0] for key, labels in texts.items() if len(labels) == 1}
 
     def _skill(
         self, rows: pd.DataFrame, scores: Sequence[str], errors: Sequence[str], task: pd.Series
@@ -302,25 +305,23 @@ class Study:
         beside each row.
         """
         if name not in self._tables:
-            rows = self.store.table(name, self.pictured["id"])
-            rows["id"] = (
-                rows["id"].astype("category").astype(object)
-            )  # one text a point, not a row: a million rows are 100 MB otherwise
-            for column in ("probe", "layer", "state"):
-                if column in rows:
-                    rows[column] = rows[column].astype(
-                        "category"
-                    )  # a tenth of the time in every later comparison
+            rows = self.with_factors(self.store.table(name, self.pictured["id"]))
             if self.as_skill and name in SCORES_OF and len(rows):
                 rows = self._skill(
                     rows, SCORES_OF[name], (), rows["id"].map(self.stored.set_index("id")["task"])
                 )
-            self._tables[name] = rows.merge(
-                self.grid[["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]],
-                on="id",
-                how="left",
-            )
+            self._tables[name] = rows
         return self._tables[name]
+
+    def with_factors(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a table with the point's arm, seed and factors beside each."""
+        # One text per point and not per row: 100 MB less for a million rows.
+        rows["id"] = rows["id"].astype("category").astype(object)
+        for column in ("probe", "layer", "state"):
+            if column in rows:  # comparisons take a tenth of the time
+                rows[column] = rows[column].astype("category")
+        keys = ["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]
+        return rows.merge(self.grid[keys], on="id", how="left")
 
 
 def cores() -> int:

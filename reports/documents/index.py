@@ -15,7 +15,8 @@ from reports.analysis.recipe import leaders
 from reports.blocks import Cell, Notice, Prose, Rows, Table
 from reports.data.study import MISSING, Study
 from reports.documents.diff import Difference, sentences
-from reports.documents.page import Templates, put_text
+from reports.documents.files import write_text
+from reports.documents.templates import Templates
 from reports.formatting import STATUS_SYMBOLS, VERDICT_SYMBOLS, count, interval, number, private
 from reports.statistics import count as counted
 from study.records import STATUSES, VERDICTS, StudyError
@@ -55,7 +56,7 @@ def write_index(folder: Path, out: Path | None) -> tuple[Path, int]:
             f"{folder}: no study here (no folder with a study.json). Give the one that holds the"
             " studies, such as outputs."
         )
-    put_text(path, Templates().whole("index.html", "Studies", entries=entries))
+    write_text(path, Templates().whole("index.html", "Studies", entries=entries))
     return path, len(entries)
 
 
@@ -161,7 +162,7 @@ def write_diff(found: Difference, out: Path) -> Path:
     )
     parts.append(("Settings", [draw(settings)] if rows else []))
     shown = [(title, blocks or [draw(Notice("None.", "plain"))]) for title, blocks in parts]
-    put_text(
+    write_text(
         out,
         draw.whole("diff.html", f"{found.names[0]} and {found.names[1]}", found=found, parts=shown),
     )

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reports.data.study import MISSING, Study
-from reports.documents.page import put_text, render
+from reports.documents.files import write_text
+from reports.documents.page import render
 from study.records import StudyError
 from study.store import Store
 
@@ -18,7 +19,7 @@ LOOK = 1.0  # seconds between two looks at the store
 
 
 def watch(
-    folder: Path, config_dir: Path | None, seconds: float, say: Callable[[str], None]
+    folder: Path, config_dirs: Sequence[Path], seconds: float, say: Callable[[str], None]
 ) -> tuple[Path, Sequence[str]]:
     """Render, wait `seconds` or longer until points have come, and so on until the study has ended
     or Ctrl-C; the path and the broken sections.
@@ -31,7 +32,7 @@ def watch(
         while True:
             seen, runs = _marks(store), running(store)
             try:
-                path, broken = render(folder, config_dir, seconds if runs else None)
+                path, broken = render(folder, config_dirs, seconds if runs else None)
                 say(f"{_progress(store)}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
             except StudyError as error:  # a point that is just being replaced
                 if not runs:
@@ -43,7 +44,7 @@ def watch(
     except KeyboardInterrupt:
         say("stopped watching; the page stays as it is and no longer reloads")
         if path.exists():
-            put_text(path, still(path.read_text(encoding="utf-8")))
+            write_text(path, still(path.read_text(encoding="utf-8")))
         return path, broken
 
 

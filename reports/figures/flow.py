@@ -61,7 +61,7 @@ def gradient_flow(
     pad = STRIP * (high - low) * 1.5 if odd else 0.0
     for i, row in enumerate(row_levels):
         for j, column in enumerate(column_levels):
-            axis = axes[i, j]  # type: ignore[index]
+            axis = axes[i, j]
             axis.set(xlim=(longest, 0), ylim=(low - pad, high + pad))
             _shade(axis, limits, low, high, j == len(column_levels) - 1)
             if lag is not None:

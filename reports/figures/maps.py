@@ -97,7 +97,7 @@ def opening_maps(
     ticks = [u for u in (0, 10, 100, 1000, 10000, 100000) if u <= 0.2 * last] + [round(last)]
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            axis = axes[i, j]  # type: ignore[index]
+            axis = axes[i, j]
             one = maps.get((i, j), "not in the grid")
             axis.set_xlim(place(0) - 0.02, place(last) + 0.02)
             axis.set_ylim(0.5, deepest * 1.02 + 0.5)

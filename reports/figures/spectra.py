@@ -49,7 +49,7 @@ def lyapunov_spectra(
     ink = sequence(2)
     for i, row in enumerate(row_levels):
         for j, column in enumerate(column_levels):
-            axis = axes[i, j]  # type: ignore[index]
+            axis = axes[i, j]
             axis.set(xlim=(0, 1), ylim=(low - pad, high + pad))
             axis.axhline(0, color=SOFT, linewidth=0.8, zorder=1)
             if forgets is not None:

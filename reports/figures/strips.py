@@ -64,7 +64,7 @@ def strips(
         part = part / sum(tall) * room
         at -= part
         for j in range(examples):
-            axis = axes[i, j]  # type: ignore[index]
+            axis = axes[i, j]
             where = axis.get_position()
             axis.set_position((where.x0, at / height, where.width, part / height))
             axis.set_xlim(0.5, lengths[j] + 0.5)
@@ -185,7 +185,7 @@ def gate_lines(
     ink = {gate: SLOTS[number % len(SLOTS)] for number, gate in enumerate(gates)}
     for i, row in enumerate(rows):
         for j, length in enumerate(lengths):
-            axis, own = axes[i, j], lines.get((i, j), {})  # type: ignore[index]
+            axis, own = axes[i, j], lines.get((i, j), {})
             last = max((end for _, end in own), default=0)
             ends: list[tuple[float, str]] = []
             for (gate, end), (mean, low, high) in own.items():

@@ -4,25 +4,33 @@ the same every time.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import html
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, is_color_like, to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 # Stand-ins that the finished SVG replaces by the page's colours, which change with its theme.
 INK, SOFT, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
+# Colours outside the page: those of its light theme, on white.
+PLAIN = {INK: "#1b1d21", SOFT: "#5b606a", GRID: "#d9dad4", PAPER: "#ffffff"}
 PAGE = {INK: "currentColor", SOFT: "var(--soft)", GRID: "var(--rule)", PAPER: "var(--paper)"}
 
 # Middle lightness: at least 3:1 on white and on the dark paper. Okabe and Ito's hues, apart for the
@@ -171,19 +179,80 @@ def transport_map(low: float, high: float) -> LinearSegmentedColormap:
     return LinearSegmentedColormap.from_list("transport", lost + gained, N=512)
 
 
-def draw(build: Callable[[bool], Figure], *, name: str) -> Markup:
-    """The figure as inline SVG.
+@dataclass(frozen=True)
+class Picture:
+    """A figure that is drawn when it is needed: as SVG for the page, or by matplotlib.
 
-    `build(rasterized)` draws it; it is asked again with True where it had too many marks.
+    `build(rasterized)` returns the matplotlib figure; it is called again with True if its SVG has
+    more than MARKS marks.
     """
+
+    build: Callable[[bool], Figure]
+    name: str  # prefix of the ids in the SVG
+
+    @functools.cached_property
+    def svg(self) -> Markup:
+        """Inline SVG in the page's fonts and colours, the same bytes every time."""
+        with _silent_theme():
+            svg = _svg(self.build(False))
+            if sum(svg.count(mark) for mark in ("<path", "<use")) > MARKS:
+                svg = _svg(self.build(True))
+        return Markup(_for_page(svg, self.name))
+
+    def __html__(self) -> str:
+        return self.svg
+
+    def __str__(self) -> str:
+        return self.svg
+
+    def figure(self) -> Figure:
+        """A matplotlib figure on white, to change, to save, or to show in a notebook."""
+        with _silent_theme():
+            figure = self.build(False)
+            # Ticks take the theme's style when they are first drawn.
+            figure.draw_without_rendering()
+        in_plain_colours(figure)
+        return figure
+
+
+def draw(build: Callable[[bool], Figure], *, name: str) -> Picture:
+    """The picture of a Figure block; see Picture."""
+    return Picture(build, name)
+
+
+@contextlib.contextmanager
+def _silent_theme() -> Iterator[None]:
     with theme(), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Glyph .* missing from font"
-        )  # the browser sets the text, in a font that has the glyph
-        svg = _svg(build(False))
-        if sum(svg.count(mark) for mark in ("<path", "<use")) > MARKS:
-            svg = _svg(build(True))
-    return Markup(_for_page(svg, name))
+        # The browser sets the text, in a font that has the glyph.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def in_plain_colours(figure: Figure) -> None:
+    """Replace the stand-ins for the page's colours in every artist of a figure."""
+    figure.set_facecolor(PLAIN[PAPER])
+    for artist in figure.findobj():
+        for name in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
+            if hasattr(artist, f"set_{name}") and hasattr(artist, f"get_{name}"):
+                colour = getattr(artist, f"get_{name}")()
+                if isinstance(colour, np.ndarray) and colour.ndim == 2:
+                    plain: Any = [_plain_colour(one) for one in colour]
+                    changed = any(a is not b for a, b in zip(plain, colour, strict=True))
+                else:
+                    plain = _plain_colour(colour)
+                    changed = plain is not colour
+                if changed:
+                    getattr(artist, f"set_{name}")(plain)
+        if isinstance(artist, Text):
+            artist.set_text(squeezed(artist.get_text()))
+
+
+def _plain_colour(colour: Any) -> Any:
+    """The colour that a stand-in is for, with its opacity; any other colour as it is."""
+    if not is_color_like(colour):
+        return colour
+    plain = PLAIN.get(to_hex(colour))
+    return colour if plain is None else to_rgba(plain, to_rgba(colour)[3])
 
 
 def _svg(figure: Figure) -> str:
@@ -244,7 +313,7 @@ def panels(
     top: float,
     bottom: float,
     gap: Sequence[float],
-) -> tuple[Figure, object]:
+) -> tuple[Figure, np.ndarray]:
     """A figure with rows × columns axes; all sizes in inches: `height` of the whole, margins, (gap
     across, gap down).
     """

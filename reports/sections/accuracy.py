@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import ranked, summary, with_counted, with_interval
 from reports.analysis.effects import main_effects
-from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
 from reports.formatting import count, interval, known, level, levels, listing, number
@@ -121,7 +121,7 @@ class Accuracy:
         )
 
     def _by_arm(self, study: Study, arms: pd.DataFrame) -> Table:
-        rows = []
+        rows: Rows = []
         for _, arm in arms.iterrows():
             one, solved = arm["score"], wilson(arm["outcomes"].get("solved", 0), arm["n"])
             rows.append(
@@ -154,7 +154,7 @@ class Accuracy:
 
     def _by_level(self, study: Study, points: pd.DataFrame) -> Table:
         effects = {one.factor: one.difference for one in main_effects(study, points)}
-        rows = []
+        rows: Rows = []
         for factor, names in study.factors.items():
             means = marginal_means(points, "counted", factor, names)
             gap = effects.get(factor)
@@ -257,7 +257,7 @@ def dots(
         for _, arm in arms.iterrows()
     }
     for j, name in enumerate(names):
-        axis = axes[0, j]  # type: ignore[index]
+        axis = axes[0, j]
         for y, line in enumerate(lines):
             if y % 2:
                 axis.axhspan(y - 0.5, y + 0.5, color=SOFT, alpha=0.06, linewidth=0)

@@ -156,7 +156,7 @@ def forest(every: list[Judged]) -> Drawing:
         bottom=0.55,
         gap=(0, 0),
     )
-    axis = axes[0, 0]  # type: ignore[index]
+    axis = axes[0, 0]
     axis.axvspan(-1, 1, color=SOFT, alpha=0.12, linewidth=0)
     axis.axvline(0, color=SOFT, linewidth=0.8)
     for y, one in enumerate(every):

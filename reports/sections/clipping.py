@@ -402,7 +402,7 @@ def rates(
     span = (float(norms.min()) / 1.3, float(norms.max()) * 1.3) if len(norms) else (0.1, 10.0)
     dash = dict(zip(study.levels(ink_key), DASHES * 9, strict=False))
     for j, name in enumerate(names):
-        upper, lower = axes[0, j], axes[1, j]  # type: ignore[index]
+        upper, lower = axes[0, j], axes[1, j]
         for other, own in binned[binned[panel] == name].groupby(ink_key, sort=False):
             style = {"color": ink[str(other)], "linestyle": dash[str(other)], "linewidth": 1.5}
             upper.plot(own["update"], own["norm"], **style)

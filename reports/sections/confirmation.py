@@ -171,7 +171,7 @@ def _dots(study: Study, of: Confirmation) -> Drawing:
         bottom=0.5,
         gap=(0, 0),
     )
-    axis = axes[0, 0]  # type: ignore[index]
+    axis = axes[0, 0]
     for y, one in enumerate(of.arms):
         _row(axis, y - 0.14, one.fresh, one.estimate, SLOTS[0], SLOTS[0])
         _row(axis, y + 0.18, one.screened, one.screening, SLOTS[9], "none")

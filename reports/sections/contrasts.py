@@ -208,7 +208,7 @@ def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
         bottom=0.5,
         gap=(0, 0),
     )
-    axis = axes[0, 0]  # type: ignore[index]
+    axis = axes[0, 0]
     axis.axvline(0, color=SOFT, linewidth=0.8)
     palettes = {factor: (colours(names), markers(names)) for factor, names in study.factors.items()}
     last = None

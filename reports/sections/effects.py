@@ -182,7 +182,7 @@ def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
         gap=(0.35, 0),
     )
     for j, (text, of) in enumerate(found.items()):
-        axis = axes[0, j]  # type: ignore[index]
+        axis = axes[0, j]
         estimates = {one.name: one.share for one in of.terms} | {SEEDS: of.seeds}
         for y, name in enumerate(order):
             one = estimates.get(name)
@@ -470,7 +470,7 @@ def _lines(
     step = 0.5 / max(1, len(names))
     for i, text in enumerate(texts):
         for j, panel in enumerate(by):
-            axis = axes[i, j]  # type: ignore[index]
+            axis = axes[i, j]
             for k, name in enumerate(names):
                 own = {
                     mark["x"]: mark

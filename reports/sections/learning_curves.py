@@ -5,6 +5,7 @@ and new data.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -275,7 +276,7 @@ def curves(
         low, high = min([low, *marks]), max([high, *marks])
         pad = 0.04 * (high - low or 1)
         for j, name in enumerate(names):
-            axis = axes[i, j]  # type: ignore[index]
+            axis = axes[i, j]
             own = history[history[panel] == name]
             if len(own):
                 style = (
@@ -332,8 +333,8 @@ def curves(
     return figure
 
 
-def _pattern(dash: object) -> object:
-    return "" if dash == "solid" else dash[1]  # type: ignore[index]
+def _pattern(dash: Any) -> object:
+    return "" if dash == "solid" else dash[1]
 
 
 def legend(

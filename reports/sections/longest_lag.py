@@ -170,7 +170,7 @@ def _ladder(study: Study, own: Sequence[Reach]) -> Drawing:
         bottom=0.52,
         gap=(0, 0),
     )
-    axis = axes[0, 0]  # type: ignore[index]
+    axis = axes[0, 0]
     place = {steps: number for number, steps in enumerate(lengths)}
     for y, one in enumerate(own):
         colour = ink.get(one.labels[first], INK) if first else INK

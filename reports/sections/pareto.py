@@ -196,7 +196,7 @@ def drawing(
         axes[0],
         (("health", "health at the end (decades)"), ("cost", "seconds a point")),
         strict=True,
-    ):  # type: ignore[index]
+    ):
         for (_, arm), size in zip(found.iterrows(), area, strict=True):
             colour = ink[str(arm[keys[0]])]
             axis.scatter(
@@ -212,11 +212,11 @@ def drawing(
             )
         axis.set_xlabel(title)
         axis.margins(0.07)
-    axes[0, 1].set_xlim(left=0)  # type: ignore[index]
-    axes[0, 1].set_yticklabels([])  # type: ignore[index]
-    axes[0, 1].set_ylim(axes[0, 0].get_ylim())  # type: ignore[index]
-    axes[0, 0].set_ylabel(f"test {study.metric}, mean")  # type: ignore[index]
-    axes[0, 0].axvline(0, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)  # type: ignore[index]
+    axes[0, 1].set_xlim(left=0)
+    axes[0, 1].set_yticklabels([])
+    axes[0, 1].set_ylim(axes[0, 0].get_ylim())
+    axes[0, 0].set_ylabel(f"test {study.metric}, mean")
+    axes[0, 0].axvline(0, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
     plain: dict[str, Any] = {"linestyle": "none", "markersize": 5.5}
     handles = [
         Line2D([], [], marker="o", color=ink[name], label=level(keys[0], name), **plain)

@@ -227,7 +227,7 @@ def _curves(
     figure, axes = panels(
         1, 1, width=WIDTH, height=3.6, left=0.75, right=2.9, top=0.15, bottom=0.5, gap=(0, 0)
     )
-    axis = axes[0, 0]  # type: ignore[index]
+    axis = axes[0, 0]
     tried = [
         seeds for seeds in range(2, most + 1) if seeds <= 12 or seeds % 2 == 0 or seeds == most
     ]

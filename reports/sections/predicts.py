@@ -259,7 +259,7 @@ def _scatter(
         if 1.12 * low_D <= tick <= high_D
     ]
     for j, (share, values) in enumerate(D.items()):
-        axis = axes[0, j]  # type: ignore[index]
+        axis = axes[0, j]
         x = points["id"].map(values).astype(float)
         for name, colour in ink.items():
             for outcome, marker in shape.items():
@@ -287,10 +287,10 @@ def _scatter(
         if j:
             axis.tick_params(labelleft=False)
     low, high = points["counted"].min(), points["counted"].max()
-    for axis in axes[0]:  # type: ignore[index]
+    for axis in axes[0]:
         pad = 0.05 * (high - low or 1)
         axis.set_ylim(low - pad, high + pad)
-    axes[0, 0].set_ylabel(f"test {study.metric}")  # type: ignore[index]
+    axes[0, 0].set_ylabel(f"test {study.metric}")
     figure.text(
         0.5 * (0.62 + 10 - 1.35) / 10,
         0.02,

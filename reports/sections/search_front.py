@@ -91,7 +91,7 @@ def drawing(search: Search, other: str) -> Drawing:
     )
     complete = search.complete
     for place in range(rows * columns):
-        axis = axes[place // columns, place % columns]  # type: ignore[index]
+        axis = axes[place // columns, place % columns]
         if place >= len(arms):
             axis.set_axis_off()
             continue

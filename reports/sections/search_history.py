@@ -83,7 +83,7 @@ def lines(search: Search) -> Drawing:
     low, high = float(scores.min()), float(scores.max())
     pad = 0.05 * (high - low or 1)
     for place in range(rows * columns):
-        axis = axes[place // columns, place % columns]  # type: ignore[index]
+        axis = axes[place // columns, place % columns]
         if place >= len(arms):
             axis.set_axis_off()
             continue

@@ -120,7 +120,7 @@ def heat(
         bottom=0.9,
         gap=(0, 0),
     )
-    axis = axes[0, 0]  # type: ignore[index]
+    axis = axes[0, 0]
     for row, column in np.ndindex(*table.shape):
         share = float(table[row, column])
         if np.isfinite(share):

@@ -102,7 +102,7 @@ def drawing(search: Search, at: dict[str, pd.DataFrame]) -> Drawing:
         gap=(0.35, 0.55),
     )
     for place in range(rows * columns):
-        axis = axes[place // columns, place % columns]  # type: ignore[index]
+        axis = axes[place // columns, place % columns]
         if place >= len(arms):
             axis.set_axis_off()
             continue

@@ -117,7 +117,7 @@ def slices(search: Search) -> Drawing:
             else [0.0] * len(inks)
         )
         for row, name in enumerate(names):
-            axis = axes[row, column]  # type: ignore[index]
+            axis = axes[row, column]
             for arm in others:
                 own = of[of["arm"] == arm]
                 if first and str(
@@ -165,7 +165,7 @@ def slices(search: Search) -> Drawing:
     handles = [
         axes[0, 0].plot([], [], shapes[text], color=inks[text], markersize=4, label=text)[0]
         for text in dict.fromkeys(rest.values())
-    ]  # type: ignore[index]
+    ]
     drawing.legend(
         handles=handles, loc="upper left", ncols=min(5, len(handles)), bbox_to_anchor=(0.05, 1.0)
     )

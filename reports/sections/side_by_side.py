@@ -224,7 +224,7 @@ def drawing(
         "health at the end (decades)",
         1,
         rasterized,
-    )  # type: ignore[index]
+    )
     shades = (
         better.reversed() if study.higher_is_better else better
     )  # bright is good, as in the panel beside it
@@ -237,10 +237,10 @@ def drawing(
         f"test {study.metric}",
         2,
         rasterized,
-    )  # type: ignore[index]
-    axes[0, 0].set_yticks(np.arange(len(down)) + 0.5, names)  # type: ignore[index]
-    axes[0, 1].set_yticks([])  # type: ignore[index]
-    for axis in axes[0]:  # type: ignore[index]
+    )
+    axes[0, 0].set_yticks(np.arange(len(down)) + 0.5, names)
+    axes[0, 1].set_yticks([])
+    for axis in axes[0]:
         axis.set_xticks(
             np.arange(len(across)) + 0.5,
             across,

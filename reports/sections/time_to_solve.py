@@ -158,7 +158,7 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
         gap=(0.18, 0),
     )
     for j, panel in enumerate(panels_of or [None]):
-        axis = axes[0, j]  # type: ignore[index]
+        axis = axes[0, j]
         here = points if panel is None else points[points[panel_key] == panel]
         for k, name in enumerate(names):
             own = here[here[line_key] == name]
@@ -207,7 +207,7 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
         else:
             axis.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
             edge_labels(axis)
-    axes[0, 0].set_ylabel("solved")  # type: ignore[index]
+    axes[0, 0].set_ylabel("solved")
     figure.text(
         (0.7 + WIDTH - 1.3) / 2 / WIDTH,
         0.015,

@@ -185,7 +185,8 @@ def _probed(probe: Probe, of: StageTrace) -> dict[str, Tensor]:
             else (1, 2, 3)
         )
         assert tensor.ndim in sizes and len(tensor) == len(of.seeds), (
-            f"{name}: {quantity} must be {KINDS} with M = {len(of.seeds)}, got {tuple(tensor.shape)}"
+            f"{name}: {quantity} must be {KINDS} with M = {len(of.seeds)}, got"
+            f" {tuple(tensor.shape)}"
         )
         values[str(quantity)] = tensor.detach()
     return values

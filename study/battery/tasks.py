@@ -63,9 +63,8 @@ def _task_losses(task: Task, batch: Batch) -> None:
     )
     assert task.metric(outputs, both).shape == (2, 6), f"{name}: metric must be [M, B]"
     last = torch.full((6,), facts.steps - 1) if batch.lengths is None else batch.lengths - 1
-    anchor = (
-        last * torch.arange(6) // 5 if facts.every_step else last
-    )  # from the first step to the last
+    # from the first step to the last
+    anchor = last * torch.arange(6) // 5 if facts.every_step else last
     at_end = task.step_loss(outputs, both, anchor)
     assert at_end.shape == (2, 6), f"{name}: step_loss must be [M, B]"
     if not facts.every_step:

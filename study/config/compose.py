@@ -37,7 +37,7 @@ MOST = 1_000_000  # combinations of one study
 
 @dataclass(frozen=True)
 class Composed:
-    """One combination: its configuration as plain values, and its levels by name (seed among them)."""
+    """One combination: its configuration as plain values, its levels by name (and the seed)."""
 
     config: Mapping[str, Any]
     labels: Mapping[str, Any]
@@ -489,9 +489,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise StudyError(str(error).splitlines()[0]) from error
     assert isinstance(container, dict)
-    if (
-        container.get("encoder") is None
-    ):  # none is no setting: points of before there were any have their ids
+    # none is no setting: points of before there were any have their ids
+    if container.get("encoder") is None:
         container.pop("encoder", None)
     return {str(key): value for key, value in container.items()}
 

@@ -96,7 +96,7 @@ class Local(Executor):
         require(leave_seconds >= 0, "local", "leave_seconds", "at least 0", leave_seconds)
         self.deaths, self.same_failures, self.leave_seconds = deaths, same_failures, leave_seconds
         self.timeout = None if timeout_minutes is None else 60 * timeout_minutes
-        kind = resolve_device({"device": device})
+        kind = resolve_device(device, gpus=None)
         self.workers = (
             workers
             if isinstance(workers, int)
@@ -352,7 +352,9 @@ class Running:
         self.looked = now
 
     def leave(self) -> None:
-        """Workers keep what they are training and end; once more, or too late, and they are ended."""
+        """Workers keep what they are training and end; once more, or too late,
+        and they are ended.
+        """
         everyone = [*self.workers, *self.idle]
         try:
             for worker in everyone:

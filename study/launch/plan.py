@@ -15,25 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from study.config.build import build
-from study.config.check import check, check_flat
+from study.config.check import check_all
 from study.config.compose import Composed, Declared, exclusion, meets
-from study.config.resolve import resolve_device, resolve_kernel
-from study.config.tasks import data_hash, load_task
+from study.config.settings import Settings, settings_of
+from study.config.setup import set_up
 from study.design.power import resolvable
-from study.interfaces import (
-    Cell,
-    ClipRule,
-    Encoder,
-    Executor,
-    Group,
-    Initializer,
-    Optimizer,
-    Point,
-    Probe,
-    Readout,
-    Task,
-    Tracker,
-)
+from study.interfaces import Group, Point
 from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
 from study.store import Damaged, Store
 from study.store.search import beside
@@ -41,50 +28,39 @@ from study.training.checkpoints import Checkpoints
 from study.training.groups import duration, groups, room
 from study.training.precision import fixed_numerics
 
-ONE = {
-    "cell": Cell,
-    "initializer": Initializer,
-    "clip": ClipRule,
-    "optimizer": Optimizer,
-    "readout": Readout,
-    "task": Task,
-    "executor": Executor,
-}
-SEVERAL = {"probe": Probe, "tracker": Tracker}
-RETRY = {
-    "failed": ("failed",),
-    "diverged": ("failed", "diverged"),
-    "none": (),
-}  # stored statuses that are trained again
-
 
 @dataclass(frozen=True)
 class Plan:
     """All that is known before the first update."""
 
-    name: str
+    settings: Settings
     experiment: str | None
-    folder: Path
     factors: Mapping[str, list[Any]]  # in declared order, seed not among them
     points: Sequence[Point]
     excluded: Sequence[Mapping[str, Any]]
     stored: Mapping[str, str]  # id -> status
     damaged: Mapping[str, str]  # id -> why what is stored is no result
-    versions: Mapping[
-        str, object
-    ]  # id -> what tells a later writing of the point from the one looked at here
-    unprobed: Mapping[
-        str, Sequence[str]
-    ]  # id -> probes asked for that its stored result lacks, or has with other settings
-    config: Mapping[str, Any]  # of the first point: what all share is read here
+    # id -> what tells a later writing of the point from the one looked at here
+    versions: Mapping[str, object]
+    # id -> probes asked for that its stored result lacks, or has with other settings
+    unprobed: Mapping[str, Sequence[str]]
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def folder(self) -> Path:
+        """Of the study."""
+        return self.settings.folder
 
     @property
     def missing(self) -> list[Point]:
         """Points to train: those without a result; with `retry` failed or diverged ones again; with
         `reprobe` those that lack a probe.
         """
-        again = self.unprobed if self.config["reprobe"] else {}
-        wanted = (None, *RETRY[self.config["retry"]])
+        again = self.unprobed if self.settings.reprobe else {}
+        wanted = (None, *self.settings.retry)
         return [
             point
             for point in self.points
@@ -93,7 +69,7 @@ class Plan:
 
     def groups(self, points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
         """Groups of these points, each from where its checkpoints are."""
-        node, device = self.config["executor"], resolve_device(self.config)
+        node, device = self.settings.executor, self.settings.device
         if node.get("gpus") is None:
             space = room(device, workers)
         elif device == "cpu" and node.get("memory_gb"):  # a job's: its cores train a group each
@@ -119,7 +95,9 @@ class Plan:
             settings = [
                 f" {key}={value}" for key, value in point.labels.items() if key.startswith("task.")
             ]
-            tasks["".join([str(point.labels["task"]), *settings])] = data_hash(point.config)
+            tasks["".join([str(point.labels["task"]), *settings])] = set_up(
+                point.config
+            ).task.data_hash()
         return {"experiment": self.experiment, "numerics": NUMERICS, "tasks": tasks}
 
 
@@ -141,20 +119,17 @@ def make_plan(
             excluded.append({"labels": levels, "why": why})
     if not kept:
         raise StudyError("study.exclude leaves no combination; nothing to run")
-    with (
-        fixed_numerics()
-    ):  # one thread: beside what is imported for the workers, more of them get in each other's way
+    # one thread: beside what is imported for the workers, more of them get in each other's way
+    with fixed_numerics():
         check_all(kept)
-    check_running(kept[0].config)
-    if (search := kept[0].config["study"]["search"]) is not None and not beside(search):
+    settings = settings_of(kept[0].config)
+    if (search := settings.study.search) is not None and not beside(search):
         raise StudyError(
             "study.search: must be the folder of a search beside the study's, such as"
             f" ../digits/search, got {search!r}"
         )
     points = _distinct([_point(combination) for combination in kept])
-    config = kept[0].config
-    folder = Path(config["store"]["folder"]) / check_name(config["name"])
-    store = Store(folder)
+    store = Store(settings.folder)
     stored, versions, measured, damaged = {}, {}, {}, {}
     there = store.names() & {point.id for point in points}
     for id in store.ordered(there):
@@ -173,7 +148,7 @@ def make_plan(
         for point in points
         if (lacking := _lacking(point, measured.get(point.id)))
     }
-    if config["reprobe"]:  # what was measured before is measured again: a point is stored whole
+    if settings.reprobe:  # what was measured before is measured again: a point is stored whole
         points = [
             replace(
                 point,
@@ -193,17 +168,15 @@ def make_plan(
             )
     distinct = {json.dumps(one, sort_keys=True): one for one in excluded}
     return Plan(
-        config["name"],
-        experiment,
-        folder,
-        factors,
-        points,
-        list(distinct.values()),
-        stored,
-        damaged,
-        versions,
-        unprobed,
-        config,
+        settings=settings,
+        experiment=experiment,
+        factors=factors,
+        points=points,
+        excluded=list(distinct.values()),
+        stored=stored,
+        damaged=damaged,
+        versions=versions,
+        unprobed=unprobed,
     )
 
 
@@ -228,101 +201,13 @@ def _lacking(point: Point, measured: Mapping[str, Any] | None) -> list[str]:
     )
 
 
-def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
-    """Build every piece not yet in `seen`: its settings fit, and it is what its key says."""
-    for key in SEVERAL:
-        if "_target_" in config[key]:
-            raise StudyError(
-                f"{key}: the YAML of {config[key]['_target_']} lacks its first line, # @package"
-                f" {key}.NAME, with the name of its file"
-            )
-    several = [
-        (f"{key}.{name}", kind, node)
-        for key, kind in SEVERAL.items()
-        for name, node in config[key].items()
-    ]
-    for key, kind, node in [
-        *(
-            (key, kind, config[key])
-            for key, kind in {**ONE, "encoder": Encoder}.items()
-            if key in config
-        ),
-        *several,
-    ]:
-        text = json.dumps([key, node], sort_keys=True)
-        if text in seen:
-            continue
-        seen.add(text)
-        for name, value in node.items() if isinstance(node, Mapping) else ():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise StudyError(f"{key}: {name} must be a finite number, got {value}")
-        try:
-            piece = build(node, key)
-        except StudyError as error:
-            if kind is Tracker and _lacks_package(error, node):
-                # it is switched off with a warning when it is opened: no tracker is a dependency
-                continue
-            raise
-        if not isinstance(piece, kind):
-            raise StudyError(
-                f"{key}: _target_ must be a {kind.__name__} (study/interfaces.py), got"
-                f" {node['_target_']}"
-            )
-        if key in ("clip", "optimizer"):
-            check_flat(node, key)
-
-
-def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool:
-    """Whether a piece's file is there and imports something that is not."""
-    while error is not None and not isinstance(error, ModuleNotFoundError):
-        error = error.__cause__
-    return error is not None and not f"{node['_target_']}.".startswith(f"{error.name}.")
-
-
-def check_all(combinations: Sequence[Composed], seen: set[str] | None = None) -> None:
-    """Check each distinct piece once, and each distinct structure of them; what earlier calls have
-    `seen` is left out.
-
-    Clip rule and optimizer are no part of the structure: they meet nothing but flat [M, P] tensors.
-    """
-    seen = set() if seen is None else seen
-    for combination in combinations:
-        seed = combination.config["seed"]
-        if not isinstance(seed, int) or seed < 0:
-            raise StudyError(f"seed: must be a whole number of at least 0, got {seed!r}")
-        config = combination.config
-        whole = json.dumps(
-            {**config, "clip": None, "optimizer": None, "seed": 0, "study": None},
-            sort_keys=True,
-            default=str,
-        )
-        try:
-            check_pieces(config, seen)
-            if whole not in seen:
-                seen.add(whole)
-                check(config)
-        except StudyError as error:
-            where = ", ".join(
-                f"{key}={combination.labels[key]}"
-                for key in ("cell", "initializer", "clip", "task")
-            )
-            raise StudyError(f"{error}\n(in the combination {where})") from error
-
-
 def _point(combination: Composed) -> Point:
-    config = dict(combination.config)
+    setup = set_up(dict(combination.config))
     id = identity(
-        config,
-        data_hash=data_hash(config),
-        kernel=resolve_kernel(config),
-        device_type=resolve_device(config),
+        setup.nodes, data_hash=setup.task.data_hash(), kernel=setup.kernel, device_type=setup.device
     )
-    return Point(
-        id=id,
-        config=config,
-        labels={key: value for key, value in combination.labels.items() if key != "seed"},
-        seed=config["seed"],
-    )
+    labels = {key: value for key, value in combination.labels.items() if key != "seed"}
+    return Point(id=id, config=setup.nodes, labels=labels, seed=setup.seed)
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
@@ -350,52 +235,18 @@ def _distinct(points: Sequence[Point]) -> list[Point]:
     return list(seen.values())
 
 
-def check_running(config: Mapping[str, Any]) -> None:
-    """Root keys that say how a launch runs."""
-    if config["retry"] not in RETRY:
-        raise StudyError(f"retry: must be {' or '.join(RETRY)}, got {config['retry']!r}")
-    every, silence = config["store"]["checkpoint_seconds"], config["store"]["lease_seconds"]
-    if every is not None and not every >= 0:
-        raise StudyError(f"store.checkpoint_seconds: must be at least 0 or null, got {every}")
-    if not silence > 0:
-        raise StudyError(f"store.lease_seconds: must be greater than 0, got {silence}")
-    if not config["store"]["tracker_seconds"] > 0:
-        raise StudyError(
-            "store.tracker_seconds: must be greater than 0, got"
-            f" {config['store']['tracker_seconds']}"
-        )
-
-
-LONGEST_NAME = 200  # bytes: a file system's 255, less what is put before and after it
-
-
-def check_name(name: Any, key: str = "name") -> str:
-    plain = (
-        isinstance(name, str)
-        and name not in ("", ".", "..")
-        and name.isprintable()
-        and not any(mark in name for mark in ("/", "\\"))
-    )
-    if not plain or len(name.encode(errors="replace")) > LONGEST_NAME:
-        shown = repr(name) if len(repr(name)) < 100 else f"{repr(name)[:100]}…"
-        raise StudyError(
-            f"{key}: must be the name of one folder, printable, without slashes, of at most"
-            f" {LONGEST_NAME} bytes, got {shown}"
-        )
-    return str(name)
-
-
 def declaration(plan: Plan) -> dict[str, Any]:
     """study.json's part that the report reads."""
     first = plan.points[0]
     varying = set(plan.factors)
     numbers = (*SIZES, "validate_every", "dropout", "dtype", "precision", "kernel")
     fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
+    # Only what all points share: arms may set some of these.
     fixed |= {
         key: first.config[key]
         for key in numbers
         if all(point.config[key] == first.config[key] for point in plan.points)
-    }  # arms set some
+    }
     checks = {point.config["stop"]["solved_checks"] for point in plan.points}
     fixed |= {"stop.solved_checks": checks.pop()} if len(checks) == 1 and None not in checks else {}
     rates = [point.config["optimizer"].get("lr") for point in plan.points]
@@ -410,17 +261,17 @@ def declaration(plan: Plan) -> dict[str, Any]:
         "factors": {key: list(levels) for key, levels in plan.factors.items()},
         "seeds": sorted({point.seed for point in plan.points}),
         "excluded": list(plan.excluded),
-        "arms": plan.config["study"]["arms"],
-        "claims": plan.config["study"]["claims"],
-        "contrasts": plan.config["study"]["contrasts"],
-        "search": plan.config["study"]["search"],
+        "arms": plan.settings.study.arms,
+        "claims": plan.settings.study.claims,
+        "contrasts": plan.settings.study.contrasts,
+        "search": plan.settings.study.search,
         "fixed": fixed,
         "grid": [
             {"id": point.id, "seed": point.seed, "labels": dict(point.labels)}
             for point in plan.points
         ],
         "tasks": tasks_of(plan),
-        "health": plan.config["health"],
+        "health": plan.settings.health,
     }
 
 
@@ -431,7 +282,7 @@ def tasks_of(plan: Plan) -> dict[str, dict[str, Any]]:
     """
     tasks: dict[str, dict[str, Any]] = {}
     for point in plan.points:
-        facts = asdict(load_task(point.config["task"]).facts)
+        facts = asdict(set_up(point.config).task.facts)
         known = tasks.setdefault(str(point.labels["task"]), facts)
         if known["steps"] != facts["steps"] or known["lag"] not in (None, facts["lag"]):
             tasks[str(point.labels["task"])] = {
@@ -454,7 +305,7 @@ def by_reason(excluded: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[s
 
 def show(plan: Plan, console: Console) -> None:
     """plan=true: factors, exclusions, points, groups, time, what is there."""
-    executor = build(plan.config["executor"], "executor")
+    executor = build(plan.settings.executor, "executor")
     made = plan.groups(plan.missing, executor.workers, executor.max_members)
     table = Table("factor", "levels", title=f"study {plan.name}", title_justify="left")
     for key, levels in plan.factors.items():
@@ -514,7 +365,7 @@ def resolves(plan: Plan) -> str:
             "one seed an arm: the spread over seeds stays unknown, so no difference can be tested"
         )
     asked = {}
-    for contrast in plan.config["study"]["contrasts"]:
+    for contrast in plan.settings.study.contrasts:
         asked[contrast["name"]] = _weights(
             arms, plan.factors, contrast["first"], contrast["second"], contrast.get("when", {})
         )
@@ -561,7 +412,7 @@ def _weights(
 def say_unprobed(plan: Plan, console: Console) -> None:
     """A probe asked for and not measured would else be missing in silence."""
     names = sorted({name for lacking in plan.unprobed.values() for name in lacking})
-    if names and not plan.config["reprobe"]:
+    if names and not plan.settings.reprobe:
         points = f"{len(plan.unprobed)} stored point{'s' if len(plan.unprobed) > 1 else ''}"
         console.print(
             f"note: {points} without probe {', '.join(names)} as asked for now; reprobe=true trains"

@@ -19,7 +19,6 @@ from rich.console import Console
 
 from study.config.build import build
 from study.config.paths import config_dirs
-from study.config.resolve import resolve_device
 from study.interfaces import Executor, Group
 from study.launch.plan import SHOWN, Plan, declaration, say_unprobed, show
 from study.launch.share import Shared
@@ -66,11 +65,11 @@ def run(plan: Plan) -> int:
     store = Store(plan.folder)
     fingerprint = plan.fingerprint()
     store.check_mine(fingerprint)
-    if plan.config["plan"]:
+    if plan.settings.plan_only:
         show(plan, console)
         return OK
     try:
-        with Leases(plan.folder, plan.config["store"]["lease_seconds"]) as leases:
+        with Leases(plan.folder, plan.settings.store.lease_seconds) as leases:
             return carry_out(plan, store, fingerprint, leases, console)
     except OSError as error:
         raise StudyError(
@@ -82,7 +81,7 @@ def run(plan: Plan) -> int:
 def carry_out(
     plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: Leases, console: Console
 ) -> int:
-    executor: Executor = build(plan.config["executor"], "executor")
+    executor: Executor = build(plan.settings.executor, "executor")
     told = executor.ready(plan.folder) if plan.missing else None
     if told:
         console.print(told, markup=False, highlight=False, style="yellow")
@@ -93,11 +92,7 @@ def carry_out(
     set_aside(plan, store, leases, console)
     shared = Shared(plan, executor, store, leases, console)
     trackers = Trackers(
-        plan.config["tracker"],
-        plan.name,
-        plan.folder,
-        console,
-        plan.config["store"]["tracker_seconds"],
+        plan.settings.trackers, plan.name, plan.folder, console, plan.settings.store.tracker_seconds
     )
     start = time.monotonic()
     interrupted = False
@@ -120,9 +115,8 @@ def carry_out(
     counts = count(store, plan)
     checkpoints = Checkpoints(plan.folder)
     with contextlib.suppress(OSError):  # read-only by now: the next launch tidies up
-        checkpoints.tidy(
-            set(store.ids()) - leases.busy()
-        )  # a launch that was taken over, or killed, may have left some
+        # a launch that was taken over, or killed, may have left some
+        checkpoints.tidy(set(store.ids()) - leases.busy())
         store.tidy(leases.busy())
     close(store, leases, console, seconds=time.monotonic() - start, **counts)
     say_given_up(shared.given_up, console)
@@ -171,7 +165,8 @@ def set_aside(plan: Plan, store: Store, leases: Leases, console: Console) -> Non
                 moved.append(f"{name} ({why})")
                 store.set_aside(name)
     if moved:
-        told = f"{', '.join(moved[:SHOWN])}{f' and {len(moved) - SHOWN} more' if len(moved) > SHOWN else ''}"
+        more = f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else ""
+        told = f"{', '.join(moved[:SHOWN])}{more}"
         console.print(
             f"{len(moved)} stored points are damaged and trained again, what was there is in"
             f" {store.aside}: {told}",
@@ -189,15 +184,15 @@ def declare(
         "command": relative(typed(), plan.folder),
         **code(),
         "workers": workers,
-        "device": resolve_device(plan.config),
+        "device": plan.settings.device,
         "planned": len(plan.points),
         "stored_before": len(plan.points) - len(plan.missing),
     }
     study = {
         "name": plan.name,
         "experiment": plan.experiment,
-        "title": plan.config["study"].get("title"),
-        "question": plan.config["study"].get("question"),
+        "title": plan.settings.study.title,
+        "question": plan.settings.study.question,
         "fingerprint": fingerprint,
         "declaration": declaration(plan),
     }
@@ -278,9 +273,8 @@ def say_end(
             markup=False,
         )
     own = [folder for folder in config_dirs(sys.argv[1:]) if (Path(folder) / "section").is_dir()]
-    with_own = (
-        f" --config-dir {shlex.quote(own[-1])}" if own else ""
-    )  # or the report would lack the sections of one's own
+    # or the report would lack the sections of one's own
+    with_own = f" --config-dir {shlex.quote(own[-1])}" if own else ""
     console.print(
         f"report: python -m reports render {plan.folder}{with_own}", highlight=False, markup=False
     )

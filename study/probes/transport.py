@@ -1,4 +1,4 @@
-"""Transport: how a random direction at a step travels back, whatever the loss and the readout are."""
+"""Transport: how a random direction at a step travels back, for any loss and readout."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from study.config.setup import set_up
 from study.interfaces import Event
 from study.records import StudyError
 from study.search.planning import default
@@ -36,7 +37,7 @@ class Elsewhere:
         self.spec, self.executor = spec, executor
         trials = spec.settings.trials * len(spec.arms)
         self.seconds = (
-            sum(cost(default(spec, arm).config) for arm in spec.arms)
+            sum(cost(set_up(default(spec, arm).config)) for arm in spec.arms)
             * spec.settings.trials
             * spec.settings.replicates
         )

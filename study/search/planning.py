@@ -17,17 +17,17 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from study.config.build import build, describe, fits
+from study.config.check import check_all
 from study.config.compose import Base, Composed, exclusion, with_values
 from study.config.compose import compose as compose_by_hydra
-from study.config.tasks import data_hash
-from study.launch.plan import check_all, check_name
+from study.config.settings import check_name
+from study.config.setup import set_up
 from study.records import NOT_IDENTITY, NUMERICS, StudyError
 from study.search import samplers
 from study.search.objectives import OBJECTIVES, Objective
 from study.search.space import contains, distribution, ends, to_text
 from study.search.spec import HELD, Arm, Settings, Spec, compose
 from study.search.storage import check_address, reach
-from study.training.groups import group_key
 
 MANY = 2000  # compositions of levels by Hydra: 50 ms each
 FACTORS = "search.per"  # of a fingerprint: those of the declared ones that this study has
@@ -40,12 +40,10 @@ class Asks:
     factors: Mapping[str, list[str]]  # of search.per, levels as typed
     space: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
-    held: Sequence[
-        str
-    ]  # factors of the experiment that are neither searched nor an arm's: their default is taken
-    decided: Sequence[
-        str
-    ]  # factors of the experiment that are searched or typed: no factors of the tuned study
+    # factors of the experiment that are neither searched nor an arm's: their default is taken
+    held: Sequence[str]
+    # factors of the experiment that are searched or typed: no factors of the tuned study
+    decided: Sequence[str]
     seeds: str | None  # of the tuned study, as typed
     levels: Sequence[str]  # keys among the fixed that choose a level
 
@@ -385,7 +383,7 @@ def value_at(config: Mapping[str, Any], key: str) -> Any:
 
 
 def settings_to_check(spec: Spec, arm: Arm) -> Iterator[Mapping[str, Any]]:
-    """The default, and the default with each key at each end of its range or at each of its levels."""
+    """The default, then the default with one key at an end of its range or at another level."""
     yield arm.default
     for key, of in spec.space.items():
         for value in ends(of):
@@ -405,7 +403,7 @@ def check_arm(spec: Spec, arm: Arm, checked: set[str]) -> Arm:
         except StudyError as error:
             told = ", ".join(f"{key}={value}" for key, value in setting.items())
             raise StudyError(f"search: {error}\n(arm {arm.name}, at {told})") from error
-        structures.add(group_key(made.config))
+        structures.add(set_up(made.config).group_key)
     return replace(arm, structure=structures.pop() if len(structures) == 1 else None)
 
 
@@ -432,7 +430,7 @@ def fingerprint(spec: Spec, arm: Arm) -> dict[str, Any]:
     }
     found |= {
         FACTORS: list(spec.factors),
-        "data": data_hash(config),
+        "data": set_up(config).task.data_hash(),
         "numerics": NUMERICS,
         "search.objective": json.dumps(spec.settings.objective, sort_keys=True),
     }

@@ -22,7 +22,8 @@ from rich.table import Table
 from study.config.build import build
 from study.config.compose import Composed, select
 from study.config.paths import config_dirs
-from study.config.resolve import resolve_device
+from study.config.settings import Settings
+from study.config.setup import set_up
 from study.launch.run import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, typed
 from study.launch.trackers import Trackers
 from study.machine.processes import start
@@ -57,14 +58,14 @@ class Process:
     number: int
 
 
-def run(spec: Spec, asks: Asks, config: Mapping[str, Any], console: Console) -> int:
+def run(spec: Spec, asks: Asks, settings: Settings, console: Console) -> int:
     """Exit status: 0 the budget is spent and every arm has a best trial, 1 some arm has none, 2
     none has, 130 interrupted.
     """
-    executor = build(config["executor"], "executor")
+    executor = build(settings.executor, "executor")
     elsewhere = Elsewhere(spec, executor) if isinstance(executor, Remote) else None
-    count = elsewhere.workers if elsewhere else workers(spec, config)
-    if config["plan"]:
+    count = elsewhere.workers if elsewhere else workers(spec, settings)
+    if settings.plan_only:
         say_plan(spec, asks, count, console)
         if elsewhere:
             console.print(
@@ -74,13 +75,13 @@ def run(spec: Spec, asks: Asks, config: Mapping[str, Any], console: Console) -> 
             )
         return OK
     with lost(spec.settings.storage):
-        return carry_out(spec, asks, config, elsewhere, count, console)
+        return carry_out(spec, asks, settings, elsewhere, count, console)
 
 
 def carry_out(
     spec: Spec,
     asks: Asks,
-    config: Mapping[str, Any],
+    settings: Settings,
     elsewhere: Elsewhere | None,
     count: int,
     console: Console,
@@ -98,7 +99,7 @@ def carry_out(
     say_start(spec, asks, slots, count, console)
     store = Store(spec.search_folder)
     trackers = Trackers(
-        config["tracker"], spec.name, spec.folder, console, config["store"]["tracker_seconds"]
+        settings.trackers, spec.name, spec.folder, console, settings.store.tracker_seconds
     )
     interrupted, begun = False, time.monotonic()
     try:
@@ -115,7 +116,7 @@ def carry_out(
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        found = finish(spec, asks, slots, config)
+        found = finish(spec, asks, slots, settings)
     if found[
         "complete"
         # what was the best of a smaller budget may be it no longer: a tracker is told what has
@@ -126,12 +127,12 @@ def carry_out(
     return say_end(spec, found, interrupted, time.monotonic() - begun, console)
 
 
-def workers(spec: Spec, config: Mapping[str, Any]) -> int:
+def workers(spec: Spec, settings: Settings) -> int:
     """Processes on this machine: the executor's, and on GPUs as many times as trials share one.
 
     No more than trials.
     """
-    executor = build(config["executor"], "executor")
+    executor = build(settings.executor, "executor")
     if not isinstance(getattr(executor, "workers", None), int):
         raise StudyError(
             "executor: a search runs on this machine's cores or GPUs (executor=local); start it on"
@@ -139,7 +140,7 @@ def workers(spec: Spec, config: Mapping[str, Any]) -> int:
         )
     shared = (
         spec.settings.per_gpu
-        if resolve_device(config) == "cuda" and executor.workers == torch.cuda.device_count()
+        if settings.device == "cuda" and executor.workers == torch.cuda.device_count()
         else 1
     )
     return max(1, min(executor.workers * shared, spec.settings.trials * len(spec.arms)))
@@ -303,9 +304,7 @@ def bests(found: Mapping[str, Any] | None) -> set[str]:
 # --- results --------------------------------------------------------------------------------------
 
 
-def finish(
-    spec: Spec, asks: Asks, slots: Sequence[Slots], config: Mapping[str, Any]
-) -> dict[str, Any]:
+def finish(spec: Spec, asks: Asks, slots: Sequence[Slots], settings: Settings) -> dict[str, Any]:
     """Tables and summary as things stand, and the experiment once every arm is over.
 
     Returns the summary.
@@ -320,9 +319,9 @@ def finish(
             setting["held"] = held(arm.full, arm.between, batch)
     SearchStore(spec.search_folder).write(found, tables(spec, slots))
     if found["complete"] and any(arm["best"] for arm in found["arms"]):
-        study = config["study"]
+        study = settings.study
         text, path = (
-            experiment(spec, asks, found, study.get("title"), study.get("question")),
+            experiment(spec, asks, found, study.title, study.question),
             experiment_path(spec),
         )
         path.parent.mkdir(exist_ok=True)
@@ -357,7 +356,7 @@ def say_plan(spec: Spec, asks: Asks, count: int, console: Console) -> None:
         highlight=False,
     )
     seconds = (
-        sum(cost(default(spec, arm).config) for arm in spec.arms)
+        sum(cost(set_up(default(spec, arm).config)) for arm in spec.arms)
         * settings.trials
         * settings.replicates
         / count
@@ -450,9 +449,8 @@ def say_end(
                 str(spec.search_folder),
             ],
         )
-        given = " ".join(
-            f"--config-dir {shlex.quote(folder)}" for folder in folders
-        )  # the experiment may lie in a folder of the user's own
+        # the experiment may lie in a folder of the user's own
+        given = " ".join(f"--config-dir {shlex.quote(folder)}" for folder in folders)
         console.print(
             f"the tuned study: make sweep STUDY={name} ARGS={shlex.quote(given)}",
             highlight=False,

@@ -61,9 +61,10 @@ def experiment(
     params = {key: ",".join(map(str, levels)) for key, levels in spec.factors.items()}
     params |= {"tuned": "false,true", "seed": asks.seeds or FRESH}
     params |= {key: found["held"][key] for key in found["held"]}
+    # one level; the tuned arms have their own
     params |= {
         key: str(dict(fixed).get(key, spec.arms[0].default.get(key))) for key in asks.decided
-    }  # one level; the tuned arms have their own
+    }
     node["hydra"] = {"sweeper": {"params": params}}
     head = (
         f"# @package _global_\n# Written by the search {spec.name}: {found['trials']} trials an arm"

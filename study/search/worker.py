@@ -22,8 +22,8 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from study.config.build import build
-from study.config.network import build_model
 from study.config.resolve import resolve_device
+from study.config.setup import set_up
 from study.machine.provenance import relative
 from study.search.arms import load, slots
 from study.search.liveness import WORKER, Heart, Watch, me
@@ -108,7 +108,7 @@ class Worker:
         claimed = [first]
         if (
             first.arm.structure is not None
-            and build_model(first.asked.points[0].config).whole_blocks()
+            and set_up(first.asked.points[0].config).model.whole_blocks()
         ):
             for number in self._order():
                 if len(claimed) == self._together():
@@ -214,7 +214,7 @@ class Worker:
         }
         facts |= {
             "reason": outcome.reason,
-            "updates": one.asked.points[0].config["updates"],
+            "updates": one.asked.points[0].updates,
             "name": one.asked.name,
         }
         if self.storage.get_trial(trial._trial_id).state != TrialState.RUNNING:
@@ -279,7 +279,7 @@ def work(connection: Connection, number: int, spec: Spec) -> None:
 
     try:
         first = next(iter(spec.arms[0].bases.values())).config
-        device = resolve_device({"device": first.device})
+        device = resolve_device(first.device, gpus=None)
         storage = open_storage(spec.settings.storage, spec.search_folder)
         Worker(
             spec,

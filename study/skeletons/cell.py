@@ -38,7 +38,7 @@ class Skeleton(Cell):
         return linear(x, params["weight_x"], params["bias"])
 
     def step(self, params: Params, x: Tensor, state: State) -> State:
-        """x [M, B, H] is one step of `project`; state is one [M, B, H] per name in `states`."""
+        """x [M, B, H]: one step of `project`; state: one [M, B, H] for each name in `states`."""
         (h,) = state
         new = torch.tanh(torch.baddbmm(x, h, params["weight_h"].transpose(1, 2)))
         return (h + self.rate * (new - h),)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event as Flag
 
-from study.config.resolve import resolve_device
+from study.config.setup import set_up
 from study.interfaces import Event, Executor, Group, require
 from study.machine.provenance import failure
 from study.store import CannotStore, Store
@@ -20,8 +19,8 @@ class Skeleton(Executor):
     """One group after another, in the command's own process: print and breakpoint() work there.
 
     The contract (study/interfaces.py): `run` takes groups one at a time, stores their points and
-    yields events. A group that fails is split until the point that raises stands alone, so that the
-    others complete. Closing the iterator stops training and keeps checkpoints.
+    yields events. A failed group is split until the point that raises stands alone, and the others
+    complete. Closing the iterator stops training and keeps checkpoints.
     """
 
     workers = 1  # read by the plan, as is max_members
@@ -43,18 +42,19 @@ class Skeleton(Executor):
     def _train(
         self, attempt: Attempt, tries: Tries, folder: Path, thread: ThreadPoolExecutor
     ) -> Iterator[Event]:
-        group, store, leave, made, notes = attempt.group, Store(folder), Flag(), deque([0], 1), []
+        group, store, leave, made = attempt.group, Store(folder), Flag(), [0]
+        notes: list[str] = []
         before = {point.id: store.version(point.id) for point in group.points}
 
         def on_update(update: int) -> bool:
-            made.append(update)
+            made[0] = update
             return leave.is_set()
 
-        device = resolve_device(group.points[0].config)
+        device = set_up(group.points[0].config).device
         training = thread.submit(run_group, group, folder, device, on_update, notes.append)
         try:
             while wait([training], 0.5).not_done:
-                yield _event("progress", group, update=made[-1])
+                yield _event("progress", group, update=made[0])
         finally:  # closed or interrupted: stop after this update, and keep what there is
             leave.set()
         left = [point for point in group.points if store.version(point.id) == before[point.id]]

@@ -176,7 +176,9 @@ class Store:
         )
 
     def check_mine(self, fingerprint: Mapping[str, Any]) -> None:
-        """Refuse a folder that cannot be written, is no study, or holds one that is not comparable."""
+        """Refuse a folder that cannot be written, is no study, or holds one that is not
+        comparable.
+        """
         nearest = next(
             parent for parent in (self.folder, *self.folder.absolute().parents) if parent.exists()
         )

@@ -16,7 +16,7 @@ from study.health.profiles import LAST, Thresholds, last_state
 from study.health.verdicts import OutcomeLimits, Run, opened_at, outcome, verdict
 from study.interfaces import AtLags, ByIndex, ByStep, Point, TaskFacts
 from study.machine.provenance import code, machine
-from study.records import CHOICES, NETWORK, SIZES
+from study.records import CHOICES, NETWORK
 from study.store import PointRecord
 from study.training.state import Measured, Training
 
@@ -35,16 +35,15 @@ def point_record(
     """One member's record. `left`: the updates after which it ended early, if it did; `cause` names
     the tensor that was not finite first, if it diverged; seconds: its share.
     """
-    point, facts = training.points[member], training.task.facts
+    point, setup, facts = training.points[member], training.setups[member], training.task.facts
     at = int(training.diverged_at[member])
-    last = point.config["updates"] if left is None else left
+    last = setup.updates if left is None else left
     end = last if at < 0 else at
     history = history_table(training, member, end, diverged=at >= 0)
-    known = [
-        measured for measured in training.measured if measured.update <= end
-    ]  # a frozen member tells nothing new
+    # a frozen member tells nothing new
+    known = [measured for measured in training.measured if measured.update <= end]
     states = states_rows(known, member)
-    layers = layers_rows(point, states, diverged=at >= 0)
+    layers = layers_rows(states, setup.thresholds, diverged=at >= 0)
     measures, traces = measures_table(known, member), traces_table(known, member)
     row = base_row(point, facts) | scores(training, member, diverged=at >= 0) | gradients(history)
     row |= {
@@ -52,7 +51,7 @@ def point_record(
         "params": training.model.count,
         "updates_done": end,
         "ended_early": None if left is None else "solved" if at < 0 else "diverged",
-        "updates_saved": point.config["updates"] - last,
+        "updates_saved": setup.updates - last,
         "seconds": seconds,
         "solved_at": solved_at(history, facts),
     }
@@ -66,15 +65,14 @@ def point_record(
         )
         row["reason"] = f"not finite at update {at + 1}: {cause}; {known_norm}"
     row |= health(
-        point,
         layers,
         history,
         measures,
         facts,
+        setup.outcome_limits,
         diverged=at >= 0,
         solved=row["solved_at"] is not None,
     )
-    store_weights = point.config["store"]["weights"]
     return PointRecord(
         id=point.id,
         row=row,
@@ -99,7 +97,7 @@ def point_record(
                 name: value[member].cpu().numpy()
                 for name, value in training.model.named(training.best_params).items()
             }
-            if store_weights
+            if setup.store.weights
             else None
         ),
     )
@@ -109,8 +107,8 @@ def failed_record(point: Point, told: Mapping[str, str]) -> PointRecord:
     """A point that has no result: the reason and the traceback (provenance.failure), and nothing
     else.
     """
-    row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.config["updates"]}
-    row |= {size: point.config[size] for size in SIZES}
+    row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.updates}
+    row |= point.sizes
     row |= {
         "status": "failed",
         "reason": f"{told['type']}: {told['message'].splitlines()[0] if told['message'] else ''}",
@@ -152,7 +150,7 @@ def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
     }
     row |= {"steps": facts.steps, "lag": facts.lag}
     row |= {choice: str(point.labels[choice]) for choice in CHOICES if choice in point.labels}
-    return row | {size: point.config[size] for size in SIZES}
+    return row | point.sizes
 
 
 def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]:
@@ -194,17 +192,16 @@ def solved_at(history: Mapping[str, Any], facts: TaskFacts) -> int | None:
 
 
 def health(
-    point: Point,
     layers: Sequence[dict[str, Any]],
     history: Mapping[str, Any],
     measures: Mapping[str, Any],
     facts: TaskFacts,
+    limits: OutcomeLimits,
     *,
     diverged: bool,
     solved: bool,
 ) -> dict[str, Any]:
     """States at the ends, verdict and outcome. Without the transport probe there is no verdict."""
-    node = point.config["health"]
     validated = ~np.isnan(np.asarray(history["val_loss"], dtype=float))
     run = Run(
         diverged=diverged,
@@ -216,11 +213,7 @@ def health(
         radius=_largest(measures, "spectral_radius"),
         saturation=_largest(measures, "saturation"),
     )
-    row: dict[str, Any] = {
-        "outcome": outcome(
-            run, OutcomeLimits(**{name: node[name] for name in OutcomeLimits.__dataclass_fields__})
-        )
-    }
+    row: dict[str, Any] = {"outcome": outcome(run, limits)}
     judged = {layer["layer"]: layer for layer in layers}.get(NETWORK)
     if judged is None:
         return row
@@ -248,26 +241,25 @@ JUDGED = (
 
 
 def layers_rows(
-    point: Point, states: Sequence[Mapping[str, Any]], *, diverged: bool
+    states: Sequence[Mapping[str, Any]], limits: Thresholds, *, diverged: bool
 ) -> list[dict[str, Any]]:
     """Rows of layers.parquet: first and last state and the verdict of every layer and of the
     network.
     """
     return [
-        _layer_row(point, layer, [state for state in states if state["layer"] == layer], diverged)
+        _layer_row(layer, [state for state in states if state["layer"] == layer], limits, diverged)
         for layer in dict.fromkeys(s["layer"] for s in states)
     ]
 
 
 def _layer_row(
-    point: Point, layer: str, states: Sequence[Mapping[str, Any]], diverged: bool
+    layer: str, states: Sequence[Mapping[str, Any]], limits: Thresholds, diverged: bool
 ) -> dict[str, Any]:
     finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
-    known, end = (
-        (finite or states, 1) if diverged else (states, LAST)
-    )  # a diverged point uses its last finite probe
+    # a diverged point uses its last finite probe
+    known, end = (finite or states, 1) if diverged else (states, LAST)
     judged = known[-end:]
-    first, last = states[0], last_state(judged, Thresholds.of(point.config["health"]))
+    first, last = states[0], last_state(judged, limits)
     word = verdict(first["state"], last["state"])
     return {
         "layer": layer,
@@ -436,9 +428,9 @@ def provenance(training: Training, start: float, seconds: float) -> dict[str, An
         **machine(str(training.device)),
         "data_hash": training.task.data_hash(),
         "kernel": training.model.kernel,
-        "precision": (precision := training.config.get("precision", "full")),
+        "precision": (precision := training.setup.precision),
         "tf32": precision == "tf32",  # the flag is up in updates only
-        "probes": training.config["probe"],
+        "probes": training.setup.nodes["probe"],
         "task": asdict(training.task.facts),
         "start": started,
         "seconds": seconds,

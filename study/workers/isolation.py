@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from study.config.setup import set_up
 from study.interfaces import Group, Point
-from study.training.groups import group_key
 
 WHOLE_DEATHS = 2  # at one update, after which a group of several is split
 NEAR = 2  # updates: deaths so close to each other are at the same place
@@ -42,7 +42,7 @@ class Attempt:
 
     @functools.cached_property
     def key(self) -> str:
-        return group_key(self.group.points[0].config)
+        return set_up(self.group.points[0].config).group_key
 
     def of(self, points: Sequence[Point], ending: str) -> Attempt:
         """The same with fewer points."""

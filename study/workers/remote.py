@@ -133,7 +133,7 @@ class Remote(Executor):
             tries,
         )
         self.search_jobs = search_jobs
-        self.device = resolve_device({"device": device, "executor": {"gpus": gpus}})
+        self.device = resolve_device(device, gpus)
         workers = (
             (gpus if self.device == "cuda" else cpus)
             if local.get("workers") == "auto"

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from study.config.resolve import resolve_device
+from study.config.setup import set_up
 from study.interfaces import Group
 from study.machine.processes import LEAVE, WHERE
 from study.machine.provenance import failure
@@ -104,7 +104,7 @@ class Worker:
             return self.told is not None
 
         try:
-            device = resolve_device(group.points[0].config)
+            device = set_up(group.points[0].config).device
             place = (
                 f"cuda:{self.number % torch.cuda.device_count()}" if device == "cuda" else device
             )

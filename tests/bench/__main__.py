@@ -290,9 +290,8 @@ def main() -> int:
             "--share must be above 0 and at most 1, --repeats and --thin at least 1, --points at"
             " least 50"
         )
-    if any(
-        os.environ.get(name) != value for name, value in ENVIRONMENT.items()
-    ):  # read when a process starts
+    # read when a process starts
+    if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
         os.execve(
             sys.executable,
             [sys.executable, "-m", "tests.bench", *sys.argv[1:]],

@@ -39,15 +39,10 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "PYTHONWARNINGS": "ignore",
 }
-SAME_COST = (
-    "seed",
-    "clip",
-    "initializer",
-)  # factors that decide nothing of what a point costs, the first to be thinned out first
-SLOWEST_FIRST = {
-    "cell": ["gru", "lstm", "rnn"],
-    "depth": ["2", "1"],
-}  # as nobody would type it: no core waits for a long last point
+# factors that decide nothing of what a point costs, the first to be thinned out first
+SAME_COST = ("seed", "clip", "initializer")
+# as nobody would type it: no core waits for a long last point
+SLOWEST_FIRST = {"cell": ["gru", "lstm", "rnn"], "depth": ["2", "1"]}
 
 
 @dataclass(frozen=True)
@@ -325,7 +320,9 @@ def theirs(way: str, work: Work, thin: int, repeat: int) -> Theirs:
 
 
 def ratio_to(figure: str, way: str, work: Work, asked: Asked, repeat: int) -> tuple[Theirs, Ours]:
-    """Both sides, in turn; said as they come, and kept whole in the JSON under the figure's name."""
+    """Both sides, in turn; said as they come, and kept whole in the JSON under
+    the figure's name.
+    """
     work = work.thinned(asked.share, repeat)
     order = ["them", "us"] if repeat % 2 == 0 else ["us", "them"]
     given = {

@@ -22,11 +22,8 @@ def up_to(most: int) -> list[int]:
 
 def measure(asked: Asked, repeat: int) -> Found:
     found: dict[str, Value] = {}
-    spent: dict[str, list[tuple[int, float, float]]] = {
-        "plan": [],
-        "train": [],
-        "status": [],
-    }  # points, CPU seconds, wall seconds
+    # points, CPU seconds, wall seconds
+    spent: dict[str, list[tuple[int, float, float]]] = {"plan": [], "train": [], "status": []}
     asked.more["cost_a_point"] = spent  # growth draws it too
     with temporary() as folder:
         sizes = up_to(asked.points)

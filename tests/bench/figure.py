@@ -28,9 +28,8 @@ class Asked:
     points: int
     folder: Path
     say: Callable[[str], None]
-    more: dict[str, Any] = field(
-        default_factory=dict
-    )  # by figure: what its table has no room for, kept in the JSON
+    # by figure: what its table has no room for, kept in the JSON
+    more: dict[str, Any] = field(default_factory=dict)
 
     def sized(self, members: int) -> int:
         return self.members or members

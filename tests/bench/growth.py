@@ -73,9 +73,8 @@ class Size:
         to states and lower layers.
         """
         states = 6.0 * self.depth * self.hidden**2  # h_{t-1} W: three products of 2·H·GH
-        below = (
-            4.0 * 2 * self.hidden + 6.0 * (self.depth - 1) * self.hidden**2
-        )  # x W: the first layer's input wants no gradient
+        # x W: the first layer's input wants no gradient
+        below = 4.0 * 2 * self.hidden + 6.0 * (self.depth - 1) * self.hidden**2
         return GATES[self.cell] * (states + below) * BATCH * self.steps * self.members
 
 

@@ -38,9 +38,8 @@ LARGE = 128 * 256  # units × examples from which a few members are as good as m
 MARGIN = 1.1
 
 Size = tuple[int, int, int]  # hidden, batch, members
-Seconds = dict[
-    str, dict[Size, dict[str, list[float]]]
-]  # cell -> size -> kernel -> seconds of each repeat (structures.clock)
+# cell -> size -> kernel -> seconds of each repeat (structures.clock)
+Seconds = dict[str, dict[Size, dict[str, list[float]]]]
 
 
 def cells() -> dict[str, Cell]:

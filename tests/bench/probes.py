@@ -18,9 +18,8 @@ def measure(asked: Asked, repeat: int) -> Found:
     found, with_, without = {}, 0.0, 0.0
     for name, points in structures("digits", asked.sized(MEMBERS)).items():
         points = shorter(points, asked.share)
-        seconds(
-            shorter(points[:2], 0.02 / asked.share)
-        )  # kernels are compiled and modules imported before anything is timed
+        # kernels are compiled and modules imported before anything is timed
+        seconds(shorter(points[:2], 0.02 / asked.share))
         one, other = in_turn(
             repeat,
             lambda points=points: seconds(points),

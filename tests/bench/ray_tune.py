@@ -1,4 +1,6 @@
-"""(b) The default study by Ray Tune, a CPU a trial, no probes / by this program, with everything."""
+"""(b) The default study by Ray Tune, a CPU a trial, no probes / by this
+program, with everything.
+"""
 
 from __future__ import annotations
 

@@ -62,10 +62,8 @@ def cost(folder: Path, *command: str) -> tuple[float, float]:
     """(CPU seconds, wall seconds) of a command and its children, those of them too that end after
     it: who forks the workers does.
     """
-    adopt, prctl = (
-        36,
-        ctypes.CDLL(None).prctl,
-    )  # PR_SET_CHILD_SUBREAPER of linux/prctl.h: orphans become our children
+    # PR_SET_CHILD_SUBREAPER of linux/prctl.h: orphans become our children
+    adopt, prctl = (36, ctypes.CDLL(None).prctl)
     prctl(adopt, 1, 0, 0, 0)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     environment = {

@@ -97,10 +97,7 @@ def test_a_good_configuration_passes():
             {"cell": {"_target_": "tests.config.test_check.Transposed"}},
             "cell: block of Transposed's weight_x must be (hidden, inputs) = ",
         ),
-        (
-            {"cell": {"_target_": "tests.config.test_check.CallingStep"}},
-            "; test_check.py, line ",
-        ),
+        ({"cell": {"_target_": "tests.config.test_check.CallingStep"}}, "; test_check.py, line "),
         (
             {"initializer": {"_target_": "tests.config.test_check.WrongShape"}},
             "WrongShape returned shape (3,)",

@@ -1,4 +1,6 @@
-"""watch: what it records during somebody else's training loop, and that the loop does not notice."""
+"""watch: what it records during somebody else's training loop, and that the
+loop does not notice.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A real Ray cluster of two nodes on loopback: a study through it, one node killed in the middle."""
+"""A real Ray cluster of two nodes on loopback: a study through it, one node
+killed in the middle.
+"""
 
 from __future__ import annotations
 

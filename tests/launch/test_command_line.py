@@ -408,9 +408,8 @@ def precious(tmp_path_factory):
 
 def command(arguments: list[str]) -> list[str]:
     typed = {argument.split("=")[0] for argument in arguments}
-    options = [
-        argument for argument in arguments if argument.startswith("--")
-    ]  # argparse wants them before the overrides
+    # argparse wants them before the overrides
+    options = [argument for argument in arguments if argument.startswith("--")]
     arguments = [argument for argument in arguments if argument not in options]
     return ["-m", *options, *(one for one in TINY if one.split("=")[0] not in typed), *arguments]
 

@@ -39,4 +39,4 @@ def small_study(small: Store) -> Study:
 @pytest.fixture(scope="session")
 def small_page(small: Store) -> Path:
     """The report of the small study, rendered."""
-    return write(small.folder, None)
+    return write(small.folder)

@@ -393,7 +393,9 @@ def _states(
 
 
 def _layers(D: Sequence[float], states: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:
-    """The network's end: medians of the last three probes, with an interval of its own around them."""
+    """The network's end: medians of the last three probes, with an interval of its own around
+    them.
+    """
     of = {
         name: row[name]
         for name in (

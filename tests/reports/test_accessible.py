@@ -19,8 +19,9 @@ import pytest
 from reports.data.study import Study
 from reports.documents.diff import compare
 from reports.documents.index import write_diff, write_index
-from reports.documents.page import declared_sections, write
 from reports.documents.page import page as whole
+from reports.documents.page import write
+from reports.documents.sections import declared_sections
 from reports.documents.watch import still
 from study.search.run import finish
 from study.store import Store, seal
@@ -94,7 +95,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         result = json.loads(path.read_text())
         result["row"] |= {"score": 0.5, "verdict": "carries"}
         seal(path.parent, result)
-    report = write(folder / "tuned", None)
+    report = write(folder / "tuned")
     found = compare(Study(Store(folder / "tuned")), Study(Store(folder / "other")), ())
     return {
         "report": report,
@@ -112,7 +113,7 @@ def test_the_report_has_every_section(pages: dict[str, Path]) -> None:
     html = pages["report"].read_text(encoding="utf-8")
     lacking = [
         one.name
-        for one in declared_sections(None)
+        for one in declared_sections()
         if f'<section id="{one.name.replace("_", "-")}"' not in html
     ]
     assert lacking == ["longest_lag", "confirmation"]
@@ -192,7 +193,7 @@ def watched(folder: Path) -> str:
         tables=(),
         stored=0.5,
     )
-    return whole(Study(store), None, reload=600).text
+    return whole(Study(store), reload=600).text
 
 
 def test_a_watched_page_reloads_and_can_be_stopped(browser: Any, tmp_path: Path) -> None:

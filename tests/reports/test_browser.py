@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reports.blocks import Box, Matrices, Matrix
-from reports.documents.page import Templates
+from reports.documents.templates import Templates
 from tests.reports.browser import opened
 from tests.reports.test_report import TITLES
 

@@ -159,10 +159,10 @@ def test_the_section_tells_what_was_measured(measured: Study):
 def test_the_page_has_the_section_only_where_something_was_measured(
     measured: Study, tmp_path: Path
 ):
-    html = write(measured.store.folder, None).read_text(encoding="utf-8")
+    html = write(measured.store.folder).read_text(encoding="utf-8")
     assert html.count("Dynamics of the recurrence</") >= 1
     assert "data-broken" not in html
-    without = write(make(tmp_path / "without", **SETTINGS).folder, None).read_text(encoding="utf-8")
+    without = write(make(tmp_path / "without", **SETTINGS).folder).read_text(encoding="utf-8")
     assert "Dynamics of the recurrence" not in without
     assert 'id="dynamics"' in html and 'id="dynamics"' not in without and "#dynamics" not in without
 

@@ -101,7 +101,7 @@ def test_it_renders_whole_fits_a_phone_and_draws_inside_its_pictures(
     browser: Any, tmp_path: Path, name: str
 ) -> None:
     store = STORES[name](tmp_path / "edge")
-    path = write(store.folder, None)
+    path = write(store.folder)
     assert "data-broken" not in path.read_text(encoding="utf-8")
     page, noise = opened(browser, path, viewport={"width": 390, "height": 800})
     page.evaluate("() => document.querySelectorAll('details').forEach(one => one.open = true)")

@@ -180,7 +180,9 @@ def test_many_arms_are_pooled_over_what_is_no_side(measured: Study, tmp_path: Pa
 def test_it_keeps_the_rules_and_has_nothing_to_say_where_nothing_was_measured(
     measured: Study, tmp_path: Path
 ):
-    """That it is on the page then, and only then, is told by test_accessible.py and test_report.py."""
+    """That it is on the page then, and only then, is told by test_accessible.py and
+    test_report.py.
+    """
     check_section(SECTION, measured)
     without = Study(make(tmp_path / "without", tables=("history",), **SETTINGS))
     assert SECTION.render(without).blocks == []

@@ -289,7 +289,7 @@ def test_a_claim_of_ones_own_is_a_file_in_a_folder(study: Study, tmp_path: Path)
         "statement: LSTMs <b>win</b>\nbetter: {cell: lstm}\nworse: {cell: rnn}\nby: score\nleast:"
         " .01\nsource: me & mine\n"
     )
-    html = write(study.store.folder, tmp_path).read_text(encoding="utf-8")
+    html = write(study.store.folder, [tmp_path]).read_text(encoding="utf-8")
     assert (
         "LSTMs &lt;b&gt;win&lt;/b&gt;" in html
         and "me &amp; mine" in html

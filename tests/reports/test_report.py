@@ -19,7 +19,8 @@ import pytest
 
 from reports.__main__ import main
 from reports.data.study import Study
-from reports.documents.page import declared_sections, page, write
+from reports.documents.page import page, write
+from reports.documents.sections import declared_sections
 from study.records import StudyError
 from study.store import Store, seal
 from tests import ROOT
@@ -227,8 +228,8 @@ def test_same_store_same_bytes_in_two_processes_without_torch_and_nothing_of_thi
 def test_sections_rendered_by_several_processes_make_the_same_page_also_where_one_dies(
     small: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    alone = page(Study(small), None, workers=1)
-    assert page(Study(small), None, workers=2).text == alone.text
+    alone = page(Study(small), workers=1)
+    assert page(Study(small), workers=2).text == alone.text
     (tmp_path / "section").mkdir()
     (tmp_path / "section" / "deadly.yaml").write_text("_target_: deadly.Deadly\norder: 1\n")
     (tmp_path / "section" / "deadly.py").write_text(
@@ -238,7 +239,7 @@ def test_sections_rendered_by_several_processes_make_the_same_page_also_where_on
     )
     sys.path.insert(0, str(tmp_path / "section"))
     try:
-        assert page(Study(small), tmp_path, workers=2).text == alone.text
+        assert page(Study(small), [tmp_path], workers=2).text == alone.text
     finally:
         sys.path.remove(str(tmp_path / "section"))
     assert "died" in capfd.readouterr().err
@@ -252,7 +253,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         updates=40,
         question=HOSTILE,
     )
-    html = write(store.folder, None).read_text(encoding="utf-8")
+    html = write(store.folder).read_text(encoding="utf-8")
     assert HOSTILE not in html and "<script>alert" not in html and "data-broken" not in html
     assert html.count("<script>") == 1
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
@@ -304,7 +305,7 @@ def test_renders_whatever_the_store_holds(tmp_path: Path, name: str) -> None:
             **EDGES[name],
         },
     )
-    html = write(store.folder, None).read_text(encoding="utf-8")
+    html = write(store.folder).read_text(encoding="utf-8")
     broken = re.findall(r"This section could not be rendered: [^<]+", html)
     assert not broken, broken
     assert [
@@ -323,8 +324,7 @@ def test_verdict_of_five_seeds_is_a_word_and_of_three_a_count(tmp_path: Path) ->
         write(
             make(
                 tmp_path / "five", factors={"cell": ["rnn"]}, seeds=range(5), steps=8, updates=40
-            ).folder,
-            None,
+            ).folder
         ).read_text()
     ).text
     assert "⊘ shut 5/5" in text
@@ -332,8 +332,7 @@ def test_verdict_of_five_seeds_is_a_word_and_of_three_a_count(tmp_path: Path) ->
         write(
             make(
                 tmp_path / "mixed", factors={"cell": ["lstm"]}, seeds=range(5), steps=8, updates=40
-            ).folder,
-            None,
+            ).folder
         ).read_text()
     ).text
     assert "◇ mixed: " in text or "5/5" in text
@@ -370,7 +369,7 @@ def test_a_section_of_the_wrong_form_is_told(
     (tmp_path / "section" / f"{module}.py").write_text(
         f"from reports.blocks import Section\nclass Formless:\n    title = 'F'\n    {body}\n"
     )
-    write(small.folder, tmp_path)
+    write(small.folder, [tmp_path])
     said = capsys.readouterr().err
     assert "section formless is broken: StudyError: section/formless.yaml: " in said
     assert told in said
@@ -389,7 +388,7 @@ def test_a_broken_section_shows_its_error_and_loses_nothing_else(
         "class Broken:\n    title = 'Mine'\n    needs = ('score',)\n    def render(self, study):\n "
         "       raise RuntimeError('at /home/someone/x.py <b>')\n"
     )
-    html = write(small.folder, folder).read_text(encoding="utf-8")
+    html = write(small.folder, [folder]).read_text(encoding="utf-8")
     assert html.count("data-broken") == 2
     assert (
         "RuntimeError: at &lt;path&gt;/x.py &lt;b&gt;" in html
@@ -425,7 +424,7 @@ def test_a_stranger_adds_a_section_with_one_file_and_one_yaml(small: Store, tmp_
             "\n\nclass Lacking:\n    title = 'Lacking'\n    needs = ('measures.value',)\n    def"
             " render(self, study):\n        raise AssertionError\n"
         )
-    html = write(small.folder, folder).read_text(encoding="utf-8")
+    html = write(small.folder, [folder]).read_text(encoding="utf-8")
     assert (
         "HEAR 24" in html
         and ">Extras<" in html
@@ -435,11 +434,11 @@ def test_a_stranger_adds_a_section_with_one_file_and_one_yaml(small: Store, tmp_
 
 
 def test_sections_are_found_and_checked(tmp_path: Path) -> None:
-    assert [one.name for one in declared_sections(None)][:3] == ["summary", "claims", "design"]
+    assert [one.name for one in declared_sections()][:3] == ["summary", "claims", "design"]
     (tmp_path / "section").mkdir()
     (tmp_path / "section" / "bad.yaml").write_text("order: first\n")
     with pytest.raises(StudyError, match=r"section/bad.yaml: needs _target_"):
-        declared_sections(tmp_path)
+        declared_sections([tmp_path])
 
 
 def test_commands(small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -520,7 +519,7 @@ def test_points_outside_the_grid_are_named_and_left_out(tmp_path: Path) -> None:
     assert (len(study.grid), len(study.also)) == (3, 3)
     assert (
         "Also present: 3 stored points outside the last declaration"
-        in Reader(write(store.folder, None).read_text()).text
+        in Reader(write(store.folder).read_text()).text
     )
 
 
@@ -535,7 +534,7 @@ def test_size_of_a_study_of_200_points(tmp_path: Path) -> None:
     store = make(
         tmp_path / "big", factors=factors, seeds=range(6), steps=40, diverged=(3, 50), examples=100
     )
-    path = write(store.folder, None)
+    path = write(store.folder)
     assert path.stat().st_size <= 5e6
     assert "data-broken" not in path.read_text()
 
@@ -543,7 +542,7 @@ def test_size_of_a_study_of_200_points(tmp_path: Path) -> None:
 def test_how_well_health_predicts_success_is_kept_in_the_store_as_the_page_says_it(tmp_path):
     folder = tmp_path / "kept"
     make(folder, steps=24, updates=80, examples=60)
-    page = Reader(write(folder, None).read_text(encoding="utf-8")).text
+    page = Reader(write(folder).read_text(encoding="utf-8")).text
     kept = pd.read_parquet(folder / "tables" / "prediction.parquet")
     assert sorted(kept["share"].unique()) == [0, 0.1, 1]
     assert set(kept["level"].dropna()) == {"rnn", "lstm", "gru"}, (
@@ -555,7 +554,7 @@ def test_how_well_health_predicts_success_is_kept_in_the_store_as_the_page_says_
     assert at_end["solved"] == (Study(Store(folder)).stored["outcome"] == "solved").sum()
     assert f"{at_end['auc']:.2f}".lstrip("0") in page
     before = (folder / "tables" / "prediction.parquet").read_bytes()
-    write(folder, None)
+    write(folder)
     assert (folder / "tables" / "prediction.parquet").read_bytes() == before
 
 
@@ -590,7 +589,7 @@ def test_tasks_of_several_metrics_share_the_scale_of_skill(tmp_path):
         )
         own = study.table("test").query("id == @point.id")["value"]
         assert own.mean() == pytest.approx(point["score"])
-    page = Reader(write(folder, None).read_text(encoding="utf-8")).text
+    page = Reader(write(folder).read_text(encoding="utf-8")).text
     assert "scores are shown as skill" in page
     assert "test skill" in page
 
@@ -619,9 +618,9 @@ def test_scores_are_ranked_within_their_task():
 
 
 def test_clipping_is_told_by_phase_and_by_the_cosine_of_what_it_turns(tmp_path):
-    from reports.documents.page import build
+    from reports.documents.sections import build
 
-    (clipping,) = [build(one) for one in declared_sections(None) if one.name == "clipping"]
+    (clipping,) = [build(one) for one in declared_sections() if one.name == "clipping"]
     folder = tmp_path / "phases"
     make(folder, factors={"clip": ["none", "norm", "value"]}, steps=16, updates=200, examples=40)
     for path in (folder / "points").glob("*/history.parquet"):
@@ -670,7 +669,7 @@ def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
     assert (len(study.stored), len(study.pictured)) == (24, 8)
     assert set(study.pictured["seed"]) == {0, 1}
     assert study.table("states")["id"].nunique() == 8
-    made = page(study, None, workers=1)
+    made = page(study, workers=1)
     assert made.broken == []
     told = (
         "are of all 24 points. Curves, profiles, states by stage, results by example and how health"

@@ -11,7 +11,8 @@ import pytest
 
 from reports.data.search import find
 from reports.data.study import Study
-from reports.documents.page import declared_sections, render_section, write
+from reports.documents.page import write
+from reports.documents.sections import declared_sections, render_section
 from reports.sections.tuning import brought, cautions, spent
 from study.search.run import finish
 from study.store import Store
@@ -53,7 +54,7 @@ def study(tmp_path_factory):
 
 
 def rendered(study: Study, name: str):
-    one = next(section for section in declared_sections(None) if section.name == name)
+    one = next(section for section in declared_sections() if section.name == name)
     return render_section(one, study, one.name)
 
 
@@ -133,9 +134,9 @@ def test_a_study_without_a_search_says_nothing_of_one(small_page):
 
 def test_the_search_of_another_folder_is_found_and_the_page_is_stable(study):
     folder = study.store.folder
-    first = write(folder, None).read_text()
+    first = write(folder).read_text()
     assert "Tuning" in first
-    assert write(folder, None).read_text() == first
+    assert write(folder).read_text() == first
     assert str(folder) not in first
     there = Study(
         make(

@@ -17,14 +17,14 @@ from reports.analysis.arms import share_words, short_words, summary, with_counte
 from reports.analysis.recipe import folded, recipe
 from reports.blocks import Facts, Figure, Heading, Prose, Section
 from reports.data.study import Study
-from reports.documents.page import build, declared_sections
+from reports.documents.sections import build, declared_sections
 from reports.figures.flow import gradient_flow
 from reports.figures.theme import theme
 from reports.sections.effects import _alike
 from study.store import Store
 from tests.reports.synthetic import make
 
-BUILT = {one.name: one for one in declared_sections(None)}
+BUILT = {one.name: one for one in declared_sections()}
 
 
 def render(name: str, study: Study) -> Section:

@@ -78,7 +78,7 @@ def test_the_page_follows_the_store_and_ends_with_the_study(
                 shutil.copytree(whole.folder / "points" / id, running.folder / "points" / id)
             launch(running, 7.0)
 
-    path, broken = watching.watch(running.folder, None, 0.05, say)
+    path, broken = watching.watch(running.folder, (), 0.05, say)
     assert [line.split(":")[0] for line in said] == ["3/6 points", "4/6 points", "6/6 points"]
     assert [
         "INCOMPLETE 3/6" in pages[0],
@@ -95,7 +95,7 @@ def test_the_page_follows_the_store_and_ends_with_the_study(
 def test_a_study_that_does_not_run_is_rendered_once(running: Store) -> None:
     launch(running, 3.0)
     said: list[str] = []
-    watching.watch(running.folder, None, 5.0, said.append)
+    watching.watch(running.folder, (), 5.0, said.append)
     assert len(said) == 1 and "data-reload" not in page(running)
 
 

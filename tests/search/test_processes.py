@@ -1,4 +1,6 @@
-"""Two commands on one storage finish one budget together, and one of them is killed in the middle."""
+"""Two commands on one storage finish one budget together, and one of them is
+killed in the middle.
+"""
 
 from __future__ import annotations
 

@@ -86,9 +86,8 @@ def test_one_worker_draws_the_same_settings_however_often_it_is_started(tmp_path
         slots, said = searched(part)
         assert len(slots[0].slots()) == trials
     assert settings_of(slots) == settings_of(whole)
-    assert [event["event"] for event in said].count(
-        "stored"
-    ) == 5  # the last start added what was missing, and nothing else
+    # the last start added what was missing, and nothing else
+    assert [event["event"] for event in said].count("stored") == 5
     other, _ = plan(tmp_path / "other", *BOWL, "search.trials=12", "search.seed=1")
     assert settings_of(searched(other)[0])[0][1:] != settings_of(whole)[0][1:]
     assert steps.arms[0].name == at_once.arms[0].name
@@ -318,9 +317,8 @@ def test_importance_finds_what_the_score_depends_on(tmp_path):
     assert share["optimizer.lr", None] > 0.6
     assert share["hidden", None] < 0.3
     assert share["hidden", "optimizer.lr"] < 0.3
-    assert (
-        0.9 < sum(share.values()) < 1.1
-    )  # of two keys, main effects and their interaction are everything
+    # of two keys, main effects and their interaction are everything
+    assert 0.9 < sum(share.values()) < 1.1
     assert set(rows) == {column.name for column in SEARCH_TABLES["importance"]}
 
 

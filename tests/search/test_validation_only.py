@@ -78,9 +78,8 @@ def seal(monkeypatch):
         lambda task, part: Sealed(split(task, part), seal) if part == "test" else split(task, part),
     )
     monkeypatch.setattr(Arrays, "data_hash", seal.opened(Arrays.data_hash))
-    monkeypatch.setattr(
-        task_module, "_check_examples", seal.opened(task_module._check_examples)
-    )  # shapes and finiteness, once a process
+    # shapes and finiteness, once a process
+    monkeypatch.setattr(task_module, "_check_examples", seal.opened(task_module._check_examples))
     task_module._load_task.cache_clear()
     yield seal
     task_module._load_task.cache_clear()

@@ -168,7 +168,9 @@ def test_a_declaration_of_another_form_is_told(broken, capsys, part, value):
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Store:
-    """A study of 8 points: 6 stored, one of them failed, two damaged, and a folder that holds none."""
+    """A study of 8 points: 6 stored, one of them failed, two damaged, and a folder that holds
+    none.
+    """
     store = make(
         tmp_path / "broken",
         factors={"cell": ["rnn", "gru"]},

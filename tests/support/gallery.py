@@ -1,4 +1,6 @@
-"""reports/gallery from a study's folder: its page as the tool made it, and a picture of the first screen. python -m tests.support.gallery outputs/digits"""
+"""reports/gallery from a study's folder: its page as the tool made it, and a picture of the first
+screen. python -m tests.support.gallery outputs/digits
+"""
 
 from __future__ import annotations
 

@@ -92,9 +92,8 @@ def why_not() -> str | None:
 @contextlib.contextmanager
 def cluster() -> Iterator[Cluster]:
     """Starts the daemons, waits until both nodes are idle, and ends them with all their jobs."""
-    folder = Path(
-        tempfile.mkdtemp(prefix="slurm-")
-    )  # munge refuses a folder that others may write to, and a long name of its socket
+    # munge refuses a folder that others may write to, and a long name of its socket
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     processes: list[subprocess.Popen[bytes]] = []
     try:
         folder.chmod(0o711)

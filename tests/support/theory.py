@@ -53,7 +53,9 @@ def transported(of: StageTrace, lag: int, layer: str = "1", example: int = 0) ->
 
 
 def kept(of: StageTrace, steps: int) -> float:
-    """From lag 1 on: at lag 0 an LSTM's direction has parts in h too, which no weight carries on."""
+    """From lag 1 on: at lag 0 an LSTM's direction has parts in h too, which no
+    weight carries on.
+    """
     return transported(of, steps + 1) / transported(of, 1)
 
 

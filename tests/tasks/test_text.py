@@ -13,7 +13,7 @@ import torch
 
 from study.battery.tasks import check_task
 from study.config.check import check
-from study.config.resolve import resolve_kernel
+from study.config.setup import set_up
 from study.interfaces import Batch
 from study.numerics.streams import generator
 from study.records import StudyError
@@ -213,9 +213,9 @@ def test_streams_go_on_where_they_ended_and_a_pass_reads_each_character_once(fil
 
 def test_kernels_that_begin_at_zero_are_refused(file):
     (of,) = streams(file, ("a", {}))
-    assert resolve_kernel(of.config) == "reference"
+    assert set_up(of.config).kernel == "reference"
     with pytest.raises(StudyError, match="kernel: native begins at zero states"):
-        resolve_kernel({**of.config, "kernel": "native"})
+        set_up({**of.config, "kernel": "native"})
 
 
 # --- data -----------------------------------------------------------------------------------------

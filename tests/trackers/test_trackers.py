@@ -1,4 +1,6 @@
-"""W&B for real: written offline, read back with its own reader, uploaded to a server on loopback."""
+"""W&B for real: written offline, read back with its own reader, uploaded to a
+server on loopback.
+"""
 
 from __future__ import annotations
 
@@ -206,7 +208,9 @@ def test_a_second_launch_logs_nothing_twice(offline):
 
 
 def test_offline_sends_nothing_at_all(tmp_path):
-    """wandb's own error reporting calls its server from offline runs too, unless it is told not to."""
+    """wandb's own error reporting calls its server from offline runs too, unless it is told not
+    to.
+    """
     write(tmp_path / "study", "p1")
     with stub() as server:
         log_in_process(tmp_path / "study", ["p1"], {"WANDB_BASE_URL": server.url}, NODE)

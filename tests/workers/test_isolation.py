@@ -168,7 +168,9 @@ def test_the_same_failure_everywhere_ends_the_study(tmp_path):
 
 
 def test_one_broken_structure_does_not_end_the_others(tmp_path):
-    """It comes first, and fails 3 times; what is like it is left out, everything else is trained."""
+    """It comes first, and fails 3 times; what is like it is left out,
+    everything else is trained.
+    """
     broken = Group(
         "1",
         tuple(faulty(seed, f"broken{seed}", "raise", at=0, cell=RNN) for seed in range(10)),

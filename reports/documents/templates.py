@@ -1,0 +1,89 @@
+"""Renders blocks and whole documents with the Jinja templates, and links words to the glossary."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from reports.formatting import term_id
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    env = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    env.filters["linked"] = linked
+    return env
+
+
+class Templates:
+    """The page's templates: autoescaped, and numbering the blocks of a section so that every one
+    has an id.
+    """
+
+    def __init__(self, section: str = "page", level: int = 3) -> None:
+        self.env = _environment()
+        self.section = section
+        self.blocks = 0
+        self.level = level  # of a heading inside a section: one below the section's own
+
+    def __call__(self, block: Any) -> Markup:
+        self.blocks += 1
+        html = self.env.get_template(block.template).render(
+            block=block, uid=f"{self.section}-block-{self.blocks}", level=self.level, nested=self
+        )
+        return Markup(html)
+
+    def whole(self, template: str, title: str, **values: Any) -> str:
+        """A whole self-contained document: style and script inside, and a policy that lets nothing
+        else in.
+        """
+        style, script = (
+            (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
+        )
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        return self.env.get_template(template).render(
+            title=title,
+            style=Markup(style),
+            script=Markup(script),
+            script_hash=digest,
+            **{"reload": None, **values},
+        )
+
+
+def linked(text: str) -> Markup:
+    """[word] and [word|term] become links to the glossary's term; the rest is escaped."""
+    parts = re.split(r"\[([^\[\]]+)\]", text)
+    made = [
+        escape(part) if n % 2 == 0 else _to_term(*part.rpartition("|")[::2])
+        for n, part in enumerate(parts)
+    ]
+    return Markup("").join(made)
+
+
+def _to_term(word: str, term: str) -> Markup:
+    return Markup('<a class="term" href="#{}">{}</a>').format(term_id(term), word or term)
+
+
+def without_dead_links(html: str) -> str:
+    """Links to terms that no section of the page explains become their words."""
+    return re.sub(
+        r'<a class="term" href="#([^"]+)">([^<]*)</a>',
+        lambda found: found[0] if f'id="{found[1]}"' in html else found[2],
+        html,
+    )
