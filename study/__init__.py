@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from study.diagnostics.gradient_profile import gradient_profile
     from study.diagnostics.watch import watch
 
+__version__ = "0.1.0"
 __all__ = ["Result", "gradient_profile", "load", "plan", "run", "watch"]
 
 _MODULES = {
