@@ -11,7 +11,7 @@ from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.profiles import losses
 from reports.data.study import Study
 from reports.figures.flow import gradient_flow
-from reports.figures.theme import draw
+from reports.figures.theme import PanelGrid, draw
 from reports.formatting import known, level, levels, listing, number, slug
 
 HOW = (
@@ -110,24 +110,11 @@ class GradientFlow:
             else study.task.get("lag")
         )
         limits = {key: float(study.health.get(key, fallback)) for key, fallback in FALLBACK.items()}
-        names = (
-            [level(row_key, name) for name in sides[0]],
-            [level(column_key, name) for name in sides[1]],
-        )
+        grid = PanelGrid(row_key, sides[0], column_key, sides[1])
         width = max(10.0, 2.1 + 1.5 * len(sides[1]))
         picture = draw(
             lambda _: gradient_flow(
-                rows,
-                row_key,
-                sides[0],
-                column_key,
-                sides[1],
-                names,
-                limits=limits,
-                lag=lag,
-                span=span,
-                counted=self.counted,
-                width=width,
+                rows, grid, limits=limits, lag=lag, span=span, counted=self.counted, width=width
             ),
             name=f"flow-{'-'.join(slug(name) for name in part.values()) or 'all'}",
         )
