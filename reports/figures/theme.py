@@ -436,6 +436,21 @@ def named_marks(figure: Figure, names: Sequence[tuple[str, str, str]], left: flo
         figure.text((left + 0.27) / width, y, name, fontsize=8, va="center")
 
 
+def legend(
+    figure: Figure, entries: Sequence[tuple[str, Mapping[str, Any]]], *, left: float
+) -> None:
+    """One line of keys at the top left; entries that would leave the figure begin another line."""
+    width, height = figure.get_size_inches()
+    x, y = left, 0.12
+    for text, style in entries:
+        need = 0.38 + 0.072 * len(text) + 0.22
+        if x + need > width and x > left:
+            x, y = left, y + 0.19
+        figure.add_artist(Line2D([x / width, (x + 0.28) / width], [1 - y / height] * 2, **style))
+        figure.text((x + 0.36) / width, 1 - y / height, text, fontsize=8, va="center")
+        x += need
+
+
 def update_ticks(axis: Axes, last: float) -> None:
     """Few round updates on the x axis, from 0."""
     ticks = [
