@@ -4,6 +4,7 @@ and new data.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -256,10 +257,22 @@ def curves(
         bottom=0.48,
         gap=(0.16, 0.16),
     )
-    style = (
-        {"style": dash_key, "dashes": {key: _pattern(value) for key, value in dashes.items()}}
-        if dash_key
-        else {}
+    style: dict[str, Any] = {}
+    if dash_key:
+        patterns = {key: _pattern(value) for key, value in dashes.items()}
+        style = {"style": dash_key, "dashes": patterns}
+    plot = functools.partial(
+        sns.lineplot,
+        x="update",
+        hue=ink_key,
+        palette=dict(ink),
+        units="id",
+        estimator=None,
+        legend=False,
+        linewidth=0.9,
+        alpha=0.75,
+        rasterized=rasterized,
+        **style,
     )
     rows = (
         ("share", "validation loss / baseline", 1.0, None),
@@ -273,21 +286,7 @@ def curves(
             axis = axes[i, j]
             own = history[history[panel] == name]
             if len(own):
-                sns.lineplot(
-                    own,
-                    x="update",
-                    y=column,
-                    hue=ink_key,
-                    palette=dict(ink),
-                    units="id",
-                    estimator=None,
-                    ax=axis,
-                    legend=False,
-                    linewidth=0.9,
-                    alpha=0.75,
-                    rasterized=rasterized,
-                    **style,
-                )
+                plot(own, y=column, ax=axis)
             for mark in marks:
                 axis.axhline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
             axis.set(ylim=(low, high), xlim=(0, last), xlabel="", ylabel="" if j else text)
