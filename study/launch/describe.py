@@ -22,7 +22,7 @@ SHOWN = 3  # examples named of a longer list
 
 def text(plan: Plan) -> str:
     """The plan as plain text, 100 columns wide."""
-    console = Console(file=io.StringIO(), width=100, force_jupyter=False, no_color=True)
+    console = Console(file=io.StringIO(), width=100, soft_wrap=True, no_color=True)
     show(plan, console)
     return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
 
