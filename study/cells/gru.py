@@ -9,7 +9,7 @@ from torch import Tensor
 
 from study.interfaces import Cell, Native, Parameter, Params, State
 from study.kernels.gru import GRULayer
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.numerics.linear import linear
 
 
@@ -60,5 +60,5 @@ class GRU(Cell):
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return GRULayer.apply(
-            x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)
+            x, params["weight_x"], params["weight_h"], params["bias"], params.get(STEP_NORMS)
         ).transpose(0, 1)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from study.interfaces import Cell, Native, Parameter, Params, State
 from study.kernels.lstm import LSTMLayer
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.numerics.linear import linear
 
 
@@ -54,5 +54,5 @@ class LSTM(Cell):
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return LSTMLayer.apply(
-            x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)
+            x, params["weight_x"], params["weight_h"], params["bias"], params.get(STEP_NORMS)
         ).transpose(0, 1)

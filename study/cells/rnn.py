@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Native, Parameter, Params, State, require
-from study.kernels.reach import REACH
 from study.kernels.rnn import RNNLayer
+from study.kernels.step_norms import STEP_NORMS
 from study.numerics.linear import linear
 
 
@@ -58,5 +58,5 @@ class RNN(Cell):
             params["weight_h"],
             params["bias"],
             self.activation is torch.relu,
-            params.get(REACH),
+            params.get(STEP_NORMS),
         ).transpose(0, 1)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import norm, shortened
+from study.numerics.norms import clip_to_norm, norm
 
 
 class AGC(ClipRule):
@@ -43,5 +43,5 @@ class AGC(ClipRule):
             units = shape[0] if len(shape) > 1 else 1
             g, w = (of[:, where].unflatten(1, (units, -1)) for of in (grads, params))
             limit = self.ratio * norm(w).maximum(self.floor)
-            clipped[:, where] = shortened(g, norm(g), limit).flatten(1)
+            clipped[:, where] = clip_to_norm(g, norm(g), limit).flatten(1)
         return clipped, state

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import norm, shortened
+from study.numerics.norms import clip_to_norm, norm
 
 
 class AutoClip(ClipRule):
@@ -44,4 +44,4 @@ class AutoClip(ClipRule):
         below = position.floor().long()
         low, high = ordered.gather(1, below), ordered.gather(1, torch.minimum(below + 1, last))
         threshold = low + (position - below) * (high - low)
-        return shortened(grads, length, threshold), history
+        return clip_to_norm(grads, length, threshold), history

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import norm, shortened
+from study.numerics.norms import clip_to_norm, norm
 
 
 class LayerNorm(ClipRule):
@@ -33,5 +33,5 @@ class LayerNorm(ClipRule):
         clipped = grads.clone()
         for where, _ in state.values():
             part = grads[:, where]
-            clipped[:, where] = shortened(part, norm(part), self.threshold.double())
+            clipped[:, where] = clip_to_norm(part, norm(part), self.threshold.double())
         return clipped, state

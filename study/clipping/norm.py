@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import surely
+from study.numerics.norms import known_true
 
 EPS = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
 OVERFLOWN = 2.0**-64  # brings gradients whose squares overflow fp32 back into its range
@@ -33,7 +33,7 @@ class Norm(ClipRule):
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
         length = _norm(grads)
-        if surely(~length.isinf().any()):
+        if known_true(~length.isinf().any()):
             coefficient = self.threshold / (length + EPS)
             return torch.where(coefficient < 1, grads * coefficient, grads), state
         scale = torch.where(length.isinf(), OVERFLOWN, 1.0)  # 1 changes no bit

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import norm, shortened
+from study.numerics.norms import clip_to_norm, norm
 
 EPS = 1e-6  # beside the standard deviation, as the authors' code has it
 
@@ -67,4 +67,4 @@ class ZClip(ClipRule):
             torch.where(finite, new, old)
             for new, old in ((count, seen), (new_mean, mean), (new_variance, variance))
         )
-        return shortened(grads, length, limit), kept
+        return clip_to_norm(grads, length, limit), kept

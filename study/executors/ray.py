@@ -51,7 +51,7 @@ class Ray(Remote):
         )
         self.tasks: dict[str, Any] = {}  # name -> reference to its result
 
-    def says(self, groups: Sequence[Group]) -> str:
+    def describe(self, groups: Sequence[Group]) -> str:
         if not groups:
             return "nothing to queue"
         seconds = [self.seconds(job) for job in self.pack(groups)]

@@ -98,7 +98,7 @@ class Slurm(Remote):
         )
         self.waiting: dict[str, str] = {}  # job -> a reason to wait that somebody has to mend
 
-    def says(self, groups: Sequence[Group]) -> str:
+    def describe(self, groups: Sequence[Group]) -> str:
         if not groups:
             return "nothing to queue"
         jobs = self.pack(groups)

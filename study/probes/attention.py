@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from study.health.lags import examples_fit, first_examples
-from study.interfaces import ByStep, Measurable, Probe, Trace
+from study.interfaces import ByStep, PointFacts, Probe, Trace
 
 
 class AttentionMap(Probe):
@@ -20,7 +20,7 @@ class AttentionMap(Probe):
     def __init__(self, *, stages: Sequence[float], examples: int) -> None:
         self.stages, self.examples = stages, examples
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         examples_fit(self.examples, of.examples)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByStep]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.health.lags import examples_fit, first_examples
-from study.interfaces import ByStep, Cell, Measurable, Probe, Trace, require
+from study.interfaces import ByStep, Cell, PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import gate_values, silent
 
 
@@ -35,7 +35,7 @@ class GateTraces(Probe):
         )
         self.stages, self.examples, self.quantiles = stages, examples, quantiles
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         examples_fit(self.examples, of.examples)
         if of.cell.keep and type(of.cell).gates is Cell.gates:
             raise ValueError(silent(of.cell))

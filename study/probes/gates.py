@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import ByIndex, Cell, Measurable, Probe, Trace, require
+from study.interfaces import ByIndex, Cell, PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import gate_values, silent
 
 
@@ -30,7 +30,7 @@ class Gates(Probe):
         require(0 < low < high < 1, "gates", "low and high", "0 < low < high < 1", (low, high))
         self.stages, self.low, self.high = stages, low, high
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         if of.cell.keep and type(of.cell).gates is Cell.gates:
             raise ValueError(silent(of.cell))
 

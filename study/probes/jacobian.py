@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from study.health.lags import chosen_lags, examples_fit, first_examples, lags_fit
-from study.interfaces import AtLags, ByIndex, Measurable, Probe, Trace, require
+from study.interfaces import AtLags, ByIndex, PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import LayerSteps, layer_steps, mean
 from study.probes.shared.spectra import Triangular, qr, random_orthogonal
 
@@ -43,7 +43,7 @@ class Jacobian(Probe):
         require(lags is None or len(lags) > 0, "jacobian", "lags", "null or a list of lags", lags)
         self.stages, self.examples, self.steps, self.lags = stages, examples, steps, lags
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         examples_fit(self.examples, of.examples)
         lags_fit(self.lags, of.facts.steps - 1, first=1)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from study.health.lags import anchors, chosen_lags, lags_fit, norm, state_gradients
-from study.interfaces import AtLags, Measurable, Probe, Trace, require
+from study.interfaces import AtLags, PointFacts, Probe, Trace, require
 
 
 class LayerProfile(Probe):
@@ -35,7 +35,7 @@ class LayerProfile(Probe):
         require(anchors >= 1, "layer_profile", "anchors", "at least 1", anchors)
         self.stages, self.lags, self.anchors = stages, lags, anchors
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         lags_fit(self.lags, of.facts.steps - 1, first=0)
 
     def __call__(self, trace: Trace) -> Mapping[str, AtLags]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.health.lags import examples_fit, first_examples, lags_fit
-from study.interfaces import ByIndex, Measurable, Probe, Trace, require
+from study.interfaces import ByIndex, PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import LayerSteps, layer_steps
 from study.probes.shared.spectra import qr, random_orthogonal
 from study.records import StudyError
@@ -34,7 +34,7 @@ class Lyapunov(Probe):
         require(0 <= drop < 1, "lyapunov", "drop", "a share from 0 to below 1", drop)
         self.stages, self.examples, self.drop = stages, examples, drop
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         examples_fit(self.examples, of.examples)
         lags_fit(None, of.facts.steps - 1, first=1)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import Batch, Measurable, Probe, Trace
+from study.interfaces import Batch, PointFacts, Probe, Trace
 
 
 class NoiseScale(Probe):
@@ -30,7 +30,7 @@ class NoiseScale(Probe):
             raise ValueError(f"noise_scale: parts must be at least 2, got {parts}")
         self.stages, self.parts = stages, parts
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         if of.batch < self.parts:
             raise ValueError(
                 f"noise_scale: parts must be at most the {of.batch} examples of a batch, got"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.health.lags import lags_fit, norm, state_gradients
-from study.interfaces import Measurable, Probe, Trace, require
+from study.interfaces import PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import layer_steps
 
 
@@ -29,7 +29,7 @@ class Pascanu(Probe):
         require(0 < floor < 1, "pascanu", "floor", "above 0 and below 1", floor)
         self.stages, self.floor = stages, floor
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         lags_fit(None, of.facts.steps - 1, first=1)
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor]:

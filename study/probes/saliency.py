@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.health.lags import examples_fit, first_examples, norm
-from study.interfaces import ByStep, Measurable, Probe, Trace
+from study.interfaces import ByStep, PointFacts, Probe, Trace
 
 
 class Saliency(Probe):
@@ -25,7 +25,7 @@ class Saliency(Probe):
     def __init__(self, *, stages: Sequence[float], examples: int) -> None:
         self.stages, self.examples = stages, examples
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         examples_fit(self.examples, of.examples)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByStep]:

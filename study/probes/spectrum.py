@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import ByIndex, Cell, Measurable, Parameter, Probe, Trace
+from study.interfaces import ByIndex, Cell, Parameter, PointFacts, Probe, Trace
 
 
 class Spectrum(Probe):
@@ -23,7 +23,7 @@ class Spectrum(Probe):
     def __init__(self, *, stages: Sequence[float]) -> None:
         self.stages = stages
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         _recurrent(of.cell, of.hidden)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByIndex]:

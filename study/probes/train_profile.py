@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from study.interfaces import LagNorms, Measurable, Trace
+from study.interfaces import LagNorms, PointFacts, Trace
 from study.probes.loss import LossProfile
 
 
@@ -30,7 +30,7 @@ class TrainProfile(LossProfile):
             raise ValueError(f"train_profile: every must be at least 1 or null, got {every}")
         self.every = every
 
-    def check(self, of: Measurable) -> None:
+    def check(self, of: PointFacts) -> None:
         if self.every is not None and of.facts.every_step:
             raise ValueError(
                 "every must be null for losses at every step, whose sum would hide every decay:"
