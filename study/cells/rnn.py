@@ -43,7 +43,7 @@ class RNN(Cell):
         return (self.activation(torch.baddbmm(x, h, params["weight_h"].transpose(1, 2))),)
 
     def native(self, params: Params) -> Native:
-        # the compiler takes a while to import: only where it is used
+        # imported here, since importing the compiler is slow
         from study.kernels.native import layer, rnn
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])

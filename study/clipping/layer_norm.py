@@ -1,4 +1,4 @@
-"""Clipping tensor by tensor."""
+"""Clipping by the norm of each tensor's gradient."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from study.numerics.norms import clip_to_norm, norm
 
 
 class LayerNorm(ClipRule):
-    """Each tensor's gradient longer than threshold is shortened to it: directions inside a tensor
-    stay, the whole gradient turns.
+    """Scales each tensor's gradient down to norm `threshold`.
+
+    Directions within a tensor are kept, that of the whole gradient is not.
     """
 
     def __init__(self, *, threshold: PerMember) -> None:

@@ -109,7 +109,9 @@ def launched(monkeypatch, tmp_path):
             key: value.requires_grad_() for key, value in given.items() if key != "counts"
         } | {STEP_NORMS: torch.zeros(3, 2, 40).double().requires_grad_()}
         made.clear()
-        asked = SimpleNamespace(config={"precision": precision}, device=torch.device("cpu"))
+        asked = SimpleNamespace(
+            setup=SimpleNamespace(precision=precision), device=torch.device("cpu")
+        )
         with rounding(asked):
             with autocast(asked):
                 h = importlib.import_module(f"study.kernels.triton.cells.{name}").layer(
