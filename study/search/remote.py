@@ -25,7 +25,7 @@ from study.workers.remote import Queued, Remote
 ABOUT_RUNNING = ("executor", "device")
 
 
-class Elsewhere:
+class RemoteSearch:
     """The jobs of one search."""
 
     def __init__(self, spec: Spec, executor: Remote) -> None:
