@@ -11,6 +11,7 @@ import optuna
 import pytest
 import sqlalchemy.exc
 
+from study.config.settings import settings_of
 from study.records import StudyError
 from study.search.arms import FINGERPRINT, open_arms
 from study.search.planning import default, fingerprint, settings_to_check
@@ -18,6 +19,7 @@ from study.search.spec import compose, trial_request
 from study.search.storage import PATIENCE, lost, open_storage
 from tests.search.helpers import SMALL, plan
 from tests.support.faults import LOCAL
+from tests.support.helpers import launch_config
 
 DIGITS = {
     "cell": "rnn,lstm",
@@ -352,4 +354,5 @@ def test_workers_share_gpus(tmp_path, monkeypatch, device, executor, expected):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     node = {**LOCAL, "workers": executor, "device": device, "max_members": 24}
-    assert workers(spec, {"executor": node, "device": device}) == expected
+    settings = settings_of(launch_config(executor=node, device=device))
+    assert workers(spec, settings) == expected
