@@ -342,7 +342,7 @@ def show(plan: Plan, console: Console) -> None:
             highlight=False,
         )
     told = (
-        executor.says(made)
+        executor.describe(made)
         or f"about {duration(seconds)} on {executor.workers} workers, a rough estimate"
     )
     console.print(f"{told}; results go to {plan.folder}", highlight=False, markup=False)

@@ -97,7 +97,7 @@ def carry_out(
     start = time.monotonic()
     interrupted = False
     try:
-        trackers.hear(
+        trackers.send(
             store,
             [
                 point.id
@@ -105,10 +105,10 @@ def carry_out(
                 if plan.stored.get(point.id) not in (None, "failed")
             ],
         )
-        say_start(plan, shared.made, console)
+        say_start(plan, shared.groups, console)
         with contextlib.closing(shared.train()) as landing:
             for ids in landing:
-                trackers.hear(store, ids)
+                trackers.send(store, ids)
     except KeyboardInterrupt:
         interrupted = True
     trackers.close(now=interrupted)

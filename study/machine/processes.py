@@ -134,8 +134,8 @@ def _settings_of_children() -> Iterator[None]:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         _restore(handlers)
-        for number in deferred:
-            signal.raise_signal(number)
+        for received in deferred:
+            signal.raise_signal(received)
 
 
 def _restore(handlers: dict[signal.Signals, Any]) -> None:

@@ -43,7 +43,7 @@ from study.store import Store
 from study.store.atomic import write_whole
 from study.store.search import SearchStore
 from study.training.groups import cost
-from study.workers.remote import Remote
+from study.workers.remote import RemoteExecutor
 
 QUIET_SECONDS = 10.0  # between plain lines of progress
 MOST_DEATHS = (
@@ -63,13 +63,13 @@ def run(spec: Spec, asks: Asks, settings: Settings, console: Console) -> int:
     none has, 130 interrupted.
     """
     executor = build(settings.executor, "executor")
-    elsewhere = Elsewhere(spec, executor) if isinstance(executor, Remote) else None
+    elsewhere = Elsewhere(spec, executor) if isinstance(executor, RemoteExecutor) else None
     count = elsewhere.workers if elsewhere else workers(spec, settings)
     if settings.plan_only:
         say_plan(spec, asks, count, console)
         if elsewhere:
             console.print(
-                f"as {elsewhere.jobs} jobs of {executor.each()}, each the same command with"
+                f"as {elsewhere.jobs} jobs of {executor.job_size()}, each the same command with"
                 " executor=local",
                 highlight=False,
             )
@@ -285,7 +285,7 @@ def hear(
     their arms.
     """
     for name in names:
-        trackers.hear(store, [name], ["search", "best"] if name in marked else ["search"])
+        trackers.send(store, [name], ["search", "best"] if name in marked else ["search"])
 
 
 def recorded(spec: Spec, store: Store) -> list[str]:
