@@ -6,13 +6,21 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search sync compact test check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
+.PHONY: help dev api sweep confirm report plan search sync compact test check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo "  STUDY=NAME chooses conf/experiment/NAME.yaml (now: $(STUDY)); ARGS=\"...\" are Hydra overrides"
 
 setup: .venv/.ready ## the environment: .venv with the versions of constraints.txt
+
+dev: .venv/.ready-dev ## set up for changes: the environment with what tests need, and the pre-commit hook
+	@$(PY) -m pre_commit install
+
+# The doors that other code may import; modules behind them are left out.
+API := study !study\.(?!interfaces$$|battery$$|diagnostics(\.gradient_profile|\.watch)?$$|records$$) reports !reports\.(?!interfaces$$|blocks$$)
+api: .venv/.ready-dev ## the API page, made from docstrings: build/api/index.html
+	@$(PY) -m pdoc -o build/api $(foreach pattern,$(API),'$(pattern)') && echo "build/api/index.html"
 
 sweep: .venv/.ready ## train what is missing of a study and render its report (STUDY=digits)
 	@status=0; $(PY) -m study -m experiment=$(STUDY) $(ARGS) || status=$$?; \

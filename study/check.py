@@ -57,7 +57,7 @@ BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
     "readout": lambda node, key: battery.check_readout(build(node, key)),
     "probe": lambda node, key: battery.check_probe(build(node, key)),
 }
-KINDS = (*BATTERIES, "section")
+KINDS = (*BATTERIES, "tracker", "executor", "section")
 TINY = (
     "updates=2",
     "hidden=8",
@@ -98,6 +98,8 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
             try:
                 if kind == "section":
                     _section(loader, folder, level, Path(outputs))
+                elif kind in ("tracker", "executor"):
+                    _receiver(loader, kind, level, Path(outputs) / kind / level)
                 else:
                     _piece(loader, kind, level, Path(outputs))
                 yield f"{kind}/{level}.yaml", None
@@ -144,6 +146,29 @@ def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> N
     check_section(build_section(one), Study(Store(trained)))
 
 
+def _receiver(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
+    """The battery of a tracker or an executor, which trains nothing by itself."""
+    chosen = f"{kind}=[{level}]" if kind in SEVERAL else f"{kind}={level}"
+    config = _composed(loader, [chosen], 0, outputs).config
+    if kind == "tracker":
+        node = config[kind][level]
+        battery.check_tracker(lambda: build(node, f"tracker.{level}"), outputs)
+    else:
+        group = _group([_composed(loader, [], seed, outputs) for seed in range(3)])
+        battery.check_executor(lambda: build(config[kind], kind), group, outputs)
+
+
+def tiny_group(outputs: Path) -> Group:
+    """Three points of a tiny study on the tool's own pieces, for tests of executors."""
+    register()
+    loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
+    return _group([_composed(loader, [], seed, outputs) for seed in range(3)])
+
+
+def _group(composed: Sequence[Composed]) -> Group:
+    return Group(name="1", points=tuple(make_plan(composed, None, None).points), cost=1.0)
+
+
 def _task_for(loader: ConfigLoader, chosen: Sequence[str], outputs: Path) -> str:
     """A task of ours whose inputs an encoder takes."""
     tasks = ("task=digits", "task=caption", "task=moving_digits")
@@ -158,8 +183,11 @@ def _task_for(loader: ConfigLoader, chosen: Sequence[str], outputs: Path) -> str
 
 
 def _composed(loader: ConfigLoader, chosen: Sequence[str], seed: int, outputs: Path) -> Composed:
+    tiny = [
+        each for each in TINY if each.split("=")[0] not in {one.split("=")[0] for one in chosen}
+    ]
     return finish(
-        compose(loader, "config", [*chosen, *TINY, f"seed={seed}", f"store.folder={outputs}"]), []
+        compose(loader, "config", [*chosen, *tiny, f"seed={seed}", f"store.folder={outputs}"]), []
     )
 
 

@@ -19,12 +19,29 @@ from study.config.paths import conf_folder
 from study.records import StudyError
 
 SKELETONS = Path(__file__).parent / "skeletons"
-KINDS = ("task", "cell", "initializer", "clip", "probe", "section")
+KINDS = (
+    "task",
+    "cell",
+    "initializer",
+    "clip",
+    "optimizer",
+    "encoder",
+    "readout",
+    "probe",
+    "tracker",
+    "executor",
+    "section",
+)
 TRY = {
     "task": "task={name} cell=rnn,gru seed=0,1,2",
     "cell": "cell=rnn,{name} seed=0,1,2",
     "initializer": "initializer=orthogonal,{name} seed=0,1,2",
     "clip": "clip=norm,{name} seed=0,1,2",
+    "optimizer": "optimizer=adam,{name} seed=0,1,2",
+    "encoder": "encoder=none,{name} seed=0,1,2",
+    "readout": "readout=last,{name} seed=0,1,2",
+    "tracker": "'tracker=[{name}]' cell=rnn,gru seed=0,1,2",
+    "executor": "executor={name} cell=rnn,gru seed=0,1,2",
     "probe": "'probe=[transport,loss,recurrence,{name}]' cell=rnn,gru seed=0,1,2",
 }
 WORDS = ("null", "true", "false", "inf", "nan")  # what YAML reads as a value, and no name

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import study
 from study.store import Store
 from tests import ROOT
 
@@ -38,8 +39,17 @@ def test_the_wheel_holds_code_configuration_and_templates_and_nothing_else(wheel
     assert {name.split("/")[0] for name in names} == {
         "study",
         "reports",
-        "rnn_gradient_study-0.1.0.dist-info",
+        f"rnn_gradient_study-{study.__version__}.dist-info",
     }
+
+
+def test_the_wheel_states_its_types_and_the_one_version(wheel):
+    archive = zipfile.ZipFile(wheel)
+    assert {"study/py.typed", "reports/py.typed"} <= set(archive.namelist())
+    (metadata,) = [name for name in archive.namelist() if name.endswith("dist-info/METADATA")]
+    assert f"\nVersion: {study.__version__}\n" in archive.read(metadata).decode()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "version" not in project and project["dynamic"] == ["version"]
 
 
 def run(folder: Path, where: Path, *arguments: object) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
@@ -43,7 +44,9 @@ def config_loader(folders: Sequence[str | Path] = ()) -> ConfigLoader:
     store_nodes()
     path = create_config_search_path(str(conf_folder().resolve()))
     for folder in folders:
-        path.append(provider="study", path=f"file://{Path(folder).absolute()}")
+        # Hydra wants the schema to be the last source.
+        schema = SearchPathQuery(provider="schema")
+        path.prepend("command-line", f"file://{Path(folder).absolute()}", schema)
     return ConfigLoaderImpl(path)
 
 

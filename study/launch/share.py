@@ -56,7 +56,7 @@ class Shared:
                     self.groups = self._groups()
 
     def _groups(self) -> list[Group]:
-        return self.plan.groups(
+        return self.plan.cut(
             self.left,
             getattr(self.executor, "workers", 1),
             getattr(self.executor, "max_members", 16),

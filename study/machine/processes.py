@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
@@ -85,8 +86,22 @@ def _start(method: str, call: tuple[Any, ...]) -> BaseProcess:
     process = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
         target=_run, args=call, daemon=True
     )
-    process.start()
+    with _without_main():
+        process.start()
     return process
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a child from importing the program's main module: it needs nothing of it, and a script
+    that calls study.run without `if __name__ == "__main__"` would run once more in every worker.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _run(
@@ -134,8 +149,8 @@ def _settings_of_children() -> Iterator[None]:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         _restore(handlers)
-        for received in deferred:
-            signal.raise_signal(received)
+        for arrived in deferred:
+            signal.raise_signal(arrived)
 
 
 def _restore(handlers: dict[signal.Signals, Any]) -> None:

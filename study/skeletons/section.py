@@ -36,66 +36,36 @@ class Skeleton:
         self.marked = marked  # points: size of a dot
 
     def render(self, study: Study) -> Section:
-        points, key = (
-            with_counted(study),
-            study.sides[0],
-        )  # diverged points count as the worst score, and are not dropped
-        best = points.sort_values(
-            ["counted", "params"], ascending=[not study.higher_is_better, True]
-        ).iloc[0]
+        # Diverged points count as the worst score and are not dropped.
+        points, key = with_counted(study), study.sides[0]
+        order = [not study.higher_is_better, True]
+        best = points.sort_values(["counted", "params"], ascending=order).iloc[0]
         finding = (
             f"The best of {count(len(points), 'network')} ({level(key, best[key])}) scores"
             f" {number(best['counted'])} with {best['params']:,.0f} values."
         )
-        rows: Rows = [
-            [
-                level(key, point[key]),
-                Cell(f"{point['params']:,.0f}", float(point["params"])),
-                Cell(number(point["counted"]), float(point["counted"])),
-            ]
-            for _, point in points.iterrows()
-        ]
-        table = Table(
-            [key, "trained values", study.metric],
-            rows,
-            "Score against size, one row a network",
-            filtered=True,
-        )
+        rows: Rows = []
+        for _, point in points.iterrows():
+            size, score = float(point["params"]), float(point["counted"])
+            rows.append(
+                [level(key, point[key]), Cell(f"{size:,.0f}", size), Cell(number(score), score)]
+            )
+        alt = "Score against size, one row a network"
+        table = Table([key, "trained values", study.metric], rows, alt, filtered=True)
         picture = draw(lambda rasterized: self._picture(study, points, key), name="skeleton")
-        return Section(
-            [
-                Figure(
-                    picture,
-                    "One dot a network, by the first factor.",
-                    f"Score against size. {finding}",
-                    table,
-                    10.0,
-                    finding,
-                    HOW,
-                )
-            ]
-        )
+        caption = "One dot a network, by the first factor."
+        alt = f"Score against size. {finding}"
+        return Section([Figure(picture, caption, alt, table, 10.0, finding, HOW)])
 
     def _picture(self, study: Study, points, key: str) -> Drawing:
-        names = study.levels(key)
+        names, edges = study.levels(key), {"left": 0.8, "right": 1.6, "top": 0.3, "bottom": 0.55}
         ink, shape = colours(names), markers(names)
-        figure, axes = panels(
-            1, 1, width=10.0, height=3.2, left=0.8, right=1.6, top=0.3, bottom=0.55, gap=(0, 0)
-        )
-        axis = axes[0, 0]
+        figure, axes = panels(1, 1, width=10.0, height=3.2, gap=(0, 0), **edges)
+        axis, style = axes[0, 0], {"markersize": self.marked, "markeredgewidth": 0, "alpha": 0.8}
         for name in names:
             own = points[points[key] == name]
-            axis.plot(
-                own["params"],
-                own["counted"],
-                shape[name],
-                color=ink[name],
-                markersize=self.marked,
-                markeredgewidth=0,
-                alpha=0.8,
-            )
+            axis.plot(own["params"], own["counted"], shape[name], color=ink[name], **style)
         axis.set(xlabel="trained values", ylabel=study.metric)
-        named_marks(
-            figure, [(level(key, name), ink[name], shape[name]) for name in names], 10.0 - 1.6
-        )
+        marks = [(level(key, name), ink[name], shape[name]) for name in names]
+        named_marks(figure, marks, 10.0 - edges["right"])
         return figure

@@ -212,7 +212,7 @@ class Bench:
 
 
 def markdown(kept: Mapping[str, Any]) -> str:
-    """The README's table, from what bench.json holds: rows that have a goal, and why others are not
+    """The table in tests/README.md, from bench.json: rows that have a goal, and why others are not
     there.
     """
     lines = [

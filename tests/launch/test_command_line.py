@@ -19,6 +19,7 @@ from study.__main__ import main
 from study.config.paths import config_dirs
 from study.store import Store
 from tests import ROOT
+from tests.support import pages
 
 TINY = ["updates=2", "hidden=4", "batch=8", "task.form=row", "tracker=[]", "executor.workers=1"]
 
@@ -181,8 +182,8 @@ def test_a_piece_from_outside_the_repository(tmp_path):
     """
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "leaky.yaml").write_text("_target_: cells_of_mine.Leaky\na: 0.1\n")
-    readme = (ROOT / "README.md").read_text()
-    (tmp_path / "cells_of_mine.py").write_text(readme.split("```python\n")[1].split("```")[0])
+    section = pages.section("study/README.md", "Add a piece")
+    (tmp_path / "cells_of_mine.py").write_text(section.split("```python\n")[1].split("```")[0])
     ran = study(
         tmp_path,
         "-m",

@@ -39,7 +39,7 @@ def told(
     """
     trackers = Trackers(nodes, "my study", store.folder, Console(soft_wrap=True), seconds)
     pids = [sink.process.pid for sink in trackers.sinks]
-    trackers.hear(store, IDS)
+    trackers.send(store, IDS)
     trackers.close()
     assert gone([pid for pid in pids if pid])
     return capfd.readouterr().out
@@ -74,7 +74,7 @@ def test_a_launch_that_is_interrupted_does_not_wait_for_what_is_queued(store, tm
     trackers = Trackers(
         {"slow": sink(tmp_path / "slow")}, "my study", store.folder, Console(), 60.0
     )
-    trackers.hear(store, IDS * 300)
+    trackers.send(store, IDS * 300)
     trackers.close(now=True)
     heard = (tmp_path / "slow").read_text().split() if (tmp_path / "slow").exists() else []
     assert len(heard) < 900
@@ -122,7 +122,7 @@ def test_wandbs_service_that_is_killed_or_stands_still(store, capfd, number):
 
     thread = threading.Thread(target=hit_soon)
     thread.start()
-    trackers.hear(store, IDS * 100)
+    trackers.send(store, IDS * 100)
     trackers.close()
     thread.join()
     assert hit and gone(hit)

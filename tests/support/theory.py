@@ -1,5 +1,5 @@
-"""Settings whose answer is known from theory, and what the tool measures there: rows of the
-README's table.
+"""Settings whose answer theory knows, and what the tool measures there: the table in
+reports/README.md.
 
 python -m tests.support.theory prints the table.
 """
@@ -152,7 +152,7 @@ def rows() -> Iterator[Row]:
 
 
 def lines() -> list[str]:
-    """The README's table."""
+    """The table in reports/README.md."""
     head = ["| setting | theory says | that is | the tool measures |", "|---|---|---|---|"]
     return head + [
         f"| {row.setting} | {row.theory} | {row.expected:.6g} | {row.measured:.6g} |"
