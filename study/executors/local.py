@@ -18,8 +18,8 @@ from study.machine.resources import cores
 from study.workers.isolation import Tries
 from study.workers.pool import Limits, Pool
 
-# Of a group with max_members=auto, if memory does not limit it further. On a CPU more members would
-# not fit the cache; a GPU takes about as long for one member as for many.
+# Largest group with max_members=auto, if memory does not limit it further. On a CPU more members
+# would not fit the cache; a GPU takes about as long for one member as for many.
 MEMBERS = {"cpu": 24, "cuda": 512}
 
 

@@ -82,7 +82,7 @@ class Sink:
         self.process.join()
 
     def _answers(self, message: Any = None, seconds: float | None = None) -> bool:
-        """Send a message, if any, and wait for the answer; False if that switched the tracker off."""
+        """Send a message, if any, and wait for the answer; False if the tracker is off now."""
         seconds = seconds or self.seconds
         try:
             if message is not None:

@@ -92,7 +92,9 @@ def test_a_full_disk_under_wandb(store, capfd):
     with tmpfs(store.folder / "wandb", "64k"):
         (store.folder / "wandb" / "filled").write_bytes(b"x" * 60_000)
         said = told(store, {"wandb": NODE}, capfd)
-        assert said.count("warning: tracker wandb is switched off, the study continues (") == 1, said
+        assert said.count("warning: tracker wandb is switched off, the study continues (") == 1, (
+            said
+        )
         assert not (store.folder / "wandb" / "logged.jsonl").exists(), (
             "what was not written whole is not noted as logged"
         )
@@ -127,7 +129,9 @@ def test_wandbs_service_that_is_killed_or_stands_still(store, capfd, number):
     thread.join()
     assert hit and gone(hit)
     assert (
-        capfd.readouterr().out.count("warning: tracker wandb is switched off, the study continues (")
+        capfd.readouterr().out.count(
+            "warning: tracker wandb is switched off, the study continues ("
+        )
         == 1
     )
 

@@ -89,9 +89,15 @@ class Here:
 serve(Here(), "wandb", node, "my study", folder)
 """
 GUARDED = """
-import sys, json; from pathlib import Path; from rich.console import Console; from study.launch.trackers import Trackers; from study.store import Store
+import sys, json
+from pathlib import Path
+from rich.console import Console
+from study.launch.trackers import Trackers
+from study.store import Store
 folder, ids, node = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
-trackers = Trackers({"wandb": node}, "my study", folder, Console(soft_wrap=True), 60); trackers.send(Store(folder), ids); trackers.close()
+trackers = Trackers({"wandb": node}, "my study", folder, Console(soft_wrap=True), 60)
+trackers.send(Store(folder), ids)
+trackers.close()
 """
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from study.config.settings import settings_of
 from study.executors.local import Local
 from study.interfaces import Group, Point
-from study.launch.plan import Plan, check_running
+from study.launch.plan import Plan
 from study.records import StudyError
 from study.store import Store
 from study.workers.isolation import Attempt, Tries
@@ -321,6 +322,16 @@ def test_settings_are_checked(key, value):
         local(**{key: value})
 
 
+STORE = point().config["store"]
+
+
+def launch(**changes):
+    """The configuration of a launch."""
+    study = {"title": None, "question": None, "claims": [], "contrasts": [], "search": None}
+    study |= {"exclude": [], "arms": [], "confirm": {"arms": 0, "seeds": 0}}
+    return {**point().config, "executor": {}, "retry": "none", "study": study, **changes}
+
+
 @pytest.mark.parametrize(
     ("retry", "again"),
     [("none", ["new"]), ("failed", ["new", "failed"]), ("diverged", ["new", "failed", "diverged"])],
@@ -328,9 +339,8 @@ def test_settings_are_checked(key, value):
 def test_retry_says_which_are_trained_again(retry, again):
     stored = {"failed": "failed", "diverged": "diverged", "done": "done", "pruned": "pruned"}
     points = [point(0, id) for id in ("new", *stored)]
-    config = {**points[0].config, "retry": retry}
-    check_running(config)
-    plan = Plan("name", None, Path(), {}, points, [], stored, {}, {}, {}, config)
+    settings = settings_of(launch(retry=retry))
+    plan = Plan(settings, None, {}, points, [], stored, {}, {}, {})
     assert [each.id for each in plan.missing] == again
 
 
@@ -339,15 +349,15 @@ def test_retry_says_which_are_trained_again(retry, again):
     [
         ({"retry": "sometimes"}, "retry: must be failed or diverged or none, got 'sometimes'"),
         (
-            {"store": {"checkpoint_seconds": -1, "lease_seconds": 1}},
+            {"store": {**STORE, "checkpoint_seconds": -1}},
             "store.checkpoint_seconds: must be at least 0 or null, got -1",
         ),
         (
-            {"store": {"checkpoint_seconds": None, "lease_seconds": 0}},
+            {"store": {**STORE, "lease_seconds": 0}},
             "store.lease_seconds: must be greater than 0, got 0",
         ),
     ],
 )
 def test_settings_of_a_launch_are_checked(change, told):
     with pytest.raises(StudyError, match=told):
-        check_running({**point().config, "retry": "failed", **change})
+        settings_of(launch(**change))
