@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass
-class Member:
+class WorkerHandle:
     """A worker process with the attempt it was given last.
 
     `versions`: of the attempt's points when it was given. `heard`: time of its last event.
@@ -65,8 +65,8 @@ class Pool:
     def __init__(self, limits: Limits, tries: Tries, folder: Path, scratch: Path) -> None:
         self.limits, self.tries, self.folder, self.scratch = limits, tries, folder, scratch
         self.store = Store(folder)
-        self.busy: list[Member] = []
-        self.idle: list[Member] = []
+        self.busy: list[WorkerHandle] = []
+        self.idle: list[WorkerHandle] = []
         self.early_deaths = 0  # in a row, before the worker began anything
         self.polled = time.monotonic()
 
@@ -96,7 +96,7 @@ class Pool:
             place.write(0)
             now = time.monotonic()
             self.busy.append(
-                Member(process, connection, number, place, attempt, versions, heard=now)
+                WorkerHandle(process, connection, number, place, attempt, versions, heard=now)
             )
             # If it has died meanwhile, its closed connection will show that.
             with contextlib.suppress(OSError):
@@ -116,7 +116,7 @@ class Pool:
 
     # --- what workers send ------------------------------------------------------------------------
 
-    def _receive(self, worker: Member) -> Iterator[Event]:
+    def _receive(self, worker: WorkerHandle) -> Iterator[Event]:
         worker.heard = time.monotonic()
         try:
             event = worker.connection.recv()
@@ -157,7 +157,7 @@ class Pool:
 
     # --- failures ---------------------------------------------------------------------------------
 
-    def _error(self, worker: Member, failure: Mapping[str, str]) -> Iterator[Event]:
+    def _error(self, worker: WorkerHandle, failure: Mapping[str, str]) -> Iterator[Event]:
         """After an error or a timeout: train the halves, or mark a single point as failed."""
         yield from self._landed(worker)
         left, attempt = self._left(worker), worker.attempt
@@ -168,7 +168,7 @@ class Pool:
             yield _event("retried", attempt, reason=_reason(failure), how=how)
             self.tries.split(attempt, left)
 
-    def _death(self, worker: Member) -> Iterator[Event]:
+    def _death(self, worker: WorkerHandle) -> Iterator[Event]:
         self.busy.remove(worker)
         worker.process.join()
         yield from self._landed(worker)
@@ -189,7 +189,7 @@ class Pool:
             reason, how = f"its worker process died ({how})", "again from its last checkpoint"
             yield _event("retried", worker.attempt, reason=reason, how=how)
 
-    def _time_out(self, worker: Member) -> Iterator[Event]:
+    def _time_out(self, worker: WorkerHandle) -> Iterator[Event]:
         """Have a worker that hangs write its stack, then kill it: nothing else ends an endless
         step.
         """
@@ -220,11 +220,11 @@ class Pool:
 
     # --- a worker's state -------------------------------------------------------------------------
 
-    def _release(self, worker: Member) -> None:
+    def _release(self, worker: WorkerHandle) -> None:
         self.busy.remove(worker)
         self.idle.append(worker)
 
-    def _left(self, worker: Member) -> list[Point]:
+    def _left(self, worker: WorkerHandle) -> list[Point]:
         """Points of its group that it has not stored."""
         return [
             point
@@ -232,7 +232,7 @@ class Pool:
             if self.store.version(point.id) == worker.versions[point.id]
         ]
 
-    def _landed(self, worker: Member) -> Iterator[Event]:
+    def _landed(self, worker: WorkerHandle) -> Iterator[Event]:
         """The event of those points that it stored before its group ended in another way."""
         left = set(_ids(self._left(worker)))
         landed = [point for point in worker.attempt.group.points if point.id not in left]
@@ -240,11 +240,11 @@ class Pool:
             name = worker.attempt.group.name
             yield {"event": "stored", "group": name, "ids": _ids(landed)}
 
-    def _is_late(self, worker: Member) -> bool:
+    def _is_late(self, worker: WorkerHandle) -> bool:
         timeout = self.limits.timeout
         return timeout is not None and worker.begun and time.monotonic() - worker.heard > timeout
 
-    def _stack(self, worker: Member) -> str:
+    def _stack(self, worker: WorkerHandle) -> str:
         """The stack of a worker, which it writes itself; "" if it does not."""
         with contextlib.suppress(OSError):
             os.kill(worker.process.pid or 0, WRITE_STACK)

@@ -79,7 +79,7 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     first.send_signal(signal.SIGINT)
     first.wait(timeout=120)
     assert first.returncode == 130, said(folder)
-    assert "go on from their checkpoints" in said(folder)
+    assert "resume from their checkpoints" in said(folder)
     assert "6 missing of 6 points" in said(folder)
     slow.unlink()
     wait_until(

@@ -18,7 +18,7 @@ from study.records import StudyError
 from study.store import Store
 from study.workers.isolation import Attempt, Tries
 from tests.support.faults import LOCAL, statuses
-from tests.support.helpers import point
+from tests.support.helpers import launch_config, point
 from tests.support.helpers import run as run_alone
 from tests.training.test_engine import same_point
 
@@ -322,16 +322,6 @@ def test_settings_are_checked(key, value):
         local(**{key: value})
 
 
-STORE = point().config["store"]
-
-
-def launch(**changes):
-    """The configuration of a launch."""
-    study = {"title": None, "question": None, "claims": [], "contrasts": [], "search": None}
-    study |= {"exclude": [], "arms": [], "confirm": {"arms": 0, "seeds": 0}}
-    return {**point().config, "executor": {}, "retry": "none", "study": study, **changes}
-
-
 @pytest.mark.parametrize(
     ("retry", "again"),
     [("none", ["new"]), ("failed", ["new", "failed"]), ("diverged", ["new", "failed", "diverged"])],
@@ -339,8 +329,17 @@ def launch(**changes):
 def test_retry_says_which_are_trained_again(retry, again):
     stored = {"failed": "failed", "diverged": "diverged", "done": "done", "pruned": "pruned"}
     points = [point(0, id) for id in ("new", *stored)]
-    settings = settings_of(launch(retry=retry))
-    plan = Plan(settings, None, {}, points, [], stored, {}, {}, {})
+    plan = Plan(
+        settings=settings_of(launch_config(retry=retry)),
+        experiment=None,
+        factors={},
+        points=points,
+        excluded=[],
+        stored=stored,
+        damaged={},
+        versions={},
+        unprobed={},
+    )
     assert [each.id for each in plan.missing] == again
 
 
@@ -349,15 +348,15 @@ def test_retry_says_which_are_trained_again(retry, again):
     [
         ({"retry": "sometimes"}, "retry: must be failed or diverged or none, got 'sometimes'"),
         (
-            {"store": {**STORE, "checkpoint_seconds": -1}},
+            {"store": {"checkpoint_seconds": -1, "lease_seconds": 1}},
             "store.checkpoint_seconds: must be at least 0 or null, got -1",
         ),
         (
-            {"store": {**STORE, "lease_seconds": 0}},
+            {"store": {"checkpoint_seconds": None, "lease_seconds": 0}},
             "store.lease_seconds: must be greater than 0, got 0",
         ),
     ],
 )
 def test_settings_of_a_launch_are_checked(change, told):
     with pytest.raises(StudyError, match=told):
-        settings_of(launch(**change))
+        settings_of(launch_config(**change))
