@@ -30,7 +30,7 @@ from study.search.tuned import experiment, experiment_path
 from study.store import Store
 from study.store.atomic import write_whole
 from study.store.search import SearchStore
-from study.workers.remote import Remote
+from study.workers.remote import RemoteExecutor
 
 
 def run(spec: Spec, request: SearchRequest, settings: Settings, console: Console) -> int:
@@ -38,13 +38,13 @@ def run(spec: Spec, request: SearchRequest, settings: Settings, console: Console
     none has, 130 interrupted.
     """
     executor = build(settings.executor, "executor")
-    elsewhere = RemoteSearch(spec, executor) if isinstance(executor, Remote) else None
+    elsewhere = RemoteSearch(spec, executor) if isinstance(executor, RemoteExecutor) else None
     count = elsewhere.workers if elsewhere else workers(spec, settings)
     if settings.plan_only:
         say_plan(spec, request, count, console)
         if elsewhere:
             console.print(
-                f"as {elsewhere.jobs} jobs of {executor.each()}, each the same command with"
+                f"as {elsewhere.jobs} jobs of {executor.job_size()}, each the same command with"
                 " executor=local",
                 highlight=False,
             )
@@ -116,7 +116,7 @@ def hear(
     their arms.
     """
     for name in names:
-        trackers.hear(store, [name], ["search", "best"] if name in marked else ["search"])
+        trackers.send(store, [name], ["search", "best"] if name in marked else ["search"])
 
 
 def recorded(spec: Spec, store: Store) -> list[str]:
