@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 import reports.__main__
 import study
@@ -203,7 +203,52 @@ def judge_options(module: str, arguments: Sequence[str]) -> None:
         with contextlib.redirect_stdout(io.StringIO()) as text, pytest.raises(SystemExit):
             importlib.import_module(module).main(["--help"])
         for option in options:
-            assert option in text.getvalue(), f"python -m {module} {option}"
+            assert re.search(rf"{option}\b(?!-)", text.getvalue()), f"python -m {module} {option}"
+
+
+BASES = (
+    [],
+    ["search=default", "hydra/sweeper=optuna"],
+    ["executor=slurm"],
+    ["executor=ray"],
+    ["probe=[train_profile]"],
+    ["encoder=conv"],
+    *([f"task={name}"] for name in ("ucr", "csv", "text", "mnist")),
+)
+
+
+@pytest.fixture(scope="module")
+def composed() -> list[DictConfig]:
+    """The configuration beside each of BASES: together they have every key."""
+    register()
+    return [compose(config_loader(), "config", base).config for base in BASES]
+
+
+@pytest.mark.parametrize("shown", PAGES)
+def test_every_setting_in_the_text_exists(shown, composed, own):
+    """key=value between backticks: a level of conf/, or a key; NAME=… is a variable of make."""
+    for code in pages.inline(shown):
+        words = code.split()
+        if re.match(r"[A-Z]+=", code):
+            judge_make(["help", *shlex.split(code)], own)
+        elif all(re.match(r"[a-z_./]+=[^\"]+$", word) for word in words) and "=True" not in code:
+            for key, value in (word.split("=", 1) for word in words):
+                assert exists(key, value, composed), f"{shown}: {code}"
+
+
+def exists(key: str, value: str, composed: Sequence[DictConfig]) -> bool:
+    """Whether a key is there, and the levels of one that is a folder of conf/."""
+    if (conf_folder() / key).is_dir() and value != "[]":
+        names = [
+            name for name in re.split(r"[,|]", value.strip("[]")) if not PLACEHOLDER.search(name)
+        ]
+        return all((conf_folder() / key / f"{name}.yaml").exists() for name in names)
+    return any(has(config, key) for config in composed)
+
+
+def has(config: DictConfig, key: str) -> bool:
+    node, _, last = key.rpartition(".")
+    return last in ((OmegaConf.select(config, node) if node else config) or {})
 
 
 # --- blocks ---------------------------------------------------------------------------------------
