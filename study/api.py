@@ -18,21 +18,27 @@ plan of the command that `plan.command` names, and both resume each other's stud
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from study.config.compose import Declared, compose, compose_all, declared
+import reports.api as reports
+from study.config.compose import compose_all, declared
 from study.config.loader import config_loader
+from study.config.paths import config_dirs as config_dirs_of
 from study.launch.plan import Plan, make_plan
-from study.launch.run import INTERRUPTED, carry_out_plan
+from study.launch.run import INTERRUPTED
+from study.launch.run import run as carry_out
 from study.records import StudyError
-from study.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,11 +68,119 @@ def plan(
     folders = [_importable(folder) for folder in config_dirs]
     loader = config_loader(folders)
     chosen = [] if experiment is None else [f"experiment={experiment}"]
-    params, fixed = _factors_of_experiment(loader, chosen, typed)
-    study = declared(loader, params, [*chosen, *typed])
+    study = declared(loader, _factors_of_experiment(loader, chosen), [*chosen, *typed])
     combinations = compose_all(loader, "config", study)
-    made = make_plan(combinations, study, experiment)
+    made = make_plan(combinations, study if study.factors else None, experiment)
     given = [part for folder in folders for part in ("--config-dir", folder)]
     multirun = ["-m"] if study.factors else []
-    command = ["python", "-m", "study", *multirun, *given, *chosen, *typed]
-    return replace(made, command=shlex.join(command))
+    command = shlex.join(["python", "-m", "study", *multirun, *given, *chosen, *typed])
+    return replace(made, command=command)
+
+
+def run(plan: Plan) -> Result:
+    """Train what is missing of a plan, with progress, and return what the study then holds.
+
+    Ctrl-C raises KeyboardInterrupt; what is stored is whole and the same call resumes. Points that
+    failed are listed in `Result.failed`. Raises StudyError where nothing can be trained.
+    """
+    with _as_command(plan.command):
+        status = carry_out(plan)
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return Result(plan.folder, tuple(config_dirs_of(shlex.split(plan.command))))
+
+
+def load(folder: str | Path, config_dirs: Sequence[str | Path] = ()) -> Result:
+    """What a study in `folder`, such as outputs/quick, holds. Raises StudyError if it is none."""
+    if not (Path(folder) / "study.json").is_file():
+        raise StudyError(f"{folder}: no study here; it has no study.json")
+    return Result(Path(folder), tuple(str(folder) for folder in config_dirs))
+
+
+@dataclass(frozen=True)
+class Result:
+    """A stored study. Every property reads the files as they are now."""
+
+    folder: Path
+    config_dirs: tuple[str, ...] = ()  # folders with report sections of your own
+
+    @property
+    def points(self) -> pd.DataFrame:
+        """One row per point: id, levels, seed, status, verdict, scores (study/records.py)."""
+        return reports.points(self.folder)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Points that failed: id -> reason."""
+        points = self.points
+        failed = points[points["status"] == "failed"]
+        return dict(zip(failed["id"], failed["reason"], strict=True))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of all points, with their id and levels: history, profile, states, layers,
+        measures, traces or test (records.TABLES).
+        """
+        return reports.table(self.folder, name)
+
+    def figure(self, section: str, *, index: int = 0, **levels: Any) -> Figure:
+        """A figure of a report section, drawn for the points with these levels."""
+        return reports.figure(
+            self.folder, section, index=index, config_dirs=self.config_dirs, **levels
+        )
+
+    def report(self) -> Path:
+        """Render the report and return the page's path."""
+        return reports.render(self.folder, config_dirs=self.config_dirs)
+
+
+def _factors_of_experiment(loader: ConfigLoader, chosen: Sequence[str]) -> dict[str, Any]:
+    """Factors that an experiment declares under hydra.sweeper.params."""
+    try:
+        composed = loader.load_configuration(
+            config_name="config", overrides=list(chosen), run_mode=RunMode.MULTIRUN
+        )
+    except HydraException as error:
+        raise StudyError(str(error)) from error
+    params = OmegaConf.to_container(composed.hydra.sweeper.params, resolve=True)
+    return {str(key): value for key, value in params.items()} if isinstance(params, dict) else {}
+
+
+def _override(key: str, value: Values | Iterable[Values]) -> str:
+    """A key with one value or several as Hydra's command line takes it."""
+    values = [value] if value is None or isinstance(value, str | int | float) else list(value)
+    if not values:
+        raise StudyError(f"{key}: needs at least one value, got an empty list")
+    return f"{key}={','.join(_typed(each) for each in values)}"
+
+
+def _typed(value: Values) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = str(value)
+    if not isinstance(value, str) or re.fullmatch(r"[\w./:%@+-]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _importable(folder: str | Path) -> str:
+    """A folder of your own, absolute; the pieces beside its YAML can be imported from now on."""
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        raise StudyError(f"config_dirs: there is no folder {folder}")
+    if str(path) not in sys.path:
+        sys.path.insert(0, str(path))
+    return str(path)
+
+
+@contextlib.contextmanager
+def _as_command(command: str) -> Iterator[None]:
+    """Run as the command that makes the same plan: jobs that repeat it, and the messages that name
+    it, read sys.argv.
+    """
+    before = sys.argv
+    sys.argv = ["__main__.py", *shlex.split(command)[3:]]
+    try:
+        yield
+    finally:
+        sys.argv = before

@@ -689,8 +689,10 @@ Event = Mapping[str, Any]  # what becomes of groups, as Executor.run tells it
 class Executor(ABC):
     """Where groups run."""
 
-    # whether groups are claimed for it; false: its jobs claim for themselves, on another machine
-    # (study.workers.jobs)
+    workers: int  # groups that run at the same time
+    max_members: int  # points of the largest group
+    # Whether the launch leases the points of a group for it. false: its jobs, on other machines,
+    # take the leases themselves (study.workers.jobs).
     claims: bool = True
 
     def ready(self, folder: Path) -> str | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.machine.processes import end
+from study.machine.orphans import end
 from study.records import StudyError
 from study.store import Store
 from study.store.wandb_runs import LOGGED, SENT, entries, key_configured, note, package, run_id

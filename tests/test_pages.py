@@ -20,7 +20,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import reports.__main__
-import study
 from study.config.compose import compose, compose_all, declared
 from study.config.loader import config_loader
 from study.config.paths import conf_folder
@@ -34,7 +33,6 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PLACEHOLDER = re.compile(r"[A-Z]{3,}|…|\*")
 API = "study.plan("
-needs_api = pytest.mark.skipif(not hasattr(study, "plan"), reason="study.plan does not exist yet")
 
 
 # --- names and links ------------------------------------------------------------------------------
@@ -71,12 +69,6 @@ def test_every_python_name_exists(shown):
     for code in pages.inline(shown):
         found = re.match(r"(study|reports|tests)((?:\.\w+)+)", code)
         if found and found.group(2).split(".")[1] not in keys:
-            if code.startswith(API[:6]) and found.group() in (
-                "study.plan",
-                "study.run",
-                "study.load",
-            ):
-                continue  # held by the tests of the API's blocks
             assert resolved(found.group()), f"{shown}: {found.group()}"
 
 
@@ -213,6 +205,7 @@ BASES = (
     ["executor=ray"],
     ["probe=[train_profile]"],
     ["encoder=conv"],
+    ["initializer=normal"],
     *([f"task={name}"] for name in ("ucr", "csv", "text", "mnist")),
 )
 
@@ -294,7 +287,6 @@ def test_every_python_block_runs(shown, tmp_path, monkeypatch):
         exec(code, names)
 
 
-@needs_api
 def test_the_python_api_runs_as_shown(tmp_path):
     """Both pages in one folder: the second finds the points stored."""
     code = "\n".join(code for page in PAGES for code in python(page, api=True))

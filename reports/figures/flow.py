@@ -5,27 +5,63 @@ of training.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from reports.figures.theme import DASHES, SOFT, edge_labels, panels, sequence
+from reports.figures.theme import (
+    DASHES,
+    SOFT,
+    PanelGrid,
+    column_title,
+    edge_labels,
+    panel_note,
+    panels,
+    row_title,
+    sequence,
+    shared_x_label,
+    shared_y_label,
+)
 from reports.formatting import shorten
 
 CLASSES = {"exploding": "#c0392b", "fading": "#c9a227", "vanishing": "#44508a"}
 STRIP = 0.055  # of an axis: height of the rows for 0 and for Inf or NaN
 
 
+LEFT, RIGHT, TOP, BOTTOM = 1.3, 0.72, 0.66, 0.48  # inches: margins
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What all panels share: decades shown, longest lag, colour of each stage, and whether there are
+    rows for 0 and for Inf or NaN, which mark shares above `counted`.
+    """
+
+    low: float
+    high: float
+    longest: float
+    ink: Mapping[float, str]
+    counted: float
+    odd: bool
+
+    @property
+    def pad(self) -> float:
+        return STRIP * (self.high - self.low) * 1.5 if self.odd else 0.0
+
+    def is_end(self, stage: float) -> bool:
+        """Whether it is the first or the last stage."""
+        stages = list(self.ink)
+        return stage in (stages[0], stages[-1])
+
+
 def gradient_flow(
     rows: pd.DataFrame,
-    row_key: str,
-    row_levels: Sequence[str],
-    column_key: str,
-    column_levels: Sequence[str],
-    names: tuple[Sequence[str], Sequence[str]],
+    grid: PanelGrid,
     *,
     limits: Mapping[str, float],
     lag: int | None,
@@ -33,115 +69,68 @@ def gradient_flow(
     counted: float,
     width: float,
 ) -> Figure:
-    """`rows` as profiles.losses makes them.
+    """Draw `rows`, as profiles.losses returns them.
 
-    `span`: lowest and highest decade shown, the same in every figure of the report.
-
-    All stages for the top layer, the first and the last with their 10-90 % band; lower layers at
-    the first and last stage.
+    `span`: lowest and highest decade shown, the same in every figure of the report. The top layer
+    has a line for every stage, and a 10–90 % band at the first and the last; lower layers have
+    lines at these two.
     """
     stages = rows.groupby("stage")["update"].median()
-    ink = dict(zip(stages.index, sequence(len(stages)), strict=True))
-    low, high = span
-    longest = float(rows["lag"].max())
     odd = bool(((rows["zero"] > counted) | (rows["bad"] > counted)).any())
-    top = 0.66
-    height = top + 0.48 + 1.66 * len(row_levels)
+    ink = dict(zip(stages.index, sequence(len(stages)), strict=True))
+    scale = Scale(*span, float(rows["lag"].max()), ink, counted, odd)
+    height = TOP + BOTTOM + 1.66 * len(grid.row_levels)
     figure, axes = panels(
-        len(row_levels),
-        len(column_levels),
+        len(grid.row_levels),
+        len(grid.column_levels),
         width=width,
         height=height,
-        left=1.3,
-        right=0.72,
-        top=top,
-        bottom=0.48,
+        left=LEFT,
+        right=RIGHT,
+        top=TOP,
+        bottom=BOTTOM,
         gap=(0.12, 0.14),
     )
-    pad = STRIP * (high - low) * 1.5 if odd else 0.0
-    for i, row in enumerate(row_levels):
-        for j, column in enumerate(column_levels):
-            axis = axes[i, j]
-            axis.set(xlim=(longest, 0), ylim=(low - pad, high + pad))
-            _shade(axis, limits, low, high, j == len(column_levels) - 1)
-            if lag is not None:
-                axis.axvline(min(lag, longest), color=SOFT, linewidth=0.9, dashes=(3, 2), zorder=2)
-            own = rows[(rows[row_key] == row) & (rows[column_key] == column)]
-            if own.empty:
-                axis.text(
-                    0.5,
-                    0.5,
-                    "no measured point",
-                    transform=axis.transAxes,
-                    ha="center",
-                    va="center",
-                    color=SOFT,
-                    fontsize=7.5,
-                )
-            for (above, stage), line in own.groupby(["above", "stage"], sort=True):
-                _line(
-                    axis,
-                    line,
-                    int(above),
-                    ink[stage],
-                    stage in (stages.index[0], stages.index[-1]),
-                    low,
-                    high,
-                )
-            if odd:
-                _odd(axis, own, ink, low, high, counted, first=j == 0)
-            axis.set_yticks(
-                _decades(low, high),
-                (
-                    [f"{t:+d}".replace("-", "−") if t else "0" for t in _decades(low, high)]
-                    if j == 0
-                    else []
-                ),
+    for i, j in grid:
+        axis = axes[i, j]
+        axis.set(xlim=(scale.longest, 0), ylim=(scale.low - scale.pad, scale.high + scale.pad))
+        _shade(axis, limits, scale.low, scale.high, grid.is_last(i, j)[1])
+        if lag is not None:
+            axis.axvline(
+                min(lag, scale.longest), color=SOFT, linewidth=0.9, dashes=(3, 2), zorder=2
             )
-            axis.set_xticks(
-                _steps(longest),
-                [str(k) for k in _steps(longest)] if i == len(row_levels) - 1 else [],
+        _panel(axis, grid.select(rows, i, j), scale, first=j == 0)
+        _ticks(axis, scale, bottom=grid.is_last(i, j)[0], left=j == 0)
+        if i == 0:
+            column_title(axis, grid.column_names[j])
+        if j == 0:
+            name = grid.row_names[i]
+            row_title(
+                axis, shorten(name, 16), away=0.58, width=width, size=8.5 if len(name) <= 11 else 7
             )
-            edge_labels(axis, reverse=True)
-            if i == 0:
-                axis.text(
-                    0.5,
-                    1.05,
-                    names[1][j],
-                    transform=axis.transAxes,
-                    ha="center",
-                    va="bottom",
-                    fontsize=8.5,
-                )
-            if j == 0:
-                axis.text(
-                    -0.58 / (axis.get_position().width * width),
-                    0.5,
-                    shorten(names[0][i], 16),
-                    transform=axis.transAxes,
-                    ha="right",
-                    va="center",
-                    fontsize=8.5 if len(names[0][i]) <= 11 else 7,
-                )
-    figure.text(
-        0.5 * (1.3 + width - 0.72) / width,
-        0.07 / height,
-        "steps back from the loss (the loss is at the right edge)",
-        ha="center",
-        va="bottom",
-        fontsize=8.5,
-    )
-    figure.text(
-        0.1 / width,
-        (0.48 + (height - top)) / 2 / height,
-        "log10 ‖dL/dh(T−k)‖ / ‖dL/dh(T)‖",
-        rotation=90,
-        ha="center",
-        va="center",
-        fontsize=8.5,
-    )
+    x_label = "steps back from the loss (the loss is at the right edge)"
+    shared_x_label(figure, x_label, left=LEFT, right=RIGHT, y=0.07)
+    shared_y_label(figure, "log10 ‖dL/dh(T−k)‖ / ‖dL/dh(T)‖", x=0.1, top=TOP, bottom=BOTTOM)
     _legend(figure, _stage_words(rows), ink, int(rows["above"].max()), width, height)
     return figure
+
+
+def _panel(axis: Axes, own: pd.DataFrame, scale: Scale, *, first: bool) -> None:
+    if own.empty:
+        panel_note(axis, "no measured point")
+    for (above, stage), line in own.groupby(["above", "stage"], sort=True):
+        end = scale.is_end(stage)
+        _line(axis, line, int(above), scale.ink[stage], end, scale.low, scale.high)
+    if scale.odd:
+        _odd(axis, own, scale, first=first)
+
+
+def _ticks(axis: Axes, scale: Scale, *, bottom: bool, left: bool) -> None:
+    decades, steps = _decades(scale.low, scale.high), _steps(scale.longest)
+    labels = [f"{t:+d}".replace("-", "−") if t else "0" for t in decades]
+    axis.set_yticks(decades, labels if left else [])
+    axis.set_xticks(steps, [str(k) for k in steps] if bottom else [])
+    edge_labels(axis, reverse=True)
 
 
 def _line(
@@ -198,26 +187,18 @@ def _shade(axis, limits: Mapping[str, float], low: float, high: float, last: boo
             )
 
 
-def _odd(
-    axis,
-    own: pd.DataFrame,
-    ink: Mapping[float, str],
-    low: float,
-    high: float,
-    counted: float,
-    *,
-    first: bool,
-) -> None:
-    """Rows of their own for what has no logarithm."""
-    strip = STRIP * (high - low)
-    for column, y, word in (("zero", low - strip, "0"), ("bad", high + strip, "Inf, NaN")):
+def _odd(axis: Axes, own: pd.DataFrame, scale: Scale, *, first: bool) -> None:
+    """Rows above and below the axis for values without a logarithm."""
+    strip = STRIP * (scale.high - scale.low)
+    rows = (("zero", scale.low - strip, "0"), ("bad", scale.high + strip, "Inf, NaN"))
+    for column, y, word in rows:
         axis.axhspan(y - strip / 2, y + strip / 2, color=SOFT, alpha=0.12, linewidth=0)
-        for stage, line in own[own[column] > counted].groupby("stage"):
+        for stage, line in own[own[column] > scale.counted].groupby("stage"):
             axis.plot(
                 line["lag"],
                 np.full(len(line), y),
                 "|",
-                color=ink[stage],
+                color=scale.ink[stage],
                 markersize=3.5,
                 markeredgewidth=1,
                 zorder=5,

@@ -9,10 +9,22 @@ from dataclasses import dataclass
 
 import matplotlib.patheffects as effects
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 
-from reports.figures.theme import INK, SOFT, edge_labels, panels, transport_map
+from reports.figures.theme import (
+    INK,
+    SOFT,
+    column_title,
+    edge_labels,
+    panel_note,
+    panels,
+    row_title,
+    shared_x_label,
+    shared_y_label,
+    transport_map,
+)
 
 ZERO, BAD = "#8a8a8a", "#e535c0"
 WIDE = 72  # columns of a map: the stages lie unevenly on the log axis
@@ -77,7 +89,10 @@ def opening_maps(
     high: float,
     width: float,
 ) -> Figure:
-    """All maps on one scale and the same axes. A text in place of a map says why there is none."""
+    """Draw all maps on one colour scale and the same axes.
+
+    A text in place of a map is shown in its panel: why there is none.
+    """
     known = [one for one in maps.values() if isinstance(one, Map)]
     deepest = max((max(len(one.values), one.lag or 0) for one in known), default=1)
     last = max((float(one.updates[-1]) for one in known), default=1.0)
@@ -94,82 +109,38 @@ def opening_maps(
         bottom=bottom,
         gap=(0.1, 0.25),
     )
-    ticks = [u for u in (0, 10, 100, 1000, 10000, 100000) if u <= 0.2 * last] + [round(last)]
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             axis = axes[i, j]
             one = maps.get((i, j), "not in the grid")
-            axis.set_xlim(place(0) - 0.02, place(last) + 0.02)
-            axis.set_ylim(0.5, deepest * 1.02 + 0.5)
-            axis.set_xticks(
-                place(np.array(ticks)), [f"{u:,}" for u in ticks] if i == len(rows) - 1 else []
-            )
-            edge_labels(axis)
-            axis.set_yticks(_lags(deepest), [str(k) for k in _lags(deepest)] if j == 0 else [])
-            axis.tick_params(length=2)
+            _set_axes(axis, last, deepest, bottom=i == len(rows) - 1, left=j == 0)
             if isinstance(one, Map):
                 _draw(axis, one, low, high)
             else:
-                axis.text(
-                    0.5,
-                    0.5,
-                    one,
-                    transform=axis.transAxes,
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    color=SOFT,
-                    wrap=True,
-                )
+                panel_note(axis, one, fontsize=7, wrap=True)
             if i == 0:
-                axis.text(
-                    0.5,
-                    1.26,
-                    column,
-                    transform=axis.transAxes,
-                    ha="center",
-                    va="bottom",
-                    fontsize=8.5,
-                )
+                column_title(axis, column, y=1.26)
             if j == 0:
-                axis.text(
-                    -0.36 / _inches(axis, width),
-                    0.5,
-                    row,
-                    transform=axis.transAxes,
-                    ha="right",
-                    va="center",
-                    fontsize=8.5,
-                )
+                row_title(axis, row, away=0.36, width=width)
             if j == len(columns) - 1:
                 _loss_axis(axis)
-    figure.text(
-        (left + width - right) / 2 / width,
-        0.06 / figure.get_figheight(),
-        "update (log scale)",
-        ha="center",
-        va="bottom",
-        fontsize=8.5,
-    )
-    middle = (bottom + (figure.get_figheight() - top)) / 2 / figure.get_figheight()
-    figure.text(
-        0.1 / width, middle, "lag (steps back)", rotation=90, ha="center", va="center", fontsize=8.5
-    )
-    figure.text(
-        1 - 0.06 / width,
-        middle,
-        "validation loss / baseline (line)",
-        rotation=270,
-        ha="center",
-        va="center",
-        fontsize=8.5,
-    )
-    _scale(figure, low, high, left, width)
+    shared_x_label(figure, "update (log scale)", left=left, right=right, y=0.06)
+    shared_y_label(figure, "lag (steps back)", x=0.1, top=top, bottom=bottom)
+    loss_label = "validation loss / baseline (line)"
+    shared_y_label(figure, loss_label, x=width - 0.06, top=top, bottom=bottom, rotation=270)
+    _scale(figure, low, high, left)
     return figure
 
 
-def _inches(axis: object, width: float) -> float:
-    return float(axis.get_position().width) * width  # type: ignore[attr-defined]
+def _set_axes(axis: Axes, last: float, deepest: int, *, bottom: bool, left: bool) -> None:
+    """Limits and ticks: the same in all panels, labels at the edge of the figure only."""
+    axis.set_xlim(place(0) - 0.02, place(last) + 0.02)
+    axis.set_ylim(0.5, deepest * 1.02 + 0.5)
+    ticks = [u for u in (0, 10, 100, 1000, 10000, 100000) if u <= 0.2 * last] + [round(last)]
+    axis.set_xticks(place(np.array(ticks)), [f"{u:,}" for u in ticks] if bottom else [])
+    edge_labels(axis)
+    axis.set_yticks(_lags(deepest), [str(k) for k in _lags(deepest)] if left else [])
+    axis.tick_params(length=2)
 
 
 def _lags(deepest: int) -> list[int]:
@@ -226,9 +197,9 @@ def _loss_axis(axis) -> None:
     twin.spines["right"].set_visible(True)
 
 
-def _scale(figure: Figure, low: float, high: float, left: float, width: float) -> None:
+def _scale(figure: Figure, low: float, high: float, left: float) -> None:
     """The colour scale with the words of the classes, and the colours of what has no logarithm."""
-    height = figure.get_figheight()
+    width, height = figure.get_size_inches()
     bar = figure.add_axes((left / width, 1 - 0.36 / height, 4.4 / width, 0.13 / height))
     bar.imshow(
         transport_map(low, high)(np.linspace(0, 1, 220))[None],

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from reports.figures.maps import BAD, ZERO, swatches
-from reports.figures.theme import DASHES, SLOTS, SOFT, edge_labels, panels, transport_map
+from reports.figures.theme import (
+    DASHES,
+    SLOTS,
+    SOFT,
+    edge_labels,
+    panels,
+    row_title,
+    shared_x_label,
+    transport_map,
+)
 
 Array = np.ndarray
 STRIP, TOP = 0.2, 0.78  # inches: a strip, and the scale above the panels
@@ -40,16 +51,16 @@ def strips(
     title: str,
     width: float,
 ) -> Figure:
-    """values[example, end] [rows, T] in decades; `inputs[example]` [T] drawn over its panels;
-    `ends` names the probes, the first above the second.
+    """Draw values[example, end] [rows, T], in decades, as strips of colour.
+
+    `inputs[example]` [T] stands above its panels; `ends` names the probes from top to bottom.
     """
-    examples = len(lengths)
     left = min(0.4 + 0.066 * max(map(len, rows)), 3.0)
     each = 0.1 + STRIP * len(rows)
     height = TOP + 0.55 + each * len(ends) + 0.22 * len(ends) + 0.45
     figure, axes = panels(
         1 + len(ends),
-        examples,
+        len(lengths),
         width=width,
         height=height,
         left=left,
@@ -58,53 +69,51 @@ def strips(
         bottom=0.45,
         gap=(0.16, 0.2),
     )
-    tall = [0.34, *[each] * len(ends)]
-    room, at = height - TOP - 0.45 - 0.2 * len(ends), height - TOP
-    for i, part in enumerate(tall):
-        part = part / sum(tall) * room
-        at -= part
-        for j in range(examples):
-            axis = axes[i, j]
-            where = axis.get_position()
-            axis.set_position((where.x0, at / height, where.width, part / height))
-            axis.set_xlim(0.5, lengths[j] + 0.5)
-            if i == 0:
-                _input(axis, inputs[j], f"example {j + 1}", first=j == 0)
-                continue
-            axis.imshow(
-                colours_of(values[j, i - 1], low, high),
-                extent=(0.5, lengths[j] + 0.5, len(rows) - 0.5, -0.5),
-                aspect="auto",
-                interpolation="none",
-                zorder=1,
-            )
-            axis.set_yticks(range(len(rows)), rows if j == 0 else [])
-            axis.tick_params(axis="y", length=0)
-            for y in range(1, len(rows)):
-                axis.axhline(y - 0.5, color="#ffffff", linewidth=0.6, alpha=0.7, zorder=2)
-            axis.spines[:].set_visible(False)
-            _steps(axis, lengths[j], shown=i == len(ends))
-            if j == 0 and len(ends) > 1:
-                axis.text(
-                    0,
-                    1.02,
-                    ends[i - 1],
-                    transform=axis.transAxes,
-                    fontsize=7.5,
-                    color=SOFT,
-                    va="bottom",
-                )
-        at -= 0.2
-    figure.text(
-        (left + width - 0.2) / 2 / width,
-        0.04 / height,
-        "step of the sequence",
-        ha="center",
-        va="bottom",
-        fontsize=8.5,
-    )
+    _set_heights(axes, [0.34, *[each] * len(ends)], height)
+    for i, j in itertools.product(range(1 + len(ends)), range(len(lengths))):
+        axis = axes[i, j]
+        axis.set_xlim(0.5, lengths[j] + 0.5)
+        if i == 0:
+            _input(axis, inputs[j], f"example {j + 1}", first=j == 0)
+            continue
+        colours = colours_of(values[j, i - 1], low, high)
+        _strip(axis, colours, lengths[j], rows if j == 0 else [], len(rows))
+        _steps(axis, lengths[j], shown=i == len(ends))
+        if j == 0 and len(ends) > 1:
+            place = {"transform": axis.transAxes, "va": "bottom"}
+            axis.text(0, 1.02, ends[i - 1], fontsize=7.5, color=SOFT, **place)
+    shared_x_label(figure, "step of the sequence", left=left, right=0.2, y=0.04)
     _scale(figure, low, high, title, left)
     return figure
+
+
+def _set_heights(axes: Array, heights: Sequence[float], total: float) -> None:
+    """Give each row of axes its share of the room between the scale and the x label."""
+    gaps = 0.2 * (len(heights) - 1)
+    room, at = total - TOP - 0.45 - gaps, total - TOP
+    for row, part in zip(axes, heights, strict=True):
+        part = part / sum(heights) * room
+        at -= part
+        for axis in row:
+            where = axis.get_position()
+            axis.set_position((where.x0, at / total, where.width, part / total))
+        at -= 0.2
+
+
+def _strip(axis: Axes, colours: Array, length: int, names: Sequence[str], n: int) -> None:
+    """One panel: n strips of colour over the steps, with their names at the left."""
+    axis.imshow(
+        colours,
+        extent=(0.5, length + 0.5, n - 0.5, -0.5),
+        aspect="auto",
+        interpolation="none",
+        zorder=1,
+    )
+    axis.set_yticks(range(n), names)
+    axis.tick_params(axis="y", length=0)
+    for y in range(1, n):
+        axis.axhline(y - 0.5, color="#ffffff", linewidth=0.6, alpha=0.7, zorder=2)
+    axis.spines[:].set_visible(False)
 
 
 def _input(axis, distance: Array | None, name: str, *, first: bool) -> None:
@@ -167,8 +176,9 @@ def gate_lines(
     *,
     width: float,
 ) -> Figure:
-    """lines[row, example][gate, end] = (mean, low, high) [T]; the last probe with its band, the
-    first one dashed.
+    """Draw lines[row, example][gate, end] = (mean, low, high) [T] of gates over the steps.
+
+    The last probe is solid with its band, the first one dashed.
     """
     top, left, right = 0.5, 1.1, 0.6
     figure, axes = panels(
@@ -183,55 +193,23 @@ def gate_lines(
         gap=(0.16, 0.16),
     )
     ink = {gate: SLOTS[number % len(SLOTS)] for number, gate in enumerate(gates)}
-    for i, row in enumerate(rows):
-        for j, length in enumerate(lengths):
-            axis, own = axes[i, j], lines.get((i, j), {})
-            last = max((end for _, end in own), default=0)
-            ends: list[tuple[float, str]] = []
-            for (gate, end), (mean, low, high) in own.items():
-                x = np.arange(1, len(mean) + 1)
-                axis.plot(
-                    x,
-                    mean,
-                    color=ink[gate],
-                    linestyle="solid" if end == last else DASHES[1],
-                    linewidth=1.4 if end == last else 0.9,
-                )
-                if end == last:
-                    if np.isfinite(low).any():
-                        axis.fill_between(x, low, high, color=ink[gate], alpha=0.14, linewidth=0)
-                    ends.append((float(mean[-1]), gate))
-            axis.set(xlim=(1, max(length, 2)), ylim=(-0.02, 1.02))
-            axis.set_yticks([0, 0.5, 1], ["0", ".5", "1"] if j == 0 else [])
-            _steps(axis, length, shown=i == len(rows) - 1)
-            if j == len(lengths) - 1:
-                _named(axis, ends, ink)
-            if i == 0:
-                axis.text(
-                    0, 1.05, f"example {j + 1}", transform=axis.transAxes, fontsize=8.5, va="bottom"
-                )
-            if j == 0:
-                axis.text(
-                    -0.36 / (axis.get_position().width * width),
-                    0.5,
-                    row,
-                    transform=axis.transAxes,
-                    ha="right",
-                    va="center",
-                    fontsize=8.5,
-                )
-    height = figure.get_figheight()
-    figure.text(
-        (left + width - right) / 2 / width,
-        0.04 / height,
-        "step of the sequence",
-        ha="center",
-        va="bottom",
-        fontsize=8.5,
-    )
+    for i, j in itertools.product(range(len(rows)), range(len(lengths))):
+        axis = axes[i, j]
+        ends = _gates(axis, lines.get((i, j), {}), ink)
+        axis.set(xlim=(1, max(lengths[j], 2)), ylim=(-0.02, 1.02))
+        axis.set_yticks([0, 0.5, 1], ["0", ".5", "1"] if j == 0 else [])
+        _steps(axis, lengths[j], shown=i == len(rows) - 1)
+        if j == len(lengths) - 1:
+            _named(axis, ends, ink)
+        if i == 0:
+            place = {"transform": axis.transAxes, "va": "bottom"}
+            axis.text(0, 1.05, f"example {j + 1}", fontsize=8.5, **place)
+        if j == 0:
+            row_title(axis, rows[i], away=0.36, width=width)
+    shared_x_label(figure, "step of the sequence", left=left, right=right, y=0.04)
     figure.text(
         left / width,
-        1 - 0.06 / height,
+        1 - 0.06 / figure.get_figheight(),
         "solid, with the band over units: last probe · dashed: first probe",
         ha="left",
         va="top",
@@ -239,6 +217,28 @@ def gate_lines(
         color=SOFT,
     )
     return figure
+
+
+def _gates(
+    axis: Axes, own: Mapping[tuple[str, int], tuple[Array, Array, Array]], ink: Mapping[str, str]
+) -> list[tuple[float, str]]:
+    """Draw the gates of one panel; where each ends at the last probe, and its name."""
+    last = max((end for _, end in own), default=0)
+    ends: list[tuple[float, str]] = []
+    for (gate, end), (mean, low, high) in own.items():
+        x = np.arange(1, len(mean) + 1)
+        axis.plot(
+            x,
+            mean,
+            color=ink[gate],
+            linestyle="solid" if end == last else DASHES[1],
+            linewidth=1.4 if end == last else 0.9,
+        )
+        if end == last:
+            if np.isfinite(low).any():
+                axis.fill_between(x, low, high, color=ink[gate], alpha=0.14, linewidth=0)
+            ends.append((float(mean[-1]), gate))
+    return ends
 
 
 def _named(axis, ends: Sequence[tuple[float, str]], ink: Mapping[str, str]) -> None:

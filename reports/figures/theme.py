@@ -9,6 +9,7 @@ import functools
 import hashlib
 import html
 import io
+import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -26,6 +28,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+
+from reports.formatting import level
 
 # Stand-ins that the finished SVG replaces by the page's colours, which change with its theme.
 INK, SOFT, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
@@ -338,6 +342,79 @@ def panels(
     return figure, axes
 
 
+@dataclass(frozen=True)
+class PanelGrid:
+    """A grid of panels: the factors of its rows and columns, and their levels."""
+
+    row_key: str
+    row_levels: Sequence[str]
+    column_key: str
+    column_levels: Sequence[str]
+
+    @property
+    def row_names(self) -> list[str]:
+        return [level(self.row_key, name) for name in self.row_levels]
+
+    @property
+    def column_names(self) -> list[str]:
+        return [level(self.column_key, name) for name in self.column_levels]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Row and column of each panel, row by row."""
+        return itertools.product(range(len(self.row_levels)), range(len(self.column_levels)))
+
+    def is_last(self, i: int, j: int) -> tuple[bool, bool]:
+        """Whether the panel is in the last row, and in the last column."""
+        return i == len(self.row_levels) - 1, j == len(self.column_levels) - 1
+
+    def select(self, rows: pd.DataFrame, i: int, j: int) -> pd.DataFrame:
+        """The rows that belong to one panel."""
+        in_row = rows[self.row_key] == self.row_levels[i]
+        return rows[in_row & (rows[self.column_key] == self.column_levels[j])]
+
+
+def panel_note(axis: Axes, text: str, **style: Any) -> None:
+    """A soft text in the middle of an axis, such as why nothing is drawn."""
+    place = {"ha": "center", "va": "center", "color": SOFT, "fontsize": 7.5}
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, **{**place, **style})
+
+
+def column_title(axis: Axes, text: str, *, y: float = 1.05) -> None:
+    """The name of a column of panels, above its first axis."""
+    axis.text(0.5, y, text, transform=axis.transAxes, ha="center", va="bottom", fontsize=8.5)
+
+
+def row_title(axis: Axes, text: str, *, away: float, width: float, size: float = 8.5) -> None:
+    """The name of a row of panels, `away` inches left of its first axis; `width` of the figure."""
+    x = -away / (axis.get_position().width * width)
+    axis.text(x, 0.5, text, transform=axis.transAxes, ha="right", va="center", fontsize=size)
+
+
+def shared_x_label(
+    figure: Figure, text: str, *, left: float, right: float, y: float = 0.05
+) -> None:
+    """One label for all x axes: between the margins, `y` inches from the bottom."""
+    width, height = figure.get_size_inches()
+    middle = (left + width - right) / 2 / width
+    figure.text(middle, y / height, text, ha="center", va="bottom", fontsize=8.5)
+
+
+def shared_y_label(
+    figure: Figure, text: str, *, x: float, top: float, bottom: float, rotation: float = 90
+) -> None:
+    """One label for all y axes: between the margins, `x` inches from the left."""
+    width, height = figure.get_size_inches()
+    figure.text(
+        x / width,
+        (bottom + (height - top)) / 2 / height,
+        text,
+        rotation=rotation,
+        ha="center",
+        va="center",
+        fontsize=8.5,
+    )
+
+
 def named_marks(figure: Figure, names: Sequence[tuple[str, str, str]], left: float) -> None:
     """(name, colour, marker) one under another, `left` inches from the left edge, from the top of
     the axes down.
@@ -357,6 +434,21 @@ def named_marks(figure: Figure, names: Sequence[tuple[str, str, str]], left: flo
             )
         )
         figure.text((left + 0.27) / width, y, name, fontsize=8, va="center")
+
+
+def legend(
+    figure: Figure, entries: Sequence[tuple[str, Mapping[str, Any]]], *, left: float
+) -> None:
+    """One line of keys at the top left; entries that would leave the figure begin another line."""
+    width, height = figure.get_size_inches()
+    x, y = left, 0.12
+    for text, style in entries:
+        need = 0.38 + 0.072 * len(text) + 0.22
+        if x + need > width and x > left:
+            x, y = left, y + 0.19
+        figure.add_artist(Line2D([x / width, (x + 0.28) / width], [1 - y / height] * 2, **style))
+        figure.text((x + 0.36) / width, 1 - y / height, text, fontsize=8, va="center")
+        x += need
 
 
 def update_ticks(axis: Axes, last: float) -> None:

@@ -4,17 +4,16 @@ best run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import ranked, summary, with_counted, with_interval
 from reports.analysis.effects import main_effects
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
+from reports.figures.theme import INK, SOFT, colours, draw, markers, panels, shared_x_label
 from reports.formatting import count, interval, known, level, levels, listing, number
 from reports.statistics import marginal_means, wilson
 
@@ -72,7 +71,6 @@ class Accuracy:
 
     def _figure(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> Figure:
         panel, ink_key = study.sides
-        ink, shape = colours(study.levels(ink_key)), markers(study.levels(ink_key))
         keys = [ink_key, *study.others]
         there = {tuple(arm[key] for key in keys) for _, arm in arms.iterrows()}
         lines = [
@@ -80,9 +78,7 @@ class Accuracy:
         ]  # rows without any arm say nothing that the design does not
         width = max(10.0, 3.2 + 1.4 * len(study.levels(panel)))
         picture = draw(
-            lambda rasterized: dots(
-                study, arms, points, panel, ink_key, ink, shape, lines, width, rasterized
-            ),
+            lambda rasterized: dots(study, arms, points, panel, ink_key, lines, width, rasterized),
             name="accuracy",
         )
         order = ranked(study, arms)
@@ -228,21 +224,20 @@ def dots(
     points: pd.DataFrame,
     panel: str,
     ink_key: str,
-    ink: Mapping[str, str],
-    shape: Mapping[str, str],
     lines: list[dict[str, str]],
     width: float,
     rasterized: bool,
 ) -> Drawing:
+    """One panel per level of `panel`, one row per entry of `lines`."""
     names = study.levels(panel)
+    ink, shape = colours(study.levels(ink_key)), markers(study.levels(ink_key))
     longest = max(len(levels(line)) for line in lines)
     left = min(3.4, 0.35 + 0.062 * longest)
-    height = 0.85 + 0.215 * len(lines)
     figure, axes = panels(
         1,
         len(names),
         width=width,
-        height=height,
+        height=0.85 + 0.215 * len(lines),
         left=left,
         right=0.15,
         top=0.35,
@@ -262,55 +257,12 @@ def dots(
             if y % 2:
                 axis.axhspan(y - 0.5, y + 0.5, color=SOFT, alpha=0.06, linewidth=0)
             arm = by_arm.get((name, *line.values()))
-            if arm is None or not arm["n"]:
-                if arm is not None:
-                    axis.text(
-                        0.5,
-                        y,
-                        "no point yet",
-                        color=SOFT,
-                        va="center",
-                        ha="center",
-                        fontsize=7,
-                        transform=axis.get_yaxis_transform(),
-                    )
-                continue
-            colour = ink[line[ink_key]]
-            one, own = arm["score"], points[points["arm"] == arm["arm"]]
-            if known(one.low):
-                axis.plot(
-                    [one.low, one.high],
-                    [y, y],
-                    color=colour,
-                    linewidth=4.5,
-                    alpha=0.28,
-                    solid_capstyle="butt",
-                    zorder=2,
-                )
-            axis.plot([one.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3, zorder=3)
-            fine = own["status"] != "diverged"
-            axis.plot(
-                own.loc[fine, "counted"],
-                np.full(int(fine.sum()), y),
-                shape[line[ink_key]],
-                color=colour,
-                markersize=3.8,
-                markeredgewidth=0,
-                alpha=0.95,
-                linestyle="none",
-                zorder=4,
-                rasterized=rasterized,
-            )
-            axis.plot(
-                own.loc[~fine, "counted"],
-                np.full(int((~fine).sum()), y),
-                "x",
-                color="#c04848",
-                markersize=5,
-                markeredgewidth=1.4,
-                linestyle="none",
-                zorder=4,
-            )
+            if arm is not None and arm["n"]:
+                own, level_name = points[points["arm"] == arm["arm"]], line[ink_key]
+                _arm(axis, y, arm, own, ink[level_name], shape[level_name], rasterized)
+            elif arm is not None:
+                place = {"va": "center", "ha": "center", "transform": axis.get_yaxis_transform()}
+                axis.text(0.5, y, "no point yet", color=SOFT, fontsize=7, **place)
         for mark in marks:
             axis.axvline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
         axis.set(
@@ -318,12 +270,52 @@ def dots(
         )
         axis.set_yticks(range(len(lines)), [levels(line) for line in lines] if j == 0 else [])
         axis.tick_params(axis="y", length=0)
-    figure.text(
-        (left + width - 0.15) / 2 / width,
-        0.05 / height,
-        f"test {study.metric}",
-        ha="center",
-        va="bottom",
-        fontsize=8.5,
-    )
+    shared_x_label(figure, f"test {study.metric}", left=left, right=0.15)
     return figure
+
+
+def _arm(
+    axis: Axes,
+    y: int,
+    arm: pd.Series,
+    own: pd.DataFrame,
+    colour: str,
+    marker: str,
+    rasterized: bool,
+) -> None:
+    """One row: interval, mean, and a mark per point."""
+    one = arm["score"]
+    if known(one.low):
+        axis.plot(
+            [one.low, one.high],
+            [y, y],
+            color=colour,
+            linewidth=4.5,
+            alpha=0.28,
+            solid_capstyle="butt",
+            zorder=2,
+        )
+    axis.plot([one.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3, zorder=3)
+    fine = own["status"] != "diverged"
+    axis.plot(
+        own.loc[fine, "counted"],
+        np.full(int(fine.sum()), y),
+        marker,
+        color=colour,
+        markersize=3.8,
+        markeredgewidth=0,
+        alpha=0.95,
+        linestyle="none",
+        zorder=4,
+        rasterized=rasterized,
+    )
+    axis.plot(
+        own.loc[~fine, "counted"],
+        np.full(int((~fine).sum()), y),
+        "x",
+        color="#c04848",
+        markersize=5,
+        markeredgewidth=1.4,
+        linestyle="none",
+        zorder=4,
+    )

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Judged, judge, relative
@@ -27,7 +28,7 @@ HOW = (
 )
 SIGNS = {SUPPORTED: "✓", REFUTED: "✕", INCONCLUSIVE: "?"}
 INKS = {SUPPORTED: "#2e9e4f", REFUTED: "#c04848", INCONCLUSIVE: "#7a8a99"}
-REACH = 8.0  # of the figure, in differences that matter
+EDGE = 8.0  # of the x axis, in differences that matter
 WIDTH = 10.0
 ACROSS = 56  # letters of a statement on one line
 
@@ -144,13 +145,13 @@ def _figure(every: list[Judged], own: int) -> Figure:
 
 
 def forest(every: list[Judged]) -> Drawing:
-    left, row = 3.75, 0.33
+    """One row per claim: its effect and interval in differences that matter, and the verdict."""
     figure, axes = panels(
         1,
         1,
         width=WIDTH,
-        height=0.95 + row * len(every),
-        left=left,
+        height=0.95 + 0.33 * len(every),
+        left=3.75,
         right=3.6,
         top=0.4,
         bottom=0.55,
@@ -160,51 +161,15 @@ def forest(every: list[Judged]) -> Drawing:
     axis.axvspan(-1, 1, color=SOFT, alpha=0.12, linewidth=0)
     axis.axvline(0, color=SOFT, linewidth=0.8)
     for y, one in enumerate(every):
-        value, low, high = relative(one)
-        colour = INKS[one.verdict]
-        if math.isfinite(low):
-            axis.plot(
-                np.clip([low, high], -REACH, REACH),
-                [y, y],
-                color=colour,
-                linewidth=2.2,
-                alpha=0.55,
-                solid_capstyle="butt",
-                clip_on=False,
-            )
-            for end, marker in ((low, "<"), (high, ">")):
-                if abs(end) > REACH:
-                    axis.plot(
-                        [math.copysign(REACH, end)],
-                        [y],
-                        marker,
-                        color=colour,
-                        markersize=4.5,
-                        clip_on=False,
-                    )
-        if math.isfinite(value):
-            shape = {SUPPORTED: "o", REFUTED: "X", INCONCLUSIVE: "D"}[one.verdict]
-            axis.plot(
-                [np.clip(value, -REACH, REACH)],
-                [y],
-                shape,
-                color=colour,
-                markersize=5,
-                markeredgewidth=0,
-                clip_on=False,
-            )
-        else:
-            axis.text(
-                0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center"
-            )
-        axis.text(REACH * 1.06, y, label(one), color=INK, fontsize=8, va="center")
-        axis.text(REACH * 2.06, y, _found(one), color=INK, fontsize=7.5, va="center")
+        _effect_mark(axis, y, one)
+        axis.text(EDGE * 1.06, y, label(one), color=INK, fontsize=8, va="center")
+        axis.text(EDGE * 2.06, y, _found(one), color=INK, fontsize=7.5, va="center")
     axis.set(
-        xlim=(-REACH, REACH),
+        xlim=(-EDGE, EDGE),
         ylim=(len(every) - 0.4, -0.6),
         xlabel="effect ÷ smallest difference that matters",
     )
-    axis.text(REACH * 2.06, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
+    axis.text(EDGE * 2.06, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
     axis.set_yticks(
         range(len(every)),
         ["\n".join(textwrap.wrap(shorten(one.statement, 2 * ACROSS - 4), ACROSS)) for one in every],
@@ -213,6 +178,38 @@ def forest(every: list[Judged]) -> Drawing:
     axis.set_xticks([-8, -4, -1, 0, 1, 4, 8], ["−8", "−4", "−1", "0", "1", "4", "8"])
     axis.spines["left"].set_visible(False)
     return figure
+
+
+def _effect_mark(axis: Axes, y: int, one: Judged) -> None:
+    """The interval, with arrows where it leaves the figure, and the effect."""
+    value, low, high = relative(one)
+    colour = INKS[one.verdict]
+    if math.isfinite(low):
+        axis.plot(
+            np.clip([low, high], -EDGE, EDGE),
+            [y, y],
+            color=colour,
+            linewidth=2.2,
+            alpha=0.55,
+            solid_capstyle="butt",
+            clip_on=False,
+        )
+        for end, marker in ((low, "<"), (high, ">")):
+            if abs(end) > EDGE:
+                x = math.copysign(EDGE, end)
+                axis.plot([x], [y], marker, color=colour, markersize=4.5, clip_on=False)
+    if math.isfinite(value):
+        axis.plot(
+            [np.clip(value, -EDGE, EDGE)],
+            [y],
+            {SUPPORTED: "o", REFUTED: "X", INCONCLUSIVE: "D"}[one.verdict],
+            color=colour,
+            markersize=5,
+            markeredgewidth=0,
+            clip_on=False,
+        )
+    else:
+        axis.text(0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center")
 
 
 def _found(one: Judged) -> str:

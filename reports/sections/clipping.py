@@ -7,13 +7,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.figures.theme import DASHES, colours, draw, panels, update_ticks
+from reports.figures.theme import (
+    DASHES,
+    colours,
+    draw,
+    legend,
+    panels,
+    shared_x_label,
+    update_ticks,
+)
 from reports.formatting import known, level, listing, number, percent, slug
-from reports.sections.learning_curves import legend
 from reports.statistics import Estimate, mean_interval
 
 HOW = (
@@ -407,38 +415,36 @@ def rates(
             style = {"color": ink[str(other)], "linestyle": dash[str(other)], "linewidth": 1.5}
             upper.plot(own["update"], own["norm"], **style)
             lower.plot(own["update"], own["clipped"], **style)
-        upper.set_yscale("log")
-        upper.set(ylim=span, title=level(panel, name))
-        ticks = _log_ticks(*span)
-        upper.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-        upper.minorticks_off()
-        lower.set(ylim=(-0.03, 1.03))
-        for axis in (upper, lower):
-            axis.set_xlim(0, last)
-        update_ticks(lower, last)
-        lower.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
-        upper.tick_params(labelbottom=False, labelleft=j == 0)
-        lower.tick_params(labelleft=j == 0)
-        if j == 0:
-            upper.set_ylabel("gradient norm")
-            lower.set_ylabel("clipped updates")
-    figure.text(
-        (0.78 + width - 0.15) / 2 / width,
-        0.05 / 3.9,
-        "update",
-        ha="center",
-        va="bottom",
-        fontsize=8.5,
-    )
-    legend(
-        figure,
-        [
-            (level(ink_key, name), {"color": ink[name], "linestyle": dash[name], "linewidth": 1.8})
-            for name in ink
-        ],
-        left=0.78,
-    )
+        upper.set_title(level(panel, name))
+        _set_axes(upper, lower, span, last, first=j == 0)
+    shared_x_label(figure, "update", left=0.78, right=0.15)
+    keys = [
+        (level(ink_key, name), {"color": ink[name], "linestyle": dash[name], "linewidth": 1.8})
+        for name in ink
+    ]
+    legend(figure, keys, left=0.78)
     return figure
+
+
+def _set_axes(
+    upper: Axes, lower: Axes, span: tuple[float, float], last: float, *, first: bool
+) -> None:
+    """Scales, limits and ticks of a column of panels; labels on the first only."""
+    upper.set_yscale("log")
+    upper.set(ylim=span)
+    ticks = _log_ticks(*span)
+    upper.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    upper.minorticks_off()
+    lower.set(ylim=(-0.03, 1.03))
+    for axis in (upper, lower):
+        axis.set_xlim(0, last)
+    update_ticks(lower, last)
+    lower.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+    upper.tick_params(labelbottom=False, labelleft=first)
+    lower.tick_params(labelleft=first)
+    if first:
+        upper.set_ylabel("gradient norm")
+        lower.set_ylabel("clipped updates")
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

@@ -105,6 +105,12 @@ def _figure(study: Study, of: Confirmation) -> Figure:
         " hollow: runs on the seeds that chose the arms. On fresh seeds the arms score"
         f" {number(abs(mean), 3)} {'less' if way * mean > 0 else 'more'} well on average."
     )
+    return Figure(
+        picture, caption, f"Confirmation. {finding}", _table(study, of), WIDTH, finding, HOW
+    )
+
+
+def _table(study: Study, of: Confirmation) -> Table:
     rows: Rows = [
         [
             one.label,
@@ -147,15 +153,7 @@ def _figure(study: Study, of: Confirmation) -> Figure:
         f"Fresh seeds: {', '.join(map(str, of.seeds))}. Arms were chosen by mean validation score"
         f" on seeds {', '.join(map(str, study.seeds))}."
     )
-    return Figure(
-        picture,
-        caption,
-        f"Confirmation. {finding}",
-        Table(columns, rows, "Arms on fresh seeds", notes),
-        WIDTH,
-        finding,
-        HOW,
-    )
+    return Table(columns, rows, "Arms on fresh seeds", notes)
 
 
 def _dots(study: Study, of: Confirmation) -> Drawing:

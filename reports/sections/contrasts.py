@@ -4,6 +4,7 @@ are shown, not tested.
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.contrasts import Contrast, Family, against_others, factorial, named, planned
@@ -219,24 +220,7 @@ def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
         if last is not None and group != last:
             axis.axhline(y - 0.5, color=SOFT, linewidth=0.4, alpha=0.6)
         last = group
-        if known(found.low):
-            axis.plot(
-                [found.low, found.high],
-                [y, y],
-                color=ink,
-                linewidth=4,
-                alpha=0.3,
-                solid_capstyle="butt",
-            )
-        axis.plot(
-            [found.value],
-            [y],
-            shape,
-            color=ink,
-            markersize=5.2,
-            markeredgewidth=1.1,
-            markerfacecolor=ink if shown else "none",
-        )
+        _difference_mark(axis, y, found, ink, shape, filled=shown)
         axis.annotate(
             note,
             (1.02, y),
@@ -262,6 +246,29 @@ def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     return figure
+
+
+def _difference_mark(
+    axis: Axes, y: int, found: Estimate, ink: str, shape: str, *, filled: bool
+) -> None:
+    if known(found.low):
+        axis.plot(
+            [found.low, found.high],
+            [y, y],
+            color=ink,
+            linewidth=4,
+            alpha=0.3,
+            solid_capstyle="butt",
+        )
+    axis.plot(
+        [found.value],
+        [y],
+        shape,
+        color=ink,
+        markersize=5.2,
+        markeredgewidth=1.1,
+        markerfacecolor=ink if filled else "none",
+    )
 
 
 def _rows_table(rows: list[Row]) -> Table:

@@ -14,7 +14,7 @@ from reports.analysis.dynamics import READINGS, Reading, ends, judged_lags, read
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.spectra import lyapunov_spectra
-from reports.figures.theme import draw
+from reports.figures.theme import PanelGrid, draw
 from reports.formatting import count, known, level, listing, number, percent
 
 HOW = (
@@ -240,73 +240,15 @@ class Dynamics:
         return blocks
 
     def _figure(self, study: Study, rows: pd.DataFrame, depth: str | None) -> Figure:
-        keys, levels = study.sides, [study.levels(key) for key in study.sides]
-        names = (
-            [level(keys[0], name) for name in levels[0]],
-            [level(keys[1], name) for name in levels[1]],
-        )
+        grid = PanelGrid(*_with_levels(study, 0), *_with_levels(study, 1))
         lags = judged_lags(study)
         forgets = -math.log(100) / float(lags.max()) if lags.nunique() == 1 else None
-        width = max(10.0, 2.1 + 1.5 * len(levels[1]))
+        width = max(10.0, 2.1 + 1.5 * len(grid.column_levels))
         picture = draw(
-            lambda _: lyapunov_spectra(
-                rows,
-                keys[0],
-                levels[0],
-                keys[1],
-                levels[1],
-                names,
-                forgets=forgets,
-                floor=self.floor,
-                width=width,
-            ),
+            lambda _: lyapunov_spectra(rows, grid, forgets=forgets, floor=self.floor, width=width),
             name=f"dynamics-{depth or 'all'}".replace(".", "-"),
         )
-        last = rows[rows["end"] == rows["end"].max()]
-        largest = {
-            (one, other): value
-            for one, other, value in last.loc[last["share"] == 0, [*keys, "value"]].itertuples(
-                index=False
-            )
-        }
-        pairs = [
-            (one, other) for one in levels[0] for other in levels[1] if (one, other) in largest
-        ]
-        said = [
-            f"{level(keys[0], one)} {level(keys[1], other)}"
-            f" {_digits(3)(float(largest[one, other]))}"
-            for one, other in pairs
-        ]
-        finding = (
-            "Largest exponent at the last probe, nats a step:"
-            f" {'; '.join(said[:6])}{'; …' if len(said) > 6 else ''}."
-        )
-        table_rows: Rows = []
-        for keyed, own in rows.groupby([*keys, "end"], sort=False):
-            one, other, end = keyed
-            values = own.sort_values("share")["value"].tolist()
-            cells: list[Cell | str] = [
-                _number(values[round(at * (len(values) - 1))], 3) for at in (0, 0.25, 0.5, 0.75, 1)
-            ]
-            table_rows.append(
-                [
-                    level(keys[0], one),
-                    level(keys[1], other),
-                    ("first", "last")[int(end)],
-                    *cells,
-                    str(int(own["points"].max())),
-                ]
-            )
-        columns = [
-            *keys,
-            "probe",
-            "largest",
-            "upper quarter",
-            "median",
-            "lower quarter",
-            "smallest",
-            "points",
-        ]
+        finding = _largest(rows, grid)
         caption = (
             f"Median over points (up to {int(rows['points'].max())} a panel). Above 0 a small"
             " change of the state grows, below it dies out; a line that leaves the panel below"
@@ -314,15 +256,57 @@ class Dynamics:
             " Exponents of a finite sequence under its own input, each layer's input held"
             " constant: the network's are those of its layers together."
         )
-        return Figure(
-            picture,
-            caption,
-            f"Lyapunov spectra. {finding}",
-            Table(columns, table_rows, "Lyapunov spectra, nats a step"),
-            width,
-            finding,
-            HOW,
+        table = _spectra_table(rows, study.sides)
+        return Figure(picture, caption, f"Lyapunov spectra. {finding}", table, width, finding, HOW)
+
+
+def _with_levels(study: Study, side: int) -> tuple[str, list[str]]:
+    key = study.sides[side]
+    return key, study.levels(key)
+
+
+def _largest(rows: pd.DataFrame, grid: PanelGrid) -> str:
+    """The sentence on the largest exponent of each panel at the last probe."""
+    last = rows[(rows["end"] == rows["end"].max()) & (rows["share"] == 0)]
+    found = [
+        f"{grid.row_names[i]} {grid.column_names[j]} {_digits(3)(float(panel['value'].iloc[0]))}"
+        for i, j in grid
+        if len(panel := grid.select(last, i, j))
+    ]
+    return (
+        "Largest exponent at the last probe, nats a step:"
+        f" {'; '.join(found[:6])}{'; …' if len(found) > 6 else ''}."
+    )
+
+
+def _spectra_table(rows: pd.DataFrame, keys: tuple[str, str]) -> Table:
+    """Quantiles of each spectrum, first and last probe."""
+    table_rows: Rows = []
+    for (one, other, end), own in rows.groupby([*keys, "end"], sort=False):
+        values = own.sort_values("share")["value"].tolist()
+        cells: list[Cell | str] = [
+            _number(values[round(at * (len(values) - 1))], 3) for at in (0, 0.25, 0.5, 0.75, 1)
+        ]
+        table_rows.append(
+            [
+                level(keys[0], one),
+                level(keys[1], other),
+                ("first", "last")[int(end)],
+                *cells,
+                str(int(own["points"].max())),
+            ]
         )
+    columns = [
+        *keys,
+        "probe",
+        "largest",
+        "upper quarter",
+        "median",
+        "lower quarter",
+        "smallest",
+        "points",
+    ]
+    return Table(columns, table_rows, "Lyapunov spectra, nats a step")
 
 
 def _exponent(of: Reading | None) -> list[Cell | str]:

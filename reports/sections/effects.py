@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import with_counted
@@ -467,67 +468,25 @@ def _lines(
         bottom=bottom,
         gap=(0.15, 0.2),
     )
-    step = 0.5 / max(1, len(names))
     for i, text in enumerate(texts):
+        of_text = [mark for mark in marks if mark["text"] == text]
+        values = [run for mark in of_text for run in mark["runs"]]
+        pad = 0.06 * ((max(values) - min(values)) or 1)
         for j, panel in enumerate(by):
             axis = axes[i, j]
             for k, name in enumerate(names):
+                shift = (k - (len(names) - 1) / 2) * 0.5 / max(1, len(names))
                 own = {
                     mark["x"]: mark
-                    for mark in marks
-                    if mark["text"] == text and mark["panel"] == panel and mark["line"] == name
+                    for mark in of_text
+                    if mark["panel"] == panel and mark["line"] == name
                 }
-                at = [
-                    (xs.index(x) + (k - (len(names) - 1) / 2) * step, mark)
-                    for x, mark in own.items()
-                ]
-                axis.plot(
-                    [x for x, _ in at],
-                    [mark["mean"].value for _, mark in at],
-                    color=ink[name],
-                    linewidth=1.3,
-                    alpha=0.85,
-                    zorder=2,
-                )
-                for x, mark in at:
-                    if known(mark["mean"].low):
-                        axis.plot(
-                            [x, x],
-                            [mark["mean"].low, mark["mean"].high],
-                            color=ink[name],
-                            linewidth=3.2,
-                            alpha=0.3,
-                            solid_capstyle="butt",
-                            zorder=1,
-                        )
-                    axis.plot(
-                        [x] * len(mark["runs"]),
-                        mark["runs"],
-                        "o",
-                        color=ink[name],
-                        markersize=1.9,
-                        alpha=0.9,
-                        markeredgewidth=0,
-                        zorder=2,
-                    )
-                    axis.plot(
-                        [x],
-                        [mark["mean"].value],
-                        shape[name],
-                        color=ink[name],
-                        markersize=4.6,
-                        markeredgewidth=0,
-                        zorder=3,
-                    )
-            values = [run for mark in marks if mark["text"] == text for run in mark["runs"]]
-            pad = 0.06 * ((max(values) - min(values)) or 1)
+                at = [(xs.index(x) + shift, mark) for x, mark in own.items()]
+                _line(axis, at, ink[name], shape[name])
             axis.set(xlim=(-0.5, len(xs) - 0.5), ylim=(min(values) - pad, max(values) + pad))
             labels = [shorten(level(x_key, x), 18) for x in xs] if i == len(texts) - 1 else []
-            axis.set_xticks(
-                range(len(xs)),
-                labels,
-                **({"rotation": 30, "ha": "right"} if long and labels else {}),
-            )
+            turned = {"rotation": 30, "ha": "right"} if long and labels else {}
+            axis.set_xticks(range(len(xs)), labels, **turned)
             if i == 0 and panel:
                 axis.set_title(levels(panel))
             if j:
@@ -538,3 +497,45 @@ def _lines(
         figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.25
     )
     return figure
+
+
+def _line(axis: Axes, at: Sequence[tuple[float, dict]], colour: str, marker: str) -> None:
+    """One line of an interaction plot: means, their intervals, and the runs."""
+    axis.plot(
+        [x for x, _ in at],
+        [mark["mean"].value for _, mark in at],
+        color=colour,
+        linewidth=1.3,
+        alpha=0.85,
+        zorder=2,
+    )
+    for x, mark in at:
+        if known(mark["mean"].low):
+            axis.plot(
+                [x, x],
+                [mark["mean"].low, mark["mean"].high],
+                color=colour,
+                linewidth=3.2,
+                alpha=0.3,
+                solid_capstyle="butt",
+                zorder=1,
+            )
+        axis.plot(
+            [x] * len(mark["runs"]),
+            mark["runs"],
+            "o",
+            color=colour,
+            markersize=1.9,
+            alpha=0.9,
+            markeredgewidth=0,
+            zorder=2,
+        )
+        axis.plot(
+            [x],
+            [mark["mean"].value],
+            marker,
+            color=colour,
+            markersize=4.6,
+            markeredgewidth=0,
+            zorder=3,
+        )

@@ -170,15 +170,7 @@ class Examples:
             : self.rows
         ]
         lengths = (found.groupby("example")["step"].max() + 1).tolist()
-        values = {}
-        for example, length in enumerate(lengths):
-            for end in sorted(found["end"].unique()):
-                grid = np.full((len(combinations), length), np.nan)
-                for row, one in enumerate(combinations):
-                    own = _only(found, one)
-                    own = own[(own["end"] == end) & (own["example"] == example)]
-                    grid[row, own["step"].to_numpy(dtype=int)] = own["value"].to_numpy(dtype=float)
-                values[example, int(end)] = grid
+        values = _grids(found, combinations, lengths)
         known_inputs = [_input(inputs, example) for example in range(len(lengths))]
         names = [levels(one) for one in combinations]
         shown = PROBES[: 1 + int(found["end"].max())]
@@ -320,6 +312,22 @@ def _table(
     )
 
 
+def _grids(
+    found: pd.DataFrame, combinations: Sequence[Labels], lengths: Sequence[int]
+) -> dict[tuple[int, int], np.ndarray]:
+    """Values [combinations, steps] by example and end; NaN where there is none."""
+    grids = {}
+    for example, length in enumerate(lengths):
+        for end in sorted(found["end"].unique()):
+            grid = np.full((len(combinations), length), np.nan)
+            for row, one in enumerate(combinations):
+                own = _only(found, one)
+                own = own[(own["end"] == end) & (own["example"] == example)]
+                grid[row, own["step"].to_numpy(dtype=int)] = own["value"].to_numpy(dtype=float)
+            grids[example, int(end)] = grid
+    return grids
+
+
 def _gates(study: Study, rows: pd.DataFrame, part: Labels) -> Figure:
     cell_of = study.stored.set_index("id")["cell"]
     rows = rows.drop(columns=[name for name in ("cell",) if name in rows]).assign(
@@ -338,24 +346,37 @@ def _gates(study: Study, rows: pd.DataFrame, part: Labels) -> Figure:
         cell, example, gate, end = keyed
         own = own.sort_values("step")
         mean, low, high = (own[name].to_numpy(dtype=float) for name in ("mean", "low", "high"))
-        lines.setdefault((cells.index(cell), int(example)), {})[str(gate), int(end)] = (
-            mean,
-            low,
-            high,
-        )
+        panel = lines.setdefault((cells.index(cell), int(example)), {})
+        panel[str(gate), int(end)] = (mean, low, high)
     picture = draw(
         lambda _: gate_lines(
             lines, [level("cell", name) for name in cells], lengths, names, width=WIDTH
         ),
         name="-".join(["gates", *map(slug, part.values())]),
     )
+    table, means = _gate_table(found, cells, names)
+    finding = f"Mean gate over steps and units, first → last probe: {means}."
+    pooled = [*(key for key in study.factors if key != "cell" and key not in part), "seeds"]
+    caption = (
+        f"Top layer; median over {listing(pooled)} (up to {int(found['points'].max())} networks a"
+        " panel). Cells without gates have no panel."
+    )
+    where = f" at {levels(part)}" if part else ""
+    alt = f"Gates of single examples{where}. {finding}"
+    return Figure(picture, caption, alt, table, WIDTH, finding, GATES)
+
+
+def _gate_table(
+    found: pd.DataFrame, cells: Sequence[str], names: Sequence[str]
+) -> tuple[Table, str]:
+    """Mean and span of each gate by cell, and the means in words."""
     over = (
         found.groupby(["cell", "gate", "end"], sort=True)["mean"]
         .agg(["mean", "min", "max"])
         .unstack("end")
     )
     shown: Rows = []
-    said: dict[str, list[str]] = {}
+    means: dict[str, list[str]] = {}
     for cell in cells:
         for gate in names:
             if (cell, gate) not in over.index:
@@ -363,39 +384,20 @@ def _gates(study: Study, rows: pd.DataFrame, part: Labels) -> Figure:
             row = over.loc[(cell, gate)]
             start, end = float(row["mean"].get(0, math.nan)), float(row["mean"].get(1, math.nan))
             last = 1 if ("mean", 1) in row.index and known(end) else 0
-            span = f"{number(row['min'][last])} to {number(row['max'][last])}"
-            networks = str(int(found.loc[found["cell"] == cell, "points"].max()))
             shown.append(
                 [
                     level("cell", cell),
                     gate,
                     Cell(_pair(start, end, 2), end if known(end) else start),
-                    span,
-                    networks,
+                    f"{number(row['min'][last])} to {number(row['max'][last])}",
+                    str(int(found.loc[found["cell"] == cell, "points"].max())),
                 ]
             )
-            said.setdefault(cell, []).append(f"{gate} {_pair(start, end, 2)}")
-    told = "; ".join(f"{level('cell', cell)} {listing(of)}" for cell, of in said.items())
-    finding = f"Mean gate over steps and units, first → last probe: {told}."
-    pooled = listing(
-        [*(key for key in study.factors if key != "cell" and key not in part), "seeds"]
-    )
-    caption = (
-        f"Top layer; median over {pooled} (up to {int(found['points'].max())} networks a panel)."
-        " Cells without gates have no panel."
-    )
+            means.setdefault(cell, []).append(f"{gate} {_pair(start, end, 2)}")
     table = Table(
         ["cell", "gate", "mean", "over the steps", "networks"],
         shown,
         "Gates of single examples, top layer, mean over units; over the steps: at the last probe",
     )
-    where = f" at {levels(part)}" if part else ""
-    return Figure(
-        picture,
-        caption,
-        f"Gates of single examples{where}. {finding}",
-        table,
-        WIDTH,
-        finding,
-        GATES,
-    )
+    words = (f"{level('cell', cell)} {listing(gates)}" for cell, gates in means.items())
+    return table, "; ".join(words)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pandas as pd
+
 from reports.blocks import Cell, Fold, Listing, Prose, Section, Table
 from reports.data.study import MISSING, Study
 from reports.formatting import STATUS_SYMBOLS, count, private
@@ -42,21 +46,7 @@ class Failures:
                 " every statistic; a missing point is missing, and counts in none."
             )
         ]
-        rows = []
-        for _, point in study.listed(wrong).iterrows():
-            reason = point["reason"] or (
-                "nothing stored yet" if point["status"] == MISSING else "no reason stored"
-            )
-            at = point["diverged_at"]
-            rows.append(
-                [
-                    label[point["arm"]],
-                    str(point["seed"]),
-                    f"{STATUS_SYMBOLS[point['status']]} {point['status']}",
-                    Cell(private(str(reason)), None, "wrap"),
-                    f"{at:,.0f}" if at == at else "–",
-                ]
-            )
+        rows = [_row(point, label) for _, point in study.listed(wrong).iterrows()]
         if rows:
             blocks.append(
                 Table(
@@ -67,14 +57,14 @@ class Failures:
                 )
             )
         if len(silent):
-            rows = [
+            silent_rows = [
                 [label[point["arm"]], str(point["seed"]), point["id"]]
                 for _, point in study.listed(silent).iterrows()
             ]
             blocks.append(
                 Table(
                     ["arm", "seed", "id"],
-                    rows,
+                    silent_rows,
                     "Silently diverged: the loss is back at the baseline or above it, the"
                     " recurrence blew up or saturated, and nothing is NaN",
                 )
@@ -97,6 +87,21 @@ class Failures:
             )
             for text, points in told.items()
         ]
+
+
+def _row(point: pd.Series, label: Mapping[int, str]) -> list[Cell | str]:
+    """A point without a full run, and why."""
+    reason = point["reason"] or (
+        "nothing stored yet" if point["status"] == MISSING else "no reason stored"
+    )
+    at = point["diverged_at"]
+    return [
+        label[point["arm"]],
+        str(point["seed"]),
+        f"{STATUS_SYMBOLS[point['status']]} {point['status']}",
+        Cell(private(str(reason)), None, "wrap"),
+        f"{at:,.0f}" if at == at else "–",
+    ]
 
 
 def _head(text: str, lines: int) -> str:

@@ -11,7 +11,7 @@ from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.profiles import losses
 from reports.data.study import Study
 from reports.figures.flow import gradient_flow
-from reports.figures.theme import draw
+from reports.figures.theme import PanelGrid, draw
 from reports.formatting import known, level, levels, listing, number, slug
 
 HOW = (
@@ -110,66 +110,55 @@ class GradientFlow:
             else study.task.get("lag")
         )
         limits = {key: float(study.health.get(key, fallback)) for key, fallback in FALLBACK.items()}
-        names = (
-            [level(row_key, name) for name in sides[0]],
-            [level(column_key, name) for name in sides[1]],
-        )
+        grid = PanelGrid(row_key, sides[0], column_key, sides[1])
         width = max(10.0, 2.1 + 1.5 * len(sides[1]))
         picture = draw(
             lambda _: gradient_flow(
-                rows,
-                row_key,
-                sides[0],
-                column_key,
-                sides[1],
-                names,
-                limits=limits,
-                lag=lag,
-                span=span,
-                counted=self.counted,
-                width=width,
+                rows, grid, limits=limits, lag=lag, span=span, counted=self.counted, width=width
             ),
             name=f"flow-{'-'.join(slug(name) for name in part.values()) or 'all'}",
         )
         table, finding = self._ends(study, rows, row_key, column_key)
-        most = int(rows["points"].max())
-        averaged = listing(
-            [*(key for key in study.factors if key not in (row_key, column_key, *part)), "seeds"]
-        )
-        odd = bool(((rows["zero"] > self.counted) | (rows["bad"] > self.counted)).any())
-        deep = int(rows["above"].max())
-        caption = (
-            f"Median over {averaged} (up to {most} points a panel) of the geometric mean over the"
-            " probe examples; one line a probe, from initialization to the end. "
-            + "Band: 10–90 % of the examples, at the first and the last probe. "
-            + ("Lower layers are drawn at the first and the last probe. " if deep else "")
-            + "Shading: the limits of the classes, which the verdict applies to transport. "
-            + (
-                "Dashed: the task's lag,"
-                f" {lag}{' (past the first step: drawn at the edge)' if lag and lag > rows['lag'].max() else ''}. "
-                if lag
-                else ""
-            )
-            + (
-                f"Rows above and below the axis mark lags where more than {100 * self.counted:.0f}"
-                " % of the examples are exactly 0, or Inf or NaN. "
-                if odd
-                else (
-                    f"At no lag are more than {100 * self.counted:.0f} % of the examples zero or"
-                    " non-finite. "
-                )
-            )
-            + (
-                f"Lines that leave a panel go beyond {number(span[0], 0)} or"
-                f" {number(span[1], 0, sign=True)} decades."
-                if _leaves(rows, span)
-                else ""
-            )
-        )
+        caption = self._caption(study, rows, [*keys, *part], lag, span)
         where = f" at {levels(part)}" if part else ""
         return Figure(
             picture, caption, f"Gradient flow{where}. {finding}", table, width, finding, HOW
         )
+
+    def _caption(
+        self,
+        study: Study,
+        rows: pd.DataFrame,
+        keys: list[str],
+        lag: int | None,
+        span: tuple[float, float],
+    ) -> str:
+        """`keys`: factors that the figure tells apart; the median is over the others."""
+        averaged = listing([*(key for key in study.factors if key not in keys), "seeds"])
+        odd = bool(((rows["zero"] > self.counted) | (rows["bad"] > self.counted)).any())
+        caption = (
+            f"Median over {averaged} (up to {int(rows['points'].max())} points a panel) of the"
+            " geometric mean over the probe examples; one line a probe, from initialization to the"
+            " end. Band: 10–90 % of the examples, at the first and the last probe. "
+        )
+        if int(rows["above"].max()):
+            caption += "Lower layers are drawn at the first and the last probe. "
+        caption += "Shading: the limits of the classes, which the verdict applies to transport. "
+        if lag:
+            past = " (past the first step: drawn at the edge)" if lag > rows["lag"].max() else ""
+            caption += f"Dashed: the task's lag, {lag}{past}. "
+        share = f"more than {100 * self.counted:.0f} % of the examples"
+        caption += (
+            f"Rows above and below the axis mark lags where {share} are exactly 0, or Inf or NaN. "
+            if odd
+            else f"At no lag are {share} zero or non-finite. "
+        )
+        if _leaves(rows, span):
+            caption += (
+                f"Lines that leave a panel go beyond {number(span[0], 0)} or"
+                f" {number(span[1], 0, sign=True)} decades."
+            )
+        return caption
 
     def _ends(
         self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str

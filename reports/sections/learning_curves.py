@@ -4,6 +4,7 @@ and new data.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +12,20 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure as Drawing
-from matplotlib.lines import Line2D
 
 from reports.analysis.arms import share_words, with_counted
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.figures.theme import DASHES, SOFT, colours, draw, panels, update_ticks
+from reports.figures.theme import (
+    DASHES,
+    SOFT,
+    colours,
+    draw,
+    legend,
+    panels,
+    shared_x_label,
+    update_ticks,
+)
 from reports.formatting import interval, known, level, listing, number, slug
 from reports.statistics import marginal_means
 
@@ -248,105 +257,85 @@ def curves(
         bottom=0.48,
         gap=(0.16, 0.16),
     )
+    style: dict[str, Any] = {}
+    if dash_key:
+        patterns = {key: _pattern(value) for key, value in dashes.items()}
+        style = {"style": dash_key, "dashes": patterns}
+    plot = functools.partial(
+        sns.lineplot,
+        x="update",
+        hue=ink_key,
+        palette=dict(ink),
+        units="id",
+        estimator=None,
+        legend=False,
+        linewidth=0.9,
+        alpha=0.75,
+        rasterized=rasterized,
+        **style,
+    )
     rows = (
         ("share", "validation loss / baseline", 1.0, None),
         ("val_score", f"validation {study.metric}", *marked),
     )
-    for i, (column, text, baseline, solved) in enumerate(rows):
-        known_values = history.loc[history["update"] > 0, column].astype(
-            float
-        )  # an untrained network may lie far beyond what training does
-        known_values = known_values[np.isfinite(known_values)]
-        low, high = (
-            (
-                known_values.min(),
-                min(
-                    known_values.max(),
-                    max(1.5, known_values.quantile(0.98)) if i == 0 else known_values.max(),
-                ),
-            )
-            if len(known_values)
-            else (0, 1)
-        )
-        if i == 1 and study.as_skill:
-            low = max(
-                low, -0.25
-            )  # errors have no floor: an untrained network may lie far below its baseline
-        marks = [float(mark) for mark in (baseline, solved) if known(mark)]
-        low, high = min([low, *marks]), max([high, *marks])
-        pad = 0.04 * (high - low or 1)
+    last = float(history["update"].max() or 1)
+    for i, (column, text, *wanted) in enumerate(rows):
+        marks = [float(mark) for mark in wanted if known(mark)]
+        low, high = _limits(history, column, marks, as_skill=study.as_skill)
         for j, name in enumerate(names):
             axis = axes[i, j]
             own = history[history[panel] == name]
             if len(own):
-                style = (
-                    {
-                        "style": dash_key,
-                        "dashes": {key: _pattern(value) for key, value in dashes.items()},
-                    }
-                    if dash_key
-                    else {}
-                )
-                sns.lineplot(
-                    own,
-                    x="update",
-                    y=column,
-                    hue=ink_key,
-                    palette=dict(ink),
-                    units="id",
-                    estimator=None,
-                    ax=axis,
-                    legend=False,
-                    linewidth=0.9,
-                    alpha=0.75,
-                    rasterized=rasterized,
-                    **style,
-                )
+                plot(own, y=column, ax=axis)
             for mark in marks:
                 axis.axhline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
-            axis.set(
-                ylim=(low - pad, high + pad),
-                xlim=(0, float(history["update"].max() or 1)),
-                xlabel="",
-                ylabel=text if j == 0 else "",
-            )
+            axis.set(ylim=(low, high), xlim=(0, last), xlabel="", ylabel="" if j else text)
             axis.tick_params(labelleft=j == 0, labelbottom=i == 1)
             if i == 1:
-                update_ticks(axis, float(history["update"].max() or 1))
+                update_ticks(axis, last)
             if i == 0:
                 axis.set_title(level(panel, name))
-    figure.text(
-        (0.72 + width - 0.15) / 2 / width,
-        0.05 / 4.75,
-        "update",
-        ha="center",
-        va="bottom",
-        fontsize=8.5,
-    )
-    keys = [(level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in ink]
+    shared_x_label(figure, "update", left=0.72, right=0.15)
+    legend(figure, _keys(study, ink_key, ink, dash_key, dashes), left=0.72)
+    return figure
+
+
+def _limits(
+    history: pd.DataFrame, column: str, marks: Sequence[float], *, as_skill: bool
+) -> tuple[float, float]:
+    """Of the y axis: the values after the first update, since an untrained network may lie far
+    beyond what training does.
+    """
+    values = history.loc[history["update"] > 0, column].astype(float)
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    if column == "share" and len(values):
+        high = min(high, max(1.5, float(values.quantile(0.98))))
+    if column == "val_score" and as_skill:
+        low = max(low, -0.25)  # errors have no floor
+    low, high = min([low, *marks]), max([high, *marks])
+    pad = 0.04 * (high - low or 1)
+    return low - pad, high + pad
+
+
+def _keys(
+    study: Study,
+    ink_key: str,
+    ink: Mapping[str, str],
+    dash_key: str | None,
+    dashes: Mapping[str, object],
+) -> list[tuple[str, dict[str, object]]]:
+    """Entries of the legend: colours, then line styles."""
+    keys: list[tuple[str, dict[str, object]]] = [
+        (level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in ink
+    ]
     if dash_key:
         keys += [
             (level(dash_key, name), {"color": SOFT, "linestyle": dashes[name], "linewidth": 1.3})
             for name in study.levels(dash_key)
         ]
-    legend(figure, keys, left=0.72)
-    return figure
+    return keys
 
 
 def _pattern(dash: Any) -> object:
     return "" if dash == "solid" else dash[1]
-
-
-def legend(
-    figure: Drawing, entries: Sequence[tuple[str, Mapping[str, object]]], *, left: float
-) -> None:
-    """One line of keys at the top left; entries that would leave the figure begin another line."""
-    width, height = figure.get_size_inches()
-    x, y = left, 0.12
-    for text, style in entries:
-        need = 0.38 + 0.072 * len(text) + 0.22
-        if x + need > width and x > left:
-            x, y = left, y + 0.19
-        figure.add_artist(Line2D([x / width, (x + 0.28) / width], [1 - y / height] * 2, **style))  # type: ignore[arg-type]
-        figure.text((x + 0.36) / width, 1 - y / height, text, fontsize=8, va="center")
-        x += need

@@ -24,6 +24,9 @@ HOW = (
 )
 
 
+Labels = dict[str, str]
+
+
 class OpeningMaps:
     """One map an arm. `low`, `high`: ends of the colour scale in decades; `across`: most columns
     before factors go to the rows.
@@ -40,63 +43,20 @@ class OpeningMaps:
         self.low, self.high, self.across = low, high, across
 
     def render(self, study: Study) -> Section:
-        rows, columns = self._facets(study)
-        profile, arms, lags = transport(study.table("profile")), summary(study), self._judged(study)
-        loss = self._loss(study)
-        words = {row["arm"]: short_words(row) for _, row in arms.iterrows()}
-        at = {
-            tuple(arm[key] for key in rows[0] + columns[0]): arm["arm"]
-            for _, arm in arms.iterrows()
-        }
-        # Rows and columns without any arm are left to the design section.
-        rows = (
-            rows[0],
-            [
-                row
-                for row in rows[1]
-                if any((*row.values(), *column.values()) in at for column in columns[1])
-            ],
-        )
-        columns = (
-            columns[0],
-            [
-                column
-                for column in columns[1]
-                if any((*row.values(), *column.values()) in at for row in rows[1])
-            ],
-        )
-        maps: dict[tuple[int, int], Map | str] = {}
-        for i, row in enumerate(rows[1]):
-            for j, column in enumerate(columns[1]):
-                arm = at.get((*row.values(), *column.values()))
-                if arm is None:
-                    maps[i, j] = (
-                        "excluded" if study.why_excluded({**row, **column}) else "not in the grid"
-                    )
-                else:
-                    maps[i, j] = self._map(
-                        profile[profile["arm"] == arm], loss.get(arm), words[arm], lags.get(arm)
-                    )
-        width = max(10.0, 1.78 + 1.06 * len(columns[1]))
-        names = [_two_lines(row) for row in rows[1]], [_two_lines(column) for column in columns[1]]
+        profile, lags = transport(study.table("profile")), self._judged(study)
+        arms = summary(study)
+        rows, columns = self._facets(study, arms)
+        maps = self._maps(study, rows, columns, profile, lags)
+        names = [_two_lines(row) for row in rows], [_two_lines(column) for column in columns]
+        width = max(10.0, 1.78 + 1.06 * len(columns))
         picture = draw(
             lambda _: opening_maps(maps, *names, low=self.low, high=self.high, width=width),
             name="maps",
         )
         finding = self._finding(study)
-        seeds = len(study.seeds)
         every = sorted(set(lags.values()))
-        dashed = f" Dashed: the lag that is judged, {listing(map(str, every))}." if every else ""
-        caption = (
-            f"One map an arm ({count(len(arms), 'arm')}; median over {count(seeds, 'seed')};"
-            f" {count(len(study.stored), 'point')}). Colour: transport of the network at each lag,"
-            " relative to lag 1, geometric mean over the probe examples; the scale ends at"
-            f" {number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. Ticks at the"
-            " foot of a map: the probes; between them, linear interpolation in decades. Line:"
-            " validation loss, median over seeds, as a share of the memoryless baseline (cut at"
-            f" 1.1).{dashed} Above each map: verdicts, counted over seeds."
-        )
         table = self._table(profile, arms, every[0] if len(every) == 1 else None)
+        caption = self._caption(study, len(arms), every)
         return Section(
             [
                 Prose(
@@ -109,15 +69,62 @@ class OpeningMaps:
             ]
         )
 
-    def _facets(
-        self, study: Study
-    ) -> tuple[tuple[list[str], list[dict[str, str]]], tuple[list[str], list[dict[str, str]]]]:
-        """Factors and their combinations on the rows and on the columns."""
+    def _caption(self, study: Study, arms: int, judged: list[int]) -> str:
+        dashed = f" Dashed: the lag that is judged, {listing(map(str, judged))}." if judged else ""
+        return (
+            f"One map an arm ({count(arms, 'arm')}; median over {count(len(study.seeds), 'seed')};"
+            f" {count(len(study.stored), 'point')}). Colour: transport of the network at each lag,"
+            " relative to lag 1, geometric mean over the probe examples; the scale ends at"
+            f" {number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. Ticks at the"
+            " foot of a map: the probes; between them, linear interpolation in decades. Line:"
+            " validation loss, median over seeds, as a share of the memoryless baseline (cut at"
+            f" 1.1).{dashed} Above each map: verdicts, counted over seeds."
+        )
+
+    def _maps(
+        self,
+        study: Study,
+        rows: list[Labels],
+        columns: list[Labels],
+        profile: pd.DataFrame,
+        lags: dict[int, int],
+    ) -> dict[tuple[int, int], Map | str]:
+        """A map for each row and column, or why there is none."""
+        arms, loss = summary(study), self._loss(study)
+        words = {row["arm"]: short_words(row) for _, row in arms.iterrows()}
+        at = _by_levels(arms, [*rows[0], *columns[0]])
+        maps: dict[tuple[int, int], Map | str] = {}
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                arm = at.get((*row.values(), *column.values()))
+                if arm is None:
+                    excluded = study.why_excluded({**row, **column})
+                    maps[i, j] = "excluded" if excluded else "not in the grid"
+                else:
+                    own = profile[profile["arm"] == arm]
+                    maps[i, j] = self._map(own, loss.get(arm), words[arm], lags.get(arm))
+        return maps
+
+    def _facets(self, study: Study, arms: pd.DataFrame) -> tuple[list[Labels], list[Labels]]:
+        """Combinations of levels on the rows and on the columns.
+
+        Rows and columns without any arm are left to the design section.
+        """
         rows, columns = [study.sides[0]], [study.sides[1]]
         for key in study.others:
             fits = len(study.combinations([*columns, key])) <= self.across
             (columns if fits and len(columns) == 1 else rows).append(key)
-        return (rows, study.combinations(rows)), (columns, study.combinations(columns))
+        at = _by_levels(arms, rows + columns)
+        down, across = study.combinations(rows), study.combinations(columns)
+        down = [
+            row for row in down if any((*row.values(), *column.values()) in at for column in across)
+        ]
+        across = [
+            column
+            for column in across
+            if any((*row.values(), *column.values()) in at for row in down)
+        ]
+        return down, across
 
     def _loss(self, study: Study) -> dict[int, pd.DataFrame]:
         history = study.table("history")
@@ -173,7 +180,12 @@ class OpeningMaps:
                 points.loc[begun, key].value_counts(),
                 points.loc[opened, key].value_counts(),
             )
-            text += f" ({', '.join(f'{level(key, name)} {ends.get(name, 0)} of {starts[name]}' for name in study.levels(key) if name in starts)})"
+            parts = [
+                f"{level(key, name)} {ends.get(name, 0)} of {starts[name]}"
+                for name in study.levels(key)
+                if name in starts
+            ]
+            text += f" ({', '.join(parts)})"
         share = points.loc[opened, "opened_loss"].median()
         late = (
             f". Where they opened, the validation loss still stood at {percent(share)} of the"
@@ -209,6 +221,11 @@ def _decade(own: pd.DataFrame, stage: int) -> Cell:
     if row["zero"] > 0.5:
         return Cell("exactly 0", -999.0)
     return Cell(number(row["value"], 1), float(row["value"]) if known(row["value"]) else None)
+
+
+def _by_levels(arms: pd.DataFrame, keys: list[str]) -> dict[tuple[str, ...], int]:
+    """Arms by their levels of these factors."""
+    return {tuple(arm[key] for key in keys): arm["arm"] for _, arm in arms.iterrows()}
 
 
 def _two_lines(labels: dict[str, str]) -> str:

@@ -109,6 +109,19 @@ class Pareto:
             " end, decades."
             + (f" {count(left_out, 'point')} without all three left out." if left_out else "")
         )
+        table = self._table(study, found)
+        return Figure(
+            picture,
+            caption,
+            f"Accuracy against health against cost. {finding}",
+            table,
+            10.0,
+            finding,
+            HOW,
+        )
+
+    def _table(self, study: Study, found: pd.DataFrame) -> Table:
+        sign = 1 if study.higher_is_better else -1
         rows: Rows = []
         for _, arm in found.sort_values(
             ["on_front", "score"], ascending=False, kind="stable"
@@ -151,16 +164,7 @@ class Pareto:
             f"Means over seeds; horizon: median, steps. Share of draws: {self.draws} draws of the"
             " seeds within every arm that put it on the front."
         )
-        table = Table(columns, rows, "Score, health and cost, one row an arm", notes, filtered=True)
-        return Figure(
-            picture,
-            caption,
-            f"Accuracy against health against cost. {finding}",
-            table,
-            10.0,
-            finding,
-            HOW,
-        )
+        return Table(columns, rows, "Score, health and cost, one row an arm", notes, filtered=True)
 
 
 def _label(study: Study, arm: pd.Series, task: str | None) -> str:
@@ -217,6 +221,22 @@ def drawing(
     axes[0, 1].set_ylim(axes[0, 0].get_ylim())
     axes[0, 0].set_ylabel(f"test {study.metric}, mean")
     axes[0, 0].axvline(0, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
+    handles = _handles(study, found, ink, shape)
+    figure.legend(
+        handles=handles,
+        loc="center left",
+        bbox_to_anchor=((10 - 1.68) / 10, 0.55),
+        handletextpad=0.2,
+        labelspacing=0.35,
+    )
+    return figure
+
+
+def _handles(
+    study: Study, found: pd.DataFrame, ink: Mapping[str, str], shape: Mapping[str, str]
+) -> list[Line2D]:
+    """Entries of the legend: colours, shapes, filled or not."""
+    keys = study.own_sides
     plain: dict[str, Any] = {"linestyle": "none", "markersize": 5.5}
     handles = [
         Line2D([], [], marker="o", color=ink[name], label=level(keys[0], name), **plain)
@@ -230,11 +250,4 @@ def drawing(
         Line2D([], [], marker="o", color=SOFT, markerfacecolor=fill, label=name, **plain)
         for name, fill in (("on the front", SOFT), ("beaten", PAPER))
     ]
-    figure.legend(
-        handles=handles,
-        loc="center left",
-        bbox_to_anchor=((10 - 1.68) / 10, 0.55),
-        handletextpad=0.2,
-        labelspacing=0.35,
-    )
-    return figure
+    return handles

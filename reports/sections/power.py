@@ -231,21 +231,7 @@ def _curves(
     tried = [
         seeds for seeds in range(2, most + 1) if seeds <= 12 or seeds % 2 == 0 or seeds == most
     ]
-    alike: dict[tuple[float, ...], list[str]] = {}
-    for one in asked:  # factors with as many arms a level share a line
-        curve = tuple(
-            resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread
-            for seeds in tried
-        )
-        key = next(
-            (
-                known_curve
-                for known_curve in alike
-                if all(math.isclose(a, b) for a, b in zip(curve, known_curve, strict=True))
-            ),
-            curve,
-        )
-        alike.setdefault(key, []).append(one.name)
+    alike = _alike_curves(asked, tried, spread)
     lines: list[list[Any]] = []
     marks: list[list[Any]] = []
     for k, (curve, names) in enumerate(alike.items()):
@@ -276,19 +262,44 @@ def _curves(
         axis.axhline(floor, color=SOFT, linewidth=0.8, zorder=0)
         lines.append([math.log10(floor), "limit of the test set, two best arms", INK])
     axis.set_ylabel(f"resolved in test {study.metric}")
-    axis.xaxis.set_major_locator(
-        FixedLocator([tick for tick in (2, 3, 5, 8, 12, 20, 30, 50, 100) if tick <= most])
-    )
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_minor_locator(NullLocator())
-    for of in (axis.xaxis, axis.yaxis):
-        of.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    _set_ticks(axis, most)
     for y, _, colour in marks:
         axis.plot([n], [10**y], "o", color=colour, markersize=5, markeredgewidth=0, zorder=4)
     _names(axis, marks, n)
     _names(axis, lines, most)
     return figure
+
+
+def _alike_curves(
+    asked: Sequence[Question], tried: Sequence[int], spread: float
+) -> dict[tuple[float, ...], list[str]]:
+    """Names of the questions by curve: factors with as many arms per level share one."""
+    alike: dict[tuple[float, ...], list[str]] = {}
+    for one in asked:
+        curve = tuple(
+            resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread
+            for seeds in tried
+        )
+        key = next(
+            (
+                other
+                for other in alike
+                if all(math.isclose(a, b) for a, b in zip(curve, other, strict=True))
+            ),
+            curve,
+        )
+        alike.setdefault(key, []).append(one.name)
+    return alike
+
+
+def _set_ticks(axis: Axes, most: int) -> None:
+    ticks = [tick for tick in (2, 3, 5, 8, 12, 20, 30, 50, 100) if tick <= most]
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_minor_locator(NullLocator())
+    for of in (axis.xaxis, axis.yaxis):
+        of.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:

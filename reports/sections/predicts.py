@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
@@ -245,13 +246,7 @@ def _scatter(
     figure, axes = panels(
         1, len(D), width=10, height=3.3, left=0.62, right=1.35, top=0.3, bottom=0.5, gap=(0.18, 0)
     )
-    every = np.concatenate(
-        [points["id"].map(values).to_numpy(dtype=float) for values in D.values()]
-    )
-    every = every[np.isfinite(every)]
-    low_D, high_D = (
-        (min(float(every.min()), -4.0), max(float(every.max()), 0.0)) if len(every) else (-4.0, 0.0)
-    )
+    low_D, high_D = _span(points, D)
     beyond = f"log scale beyond ±{LINEAR:g}; " if low_D < -LINEAR else ""
     ticks = [
         tick
@@ -261,21 +256,7 @@ def _scatter(
     for j, (share, values) in enumerate(D.items()):
         axis = axes[0, j]
         x = points["id"].map(values).astype(float)
-        for name, colour in ink.items():
-            for outcome, marker in shape.items():
-                own = (points[key] == name) & (points["outcome"] == outcome)
-                if own.any():
-                    axis.plot(
-                        x[own],
-                        points.loc[own, "counted"],
-                        marker,
-                        color=colour,
-                        markersize=4.2,
-                        alpha=0.8,
-                        markeredgewidth=0,
-                        linestyle="none",
-                        rasterized=rasterized,
-                    )
+        _marks(axis, x, points, key, ink, shape, rasterized)
         for limit in (study.health.get("vanishing"), study.health.get("fading")):
             if limit is not None:
                 axis.axvline(float(limit), color=SOFT, linewidth=0.7, dashes=(2, 2), zorder=0)
@@ -300,6 +281,51 @@ def _scatter(
         va="bottom",
         fontsize=8.5,
     )
+    _legend(figure, points, key, ink, shape)
+    return figure
+
+
+def _span(points: pd.DataFrame, D: dict[float, pd.Series]) -> tuple[float, float]:
+    """Lowest and highest D at any share, and the classes in any case."""
+    every = np.concatenate(
+        [points["id"].map(values).to_numpy(dtype=float) for values in D.values()]
+    )
+    every = every[np.isfinite(every)]
+    return (
+        (min(float(every.min()), -4.0), max(float(every.max()), 0.0)) if len(every) else (-4.0, 0.0)
+    )
+
+
+def _marks(
+    axis: Axes,
+    x: pd.Series,
+    points: pd.DataFrame,
+    key: str,
+    ink: dict[str, str],
+    shape: dict[str, str],
+    rasterized: bool,
+) -> None:
+    """A mark per point; colour by level, shape by outcome."""
+    for name, colour in ink.items():
+        for outcome, marker in shape.items():
+            own = (points[key] == name) & (points["outcome"] == outcome)
+            if own.any():
+                axis.plot(
+                    x[own],
+                    points.loc[own, "counted"],
+                    marker,
+                    color=colour,
+                    markersize=4.2,
+                    alpha=0.8,
+                    markeredgewidth=0,
+                    linestyle="none",
+                    rasterized=rasterized,
+                )
+
+
+def _legend(
+    figure: Drawing, points: pd.DataFrame, key: str, ink: dict[str, str], shape: dict[str, str]
+) -> None:
     used = [name for name in shape if (points["outcome"] == name).any()]
     lines = [(name, ink[name], "o") for name in ink] + [(name, SOFT, shape[name]) for name in used]
     for at, (name, colour, marker) in enumerate(lines):
@@ -308,11 +334,9 @@ def _scatter(
         figure.text(
             8.92 / 10, y, level(key, name) if at < len(ink) else name, fontsize=8, va="center"
         )
-    return figure
 
 
-def _mark(x: float, y: float, marker: str, colour: str):
-
+def _mark(x: float, y: float, marker: str, colour: str) -> Line2D:
     return Line2D(
         [x], [y], marker=marker, color=colour, markersize=5, linestyle="none", markeredgewidth=0
     )

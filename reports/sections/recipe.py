@@ -139,46 +139,50 @@ def _sentences(
         )
     else:
         said = f"Recommended, first by mean validation score: {first['label']} ({score}). {runner}."
-        if found.close is None:
-            said += " One seed an arm: which others are as good cannot be told."
-        elif found.close:
-            names = [
-                "the runner-up" if arm == found.order[1] else arms.loc[arm, "label"]
-                for arm in found.close
-            ]
-            shown = (
-                "; ".join(names)
-                if len(names) <= 5
-                else f"{'; '.join(names[:4])}; and {len(names) - 4} more"
-            )
-            said += (
-                f" {count(len(names), 'arm')} of the other {len(found.order) - 1} cannot be told"
-                f" apart from it: {shown}."
-            )
-        else:
-            said += (
-                f" {'It lies' if len(found.order) == 2 else 'All others lie'} apart from the first."
-            )
-    if found.close:
-        cheapest = (
-            study.stored[study.stored["arm"].isin([found.first, *found.close])]
-            .groupby("arm")["seconds"]
-            .mean()
-            .dropna()
-        )
-        if len(cheapest) and cheapest.min() < 0.8 * cheapest.get(found.first, 0.0):
-            arm = int(cheapest.idxmin())
-            times = (
-                f"{number(float(cheapest[arm]), 1)} s a point against"
-                f" {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
-            )
-            said += f" The quickest among these is {arms.loc[arm, 'label']}: {times}."
+        said += _equals(found, arms)
+    said += _quickest(study, found, arms)
     confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
     flattered = (
         f"It was chosen on these seeds, so its score here is flattered; {confirm} trains it and the"
         " runners-up on fresh ones."
     )
     return [said, confirmed_sentence(study, again) if again else flattered]
+
+
+def _equals(found: Recipe, arms: pd.DataFrame) -> str:
+    """Which other arms cannot be told apart from the first."""
+    if found.close is None:
+        return " One seed an arm: which others are as good cannot be told."
+    if not found.close:
+        return f" {'It lies' if len(found.order) == 2 else 'All others lie'} apart from the first."
+    names = [
+        "the runner-up" if arm == found.order[1] else arms.loc[arm, "label"] for arm in found.close
+    ]
+    shown = (
+        "; ".join(names)
+        if len(names) <= 5
+        else f"{'; '.join(names[:4])}; and {len(names) - 4} more"
+    )
+    return (
+        f" {count(len(names), 'arm')} of the other {len(found.order) - 1} cannot be told apart from"
+        f" it: {shown}."
+    )
+
+
+def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
+    """The arm that trains clearly faster among those as good as the first, if there is one."""
+    if not found.close:
+        return ""
+    among = study.stored[study.stored["arm"].isin([found.first, *found.close])]
+    cheapest = among.groupby("arm")["seconds"].mean().dropna()
+    if not len(cheapest) or cheapest.min() >= 0.8 * cheapest.get(found.first, 0.0):
+        return ""
+    arm = int(cheapest.idxmin())
+    times = (
+        f"{number(float(cheapest[arm]), 1)} s a point against"
+        f" {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
+    )
+    return f" The quickest among these is {arms.loc[arm, 'label']}: {times}."
 
 
 def _how(study: Study, id: str) -> list[object]:

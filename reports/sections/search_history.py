@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
@@ -87,38 +88,7 @@ def lines(search: Search) -> Drawing:
         if place >= len(arms):
             axis.set_axis_off()
             continue
-        own = search.best_so_far(arms[place])
-        pruned = search.trials[
-            (search.trials["arm"] == arms[place]) & (search.trials["status"] == "pruned")
-        ]
-        axis.plot(own["trial"], own["best"], color=SLOTS[0], drawstyle="steps-post", linewidth=1.2)
-        axis.plot(
-            own["trial"],
-            own["score"],
-            "o",
-            color=SLOTS[0],
-            markersize=3,
-            markeredgewidth=0,
-            alpha=0.8,
-        )
-        axis.plot(
-            pruned["trial"],
-            pruned["score"].clip(low, high),
-            "x",
-            color=SOFT,
-            markersize=3.5,
-            markeredgewidth=0.9,
-        )
-        default = own[own["default"].astype(bool)]
-        axis.plot(
-            default["trial"],
-            default["score"],
-            "o",
-            markerfacecolor="none",
-            markeredgecolor=INK,
-            markersize=7,
-            markeredgewidth=1,
-        )
+        _trials(axis, search, arms[place], low, high)
         axis.set(ylim=(low - pad, high + pad), title=search.labels[arms[place]])
         axis.xaxis.get_major_locator().set_params(integer=True)
         if place % columns:
@@ -128,3 +98,31 @@ def lines(search: Search) -> Drawing:
         if place // columns == rows - 1:
             axis.set_xlabel("trial")
     return drawing
+
+
+def _trials(axis: Axes, search: Search, arm: str, low: float, high: float) -> None:
+    """Complete and pruned trials of an arm, the default setting, and the best so far."""
+    own = search.best_so_far(arm)
+    pruned = search.trials[(search.trials["arm"] == arm) & (search.trials["status"] == "pruned")]
+    axis.plot(own["trial"], own["best"], color=SLOTS[0], drawstyle="steps-post", linewidth=1.2)
+    axis.plot(
+        own["trial"], own["score"], "o", color=SLOTS[0], markersize=3, markeredgewidth=0, alpha=0.8
+    )
+    axis.plot(
+        pruned["trial"],
+        pruned["score"].clip(low, high),
+        "x",
+        color=SOFT,
+        markersize=3.5,
+        markeredgewidth=0.9,
+    )
+    default = own[own["default"].astype(bool)]
+    axis.plot(
+        default["trial"],
+        default["score"],
+        "o",
+        markerfacecolor="none",
+        markeredgecolor=INK,
+        markersize=7,
+        markeredgewidth=1,
+    )

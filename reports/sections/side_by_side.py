@@ -192,16 +192,7 @@ def drawing(
         bottom=bottom,
         gap=(0.45, 0),
     )
-    place = {
-        (*(str(row[key]) for key in rows), str(row[column])): row for _, row in found.iterrows()
-    }
-    boxes = [
-        [
-            place.get((*(str(value) for value in one.values()), name))
-            for name in study.levels(column)
-        ]
-        for one in down
-    ]
+    boxes = _boxes(study, found, rows, column)
     health = np.array(
         [[one["health"].value if one is not None else np.nan for one in row] for row in boxes],
         dtype=float,
@@ -215,29 +206,12 @@ def drawing(
     )
     low, high = min(np.nanmin(health), LEAST), max(np.nanmax(health), 0.0) + 0.25
     better = sns.color_palette("crest", as_cmap=True)
-    panel(
-        axes[0, 0],
-        health,
-        boxes,
-        transport_map(low, high),
-        (low, high),
-        "health at the end (decades)",
-        1,
-        rasterized,
-    )
-    shades = (
-        better.reversed() if study.higher_is_better else better
-    )  # bright is good, as in the panel beside it
-    panel(
-        axes[0, 1],
-        score,
-        boxes,
-        shades,
-        (float(np.nanmin(score)), float(np.nanmax(score))),
-        f"test {study.metric}",
-        2,
-        rasterized,
-    )
+    # Bright is good, as in the panel beside it.
+    shades = better.reversed() if study.higher_is_better else better
+    span = (float(np.nanmin(score)), float(np.nanmax(score)))
+    title = "health at the end (decades)"
+    panel(axes[0, 0], health, boxes, transport_map(low, high), (low, high), title, 1, rasterized)
+    panel(axes[0, 1], score, boxes, shades, span, f"test {study.metric}", 2, rasterized)
     axes[0, 0].set_yticks(np.arange(len(down)) + 0.5, names)
     axes[0, 1].set_yticks([])
     for axis in axes[0]:
@@ -248,6 +222,22 @@ def drawing(
             ha="right" if slanted else "center",
         )
     return figure
+
+
+def _boxes(
+    study: Study, found: pd.DataFrame, rows: list[str], column: str
+) -> list[list[pd.Series | None]]:
+    """The arm of each box, None where there is none."""
+    place = {
+        (*(str(row[key]) for key in rows), str(row[column])): row for _, row in found.iterrows()
+    }
+    return [
+        [
+            place.get((*(str(value) for value in one.values()), name))
+            for name in study.levels(column)
+        ]
+        for one in study.combinations(rows)
+    ]
 
 
 def luminance(colour: tuple[float, ...]) -> float:

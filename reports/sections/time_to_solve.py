@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import share_words, with_counted
@@ -21,6 +22,7 @@ from reports.figures.theme import (
     markers,
     named_marks,
     panels,
+    shared_x_label,
     update_ticks,
 )
 from reports.formatting import count, interval, known, level, listing, number, percent
@@ -164,36 +166,7 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
             own = here[here[line_key] == name]
             if own.empty:
                 continue
-            of = unsolved(own["time"].to_numpy(), own["solved"].to_numpy())
-            x = np.concatenate([[0.0], of.time, [until]])
-            y = 1 - np.concatenate([[1.0], of.share, of.share[-1:] if len(of.share) else [1.0]])
-            se = np.concatenate([[0.0], of.se, of.se[-1:] if len(of.se) else [0.0]])
-            axis.fill_between(
-                x,
-                np.clip(y - 1.96 * se, 0, 1),
-                np.clip(y + 1.96 * se, 0, 1),
-                step="post",
-                color=ink[name],
-                alpha=0.1,
-                linewidth=0,
-            )
-            axis.step(
-                x,
-                y,
-                where="post",
-                color=ink[name],
-                linestyle=DASHES[k % len(DASHES)],
-                linewidth=1.5,
-            )
-            axis.plot(
-                [until],
-                [y[-1]],
-                shape[name],
-                color=ink[name],
-                markersize=5,
-                clip_on=False,
-                markeredgewidth=0,
-            )
+            _curve(axis, own, until, ink[name], shape[name], DASHES[k % len(DASHES)])
         axis.set(
             xlim=(0, until),
             ylim=(-0.02, 1.02),
@@ -208,18 +181,35 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
             axis.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
             edge_labels(axis)
     axes[0, 0].set_ylabel("solved")
-    figure.text(
-        (0.7 + WIDTH - 1.3) / 2 / WIDTH,
-        0.015,
-        "update" if until > 1 else "share of the run",
-        ha="center",
-        va="bottom",
-        fontsize=8.5,
-    )
+    x_label = "update" if until > 1 else "share of the run"
+    shared_x_label(figure, x_label, left=0.7, right=1.3, y=0.015 * 3.1)
     named_marks(
         figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.3
     )
     return figure
+
+
+def _curve(
+    axis: Axes, own: pd.DataFrame, until: float, colour: str, marker: str, dash: object
+) -> None:
+    """Share solved so far (1 − Kaplan–Meier) with its band, and a mark at the end of the run."""
+    of = unsolved(own["time"].to_numpy(), own["solved"].to_numpy())
+    x = np.concatenate([[0.0], of.time, [until]])
+    y = 1 - np.concatenate([[1.0], of.share, of.share[-1:] if len(of.share) else [1.0]])
+    se = np.concatenate([[0.0], of.se, of.se[-1:] if len(of.se) else [0.0]])
+    axis.fill_between(
+        x,
+        np.clip(y - 1.96 * se, 0, 1),
+        np.clip(y + 1.96 * se, 0, 1),
+        step="post",
+        color=colour,
+        alpha=0.1,
+        linewidth=0,
+    )
+    axis.step(x, y, where="post", color=colour, linestyle=dash, linewidth=1.5)
+    axis.plot(
+        [until], [y[-1]], marker, color=colour, markersize=5, clip_on=False, markeredgewidth=0
+    )
 
 
 def _table(study: Study, points: pd.DataFrame) -> Table:

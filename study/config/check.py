@@ -36,7 +36,7 @@ from study.interfaces import (
     TaskFacts,
     Tracker,
 )
-from study.machine.processes import memory
+from study.machine.resources import memory
 from study.model import Model
 from study.numerics.streams import generator
 from study.records import StudyError

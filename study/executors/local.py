@@ -21,8 +21,10 @@ import torch
 
 from study.config.resolve import resolve_device
 from study.interfaces import Event, Executor, Group, Point, require
-from study.machine.processes import WHERE, cores, start
+from study.machine.processes import start
 from study.machine.provenance import relative
+from study.machine.resources import cores
+from study.machine.signals import WRITE_STACK
 from study.store import CannotStore, Store
 from study.training.engine import store_failure
 from study.workers.isolation import Attempt, Tries, told_of_death
@@ -331,7 +333,7 @@ class Running:
     def _stack(self, worker: Worker) -> str:
         """What a worker is doing, by its own word, if it still has one."""
         with contextlib.suppress(OSError):
-            os.kill(worker.process.pid or 0, WHERE)
+            os.kill(worker.process.pid or 0, WRITE_STACK)
             deadline = time.monotonic() + STACK_SECONDS
             while time.monotonic() < deadline:
                 time.sleep(0.1)

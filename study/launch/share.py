@@ -65,7 +65,7 @@ class Shared:
                     self.made = self._groups()
 
     def _groups(self) -> list[Group]:
-        return self.plan.groups(
+        return self.plan.cut(
             self.left,
             getattr(self.executor, "workers", 1),
             getattr(self.executor, "max_members", 16),

@@ -20,7 +20,8 @@ from rich.console import Console
 
 from study.config.build import build
 from study.interfaces import Tracker
-from study.machine.processes import end, start
+from study.machine.orphans import end
+from study.machine.processes import start
 from study.store import Damaged, Store
 
 START_SECONDS = 300.0  # for a process to start: what it imports is no tracker's fault

@@ -24,7 +24,8 @@ from study.config.compose import Composed, select
 from study.config.paths import config_dirs
 from study.config.settings import Settings
 from study.config.setup import set_up
-from study.launch.run import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED, typed
+from study.launch.messages import typed
+from study.launch.run import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED
 from study.launch.trackers import Trackers
 from study.machine.processes import start
 from study.machine.provenance import relative

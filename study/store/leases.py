@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from study.interfaces import Group
-from study.machine.processes import gone, machine, started
+from study.machine.identity import has_ended, machine_id, start_time
 from study.store import Store
 
 BEATS = 6  # signs of life in the time after which a launch is taken for lost
@@ -63,9 +63,11 @@ class Leases:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.seconds, self.clock = folder / "leases", seconds, clock
-        self.host = machine() if host is None else host
+        self.host = machine_id() if host is None else host
         self.id = secrets.token_hex(4)
-        self.owner = f"{self.host or 'unknown'}-{os.getpid()}-{started(os.getpid()) or 0}-{self.id}"
+        self.owner = (
+            f"{self.host or 'unknown'}-{os.getpid()}-{start_time(os.getpid()) or 0}-{self.id}"
+        )
         self.held: dict[str, Path] = {}
         self.seen: dict[
             str, tuple[object, float]
@@ -177,7 +179,7 @@ class Leases:
         if owner == self.owner:
             return False
         host, pid, since, *_ = f"{owner}---".split("-")
-        if pid.isdigit() and gone(self.host, host, int(pid), since):
+        if pid.isdigit() and has_ended(self.host, host, int(pid), since):
             return True
         try:
             told = _text(self.folder / owner) if OWNER.fullmatch(owner) else ""

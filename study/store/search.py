@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from study.records import SCHEMA, SEARCH_TABLES, StudyError
 from study.store.atomic import write_whole
-from study.store.compacted import arrow
-from study.store.digests import digest, holds, signed
+from study.store.digests import digest, is_intact, signed
+from study.store.table import arrow_table
 
 AGAIN = "Remove it and run the search again: its trials are kept elsewhere."
 
@@ -34,7 +34,7 @@ class SearchStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, columns in tables.items():
-            table = arrow(columns, SEARCH_TABLES[name])
+            table = arrow_table(columns, SEARCH_TABLES[name])
             write_whole(
                 self.folder / f"{name}.parquet",
                 functools.partial(pq.write_table, table, compression="zstd"),
@@ -57,7 +57,7 @@ class SearchStore:
         try:
             data = path.read_bytes()
             found: dict[str, Any] = json.loads(data)
-            whole = "digest" not in found or holds(data, found)
+            whole = "digest" not in found or is_intact(data, found)
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise StudyError(f"{path}: damaged ({error}). {AGAIN}") from error
         if not whole:

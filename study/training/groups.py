@@ -11,7 +11,7 @@ import torch
 from study.config.network import member_bytes
 from study.config.setup import Setup, set_up
 from study.interfaces import Group, Point
-from study.machine.processes import memory
+from study.machine.resources import memory
 from study.records import StudyError
 
 # Times slower than the compiled kernel, about: study/kernels/table.yaml.

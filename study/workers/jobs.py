@@ -27,8 +27,9 @@ import torch
 
 from study.config.build import build
 from study.interfaces import Event, Executor, Group, Point
-from study.machine.processes import LEAVE, die_with
+from study.machine.orphans import die_with
 from study.machine.provenance import code
+from study.machine.signals import LEAVE
 from study.records import StudyError
 from study.store import Store
 from study.store.atomic import write_whole

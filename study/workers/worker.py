@@ -18,8 +18,8 @@ import torch
 
 from study.config.setup import set_up
 from study.interfaces import Group
-from study.machine.processes import LEAVE, WHERE
 from study.machine.provenance import failure
+from study.machine.signals import LEAVE, WRITE_STACK
 from study.store import CannotStore
 from study.training.engine import Left, run_group
 
@@ -64,9 +64,9 @@ class Worker:
         # Written by the signal's handler itself: a cell that loops forever gives Python no time to
         # run another one.
         faulthandler.register(
-            WHERE, file=stack_file(self.scratch, self.number).open("w"), all_threads=False
+            WRITE_STACK, file=stack_file(self.scratch, self.number).open("w"), all_threads=False
         )
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {WHERE})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {WRITE_STACK})
 
     def leave(self, number: int, frame: Any) -> None:
         """Told to leave: at once where nothing is trained, else after this update."""

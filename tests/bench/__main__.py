@@ -26,8 +26,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.machine.processes import ENVIRONMENT, cores
+from study.machine.processes import ENVIRONMENT
 from study.machine.provenance import code
+from study.machine.resources import cores
 from tests.bench import (
     cost_a_point,
     end_to_end,

@@ -22,7 +22,8 @@ from pathlib import Path
 import yaml
 
 from study.config.paths import conf_folder
-from study.machine.processes import cores, end
+from study.machine.orphans import end
+from study.machine.resources import cores
 from study.store import Store
 from tests.bench.figure import Asked
 from tests.bench.processes import Watched, watched

@@ -17,7 +17,9 @@ from study.config.compose import Declared, compose, compose_all, declared, finis
 from study.config.paths import conf_folder
 from study.design.power import resolvable
 from study.hydra_plugins import register
-from study.launch.plan import declaration, make_plan, resolves
+from study.launch.declaration import declaration
+from study.launch.describe import resolves
+from study.launch.plan import make_plan
 from study.records import StudyError
 
 
@@ -99,7 +101,7 @@ def test_a_thousand_points_are_planned(loader):
     }
     of, combinations = made(loader, params, ["experiment=digits"])
     plan = make_plan(combinations, of, "digits")
-    groups = plan.groups(plan.missing, 2, 16)
+    groups = plan.cut(plan.missing, 2, 16)
     assert len(plan.points) == 1008
     assert sum(len(group.points) for group in groups) == 1008
 

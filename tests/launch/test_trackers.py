@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from study.launch.trackers import Trackers
-from study.machine.processes import descendants
+from study.machine.orphans import descendants
 from study.store import Store
 from tests.support.faults import command, end, gone, statuses, until
 from tests.support.mounts import tmpfs

@@ -17,7 +17,8 @@ from study.config.compose import compose_all, declared
 from study.config.paths import conf_folder
 from study.config.setup import set_up
 from study.hydra_plugins import register
-from study.launch.plan import declaration, make_plan
+from study.launch.declaration import declaration
+from study.launch.plan import make_plan
 from study.records import StudyError, identity
 from study.training.loop import train
 from study.training.precision import fixed_numerics

@@ -19,7 +19,7 @@ from reports.blocks import Facts, Figure, Heading, Prose, Section
 from reports.data.study import Study
 from reports.documents.sections import build, declared_sections
 from reports.figures.flow import gradient_flow
-from reports.figures.theme import theme
+from reports.figures.theme import PanelGrid, theme
 from reports.sections.effects import _alike
 from study.store import Store
 from tests.reports.synthetic import make
@@ -232,11 +232,7 @@ def test_lines_end_where_the_row_of_exact_zeros_begins() -> None:
     with theme():
         figure = gradient_flow(
             rows,
-            "cell",
-            ["rnn"],
-            "initializer",
-            ["normal"],
-            (["rnn"], ["normal"]),
+            PanelGrid("cell", ["rnn"], "initializer", ["normal"]),
             limits={"exploding": 1.0, "fading": -2.0, "vanishing": -4.0},
             lag=None,
             span=(-14.0, 2.0),

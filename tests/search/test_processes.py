@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from study.machine.processes import descendants
+from study.machine.orphans import descendants
 from study.search.arms import slots
 from study.search.liveness import WORKER
 from study.search.storage import JOURNAL, open_storage

@@ -206,7 +206,7 @@ def command(folder: Path, *arguments: str, host: str | None = None) -> subproces
         run = [
             "-c",
             (
-                f"import study.store.leases as leases; leases.machine = lambda: {host!r}\nfrom"
+                f"import study.store.leases as leases; leases.machine_id = lambda: {host!r}\nfrom"
                 " study.__main__ import main; main()"
             ),
         ]

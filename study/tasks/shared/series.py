@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import PARTS, Batch, TaskFacts, require
-from study.machine.processes import memory
+from study.machine.resources import memory
 from study.records import StudyError
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
