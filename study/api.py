@@ -159,7 +159,8 @@ def _typed(value: Values) -> str:
     text = str(value)
     if not isinstance(value, str) or re.fullmatch(r"[\w./:%@+-]+", text):
         return text
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    # Hydra reads a backslash as itself unless a quote follows.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), text)
     return f"'{escaped}'"
 
 

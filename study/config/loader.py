@@ -1,4 +1,4 @@
-"""Hydra's loader over conf/ and folders of your own: what the command line uses, for any program."""
+"""Hydra's loader over conf/ and folders of your own, as the command line has it."""
 
 from __future__ import annotations
 

@@ -176,11 +176,9 @@ def written(
         lines.append(f"  {kind}:")
         for name, rows in of.items():
             lines.append(f"    {name}:")
-            lines += [
-                "      -"
-                f" {yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=200).strip()}"
-                for row in rows
-            ]
+            for row in rows:
+                dumped = yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=200)
+                lines.append(f"      - {dumped.strip()}")
     return "\n".join(lines) + "\n"
 
 

@@ -343,11 +343,13 @@ def test_verdict_of_five_seeds_is_a_word_and_of_three_a_count(tmp_path: Path) ->
     [
         (
             "needs = ('scor',)\n    def render(self, study): ...",
-            "needs 'scor': no column of the points table, no factor and no setting is called scor; use a name of study/records.py, such as score",
+            "needs 'scor': no column of the points table, no factor and no setting is called"
+            " scor; use a name of study/records.py, such as score",
         ),
         (
             "needs = ('measures.valve',)\n    def render(self, study): ...",
-            "needs 'measures.valve': no column of the measures table, no factor and no setting is called valve",
+            "needs 'measures.valve': no column of the measures table, no factor and no setting"
+            " is called valve",
         ),
         ("needs = 'score'\n    def render(self, study): ...", "needs must be a tuple of names"),
         (

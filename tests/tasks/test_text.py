@@ -305,7 +305,8 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
         ({"path": "nowhere.txt"}, "task.path: there is no file or folder nowhere.txt"),
         (
             {"path": "latin.txt"},
-            r"task.encoding: .*latin.txt is not utf-8 text \(byte 3\); name its encoding, such as latin-1",
+            r"task.encoding: .*latin.txt is not utf-8 text \(byte 3\); name its encoding, such"
+            r" as latin-1",
         ),
         (
             {"path": "latin.txt", "encoding": "klingon"},
@@ -313,7 +314,8 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
         ),
         (
             {"path": "short.txt"},
-            "task.path: short.txt leaves 12 characters to validation; more than task.window = 20 are needed",
+            "task.path: short.txt leaves 12 characters to validation; more than task.window ="
+            " 20 are needed",
         ),
         ({"path": "same.txt"}, "is one character again and again"),
         ({"path": ".", "pattern": "*.md"}, r"task.pattern: no file in . matches '\*.md'"),

@@ -178,7 +178,8 @@ def test_on_cuda_auto_is_triton_where_it_can_compute_else_fused_else_reference(c
     refused = [
         (
             {"hidden": 129},
-            "it takes at most 128 hidden units, got 129; use kernel=auto or kernel=fused or kernel=reference",
+            "it takes at most 128 hidden units, got 129; use kernel=auto or kernel=fused or"
+            " kernel=reference",
         ),
         ({"dtype": "float64"}, "it computes in float32 only"),
         ({"device": "cpu"}, "it computes on CUDA only"),
