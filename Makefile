@@ -17,10 +17,8 @@ setup: .venv/.ready ## the environment: .venv with the versions of constraints.t
 dev: .venv/.ready-dev ## set up for changes: the environment with what tests need, and the pre-commit hook
 	@$(PY) -m pre_commit install
 
-# The doors that other code may import; modules behind them are left out.
-API := study !study\.(?!interfaces$$|battery$$|diagnostics(\.gradient_profile|\.watch)?$$|records$$) reports !reports\.(?!interfaces$$|blocks$$)
 api: .venv/.ready-dev ## the API page, made from docstrings: build/api/index.html
-	@$(PY) -m pdoc -o build/api $(foreach pattern,$(API),'$(pattern)') && echo "build/api/index.html"
+	@$(PY) -m tests.support.api build/api
 
 sweep: .venv/.ready ## train what is missing of a study and render its report (STUDY=digits)
 	@status=0; $(PY) -m study -m experiment=$(STUDY) $(ARGS) || status=$$?; \
