@@ -37,6 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_render_and_check(commands)
+    _add_status_and_table(commands)
+    _add_diff_and_index(commands)
+    _add_export_and_predict(commands)
+    return parser
+
+
+def _add_render_and_check(commands: Any) -> None:
     render = commands.add_parser("render", help="write DIR/report.html, one self-contained page")
     render.add_argument(
         "--watch",
@@ -44,101 +52,117 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const=10.0,
         metavar="SECONDS",
-        help="render again as points come, until the study ends (10)",
+        help="render again when points have been added, until the study ends (default: 10)",
     )
-    _guards(render)
+    _add_conditions(render)
+    _add_study(render)
     render.set_defaults(run=_render)
     check = commands.add_parser(
-        "check", help="judge --fail-if conditions without rendering; exit status 1 where one holds"
+        "check", help="judge --fail-if conditions without rendering; exit status 1 if one holds"
     )
-    _guards(check)
+    _add_conditions(check)
+    _add_study(check)
     check.set_defaults(run=_check)
+
+
+def _add_status_and_table(commands: Any) -> None:
     status = commands.add_parser(
         "status",
         help=(
-            "points done, diverged, failed, missing, damaged; exit status 1 where some are damaged"
+            "count points done, diverged, failed, missing and damaged; exit status 1 if any is"
+            " damaged"
         ),
     )
     status.add_argument(
         "--repair",
         action="store_true",
         help=(
-            "move what is damaged to DIR/set-aside (nothing is deleted): the study trains it again"
+            "move damaged files to DIR/set-aside (nothing is deleted); the study trains these"
+            " points again"
         ),
     )
+    _add_study(status)
     status.set_defaults(run=_status)
     table = commands.add_parser(
-        "table", help="one row a point: print it, or write it as CSV or Parquet"
+        "table", help="print one row per point, or write the rows as CSV or Parquet"
     )
     where = table.add_mutually_exclusive_group()
     where.add_argument("--csv", type=Path, metavar="PATH")
     where.add_argument("--parquet", type=Path, metavar="PATH")
     where.add_argument(
-        "--columns", action="store_true", help="what the columns mean, with their units"
+        "--columns", action="store_true", help="print the meaning and unit of each column"
     )
+    _add_study(table)
     table.set_defaults(run=_table)
-    export = commands.add_parser(
-        "export",
-        help=(
-            "write a trained network as a plain torch.nn state dict, with a module and a model card"
-        ),
-    )
-    export.set_defaults(run=_export)
+
+
+def _add_diff_and_index(commands: Any) -> None:
     diff = commands.add_parser(
         "diff",
-        help="points added, removed, changed; verdict flips and score differences of two studies",
+        help=(
+            "compare two studies: points added, removed and changed, verdict flips, score"
+            " differences"
+        ),
     )
     diff.add_argument("first", type=Path, metavar="A", help="folder of a study")
     diff.add_argument(
-        "second", type=Path, metavar="B", help="folder of another, or of the same one later"
+        "second", type=Path, metavar="B", help="folder of another study, or of a later copy of A"
     )
     diff.add_argument(
         "--allow",
         action="append",
         default=[],
         metavar="KEY",
-        help="a setting that may differ, such as updates (can be repeated)",
+        help="a setting that may differ, such as updates (repeatable)",
     )
-    diff.add_argument(
-        "--html", type=Path, metavar="PATH", help="write the comparison as a page too"
-    )
+    diff.add_argument("--html", type=Path, metavar="PATH", help="also write the comparison as HTML")
     diff.set_defaults(run=_diff)
-    index = commands.add_parser("index", help="one page over the studies of a folder")
+    index = commands.add_parser("index", help="write one page that lists the studies in a folder")
     index.add_argument(
-        "folder", type=Path, metavar="DIR", help="folder that holds studies, such as outputs"
+        "folder", type=Path, metavar="DIR", help="folder that contains studies, such as outputs"
     )
-    index.add_argument(
-        "--out", type=Path, metavar="PATH", help="where to (default: DIR/index.html)"
-    )
+    index.add_argument("--out", type=Path, metavar="PATH", help="default: DIR/index.html")
     index.set_defaults(run=_index)
-    for command in (render, check, status, table, export):
-        command.add_argument(
-            "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
-        )
+
+
+def _add_export_and_predict(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help=(
+            "write a trained network as a plain torch.nn state dict, with its module and a model"
+            " card"
+        ),
+    )
+    _add_study(export)
     export.add_argument(
-        "point", metavar="POINT", help="id of a point, or the beginning of one (table lists them)"
+        "point", metavar="POINT", help="id of a point, or its first characters (see table)"
     )
-    export.add_argument(
-        "--to", type=Path, metavar="FOLDER", help="where to (default: DIR/exports/ID)"
-    )
-    predict = commands.add_parser(
-        "predict", help="what an exported network says about new sequences"
-    )
-    predict.add_argument("folder", type=Path, metavar="FOLDER", help="of an export")
+    export.add_argument("--to", type=Path, metavar="FOLDER", help="default: DIR/exports/ID")
+    export.set_defaults(run=_export)
+    predict = commands.add_parser("predict", help="apply an exported network to new sequences")
+    predict.add_argument("folder", type=Path, metavar="FOLDER", help="folder of an export")
     predict.add_argument(
         "data",
         type=Path,
         metavar="DATA",
-        help=".npy [N, T, D], or .csv: a row a sequence, or a row a step with a column sequence",
+        help=(
+            ".npy [N, T, D], or .csv with one row per sequence, or one row per step and a column"
+            " sequence"
+        ),
     )
     predict.add_argument(
-        "--out", type=Path, metavar="PATH", help=".csv or .npy (default: CSV to standard output)"
+        "--out", type=Path, metavar="PATH", help=".csv or .npy (default: CSV on standard output)"
     )
     predict.set_defaults(run=_predict)
-    return parser
 
 
-def _guards(command: argparse.ArgumentParser) -> None:
+def _add_study(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
+    )
+
+
+def _add_conditions(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--config-dir",
         type=Path,
@@ -171,7 +195,7 @@ def _seconds(text: str) -> float:
 
 
 def _render(asked: argparse.Namespace) -> int:
-    from reports.documents.guard import parse
+    from reports.documents.fail_if import parse
     from reports.documents.page import (
         render,
     )  # the plotting stack takes a second to load, and the other commands need none of it
@@ -198,7 +222,7 @@ def _config_dirs(asked: argparse.Namespace) -> list[Path]:
 
 
 def _check(asked: argparse.Namespace) -> int:
-    from reports.documents.guard import parse
+    from reports.documents.fail_if import parse
 
     return _judged(asked, [parse(text) for text in asked.fail_if])
 
@@ -206,7 +230,7 @@ def _check(asked: argparse.Namespace) -> int:
 def _judged(asked: argparse.Namespace, conditions: Sequence[Any]) -> int:
     """A line a condition and one in all; 1 where a condition fails."""
     from reports.data.study import Study
-    from reports.documents.guard import check, junit, lines
+    from reports.documents.fail_if import check, junit, lines
     from study.store import Store
 
     study = Study(Store(asked.folder))
@@ -263,8 +287,8 @@ def _status(asked: argparse.Namespace) -> int:
         )
         if point["status"] == "failed":
             print(f"    raised in {_place(store.result(str(point['id'])))}")
-    if len(study.also):
-        print(f"also present, outside the last declaration: {len(study.also)}")
+    if len(study.outside_grid):
+        print(f"also present, outside the last declaration: {len(study.outside_grid)}")
     for name, why in damaged.items():
         print(f"  damaged: {name}: {why}")
     if damaged:

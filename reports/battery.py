@@ -32,6 +32,39 @@ CELLS, INITIALIZERS, SEEDS, UPDATES, EXAMPLES, STEPS = (
     30,
     12,
 )
+FIXED = {
+    "task": "made_up",
+    "clip": "norm",
+    "optimizer": "adam",
+    "readout": "last",
+    "depth": 1,
+    "hidden": 8,
+    "batch": 16,
+    "updates": UPDATES,
+}
+TASK = {
+    "inputs": 1,
+    "outputs": 2,
+    "steps": STEPS,
+    "lag": STEPS,
+    "every_step": False,
+    "loss": "cross-entropy",
+    "metric": "accuracy",
+    "higher_is_better": True,
+    "baseline_loss": math.log(2),
+    "baseline": 0.5,
+    "solved": 0.9,
+    "split": "made",
+    "source": "made up",
+    "licence": "none needed",
+}
+HEALTH = {
+    "exploding": 1.0,
+    "fading": -2.0,
+    "vanishing": -4.0,
+    "undefined": 0.1,
+    "examples": EXAMPLES,
+}
 HOSTILE = "<script>alert(1)</script>"
 OUTSIDE = re.compile(
     r"""(?:src|href)\s*=\s*["']?(?:https?:)?//|url\(\s*["']?(?:https?:)?//|<script""", flags=re.I
@@ -108,48 +141,15 @@ def made_up(
             itertools.product(cells, INITIALIZERS, SEEDS)
         )
     ]
-    fixed = {
-        "task": "made_up",
-        "clip": "norm",
-        "optimizer": "adam",
-        "readout": "last",
-        "depth": 1,
-        "hidden": 8,
-        "batch": 16,
-        "updates": UPDATES,
-    }
-    facts = {
-        "inputs": 1,
-        "outputs": 2,
-        "steps": STEPS,
-        "lag": STEPS,
-        "every_step": False,
-        "loss": "cross-entropy",
-        "metric": "accuracy",
-        "higher_is_better": True,
-        "baseline_loss": math.log(2),
-        "baseline": 0.5,
-        "solved": 0.9,
-        "split": "made",
-        "source": "made up",
-        "licence": "none needed",
-    }
-    health = {
-        "exploding": 1.0,
-        "fading": -2.0,
-        "vanishing": -4.0,
-        "undefined": 0.1,
-        "examples": EXAMPLES,
-    }
     declaration = {
         "factors": {"cell": list(cells), "initializer": list(INITIALIZERS)},
         "seeds": list(SEEDS),
         "excluded": [],
         "arms": [],
-        "fixed": fixed,
+        "fixed": FIXED,
         "grid": grid,
-        "tasks": {"made_up": facts},
-        "health": health,
+        "tasks": {"made_up": TASK},
+        "health": HEALTH,
     }
     about: dict[str, Any] = {
         "name": folder.name,
@@ -173,7 +173,6 @@ def made_up(
             _point(
                 number,
                 point,
-                fixed,
                 (
                     "diverged"
                     if spoilt and number == 1
@@ -186,9 +185,9 @@ def made_up(
     return Study(store)
 
 
-def _point(number: int, point: dict[str, Any], fixed: dict[str, Any], status: str) -> PointRecord:
+def _point(number: int, point: dict[str, Any], status: str) -> PointRecord:
     rng = np.random.default_rng(number)
-    labels = {**fixed, **point["labels"], "seed": point["seed"]}
+    labels = {**FIXED, **point["labels"], "seed": point["seed"]}
     row: dict[str, Any] = {
         **labels,
         "id": point["id"],

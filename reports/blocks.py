@@ -176,6 +176,14 @@ class Downloads:
 
 
 @dataclass(frozen=True)
+class Filled:
+    """Text from a template in reports/templates, which gets `values`."""
+
+    template: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Section:
     """What a section's render returns: blocks for the page, and frames worth keeping, written to
     tables/NAME.parquet of the study.

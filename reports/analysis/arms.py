@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.data.study import MISSING, Study
 from reports.formatting import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, interval, number, percent
-from reports.statistics import Estimate, count, one_word, wilson
+from reports.statistics import Estimate, agreed_word, count, wilson
 from reports.statistics.bootstrap import ENOUGH, score_interval
 from study.design.ranking import DIVERGED, counted
 from study.records import OUTCOMES, VERDICTS
@@ -28,7 +28,7 @@ def summary(study: Study) -> pd.DataFrame:
     """One row an arm: its levels, label, declared, n (stored), diverged, missing, failed, verdicts
     and outcomes (counts), word, score (Estimate), scores.
     """
-    made: pd.DataFrame = study.once("summary of arms", lambda: _summary(study))
+    made: pd.DataFrame = study.cached("summary of arms", lambda: _summary(study))
     return made.copy()
 
 
@@ -48,7 +48,7 @@ def _summary(study: Study) -> pd.DataFrame:
                     status: int(statuses.get(status, 0)) for status in (DIVERGED, MISSING, "failed")
                 },
                 "verdicts": verdicts,
-                "word": one_word(verdicts),
+                "word": agreed_word(verdicts),
                 "outcomes": count(own["outcome"].tolist(), OUTCOMES),
                 "score": score_interval(
                     own["counted"].tolist(),

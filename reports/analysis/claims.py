@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.analysis.measures import MEASURES, measured, sign
-from reports.analysis.prediction import at_share, prediction
-from reports.analysis.sides import (
+from reports.analysis.comparison import (
     Sides,
     chosen,
     difference,
@@ -21,9 +19,11 @@ from reports.analysis.sides import (
     side_words,
     turned,
 )
+from reports.analysis.measures import MEASURES, measured, sign
+from reports.analysis.prediction import at_share, prediction
 from reports.data.study import Study
 from reports.formatting import levels
-from reports.statistics import NOTHING, Estimate
+from reports.statistics import NO_ESTIMATE, Estimate
 from study.design.ranking import best_first
 
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
@@ -101,7 +101,7 @@ def judge(
     return Judged(**{**vars(whole), "verdict": verdict, "each": within})
 
 
-def sides_of(study: Study, claim: Mapping[str, Any]) -> Sides:
+def comparison_of(study: Study, claim: Mapping[str, Any]) -> Sides:
     return match(
         study,
         measured(study, str(claim["by"])),
@@ -113,11 +113,11 @@ def sides_of(study: Study, claim: Mapping[str, Any]) -> Sides:
 
 def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float) -> Judged:
     by = str(claim["by"])
-    measure, of = MEASURES[by], sides_of(study, claim)
+    measure, of = MEASURES[by], comparison_of(study, claim)
     found = (
         difference(study, of, share=measure.share, scored=by == "score", level=level)
         if of.blocks
-        else NOTHING
+        else NO_ESTIMATE
     )
     least = float(claim["least"]) * (unit if measure.in_metric else 1.0)
     found = turned(found, sign(study, by))
@@ -188,7 +188,7 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged:
         int(row["arm"]): levels({key: row[key] for key in shared})
         for _, row in study.arms.iterrows()
     }
-    found, text = NOTHING, "There are fewer than two arms to rank."
+    found, text = NO_ESTIMATE, "There are fewer than two arms to rank."
     if len(of.blocks) > 1:
         (a, second_a, at_a), (b, second_b, at_b) = (
             _best_two(study, points, arms, names) for arms in (of.first, of.second)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from reports.analysis.comparison import Sides, chance, difference, match, term
 from reports.analysis.measures import MEASURES, measured
-from reports.analysis.sides import Sides, chance, difference, match, term
 from reports.data.study import Study
-from reports.statistics import NOTHING, Estimate
-from reports.statistics.family import holm
+from reports.statistics import NO_ESTIMATE, Estimate
+from reports.statistics.holm import holm
 from reports.statistics.permutation import Tested, f_test
 from reports.statistics.terms import terms
 
@@ -34,8 +34,8 @@ class Contrast:
     by: str
     of: Tested
     holm: float = float("nan")
-    difference: Estimate = NOTHING
-    improve: Estimate = NOTHING
+    difference: Estimate = NO_ESTIMATE
+    improve: Estimate = NO_ESTIMATE
     first: Mapping[str, Any] | None = None
     second: Mapping[str, Any] | None = None
 
@@ -108,14 +108,14 @@ def named(study: Study, by: str) -> str:
     return f"test {study.metric}" if by == "score" else MEASURES[by].text
 
 
-def against_others(study: Study, factor: str, level: str) -> tuple[Estimate, Estimate, Sides]:
+def against_other_levels(study: Study, factor: str, level: str) -> tuple[Estimate, Estimate, Sides]:
     """A level's mean score less that of the other levels over matched arms, P(improve) of it
     against them, and the sides.
     """
     rest = [name for name in study.levels(factor) if name != level]
     of = match(study, measured(study, "score"), {factor: level}, {factor: rest}, {})
     if not of.blocks:
-        return NOTHING, NOTHING, of
+        return NO_ESTIMATE, NO_ESTIMATE, of
     return (
         difference(study, of, share=False, scored=True),
         chance(of, higher_is_better=study.higher_is_better),

@@ -85,7 +85,7 @@ def judged_lags(study: Study) -> pd.Series:
         else pd.Series(dtype=float)
     )
     lags = {}
-    for point in study.pictured.itertuples(index=False):
+    for point in study.sampled.itertuples(index=False):
         if point.id in of_states:
             lags[point.id] = float(of_states[point.id])
         else:

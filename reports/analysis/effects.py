@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.data.study import Study
-from reports.data.testset import contrast_noise
+from reports.data.test_set import contrast_noise
 from reports.formatting import known
 from reports.statistics import Estimate, level_gap, widen
 

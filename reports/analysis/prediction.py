@@ -36,7 +36,7 @@ def prediction(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> 
 
     Scores count by their rank within their task, best last: tasks have no common scale.
     """
-    points = study.listed(points)
+    points = study.for_listing(points)
     of_task = points["counted"].groupby(points["task"])
     better = (of_task.rank(ascending=study.higher_is_better) - 0.5) / of_task.transform("count")
     return predict(
@@ -49,7 +49,9 @@ def prediction(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> 
     )
 
 
-def prediction_word(study: Study, points: pd.DataFrame, D: pd.Series, when: str, draws: int) -> str:
+def prediction_words(
+    study: Study, points: pd.DataFrame, D: pd.Series, when: str, draws: int
+) -> str:
     """One or two sentences for the first screen: overall, and within every cell."""
     overall = prediction(study, points, D, draws)
     if not known(overall.auc.value):
@@ -84,7 +86,7 @@ def _within(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> str
     """The same inside each level of the first factor: over all points, cells that differ in much
     else are compared.
     """
-    key = study.sides[0]
+    key = study.matrix_factors[0]
     if key not in study.factors or len(study.levels(key)) > MOST:
         return ""
     found = {

@@ -39,7 +39,7 @@ class Search:
 
     @property
     def keys(self) -> list[str]:
-        """Searched keys, in declared order."""
+        """SearchSection keys, in declared order."""
         return list(self.summary["space"])
 
     @property
@@ -69,7 +69,7 @@ class Search:
         return own
 
 
-class Searched:
+class SearchSection:
     """A section about a search: no part of the page where there is none, or none that has what
     `blocks` needs.
     """
@@ -89,7 +89,7 @@ class Searched:
 def find(study: Study) -> Search | None:
     """The search of a study's folder, or the one its arms came from; None where there is none."""
     pointed = study.declaration.get("search")
-    found: Search | None = study.once(f"search {pointed}", lambda: _find(study, pointed))
+    found: Search | None = study.cached(f"search {pointed}", lambda: _find(study, pointed))
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.data.declared import restrict, wrong, wrong_launches
+from reports.data.declaration import restrict, wrong, wrong_launches
 from reports.formatting import levels
 from study.config.paths import conf_folder
 from study.records import POINTS, StudyError
@@ -82,7 +82,7 @@ class Study:
             for point in self.declaration["grid"]
         ]
         self.grid = self._join(pd.DataFrame(declared), stored)
-        self.also = stored[~stored["id"].isin([point["id"] for point in whole["grid"]])]
+        self.outside_grid = stored[~stored["id"].isin([point["id"] for point in whole["grid"]])]
 
     def _declared(self) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
         """Declaration and launches of study.json; StudyError if they are missing or damaged."""
@@ -139,7 +139,7 @@ class Study:
     def _join(self, grid: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
         if grid.empty:
             grid = pd.DataFrame(columns=["id", "seed", *self.factors])
-        for key in {*self.factors, *self.sides}:
+        for key in {*self.factors, *self.matrix_factors}:
             if key not in grid:
                 grid[key] = self.levels(key)[0]
         order = {combination: number for number, combination in enumerate(self.declared_arms)}
@@ -166,14 +166,14 @@ class Study:
         return joined
 
     @property
-    def sides(self) -> tuple[str, str]:
+    def matrix_factors(self) -> tuple[str, str]:
         """Factors of rows and columns: the first two that vary, else settings that do not."""
         keys = [*self.factors, *(key for key in FIRST if key not in self.factors)]
         return keys[0], keys[1]
 
     @property
-    def own_sides(self) -> tuple[str, str]:
-        """As `sides`, but never the task: what is drawn a task at a time, since tasks have updates,
+    def panel_factors(self) -> tuple[str, str]:
+        """As `matrix_factors`, but never the task: what is drawn a task at a time, since tasks have updates,
         lags and scores of their own.
         """
         keys = [key for key in dict.fromkeys([*self.factors, *FIRST]) if key != "task"]
@@ -185,9 +185,9 @@ class Study:
         return list(self.levels("task")) if "task" in self.factors else [None]
 
     @property
-    def others(self) -> list[str]:
+    def other_factors(self) -> list[str]:
         """Factors that are neither rows nor columns."""
-        return [key for key in self.factors if key not in self.sides]
+        return [key for key in self.factors if key not in self.matrix_factors]
 
     def levels(self, key: str) -> list[str]:
         """Levels in declared order; the one level of a setting that does not vary."""
@@ -210,7 +210,7 @@ class Study:
     def arms(self) -> pd.DataFrame:
         """One row an arm of the grid: arm, label, and its levels."""
         arms = self.grid.drop_duplicates("arm")[
-            ["arm", *dict.fromkeys([*self.factors, *self.sides])]
+            ["arm", *dict.fromkeys([*self.factors, *self.matrix_factors])]
         ].reset_index(drop=True)
         arms["label"] = [
             levels(dict(zip(self.factors, row, strict=True)))
@@ -224,7 +224,7 @@ class Study:
         return self.grid[~self.grid["status"].isin([MISSING, "failed"])]
 
     @functools.cached_property
-    def pictured(self) -> pd.DataFrame:
+    def sampled(self) -> pd.DataFrame:
         """Points of `stored` whose tables are read: all, or in a large study as many of every arm's
         first seeds as make MOST.
         """
@@ -235,25 +235,25 @@ class Study:
         whole = int((rank.value_counts().sort_index().cumsum() <= MOST).sum())  # seeds of every arm
         return stored[rank < whole] if whole else stored[rank == 0].head(MOST)
 
-    def listed(self, points: pd.DataFrame) -> pd.DataFrame:
-        """Of points that are told one by one: all, or of more than MOST those that are pictured,
+    def for_listing(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Of points that are told one by one: all, or of more than MOST those that are sampled,
         else the first.
         """
         if len(points) <= MOST:
             return points
-        some = points[points["id"].isin(self.pictured["id"])]
+        some = points[points["id"].isin(self.sampled["id"])]
         return some if len(some) else points.head(MOST)
 
     @property
-    def aggregates(self) -> str:
+    def sampling_note(self) -> str:
         """What the page of a large study is about, in words; "" where every figure is of every
         point.
         """
-        if len(self.pictured) == len(self.stored):
+        if len(self.sampled) == len(self.stored):
             return ""
-        arms, some = self.arms["arm"].nunique(), self.pictured["arm"].nunique()
+        arms, some = self.arms["arm"].nunique(), self.sampled["arm"].nunique()
         which = (
-            f"the first {len(self.pictured) / some:.0f} seeds of each arm"
+            f"the first {len(self.sampled) / some:.0f} seeds of each arm"
             if some == arms
             else f"one point of each of the first {some:,} of {arms:,} arms"
         )
@@ -263,7 +263,7 @@ class Study:
         )
         return (
             f"{told} Curves, profiles, states by stage, results by example and how health goes with"
-            f" success are of {len(self.pictured):,} points: {which}. Of more than {MOST:,} points,"
+            f" success are of {len(self.sampled):,} points: {which}. Of more than {MOST:,} points,"
             " no list and no figure of marks shows more than that."
         )
 
@@ -294,7 +294,7 @@ class Study:
                 return str(one.get("why", "no reason given"))
         return None
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
+    def cached(self, name: str, make: Callable[[], Any]) -> Any:
         """What several sections need and is read or computed only once: made when first asked for."""
         if name not in self._kept:
             self._kept[name] = make()
@@ -305,7 +305,7 @@ class Study:
         beside each row.
         """
         if name not in self._tables:
-            rows = self.with_factors(self.store.table(name, self.pictured["id"]))
+            rows = self.with_factors(self.store.table(name, self.sampled["id"]))
             if self.as_skill and name in SCORES_OF and len(rows):
                 rows = self._skill(
                     rows, SCORES_OF[name], (), rows["id"].map(self.stored.set_index("id")["task"])
@@ -320,7 +320,7 @@ class Study:
         for column in ("probe", "layer", "state"):
             if column in rows:  # comparisons take a tenth of the time
                 rows[column] = rows[column].astype("category")
-        keys = ["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]
+        keys = ["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.matrix_factors])]
         return rows.merge(self.grid[keys], on="id", how="left")
 
 

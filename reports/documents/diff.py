@@ -14,7 +14,7 @@ import pandas as pd
 from reports.analysis.arms import with_counted
 from reports.data.study import MISSING, Study
 from reports.formatting import count, interval, levels, listing, number
-from reports.statistics import NOTHING, Estimate, mean_interval, weighted_arms
+from reports.statistics import NO_ESTIMATE, Estimate, mean_interval, weighted_arms
 from study.records import NOT_IDENTITY, StudyError
 from study.store import Store
 
@@ -331,7 +331,7 @@ def _overall(a: Mapping[Key, pd.Series], b: Mapping[Key, pd.Series]) -> Estimate
     return (
         weighted_arms(pd.DataFrame(rows, columns=["arm", "counted"]), "counted", weights)
         if shared
-        else NOTHING
+        else NO_ESTIMATE
     )
 
 

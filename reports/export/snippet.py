@@ -19,23 +19,8 @@ FORGET = 1  # place of the LSTM's forget gate among i, f, g, o
 
 def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """PyTorch of one composed configuration. Raises StudyError with what stands in the way."""
+    _check(config)
     target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
-    if target not in CELLS:
-        raise StudyError(f"{target} is no layer of torch.nn")
-    if readout not in READOUTS:
-        raise StudyError(
-            f"{readout} is none of the linear readouts of the last or of every step, which are what"
-            " the snippet can write"
-        )
-    if config.get("encoder"):
-        raise StudyError(
-            f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write"
-        )
-    if config.get("precision", "full") != "full":
-        raise StudyError(
-            f"precision {config['precision']}: products of updates are rounded in a way that the"
-            " snippet does not write"
-        )
     cell = CELLS[target][0]
     kind, every = cell.split("_")[0], READOUTS[readout]
     inputs, outputs, steps = (int(facts[key]) for key in ("inputs", "outputs", "steps"))
@@ -85,6 +70,27 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         'print(f"loss {loss.item():.3f} after {update + 1} updates")',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    """StudyError if a piece of the configuration cannot be written in plain PyTorch."""
+    target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
+    if target not in CELLS:
+        raise StudyError(f"{target} is no layer of torch.nn")
+    if readout not in READOUTS:
+        raise StudyError(
+            f"{readout} is none of the linear readouts of the last or of every step, which are what"
+            " the snippet can write"
+        )
+    if config.get("encoder"):
+        raise StudyError(
+            f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write"
+        )
+    if config.get("precision", "full") != "full":
+        raise StudyError(
+            f"precision {config['precision']}: products of updates are rounded in a way that the"
+            " snippet does not write"
+        )
 
 
 def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> list[str]:

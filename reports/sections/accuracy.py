@@ -70,8 +70,8 @@ class Accuracy:
         return said
 
     def _figure(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> Figure:
-        panel, ink_key = study.sides
-        keys = [ink_key, *study.others]
+        panel, ink_key = study.matrix_factors
+        keys = [ink_key, *study.other_factors]
         there = {tuple(arm[key] for key in keys) for _, arm in arms.iterrows()}
         lines = [
             line for line in study.combinations(keys) if tuple(line.values()) in there
@@ -248,7 +248,7 @@ def dots(
     marks = [mark for mark in _marks(study).values() if low <= mark <= high]
     pad = 0.06 * (high - low or 1)
     by_arm = {
-        tuple(arm[key] for key in (panel, ink_key, *study.others)): arm
+        tuple(arm[key] for key in (panel, ink_key, *study.other_factors)): arm
         for _, arm in arms.iterrows()
     }
     for j, name in enumerate(names):

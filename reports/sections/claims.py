@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.claim_ledger import Entry, judged, ledger
 from reports.analysis.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Judged, judge, relative
-from reports.analysis.ledger import Entry, judged, ledger
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
 from reports.data.study import MOST, Study
 from reports.figures.theme import INK, SOFT, draw, panels

@@ -223,7 +223,7 @@ class Clipping:
         """One task: runs of several lengths in one panel would show a step where the shorter ones
         end.
         """
-        panel, ink_key = study.own_sides
+        panel, ink_key = study.panel_factors
         panel, ink_key = (panel, ink_key) if panel != "clip" else (ink_key, panel)
         history = study.table("history")
         history = history[history["id"].isin(fired["id"]) & history["grad_norm"].notna()]
@@ -299,7 +299,10 @@ class Clipping:
     def _table(self, study: Study, points: pd.DataFrame) -> Table:
         keys = list(
             dict.fromkeys(
-                ["clip", *[key for key in (study.sides[0], "depth") if key in study.factors]]
+                [
+                    "clip",
+                    *[key for key in (study.matrix_factors[0], "depth") if key in study.factors],
+                ]
             )
         )
         rows: Rows = []

@@ -7,8 +7,15 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.contrasts import Contrast, Family, against_others, factorial, named, planned
-from reports.analysis.sides import side_words
+from reports.analysis.comparison import side_words
+from reports.analysis.contrasts import (
+    Contrast,
+    Family,
+    against_other_levels,
+    factorial,
+    named,
+    planned,
+)
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
@@ -138,7 +145,7 @@ def _level_rows(study: Study) -> list[Row]:
     rows: list[Row] = []
     for factor, names in study.factors.items():
         for name in names[:1] if len(names) == 2 else names:
-            found, improve, _ = against_others(study, factor, name)
+            found, improve, _ = against_other_levels(study, factor, name)
             other = f" against {level(factor, names[1])}" if len(names) == 2 else ""
             note = f"P(improve) {number(improve.value)}" if known(improve.value) else ""
             if known(found.value):

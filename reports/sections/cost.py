@@ -31,7 +31,7 @@ class Cost:
         )
         said += saved(points)
         rows: Rows = []
-        for key in study.factors or {study.sides[0]: []}:
+        for key in study.factors or {study.matrix_factors[0]: []}:
             means = marginal_means(points, "seconds", key, study.levels(key))
             for name, one in means.items():
                 own = points[points[key] == name]

@@ -13,7 +13,7 @@ import pandas as pd
 from reports.analysis.dynamics import READINGS, Reading, ends, judged_lags, reading, spectra
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.figures.spectra import lyapunov_spectra
+from reports.figures.lyapunov import lyapunov_spectra
 from reports.figures.theme import PanelGrid, draw
 from reports.formatting import count, known, level, listing, number, percent
 
@@ -229,8 +229,8 @@ class Dynamics:
         )
 
     def _figures(self, study: Study, measures: pd.DataFrame) -> list[object]:
-        split = "depth" if "depth" in study.others else None
-        rows = spectra(measures, [*study.sides, *([split] if split else [])], self.grid)
+        split = "depth" if "depth" in study.other_factors else None
+        rows = spectra(measures, [*study.matrix_factors, *([split] if split else [])], self.grid)
         blocks: list[object] = []
         for value in study.levels(split) if split and len(rows) else [None]:
             own = rows[rows[split] == value] if value is not None else rows
@@ -256,12 +256,12 @@ class Dynamics:
             " Exponents of a finite sequence under its own input, each layer's input held"
             " constant: the network's are those of its layers together."
         )
-        table = _spectra_table(rows, study.sides)
+        table = _spectra_table(rows, study.matrix_factors)
         return Figure(picture, caption, f"Lyapunov spectra. {finding}", table, width, finding, HOW)
 
 
 def _with_levels(study: Study, side: int) -> tuple[str, list[str]]:
-    key = study.sides[side]
+    key = study.matrix_factors[side]
     return key, study.levels(key)
 
 

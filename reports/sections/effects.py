@@ -28,7 +28,7 @@ from reports.formatting import (
     shorten,
 )
 from reports.statistics import Estimate, weighted_arms
-from reports.statistics.shares import HIGHER, Shares, shares
+from reports.statistics.variance_shares import HIGHER, Shares, shares
 
 HOW_SHARES = (
     "A bar is the share of all differences between networks that one [factor|factor, level]"
@@ -291,7 +291,7 @@ def _frame(found: dict[str, Shares]) -> pd.DataFrame:
 
 
 def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) -> Figure:
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     by = _panels(study)
     marks = [
         mark for column, text in columns(study) for mark in _marks(study, points, column, text, by)
@@ -300,7 +300,7 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
     finding = " ".join(
         _crossing(study, points, column, text, found.get(text)) for column, text in columns(study)
     )
-    pooled = [key for key in study.others if key not in (by[0] if by else {})]
+    pooled = [key for key in study.other_factors if key not in (by[0] if by else {})]
     over = f" Averaged over {listing(pooled)}." if pooled else ""
     caption = (
         f"Means with 95 % intervals over seeds, arms weighing equally; lines: {line_key}; small"
@@ -338,7 +338,7 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
 def _panels(study: Study) -> list[dict[str, str]]:
     """Combinations of the further factors, as many of them as fit side by side."""
     keys: list[str] = []
-    for key in study.others:
+    for key in study.other_factors:
         if len(study.combinations([*keys, key])) <= MOST:
             keys.append(key)
     there = study.arms
@@ -360,9 +360,9 @@ def _any(arms: pd.DataFrame, panel: dict[str, str]) -> bool:
 def _marks(
     study: Study, points: pd.DataFrame, column: str, text: str, by: Sequence[dict[str, str]]
 ) -> list[dict]:
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     known_points = points[points[column].notna()]
-    listed = set(study.listed(points)["id"])
+    listed = set(study.for_listing(points)["id"])
     marks = []
     for panel in by:
         here = (
@@ -399,7 +399,7 @@ def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Sh
     """How much the two factors decide together, and which level of x is best for which line: over
     arms alike in everything else.
     """
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     higher = study.higher_is_better or text.startswith("health")
     share = (
         next((one.share for one in of.terms if set(one.factors) == {line_key, x_key}), None)
@@ -433,7 +433,7 @@ def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[s
     """Mean at each level of x for one line, over the settings of the other factors that have them
     all: other arms would compare settings, not levels.
     """
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     own = points[(points[line_key] == line) & points[column].notna()]
     keys = [key for key in study.factors if key not in (line_key, x_key)]
     means = own.groupby([x_key, *keys], sort=False)[column].mean()
@@ -448,7 +448,7 @@ def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[s
 def _lines(
     study: Study, points: pd.DataFrame, marks: list[dict], by: Sequence[dict[str, str]]
 ) -> Drawing:
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     names, xs, texts = (
         study.levels(line_key),
         study.levels(x_key),

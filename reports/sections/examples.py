@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from reports.analysis.traces import by_point, ends, gates, half_lag, relative, spread, with_input
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.figures.strips import gate_lines, strips
+from reports.figures.examples import gate_lines, strips
 from reports.figures.theme import draw
-from reports.figures.traces import by_point, ends, gates, half_lag, relative, spread, with_input
 from reports.formatting import count, known, level, levels, listing, number, slug
 
 SALIENCY = (
@@ -224,8 +224,8 @@ def _row_keys(study: Study, rows: pd.DataFrame, part: Labels, most: int) -> list
     """Factors that make a strip each: all, or the first two where that would be too many."""
     keys = [key for key in study.factors if key not in part]
     if rows["arm"].nunique() > most:
-        keys = [key for key in study.sides if key not in part]
-    return keys or [study.sides[0]]
+        keys = [key for key in study.matrix_factors if key not in part]
+    return keys or [study.matrix_factors[0]]
 
 
 def _only(rows: pd.DataFrame, labels: Labels) -> pd.DataFrame:
@@ -266,7 +266,7 @@ def _extremes(
 
 def _by_first(study: Study, found: pd.DataFrame, digits: int) -> str:
     """rnn 2 → 3 and gru 3 → 41: medians over points, by the first factor."""
-    key, points = study.sides[0], study.stored.set_index("id")
+    key, points = study.matrix_factors[0], study.stored.set_index("id")
     parts = []
     for name in study.levels(key):
         own = found[found.index.map(points[key]) == name]

@@ -46,7 +46,7 @@ class Failures:
                 " every statistic; a missing point is missing, and counts in none."
             )
         ]
-        rows = [_row(point, label) for _, point in study.listed(wrong).iterrows()]
+        rows = [_row(point, label) for _, point in study.for_listing(wrong).iterrows()]
         if rows:
             blocks.append(
                 Table(
@@ -59,7 +59,7 @@ class Failures:
         if len(silent):
             silent_rows = [
                 [label[point["arm"]], str(point["seed"]), point["id"]]
-                for _, point in study.listed(silent).iterrows()
+                for _, point in study.for_listing(silent).iterrows()
             ]
             blocks.append(
                 Table(
@@ -74,7 +74,7 @@ class Failures:
     def _tracebacks(self, study: Study, wrong, label: dict[int, str]) -> list[object]:
         """One fold for each different traceback: a mistake in the code fails many points alike."""
         told: dict[str, list[str]] = {}
-        for _, point in study.listed(wrong[wrong["status"] == "failed"]).iterrows():
+        for _, point in study.for_listing(wrong[wrong["status"] == "failed"]).iterrows():
             failure = study.store.result(point["id"]).get("failure") or {}
             if failure.get("traceback"):
                 told.setdefault(private(str(failure["traceback"])), []).append(

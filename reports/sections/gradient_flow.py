@@ -10,7 +10,7 @@ import pandas as pd
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.profiles import losses
 from reports.data.study import Study
-from reports.figures.flow import gradient_flow
+from reports.figures.gradient_flow import gradient_flow
 from reports.figures.theme import PanelGrid, draw
 from reports.formatting import known, level, levels, listing, number, slug
 
@@ -45,7 +45,7 @@ class GradientFlow:
         self.floor, self.ceiling, self.counted = floor, ceiling, counted
 
     def render(self, study: Study) -> Section:
-        row_key, column_key = study.own_sides
+        row_key, column_key = study.panel_factors
         splits = [
             key
             for key in ("task", "depth")

@@ -75,7 +75,7 @@ class LearningCurves:
         self, study: Study, history: pd.DataFrame, points: pd.DataFrame, task: str | None
     ) -> Figure:
         """One task: tasks have updates and scores of their own."""
-        panel, ink_key = study.own_sides
+        panel, ink_key = study.panel_factors
         others = [key for key in study.factors if key not in (panel, ink_key, "task")]
         names = [name for name in study.levels(panel) if (points[panel] == name).any()]
         ink = colours(study.levels(ink_key))
@@ -125,7 +125,7 @@ class LearningCurves:
     def _end(
         self, study: Study, points: pd.DataFrame, names: Sequence[str], task: str | None
     ) -> tuple[str, Table]:
-        key = study.own_sides[0]
+        key = study.panel_factors[0]
         parts: list[str] = []
         rows: Rows = []
         for name in names:
@@ -173,7 +173,7 @@ class LearningCurves:
         )
         extremes: list[tuple[float, str]] = []
         rows: Rows = []
-        for key in study.factors or {study.sides[0]: []}:
+        for key in study.factors or {study.matrix_factors[0]: []}:
             means = marginal_means(points, "gap", key, study.levels(key))
             train = marginal_means(points, "train_score", key, study.levels(key))
             for name, one in means.items():
@@ -257,10 +257,6 @@ def curves(
         bottom=0.48,
         gap=(0.16, 0.16),
     )
-    style: dict[str, Any] = {}
-    if dash_key:
-        patterns = {key: _pattern(value) for key, value in dashes.items()}
-        style = {"style": dash_key, "dashes": patterns}
     plot = functools.partial(
         sns.lineplot,
         x="update",
@@ -272,7 +268,7 @@ def curves(
         linewidth=0.9,
         alpha=0.75,
         rasterized=rasterized,
-        **style,
+        **_line_style(dash_key, dashes),
     )
     rows = (
         ("share", "validation loss / baseline", 1.0, None),
@@ -298,6 +294,12 @@ def curves(
     shared_x_label(figure, "update", left=0.72, right=0.15)
     legend(figure, _keys(study, ink_key, ink, dash_key, dashes), left=0.72)
     return figure
+
+
+def _line_style(dash_key: str | None, dashes: Mapping[str, object]) -> dict[str, Any]:
+    if not dash_key:
+        return {}
+    return {"style": dash_key, "dashes": {key: _pattern(dash) for key, dash in dashes.items()}}
 
 
 def _limits(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.reach import Reach, Tried, length_key, reaches
+from reports.analysis.longest_lag import Reach, Tried, length_factor, reaches
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, panels
@@ -40,7 +40,7 @@ class LongestLag:
         self.share = share
 
     def render(self, study: Study) -> Section:
-        key = length_key(study)
+        key = length_factor(study)
         if key is None:
             return Section([])
         every = reaches(study, key, self.share)

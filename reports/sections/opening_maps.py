@@ -9,7 +9,7 @@ from reports.analysis.arms import short_words, summary
 from reports.blocks import Cell, Figure, Prose, Section, Table
 from reports.data.profiles import transport, validation
 from reports.data.study import Study
-from reports.figures.maps import Map, opening_maps
+from reports.figures.opening_maps import Map, opening_maps
 from reports.figures.theme import draw
 from reports.formatting import count, known, level, levels, listing, number, percent, shorten
 
@@ -110,8 +110,8 @@ class OpeningMaps:
 
         Rows and columns without any arm are left to the design section.
         """
-        rows, columns = [study.sides[0]], [study.sides[1]]
-        for key in study.others:
+        rows, columns = [study.matrix_factors[0]], [study.matrix_factors[1]]
+        for key in study.other_factors:
             fits = len(study.combinations([*columns, key])) <= self.across
             (columns if fits and len(columns) == 1 else rows).append(key)
         at = _by_levels(arms, rows + columns)
@@ -174,7 +174,7 @@ class OpeningMaps:
             f"{int(begun.sum())} of {count(len(points), 'network')} {begin} vanishing or fading;"
             f" {int(opened.sum())} of these end carrying"
         )
-        key = study.sides[0]
+        key = study.matrix_factors[0]
         if study.levels(key)[1:]:
             starts, ends = (
                 points.loc[begun, key].value_counts(),

@@ -86,7 +86,7 @@ class Pareto:
         )
 
     def _figure(self, study: Study, found: pd.DataFrame, left_out: int, task: str | None) -> Figure:
-        keys = study.own_sides
+        keys = study.panel_factors
         ink, shape = colours(study.levels(keys[0])), markers(study.levels(keys[1]))
         sign = 1 if study.higher_is_better else -1
         picture = draw(
@@ -193,7 +193,7 @@ def drawing(
     figure, axes = panels(
         1, 2, width=10, height=3.7, left=0.75, right=1.75, top=0.15, bottom=0.5, gap=(0.3, 0)
     )
-    keys = study.own_sides
+    keys = study.panel_factors
     cost = -found["cost"]
     area = 18 + 90 * cost / (cost.max() or 1)
     for axis, (column, title) in zip(
@@ -236,7 +236,7 @@ def _handles(
     study: Study, found: pd.DataFrame, ink: Mapping[str, str], shape: Mapping[str, str]
 ) -> list[Line2D]:
     """Entries of the legend: colours, shapes, filled or not."""
-    keys = study.own_sides
+    keys = study.panel_factors
     plain: dict[str, Any] = {"linestyle": "none", "markersize": 5.5}
     handles = [
         Line2D([], [], marker="o", color=ink[name], label=level(keys[0], name), **plain)

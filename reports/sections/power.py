@@ -15,11 +15,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from reports.analysis.arms import with_counted
+from reports.analysis.comparison import match
 from reports.analysis.measures import measured
-from reports.analysis.sides import match
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.data.testset import weighted_noise
+from reports.data.test_set import weighted_noise
 from reports.figures.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
 from reports.formatting import known, level, listing, number, shorten
 from reports.statistics import level_gap

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from reports.analysis.arms import with_counted
-from reports.analysis.prediction import at_share, prediction, prediction_word, words
+from reports.analysis.prediction import at_share, prediction, prediction_words, words
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import SOFT, colours, draw, markers, panels
@@ -60,7 +60,7 @@ class Predicts:
         D = {share: at_share(study, share) for share in self.at}
         overall = {share: prediction(study, points, D[share], self.draws) for share in self.at}
         text = " ".join(
-            prediction_word(study, points, D[share], _when(share), self.draws)
+            prediction_words(study, points, D[share], _when(share), self.draws)
             for share in self.at[-1:]
         )
         text += (
@@ -83,7 +83,7 @@ class Predicts:
         """Over all points, then within each level of the first factor (cell, where it varies), at
         every share.
         """
-        key = study.sides[0]
+        key = study.matrix_factors[0]
         found = [Found(None, None, share, overall[share]) for share in self.at]
         if key in study.factors:
             found += [
@@ -164,7 +164,7 @@ class Predicts:
         D: dict[float, pd.Series],
         overall: dict[float, Prediction],
     ) -> Figure:
-        key, points = study.sides[0], study.listed(points)
+        key, points = study.matrix_factors[0], study.for_listing(points)
         ink, shape = colours(study.levels(key)), markers(OUTCOMES)
         picture = draw(
             lambda rasterized: _scatter(study, points, D, key, ink, shape, rasterized),

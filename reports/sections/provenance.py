@@ -47,7 +47,7 @@ class Provenance:
                     "Versions at the last launch",
                 )
             )
-        if study.aggregates:
+        if study.sampling_note:
             blocks.append(
                 Prose(
                     "The data behind this page are too many to lie in it: points.parquet and"

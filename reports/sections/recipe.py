@@ -7,14 +7,13 @@ import shlex
 import pandas as pd
 
 from reports.analysis.arms import summary
-from reports.analysis.confirmed import Again, Confirmation, confirmation
+from reports.analysis.confirmation import Again, Confirmation, confirmation, confirmation_sentence
 from reports.analysis.recipe import Recipe, command, folded, point_of, recipe
 from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.export.export import point_config
 from reports.export.snippet import snippet
 from reports.formatting import count, interval, known, number, private
-from reports.sections.confirmation import sentence as confirmed_sentence
 from study.records import StudyError
 
 
@@ -146,7 +145,7 @@ def _sentences(
         f"It was chosen on these seeds, so its score here is flattered; {confirm} trains it and the"
         " runners-up on fresh ones."
     )
-    return [said, confirmed_sentence(study, again) if again else flattered]
+    return [said, confirmation_sentence(study, again) if again else flattered]
 
 
 def _equals(found: Recipe, arms: pd.DataFrame) -> str:

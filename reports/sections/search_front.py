@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, Searched, numeric, setting
+from reports.data.search import Search, SearchSection, numeric, setting
 from reports.figures.theme import SLOTS, SOFT, draw, panels
 from reports.formatting import count, number
 
@@ -23,7 +23,7 @@ UNITS = {"health": "health (decades from carrying)", "cost": "cost (s of one cor
 COLUMNS = 3
 
 
-class Front(Searched):
+class Front(SearchSection):
     """Score against each other objective by arm; settings that none beats in everything are joined."""
 
     title = "Front of the search"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, Searched
+from reports.data.search import Search, SearchSection
 from reports.figures.theme import INK, SLOTS, draw, panels
 from reports.formatting import count, listing, percent
 
@@ -20,7 +20,7 @@ HOW = (
 )
 
 
-class Importance(Searched):
+class Importance(SearchSection):
     """Shares of a random forest's variance by arm: keys alone, pairs beyond them."""
 
     title = "What mattered in the search"

@@ -10,7 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, Searched, numeric, shown
+from reports.data.search import Search, SearchSection, numeric, shown
 from reports.figures.theme import INK, SOFT, draw, panels
 from reports.formatting import listing, number
 
@@ -25,7 +25,7 @@ COLUMNS = 3
 RAMP = LinearSegmentedColormap.from_list("score", ["#b9c4d6", "#0a7fc2", "#0b3d91"])
 
 
-class Parallel(Searched):
+class Parallel(SearchSection):
     """One line a trial over the searched keys, one panel an arm."""
 
     title = "Settings of the search"

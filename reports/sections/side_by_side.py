@@ -130,7 +130,7 @@ def _said(study: Study, arm: pd.Series) -> str:
 
 def _keys(study: Study) -> tuple[list[str], str]:
     """Factors of the rows and of the columns: as elsewhere the second side across, all others down."""
-    first, second = study.own_sides
+    first, second = study.panel_factors
     return [first, *(key for key in study.factors if key not in (first, second, "task"))], second
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.analysis.against import disagreement
 from reports.analysis.arms import outcome_words, summary, verdict_words
+from reports.analysis.loss_against_transport import loss_minus_transport
 from reports.blocks import Cell, Fold, Prose, Section, Table
 from reports.data.study import Study
 from reports.formatting import VERDICT_SYMBOLS, count, interval, known, listing, number
@@ -32,7 +32,7 @@ class States:
 
     def render(self, study: Study) -> Section:
         arms, points = summary(study), study.stored
-        evidence = self._evidence(study).join(disagreement(study)["end"].rename("against"))
+        evidence = self._evidence(study).join(loss_minus_transport(study)["end"].rename("against"))
         blocks: list[object] = [Prose(self._sentence(points, evidence))]
         if evidence["against"].notna().any():
             blocks.append(Prose(self._against(evidence["against"].dropna())))
@@ -42,7 +42,7 @@ class States:
             blocks.append(
                 Fold("Layer by layer", [self._by_layer(arms, layers[layers["layer"] != NETWORK])])
             )
-        listed = study.listed(points)
+        listed = study.for_listing(points)
         which = "All" if len(listed) == len(points) else f"Of {len(points):,}:"
         blocks.append(
             Fold(

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
-from reports.analysis.confirmed import confirmation
+from reports.analysis.confirmation import confirmation
 from reports.analysis.effects import main_effects
-from reports.analysis.prediction import at_share, prediction_word
+from reports.analysis.prediction import at_share, prediction_words
 from reports.analysis.recipe import Recipe, recipe
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
 from reports.data.study import MISSING, Study
@@ -91,26 +91,8 @@ class Summary:
                 text = (
                     f"{f'On {task} there' if task else 'There'} is one arm with a score: {score}."
                 )
-            elif found.close is None:
-                text += " Which of the others are as good cannot be told from one seed an arm."
-            elif found.undecided:
-                text += (
-                    " The other arm cannot be told apart from it."
-                    if others == 1
-                    else (
-                        f" No arm is distinguishable: its lead over the other {others} may be"
-                        " chance."
-                    )
-                )
-            elif found.close:
-                text += (
-                    f" Of the other {others} arms {len(found.close)} cannot be told apart from it."
-                )
             else:
-                text += (
-                    f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart"
-                    " from it."
-                )
+                text += _lead_words(found, others)
             again = confirmation(study)
             fresh = (
                 next((one for one in again.arms if one.arm == found.first), None)
@@ -196,7 +178,7 @@ class Summary:
             )
         return (
             f"{text}"
-            f" {prediction_word(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
+            f" {prediction_words(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
         )
 
     # --- facts, matrix, caveats -------------------------------------------------------------------
@@ -266,14 +248,14 @@ class Summary:
         )
 
     def _matrix(self, study: Study, arms: pd.DataFrame) -> Matrices:
-        row_key, column_key = study.sides
+        row_key, column_key = study.matrix_factors
         rows, columns = study.levels(row_key), study.levels(column_key)
         at = {
-            tuple(arm[key] for key in (row_key, column_key, *study.others)): arm
+            tuple(arm[key] for key in (row_key, column_key, *study.other_factors)): arm
             for _, arm in arms.iterrows()
         }
         matrices, hidden = [], 0
-        for block in study.combinations(study.others):
+        for block in study.combinations(study.other_factors):
             # A row, column or matrix without any arm says nothing that the design does not say
             # once.
             own_rows = [
@@ -289,18 +271,17 @@ class Summary:
             hidden += len(rows) * len(columns) - len(own_rows) * len(own_columns)
             if not own_rows:
                 continue
-            boxes = []
-            for row in own_rows:
-                boxes.append(
-                    [
-                        self._box(
-                            study,
-                            at.get((row, column, *block.values())),
-                            {row_key: row, column_key: column, **block},
-                        )
-                        for column in own_columns
-                    ]
-                )
+            boxes = [
+                [
+                    self._box(
+                        study,
+                        at.get((row, column, *block.values())),
+                        {row_key: row, column_key: column, **block},
+                    )
+                    for column in own_columns
+                ]
+                for row in own_rows
+            ]
             heads = (
                 [level(row_key, row) for row in own_rows],
                 [level(column_key, column) for column in own_columns],
@@ -308,22 +289,7 @@ class Summary:
             matrices.append(
                 Matrix(levels(block) if block else "", f"{row_key} \\ {column_key}", *heads, boxes)
             )
-        enough = (
-            "a single word needs 5 seeds of which 80 % agree"
-            if len(study.seeds) < 5
-            else "counts where fewer than 80 % of the seeds agree"
-        )
-        caption = (
-            "Each box: how transport changed (verdict), whether it learned (outcome), mean test"
-            f" {study.metric} with 95 % interval over seeds, n seeds. Counts are seeds; {enough}."
-            " The verdict describes transport, not success."
-            + (
-                f" {count(hidden, 'combination')} left out by the design"
-                f" {'is' if hidden == 1 else 'are'} not shown."
-                if hidden
-                else ""
-            )
-        )
+        caption = _matrix_caption(study, hidden)
         legend = [(f"{VERDICT_SYMBOLS[name]} {name}", f"v-{name}") for name in VERDICTS]
         return Matrices(matrices, caption, legend)
 
@@ -365,10 +331,10 @@ class Summary:
             )
         diverged = points[points["status"] == "diverged"]
         if len(diverged):
-            where = diverged[study.sides[0]].value_counts()
+            where = diverged[study.matrix_factors[0]].value_counts()
             said.append(
                 f"{count(len(diverged), 'point')} diverged"
-                f" ({listing(f'{n} {level(study.sides[0], name)}' for name, n in where.items())})"
+                f" ({listing(f'{n} {level(study.matrix_factors[0], name)}' for name, n in where.items())})"
                 f" and {'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline,"
                 " never dropped."
             )
@@ -391,9 +357,9 @@ class Summary:
         edges = self._margins(study)
         if edges:
             said.append(edges)
-        if len(study.also):
+        if len(study.outside_grid):
             said.append(
-                f"{count(len(study.also), 'stored point')} outside the declared grid left out."
+                f"{count(len(study.outside_grid), 'stored point')} outside the declared grid left out."
             )
         return said
 
@@ -411,6 +377,21 @@ class Summary:
         )
 
 
+def _lead_words(found: Recipe, others: int) -> str:
+    """How sure it is that the first of several arms is ahead."""
+    if found.close is None:
+        return " Which of the others are as good cannot be told from one seed an arm."
+    if found.undecided:
+        return (
+            " The other arm cannot be told apart from it."
+            if others == 1
+            else f" No arm is distinguishable: its lead over the other {others} may be chance."
+        )
+    if found.close:
+        return f" Of the other {others} arms {len(found.close)} cannot be told apart from it."
+    return f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart from it."
+
+
 def _its(study: Study) -> str:
     return "their" if "task" in study.factors else "the"
 
@@ -424,6 +405,23 @@ def _short(study: Study, by_arm: pd.DataFrame, arm: int) -> str:
             if key != "task" or len(study.factors) == 1
         }
     )
+
+
+def _matrix_caption(study: Study, hidden: int) -> str:
+    enough = (
+        "a single word needs 5 seeds of which 80 % agree"
+        if len(study.seeds) < 5
+        else "counts where fewer than 80 % of the seeds agree"
+    )
+    caption = (
+        "Each box: how transport changed (verdict), whether it learned (outcome), mean test"
+        f" {study.metric} with 95 % interval over seeds, n seeds. Counts are seeds; {enough}. The"
+        " verdict describes transport, not success."
+    )
+    if hidden:
+        are = "is" if hidden == 1 else "are"
+        caption += f" {count(hidden, 'combination')} left out by the design {are} not shown."
+    return caption
 
 
 def _lead(study: Study, by_arm: pd.DataFrame, of: Recipe) -> tuple[str, str, str]:

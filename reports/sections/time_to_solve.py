@@ -67,7 +67,7 @@ def _keys(study: Study) -> tuple[str, str]:
     """Lines and panels: panels are tasks where there are several, for what is solved is then
     another thing.
     """
-    return (study.own_sides[0], "task") if "task" in study.factors else study.own_sides
+    return (study.panel_factors[0], "task") if "task" in study.factors else study.panel_factors
 
 
 def _unit(points: pd.DataFrame) -> str:
@@ -75,7 +75,7 @@ def _unit(points: pd.DataFrame) -> str:
 
 
 def _sentence(study: Study, points: pd.DataFrame) -> str:
-    until, key = float(points["updates"].max()), study.own_sides[0]
+    until, key = float(points["updates"].max()), study.panel_factors[0]
     solved = wilson(int(points["solved"].sum()), len(points))
     limit = f"{number(until, 0)} updates" if until > 1 else "the run"
     task = "their task" if "task" in study.factors else "the task"

@@ -13,9 +13,9 @@ does health tell success · agreement: words of an arm. Power is study.power, wh
 before anything is trained.
 """
 
-from reports.statistics.agreement import count, one_word
+from reports.statistics.agreement import agreed_word, count
 from reports.statistics.estimates import (
-    NOTHING,
+    NO_ESTIMATE,
     Array,
     Estimate,
     mean_interval,
@@ -27,17 +27,17 @@ from reports.statistics.levels import Gap, level_gap, marginal_means, weighted_a
 from reports.statistics.prediction import Prediction, auc, predict, spearman
 
 __all__ = [
-    "NOTHING",
+    "NO_ESTIMATE",
     "Array",
     "Estimate",
     "Gap",
     "Prediction",
+    "agreed_word",
     "auc",
     "count",
     "level_gap",
     "marginal_means",
     "mean_interval",
-    "one_word",
     "predict",
     "share_difference",
     "spearman",

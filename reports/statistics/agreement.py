@@ -16,7 +16,7 @@ def count(values: Sequence[object], order: Sequence[str]) -> dict[str, int]:
     }
 
 
-def one_word(of: Mapping[str, int], *, share: float = 0.8, enough: int = 5) -> str | None:
+def agreed_word(of: Mapping[str, int], *, share: float = 0.8, enough: int = 5) -> str | None:
     """The verdict of an arm: a word where at least `share` of `enough` or more seeds agree, "mixed"
     where they do not, None below `enough`.
     """

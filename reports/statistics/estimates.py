@@ -29,7 +29,7 @@ class Estimate:
         return (self.high - self.low) / 2
 
 
-NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
+NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def mean_interval(
@@ -45,7 +45,7 @@ def mean_interval(
     known = known[np.isfinite(known)]
     n = len(known)
     if n == 0:
-        return NOTHING
+        return NO_ESTIMATE
     mean = float(known.mean())
     if n == 1:
         return Estimate(mean, math.nan, math.nan, 1)
@@ -66,7 +66,7 @@ def around(value: float, half: float, n: int) -> Estimate:
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     """A share with Wilson's score interval."""
     if n == 0:
-        return NOTHING
+        return NO_ESTIMATE
     z = float(stats.norm.ppf((1 + level) / 2))
     share = successes / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -81,7 +81,7 @@ def share_difference(
     intervals (1998, method 10).
     """
     if not len(first) or not len(second):
-        return NOTHING
+        return NO_ESTIMATE
     a, b = (wilson(int(np.sum(values)), len(values), level=level) for values in (first, second))
     value = a.value - b.value
     low = value - math.hypot(a.value - a.low, b.high - b.value)

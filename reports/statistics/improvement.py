@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import optimize, stats
 
-from reports.statistics.estimates import NOTHING, Estimate
+from reports.statistics.estimates import NO_ESTIMATE, Estimate
 
 
 def improvement(
@@ -28,7 +28,7 @@ def improvement(
     pairs = [(a[np.isfinite(a)], b[np.isfinite(b)]) for a, b in pairs]
     pairs = [(a, b) for a, b in pairs if len(a) and len(b)]
     if not pairs:
-        return NOTHING
+        return NO_ESTIMATE
     sign = 1.0 if higher_is_better else -1.0
     value = float(
         np.mean([np.mean((np.sign(sign * (a[:, None] - b[None])) + 1) / 2) for a, b in pairs])

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reports.statistics.estimates import NOTHING, Estimate, around
+from reports.statistics.estimates import NO_ESTIMATE, Estimate, around
 
 
 def weighted_arms(
@@ -31,7 +31,7 @@ def weighted_arms(
     for arm, weight in weights.items():
         of_arm = by_arm.get(arm, np.array([]))
         if not len(of_arm):
-            return NOTHING
+            return NO_ESTIMATE
         n += len(of_arm)
         value += weight * of_arm.mean()
         if len(of_arm) < 2:
@@ -60,7 +60,9 @@ def marginal_means(
     for level in levels:
         arms = sorted(known.loc[known[factor] == level, "arm"].unique())
         means[level] = (
-            weighted_arms(known, column, {arm: 1 / len(arms) for arm in arms}) if arms else NOTHING
+            weighted_arms(known, column, {arm: 1 / len(arms) for arm in arms})
+            if arms
+            else NO_ESTIMATE
         )
     return means
 

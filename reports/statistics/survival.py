@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from reports.statistics.estimates import NOTHING, Array, Estimate
+from reports.statistics.estimates import NO_ESTIMATE, Array, Estimate
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
     )
     n = len(time)
     if not n:
-        return NOTHING
+        return NO_ESTIMATE
     of = unsolved(time, solved)
     edges = np.concatenate([[0.0], of.time, [until]])
     areas = np.diff(edges) * np.concatenate([[1.0], of.share])

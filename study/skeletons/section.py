@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import with_counted
-from reports.blocks import Cell, Figure, Rows, Section, Table
-from reports.data.study import Study
+from reports.blocks import Cell, Figure, Rows, Table
 from reports.figures.theme import colours, draw, markers, named_marks, panels
-from reports.formatting import count, level, number
+from reports.interfaces import Section, Study, count, level, number, with_counted
 
 HOW = (
     "Every dot is one trained network ([point]). Further right has more trained values; compare"
@@ -17,14 +16,9 @@ HOW = (
 
 
 class Skeleton:
-    """Score against the number of trained values, every network a dot.
+    """Score against the number of trained values, one dot per network.
 
-    The contract: `title`; `needs`, what the store must hold (a column of the points, or
-    table.column; names in study/records.py), or the section says that there is nothing yet;
-    `render(study)` returns a Section of blocks (reports/blocks.py). `study`
-    (reports.data.study.Study) has `stored`, a row a trained point with its factors, `table(name)`,
-    `levels(key)` and `sides`, the factors of rows and columns. The same store must give the same
-    bytes. No torch here: whoever reads a report has none.
+    reports/interfaces.py says what a section must have, what it gets and what it returns.
     """
 
     title = "Score against size"
@@ -33,13 +27,10 @@ class Skeleton:
     def __init__(self, *, marked: float) -> None:
         if marked <= 0:
             raise ValueError(f"skeleton: marked must be above 0, got {marked}")
-        self.marked = marked  # points: size of a dot
+        self.marked = marked  # size of a dot, in points of 1/72 inch
 
     def render(self, study: Study) -> Section:
-        points, key = (
-            with_counted(study),
-            study.sides[0],
-        )  # diverged points count as the worst score, and are not dropped
+        points, key = with_counted(study), study.matrix_factors[0]
         best = points.sort_values(
             ["counted", "params"], ascending=[not study.higher_is_better, True]
         ).iloc[0]
@@ -58,25 +49,21 @@ class Skeleton:
         table = Table(
             [key, "trained values", study.metric],
             rows,
-            "Score against size, one row a network",
+            "Score against size, one row per network",
             filtered=True,
         )
-        picture = draw(lambda rasterized: self._picture(study, points, key), name="skeleton")
-        return Section(
-            [
-                Figure(
-                    picture,
-                    "One dot a network, by the first factor.",
-                    f"Score against size. {finding}",
-                    table,
-                    10.0,
-                    finding,
-                    HOW,
-                )
-            ]
+        figure = Figure(
+            draw(lambda rasterized: self._picture(study, points, key), name="skeleton"),
+            "One dot per network, coloured by the first factor.",
+            f"Score against size. {finding}",
+            table,
+            10.0,
+            finding,
+            HOW,
         )
+        return Section([figure])
 
-    def _picture(self, study: Study, points, key: str) -> Drawing:
+    def _picture(self, study: Study, points: pd.DataFrame, key: str) -> Drawing:
         names = study.levels(key)
         ink, shape = colours(names), markers(names)
         figure, axes = panels(

@@ -13,7 +13,7 @@ import pytest
 
 from reports.__main__ import main
 from reports.data.study import Study
-from reports.documents.guard import check, parse
+from reports.documents.fail_if import check, parse
 from study.records import StudyError
 from study.store import Store, seal
 from tests.reports.synthetic import make

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.analysis.claim_ledger import asked, judged, ledger
 from reports.analysis.claims import judge
-from reports.analysis.ledger import asked, judged, ledger
+from reports.analysis.comparison import match
 from reports.analysis.measures import perfect_distance
-from reports.analysis.sides import match
 from reports.data.study import Study
 from reports.documents.page import write
 from reports.sections.claims import Claims, label, sentence

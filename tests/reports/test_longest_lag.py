@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.analysis.reach import length_key, reaches
+from reports.analysis.longest_lag import length_factor, reaches
 from reports.battery import check_section
 from reports.data.study import Study
 from reports.sections.longest_lag import LongestLag
@@ -49,7 +49,7 @@ def study(
 
 def test_the_longest_length_that_most_seeds_solve(tmp_path: Path):
     of = study(tmp_path / "s", {("gru", 50): 3, ("gru", 100): 2, ("gru", 200): 1, ("rnn", 100): 1})
-    assert length_key(of) == "task.steps"
+    assert length_factor(of) == "task.steps"
     rnn, gru = reaches(of, "task.steps", 0.5)
     assert rnn.longest is None and not rnn.everywhere and rnn.after is None
     assert (gru.longest.steps, gru.longest.solved, gru.longest.n, gru.after.steps) == (
@@ -111,7 +111,7 @@ def test_only_where_a_factor_sets_the_length(tmp_path: Path):
         examples=20,
     )
     other = Study(Store(tmp_path / "other"))
-    assert length_key(other) is None and SECTION.render(other).blocks == []
+    assert length_factor(other) is None and SECTION.render(other).blocks == []
     check_section(SECTION, study(tmp_path / "page", {("gru", 50): 3}))
 
 

@@ -134,7 +134,7 @@ def opening_maps(
 
 def _set_axes(axis: Axes, last: float, deepest: int, *, bottom: bool, left: bool) -> None:
     """Limits and ticks: the same in all panels, labels at the edge of the figure only."""
-    axis.set_xlim(place(0) - 0.02, place(last) + 0.02)
+    axis.set_xlim(float(place(0)) - 0.02, float(place(last)) + 0.02)
     axis.set_ylim(0.5, deepest * 1.02 + 0.5)
     ticks = [u for u in (0, 10, 100, 1000, 10000, 100000) if u <= 0.2 * last] + [round(last)]
     axis.set_xticks(place(np.array(ticks)), [f"{u:,}" for u in ticks] if bottom else [])

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from reports.analysis.claims import Judged, judge, sides_of
+from reports.analysis.claims import Judged, comparison_of, judge
+from reports.analysis.comparison import numeric
 from reports.analysis.measures import perfect_distance
-from reports.analysis.sides import numeric
 from reports.data.study import Study
 from reports.formatting import listing
 from study.design.claims import EXTREMES, check_claim
@@ -111,6 +111,6 @@ def asked(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], st
                     " here"
                 ),
             )
-    if claim["by"] != "ranking" and not sides_of(study, claim).blocks:
+    if claim["by"] != "ranking" and not comparison_of(study, claim).blocks:
         return claim, "no two stored arms differ in this alone"
     return claim, ""

@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import score_words, with_counted
+from reports.analysis.claim_ledger import judged, ledger
 from reports.analysis.claims import judge
-from reports.analysis.ledger import judged, ledger
 from reports.analysis.recipe import leaders
 from reports.data.study import MISSING, Study
 from reports.formatting import count, listing, slug
@@ -225,7 +225,7 @@ def claims(study: Study) -> dict[str, str]:
     """Verdict of every claim that this study judges, by name: the file of the ledger, or its own
     statement's words joined by hyphens.
     """
-    return dict(study.once("claims by name", lambda: _judge(study)))
+    return dict(study.cached("claims by name", lambda: _judge(study)))
 
 
 def _judge(study: Study) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from reports.data.study import Study
-from reports.data.testset import weighted_noise
+from reports.data.test_set import weighted_noise
 from reports.statistics import Estimate, share_difference, weighted_arms, widen
 from reports.statistics.improvement import improvement
 from reports.statistics.terms import Term, codes, contrast

@@ -19,7 +19,7 @@ WHOLE = {
 }  # what stands for the whole network, the first that a point has
 
 
-def disagreement(study: Study) -> pd.DataFrame:
+def loss_minus_transport(study: Study) -> pd.DataFrame:
     """`start` and `end` by point id: D of the loss profile minus D of transport, decades, at the
     first and last probe that has both.
 

@@ -24,7 +24,6 @@ from reports.figures.theme import (
     shared_y_label,
 )
 
-
 LEFT, RIGHT, TOP, BOTTOM = 1.3, 0.72, 0.62, 0.48  # inches: margins
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from reports.figures.maps import BAD, ZERO, swatches
+from reports.figures.opening_maps import BAD, ZERO, swatches
 from reports.figures.theme import (
     DASHES,
     SLOTS,

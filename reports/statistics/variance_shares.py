@@ -4,6 +4,7 @@ of 0, not of what it happens to show.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,58 @@ def shares(
     drawn from SSE/χ², the noncentrality of every term from the distribution that makes its sum of
     squares a quantile; for one term this is Steiger's (2004) interval from the noncentral F.
     """
+    model = _cell_means(points, column, arms)
+    if model is None:
+        return None
+    sums = _sums_of_squares(model, factors)
+    total = model.n * len(model.arms)
+    mse, n = model.mse, model.points
+    every = sum(one.square - one.df * mse for one in sums) / total + mse
+    interval = functools.partial(
+        intervals, mse=mse, error_df=model.error_df, total=total, draws=draws, seed=seed
+    )
+    found = []
+    for one in sums:
+        part = max(0.0, (one.square - one.df * mse) / total)
+        others = [other for other in sums if other is not one]
+        share, size = interval(
+            one.square,
+            one.df,
+            sum(other.square for other in others),
+            sum(other.df for other in others),
+        )
+        found.append(
+            Share(
+                one.name,
+                one.factors,
+                one.df,
+                one.square / one.df / mse,
+                Estimate(min(1.0, part / max(every, mse)), *share, n),
+                Estimate(math.sqrt(part), *size, n),
+            )
+        )
+    taken, _ = interval(sum(one.square for one in sums), sum(one.df for one in sums), 0.0, 0)
+    seeds = Estimate(min(1.0, mse / max(every, mse)), 1 - taken[1], 1 - taken[0], n)
+    cells = math.prod(model.arms[factor].nunique() for factor in factors)
+    return Shares(found, seeds, math.sqrt(mse), len(model.arms) == cells, n)
+
+
+@dataclass(frozen=True)
+class _CellMeans:
+    """Means of the arms that have points, and the error: the spread over seeds within arms.
+
+    `n`: harmonic mean of the arms' numbers of points.
+    """
+
+    arms: pd.DataFrame
+    means: Array
+    n: float
+    mse: float
+    error_df: int
+    points: int
+
+
+def _cell_means(points: pd.DataFrame, column: str, arms: pd.DataFrame) -> _CellMeans | None:
     known = points[np.isfinite(points[column].to_numpy(dtype=float))]
     by_arm = known.groupby("arm")[column].agg(["mean", "size", "var"])
     arms = arms[arms["arm"].isin(by_arm.index)].reset_index(drop=True)
@@ -77,62 +130,34 @@ def shares(
     if mse <= 1e-20 * max(float((means**2).mean()), 1e-300):
         return None  # seeds that all give the same leave no noise to compare with
     n = len(sizes) / float((1 / sizes).sum())
-    found = terms(arms, factors)
-    squares = [n * float(((term.weights.T @ means) ** 2).sum()) for term in found]
-    names, of, df = (
-        [term.name for term in found],
-        [term.factors for term in found],
-        [term.df for term in found],
-    )
+    return _CellMeans(arms, means, n, mse, error_df, int(sizes.sum()))
+
+
+@dataclass(frozen=True)
+class _SumOfSquares:
+    name: str
+    factors: tuple[str, ...]
+    df: int
+    square: float
+
+
+def _sums_of_squares(model: _CellMeans, factors: Sequence[str]) -> list[_SumOfSquares]:
+    """Of main effects, two-way interactions, and all higher interactions together."""
+    n, means = model.n, model.means
+    found = terms(model.arms, factors)
+    sums = [
+        _SumOfSquares(
+            term.name, term.factors, term.df, n * float(((term.weights.T @ means) ** 2).sum())
+        )
+        for term in found
+    ]
     spanned = _spanned(found)
-    rest = len(arms) - 1 - spanned.shape[1]
+    rest = len(model.arms) - 1 - spanned.shape[1]
     if rest > 0:
         between = n * float(((means - means.mean()) ** 2).sum())
-        names, of, df = [*names, HIGHER], [*of, ()], [*df, rest]
-        squares.append(max(0.0, between - n * float(((spanned.T @ means) ** 2).sum())))
-    kept = [i for i, one in enumerate(df) if one > 0]
-    total = n * len(arms)
-    every = sum(squares[i] - df[i] * mse for i in kept) / total + mse
-    points_of = int(sizes.sum())
-    made = []
-    for i in kept:
-        part = max(0.0, (squares[i] - df[i] * mse) / total)
-        rest = sum(squares[j] for j in kept if j != i), sum(df[j] for j in kept if j != i)
-        share, size = intervals(
-            squares[i],
-            df[i],
-            *rest,
-            mse=mse,
-            error_df=error_df,
-            total=total,
-            draws=draws,
-            seed=seed,
-        )
-        share_of = Estimate(min(1.0, part / max(every, mse)), *share, points_of)
-        made.append(
-            Share(
-                names[i],
-                of[i],
-                df[i],
-                squares[i] / df[i] / mse,
-                share_of,
-                Estimate(math.sqrt(part), *size, points_of),
-            )
-        )
-    taken, _ = intervals(
-        sum(squares[i] for i in kept),
-        sum(df[i] for i in kept),
-        0.0,
-        0,
-        mse=mse,
-        error_df=error_df,
-        total=total,
-        draws=draws,
-        seed=seed,
-    )
-    seeds = Estimate(min(1.0, mse / max(every, mse)), 1 - taken[1], 1 - taken[0], points_of)
-    cells = math.prod(arms[factor].nunique() for factor in factors)
-    return Shares(made, seeds, math.sqrt(mse), len(arms) == cells, points_of)
+        square = max(0.0, between - n * float(((spanned.T @ means) ** 2).sum()))
+        sums.append(_SumOfSquares(HIGHER, (), rest, square))
+    return [one for one in sums if one.df > 0]
 
 
 def intervals(

@@ -50,7 +50,7 @@ class Reach:
         )
 
 
-def length_key(study: Study) -> str | None:
+def length_factor(study: Study) -> str | None:
     """The task's setting that is a factor and makes its sequences longer: numbers, and points alike
     in all else have more steps with more of it.
     """

@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import with_counted
-from reports.analysis.sides import Sides, chance, difference, term, turned
+from reports.analysis.comparison import Sides, chance, difference, term, turned
 from reports.data.study import Study
-from reports.statistics import NOTHING, Estimate, mean_interval
-from reports.statistics.family import holm
+from reports.formatting import count, interval, known, listing, number
+from reports.statistics import NO_ESTIMATE, Estimate, mean_interval
+from reports.statistics.holm import holm
 from reports.statistics.permutation import f_test
 from study.design.ranking import best_first
 from study.store import Store
 
 SEED = 2026  # of the permutations
 DRAWS = 9999
+LEVEL = 0.05  # of the tests
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Again:
     fresh: Sequence[float]
     screening: Estimate
     estimate: Estimate
-    behind: Estimate = NOTHING
-    improve: Estimate = NOTHING
+    behind: Estimate = NO_ESTIMATE
+    improve: Estimate = NO_ESTIMATE
     p: float = float("nan")
 
 
@@ -57,7 +59,7 @@ def confirmation(study: Study) -> Confirmation | None:
     """As stored beside the study's points; None where there is none, or nothing of it is trained
     yet.
     """
-    return study.once("confirmation", lambda: _read(study))
+    return study.cached("confirmation", lambda: _read(study))
 
 
 def _read(study: Study) -> Confirmation | None:
@@ -104,7 +106,9 @@ def _read(study: Study) -> Confirmation | None:
         )
     adjusted = holm([one.p for one in made])
     arms = [Again(**{**vars(one), "p": p}) for one, p in zip(made, adjusted, strict=True)]
-    used = {int(seed) for seed in study.seeds} | {int(seed) for seed in study.also["seed"].dropna()}
+    used = {int(seed) for seed in study.seeds} | {
+        int(seed) for seed in study.outside_grid["seed"].dropna()
+    }
     missing = len(again.grid) - len(again.stored)
     return Confirmation(
         arms,
@@ -125,13 +129,13 @@ def _behind(
 ) -> tuple[Estimate, Estimate, float]:
     """(difference, P(improve) of the first over it, p) of one arm against the first."""
     if arm == first:
-        return NOTHING, NOTHING, float("nan")
+        return NO_ESTIMATE, NO_ESTIMATE, float("nan")
     both = points[points["arm"].isin([first, arm])].assign(
         value=lambda of: of["counted"].astype(float)
     )
     both = both[np.isfinite(both["value"])]
     if both["arm"].nunique() < 2:
-        return NOTHING, NOTHING, float("nan")
+        return NO_ESTIMATE, NO_ESTIMATE, float("nan")
     of = Sides(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
     made, row = term(again, of, "first against another", list(again.factors))
     p = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED).p
@@ -139,3 +143,37 @@ def _behind(
         difference(again, of, share=False, scored=True), 1.0 if again.higher_is_better else -1.0
     )
     return found, chance(of, higher_is_better=again.higher_is_better), p
+
+
+def confirmation_sentence(study: Study, of: Confirmation) -> str:
+    """Confirmed on 5 fresh seeds: lstm … .91 ± .02 (.93 on the seeds that chose it); ahead of …"""
+    first, *others = of.arms
+    said = (
+        f"Confirmed on {count(len(of.seeds), 'fresh seed')}: {first.label}, first by validation,"
+        f" has a mean test {study.metric} of {number(first.estimate.value, 3)}"
+        f" {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it:"
+        f" {number(first.screening.value, 3)})."
+    )
+    if not others:
+        return said
+    ahead = [one for one in others if known(one.p) and one.p <= LEVEL and one.behind.value > 0]
+    beaten = [one for one in others if known(one.p) and one.p <= LEVEL and one.behind.value < 0]
+    level = [one for one in others if one not in ahead and one not in beaten]
+    if ahead:
+        said += f" It is ahead of {listing(_against_first(one) for one in ahead)}."
+    if beaten:
+        said += f" It lies behind {listing(_against_first(one) for one in beaten)}: the choice did not hold."
+    if level:
+        said += f" It cannot be told apart from {listing(_against_first(one) for one in level)}."
+    return (
+        said + " Tests: permutation of seeds between two arms, Holm over"
+        f" {count(len(others), 'comparison')}."
+    )
+
+
+def _against_first(one: Again) -> str:
+    p = f", p {'< 0.001' if one.p < 0.001 else f'= {one.p:.3f}'}" if known(one.p) else ""
+    return (
+        f"{one.label} (difference {number(one.behind.value, 3, sign=True)}"
+        f" {interval(one.behind.low, one.behind.high, 3)}{p})"
+    )

@@ -47,7 +47,7 @@ def by_example(study: Study) -> pd.DataFrame:
     """Mean result of every test example (row) by arm (column), over seeds; empty if not kept, or of
     several tasks. Made once.
     """
-    return study.once("test set by arm", lambda: _by_example(study))
+    return study.cached("test set by arm", lambda: _by_example(study))
 
 
 def _by_example(study: Study) -> pd.DataFrame:
