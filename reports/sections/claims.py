@@ -1,6 +1,4 @@
-"""Claims: what the study declares and what the ledger keeps, each judged by the numbers that
-support or refute it.
-"""
+"""Claims, declared with the study or kept in the ledger, and whether the data support them."""
 
 from __future__ import annotations
 
@@ -30,12 +28,13 @@ SIGNS = {SUPPORTED: "✓", REFUTED: "✕", INCONCLUSIVE: "?"}
 INKS = {SUPPORTED: "#2e9e4f", REFUTED: "#c04848", INCONCLUSIVE: "#7a8a99"}
 EDGE = 8.0  # of the x axis, in differences that matter
 WIDTH = 10.0
-ACROSS = 56  # letters of a statement on one line
+LINE_LENGTH = 56  # characters of a statement per line
 
 
 class Claims:
-    """Claims of the study (study.claims), then those of the ledger (conf/claim) that its factors
-    decide; the others by name.
+    """Judges the claims of the study (study.claims) and those of the ledger (conf/claim).
+
+    Claims of the ledger that the study's factors cannot decide are listed with the reason.
     """
 
     title = "Claims"
@@ -106,7 +105,7 @@ def _overview(
 
 
 def _short(statement: str) -> str:
-    """A statement inside a sentence; names in capitals keep them."""
+    """A statement as part of a sentence: lower-case first letter, except for names and acronyms."""
     text = statement.rstrip(".")
     return (
         text
@@ -172,7 +171,10 @@ def forest(every: list[Judged]) -> Drawing:
     axis.text(EDGE * 2.06, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
     axis.set_yticks(
         range(len(every)),
-        ["\n".join(textwrap.wrap(shorten(one.statement, 2 * ACROSS - 4), ACROSS)) for one in every],
+        [
+            "\n".join(textwrap.wrap(shorten(one.statement, 2 * LINE_LENGTH - 4), LINE_LENGTH))
+            for one in every
+        ],
     )
     axis.tick_params(axis="y", length=0)
     axis.set_xticks([-8, -4, -1, 0, 1, 4, 8], ["−8", "−4", "−1", "0", "1", "4", "8"])
@@ -213,7 +215,7 @@ def _effect_mark(axis: Axes, y: int, one: Judged) -> None:
 
 
 def _found(one: Judged) -> str:
-    """What was found in the units of the measure."""
+    """The effect and its interval in the units of the measure."""
     if not known(one.difference.value):
         return ""
     digits = 2 if abs(one.difference.value) < 100 else 0
@@ -278,8 +280,9 @@ def _points(every: list[Judged]) -> Table:
 
 
 def _ids(ids: Sequence[str]) -> str:
-    """As many as make a reader's study of a claim possible; those of a hundred thousand points are
-    megabytes a claim.
+    """Ids of points, shortened if there are more than MOST.
+
+    A hundred thousand ids would be megabytes per claim.
     """
     return (
         " ".join(ids)
@@ -289,7 +292,7 @@ def _ids(ids: Sequence[str]) -> str:
 
 
 def label(one: Judged) -> str:
-    """The verdict with its sign, and of what kind a refutation is."""
+    """The verdict with its symbol; a refutation with its kind."""
     kind = " (opposite)" if one.difference.high < 0 else " (too small)"
     return f"{SIGNS[one.verdict]} {one.verdict}" + (
         kind if one.verdict == REFUTED and not one.each else ""
@@ -297,9 +300,10 @@ def label(one: Judged) -> str:
 
 
 def sentence(one: Judged) -> str:
-    """Clipping mends explosion: supported.
+    """A claim with its verdict and numbers.
 
-    0 of 3 points with clip norm were lost, 3 of 3 with clip none …
+    For example: Clipping mends explosion: supported. Lost: 0 of 3 with clip norm, 3 of 3 with clip
+    none …
     """
     found = f"{one.statement.rstrip('.')}: {one.verdict}."
     if one.text:
@@ -325,12 +329,12 @@ def sentence(one: Judged) -> str:
         f" {_positive(one)})."
     )
     if one.each:
-        told = listing(
+        within = listing(
             f"{name} {of.verdict} ({number(of.difference.value, sign=True)}"
             f" {interval(of.difference.low, of.difference.high)})"
             for name, of in one.each.items()
         )
-        text += f" Within each: {told}."
+        text += f" Within each: {within}."
     return text
 
 
@@ -343,7 +347,7 @@ def _effect(one: Judged) -> str:
 
 
 def _positive(one: Judged) -> str:
-    """The interval of the difference in the direction in which the sentence states it."""
+    """The interval, with the sign that the sentence gives to the difference."""
     low, high = one.difference.low, one.difference.high
     return interval(low, high) if one.difference.value >= 0 else interval(-high, -low)
 

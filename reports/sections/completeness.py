@@ -1,4 +1,4 @@
-"""Which points are there: one glyph a seed."""
+"""Completeness: the status of every declared point, one symbol per seed."""
 
 from __future__ import annotations
 

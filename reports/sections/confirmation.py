@@ -1,6 +1,4 @@
-"""Confirmation: the best arms on seeds that had no part in choosing them, beside what they scored
-on those that had.
-"""
+"""Confirmation: the best arms trained again on seeds that had no part in choosing them."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ WIDTH = 10.0
 
 
 class Confirmed:
-    """Only where `make confirm` has run."""
+    """Shown only if `make confirm` has run."""
 
     title = "Confirmed on fresh seeds"
     needs = ("val_score",)

@@ -1,5 +1,6 @@
-"""Contrasts: what was planned to be tested, as one named family with Holm's correction; single arms
-are shown, not tested.
+"""Contrasts: the planned tests as one family, with Holm's correction.
+
+Single arms are shown, not tested.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ LEVEL = 0.05  # family error
 
 
 class Contrasts:
-    """`draws`: permutations a test."""
+    """`draws`: permutations per test."""
 
     title = "Contrasts"
     needs = ("score",)
@@ -82,7 +83,7 @@ class Contrasts:
             ]
         blocks.append(Prose(single_arms(study), "small"))
         measures = list(dict.fromkeys(one.by for one in of_study.tests)) if of_study else ["score"]
-        for by in measures:  # measures have units of their own, so no axis holds two of them
+        for by in measures:  # each has its own unit and so its own figure
             rows = _declared_rows(of_study, by) if of_study else _level_rows(study)
             if rows:
                 blocks.append(_figure(study, rows, by, of_study is not None))
@@ -115,7 +116,7 @@ def _sentence(family: Family, *, planned: bool) -> str:
 
 
 def single_arms(study: Study) -> str:
-    """Why single arms are shown, not tested, and from how many seeds on they could be."""
+    """Why single arms are shown and not tested, and with how many seeds they could be."""
     seeds, arms = len(study.seeds), len(study.arms)
     if arms < 2:
         return "There is one arm: nothing to compare."
@@ -299,10 +300,10 @@ def _rows_table(rows: list[Row]) -> Table:
 
 def _table(study: Study, family: Family) -> Table:
     rows: Rows = [[one.name, *_statistics(one), *_effect(study, one)] for one in family.tests]
-    told = any(
+    has_effects = any(
         isinstance(cell, Cell) or cell for *_, cell in rows
-    )  # effects of planned contrasts, or why one cannot be tested
-    rows = rows if told else [row[:-1] for row in rows]
+    )  # or the reason why a contrast cannot be tested
+    rows = rows if has_effects else [row[:-1] for row in rows]
     columns = [
         "tested",
         "F",
@@ -310,7 +311,7 @@ def _table(study: Study, family: Family) -> Table:
         "p",
         "p after Holm",
         "n (blocks)",
-        *(["effect"] if told else []),
+        *(["effect"] if has_effects else []),
     ]
     notes = (
         "Freedman and Lane (1983): residuals of the model of arm means without the term are"

@@ -1,6 +1,4 @@
-"""Dynamics: spectra, exponents, Ω, saturation and timescales of the recurrence, where their probes
-were switched on.
-"""
+"""Dynamics of the recurrence: spectra, exponents, Ω, saturation and time scales."""
 
 from __future__ import annotations
 
@@ -27,8 +25,8 @@ HOW = (
 
 @dataclass(frozen=True)
 class Shown:
-    """A quantity as a column: how a point's layers and numbers become one value, how it is written,
-    and what it means.
+    """A quantity as a column: how a point's layers and numbers become one value, how it is
+    formatted, and what it means.
     """
 
     title: str
@@ -128,8 +126,10 @@ SAID = {
 
 
 class Dynamics:
-    """`grid`: positions at which spectra are drawn; `floor`: nats a step, no spectrum is drawn
-    deeper. No blocks where nothing of it was measured.
+    """Shown only if a probe of the dynamics was switched on.
+
+    `grid`: number of positions at which spectra are drawn; `floor`: nats per step below which no
+    spectrum is drawn.
     """
 
     title = "Dynamics of the recurrence"
@@ -162,7 +162,7 @@ class Dynamics:
         return Section([*blocks, *self._figures(study, measures)])
 
     def _readings(self, study: Study, exponents: pd.DataFrame) -> dict[int, Reading]:
-        """By arm, of the last probes."""
+        """Readings of the exponents at the last probe, by arm."""
         lags, found = judged_lags(study), {}
         for arm, own in study.stored.groupby("arm"):
             of = exponents.reindex(own["id"])["end"].dropna()

@@ -1,6 +1,4 @@
-"""Effects and interactions: how much of score and of gradient health each factor decides, and how
-two of them act together.
-"""
+"""Effects and interactions: how much of score and gradient health each factor explains."""
 
 from __future__ import annotations
 
@@ -51,7 +49,7 @@ SHOWN = 0.005  # share of variance above which the lower end of an interval coun
 
 
 class Effects:
-    """`draws`: of the generalised confidence intervals of the shares."""
+    """`draws`: draws per generalised confidence interval of the shares."""
 
     title = "Effects and interactions"
     needs = ("score",)
@@ -87,7 +85,7 @@ class Effects:
 
 
 def columns(study: Study) -> list[tuple[str, str]]:
-    """What effects are told of: column of the points, and its name on the page."""
+    """Column of the points, and its name on the page, of each measure whose variance is explained."""
     known_D = study.stored["D"].notna().any()
     return [
         ("counted", f"test {study.metric}"),
@@ -101,7 +99,7 @@ def _sentence(found: dict[str, Shares]) -> str:
         shown = sorted(
             (one for one in of.terms if one.share.low > SHOWN), key=lambda one: -one.share.value
         )
-        told = "; ".join(
+        shares_of = "; ".join(
             f"{one.name} {percent(one.share.value)} [{percent(one.share.low)},"
             f" {percent(one.share.high)}]"
             for one in shown
@@ -111,8 +109,8 @@ def _sentence(found: dict[str, Shares]) -> str:
             f" {percent(of.seeds.high)}]"
         )
         lead = (
-            f"The variance of {text} over {count(of.n, 'point')} is made by {told}; {rest}."
-            if told
+            f"The variance of {text} over {count(of.n, 'point')} is made by {shares_of}; {rest}."
+            if shares_of
             else (
                 f"Of the variance of {text} over {count(of.n, 'point')} no term's share is shown to"
                 f" be above 0; {rest}."
@@ -287,7 +285,7 @@ def _frame(found: dict[str, Shares]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# --- interactions ---------------------------------------------------------------------------------
+# --- interactions ---
 
 
 def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) -> Figure:
@@ -336,7 +334,7 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
 
 
 def _panels(study: Study) -> list[dict[str, str]]:
-    """Combinations of the further factors, as many of them as fit side by side."""
+    """Combinations of the other factors, as many as fit side by side."""
     keys: list[str] = []
     for key in study.other_factors:
         if len(study.combinations([*keys, key])) <= MOST:
@@ -396,8 +394,9 @@ def _marks(
 
 
 def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Shares | None) -> str:
-    """How much the two factors decide together, and which level of x is best for which line: over
-    arms alike in everything else.
+    """The interaction's share of variance, and the best level of x for each line.
+
+    Levels are compared over arms that are alike in everything else.
     """
     line_key, x_key = study.matrix_factors
     higher = study.higher_is_better or text.startswith("health")
@@ -419,19 +418,27 @@ def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Sh
             if shown
             else f"no interaction is shown in {text} ({line_key} × {x_key}: {size})"
         )
-    told = []
+    best_of_lines = []
     for line in study.levels(line_key):
         means = _alike(study, points, column, line)
         if len(means) > 1:
             best = (max if higher else min)(means, key=lambda x: means[x])
-            told.append(f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}")
-    said += f"; {'highest' if higher else 'lowest'} mean: {', '.join(told)}." if told else "."
+            best_of_lines.append(
+                f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}"
+            )
+    said += (
+        f"; {'highest' if higher else 'lowest'} mean: {', '.join(best_of_lines)}."
+        if best_of_lines
+        else "."
+    )
     return f"{said[0].upper()}{said[1:]}"
 
 
 def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[str, float]:
-    """Mean at each level of x for one line, over the settings of the other factors that have them
-    all: other arms would compare settings, not levels.
+    """Mean at each level of x for one line, over settings of the other factors that have all
+    levels.
+
+    With other arms, settings would be compared and not levels.
     """
     line_key, x_key = study.matrix_factors
     own = points[(points[line_key] == line) & points[column].notna()]

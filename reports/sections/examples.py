@@ -1,6 +1,4 @@
-"""What single examples show: where the loss looks, what is attended to, what the gates do, where
-their probes were switched on.
-"""
+"""Single examples: saliency, attention and gates step by step, if their probes were switched on."""
 
 from __future__ import annotations
 
@@ -43,8 +41,10 @@ Labels = Mapping[str, str]
 
 
 class Examples:
-    """`low`: decades of saliency no colour goes below; `rows`: most strips of a figure, above it
-    factors are pooled. No blocks where nothing was measured.
+    """Shown only if something was measured.
+
+    `low`: decades of saliency at which the colour scale ends; `rows`: most strips in a figure,
+    above which factors are pooled.
     """
 
     title = "What single examples show"
@@ -61,7 +61,7 @@ class Examples:
         traces = study.table("traces")
         if traces.empty:
             return Section([])
-        # Examples are those of a task of one length: where these vary, each has figures of its own.
+        # Examples belong to one task of one length; if these vary, each gets its own figures.
         splits = [key for key in study.factors if key == "task" or key.startswith("task.")]
         blocks: list[object] = []
         for part in study.combinations(splits):
@@ -221,7 +221,9 @@ def _lead(traces: pd.DataFrame) -> str:
 
 
 def _row_keys(study: Study, rows: pd.DataFrame, part: Labels, most: int) -> list[str]:
-    """Factors that make a strip each: all, or the first two where that would be too many."""
+    """Factors whose combinations get a strip each: all, or the first two if there would be too
+    many.
+    """
     keys = [key for key in study.factors if key not in part]
     if rows["arm"].nunique() > most:
         keys = [key for key in study.matrix_factors if key not in part]
@@ -233,7 +235,7 @@ def _only(rows: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 
 
 def _input(inputs: pd.DataFrame, example: int) -> np.ndarray | None:
-    """The input of an example is the same for every point: that of the first."""
+    """The input of an example: the first point's, since all points have the same."""
     own = inputs[inputs["example"] == example]
     if own.empty:
         return None
@@ -244,9 +246,7 @@ def _input(inputs: pd.DataFrame, example: int) -> np.ndarray | None:
 def _extremes(
     study: Study, rows: pd.DataFrame, keys: Sequence[str], found: pd.DataFrame, digits: int
 ) -> str:
-    """2 (rnn · normal) to 31 (gru · orthogonal): of the recipes' medians at the last probe, the
-    least and the most.
-    """
+    """2 (rnn · normal) to 31 (gru · orthogonal): the lowest and highest median at the last probe."""
     points = rows.drop_duplicates("id").set_index("id")
     last = found["end"].where(found["end"].notna(), found["start"])
     medians = [

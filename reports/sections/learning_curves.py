@@ -1,6 +1,4 @@
-"""Learning curves: loss and score against updates, every seed; and what is left between training
-and new data.
-"""
+"""Learning curves: loss and score against updates for every seed, and the training gap."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ HOW = (
 
 
 class LearningCurves:
-    """`longest`: points a curve at most."""
+    """`longest`: most points per curve."""
 
     title = "Learning curves"
     needs = ("history.val_loss",)
@@ -74,7 +72,7 @@ class LearningCurves:
     def _figure(
         self, study: Study, history: pd.DataFrame, points: pd.DataFrame, task: str | None
     ) -> Figure:
-        """One task: tasks have updates and scores of their own."""
+        """The figure of one task; tasks differ in updates and scores."""
         panel, ink_key = study.panel_factors
         others = [key for key in study.factors if key not in (panel, ink_key, "task")]
         names = [name for name in study.levels(panel) if (points[panel] == name).any()]
@@ -164,8 +162,8 @@ class LearningCurves:
         )
 
     def _gap(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
-        """Training minus test score of the scored weights (turned where lower is better): what does
-        not carry over.
+        """Training score minus test score of the selected weights (sign reversed if lower is
+        better).
         """
         sign = 1.0 if study.higher_is_better else -1.0
         points = points[points["status"] != "diverged"].assign(
@@ -212,7 +210,7 @@ class LearningCurves:
 
 
 def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:
-    """Baseline and solved of the task, on the scale of the figure."""
+    """Baseline and solving score of the task, on the scale of the figure."""
     facts = study.tasks.get(task or "", study.task)
     baseline, solved = facts.get("baseline"), facts.get("solved")
     if not study.as_skill:
@@ -226,7 +224,7 @@ def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:
 
 
 def thin(history: pd.DataFrame, longest: int) -> pd.DataFrame:
-    """At most `longest` rows a point, the first and the last among them."""
+    """At most `longest` rows per point, including the first and the last."""
     place = history.groupby("id").cumcount()
     size = history.groupby("id")["update"].transform("size")
     step = np.ceil(size / longest).clip(lower=1)
@@ -305,8 +303,9 @@ def _line_style(dash_key: str | None, dashes: Mapping[str, object]) -> dict[str,
 def _limits(
     history: pd.DataFrame, column: str, marks: Sequence[float], *, as_skill: bool
 ) -> tuple[float, float]:
-    """Of the y axis: the values after the first update, since an untrained network may lie far
-    beyond what training does.
+    """Limits of the y axis.
+
+    The first update is left out: an untrained network may be far off.
     """
     values = history.loc[history["update"] > 0, column].astype(float)
     values = values[np.isfinite(values)]

@@ -1,4 +1,4 @@
-"""The longest lag that each arm solves, where the length of the task is a factor."""
+"""Longest lag solved: how long a task each arm solves, if the task's length is a factor."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ NAMED = 6  # arms in a sentence
 
 
 class LongestLag:
-    """`share` of an arm's seeds must be exceeded for a length to count as solved.
+    """Shown only if a factor sets the length of the task.
 
-    No blocks where no factor sets the length of the task.
+    An arm solves a length if more than `share` of its seeds do.
     """
 
     title = "Longest lag solved"

@@ -1,4 +1,4 @@
-"""Accuracy against health against cost: what a better score is paid with."""
+"""Accuracy against health against cost: which arms no other arm beats in all three."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SEED = 2026
 
 
 class Pareto:
-    """`draws`: how often seeds are resampled."""
+    """`draws`: number of times that seeds are resampled."""
 
     title = "Accuracy against health against cost"
     needs = ("score", "D", "U", "seconds")
@@ -46,11 +46,11 @@ class Pareto:
         for task in study.by_task:
             own = points if task is None else points[points["task"] == task]
             blocks += [Heading(f"Task {task}")] if task else []
-            blocks += self._of(study, own, task)
+            blocks += self._blocks(study, own, task)
         return Section(blocks)
 
-    def _of(self, study: Study, points: pd.DataFrame, task: str | None) -> list[object]:
-        """One task: a better score on an easier one beats nobody."""
+    def _blocks(self, study: Study, points: pd.DataFrame, task: str | None) -> list[object]:
+        """Blocks of one task; scores of different tasks are not compared."""
         frame = aims(study, points)
         found = fronts(frame, draws=self.draws, seed=SEED)
         if len(found) < 2:
@@ -168,7 +168,7 @@ class Pareto:
 
 
 def _label(study: Study, arm: pd.Series, task: str | None) -> str:
-    """An arm where its task stands above it."""
+    """The arm's levels, without the task if the heading names it."""
     return levels(
         {
             key: arm[key]

@@ -1,4 +1,4 @@
-"""Recipe: what to take, what speaks for it, what comes second, and how to run it elsewhere."""
+"""Recipe: the recommended arm, the evidence, the runner-up, and how to run it elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from study.records import StudyError
 
 
 class RecipeSection:
-    """`shown`: arms in the table."""
+    """`shown`: number of arms in the table."""
 
     title = "Recipe"
     needs = ("val_score",)
@@ -30,10 +30,10 @@ class RecipeSection:
         blocks: list[object] = []
         for task in study.by_task:
             blocks += [Heading(f"Task {task}")] if task else []
-            blocks += self._of(study, task)
+            blocks += self._blocks(study, task)
         return Section(blocks)
 
-    def _of(self, study: Study, task: str | None) -> list[object]:
+    def _blocks(self, study: Study, task: str | None) -> list[object]:
         found, again = recipe(study, task), confirmation(study)
         if found is None:
             return [Prose("No point has a validation score yet: there is nothing to recommend.")]
@@ -185,7 +185,7 @@ def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
 
 
 def _how(study: Study, id: str) -> list[object]:
-    """Commands and snippet for a typical point."""
+    """Commands and a PyTorch snippet for a typical point."""
     try:
         config = point_config(study.store, id)
     except StudyError as error:

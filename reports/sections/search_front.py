@@ -1,4 +1,4 @@
-"""Pareto front: what a better score costs, where the search had several objectives."""
+"""Pareto front of a search with several objectives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = 3
 
 
 class Front(SearchSection):
-    """Score against each other objective by arm; settings that none beats in everything are joined."""
+    """Score against each other objective, by arm; settings that no other beats are joined."""
 
     title = "Front of the search"
 

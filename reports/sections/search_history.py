@@ -1,4 +1,4 @@
-"""History: every trial of every arm, and the best so far."""
+"""Search history: every trial of every arm, and the best so far."""
 
 from __future__ import annotations
 

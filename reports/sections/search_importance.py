@@ -21,7 +21,7 @@ HOW = (
 
 
 class Importance(SearchSection):
-    """Shares of a random forest's variance by arm: keys alone, pairs beyond them."""
+    """Shares of a random forest's variance by arm: single keys, and pairs beyond them."""
 
     title = "What mattered in the search"
 
@@ -39,7 +39,7 @@ def columns_of(search: Search) -> list[tuple[str, str | None]]:
 
 
 def shares(search: Search, objective: str) -> tuple[list[str], np.ndarray]:
-    """Arms with shares, and [arms, columns]."""
+    """Arms that have shares, and their shares [arms, columns]."""
     own = search.importance[search.importance["objective"] == objective]
     arms = [arm for arm in search.labels if (own["arm"] == arm).any()]
     table = np.full((len(arms), len(columns_of(search))), np.nan)

@@ -1,4 +1,4 @@
-"""Parallel coordinates: whole settings at a glance."""
+"""Parallel coordinates: all settings of every trial."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RAMP = LinearSegmentedColormap.from_list("score", ["#b9c4d6", "#0a7fc2", "#0b3d9
 
 
 class Parallel(SearchSection):
-    """One line a trial over the searched keys, one panel an arm."""
+    """One panel per arm, one line per trial across the searched keys."""
 
     title = "Settings of the search"
 
@@ -35,7 +35,7 @@ class Parallel(SearchSection):
 
 
 def places(search: Search) -> dict[str, pd.DataFrame]:
-    """Each key's values as places between 0 and 1 of what was tried, on its own scale."""
+    """Each key's values between 0 and 1 of the range tried, on the key's own scale."""
     found = {}
     for key in search.keys:
         of = search.numbers(key)

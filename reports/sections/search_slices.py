@@ -24,12 +24,12 @@ HOW = (
 )
 
 
-FEW = 4  # distinct values that are all marked on the axis
-SOME = 12  # up to which arms stand beside one another
+FEW = 4  # up to this many distinct values, each has a tick
+SOME = 12  # up to this many distinct values, arms are drawn side by side
 
 
 class Slices(SearchSection):
-    """One panel a key and level of the first factor; colour and marker: the other factors."""
+    """One panel per key and level of the first factor; colour and marker: the other factors."""
 
     title = "Score by searched key"
 
@@ -45,7 +45,7 @@ def figure(search: Search) -> Figure:
         best = search.numbers(key)
         best = best[best["best"].astype(bool)]
         values = [shown(float(text)) if numeric(text) else text for text in best["value"]]
-        spans.append(f"{key} {span_of(list(best['value']))}")
+        spans.append(f"{key} {value_range(list(best['value']))}")
         rows += [
             [search.labels[arm], key, Cell(value, float(place))]
             for arm, value, place in zip(best["arm"], values, best["number"], strict=True)
@@ -59,8 +59,8 @@ def figure(search: Search) -> Figure:
     return Figure(picture, caption, f"Score by searched key. {finding}", table, 10.0, finding, HOW)
 
 
-def span_of(values: list[str]) -> str:
-    """The lowest and highest of numbers, or the words."""
+def value_range(values: list[str]) -> str:
+    """Lowest and highest number, or the words."""
     if values and all(map(numeric, values)):
         ordered = sorted(map(float, values))
         return (
@@ -71,9 +71,10 @@ def span_of(values: list[str]) -> str:
     return listing(dict.fromkeys(values))
 
 
-def apart(places: list[float], many: int, *, log: bool) -> list[float]:
-    """How far each of `many` kinds of marks stands from its value, so that they do not cover one
-    another where values are few; decades on a log axis.
+def offsets(places: list[float], many: int, *, log: bool) -> list[float]:
+    """Offset of each of `many` kinds of marks, so that they do not overlap at the same value.
+
+    In decades on a log axis.
     """
     where = np.log10(places) if log else np.array(places)
     least = min(float(np.diff(where).min()), 0.2 * float(np.ptp(where))) if len(where) > 1 else 0.0
@@ -108,7 +109,7 @@ def key_axis(search: Search, key: str, kinds: int) -> KeyAxis:
         for place, text in sorted(set(zip(trials["number"], trials["value"], strict=True)))
     }
     few = len(ticks) <= SOME or worded
-    shifts = apart(sorted(ticks), kinds, log=log) if few else [0.0] * kinds
+    shifts = offsets(sorted(ticks), kinds, log=log) if few else [0.0] * kinds
     return KeyAxis(trials, log, limits, ticks, shifts, len(ticks) <= FEW or worded)
 
 

@@ -1,4 +1,4 @@
-"""The first screen: what came out, how sure it is, what went wrong."""
+"""Summary: the first screen, with the answer, how sure it is, and what went wrong."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from study.records import VERDICTS
 
 
 class Summary:
-    """`trusted`: seeds below which the report says that the intervals are wide and single arms are
-    not tested.
+    """`trusted`: number of seeds below which the page warns of wide intervals; `draws`: of the
+    bootstrap.
     """
 
     title = "Summary"
@@ -63,18 +63,16 @@ class Summary:
         blocks.append(Prose(self._time(study, points), "small"))
         return Section(blocks)
 
-    # --- the answer -------------------------------------------------------------------------------
+    # --- the answer ---
 
     def _answer(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[str]:
-        """Which arm, and which factor."""
+        """The best arm, and the factors that matter."""
         if points.empty:
             return ["No point has been trained yet: there is no answer."]
         return [text for text in (self._leaders(study, arms), self._effects(study, points)) if text]
 
     def _leaders(self, study: Study, arms: pd.DataFrame) -> str:
-        """First by validation, as the recipe has it: the score on the test set has no part in the
-        choice.
-        """
+        """The first arm by validation; the test score has no part in the choice."""
         by_arm, said = arms.set_index("arm"), []
         for task in study.by_task:
             found = recipe(study, task)
@@ -118,9 +116,9 @@ class Summary:
         return " ".join(said)
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
-        """Main effects, largest first; those whose interval holds 0 with it.
+        """Main effects, largest first, with those whose interval contains 0 at the end.
 
-        What tasks differ by is no finding about recipes.
+        Differences between tasks say nothing about recipes and are left out.
         """
         effects = [one for one in main_effects(study, points) if one.factor != "task"]
         shown, quiet = [], []
@@ -181,7 +179,7 @@ class Summary:
             f" {prediction_words(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
         )
 
-    # --- facts, matrix, caveats -------------------------------------------------------------------
+    # --- facts, matrix, caveats ---
 
     def _facts(
         self, study: Study, arms: pd.DataFrame, points: pd.DataFrame
@@ -397,7 +395,7 @@ def _its(study: Study) -> str:
 
 
 def _short(study: Study, by_arm: pd.DataFrame, arm: int) -> str:
-    """An arm where its task is said beside it."""
+    """The arm's levels without the task, which the sentence names."""
     return levels(
         {
             key: by_arm.loc[arm, key]
@@ -425,8 +423,9 @@ def _matrix_caption(study: Study, hidden: int) -> str:
 
 
 def _lead(study: Study, by_arm: pd.DataFrame, of: Recipe) -> tuple[str, str, str]:
-    """Test score of the first by validation over that of the second, positive where it is better;
-    both have one test set, so its noise is left out.
+    """Lead of the first arm over the second in test score; positive is better.
+
+    Both have the same test set, so its noise is left out.
     """
     if len(of.order) < 2:
         return "lead over runner-up", "n/a", "one arm"

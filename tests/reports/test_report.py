@@ -610,10 +610,10 @@ def test_scores_are_ranked_within_their_task():
     points["counted"] = [0.91, 0.92, 0.93, 0.94, 0.1, 0.2, 0.3, 0.4]
     D = pd.Series([1.0, 2, 3, 4, 1, 2, 3, 4], index=list("abcdefgh"))
     assert prediction(
-        SimpleNamespace(higher_is_better=True, listed=lambda every: every), points, D, 20
+        SimpleNamespace(higher_is_better=True, for_listing=lambda every: every), points, D, 20
     ).rho.value == pytest.approx(1.0)
     assert prediction(
-        SimpleNamespace(higher_is_better=False, listed=lambda every: every), points, D, 20
+        SimpleNamespace(higher_is_better=False, for_listing=lambda every: every), points, D, 20
     ).rho.value == pytest.approx(-1.0)
 
 
