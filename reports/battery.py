@@ -1,5 +1,4 @@
-"""What every section of the report must pass, ours or yours: it raises AssertionError with what is
-wrong.
+"""Tests that every section must pass, ours or yours; raises AssertionError with the reason.
 
 from reports.battery import check_section
 check_section(Mine(marked=5.0))
@@ -72,11 +71,11 @@ OUTSIDE = re.compile(
 
 
 def check_section(section: SectionRenderer, study: Study | None = None) -> None:
-    """Title, needs, blocks; the same bytes twice; nothing from outside, text escaped; figures with
-    finding, alt text, table and how to read them.
+    """Check a section against its contract (reports/interfaces.py).
 
-    Rendered on made-up studies: whole, half missing with points diverged and failed, with a hostile
-    name; and on `study`, if given.
+    Title, needs and blocks; the same bytes twice; nothing from outside, text escaped; figures with
+    finding, alt text, table and how to read them. Rendered on made-up studies: complete; half
+    missing, with diverged and failed points; with a hostile name; and on `study` if given.
     """
     name = type(section).__name__
     assert isinstance(section.title, str) and section.title, f"{name}: title must be a text"
@@ -130,7 +129,7 @@ def _html(section: SectionRenderer, study: Study) -> str:
 def made_up(
     folder: Path, *, stored: float = 1.0, spoilt: bool = False, first: str = CELLS[0]
 ) -> Study:
-    """A study made by hand: two cells × two initializers × three seeds, plausible numbers.
+    """A study with plausible numbers: two cells × two initializers × three seeds.
 
     `spoilt`: one point diverged, one failed.
     """

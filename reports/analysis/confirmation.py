@@ -1,6 +1,4 @@
-"""The confirmation of a study: its best arms trained again on seeds that had no part in choosing
-them (make confirm).
-"""
+"""The confirmation of a study: its best arms trained again on fresh seeds (make confirm)."""
 
 from __future__ import annotations
 
@@ -11,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import with_counted
-from reports.analysis.comparison import Sides, chance, difference, term, turned
+from reports.analysis.comparison import (
+    Comparison,
+    as_term,
+    difference,
+    probability_of_improvement,
+    with_sign,
+)
 from reports.data.study import Study
 from reports.formatting import count, interval, known, listing, number
 from reports.statistics import NO_ESTIMATE, Estimate, mean_interval
@@ -26,12 +30,11 @@ LEVEL = 0.05  # of the tests
 
 
 @dataclass(frozen=True)
-class Again:
-    """One arm: its number and label in the study, what it scored on the seeds that chose it, and on
-    fresh ones.
+class ConfirmedArm:
+    """One arm: scores on the seeds that chose it (`screened`) and on fresh ones (`fresh`).
 
-    `behind`: how far it lies behind the first arm on fresh seeds (positive: worse), with p of a
-    permutation test, Holm over the arms behind.
+    `behind`: how far it is behind the first arm on fresh seeds (positive: worse), with p of a
+    permutation test, corrected by Holm.
     """
 
     arm: int
@@ -47,18 +50,16 @@ class Again:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Arms in the order in which validation had put them. `fresh`: no seed was used before."""
+    """Arms in the order of validation. `fresh`: whether no seed was used before."""
 
-    arms: Sequence[Again]
+    arms: Sequence[ConfirmedArm]
     seeds: Sequence[int]
     missing: int
     fresh: bool
 
 
 def confirmation(study: Study) -> Confirmation | None:
-    """As stored beside the study's points; None where there is none, or nothing of it is trained
-    yet.
-    """
+    """The confirmation stored beside the study; None if there is none or nothing is trained yet."""
     return study.cached("confirmation", lambda: _read(study))
 
 
@@ -74,9 +75,9 @@ def _read(study: Study) -> Confirmation | None:
     }
     numbers = {}
     for _, row in again.arms.iterrows():
-        there = order.get(tuple(_level(again, row, key) for key in study.factors))
-        if there is not None and (fresh["arm"] == row["arm"]).any():
-            numbers[int(row["arm"])] = there
+        known = order.get(tuple(_level(again, row, key) for key in study.factors))
+        if known is not None and (fresh["arm"] == row["arm"]).any():
+            numbers[int(row["arm"])] = known
     if not numbers:
         return None
     ranks = {
@@ -94,7 +95,7 @@ def _read(study: Study) -> Confirmation | None:
             mean_interval(of["counted"].tolist(), of["score_se"].tolist()) for of in (before, after)
         )
         made.append(
-            Again(
+            ConfirmedArm(
                 number,
                 label,
                 before["counted"].tolist(),
@@ -105,7 +106,7 @@ def _read(study: Study) -> Confirmation | None:
             )
         )
     adjusted = holm([one.p for one in made])
-    arms = [Again(**{**vars(one), "p": p}) for one, p in zip(made, adjusted, strict=True)]
+    arms = [ConfirmedArm(**{**vars(one), "p": p}) for one, p in zip(made, adjusted, strict=True)]
     used = {int(seed) for seed in study.seeds} | {
         int(seed) for seed in study.outside_grid["seed"].dropna()
     }
@@ -127,7 +128,7 @@ def _level(study: Study, row: Mapping[str, str], key: str) -> str | None:
 def _behind(
     again: Study, points: pd.DataFrame, first: int, arm: int
 ) -> tuple[Estimate, Estimate, float]:
-    """(difference, P(improve) of the first over it, p) of one arm against the first."""
+    """Difference, P(improve) of the first arm over this one, and p."""
     if arm == first:
         return NO_ESTIMATE, NO_ESTIMATE, float("nan")
     both = points[points["arm"].isin([first, arm])].assign(
@@ -136,17 +137,17 @@ def _behind(
     both = both[np.isfinite(both["value"])]
     if both["arm"].nunique() < 2:
         return NO_ESTIMATE, NO_ESTIMATE, float("nan")
-    of = Sides(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
-    made, row = term(again, of, "first against another", list(again.factors))
+    of = Comparison(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
+    made, row = as_term(again, of, "first against another", list(again.factors))
     p = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED).p
-    found = turned(
+    found = with_sign(
         difference(again, of, share=False, scored=True), 1.0 if again.higher_is_better else -1.0
     )
-    return found, chance(of, higher_is_better=again.higher_is_better), p
+    return found, probability_of_improvement(of, higher_is_better=again.higher_is_better), p
 
 
 def confirmation_sentence(study: Study, of: Confirmation) -> str:
-    """Confirmed on 5 fresh seeds: lstm … .91 ± .02 (.93 on the seeds that chose it); ahead of …"""
+    """For example: Confirmed on 5 fresh seeds: lstm has .91 (on the seeds that chose it: .93)."""
     first, *others = of.arms
     said = (
         f"Confirmed on {count(len(of.seeds), 'fresh seed')}: {first.label}, first by validation,"
@@ -162,7 +163,8 @@ def confirmation_sentence(study: Study, of: Confirmation) -> str:
     if ahead:
         said += f" It is ahead of {listing(_against_first(one) for one in ahead)}."
     if beaten:
-        said += f" It lies behind {listing(_against_first(one) for one in beaten)}: the choice did not hold."
+        behind = listing(_against_first(one) for one in beaten)
+        said += f" It lies behind {behind}: the choice did not hold."
     if level:
         said += f" It cannot be told apart from {listing(_against_first(one) for one in level)}."
     return (
@@ -171,7 +173,7 @@ def confirmation_sentence(study: Study, of: Confirmation) -> str:
     )
 
 
-def _against_first(one: Again) -> str:
+def _against_first(one: ConfirmedArm) -> str:
     p = f", p {'< 0.001' if one.p < 0.001 else f'= {one.p:.3f}'}" if known(one.p) else ""
     return (
         f"{one.label} (difference {number(one.behind.value, 3, sign=True)}"

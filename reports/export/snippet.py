@@ -1,6 +1,6 @@
-"""The recipe as plain PyTorch: a text that runs as pasted.
+"""Writes a recipe as plain PyTorch that runs as pasted.
 
-Where it could not say exactly what the study did, there is none, and why.
+A recipe that cannot be written exactly is refused, with the reason.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from study.records import StudyError
 
 OURS = "study.initializers."
 LAYERS = {"rnn": "nn.RNN", "lstm": "nn.LSTM", "gru_reset_after": "nn.GRU", "gru": "GRUResetBefore"}
-FORGET = 1  # place of the LSTM's forget gate among i, f, g, o
+FORGET = 1  # index of the LSTM's forget gate in i, f, g, o
 
 
 def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """PyTorch of one composed configuration. Raises StudyError with what stands in the way."""
+    """PyTorch of one composed configuration; StudyError if it cannot be written exactly."""
     _check(config)
     target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
     cell = CELLS[target][0]
@@ -94,7 +94,7 @@ def _check(config: Mapping[str, Any]) -> None:
 
 
 def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> list[str]:
-    """First values, gate block by gate block; one bias a gate, as the study trains it."""
+    """Initial values, gate by gate, with one bias per gate as in the study."""
     weights = config["weights"]
     for role in ("input", "readout"):
         if weights[role].get("_target_") != f"{OURS}xavier_uniform.XavierUniform":
@@ -144,9 +144,7 @@ def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> li
 
 
 def _recurrent(node: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """The rule for a recurrent block, and those for input and bias blocks where the initializer
-    speaks for them.
-    """
+    """The rule for recurrent blocks, and those of this initializer for input and bias blocks."""
     name = str(node["_target_"]).removeprefix(OURS)
     std = node.get("std")
     uniform = "nn.init.uniform_(block, -weight.shape[1] ** -0.5, weight.shape[1] ** -0.5)"

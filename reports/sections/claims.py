@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.claim_ledger import Entry, judged, ledger
-from reports.analysis.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Judged, judge, relative
+from reports.analysis.claim_ledger import Entry, judge_all, read_ledger
+from reports.analysis.claims import INCONCLUSIVE, REFUTED, SUPPORTED, JudgedClaim, judge, relative
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
 from reports.data.study import MOST, Study
 from reports.figures.theme import INK, SOFT, draw, panels
@@ -42,7 +42,7 @@ class Claims:
 
     def render(self, study: Study) -> Section:
         own = [judge(study, claim) for claim in study.declaration.get("claims", [])]
-        decided, left = judged(study, ledger(study.folders))
+        decided, left = judge_all(study, read_ledger(study.folders))
         every = [*own, *(one for _, one in decided)]
         if not every:
             return Section([])
@@ -79,7 +79,7 @@ class Claims:
 
 
 def _overview(
-    own: list[Judged], decided: list[tuple[Entry, Judged]], left: list[tuple[Entry, str]]
+    own: list[JudgedClaim], decided: list[tuple[Entry, JudgedClaim]], left: list[tuple[Entry, str]]
 ) -> list[str]:
     parts, of = [], [one for _, one in decided]
     if own:
@@ -114,12 +114,12 @@ def _short(statement: str) -> str:
     )
 
 
-def _counts(of: list[Judged]) -> str:
+def _counts(of: list[JudgedClaim]) -> str:
     counts = {word: sum(one.verdict == word for one in of) for word in SIGNS}
     return ", ".join(f"{n} {word}" for word, n in counts.items() if n)
 
 
-def _figure(every: list[Judged], own: int) -> Figure:
+def _figure(every: list[JudgedClaim], own: int) -> Figure:
     picture = draw(lambda rasterized: forest(every), name="claims")
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
@@ -143,7 +143,7 @@ def _figure(every: list[Judged], own: int) -> Figure:
     )
 
 
-def forest(every: list[Judged]) -> Drawing:
+def forest(every: list[JudgedClaim]) -> Drawing:
     """One row per claim: its effect and interval in differences that matter, and the verdict."""
     figure, axes = panels(
         1,
@@ -182,7 +182,7 @@ def forest(every: list[Judged]) -> Drawing:
     return figure
 
 
-def _effect_mark(axis: Axes, y: int, one: Judged) -> None:
+def _effect_mark(axis: Axes, y: int, one: JudgedClaim) -> None:
     """The interval, with arrows where it leaves the figure, and the effect."""
     value, low, high = relative(one)
     colour = INKS[one.verdict]
@@ -214,7 +214,7 @@ def _effect_mark(axis: Axes, y: int, one: Judged) -> None:
         axis.text(0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center")
 
 
-def _found(one: Judged) -> str:
+def _found(one: JudgedClaim) -> str:
     """The effect and its interval in the units of the measure."""
     if not known(one.difference.value):
         return ""
@@ -230,7 +230,7 @@ def _found(one: Judged) -> str:
     )
 
 
-def _table(every: list[Judged], own: int) -> Table:
+def _table(every: list[JudgedClaim], own: int) -> Table:
     rows: Rows = [
         [
             one.statement,
@@ -274,7 +274,7 @@ def _sort(value: float) -> float | None:
     return value if known(value) else None
 
 
-def _points(every: list[Judged]) -> Table:
+def _points(every: list[JudgedClaim]) -> Table:
     rows: Rows = [[one.statement, str(len(one.rests_on)), _ids(one.rests_on)] for one in every]
     return Table(["claim", "n", "points, by id"], rows, "Points behind the claims")
 
@@ -291,7 +291,7 @@ def _ids(ids: Sequence[str]) -> str:
     )
 
 
-def label(one: Judged) -> str:
+def label(one: JudgedClaim) -> str:
     """The verdict with its symbol; a refutation with its kind."""
     kind = " (opposite)" if one.difference.high < 0 else " (too small)"
     return f"{SIGNS[one.verdict]} {one.verdict}" + (
@@ -299,7 +299,7 @@ def label(one: Judged) -> str:
     )
 
 
-def sentence(one: Judged) -> str:
+def sentence(one: JudgedClaim) -> str:
     """A claim with its verdict and numbers.
 
     For example: Clipping mends explosion: supported. Lost: 0 of 3 with clip norm, 3 of 3 with clip
@@ -338,7 +338,7 @@ def sentence(one: Judged) -> str:
     return text
 
 
-def _effect(one: Judged) -> str:
+def _effect(one: JudgedClaim) -> str:
     return (
         f"Effect {number(one.difference.value, 3, sign=True)}"
         f" {interval(one.difference.low, one.difference.high, 3)}, where {number(one.least, 3)}"
@@ -346,13 +346,13 @@ def _effect(one: Judged) -> str:
     )
 
 
-def _positive(one: Judged) -> str:
+def _positive(one: JudgedClaim) -> str:
     """The interval, with the sign that the sentence gives to the difference."""
     low, high = one.difference.low, one.difference.high
     return interval(low, high) if one.difference.value >= 0 else interval(-high, -low)
 
 
-def _side(one: Judged, which: int) -> str:
+def _side(one: JudgedClaim, which: int) -> str:
     values = np.asarray(one.values[which], dtype=float)
     if not len(values):
         return "no point"

@@ -1,4 +1,4 @@
-"""Clipping: on how many updates each rule fired, and whether it was a guard or a step-size limiter."""
+"""Clipping: how often each rule fired, and whether it was a guard or a step-size limiter."""
 
 from __future__ import annotations
 

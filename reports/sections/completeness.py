@@ -37,7 +37,8 @@ class Completeness:
             )
             blocks.append(
                 Fold(
-                    f"Also present: {count(len(study.outside_grid), 'stored point')} outside the last"
+                    "Also present:"
+                    f" {count(len(study.outside_grid), 'stored point')} outside the last"
                     " declaration",
                     [table],
                 )

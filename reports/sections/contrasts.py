@@ -13,9 +13,9 @@ from reports.analysis.contrasts import (
     Contrast,
     Family,
     against_other_levels,
-    factorial,
-    named,
-    planned,
+    factorial_contrasts,
+    measure_name,
+    planned_contrasts,
 )
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
@@ -62,16 +62,20 @@ class Contrasts:
         self.draws = draws
 
     def render(self, study: Study) -> Section:
-        of_study = planned(study, self.draws)
+        of_study = planned_contrasts(study, self.draws)
         families = (
             [of_study]
             if of_study
-            else [family for by in ("score", "D") if (family := factorial(study, by, self.draws))]
+            else [
+                family
+                for by in ("score", "D")
+                if (family := factorial_contrasts(study, by, self.draws))
+            ]
         )
         if not families:
             return Section([])
         blocks: list[object] = [
-            Prose(_sentence(family, planned=of_study is not None)) for family in families
+            Prose(_sentence(family, planned_contrasts=of_study is not None)) for family in families
         ]
         if all(not known(one.of.p) for family in families for one in family.tests):
             blocks = [
@@ -90,7 +94,7 @@ class Contrasts:
         return Section([*blocks, *[_table(study, family) for family in families]])
 
 
-def _sentence(family: Family, *, planned: bool) -> str:
+def _sentence(family: Family, *, planned_contrasts: bool) -> str:
     tests = [one for one in family.tests if known(one.of.p)]
     if not tests:
         return f"Of {family.name}, none can be tested."
@@ -186,7 +190,7 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
         f"{number(largest[3].value, 3, sign=True)} {interval(largest[3].low, largest[3].high, 3)}"
         f" (n = {largest[3].n})"
     )
-    finding = f"Largest in {named(study, by)}: {largest[2]}{other}, {found}."
+    finding = f"Largest in {measure_name(study, by)}: {largest[2]}{other}, {found}."
     what = (
         "Each planned contrast, first side minus second, over arms alike in everything else."
         " Filled: shown after Holm's correction."
@@ -248,7 +252,7 @@ def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
     axis.set(
         xlim=(-reach, reach),
         ylim=(len(rows) - 0.5, -0.5),
-        xlabel=f"difference in {named(study, by)}",
+        xlabel=f"difference in {measure_name(study, by)}",
     )
     axis.set_yticks(range(len(rows)), [shorten(row[2], 60) for row in rows])
     axis.tick_params(axis="y", length=0)
@@ -346,7 +350,7 @@ def _effect(study: Study, one: Contrast) -> list[Cell | str]:
     delta = cliffs_delta(one.improve)
     text = (
         f"{levels(side_words(one.first))} minus {levels(side_words(one.second))} in"
-        f" {named(study, one.by)}: {number(one.difference.value, 3, sign=True)}"
+        f" {measure_name(study, one.by)}: {number(one.difference.value, 3, sign=True)}"
         f" {interval(one.difference.low, one.difference.high, 3)}; P(improve)"
         f" {percent(one.improve.value)} [{percent(one.improve.low)}, {percent(one.improve.high)}];"
         f" Cliff's δ {number(delta.value, sign=True)}"

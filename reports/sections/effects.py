@@ -85,7 +85,7 @@ class Effects:
 
 
 def columns(study: Study) -> list[tuple[str, str]]:
-    """Column of the points, and its name on the page, of each measure whose variance is explained."""
+    """Measures whose variance is explained: column of the points, name on the page."""
     known_D = study.stored["D"].notna().any()
     return [
         ("counted", f"test {study.metric}"),
@@ -312,7 +312,8 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
             levels(mark["panel"]) if mark["panel"] else "all",
             mark["text"],
             Cell(
-                f"{number(mark['mean'].value, 3)} {interval(mark['mean'].low, mark['mean'].high, 3)}",
+                f"{number(mark['mean'].value, 3)}"
+                f" {interval(mark['mean'].low, mark['mean'].high, 3)}",
                 mark["mean"].value,
             ),
             str(mark["mean"].n),

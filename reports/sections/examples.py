@@ -246,7 +246,7 @@ def _input(inputs: pd.DataFrame, example: int) -> np.ndarray | None:
 def _extremes(
     study: Study, rows: pd.DataFrame, keys: Sequence[str], found: pd.DataFrame, digits: int
 ) -> str:
-    """2 (rnn · normal) to 31 (gru · orthogonal): the lowest and highest median at the last probe."""
+    """2 (rnn · normal) to 31 (gru · orthogonal): lowest and highest median, last probe."""
     points = rows.drop_duplicates("id").set_index("id")
     last = found["end"].where(found["end"].notna(), found["start"])
     medians = [

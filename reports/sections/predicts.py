@@ -80,7 +80,7 @@ class Predicts:
         D: dict[float, pd.Series],
         overall: dict[float, Prediction],
     ) -> list[Found]:
-        """Predictions at every share: over all points, then within each level of the first factor."""
+        """Predictions at every share: over all points, then within levels of the first factor."""
         key = study.matrix_factors[0]
         found = [Found(None, None, share, overall[share]) for share in self.at]
         if key in study.factors:

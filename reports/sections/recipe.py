@@ -7,7 +7,12 @@ import shlex
 import pandas as pd
 
 from reports.analysis.arms import summary
-from reports.analysis.confirmation import Again, Confirmation, confirmation, confirmation_sentence
+from reports.analysis.confirmation import (
+    Confirmation,
+    ConfirmedArm,
+    confirmation,
+    confirmation_sentence,
+)
 from reports.analysis.recipe import Recipe, command, folded, point_of, recipe
 from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, Table
 from reports.data.study import Study
@@ -95,7 +100,7 @@ class RecipeSection:
         return Table(columns, rows, "The arms to choose from", notes)
 
 
-def _fresh(one: Again | None) -> Cell | str:
+def _fresh(one: ConfirmedArm | None) -> Cell | str:
     return (
         "–"
         if one is None

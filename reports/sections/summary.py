@@ -329,10 +329,11 @@ class Summary:
             )
         diverged = points[points["status"] == "diverged"]
         if len(diverged):
-            where = diverged[study.matrix_factors[0]].value_counts()
+            key = study.matrix_factors[0]
+            where = diverged[key].value_counts()
             said.append(
                 f"{count(len(diverged), 'point')} diverged"
-                f" ({listing(f'{n} {level(study.matrix_factors[0], name)}' for name, n in where.items())})"
+                f" ({listing(f'{n} {level(key, name)}' for name, n in where.items())})"
                 f" and {'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline,"
                 " never dropped."
             )
@@ -357,7 +358,8 @@ class Summary:
             said.append(edges)
         if len(study.outside_grid):
             said.append(
-                f"{count(len(study.outside_grid), 'stored point')} outside the declared grid left out."
+                f"{count(len(study.outside_grid), 'stored point')} outside the declared grid left"
+                " out."
             )
         return said
 

@@ -1,4 +1,4 @@
-"""Tuning: what the search budget_words on each arm, what it found, and how far to trust it."""
+"""Tuning: what the search spent on each arm, what it found, and how far to trust it."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def by_arm(search: Search) -> Table:
                 ]
             )
             continue
-        budget_words = percent(arm["examples"] / arm["examples_budget"])
+        spent = percent(arm["examples"] / arm["examples_budget"])
         gain = search.sign * (best["score"] - default) if known(default) else None
         rows.append(
             [
@@ -151,7 +151,7 @@ def by_arm(search: Search) -> Table:
                     "the default" if best["is_default"] else setting(best["setting"]), kind="free"
                 ),
                 Cell(
-                    f"{arm['trials']}{'' if budget_words == '100 %' else f' ({budget_words} of the budget)'}",
+                    f"{arm['trials']}" + ("" if spent == "100 %" else f" ({spent} of the budget)"),
                     arm["trials"],
                 ),
                 Cell(

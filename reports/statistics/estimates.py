@@ -1,7 +1,4 @@
-"""Estimates with their intervals: means over seeds, shares, differences of two sides.
-
-Values in, values out.
-"""
+"""Estimates with intervals: means over seeds, shares, differences of two sides."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval; n counts what it rests on. NaN where there is none."""
+    """A value with its interval over n values; NaN if there is none."""
 
     value: float
     low: float
@@ -35,11 +32,10 @@ NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 def mean_interval(
     values: Sequence[float], test_se: Sequence[float] = (), *, level: float = 0.95
 ) -> Estimate:
-    """Mean over seeds with a t interval, widened by the test set's own noise, which more seeds do
-    not reduce.
+    """Mean over seeds with a t interval, widened by the noise of the test set.
 
-    half² = (t·s/√n)² + (z·se)², se² = mean of the squared standard errors over test examples. One
-    seed has no interval.
+    half² = (t·s/√n)² + (z·se)², se² = mean of the squared standard errors over test examples; more
+    seeds do not reduce it. One seed has no interval.
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
@@ -77,8 +73,9 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
 def share_difference(
     first: Sequence[float], second: Sequence[float], *, level: float = 0.95
 ) -> Estimate:
-    """Share of ones in the first minus that in the second, with Newcombe's interval from two Wilson
-    intervals (1998, method 10).
+    """Share of ones in the first minus that in the second.
+
+    Newcombe's interval from two Wilson intervals (1998, method 10).
     """
     if not len(first) or not len(second):
         return NO_ESTIMATE

@@ -1,5 +1,6 @@
-"""Shares of variance, corrected for noise (ω²; Hays 1963), with intervals: noise alone has a share
-of 0, not of what it happens to show.
+"""Shares of variance, corrected for noise (ω²; Hays 1963), with intervals.
+
+The share of pure noise is 0 on average.
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ HIGHER = "higher interactions"
 
 @dataclass(frozen=True)
 class Share:
-    """One term: its ω² share of all variance, and `size`, the rms of its effect over the arms in
-    the units of the column.
-    """
+    """One term: its ω² share of all variance, and `size`, the rms of its effect over the arms."""
 
     name: str
     factors: tuple[str, ...]
@@ -35,10 +34,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of all terms, `spread`, the standard deviation over seeds within arms, and `whole`: no
-    combination is missing.
+    """Shares of all terms.
 
-    Where combinations are missing, terms overlap and their shares need not add up.
+    `spread`: standard deviation over seeds within arms; `whole`: no combination is missing. If
+    combinations are missing, terms overlap and shares need not add up.
     """
 
     terms: Sequence[Share]
@@ -57,14 +56,13 @@ def shares(
     draws: int,
     seed: int,
 ) -> Shares | None:
-    """Over arms with at least one point; None where no arm has two, or nothing varies.
+    """Shares over arms that have points; None if no arm has two, or nothing varies.
 
-    `arms`: arm and its levels.
-
-    Sums of squares of the arms' means, arms weighing equally (n: their harmonic mean); ω² = (SS −
-    df·MSE)/(SS_total + MSE), 0 at least. Intervals: generalised confidence (Weerahandi 1993): σ²
-    drawn from SSE/χ², the noncentrality of every term from the distribution that makes its sum of
-    squares a quantile; for one term this is Steiger's (2004) interval from the noncentral F.
+    `arms`: arm and its levels. Sums of squares of the arms' means, arms weighing equally (n: their
+    harmonic mean); ω² = (SS − df·MSE)/(SS_total + MSE), at least 0. Intervals: generalised
+    confidence (Weerahandi 1993): σ² drawn from SSE/χ², the noncentrality of every term from the
+    distribution that makes its sum of squares a quantile; for one term this is Steiger's (2004)
+    interval from the noncentral F.
     """
     model = _cell_means(points, column, arms)
     if model is None:
@@ -172,8 +170,8 @@ def intervals(
     draws: int,
     seed: int,
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """95 % intervals of a term's share and of its size, from its sum of squares and that of all
-    other terms together.
+    """95 % intervals of a term's share and size, from its sum of squares and that of all other
+    terms.
     """
     rng = np.random.default_rng(seed)
     noise = error_df * mse / rng.chisquare(error_df, draws)
@@ -189,9 +187,7 @@ def _spanned(found: Sequence[Term]) -> Array:
 
 
 def _noncentrality(x: Array, df: int, u: Array) -> Array:
-    """λ for which noncentral χ² of df lies below x with probability u; 0 where even λ = 0 makes so
-    small an x too rare.
-    """
+    """λ for which noncentral χ² with df is below x with probability u; 0 if no λ is."""
     reached = special.chdtr(df, x) > u
     lam = np.where(reached, special.chndtrinc(np.maximum(x, 1e-12), df, u), 0.0)
     return np.where(np.isfinite(lam), lam, 0.0)

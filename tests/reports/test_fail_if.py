@@ -125,7 +125,7 @@ def test_what_is_not_there_cannot_be_judged_and_fails(tmp_path: Path) -> None:
         False,
         True,
     )
-    assert "cannot be judged for 1: gru" in found.said
+    assert "cannot be judged for 1: gru" in found.summary
     assert list(judged(store, "verdict == shut").unknown) == ["gru seed 0", "gru seed 1"]
     assert judged(store, "status == missing").failed
     one = make(
