@@ -696,15 +696,15 @@ class Executor(ABC):
     claims: bool = True
 
     def ready(self, folder: Path) -> str | None:
-        """Called before a launch is declared or anything is queued.
+        """Called before a launch is declared or anything is queued; returns a note for the user.
 
-        Raises StudyError where nothing can be trained; returns what else is to be told.
+        Raises StudyError if nothing can be trained.
         """
         return None
 
-    def says(self, groups: Sequence[Group]) -> str | None:
-        """For plan=true: where these groups would run and how long; None: on `workers` of this
-        machine.
+    def describe(self, groups: Sequence[Group]) -> str | None:
+        """For plan=true: where these groups would run, and for how long; None if on `workers` of
+        this machine.
         """
         return None
 

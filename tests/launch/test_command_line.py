@@ -268,7 +268,7 @@ def test_a_tracker_whose_package_is_missing_is_told_once_and_left_out(tmp_path):
         tmp_path, "--config-dir", str(tmp_path), "tracker=[mine]", "name=told", "cell=rnn", *tiny
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.count("warning: tracker mine is switched off, the study goes on") == 1
+    assert ran.stdout.count("warning: tracker mine is switched off, the study continues") == 1
     assert "a_package_that_nobody_has" in ran.stdout
     assert len(Store(tmp_path / "outputs" / "told").ids()) == 1
 
