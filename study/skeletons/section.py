@@ -18,7 +18,7 @@ HOW = (
 class Skeleton:
     """Score against the number of trained values, one dot per network.
 
-    reports/interfaces.py says what a section must have, what it gets and what it returns.
+    The contract (reports/interfaces.py): what a section has, receives and returns.
     """
 
     title = "Score against size"
@@ -31,36 +31,23 @@ class Skeleton:
 
     def render(self, study: Study) -> Section:
         points, key = with_counted(study), study.matrix_factors[0]
-        best = points.sort_values(
-            ["counted", "params"], ascending=[not study.higher_is_better, True]
-        ).iloc[0]
+        order = [not study.higher_is_better, True]
+        best = points.sort_values(["counted", "params"], ascending=order).iloc[0]
         finding = (
             f"The best of {count(len(points), 'network')} ({level(key, best[key])}) scores"
             f" {number(best['counted'])} with {best['params']:,.0f} values."
         )
-        rows: Rows = [
-            [
-                level(key, point[key]),
-                Cell(f"{point['params']:,.0f}", float(point["params"])),
-                Cell(number(point["counted"]), float(point["counted"])),
-            ]
-            for _, point in points.iterrows()
-        ]
-        table = Table(
-            [key, "trained values", study.metric],
-            rows,
-            "Score against size, one row per network",
-            filtered=True,
-        )
-        figure = Figure(
-            draw(lambda rasterized: self._picture(study, points, key), name="skeleton"),
-            "One dot per network, coloured by the first factor.",
-            f"Score against size. {finding}",
-            table,
-            10.0,
-            finding,
-            HOW,
-        )
+        rows: Rows = []
+        for _, point in points.iterrows():
+            size, score = float(point["params"]), float(point["counted"])
+            cells = [Cell(f"{size:,.0f}", size), Cell(number(score), score)]
+            rows.append([level(key, point[key]), *cells])
+        caption = "Score against size, one row per network"
+        table = Table([key, "trained values", study.metric], rows, caption, filtered=True)
+        picture = draw(lambda rasterized: self._picture(study, points, key), name="skeleton")
+        caption = "One dot per network, coloured by the first factor."
+        alt = f"Score against size. {finding}"
+        figure = Figure(picture, caption, alt, table, 10.0, finding, HOW)
         return Section([figure])
 
     def _picture(self, study: Study, points: pd.DataFrame, key: str) -> Drawing:
