@@ -14,7 +14,7 @@ from study.config.build import build
 from study.config.network import member_bytes
 from study.config.paths import conf_folder
 from study.config.setup import set_up
-from study.interfaces import OWN
+from study.interfaces import CELL_KERNELS
 from study.kernels import table
 from study.records import StudyError
 from study.training.groups import cost, groups, room
@@ -130,9 +130,9 @@ def test_memory_is_shared_by_the_workers(monkeypatch):
 
 
 def test_a_new_step_does_not_inherit_another_cells_kernel():
-    assert LSTM.has("fused") and LSTM.has("native")
-    assert not Linear.has("fused") and not Linear.has("native")
-    assert not Coupled.has("fused") and not Coupled.has("native")
+    assert LSTM.has_kernel("fused") and LSTM.has_kernel("native")
+    assert not Linear.has_kernel("fused") and not Linear.has_kernel("native")
+    assert not Coupled.has_kernel("fused") and not Coupled.has_kernel("native")
     config = point(cell={"_target_": "tests.training.test_groups.Coupled"}).config
     assert set_up(config).kernel == "reference"
     assert set_up(point().config).kernel == "native"
@@ -338,7 +338,9 @@ def test_the_committed_table_names_kernels_that_the_built_in_cells_have():
     assert set(rows) == set(cells)
     for name, of in rows.items():
         for hidden, batch, kernel in of:
-            assert kernel == "reference" or (kernel in OWN and cells[name].has(kernel))
+            assert kernel == "reference" or (
+                kernel in CELL_KERNELS and cells[name].has_kernel(kernel)
+            )
             assert table.fastest("cpu", name, hidden, batch) == kernel
         assert len({row[:2] for row in of}) == len(of) >= 9
     whole = yaml.safe_load(table.TABLE.read_text())
