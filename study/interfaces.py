@@ -18,13 +18,7 @@ from typing import Annotated, Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
-PerMember = Annotated[float | Tensor, "one value a member"]
-=======
-from study.records import SIZES
-
 PerMember = Annotated[float | Tensor, "one value per member"]
->>>>>>> pieces
 """Annotation of a constructor argument that may differ inside a group.
 
 It is a number when a point is planned, and a tensor [M] when its group is built.
@@ -620,14 +614,6 @@ class Point:
     seed: int
 
     @property
-<<<<<<< HEAD
-=======
-    def sizes(self) -> dict[str, int]:
-        """The values of records.SIZES."""
-        return {size: self.config[size] for size in SIZES}
-
-    @property
->>>>>>> pieces
     def updates(self) -> int:
         """Planned optimizer steps."""
         return int(self.config["updates"])
@@ -662,27 +648,16 @@ class Executor(ABC):
     claims: bool = True
 
     def ready(self, folder: Path) -> str | None:
-<<<<<<< HEAD
-        """Called before a launch is declared or anything is queued; returns a note for the user.
-
-        Raises StudyError if nothing can be trained.
-=======
         """A note for the user, or None; a StudyError if nothing can be trained.
 
         Called before a launch is declared or anything is queued.
->>>>>>> pieces
         """
         return None
 
     def describe(self, groups: Sequence[Group]) -> str | None:
-<<<<<<< HEAD
-        """For plan=true: where these groups would run, and for how long; None if on `workers` of
-        this machine.
-=======
         """For plan=true: where these groups would run and for how long.
 
         None: in `workers` processes on this machine.
->>>>>>> pieces
         """
         return None
 
