@@ -18,8 +18,6 @@ from typing import Annotated, Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from study.records import SIZES
-
 PerMember = Annotated[float | Tensor, "one value per member"]
 """Annotation of a constructor argument that may differ inside a group.
 
@@ -614,11 +612,6 @@ class Point:
     config: Mapping[str, Any]
     labels: Mapping[str, str | int | float | bool]
     seed: int
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """The values of records.SIZES."""
-        return {size: self.config[size] for size in SIZES}
 
     @property
     def updates(self) -> int:

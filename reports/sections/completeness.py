@@ -1,4 +1,4 @@
-"""Which points are there: one glyph a seed."""
+"""Completeness: the status of every declared point, one symbol per seed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Completeness:
             + "."
         )
         blocks: list[object] = [Prose(said), self._matrix(study)]
-        if len(study.also):
+        if len(study.outside_grid):
             rows = [
                 [
                     str(row["id"]),
@@ -30,14 +30,15 @@ class Completeness:
                     levels({key: row.get(key) for key in study.factors}),
                     str(row["seed"]),
                 ]
-                for _, row in study.also.head(MOST).iterrows()
+                for _, row in study.outside_grid.head(MOST).iterrows()
             ]
             table = Table(
                 ["id", "status", "arm", "seed"], rows, "Left out of every statistic of this page"
             )
             blocks.append(
                 Fold(
-                    f"Also present: {count(len(study.also), 'stored point')} outside the last"
+                    "Also present:"
+                    f" {count(len(study.outside_grid), 'stored point')} outside the last"
                     " declaration",
                     [table],
                 )
@@ -45,7 +46,10 @@ class Completeness:
         return Section(blocks)
 
     def _matrix(self, study: Study) -> Matrices:
-        row_keys, column_key = [study.sides[0], *study.others], study.sides[1]
+        row_keys, column_key = (
+            [study.matrix_factors[0], *study.other_factors],
+            study.matrix_factors[1],
+        )
         grid = dict(iter(study.grid.groupby([*row_keys, column_key], sort=False)))
         every, columns, boxes = study.combinations(row_keys), study.levels(column_key), []
         rows = [row for row in every if any((*row.values(), column) in grid for column in columns)]
@@ -81,10 +85,10 @@ class Completeness:
         legend = [(f"{symbol} {name}", "") for name, symbol in STATUS_SYMBOLS.items()]
         return Matrices(
             [matrix],
-            f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right; a"
-            " count where some are not there."
+            f"One symbol per seed, seeds {', '.join(map(str, study.seeds))} from left to right; a"
+            " count if some are missing."
             + (
-                " Why combinations are excluded is told under Design."
+                " Design has the reasons for exclusions."
                 if study.declaration.get("excluded")
                 else ""
             )

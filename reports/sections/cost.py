@@ -1,4 +1,4 @@
-"""Cost: seconds and parameters, and what points that ended early have saved."""
+"""Cost: training time, parameters, and updates saved by points that ended early."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Cost:
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         said = (
             f"{duration(float(seconds.sum()))} of training over {len(seconds)} points (median"
-            f" {number(float(seconds.median()), 1)} s a point), {duration(wall)} on the clock. A"
-            " point's seconds are an equal share of its group's time: they tell cells, depths and"
-            " tasks apart, not what was trained together, and have no interval over seeds. They"
-            " depend on what else the machine did."
+            f" {number(float(seconds.median()), 1)} s per point), {duration(wall)} on the clock. A"
+            " point's seconds are an equal share of its group's time: they distinguish cells,"
+            " depths and tasks apart, not what was trained together, and have no interval over"
+            " seeds. They depend on what else the machine did."
         )
         said += saved(points)
         rows: Rows = []
-        for key in study.factors or {study.sides[0]: []}:
+        for key in study.factors or {study.matrix_factors[0]: []}:
             means = marginal_means(points, "seconds", key, study.levels(key))
             for name, one in means.items():
                 own = points[points[key] == name]
@@ -51,7 +51,7 @@ class Cost:
                         ]
                     )
         table = Table(
-            ["level", "seconds a point", "trained values", "points"],
+            ["level", "seconds per point", "trained values", "points"],
             rows,
             "Averaged over all other factors",
         )
@@ -59,17 +59,15 @@ class Cost:
 
 
 def saved(points: pd.DataFrame) -> str:
-    """How many points ended early and why, and the updates that were not computed; "" where none
-    did.
-    """
+    """How many points ended early, why, and how many updates this saved; "" if none did."""
     early = points[points["ended_early"].notna()]
     if early.empty:
         return ""
     why = early["ended_early"].value_counts()
-    told = ", ".join(f"{why[name]} {name}" for name in ENDED if name in why)
+    reasons = ", ".join(f"{why[name]} {name}" for name in ENDED if name in why)
     less, asked = float(early["updates_saved"].sum()), float(points["updates"].sum())
     said = (
-        f" {count(len(early), 'point')} of {len(points)} ended early ({told}): {less:,.0f} of"
+        f" {count(len(early), 'point')} of {len(points)} ended early ({reasons}): {less:,.0f} of"
         f" {asked:,.0f} updates were saved ({percent(less / asked)})."
     )
     if "solved" in why:

@@ -1,6 +1,4 @@
-"""Power: what the declared seeds can resolve with the spread that was measured, and what more seeds
-would.
-"""
+"""Power: the differences that this number of seeds can resolve, and what more seeds would add."""
 
 from __future__ import annotations
 
@@ -15,11 +13,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from reports.analysis.arms import with_counted
+from reports.analysis.comparison import match
 from reports.analysis.measures import measured
-from reports.analysis.sides import match
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.data.testset import weighted_noise
+from reports.data.test_set import weighted_noise
 from reports.figures.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
 from reports.formatting import known, level, listing, number, shorten
 from reports.statistics import level_gap
@@ -38,8 +36,10 @@ NOT_A_FACTOR = "two arms"
 
 @dataclass(frozen=True)
 class Question:
-    """A difference one may ask for: weights of the arms it compares, degrees of freedom a further
-    seed adds, what was measured (NaN: nothing).
+    """A difference to resolve.
+
+    `weights` of the arms compared; `df_per_seed`: degrees of freedom that another seed adds;
+    `measured`: the difference found, or NaN.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Question:
 
 
 class Power:
-    """`seeds`: numbers of seeds an arm that the table and the sentence try."""
+    """`seeds`: numbers of seeds per arm that the table and the sentence compare."""
 
     title = "Power"
     needs = ("score",)
@@ -67,8 +67,8 @@ class Power:
             return Section(
                 [
                     Prose(
-                        "What more seeds would resolve cannot be told: no arm has two seeds that"
-                        " differ, or there is one arm."
+                        "What more seeds would resolve cannot be determined: no arm has two seeds"
+                        " that differ, or there is one arm."
                     )
                 ]
             )
@@ -91,7 +91,7 @@ class Power:
         more = next((seeds for seeds in self.seeds if seeds >= 4 * n), 4 * n)
         said = (
             f"With the measured spread over seeds (sd {number(spread, 3)} in test {study.metric}),"
-            f" n = {n} seeds an arm cannot resolve less than {_size(two, spread, n)} between two"
+            f" n = {n} seeds per arm cannot resolve less than {_size(two, spread, n)} between two"
             f" arms; n = {more} would resolve {_size(two, spread, more)} (80 % power, two-sided"
             " .05, one test)."
         )
@@ -109,10 +109,12 @@ class Power:
             ]
             for one in small:
                 need = seeds_for(one.measured / spread, one.weights, one.df_per_seed)
-                told = f"{need:,} seeds an arm" if need else "more than 10,000 seeds an arm"
+                seeds_needed = (
+                    f"{need:,} seeds per arm" if need else "more than 10,000 seeds per arm"
+                )
                 said += (
                     f" The largest difference measured for {one.name}, {number(one.measured, 3)},"
-                    f" is smaller than that; to resolve it would take {told}."
+                    f" is smaller than that; to resolve it would take {seeds_needed}."
                 )
         if known(floor):
             said += (
@@ -137,12 +139,12 @@ class Power:
         )
         two = next(one for one in asked if one.name == NOT_A_FACTOR)
         finding = (
-            f"{n} seeds an arm resolve {_size(two, spread, n)} between two arms; {self.seeds[-1]}"
+            f"{n} seeds per arm resolve {_size(two, spread, n)} between two arms; {self.seeds[-1]}"
             f" would resolve {_size(two, spread, self.seeds[-1])}."
         )
         caption = (
             f"Smallest difference in mean test {study.metric} that a two-sided t test at .05 finds"
-            " with 80 % power, against seeds an arm; marks: the largest differences measured, at"
+            " with 80 % power, against seeds per arm; marks: the largest differences measured, at"
             f" the {n} seeds of this study: a mark under its line cannot be relied on. Spread over"
             f" seeds taken as {number(spread, 3)} everywhere; arms lie between {number(low, 3)} and"
             f" {number(high, 3)}."
@@ -166,19 +168,19 @@ class Power:
             "difference between",
             *(f"n = {seeds}" for seeds in self.seeds),
             "largest measured",
-            "seeds an arm to resolve that",
+            "seeds per arm to resolve that",
         ]
         table = Table(
             columns,
             rows,
-            "Smallest difference resolved, by seeds an arm",
+            "Smallest difference resolved, by seeds per arm",
             f"80 % power at .05, in test {study.metric}; one test, not a family.",
         )
         return Figure(picture, caption, f"Power. {finding}", table, WIDTH, finding, HOW)
 
 
 def questions(study: Study) -> list[Question]:
-    """Two levels of each factor, the outermost measured, then two arms."""
+    """Two levels of each factor (those furthest apart), then two arms."""
     points = measured(study, "score")
     asked = []
     for factor, names in study.factors.items():
@@ -199,7 +201,7 @@ def questions(study: Study) -> list[Question]:
 
 
 def _floor(study: Study) -> float:
-    """Difference between the two best arms that their common test set resolves with endless seeds."""
+    """Difference between the two best arms that the test set could resolve with unlimited seeds."""
     points = measured(study, "score")
     means = (
         points.groupby("arm")["value"]
@@ -256,7 +258,7 @@ def _curves(
         yscale="log",
         xlim=(1.85, most),
         ylim=(min(values) / 1.25, max(values) * 1.25),
-        xlabel="seeds an arm",
+        xlabel="seeds per arm",
     )
     if known(floor) and floor > 0:
         axis.axhline(floor, color=SOFT, linewidth=0.8, zorder=0)
@@ -303,7 +305,7 @@ def _set_ticks(axis: Axes, most: int) -> None:
 
 
 def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
-    """Names to the right of (x, 10**y), moved apart where they would touch."""
+    """Names to the right of (x, 10**y), moved apart so that they do not overlap."""
     low, high = (math.log10(end) for end in axis.get_ylim())
     ends = sorted(ends, key=lambda end: (end[0], end[1]))
     for before, after in itertools.pairwise(ends):
@@ -314,7 +316,7 @@ def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
             "edgecolor": "none",
             "pad": 0.8,
             "alpha": 0.85,
-        }  # a line that passes under a name leaves it readable
+        }  # keeps a name readable on a line
         place: dict[str, Any] = {
             "xytext": (7, 0),
             "textcoords": "offset points",

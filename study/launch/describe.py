@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from study.config.compose import meets
 from study.design.power import resolvable
+from study.launch.plan import Plan
 from study.launch.say import say
 from study.training.groups import duration
-
-if TYPE_CHECKING:
-    from study.launch.plan import Plan
 
 SHOWN = 3  # examples named of a longer list
 

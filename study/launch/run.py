@@ -100,11 +100,11 @@ def train_and_track(plan: Plan, store: Store, shared: Shared, console: Console) 
     interrupted = False
     try:
         stored = [id for id in (point.id for point in plan.points) if _has_result(plan, id)]
-        trackers.hear(store, stored)
-        say_start(plan, shared.made, console)
+        trackers.send(store, stored)
+        say_start(plan, shared.groups, console)
         with contextlib.closing(shared.train()) as landing:
             for ids in landing:
-                trackers.hear(store, ids)
+                trackers.send(store, ids)
     except KeyboardInterrupt:
         interrupted = True
     trackers.close(now=interrupted)

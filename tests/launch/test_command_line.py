@@ -268,7 +268,7 @@ def test_a_tracker_whose_package_is_missing_is_told_once_and_left_out(tmp_path):
         tmp_path, "--config-dir", str(tmp_path), "tracker=[mine]", "name=told", "cell=rnn", *tiny
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.count("warning: tracker mine is switched off, the study goes on") == 1
+    assert ran.stdout.count("warning: tracker mine is switched off, the study continues") == 1
     assert "a_package_that_nobody_has" in ran.stdout
     assert len(Store(tmp_path / "outputs" / "told").ids()) == 1
 
@@ -337,7 +337,7 @@ REFUSED = [
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),
     (
         ["experiment=quick", "name=other"],
-        ["other: belongs to another study", "experiment: there 'adding', here 'quick'"],
+        ["other: belongs to another study", "experiment: stored 'adding', now 'quick'"],
     ),
     (["experiment=quick", "~name"], ["name: must be there", "taken away"]),
     (["experiment=quick", "~depth", "~batch"], ["depth, batch: must be there"]),

@@ -100,9 +100,7 @@ def test_the_one_that_forks_ends_with_its_launcher_also_while_it_imports():
     assert ran.stderr == ""
 
 
-def test_modules_of_the_tools_own_pieces_are_imported_ahead_and_nothing_where_only_the_plan_is_asked_for(
-    monkeypatch,
-):
+def test_own_pieces_are_imported_ahead_and_nothing_if_only_the_plan_is_wanted(monkeypatch):
     asked: list[list[str]] = []
     monkeypatch.setattr(launcher, "warm", asked.append)
     config = {

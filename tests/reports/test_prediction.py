@@ -30,7 +30,7 @@ def fake() -> SimpleNamespace:
     return SimpleNamespace(stored=stored, table={"states": states}.__getitem__)
 
 
-def test_D_is_the_networks_at_the_nearest_probe_of_each_points_own_run_and_the_judged_one_at_the_end():
+def test_D_is_of_the_network_at_the_nearest_probe_and_the_judged_one_at_the_end():
     assert at_share(fake(), 0).to_dict() == {"a": -10.0, "b": -20.0}
     assert at_share(fake(), 0.1).to_dict() == {"a": -7.0, "b": -19.0}
     assert at_share(fake(), 1).to_dict() == {"a": -0.5, "b": -7.0}
@@ -49,7 +49,7 @@ def test_success_is_solved_and_a_point_without_D_is_not_counted():
     )
     D = pd.Series({"a": 0.0, "b": -5.0, "c": -4.0, "d": -1.0, "e": -9.0, "f": np.nan})
     found = prediction(
-        SimpleNamespace(higher_is_better=True, listed=lambda every: every), points, D, 20
+        SimpleNamespace(higher_is_better=True, for_listing=lambda every: every), points, D, 20
     )
     assert (found.auc.n, found.successes, found.arms) == (5, 2, 5)
     assert found.auc.value == pytest.approx(5 / 6), "of the six pairs one is the wrong way round"

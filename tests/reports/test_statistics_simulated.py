@@ -14,12 +14,12 @@ from scipy import stats
 
 from reports.statistics import mean_interval, share_difference
 from reports.statistics.bootstrap import ENOUGH, score_interval, two_way
-from reports.statistics.family import holm
+from reports.statistics.holm import holm
 from reports.statistics.improvement import cliffs_delta, improvement
 from reports.statistics.permutation import f_test, statistics
-from reports.statistics.shares import HIGHER, intervals, shares
 from reports.statistics.survival import restricted_mean
 from reports.statistics.terms import contrast, terms
+from reports.statistics.variance_shares import HIGHER, intervals, shares
 
 SIMULATIONS = 2000
 GRID = {"cell": 3, "initializer": 3, "clip": 2}
@@ -62,9 +62,7 @@ def test_null_grids(n: int, unequal: bool) -> None:
     assert (first_step <= 0.05).mean() <= (0.095 if unequal else 0.078)
 
 
-def test_differences_between_blocks_do_not_make_an_effect_and_permuting_across_them_would_hide_one() -> (
-    None
-):
+def test_differences_between_blocks_neither_make_nor_hide_an_effect() -> None:
     arms = arms_of({"cell": 2, "depth": 6})
     arm, rng = np.repeat(arms["arm"], 3).to_numpy(), np.random.default_rng(4)
     of_depth = np.repeat(10.0 * arms["depth"].to_numpy(), 3)

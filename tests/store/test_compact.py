@@ -361,7 +361,7 @@ def test_a_launch_goes_on_beside_parts_and_trains_what_is_damaged_in_them(
     assert status == 0, told
     assert "parts/0009 (part.json: damaged" in told and (store.aside / "parts-0009.0").exists()
     assert (
-        "2 stored points are damaged and trained again" in told
+        "2 stored points are damaged and will be trained again" in told
         and "training 2 points" in told
         and "2 stored already" in told
     )

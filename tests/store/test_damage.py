@@ -327,7 +327,7 @@ def test_a_launch_sets_damaged_points_aside_and_trains_them_again(tmp_path, monk
     version = store.version(ids[2])
     status, told = launch(monkeypatch, capfd)
     assert status == 0, told
-    assert "2 stored points are damaged and trained again" in told
+    assert "2 stored points are damaged and will be trained again" in told
     assert "training 2 points in 1 groups, 1 stored already" in told
     assert store.damaged() == {}
     assert store.version(ids[2]) == version

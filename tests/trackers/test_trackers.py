@@ -89,9 +89,15 @@ class Here:
 serve(Here(), "wandb", node, "my study", folder)
 """
 GUARDED = """
-import sys, json; from pathlib import Path; from rich.console import Console; from study.launch.trackers import Trackers; from study.store import Store
+import sys, json
+from pathlib import Path
+from rich.console import Console
+from study.launch.trackers import Trackers
+from study.store import Store
 folder, ids, node = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
-trackers = Trackers({"wandb": node}, "my study", folder, Console(soft_wrap=True), 60); trackers.hear(Store(folder), ids); trackers.close()
+trackers = Trackers({"wandb": node}, "my study", folder, Console(soft_wrap=True), 60)
+trackers.send(Store(folder), ids)
+trackers.close()
 """
 
 
@@ -291,7 +297,7 @@ def test_a_server_that_does_not_answer_is_given_up_soon(tmp_path, trouble):
         )
         assert time.monotonic() - start < 45
     assert (
-        told.count("warning: tracker wandb is switched off, the study goes on (StudyError: ") == 1
+        told.count("warning: tracker wandb is switched off, the study continues (StudyError: ") == 1
     ), told
     assert ("no key is configured" in told) == (trouble == "no key")
     assert "Traceback" not in told

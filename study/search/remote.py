@@ -20,15 +20,16 @@ from study.search.slots import Slots
 from study.search.spec import Spec
 from study.search.storage import JOURNAL
 from study.training.groups import cost
-from study.workers.remote import Queued, Remote
+from study.workers.queued import QueuedJob
+from study.workers.remote import RemoteExecutor
 
 ABOUT_RUNNING = ("executor", "device")
 
 
-class Elsewhere:
+class RemoteSearch:
     """The jobs of one search."""
 
-    def __init__(self, spec: Spec, executor: Remote) -> None:
+    def __init__(self, spec: Spec, executor: RemoteExecutor) -> None:
         if spec.settings.storage == JOURNAL:
             raise StudyError(
                 "search.storage: a search on several machines keeps its trials in a database:"
@@ -70,7 +71,7 @@ class Elsewhere:
         Nothing is heard of single trials: the database has them.
         """
         executor, folder, command = self.executor, self.spec.folder.resolve(), self.command()
-        running = executor.found(folder, set(), command)
+        running = executor.find_running(folder, set(), command)
         batches = {one.path.parent for one in running}
         tries, before = 0, -1
         try:
@@ -90,7 +91,9 @@ class Elsewhere:
                     )
                     batches |= {one.path.parent for one in running}
                     console.print(
-                        executor.told([one.name for one in running]), markup=False, highlight=False
+                        executor.queued_message([one.name for one in running]),
+                        markup=False,
+                        highlight=False,
                     )
                 time.sleep(executor.poll_seconds)
                 running = [one for one in running if not self.ended(one, console)]
@@ -101,19 +104,19 @@ class Elsewhere:
         for batch in batches:
             shutil.rmtree(batch, ignore_errors=True)
 
-    def ended(self, one: Queued, console: Console) -> bool:
-        for event in one.hear():
+    def ended(self, one: QueuedJob, console: Console) -> bool:
+        for event in one.receive():
             one.over = event["event"] == "over"
             if event["event"] == "refused":
                 raise StudyError(
                     f"executor: job {one.name} was refused where it ran: {event['reason']}"
                 )
-        fate = self.executor.fates([one.name]).get(one.name)
-        if fate is not None and not one.over:
+        end = self.executor.job_ends([one.name]).get(one.name)
+        if end is not None and not one.over:
             console.print(
-                f"job {one.name}: {fate.why}{self.executor.last_words(one)}",
+                f"job {one.name}: {end.why}{self.executor.log_tail(one)}",
                 style="yellow",
                 markup=False,
                 highlight=False,
             )
-        return fate is not None
+        return end is not None
