@@ -1,5 +1,6 @@
-"""python -m reports render | check | status | table | diff | index | export | predict: what a study
-found, without torch.
+"""python -m reports render | check | status | table | diff | index | export | predict
+
+Reads stored studies; needs no torch, except for predict.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0; 1 where a section of the page is broken or a --fail-if condition holds or
-    cannot be judged; 2 after a line that says what was wrong.
+    """Run a command; its exit status.
+
+    0: fine. 1: a section is broken, or a --fail-if condition holds or cannot be judged. 2: an
+    error, after a line that says what was wrong.
     """
-    asked = _parser().parse_args(arguments)
+    args = _parser().parse_args(arguments)
     try:
-        return int(asked.run(asked) or 0)
+        return int(args.run(args) or 0)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -37,6 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_render_and_check(commands)
+    _add_status_and_table(commands)
+    _add_diff_and_index(commands)
+    _add_export_and_predict(commands)
+    return parser
+
+
+def _add_render_and_check(commands: Any) -> None:
     render = commands.add_parser("render", help="write DIR/report.html, one self-contained page")
     render.add_argument(
         "--watch",
@@ -44,101 +55,117 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const=10.0,
         metavar="SECONDS",
-        help="render again as points come, until the study ends (10)",
+        help="render again when points have been added, until the study ends (default: 10)",
     )
-    _guards(render)
+    _add_conditions(render)
+    _add_study(render)
     render.set_defaults(run=_render)
     check = commands.add_parser(
-        "check", help="judge --fail-if conditions without rendering; exit status 1 where one holds"
+        "check", help="judge --fail-if conditions without rendering; exit status 1 if one holds"
     )
-    _guards(check)
+    _add_conditions(check)
+    _add_study(check)
     check.set_defaults(run=_check)
+
+
+def _add_status_and_table(commands: Any) -> None:
     status = commands.add_parser(
         "status",
         help=(
-            "points done, diverged, failed, missing, damaged; exit status 1 where some are damaged"
+            "count points done, diverged, failed, missing and damaged; exit status 1 if any is"
+            " damaged"
         ),
     )
     status.add_argument(
         "--repair",
         action="store_true",
         help=(
-            "move what is damaged to DIR/set-aside (nothing is deleted): the study trains it again"
+            "move damaged files to DIR/set-aside (nothing is deleted); the study trains these"
+            " points again"
         ),
     )
+    _add_study(status)
     status.set_defaults(run=_status)
     table = commands.add_parser(
-        "table", help="one row a point: print it, or write it as CSV or Parquet"
+        "table", help="print one row per point, or write the rows as CSV or Parquet"
     )
     where = table.add_mutually_exclusive_group()
     where.add_argument("--csv", type=Path, metavar="PATH")
     where.add_argument("--parquet", type=Path, metavar="PATH")
     where.add_argument(
-        "--columns", action="store_true", help="what the columns mean, with their units"
+        "--columns", action="store_true", help="print the meaning and unit of each column"
     )
+    _add_study(table)
     table.set_defaults(run=_table)
-    export = commands.add_parser(
-        "export",
-        help=(
-            "write a trained network as a plain torch.nn state dict, with a module and a model card"
-        ),
-    )
-    export.set_defaults(run=_export)
+
+
+def _add_diff_and_index(commands: Any) -> None:
     diff = commands.add_parser(
         "diff",
-        help="points added, removed, changed; verdict flips and score differences of two studies",
+        help=(
+            "compare two studies: points added, removed and changed, verdict flips, score"
+            " differences"
+        ),
     )
     diff.add_argument("first", type=Path, metavar="A", help="folder of a study")
     diff.add_argument(
-        "second", type=Path, metavar="B", help="folder of another, or of the same one later"
+        "second", type=Path, metavar="B", help="folder of another study, or of a later copy of A"
     )
     diff.add_argument(
         "--allow",
         action="append",
         default=[],
         metavar="KEY",
-        help="a setting that may differ, such as updates (can be repeated)",
+        help="a setting that may differ, such as updates (repeatable)",
     )
-    diff.add_argument(
-        "--html", type=Path, metavar="PATH", help="write the comparison as a page too"
-    )
+    diff.add_argument("--html", type=Path, metavar="PATH", help="also write the comparison as HTML")
     diff.set_defaults(run=_diff)
-    index = commands.add_parser("index", help="one page over the studies of a folder")
+    index = commands.add_parser("index", help="write one page that lists the studies in a folder")
     index.add_argument(
-        "folder", type=Path, metavar="DIR", help="folder that holds studies, such as outputs"
+        "folder", type=Path, metavar="DIR", help="folder that contains studies, such as outputs"
     )
-    index.add_argument(
-        "--out", type=Path, metavar="PATH", help="where to (default: DIR/index.html)"
-    )
+    index.add_argument("--out", type=Path, metavar="PATH", help="default: DIR/index.html")
     index.set_defaults(run=_index)
-    for command in (render, check, status, table, export):
-        command.add_argument(
-            "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
-        )
+
+
+def _add_export_and_predict(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help=(
+            "write a trained network as a plain torch.nn state dict, with its module and a model"
+            " card"
+        ),
+    )
+    _add_study(export)
     export.add_argument(
-        "point", metavar="POINT", help="id of a point, or the beginning of one (table lists them)"
+        "point", metavar="POINT", help="id of a point, or its first characters (see table)"
     )
-    export.add_argument(
-        "--to", type=Path, metavar="FOLDER", help="where to (default: DIR/exports/ID)"
-    )
-    predict = commands.add_parser(
-        "predict", help="what an exported network says about new sequences"
-    )
-    predict.add_argument("folder", type=Path, metavar="FOLDER", help="of an export")
+    export.add_argument("--to", type=Path, metavar="FOLDER", help="default: DIR/exports/ID")
+    export.set_defaults(run=_export)
+    predict = commands.add_parser("predict", help="apply an exported network to new sequences")
+    predict.add_argument("folder", type=Path, metavar="FOLDER", help="folder of an export")
     predict.add_argument(
         "data",
         type=Path,
         metavar="DATA",
-        help=".npy [N, T, D], or .csv: a row a sequence, or a row a step with a column sequence",
+        help=(
+            ".npy [N, T, D], or .csv with one row per sequence, or one row per step and a column"
+            " sequence"
+        ),
     )
     predict.add_argument(
-        "--out", type=Path, metavar="PATH", help=".csv or .npy (default: CSV to standard output)"
+        "--out", type=Path, metavar="PATH", help=".csv or .npy (default: CSV on standard output)"
     )
     predict.set_defaults(run=_predict)
-    return parser
 
 
-def _guards(command: argparse.ArgumentParser) -> None:
+def _add_study(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
+    )
+
+
+def _add_conditions(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--config-dir",
         type=Path,
@@ -170,51 +197,51 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _render(asked: argparse.Namespace) -> int:
-    from reports.documents.guard import parse
+def _render(args: argparse.Namespace) -> int:
+    from reports.documents.fail_if import parse
     from reports.documents.page import (
         render,
     )  # the plotting stack takes a second to load, and the other commands need none of it
     from reports.documents.watch import watch
 
-    conditions = [parse(text) for text in asked.fail_if]
-    if asked.watch:
+    conditions = [parse(text) for text in args.fail_if]
+    if args.watch:
         path, broken = watch(
-            asked.folder, _config_dirs(asked), asked.watch, lambda line: print(line, flush=True)
+            args.folder, _config_dirs(args), args.watch, lambda line: print(line, flush=True)
         )
     else:
-        path, broken = render(asked.folder, _config_dirs(asked))
+        path, broken = render(args.folder, _config_dirs(args))
         print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     if broken:
         print(
             f"error: broken sections, shown as such on the page: {', '.join(broken)}",
             file=sys.stderr,
         )
-    return max(1 if broken else 0, _judged(asked, conditions) if conditions or asked.junit else 0)
+    return max(1 if broken else 0, _judged(args, conditions) if conditions or args.junit else 0)
 
 
-def _config_dirs(asked: argparse.Namespace) -> list[Path]:
-    return [asked.config_dir] if asked.config_dir else []
+def _config_dirs(args: argparse.Namespace) -> list[Path]:
+    return [args.config_dir] if args.config_dir else []
 
 
-def _check(asked: argparse.Namespace) -> int:
-    from reports.documents.guard import parse
+def _check(args: argparse.Namespace) -> int:
+    from reports.documents.fail_if import parse
 
-    return _judged(asked, [parse(text) for text in asked.fail_if])
+    return _judged(args, [parse(text) for text in args.fail_if])
 
 
-def _judged(asked: argparse.Namespace, conditions: Sequence[Any]) -> int:
-    """A line a condition and one in all; 1 where a condition fails."""
+def _judged(args: argparse.Namespace, conditions: Sequence[Any]) -> int:
+    """Print one line per condition and a summary; 1 if a condition fails, else 0."""
     from reports.data.study import Study
-    from reports.documents.guard import check, junit, lines
+    from reports.documents.fail_if import check, junit, lines
     from study.store import Store
 
-    study = Study(Store(asked.folder))
-    study.folders += _config_dirs(asked)
+    study = Study(Store(args.folder))
+    study.folders += _config_dirs(args)
     found = check(study, conditions)
     print("\n".join(lines(study, found)))
-    if asked.junit:
-        _whole(asked.junit, junit(study, found))
+    if args.junit:
+        _whole(args.junit, junit(study, found))
     return int(any(one.fails for one in found))
 
 
@@ -227,26 +254,26 @@ def _whole(path: Path, text: str) -> None:
         raise StudyError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def _status(asked: argparse.Namespace) -> int:
+def _status(args: argparse.Namespace) -> int:
     from reports.data.study import MISSING, Study, cores
     from study.store import Store
     from study.store.search import SearchStore
 
-    store = Store(asked.folder)
+    store = Store(args.folder)
     stored, damaged = store.survey(processes=cores())
-    if (told := store.study_damage()) and (store.folder / "study.json").exists():
-        damaged["study.json"] = told
+    if (damage := store.study_damage()) and (store.folder / "study.json").exists():
+        damaged["study.json"] = damage
     search = {
         f"search/{name}": why
         for name, why in SearchStore(store.folder / "search").damaged().items()
     }
-    if asked.repair:
+    if args.repair:
         _repair(store, {**damaged, **search})
         stored, damaged, search = None, {}, {}
         if not (store.folder / "study.json").exists():
             print("study.json is set aside: the same command writes a new one")
             return 0
-    study = Study(Store(asked.folder, without=damaged), stored)
+    study = Study(Store(args.folder, without=damaged), stored)
     counts = study.grid["status"].value_counts()
     said = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
     print(
@@ -263,14 +290,14 @@ def _status(asked: argparse.Namespace) -> int:
         )
         if point["status"] == "failed":
             print(f"    raised in {_place(store.result(str(point['id'])))}")
-    if len(study.also):
-        print(f"also present, outside the last declaration: {len(study.also)}")
+    if len(study.outside_grid):
+        print(f"also present, outside the last declaration: {len(study.outside_grid)}")
     for name, why in damaged.items():
         print(f"  damaged: {name}: {why}")
     if damaged:
         print(
             f"{len(damaged)} damaged, counted as missing; set them aside: python -m reports status"
-            f" {asked.folder} --repair"
+            f" {args.folder} --repair"
         )
     for name, why in search.items():
         print(f"  damaged: {name}: {why}")
@@ -280,7 +307,7 @@ def _status(asked: argparse.Namespace) -> int:
 def _repair(store: Store, damaged: Mapping[str, str]) -> None:
     for name, why in damaged.items():
         if name != "study.json" and "/" not in name and store.damage(name) is None:
-            continue  # a launch has trained it again meanwhile
+            continue  # a launch has trained it again since
         try:
             print(f"set aside: {name} -> {store.set_aside(name)} ({why})")
         except OSError as error:
@@ -290,23 +317,21 @@ def _repair(store: Store, damaged: Mapping[str, str]) -> None:
 
 
 def _place(result: Mapping[str, Any]) -> str:
-    """Where a failed point's error was raised, in the code of the study or of the piece: (file,
-    line).
-    """
-    told = str((result.get("failure") or {}).get("traceback", ""))
+    """File and line of this study's or the piece's code where a failed point raised."""
+    trace = str((result.get("failure") or {}).get("traceback", ""))
     frames = [
         frame
-        for frame in re.findall(r'File "([^"]+)", line (\d+)', told)
+        for frame in re.findall(r'File "([^"]+)", line (\d+)', trace)
         if "site-packages" not in frame[0]
     ]
     return f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "an unknown place"
 
 
-def _table(asked: argparse.Namespace) -> None:
+def _table(args: argparse.Namespace) -> None:
     from reports.data.study import cores
     from study.store import Store
 
-    if asked.columns:
+    if args.columns:
         print(
             "\n".join(
                 f"{column.name}\t{column.kind}\t{column.unit or '-'}\t{column.meaning}"
@@ -314,52 +339,50 @@ def _table(asked: argparse.Namespace) -> None:
             )
         )
         return
-    store = Store(asked.folder)
+    store = Store(args.folder)
     store.study()
     points = store.points(cores())
     try:
-        if asked.csv:
-            points.to_csv(asked.csv, index=False)
-        elif asked.parquet:
-            _parquet(points, asked.parquet)
+        if args.csv:
+            points.to_csv(args.csv, index=False)
+        elif args.parquet:
+            _parquet(points, args.parquet)
         elif sys.stdout.isatty():
             print(_readable(store, points))
         else:
             sys.stdout.write(points.to_csv(index=False))
     except OSError as error:
         raise StudyError(
-            f"{asked.csv or asked.parquet}: cannot be written ({error.strerror or error})"
+            f"{args.csv or args.parquet}: cannot be written ({error.strerror or error})"
         ) from error
 
 
 def _readable(store: Store, points: pd.DataFrame) -> str:
-    """What a person asks a terminal for; a pipe and a file get every column."""
+    """The main columns, for a terminal; pipes and files get every column."""
     from reports.data.study import Study
 
     keys = [key for key in Study(store).factors if key in points]
     shown = points.reindex(
         columns=["id", *keys, "seed", "status", "verdict", "outcome", "val_score", "score"]
     )
-    return (
-        f"{shown.to_string(index=False, na_rep='-', float_format='{:.3f}'.format)}\n{len(points.columns)}"
-        " columns in a pipe, --csv or --parquet"
-    )
+    rows = shown.to_string(index=False, na_rep="-", float_format="{:.3f}".format)
+    return f"{rows}\n{len(points.columns)} columns in a pipe, --csv or --parquet"
 
 
-def _export(asked: argparse.Namespace) -> None:
+def _export(args: argparse.Namespace) -> None:
     from reports.export.export import export
 
-    print(export(asked.folder, asked.point, asked.to))
+    print(export(args.folder, args.point, args.to))
 
 
-def _predict(asked: argparse.Namespace) -> None:
+def _predict(args: argparse.Namespace) -> None:
     from reports.export.predict import command
 
-    command(asked.folder, asked.data, asked.out)
+    command(args.folder, args.data, args.out)
 
 
 def _parquet(points: pd.DataFrame, path: Path) -> None:
-    """With unit and meaning of each column in its field's metadata."""
+    """Write Parquet with the unit and meaning of each column in its metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -374,23 +397,23 @@ def _parquet(points: pd.DataFrame, path: Path) -> None:
     pq.write_table(table.cast(pa.schema(fields, table.schema.metadata)), path)
 
 
-def _diff(asked: argparse.Namespace) -> None:
+def _diff(args: argparse.Namespace) -> None:
     from reports.data.study import Study
     from reports.documents.diff import compare, text
     from study.store import Store
 
-    found = compare(Study(Store(asked.first)), Study(Store(asked.second)), asked.allow)
+    found = compare(Study(Store(args.first)), Study(Store(args.second)), args.allow)
     print(text(found, 20))
-    if asked.html:
+    if args.html:
         from reports.documents.index import write_diff
 
-        print(f"\n{write_diff(found, asked.html)}")
+        print(f"\n{write_diff(found, args.html)}")
 
 
-def _index(asked: argparse.Namespace) -> None:
+def _index(args: argparse.Namespace) -> None:
     from reports.documents.index import write_index
 
-    path, n = write_index(asked.folder, asked.out)
+    path, n = write_index(args.folder, args.out)
     print(f"{path} ({n} {'study' if n == 1 else 'studies'})")
 
 
@@ -398,5 +421,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     finally:
-        # or Python looks through all that was imported once more before it ends: most of a second
+        # Without this, a last garbage collection takes most of a second.
         gc.freeze()

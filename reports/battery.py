@@ -1,5 +1,4 @@
-"""What every section of the report must pass, ours or yours: it raises AssertionError with what is
-wrong.
+"""Tests that every section must pass, ours or yours; raises AssertionError with the reason.
 
 from reports.battery import check_section
 check_section(Mine(marked=5.0))
@@ -32,6 +31,39 @@ CELLS, INITIALIZERS, SEEDS, UPDATES, EXAMPLES, STEPS = (
     30,
     12,
 )
+FIXED = {
+    "task": "made_up",
+    "clip": "norm",
+    "optimizer": "adam",
+    "readout": "last",
+    "depth": 1,
+    "hidden": 8,
+    "batch": 16,
+    "updates": UPDATES,
+}
+TASK = {
+    "inputs": 1,
+    "outputs": 2,
+    "steps": STEPS,
+    "lag": STEPS,
+    "every_step": False,
+    "loss": "cross-entropy",
+    "metric": "accuracy",
+    "higher_is_better": True,
+    "baseline_loss": math.log(2),
+    "baseline": 0.5,
+    "solved": 0.9,
+    "split": "made",
+    "source": "made up",
+    "licence": "none needed",
+}
+HEALTH = {
+    "exploding": 1.0,
+    "fading": -2.0,
+    "vanishing": -4.0,
+    "undefined": 0.1,
+    "examples": EXAMPLES,
+}
 HOSTILE = "<script>alert(1)</script>"
 OUTSIDE = re.compile(
     r"""(?:src|href)\s*=\s*["']?(?:https?:)?//|url\(\s*["']?(?:https?:)?//|<script""", flags=re.I
@@ -39,11 +71,11 @@ OUTSIDE = re.compile(
 
 
 def check_section(section: SectionRenderer, study: Study | None = None) -> None:
-    """Title, needs, blocks; the same bytes twice; nothing from outside, text escaped; figures with
-    finding, alt text, table and how to read them.
+    """Check a section against its contract (reports/interfaces.py).
 
-    Rendered on made-up studies: whole, half missing with points diverged and failed, with a hostile
-    name; and on `study`, if given.
+    Title, needs and blocks; the same bytes twice; nothing from outside, text escaped; figures with
+    finding, alt text, table and how to read them. Rendered on made-up studies: complete; half
+    missing, with diverged and failed points; with a hostile name; and on `study` if given.
     """
     name = type(section).__name__
     assert isinstance(section.title, str) and section.title, f"{name}: title must be a text"
@@ -97,7 +129,7 @@ def _html(section: SectionRenderer, study: Study) -> str:
 def made_up(
     folder: Path, *, stored: float = 1.0, spoilt: bool = False, first: str = CELLS[0]
 ) -> Study:
-    """A study made by hand: two cells × two initializers × three seeds, plausible numbers.
+    """A study with plausible numbers: two cells × two initializers × three seeds.
 
     `spoilt`: one point diverged, one failed.
     """
@@ -108,48 +140,15 @@ def made_up(
             itertools.product(cells, INITIALIZERS, SEEDS)
         )
     ]
-    fixed = {
-        "task": "made_up",
-        "clip": "norm",
-        "optimizer": "adam",
-        "readout": "last",
-        "depth": 1,
-        "hidden": 8,
-        "batch": 16,
-        "updates": UPDATES,
-    }
-    facts = {
-        "inputs": 1,
-        "outputs": 2,
-        "steps": STEPS,
-        "lag": STEPS,
-        "every_step": False,
-        "loss": "cross-entropy",
-        "metric": "accuracy",
-        "higher_is_better": True,
-        "baseline_loss": math.log(2),
-        "baseline": 0.5,
-        "solved": 0.9,
-        "split": "made",
-        "source": "made up",
-        "licence": "none needed",
-    }
-    health = {
-        "exploding": 1.0,
-        "fading": -2.0,
-        "vanishing": -4.0,
-        "undefined": 0.1,
-        "examples": EXAMPLES,
-    }
     declaration = {
         "factors": {"cell": list(cells), "initializer": list(INITIALIZERS)},
         "seeds": list(SEEDS),
         "excluded": [],
         "arms": [],
-        "fixed": fixed,
+        "fixed": FIXED,
         "grid": grid,
-        "tasks": {"made_up": facts},
-        "health": health,
+        "tasks": {"made_up": TASK},
+        "health": HEALTH,
     }
     about: dict[str, Any] = {
         "name": folder.name,
@@ -173,7 +172,6 @@ def made_up(
             _point(
                 number,
                 point,
-                fixed,
                 (
                     "diverged"
                     if spoilt and number == 1
@@ -186,9 +184,9 @@ def made_up(
     return Study(store)
 
 
-def _point(number: int, point: dict[str, Any], fixed: dict[str, Any], status: str) -> PointRecord:
+def _point(number: int, point: dict[str, Any], status: str) -> PointRecord:
     rng = np.random.default_rng(number)
-    labels = {**fixed, **point["labels"], "seed": point["seed"]}
+    labels = {**FIXED, **point["labels"], "seed": point["seed"]}
     row: dict[str, Any] = {
         **labels,
         "id": point["id"],

@@ -1,4 +1,4 @@
-"""What a section is made of: plain values, each drawn by a template of its own.
+"""Blocks that a section is made of, each rendered by its template.
 
 Text is escaped; Markup is not.
 """
@@ -31,7 +31,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the reader must not miss. kind: caution | error | banner | plain."""
+    """Something that the reader must not miss. kind: caution | error | banner | plain."""
 
     template: ClassVar[str] = "blocks/notice.html"
     text: str
@@ -41,9 +41,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell: what it shows, what it sorts by (default: what it shows), a CSS class, a
-    header of its row or not.
-    """
+    """A table cell: its text, the value to sort by (default: the text), and a CSS class."""
 
     text: str
     sort: float | str | None = None
@@ -51,14 +49,14 @@ class Cell:
 
 
 Rows = list[list[Cell | str]]
-LONG = 24  # letters in the first column from which it breaks
+LONG = 24  # characters from which names in the first column may break
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells or texts.
+    """Rows of cells or texts; the first cell of a row is its header.
 
-    Sortable by click and keyboard; `filtered` adds a search field; the first column heads its row.
+    Sortable by click and keyboard; `filtered` adds a search field.
     """
 
     template: ClassVar[str] = "blocks/table.html"
@@ -70,7 +68,7 @@ class Table:
 
     @property
     def long(self) -> bool:
-        """Whether names in the first column may break, so that the others stay in sight."""
+        """Whether names in the first column may break, so that the other columns stay visible."""
         return any(
             len(row[0] if isinstance(row[0], str) else row[0].text) > LONG
             for row in self.rows
@@ -89,7 +87,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Facts:
-    """A row of few numbers: (label, value, note)."""
+    """A row of a few numbers: (label, value, note)."""
 
     template: ClassVar[str] = "blocks/facts.html"
     items: Sequence[tuple[str, str, str]]
@@ -97,9 +95,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Box:
-    """One box of a matrix: lines of (text, CSS class), a class of its own, a longer text for
-    readers that speak.
-    """
+    """A box of a matrix: lines of (text, CSS class), and a class of its own."""
 
     lines: Sequence[tuple[str, str]]
     kind: str = ""
@@ -107,7 +103,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows × columns of boxes under a title; several stand side by side."""
+    """Rows × columns of boxes under a title."""
 
     title: str
     corner: str
@@ -118,6 +114,8 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Matrices:
+    """Matrices side by side, with a caption and a legend of (text, CSS class)."""
+
     template: ClassVar[str] = "blocks/matrices.html"
     matrices: Sequence[Matrix]
     caption: str
@@ -129,10 +127,8 @@ class Matrices:
 class Figure:
     """A picture with its finding.
 
-    `caption` says what is drawn; `alt` states the finding alone; `table` lies behind it.
-
-    `how`: how to read it, folded out on demand; [word] or [word|term] in it leads to the glossary's
-    term.
+    `caption`: what is drawn; `alt`: the finding alone; `table`: the numbers behind it; `how`: how
+    to read it, folded; [word] or [word|term] in it links to the glossary.
     """
 
     template: ClassVar[str] = "blocks/figure.html"
@@ -147,13 +143,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Definitions:
+    """Pairs of (term, text)."""
+
     template: ClassVar[str] = "blocks/definitions.html"
     items: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Terms:
-    """Words of the page, each a place that links lead to: (id, word, meaning, formula or "")."""
+    """Terms that links on the page lead to: (id, word, meaning, formula or "")."""
 
     template: ClassVar[str] = "blocks/terms.html"
     items: Sequence[tuple[str, str, str, str]]
@@ -169,17 +167,23 @@ class Listing:
 
 @dataclass(frozen=True)
 class Downloads:
-    """Files inside the page: (file name, what it is, data URI, SHA-256, bytes)."""
+    """Files inside the page: (file name, description, data URI, SHA-256, bytes)."""
 
     template: ClassVar[str] = "blocks/downloads.html"
     items: Sequence[tuple[str, str, str, str, int]]
 
 
 @dataclass(frozen=True)
+class Filled:
+    """Text from a template in reports/templates, which gets `values`."""
+
+    template: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Section:
-    """What a section's render returns: blocks for the page, and frames worth keeping, written to
-    tables/NAME.parquet of the study.
-    """
+    """What a section returns: blocks for the page, and frames to keep in tables/NAME.parquet."""
 
     blocks: Sequence[Any]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)

@@ -1,6 +1,4 @@
-"""Numbers and names as the report writes them: two decimals where two are known, a real minus sign,
-no paths.
-"""
+"""Numbers and names as the report writes them: a real minus sign, no absolute paths."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ BARE = (
     "task",
     "optimizer",
     "readout",
-)  # factors whose levels speak for themselves
+)  # factors whose levels need no name beside them
 ABSOLUTE = re.compile(r"(?<![\w<>.:/~-])/[\w.+@-]+(?:/[\w.+@-]+)+|\b[A-Za-z]:\\[\w.+@\\ -]+")
 
 VERDICT_SYMBOLS = {
@@ -38,12 +36,12 @@ STATUS_SYMBOLS = {"done": "●", "diverged": "✕", "pruned": "◌", "failed": "
 
 
 def known(value: object) -> TypeGuard[float]:
-    """A finite number."""
+    """Whether a value is a finite number."""
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
-    """.873 → 0.87; nothing or NaN → n/a."""
+    """For example: .873 → 0.87; None or NaN → n/a."""
     if value is None or not math.isfinite(value):
         return "n/a"
     text = f"{value:{'+' if sign else ''}.{digits}f}"
@@ -61,7 +59,7 @@ def interval(low: float, high: float, digits: int = 2) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Whole percents, but never 0 % or 100 % for what is not."""
+    """Whole percents; 0 % and 100 % only if exact."""
     if share is None or not math.isfinite(share):
         return "n/a"
     if 0 < share < 0.01:
@@ -84,7 +82,7 @@ def duration(seconds: float) -> str:
 
 
 def listing(names: Iterable[str]) -> str:
-    """a, b and c."""
+    """For example: a, b and c."""
     names = list(names)
     return (
         names[0]
@@ -96,7 +94,7 @@ def listing(names: Iterable[str]) -> str:
 
 
 def counts(of: Mapping[str, int]) -> str:
-    """opens 2 · shut 1; a single word over all: opens 3/3."""
+    """For example: opens 2 · shut 1; opens 3/3 if all agree."""
     total = sum(of.values())
     if len(of) == 1:
         return f"{next(iter(of))} {total}/{total}"
@@ -104,17 +102,13 @@ def counts(of: Mapping[str, int]) -> str:
 
 
 def level(factor: str, label: object) -> str:
-    """A level as one reads it: cells and initializers bare, others with their factor's name (depth
-    2, clip norm, lr 0.004).
-    """
+    """A level as text: cells and initializers alone, others with their factor (depth 2)."""
     text = isolated(str(label))
     return text if factor in BARE else f"{factor.rpartition('.')[2]} {text}"
 
 
 def isolated(text: str) -> str:
-    """Text from right to left in marks of its own, so that it does not turn round the numbers
-    beside it.
-    """
+    """Right-to-left text in isolation marks, so that it does not reorder numbers beside it."""
     return (
         f"\u2068{text}\u2069"
         if any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text)
@@ -131,12 +125,12 @@ def shorten(text: str, length: int) -> str:
 
 
 def private(text: str) -> str:
-    """Text without absolute paths: their last part stays."""
+    """Text in which absolute paths are reduced to their last part."""
     return ABSOLUTE.sub(lambda found: "<path>/" + re.split(r"[/\\]", found.group())[-1], text)
 
 
 def slug(text: str, taken: Sequence[str] = ()) -> str:
-    """A name fit for an id in the page, unlike those taken."""
+    """A name fit for an id, different from those taken."""
     base = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "part"
     name, n = base, 1
     while name in taken:
@@ -146,5 +140,5 @@ def slug(text: str, taken: Sequence[str] = ()) -> str:
 
 
 def term_id(term: str) -> str:
-    """Where the glossary explains a term."""
+    """Id of a term in the glossary."""
     return f"term-{slug(term)}"

@@ -14,7 +14,7 @@ What it gets is a `Study` (reports/data/study.py), which reads the store:
     study.grid          as `stored`, with failed and missing points
     study.table(name)   one of records.TABLES (history, states, …), with the points' factors
     study.factors       levels of each factor that varies; study.levels(key) for any factor
-    study.sides         the two factors that every matrix has as rows and columns
+    study.matrix_factors         the two factors that every matrix has as rows and columns
     study.metric, study.higher_is_better
     with_counted(study) `stored` with `counted`: the score, the worst if diverged
 

@@ -16,10 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import SearchPathQuery
 
 from reports.battery import check_section
 from reports.data.study import Study
@@ -30,7 +27,7 @@ from study.battery.encoders import takes
 from study.config.build import build, build_for_members
 from study.config.check import SEVERAL
 from study.config.compose import Composed, compose, finish
-from study.config.paths import conf_folder
+from study.config.loader import config_loader
 from study.config.tasks import load_task
 from study.hydra_plugins import register
 from study.interfaces import Group
@@ -89,10 +86,7 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
     pieces = found(folder)
     register()
     sys.path.insert(0, str(folder.resolve()))
-    path = create_config_search_path(str(conf_folder().resolve()))
-    # where --config-dir puts it
-    path.prepend("command-line", f"file://{folder.resolve()}", SearchPathQuery(provider="schema"))
-    loader = ConfigLoaderImpl(path)
+    loader = config_loader([folder.resolve()])
     with tempfile.TemporaryDirectory() as outputs:
         for kind, level in pieces:
             try:
@@ -161,8 +155,7 @@ def _receiver(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> Non
 def tiny_group(outputs: Path) -> Group:
     """Three points of a tiny study on the tool's own pieces, for tests of executors."""
     register()
-    loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
-    return _group([_composed(loader, [], seed, outputs) for seed in range(3)])
+    return _group([_composed(config_loader(), [], seed, outputs) for seed in range(3)])
 
 
 def _group(composed: Sequence[Composed]) -> Group:

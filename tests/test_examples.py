@@ -9,13 +9,10 @@ import sys
 
 import nbclient
 import nbformat
-import pytest
 
-import study
 from tests import ROOT
 from tests.support import notebook
 
-needs_api = pytest.mark.skipif(not hasattr(study, "plan"), reason="study.plan does not exist yet")
 POINTS = 6
 
 
@@ -26,7 +23,6 @@ def test_the_notebook_is_made_from_the_script():
     nbformat.validate(nbformat.read(notebook.NOTEBOOK, as_version=4))
 
 
-@needs_api
 def test_the_script_runs_and_a_second_run_trains_nothing(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for _ in range(2):
@@ -49,7 +45,6 @@ def test_the_script_runs_and_a_second_run_trains_nothing(tmp_path):
     )
 
 
-@needs_api
 def test_the_notebook_runs_in_a_kernel_and_shows_its_figure(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""Arms in numbers: counts over seeds and scores with intervals, one row an arm.
+"""Arms in numbers: counts over seeds, and scores with intervals.
 
 No arm is represented by its best seed.
 """
@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.data.study import MISSING, Study
 from reports.formatting import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, interval, number, percent
-from reports.statistics import Estimate, count, one_word, wilson
+from reports.statistics import Estimate, agreed_word, count, wilson
 from reports.statistics.bootstrap import ENOUGH, score_interval
 from study.design.ranking import DIVERGED, counted
 from study.records import OUTCOMES, VERDICTS
@@ -19,16 +19,20 @@ DRAWS, SEED = 2000, 2026  # of the bootstrap: the same store gives the same inte
 
 
 def with_counted(study: Study) -> pd.DataFrame:
-    """Stored points of the grid with column `counted`."""
+    """Stored points with column `counted`: the score, or the memoryless baseline (or worse) if
+    diverged.
+    """
     points = study.stored
     return points.assign(counted=counted(points, "score", higher_is_better=study.higher_is_better))
 
 
 def summary(study: Study) -> pd.DataFrame:
-    """One row an arm: its levels, label, declared, n (stored), diverged, missing, failed, verdicts
-    and outcomes (counts), word, score (Estimate), scores.
+    """One row per arm: its levels, label, counts, verdicts and outcomes, word, score and scores.
+
+    `declared`, `n` (stored), `diverged`, `missing`, `failed` are counts of points; `score` is an
+    Estimate.
     """
-    made: pd.DataFrame = study.once("summary of arms", lambda: _summary(study))
+    made: pd.DataFrame = study.cached("summary of arms", lambda: _summary(study))
     return made.copy()
 
 
@@ -48,7 +52,7 @@ def _summary(study: Study) -> pd.DataFrame:
                     status: int(statuses.get(status, 0)) for status in (DIVERGED, MISSING, "failed")
                 },
                 "verdicts": verdicts,
-                "word": one_word(verdicts),
+                "word": agreed_word(verdicts),
                 "outcomes": count(own["outcome"].tolist(), OUTCOMES),
                 "score": score_interval(
                     own["counted"].tolist(),
@@ -64,8 +68,9 @@ def _summary(study: Study) -> pd.DataFrame:
 
 
 def _by_example(study: Study, own: pd.DataFrame) -> np.ndarray | None:
-    """Results [seeds, examples] of an arm with seeds enough for a bootstrap over both; None below,
-    or where a point diverged and counts otherwise.
+    """Results [seeds, examples] of an arm for a bootstrap over both, or None.
+
+    None with too few seeds, or if a point diverged and so counts with another score.
     """
     if len(own) < ENOUGH or (own["status"] == DIVERGED).any():
         return None
@@ -77,16 +82,14 @@ def _by_example(study: Study, own: pd.DataFrame) -> np.ndarray | None:
 
 
 def ranked(study: Study, arms: pd.DataFrame) -> pd.DataFrame:
-    """Arms with all their seeds stored, best mean score first."""
+    """Arms that have a score, best mean score first."""
     known = arms[[one.n > 0 and np.isfinite(one.value) for one in arms["score"]]]
     means = known["score"].map(lambda one: one.value)
     return known.loc[means.sort_values(ascending=not study.higher_is_better, kind="stable").index]
 
 
 def verdict_words(row: pd.Series) -> tuple[str, str]:
-    """(text with symbol, CSS class) of an arm's verdict: one word where enough seeds agree, else
-    the counts.
-    """
+    """(text with symbol, CSS class): one word if enough seeds agree, else counts."""
     of: dict[str, int] = row["verdicts"]
     if not of:
         return "no verdict", ""
@@ -99,9 +102,7 @@ def verdict_words(row: pd.Series) -> tuple[str, str]:
 
 
 def short_words(row: pd.Series) -> str:
-    """A verdict where the room is small: the word where all seeds agree, else the words with their
-    counts, the first with its symbol.
-    """
+    """The verdict for small boxes: one word if all seeds agree, else counts."""
     of: dict[str, int] = row["verdicts"]
     if len(of) <= 1:
         return verdict_words(row)[0]
@@ -118,16 +119,16 @@ def outcome_words(row: pd.Series) -> str:
 
 
 def score_words(of: Estimate) -> str:
-    """.91 ± .02; one seed: the number alone."""
+    """For example: .91 ± .02; with one seed, the score alone."""
     return number(of.value) + (f"\u00a0±\u00a0{number(of.half)}" if np.isfinite(of.half) else "")
 
 
 def with_interval(of: Estimate) -> str:
-    """.91 [.89, .93]; without an interval the number alone."""
+    """For example: .91 [.89, .93]; without an interval, the value alone."""
     return number(of.value) + (f" {interval(of.low, of.high)}" if np.isfinite(of.half) else "")
 
 
 def share_words(hits: int, n: int) -> str:
-    """14 of 36 [25 %, 55 %], by Wilson."""
+    """For example: 14 of 36 [25 %, 55 %], with Wilson's interval."""
     share = wilson(hits, n)
     return f"{hits or 'none'} of {n} [{percent(share.low)}, {percent(share.high)}]"

@@ -1,4 +1,4 @@
-"""Claims: a statement with the contrast that would show it, judged by what is stored."""
+"""Judges claims: a statement, and the contrast that would show it."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.analysis.measures import MEASURES, measured, sign
-from reports.analysis.prediction import at_share, prediction
-from reports.analysis.sides import (
-    Sides,
-    chosen,
+from reports.analysis.comparison import (
+    Comparison,
     difference,
     has_interval,
+    has_levels,
     match,
     side_words,
-    turned,
+    with_sign,
 )
+from reports.analysis.measures import MEASURES, measured, sign
+from reports.analysis.prediction import at_share, prediction
 from reports.data.study import Study
 from reports.formatting import levels
-from reports.statistics import NOTHING, Estimate
+from reports.statistics import NO_ESTIMATE, Estimate
 from study.design.ranking import best_first
 
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
-DRAWS = 1000  # of the bootstrap over arms where a claim is about prediction
+DRAWS = 1000  # of the bootstrap over arms, for claims about prediction
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A claim with what was found: `difference` is better minus worse, positive for the claim, of
-    `values` a side; `rests_on`: ids of points.
+class JudgedClaim:
+    """A claim with what was found.
 
-    `each`: the same within every level of the factor the claim names. `text` replaces the sides
-    where there are none.
+    `difference`: better minus worse (positive supports the claim); `values`: of each side;
+    `rests_on`: ids of points; `each`: the same within every level of the factor that the claim
+    names; `text`: replaces the sides of a claim that has none.
     """
 
     statement: str
@@ -51,7 +51,7 @@ class Judged:
     direction: str
     verdict: str
     rests_on: Sequence[str] = ()
-    each: Mapping[str, Judged] = field(default_factory=dict)
+    each: Mapping[str, JudgedClaim] = field(default_factory=dict)
     text: str = ""
 
     @property
@@ -61,18 +61,17 @@ class Judged:
 
 def judge(
     study: Study, claim: Mapping[str, Any], *, unit: float = 1.0, level: float = 0.95
-) -> Judged:
-    """Better against worse over arms that are alike in everything else, where the rest is as `when`
-    says.
+) -> JudgedClaim:
+    """Judge a claim: better against worse over arms alike in everything else, where `when` holds.
 
-    direction more: supported where the interval lies above 0 and the difference is at least
-    `least`, refuted where it lies below `least` whole; no less: supported where the interval lies
-    above −least, refuted where it lies below. Else inconclusive. With `each`, supported where every
-    level supports it, refuted where one refutes it at a level corrected for their number. `unit`:
-    of `least` in the task's metric.
+    Direction more: supported if the interval lies above 0 and the difference is at least `least`;
+    refuted if the interval lies below `least`. Direction no less: supported if the interval lies
+    above −least; refuted if it lies below. Otherwise inconclusive. With `each`: supported if every
+    level supports it; refuted if one level refutes it, at a level corrected for their number.
+    `unit`: of `least`, in the task's metric.
     """
     if claim["by"] in ("auc_D_init", "auc_D"):
-        return _told(study, claim)
+        return _prediction(study, claim)
     if claim["by"] == "ranking":
         return _ranking(study, claim, unit)
     names = study.levels(str(claim["each"])) if claim.get("each") in study.factors else []
@@ -98,10 +97,10 @@ def judge(
         if words and set(words) == {SUPPORTED}
         else INCONCLUSIVE
     )
-    return Judged(**{**vars(whole), "verdict": verdict, "each": within})
+    return JudgedClaim(**{**vars(whole), "verdict": verdict, "each": within})
 
 
-def sides_of(study: Study, claim: Mapping[str, Any]) -> Sides:
+def comparison_of(study: Study, claim: Mapping[str, Any]) -> Comparison:
     return match(
         study,
         measured(study, str(claim["by"])),
@@ -111,20 +110,20 @@ def sides_of(study: Study, claim: Mapping[str, Any]) -> Sides:
     )
 
 
-def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float) -> Judged:
+def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float) -> JudgedClaim:
     by = str(claim["by"])
-    measure, of = MEASURES[by], sides_of(study, claim)
+    measure, of = MEASURES[by], comparison_of(study, claim)
     found = (
         difference(study, of, share=measure.share, scored=by == "score", level=level)
         if of.blocks
-        else NOTHING
+        else NO_ESTIMATE
     )
     least = float(claim["least"]) * (unit if measure.in_metric else 1.0)
-    found = turned(found, sign(study, by))
+    found = with_sign(found, sign(study, by))
     direction = str(claim.get("direction", "more"))
     texts = [side_words(claim[side]) for side in ("better", "worse")]
     values = (of.values(of.first), of.values(of.second)) if of.blocks else _unmatched(study, claim)
-    return Judged(
+    return JudgedClaim(
         str(claim["statement"]),
         str(claim.get("source", "")),
         by,
@@ -141,11 +140,11 @@ def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float)
 
 
 def _unmatched(study: Study, claim: Mapping[str, Any]) -> tuple[list[float], list[float]]:
-    """What the sides have where no two of their arms are alike in everything else."""
+    """Values of the two sides if none of their arms match."""
     points = measured(study, str(claim["by"]))
     first, second = (
         points.loc[
-            chosen(study, points, {**claim.get("when", {}), **claim[side]}), "value"
+            has_levels(study, points, {**claim.get("when", {}), **claim[side]}), "value"
         ].tolist()
         for side in ("better", "worse")
     )
@@ -172,14 +171,13 @@ def verdict(difference: Estimate, least: float, direction: str) -> str:
     return REFUTED if difference.high < least else INCONCLUSIVE
 
 
-def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged:
-    """Whether the two sides rank the arms differently: the one that is best (by validation) on one
-    side loses to another on the other.
+def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim:
+    """Whether the arms rank differently on the two sides: the best on one side loses on the other.
 
-    a, b the best on each side: the effect is the smaller of a's lead over b where a won and b's
-    lead over a where b won; the interval is that of the smaller ends, so that both leads must hold
-    (intersection–union; Berger 1982). Where one arm wins both sides, the effect is its smaller lead
-    over the runners-up, counted against the claim.
+    Let a and b be the best arms (by validation) on each side. The effect is the smaller of a's lead
+    over b where a won and b's lead over a where b won; its interval has the smaller ends, so that
+    both leads must hold (intersection–union; Berger 1982). If one arm wins on both sides, the
+    effect is its smaller lead over the runners-up, counted against the claim.
     """
     points = measured(study, "score")
     of = match(study, points, claim["better"], claim["worse"], claim.get("when", {}))
@@ -188,7 +186,7 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged:
         int(row["arm"]): levels({key: row[key] for key in shared})
         for _, row in study.arms.iterrows()
     }
-    found, text = NOTHING, "There are fewer than two arms to rank."
+    found, text = NO_ESTIMATE, "There are fewer than two arms to rank."
     if len(of.blocks) > 1:
         (a, second_a, at_a), (b, second_b, at_b) = (
             _best_two(study, points, arms, names) for arms in (of.first, of.second)
@@ -199,7 +197,7 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged:
             min(getattr(one, end) for one in (lead_a, lead_b)) for end in ("value", "low", "high")
         )
         smaller = Estimate(value, low, high, lead_a.n + lead_b.n)
-        found = smaller if a != b else turned(smaller, -1.0)
+        found = smaller if a != b else with_sign(smaller, -1.0)
         won = (
             f"{a} and {b}, by {lead_a.value:.3f} and {lead_b.value:.3f} over each other"
             if a != b
@@ -208,7 +206,7 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged:
         text = f"The best by validation: {won}."
     least = float(claim["least"]) * unit
     texts = [side_words(claim[side]) for side in ("better", "worse")]
-    return Judged(
+    return JudgedClaim(
         str(claim["statement"]),
         str(claim.get("source", "")),
         "ranking",
@@ -229,22 +227,20 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged:
 def _best_two(
     study: Study, points: pd.DataFrame, arms: Sequence[int], names: Mapping[int, str]
 ) -> tuple[str, str, dict[str, int]]:
-    """Names of the two best arms by validation, and the arms by name."""
+    """Names of the two best arms by validation, and all arms by name."""
     order = best_first(points[points["arm"].isin(arms)], higher_is_better=study.higher_is_better)
     return names[order[0]], names[order[1]], {names[arm]: arm for arm in order}
 
 
 def _lead(study: Study, points: pd.DataFrame, one: int, other: int) -> Estimate:
-    pair = Sides(
+    pair = Comparison(
         points[points["arm"].isin([one, other])], {one: 1.0, other: -1.0}, [([one], [other])]
     )
-    return turned(difference(study, pair, share=False, scored=True), sign(study, "score"))
+    return with_sign(difference(study, pair, share=False, scored=True), sign(study, "score"))
 
 
-def _told(study: Study, claim: Mapping[str, Any]) -> Judged:
-    """Whether D tells solved from unsolved points: AUC − .5 with the interval of a bootstrap over
-    arms.
-    """
+def _prediction(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
+    """Whether D separates solved from unsolved points: AUC − .5, by a bootstrap over arms."""
     by, points = str(claim["by"]), measured(study, "solved")
     D = at_share(study, 0.0 if by == "auc_D_init" else 1.0)
     auc = prediction(study, points, D, DRAWS).auc
@@ -260,7 +256,7 @@ def _told(study: Study, claim: Mapping[str, Any]) -> Judged:
     measure = (
         f"AUC − .5 of D {'at initialization' if by == 'auc_D_init' else 'at the end'} for solved"
     )
-    return Judged(
+    return JudgedClaim(
         str(claim["statement"]),
         str(claim.get("source", "")),
         by,
@@ -278,9 +274,7 @@ def _told(study: Study, claim: Mapping[str, Any]) -> Judged:
     )
 
 
-def relative(of: Judged) -> tuple[float, float, float]:
-    """Effect and ends of its interval in units of the smallest difference that matters; NaN where
-    that is 0.
-    """
+def relative(of: JudgedClaim) -> tuple[float, float, float]:
+    """Effect and interval in units of the smallest difference that matters; NaN if that is 0."""
     scale = of.least or math.nan
     return of.difference.value / scale, of.difference.low / scale, of.difference.high / scale

@@ -1,6 +1,6 @@
-"""Planned contrasts: the family of tests of a study, with Holm's correction.
+"""Contrasts of a study as one family of tests with Holm's correction.
 
-Declared in its YAML; else main effects and two-way interactions.
+Those that its YAML declares, else main effects and two-way interactions.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from reports.analysis.comparison import (
+    Comparison,
+    as_term,
+    difference,
+    match,
+    probability_of_improvement,
+)
 from reports.analysis.measures import MEASURES, measured
-from reports.analysis.sides import Sides, chance, difference, match, term
 from reports.data.study import Study
-from reports.statistics import NOTHING, Estimate
-from reports.statistics.family import holm
-from reports.statistics.permutation import Tested, f_test
+from reports.statistics import NO_ESTIMATE, Estimate
+from reports.statistics.holm import holm
+from reports.statistics.permutation import TestResult, f_test
 from reports.statistics.terms import terms
 
 SEED = 2026  # of the permutations: the same store gives the same p
@@ -26,16 +32,16 @@ SEED = 2026  # of the permutations: the same store gives the same p
 class Contrast:
     """One test of the family.
 
-    `difference` first minus second, `improve` P(a run of the first is better): of declared
-    contrasts only.
+    Only for declared contrasts: `difference`, first minus second; `improve`, P(a run of the first
+    is better).
     """
 
     name: str
     by: str
-    of: Tested
+    of: TestResult
     holm: float = float("nan")
-    difference: Estimate = NOTHING
-    improve: Estimate = NOTHING
+    difference: Estimate = NO_ESTIMATE
+    improve: Estimate = NO_ESTIMATE
     first: Mapping[str, Any] | None = None
     second: Mapping[str, Any] | None = None
 
@@ -46,20 +52,18 @@ class Family:
     tests: list[Contrast]
 
 
-def planned(study: Study, draws: int) -> Family | None:
-    """The contrasts of study.contrasts as one family; None where there are none."""
-    asked = study.declaration.get("contrasts", [])
-    if not asked:
+def planned_contrasts(study: Study, draws: int) -> Family | None:
+    """The contrasts of study.contrasts as one family; None if there are none."""
+    declared = study.declaration.get("contrasts", [])
+    if not declared:
         return None
     return _corrected(
-        "the planned contrasts of the study", [_declared(study, one, draws) for one in asked]
+        "the planned contrasts of the study", [_declared(study, one, draws) for one in declared]
     )
 
 
-def factorial(study: Study, by: str, draws: int) -> Family | None:
-    """Main effects and two-way interactions of all factors on a measure, as one family; None
-    without factors.
-    """
+def factorial_contrasts(study: Study, by: str, draws: int) -> Family | None:
+    """Main effects and two-way interactions on a measure as one family; None without factors."""
     points = measured(study, by)
     arms = study.arms[study.arms["arm"].isin(points["arm"].unique())].reset_index(drop=True)
     if not study.factors or len(arms) < 2:
@@ -72,7 +76,7 @@ def factorial(study: Study, by: str, draws: int) -> Family | None:
         for one in terms(arms, list(study.factors))
     ]
     size = "main effects and two-way interactions" if len(study.factors) > 1 else "main effect"
-    return _corrected(f"{size} on {named(study, by)}", found)
+    return _corrected(f"{size} on {measure_name(study, by)}", found)
 
 
 def _declared(study: Study, one: Mapping[str, Any], draws: int) -> Contrast:
@@ -81,9 +85,9 @@ def _declared(study: Study, one: Mapping[str, Any], draws: int) -> Contrast:
     sides = {"first": one["first"], "second": one["second"]}
     if not of.blocks:
         return Contrast(
-            str(one["name"]), by, Tested(float("nan"), 1, 0, float("nan"), 0, 0), **sides
+            str(one["name"]), by, TestResult(float("nan"), 1, 0, float("nan"), 0, 0), **sides
         )
-    made, row = term(study, of, str(one["name"]), [*one["first"], *one["second"]])
+    made, row = as_term(study, of, str(one["name"]), [*one["first"], *one["second"]])
     values = of.points["value"].to_numpy(dtype=float)
     found = f_test(values, row, made, draws=draws, seed=SEED)
     better = study.higher_is_better if measure.more_is_better is None else measure.more_is_better
@@ -92,7 +96,7 @@ def _declared(study: Study, one: Mapping[str, Any], draws: int) -> Contrast:
         by,
         found,
         difference=difference(study, of, share=measure.share, scored=by == "score"),
-        improve=chance(of, higher_is_better=better),
+        improve=probability_of_improvement(of, higher_is_better=better),
         **sides,
     )
 
@@ -104,20 +108,23 @@ def _corrected(name: str, found: list[Contrast]) -> Family:
     )
 
 
-def named(study: Study, by: str) -> str:
+def measure_name(study: Study, by: str) -> str:
     return f"test {study.metric}" if by == "score" else MEASURES[by].text
 
 
-def against_others(study: Study, factor: str, level: str) -> tuple[Estimate, Estimate, Sides]:
-    """A level's mean score less that of the other levels over matched arms, P(improve) of it
-    against them, and the sides.
+def against_other_levels(
+    study: Study, factor: str, level: str
+) -> tuple[Estimate, Estimate, Comparison]:
+    """A level against the other levels over matched arms.
+
+    Difference of mean scores, P(improve), and the comparison.
     """
     rest = [name for name in study.levels(factor) if name != level]
     of = match(study, measured(study, "score"), {factor: level}, {factor: rest}, {})
     if not of.blocks:
-        return NOTHING, NOTHING, of
+        return NO_ESTIMATE, NO_ESTIMATE, of
     return (
         difference(study, of, share=False, scored=True),
-        chance(of, higher_is_better=study.higher_is_better),
+        probability_of_improvement(of, higher_is_better=study.higher_is_better),
         of,
     )

@@ -1,6 +1,4 @@
-"""Dynamics of the recurrence in numbers: what the further probes stored, one value a point, and
-what exponents over seeds may be called.
-"""
+"""Dynamics of the recurrence: measures per point, and how exponents over seeds are read."""
 
 from __future__ import annotations
 
@@ -20,8 +18,8 @@ READINGS = ("chaotic", "forgets", "undecided", "no interval")
 
 @dataclass(frozen=True)
 class Reading:
-    """`word` is one of READINGS; `exponent` the mean over seeds in nats a step; `lost` seeds had an
-    exponent of −∞ and are not in that mean.
+    """`word`: one of READINGS; `exponent`: mean over seeds in nats per step, without the `lost`
+    seeds, which had −∞.
     """
 
     word: str
@@ -30,12 +28,11 @@ class Reading:
 
 
 def reading(exponents: Sequence[float], lag: float) -> Reading:
-    """What the largest Lyapunov exponents of several seeds say, `lag` being the lag K that is
-    judged.
+    """The reading of the largest Lyapunov exponents of several seeds, for the judged lag K.
 
-    chaotic: the 95 % t interval over seeds lies above 0. forgets: it lies below −ln(100)/K, a
-    hundredth being left after K steps; so do seeds that lose every direction within a step (−∞), if
-    all do. undecided: neither. One seed has no interval, and no word.
+    chaotic: the 95 % t interval over seeds lies above 0. forgets: it lies below −ln(100)/K, which
+    leaves a hundredth after K steps, or all seeds lose every direction within a step (−∞).
+    undecided: neither. One seed has no interval and no word.
     """
     known = [value for value in exponents if not math.isnan(value)]
     lost = sum(value == -math.inf for value in known)
@@ -56,11 +53,10 @@ def reading(exponents: Sequence[float], lag: float) -> Reading:
 
 
 def ends(measures: pd.DataFrame, quantity: str, across: str) -> pd.DataFrame:
-    """`start` and `end` of a quantity, a row a point id: at its first and last probe, `across` its
-    layers and numbers (max, min, median, …).
+    """A quantity at each point's first and last probe: columns start and end, by point id.
 
-    Of what has lags, the longest one. `quantity` may end in a dot and then stands for every gate:
-    unit_timescale.
+    `across`: how layers and numbers are combined (max, min, median, …). Of quantities with lags,
+    the longest lag. A `quantity` that ends in a dot stands for all gates: unit_timescale.
     """
     name = measures["quantity"]
     rows = measures[name.str.startswith(quantity) if quantity.endswith(".") else name == quantity]
@@ -77,7 +73,7 @@ def ends(measures: pd.DataFrame, quantity: str, across: str) -> pd.DataFrame:
 
 
 def judged_lags(study: Study) -> pd.Series:
-    """K of each point id: as its states were judged, else from the task's facts."""
+    """The judged lag K by point id: that of its states, else from the task's facts."""
     states = study.table("states")
     of_states = (
         states[states["layer"] == NETWORK].groupby("id")["lag"].first()
@@ -85,7 +81,7 @@ def judged_lags(study: Study) -> pd.Series:
         else pd.Series(dtype=float)
     )
     lags = {}
-    for point in study.pictured.itertuples(index=False):
+    for point in study.sampled.itertuples(index=False):
         if point.id in of_states:
             lags[point.id] = float(of_states[point.id])
         else:
@@ -105,11 +101,10 @@ def judged_lags(study: Study) -> pd.Series:
 
 
 def spectra(measures: pd.DataFrame, by: Sequence[str], grid: int) -> pd.DataFrame:
-    """Lyapunov spectra at the first and the last probe: columns by…, end (0 first, 1 last), share,
-    value, points.
+    """Lyapunov spectra at the first and last probe: columns by…, end (0, 1), share, value, points.
 
-    A point's exponents, all layers together and largest first, are read at `grid` shares from 0 to
-    1 of their number; the median over points is −∞ where most of them have lost that direction.
+    A point's exponents, of all layers and largest first, are read at `grid` shares of their number.
+    The median over points is −∞ if most of them have lost that direction.
     """
     rows = measures[(measures["quantity"] == "lyapunov") & measures["value"].notna()]
     shares = np.linspace(0, 1, grid)

@@ -1,6 +1,4 @@
-"""Main effects of the factors on the score: the two outermost levels of each, averaged over
-everything else. Described, with intervals.
-"""
+"""Main effects of the factors on the score, averaged over everything else, with intervals."""
 
 from __future__ import annotations
 
@@ -9,15 +7,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.data.study import Study
-from reports.data.testset import contrast_noise
+from reports.data.test_set import contrast_noise
 from reports.formatting import known
 from reports.statistics import Estimate, level_gap, widen
 
 
 @dataclass(frozen=True)
 class Effect:
-    """`difference` is the better level's mean minus the worse one's, in the direction that is
-    positive, over arms that occur at both.
+    """The two levels of a factor that are furthest apart.
+
+    `difference`: better minus worse, positive is better, over arms that occur at both levels.
     """
 
     factor: str
@@ -29,7 +28,7 @@ class Effect:
 
 
 def main_effects(study: Study, points: pd.DataFrame) -> list[Effect]:
-    """One a factor, largest first; a factor without an interval (one seed an arm) has none."""
+    """One effect per factor, largest first; factors without an interval are left out."""
     effects = []
     for factor, names in study.factors.items():
         gap = level_gap(

@@ -1,6 +1,6 @@
-"""What claims and contrasts compare: a number a point.
+"""Measures that claims and contrasts compare: one number per point.
 
-Divergence and what was not solved count, each as its measure says; nothing is dropped.
+Diverged and unsolved points count, as each measure defines; none is dropped.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ LOST = ("diverged", "silently diverged")
 
 @dataclass(frozen=True)
 class Measure:
-    """A number a point, and whether more of it is better.
+    """A number per point, and whether more is better (None: as in the task's metric).
 
-    `share`: 0 or 1, of points for which it is 1; `in_metric`: in units of the score.
+    `share`: 0 or 1 per point; `in_metric`: in units of the score.
     """
 
     text: str
     of: Callable[[Study, pd.DataFrame], pd.Series]
-    more_is_better: bool | None  # None: as the task's metric has it
+    more_is_better: bool | None
     share: bool = False
     in_metric: bool = False
 
@@ -37,7 +37,7 @@ def _is(column: str, *values: str) -> Callable[[Study, pd.DataFrame], pd.Series]
 
 
 def _gap(study: Study, points: pd.DataFrame) -> pd.Series:
-    """How much better the training score is than the test's; a diverged point has learned neither."""
+    """Training score minus test score, in the better direction; a diverged point has neither."""
     sign = 1.0 if study.higher_is_better else -1.0
     return (
         sign
@@ -78,22 +78,20 @@ MEASURES: Mapping[str, Measure] = {
 
 
 def measured(study: Study, by: str) -> pd.DataFrame:
-    """Stored points of the grid that have the measure, as column `value`."""
+    """Stored points that have the measure, with column `value`."""
     points = with_counted(study)
     values = points.assign(value=MEASURES[by].of(study, points).astype(float))
     return values[values["value"].notna()]
 
 
 def sign(study: Study, by: str) -> float:
-    """1 where more is better, −1 where less is."""
+    """1 if more is better, −1 if less is."""
     more = MEASURES[by].more_is_better
     return 1.0 if (study.higher_is_better if more is None else more) else -1.0
 
 
 def perfect_distance(study: Study) -> float:
-    """From the memoryless baseline to a perfect score: what one unit of skill is in the task's
-    metric.
-    """
+    """Distance from the memoryless baseline to a perfect score, in the task's metric."""
     task = study.task
     if study.as_skill or not task:
         return 1.0

@@ -1,6 +1,4 @@
-"""Which arms no other arm beats in everything: means over seeds, and how often resampled seeds say
-the same.
-"""
+"""Arms that no other arm beats in every aim: by means, and in resampled seeds."""
 
 from __future__ import annotations
 
@@ -13,10 +11,8 @@ AIMS = ("score", "health", "cost")
 
 
 def aims(study: Study, points: pd.DataFrame) -> pd.DataFrame:
-    """Points with score (as counted), health (min(0, D) − max(0, U), decades; 0 carries) and cost
-    (seconds), where all three are known.
-
-    Turned so that more of each is better.
+    """Points with score, health and cost, signed so that more is better; incomplete points are
+    dropped.
     """
     frame = pd.DataFrame(
         {
@@ -30,7 +26,7 @@ def aims(study: Study, points: pd.DataFrame) -> pd.DataFrame:
 
 
 def health(points: pd.DataFrame) -> pd.Series:
-    """min(0, D) − max(0, U) of every point, decades: 0 carries credit as it should."""
+    """min(0, D) − max(0, U) of every point, in decades; 0 carries credit."""
     found: pd.Series = np.minimum(0, points["D"].astype(float)) - np.maximum(
         0, points["U"].astype(float)
     )
@@ -38,8 +34,8 @@ def health(points: pd.DataFrame) -> pd.Series:
 
 
 def front(values: np.ndarray) -> np.ndarray:
-    """Which rows [..., arms] of `values` [..., arms, aims], more being better, no other row beats:
-    at least as good in all, better in one.
+    """Which arms of `values` [..., arms, aims] no other beats: at least as good in all, better in
+    one.
     """
     at_least = np.all(values[..., :, None, :] >= values[..., None, :, :], axis=-1)
     better = np.any(values[..., :, None, :] > values[..., None, :, :], axis=-1)
@@ -48,10 +44,9 @@ def front(values: np.ndarray) -> np.ndarray:
 
 
 def fronts(frame: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
-    """By arm: mean of each aim, n, on_front by the means, and `share` of draws (seeds resampled
-    within arms) that put it there.
+    """By arm: mean of each aim, n, on_front, and the share of draws in which it is on the front.
 
-    No share (NaN) where an arm has one seed: drawing it again says nothing.
+    Seeds are resampled within arms. No share (NaN) if an arm has one seed.
     """
     means = frame.groupby("arm")[list(AIMS)].mean()
     sizes = frame.groupby("arm").size()

@@ -1,6 +1,4 @@
-"""Does health predict success here? D of the network at a share of the run, set against the outcome
-and the score.
-"""
+"""Whether health predicts success: D at a share of the run against outcome and score."""
 
 from __future__ import annotations
 
@@ -13,12 +11,13 @@ from reports.statistics import Estimate, Prediction, predict
 from study.records import NETWORK
 
 SEED = 2026  # of the bootstrap: the same store gives the same interval
-MOST = 5  # levels that a sentence names
+MOST = 5  # most levels in a sentence
 
 
 def at_share(study: Study, share: float) -> pd.Series:
-    """D of the network by point id at the probe nearest to a share of the updates; at the end the D
-    that decides the verdict.
+    """D of the network by point id, at the probe nearest to a share of the updates.
+
+    At share 1, the D that decides the verdict.
     """
     if share >= 1:
         return study.stored.set_index("id")["D"].astype(float)
@@ -32,11 +31,11 @@ def at_share(study: Study, share: float) -> pd.Series:
 
 
 def prediction(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> Prediction:
-    """Over these points, of a large study those that are listed.
+    """The prediction over these points (those that are listed, in a large study).
 
-    Scores count by their rank within their task, best last: tasks have no common scale.
+    Scores enter as ranks within their task, best last, since tasks have no common scale.
     """
-    points = study.listed(points)
+    points = study.for_listing(points)
     of_task = points["counted"].groupby(points["task"])
     better = (of_task.rank(ascending=study.higher_is_better) - 0.5) / of_task.transform("count")
     return predict(
@@ -49,8 +48,10 @@ def prediction(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> 
     )
 
 
-def prediction_word(study: Study, points: pd.DataFrame, D: pd.Series, when: str, draws: int) -> str:
-    """One or two sentences for the first screen: overall, and within every cell."""
+def prediction_words(
+    study: Study, points: pd.DataFrame, D: pd.Series, when: str, draws: int
+) -> str:
+    """One or two sentences for the first screen: over all points, and within each cell."""
     overall = prediction(study, points, D, draws)
     if not known(overall.auc.value):
         same = "solved" if overall.successes else "failed to solve"
@@ -81,16 +82,14 @@ def prediction_word(study: Study, points: pd.DataFrame, D: pd.Series, when: str,
 
 
 def _within(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> str:
-    """The same inside each level of the first factor: over all points, cells that differ in much
-    else are compared.
-    """
-    key = study.sides[0]
+    """The prediction within each level of the first factor, which differ in much else."""
+    key = study.matrix_factors[0]
     if key not in study.factors or len(study.levels(key)) > MOST:
         return ""
     found = {
         name: prediction(study, points[points[key] == name], D, draws) for name in study.levels(key)
     }
-    told = [
+    within = [
         f"{level(key, name)} {words(one.auc)}"
         for name, one in found.items()
         if known(one.auc.value)
@@ -104,13 +103,13 @@ def _within(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> str
         for which in ("all", "none")
     }
     rest = "; ".join(f"{listing(names)} solved {which}" for which, names in same.items() if names)
-    if not told:
+    if not within:
         return f" Within a single {key} it cannot be told: {rest}." if rest else ""
-    return f" Within a single {key}: {', '.join(told)}{f'; {rest}' if rest else ''}."
+    return f" Within a single {key}: {', '.join(within)}{f'; {rest}' if rest else ''}."
 
 
 def words(of: Estimate) -> str:
-    """.83 [.71, .92], or the value alone."""
+    """For example: .83 [.71, .92]; without an interval, the value alone."""
     if not known(of.value):
         return "not defined"
     return number(of.value) + (

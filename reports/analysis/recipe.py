@@ -1,6 +1,4 @@
-"""Which arm to take: first by validation, with what cannot be told apart from it, and how to get
-one of its points again.
-"""
+"""The recommended arm: first by validation, arms that are as good, and how to reproduce a point."""
 
 from __future__ import annotations
 
@@ -19,21 +17,15 @@ from reports.data.study import Study
 from reports.formatting import private
 from study.design.ranking import best_first, counted
 
-DROPPED = (
-    "name",
-    "plan",
-    "reprobe",
-    "seed",
-    "store.folder",
-)  # keys of the study's command that one point's command sets or leaves
+# Keys of the study's command that the command of one point sets or leaves out.
+DROPPED = ("name", "plan", "reprobe", "seed", "store.folder")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Arms by mean validation score.
+    """Arms in order of mean validation score.
 
-    `close`: those whose test score cannot be told apart from the first's; None where that is not
-    known.
+    `close`: arms whose test score is indistinguishable from the first's; None if unknown.
     """
 
     order: Sequence[int]
@@ -46,7 +38,7 @@ class Recipe:
 
     @property
     def undecided(self) -> bool:
-        """Whether no other arm can be told apart from the first."""
+        """Whether every other arm is indistinguishable from the first."""
         return (
             self.close is not None
             and len(self.order) > 1
@@ -55,13 +47,11 @@ class Recipe:
 
 
 def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Recipe | None:
-    """Over all arms, or those of one task: arms of several tasks have no common order.
+    """The order of all arms, or of those of one task; None if there is no validation score.
 
-    None where nothing has a validation score.
-
-    Close: |difference of mean test scores| within a t interval at 1 − (1 − level)/(arms − 1), so
-    that all comparisons hold at once (Bonferroni), with the spread over seeds pooled over arms: two
-    arms of three seeds alone would tell nothing.
+    An arm is close if |difference of mean test scores| lies within a t interval at level 1 − (1 −
+    level)/(arms − 1) (Bonferroni). The spread over seeds is pooled over arms, since two arms of
+    three seeds alone would show nothing.
     """
     points = with_counted(study)
     points = points if task is None else points[points["task"] == task]
@@ -91,8 +81,8 @@ def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Rec
 
 
 def leaders(study: Study) -> list[tuple[str | None, pd.Series]]:
-    """(task, arm as reports.analysis.arms.summary has it): the first by validation of every task,
-    None where there is one task. The arm that all of the tool names.
+    """(task, row of arms.summary) of the first arm by validation in each task; task None if there
+    is one.
     """
     arms = summary(study).set_index("arm")
     found = {task: recipe(study, task) for task in study.by_task}
@@ -100,9 +90,7 @@ def leaders(study: Study) -> list[tuple[str | None, pd.Series]]:
 
 
 def point_of(study: Study, arm: int) -> str | None:
-    """Id of the arm's stored point whose test score is nearest to the arm's mean: a typical one,
-    not the best.
-    """
+    """Id of the arm's point whose test score is nearest to the mean: typical, not best."""
     points = with_counted(study)
     own = points[(points["arm"] == arm) & points["counted"].notna()]
     if own.empty:
@@ -112,8 +100,9 @@ def point_of(study: Study, arm: int) -> str | None:
 
 
 def command(study: Study, id: str, config: dict[str, Any]) -> str:
-    """One line that trains this point again, as a study of its own: the study's command, with the
-    point's settings instead of its factors.
+    """A command that trains this point again as a study of its own.
+
+    The study's command, with the point's settings in place of its factors.
     """
     grid = next(point for point in study.declaration["grid"] if str(point["id"]) == id)
     settings = {**grid["labels"]}
@@ -138,7 +127,7 @@ def command(study: Study, id: str, config: dict[str, Any]) -> str:
 
 
 def folded(line: str, width: int = 92) -> str:
-    """A command over several lines, each but the last ending in a backslash: as it can be pasted."""
+    """A command over several lines, with backslashes, ready to paste."""
     lines = [""]
     for word in shlex.split(line):
         quoted = shlex.quote(word)

@@ -1,6 +1,4 @@
-"""Profiles by lag as the figures need them: medians over points, with what was exactly zero or not
-finite counted.
-"""
+"""Profiles by lag: medians over points, with shares of examples that are zero or non-finite."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ def transport(profile: pd.DataFrame) -> pd.DataFrame:
         columns={"log10_mean": "at_one"}
     )
     rows = rows.merge(first, on=["id", "stage"], how="left")
-    rows["value"] = _nothing(rows, rows["log10_mean"] - rows["at_one"])
+    rows["value"] = _zeros_lowest(rows, rows["log10_mean"] - rows["at_one"])
     by = rows.groupby(["arm", "stage", "lag"], sort=True)
     out = by.agg(
         update=("update", "median"),
@@ -56,7 +54,7 @@ def losses(profile: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     layer = rows["layer"].astype(str).astype(int)
     rows["above"] = layer.groupby(rows["id"]).transform("max") - layer
     for name in VALUES:
-        rows[name] = _nothing(rows, rows[name])
+        rows[name] = _zeros_lowest(rows, rows[name])
     keys = [*by, "above", "stage", "lag"]
     wanted = {"update": ("update", "median"), "points": ("id", "nunique")}
     out = (
@@ -71,9 +69,10 @@ def losses(profile: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return _shares(out)
 
 
-def _nothing(rows: pd.DataFrame, values: pd.Series) -> pd.Series:
-    """Values with minus infinity where most examples are exactly zero: in a median over points
-    these lie below all others, not beside them.
+def _zeros_lowest(rows: pd.DataFrame, values: pd.Series) -> pd.Series:
+    """Values, with −∞ where most examples are exactly zero.
+
+    In a median over points these lie below all others.
     """
     return values.where(rows["n_zero"] <= 0.5 * rows["n"], -np.inf)
 
@@ -92,7 +91,7 @@ def _shares(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def validation(history: pd.DataFrame, by: Sequence[str], column: str) -> pd.DataFrame:
-    """Median over points of a validation column at each update: columns by…, update, value, points."""
+    """Median of a validation column over points: columns by…, update, value, points."""
     rows = history[np.isfinite(history[column].to_numpy(dtype=float))]
     return (
         rows.groupby([*by, "update"], sort=True)

@@ -1,6 +1,4 @@
-"""A study's search as the report sees it: the tables that the search wrote, arms by the words of
-the page.
-"""
+"""The search of a study: the tables it wrote, and its arms in words."""
 
 from __future__ import annotations
 
@@ -17,13 +15,14 @@ from reports.data.study import Study
 from reports.formatting import levels
 from study.store.search import SearchStore, beside
 
-COUNTED = ("done", "diverged")  # trials trained to their end
+COUNTED = ("done", "diverged")  # trials that were trained to the end
 
 
 @dataclass(frozen=True)
 class Search:
-    """`summary`: search.json; tables of records.SEARCH_TABLES; `labels`: arm -> its levels in
-    words, in declared order.
+    """search.json as `summary`, and the tables of records.SEARCH_TABLES.
+
+    `labels`: arm -> its levels in words, in declared order.
     """
 
     summary: Mapping[str, Any]
@@ -48,17 +47,18 @@ class Search:
 
     @property
     def complete(self) -> pd.DataFrame:
-        """Trials that were trained to their end and have a score."""
+        """Trials that were trained to the end and have a score."""
         return self.trials[self.trials["status"].isin(COUNTED) & self.trials["score"].notna()]
 
     def best_so_far(self, arm: str) -> pd.DataFrame:
-        """trial, score, best: complete trials of one arm in order."""
+        """Complete trials of one arm in order: trial, score, best (so far)."""
         own = self.complete[self.complete["arm"] == arm].sort_values("trial")
         return own.assign(best=(self.sign * own["score"]).cummax() * self.sign)
 
     def numbers(self, key: str) -> pd.DataFrame:
-        """arm, trial, score, number, value of one key over complete trials; `number` is a place
-        where levels are words.
+        """Complete trials with one key: arm, trial, score, number, value.
+
+        `number` is an index if the values are words.
         """
         own = self.settings[self.settings["key"] == key].merge(
             self.complete[["arm", "trial", "score", "best", "default"]], on=["arm", "trial"]
@@ -69,10 +69,8 @@ class Search:
         return own
 
 
-class Searched:
-    """A section about a search: no part of the page where there is none, or none that has what
-    `blocks` needs.
-    """
+class SearchSection:
+    """Base of sections about a search: empty if there is no search, or `blocks` returns none."""
 
     title: str
     needs = ()
@@ -82,14 +80,14 @@ class Searched:
         return Section([]) if search is None else Section(self.blocks(search))
 
     def blocks(self, search: Search) -> list[Any]:
-        """What is shown of it; nothing where it says nothing."""
+        """The section's blocks."""
         raise NotImplementedError
 
 
 def find(study: Study) -> Search | None:
-    """The search of a study's folder, or the one its arms came from; None where there is none."""
+    """The search in the study's folder, or the one its arms came from; None if there is none."""
     pointed = study.declaration.get("search")
-    found: Search | None = study.once(f"search {pointed}", lambda: _find(study, pointed))
+    found: Search | None = study.cached(f"search {pointed}", lambda: _find(study, pointed))
     return found
 
 
@@ -119,7 +117,7 @@ def _find(study: Study, pointed: object) -> Search | None:
 
 
 def shown(value: object) -> str:
-    """A setting's value: three digits of what is no whole number."""
+    """A setting's value; three digits if it is not a whole number."""
     if not isinstance(value, float) or not math.isfinite(value):
         return str(value)
     return f"{value:.0f}" if value == int(value) else f"{value:.3g}"

@@ -1,7 +1,4 @@
-"""A study as the report sees it: the declared grid joined with what is stored.
-
-Tables are read once, when asked for.
-"""
+"""A study: the declared grid joined with its stored points. Tables are read when needed."""
 
 from __future__ import annotations
 
@@ -14,16 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from reports.data.declared import restrict, wrong, wrong_launches
+from reports.data.declaration import malformed_launches, malformed_part, restrict
 from reports.formatting import levels
 from study.config.paths import conf_folder
 from study.records import POINTS, StudyError
 from study.store import Store
 from study.store.validate import MEND
 
-FIRST = ("cell", "initializer")  # lead rows and columns of every matrix where they vary
+FIRST = ("cell", "initializer")  # rows and columns of every matrix, if they vary
 MISSING = "missing"
-# points whose tables are read: those of more would be gigabytes, and no figure can show them
+# Most points whose tables are read: more would be gigabytes, and no figure can show them.
 MOST = 2000
 SCORES = (
     "score",
@@ -31,17 +28,17 @@ SCORES = (
     "final_score",
     "train_score",
     "baseline",
-)  # columns of the points that are in the task's metric
-SCORES_OF = {"history": ("val_score",), "test": ("value",)}  # and of tables
+)  # columns in the task's metric
+TABLE_SCORES = {"history": ("val_score",), "test": ("value",)}  # the same, of tables
 
 
 class Study:
     """Factors, grid and tables of one study.
 
-    `grid`: one row a declared point, in declared order: id, seed, arm (number from 0), every factor
-    by the text of its level, and the columns of records.POINTS; status "missing" where nothing is
-    stored. `also`: stored points outside the grid. `factors` are those with more than one level,
-    cell and initializer first; `constant` the settings that do not vary.
+    `grid`: one row per declared point, in declared order: id, seed, arm (number from 0), the label
+    of each factor's level, and the columns of records.POINTS; status "missing" if nothing is
+    stored. `outside_grid`: stored points that are not declared. `factors`: those with more than one
+    level, cell and initializer first; `constant`: settings that do not vary.
     """
 
     def __init__(
@@ -53,7 +50,7 @@ class Study:
         """`points`: the store's points, if they have been read already.
 
         `levels`: restricts the study to points with these levels of factors, as if it had declared
-        no others (see declared.restrict).
+        no others (see declaration.restrict).
         """
         self.store = store
         self.folders: list[Path] = [conf_folder()]  # folders with YAML: ours, then the user's
@@ -82,7 +79,7 @@ class Study:
             for point in self.declaration["grid"]
         ]
         self.grid = self._join(pd.DataFrame(declared), stored)
-        self.also = stored[~stored["id"].isin([point["id"] for point in whole["grid"]])]
+        self.outside_grid = stored[~stored["id"].isin([point["id"] for point in whole["grid"]])]
 
     def _declared(self) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
         """Declaration and launches of study.json; StudyError if they are missing or damaged."""
@@ -95,7 +92,7 @@ class Study:
                 f"study.json of {self.name}: {error} is missing, so the declared grid is unknown."
                 " Run the study again."
             ) from error
-        if damage := wrong(declaration) or wrong_launches(launches):
+        if damage := malformed_part(declaration) or malformed_launches(launches):
             raise StudyError(
                 f"study.json of {self.name}: damaged ({damage} is of another form). {MEND}"
             )
@@ -115,10 +112,10 @@ class Study:
     def _skill(
         self, rows: pd.DataFrame, scores: Sequence[str], errors: Sequence[str], task: pd.Series
     ) -> pd.DataFrame:
-        """Scores of tasks with several metrics on one scale: (score - baseline)/(perfect -
-        baseline), perfect 1, or 0 for errors.
+        """Scores of tasks with different metrics on one scale.
 
-        0 is the memoryless baseline, 1 is perfect, less than 0 is worse than ignoring the sequence.
+        (score - baseline)/(perfect - baseline), with perfect = 1, or 0 for errors: 0 is the
+        memoryless baseline, 1 is perfect, below 0 is worse than ignoring the sequence.
         """
         facts = {
             name: (float(of["baseline"]), 1.0 if of.get("higher_is_better", True) else 0.0)
@@ -139,7 +136,7 @@ class Study:
     def _join(self, grid: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
         if grid.empty:
             grid = pd.DataFrame(columns=["id", "seed", *self.factors])
-        for key in {*self.factors, *self.sides}:
+        for key in {*self.factors, *self.matrix_factors}:
             if key not in grid:
                 grid[key] = self.levels(key)[0]
         order = {combination: number for number, combination in enumerate(self.declared_arms)}
@@ -161,41 +158,39 @@ class Study:
         ):
             joined[name] = (
                 joined[name].astype(object).where(joined[name].notna(), None)
-            )  # a merge fills with NaN, which is no text
+            )  # a merge fills with NaN
         joined["status"] = [status or MISSING for status in joined["status"]]
         return joined
 
     @property
-    def sides(self) -> tuple[str, str]:
-        """Factors of rows and columns: the first two that vary, else settings that do not."""
+    def matrix_factors(self) -> tuple[str, str]:
+        """Factors of rows and columns: the first two that vary, else constant settings."""
         keys = [*self.factors, *(key for key in FIRST if key not in self.factors)]
         return keys[0], keys[1]
 
     @property
-    def own_sides(self) -> tuple[str, str]:
-        """As `sides`, but never the task: what is drawn a task at a time, since tasks have updates,
-        lags and scores of their own.
-        """
+    def panel_factors(self) -> tuple[str, str]:
+        """As `matrix_factors`, but never the task: tasks differ in updates, lags and scores."""
         keys = [key for key in dict.fromkeys([*self.factors, *FIRST]) if key != "task"]
         return keys[0], keys[1]
 
     @property
     def by_task(self) -> list[str | None]:
-        """Tasks to be told one by one; [None] where there is one."""
+        """Tasks that each need their own figure; [None] if there is one task."""
         return list(self.levels("task")) if "task" in self.factors else [None]
 
     @property
-    def others(self) -> list[str]:
+    def other_factors(self) -> list[str]:
         """Factors that are neither rows nor columns."""
-        return [key for key in self.factors if key not in self.sides]
+        return [key for key in self.factors if key not in self.matrix_factors]
 
     def levels(self, key: str) -> list[str]:
-        """Levels in declared order; the one level of a setting that does not vary."""
+        """Levels in declared order; a constant setting has one."""
         return self.factors.get(key) or [self.constant.get(key, "–")]
 
     def combinations(self, keys: Sequence[str]) -> list[dict[str, str]]:
-        """Every combination of the levels of these factors, in declared order; one empty
-        combination for none.
+        """All combinations of levels of these factors, in declared order; one empty one for no
+        factor.
         """
         return [
             dict(zip(keys, row, strict=True)) for row in itertools.product(*map(self.levels, keys))
@@ -203,14 +198,14 @@ class Study:
 
     @functools.cached_property
     def declared_arms(self) -> list[tuple[str, ...]]:
-        """Every combination of levels, excluded ones too, in declared order."""
+        """All combinations of levels in declared order, excluded ones too."""
         return list(itertools.product(*self.factors.values()))
 
     @functools.cached_property
     def arms(self) -> pd.DataFrame:
-        """One row an arm of the grid: arm, label, and its levels."""
+        """One row per arm of the grid: arm, label, and its levels."""
         arms = self.grid.drop_duplicates("arm")[
-            ["arm", *dict.fromkeys([*self.factors, *self.sides])]
+            ["arm", *dict.fromkeys([*self.factors, *self.matrix_factors])]
         ].reset_index(drop=True)
         arms["label"] = [
             levels(dict(zip(self.factors, row, strict=True)))
@@ -220,56 +215,50 @@ class Study:
 
     @property
     def stored(self) -> pd.DataFrame:
-        """Points of the grid that trained: done, diverged or pruned."""
+        """Points of the grid that were trained: done, diverged or pruned."""
         return self.grid[~self.grid["status"].isin([MISSING, "failed"])]
 
     @functools.cached_property
-    def pictured(self) -> pd.DataFrame:
-        """Points of `stored` whose tables are read: all, or in a large study as many of every arm's
-        first seeds as make MOST.
-        """
+    def sampled(self) -> pd.DataFrame:
+        """Stored points whose tables are read: all, or the first seeds of every arm up to MOST."""
         stored = self.stored
         if len(stored) <= MOST:
             return stored
         rank = stored.groupby("arm").cumcount()
-        whole = int((rank.value_counts().sort_index().cumsum() <= MOST).sum())  # seeds of every arm
+        whole = int((rank.value_counts().sort_index().cumsum() <= MOST).sum())  # seeds per arm
         return stored[rank < whole] if whole else stored[rank == 0].head(MOST)
 
-    def listed(self, points: pd.DataFrame) -> pd.DataFrame:
-        """Of points that are told one by one: all, or of more than MOST those that are pictured,
-        else the first.
-        """
+    def for_listing(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Points to list one by one: all, or those that are sampled if there are more than MOST."""
         if len(points) <= MOST:
             return points
-        some = points[points["id"].isin(self.pictured["id"])]
+        some = points[points["id"].isin(self.sampled["id"])]
         return some if len(some) else points.head(MOST)
 
     @property
-    def aggregates(self) -> str:
-        """What the page of a large study is about, in words; "" where every figure is of every
-        point.
-        """
-        if len(self.pictured) == len(self.stored):
+    def sampling_note(self) -> str:
+        """Which figures show a sample of the points; "" if all show every point."""
+        if len(self.sampled) == len(self.stored):
             return ""
-        arms, some = self.arms["arm"].nunique(), self.pictured["arm"].nunique()
+        arms, some = self.arms["arm"].nunique(), self.sampled["arm"].nunique()
         which = (
-            f"the first {len(self.pictured) / some:.0f} seeds of each arm"
+            f"the first {len(self.sampled) / some:.0f} seeds of each arm"
             if some == arms
             else f"one point of each of the first {some:,} of {arms:,} arms"
         )
-        told = (
+        of_all = (
             "Scores, verdicts, outcomes, costs and every test on them are of all"
             f" {len(self.stored):,} points."
         )
         return (
-            f"{told} Curves, profiles, states by stage, results by example and how health goes with"
-            f" success are of {len(self.pictured):,} points: {which}. Of more than {MOST:,} points,"
-            " no list and no figure of marks shows more than that."
+            f"{of_all} Curves, profiles, states by stage, results by example and how health goes"
+            f" with success are of {len(self.sampled):,} points: {which}. Of more than {MOST:,}"
+            " points, no list and no figure of marks shows more than that."
         )
 
     @property
     def task(self) -> Mapping[str, Any]:
-        """Facts of the task, where the study has one; {} where several."""
+        """Facts of the task; {} if the study has several."""
         return next(iter(self.tasks.values())) if len(self.tasks) == 1 else {}
 
     @property
@@ -287,45 +276,50 @@ class Study:
         )
 
     def why_excluded(self, labels: Mapping[str, str]) -> str | None:
-        """The reason a combination of levels was left out of the grid; None if it was not."""
+        """Why a combination of levels is not in the grid; None if it was not excluded."""
         for one in self.declaration.get("excluded", []):
-            said = _texts(one["labels"])
-            if all(labels.get(key, self.constant.get(key)) == text for key, text in said.items()):
+            excluded = _texts(one["labels"])
+            if all(
+                labels.get(key, self.constant.get(key)) == text for key, text in excluded.items()
+            ):
                 return str(one.get("why", "no reason given"))
         return None
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """What several sections need and is read or computed only once: made when first asked for."""
+    def cached(self, name: str, make: Callable[[], Any]) -> Any:
+        """A value that several sections need, made on the first call."""
         if name not in self._kept:
             self._kept[name] = make()
         return self._kept[name]
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table of records.TABLES over the grid's points, with the point's arm, seed and factors
-        beside each row.
+        """A table of records.TABLES over the sampled points, with arm, seed and factors in each
+        row.
         """
         if name not in self._tables:
-            rows = self.with_factors(self.store.table(name, self.pictured["id"]))
-            if self.as_skill and name in SCORES_OF and len(rows):
+            rows = self.with_factors(self.store.table(name, self.sampled["id"]))
+            if self.as_skill and name in TABLE_SCORES and len(rows):
                 rows = self._skill(
-                    rows, SCORES_OF[name], (), rows["id"].map(self.stored.set_index("id")["task"])
+                    rows,
+                    TABLE_SCORES[name],
+                    (),
+                    rows["id"].map(self.stored.set_index("id")["task"]),
                 )
             self._tables[name] = rows
         return self._tables[name]
 
     def with_factors(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Rows of a table with the point's arm, seed and factors beside each."""
+        """Rows of a table with the arm, seed and factors of their point."""
         # One text per point and not per row: 100 MB less for a million rows.
         rows["id"] = rows["id"].astype("category").astype(object)
         for column in ("probe", "layer", "state"):
             if column in rows:  # comparisons take a tenth of the time
                 rows[column] = rows[column].astype("category")
-        keys = ["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.sides])]
+        keys = ["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.matrix_factors])]
         return rows.merge(self.grid[keys], on="id", how="left")
 
 
 def cores() -> int:
-    """Processes that may share work as forks of this one."""
+    """Number of processes that may share the work, as forks of this one."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
@@ -334,7 +328,7 @@ def _texts(labels: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _plain(points: pd.DataFrame) -> pd.DataFrame:
-    """Numbers as floats with NaN, text and truth as objects with None: no pandas NA further on."""
+    """Numbers as floats with NaN, text and booleans as objects with None: no pandas NA."""
     kinds = {column.name: column.kind for column in POINTS}
     plain = {}
     for name in points.columns:

@@ -1,5 +1,6 @@
-"""Two studies side by side: points added, removed, changed; verdicts that flipped; scores with
-intervals. Refuses what is not comparable.
+"""Compares two studies: points added, removed and changed, verdict flips, score differences.
+
+Studies that are not comparable are refused, with the settings that differ.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pandas as pd
 from reports.analysis.arms import with_counted
 from reports.data.study import MISSING, Study
 from reports.formatting import count, interval, levels, listing, number
-from reports.statistics import NOTHING, Estimate, mean_interval, weighted_arms
+from reports.statistics import NO_ESTIMATE, Estimate, mean_interval, weighted_arms
 from study.records import NOT_IDENTITY, StudyError
 from study.store import Store
 
@@ -27,15 +28,16 @@ FACTS = (
     "lag",
     "every_step",
     "split",
-)  # of a task, that a score depends on
+)  # facts of a task that its scores depend on
 FLIPS = ("verdict", "outcome", "status")
 Key = tuple[Any, ...]  # levels of the common settings, then the seed
 
 
 @dataclass(frozen=True)
 class ArmChange:
-    """An arm of both studies: second minus first, by Welch's t interval over seeds; `same` where
-    all its points are the very same.
+    """An arm of both studies: second minus first, with Welch's t interval over seeds.
+
+    `same`: all its points are identical.
     """
 
     label: str
@@ -49,7 +51,7 @@ class ArmChange:
 class Difference:
     """What changed from the first study to the second.
 
-    Points are (arm, seed, what); `settings` counts (key, before, after) of changed points.
+    Points are (arm, seed, change); `settings` counts (key, before, after) over changed points.
     """
 
     names: tuple[str, str]
@@ -67,17 +69,20 @@ class Difference:
 
 
 def compare(first: Study, second: Study, allow: Sequence[str]) -> Difference:
-    """`allow`: settings that may differ. StudyError names every other setting that does."""
+    """Compare two studies.
+
+    `allow`: settings that may differ. StudyError names every other setting that does.
+    """
     keys = _common_keys(first, second, allow)
-    a, b = (_keyed(study, keys) for study in (first, second))
+    a, b = (_by_key(study, keys) for study in (first, second))
     both = [key for key in a if key in b]
     changes = {key: _changed(a[key], b[key]) for key in both}
     name = _namer(first, second, keys)
     flips = {
         word: [
-            (*name(key), f"{_said(a[key][word])} → {_said(b[key][word])}")
+            (*name(key), f"{_as_text(a[key][word])} → {_as_text(b[key][word])}")
             for key in both
-            if _said(a[key][word]) != _said(b[key][word])
+            if _as_text(a[key][word]) != _as_text(b[key][word])
         ]
         for word in FLIPS
     }
@@ -100,11 +105,13 @@ def compare(first: Study, second: Study, allow: Sequence[str]) -> Difference:
     )
 
 
-# --- comparable? ----------------------------------------------------------------------------------
+# --- are they comparable? ---
 
 
 def _common_keys(first: Study, second: Study, allow: Sequence[str]) -> list[str]:
-    """Settings that tell points apart and that both studies know, factors of the first one first."""
+    """Settings that distinguish points and that both studies have, factors of the first study
+    first.
+    """
     wrong = [*_tasks(first, second), *_fixed(first, second, allow)]
     for one, other in ((first, second), (second, first)):
         known = {*other.factors, *other.constant}
@@ -156,52 +163,50 @@ def _fixed(first: Study, second: Study, allow: Sequence[str]) -> list[str]:
     numerics = [
         (study.record.get("fingerprint") or {}).get("numerics") for study in (first, second)
     ]
-    told: list[tuple[str, Any, Any]] = [("numerics", numerics[0], numerics[1])]
-    told += [
+    settings: list[tuple[str, Any, Any]] = [("numerics", numerics[0], numerics[1])]
+    settings += [
         (key, first.constant[key], second.constant[key])
         for key in first.constant
         if key in second.constant and key not in first.factors
     ]
-    told += [
+    settings += [
         (f"health.{key}", first.health[key], second.health[key])
         for key in first.health
         if key in second.health
     ]
     return [
         f"{key}: {one} in {first.name}, {other} in {second.name}"
-        for key, one, other in told
+        for key, one, other in settings
         if one != other and key not in allow
     ]
 
 
-# --- points ---------------------------------------------------------------------------------------
+# --- points ---
 
 
-def _keyed(study: Study, keys: Sequence[str]) -> dict[Key, pd.Series]:
-    """Points that are there (failed ones too), by their common settings and seed, with column
-    `counted`.
-    """
+def _by_key(study: Study, keys: Sequence[str]) -> dict[Key, pd.Series]:
+    """Stored points (failed ones too) with column `counted`, by their common settings and seed."""
     grid = study.grid.merge(with_counted(study)[["id", "counted"]], on="id", how="left")
-    there = grid[grid["status"] != MISSING]
+    stored = grid[grid["status"] != MISSING]
     columns = [
         (
-            there[key].astype(str)
+            stored[key].astype(str)
             if key in study.factors
-            else pd.Series(study.constant[key], index=there.index)
+            else pd.Series(study.constant[key], index=stored.index)
         )
         for key in keys
     ]
-    index = list(zip(*columns, there["seed"].astype(int), strict=True))
+    index = list(zip(*columns, stored["seed"].astype(int), strict=True))
     if len(set(index)) < len(index):
         raise StudyError(
             f"{study.name}: several points have the same {listing([*keys, 'seed'])}; a factor that"
             " varies cannot be allowed to differ"
         )
-    return {key: point for key, (_, point) in zip(index, there.iterrows(), strict=True)}
+    return {key: point for key, (_, point) in zip(index, stored.iterrows(), strict=True)}
 
 
 def _namer(first: Study, second: Study, keys: Sequence[str]) -> Callable[[Key], tuple[str, str]]:
-    """Key -> (arm, seed) in words: of the settings that vary in one of the studies."""
+    """A function from key to (arm, seed), in words; the arm by the settings that vary."""
     shown = [key for key in keys if key in first.factors or key in second.factors]
     places = [keys.index(key) for key in shown]
 
@@ -213,13 +218,13 @@ def _namer(first: Study, second: Study, keys: Sequence[str]) -> Callable[[Key], 
     return name
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     return "none" if value is None or value != value else str(value)
 
 
 def _changed(a: pd.Series, b: pd.Series) -> str:
-    """What a point's numbers did; "" where they are the same."""
-    same = all(_said(a[word]) == _said(b[word]) for word in FLIPS) and (
+    """How a point changed, with its scores; "" if it did not."""
+    same = all(_as_text(a[word]) == _as_text(b[word]) for word in FLIPS) and (
         a["counted"] == b["counted"] or (_empty(a["counted"]) and _empty(b["counted"]))
     )
     if same and a["id"] == b["id"]:
@@ -235,8 +240,8 @@ def _empty(value: float) -> bool:
 def _settings(
     first: Store, second: Store, pairs: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str, str], int]:
-    """Composed settings that differ between the two of a pair with different ids, counted over
-    pairs; most frequent first.
+    """Composed settings that differ within pairs of different ids, with counts, most frequent
+    first.
     """
     counted: dict[tuple[str, str, str], int] = {}
     for one, other in pairs:
@@ -251,18 +256,14 @@ def _settings(
 
 
 def _config(store: Store, id: str) -> dict[str, str]:
-    """Dotted key -> value of what decides a point's numbers, with the kernel and the device it ran
-    with.
-    """
+    """Dotted key -> value of each setting that decides the numbers, with kernel and device."""
     ran = {key: store.result(id)["provenance"].get(key) for key in ("kernel", "device")}
     decides = {
         key: value
         for key, value in store.config(id).items()
         if key not in NOT_IDENTITY and key != "seed"
     }
-    return dict(
-        _flat({"precision": "full", **decides, **ran})
-    )  # points of before there was a choice had it
+    return dict(_flat({"precision": "full", **decides, **ran}))  # older points have no such key
 
 
 def _flat(node: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -275,7 +276,7 @@ def _flat(node: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, str(node))]
 
 
-# --- scores ---------------------------------------------------------------------------------------
+# --- scores ---
 
 
 def _arms(
@@ -297,7 +298,7 @@ def _arms(
 
 
 def _between(scores: Sequence[Sequence[float]]) -> Estimate:
-    """Mean of the second less mean of the first, Welch's t interval."""
+    """Mean of the second minus mean of the first, with Welch's t interval."""
     rows = [(side, score) for side in (0, 1) for score in scores[side]]
     return weighted_arms(
         pd.DataFrame(rows, columns=["arm", "counted"]), "counted", {0: -1.0, 1: 1.0}
@@ -305,7 +306,7 @@ def _between(scores: Sequence[Sequence[float]]) -> Estimate:
 
 
 def _scores(points: Mapping[Key, pd.Series]) -> dict[Key, dict[Key, float]]:
-    """Arm -> point -> the score it counts with."""
+    """Arm -> point -> counted score."""
     arms: dict[Key, dict[Key, float]] = {}
     for key, point in points.items():
         if not _empty(point["counted"]):
@@ -314,7 +315,9 @@ def _scores(points: Mapping[Key, pd.Series]) -> dict[Key, dict[Key, float]]:
 
 
 def _overall(a: Mapping[Key, pd.Series], b: Mapping[Key, pd.Series]) -> Estimate:
-    """Second minus first over the arms of both, each weighing equally; seed noise only."""
+    """Mean difference over arms of both studies, arms weighing equally; the interval has seed noise
+    only.
+    """
     sides = [_scores(a), _scores(b)]
     shared = [arm for arm in sides[0] if arm in sides[1]]
     rows = [
@@ -331,15 +334,15 @@ def _overall(a: Mapping[Key, pd.Series], b: Mapping[Key, pd.Series]) -> Estimate
     return (
         weighted_arms(pd.DataFrame(rows, columns=["arm", "counted"]), "counted", weights)
         if shared
-        else NOTHING
+        else NO_ESTIMATE
     )
 
 
-# --- as text --------------------------------------------------------------------------------------
+# --- as text ---
 
 
 def sentences(found: Difference) -> list[str]:
-    """What came out, a sentence a line, numbers first."""
+    """The result in sentences, numbers first."""
     a, b = found.names
     said = [
         f"{a} → {b}: {found.sizes[0]} and {found.sizes[1]} points, {found.shared} in both; "
@@ -372,7 +375,7 @@ def sentences(found: Difference) -> list[str]:
 
 
 def text(found: Difference, most: int) -> str:
-    """For a terminal; `most` lines a list."""
+    """The comparison for a terminal, with at most `most` lines per list."""
     blocks = ["\n".join(sentences(found))]
     for title, points in (
         ("added", found.added),
@@ -407,7 +410,7 @@ def _block(title: str, rows: Sequence[str], most: int) -> list[str]:
 
 
 def arm_words(arm: ArmChange) -> str:
-    """+0.02 [−0.01, 0.05], n 3 and 3."""
+    """For example: +0.02 [−0.01, 0.05], n 3 and 3."""
     of = arm.difference
     return (
         f"{number(of.value, 3, sign=True)} {interval(of.low, of.high, 3)}, n {arm.first.n} and"

@@ -1,6 +1,4 @@
-"""One page over the studies of a folder, and the page of a comparison: documents beside a study's
-report.
-"""
+"""The index of studies in a folder, and the page of a comparison."""
 
 from __future__ import annotations
 
@@ -25,10 +23,9 @@ from study.store import Store
 
 @dataclass(frozen=True)
 class Entry:
-    """A study as the index shows it.
+    """A study in the index.
 
-    `link`: its report relative to the index, "" where none is rendered; `wrong`: why it cannot be
-    read.
+    `link`: its report relative to the index, "" if there is none; `wrong`: why it cannot be read.
     """
 
     name: str
@@ -42,8 +39,9 @@ class Entry:
 
 
 def write_index(folder: Path, out: Path | None) -> tuple[Path, int]:
-    """Write FOLDER/index.html (or `out`) over every study directly below the folder; its path and
-    how many there are.
+    """Write FOLDER/index.html (or `out`) over the studies directly below the folder.
+
+    Returns its path and the number of studies.
     """
     if not folder.is_dir():
         raise StudyError(
@@ -66,21 +64,14 @@ def studies(folder: Path) -> list[Path]:
 
 
 def entry(folder: Path, base: Path) -> Entry:
-    """What the index says of a study; one that cannot be read says why, and the others stand."""
+    """The index entry of a study; a study that cannot be read gets an entry with the reason."""
     report = folder / "report.html"
     link = _relative(report, base) if report.is_file() else ""
     try:
         study = Study(Store(folder))
         status = study.grid["status"].value_counts()
-        facts = [
-            (
-                "points",
-                (
-                    f"{len(study.grid) - int(status.get(MISSING, 0)) - int(status.get('failed', 0))}"
-                    f" of {len(study.grid)}"
-                ),
-            )
-        ]
+        absent = int(status.get(MISSING, 0)) + int(status.get("failed", 0))
+        facts = [("points", f"{len(study.grid) - absent} of {len(study.grid)}")]
         facts.append(
             (
                 "by status",
@@ -123,8 +114,9 @@ def entry(folder: Path, base: Path) -> Entry:
 
 
 def _relative(report: Path, base: Path) -> str:
-    """The link, in the page's own folder or below it; a path elsewhere would tell where this
-    machine keeps things.
+    """The link if the report is below the page's folder, else "".
+
+    A link to elsewhere would reveal paths of this machine.
     """
     try:
         return report.resolve().relative_to(base.resolve()).as_posix()
@@ -133,7 +125,7 @@ def _relative(report: Path, base: Path) -> str:
 
 
 def write_diff(found: Difference, out: Path) -> Path:
-    """The comparison as a page."""
+    """Write the comparison as a page."""
     draw = Templates()
     parts: list[tuple[str, list[Markup]]] = [
         ("Answer", [draw(Prose(text, "lead")) for text in sentences(found)])
@@ -173,7 +165,7 @@ def _arms(found: Difference) -> Table:
     rows: Rows = []
     for arm in found.arms:
         of = arm.difference
-        said = (
+        words_of_arm = (
             "the very same points"
             if arm.same
             else f"{number(of.value, 3, sign=True)} {interval(of.low, of.high, 3)}"
@@ -184,7 +176,7 @@ def _arms(found: Difference) -> Table:
                 arm.label,
                 number(arm.first.value, 3),
                 number(arm.second.value, 3),
-                Cell(said, 0.0 if arm.same else of.value),
+                Cell(words_of_arm, 0.0 if arm.same else of.value),
                 sizes,
             ]
         )

@@ -32,15 +32,13 @@ def _environment() -> jinja2.Environment:
 
 
 class Templates:
-    """The page's templates: autoescaped, and numbering the blocks of a section so that every one
-    has an id.
-    """
+    """Renders blocks with autoescape, and gives every block of a section an id."""
 
     def __init__(self, section: str = "page", level: int = 3) -> None:
         self.env = _environment()
         self.section = section
         self.blocks = 0
-        self.level = level  # of a heading inside a section: one below the section's own
+        self.level = level  # of headings inside a section
 
     def __call__(self, block: Any) -> Markup:
         self.blocks += 1
@@ -50,9 +48,7 @@ class Templates:
         return Markup(html)
 
     def whole(self, template: str, title: str, **values: Any) -> str:
-        """A whole self-contained document: style and script inside, and a policy that lets nothing
-        else in.
-        """
+        """A self-contained document: style, script, and a policy that allows nothing else."""
         style, script = (
             (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
         )
@@ -67,7 +63,7 @@ class Templates:
 
 
 def linked(text: str) -> Markup:
-    """[word] and [word|term] become links to the glossary's term; the rest is escaped."""
+    """Turn [word] and [word|term] into links to the glossary; escape the rest."""
     parts = re.split(r"\[([^\[\]]+)\]", text)
     made = [
         escape(part) if n % 2 == 0 else _to_term(*part.rpartition("|")[::2])
@@ -81,7 +77,7 @@ def _to_term(word: str, term: str) -> Markup:
 
 
 def without_dead_links(html: str) -> str:
-    """Links to terms that no section of the page explains become their words."""
+    """Replace links to terms that the page does not explain by their words."""
     return re.sub(
         r'<a class="term" href="#([^"]+)">([^<]*)</a>',
         lambda found: found[0] if f'id="{found[1]}"' in html else found[2],

@@ -1,5 +1,6 @@
-"""Render again while a study runs: the page is replaced whole each time, and ends as a page that no
-longer reloads.
+"""Renders the page again while a study runs.
+
+The page is replaced whole each time; the last one no longer reloads itself.
 """
 
 from __future__ import annotations
@@ -15,43 +16,41 @@ from reports.documents.page import render
 from study.records import StudyError
 from study.store import Store
 
-LOOK = 1.0  # seconds between two looks at the store
+POLL = 1.0  # seconds between reads of the store
 
 
 def watch(
-    folder: Path, config_dirs: Sequence[Path], seconds: float, say: Callable[[str], None]
+    folder: Path, config_dirs: Sequence[Path], seconds: float, report: Callable[[str], None]
 ) -> tuple[Path, Sequence[str]]:
-    """Render, wait `seconds` or longer until points have come, and so on until the study has ended
-    or Ctrl-C; the path and the broken sections.
+    """Render whenever points have been added, at most every `seconds`, until the study ends.
 
-    It has ended when its last launch wrote how long it took, or when no declared point is missing.
+    Returns the path and the titles of broken sections. A study has ended when its last launch wrote
+    how long it took, or when no declared point is missing. Ctrl-C stops the watch.
     """
     store = Store(folder)
     path, broken = folder / "report.html", ()  # type: tuple[Path, Sequence[str]]
     try:
         while True:
-            seen, runs = _marks(store), running(store)
+            before, runs = _fingerprint(store), running(store)
             try:
                 path, broken = render(folder, config_dirs, seconds if runs else None)
-                say(f"{_progress(store)}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
-            except StudyError as error:  # a point that is just being replaced
+                report(f"{_progress(store)}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+            except StudyError as error:  # a point may be half replaced
                 if not runs:
                     raise
-                say(f"not rendered this time ({error})")
+                report(f"not rendered this time ({error})")
             if not runs:
                 return path, broken
-            _wait(store, seen, seconds)
+            _wait(store, before, seconds)
     except KeyboardInterrupt:
-        say("stopped watching; the page stays as it is and no longer reloads")
+        report("stopped watching; the page stays as it is and no longer reloads")
         if path.exists():
-            write_text(path, still(path.read_text(encoding="utf-8")))
+            write_text(path, without_reload(path.read_text(encoding="utf-8")))
         return path, broken
 
 
 def running(store: Store) -> bool:
-    """Whether points are missing and the last launch has not said how long it took (one that was
-    killed never does).
-    """
+    """Whether points are missing and the last launch has not ended (a killed one never does)."""
     launches = store.study()["launches"]
     return (
         bool(launches)
@@ -60,8 +59,8 @@ def running(store: Store) -> bool:
     )
 
 
-def still(html: str) -> str:
-    """The page without reloading itself."""
+def without_reload(html: str) -> str:
+    """The page without its reload."""
     return re.sub(
         r'(<body) data-reload="[^"]*"|<p class="watch.*?</p>\n?',
         lambda found: found[1] or "",
@@ -70,14 +69,14 @@ def still(html: str) -> str:
     )
 
 
-def _wait(store: Store, seen: object, seconds: float) -> None:
+def _wait(store: Store, before: object, seconds: float) -> None:
     begun = time.monotonic()
-    while time.monotonic() - begun < seconds or (_marks(store) == seen and running(store)):
-        time.sleep(min(LOOK, seconds))
+    while time.monotonic() - begun < seconds or (_fingerprint(store) == before and running(store)):
+        time.sleep(min(POLL, seconds))
 
 
-def _marks(store: Store) -> tuple[object, ...]:
-    """What changes when a point or a launch comes."""
+def _fingerprint(store: Store) -> tuple[object, ...]:
+    """Values that change when a point or a launch is added."""
     place = store.points_folder
     return (store.folder / "study.json").stat().st_mtime_ns, (
         place.stat().st_mtime_ns if place.is_dir() else 0

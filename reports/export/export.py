@@ -1,6 +1,6 @@
-"""One trained point as a plain torch.nn state dict, a module that loads it, and a model card.
+"""Exports a trained point: a plain torch.nn state dict, a module that loads it, a model card.
 
-Writes with numpy: torch is for those who run it.
+Writes with numpy; torch is needed only to run the network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent.parent / "templates" / "export"
 WRITTEN = ("model.safetensors", "config.json", "model.py", "README.md")
 Arrays = Mapping[str, np.ndarray]
 
-# What can be exported without a loss: cells by what they are built from, and their tensors a layer.
+# Cells that torch.nn computes in the same way, by their _target_, and their tensors per layer.
 CELLS = {
     "study.cells.rnn.RNN": ("rnn", 1, ("weight_x", "weight_h", "bias")),
     "study.cells.lstm.LSTM": ("lstm", 4, ("weight_x", "weight_h", "bias")),
@@ -38,16 +38,14 @@ CELLS = {
 READOUTS = {
     "study.readouts.last.Last": False,
     "study.readouts.every.Every": True,
-}  # whether they read every step
+}  # whether the readout reads every step
 
 
 def export(study_folder: Path, point: str, to: Path | None) -> Path:
-    """Write the point's scored weights to `to` (default: exports/ID in the study's folder); the
-    folder.
+    """Write the point's scored weights to `to` (default: exports/ID in the study's folder).
 
-    `point` is an id or the beginning of one. Raises StudyError where the point has no weights or
-    its cell or readout is none of ours: a network that torch would compute differently is not
-    written.
+    Returns the folder. `point`: an id, or its first characters. StudyError if the point has no
+    weights, or a cell or readout that torch would compute differently.
     """
     store = Store(study_folder)
     record = store.study()
@@ -95,7 +93,7 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
 
 
 def find(store: Store, point: str) -> str:
-    """The id of a stored point from an id or the beginning of one."""
+    """The id of a stored point, from the id or its first characters."""
     there = store.ids()
     fitting = [id for id in there if id == point] or [
         id for id in there if point and id.startswith(point)
@@ -130,9 +128,7 @@ def point_config(store: Store, id: str) -> dict[str, Any]:
 def network(
     config: Mapping[str, Any], weights: Arrays
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Arguments of Net (templates/export/model.py) and its state dict, from the names of the study
-    to those of torch.nn.
-    """
+    """Arguments of Net (templates/export/model.py), and the state dict under torch.nn's names."""
     target, readout = str(config["cell"].get("_target_")), str(config["readout"].get("_target_"))
     if target not in CELLS:
         raise StudyError(
@@ -186,8 +182,10 @@ def network(
 
 
 def _layer(cell: str, own: Arrays, hidden: int) -> dict[str, np.ndarray]:
-    """One layer's tensors. torch.nn has two biases where we have their sum; in its GRU only the
-    candidate's lies inside the reset.
+    """One layer's tensors under torch.nn's names.
+
+    torch.nn has two biases where the study has their sum; in its GRU only the candidate's bias is
+    inside the reset.
     """
     if cell == "gru":
         return {"weight_ih": own["weight_x"], "weight_hh": own["weight_h"], "bias": own["bias"]}

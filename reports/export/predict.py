@@ -1,7 +1,4 @@
-"""Predictions of an exported network on new sequences.
-
-torch is imported when asked to predict, never for a report.
-"""
+"""Applies an exported network to new sequences. Imports torch only when it predicts."""
 
 from __future__ import annotations
 
@@ -22,10 +19,9 @@ Sequences = tuple[np.ndarray, np.ndarray | None]
 
 
 def predict(folder: Path, sequences: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """Outputs of the network exported to `folder` for sequences [N, T, D], padded at the end where
-    `lengths` [N] are given.
+    """Outputs of the network in `folder` for sequences [N, T, D], padded to `lengths` [N] if given.
 
-    The module is ours, not the file in the folder: a folder from elsewhere runs no code here.
+    Runs our copy of the module and no code from the folder.
     """
     about = _about(folder)
     inputs = int(about["model"]["inputs"])
@@ -79,11 +75,11 @@ def _module() -> ModuleType:
 
 
 def read(path: Path, inputs: int) -> Sequences:
-    """Sequences of a file and their lengths (None: all alike).
+    """Sequences of a file, and their lengths (None: all equal).
 
-    .npy: [N, T, D], or [N, T] for D = 1. .csv: with a column `sequence`, a row a step in order, the
-    other columns being the inputs, sequences of any length; without it, a row a sequence, its
-    numbers step by step (D numbers each). A first row without numbers is a header.
+    .npy: [N, T, D], or [N, T] for D = 1. .csv with a column `sequence`: one row per step, in order;
+    the other columns are the inputs; lengths may differ. .csv without it: one row per sequence, its
+    D numbers step by step. A first row without numbers is a header.
     """
     try:
         if path.suffix == ".npy":
@@ -139,7 +135,7 @@ def _numbers(row: list[str]) -> bool:
 
 
 def command(folder: Path, data: Path, out: Path | None) -> None:
-    """python -m reports predict: CSV to standard output, or to a .csv or .npy file."""
+    """Run `python -m reports predict`: CSV to standard output, or to a .csv or .npy file."""
     about = _about(folder)
     sequences, lengths = read(data, int(about["model"]["inputs"]))
     outputs = predict(folder, sequences, lengths)

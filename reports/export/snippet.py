@@ -1,6 +1,6 @@
-"""The recipe as plain PyTorch: a text that runs as pasted.
+"""Writes a recipe as plain PyTorch that runs as pasted.
 
-Where it could not say exactly what the study did, there is none, and why.
+A recipe that cannot be written exactly is refused, with the reason.
 """
 
 from __future__ import annotations
@@ -14,28 +14,13 @@ from study.records import StudyError
 
 OURS = "study.initializers."
 LAYERS = {"rnn": "nn.RNN", "lstm": "nn.LSTM", "gru_reset_after": "nn.GRU", "gru": "GRUResetBefore"}
-FORGET = 1  # place of the LSTM's forget gate among i, f, g, o
+FORGET = 1  # index of the LSTM's forget gate in i, f, g, o
 
 
 def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """PyTorch of one composed configuration. Raises StudyError with what stands in the way."""
+    """PyTorch of one composed configuration; StudyError if it cannot be written exactly."""
+    _check(config)
     target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
-    if target not in CELLS:
-        raise StudyError(f"{target} is no layer of torch.nn")
-    if readout not in READOUTS:
-        raise StudyError(
-            f"{readout} is none of the linear readouts of the last or of every step, which are what"
-            " the snippet can write"
-        )
-    if config.get("encoder"):
-        raise StudyError(
-            f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write"
-        )
-    if config.get("precision", "full") != "full":
-        raise StudyError(
-            f"precision {config['precision']}: products of updates are rounded in a way that the"
-            " snippet does not write"
-        )
     cell = CELLS[target][0]
     kind, every = cell.split("_")[0], READOUTS[readout]
     inputs, outputs, steps = (int(facts[key]) for key in ("inputs", "outputs", "steps"))
@@ -87,8 +72,29 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _check(config: Mapping[str, Any]) -> None:
+    """StudyError if a piece of the configuration cannot be written in plain PyTorch."""
+    target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
+    if target not in CELLS:
+        raise StudyError(f"{target} is no layer of torch.nn")
+    if readout not in READOUTS:
+        raise StudyError(
+            f"{readout} is none of the linear readouts of the last or of every step, which are what"
+            " the snippet can write"
+        )
+    if config.get("encoder"):
+        raise StudyError(
+            f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write"
+        )
+    if config.get("precision", "full") != "full":
+        raise StudyError(
+            f"precision {config['precision']}: products of updates are rounded in a way that the"
+            " snippet does not write"
+        )
+
+
 def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> list[str]:
-    """First values, gate block by gate block; one bias a gate, as the study trains it."""
+    """Initial values, gate by gate, with one bias per gate as in the study."""
     weights = config["weights"]
     for role in ("input", "readout"):
         if weights[role].get("_target_") != f"{OURS}xavier_uniform.XavierUniform":
@@ -138,9 +144,7 @@ def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> li
 
 
 def _recurrent(node: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """The rule for a recurrent block, and those for input and bias blocks where the initializer
-    speaks for them.
-    """
+    """The rule for recurrent blocks, and those of this initializer for input and bias blocks."""
     name = str(node["_target_"]).removeprefix(OURS)
     std = node.get("std")
     uniform = "nn.init.uniform_(block, -weight.shape[1] ** -0.5, weight.shape[1] ** -0.5)"

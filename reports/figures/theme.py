@@ -1,6 +1,4 @@
-"""One look for all figures: colours by name, text and axes in the page's own colours, SVG that is
-the same every time.
-"""
+"""The look of all figures: colours by name, the page's text and axes, reproducible SVG."""
 
 from __future__ import annotations
 
@@ -31,14 +29,14 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.formatting import level
 
-# Stand-ins that the finished SVG replaces by the page's colours, which change with its theme.
+# Placeholders that the finished SVG replaces by the page's colours, which change with its theme.
 INK, SOFT, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
 # Colours outside the page: those of its light theme, on white.
 PLAIN = {INK: "#1b1d21", SOFT: "#5b606a", GRID: "#d9dad4", PAPER: "#ffffff"}
 PAGE = {INK: "currentColor", SOFT: "var(--soft)", GRID: "var(--rule)", PAPER: "var(--paper)"}
 
-# Middle lightness: at least 3:1 on white and on the dark paper. Okabe and Ito's hues, apart for the
-# colour-blind.
+# Medium lightness: contrast of at least 3:1 on white and on the dark page. Okabe and Ito's hues,
+# which colour-blind readers can distinguish.
 SLOTS = (
     "#0a7fc2",
     "#d4680a",
@@ -75,9 +73,9 @@ NAMED = {
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MARKED = {"solved": 0, "learning": 3, "stuck": 4, "diverged": 6, "silently diverged": 5}
 DASHES: tuple[object, ...] = ("solid", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)))
-MARKS = 5000  # drawn elements above which a figure's points become a picture at 2×
+MARKS = 5000  # SVG elements above which a figure's points are rasterized
 DPI = 192
-LONGEST = 18  # letters of a word in a picture
+LONGEST = 18  # most characters of a word in a picture
 
 STYLE = {
     "figure.facecolor": "none",
@@ -122,7 +120,7 @@ STYLE = {
 
 
 def theme() -> AbstractContextManager[None]:
-    """The style of every figure, for a `with`; nothing global stays changed."""
+    """The style of every figure, for a `with` statement; nothing global changes."""
     return mpl.rc_context({**sns.axes_style("ticks"), **STYLE})  # type: ignore[dict-item]
 
 
@@ -131,13 +129,15 @@ def _slot(name: str, size: int) -> int:
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour a name, by the name alone; two of one factor that would share one: the later in the
-    alphabet moves on.
+    """A colour per name, by the name alone.
+
+    If two names would share one, the later in the alphabet gets the next free colour.
     """
     return {name: SLOTS[slot] for name, slot in _assign(names, NAMED, len(SLOTS)).items()}
 
 
 def markers(names: Iterable[str]) -> dict[str, str]:
+    """A marker per name, as `colours`."""
     return {
         name: MARKERS[slot] for name, slot in _assign(names, NAMED | MARKED, len(MARKERS)).items()
     }
@@ -157,13 +157,13 @@ def _assign(names: Iterable[str], known: Mapping[str, int], size: int) -> dict[s
 
 
 def sequence(n: int) -> list[str]:
-    """n colours from first to last stage, both ends visible on light and dark paper."""
+    """n colours from the first to the last stage, visible on light and dark paper."""
     ramp = LinearSegmentedColormap.from_list("stages", ["#e3a21a", "#d9603b", "#a8407f", "#5a50c8"])
     return [mpl.colors.to_hex(ramp(i / max(1, n - 1))) for i in range(n)]
 
 
 def transport_map(low: float, high: float) -> LinearSegmentedColormap:
-    """Dark where credit is lost, pale at 0 (as much as at lag 1), red where it is amplified."""
+    """Dark where credit is lost, pale at 0 (as at lag 1), red where it is amplified."""
     zero = -low / (high - low)
     lost = [
         (zero * at, colour)
@@ -266,19 +266,14 @@ def _svg(figure: Figure) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Text for a picture: a word that no panel has room for keeps its beginning and its end.
-
-    Tables have it whole.
-    """
+    """Text with long words shortened in the middle; tables show them in full."""
     return re.sub(
         rf"\S{{{LONGEST + 1},}}", lambda found: f"{found[0][: LONGEST - 6]}…{found[0][-5:]}", text
     )
 
 
 def _for_page(svg: str, name: str) -> str:
-    """Matplotlib's SVG made fit for a page: no prologue, ids of its own, the page's fonts and
-    colours, shorter numbers.
-    """
+    """Adapt matplotlib's SVG to the page: unique ids, its fonts and colours, fewer digits."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
@@ -318,8 +313,9 @@ def panels(
     bottom: float,
     gap: Sequence[float],
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with rows × columns axes; all sizes in inches: `height` of the whole, margins, (gap
-    across, gap down).
+    """A figure with rows × columns of axes.
+
+    All sizes in inches: width and height of the figure, margins, and the gaps (across, down).
     """
     figure = Figure(figsize=(width, height))
     across, down = (
@@ -416,8 +412,8 @@ def shared_y_label(
 
 
 def named_marks(figure: Figure, names: Sequence[tuple[str, str, str]], left: float) -> None:
-    """(name, colour, marker) one under another, `left` inches from the left edge, from the top of
-    the axes down.
+    """A legend of (name, colour, marker) from the top of the axes down, `left` inches from the
+    left.
     """
     width, height = figure.get_size_inches()
     for row, (name, colour, marker) in enumerate(names):
@@ -439,7 +435,7 @@ def named_marks(figure: Figure, names: Sequence[tuple[str, str, str]], left: flo
 def legend(
     figure: Figure, entries: Sequence[tuple[str, Mapping[str, Any]]], *, left: float
 ) -> None:
-    """One line of keys at the top left; entries that would leave the figure begin another line."""
+    """A legend in lines at the top left; an entry that does not fit starts a new line."""
     width, height = figure.get_size_inches()
     x, y = left, 0.12
     for text, style in entries:
@@ -452,7 +448,7 @@ def legend(
 
 
 def update_ticks(axis: Axes, last: float) -> None:
-    """Few round updates on the x axis, from 0."""
+    """A few round updates on the x axis, from 0."""
     ticks = [
         tick
         for tick in MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]).tick_values(0, last)
@@ -463,9 +459,7 @@ def update_ticks(axis: Axes, last: float) -> None:
 
 
 def edge_labels(axis: Axes, *, reverse: bool = False) -> None:
-    """The outermost labels of the x axis stay inside it, so that neighbouring panels do not run
-    together.
-    """
+    """Keep the outermost labels of the x axis inside it, clear of neighbouring panels."""
     labels = axis.get_xticklabels()
     if len(labels) > 1:
         labels[0].set_horizontalalignment("right" if reverse else "left")

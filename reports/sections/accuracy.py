@@ -1,5 +1,6 @@
-"""Accuracy: every seed of every arm, with the interval of the mean; no arm is represented by its
-best run.
+"""Accuracy: every seed of every arm, with the interval of the mean.
+
+No arm is represented by its best run.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ HOW = (
 
 
 class Accuracy:
-    """Dots and t intervals by arm; means by factor level."""
+    """Scores with t intervals by arm, and means by factor level."""
 
     title = "Accuracy"
     needs = ("score",)
@@ -70,12 +71,12 @@ class Accuracy:
         return said
 
     def _figure(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> Figure:
-        panel, ink_key = study.sides
-        keys = [ink_key, *study.others]
+        panel, ink_key = study.matrix_factors
+        keys = [ink_key, *study.other_factors]
         there = {tuple(arm[key] for key in keys) for _, arm in arms.iterrows()}
         lines = [
             line for line in study.combinations(keys) if tuple(line.values()) in there
-        ]  # rows without any arm say nothing that the design does not
+        ]  # the design section lists the others
         width = max(10.0, 3.2 + 1.4 * len(study.levels(panel)))
         picture = draw(
             lambda rasterized: dots(study, arms, points, panel, ink_key, lines, width, rasterized),
@@ -187,7 +188,7 @@ class Accuracy:
 
 
 def _marks(study: Study) -> dict[str, float]:
-    """Scores that every panel marks."""
+    """Reference scores that every panel marks."""
     marks = {
         "the memoryless baseline": 0.0 if study.as_skill else study.task.get("baseline"),
         "the score that counts as solved (on validation)": study.task.get("solved"),
@@ -196,8 +197,9 @@ def _marks(study: Study) -> dict[str, float]:
 
 
 def _range(study: Study, points: pd.DataFrame) -> tuple[float, float]:
-    """Of the score axis: the runs, and the marks unless they would leave the runs less than half of
-    it.
+    """Limits of the score axis: all runs, and the reference scores.
+
+    A reference score that would leave the runs less than half of the axis is left out.
     """
     values = points["counted"].dropna()
     low, high = float(values.min()), float(values.max())
@@ -248,7 +250,7 @@ def dots(
     marks = [mark for mark in _marks(study).values() if low <= mark <= high]
     pad = 0.06 * (high - low or 1)
     by_arm = {
-        tuple(arm[key] for key in (panel, ink_key, *study.others)): arm
+        tuple(arm[key] for key in (panel, ink_key, *study.other_factors)): arm
         for _, arm in arms.iterrows()
     }
     for j, name in enumerate(names):

@@ -1,6 +1,4 @@
-"""Claims: what the study declares and what the ledger keeps, each judged by the numbers that
-support or refute it.
-"""
+"""Claims, declared with the study or kept in the ledger, and whether the data support them."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Judged, judge, relative
-from reports.analysis.ledger import Entry, judged, ledger
+from reports.analysis.claim_ledger import Entry, judge_all, read_ledger
+from reports.analysis.claims import INCONCLUSIVE, REFUTED, SUPPORTED, JudgedClaim, judge, relative
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
 from reports.data.study import MOST, Study
 from reports.figures.theme import INK, SOFT, draw, panels
@@ -30,12 +28,13 @@ SIGNS = {SUPPORTED: "✓", REFUTED: "✕", INCONCLUSIVE: "?"}
 INKS = {SUPPORTED: "#2e9e4f", REFUTED: "#c04848", INCONCLUSIVE: "#7a8a99"}
 EDGE = 8.0  # of the x axis, in differences that matter
 WIDTH = 10.0
-ACROSS = 56  # letters of a statement on one line
+LINE_LENGTH = 56  # characters of a statement per line
 
 
 class Claims:
-    """Claims of the study (study.claims), then those of the ledger (conf/claim) that its factors
-    decide; the others by name.
+    """Judges the claims of the study (study.claims) and those of the ledger (conf/claim).
+
+    Claims of the ledger that the study's factors cannot decide are listed with the reason.
     """
 
     title = "Claims"
@@ -43,7 +42,7 @@ class Claims:
 
     def render(self, study: Study) -> Section:
         own = [judge(study, claim) for claim in study.declaration.get("claims", [])]
-        decided, left = judged(study, ledger(study.folders))
+        decided, left = judge_all(study, read_ledger(study.folders))
         every = [*own, *(one for _, one in decided)]
         if not every:
             return Section([])
@@ -80,7 +79,7 @@ class Claims:
 
 
 def _overview(
-    own: list[Judged], decided: list[tuple[Entry, Judged]], left: list[tuple[Entry, str]]
+    own: list[JudgedClaim], decided: list[tuple[Entry, JudgedClaim]], left: list[tuple[Entry, str]]
 ) -> list[str]:
     parts, of = [], [one for _, one in decided]
     if own:
@@ -106,7 +105,7 @@ def _overview(
 
 
 def _short(statement: str) -> str:
-    """A statement inside a sentence; names in capitals keep them."""
+    """A statement as part of a sentence: lower-case first letter, except for names and acronyms."""
     text = statement.rstrip(".")
     return (
         text
@@ -115,12 +114,12 @@ def _short(statement: str) -> str:
     )
 
 
-def _counts(of: list[Judged]) -> str:
+def _counts(of: list[JudgedClaim]) -> str:
     counts = {word: sum(one.verdict == word for one in of) for word in SIGNS}
     return ", ".join(f"{n} {word}" for word, n in counts.items() if n)
 
 
-def _figure(every: list[Judged], own: int) -> Figure:
+def _figure(every: list[JudgedClaim], own: int) -> Figure:
     picture = draw(lambda rasterized: forest(every), name="claims")
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
@@ -144,7 +143,7 @@ def _figure(every: list[Judged], own: int) -> Figure:
     )
 
 
-def forest(every: list[Judged]) -> Drawing:
+def forest(every: list[JudgedClaim]) -> Drawing:
     """One row per claim: its effect and interval in differences that matter, and the verdict."""
     figure, axes = panels(
         1,
@@ -172,7 +171,10 @@ def forest(every: list[Judged]) -> Drawing:
     axis.text(EDGE * 2.06, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
     axis.set_yticks(
         range(len(every)),
-        ["\n".join(textwrap.wrap(shorten(one.statement, 2 * ACROSS - 4), ACROSS)) for one in every],
+        [
+            "\n".join(textwrap.wrap(shorten(one.statement, 2 * LINE_LENGTH - 4), LINE_LENGTH))
+            for one in every
+        ],
     )
     axis.tick_params(axis="y", length=0)
     axis.set_xticks([-8, -4, -1, 0, 1, 4, 8], ["−8", "−4", "−1", "0", "1", "4", "8"])
@@ -180,7 +182,7 @@ def forest(every: list[Judged]) -> Drawing:
     return figure
 
 
-def _effect_mark(axis: Axes, y: int, one: Judged) -> None:
+def _effect_mark(axis: Axes, y: int, one: JudgedClaim) -> None:
     """The interval, with arrows where it leaves the figure, and the effect."""
     value, low, high = relative(one)
     colour = INKS[one.verdict]
@@ -212,8 +214,8 @@ def _effect_mark(axis: Axes, y: int, one: Judged) -> None:
         axis.text(0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center")
 
 
-def _found(one: Judged) -> str:
-    """What was found in the units of the measure."""
+def _found(one: JudgedClaim) -> str:
+    """The effect and its interval in the units of the measure."""
     if not known(one.difference.value):
         return ""
     digits = 2 if abs(one.difference.value) < 100 else 0
@@ -228,7 +230,7 @@ def _found(one: Judged) -> str:
     )
 
 
-def _table(every: list[Judged], own: int) -> Table:
+def _table(every: list[JudgedClaim], own: int) -> Table:
     rows: Rows = [
         [
             one.statement,
@@ -272,14 +274,15 @@ def _sort(value: float) -> float | None:
     return value if known(value) else None
 
 
-def _points(every: list[Judged]) -> Table:
+def _points(every: list[JudgedClaim]) -> Table:
     rows: Rows = [[one.statement, str(len(one.rests_on)), _ids(one.rests_on)] for one in every]
     return Table(["claim", "n", "points, by id"], rows, "Points behind the claims")
 
 
 def _ids(ids: Sequence[str]) -> str:
-    """As many as make a reader's study of a claim possible; those of a hundred thousand points are
-    megabytes a claim.
+    """Ids of points, shortened if there are more than MOST.
+
+    A hundred thousand ids would be megabytes per claim.
     """
     return (
         " ".join(ids)
@@ -288,18 +291,19 @@ def _ids(ids: Sequence[str]) -> str:
     )
 
 
-def label(one: Judged) -> str:
-    """The verdict with its sign, and of what kind a refutation is."""
+def label(one: JudgedClaim) -> str:
+    """The verdict with its symbol; a refutation with its kind."""
     kind = " (opposite)" if one.difference.high < 0 else " (too small)"
     return f"{SIGNS[one.verdict]} {one.verdict}" + (
         kind if one.verdict == REFUTED and not one.each else ""
     )
 
 
-def sentence(one: Judged) -> str:
-    """Clipping mends explosion: supported.
+def sentence(one: JudgedClaim) -> str:
+    """A claim with its verdict and numbers.
 
-    0 of 3 points with clip norm were lost, 3 of 3 with clip none …
+    For example: Clipping mends explosion: supported. Lost: 0 of 3 with clip norm, 3 of 3 with clip
+    none …
     """
     found = f"{one.statement.rstrip('.')}: {one.verdict}."
     if one.text:
@@ -325,16 +329,16 @@ def sentence(one: Judged) -> str:
         f" {_positive(one)})."
     )
     if one.each:
-        told = listing(
+        within = listing(
             f"{name} {of.verdict} ({number(of.difference.value, sign=True)}"
             f" {interval(of.difference.low, of.difference.high)})"
             for name, of in one.each.items()
         )
-        text += f" Within each: {told}."
+        text += f" Within each: {within}."
     return text
 
 
-def _effect(one: Judged) -> str:
+def _effect(one: JudgedClaim) -> str:
     return (
         f"Effect {number(one.difference.value, 3, sign=True)}"
         f" {interval(one.difference.low, one.difference.high, 3)}, where {number(one.least, 3)}"
@@ -342,13 +346,13 @@ def _effect(one: Judged) -> str:
     )
 
 
-def _positive(one: Judged) -> str:
-    """The interval of the difference in the direction in which the sentence states it."""
+def _positive(one: JudgedClaim) -> str:
+    """The interval, with the sign that the sentence gives to the difference."""
     low, high = one.difference.low, one.difference.high
     return interval(low, high) if one.difference.value >= 0 else interval(-high, -low)
 
 
-def _side(one: Judged, which: int) -> str:
+def _side(one: JudgedClaim, which: int) -> str:
     values = np.asarray(one.values[which], dtype=float)
     if not len(values):
         return "no point"

@@ -1,4 +1,4 @@
-"""Clipping: how often it fired over the run, and what it therefore is."""
+"""Clipping: how often each rule fired, and whether it was a guard or a step-size limiter."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ HOW = (
 
 
 class Clipping:
-    """`inert`, `guard`, `limiter`: shares of updates that part the words; `phases`: name -> [from,
-    to] in shares of the run; `turned`: cosine below which a rule is said to turn the gradient;
-    `bins`: of the run in the figure.
+    """Clip rates over the run.
+
+    `inert`, `guard`, `limiter`: clip rates at which the word for a rule changes; `phases`: name ->
+    [from, to] in shares of the run; `turned`: mean cosine below which a rule is reported to turn
+    the gradient; `bins`: number of bins over the run in the figure.
     """
 
     title = "Clipping"
@@ -96,8 +98,10 @@ class Clipping:
         return Section(blocks)
 
     def _telemetry(self, study: Study, points: pd.DataFrame) -> pd.DataFrame:
-        """Rule × phase: clip rate (mean over points, as the rate of the whole run), mean shrink and
-        mean cosine of the clipped updates, updates.
+        """One row per rule and phase: clip rate, mean shrink and cosine of clipped updates,
+        updates.
+
+        The clip rate is the mean over points, as for the whole run.
         """
         history = study.table("history")
         clip = points.set_index("id")["clip"]
@@ -121,12 +125,10 @@ class Clipping:
         frame = pd.DataFrame(rows, columns=["clip", "phase", "rate", "shrink", "cosine", "updates"])
         return frame[
             frame.groupby("clip")["rate"].transform("max") > 0
-        ]  # a rule that never fired has no phases
+        ]  # leaves out rules that never fired
 
     def _phased(self, own: pd.DataFrame) -> str:
-        """Phase by phase: limiter in the first tenth (97 % of updates), guard in the last third (12
-        %).
-        """
+        """For example: limiter in the first tenth (97 %), guard in the last third (12 %)."""
         parts = [
             f"{self.kind(row.rate)} in the {row.phase} ({percent(row.rate)})"
             for row in own.itertuples()
@@ -179,7 +181,7 @@ class Clipping:
         return list(dict.fromkeys(name for name in points["clip"] if name is not None))
 
     def kind(self, rate: float) -> str:
-        """The same in a word or two."""
+        """One word for a rule that fires on this share of updates."""
         return (
             "inert"
             if rate < self.inert
@@ -191,7 +193,7 @@ class Clipping:
         )
 
     def word(self, rate: float) -> str:
-        """What a rule is that fires on this share of updates."""
+        """A description of a rule that fires on this share of updates."""
         if rate < self.inert:
             return "inert: it changes nearly nothing"
         if rate <= self.guard:
@@ -220,10 +222,11 @@ class Clipping:
         )
 
     def _figure(self, study: Study, fired: pd.DataFrame, task: str | None) -> Figure:
-        """One task: runs of several lengths in one panel would show a step where the shorter ones
-        end.
+        """The figure of one task.
+
+        Runs of different lengths in one panel would show a step where the shorter ones end.
         """
-        panel, ink_key = study.own_sides
+        panel, ink_key = study.panel_factors
         panel, ink_key = (panel, ink_key) if panel != "clip" else (ink_key, panel)
         history = study.table("history")
         history = history[history["id"].isin(fired["id"]) & history["grad_norm"].notna()]
@@ -299,7 +302,10 @@ class Clipping:
     def _table(self, study: Study, points: pd.DataFrame) -> Table:
         keys = list(
             dict.fromkeys(
-                ["clip", *[key for key in (study.sides[0], "depth") if key in study.factors]]
+                [
+                    "clip",
+                    *[key for key in (study.matrix_factors[0], "depth") if key in study.factors],
+                ]
             )
         )
         rows: Rows = []
@@ -357,12 +363,12 @@ class Clipping:
 
 
 def clipped_share(history: pd.DataFrame) -> pd.Series:
-    """Share of clipped updates of each point."""
+    """Share of updates that were clipped, by point."""
     return (history["clip_scale"] != 1).groupby(history["id"]).mean()
 
 
 def _share(of: Estimate) -> str:
-    """83 % [79 %, 87 %]; the number alone where the interval's ends read the same."""
+    """83 % [79 %, 87 %], or the value alone if both ends round to it."""
     value, low, high = (percent(min(1.0, max(0.0, share))) for share in (of.value, of.low, of.high))
     return value if not known(of.low) or value == low == high else f"{value} [{low}, {high}]"
 

@@ -1,4 +1,4 @@
-"""Which points are there: one glyph a seed."""
+"""Completeness: the status of every declared point, one symbol per seed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Completeness:
             + "."
         )
         blocks: list[object] = [Prose(said), self._matrix(study)]
-        if len(study.also):
+        if len(study.outside_grid):
             rows = [
                 [
                     str(row["id"]),
@@ -30,14 +30,15 @@ class Completeness:
                     levels({key: row.get(key) for key in study.factors}),
                     str(row["seed"]),
                 ]
-                for _, row in study.also.head(MOST).iterrows()
+                for _, row in study.outside_grid.head(MOST).iterrows()
             ]
             table = Table(
                 ["id", "status", "arm", "seed"], rows, "Left out of every statistic of this page"
             )
             blocks.append(
                 Fold(
-                    f"Also present: {count(len(study.also), 'stored point')} outside the last"
+                    "Also present:"
+                    f" {count(len(study.outside_grid), 'stored point')} outside the last"
                     " declaration",
                     [table],
                 )
@@ -45,7 +46,10 @@ class Completeness:
         return Section(blocks)
 
     def _matrix(self, study: Study) -> Matrices:
-        row_keys, column_key = [study.sides[0], *study.others], study.sides[1]
+        row_keys, column_key = (
+            [study.matrix_factors[0], *study.other_factors],
+            study.matrix_factors[1],
+        )
         grid = dict(iter(study.grid.groupby([*row_keys, column_key], sort=False)))
         every, columns, boxes = study.combinations(row_keys), study.levels(column_key), []
         rows = [row for row in every if any((*row.values(), column) in grid for column in columns)]

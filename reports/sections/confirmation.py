@@ -1,16 +1,14 @@
-"""Confirmation: the best arms on seeds that had no part in choosing them, beside what they scored
-on those that had.
-"""
+"""Confirmation: the best arms trained again on seeds that had no part in choosing them."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.confirmed import Again, Confirmation, confirmation
+from reports.analysis.confirmation import Confirmation, confirmation, confirmation_sentence
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
-from reports.formatting import count, interval, known, listing, number, shorten
+from reports.formatting import count, interval, known, number, shorten
 from reports.statistics import Estimate
 
 HOW = (
@@ -19,11 +17,10 @@ HOW = (
     " choice was partly luck. Only the filled marks say how good an [arm] is."
 )
 WIDTH = 10.0
-LEVEL = 0.05
 
 
 class Confirmed:
-    """Only where `make confirm` has run."""
+    """Shown only if `make confirm` has run."""
 
     title = "Confirmed on fresh seeds"
     needs = ("val_score",)
@@ -32,7 +29,7 @@ class Confirmed:
         of = confirmation(study)
         if of is None:
             return Section([])
-        blocks: list[object] = [Prose(sentence(study, of))]
+        blocks: list[object] = [Prose(confirmation_sentence(study, of))]
         if not of.fresh:
             blocks.append(
                 Notice(
@@ -50,42 +47,6 @@ class Confirmed:
                 )
             )
         return Section([*blocks, _figure(study, of)])
-
-
-def sentence(study: Study, of: Confirmation) -> str:
-    """Confirmed on 5 fresh seeds: lstm … .91 ± .02 (.93 on the seeds that chose it); ahead of …"""
-    first, *others = of.arms
-    said = (
-        f"Confirmed on {count(len(of.seeds), 'fresh seed')}: {first.label}, first by validation,"
-        f" has a mean test {study.metric} of {number(first.estimate.value, 3)}"
-        f" {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it:"
-        f" {number(first.screening.value, 3)})."
-    )
-    if not others:
-        return said
-    ahead = [one for one in others if known(one.p) and one.p <= LEVEL and one.behind.value > 0]
-    beaten = [one for one in others if known(one.p) and one.p <= LEVEL and one.behind.value < 0]
-    level = [one for one in others if one not in ahead and one not in beaten]
-    if ahead:
-        said += f" It is ahead of {listing(_behind(one) for one in ahead)}."
-    if beaten:
-        said += (
-            f" It lies behind {listing(_behind(one) for one in beaten)}: the choice did not hold."
-        )
-    if level:
-        said += f" It cannot be told apart from {listing(_behind(one) for one in level)}."
-    return (
-        said + " Tests: permutation of seeds between two arms, Holm over"
-        f" {count(len(others), 'comparison')}."
-    )
-
-
-def _behind(one: Again) -> str:
-    p = f", p {'< 0.001' if one.p < 0.001 else f'= {one.p:.3f}'}" if known(one.p) else ""
-    return (
-        f"{one.label} (difference {number(one.behind.value, 3, sign=True)}"
-        f" {interval(one.behind.low, one.behind.high, 3)}{p})"
-    )
 
 
 def _figure(study: Study, of: Confirmation) -> Figure:

@@ -1,5 +1,6 @@
-"""Contrasts: what was planned to be tested, as one named family with Holm's correction; single arms
-are shown, not tested.
+"""Contrasts: the planned tests as one family, with Holm's correction.
+
+Single arms are shown, not tested.
 """
 
 from __future__ import annotations
@@ -7,8 +8,15 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.contrasts import Contrast, Family, against_others, factorial, named, planned
-from reports.analysis.sides import side_words
+from reports.analysis.comparison import side_words
+from reports.analysis.contrasts import (
+    Contrast,
+    Family,
+    against_other_levels,
+    factorial_contrasts,
+    measure_name,
+    planned_contrasts,
+)
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
@@ -40,7 +48,7 @@ LEVEL = 0.05  # family error
 
 
 class Contrasts:
-    """`draws`: permutations a test."""
+    """`draws`: permutations per test."""
 
     title = "Contrasts"
     needs = ("score",)
@@ -54,16 +62,20 @@ class Contrasts:
         self.draws = draws
 
     def render(self, study: Study) -> Section:
-        of_study = planned(study, self.draws)
+        of_study = planned_contrasts(study, self.draws)
         families = (
             [of_study]
             if of_study
-            else [family for by in ("score", "D") if (family := factorial(study, by, self.draws))]
+            else [
+                family
+                for by in ("score", "D")
+                if (family := factorial_contrasts(study, by, self.draws))
+            ]
         )
         if not families:
             return Section([])
         blocks: list[object] = [
-            Prose(_sentence(family, planned=of_study is not None)) for family in families
+            Prose(_sentence(family, planned_contrasts=of_study is not None)) for family in families
         ]
         if all(not known(one.of.p) for family in families for one in family.tests):
             blocks = [
@@ -75,14 +87,14 @@ class Contrasts:
             ]
         blocks.append(Prose(single_arms(study), "small"))
         measures = list(dict.fromkeys(one.by for one in of_study.tests)) if of_study else ["score"]
-        for by in measures:  # measures have units of their own, so no axis holds two of them
+        for by in measures:  # each has its own unit and so its own figure
             rows = _declared_rows(of_study, by) if of_study else _level_rows(study)
             if rows:
                 blocks.append(_figure(study, rows, by, of_study is not None))
         return Section([*blocks, *[_table(study, family) for family in families]])
 
 
-def _sentence(family: Family, *, planned: bool) -> str:
+def _sentence(family: Family, *, planned_contrasts: bool) -> str:
     tests = [one for one in family.tests if known(one.of.p)]
     if not tests:
         return f"Of {family.name}, none can be tested."
@@ -108,7 +120,7 @@ def _sentence(family: Family, *, planned: bool) -> str:
 
 
 def single_arms(study: Study) -> str:
-    """Why single arms are shown, not tested, and from how many seeds on they could be."""
+    """Why single arms are shown and not tested, and with how many seeds they could be."""
     seeds, arms = len(study.seeds), len(study.arms)
     if arms < 2:
         return "There is one arm: nothing to compare."
@@ -138,7 +150,7 @@ def _level_rows(study: Study) -> list[Row]:
     rows: list[Row] = []
     for factor, names in study.factors.items():
         for name in names[:1] if len(names) == 2 else names:
-            found, improve, _ = against_others(study, factor, name)
+            found, improve, _ = against_other_levels(study, factor, name)
             other = f" against {level(factor, names[1])}" if len(names) == 2 else ""
             note = f"P(improve) {number(improve.value)}" if known(improve.value) else ""
             if known(found.value):
@@ -178,7 +190,7 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
         f"{number(largest[3].value, 3, sign=True)} {interval(largest[3].low, largest[3].high, 3)}"
         f" (n = {largest[3].n})"
     )
-    finding = f"Largest in {named(study, by)}: {largest[2]}{other}, {found}."
+    finding = f"Largest in {measure_name(study, by)}: {largest[2]}{other}, {found}."
     what = (
         "Each planned contrast, first side minus second, over arms alike in everything else."
         " Filled: shown after Holm's correction."
@@ -240,7 +252,7 @@ def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
     axis.set(
         xlim=(-reach, reach),
         ylim=(len(rows) - 0.5, -0.5),
-        xlabel=f"difference in {named(study, by)}",
+        xlabel=f"difference in {measure_name(study, by)}",
     )
     axis.set_yticks(range(len(rows)), [shorten(row[2], 60) for row in rows])
     axis.tick_params(axis="y", length=0)
@@ -292,10 +304,10 @@ def _rows_table(rows: list[Row]) -> Table:
 
 def _table(study: Study, family: Family) -> Table:
     rows: Rows = [[one.name, *_statistics(one), *_effect(study, one)] for one in family.tests]
-    told = any(
+    has_effects = any(
         isinstance(cell, Cell) or cell for *_, cell in rows
-    )  # effects of planned contrasts, or why one cannot be tested
-    rows = rows if told else [row[:-1] for row in rows]
+    )  # or the reason why a contrast cannot be tested
+    rows = rows if has_effects else [row[:-1] for row in rows]
     columns = [
         "tested",
         "F",
@@ -303,7 +315,7 @@ def _table(study: Study, family: Family) -> Table:
         "p",
         "p after Holm",
         "n (blocks)",
-        *(["effect"] if told else []),
+        *(["effect"] if has_effects else []),
     ]
     notes = (
         "Freedman and Lane (1983): residuals of the model of arm means without the term are"
@@ -338,7 +350,7 @@ def _effect(study: Study, one: Contrast) -> list[Cell | str]:
     delta = cliffs_delta(one.improve)
     text = (
         f"{levels(side_words(one.first))} minus {levels(side_words(one.second))} in"
-        f" {named(study, one.by)}: {number(one.difference.value, 3, sign=True)}"
+        f" {measure_name(study, one.by)}: {number(one.difference.value, 3, sign=True)}"
         f" {interval(one.difference.low, one.difference.high, 3)}; P(improve)"
         f" {percent(one.improve.value)} [{percent(one.improve.low)}, {percent(one.improve.high)}];"
         f" Cliff's δ {number(delta.value, sign=True)}"

@@ -1,4 +1,4 @@
-"""Cost: seconds and parameters, and what points that ended early have saved."""
+"""Cost: training time, parameters, and updates saved by points that ended early."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cost:
         )
         said += saved(points)
         rows: Rows = []
-        for key in study.factors or {study.sides[0]: []}:
+        for key in study.factors or {study.matrix_factors[0]: []}:
             means = marginal_means(points, "seconds", key, study.levels(key))
             for name, one in means.items():
                 own = points[points[key] == name]
@@ -59,9 +59,7 @@ class Cost:
 
 
 def saved(points: pd.DataFrame) -> str:
-    """How many points ended early and why, and the updates that were not computed; "" where none
-    did.
-    """
+    """How many points ended early, why, and how many updates this saved; "" if none did."""
     early = points[points["ended_early"].notna()]
     if early.empty:
         return ""

@@ -1,4 +1,4 @@
-"""What was declared: factors, levels, what was left out, what was fixed, the budget."""
+"""Design: factors, levels, exclusions, fixed settings and the budget, as declared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUDGET = (
     "optimizer.lr",
     "dropout",
     "stop.solved_checks",
-)  # fixed settings that a reader looks for first
+)  # fixed settings that come first
 
 
 class Design:

@@ -1,6 +1,4 @@
-"""Dynamics: spectra, exponents, Ω, saturation and timescales of the recurrence, where their probes
-were switched on.
-"""
+"""Dynamics of the recurrence: spectra, exponents, Ω, saturation and time scales."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ import pandas as pd
 from reports.analysis.dynamics import READINGS, Reading, ends, judged_lags, reading, spectra
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.figures.spectra import lyapunov_spectra
+from reports.figures.lyapunov import lyapunov_spectra
 from reports.figures.theme import PanelGrid, draw
 from reports.formatting import count, known, level, listing, number, percent
 
@@ -27,8 +25,8 @@ HOW = (
 
 @dataclass(frozen=True)
 class Shown:
-    """A quantity as a column: how a point's layers and numbers become one value, how it is written,
-    and what it means.
+    """A quantity as a column: how a point's layers and numbers become one value, how it is
+    formatted, and what it means.
     """
 
     title: str
@@ -128,8 +126,10 @@ SAID = {
 
 
 class Dynamics:
-    """`grid`: positions at which spectra are drawn; `floor`: nats a step, no spectrum is drawn
-    deeper. No blocks where nothing of it was measured.
+    """Shown only if a probe of the dynamics was switched on.
+
+    `grid`: number of positions at which spectra are drawn; `floor`: nats per step below which no
+    spectrum is drawn.
     """
 
     title = "Dynamics of the recurrence"
@@ -162,7 +162,7 @@ class Dynamics:
         return Section([*blocks, *self._figures(study, measures)])
 
     def _readings(self, study: Study, exponents: pd.DataFrame) -> dict[int, Reading]:
-        """By arm, of the last probes."""
+        """Readings of the exponents at the last probe, by arm."""
         lags, found = judged_lags(study), {}
         for arm, own in study.stored.groupby("arm"):
             of = exponents.reindex(own["id"])["end"].dropna()
@@ -229,8 +229,8 @@ class Dynamics:
         )
 
     def _figures(self, study: Study, measures: pd.DataFrame) -> list[object]:
-        split = "depth" if "depth" in study.others else None
-        rows = spectra(measures, [*study.sides, *([split] if split else [])], self.grid)
+        split = "depth" if "depth" in study.other_factors else None
+        rows = spectra(measures, [*study.matrix_factors, *([split] if split else [])], self.grid)
         blocks: list[object] = []
         for value in study.levels(split) if split and len(rows) else [None]:
             own = rows[rows[split] == value] if value is not None else rows
@@ -256,12 +256,12 @@ class Dynamics:
             " Exponents of a finite sequence under its own input, each layer's input held"
             " constant: the network's are those of its layers together."
         )
-        table = _spectra_table(rows, study.sides)
+        table = _spectra_table(rows, study.matrix_factors)
         return Figure(picture, caption, f"Lyapunov spectra. {finding}", table, width, finding, HOW)
 
 
 def _with_levels(study: Study, side: int) -> tuple[str, list[str]]:
-    key = study.sides[side]
+    key = study.matrix_factors[side]
     return key, study.levels(key)
 
 

@@ -1,6 +1,4 @@
-"""Effects and interactions: how much of score and of gradient health each factor decides, and how
-two of them act together.
-"""
+"""Effects and interactions: how much of score and gradient health each factor explains."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ from reports.formatting import (
     shorten,
 )
 from reports.statistics import Estimate, weighted_arms
-from reports.statistics.shares import HIGHER, Shares, shares
+from reports.statistics.variance_shares import HIGHER, Shares, shares
 
 HOW_SHARES = (
     "A bar is the share of all differences between networks that one [factor|factor, level]"
@@ -51,7 +49,7 @@ SHOWN = 0.005  # share of variance above which the lower end of an interval coun
 
 
 class Effects:
-    """`draws`: of the generalised confidence intervals of the shares."""
+    """`draws`: draws per generalised confidence interval of the shares."""
 
     title = "Effects and interactions"
     needs = ("score",)
@@ -87,7 +85,7 @@ class Effects:
 
 
 def columns(study: Study) -> list[tuple[str, str]]:
-    """What effects are told of: column of the points, and its name on the page."""
+    """Measures whose variance is explained: column of the points, name on the page."""
     known_D = study.stored["D"].notna().any()
     return [
         ("counted", f"test {study.metric}"),
@@ -101,7 +99,7 @@ def _sentence(found: dict[str, Shares]) -> str:
         shown = sorted(
             (one for one in of.terms if one.share.low > SHOWN), key=lambda one: -one.share.value
         )
-        told = "; ".join(
+        shares_of = "; ".join(
             f"{one.name} {percent(one.share.value)} [{percent(one.share.low)},"
             f" {percent(one.share.high)}]"
             for one in shown
@@ -111,8 +109,8 @@ def _sentence(found: dict[str, Shares]) -> str:
             f" {percent(of.seeds.high)}]"
         )
         lead = (
-            f"The variance of {text} over {count(of.n, 'point')} is made by {told}; {rest}."
-            if told
+            f"The variance of {text} over {count(of.n, 'point')} is made by {shares_of}; {rest}."
+            if shares_of
             else (
                 f"Of the variance of {text} over {count(of.n, 'point')} no term's share is shown to"
                 f" be above 0; {rest}."
@@ -287,11 +285,11 @@ def _frame(found: dict[str, Shares]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# --- interactions ---------------------------------------------------------------------------------
+# --- interactions ---
 
 
 def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) -> Figure:
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     by = _panels(study)
     marks = [
         mark for column, text in columns(study) for mark in _marks(study, points, column, text, by)
@@ -300,7 +298,7 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
     finding = " ".join(
         _crossing(study, points, column, text, found.get(text)) for column, text in columns(study)
     )
-    pooled = [key for key in study.others if key not in (by[0] if by else {})]
+    pooled = [key for key in study.other_factors if key not in (by[0] if by else {})]
     over = f" Averaged over {listing(pooled)}." if pooled else ""
     caption = (
         f"Means with 95 % intervals over seeds, arms weighing equally; lines: {line_key}; small"
@@ -314,7 +312,8 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
             levels(mark["panel"]) if mark["panel"] else "all",
             mark["text"],
             Cell(
-                f"{number(mark['mean'].value, 3)} {interval(mark['mean'].low, mark['mean'].high, 3)}",
+                f"{number(mark['mean'].value, 3)}"
+                f" {interval(mark['mean'].low, mark['mean'].high, 3)}",
                 mark["mean"].value,
             ),
             str(mark["mean"].n),
@@ -336,9 +335,9 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
 
 
 def _panels(study: Study) -> list[dict[str, str]]:
-    """Combinations of the further factors, as many of them as fit side by side."""
+    """Combinations of the other factors, as many as fit side by side."""
     keys: list[str] = []
-    for key in study.others:
+    for key in study.other_factors:
         if len(study.combinations([*keys, key])) <= MOST:
             keys.append(key)
     there = study.arms
@@ -360,9 +359,9 @@ def _any(arms: pd.DataFrame, panel: dict[str, str]) -> bool:
 def _marks(
     study: Study, points: pd.DataFrame, column: str, text: str, by: Sequence[dict[str, str]]
 ) -> list[dict]:
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     known_points = points[points[column].notna()]
-    listed = set(study.listed(points)["id"])
+    listed = set(study.for_listing(points)["id"])
     marks = []
     for panel in by:
         here = (
@@ -396,10 +395,11 @@ def _marks(
 
 
 def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Shares | None) -> str:
-    """How much the two factors decide together, and which level of x is best for which line: over
-    arms alike in everything else.
+    """The interaction's share of variance, and the best level of x for each line.
+
+    Levels are compared over arms that are alike in everything else.
     """
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     higher = study.higher_is_better or text.startswith("health")
     share = (
         next((one.share for one in of.terms if set(one.factors) == {line_key, x_key}), None)
@@ -419,21 +419,29 @@ def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Sh
             if shown
             else f"no interaction is shown in {text} ({line_key} × {x_key}: {size})"
         )
-    told = []
+    best_of_lines = []
     for line in study.levels(line_key):
         means = _alike(study, points, column, line)
         if len(means) > 1:
             best = (max if higher else min)(means, key=lambda x: means[x])
-            told.append(f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}")
-    said += f"; {'highest' if higher else 'lowest'} mean: {', '.join(told)}." if told else "."
+            best_of_lines.append(
+                f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}"
+            )
+    said += (
+        f"; {'highest' if higher else 'lowest'} mean: {', '.join(best_of_lines)}."
+        if best_of_lines
+        else "."
+    )
     return f"{said[0].upper()}{said[1:]}"
 
 
 def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[str, float]:
-    """Mean at each level of x for one line, over the settings of the other factors that have them
-    all: other arms would compare settings, not levels.
+    """Mean at each level of x for one line, over settings of the other factors that have all
+    levels.
+
+    With other arms, settings would be compared and not levels.
     """
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     own = points[(points[line_key] == line) & points[column].notna()]
     keys = [key for key in study.factors if key not in (line_key, x_key)]
     means = own.groupby([x_key, *keys], sort=False)[column].mean()
@@ -448,7 +456,7 @@ def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[s
 def _lines(
     study: Study, points: pd.DataFrame, marks: list[dict], by: Sequence[dict[str, str]]
 ) -> Drawing:
-    line_key, x_key = study.sides
+    line_key, x_key = study.matrix_factors
     names, xs, texts = (
         study.levels(line_key),
         study.levels(x_key),

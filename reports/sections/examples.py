@@ -1,6 +1,4 @@
-"""What single examples show: where the loss looks, what is attended to, what the gates do, where
-their probes were switched on.
-"""
+"""Single examples: saliency, attention and gates step by step, if their probes were switched on."""
 
 from __future__ import annotations
 
@@ -10,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from reports.analysis.traces import by_point, ends, gates, half_lag, relative, spread, with_input
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.figures.strips import gate_lines, strips
+from reports.figures.examples import gate_lines, strips
 from reports.figures.theme import draw
-from reports.figures.traces import by_point, ends, gates, half_lag, relative, spread, with_input
 from reports.formatting import count, known, level, levels, listing, number, slug
 
 SALIENCY = (
@@ -43,8 +41,10 @@ Labels = Mapping[str, str]
 
 
 class Examples:
-    """`low`: decades of saliency no colour goes below; `rows`: most strips of a figure, above it
-    factors are pooled. No blocks where nothing was measured.
+    """Shown only if something was measured.
+
+    `low`: decades of saliency at which the colour scale ends; `rows`: most strips in a figure,
+    above which factors are pooled.
     """
 
     title = "What single examples show"
@@ -61,7 +61,7 @@ class Examples:
         traces = study.table("traces")
         if traces.empty:
             return Section([])
-        # Examples are those of a task of one length: where these vary, each has figures of its own.
+        # Examples belong to one task of one length; if these vary, each gets its own figures.
         splits = [key for key in study.factors if key == "task" or key.startswith("task.")]
         blocks: list[object] = []
         for part in study.combinations(splits):
@@ -221,11 +221,13 @@ def _lead(traces: pd.DataFrame) -> str:
 
 
 def _row_keys(study: Study, rows: pd.DataFrame, part: Labels, most: int) -> list[str]:
-    """Factors that make a strip each: all, or the first two where that would be too many."""
+    """Factors whose combinations get a strip each: all, or the first two if there would be too
+    many.
+    """
     keys = [key for key in study.factors if key not in part]
     if rows["arm"].nunique() > most:
-        keys = [key for key in study.sides if key not in part]
-    return keys or [study.sides[0]]
+        keys = [key for key in study.matrix_factors if key not in part]
+    return keys or [study.matrix_factors[0]]
 
 
 def _only(rows: pd.DataFrame, labels: Labels) -> pd.DataFrame:
@@ -233,7 +235,7 @@ def _only(rows: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 
 
 def _input(inputs: pd.DataFrame, example: int) -> np.ndarray | None:
-    """The input of an example is the same for every point: that of the first."""
+    """The input of an example: the first point's, since all points have the same."""
     own = inputs[inputs["example"] == example]
     if own.empty:
         return None
@@ -244,9 +246,7 @@ def _input(inputs: pd.DataFrame, example: int) -> np.ndarray | None:
 def _extremes(
     study: Study, rows: pd.DataFrame, keys: Sequence[str], found: pd.DataFrame, digits: int
 ) -> str:
-    """2 (rnn · normal) to 31 (gru · orthogonal): of the recipes' medians at the last probe, the
-    least and the most.
-    """
+    """2 (rnn · normal) to 31 (gru · orthogonal): lowest and highest median, last probe."""
     points = rows.drop_duplicates("id").set_index("id")
     last = found["end"].where(found["end"].notna(), found["start"])
     medians = [
@@ -266,7 +266,7 @@ def _extremes(
 
 def _by_first(study: Study, found: pd.DataFrame, digits: int) -> str:
     """rnn 2 → 3 and gru 3 → 41: medians over points, by the first factor."""
-    key, points = study.sides[0], study.stored.set_index("id")
+    key, points = study.matrix_factors[0], study.stored.set_index("id")
     parts = []
     for name in study.levels(key):
         own = found[found.index.map(points[key]) == name]

@@ -1,4 +1,4 @@
-"""What went wrong: diverged, failed, pruned and missing points, with reasons."""
+"""Failures: diverged, failed, pruned and missing points, with reasons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.formatting import STATUS_SYMBOLS, count, private
 
 
 class Failures:
-    """`head`: lines of a traceback that are shown."""
+    """`head`: number of lines of a traceback to show."""
 
     title = "Failures"
     needs = ()
@@ -46,7 +46,7 @@ class Failures:
                 " every statistic; a missing point is missing, and counts in none."
             )
         ]
-        rows = [_row(point, label) for _, point in study.listed(wrong).iterrows()]
+        rows = [_row(point, label) for _, point in study.for_listing(wrong).iterrows()]
         if rows:
             blocks.append(
                 Table(
@@ -59,7 +59,7 @@ class Failures:
         if len(silent):
             silent_rows = [
                 [label[point["arm"]], str(point["seed"]), point["id"]]
-                for _, point in study.listed(silent).iterrows()
+                for _, point in study.for_listing(silent).iterrows()
             ]
             blocks.append(
                 Table(
@@ -72,12 +72,12 @@ class Failures:
         return Section([*blocks, *self._tracebacks(study, wrong, label)])
 
     def _tracebacks(self, study: Study, wrong, label: dict[int, str]) -> list[object]:
-        """One fold for each different traceback: a mistake in the code fails many points alike."""
-        told: dict[str, list[str]] = {}
-        for _, point in study.listed(wrong[wrong["status"] == "failed"]).iterrows():
+        """One fold per different traceback: one mistake in the code fails many points."""
+        points_by_traceback: dict[str, list[str]] = {}
+        for _, point in study.for_listing(wrong[wrong["status"] == "failed"]).iterrows():
             failure = study.store.result(point["id"]).get("failure") or {}
             if failure.get("traceback"):
-                told.setdefault(private(str(failure["traceback"])), []).append(
+                points_by_traceback.setdefault(private(str(failure["traceback"])), []).append(
                     f"{label[point['arm']]} seed {point['seed']}"
                 )
         return [
@@ -85,7 +85,7 @@ class Failures:
                 f"Traceback of {count(len(points), 'point')}: {points[0]}",
                 [Listing(_head(text, self.head))],
             )
-            for text, points in told.items()
+            for text, points in points_by_traceback.items()
         ]
 
 
@@ -105,6 +105,6 @@ def _row(point: pd.Series, label: Mapping[int, str]) -> list[Cell | str]:
 
 
 def _head(text: str, lines: int) -> str:
-    """The first lines, and the last, which says what it was."""
+    """The first lines, and the last one, which names the error."""
     every = text.strip().splitlines()
     return "\n".join(every if len(every) <= lines + 1 else [*every[:lines], "…", every[-1]])

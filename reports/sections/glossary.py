@@ -1,4 +1,4 @@
-"""Words of the page."""
+"""Glossary: the terms used on the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reports.formatting import term_id
 
 
 class Glossary:
-    """`terms`, from the YAML: word -> meaning, or word -> {is: meaning, formula: …}."""
+    """`terms`: term -> meaning, or term -> {is: meaning, formula: …}."""
 
     title = "Glossary"
     needs = ()

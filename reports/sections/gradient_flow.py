@@ -1,4 +1,4 @@
-"""Gradient flow: the second signature figure."""
+"""Gradient flow: how much of the loss's gradient is left at each lag."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.profiles import losses
 from reports.data.study import Study
-from reports.figures.flow import gradient_flow
+from reports.figures.gradient_flow import gradient_flow
 from reports.figures.theme import PanelGrid, draw
 from reports.formatting import known, level, levels, listing, number, slug
 
@@ -24,13 +24,13 @@ HOW = (
 )
 
 
-NAMED = 4  # panels that the finding tells one by one
+NAMED = 4  # panels up to which the finding gives each one's numbers
 FALLBACK = {"exploding": 1.0, "fading": -2.0, "vanishing": -4.0}
 
 
 class GradientFlow:
-    """`floor`, `ceiling`: decades no panel goes beyond; `counted`: share of zero or non-finite
-    examples from which a lag is marked.
+    """`floor`, `ceiling`: limits of the axis in decades; `counted`: share of zero or non-finite
+    examples above which a lag is marked.
     """
 
     title = "Gradient flow"
@@ -45,7 +45,7 @@ class GradientFlow:
         self.floor, self.ceiling, self.counted = floor, ceiling, counted
 
     def render(self, study: Study) -> Section:
-        row_key, column_key = study.own_sides
+        row_key, column_key = study.panel_factors
         splits = [
             key
             for key in ("task", "depth")
@@ -83,8 +83,8 @@ class GradientFlow:
         return Section(blocks)
 
     def _span(self, rows: pd.DataFrame) -> tuple[float, float]:
-        """One range for all figures: what the medians and the bands of the ends reach, within floor
-        and ceiling, in even decades.
+        """One range for all figures, in even decades: the medians with a margin, within floor and
+        ceiling.
         """
         values = rows["log10_mean"].to_numpy(dtype=float)
         values = values[np.isfinite(values)]
@@ -100,9 +100,9 @@ class GradientFlow:
         span: tuple[float, float],
         part: dict[str, str],
     ) -> Figure:
-        """One task and depth: tasks have updates, lags and lengths of their own."""
+        """The figure of one task and depth; tasks differ in updates, lags and lengths."""
         row_key, column_key = keys
-        # A row or column without any measured point is left to the design section.
+        # The design section lists rows and columns without any measured point.
         sides = [[name for name in study.levels(key) if (rows[key] == name).any()] for key in keys]
         lag = (
             study.tasks[part["task"]].get("lag")
@@ -163,9 +163,7 @@ class GradientFlow:
     def _ends(
         self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str
     ) -> tuple[Table, str]:
-        """Gradient left at the longest lag with a number, first and last probe, top layer; and the
-        sentence.
-        """
+        """Table and sentence: gradient left at the longest lag, first and last probe, top layer."""
         top = rows[rows["above"] == 0]
         stages = sorted(top["stage"].unique())
         table: Rows = []
@@ -201,19 +199,17 @@ class GradientFlow:
         last: dict[tuple[str, str], list[tuple[float, str]]],
         lag: int,
     ) -> str:
-        """Panel by panel where they are few, else medians over the columns with the lowest and the
-        highest of them.
-        """
+        """Each panel if there are few, else medians over the columns with their range."""
         if not last:
             return "Nothing measured yet."
         said = f"Gradient left {lag} steps back, decades, first → last probe"
         if len(last) <= NAMED or len({row for row, _ in last}) == 1:
-            told = [
+            panels = [
                 f"{level(keys[0], row)} {level(keys[1], column)} {_middle([first])} →"
                 f" {_middle([end])}"
                 for (row, column), (first, end) in last.items()
             ]
-            return f"{said}: {'; '.join(told)}."
+            return f"{said}: {'; '.join(panels)}."
         parts = []
         for one in study.levels(keys[0]):
             ends = [cells for (row, _), cells in last.items() if row == one]
@@ -226,7 +222,7 @@ class GradientFlow:
 
 
 def _middle(cells: list[tuple[float, str]]) -> str:
-    """Median of what has a number, with its range, and how many have none."""
+    """Median of the finite values with their range, and the number of others."""
     values, without = (
         [value for value, _ in cells if known(value)],
         [why for value, why in cells if not known(value)],
@@ -251,7 +247,7 @@ def _leaves(rows: pd.DataFrame, span: tuple[float, float]) -> bool:
 
 
 def _far(rows: pd.DataFrame) -> tuple[float, str]:
-    """(decades at the longest lag, why there is none)."""
+    """Decades at the longest lag, and the reason if there is no number."""
     if rows.empty:
         return math.nan, "–"
     row = rows.loc[rows["lag"].idxmax()]

@@ -1,6 +1,4 @@
-"""Learning curves: loss and score against updates, every seed; and what is left between training
-and new data.
-"""
+"""Learning curves: loss and score against updates for every seed, and the training gap."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ HOW = (
 
 
 class LearningCurves:
-    """`longest`: points a curve at most."""
+    """`longest`: most points per curve."""
 
     title = "Learning curves"
     needs = ("history.val_loss",)
@@ -74,8 +72,8 @@ class LearningCurves:
     def _figure(
         self, study: Study, history: pd.DataFrame, points: pd.DataFrame, task: str | None
     ) -> Figure:
-        """One task: tasks have updates and scores of their own."""
-        panel, ink_key = study.own_sides
+        """The figure of one task; tasks differ in updates and scores."""
+        panel, ink_key = study.panel_factors
         others = [key for key in study.factors if key not in (panel, ink_key, "task")]
         names = [name for name in study.levels(panel) if (points[panel] == name).any()]
         ink = colours(study.levels(ink_key))
@@ -125,7 +123,7 @@ class LearningCurves:
     def _end(
         self, study: Study, points: pd.DataFrame, names: Sequence[str], task: str | None
     ) -> tuple[str, Table]:
-        key = study.own_sides[0]
+        key = study.panel_factors[0]
         parts: list[str] = []
         rows: Rows = []
         for name in names:
@@ -164,8 +162,8 @@ class LearningCurves:
         )
 
     def _gap(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
-        """Training minus test score of the scored weights (turned where lower is better): what does
-        not carry over.
+        """Training score minus test score of the selected weights (sign reversed if lower is
+        better).
         """
         sign = 1.0 if study.higher_is_better else -1.0
         points = points[points["status"] != "diverged"].assign(
@@ -173,7 +171,7 @@ class LearningCurves:
         )
         extremes: list[tuple[float, str]] = []
         rows: Rows = []
-        for key in study.factors or {study.sides[0]: []}:
+        for key in study.factors or {study.matrix_factors[0]: []}:
             means = marginal_means(points, "gap", key, study.levels(key))
             train = marginal_means(points, "train_score", key, study.levels(key))
             for name, one in means.items():
@@ -212,7 +210,7 @@ class LearningCurves:
 
 
 def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:
-    """Baseline and solved of the task, on the scale of the figure."""
+    """Baseline and solving score of the task, on the scale of the figure."""
     facts = study.tasks.get(task or "", study.task)
     baseline, solved = facts.get("baseline"), facts.get("solved")
     if not study.as_skill:
@@ -226,7 +224,7 @@ def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:
 
 
 def thin(history: pd.DataFrame, longest: int) -> pd.DataFrame:
-    """At most `longest` rows a point, the first and the last among them."""
+    """At most `longest` rows per point, including the first and the last."""
     place = history.groupby("id").cumcount()
     size = history.groupby("id")["update"].transform("size")
     step = np.ceil(size / longest).clip(lower=1)
@@ -257,10 +255,6 @@ def curves(
         bottom=0.48,
         gap=(0.16, 0.16),
     )
-    style: dict[str, Any] = {}
-    if dash_key:
-        patterns = {key: _pattern(value) for key, value in dashes.items()}
-        style = {"style": dash_key, "dashes": patterns}
     plot = functools.partial(
         sns.lineplot,
         x="update",
@@ -272,7 +266,7 @@ def curves(
         linewidth=0.9,
         alpha=0.75,
         rasterized=rasterized,
-        **style,
+        **_line_style(dash_key, dashes),
     )
     rows = (
         ("share", "validation loss / baseline", 1.0, None),
@@ -300,11 +294,18 @@ def curves(
     return figure
 
 
+def _line_style(dash_key: str | None, dashes: Mapping[str, object]) -> dict[str, Any]:
+    if not dash_key:
+        return {}
+    return {"style": dash_key, "dashes": {key: _pattern(dash) for key, dash in dashes.items()}}
+
+
 def _limits(
     history: pd.DataFrame, column: str, marks: Sequence[float], *, as_skill: bool
 ) -> tuple[float, float]:
-    """Of the y axis: the values after the first update, since an untrained network may lie far
-    beyond what training does.
+    """Limits of the y axis.
+
+    The first update is left out: an untrained network may be far off.
     """
     values = history.loc[history["update"] > 0, column].astype(float)
     values = values[np.isfinite(values)]

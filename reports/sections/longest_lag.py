@@ -1,4 +1,4 @@
-"""The longest lag that each arm solves, where the length of the task is a factor."""
+"""Longest lag solved: how long a task each arm solves, if the task's length is a factor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.reach import Reach, Tried, length_key, reaches
+from reports.analysis.longest_lag import LongestSolved, TriedLength, length_factor, longest_lags
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, panels
@@ -26,9 +26,9 @@ NAMED = 6  # arms in a sentence
 
 
 class LongestLag:
-    """`share` of an arm's seeds must be exceeded for a length to count as solved.
+    """Shown only if a factor sets the length of the task.
 
-    No blocks where no factor sets the length of the task.
+    An arm solves a length if more than `share` of its seeds do.
     """
 
     title = "Longest lag solved"
@@ -40,10 +40,10 @@ class LongestLag:
         self.share = share
 
     def render(self, study: Study) -> Section:
-        key = length_key(study)
+        key = length_factor(study)
         if key is None:
             return Section([])
-        every = reaches(study, key, self.share)
+        every = longest_lags(study, key, self.share)
         parts = [
             (task, [one for one in every if task is None or one.labels["task"] == task])
             for task in study.by_task
@@ -55,10 +55,10 @@ class LongestLag:
             blocks.append(_figure(study, task, own))
         return Section(blocks)
 
-    def _sentence(self, every: Sequence[Reach]) -> str:
+    def _sentence(self, every: Sequence[LongestSolved]) -> str:
         some, all_ = (
             sum(one.longest is not None for one in every),
-            sum(one.everywhere for one in every),
+            sum(one.all_tried for one in every),
         )
         rule = (
             f"more than {percent(self.share)} of its seeds did"
@@ -91,31 +91,29 @@ class LongestLag:
         return said
 
 
-def _label(one: Reach) -> str:
+def _label(one: LongestSolved) -> str:
     return levels({key: name for key, name in one.labels.items() if key != "task"})
 
 
-def _of(at: Tried) -> str:
+def _of(at: TriedLength) -> str:
     return f"{at.solved} of {at.n}"
 
 
-def _reached(one: Reach) -> str:
+def _limit_words(one: LongestSolved) -> str:
     """gru chrono T = 500 (3 of 3; 1 of 3 at 1,000)."""
     shortest = one.tried[0]
     if one.longest is None:
         return f"{_label(one)} none (shortest tried: T = {shortest.steps:,}, {_of(shortest)})"
-    if one.everywhere:
+    if one.all_tried:
         return (
             f"{_label(one)} up to the longest tried, T = {one.longest.steps:,} ({_of(one.longest)})"
         )
-    after = one.after
-    return (
-        f"{_label(one)} T = {one.longest.steps:,}"
-        f" ({_of(one.longest)}{f'; {_of(after)} at {after.steps:,}' if after else ''})"
-    )
+    next_tried = one.next_tried
+    beyond = f"; {_of(next_tried)} at {next_tried.steps:,}" if next_tried else ""
+    return f"{_label(one)} T = {one.longest.steps:,} ({_of(one.longest)}{beyond})"
 
 
-def _finding(own: Sequence[Reach]) -> str:
+def _finding(own: Sequence[LongestSolved]) -> str:
     if all(one.longest is None for one in own):
         most = max((at for one in own for at in one.tried), key=lambda at: at.solved / at.n)
         shortest = min(one.tried[0].steps for one in own)
@@ -123,19 +121,17 @@ def _finding(own: Sequence[Reach]) -> str:
             f"None of {count(len(own), 'arm')} solves any length tried, from T = {shortest:,} on;"
             f" the most at one length: {_of(most)} seeds."
         )
-    if all(one.everywhere for one in own):
+    if all(one.all_tried for one in own):
         return (
             f"All {count(len(own), 'arm')} solve the longest length tried, T ="
             f" {max(one.tried[-1].steps for one in own):,}: no limit was found."
         )
     order = sorted(own, key=lambda one: -one.longest.steps if one.longest else 0)
-    return (
-        "Longest length solved:"
-        f" {'; '.join(_reached(one) for one in order[:NAMED])}{'; …' if len(order) > NAMED else ''}."
-    )
+    more = "; …" if len(order) > NAMED else ""
+    return f"Longest length solved: {'; '.join(map(_limit_words, order[:NAMED]))}{more}."
 
 
-def _figure(study: Study, task: str | None, own: Sequence[Reach]) -> Figure:
+def _figure(study: Study, task: str | None, own: Sequence[LongestSolved]) -> Figure:
     finding = _finding(own)
     picture = draw(
         lambda rasterized: _ladder(study, own),
@@ -152,7 +148,7 @@ def _figure(study: Study, task: str | None, own: Sequence[Reach]) -> Figure:
     )
 
 
-def _ladder(study: Study, own: Sequence[Reach]) -> Drawing:
+def _ladder(study: Study, own: Sequence[LongestSolved]) -> Drawing:
     first = next((key for key in study.factors if key in own[0].labels and key != "task"), None)
     ink = colours(study.levels(first)) if first else {}
     lengths = sorted({at.steps for one in own for at in one.tried})
@@ -213,7 +209,7 @@ def _ladder(study: Study, own: Sequence[Reach]) -> Drawing:
     return figure
 
 
-def _table(own: Sequence[Reach]) -> Table:
+def _table(own: Sequence[LongestSolved]) -> Table:
     lengths = sorted({at.steps for one in own for at in one.tried})
     rows: Rows = []
     for one in own:
@@ -229,7 +225,7 @@ def _table(own: Sequence[Reach]) -> Table:
         else:
             share = wilson(best.solved, best.n)
             cells += [
-                Cell(f"{'≥ ' if one.everywhere else ''}{best.steps:,}", float(best.steps)),
+                Cell(f"{'≥ ' if one.all_tried else ''}{best.steps:,}", float(best.steps)),
                 (
                     Cell(f"{best.lag:,.0f}", best.lag)
                     if known(best.lag)

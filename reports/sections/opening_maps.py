@@ -1,4 +1,4 @@
-"""Credit-opening maps: the first signature figure."""
+"""Credit-opening maps: transport by lag and update, one map per arm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reports.analysis.arms import short_words, summary
 from reports.blocks import Cell, Figure, Prose, Section, Table
 from reports.data.profiles import transport, validation
 from reports.data.study import Study
-from reports.figures.maps import Map, opening_maps
+from reports.figures.opening_maps import Map, opening_maps
 from reports.figures.theme import draw
 from reports.formatting import count, known, level, levels, listing, number, percent, shorten
 
@@ -28,8 +28,8 @@ Labels = dict[str, str]
 
 
 class OpeningMaps:
-    """One map an arm. `low`, `high`: ends of the colour scale in decades; `across`: most columns
-    before factors go to the rows.
+    """`low`, `high`: ends of the colour scale in decades; `across`: most columns, above which
+    factors go to the rows.
     """
 
     title = "Credit-opening maps"
@@ -108,10 +108,10 @@ class OpeningMaps:
     def _facets(self, study: Study, arms: pd.DataFrame) -> tuple[list[Labels], list[Labels]]:
         """Combinations of levels on the rows and on the columns.
 
-        Rows and columns without any arm are left to the design section.
+        The design section lists rows and columns without any arm.
         """
-        rows, columns = [study.sides[0]], [study.sides[1]]
-        for key in study.others:
+        rows, columns = [study.matrix_factors[0]], [study.matrix_factors[1]]
+        for key in study.other_factors:
             fits = len(study.combinations([*columns, key])) <= self.across
             (columns if fits and len(columns) == 1 else rows).append(key)
         at = _by_levels(arms, rows + columns)
@@ -152,13 +152,13 @@ class OpeningMaps:
         return Map(updates, value, zero, bad, loss=line, word=word, lag=lag)
 
     def _judged(self, study: Study) -> dict[int, int]:
-        """The lag that decides the verdict, by arm: arms of several tasks or lengths have several."""
+        """The lag that decides the verdict, by arm; it differs between tasks and lengths."""
         states = study.table("states")
         lags = states[states["lag"].notna()].groupby("arm")["lag"].max() if len(states) else {}
         return {int(arm): int(lag) for arm, lag in lags.items()}
 
     def _finding(self, study: Study) -> str:
-        """Written from D and U of the points, counted over points, not arms."""
+        """How many networks opened; counts are of points, not arms."""
         points = study.stored[study.stored["D"].notna()]
         if points.empty:
             return "No point has a verdict yet."
@@ -174,7 +174,7 @@ class OpeningMaps:
             f"{int(begun.sum())} of {count(len(points), 'network')} {begin} vanishing or fading;"
             f" {int(opened.sum())} of these end carrying"
         )
-        key = study.sides[0]
+        key = study.matrix_factors[0]
         if study.levels(key)[1:]:
             starts, ends = (
                 points.loc[begun, key].value_counts(),

@@ -1,4 +1,4 @@
-"""Accuracy against health against cost: what a better score is paid with."""
+"""Accuracy against health against cost: which arms no other arm beats in all three."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SEED = 2026
 
 
 class Pareto:
-    """`draws`: how often seeds are resampled."""
+    """`draws`: number of times that seeds are resampled."""
 
     title = "Accuracy against health against cost"
     needs = ("score", "D", "U", "seconds")
@@ -46,11 +46,11 @@ class Pareto:
         for task in study.by_task:
             own = points if task is None else points[points["task"] == task]
             blocks += [Heading(f"Task {task}")] if task else []
-            blocks += self._of(study, own, task)
+            blocks += self._blocks(study, own, task)
         return Section(blocks)
 
-    def _of(self, study: Study, points: pd.DataFrame, task: str | None) -> list[object]:
-        """One task: a better score on an easier one beats nobody."""
+    def _blocks(self, study: Study, points: pd.DataFrame, task: str | None) -> list[object]:
+        """Blocks of one task; scores of different tasks are not compared."""
         frame = aims(study, points)
         found = fronts(frame, draws=self.draws, seed=SEED)
         if len(found) < 2:
@@ -86,7 +86,7 @@ class Pareto:
         )
 
     def _figure(self, study: Study, found: pd.DataFrame, left_out: int, task: str | None) -> Figure:
-        keys = study.own_sides
+        keys = study.panel_factors
         ink, shape = colours(study.levels(keys[0])), markers(study.levels(keys[1]))
         sign = 1 if study.higher_is_better else -1
         picture = draw(
@@ -168,7 +168,7 @@ class Pareto:
 
 
 def _label(study: Study, arm: pd.Series, task: str | None) -> str:
-    """An arm where its task stands above it."""
+    """The arm's levels, without the task if the heading names it."""
     return levels(
         {
             key: arm[key]
@@ -193,7 +193,7 @@ def drawing(
     figure, axes = panels(
         1, 2, width=10, height=3.7, left=0.75, right=1.75, top=0.15, bottom=0.5, gap=(0.3, 0)
     )
-    keys = study.own_sides
+    keys = study.panel_factors
     cost = -found["cost"]
     area = 18 + 90 * cost / (cost.max() or 1)
     for axis, (column, title) in zip(
@@ -236,7 +236,7 @@ def _handles(
     study: Study, found: pd.DataFrame, ink: Mapping[str, str], shape: Mapping[str, str]
 ) -> list[Line2D]:
     """Entries of the legend: colours, shapes, filled or not."""
-    keys = study.own_sides
+    keys = study.panel_factors
     plain: dict[str, Any] = {"linestyle": "none", "markersize": 5.5}
     handles = [
         Line2D([], [], marker="o", color=ink[name], label=level(keys[0], name), **plain)

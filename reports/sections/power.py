@@ -1,6 +1,4 @@
-"""Power: what the declared seeds can resolve with the spread that was measured, and what more seeds
-would.
-"""
+"""Power: the differences that this number of seeds can resolve, and what more seeds would add."""
 
 from __future__ import annotations
 
@@ -15,11 +13,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from reports.analysis.arms import with_counted
+from reports.analysis.comparison import match
 from reports.analysis.measures import measured
-from reports.analysis.sides import match
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.data.testset import weighted_noise
+from reports.data.test_set import weighted_noise
 from reports.figures.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
 from reports.formatting import known, level, listing, number, shorten
 from reports.statistics import level_gap
@@ -38,8 +36,10 @@ NOT_A_FACTOR = "two arms"
 
 @dataclass(frozen=True)
 class Question:
-    """A difference one may ask for: weights of the arms it compares, degrees of freedom a further
-    seed adds, what was measured (NaN: nothing).
+    """A difference to resolve.
+
+    `weights` of the arms compared; `df_per_seed`: degrees of freedom that another seed adds;
+    `measured`: the difference found, or NaN.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Question:
 
 
 class Power:
-    """`seeds`: numbers of seeds an arm that the table and the sentence try."""
+    """`seeds`: numbers of seeds per arm that the table and the sentence compare."""
 
     title = "Power"
     needs = ("score",)
@@ -109,10 +109,10 @@ class Power:
             ]
             for one in small:
                 need = seeds_for(one.measured / spread, one.weights, one.df_per_seed)
-                told = f"{need:,} seeds an arm" if need else "more than 10,000 seeds an arm"
+                seeds_needed = f"{need:,} seeds an arm" if need else "more than 10,000 seeds an arm"
                 said += (
                     f" The largest difference measured for {one.name}, {number(one.measured, 3)},"
-                    f" is smaller than that; to resolve it would take {told}."
+                    f" is smaller than that; to resolve it would take {seeds_needed}."
                 )
         if known(floor):
             said += (
@@ -178,7 +178,7 @@ class Power:
 
 
 def questions(study: Study) -> list[Question]:
-    """Two levels of each factor, the outermost measured, then two arms."""
+    """Two levels of each factor (those furthest apart), then two arms."""
     points = measured(study, "score")
     asked = []
     for factor, names in study.factors.items():
@@ -199,7 +199,7 @@ def questions(study: Study) -> list[Question]:
 
 
 def _floor(study: Study) -> float:
-    """Difference between the two best arms that their common test set resolves with endless seeds."""
+    """Difference between the two best arms that the test set could resolve with unlimited seeds."""
     points = measured(study, "score")
     means = (
         points.groupby("arm")["value"]
@@ -303,7 +303,7 @@ def _set_ticks(axis: Axes, most: int) -> None:
 
 
 def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
-    """Names to the right of (x, 10**y), moved apart where they would touch."""
+    """Names to the right of (x, 10**y), moved apart so that they do not overlap."""
     low, high = (math.log10(end) for end in axis.get_ylim())
     ends = sorted(ends, key=lambda end: (end[0], end[1]))
     for before, after in itertools.pairwise(ends):
@@ -314,7 +314,7 @@ def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
             "edgecolor": "none",
             "pad": 0.8,
             "alpha": 0.85,
-        }  # a line that passes under a name leaves it readable
+        }  # keeps a name readable on a line
         place: dict[str, Any] = {
             "xytext": (7, 0),
             "textcoords": "offset points",

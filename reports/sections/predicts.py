@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from reports.analysis.arms import with_counted
-from reports.analysis.prediction import at_share, prediction, prediction_word, words
+from reports.analysis.prediction import at_share, prediction, prediction_words, words
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import SOFT, colours, draw, markers, panels
@@ -34,8 +34,8 @@ LINEAR = (
 
 @dataclass(frozen=True)
 class Found:
-    """One prediction: within a level of a factor (None: all points), D read at a share of the
-    updates.
+    """One prediction: within a level of a factor (None: over all points), with D at a share of the
+    run.
     """
 
     key: str | None
@@ -45,7 +45,7 @@ class Found:
 
 
 class Predicts:
-    """`at`: shares of the updates at which D is read; `draws`: of the bootstrap over arms."""
+    """`at`: shares of the run at which D is read; `draws`: draws of the bootstrap over arms."""
 
     title = "Does health predict success here?"
     needs = ("D", "outcome")
@@ -60,7 +60,7 @@ class Predicts:
         D = {share: at_share(study, share) for share in self.at}
         overall = {share: prediction(study, points, D[share], self.draws) for share in self.at}
         text = " ".join(
-            prediction_word(study, points, D[share], _when(share), self.draws)
+            prediction_words(study, points, D[share], _when(share), self.draws)
             for share in self.at[-1:]
         )
         text += (
@@ -80,10 +80,8 @@ class Predicts:
         D: dict[float, pd.Series],
         overall: dict[float, Prediction],
     ) -> list[Found]:
-        """Over all points, then within each level of the first factor (cell, where it varies), at
-        every share.
-        """
-        key = study.sides[0]
+        """Predictions at every share: over all points, then within levels of the first factor."""
+        key = study.matrix_factors[0]
         found = [Found(None, None, share, overall[share]) for share in self.at]
         if key in study.factors:
             found += [
@@ -109,12 +107,12 @@ class Predicts:
                 if one.predictive and one.auc.value < 0.5
                 else ""
             )
-            tells = {
+            words_for = {
                 True: f"D goes with success{inverse}",
                 False: "D is not shown to go with success",
                 None: "too little is there to say whether D goes with success",
             }
-            parts.append(f"{_when(share)} {tells[one.predictive]} (AUC {_brief(one.auc)})")
+            parts.append(f"{_when(share)} {words_for[one.predictive]} (AUC {_brief(one.auc)})")
         text = "; ".join(parts)
         return f"{text[0].upper()}{text[1:]}." if text else ""
 
@@ -164,7 +162,7 @@ class Predicts:
         D: dict[float, pd.Series],
         overall: dict[float, Prediction],
     ) -> Figure:
-        key, points = study.sides[0], study.listed(points)
+        key, points = study.matrix_factors[0], study.for_listing(points)
         ink, shape = colours(study.levels(key)), markers(OUTCOMES)
         picture = draw(
             lambda rasterized: _scatter(study, points, D, key, ink, shape, rasterized),
@@ -177,13 +175,13 @@ class Predicts:
             ),
         )
         rho = overall[best].rho
-        told = "; ".join(f"{_when(share)} {words(overall[share].rho)}" for share in self.at)
+        correlations = "; ".join(f"{_when(share)} {words(overall[share].rho)}" for share in self.at)
         few = (
             f"{count(overall[best].arms, 'arm')} with D and score are too few for a rank"
             f" correlation of D with test {study.metric}."
         )
         finding = (
-            f"Rank correlation of D with test {study.metric}: {told}."
+            f"Rank correlation of D with test {study.metric}: {correlations}."
             if any(known(one.rho.low) for one in overall.values())
             else few
         )
@@ -212,7 +210,7 @@ class Predicts:
 
 
 def _frame(found: list[Found]) -> pd.DataFrame:
-    """One row a prediction, as kept in the store."""
+    """One row per prediction, as kept in the store."""
     rows = []
     for one in found:
         estimates = {
@@ -348,7 +346,7 @@ def _value(of: Prediction, name: str) -> Cell:
 
 
 def _brief(of: Estimate) -> str:
-    """Inside brackets: the value with its interval, where it has one."""
+    """The value, with its interval if there is one."""
     return number(of.value) + (f" {interval(of.low, of.high)}" if known(of.low) else "")
 
 

@@ -1,4 +1,4 @@
-"""Where the numbers come from: launches, versions, and the data itself to take away."""
+"""Provenance: launches, versions, and the data as downloads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.formatting import duration, listing, private
 
 
 class Provenance:
-    """Launches in order, what they ran on, and downloads with their checksums."""
+    """Launches in order, their machines, and downloads with checksums."""
 
     title = "Provenance"
     needs = ()
@@ -47,7 +47,7 @@ class Provenance:
                     "Versions at the last launch",
                 )
             )
-        if study.aggregates:
+        if study.sampling_note:
             blocks.append(
                 Prose(
                     "The data behind this page are too many to lie in it: points.parquet and"
@@ -116,7 +116,7 @@ class Provenance:
 
 
 def download(name: str, what: str, text: str, kind: str) -> tuple[str, str, str, str, int]:
-    """A file inside the page: (name, what, data URI, SHA-256, bytes)."""
+    """A file inside the page: (name, description, data URI, SHA-256, bytes)."""
     data = text.encode()
     return (
         name,

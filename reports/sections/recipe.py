@@ -1,4 +1,4 @@
-"""Recipe: what to take, what speaks for it, what comes second, and how to run it elsewhere."""
+"""Recipe: the recommended arm, the evidence, the runner-up, and how to run it elsewhere."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import shlex
 import pandas as pd
 
 from reports.analysis.arms import summary
-from reports.analysis.confirmed import Again, Confirmation, confirmation
+from reports.analysis.confirmation import (
+    Confirmation,
+    ConfirmedArm,
+    confirmation,
+    confirmation_sentence,
+)
 from reports.analysis.recipe import Recipe, command, folded, point_of, recipe
 from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.export.export import point_config
 from reports.export.snippet import snippet
 from reports.formatting import count, interval, known, number, private
-from reports.sections.confirmation import sentence as confirmed_sentence
 from study.records import StudyError
 
 
 class RecipeSection:
-    """`shown`: arms in the table."""
+    """`shown`: number of arms in the table."""
 
     title = "Recipe"
     needs = ("val_score",)
@@ -31,10 +35,10 @@ class RecipeSection:
         blocks: list[object] = []
         for task in study.by_task:
             blocks += [Heading(f"Task {task}")] if task else []
-            blocks += self._of(study, task)
+            blocks += self._blocks(study, task)
         return Section(blocks)
 
-    def _of(self, study: Study, task: str | None) -> list[object]:
+    def _blocks(self, study: Study, task: str | None) -> list[object]:
         found, again = recipe(study, task), confirmation(study)
         if found is None:
             return [Prose("No point has a validation score yet: there is nothing to recommend.")]
@@ -96,7 +100,7 @@ class RecipeSection:
         return Table(columns, rows, "The arms to choose from", notes)
 
 
-def _fresh(one: Again | None) -> Cell | str:
+def _fresh(one: ConfirmedArm | None) -> Cell | str:
     return (
         "–"
         if one is None
@@ -146,7 +150,7 @@ def _sentences(
         f"It was chosen on these seeds, so its score here is flattered; {confirm} trains it and the"
         " runners-up on fresh ones."
     )
-    return [said, confirmed_sentence(study, again) if again else flattered]
+    return [said, confirmation_sentence(study, again) if again else flattered]
 
 
 def _equals(found: Recipe, arms: pd.DataFrame) -> str:
@@ -186,7 +190,7 @@ def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
 
 
 def _how(study: Study, id: str) -> list[object]:
-    """Commands and snippet for a typical point."""
+    """Commands and a PyTorch snippet for a typical point."""
     try:
         config = point_config(study.store, id)
     except StudyError as error:

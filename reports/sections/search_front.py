@@ -1,4 +1,4 @@
-"""Pareto front: what a better score costs, where the search had several objectives."""
+"""Pareto front of a search with several objectives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, Searched, numeric, setting
+from reports.data.search import Search, SearchSection, numeric, setting
 from reports.figures.theme import SLOTS, SOFT, draw, panels
 from reports.formatting import count, number
 
@@ -23,8 +23,8 @@ UNITS = {"health": "health (decades from carrying)", "cost": "cost (s of one cor
 COLUMNS = 3
 
 
-class Front(Searched):
-    """Score against each other objective by arm; settings that none beats in everything are joined."""
+class Front(SearchSection):
+    """Score against each other objective, by arm; settings that no other beats are joined."""
 
     title = "Front of the search"
 

@@ -1,4 +1,4 @@
-"""History: every trial of every arm, and the best so far."""
+"""Search history: every trial of every arm, and the best so far."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, Searched
+from reports.data.search import Search, SearchSection
 from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
 from reports.formatting import count, number
 
@@ -23,7 +23,7 @@ HOW = (
 COLUMNS = 3
 
 
-class History(Searched):
+class History(SearchSection):
     """Score against trial by arm."""
 
     title = "History of the search"

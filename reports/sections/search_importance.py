@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, Searched
+from reports.data.search import Search, SearchSection
 from reports.figures.theme import INK, SLOTS, draw, panels
 from reports.formatting import count, listing, percent
 
@@ -20,8 +20,8 @@ HOW = (
 )
 
 
-class Importance(Searched):
-    """Shares of a random forest's variance by arm: keys alone, pairs beyond them."""
+class Importance(SearchSection):
+    """Shares of a random forest's variance by arm: single keys, and pairs beyond them."""
 
     title = "What mattered in the search"
 
@@ -39,7 +39,7 @@ def columns_of(search: Search) -> list[tuple[str, str | None]]:
 
 
 def shares(search: Search, objective: str) -> tuple[list[str], np.ndarray]:
-    """Arms with shares, and [arms, columns]."""
+    """Arms that have shares, and their shares [arms, columns]."""
     own = search.importance[search.importance["objective"] == objective]
     arms = [arm for arm in search.labels if (own["arm"] == arm).any()]
     table = np.full((len(arms), len(columns_of(search))), np.nan)

@@ -1,4 +1,4 @@
-"""Parallel coordinates: whole settings at a glance."""
+"""Parallel coordinates: all settings of every trial."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, Searched, numeric, shown
+from reports.data.search import Search, SearchSection, numeric, shown
 from reports.figures.theme import INK, SOFT, draw, panels
 from reports.formatting import listing, number
 
@@ -25,8 +25,8 @@ COLUMNS = 3
 RAMP = LinearSegmentedColormap.from_list("score", ["#b9c4d6", "#0a7fc2", "#0b3d91"])
 
 
-class Parallel(Searched):
-    """One line a trial over the searched keys, one panel an arm."""
+class Parallel(SearchSection):
+    """One panel per arm, one line per trial across the searched keys."""
 
     title = "Settings of the search"
 
@@ -35,7 +35,7 @@ class Parallel(Searched):
 
 
 def places(search: Search) -> dict[str, pd.DataFrame]:
-    """Each key's values as places between 0 and 1 of what was tried, on its own scale."""
+    """Each key's values between 0 and 1 of the range tried, on the key's own scale."""
     found = {}
     for key in search.keys:
         of = search.numbers(key)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, Searched, numeric, shown
+from reports.data.search import Search, SearchSection, numeric, shown
 from reports.figures.theme import INK, colours, draw, markers, panels
 from reports.formatting import level, listing
 
@@ -18,12 +24,12 @@ HOW = (
 )
 
 
-FEW = 4  # distinct values that are all marked on the axis
-SOME = 12  # up to which arms stand beside one another
+FEW = 4  # up to this many distinct values, each has a tick
+SOME = 12  # up to this many distinct values, arms are drawn side by side
 
 
-class Slices(Searched):
-    """One panel a key and level of the first factor; colour and marker: the other factors."""
+class Slices(SearchSection):
+    """One panel per key and level of the first factor; colour and marker: the other factors."""
 
     title = "Score by searched key"
 
@@ -39,7 +45,7 @@ def figure(search: Search) -> Figure:
         best = search.numbers(key)
         best = best[best["best"].astype(bool)]
         values = [shown(float(text)) if numeric(text) else text for text in best["value"]]
-        spans.append(f"{key} {span_of(list(best['value']))}")
+        spans.append(f"{key} {value_range(list(best['value']))}")
         rows += [
             [search.labels[arm], key, Cell(value, float(place))]
             for arm, value, place in zip(best["arm"], values, best["number"], strict=True)
@@ -53,8 +59,8 @@ def figure(search: Search) -> Figure:
     return Figure(picture, caption, f"Score by searched key. {finding}", table, 10.0, finding, HOW)
 
 
-def span_of(values: list[str]) -> str:
-    """The lowest and highest of numbers, or the words."""
+def value_range(values: list[str]) -> str:
+    """Lowest and highest number, or the words."""
     if values and all(map(numeric, values)):
         ordered = sorted(map(float, values))
         return (
@@ -65,28 +71,56 @@ def span_of(values: list[str]) -> str:
     return listing(dict.fromkeys(values))
 
 
-def apart(places: list[float], many: int, *, log: bool) -> list[float]:
-    """How far each of `many` kinds of marks stands from its value, so that they do not cover one
-    another where values are few; decades on a log axis.
+def offsets(places: list[float], many: int, *, log: bool) -> list[float]:
+    """Offset of each of `many` kinds of marks, so that they do not overlap at the same value.
+
+    In decades on a log axis.
     """
     where = np.log10(places) if log else np.array(places)
     least = min(float(np.diff(where).min()), 0.2 * float(np.ptp(where))) if len(where) > 1 else 0.0
     return [0.6 * least * (place - (many - 1) / 2) / many for place in range(many)]
 
 
+@dataclass(frozen=True)
+class KeyAxis:
+    """The x axis of one searched key: its values, limits and ticks.
+
+    `shifts`: how far each kind of mark stands from its value.
+    """
+
+    trials: pd.DataFrame
+    log: bool
+    limits: tuple[float, float]
+    ticks: dict[float, str]
+    shifts: list[float]
+    all_ticks: bool  # every value has a tick
+
+
+def key_axis(search: Search, key: str, kinds: int) -> KeyAxis:
+    """The axis of a key for this many kinds of marks."""
+    trials = search.numbers(key)
+    log = key in search.summary["logarithmic"]
+    worded = not all(map(numeric, trials["value"]))
+    low, high = float(trials["number"].min()), float(trials["number"].max())
+    edge = (high / low) ** 0.1 if log else 0.1 * (high - low) or 1.0
+    limits = (low / edge, high * edge) if log else (low - edge, high + edge)
+    ticks = {
+        float(place): text
+        for place, text in sorted(set(zip(trials["number"], trials["value"], strict=True)))
+    }
+    few = len(ticks) <= SOME or worded
+    shifts = offsets(sorted(ticks), kinds, log=log) if few else [0.0] * kinds
+    return KeyAxis(trials, log, limits, ticks, shifts, len(ticks) <= FEW or worded)
+
+
 def slices(search: Search) -> Drawing:
+    """One column per searched key, one row per level of the first factor."""
     factors = search.summary["factors"]
     first = next(iter(factors), None)
     names = list(factors[first]) if first else ["all"]
-    others = [arm["arm"] for arm in search.arms]
-    rest = {
-        arm["arm"]: (
-            " · ".join(level(key, value) for key, value in arm["levels"].items() if key != first)
-            or "all"
-        )
-        for arm in search.arms
-    }
+    rest = {arm["arm"]: _rest(arm["levels"], first) for arm in search.arms}
     inks, shapes = colours(rest.values()), markers(rest.values())
+    kinds = list(inks)
     drawing, axes = panels(
         len(names),
         len(search.keys),
@@ -101,63 +135,16 @@ def slices(search: Search) -> Drawing:
     scores = search.complete["score"]
     pad = 0.05 * (float(scores.max() - scores.min()) or 1)
     for column, key in enumerate(search.keys):
-        of = search.numbers(key)
-        log = key in search.summary["logarithmic"]
-        worded = not all(map(numeric, of["value"]))
-        low, high = float(of["number"].min()), float(of["number"].max())
-        edge = (high / low) ** 0.1 if log else 0.1 * (high - low) or 1.0
-        limits = (low / edge, high * edge) if log else (low - edge, high + edge)
-        ticks = {
-            float(place): text
-            for place, text in sorted(set(zip(of["number"], of["value"], strict=True)))
-        }
-        beside = (
-            apart(sorted(ticks), len(inks), log=log)
-            if len(ticks) <= SOME or worded
-            else [0.0] * len(inks)
-        )
+        x = key_axis(search, key, len(kinds))
         for row, name in enumerate(names):
             axis = axes[row, column]
-            for arm in others:
-                own = of[of["arm"] == arm]
-                if first and str(
-                    dict(next(one for one in search.arms if one["arm"] == arm)["levels"]).get(first)
-                ) != str(name):
+            for arm in search.arms:
+                if first and str(dict(arm["levels"]).get(first)) != str(name):
                     continue
-                best = own["best"].astype(bool)
-                shift = beside[list(inks).index(rest[arm])]
-                at = own["number"] * 10**shift if log else own["number"] + shift
-                style = {
-                    "marker": shapes[rest[arm]],
-                    "linestyle": "none",
-                    "markersize": 3.6,
-                    "color": inks[rest[arm]],
-                }
-                axis.plot(
-                    at[~best],
-                    own.loc[~best, "score"],
-                    markerfacecolor="none",
-                    markeredgewidth=0.7,
-                    **style,
-                )
-                axis.plot(
-                    at[best],
-                    own.loc[best, "score"],
-                    **{**style, "markersize": 6.5},
-                    markeredgecolor=INK,
-                    markeredgewidth=0.7,
-                )
-            if log:
-                axis.set_xscale("log")
-                axis.minorticks_off()
+                kind = rest[arm["arm"]]
+                _marks(axis, x, arm["arm"], x.shifts[kinds.index(kind)], inks[kind], shapes[kind])
             axis.set_ylim(scores.min() - pad, scores.max() + pad)
-            axis.set_xlim(*limits)
-            if len(ticks) <= FEW or worded:
-                axis.set_xticks(list(ticks), list(ticks.values()))
-            if row < len(names) - 1:
-                axis.set_xticklabels([])
-            else:
-                axis.set_xlabel(key)
+            _set_x(axis, x, key, last=row == len(names) - 1)
             if column:
                 axis.set_yticklabels([])
             else:
@@ -170,3 +157,45 @@ def slices(search: Search) -> Drawing:
         handles=handles, loc="upper left", ncols=min(5, len(handles)), bbox_to_anchor=(0.05, 1.0)
     )
     return drawing
+
+
+def _rest(labels: Mapping[str, object], first: str | None) -> str:
+    """An arm by all its levels but that of the first factor."""
+    return " · ".join(level(key, value) for key, value in labels.items() if key != first) or "all"
+
+
+def _marks(axis: Axes, x: KeyAxis, arm: str, shift: float, ink: str, shape: str) -> None:
+    """The trials of an arm; its best one filled."""
+    own = x.trials[x.trials["arm"] == arm]
+    best = own["best"].astype(bool)
+    at = own["number"] * 10**shift if x.log else own["number"] + shift
+    style: dict[str, Any] = {"marker": shape, "linestyle": "none", "color": ink}
+    axis.plot(
+        at[~best],
+        own.loc[~best, "score"],
+        markersize=3.6,
+        markerfacecolor="none",
+        markeredgewidth=0.7,
+        **style,
+    )
+    axis.plot(
+        at[best],
+        own.loc[best, "score"],
+        markersize=6.5,
+        markeredgecolor=INK,
+        markeredgewidth=0.7,
+        **style,
+    )
+
+
+def _set_x(axis: Axes, x: KeyAxis, key: str, *, last: bool) -> None:
+    if x.log:
+        axis.set_xscale("log")
+        axis.minorticks_off()
+    axis.set_xlim(*x.limits)
+    if x.all_ticks:
+        axis.set_xticks(list(x.ticks), list(x.ticks.values()))
+    if last:
+        axis.set_xlabel(key)
+    else:
+        axis.set_xticklabels([])

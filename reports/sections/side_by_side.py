@@ -1,6 +1,4 @@
-"""Health beside accuracy: the same boxes twice, so that one sees whether the arms that carry credit
-are those that score.
-"""
+"""Health beside accuracy: the same arms in two heat maps."""
 
 from __future__ import annotations
 
@@ -30,13 +28,13 @@ HOW = (
     " way (the optimizer, the capacity, too few updates). Hatched: no seed of the arm has a finite"
     " number. A star: some seeds have none, and the mean is of the others."
 )
-TIGHT = 0.19  # inches a row
-# decades to which the left scale reaches: small differences between healthy arms should look small
+TIGHT = 0.19  # inches per row
+# The left scale goes down to this many decades, so that small differences look small.
 LEAST = -2.0
 
 
 class SideBySide:
-    """`boxes`: arms drawn at most."""
+    """`boxes`: most arms that are drawn."""
 
     title = "Health beside accuracy"
     needs = ("score", "D", "U")
@@ -52,10 +50,10 @@ class SideBySide:
         for task in study.by_task:
             own = found if task is None else found[found["task"] == task]
             blocks += [Heading(f"Task {task}")] if task else []
-            blocks += self._of(study, own, task)
+            blocks += self._blocks(study, own, task)
         return Section(blocks)
 
-    def _of(self, study: Study, found: pd.DataFrame, task: str | None) -> list[object]:
+    def _blocks(self, study: Study, found: pd.DataFrame, task: str | None) -> list[object]:
         seen = found[found["health"].map(lambda one: known(one.value)) & found["n"].gt(0)]
         if len(seen) < 2:
             return [
@@ -91,7 +89,7 @@ class SideBySide:
 
 
 def _arms(study: Study) -> pd.DataFrame:
-    """The summary of arms with column `health`, an Estimate over the seeds that have a finite one."""
+    """The summary of arms with column `health`: an Estimate over seeds with a finite value."""
     points = with_counted(study)
     of = health(points)
     arms = summary(study)
@@ -113,14 +111,14 @@ def _finding(study: Study, seen: pd.DataFrame) -> str:
     sign = 1 if study.higher_is_better else -1
     well, best = seen.loc[means["health"].idxmax()], seen.loc[(sign * means["score"]).idxmax()]
     if well["arm"] == best["arm"]:
-        return f"By their means the healthiest arm is the most accurate: {_said(study, best)}."
+        return f"By their means the healthiest arm is the most accurate: {_arm_words(study, best)}."
     return (
-        f"By their means the healthiest arm is not the most accurate: {_said(study, well)};"
-        f" {_said(study, best)}."
+        f"By their means the healthiest arm is not the most accurate: {_arm_words(study, well)};"
+        f" {_arm_words(study, best)}."
     )
 
 
-def _said(study: Study, arm: pd.Series) -> str:
+def _arm_words(study: Study, arm: pd.Series) -> str:
     spread = "95 % t-interval over seeds" if known(arm["health"].low) else "one seed, no interval"
     return (
         f"{arm['label']}, health {with_interval(arm['health'])} decades at test {study.metric}"
@@ -129,8 +127,8 @@ def _said(study: Study, arm: pd.Series) -> str:
 
 
 def _keys(study: Study) -> tuple[list[str], str]:
-    """Factors of the rows and of the columns: as elsewhere the second side across, all others down."""
-    first, second = study.own_sides
+    """Factors of the rows and of the columns: the second panel factor across, all others down."""
+    first, second = study.panel_factors
     return [first, *(key for key in study.factors if key not in (first, second, "task"))], second
 
 
@@ -175,7 +173,7 @@ def drawing(
     down = study.combinations(rows)
     across = [
         squeezed(name) for name in study.levels(column)
-    ]  # before they are placed: a turned text is placed by its length
+    ]  # rotated text is placed by its length
     names = [squeezed(" · ".join(level(key, label) for key, label in one.items())) for one in down]
     left = min(3.4, 0.35 + 0.068 * max(map(len, names)))
     tall = max(TIGHT * len(down), 0.9)
@@ -258,8 +256,9 @@ def panel(
     digits: int,
     rasterized: bool,
 ) -> None:
-    """One heat map with its numbers; a box whose arm has none is hatched, one that is no arm is
-    left empty.
+    """A heat map with its numbers.
+
+    An arm without a number is hatched; a combination without an arm stays empty.
     """
     low, high = span if span[1] > span[0] else (span[0] - 0.5, span[0] + 0.5)
     sns.heatmap(
@@ -292,7 +291,7 @@ def panel(
                 continue
             dark = (
                 luminance(shades((values[i, j] - low) / (high - low))) < 0.179
-            )  # where white and black are read equally well
+            )  # white and black have equal contrast there
             star = "*" if digits == 1 and arm["health"].n < arm["n"] else ""
             axis.text(
                 j + 0.5,

@@ -1,12 +1,12 @@
-"""States and verdicts, with the evidence and the distance to the next class."""
+"""States and verdicts, with their evidence and the margin to the next class."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from reports.analysis.against import disagreement
 from reports.analysis.arms import outcome_words, summary, verdict_words
+from reports.analysis.loss_against_transport import loss_minus_transport
 from reports.blocks import Cell, Fold, Prose, Section, Table
 from reports.data.study import Study
 from reports.formatting import VERDICT_SYMBOLS, count, interval, known, listing, number
@@ -17,9 +17,9 @@ EVIDENCE = ["lag", "margin", "D_low", "D_high", "U_low", "U_high"]
 
 
 class States:
-    """One row an arm, and one a point behind it.
+    """One row per arm, and one per point.
 
-    `apart`: decades between loss profile and transport from which that is told.
+    `apart`: decades between loss profile and transport from which a difference is reported.
     """
 
     title = "States and verdicts"
@@ -32,17 +32,17 @@ class States:
 
     def render(self, study: Study) -> Section:
         arms, points = summary(study), study.stored
-        evidence = self._evidence(study).join(disagreement(study)["end"].rename("against"))
+        evidence = self._evidence(study).join(loss_minus_transport(study)["end"].rename("against"))
         blocks: list[object] = [Prose(self._sentence(points, evidence))]
         if evidence["against"].notna().any():
             blocks.append(Prose(self._against(evidence["against"].dropna())))
         blocks.append(self._by_arm(arms, points, evidence))
         layers = study.table("layers")
-        if layers["layer"].nunique() > 2:  # the network and one layer are the same thing
+        if layers["layer"].nunique() > 2:  # the network and its only layer are the same
             blocks.append(
                 Fold("Layer by layer", [self._by_layer(arms, layers[layers["layer"] != NETWORK])])
             )
-        listed = study.listed(points)
+        listed = study.for_listing(points)
         which = "All" if len(listed) == len(points) else f"Of {len(points):,}:"
         blocks.append(
             Fold(
@@ -54,10 +54,9 @@ class States:
         return Section(blocks)
 
     def _evidence(self, study: Study) -> pd.DataFrame:
-        """What the end state of the network rests on, a row a point id: EVIDENCE, of the median of
-        the last three probes, as D and U are.
+        """EVIDENCE for the end state of the network, by point id.
 
-        A store from before these were kept has those of the last probe.
+        Medians over the last three probes, as D and U are. Older stores have the last probe only.
         """
         layers, states = study.table("layers"), study.table("states")
         kept = layers[layers["layer"] == NETWORK].set_index("id")[EVIDENCE]
@@ -73,8 +72,8 @@ class States:
         )
 
     def _against(self, against: pd.Series) -> str:
-        """Where the gradient of the loss and the transport part by more than the limit, a finding
-        by itself.
+        """A finding on the points where the loss gradient and transport differ by more than
+        `apart`.
         """
         faster, slower = against[against < -self.apart], against[against > self.apart]
         text = (
@@ -123,7 +122,9 @@ class States:
         return " ".join(parts)
 
     def _credit(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
-        """At how many points credit is lost before the judged lag, at both ends of the run."""
+        """At how many points credit is lost before the judged lag, at initialization and at the
+        end.
+        """
         own = points.set_index("id")
         lag = evidence["lag"].reindex(own.index).astype(float)
         start, end = (
@@ -280,9 +281,7 @@ def _decades(decades: float) -> str:
 
 
 def _of_lag(rows: pd.DataFrame, one_lag: float | None = None) -> Cell:
-    """Median horizon of these rows against the lag that is judged, which the notes have where it is
-    one for all.
-    """
+    """Median horizon of these rows relative to the judged lag."""
     horizon, lag = (float(rows[name].astype(float).median()) for name in ("horizon", "lag"))
     if one_lag and known(horizon):
         return Cell(number(horizon, 0), horizon)

@@ -1,4 +1,4 @@
-"""The first screen: what came out, how sure it is, what went wrong."""
+"""Summary: the first screen, with the answer, how sure it is, and what went wrong."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
-from reports.analysis.confirmed import confirmation
+from reports.analysis.confirmation import confirmation
 from reports.analysis.effects import main_effects
-from reports.analysis.prediction import at_share, prediction_word
+from reports.analysis.prediction import at_share, prediction_words
 from reports.analysis.recipe import Recipe, recipe
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
 from reports.data.study import MISSING, Study
@@ -30,8 +30,8 @@ from study.records import VERDICTS
 
 
 class Summary:
-    """`trusted`: seeds below which the report says that the intervals are wide and single arms are
-    not tested.
+    """`trusted`: number of seeds below which the page warns of wide intervals; `draws`: of the
+    bootstrap.
     """
 
     title = "Summary"
@@ -63,18 +63,16 @@ class Summary:
         blocks.append(Prose(self._time(study, points), "small"))
         return Section(blocks)
 
-    # --- the answer -------------------------------------------------------------------------------
+    # --- the answer ---
 
     def _answer(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[str]:
-        """Which arm, and which factor."""
+        """The best arm, and the factors that matter."""
         if points.empty:
             return ["No point has been trained yet: there is no answer."]
         return [text for text in (self._leaders(study, arms), self._effects(study, points)) if text]
 
     def _leaders(self, study: Study, arms: pd.DataFrame) -> str:
-        """First by validation, as the recipe has it: the score on the test set has no part in the
-        choice.
-        """
+        """The first arm by validation; the test score has no part in the choice."""
         by_arm, said = arms.set_index("arm"), []
         for task in study.by_task:
             found = recipe(study, task)
@@ -91,26 +89,8 @@ class Summary:
                 text = (
                     f"{f'On {task} there' if task else 'There'} is one arm with a score: {score}."
                 )
-            elif found.close is None:
-                text += " Which of the others are as good cannot be told from one seed an arm."
-            elif found.undecided:
-                text += (
-                    " The other arm cannot be told apart from it."
-                    if others == 1
-                    else (
-                        f" No arm is distinguishable: its lead over the other {others} may be"
-                        " chance."
-                    )
-                )
-            elif found.close:
-                text += (
-                    f" Of the other {others} arms {len(found.close)} cannot be told apart from it."
-                )
             else:
-                text += (
-                    f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart"
-                    " from it."
-                )
+                text += _lead_words(found, others)
             again = confirmation(study)
             fresh = (
                 next((one for one in again.arms if one.arm == found.first), None)
@@ -136,9 +116,9 @@ class Summary:
         return " ".join(said)
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
-        """Main effects, largest first; those whose interval holds 0 with it.
+        """Main effects, largest first, with those whose interval contains 0 at the end.
 
-        What tasks differ by is no finding about recipes.
+        Differences between tasks say nothing about recipes and are left out.
         """
         effects = [one for one in main_effects(study, points) if one.factor != "task"]
         shown, quiet = [], []
@@ -196,10 +176,10 @@ class Summary:
             )
         return (
             f"{text}"
-            f" {prediction_word(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
+            f" {prediction_words(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
         )
 
-    # --- facts, matrix, caveats -------------------------------------------------------------------
+    # --- facts, matrix, caveats ---
 
     def _facts(
         self, study: Study, arms: pd.DataFrame, points: pd.DataFrame
@@ -266,14 +246,14 @@ class Summary:
         )
 
     def _matrix(self, study: Study, arms: pd.DataFrame) -> Matrices:
-        row_key, column_key = study.sides
+        row_key, column_key = study.matrix_factors
         rows, columns = study.levels(row_key), study.levels(column_key)
         at = {
-            tuple(arm[key] for key in (row_key, column_key, *study.others)): arm
+            tuple(arm[key] for key in (row_key, column_key, *study.other_factors)): arm
             for _, arm in arms.iterrows()
         }
         matrices, hidden = [], 0
-        for block in study.combinations(study.others):
+        for block in study.combinations(study.other_factors):
             # A row, column or matrix without any arm says nothing that the design does not say
             # once.
             own_rows = [
@@ -289,18 +269,17 @@ class Summary:
             hidden += len(rows) * len(columns) - len(own_rows) * len(own_columns)
             if not own_rows:
                 continue
-            boxes = []
-            for row in own_rows:
-                boxes.append(
-                    [
-                        self._box(
-                            study,
-                            at.get((row, column, *block.values())),
-                            {row_key: row, column_key: column, **block},
-                        )
-                        for column in own_columns
-                    ]
-                )
+            boxes = [
+                [
+                    self._box(
+                        study,
+                        at.get((row, column, *block.values())),
+                        {row_key: row, column_key: column, **block},
+                    )
+                    for column in own_columns
+                ]
+                for row in own_rows
+            ]
             heads = (
                 [level(row_key, row) for row in own_rows],
                 [level(column_key, column) for column in own_columns],
@@ -308,22 +287,7 @@ class Summary:
             matrices.append(
                 Matrix(levels(block) if block else "", f"{row_key} \\ {column_key}", *heads, boxes)
             )
-        enough = (
-            "a single word needs 5 seeds of which 80 % agree"
-            if len(study.seeds) < 5
-            else "counts where fewer than 80 % of the seeds agree"
-        )
-        caption = (
-            "Each box: how transport changed (verdict), whether it learned (outcome), mean test"
-            f" {study.metric} with 95 % interval over seeds, n seeds. Counts are seeds; {enough}."
-            " The verdict describes transport, not success."
-            + (
-                f" {count(hidden, 'combination')} left out by the design"
-                f" {'is' if hidden == 1 else 'are'} not shown."
-                if hidden
-                else ""
-            )
-        )
+        caption = _matrix_caption(study, hidden)
         legend = [(f"{VERDICT_SYMBOLS[name]} {name}", f"v-{name}") for name in VERDICTS]
         return Matrices(matrices, caption, legend)
 
@@ -365,10 +329,11 @@ class Summary:
             )
         diverged = points[points["status"] == "diverged"]
         if len(diverged):
-            where = diverged[study.sides[0]].value_counts()
+            key = study.matrix_factors[0]
+            where = diverged[key].value_counts()
             said.append(
                 f"{count(len(diverged), 'point')} diverged"
-                f" ({listing(f'{n} {level(study.sides[0], name)}' for name, n in where.items())})"
+                f" ({listing(f'{n} {level(key, name)}' for name, n in where.items())})"
                 f" and {'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline,"
                 " never dropped."
             )
@@ -391,9 +356,10 @@ class Summary:
         edges = self._margins(study)
         if edges:
             said.append(edges)
-        if len(study.also):
+        if len(study.outside_grid):
             said.append(
-                f"{count(len(study.also), 'stored point')} outside the declared grid left out."
+                f"{count(len(study.outside_grid), 'stored point')} outside the declared grid left"
+                " out."
             )
         return said
 
@@ -411,12 +377,27 @@ class Summary:
         )
 
 
+def _lead_words(found: Recipe, others: int) -> str:
+    """How sure it is that the first of several arms is ahead."""
+    if found.close is None:
+        return " Which of the others are as good cannot be told from one seed an arm."
+    if found.undecided:
+        return (
+            " The other arm cannot be told apart from it."
+            if others == 1
+            else f" No arm is distinguishable: its lead over the other {others} may be chance."
+        )
+    if found.close:
+        return f" Of the other {others} arms {len(found.close)} cannot be told apart from it."
+    return f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart from it."
+
+
 def _its(study: Study) -> str:
     return "their" if "task" in study.factors else "the"
 
 
 def _short(study: Study, by_arm: pd.DataFrame, arm: int) -> str:
-    """An arm where its task is said beside it."""
+    """The arm's levels without the task, which the sentence names."""
     return levels(
         {
             key: by_arm.loc[arm, key]
@@ -426,9 +407,27 @@ def _short(study: Study, by_arm: pd.DataFrame, arm: int) -> str:
     )
 
 
+def _matrix_caption(study: Study, hidden: int) -> str:
+    enough = (
+        "a single word needs 5 seeds of which 80 % agree"
+        if len(study.seeds) < 5
+        else "counts where fewer than 80 % of the seeds agree"
+    )
+    caption = (
+        "Each box: how transport changed (verdict), whether it learned (outcome), mean test"
+        f" {study.metric} with 95 % interval over seeds, n seeds. Counts are seeds; {enough}. The"
+        " verdict describes transport, not success."
+    )
+    if hidden:
+        are = "is" if hidden == 1 else "are"
+        caption += f" {count(hidden, 'combination')} left out by the design {are} not shown."
+    return caption
+
+
 def _lead(study: Study, by_arm: pd.DataFrame, of: Recipe) -> tuple[str, str, str]:
-    """Test score of the first by validation over that of the second, positive where it is better;
-    both have one test set, so its noise is left out.
+    """Lead of the first arm over the second in test score; positive is better.
+
+    Both have the same test set, so its noise is left out.
     """
     if len(of.order) < 2:
         return "lead over runner-up", "n/a", "one arm"

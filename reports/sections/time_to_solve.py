@@ -1,5 +1,6 @@
-"""Time to solve: how many networks have solved the task after how many updates; those that never
-did are censored, not dropped.
+"""Time to solve: the share of networks that have solved the task, by update.
+
+Networks that never solved it are censored, not dropped.
 """
 
 from __future__ import annotations
@@ -40,9 +41,7 @@ MOST = 6  # panels
 
 
 class TimeToSolve:
-    """Kaplan–Meier curves by the first factor, one panel a level of the second; restricted means by
-    arm.
-    """
+    """Kaplan–Meier curves by the first factor, one panel per level of the second; means by arm."""
 
     title = "Time to solve"
     needs = ("outcome", "updates")
@@ -64,10 +63,8 @@ class TimeToSolve:
 
 
 def _keys(study: Study) -> tuple[str, str]:
-    """Lines and panels: panels are tasks where there are several, for what is solved is then
-    another thing.
-    """
-    return (study.own_sides[0], "task") if "task" in study.factors else study.own_sides
+    """Factors of the lines and of the panels; panels are tasks if there are several."""
+    return (study.panel_factors[0], "task") if "task" in study.factors else study.panel_factors
 
 
 def _unit(points: pd.DataFrame) -> str:
@@ -75,7 +72,7 @@ def _unit(points: pd.DataFrame) -> str:
 
 
 def _sentence(study: Study, points: pd.DataFrame) -> str:
-    until, key = float(points["updates"].max()), study.own_sides[0]
+    until, key = float(points["updates"].max()), study.panel_factors[0]
     solved = wilson(int(points["solved"].sum()), len(points))
     limit = f"{number(until, 0)} updates" if until > 1 else "the run"
     task = "their task" if "task" in study.factors else "the task"
@@ -122,12 +119,12 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         lambda rasterized: _curves(study, points, names, panels_of), name="time-to-solve"
     )
     shares = {name: points.loc[points[line_key] == name, "solved"] for name in names}
-    told = listing(
+    shares_solved = listing(
         f"{level(line_key, name)} {share_words(int(of.sum()), len(of))}"
         for name, of in shares.items()
         if len(of)
     )
-    finding = f"Solved by the end: {told}; 95 % Wilson intervals over networks."
+    finding = f"Solved by the end: {shares_solved}; 95 % Wilson intervals over networks."
     pooled = [
         key for key in study.factors if key != line_key and (key != panel_key or not panels_of)
     ]

@@ -1,4 +1,4 @@
-"""Tuning: what the search spent on every arm, what it found, and how much to believe it."""
+"""Tuning: what the search spent on each arm, what it found, and how far to trust it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reports.formatting import count, duration, interval, known, listing, number
 
 
 class Tuning:
-    """Budget, best against default by arm, values at an edge of the space, how flat the optimum is."""
+    """Budget, best setting against default by arm, values at an edge, flatness of the optimum."""
 
     title = "Tuning"
     needs = ()
@@ -21,8 +21,8 @@ class Tuning:
         if search is None:
             return Section([])
         blocks: list[object] = [
-            Prose(spent(search)),
-            Prose(brought(study, search)),
+            Prose(budget_words(search)),
+            Prose(gain_words(study, search)),
             *cautions(search),
             by_arm(search),
         ]
@@ -30,7 +30,7 @@ class Tuning:
         return Section(blocks)
 
 
-def spent(search: Search) -> str:
+def budget_words(search: Search) -> str:
     """The budget, in words."""
     arms, of = search.arms, search.summary
     examples = {arm["examples"] for arm in arms}
@@ -53,10 +53,8 @@ def spent(search: Search) -> str:
     return said if of["complete"] else f"The search is not finished. {said}"
 
 
-def brought(study: Study, search: Search) -> str:
-    """Gains on the search's own data, and on the test data with fresh seeds where the study has
-    both.
-    """
+def gain_words(study: Study, search: Search) -> str:
+    """Gains on the search's own data, and on test data with fresh seeds if the study has both."""
     gains = [
         search.sign * (arm["best"]["score"] - arm["default"]["score"])
         for arm in search.arms
@@ -88,7 +86,7 @@ def brought(study: Study, search: Search) -> str:
 
 
 def cautions(search: Search) -> list[object]:
-    """What a reader must know before believing a setting."""
+    """Reasons to be careful with the settings found."""
     edges = [
         f"{search.labels[arm['arm']]}: {key} {shown(arm['best']['setting'][key])}, the {edge} end"
         for arm in search.arms
@@ -153,7 +151,7 @@ def by_arm(search: Search) -> Table:
                     "the default" if best["is_default"] else setting(best["setting"]), kind="free"
                 ),
                 Cell(
-                    f"{arm['trials']}{'' if spent == '100 %' else f' ({spent} of the budget)'}",
+                    f"{arm['trials']}" + ("" if spent == "100 %" else f" ({spent} of the budget)"),
                     arm["trials"],
                 ),
                 Cell(

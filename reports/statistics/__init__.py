@@ -1,21 +1,19 @@
 """Statistics of the report: values and frames in, values and frames out.
 
-Seeds are replicates, arms are described.
+Seeds are replicates; arms are described. Single arms are not tested: with 3 seeds a side the
+smallest two-sided p of a permutation test is .10, so no pair of arms can reach .05, whatever was
+measured. Arms have intervals; factors are contrasted over all arms.
 
-Why single arms are not tested: with 3 seeds a side the smallest two-sided p of a permutation test
-is .10 (unpaired), so no pair of arms can reach .05, whatever was measured. Arms carry intervals;
-factors are contrasted over all arms.
-
-estimates: means, shares and differences with intervals · bootstrap: seeds × examples, from 10 seeds
-· levels: factors over fixed arms · permutation: tests of terms and contrasts · family: Holm ·
-shares: ω² · improvement: P(improve), Cliff's δ · survival: censored time to solve · prediction:
-does health tell success · agreement: words of an arm. Power is study.power, which a plan needs
-before anything is trained.
+estimates: means, shares and differences with intervals · bootstrap: over seeds × examples, from 10
+seeds · levels: factors over fixed arms · permutation: tests of terms and contrasts · holm ·
+variance_shares: ω² · improvement: P(improve), Cliff's δ · survival: censored time to solve ·
+prediction: whether a number predicts success · agreement: words of an arm. Power is in
+study.design.power, which a plan needs before training.
 """
 
-from reports.statistics.agreement import count, one_word
+from reports.statistics.agreement import agreed_word, count
 from reports.statistics.estimates import (
-    NOTHING,
+    NO_ESTIMATE,
     Array,
     Estimate,
     mean_interval,
@@ -27,17 +25,17 @@ from reports.statistics.levels import Gap, level_gap, marginal_means, weighted_a
 from reports.statistics.prediction import Prediction, auc, predict, spearman
 
 __all__ = [
-    "NOTHING",
+    "NO_ESTIMATE",
     "Array",
     "Estimate",
     "Gap",
     "Prediction",
+    "agreed_word",
     "auc",
     "count",
     "level_gap",
     "marginal_means",
     "mean_interval",
-    "one_word",
     "predict",
     "share_difference",
     "spearman",

@@ -1,4 +1,4 @@
-"""Words of an arm: counts over seeds, and the one word where enough of them agree."""
+"""Counts of words over seeds, and the one word if enough seeds agree."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 def count(values: Sequence[object], order: Sequence[str]) -> dict[str, int]:
-    """How often each occurs: most frequent first, equals in the given order; nulls are left out."""
+    """How often each value occurs, most frequent first, ties in the given order, without nulls."""
     present = [str(value) for value in values if value is not None and value == value]
     return {
         name: present.count(name)
@@ -16,9 +16,10 @@ def count(values: Sequence[object], order: Sequence[str]) -> dict[str, int]:
     }
 
 
-def one_word(of: Mapping[str, int], *, share: float = 0.8, enough: int = 5) -> str | None:
-    """The verdict of an arm: a word where at least `share` of `enough` or more seeds agree, "mixed"
-    where they do not, None below `enough`.
+def agreed_word(of: Mapping[str, int], *, share: float = 0.8, enough: int = 5) -> str | None:
+    """The word that at least `share` of `enough` or more seeds agree on.
+
+    "mixed" if they do not agree, None with fewer than `enough` seeds.
     """
     total = sum(of.values())
     if total < enough:

@@ -1,6 +1,4 @@
-"""The mean score of an arm with many seeds: seeds and test examples both drawn, since both would be
-others another time.
-"""
+"""The mean score of an arm with many seeds: both seeds and test examples are resampled."""
 
 from __future__ import annotations
 
@@ -13,17 +11,16 @@ from scipy import stats
 
 from reports.statistics.estimates import Array, Estimate, mean_interval
 
-# seeds from which a bootstrap covers what it says; below, it does not (n = 3: 68 %), and t
-# intervals do
+# Seeds from which the bootstrap has its nominal coverage (n = 3: 68 %); t intervals have it below.
 ENOUGH = 10
 
 
 def two_way(values: Array, *, draws: int, seed: int, level: float = 0.95) -> Estimate:
-    """Mean of values [seeds, examples]; interval of a bootstrap over both (Owen 2007).
+    """Mean of values [seeds, examples], with a bootstrap interval over both (Owen 2007).
 
-    Drawing both counts the noise of single answers three times, and ten seeds drawn from ten are
-    less spread than new ones. So the bootstrap gives the shape, and the width is that of the
-    variance components: V = (MS_s + MS_e − MS_se)/(n·E), t with Satterthwaite's degrees of freedom.
+    Resampling both counts the noise of single answers three times, and ten seeds drawn from ten
+    vary less than new ones. So the bootstrap gives the shape, and the variance components the
+    width: V = (MS_s + MS_e − MS_se)/(n·E), with t of Satterthwaite's degrees of freedom.
     """
     n, examples = values.shape
     of_seeds, of_examples = _shares(n, examples, draws, seed)
@@ -43,7 +40,7 @@ def two_way(values: Array, *, draws: int, seed: int, level: float = 0.95) -> Est
 
 @functools.lru_cache(maxsize=2)
 def _shares(n: int, examples: int, draws: int, seed: int) -> tuple[Array, Array]:
-    """Share of each seed and of each example in each draw: the same for every arm of a study."""
+    """Share of each seed and example in each draw; the same for every arm of a study."""
     rng = np.random.default_rng(seed)
     return (
         rng.multinomial(n, np.full(n, 1 / n), draws) / n,
@@ -52,8 +49,9 @@ def _shares(n: int, examples: int, draws: int, seed: int) -> tuple[Array, Array]
 
 
 def components(values: Array) -> tuple[float, float]:
-    """Variance of the mean of values [seeds, examples] over new seeds and new examples, with its
-    degrees of freedom (Satterthwaite 1946).
+    """Variance of the mean of values [seeds, examples] over new seeds and examples, with its df.
+
+    Degrees of freedom by Satterthwaite (1946).
     """
     n, examples = values.shape
     by_seed, by_example, mean = values.mean(1), values.mean(0), values.mean()
@@ -78,8 +76,9 @@ def score_interval(
     draws: int,
     seed: int,
 ) -> Estimate:
-    """The interval that holds at this n: below 10 seeds t with the test set's noise, from there the
-    two-way bootstrap where examples are kept.
+    """The interval for this number of seeds: t with the test set's noise, or the two-way bootstrap.
+
+    The bootstrap needs ENOUGH seeds and results by example.
     """
     if (
         by_example is not None

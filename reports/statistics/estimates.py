@@ -1,7 +1,4 @@
-"""Estimates with their intervals: means over seeds, shares, differences of two sides.
-
-Values in, values out.
-"""
+"""Estimates with intervals: means over seeds, shares, differences of two sides."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval; n counts what it rests on. NaN where there is none."""
+    """A value with its interval over n values; NaN if there is none."""
 
     value: float
     low: float
@@ -29,23 +26,22 @@ class Estimate:
         return (self.high - self.low) / 2
 
 
-NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
+NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def mean_interval(
     values: Sequence[float], test_se: Sequence[float] = (), *, level: float = 0.95
 ) -> Estimate:
-    """Mean over seeds with a t interval, widened by the test set's own noise, which more seeds do
-    not reduce.
+    """Mean over seeds with a t interval, widened by the noise of the test set.
 
-    half² = (t·s/√n)² + (z·se)², se² = mean of the squared standard errors over test examples. One
-    seed has no interval.
+    half² = (t·s/√n)² + (z·se)², se² = mean of the squared standard errors over test examples; more
+    seeds do not reduce it. One seed has no interval.
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     n = len(known)
     if n == 0:
-        return NOTHING
+        return NO_ESTIMATE
     mean = float(known.mean())
     if n == 1:
         return Estimate(mean, math.nan, math.nan, 1)
@@ -66,7 +62,7 @@ def around(value: float, half: float, n: int) -> Estimate:
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     """A share with Wilson's score interval."""
     if n == 0:
-        return NOTHING
+        return NO_ESTIMATE
     z = float(stats.norm.ppf((1 + level) / 2))
     share = successes / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -77,11 +73,12 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
 def share_difference(
     first: Sequence[float], second: Sequence[float], *, level: float = 0.95
 ) -> Estimate:
-    """Share of ones in the first minus that in the second, with Newcombe's interval from two Wilson
-    intervals (1998, method 10).
+    """Share of ones in the first minus that in the second.
+
+    Newcombe's interval from two Wilson intervals (1998, method 10).
     """
     if not len(first) or not len(second):
-        return NOTHING
+        return NO_ESTIMATE
     a, b = (wilson(int(np.sum(values)), len(values), level=level) for values in (first, second))
     value = a.value - b.value
     low = value - math.hypot(a.value - a.low, b.high - b.value)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import optimize, stats
 
-from reports.statistics.estimates import NOTHING, Estimate
+from reports.statistics.estimates import NO_ESTIMATE, Estimate
 
 
 def improvement(
@@ -17,18 +17,17 @@ def improvement(
     higher_is_better: bool,
     level: float = 0.95,
 ) -> Estimate:
-    """P(a run of the first side is better than one of the second), ties half, mean over blocks of
-    (first, second) values.
+    """P(a run of the first side beats one of the second), ties half, mean over blocks.
 
-    Interval: Newcombe (2006, part 2, method 5), which solves |θ̂ − θ| = t·√V(θ) and so has a width
-    at 0 and 1 too; blocks in which θ differs make it wider than needed. No interval where a side
-    has one value in every block.
+    `blocks`: pairs of (first, second) values. Interval: Newcombe (2006, part 2, method 5), which
+    solves |θ̂ − θ| = t·√V(θ) and so has a width at 0 and 1 too; blocks with different θ make it
+    wider than needed. No interval if each side has one value in every block.
     """
     pairs = [(np.asarray(a, dtype=float), np.asarray(b, dtype=float)) for a, b in blocks]
     pairs = [(a[np.isfinite(a)], b[np.isfinite(b)]) for a, b in pairs]
     pairs = [(a, b) for a, b in pairs if len(a) and len(b)]
     if not pairs:
-        return NOTHING
+        return NO_ESTIMATE
     sign = 1.0 if higher_is_better else -1.0
     value = float(
         np.mean([np.mean((np.sign(sign * (a[:, None] - b[None])) + 1) / 2) for a, b in pairs])
@@ -36,15 +35,14 @@ def improvement(
     n = sum(len(a) + len(b) for a, b in pairs)
     if all(len(a) < 2 and len(b) < 2 for a, b in pairs):
         return Estimate(value, math.nan, math.nan, n)
-    # z covers 90 % at three seeds a side; t with the degrees of freedom of the sides covers 95 to
-    # 97 %.
+    # At three seeds a side z covers 90 %; t with the sides' degrees of freedom covers 95 to 97 %.
     z = float(stats.t.ppf((1 + level) / 2, sum(len(a) + len(b) - 2 for a, b in pairs)))
 
     def half(theta: float) -> float:
         spread = sum(_variance(theta, len(a), len(b)) for a, b in pairs) / len(pairs) ** 2
         return z * math.sqrt(spread)
 
-    inside = 1e-9  # 0 and 1 themselves solve the equation for 0 and 1, and are not meant
+    inside = 1e-9  # excludes the trivial solutions 0 and 1
     low = (
         0.0
         if value == 0

@@ -1,6 +1,4 @@
-"""Levels of a factor over arms that are fixed: means, weighted sums, the largest gap between two
-levels. Frames in, estimates out.
-"""
+"""Levels of a factor over fixed arms: means, weighted sums, the largest gap between two levels."""
 
 from __future__ import annotations
 
@@ -13,16 +11,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reports.statistics.estimates import NOTHING, Estimate, around
+from reports.statistics.estimates import NO_ESTIMATE, Estimate, around
 
 
 def weighted_arms(
     points: pd.DataFrame, column: str, weights: Mapping[int, float], *, level: float = 0.95
 ) -> Estimate:
-    """Σ w_a · (mean over seeds of arm a), arms being fixed: the interval carries seed noise only.
+    """Σ w_a · (mean over seeds of arm a), for fixed arms: the interval has seed noise only.
 
-    Var = Σ w_a² s_a²/n_a with Satterthwaite's degrees of freedom. Arms with one seed lend no
-    variance; none at all: no interval.
+    Var = Σ w_a² s_a²/n_a with Satterthwaite's degrees of freedom. No interval if an arm has one
+    seed.
     """
     known = points[np.isfinite(points[column].to_numpy(dtype=float))]
     by_arm = {arm: own.to_numpy(dtype=float) for arm, own in known.groupby("arm")[column]}
@@ -31,7 +29,7 @@ def weighted_arms(
     for arm, weight in weights.items():
         of_arm = by_arm.get(arm, np.array([]))
         if not len(of_arm):
-            return NOTHING
+            return NO_ESTIMATE
         n += len(of_arm)
         value += weight * of_arm.mean()
         if len(of_arm) < 2:
@@ -54,21 +52,23 @@ def weighted_arms(
 def marginal_means(
     points: pd.DataFrame, column: str, factor: str, levels: Sequence[str]
 ) -> dict[str, Estimate]:
-    """Mean of `column` at each level of a factor, every arm of that level with equal weight."""
+    """Mean of `column` at each level of a factor, its arms weighing equally."""
     known = points[np.isfinite(points[column].to_numpy(dtype=float))]
     means = {}
     for level in levels:
         arms = sorted(known.loc[known[factor] == level, "arm"].unique())
         means[level] = (
-            weighted_arms(known, column, {arm: 1 / len(arms) for arm in arms}) if arms else NOTHING
+            weighted_arms(known, column, {arm: 1 / len(arms) for arm in arms})
+            if arms
+            else NO_ESTIMATE
         )
     return means
 
 
 @dataclass(frozen=True)
 class Gap:
-    """The two outermost levels of a factor with their means and the difference, all over the arms
-    that occur at both.
+    """The two levels of a factor that are furthest apart: means and difference, over shared
+    settings.
     """
 
     high: str
@@ -81,11 +81,10 @@ class Gap:
 def level_gap(
     points: pd.DataFrame, column: str, factor: str, levels: Sequence[str], others: Sequence[str]
 ) -> Gap | None:
-    """The pair of levels with the largest difference of means over arms that are alike but for this
-    factor; None if there is no such pair.
+    """The pair of levels with the largest difference of means; None if there is no pair.
 
-    Levels that never meet under equal other factors (combinations left out) are not compared: their
-    difference would be the others'.
+    Over arms that are alike but for this factor. Levels that never occur with the same other
+    factors are not compared, since their difference would be that of the others.
     """
     known = points[np.isfinite(points[column].to_numpy(dtype=float))]
     arms = known.drop_duplicates("arm")[["arm", factor, *others]]

@@ -1,5 +1,6 @@
-"""Tests of terms by permuting residuals within blocks (Freedman & Lane 1983): seeds are what is
-exchanged, arms are fixed.
+"""Tests of terms by permuting residuals within blocks (Freedman & Lane 1983).
+
+Seeds are exchanged; arms are fixed.
 """
 
 from __future__ import annotations
@@ -13,18 +14,17 @@ from scipy.stats import f
 from reports.statistics.estimates import Array
 from reports.statistics.terms import Term
 
-ALIKE = 1 - 1e-9  # statistics of equal arrangements differ by rounding
+ALIKE = 1 - 1e-9  # equal arrangements differ by rounding
 CHUNK = 4_000_000  # numbers held at once
-# points, beyond which p is that of the F distribution: permutations of so many say the same, and
-# take minutes and gigabytes
+# With more points than this, p is that of the F distribution: permutations give the same value, but
+# take minutes and gigabytes.
 MANY = 2000
 
 
 @dataclass(frozen=True)
-class Tested:
-    """A term tested: F with its degrees of freedom, p of `draws` permutations within `blocks`.
-
-    NaN where nothing can be tested.
+class TestResult:
+    """F of a term with its degrees of freedom, and p of permutations within `blocks`; NaN if
+    untestable.
     """
 
     F: float
@@ -35,12 +35,13 @@ class Tested:
     blocks: int
 
 
-def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> Tested:
-    """Whether the term is 0. `values` [n] of points, `arm` [n] their row of the term's weights.
+def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> TestResult:
+    """Test whether a term is 0. `values` [n] of points; `arm` [n]: their row in the term's weights.
 
-    The model is one mean an arm, so that only the spread over seeds counts as error. Residuals of
-    that model without the term are permuted within the term's blocks; statistic: F of the term. p =
-    (1 + number at least as large)/(1 + draws); of more than MANY points, of F's distribution.
+    The model has one mean per arm, so that only the spread over seeds counts as error. Residuals of
+    the model without the term are permuted within the term's blocks; the statistic is the term's F.
+    p = (1 + number at least as large)/(1 + draws); with more than MANY points, p of the F
+    distribution.
     """
     known = np.isfinite(values)
     values, arm = np.asarray(values, dtype=float)[known], np.asarray(arm)[known]
@@ -52,10 +53,10 @@ def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> T
         or error_df < 1
         or not np.isin(np.flatnonzero(np.abs(term.weights).max(1) > 0), present).all()
     ):
-        return Tested(math.nan, term.df, max(error_df, 0), math.nan, n, blocks)
+        return TestResult(math.nan, term.df, max(error_df, 0), math.nan, n, blocks)
     F, p = statistics(values[None], arm, term, draws=draws if n <= MANY else 0, seed=seed)
     by_distribution = n > MANY
-    return Tested(
+    return TestResult(
         float(F[0]),
         term.df,
         error_df,
@@ -68,16 +69,14 @@ def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> T
 def statistics(
     values: Array, arm: Array, term: Term, *, draws: int, seed: int
 ) -> tuple[Array, Array]:
-    """F and p [S] of S sets of values [S, n] over the same points: the same permutations serve all
-    of them.
-    """
+    """F and p [S] of S sets of values [S, n] over the same points, with the same permutations."""
     sizes = np.bincount(arm, minlength=len(term.weights)).astype(float)
     per_arm = (np.eye(len(term.weights))[arm] / np.sqrt(np.maximum(sizes, 1)))[
         :, sizes > 0
     ]  # orthonormal columns
     direction, _ = np.linalg.qr(
         (term.weights / np.maximum(sizes, 1)[:, None])[arm]
-    )  # what the points would show if only the term were there
+    )  # the points' values if only the term were present
     error_df = values.shape[1] - per_arm.shape[1]
     # Values that do not vary leave rounding errors, whose ratio means nothing.
     floor = 1e-20 * np.maximum((values**2).sum(1), np.finfo(float).tiny)
@@ -101,7 +100,7 @@ def statistics(
 
 
 def permutations(block: Array, draws: int, seed: int) -> Array:
-    """[draws, n] orders that move points within their block only."""
+    """[draws, n] orders that move points only within their block."""
     rng = np.random.default_rng(seed)
     places = np.argsort(block, kind="stable")
     order = np.empty((draws, len(block)), dtype=np.intp)

@@ -1,4 +1,4 @@
-"""Does a number tell success? AUC and rank correlation with intervals of a bootstrap over arms."""
+"""Whether a number predicts success: AUC and rank correlation, with a bootstrap over arms."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from reports.statistics.estimates import Array, Estimate
 
 
 def auc(predictor: Array, success: Array) -> float:
-    """Probability that a random success has a larger predictor than a random failure, ties counted
-    half (Mann–Whitney).
+    """Probability that a random success has a larger predictor than a random failure, ties half.
+
+    This is Mann–Whitney's statistic.
     """
     return float(
         _aucs(np.asarray(predictor, dtype=float)[None], np.asarray(success, dtype=bool)[None])[0]
@@ -21,7 +22,7 @@ def auc(predictor: Array, success: Array) -> float:
 
 
 def spearman(x: Array, y: Array) -> float:
-    """Correlation of ranks; NaN for fewer than three points, or where one of them is constant."""
+    """Rank correlation; NaN for fewer than three points or a constant."""
     return float(_spearmans(np.asarray(x, dtype=float)[None], np.asarray(y, dtype=float)[None])[0])
 
 
@@ -46,9 +47,7 @@ def _spearmans(x: Array, y: Array) -> Array:
 
 @dataclass(frozen=True)
 class Prediction:
-    """How well a number tells success (auc) and the score (rho); n points in `arms` arms,
-    `successes` of them.
-    """
+    """How well a number predicts success (auc) and the score (rho), over points in `arms` arms."""
 
     auc: Estimate
     rho: Estimate
@@ -57,9 +56,7 @@ class Prediction:
 
     @property
     def predictive(self) -> bool | None:
-        """Whether the interval of the AUC lies apart from one half; None where there is no
-        interval.
-        """
+        """Whether the interval of the AUC excludes one half; None without an interval."""
         if not math.isfinite(self.auc.low):
             return None
         return self.auc.low > 0.5 or self.auc.high < 0.5
@@ -75,11 +72,11 @@ def predict(
     seed: int,
     fewest: int = 5,
 ) -> Prediction:
-    """AUC and Spearman with percentile intervals of a bootstrap over arms: seeds of one arm are
-    drawn together, being alike.
+    """AUC and Spearman with percentile intervals of a bootstrap over arms.
 
-    Below `fewest` arms there is no interval; none of the AUC below `fewest` points of either
-    outcome or two arms that have it; none where under 90 % of draws define the statistic.
+    The seeds of an arm are drawn together, since they are alike. No interval with fewer than
+    `fewest` arms, or if under 90 % of draws define the statistic; none of the AUC if an outcome has
+    fewer than `fewest` points or two arms.
     """
     known = np.isfinite(predictor) & np.isfinite(score)
     predictor, success, score, arm = (
@@ -87,8 +84,7 @@ def predict(
     )
     members = [np.flatnonzero(arm == one) for one in np.unique(arm)]
     values = auc(predictor, success), spearman(predictor, score)
-    # A handful of failures in one arm would give an interval of no width around whatever that arm
-    # is like.
+    # A few failures in a single arm would give an interval without width.
     enough = all(
         outcome.sum() >= fewest and len(np.unique(arm[outcome])) >= 2
         for outcome in (success.astype(bool), ~success.astype(bool))
@@ -100,7 +96,7 @@ def predict(
         total = sizes[chosen].sum(1)
         for size in np.unique(
             total
-        ):  # draws of equal size at once: one where every arm has as many seeds
+        ):  # draws of equal size at once: a single size if arms have equally many seeds
             same = np.flatnonzero(total == size)
             rows = np.stack(
                 [np.concatenate([members[one] for one in chosen[draw]]) for draw in same]

@@ -1,6 +1,4 @@
-"""Time to solve, censored: what has not solved the task by the end is counted as "later than that",
-never dropped.
-"""
+"""Time to solve with censoring: unsolved points count as "later than the end"."""
 
 from __future__ import annotations
 
@@ -12,13 +10,13 @@ import pandas as pd
 from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from reports.statistics.estimates import NOTHING, Array, Estimate
+from reports.statistics.estimates import NO_ESTIMATE, Array, Estimate
 
 
 @dataclass(frozen=True)
 class Unsolved:
-    """Kaplan and Meier's (1958) share still unsolved: steps down at `time` to `share`, with
-    Greenwood's standard error.
+    """Kaplan and Meier's (1958) share unsolved: at each `time` it drops to `share`, with
+    Greenwood's se.
     """
 
     time: Array
@@ -27,7 +25,7 @@ class Unsolved:
 
 
 def unsolved(time: Array, solved: Array) -> Unsolved:
-    """From times (of solving, or the last known without) and whether they are of solving."""
+    """The curve from times (of solving, or last seen) and whether each was solved."""
     time, solved = np.asarray(time, dtype=float), np.asarray(solved, dtype=bool)
     if not solved.any():
         return Unsolved(np.array([]), np.array([]), np.array([]))
@@ -38,18 +36,17 @@ def unsolved(time: Array, solved: Array) -> Unsolved:
 
 
 def median_time(of: Unsolved) -> float:
-    """The first time at which at most half are unsolved; NaN where that is not reached."""
+    """First time at which at most half are unsolved; NaN if there is none."""
     reached = np.flatnonzero(of.share <= 0.5 + 1e-12)
     return float(of.time[reached[0]]) if len(reached) else math.nan
 
 
 def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 0.95) -> Estimate:
-    """Mean time to solve where later than `until` counts as `until` (Irwin 1949): the area under
-    the Kaplan–Meier curve.
+    """Mean time to solve, times after `until` counting as `until` (Irwin 1949).
 
-    Var = Σ A(t)²·d/(r(r−d)) over times of solving, A the area from t on, times n/(n−1); interval by
-    t with n−1 degrees of freedom. Where nobody was lost before `until`, this is the mean of
-    min(time, until) with its t interval.
+    This is the area under the Kaplan–Meier curve. Var = Σ A(t)²·d/(r(r−d)) over times of solving, A
+    the area from t on, times n/(n−1); t interval with n−1 degrees of freedom. If nothing is
+    censored before `until`, this is the t interval of the mean of min(time, until).
     """
     time, solved = (
         np.minimum(np.asarray(time, dtype=float), until),
@@ -57,7 +54,7 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
     )
     n = len(time)
     if not n:
-        return NOTHING
+        return NO_ESTIMATE
     of = unsolved(time, solved)
     edges = np.concatenate([[0.0], of.time, [until]])
     areas = np.diff(edges) * np.concatenate([[1.0], of.share])
@@ -78,10 +75,10 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
 
 
 def times(points: pd.DataFrame) -> pd.DataFrame:
-    """Points with columns time and solved, and updates as numbers.
+    """Points with columns time, solved and updates.
 
-    A diverged point will never solve its task, so it counts as unsolved to the end, not as lost on
-    the way; a pruned one was lost.
+    A diverged point will never solve its task, so it counts as unsolved to the end; a pruned one is
+    censored when it was pruned.
     """
     solved = points["solved_at"].notna().to_numpy()
     pruned = (points["status"] == "pruned").to_numpy()

@@ -1,6 +1,4 @@
-"""Terms of a factorial as hypotheses about the means of its arms: main effects and interactions,
-whatever combinations were left out.
-"""
+"""Terms of a factorial as hypotheses about arm means, whatever combinations are missing."""
 
 from __future__ import annotations
 
@@ -20,9 +18,9 @@ RANK = 1e-8  # singular values below this share of the largest are rounding
 class Term:
     """A hypothesis weights.T @ (means of the arms) = 0.
 
-    `weights` [A, k] has orthonormal columns, one a degree of freedom; none where no arms decide the
-    term. `block` [A] numbers the combinations of the other factors: under the hypothesis, points
-    are exchangeable within one.
+    `weights` [A, k]: orthonormal columns, one per degree of freedom; none if no arms decide the
+    term. `block` [A]: number of the combination of other factors; under the hypothesis, points are
+    exchangeable within a block.
     """
 
     name: str
@@ -36,12 +34,11 @@ class Term:
 
 
 def terms(arms: pd.DataFrame, factors: Sequence[str], *, order: int = 2) -> list[Term]:
-    """Main effects and interactions of up to `order` factors, over `arms`, a row an arm with its
-    levels.
+    """Main effects and interactions of up to `order` factors; `arms`: one row per arm.
 
-    A term is what its factors do within the blocks of all others, averaged over these; where
-    combinations were left out, it rests on the blocks that have the levels to compare. For a whole
-    factorial these are the usual orthogonal contrasts, arms weighing equally.
+    A term is what its factors do within blocks of all others, averaged over these. If combinations
+    are missing, it rests on the blocks that have the levels to compare. For a full factorial these
+    are the usual orthogonal contrasts, arms weighing equally.
     """
     return [
         _term(arms, factors, chosen)
@@ -61,14 +58,14 @@ def _term(arms: pd.DataFrame, factors: Sequence[str], chosen: tuple[str, ...]) -
 
 
 def codes(arms: pd.DataFrame, keys: Sequence[str]) -> Array:
-    """A number from 0 for every combination of levels of these columns; all 0 for no column."""
+    """A number from 0 for each combination of levels of these columns; all 0 without columns."""
     if not keys:
         return np.zeros(len(arms), dtype=int)
     return np.asarray(arms.groupby(list(keys), sort=False).ngroup(), dtype=int)
 
 
 def contrast(weights: Mapping[int, float], arms: Sequence[int], block: Array, name: str) -> Term:
-    """A declared contrast as a term of one degree of freedom; `weights` by arm, 0 elsewhere."""
+    """A declared contrast as a term with one degree of freedom; `weights` by arm, else 0."""
     column = np.array([weights.get(arm, 0.0) for arm in arms])
     length = float(np.linalg.norm(column))
     return Term(

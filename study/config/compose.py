@@ -139,7 +139,7 @@ def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Co
     }
     whole = {pair for pair, override in parsed.items() if _needs_hydra(loader, override)}
     valued = list(dict.fromkeys(parsed[pair].key_or_group for pair in parsed if pair not in whole))
-    sheets: dict[tuple[str, ...], Sheet] = {}
+    sheets: dict[tuple[str, ...], LevelComposition] = {}
     made = []
     for values in itertools.product(*of.factors.values()):
         pairs = list(zip(of.factors, values, strict=True))
@@ -148,16 +148,18 @@ def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Co
             base = compose(loader, config_name, [*of.fixed, *levels])
             if not sheets:
                 check_rules(loader, base, list(of.factors))
-            sheets[levels] = Sheet(base, valued)
+            sheets[levels] = LevelComposition(base, valued)
         overrides = [parsed[pair] for pair in pairs if pair not in whole]
         further = (*levels, *sheets[levels].levels_of_arms(overrides, of))
         if further not in sheets:
-            sheets[further] = Sheet(compose(loader, config_name, [*of.fixed, *further]), valued)
+            sheets[further] = LevelComposition(
+                compose(loader, config_name, [*of.fixed, *further]), valued
+            )
         made.append(sheets[further].combination(overrides, of))
     return made
 
 
-class Sheet:
+class LevelComposition:
     """All combinations of one choice of levels: they differ in values only.
 
     Where nothing refers to the values that change, the configuration is resolved once and the

@@ -25,8 +25,8 @@ def launch(
     config = composed.copy()
     with read_write(config), open_dict(config):
         del config["hydra"]
-    spec, asks = make_spec(loader, name, config, params, arguments, experiment)
+    spec, request = make_spec(loader, name, config, params, arguments, experiment)
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     settings = settings_of({str(key): value for key, value in plain.items()})
-    return run(spec, asks, settings, Console(soft_wrap=True))
+    return run(spec, request, settings, Console(soft_wrap=True))

@@ -52,7 +52,7 @@ class Watch:
         return f"no sign of its worker for {silent:.0f} s" if silent > self.grace else None
 
 
-class Heart:
+class Heartbeat:
     """Signs of life of running trials while their block runs."""
 
     def __init__(self, storage: BaseStorage, trial_ids: list[int], interval: float) -> None:

@@ -27,7 +27,7 @@ WORST_HEALTH = -30.0  # decades: what nothing or nothing finite comes back over
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrialRequest:
     """One trial to be run: its replicates as points of equal structure, the number of validations a
     trial has.
     """
@@ -65,7 +65,7 @@ class Objective(ABC):
 
     @abstractmethod
     def run(
-        self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]
+        self, trials: Sequence[TrialRequest], device: str, hear: Hear, wanted: Collection[str]
     ) -> list[Outcome]:
         """One outcome per trial, in order, with a value for each `wanted` objective."""
 
@@ -79,14 +79,14 @@ class Validation(Objective):
         return set_up(config).task.facts.higher_is_better
 
     def run(
-        self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]
+        self, trials: Sequence[TrialRequest], device: str, hear: Hear, wanted: Collection[str]
     ) -> list[Outcome]:
         with fixed_numerics():
-            training = prepare([point for trial in asked for point in trial.points], device)
-            watch = _Watch(asked, training, hear, wanted)
+            training = prepare([point for trial in trials for point in trial.points], device)
+            watch = _Watch(trials, training, hear, wanted)
             train(training, watch)
             watch.finish()
-        return [watch.outcomes[index] for index in range(len(asked))]
+        return [watch.outcomes[index] for index in range(len(trials))]
 
 
 @dataclass
@@ -95,7 +95,7 @@ class _Watch:
     behind.
     """
 
-    asked: Sequence[Asked]
+    trials: Sequence[TrialRequest]
     training: Training
     hear: Hear
     wanted: Collection[str]
@@ -104,7 +104,7 @@ class _Watch:
     def __post_init__(self) -> None:
         self.start = time.perf_counter()
         # of every member still here
-        self.trial_of = [index for index, trial in enumerate(self.asked) for _ in trial.points]
+        self.trial_of = [index for index, trial in enumerate(self.trials) for _ in trial.points]
         self.update = 0
 
     def __call__(self, update: int) -> bool:
@@ -113,7 +113,7 @@ class _Watch:
         last = self.training.setup.updates
         scores, pruned = self.training.best_score.tolist(), set()
         for index in dict.fromkeys(self.trial_of):
-            step = round(self.asked[index].validations * update / last)
+            step = round(self.trials[index].validations * update / last)
             value = float(
                 np.mean(
                     [
@@ -143,10 +143,10 @@ class _Watch:
         examples = (
             [float(_standard_error(metric)) for metric in _validated(training)] if trials else []
         )
-        share = (time.perf_counter() - self.start) / len(self.asked)
+        share = (time.perf_counter() - self.start) / len(self.trials)
         for index in trials:
             members = [member for member, trial in enumerate(self.trial_of) if trial == index]
-            points = self.asked[index].points
+            points = self.trials[index].points
             scores = [float(training.best_score[member]) for member in members]
             diverged = [member for member in members if int(training.diverged_at[member]) >= 0]
             status = "pruned" if reason else "diverged" if diverged else "done"
@@ -180,7 +180,7 @@ class _Watch:
         """What a trial leaves in the store: like a point's, less everything that comes from test
         data. Mean over replicates.
         """
-        training, trial = self.training, self.asked[index]
+        training, trial = self.training, self.trials[index]
         point, ends = trial.points[0], [int(training.diverged_at[member]) for member in members]
         tables = [
             history_table(training, member, self.update if end < 0 else end, diverged=end >= 0)

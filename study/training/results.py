@@ -32,96 +32,101 @@ def point_record(
     start: float,
     seconds: float,
 ) -> PointRecord:
-    """One member's record. `left`: the updates after which it ended early, if it did; `cause` names
-    the tensor that was not finite first, if it diverged; seconds: its share.
+    """The record of one member.
+
+    left: the updates after which it ended early, if it did; cause: the first tensor that was not
+    finite, if it diverged; start: when training began (Unix time); seconds: its share of the time.
     """
     point, setup, facts = training.points[member], training.setups[member], training.task.facts
     at = int(training.diverged_at[member])
+    diverged = at >= 0
     last = setup.updates if left is None else left
-    end = last if at < 0 else at
-    history = history_table(training, member, end, diverged=at >= 0)
-    # a frozen member tells nothing new
-    known = [measured for measured in training.measured if measured.update <= end]
+    end = at if diverged else last
+    history = history_table(training, member, end, diverged=diverged)
+    known = [one for one in training.measured if one.update <= end]  # frozen members: no later news
     states = states_rows(known, member)
-    layers = layers_rows(states, setup.thresholds, diverged=at >= 0)
+    layers = layers_rows(states, setup.thresholds, diverged=diverged)
     measures, traces = measures_table(known, member), traces_table(known, member)
-    row = base_row(point, facts) | scores(training, member, diverged=at >= 0) | gradients(history)
+    row = base_row(point, facts) | scores(training, member, diverged=diverged) | gradients(history)
     row |= {
-        "status": "done" if at < 0 else "diverged",
+        "status": "diverged" if diverged else "done",
         "params": training.model.count,
         "updates_done": end,
-        "ended_early": None if left is None else "solved" if at < 0 else "diverged",
+        "ended_early": None if left is None else "diverged" if diverged else "solved",
         "updates_saved": setup.updates - last,
         "seconds": seconds,
         "solved_at": solved_at(history, facts),
     }
-    if at >= 0:
-        norm = _last_finite(history["grad_norm"])
-        row |= {"first_nonfinite": cause, "diverged_at": at, "last_grad_norm": norm}
-        known_norm = (
-            "there was no finite gradient norm"
-            if norm is None
-            else f"last finite gradient norm {norm:.3g}"
-        )
-        row["reason"] = f"not finite at update {at + 1}: {cause}; {known_norm}"
+    row |= divergence(at, cause, history) if diverged else {}
     row |= health(
         layers,
         history,
         measures,
         facts,
         setup.outcome_limits,
-        diverged=at >= 0,
+        diverged=diverged,
         solved=row["solved_at"] is not None,
     )
-    return PointRecord(
-        id=point.id,
-        row=row,
-        labels={**point.labels, "seed": point.seed},
-        config=config_text(point),
-        overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
-        provenance=provenance(training, start, seconds),
-        tables={
-            "history": history,
-            "profile": profile_table(known, member),
-            "states": _columns(states),
-            "layers": _columns(layers),
-            "measures": measures,
-            **({"traces": traces} if traces else {}),
-            "test": {
-                "example": np.arange(training.evaluations["test"].shape[1]),
-                "value": training.evaluations["test"][member].cpu().numpy(),
-            },
-        },
-        weights=(
-            {
-                name: value[member].cpu().numpy()
-                for name, value in training.model.named(training.best_params).items()
-            }
-            if setup.store.weights
-            else None
-        ),
-    )
-
-
-def failed_record(point: Point, told: Mapping[str, str]) -> PointRecord:
-    """A point that has no result: the reason and the traceback (provenance.failure), and nothing
-    else.
-    """
-    row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.updates}
-    row |= point.sizes
-    row |= {
-        "status": "failed",
-        "reason": f"{told['type']}: {told['message'].splitlines()[0] if told['message'] else ''}",
+    tables = {
+        "history": history,
+        "profile": profile_table(known, member),
+        "states": _columns(states),
+        "layers": _columns(layers),
+        "measures": measures,
+        **({"traces": traces} if traces else {}),
+        "test": test_table(training, member),
     }
     return PointRecord(
-        id=point.id,
+        **_description(point),
         row=row,
-        labels={**point.labels, "seed": point.seed},
-        config=config_text(point),
-        overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
-        provenance=code(),
-        failure=dict(told),
+        provenance=provenance(training, start, seconds),
+        tables=tables,
+        weights=scored_weights(training, member) if setup.store.weights else None,
     )
+
+
+def _description(point: Point) -> dict[str, Any]:
+    """The parts of a record that say which point it is."""
+    labels = {**point.labels, "seed": point.seed}
+    return {
+        "id": point.id,
+        "labels": labels,
+        "config": config_text(point),
+        "overrides": [f"{key}={value}" for key, value in labels.items()],
+    }
+
+
+def divergence(at: int, cause: str | None, history: Mapping[str, Any]) -> dict[str, Any]:
+    """When a point diverged, what was first not finite, and the last finite gradient norm."""
+    norm = _last_finite(history["grad_norm"])
+    known = "there was no finite gradient norm"
+    if norm is not None:
+        known = f"last finite gradient norm {norm:.3g}"
+    reason = f"not finite at update {at + 1}: {cause}; {known}"
+    return {"first_nonfinite": cause, "diverged_at": at, "last_grad_norm": norm, "reason": reason}
+
+
+def test_table(training: Training, member: int) -> dict[str, Any]:
+    """The metric of every test example, for the scored weights."""
+    values = training.evaluations["test"]
+    return {"example": np.arange(values.shape[1]), "value": values[member].cpu().numpy()}
+
+
+def scored_weights(training: Training, member: int) -> dict[str, np.ndarray]:
+    """The weights with the best validation score, by name."""
+    named = training.model.named(training.best_params)
+    return {name: value[member].cpu().numpy() for name, value in named.items()}
+
+
+def failed_record(point: Point, failure: Mapping[str, str]) -> PointRecord:
+    """The record of a point without a result: the reason and the traceback of its failure
+    (provenance.failure).
+    """
+    message = failure["message"].splitlines()[0] if failure["message"] else ""
+    row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.updates}
+    row |= point.sizes
+    row |= {"status": "failed", "reason": f"{failure['type']}: {message}"}
+    return PointRecord(**_description(point), row=row, provenance=code(), failure=dict(failure))
 
 
 def config_text(point: Point) -> str:

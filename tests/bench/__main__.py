@@ -42,7 +42,7 @@ from tests.bench import (
     short_points,
     step_by_step,
 )
-from tests.bench.figure import Asked, NotHere, Row
+from tests.bench.figure import NotHere, Row, TrialRequest
 
 FIGURES: dict[str, ModuleType] = {
     "scripts": scripts,
@@ -103,7 +103,7 @@ def machine() -> dict[str, Any]:
 class Bench:
     """The figures asked for, and what is known of each: rows, or why there are none."""
 
-    def __init__(self, names: list[str], asked: Asked, path: Path) -> None:
+    def __init__(self, names: list[str], asked: TrialRequest, path: Path) -> None:
         self.asked, self.path, self.facts = (
             asked,
             path,
@@ -302,7 +302,7 @@ def main() -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    what = Asked(
+    what = TrialRequest(
         asked.repeats, asked.members, asked.share, asked.thin, asked.points, asked.json.parent, say
     )
     bench = Bench(asked.figures or list(FIGURES), what, asked.json)

@@ -25,7 +25,7 @@ from study.config.paths import conf_folder
 from study.machine.orphans import end
 from study.machine.resources import cores
 from study.store import Store
-from tests.bench.figure import Asked
+from tests.bench.figure import TrialRequest
 from tests.bench.processes import Watched, watched
 
 HERE = Path(__file__).resolve().parent
@@ -320,7 +320,9 @@ def theirs(way: str, work: Work, thin: int, repeat: int) -> Theirs:
         return Theirs(seconds, fixed, left, len(part.points), len(work.points))
 
 
-def ratio_to(figure: str, way: str, work: Work, asked: Asked, repeat: int) -> tuple[Theirs, Ours]:
+def ratio_to(
+    figure: str, way: str, work: Work, asked: TrialRequest, repeat: int
+) -> tuple[Theirs, Ours]:
     """Both sides, in turn; said as they come, and kept whole in the JSON under
     the figure's name.
     """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from study.store import Store
 from tests.bench.commands import temporary
-from tests.bench.figure import Asked, Found, Goal, Value
+from tests.bench.figure import Found, Goal, TrialRequest, Value
 from tests.campaigns.load import ARMS, BUDGETS, arguments, cost, training
 
 TITLE = "cost of a point beside training, CPU"
@@ -20,7 +20,7 @@ def up_to(most: int) -> list[int]:
     return [*(size for size in SIZES if size < last), last]
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     found: dict[str, Value] = {}
     # points, CPU seconds, wall seconds
     spent: dict[str, list[tuple[int, float, float]]] = {"plan": [], "train": [], "status": []}

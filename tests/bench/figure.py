@@ -16,7 +16,7 @@ class NotHere(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrialRequest:
     """`repeats`, `members` of a group, None: the figure's own; `share`: of points or updates, on
     both sides; `thin`: how much less the others' side is given, and scaled.
     """

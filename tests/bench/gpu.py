@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 
 from study.config.setup import set_up
-from tests.bench.figure import Asked, Found, Goal, NotHere, Value, in_turn
+from tests.bench.figure import Found, Goal, NotHere, TrialRequest, Value, in_turn
 from tests.bench.plain_torch import Fused, train
 from tests.bench.structures import seconds, shorter, structures
 
@@ -24,7 +24,7 @@ def ready() -> str | None:
     )
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     if (why := ready()) is not None:
         raise NotHere(why)
     found, more = {}, asked.more.setdefault("gpu", {"device": device(), "kernels": {}})

@@ -23,7 +23,7 @@ from study.interfaces import Point
 from study.training.precision import fixed_numerics
 from study.training.state import prepare
 from study.training.step import step
-from tests.bench.figure import Asked, Found, Value
+from tests.bench.figure import Found, TrialRequest, Value
 from tests.bench.structures import bare, structures
 
 TITLE = "growth: training of one group, one thread (share: of torch.mm's rate)"
@@ -120,7 +120,7 @@ def updates(points: Sequence[Point]) -> float:
     return statistics.median(found)
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     with fixed_numerics():
         known = rates()
         peak = known["torch.mm 1024"]

@@ -16,7 +16,7 @@ import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 
-from reports.analysis.confirmed import confirmation
+from reports.analysis.confirmation import confirmation
 from reports.analysis.recipe import command, folded, point_of, recipe
 from reports.blocks import Listing
 from reports.data.study import Study

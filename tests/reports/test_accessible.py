@@ -22,7 +22,7 @@ from reports.documents.index import write_diff, write_index
 from reports.documents.page import page as whole
 from reports.documents.page import write
 from reports.documents.sections import declared_sections
-from reports.documents.watch import still
+from reports.documents.watch import without_reload
 from study.search.run import finish
 from study.store import Store, seal
 from tests.reports.browser import invalid, opened, violations
@@ -78,7 +78,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "search.trials=6",
     )
     slots, _ = searched(spec)
-    finish(spec, asks, slots, {"study": {}})
+    finish(spec, asks, slots, title=None, question=None)
     record = json.loads((folder / "tuned" / "study.json").read_text())
     record["declaration"]["claims"] = [
         {
@@ -207,7 +207,7 @@ def test_a_watched_page_reloads_and_can_be_stopped(browser: Any, tmp_path: Path)
     page.locator(
         "h1", has_text="Now "
     ).wait_for()  # evaluates nothing: the page's policy forbids that
-    path.write_text(still(text), encoding="utf-8")
+    path.write_text(without_reload(text), encoding="utf-8")
     page, noise = opened(browser, path)
     assert page.locator("#reload").count() == 0 and page.locator("body[data-reload]").count() == 0
     assert noise == []

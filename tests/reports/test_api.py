@@ -54,7 +54,7 @@ def test_restricted_points_are_those_of_the_levels(small: Store):
     expected = whole.grid[(whole.grid["cell"] == "gru") & whole.grid["seed"].isin([0, 1])]
     assert list(study.grid["id"]) == list(expected["id"])
     assert study.seeds == [0, 1] and study.constant["cell"] == "gru"
-    assert set(study.factors) == {"initializer", "clip"} and study.also.empty
+    assert set(study.factors) == {"initializer", "clip"} and study.outside_grid.empty
     assert list(Study(small, levels={"task": whole.constant["task"]}).grid["id"]) == list(
         whole.grid["id"]
     )

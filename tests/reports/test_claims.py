@@ -53,11 +53,11 @@ def study(
         factors=factors,
         arms=arms,
         tasks={},
-        sides=("clip", "cell"),
+        matrix_factors=("clip", "cell"),
     )
     made.levels = lambda key: factors.get(key) or [made.constant.get(key, "–")]
     made.table = lambda name: pd.DataFrame()
-    made.once = lambda name, make: make()
+    made.cached = lambda name, make: make()
     return made
 
 

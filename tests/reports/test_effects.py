@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reports.analysis.arms import summary
-from reports.analysis.contrasts import factorial, planned
+from reports.analysis.contrasts import factorial_contrasts, planned_contrasts
 from reports.analysis.recipe import recipe
 from reports.blocks import Figure, Notice, Prose, Table
 from reports.data.study import Study
@@ -90,7 +90,7 @@ def test_the_diverged_point_counts(study: Study) -> None:
 
 
 def test_the_family_finds_cell_and_not_the_a_a_factor(study: Study) -> None:
-    family = factorial(study, "score", 999)
+    family = factorial_contrasts(study, "score", 999)
     assert (
         family is not None
         and family.name == "main effects and two-way interactions on test accuracy"
@@ -144,7 +144,7 @@ def test_planned_contrasts_are_the_family_where_a_study_declares_them(study: Stu
     ]
     of = Study(study.store)
     of.declaration = {**of.declaration, "contrasts": asked}
-    family = planned(of, 999)
+    family = planned_contrasts(of, 999)
     assert family is not None and family.name == "the planned contrasts of the study"
     gated, plain, lost, nobody = family.tests
     means = (

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.analysis.traces import by_point, ends, gates, half_lag, relative, spread, with_input
 from reports.battery import check_section
 from reports.data.study import Study
-from reports.figures.strips import colours_of
-from reports.figures.traces import by_point, ends, gates, half_lag, relative, spread, with_input
+from reports.figures.examples import colours_of
 from reports.sections.examples import Examples
 from tests.reports.synthetic import make
 

@@ -13,7 +13,7 @@ import pytest
 
 from reports.__main__ import main
 from reports.data.study import Study
-from reports.documents.guard import check, parse
+from reports.documents.fail_if import check, parse
 from study.records import StudyError
 from study.store import Store, seal
 from tests.reports.synthetic import make
@@ -125,7 +125,7 @@ def test_what_is_not_there_cannot_be_judged_and_fails(tmp_path: Path) -> None:
         False,
         True,
     )
-    assert "cannot be judged for 1: gru" in found.said
+    assert "cannot be judged for 1: gru" in found.summary
     assert list(judged(store, "verdict == shut").unknown) == ["gru seed 0", "gru seed 1"]
     assert judged(store, "status == missing").failed
     one = make(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.analysis.reach import length_key, reaches
+from reports.analysis.longest_lag import length_factor, longest_lags
 from reports.battery import check_section
 from reports.data.study import Study
 from reports.sections.longest_lag import LongestLag
@@ -49,16 +49,18 @@ def study(
 
 def test_the_longest_length_that_most_seeds_solve(tmp_path: Path):
     of = study(tmp_path / "s", {("gru", 50): 3, ("gru", 100): 2, ("gru", 200): 1, ("rnn", 100): 1})
-    assert length_key(of) == "task.steps"
-    rnn, gru = reaches(of, "task.steps", 0.5)
-    assert rnn.longest is None and not rnn.everywhere and rnn.after is None
-    assert (gru.longest.steps, gru.longest.solved, gru.longest.n, gru.after.steps) == (
+    assert length_factor(of) == "task.steps"
+    rnn, gru = longest_lags(of, "task.steps", 0.5)
+    assert rnn.longest is None and not rnn.all_tried and rnn.next_tried is None
+    assert (gru.longest.steps, gru.longest.solved, gru.longest.n, gru.next_tried.steps) == (
         100,
         2,
         3,
         200,
     )
-    assert [one.longest.steps for one in reaches(of, "task.steps", 0.0)] == [100, 200], "any seed"
+    assert [one.longest.steps for one in longest_lags(of, "task.steps", 0.0)] == [100, 200], (
+        "any seed"
+    )
     figure = SECTION.render(of).blocks[1]
     assert (
         figure.finding
@@ -95,9 +97,9 @@ def test_none_and_all_are_said_and_a_gap_is_told(tmp_path: Path):
 
 def test_what_is_not_stored_is_not_counted(tmp_path: Path):
     of = study(tmp_path / "part", {("rnn", 50): 3, ("gru", 50): 1}, stored=10 / 18)
-    rnn, gru = reaches(of, "task.steps", 0.5)
+    rnn, gru = longest_lags(of, "task.steps", 0.5)
     assert [one.n for one in rnn.tried] == [3, 3, 3] and [one.n for one in gru.tried] == [1]
-    assert gru.everywhere, "the one length that is stored"
+    assert gru.all_tried, "the one length that is stored"
     assert SECTION.render(of).blocks[1].table.rows[1][-1].text == "–"
 
 
@@ -111,7 +113,7 @@ def test_only_where_a_factor_sets_the_length(tmp_path: Path):
         examples=20,
     )
     other = Study(Store(tmp_path / "other"))
-    assert length_key(other) is None and SECTION.render(other).blocks == []
+    assert length_factor(other) is None and SECTION.render(other).blocks == []
     check_section(SECTION, study(tmp_path / "page", {("gru", 50): 3}))
 
 

@@ -49,7 +49,7 @@ def test_success_is_solved_and_a_point_without_D_is_not_counted():
     )
     D = pd.Series({"a": 0.0, "b": -5.0, "c": -4.0, "d": -1.0, "e": -9.0, "f": np.nan})
     found = prediction(
-        SimpleNamespace(higher_is_better=True, listed=lambda every: every), points, D, 20
+        SimpleNamespace(higher_is_better=True, for_listing=lambda every: every), points, D, 20
     )
     assert (found.auc.n, found.successes, found.arms) == (5, 2, 5)
     assert found.auc.value == pytest.approx(5 / 6), "of the six pairs one is the wrong way round"

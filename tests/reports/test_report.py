@@ -518,7 +518,7 @@ def test_points_outside_the_grid_are_named_and_left_out(tmp_path: Path) -> None:
     record["declaration"]["factors"]["cell"] = ["gru"]
     (store.folder / "study.json").write_text(json.dumps(record))
     study = Study(store)
-    assert (len(study.grid), len(study.also)) == (3, 3)
+    assert (len(study.grid), len(study.outside_grid)) == (3, 3)
     assert (
         "Also present: 3 stored points outside the last declaration"
         in Reader(write(store.folder).read_text()).text
@@ -612,10 +612,10 @@ def test_scores_are_ranked_within_their_task():
     points["counted"] = [0.91, 0.92, 0.93, 0.94, 0.1, 0.2, 0.3, 0.4]
     D = pd.Series([1.0, 2, 3, 4, 1, 2, 3, 4], index=list("abcdefgh"))
     assert prediction(
-        SimpleNamespace(higher_is_better=True, listed=lambda every: every), points, D, 20
+        SimpleNamespace(higher_is_better=True, for_listing=lambda every: every), points, D, 20
     ).rho.value == pytest.approx(1.0)
     assert prediction(
-        SimpleNamespace(higher_is_better=False, listed=lambda every: every), points, D, 20
+        SimpleNamespace(higher_is_better=False, for_listing=lambda every: every), points, D, 20
     ).rho.value == pytest.approx(-1.0)
 
 
@@ -668,8 +668,8 @@ def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
         steps=16,
     )
     study = Study(store)
-    assert (len(study.stored), len(study.pictured)) == (24, 8)
-    assert set(study.pictured["seed"]) == {0, 1}
+    assert (len(study.stored), len(study.sampled)) == (24, 8)
+    assert set(study.sampled["seed"]) == {0, 1}
     assert study.table("states")["id"].nunique() == 8
     made = page(study, workers=1)
     assert made.broken == []
@@ -681,7 +681,7 @@ def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
     assert "points.parquet and study.json lie beside it" in made.text
     monkeypatch.setattr("reports.data.study.MOST", 3)
     few = Study(store)
-    assert len(few.pictured) == 3
-    assert "one point of each of the first 3 of 4 arms" in few.aggregates
+    assert len(few.sampled) == 3
+    assert "one point of each of the first 3 of 4 arms" in few.sampling_note
     monkeypatch.setattr("reports.data.study.MOST", 24)
-    assert Study(store).aggregates == ""
+    assert Study(store).sampling_note == ""

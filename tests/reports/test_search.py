@@ -13,7 +13,7 @@ from reports.data.search import find
 from reports.data.study import Study
 from reports.documents.page import write
 from reports.documents.sections import declared_sections, render_section
-from reports.sections.tuning import brought, cautions, spent
+from reports.sections.tuning import budget_words, cautions, gain_words
 from study.search.run import finish
 from study.store import Store
 from tests.reports.synthetic import make
@@ -38,7 +38,7 @@ def tuned_study(folder: Path, *arguments: str) -> Study:
         folder, "search/objective=bowl", "task.form=row", "name=tuned", *ARMS, *arguments
     )
     slots, _ = searched(spec)
-    finish(spec, asks, slots, {"study": {}})
+    finish(spec, asks, slots, title=None, question=None)
     return Study(Store(folder / "tuned"))
 
 
@@ -61,10 +61,10 @@ def rendered(study: Study, name: str):
 def test_the_budget_the_gain_and_the_edges_are_told(study):
     search = find(study)
     assert search is not None
-    said = spent(search)
+    said = budget_words(search)
     assert "12 trials for each of 4 arms" in said
     assert "ended early" in said
-    gains = brought(study, search)
+    gains = gain_words(study, search)
     assert "in 4 of 4 arms" in gains
     assert re.search(r"fresh seeds, (tuned|default) arms are better by .* in accuracy", gains)
     edges = sum(len(arm["best"]["boundary"]) for arm in search.arms)
@@ -116,7 +116,7 @@ def test_one_arm_and_levels_that_are_words(tmp_path):
         "search.trials=8",
     )
     slots, _ = searched(spec)
-    finish(spec, asks, slots, {"study": {}})
+    finish(spec, asks, slots, title=None, question=None)
     for name in SECTIONS:
         section = rendered(Study(Store(tmp_path / "tuned")), name)
         assert not section.broken, section.blocks

@@ -18,7 +18,7 @@ from reports.analysis.recipe import folded, recipe
 from reports.blocks import Facts, Figure, Heading, Prose, Section
 from reports.data.study import Study
 from reports.documents.sections import build, declared_sections
-from reports.figures.flow import gradient_flow
+from reports.figures.gradient_flow import gradient_flow
 from reports.figures.theme import PanelGrid, theme
 from reports.sections.effects import _alike
 from study.store import Store

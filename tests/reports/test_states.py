@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.analysis.against import disagreement
+from reports.analysis.loss_against_transport import loss_minus_transport
 from reports.blocks import Prose, Table
 from reports.data.study import Study
 from reports.sections.states import States
@@ -123,7 +123,7 @@ def test_disagreement_is_of_the_whole_network_over_the_judged_lags_relative_to_l
         "rnn": {"1/h": [-0.5, 0.0]},
         "lost": {"1/h": [np.nan, np.nan]},
     }
-    found = disagreement(
+    found = loss_minus_transport(
         fake(
             parts,
             {"deep": [-1.0, -3.6], "lstm": [0.0, 0.0], "rnn": [-9.0, -4.0], "lost": [-1.0, -1.0]},

@@ -12,12 +12,12 @@ import pytest
 from scipy import stats
 
 from reports.statistics import (
+    agreed_word,
     auc,
     count,
     level_gap,
     marginal_means,
     mean_interval,
-    one_word,
     predict,
     spearman,
     weighted_arms,
@@ -225,9 +225,9 @@ def test_predict_with_few_arms_or_one_outcome_has_no_interval() -> None:
 def test_words_of_an_arm() -> None:
     order = ("carries", "opens", "shut")
     assert count(["shut", "opens", "opens", None, math.nan], order) == {"opens": 2, "shut": 1}
-    assert one_word({"opens": 3}) is None, "three seeds are too few for a word"
+    assert agreed_word({"opens": 3}) is None, "three seeds are too few for a word"
     assert (
-        one_word({"opens": 8, "shut": 2}) == "opens"
-        and one_word({"opens": 7, "shut": 3}) == "mixed"
-        and one_word({}) is None
+        agreed_word({"opens": 8, "shut": 2}) == "opens"
+        and agreed_word({"opens": 7, "shut": 3}) == "mixed"
+        and agreed_word({}) is None
     )

@@ -18,12 +18,12 @@ from statsmodels.stats.power import TTestIndPower
 
 from reports.statistics import wilson
 from reports.statistics.bootstrap import components, two_way
-from reports.statistics.family import holm
+from reports.statistics.holm import holm
 from reports.statistics.improvement import improvement
 from reports.statistics.permutation import f_test, permutations
-from reports.statistics.shares import shares
 from reports.statistics.survival import median_time, restricted_mean, times, unsolved
 from reports.statistics.terms import contrast, terms
+from reports.statistics.variance_shares import shares
 from study.design.power import noncentrality, resolvable, seeds_for, seeds_to_test, smallest_p
 
 # Box & Cox 1964, "An analysis of transformations", table 1: survival times (10 h) of animals, 3

@@ -14,12 +14,12 @@ from scipy import stats
 
 from reports.statistics import mean_interval, share_difference
 from reports.statistics.bootstrap import ENOUGH, score_interval, two_way
-from reports.statistics.family import holm
+from reports.statistics.holm import holm
 from reports.statistics.improvement import cliffs_delta, improvement
 from reports.statistics.permutation import f_test, statistics
-from reports.statistics.shares import HIGHER, intervals, shares
 from reports.statistics.survival import restricted_mean
 from reports.statistics.terms import contrast, terms
+from reports.statistics.variance_shares import HIGHER, intervals, shares
 
 SIMULATIONS = 2000
 GRID = {"cell": 3, "initializer": 3, "clip": 2}

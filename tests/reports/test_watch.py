@@ -58,7 +58,7 @@ def test_the_page_follows_the_store_and_ends_with_the_study(
         updates=40,
         tables=("history",),
     )
-    monkeypatch.setattr(watching, "LOOK", 0.02)
+    monkeypatch.setattr(watching, "POLL", 0.02)
     said: list[str] = []
     pages: list[str] = []
 

@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from study.search import liveness
-from study.search.liveness import Heart, Watch
+from study.search.liveness import Heartbeat, Watch
 from study.search.slots import EXAMPLES, SLOT, Budget, Slots
 from study.search.storage import open_storage
 from tests import ROOT
@@ -239,7 +239,7 @@ def test_a_heart_beats_while_its_trial_runs_and_survives_that_it_is_finished_by_
     of = made(storage)
     of.fill()
     one, other = of.claim(), of.claim()
-    with Heart(storage, [one, other], 0.01):
+    with Heartbeat(storage, [one, other], 0.01):
         of.fail(one, "taken for lost")
         deadline = time.monotonic() + 20
         while (

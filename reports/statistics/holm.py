@@ -1,4 +1,4 @@
-"""Several tests at once: Holm's correction over a family that has a name."""
+"""Holm's correction for a family of tests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p adjusted by Holm (1979) over the family; NaN (what could not be tested) stays and does not
-    count.
-    """
+    """p adjusted by Holm (1979); NaN (not testable) stays and does not count."""
     values = np.asarray(p, dtype=float)
     known = np.isfinite(values)
     adjusted = np.full(len(values), math.nan)

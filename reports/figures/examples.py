@@ -1,4 +1,4 @@
-"""Pictures of single examples: a strip of colour a recipe along the steps, and gates as lines."""
+"""Single examples: strips of colour along the steps, and gates as lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from reports.figures.maps import BAD, ZERO, swatches
+from reports.figures.opening_maps import BAD, ZERO, swatches
 from reports.figures.theme import (
     DASHES,
     SLOTS,
@@ -23,13 +23,11 @@ from reports.figures.theme import (
 )
 
 Array = np.ndarray
-STRIP, TOP = 0.2, 0.78  # inches: a strip, and the scale above the panels
+STRIP, TOP = 0.2, 0.78  # inches: height of a strip, and of the scale above the panels
 
 
 def colours_of(values: Array, low: float, high: float) -> Array:
-    """RGBA [rows, steps, 4] of decades between low and high; grey where exactly 0 (−∞), magenta
-    where not finite, clear where there is no step.
-    """
+    """RGBA [rows, steps, 4] of decades; grey where exactly 0 (−∞), magenta where not finite."""
     rgba = transport_map(low, high)(
         (np.clip(np.nan_to_num(values, nan=low, neginf=low, posinf=high), low, high) - low)
         / (high - low)
@@ -242,7 +240,7 @@ def _gates(
 
 
 def _named(axis, ends: Sequence[tuple[float, str]], ink: Mapping[str, str]) -> None:
-    """Names of the gates at the right edge, kept apart."""
+    """Names of the gates at the right edge, without overlap."""
     at = -1.0
     for value, gate in sorted(ends):
         at = max(value, at + 0.15)

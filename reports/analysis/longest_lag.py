@@ -1,4 +1,4 @@
-"""Length as a factor: how long a lag each arm still solves. Frames in, values out."""
+"""The longest lag that each arm still solves, if length is a factor."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from reports.data.study import Study
 
 
 @dataclass(frozen=True)
-class Tried:
-    """One length of an arm: T steps, the task's lag (NaN: undeclared), how many of the n stored
-    points solved it.
-    """
+class TriedLength:
+    """One length T of an arm: the task's lag (NaN if undeclared), solved of n stored points."""
 
     steps: int
     lag: float
@@ -23,23 +21,24 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """What one arm solves, `tried` in order of length; `longest` where more than the asked share of
-    its points did, None where nowhere.
+class LongestSolved:
+    """The lengths tried by one arm, in order, and the longest that it solves.
+
+    `longest`: the longest length that more than the given share of points solved, or None.
     """
 
     labels: Mapping[str, str]
-    tried: Sequence[Tried]
-    longest: Tried | None
+    tried: Sequence[TriedLength]
+    longest: TriedLength | None
 
     @property
-    def everywhere(self) -> bool:
-        """The longest length that was tried is solved: how much further it reaches is not known."""
+    def all_tried(self) -> bool:
+        """Whether the longest length tried is solved, so that the limit is unknown."""
         return self.longest is not None and self.longest is self.tried[-1]
 
     @property
-    def after(self) -> Tried | None:
-        """The next longer one that was tried."""
+    def next_tried(self) -> TriedLength | None:
+        """The next longer length that was tried."""
         return next(
             (
                 one
@@ -50,9 +49,10 @@ class Reach:
         )
 
 
-def length_key(study: Study) -> str | None:
-    """The task's setting that is a factor and makes its sequences longer: numbers, and points alike
-    in all else have more steps with more of it.
+def length_factor(study: Study) -> str | None:
+    """The numeric factor of the task that makes its sequences longer, or None.
+
+    Points that are alike in everything else must have more steps at higher levels.
     """
     points = study.stored
     if "steps" not in points:
@@ -61,7 +61,7 @@ def length_key(study: Study) -> str | None:
         if (
             key.startswith("task.")
             and all(_number(level) is not None for level in study.levels(key))
-            and _grows(points, key, list(study.factors))
+            and _has_more_steps(points, key, list(study.factors))
         ):
             return key
     return None
@@ -74,7 +74,7 @@ def _number(level: str) -> float | None:
         return None
 
 
-def _grows(points: pd.DataFrame, key: str, factors: Sequence[str]) -> bool:
+def _has_more_steps(points: pd.DataFrame, key: str, factors: Sequence[str]) -> bool:
     others = [other for other in factors if other != key]
     steps = (
         points[points["steps"].notna()]
@@ -93,10 +93,10 @@ def _grows(points: pd.DataFrame, key: str, factors: Sequence[str]) -> bool:
     )
 
 
-def reaches(study: Study, key: str, share: float) -> list[Reach]:
-    """One an arm but for its length, in declared order; `share` of its points must be exceeded.
+def longest_lags(study: Study, key: str, share: float) -> list[LongestSolved]:
+    """One result per arm (without its length), in declared order.
 
-    What is not stored is not counted.
+    A length is solved if more than `share` of the stored points solved it.
     """
     points, others = study.stored, [factor for factor in study.factors if factor != key]
     made = []
@@ -105,7 +105,7 @@ def reaches(study: Study, key: str, share: float) -> list[Reach]:
         for factor, level in labels.items():
             own = own[own[factor] == level]
         tried = [
-            Tried(
+            TriedLength(
                 int(steps),
                 float(at["lag"].iloc[0]),
                 int((at["outcome"] == "solved").sum()),
@@ -115,5 +115,5 @@ def reaches(study: Study, key: str, share: float) -> list[Reach]:
         ]
         if tried:
             solved = [one for one in tried if one.solved > share * one.n]
-            made.append(Reach(labels, tried, solved[-1] if solved else None))
+            made.append(LongestSolved(labels, tried, solved[-1] if solved else None))
     return made

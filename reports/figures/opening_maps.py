@@ -1,6 +1,4 @@
-"""Credit-opening maps: one small picture an arm, update × lag, coloured by transport, with the
-validation loss drawn over it.
-"""
+"""Credit-opening maps: update × lag, coloured by transport, with the validation loss."""
 
 from __future__ import annotations
 
@@ -27,15 +25,15 @@ from reports.figures.theme import (
 )
 
 ZERO, BAD = "#8a8a8a", "#e535c0"
-WIDE = 72  # columns of a map: the stages lie unevenly on the log axis
+WIDE = 72  # columns of a map; stages are uneven on the log axis
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
 class Map:
-    """What one picture shows: transport [lags, stages] with updates of the stages, shares of zero
-    and non-finite examples, the loss as (updates, share of the baseline), a word above it, and the
-    lag that is judged.
+    """One map: transport [lags, stages] at `updates`, and shares of zero and non-finite examples.
+
+    `loss`: (updates, share of the baseline); `word`: text above the map; `lag`: the judged lag.
     """
 
     updates: Array
@@ -53,8 +51,9 @@ def place(update: Array | float) -> Array:
 
 
 def pixels(one: Map, low: float, high: float) -> tuple[Array, float, float]:
-    """(RGBA [lags, WIDE, 4], left, right): linear in decades between the probes; where a probe has
-    no number, its nearest half shows why.
+    """RGBA [lags, WIDE, 4], and the left and right end on the update axis.
+
+    Linear in decades between probes. Around a probe without a number, the nearer half shows why.
     """
     x = place(one.updates)
     left, right = (
@@ -134,7 +133,7 @@ def opening_maps(
 
 def _set_axes(axis: Axes, last: float, deepest: int, *, bottom: bool, left: bool) -> None:
     """Limits and ticks: the same in all panels, labels at the edge of the figure only."""
-    axis.set_xlim(place(0) - 0.02, place(last) + 0.02)
+    axis.set_xlim(float(place(0)) - 0.02, float(place(last)) + 0.02)
     axis.set_ylim(0.5, deepest * 1.02 + 0.5)
     ticks = [u for u in (0, 10, 100, 1000, 10000, 100000) if u <= 0.2 * last] + [round(last)]
     axis.set_xticks(place(np.array(ticks)), [f"{u:,}" for u in ticks] if bottom else [])
@@ -198,7 +197,7 @@ def _loss_axis(axis) -> None:
 
 
 def _scale(figure: Figure, low: float, high: float, left: float) -> None:
-    """The colour scale with the words of the classes, and the colours of what has no logarithm."""
+    """The colour scale, and the colours of values without a logarithm."""
     width, height = figure.get_size_inches()
     bar = figure.add_axes((left / width, 1 - 0.36 / height, 4.4 / width, 0.13 / height))
     bar.imshow(
@@ -231,7 +230,7 @@ def _scale(figure: Figure, low: float, high: float, left: float) -> None:
 
 
 def swatches(figure: Figure, x: float) -> None:
-    """The colours of what has no logarithm, from x inches on, beside a colour scale."""
+    """The colours of values without a logarithm, from x inches on."""
     width, height = figure.get_size_inches()
     for at, colour, word in ((x, ZERO, "exactly 0"), (x + 1.0, BAD, "not finite")):
         swatch = figure.add_axes((at / width, 1 - 0.36 / height, 0.16 / width, 0.13 / height))

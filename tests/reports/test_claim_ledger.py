@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.analysis.claim_ledger import judge_all, read_ledger, restricted
 from reports.analysis.claims import judge
-from reports.analysis.ledger import asked, judged, ledger
+from reports.analysis.comparison import match
 from reports.analysis.measures import perfect_distance
-from reports.analysis.sides import match
 from reports.data.study import Study
 from reports.documents.page import write
 from reports.sections.claims import Claims, label, sentence
@@ -66,7 +66,7 @@ def noise(row) -> float:
 
 
 def test_what_ships_can_be_read_and_names_its_source() -> None:
-    entries = ledger([conf_folder()])
+    entries = read_ledger([conf_folder()])
     names = {entry.name for entry in entries}
     assert len(entries) >= 14 and all(
         entry.claim["source"] and entry.claim["least"] > 0 for entry in entries
@@ -86,8 +86,8 @@ def test_what_ships_can_be_read_and_names_its_source() -> None:
 
 
 def test_every_claim_is_either_judged_or_left_with_a_reason(study: Study) -> None:
-    decided, left = judged(study, ledger([conf_folder()]))
-    assert len(decided) + len(left) == len(ledger([conf_folder()]))
+    decided, left = judge_all(study, read_ledger([conf_folder()]))
+    assert len(decided) + len(left) == len(read_ledger([conf_folder()]))
     why = {entry.name: reason for entry, reason in left}
     assert why["larger_hidden_overfits"] == "hidden does not vary (it is 32)"
     assert why["clipping_prevents_divergence"] == "clip does not vary (it is norm)"
@@ -115,12 +115,12 @@ def test_a_lag_chooses_the_tasks_that_ask_for_it(study: Study) -> None:
     two.tasks = {"short": {**two.task, "lag": 8}, "long": {**two.task, "lag": 90}}
     two.factors = {**two.factors, "task": ["short", "long"]}
     two.grid["task"] = ["short", "long"] * (len(two.grid) // 2)
-    changed, why = asked(two, claim(lag=50))
+    changed, why = restricted(two, claim(lag=50))
     assert changed["when"] == {"task": ["long"]} and why in (
         "",
         "no two stored arms differ in this alone",
     )
-    assert asked(two, claim(lag=100))[1] == "no task asks for 100 steps of memory"
+    assert restricted(two, claim(lag=100))[1] == "no task asks for 100 steps of memory"
 
 
 def test_arms_are_matched_in_everything_else(study: Study) -> None:
@@ -184,7 +184,7 @@ def test_smallest_and_largest_are_of_numbers(study: Study) -> None:
         made, deeper
     ).difference.value == pytest.approx(0.2)
     assert (
-        asked(made, claim(better={"cell": "smallest"}, worse={"cell": "largest"}))[1]
+        restricted(made, claim(better={"cell": "smallest"}, worse={"cell": "largest"}))[1]
         == "levels of cell are not numbers"
     )
 
@@ -280,7 +280,7 @@ def test_a_wrong_claim_is_told_with_its_file(tmp_path: Path, text: str, told: st
     (tmp_path / "claim").mkdir()
     (tmp_path / "claim" / "mine.yaml").write_text(text)
     with pytest.raises(StudyError, match=told.replace("(", r"\(")):
-        ledger([conf_folder(), tmp_path])
+        read_ledger([conf_folder(), tmp_path])
 
 
 def test_a_claim_of_ones_own_is_a_file_in_a_folder(study: Study, tmp_path: Path) -> None:

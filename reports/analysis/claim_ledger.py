@@ -1,6 +1,6 @@
-"""The claim ledger: conf/claim/*.yaml, a file a claim.
+"""The claim ledger: common claims about recurrent networks, in conf/claim, one file per claim.
 
-Every report judges those that its factors can decide and names the others.
+Every report judges those that its factors can decide, and names the others.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from reports.analysis.claims import Judged, judge, sides_of
+from reports.analysis.claims import JudgedClaim, comparison_of, judge
+from reports.analysis.comparison import as_numbers
 from reports.analysis.measures import perfect_distance
-from reports.analysis.sides import numeric
 from reports.data.study import Study
 from reports.formatting import listing
 from study.design.claims import EXTREMES, check_claim
@@ -23,16 +23,16 @@ from study.records import StudyError
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim of the ledger: the name of its file, and what it says."""
+    """A claim of the ledger, with the name of its file."""
 
     name: str
     claim: Mapping[str, Any]
 
 
-def ledger(folders: Sequence[Path]) -> list[Entry]:
-    """claim/*.yaml of these folders, by name; later folders win.
+def read_ledger(folders: Sequence[Path]) -> list[Entry]:
+    """Claims in claim/*.yaml of these folders, by name; of equal names the later folder's is used.
 
-    Raises StudyError that names the file.
+    StudyError names the file.
     """
     files = {
         path.stem: path for folder in folders for path in sorted((folder / "claim").glob("*.yaml"))
@@ -52,16 +52,16 @@ def _read(path: Path) -> Mapping[str, Any]:
     return dict(claim)
 
 
-def judged(
+def judge_all(
     study: Study, entries: Sequence[Entry]
-) -> tuple[list[tuple[Entry, Judged]], list[tuple[Entry, str]]]:
-    """Those the study decides, and those it cannot with the reason.
+) -> tuple[list[tuple[Entry, JudgedClaim]], list[tuple[Entry, str]]]:
+    """Judge the claims that the study can decide; the others with the reason.
 
-    `least` of scores is a share of the way from baseline to perfect.
+    For scores, `least` is a share of the distance from baseline to perfect.
     """
     decided, left = [], []
     for entry in entries:
-        claim, why = asked(study, entry.claim)
+        claim, why = restricted(study, entry.claim)
         if why:
             left.append((entry, why))
         else:
@@ -69,8 +69,10 @@ def judged(
     return decided, left
 
 
-def asked(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """The claim as this study can ask it, and why it cannot ("" where it can)."""
+def restricted(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """The claim restricted to this study's tasks, and why the study cannot decide it ("" if it
+    can).
+    """
     if "lag" in claim:
         long = [
             name
@@ -96,21 +98,15 @@ def asked(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], st
         for key, level in side.items():
             wanted = [str(one) for one in (level if isinstance(level, list) else [level])]
             if set(wanted) & set(EXTREMES):
-                if not numeric(study.factors[key]):
+                if not as_numbers(study.factors[key]):
                     return claim, f"levels of {key} are not numbers"
             elif not set(wanted) & set(study.factors[key]):
                 return claim, f"{key} has no level {' or '.join(wanted)}"
     for key, level in claim.get("when", {}).items():
         named = {str(one) for one in (level if isinstance(level, list) else [level])}
         if not named & {*study.factors.get(key, []), study.constant.get(key)}:
-            return (
-                claim,
-                (
-                    f"{key} is"
-                    f" {listing(study.factors.get(key) or [str(study.constant.get(key, 'not known'))])}"
-                    " here"
-                ),
-            )
-    if claim["by"] != "ranking" and not sides_of(study, claim).blocks:
+            here = study.factors.get(key) or [str(study.constant.get(key, "not known"))]
+            return claim, f"{key} is {listing(here)} here"
+    if claim["by"] != "ranking" and not comparison_of(study, claim).blocks:
         return claim, "no two stored arms differ in this alone"
     return claim, ""

@@ -26,7 +26,7 @@ from study.workers.remote import RemoteExecutor
 ABOUT_RUNNING = ("executor", "device")
 
 
-class Elsewhere:
+class RemoteSearch:
     """The jobs of one search."""
 
     def __init__(self, spec: Spec, executor: RemoteExecutor) -> None:

@@ -1,6 +1,4 @@
-"""Lyapunov spectra: the exponents of the recurrence from the largest to the smallest, before and
-after training.
-"""
+"""Lyapunov spectra: exponents from the largest to the smallest, before and after training."""
 
 from __future__ import annotations
 

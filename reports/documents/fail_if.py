@@ -1,13 +1,13 @@
-"""Conditions that fail a build (--fail-if 'score < 0.9 where cell=gru'), on arms, points and
-claims.
+"""Conditions under which the command fails, such as --fail-if 'score < 0.9 where cell=gru'.
 
     [any|all] SUBJECT OP VALUE [where KEY=LEVEL ...]
     SUBJECT   a number of records.POINTS (score, val_score, D, clip_rate, ...): the mean over an
               arm's seeds; NUMBER.low, NUMBER.high: the ends of its 95 % interval · verdict,
               outcome, status, state, state_init: a word of every point · claim:NAME or claim:*
     OP        < <= > >= == != for numbers, == != for words
-any (the default): one arm, point or claim is enough to fail; all: every one. Whatever has no number
-or word yet cannot be judged, and fails too.
+
+With any (the default), one arm, point or claim is enough to fail; with all, every one must match.
+An arm, point or claim that has no number or word yet cannot be judged, and fails too.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import score_words, with_counted
+from reports.analysis.claim_ledger import judge_all, read_ledger
 from reports.analysis.claims import judge
-from reports.analysis.ledger import judged, ledger
 from reports.analysis.recipe import leaders
 from reports.data.study import MISSING, Study
 from reports.formatting import count, listing, slug
@@ -51,18 +51,20 @@ WORDS: Mapping[str, Sequence[str]] = {
     "state_init": STATES,
     "claim": ("supported", "refuted", "inconclusive"),
 }
-SAME = {
-    "exploding": "explodes"
-}  # a run whose last state is exploding has this verdict, whatever its first
+# A run whose last state is exploding has this verdict, whatever its first state.
+ALIASES = {"exploding": "explodes"}
 NUMBERS = tuple(
     column.name for column in POINTS if column.kind in ("int", "float") and column.name != "seed"
 )
-SHOWN = 5  # names in a message
+SHOWN = 5  # most names in a message
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What must not hold. `value` is a number, or a word of WORDS; `end` is "", low or high."""
+    """A condition that must not hold.
+
+    `value`: a number, or a word of WORDS; `end`: "", low or high.
+    """
 
     text: str
     which: str
@@ -74,37 +76,35 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A condition judged: the names it holds for, and those that cannot be judged, of `of` looked
-    at.
-    """
+class Result:
+    """A condition judged: names it holds for, names it cannot be judged for, of `total`."""
 
     condition: Condition
     holds: Sequence[str]
     unknown: Sequence[str]
-    of: int
+    total: int
 
     @property
     def failed(self) -> bool:
-        return bool(self.holds) and (self.condition.which == "any" or len(self.holds) == self.of)
+        return bool(self.holds) and (self.condition.which == "any" or len(self.holds) == self.total)
 
     @property
     def fails(self) -> bool:
-        return self.failed or bool(self.unknown) or not self.of
+        return self.failed or bool(self.unknown) or not self.total
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         parts = [
-            f"holds for {len(self.holds)} of {self.of}"
+            f"holds for {len(self.holds)} of {self.total}"
             + (f": {_some(self.holds)}" if self.holds else "")
         ]
         if self.unknown:
             parts.append(f"cannot be judged for {len(self.unknown)}: {_some(self.unknown)}")
-        return "; ".join(parts) if self.of else "nothing to judge"
+        return "; ".join(parts) if self.total else "nothing to judge"
 
 
 def parse(text: str) -> Condition:
-    """A condition from its text; StudyError says what is wrong with it."""
+    """Parse a condition; StudyError says what is wrong with it."""
     found = FORM.fullmatch(text.strip())
     if not found:
         raise StudyError(
@@ -155,7 +155,7 @@ def _equality(text: str, kind: str, end: str, op: str) -> str:
 
 
 def _word(text: str, kind: str, value: str) -> str:
-    value = SAME.get(value, value) if kind == "verdict" else value
+    value = ALIASES.get(value, value) if kind == "verdict" else value
     if value not in WORDS[kind]:
         hint = (
             f"; {value} is a state: 'state == {value}'"
@@ -168,22 +168,24 @@ def _word(text: str, kind: str, value: str) -> str:
     return value
 
 
-def _where(text: str, told: str | None) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in re.split(r"[\s,]+", (told or "").strip()) if pair]
+def _where(text: str, pairs_text: str | None) -> dict[str, str]:
+    pairs = [
+        pair.partition("=") for pair in re.split(r"[\s,]+", (pairs_text or "").strip()) if pair
+    ]
     if any(not sign or not key or not level for key, sign, level in pairs):
         raise StudyError(
             f"--fail-if {text!r}: where takes KEY=LEVEL pairs, such as where cell=gru depth=2, got"
-            f" {told!r}"
+            f" {pairs_text!r}"
         )
     return {key: level for key, _, level in pairs}
 
 
-def check(study: Study, conditions: Sequence[Condition]) -> list[Found]:
-    """Every condition judged on the study."""
+def check(study: Study, conditions: Sequence[Condition]) -> list[Result]:
+    """Judge every condition on the study."""
     return [_check(study, condition) for condition in conditions]
 
 
-def _check(study: Study, condition: Condition) -> Found:
+def _check(study: Study, condition: Condition) -> Result:
     holds = OPERATORS[condition.op]
     values: Mapping[str, Any] = (
         _claims(study, condition)
@@ -195,7 +197,7 @@ def _check(study: Study, condition: Condition) -> Found:
         for name, value in values.items()
         if value is None or (isinstance(value, float) and math.isnan(value))
     ]
-    return Found(
+    return Result(
         condition,
         [
             name
@@ -222,14 +224,15 @@ def _claims(study: Study, condition: Condition) -> dict[str, str]:
 
 
 def claims(study: Study) -> dict[str, str]:
-    """Verdict of every claim that this study judges, by name: the file of the ledger, or its own
-    statement's words joined by hyphens.
+    """Verdict of every claim that this study judges, by name.
+
+    The name is that of the ledger's file, or the statement's words joined by hyphens.
     """
-    return dict(study.once("claims by name", lambda: _judge(study)))
+    return dict(study.cached("claims by name", lambda: _judge(study)))
 
 
 def _judge(study: Study) -> dict[str, str]:
-    decided, _ = judged(study, ledger(study.folders))
+    decided, _ = judge_all(study, read_ledger(study.folders))
     verdicts = {entry.name: one.verdict for entry, one in decided}
     for claim in study.declaration.get("claims", []):
         one = judge(study, claim)
@@ -239,7 +242,7 @@ def _judge(study: Study) -> dict[str, str]:
 
 def _values(study: Study, condition: Condition) -> dict[str, Any]:
     """Name -> word of a point, or number of an arm."""
-    grid = _chosen(study, condition)
+    grid = _points_of(study, condition)
     label = dict(zip(study.arms["arm"], study.arms["label"], strict=True))
     if condition.subject in WORDS:
         return {
@@ -258,16 +261,14 @@ def _values(study: Study, condition: Condition) -> dict[str, Any]:
 
 
 def _estimate(points: pd.DataFrame, name: str) -> Estimate:
-    """Mean over an arm's seeds with its interval; the score counts divergence, as everywhere on the
-    page.
-    """
+    """Mean over an arm's seeds with its interval; for the score, diverged points count."""
     if name == "score":
         return mean_interval(points["counted"].tolist(), points["score_se"].tolist())
     values = points[name].to_numpy(dtype=float)
     return mean_interval(values.tolist() if np.isfinite(values).all() else [])
 
 
-def _chosen(study: Study, condition: Condition) -> pd.DataFrame:
+def _points_of(study: Study, condition: Condition) -> pd.DataFrame:
     grid = study.grid
     vary = "varies" if len(study.factors) == 1 else "vary"
     for key, level in condition.where.items():
@@ -290,12 +291,12 @@ def _some(names: Sequence[str]) -> str:
     )
 
 
-def lines(study: Study, found: Sequence[Found]) -> list[str]:
-    """A line a condition, and last the line a log is searched for."""
+def lines(study: Study, found: Sequence[Result]) -> list[str]:
+    """One line per condition, and a summary line."""
     words = ["failed" if one.failed else "unknown" if one.fails else "passed" for one in found]
     return [
         *(
-            f"{word:>7}  {one.condition.text}  ({one.said})"
+            f"{word:>7}  {one.condition.text}  ({one.summary})"
             for word, one in zip(words, found, strict=True)
         ),
         summary_line(study, words),
@@ -303,9 +304,7 @@ def lines(study: Study, found: Sequence[Found]) -> list[str]:
 
 
 def summary_line(study: Study, words: Sequence[str]) -> str:
-    """One line: conditions, points by status, claims by verdict, the arm that is first by
-    validation.
-    """
+    """Conditions, points by status, claims by verdict, and the first arm by validation."""
     status = study.grid["status"].value_counts()
     parts = (
         [
@@ -334,8 +333,8 @@ def summary_line(study: Study, words: Sequence[str]) -> str:
     return f"{study.name}: {'; '.join(parts)}"
 
 
-def junit(study: Study, found: Sequence[Found]) -> str:
-    """The same as JUnit's XML: a test case a condition."""
+def junit(study: Study, found: Sequence[Result]) -> str:
+    """The results as JUnit XML, one test case per condition."""
     failures, unknown = (
         sum(one.failed for one in found),
         sum(one.fails and not one.failed for one in found),
@@ -345,10 +344,8 @@ def junit(study: Study, found: Sequence[Found]) -> str:
         inside = ""
         if one.fails:
             tag = "failure" if one.failed else "error"
-            inside = (
-                f"<{tag}"
-                f" message={quoteattr(one.said)}>{escape(', '.join([*one.holds, *one.unknown]))}</{tag}>"
-            )
+            names = escape(", ".join([*one.holds, *one.unknown]))
+            inside = f"<{tag} message={quoteattr(one.summary)}>{names}</{tag}>"
         cases.append(
             f"  <testcase classname={quoteattr(study.name)}"
             f" name={quoteattr(one.condition.text)}>{inside}</testcase>\n"

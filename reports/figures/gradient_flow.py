@@ -1,6 +1,4 @@
-"""Gradient flow: how the gradient of the loss shrinks or grows going back in time, one line a stage
-of training.
-"""
+"""Gradient flow: the gradient of the loss by lag, one line per stage of training."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ from reports.figures.theme import (
 from reports.formatting import shorten
 
 CLASSES = {"exploding": "#c0392b", "fading": "#c9a227", "vanishing": "#44508a"}
-STRIP = 0.055  # of an axis: height of the rows for 0 and for Inf or NaN
+STRIP = 0.055  # height of the rows for 0 and for Inf or NaN, as a share of the axis
 
 
 LEFT, RIGHT, TOP, BOTTOM = 1.3, 0.72, 0.66, 0.48  # inches: margins
@@ -38,8 +36,10 @@ LEFT, RIGHT, TOP, BOTTOM = 1.3, 0.72, 0.66, 0.48  # inches: margins
 
 @dataclass(frozen=True)
 class Scale:
-    """What all panels share: decades shown, longest lag, colour of each stage, and whether there are
-    rows for 0 and for Inf or NaN, which mark shares above `counted`.
+    """What all panels share.
+
+    Decades shown, longest lag, colour of each stage, and whether there are rows for 0 and for Inf
+    or NaN, which mark shares above `counted`.
     """
 
     low: float
@@ -141,10 +141,9 @@ def _line(
     line = line.sort_values("lag")
     x = line["lag"].to_numpy(dtype=float)
     y = line["log10_mean"].to_numpy(dtype=float)
-    # A line ends where it leaves the classes' range: beyond lie the rows of zeros and of what is
-    # not finite.
+    # A line is clipped to the classes' range, so that it does not cross the rows beyond.
     inside = Rectangle((0, low), 1, high - low, transform=axis.get_yaxis_transform())
-    y = np.clip(y, low - 60, high + 60)  # no coordinates of thousands of points in the file
+    y = np.clip(y, low - 60, high + 60)  # keeps coordinates in the file small
     if end and not above:
         bands = (
             np.clip(line[name].to_numpy(dtype=float), low - 60, high + 60)
@@ -228,9 +227,7 @@ def _steps(longest: float) -> list[int]:
 
 
 def _stage_words(rows: pd.DataFrame) -> tuple[str, dict[float, str]]:
-    """What a stage is called: its update; its share of the run where runs of several lengths stand
-    together.
-    """
+    """The title and names of the stages: updates, or shares of the run if runs differ in length."""
     whole = rows[rows["stage"] == rows["stage"].max()]
     if whole["update"].nunique() <= 1:
         return "update", {
@@ -249,7 +246,7 @@ def _legend(
     width: float,
     height: float,
 ) -> None:
-    """Stages as short strokes with their name; line styles of the layers."""
+    """Colours of the stages, and line styles of the layers."""
     bar = figure.add_axes((1.3 / width, 1 - 0.34 / height, (width - 2.0) / width, 0.3 / height))
     bar.set(xlim=(0, width - 2.0), ylim=(0, 1))
     bar.axis("off")

@@ -1,6 +1,4 @@
-"""Traces of single examples as the figures need them: saliency, attention and gates step by step,
-medians over points.
-"""
+"""Traces of single examples: saliency, attention and gates by step, as medians over points."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from reports.statistics import spearman
 
 
 def ends(traces: pd.DataFrame) -> pd.DataFrame:
-    """Rows of each point's first and last probe of its quantity, with `end` 0 or 1; a single probe
-    is the first.
-    """
+    """Rows of each point's first and last probe, with `end` 0 or 1; a single probe is the first."""
     keys = traces.groupby(["id", "quantity"], sort=False)["stage"]
     first, last = keys.transform("min"), keys.transform("max")
     rows = traces.assign(end=np.where(traces["stage"] == last, 1, 0))
@@ -25,10 +21,10 @@ def ends(traces: pd.DataFrame) -> pd.DataFrame:
 
 
 def relative(rows: pd.DataFrame, by: Sequence[str], to: str) -> pd.DataFrame:
-    """log10 of a value relative to its example's largest (`to` = max) or mean, median over points:
-    columns by…, end, example, step, value, points.
+    """log10 of values relative to their example's largest (`to` = max) or mean, median over points.
 
-    −∞ is exactly 0, NaN not finite, for most of the points.
+    Columns by…, end, example, step, value, points. −∞ is exactly 0 and NaN not finite, for most
+    points.
     """
     groups = rows.groupby(["id", "end", "example"], sort=False)["value"]
     values, scale = rows["value"].to_numpy(dtype=float), groups.transform(to).to_numpy(dtype=float)
@@ -42,9 +38,7 @@ def relative(rows: pd.DataFrame, by: Sequence[str], to: str) -> pd.DataFrame:
 
 
 def half_lag(values: Sequence[float]) -> float:
-    """Steps back from the last one within which half of the sum lies: 1 is the last step alone; NaN
-    where the sum is 0 or not finite.
-    """
+    """Number of last steps that hold half of the sum; NaN if the sum is 0 or not finite."""
     back = np.cumsum(np.asarray(values, dtype=float)[::-1])
     if not len(back) or not math.isfinite(back[-1]) or back[-1] <= 0:
         return math.nan
@@ -52,16 +46,14 @@ def half_lag(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float]) -> float:
-    """Over how many steps a distribution spreads: exp of its entropy, from 1 to all of them."""
+    """Effective number of steps of a distribution: exp of its entropy."""
     share = np.asarray(values, dtype=float)
     share = share[share > 0] / share[share > 0].sum()
     return float(np.exp(-(share * np.log(share)).sum())) if len(share) else math.nan
 
 
 def by_point(rows: pd.DataFrame, what) -> pd.DataFrame:
-    """`start` and `end` of what(values in order of steps) of every point, a row an id: median over
-    its examples.
-    """
+    """`start` and `end` of what(values by step), by point id: medians over the examples."""
     ordered = rows.sort_values(["id", "end", "example", "step"], kind="stable")
     found = ordered.groupby(["id", "end", "example"], sort=False)["value"].agg(
         lambda of: what(of.to_numpy(dtype=float))
@@ -70,7 +62,7 @@ def by_point(rows: pd.DataFrame, what) -> pd.DataFrame:
 
 
 def _both_ends(by_example: pd.Series) -> pd.DataFrame:
-    """`start` and `end`, a row an id, of values by id, end and example: medians over the examples."""
+    """Medians over examples of values by id, end and example: columns start and end, by id."""
     return (
         by_example.groupby(level=["id", "end"])
         .median()
@@ -81,9 +73,7 @@ def _both_ends(by_example: pd.Series) -> pd.DataFrame:
 
 
 def with_input(rows: pd.DataFrame, inputs: pd.DataFrame) -> pd.DataFrame:
-    """As by_point: rank correlation over steps between a value and how far the input is from its
-    mean.
-    """
+    """As by_point: rank correlation over steps with the input's distance from its mean."""
     known = inputs.drop_duplicates(["id", "example", "step"])[
         ["id", "example", "step", "value"]
     ].rename(columns={"value": "input"})
@@ -97,10 +87,10 @@ def with_input(rows: pd.DataFrame, inputs: pd.DataFrame) -> pd.DataFrame:
 
 
 def gates(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Gates of the top layer, median over points: columns by…, gate, end, example, step, mean, low,
-    high (the lowest and highest quantile), points.
+    """Gates of the top layer, median over points.
 
-    Each row of traces is told apart by its quantity, gate.NAME.mean or gate.NAME.pQQ.
+    Columns by…, gate, end, example, step, mean, low and high (outermost quantiles), points. Traces
+    have quantity gate.NAME.mean or gate.NAME.pQQ.
     """
     parts = rows["quantity"].astype(str).str.extract(r"^gate\.(?P<gate>.+)\.(?P<what>[^.]+)$")
     layer = rows["layer"].astype(float)

@@ -1,6 +1,4 @@
-"""Two sides of a comparison: arms matched in everything that the sides do not name, so that nothing
-else is compared.
-"""
+"""Compares two sets of arms that are alike in every factor that the comparison does not name."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports.data.study import Study
-from reports.data.testset import weighted_noise
+from reports.data.test_set import weighted_noise
 from reports.statistics import Estimate, share_difference, weighted_arms, widen
 from reports.statistics.improvement import improvement
 from reports.statistics.terms import Term, codes, contrast
@@ -21,12 +19,11 @@ from study.design.claims import EXTREMES
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Weights of the arms: over the blocks that have both sides, first positive, second negative,
-    each summing to 1 in size.
+class Comparison:
+    """Two sets of arms to compare, matched in blocks of equal other factors.
 
-    `points`: those of these arms, with column `value`; `first`, `second`: their arms; `blocks`:
-    pairs of lists of arms.
+    `weights`: per arm, positive for the first side and negative for the second; each side sums to 1
+    in size. `points`: of these arms, with column `value`; `blocks`: pairs of lists of arms.
     """
 
     points: pd.DataFrame
@@ -51,14 +48,17 @@ def match(
     first: Mapping[str, Any],
     second: Mapping[str, Any],
     when: Mapping[str, Any],
-) -> Sides:
-    """Sides over the arms that `points` have."""
+) -> Comparison:
+    """Match the arms of `points` that have the levels of `first` and of `second`.
+
+    `when`: levels that both must have.
+    """
     arms = study.arms[study.arms["arm"].isin(points["arm"].unique())].reset_index(drop=True)
     others = [key for key in study.factors if key not in {*first, *second}]
     by_block: dict[int, tuple[list[int], list[int]]] = {}
     numbers, block = [int(arm) for arm in arms["arm"]], codes(arms, others)
     for side, place in ((first, 0), (second, 1)):
-        for row in np.flatnonzero(chosen(study, arms, {**when, **side})):
+        for row in np.flatnonzero(has_levels(study, arms, {**when, **side})):
             by_block.setdefault(int(block[row]), ([], []))[place].append(numbers[row])
     blocks = [by_block[number] for number in sorted(by_block) if all(by_block[number])]
     weights: dict[int, float] = {}
@@ -66,13 +66,13 @@ def match(
         for own, way in zip(pair, (1.0, -1.0), strict=True):
             for arm in own:
                 weights[arm] = weights.get(arm, 0.0) + way / (len(blocks) * len(own))
-    return Sides(points[points["arm"].isin(weights)], weights, blocks)
+    return Comparison(points[points["arm"].isin(weights)], weights, blocks)
 
 
-def chosen(study: Study, arms: pd.DataFrame, when: Mapping[str, Any]) -> np.ndarray:
-    """Which rows have these levels; settings that do not vary count too.
+def has_levels(study: Study, arms: pd.DataFrame, when: Mapping[str, Any]) -> np.ndarray:
+    """Which rows have these levels; constant settings count too.
 
-    smallest and largest are of a factor whose levels are numbers.
+    "smallest" and "largest" are allowed for factors whose levels are numbers.
     """
     keep = np.ones(len(arms), dtype=bool)
     for key, level in when.items():
@@ -89,7 +89,7 @@ def chosen(study: Study, arms: pd.DataFrame, when: Mapping[str, Any]) -> np.ndar
 
 
 def _extreme(study: Study, key: str, level: str) -> str:
-    numbers = numeric(study.factors.get(key, []))
+    numbers = as_numbers(study.factors.get(key, []))
     return (
         level
         if level not in EXTREMES or not numbers
@@ -97,8 +97,8 @@ def _extreme(study: Study, key: str, level: str) -> str:
     )
 
 
-def numeric(levels: Sequence[str]) -> dict[str, float]:
-    """Levels by their number; none where one is no number."""
+def as_numbers(levels: Sequence[str]) -> dict[str, float]:
+    """Levels with their numbers; {} if one is not a number."""
     try:
         return {level: float(level) for level in levels}
     except ValueError:
@@ -106,12 +106,12 @@ def numeric(levels: Sequence[str]) -> dict[str, float]:
 
 
 def difference(
-    study: Study, of: Sides, *, share: bool, scored: bool, level: float = 0.95
+    study: Study, of: Comparison, *, share: bool, scored: bool, level: float = 0.95
 ) -> Estimate:
     """First side minus second.
 
-    Means: t over seeds within arms (Satterthwaite), arms being fixed, with the test set's noise
-    where scores are compared; shares of points: Newcombe's interval (1998, method 10).
+    Means: t interval over seeds within fixed arms (Satterthwaite), with the test set's noise if
+    scores are compared. Shares: Newcombe's interval (1998, method 10).
     """
     if share:
         return share_difference(of.values(of.first), of.values(of.second), level=level)
@@ -119,8 +119,8 @@ def difference(
     return widen(found, weighted_noise(study, of.weights), level=level) if scored else found
 
 
-def chance(of: Sides, *, higher_is_better: bool) -> Estimate:
-    """P(improve): that a run of the first side is better than one of the second in the same block."""
+def probability_of_improvement(of: Comparison, *, higher_is_better: bool) -> Estimate:
+    """P(improve): a run of the first side beats one of the second in the same block."""
     values = {int(arm): own.tolist() for arm, own in of.points.groupby("arm")["value"]}
     pairs = [
         ([v for arm in first for v in values[arm]], [v for arm in second for v in values[arm]])
@@ -129,9 +129,12 @@ def chance(of: Sides, *, higher_is_better: bool) -> Estimate:
     return improvement(pairs, higher_is_better=higher_is_better)
 
 
-def term(study: Study, of: Sides, name: str, keys: Sequence[str]) -> tuple[Term, np.ndarray]:
-    """The comparison as a term over its own arms, exchangeable within blocks of all factors but
-    `keys`; and each point's row of it.
+def as_term(
+    study: Study, of: Comparison, name: str, keys: Sequence[str]
+) -> tuple[Term, np.ndarray]:
+    """The comparison as a term over its arms, and each point's row in it.
+
+    Points are exchangeable within blocks of all factors but `keys`.
     """
     arms = study.arms[study.arms["arm"].isin(of.weights)].reset_index(drop=True)
     others = [key for key in study.factors if key not in keys]
@@ -140,13 +143,13 @@ def term(study: Study, of: Sides, name: str, keys: Sequence[str]) -> tuple[Term,
     return made, np.array([rows[int(arm)] for arm in of.points["arm"]], dtype=int)
 
 
-def turned(of: Estimate, sign: float) -> Estimate:
-    """The same difference seen from the other side where sign is −1."""
+def with_sign(of: Estimate, sign: float) -> Estimate:
+    """The same difference with its sign reversed if `sign` is −1."""
     return of if sign > 0 else Estimate(-of.value, -of.high, -of.low, of.n)
 
 
 def side_words(side: Mapping[str, Any]) -> dict[str, str]:
-    """Levels of a side as text: several are joined by or."""
+    """Levels of a side as text; several levels are joined by "or"."""
     return {
         str(key): " or ".join(map(str, level)) if isinstance(level, list) else str(level)
         for key, level in side.items()

@@ -1,6 +1,4 @@
-"""The form of a study's declaration: what the report relies on, told where a file has something
-else.
-"""
+"""Checks the form of a study's declaration, and restricts it to some levels."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from reports.formatting import listing
 from study.records import StudyError
 
 
-def wrong(declaration: Any) -> str | None:
-    """Which part of study.json's declaration is not of its form; None if all are."""
+def malformed_part(declaration: Any) -> str | None:
+    """The part of the declaration that has the wrong form; None if all is well."""
     if not isinstance(declaration, Mapping):
         return "the declaration"
     forms = {
@@ -50,7 +48,7 @@ def wrong(declaration: Any) -> str | None:
         levels = {key: {str(level) for level in of} for key, of in declaration["factors"].items()}
         stated = {
             key for point in declaration["grid"] for key in point["labels"]
-        }  # a factor that no point states has its one level
+        }  # points may omit a factor of one level
         if any(
             str(point["labels"].get(key)) not in of or key not in point["labels"]
             for point in declaration["grid"]
@@ -99,8 +97,8 @@ def _task(facts: Any) -> bool:
     )
 
 
-def wrong_launches(launches: Any) -> str | None:
-    """Which part of study.json's launches is not of its form."""
+def malformed_launches(launches: Any) -> str | None:
+    """As `malformed_part`, for the launches."""
     fits = isinstance(launches, list) and all(map(_launch, launches))
     return None if fits else "its launches"
 
@@ -148,7 +146,7 @@ def restrict(declaration: Mapping[str, Any], levels: Mapping[str, Any]) -> Mappi
         labels = {"seed": point["seed"], **point["labels"]}
         return all(
             str(labels.get(key, known[key][0])) in texts for key, texts in wanted.items()
-        )  # a point does not state a factor of one level
+        )  # points may omit a factor of one level
 
     grid = [point for point in declaration["grid"] if matches(point)]
     if not grid:

@@ -1,4 +1,4 @@
-"""Noise of the common test set, from the result of every example: more seeds do not reduce it."""
+"""Noise of the common test set, from the results of its examples; more seeds do not reduce it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from reports.data.study import Study
 
 
 def contrast_noise(study: Study, points: pd.DataFrame, factor: str, high: str, low: str) -> float:
-    """Standard error over test examples of the difference between two levels' mean scores: every
-    example is seen by both. NaN if not kept.
+    """Standard error over test examples of the difference between two levels' mean scores.
+
+    Both see the same examples. NaN if results by example were not kept.
     """
     test = study.table("test")
     if test.empty:
@@ -28,9 +29,9 @@ def contrast_noise(study: Study, points: pd.DataFrame, factor: str, high: str, l
 
 
 def weighted_noise(study: Study, weights: Mapping[int, float]) -> float:
-    """Standard error over test examples of Σ w·(mean score of arm): every example is seen by all.
+    """Standard error over test examples of Σ w·(mean score of arm), as all see the same examples.
 
-    NaN if not kept, or of several tasks.
+    NaN if results by example were not kept, or if there are several tasks.
     """
     means = by_example(study)
     if not set(weights) <= set(means.columns):
@@ -44,10 +45,11 @@ def weighted_noise(study: Study, weights: Mapping[int, float]) -> float:
 
 
 def by_example(study: Study) -> pd.DataFrame:
-    """Mean result of every test example (row) by arm (column), over seeds; empty if not kept, or of
-    several tasks. Made once.
+    """Mean over seeds of each test example (row) and arm (column).
+
+    Empty if results by example were not kept, or if there are several tasks.
     """
-    return study.once("test set by arm", lambda: _by_example(study))
+    return study.cached("test set by arm", lambda: _by_example(study))
 
 
 def _by_example(study: Study) -> pd.DataFrame:

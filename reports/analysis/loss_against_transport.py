@@ -1,6 +1,4 @@
-"""Loss profile against transport: where the loss asks for more or less of the early steps than
-could reach it.
-"""
+"""Loss profile against transport: whether the loss gradient falls faster than a random one."""
 
 from __future__ import annotations
 
@@ -12,19 +10,15 @@ import pandas as pd
 from reports.data.study import Study
 from study.records import NETWORK
 
-WHOLE = {
-    f"{NETWORK}/s": 0,
-    "1/s": 1,
-    "1/h": 2,
-}  # what stands for the whole network, the first that a point has
+# Profiles that stand for the whole network; the first that a point has is used.
+WHOLE = {f"{NETWORK}/s": 0, "1/s": 1, "1/h": 2}
 
 
-def disagreement(study: Study) -> pd.DataFrame:
-    """`start` and `end` by point id: D of the loss profile minus D of transport, decades, at the
-    first and last probe that has both.
+def loss_minus_transport(study: Study) -> pd.DataFrame:
+    """D of the loss profile minus D of transport in decades, by point id: columns start and end.
 
-    Both are taken over the same lags, relative to lag 1: below 0 the loss's gradient falls off
-    faster than a random direction.
+    At the first and last probe that has both, over the same lags, relative to lag 1. Below 0, the
+    loss gradient falls off faster than a random direction.
     """
     profile, states = study.table("profile"), study.table("states")
     rows = profile[profile["probe"] == "loss"]

@@ -1,0 +1,181 @@
+"""The confirmation of a study: its best arms trained again on fresh seeds (make confirm)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis.arms import with_counted
+from reports.analysis.comparison import (
+    Comparison,
+    as_term,
+    difference,
+    probability_of_improvement,
+    with_sign,
+)
+from reports.data.study import Study
+from reports.formatting import count, interval, known, listing, number
+from reports.statistics import NO_ESTIMATE, Estimate, mean_interval
+from reports.statistics.holm import holm
+from reports.statistics.permutation import f_test
+from study.design.ranking import best_first
+from study.store import Store
+
+SEED = 2026  # of the permutations
+DRAWS = 9999
+LEVEL = 0.05  # of the tests
+
+
+@dataclass(frozen=True)
+class ConfirmedArm:
+    """One arm: scores on the seeds that chose it (`screened`) and on fresh ones (`fresh`).
+
+    `behind`: how far it is behind the first arm on fresh seeds (positive: worse), with p of a
+    permutation test, corrected by Holm.
+    """
+
+    arm: int
+    label: str
+    screened: Sequence[float]
+    fresh: Sequence[float]
+    screening: Estimate
+    estimate: Estimate
+    behind: Estimate = NO_ESTIMATE
+    improve: Estimate = NO_ESTIMATE
+    p: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Arms in the order of validation. `fresh`: whether no seed was used before."""
+
+    arms: Sequence[ConfirmedArm]
+    seeds: Sequence[int]
+    missing: int
+    fresh: bool
+
+
+def confirmation(study: Study) -> Confirmation | None:
+    """The confirmation stored beside the study; None if there is none or nothing is trained yet."""
+    return study.cached("confirmation", lambda: _read(study))
+
+
+def _read(study: Study) -> Confirmation | None:
+    folder = study.store.folder / f"{study.name}-confirm"
+    if not (folder / "study.json").exists():
+        return None
+    again = Study(Store(folder))
+    screened, fresh = with_counted(study), with_counted(again)
+    order = {
+        tuple(row[key] for key in study.factors): (int(row["arm"]), str(row["label"]))
+        for _, row in study.arms.iterrows()
+    }
+    numbers = {}
+    for _, row in again.arms.iterrows():
+        known = order.get(tuple(_level(again, row, key) for key in study.factors))
+        if known is not None and (fresh["arm"] == row["arm"]).any():
+            numbers[int(row["arm"])] = known
+    if not numbers:
+        return None
+    ranks = {
+        arm: rank
+        for rank, arm in enumerate(
+            best_first(study.stored, higher_is_better=study.higher_is_better)
+        )
+    }
+    by_rank = sorted(numbers, key=lambda arm: ranks.get(numbers[arm][0], len(ranks)))
+    first, made = by_rank[0], []
+    for arm in by_rank:
+        number, label = numbers[arm]
+        before, after = screened[screened["arm"] == number], fresh[fresh["arm"] == arm]
+        old, new = (
+            mean_interval(of["counted"].tolist(), of["score_se"].tolist()) for of in (before, after)
+        )
+        made.append(
+            ConfirmedArm(
+                number,
+                label,
+                before["counted"].tolist(),
+                after["counted"].tolist(),
+                old,
+                new,
+                *_behind(again, fresh, first, arm),
+            )
+        )
+    adjusted = holm([one.p for one in made])
+    arms = [ConfirmedArm(**{**vars(one), "p": p}) for one, p in zip(made, adjusted, strict=True)]
+    used = {int(seed) for seed in study.seeds} | {
+        int(seed) for seed in study.outside_grid["seed"].dropna()
+    }
+    missing = len(again.grid) - len(again.stored)
+    return Confirmation(
+        arms,
+        [int(seed) for seed in again.seeds],
+        missing,
+        not used & {int(seed) for seed in again.seeds},
+    )
+
+    return best_first(study.stored, higher_is_better=study.higher_is_better)
+
+
+def _level(study: Study, row: Mapping[str, str], key: str) -> str | None:
+    return row[key] if key in row else study.constant.get(key)
+
+
+def _behind(
+    again: Study, points: pd.DataFrame, first: int, arm: int
+) -> tuple[Estimate, Estimate, float]:
+    """Difference, P(improve) of the first arm over this one, and p."""
+    if arm == first:
+        return NO_ESTIMATE, NO_ESTIMATE, float("nan")
+    both = points[points["arm"].isin([first, arm])].assign(
+        value=lambda of: of["counted"].astype(float)
+    )
+    both = both[np.isfinite(both["value"])]
+    if both["arm"].nunique() < 2:
+        return NO_ESTIMATE, NO_ESTIMATE, float("nan")
+    of = Comparison(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
+    made, row = as_term(again, of, "first against another", list(again.factors))
+    p = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED).p
+    found = with_sign(
+        difference(again, of, share=False, scored=True), 1.0 if again.higher_is_better else -1.0
+    )
+    return found, probability_of_improvement(of, higher_is_better=again.higher_is_better), p
+
+
+def confirmation_sentence(study: Study, of: Confirmation) -> str:
+    """For example: Confirmed on 5 fresh seeds: lstm has .91 (on the seeds that chose it: .93)."""
+    first, *others = of.arms
+    said = (
+        f"Confirmed on {count(len(of.seeds), 'fresh seed')}: {first.label}, first by validation,"
+        f" has a mean test {study.metric} of {number(first.estimate.value, 3)}"
+        f" {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it:"
+        f" {number(first.screening.value, 3)})."
+    )
+    if not others:
+        return said
+    ahead = [one for one in others if known(one.p) and one.p <= LEVEL and one.behind.value > 0]
+    beaten = [one for one in others if known(one.p) and one.p <= LEVEL and one.behind.value < 0]
+    level = [one for one in others if one not in ahead and one not in beaten]
+    if ahead:
+        said += f" It is ahead of {listing(_against_first(one) for one in ahead)}."
+    if beaten:
+        behind = listing(_against_first(one) for one in beaten)
+        said += f" It lies behind {behind}: the choice did not hold."
+    if level:
+        said += f" It cannot be told apart from {listing(_against_first(one) for one in level)}."
+    return (
+        said + " Tests: permutation of seeds between two arms, Holm over"
+        f" {count(len(others), 'comparison')}."
+    )
+
+
+def _against_first(one: ConfirmedArm) -> str:
+    p = f", p {'< 0.001' if one.p < 0.001 else f'= {one.p:.3f}'}" if known(one.p) else ""
+    return (
+        f"{one.label} (difference {number(one.behind.value, 3, sign=True)}"
+        f" {interval(one.behind.low, one.behind.high, 3)}{p})"
+    )

@@ -1,0 +1,198 @@
+"""Shares of variance, corrected for noise (ω²; Hays 1963), with intervals.
+
+The share of pure noise is 0 on average.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from reports.statistics.estimates import Array, Estimate
+from reports.statistics.terms import Term, terms
+
+HIGHER = "higher interactions"
+
+
+@dataclass(frozen=True)
+class Share:
+    """One term: its ω² share of all variance, and `size`, the rms of its effect over the arms."""
+
+    name: str
+    factors: tuple[str, ...]
+    df: int
+    F: float
+    share: Estimate
+    size: Estimate
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of all terms.
+
+    `spread`: standard deviation over seeds within arms; `whole`: no combination is missing. If
+    combinations are missing, terms overlap and shares need not add up.
+    """
+
+    terms: Sequence[Share]
+    seeds: Estimate
+    spread: float
+    whole: bool
+    n: int
+
+
+def shares(
+    points: pd.DataFrame,
+    column: str,
+    arms: pd.DataFrame,
+    factors: Sequence[str],
+    *,
+    draws: int,
+    seed: int,
+) -> Shares | None:
+    """Shares over arms that have points; None if no arm has two, or nothing varies.
+
+    `arms`: arm and its levels. Sums of squares of the arms' means, arms weighing equally (n: their
+    harmonic mean); ω² = (SS − df·MSE)/(SS_total + MSE), at least 0. Intervals: generalised
+    confidence (Weerahandi 1993): σ² drawn from SSE/χ², the noncentrality of every term from the
+    distribution that makes its sum of squares a quantile; for one term this is Steiger's (2004)
+    interval from the noncentral F.
+    """
+    model = _cell_means(points, column, arms)
+    if model is None:
+        return None
+    sums = _sums_of_squares(model, factors)
+    total = model.n * len(model.arms)
+    mse, n = model.mse, model.points
+    every = sum(one.square - one.df * mse for one in sums) / total + mse
+    interval = functools.partial(
+        intervals, mse=mse, error_df=model.error_df, total=total, draws=draws, seed=seed
+    )
+    found = []
+    for one in sums:
+        part = max(0.0, (one.square - one.df * mse) / total)
+        others = [other for other in sums if other is not one]
+        share, size = interval(
+            one.square,
+            one.df,
+            sum(other.square for other in others),
+            sum(other.df for other in others),
+        )
+        found.append(
+            Share(
+                one.name,
+                one.factors,
+                one.df,
+                one.square / one.df / mse,
+                Estimate(min(1.0, part / max(every, mse)), *share, n),
+                Estimate(math.sqrt(part), *size, n),
+            )
+        )
+    taken, _ = interval(sum(one.square for one in sums), sum(one.df for one in sums), 0.0, 0)
+    seeds = Estimate(min(1.0, mse / max(every, mse)), 1 - taken[1], 1 - taken[0], n)
+    cells = math.prod(model.arms[factor].nunique() for factor in factors)
+    return Shares(found, seeds, math.sqrt(mse), len(model.arms) == cells, n)
+
+
+@dataclass(frozen=True)
+class _CellMeans:
+    """Means of the arms that have points, and the error: the spread over seeds within arms.
+
+    `n`: harmonic mean of the arms' numbers of points.
+    """
+
+    arms: pd.DataFrame
+    means: Array
+    n: float
+    mse: float
+    error_df: int
+    points: int
+
+
+def _cell_means(points: pd.DataFrame, column: str, arms: pd.DataFrame) -> _CellMeans | None:
+    known = points[np.isfinite(points[column].to_numpy(dtype=float))]
+    by_arm = known.groupby("arm")[column].agg(["mean", "size", "var"])
+    arms = arms[arms["arm"].isin(by_arm.index)].reset_index(drop=True)
+    by_arm = by_arm.loc[arms["arm"]]
+    sizes, means = by_arm["size"].to_numpy(dtype=float), by_arm["mean"].to_numpy(dtype=float)
+    error_df = int(sizes.sum() - len(sizes))
+    if len(arms) < 2 or error_df < 1:
+        return None
+    mse = float((by_arm["var"].fillna(0).to_numpy(dtype=float) * (sizes - 1)).sum() / error_df)
+    if mse <= 1e-20 * max(float((means**2).mean()), 1e-300):
+        return None  # seeds that all give the same leave no noise to compare with
+    n = len(sizes) / float((1 / sizes).sum())
+    return _CellMeans(arms, means, n, mse, error_df, int(sizes.sum()))
+
+
+@dataclass(frozen=True)
+class _SumOfSquares:
+    name: str
+    factors: tuple[str, ...]
+    df: int
+    square: float
+
+
+def _sums_of_squares(model: _CellMeans, factors: Sequence[str]) -> list[_SumOfSquares]:
+    """Of main effects, two-way interactions, and all higher interactions together."""
+    n, means = model.n, model.means
+    found = terms(model.arms, factors)
+    sums = [
+        _SumOfSquares(
+            term.name, term.factors, term.df, n * float(((term.weights.T @ means) ** 2).sum())
+        )
+        for term in found
+    ]
+    spanned = _spanned(found)
+    rest = len(model.arms) - 1 - spanned.shape[1]
+    if rest > 0:
+        between = n * float(((means - means.mean()) ** 2).sum())
+        square = max(0.0, between - n * float(((spanned.T @ means) ** 2).sum()))
+        sums.append(_SumOfSquares(HIGHER, (), rest, square))
+    return [one for one in sums if one.df > 0]
+
+
+def intervals(
+    square: float,
+    df: int,
+    rest: float,
+    rest_df: int,
+    *,
+    mse: float,
+    error_df: int,
+    total: float,
+    draws: int,
+    seed: int,
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """95 % intervals of a term's share and size, from its sum of squares and that of all other
+    terms.
+    """
+    rng = np.random.default_rng(seed)
+    noise = error_df * mse / rng.chisquare(error_df, draws)
+    own = _noncentrality(square / noise, df, rng.random(draws))
+    other = _noncentrality(rest / noise, rest_df, rng.random(draws)) if rest_df else 0.0
+    return _ends(own / (own + other + total)), _ends(np.sqrt(own * noise / total))
+
+
+def _spanned(found: Sequence[Term]) -> Array:
+    """Orthonormal columns for all terms together."""
+    u, s, _ = np.linalg.svd(np.hstack([term.weights for term in found]), full_matrices=False)
+    return u[:, s > 1e-8]
+
+
+def _noncentrality(x: Array, df: int, u: Array) -> Array:
+    """λ for which noncentral χ² with df is below x with probability u; 0 if no λ is."""
+    reached = special.chdtr(df, x) > u
+    lam = np.where(reached, special.chndtrinc(np.maximum(x, 1e-12), df, u), 0.0)
+    return np.where(np.isfinite(lam), lam, 0.0)
+
+
+def _ends(row: Array) -> tuple[float, float]:
+    low, high = np.quantile(row, [0.025, 0.975])
+    return float(low), float(high)
