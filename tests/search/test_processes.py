@@ -111,6 +111,7 @@ def kill_in_the_middle_of_a_trial(spec, process: subprocess.Popen[str]) -> int:
     storage = open_storage(spec.settings.storage, spec.search_folder)
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
+        below = descendants(process.pid)
         try:
             trials = [trial for arm in spec.arms for trial in slots(spec, arm, storage).trials()]
         except KeyError:  # the studies are not there yet
@@ -118,7 +119,7 @@ def kill_in_the_middle_of_a_trial(spec, process: subprocess.Popen[str]) -> int:
         mine = [
             trial
             for trial in trials
-            if trial.user_attrs.get(WORKER, {}).get("pid") in descendants(process.pid)
+            if trial.user_attrs.get(WORKER, {}).get("pid") in below
         ]
         running = [
             trial
