@@ -1,7 +1,7 @@
 """Train every combination of a recurrent recipe and measure how its gradients travel.
 
-`plan`, `run` and `load` are the Python API (study.api); `gradient_profile` and `watch` measure a
-network of your own (study.diagnostics).
+`plan`, `run` and `load` are the Python API (study.launch.api); `gradient_profile` and `watch`
+measure a network of your own (study.diagnostics).
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from study.api import Result, load, plan, run
     from study.diagnostics.gradient_profile import gradient_profile
     from study.diagnostics.watch import watch
+    from study.launch.api import Result, load, plan, run
 
 __version__ = "0.1.0"
 __all__ = ["Result", "gradient_profile", "load", "plan", "run", "watch"]
 
 _MODULES = {
-    "Result": "study.api",
-    "load": "study.api",
-    "plan": "study.api",
-    "run": "study.api",
+    "Result": "study.launch.api",
+    "load": "study.launch.api",
+    "plan": "study.launch.api",
+    "run": "study.launch.api",
     "gradient_profile": "study.diagnostics.gradient_profile",
     "watch": "study.diagnostics.watch",
 }

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from study.config.compose import meets
 from study.design.power import resolvable
+from study.launch.plan import Plan
 from study.launch.say import say
 from study.training.groups import duration
-
-if TYPE_CHECKING:
-    from study.launch.plan import Plan
 
 SHOWN = 3  # examples named of a longer list
 
@@ -47,7 +45,7 @@ def show(plan: Plan, console: Console) -> None:
     if any(point.config["stop"]["solved_checks"] for point in plan.points):
         say(console, "points may end early (stop.solved_checks): the time below is for all updates")
     cost = executor.describe(groups) or (
-        f"about {duration(plan.estimate)} on {executor.workers} workers, a rough estimate"
+        f"about {duration(plan.seconds(groups))} on {executor.workers} workers, a rough estimate"
     )
     say(console, f"{cost}; results go to {plan.folder}")
 

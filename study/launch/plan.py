@@ -18,7 +18,6 @@ from study.config.compose import Composed, Declared, exclusion
 from study.config.settings import Settings, settings_of
 from study.config.setup import set_up
 from study.interfaces import Executor, Group, Point
-from study.launch.describe import text
 from study.records import NUMERICS, StudyError, identity
 from study.store import Damaged, Store
 from study.store.search import beside
@@ -27,7 +26,7 @@ from study.training.groups import groups, room
 from study.training.precision import fixed_numerics
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Plan:
     """All that is known before the first update."""
 
@@ -44,12 +43,6 @@ class Plan:
     unprobed: Mapping[str, Sequence[str]]
     # The command that makes the same plan; "" for the command that is running.
     command: str = ""
-
-    def __str__(self) -> str:
-        """Factors, exclusions, points, groups and time, as plan=true prints them."""
-        return text(self)
-
-    __repr__ = __str__
 
     @property
     def name(self) -> str:
@@ -87,7 +80,10 @@ class Plan:
     @property
     def estimate(self) -> float:
         """Seconds that training the missing points may take, roughly."""
-        groups = self.groups
+        return self.seconds(self.groups)
+
+    def seconds(self, groups: Sequence[Group]) -> float:
+        """Seconds that training these groups side by side may take, roughly."""
         workers = max(min(self.executor.workers, len(groups)), 1)
         return sum(group.cost for group in groups) / workers
 

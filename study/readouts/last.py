@@ -6,14 +6,12 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Parameter, Params, Readout
-from study.kernels.steps import Steps
 from study.numerics.linear import linear
+from study.numerics.steps import Steps
 
 
 class Last(Readout):
-    """y = W h_T + b with T each example's own last step: reading at the padded end is a known
-    mistake.
-    """
+    """y = W h_T + b with T each example's last valid step, never the padded end."""
 
     every_step = False
     last_step_only = True

@@ -19,16 +19,13 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any, Protocol, TypeVar
 
 from study.machine.identity import has_ended, machine_id, start_time
 from study.store import Store
-
-if TYPE_CHECKING:
-    from study.interfaces import Group
 
 BEATS = 6  # heartbeats in the time after which a silent launch is lost
 STUDY = "study.json"  # leased for a moment by whoever writes it
@@ -213,9 +210,26 @@ class Leases:
                     path.unlink(missing_ok=True)
 
 
+class _Point(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class _Group(Protocol):
+    """A study.interfaces.Group, which this room must not import: it needs torch."""
+
+    @property
+    def points(self) -> Sequence[_Point]: ...
+
+    def only(self, points: Iterable[Any], /) -> Any: ...
+
+
+SomeGroup = TypeVar("SomeGroup", bound=_Group)
+
+
 def claim(
-    group: Group, leases: Leases, store: Store, versions: Mapping[str, object]
-) -> Group | None:
+    group: SomeGroup, leases: Leases, store: Store, versions: Mapping[str, object]
+) -> SomeGroup | None:
     """Take leases on the points of a group that nobody else holds and that are unchanged since
     `versions`; the group of these points, None if there are none.
     """
@@ -223,7 +237,8 @@ def claim(
     # Only now: once a point is leased, nobody else stores it.
     free = [point for point in taken if store.version(point.id) == versions.get(point.id)]
     leases.release(point.id for point in taken if point not in free)
-    return group.only(free)
+    some: SomeGroup | None = group.only(free)
+    return some
 
 
 def _number(name: str) -> int | None:

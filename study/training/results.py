@@ -16,7 +16,7 @@ from study.health.profiles import LAST, Thresholds, last_state
 from study.health.verdicts import OutcomeLimits, Run, opened_at, outcome, verdict
 from study.interfaces import AtLags, ByIndex, ByStep, Point, TaskFacts
 from study.machine.provenance import code, machine
-from study.records import CHOICES, NETWORK
+from study.records import CHOICES, NETWORK, SIZES
 from study.store import PointRecord
 from study.training.state import Measured, Training
 
@@ -124,7 +124,7 @@ def failed_record(point: Point, failure: Mapping[str, str]) -> PointRecord:
     """
     message = failure["message"].splitlines()[0] if failure["message"] else ""
     row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.updates}
-    row |= point.sizes
+    row |= sizes(point)
     row |= {"status": "failed", "reason": f"{failure['type']}: {message}"}
     return PointRecord(**_description(point), row=row, provenance=code(), failure=dict(failure))
 
@@ -155,7 +155,12 @@ def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
     }
     row |= {"steps": facts.steps, "lag": facts.lag}
     row |= {choice: str(point.labels[choice]) for choice in CHOICES if choice in point.labels}
-    return row | point.sizes
+    return row | sizes(point)
+
+
+def sizes(point: Point) -> dict[str, int]:
+    """records.SIZES of a point."""
+    return {size: point.config[size] for size in SIZES}
 
 
 def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]:

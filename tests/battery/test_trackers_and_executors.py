@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from study import battery
-from study.check import tiny_group
+from study.battery.folder import tiny_group
 from study.executors.local import Local
 from study.interfaces import Executor, Tracker
 from study.training.engine import run_group

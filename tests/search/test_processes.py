@@ -116,11 +116,7 @@ def kill_in_the_middle_of_a_trial(spec, process: subprocess.Popen[str]) -> int:
             trials = [trial for arm in spec.arms for trial in slots(spec, arm, storage).trials()]
         except KeyError:  # the studies are not there yet
             trials = []
-        mine = [
-            trial
-            for trial in trials
-            if trial.user_attrs.get(WORKER, {}).get("pid") in below
-        ]
+        mine = [trial for trial in trials if trial.user_attrs.get(WORKER, {}).get("pid") in below]
         running = [
             trial
             for trial in mine

@@ -1,4 +1,4 @@
-"""The notebook study/examples/quick.ipynb, made from quick.py beside it.
+"""The notebook reports/gallery/quick.ipynb, made from quick.py beside it.
 
 python -m tests.support.notebook writes it.
 """

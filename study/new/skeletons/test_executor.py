@@ -7,7 +7,7 @@ import dataclasses
 from skeleton import Skeleton
 
 from study.battery.executors import check_executor
-from study.check import tiny_group
+from study.battery.folder import tiny_group
 from study.store import Store
 from study.training.checkpoints import Checkpoints
 

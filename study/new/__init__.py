@@ -1,6 +1,6 @@
 """A working piece to start from: python -m study.new KIND NAME [--into DIR].
 
-Writes DIR/NAME.py, DIR/KIND/NAME.yaml and DIR/test_NAME.py from study/skeletons; refuses to
+Writes DIR/NAME.py, DIR/KIND/NAME.yaml and DIR/test_NAME.py from study/new/skeletons; refuses to
 overwrite and bad names. Imports no torch.
 """
 
@@ -165,7 +165,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(said(asked.kind, asked.name, asked.into, written))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

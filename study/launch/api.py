@@ -1,4 +1,4 @@
-"""The Python API: plan a study, run it, read what came out.
+"""The Python API: plan a study, run it, read what came out. Its names are those of `import study`.
 
 ```python
 import study
@@ -22,29 +22,38 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-import reports.api as reports
+from reports.api import Result, load
 from study.config.compose import compose_all, declared
 from study.config.loader import config_loader
 from study.config.paths import config_dirs as config_dirs_of
+from study.launch.describe import text
 from study.launch.plan import Plan, make_plan
 from study.launch.run import INTERRUPTED
 from study.launch.run import run as carry_out
 from study.records import StudyError
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+__all__ = ["Result", "load", "plan", "run"]
 
 Values = str | int | float | bool | None
+
+
+@dataclass(frozen=True, repr=False)
+class StudyPlan(Plan):
+    """A plan that prints itself: factors, exclusions, points, groups, estimated time."""
+
+    def __str__(self) -> str:
+        return text(self)
+
+    __repr__ = __str__
 
 
 def plan(
@@ -52,7 +61,7 @@ def plan(
     *overrides: str,
     config_dirs: Sequence[str | Path] = (),
     **levels: Values | Iterable[Values],
-) -> Plan:
+) -> StudyPlan:
     """Plan a study; trains nothing and writes nothing.
 
     experiment: a file of conf/experiment (or of a folder in `config_dirs`); None: the factors below
@@ -74,7 +83,8 @@ def plan(
     given = [part for folder in folders for part in ("--config-dir", folder)]
     multirun = ["-m"] if study.factors else []
     command = shlex.join(["python", "-m", "study", *multirun, *given, *chosen, *typed])
-    return replace(made, command=command)
+    known = {field.name: getattr(made, field.name) for field in fields(made)}
+    return StudyPlan(**known | {"command": command})
 
 
 def run(plan: Plan) -> Result:
@@ -88,49 +98,6 @@ def run(plan: Plan) -> Result:
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     return Result(plan.folder, tuple(config_dirs_of(shlex.split(plan.command))))
-
-
-def load(folder: str | Path, config_dirs: Sequence[str | Path] = ()) -> Result:
-    """What a study in `folder`, such as outputs/quick, holds. Raises StudyError if it is none."""
-    if not (Path(folder) / "study.json").is_file():
-        raise StudyError(f"{folder}: no study here; it has no study.json")
-    return Result(Path(folder), tuple(str(folder) for folder in config_dirs))
-
-
-@dataclass(frozen=True)
-class Result:
-    """A stored study. Every property reads the files as they are now."""
-
-    folder: Path
-    config_dirs: tuple[str, ...] = ()  # folders with report sections of your own
-
-    @property
-    def points(self) -> pd.DataFrame:
-        """One row per point: id, levels, seed, status, verdict, scores (study/records.py)."""
-        return reports.points(self.folder)
-
-    @property
-    def failed(self) -> dict[str, str]:
-        """Points that failed: id -> reason."""
-        points = self.points
-        failed = points[points["status"] == "failed"]
-        return dict(zip(failed["id"], failed["reason"], strict=True))
-
-    def table(self, name: str) -> pd.DataFrame:
-        """A table of all points, with their id and levels: history, profile, states, layers,
-        measures, traces or test (records.TABLES).
-        """
-        return reports.table(self.folder, name)
-
-    def figure(self, section: str, *, index: int = 0, **levels: Any) -> Figure:
-        """A figure of a report section, drawn for the points with these levels."""
-        return reports.figure(
-            self.folder, section, index=index, config_dirs=self.config_dirs, **levels
-        )
-
-    def report(self) -> Path:
-        """Render the report and return the page's path."""
-        return reports.render(self.folder, config_dirs=self.config_dirs)
 
 
 def _factors_of_experiment(loader: ConfigLoader, chosen: Sequence[str]) -> dict[str, Any]:
@@ -149,7 +116,7 @@ def _override(key: str, value: Values | Iterable[Values]) -> str:
     """A key with one value or several as Hydra's command line takes it."""
     values = [value] if value is None or isinstance(value, str | int | float) else list(value)
     if not values:
-        raise StudyError(f"{key}: needs at least one value, got an empty list")
+        return f"{key}=[]"  # none of a group such as tracker or probe
     return f"{key}={','.join(_typed(each) for each in values)}"
 
 
