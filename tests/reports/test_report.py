@@ -485,13 +485,7 @@ def test_status_counts_and_tells_why(small: Store, capsys: pytest.CaptureFixture
         in out
     )
     assert (
-        len(
-            [
-                line
-                for line in message.splitlines()
-                if line.startswith(("  diverged: ", "  failed: "))
-            ]
-        )
+        len([line for line in out.splitlines() if line.startswith(("  diverged: ", "  failed: "))])
         == 2
     )
 
