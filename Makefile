@@ -6,13 +6,19 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep confirm report plan search sync compact test check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
+.PHONY: help dev api sweep confirm report plan search sync compact test check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo "  STUDY=NAME chooses conf/experiment/NAME.yaml (now: $(STUDY)); ARGS=\"...\" are Hydra overrides"
 
 setup: .venv/.ready ## the environment: .venv with the versions of constraints.txt
+
+dev: .venv/.ready-dev ## set up for changes: the environment with what tests need, and the pre-commit hook
+	@$(PY) -m pre_commit install
+
+api: .venv/.ready-dev ## the API page, made from docstrings: build/api/index.html
+	@$(PY) -m tests.support.api build/api
 
 sweep: .venv/.ready ## train what is missing of a study and render its report (STUDY=digits)
 	@status=0; $(PY) -m study -m experiment=$(STUDY) $(ARGS) || status=$$?; \
@@ -66,7 +72,7 @@ load: .venv/.ready-dev ## 10,000 quick points in one study: what everything but 
 	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.load $(LOAD)
 
 cluster: .venv/.ready-dev ## what takes minutes on a real Slurm and Ray of this machine: a job's time limit passes, again and again; a search through each
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 -m "cluster or not cluster" tests/campaigns/cluster_limits.py tests/search/test_elsewhere.py
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 -m "cluster or not cluster" tests/campaigns/cluster_limits.py tests/search/test_remote.py
 
 bench-kernels: .venv/.ready-dev ## times every kernel of every cell by size and writes study/kernels/table.yaml, which kernel=auto reads (some minutes)
 	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench.kernels $(KERNELS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,44 @@ def _png(figure: Drawing) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=144)
     return out.getvalue()
+
+
+def load(folder: str | Path, config_dirs: Sequence[str | Path] = ()) -> Result:
+    """What a study in `folder`, such as outputs/quick, holds. Raises StudyError if it is none."""
+    if not (Path(folder) / "study.json").is_file():
+        raise StudyError(f"{folder}: no study here; it has no study.json")
+    return Result(Path(folder), tuple(str(folder) for folder in config_dirs))
+
+
+@dataclass(frozen=True)
+class Result:
+    """A stored study. Every property reads the files as they are now."""
+
+    folder: Path
+    config_dirs: tuple[str, ...] = ()  # folders with report sections of your own
+
+    @property
+    def points(self) -> pd.DataFrame:
+        """One row per point: id, levels, seed, status, verdict, scores (study/records.py)."""
+        return points(self.folder)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Points that failed: id -> reason."""
+        points = self.points
+        failed = points[points["status"] == "failed"]
+        return dict(zip(failed["id"], failed["reason"], strict=True))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of all points, with their id and levels: history, profile, states, layers,
+        measures, traces or test (records.TABLES).
+        """
+        return table(self.folder, name)
+
+    def figure(self, section: str, *, index: int = 0, **levels: Any) -> Drawing:
+        """A figure of a report section, drawn for the points with these levels."""
+        return figure(self.folder, section, index=index, config_dirs=self.config_dirs, **levels)
+
+    def report(self) -> Path:
+        """Render the report and return the page's path."""
+        return render(self.folder, config_dirs=self.config_dirs)

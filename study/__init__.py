@@ -1,1 +1,34 @@
-"""Train every combination of a recurrent recipe, measure how gradients travel, keep every result."""
+"""Train every combination of a recurrent recipe and measure how its gradients travel.
+
+`plan`, `run` and `load` are the Python API (study.launch.api); `gradient_profile` and `watch` measure a
+network of your own (study.diagnostics).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from study.diagnostics.gradient_profile import gradient_profile
+    from study.diagnostics.watch import watch
+    from study.launch.api import Result, load, plan, run
+
+__version__ = "0.1.0"
+__all__ = ["Result", "gradient_profile", "load", "plan", "run", "watch"]
+
+_MODULES = {
+    "Result": "study.launch.api",
+    "load": "study.launch.api",
+    "plan": "study.launch.api",
+    "run": "study.launch.api",
+    "gradient_profile": "study.diagnostics.gradient_profile",
+    "watch": "study.diagnostics.watch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when first asked for: commands that need no torch do not wait for it."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

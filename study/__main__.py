@@ -22,7 +22,7 @@ from study.config.paths import conf_folder, config_dirs
 from study.hydra_plugins import Finished, register, say_error
 from study.launch.plan import make_plan
 from study.launch.run import INTERRUPTED, NOTHING_RAN, prepare, run
-from study.machine.processes import leaving_like_ctrl_c
+from study.machine.signals import leaving_like_ctrl_c
 from study.records import StudyError
 
 

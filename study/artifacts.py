@@ -1,9 +1,8 @@
-"""The report and the points table as artifacts of a study that Weights & Biases tracks: python -m
-study.artifacts DIR.
+"""Log a study's report and points table as artifacts of W&B: python -m study.artifacts DIR.
 
-A study that was never tracked says nothing and sends nothing. The mode (online, offline) and the
-project are those of the points that were logged last; offline, the files wait in the study's wandb/
-folder for `wandb sync`, started where this was: they are known by relative paths.
+Nothing happens if the study was never tracked. Mode (online, offline) and project are those of the
+points logged last. Offline, the files wait in the study's wandb/ folder for `wandb sync`, which
+must be started in the same folder as this command, because their paths are relative.
 """
 
 from __future__ import annotations
@@ -28,15 +27,14 @@ from study.store.wandb_runs import (
     run_id,
 )
 
-ARTIFACTS = {
-    "report.html": ("report", "report"),
-    "points.parquet": ("points", "dataset"),
-}  # file -> end of the artifact's name, its type
+# File -> end of the artifact's name, its type.
+ARTIFACTS = {"report.html": ("report", "report"), "points.parquet": ("points", "dataset")}
 
 
 def log_artifacts(folder: Path) -> str:
-    """Log what is there and not logged yet, as run STUDY-report; what was done, in words, "" where
-    the study is not tracked. StudyError tells what failed.
+    """Log the files that exist, as run STUDY-report, unless they are logged already.
+
+    Returns what was done in words, "" if the study is not tracked. Raises StudyError.
     """
     last = _last(folder / "wandb" / LOGGED)
     files = [folder / name for name in ARTIFACTS if (folder / name).is_file()]
@@ -50,22 +48,22 @@ def log_artifacts(folder: Path) -> str:
     if any(
         entry in entries(ledger) for entry in ([digest, mode, where], [digest, "online", where])
     ):
-        return f"W&B: report and points are there already ({mode})"
+        return f"W&B: report and points are logged already ({mode})"
     _log(folder, files, mode, where)
     note(ledger, [[digest, mode, where]])
     return f"W&B: {' and '.join(path.name for path in files)} logged as artifacts ({mode})"
 
 
 def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
-    # wandb copies what it sends; the copies belong to the study, not to the user's home.
+    # wandb copies what it sends; the copies belong to the study, not to the user's home folder.
     for name, place in (("WANDB_DATA_DIR", "data"), ("WANDB_CACHE_DIR", "cache")):
         os.environ.setdefault(name, str((folder / "wandb" / place).resolve()))
     wandb = package()
     name = str(Store(folder).study().get("name", folder.name))
     if mode == "online" and not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):
         raise StudyError(
-            "the study was tracked online and no key is configured now; `wandb login` or"
-            " WANDB_API_KEY gives one"
+            "the study was tracked online, but no key is configured now; run `wandb login` or set"
+            " WANDB_API_KEY"
         )
     entity, _, project = where.rpartition("/")
     try:
@@ -85,9 +83,8 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
             end, kind = ARTIFACTS[path.name]
             artifact = wandb.Artifact(run_id(name, end), type=kind)
             artifact.add_file(str(path))
-            for entry in (
-                artifact.manifest.entries.values()
-            ):  # a manifest tells the server where its file lay: no path of this machine leaves
+            # The manifest sends the paths of files: relative ones reveal nothing of this machine.
+            for entry in artifact.manifest.entries.values():
                 entry.local_path = os.path.relpath(str(entry.local_path))
             run.log_artifact(artifact)
         run.finish(exit_code=0)
@@ -98,13 +95,13 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
 
 
 def _last(ledger: Path) -> tuple[str, str] | None:
-    """(mode, project with its entity) of the last point that the tracker noted."""
+    """(mode, project with its entity) of the point that was logged last."""
     noted = entries(ledger)
     return (noted[-1][1], noted[-1][2]) if noted else None
 
 
 def _patience(folder: Path) -> float:
-    """Seconds a server may take, as the tracker of the newest point has it."""
+    """Seconds a server may take, as configured for the newest point."""
     store = Store(folder)
     try:
         newest = max(store.ids(), key=lambda id: (store.version(id) or (0, 0))[1])
@@ -114,20 +111,18 @@ def _patience(folder: Path) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0, also where W&B fails: a tracker is never a dependency; 2 for a wrong command
-    line.
-    """
+    """Exit status: 0, even if W&B fails, since results never depend on it; 2 for wrong usage."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if len(given) != 1 or given[0].startswith("-"):
         print("usage: python -m study.artifacts DIR", file=sys.stderr)
         return 2
     try:
-        said = log_artifacts(Path(given[0]))
+        message = log_artifacts(Path(given[0]))
     except StudyError as error:
-        print(f"warning: W&B has no artifacts of this study ({error})", file=sys.stderr)
+        print(f"warning: W&B did not get the artifacts of this study ({error})", file=sys.stderr)
         return 0
-    if said:
-        print(said)
+    if message:
+        print(message)
     return 0
 
 
@@ -135,5 +130,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     finally:
-        # or Python looks through all that was imported once more before it ends: most of a second
+        # Otherwise the garbage collector visits everything that was imported once more at exit,
+        # which takes most of a second.
         gc.freeze()

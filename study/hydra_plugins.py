@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -24,34 +23,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from study.config.compose import Declared, compose, compose_all, declared, finish
+from study.config.loader import ALIAS, store_nodes
 from study.config.paths import config_dirs
-from study.config.schema import Root
 from study.launch.confirm import confirm
 from study.launch.plan import make_plan
 from study.launch.run import prepare, run
 from study.records import StudyError
-
-ALIAS = "hydra_plugins.rnn_gradient_study"
-
-HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why, and how sure are we?
-
-  python -m study -m experiment=digits                    the default study
-  python -m study -m experiment=digits cell=lstm,gru depth=1,2,4
-  python -m study -m experiment=digits plan=true          what would run; trains nothing
-  python -m study -m experiment=digits hydra/sweeper=optuna search=default
-                                                          tune every arm with the same budget
-  python -m study -m experiment=digits hydra/sweeper=confirm
-                                                          the best arms again, on fresh seeds
-  python -m study cell=gru seed=3                         one point
-  python -m study --cfg job                               every key with its value
-  python -m study -m --config-dir mine experiment=mine    pieces and experiments of your own
-  python -m reports render outputs/digits                 the report
-
-== Levels of each group (override with group=level) ==
-$APP_CONFIG_GROUPS
-
-Hydra options: --hydra-help
-"""
 
 
 class Finished(SystemExit):
@@ -128,9 +105,8 @@ class SearchSweeper(StudySweeper):
     """
 
     def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
-        from study.search.launch import (
-            launch,
-        )  # Optuna takes a second to import, and nothing else needs it
+        # Optuna takes a second to import, and nothing else needs it
+        from study.search.launch import launch
 
         return launch(self.loader, self.composed, params, arguments)
 
@@ -215,38 +191,7 @@ def register() -> None:
         parent.__path__ = []
     sys.modules[ALIAS] = sys.modules[__name__]
     parent.rnn_gradient_study = sys.modules[__name__]  # type: ignore[attr-defined]
-    store = ConfigStore.instance()
-    for cls, name, group, node in (
-        (
-            StudySweeper,
-            "study",
-            "hydra/sweeper",
-            {"_target_": f"{ALIAS}.StudySweeper", "params": {}},
-        ),
-        (
-            SearchSweeper,
-            "optuna",
-            "hydra/sweeper",
-            {"_target_": f"{ALIAS}.SearchSweeper", "params": {}},
-        ),
-        (
-            ConfirmSweeper,
-            "confirm",
-            "hydra/sweeper",
-            {"_target_": f"{ALIAS}.ConfirmSweeper", "params": {}},
-        ),
-        (StudyLauncher, "study", "hydra/launcher", {"_target_": f"{ALIAS}.StudyLauncher"}),
-    ):
+    store_nodes()
+    for cls in (StudySweeper, SearchSweeper, ConfirmSweeper, StudyLauncher, ConfigDirs):
         cls.__module__ = ALIAS
         plugins.register(cls)
-        store.store(group=group, name=name, node=OmegaConf.create(node))
-    ConfigDirs.__module__ = ALIAS
-    plugins.register(ConfigDirs)
-    store.store(
-        group="hydra/help",
-        name="study",
-        node=OmegaConf.create(
-            {"app_name": "python -m study", "header": "", "footer": "", "template": HELP}
-        ),
-    )
-    store.store(name="schema", node=Root)

@@ -21,7 +21,7 @@ from torch import Tensor
 PerMember = Annotated[float | Tensor, "one value a member"]
 """Annotation of a constructor argument that may differ inside a group.
 
-It is checked as a number when a point is planned, and arrives as a tensor [M] when its group is built.
+It is a number when a point is planned, and a tensor [M] when its group is built.
 Every argument annotated otherwise is structure: points that differ in it are not trained together.
 """
 
@@ -166,7 +166,7 @@ class Cell(ABC):
 
 @dataclass(frozen=True)
 class Block:
-    """What an initializer fills: one gate's part of one tensor of one layer (from 1; readout: 0)."""
+    """The block an initializer fills: one gate of one tensor of one layer (from 1; readout: 0)."""
 
     role: Role
     gate: str
@@ -652,6 +652,11 @@ class Point:
     labels: Mapping[str, str | int | float | bool]
     seed: int
 
+    @property
+    def updates(self) -> int:
+        """Optimizer steps that it is planned for."""
+        return int(self.config["updates"])
+
 
 @dataclass(frozen=True)
 class Group:
@@ -677,20 +682,22 @@ Event = Mapping[str, Any]  # what becomes of groups, as Executor.run tells it
 class Executor(ABC):
     """Where groups run."""
 
-    # whether groups are claimed for it; false: its jobs claim for themselves, on another machine
-    # (study.workers.jobs)
+    workers: int  # groups that run at the same time
+    max_members: int  # points of the largest group
+    # Whether the launch leases the points of a group for it. false: its jobs, on other machines,
+    # take the leases themselves (study.workers.jobs).
     claims: bool = True
 
     def ready(self, folder: Path) -> str | None:
-        """Called before a launch is declared or anything is queued.
+        """Called before a launch is declared or anything is queued; returns a note for the user.
 
-        Raises StudyError where nothing can be trained; returns what else is to be told.
+        Raises StudyError if nothing can be trained.
         """
         return None
 
-    def says(self, groups: Sequence[Group]) -> str | None:
-        """For plan=true: where these groups would run and how long; None: on `workers` of this
-        machine.
+    def describe(self, groups: Sequence[Group]) -> str | None:
+        """For plan=true: where these groups would run, and for how long; None if on `workers` of
+        this machine.
         """
         return None
 

@@ -28,9 +28,8 @@ from study.kernels.reach import REACH
 from study.numerics.streams import generator
 
 # Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and
-# tanh round
-# differently there. Blocks of a multiple of this many values never have a rest, wherever in the
-# group they lie.
+# tanh round differently there. Blocks of a multiple of this many values never have a rest, wherever
+# in the group they lie.
 VECTOR = 32
 LINE = 16  # values of a cache line
 
@@ -100,18 +99,16 @@ class Model:
             kernel,
         )
         self.inputs, self.outputs, self.encoder = inputs, outputs, encoder
-        self.read = (
-            inputs if encoder is None else encoder.outputs(inputs)
-        )  # what the first layer reads a step
+        # what the first layer reads a step
+        self.read = inputs if encoder is None else encoder.outputs(inputs)
         self.parameters: dict[str, tuple[int, Parameter]] = {}
         for layer in range(1, depth + 1):
             for parameter in cell.shapes(self.read if layer == 1 else hidden, hidden):
                 self.parameters[f"layer{layer}.{parameter.name}"] = (layer, parameter)
         for parameter in readout.shapes(hidden, outputs):
             self.parameters[f"readout.{parameter.name}"] = (0, parameter)
-        for parameter in (
-            () if encoder is None else encoder.shapes(inputs)
-        ):  # last, so that it moves no other tensor's stream
+        # last, so that it moves no other tensor's stream
+        for parameter in () if encoder is None else encoder.shapes(inputs):
             self.parameters[f"encoder.{parameter.name}"] = (0, parameter)
         self.slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
         end = 0
@@ -305,9 +302,8 @@ class Model:
         """(states [M, T, B, H], for each of them what its total derivative is the gradient of)."""
         own = self.cell.native(params) if self.kernel == "native" and first is None else None
         if own is not None:
-            zeros = x.new_zeros(()).expand(
-                *x.shape[:3], self.hidden
-            )  # of no size: nobody reads them
+            # of no size: nobody reads them
+            zeros = x.new_zeros(()).expand(*x.shape[:3], self.hidden)
             leaves = tuple(
                 zeros.detach().requires_grad_(torch.is_grad_enabled()) for _ in self.cell.states
             )

@@ -440,9 +440,8 @@ def identity(config: Mapping[str, Any], *, data_hash: str, kernel: str, device_t
     `config` is the composed configuration as plain values; `device_type` is cpu or cuda.
     """
     decides = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
-    if (
-        checks := config["stop"]["solved_checks"]
-    ) is not None:  # where it is null, ids are those of the time before the key was there
+    # where it is null, ids are those of the time before the key was there
+    if (checks := config["stop"]["solved_checks"]) is not None:
         decides["stop"] = {"solved_checks": checks}
     if decides.get("precision") == "full":  # likewise
         del decides["precision"]

@@ -1,8 +1,8 @@
-"""Upload what a study's trackers wrote offline: python -m study.sync DIR [--seconds 60].
+"""Upload what a study's trackers logged offline: python -m study.sync DIR [--seconds 60].
 
-`wandb sync` does the work and marks what it has sent. Of every run its newest files are taken,
-those noted as logged, and none that is online already; so that running it again sends nothing
-twice. It ends when nothing has arrived for `seconds`.
+`wandb sync` does the work and marks what it has sent. Only complete runs that are not online yet
+are sent, of each its newest files, so that running this again sends nothing twice. It gives up when
+nothing has arrived for `seconds`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.machine.processes import end
+from study.machine.orphans import end
 from study.records import StudyError
 from study.store import Store
 from study.store.wandb_runs import LOGGED, SENT, entries, key_configured, note, package, run_id
 
-CHUNK = 50  # runs that one `wandb sync` is given
-LOOK_SECONDS = 0.2
+CHUNK = 50  # runs per call of `wandb sync`
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """An offline run, and the lines to be noted where it has arrived."""
+    """An offline run, and the lines to add to its ledger once it has arrived."""
 
     folder: Path
     ledger: Path
@@ -40,41 +40,33 @@ class Waiting:
 
 
 def waiting(study: Path) -> list[Waiting]:
-    """Offline runs that are complete and not online yet, the newest files of each run."""
+    """Complete offline runs that are not online yet, each with its newest files."""
     newest: dict[str, Path] = {}
     for path in sorted((study / "wandb").glob("offline-run-*")):
-        newest[path.name.split("-", 3)[3]] = path  # offline-run-DATE-ID, dates sort
-    logged, made = (entries(study / "wandb" / name) for name in (LOGGED, SENT))
+        newest[path.name.split("-", 3)[3]] = path  # offline-run-DATE-ID; dates sort
+    logged, artifacts = (entries(study / "wandb" / name) for name in (LOGGED, SENT))
     report = run_id(str(Store(study).study().get("name", study.name)), "report")
     found = []
     for id, path in newest.items():
-        ledger, noted = (
-            (SENT, made)
-            if id == report
-            else (LOGGED, [entry for entry in logged if entry[0].split("+")[0] == id])
-        )
-        offline = [
-            entry
-            for entry in noted
-            if entry[1] == "offline" and [entry[0], "online", entry[2]] not in noted
+        ledger, noted = SENT, artifacts
+        if id != report:
+            ledger, noted = LOGGED, [entry for entry in logged if entry[0].split("+")[0] == id]
+        online = [
+            [what, "online", project]
+            for what, mode, project in noted
+            if mode == "offline" and [what, "online", project] not in noted
         ]
-        if offline:
-            found.append(
-                Waiting(
-                    path,
-                    study / "wandb" / ledger,
-                    [[entry[0], "online", entry[2]] for entry in offline],
-                )
-            )
+        if online:
+            found.append(Waiting(path, study / "wandb" / ledger, online))
     return found
 
 
 def sync(study: Path, seconds: float) -> tuple[int, int]:
-    """(runs uploaded, runs still waiting)."""
+    """Upload what is offline; (runs uploaded, runs still waiting)."""
     left = waiting(study)
     if not left:
         return 0, 0
-    _check()
+    _check_key()
     for start in range(0, len(left), CHUNK):
         chunk = [run for run in left[start : start + CHUNK] if not run.sent]
         complete = not chunk or _upload(study, chunk, seconds)
@@ -86,20 +78,17 @@ def sync(study: Path, seconds: float) -> tuple[int, int]:
     return sent, len(left) - sent
 
 
-def _check() -> None:
+def _check_key() -> None:
     wandb = package()
     if not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):
-        raise StudyError("no key is configured; `wandb login` or WANDB_API_KEY gives one")
+        raise StudyError("no key is configured; run `wandb login` or set WANDB_API_KEY")
 
 
 def _upload(study: Path, chunk: Sequence[Waiting], seconds: float) -> bool:
-    """Whether it ended by itself, rather than because nothing arrived any more."""
+    """Whether `wandb sync` finished; False if it was killed because nothing arrived any more."""
     command = [sys.executable, "-m", "wandb", "sync", *(str(run.folder) for run in chunk)]
-    environment = {
-        **os.environ,
-        "WANDB_DIR": str(study.resolve()),
-        "WANDB_SILENT": "true",
-    }  # its logs belong to the study
+    # WANDB_DIR: its logs belong to the study.
+    environment = {**os.environ, "WANDB_DIR": str(study.resolve()), "WANDB_SILENT": "true"}
     process = subprocess.Popen(
         command,
         env=environment,
@@ -114,7 +103,7 @@ def _upload(study: Path, chunk: Sequence[Waiting], seconds: float) -> bool:
                 arrived, since = now, time.monotonic()
             if time.monotonic() - since > seconds:
                 return False
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         return True
     finally:
         if process.poll() is None:
@@ -123,7 +112,7 @@ def _upload(study: Path, chunk: Sequence[Waiting], seconds: float) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 everything is online, 1 something still waits, 2 nothing could be tried."""
+    """Exit status: 0 if everything is online, 1 if runs still wait, 2 if nothing could be tried."""
     parser = argparse.ArgumentParser(
         prog="python -m study.sync", description=str(__doc__).splitlines()[0]
     )
@@ -134,23 +123,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seconds",
         type=_seconds,
         default=60.0,
-        help="without any arrival, after which it gives up (60)",
+        help="give up when nothing has arrived for so long (60)",
     )
-    asked: Any = parser.parse_args(arguments)
+    options: Any = parser.parse_args(arguments)
     try:
-        sent, left = sync(asked.folder, asked.seconds)
+        sent, left = sync(options.folder, options.seconds)
     except (StudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(
         f"W&B: {sent} runs uploaded, {left} still waiting"
         if sent or left
-        else "W&B: no offline run waits"
+        else "W&B: no offline runs are waiting"
     )
     if left:
         print(
             f"error: {left} runs did not arrive (no server, or nothing arrived for"
-            f" {asked.seconds:g} s); the same command goes on",
+            f" {options.seconds:g} s); run the same command again to continue",
             file=sys.stderr,
         )
     return 1 if left else 0

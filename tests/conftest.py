@@ -31,7 +31,7 @@ LONGEST = (
     "test_ray",
     "test_experiments",
     "test_command",
-    "test_elsewhere",
+    "test_remote",
     "test_command_line",
     "test_battery",
     "test_slurm",

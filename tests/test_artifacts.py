@@ -139,7 +139,7 @@ def test_what_fails_is_a_warning_and_loses_nothing(
     done = run(folder, tmp_path, **environment)
     assert (
         done.returncode == 0
-        and done.stderr.startswith("warning: W&B has no artifacts of this study (")
+        and done.stderr.startswith("warning: W&B did not get the artifacts of this study (")
         and "Traceback" not in done.stderr
     )
     assert not (folder / "wandb" / "artifacts.jsonl").exists()

@@ -23,7 +23,7 @@ from reports.__main__ import main
 from reports.export.export import export, find
 from reports.export.predict import predict, read
 from reports.export.snippet import snippet
-from study.config.network import build_model
+from study.config.setup import set_up
 from study.config.tasks import load_task
 from study.records import StudyError
 from study.store import PointRecord, Store, seal
@@ -83,9 +83,9 @@ def stored(
         dropout=dropout,
     )
     config = {**of.config, **changes}
-    model = build_model(
+    model = set_up(
         {**config, "cell": CELLS.get(cell, config["cell"]), "readout": READOUTS[readout]}
-    )
+    ).model
     flat = (
         torch.randn(
             1, model.width, generator=torch.Generator().manual_seed(3), dtype=getattr(torch, dtype)
@@ -205,7 +205,9 @@ def test_dropout_between_layers_is_off_when_predicting(tmp_path: Path) -> None:
 
 
 def test_the_folder_works_alone_in_a_fresh_process_and_its_card_runs(tmp_path: Path) -> None:
-    """Nothing of the tool is importable there: model.py and the snippet of the card do, as pasted."""
+    """Nothing of the tool is importable there: model.py and the snippet of the
+    card do, as pasted.
+    """
     model, flat, _ = stored(tmp_path / "s", "gru", readout="every")
     folder = export(tmp_path / "s", "c0ffee", tmp_path / "out")
     x = torch.rand(2, 9, model.inputs)

@@ -14,7 +14,7 @@ import pytest
 
 from reports.__main__ import main as report
 from study.__main__ import main
-from study.launch.plan import check_name
+from study.config.settings import check_name
 from study.records import StudyError
 from study.store import PointRecord
 from tests import ROOT
@@ -222,7 +222,10 @@ from pathlib import Path
 from study.store import Store
 from reports.__main__ import main
 store = Store(sys.argv[1])
-store.study(), store.points(), store.damaged(), [store.weights(id) for id in store.ids() if (store.point_folder(id) / "weights.safetensors").exists()]
+store.study(), store.points(), store.damaged()
+for id in store.ids():
+    if (store.point_folder(id) / "weights.safetensors").exists():
+        store.weights(id)
 for command in (["render"], ["status"], ["table"], ["check"]):
     assert main([*command, sys.argv[1]]) == 0
 from study.training.checkpoints import Checkpoints
@@ -231,8 +234,9 @@ from tests.training.test_checkpoints import group, leave
 from tests.support.helpers import point
 leave([point(0, "p")], Path(sys.argv[1]), 3)
 found.clear()  # multiprocessing and caches of compiled kernels are no store
-from study.training.loop import prepare
-assert Checkpoints(Path(sys.argv[1])).load(point(0, "p"), prepare([point(0, "p")], "cpu")).update == 3
+from study.training.state import prepare
+training = prepare([point(0, "p")], "cpu")
+assert Checkpoints(Path(sys.argv[1])).load(point(0, "p"), training).update == 3
 assert not found, found
 print("nothing was unpickled")
 """

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from study import check
+from study.battery import folder as folder_battery
 from study.new import KINDS, SKELETONS, create, main
 from study.records import StudyError
 from tests import ROOT
@@ -36,6 +37,8 @@ def test_there_is_a_skeleton_of_every_kind_and_it_says_what_it_is():
         assert "The contract" in text and len(text.splitlines()) <= 80
         assert "=" in text.split("class Skeleton", 1)[1].split('"""')[1] or kind in (
             "probe",
+            "tracker",
+            "executor",
             "section",
         ), "the equation"
 
@@ -60,7 +63,7 @@ def test_a_generated_folder_passes_the_battery_and_trains(
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert check.main([str(own)]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"ok    {kind}/own_{kind}.yaml" for kind in check.KINDS if kind in KINDS
+        f"ok    {kind}/own_{kind}.yaml" for kind in folder_battery.KINDS if kind in KINDS
     ]
     mixing = (
         (own / "own_cell.py")

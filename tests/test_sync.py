@@ -82,10 +82,10 @@ def test_every_run_is_sent_once(offline):
         assert sorted(server.runs) == ["my-study-p1", "my-study-p2"]
         assert [sorted(run["history"]) for run in server.runs.values()] == [[0, 1, 2], [0, 1, 2]]
         sent = len(server.sent)
-        assert sync(offline, server.url) == (0, "W&B: no offline run waits\n")
+        assert sync(offline, server.url) == (0, "W&B: no offline runs are waiting\n")
         for mark in offline.rglob("*.synced"):
             mark.unlink()  # the study's own notes say so too
-        assert sync(offline, server.url) == (0, "W&B: no offline run waits\n")
+        assert sync(offline, server.url) == (0, "W&B: no offline runs are waiting\n")
         log_in_process(
             offline,
             ["p1", "p2"],

@@ -9,22 +9,26 @@ check_cell(Leaky(a=0.1))
 from study.battery.cells import check_cell
 from study.battery.clipping import check_clip
 from study.battery.encoders import check_encoder
+from study.battery.executors import check_executor
 from study.battery.initializers import check_initializer
 from study.battery.optimizers import check_optimizer
 from study.battery.probes import check_probe, trace_of
 from study.battery.readouts import check_readout
 from study.battery.shared import init_facts
 from study.battery.tasks import check_task
+from study.battery.trackers import check_tracker
 
 __all__ = [
     "check_cell",
     "check_clip",
     "check_encoder",
+    "check_executor",
     "check_initializer",
     "check_optimizer",
     "check_probe",
     "check_readout",
     "check_task",
+    "check_tracker",
     "init_facts",
     "trace_of",
 ]

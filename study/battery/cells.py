@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from study.battery.shared import SIZES, STEPS, NoReadout, run_cell, some_inputs, some_weights
+from study.battery.shared import (
+    COMPANY,
+    SIZES,
+    STEPS,
+    NoReadout,
+    run_cell,
+    some_inputs,
+    some_weights,
+)
 from study.interfaces import OWN, Cell
 from study.kernels import reference
 from study.model import Model
@@ -165,11 +173,11 @@ def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
         h2, grads2 = outcome(pair, kernel)
         assert torch.equal(h3[member], h2[0]), (
             f"{name}: a member's outputs depend on its company (inputs {inputs}, hidden {hidden},"
-            f" batch {batch})"
+            f" batch {batch}); {COMPANY}"
         )
         for key in grads3:
             assert torch.equal(grads3[key][member], grads2[key][0]), (
-                f"{name}: a member's gradient of {key} depends on its company"
+                f"{name}: a member's gradient of {key} depends on its company; {COMPANY}"
             )
     params = {
         key: value.detach().requires_grad_()
@@ -184,7 +192,7 @@ def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
         strict=True,
     ):
         assert (grad[1] == 0).all(), (
-            f"{name}: member 0's output has a gradient with respect to member 1's {key}"
+            f"{name}: member 0's output has a gradient with respect to member 1's {key}; {COMPANY}"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from study.battery.shared import SLICES, some_rows
+from study.battery.shared import COMPANY, SLICES, some_rows
 from study.interfaces import ClipRule
 
 
@@ -28,7 +28,7 @@ def check_clip(rule_of: object) -> None:
         assert whole.shape == (3, 96)
         assert whole.isfinite().all()
         assert torch.equal(whole[:2], part), (
-            f"{type(three).__name__}: a member's gradient depends on its company"
+            f"{type(three).__name__}: a member's gradient depends on its company; {COMPANY}"
         )
     zero = torch.zeros(3, 96)
     kept, _ = three(zero, params, three.init(params, SLICES))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from study.battery.shared import STEPS
+from study.battery.shared import COMPANY, STEPS
 from study.interfaces import Encoder
 from study.numerics.streams import generator
 
@@ -45,7 +45,7 @@ def check_encoder(encoder: Encoder) -> None:
             for key in three:
                 what = "outputs depend" if key == "outputs" else f"gradient of {key} depends"
                 assert torch.equal(three[key][member], two[key][0]), (
-                    f"{name}: a member's {what} on its company"
+                    f"{name}: a member's {what} on its company; {COMPANY}"
                 )
         for parameter in encoder.shapes(inputs):
             assert (three[parameter.name] != 0).any(), (
@@ -97,7 +97,7 @@ def _encoder_run(encoder: Encoder, inputs: int, members: Sequence[int]) -> dict[
         found[0].sum(), [x], materialize_grads=True, allow_unused=True, retain_graph=True
     )
     assert (first[1:] == 0).all(), (
-        f"{name}: member 0's outputs have a gradient with respect to member 1's inputs"
+        f"{name}: member 0's outputs have a gradient with respect to member 1's inputs; {COMPANY}"
     )
     grads = torch.autograd.grad(
         found.square().sum(), [x, *leaves.values()], materialize_grads=True, allow_unused=True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from study.battery.shared import some_rows
+from study.battery.shared import COMPANY, some_rows
 from study.interfaces import Optimizer
 
 
@@ -30,7 +30,7 @@ def check_optimizer(optimizer_of: object) -> None:
 
     whole, part = path(three, slice(0, 3)), path(two, slice(0, 2))
     assert torch.equal(whole[:2], part), (
-        f"{type(three).__name__}: a member's path depends on its company"
+        f"{type(three).__name__}: a member's path depends on its company; {COMPANY}"
     )
     assert (whole.norm(dim=1) < some_rows(3, seed=1).norm(dim=1)).all(), (
         f"{type(three).__name__}: 20 updates on a quadratic did not go down"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from study.battery.shared import COMPANY
 from study.cells.gru import GRU
 from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
@@ -148,7 +149,10 @@ def check_probe(probe: Probe) -> None:
             same = key in two and torch.allclose(
                 value[1:], two[key], rtol=1e-8, atol=1e-300, equal_nan=True
             )
-            assert same, f"{name}: a member's {key} depends on its company ({cell}, depth {depth})"
+            assert same, (
+                f"{name}: a member's {key} depends on its company ({cell}, depth {depth});"
+                f" {COMPANY}"
+            )
     assert found, f"{name}: returned nothing for {', '.join(PROBED)}"
 
 
@@ -181,7 +185,8 @@ def _probed(probe: Probe, of: StageTrace) -> dict[str, Tensor]:
             else (1, 2, 3)
         )
         assert tensor.ndim in sizes and len(tensor) == len(of.seeds), (
-            f"{name}: {quantity} must be {KINDS} with M = {len(of.seeds)}, got {tuple(tensor.shape)}"
+            f"{name}: {quantity} must be {KINDS} with M = {len(of.seeds)}, got"
+            f" {tuple(tensor.shape)}"
         )
         values[str(quantity)] = tensor.detach()
     return values

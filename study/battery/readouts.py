@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from study.battery.shared import STEPS
+from study.battery.shared import COMPANY, STEPS
 from study.interfaces import Readout
 from study.numerics.streams import generator
 
@@ -107,10 +107,10 @@ def _readout_members(
         for key in three.keys() - {"of the first"}:
             what = "outputs depend" if key == "outputs" else f"gradient of {key} depends"
             assert torch.equal(three[key][member], two[key][0]), (
-                f"{name}: a member's {what} on its company"
+                f"{name}: a member's {what} on its company; {COMPANY}"
             )
     assert (three["of the first"][1:] == 0).all(), (
-        f"{name}: member 0's outputs have a gradient with respect to member 1's states"
+        f"{name}: member 0's outputs have a gradient with respect to member 1's states; {COMPANY}"
     )
     for parameter in readout.shapes(hidden, outputs):
         assert (three[parameter.name] != 0).any(), (

@@ -21,6 +21,9 @@ SIZES = ((1, 12, 24), (4, 16, 16), (3, 32, 32))  # inputs, hidden, batch
 
 STEPS = 6
 
+# Ends every message about members that mix.
+COMPANY = "see study/COMPANY.md"
+
 
 def some_weights(
     cell: Cell, inputs: int, hidden: int, members: Sequence[int], dtype: torch.dtype = torch.float32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from study.battery.shared import COMPANY
 from study.interfaces import PARTS, Batch, Task
 from study.numerics.streams import generator
 
@@ -57,12 +58,13 @@ def _task_losses(task: Task, batch: Batch) -> None:
     loss = task.loss(outputs, both)
     assert loss.shape == (2,), f"{name}: loss has shape {tuple(loss.shape)}, expected one a member"
     (grad,) = torch.autograd.grad(loss[0], outputs, retain_graph=True)
-    assert (grad[1] == 0).all(), f"{name}: member 0's loss has a gradient in member 1"
+    assert (grad[1] == 0).all(), (
+        f"{name}: member 0's loss has a gradient with respect to member 1's outputs; {COMPANY}"
+    )
     assert task.metric(outputs, both).shape == (2, 6), f"{name}: metric must be [M, B]"
     last = torch.full((6,), facts.steps - 1) if batch.lengths is None else batch.lengths - 1
-    anchor = (
-        last * torch.arange(6) // 5 if facts.every_step else last
-    )  # from the first step to the last
+    # from the first step to the last
+    anchor = last * torch.arange(6) // 5 if facts.every_step else last
     at_end = task.step_loss(outputs, both, anchor)
     assert at_end.shape == (2, 6), f"{name}: step_loss must be [M, B]"
     if not facts.every_step:

@@ -51,10 +51,8 @@ class GRU(Cell):
         return {"r": r, "z": z}
 
     def native(self, params: Params) -> Native:
-        from study.kernels.native import (
-            gru,
-            layer,
-        )  # the compiler takes a while to import: only where it is used
+        # the compiler takes a while to import: only where it is used
+        from study.kernels.native import gru, layer
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         hidden = weight.shape[1] // 3

@@ -53,10 +53,8 @@ class GRUResetAfter(Cell):
         return {"r": r, "z": z}
 
     def native(self, params: Params) -> Native:
-        from study.kernels.native import (
-            gru_reset_after,
-            layer,
-        )  # the compiler takes a while to import: only where it is used
+        # the compiler takes a while to import: only where it is used
+        from study.kernels.native import gru_reset_after, layer
 
         hidden = params["bias_hn"].shape[-1]
         (weight_h, h_n), (weight_x, x_n), (bias, b_n) = (

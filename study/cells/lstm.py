@@ -46,10 +46,8 @@ class LSTM(Cell):
         return {"i": i, "f": f, "o": o}
 
     def native(self, params: Params) -> Native:
-        from study.kernels.native import (
-            layer,
-            lstm,
-        )  # the compiler takes a while to import: only where it is used
+        # the compiler takes a while to import: only where it is used
+        from study.kernels.native import layer, lstm
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         return layer.Layer(lstm, (weight,), weight.shape[1] // 4, others=(1,))

@@ -43,10 +43,8 @@ class RNN(Cell):
         return (self.activation(torch.baddbmm(x, h, params["weight_h"].transpose(1, 2))),)
 
     def native(self, params: Params) -> Native:
-        from study.kernels.native import (
-            layer,
-            rnn,
-        )  # the compiler takes a while to import: only where it is used
+        # the compiler takes a while to import: only where it is used
+        from study.kernels.native import layer, rnn
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         return layer.Layer(

@@ -21,9 +21,8 @@ from hydra.utils import get_class
 from study.interfaces import PerMember
 from study.records import StudyError
 
-logging.getLogger("hydra.utils").setLevel(
-    logging.CRITICAL
-)  # get_class logs three lines before it raises what is told here
+# get_class logs three lines before it raises what is told here
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
 PER_MEMBER_MARK = get_args(PerMember)[1]
 
 
@@ -65,7 +64,7 @@ def structure(node: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def told(key: str, what: str) -> Iterator[None]:
+def as_study_error(key: str, what: str) -> Iterator[None]:
     """Whatever a piece raises becomes a StudyError that says whose, what and where: pieces may be
     anybody's.
     """
@@ -76,11 +75,12 @@ def told(key: str, what: str) -> Iterator[None]:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+        # the author's line, not ours that it calls
         own = [
             frame
             for frame in own
             if Path(__file__).parent.parent not in Path(frame.filename).parents
-        ] or own  # the author's line, not ours that it calls
+        ] or own
         message = (str(error).splitlines() or [""])[0]
         where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}"
         raise StudyError(f"{key}: {what} ({type(error).__name__}: {message}; {where})") from error
@@ -88,7 +88,7 @@ def told(key: str, what: str) -> Iterator[None]:
 
 def _construct(node: Mapping[str, Any], key: str, arguments: Mapping[str, Any]) -> Any:
     piece = get_class(node["_target_"])
-    with told(key, f"{piece.__name__} cannot be made"):
+    with as_study_error(key, f"{piece.__name__} cannot be made"):
         try:
             return piece(**arguments)
         except ValueError as error:  # the constructor's own refusal is a whole sentence
@@ -113,10 +113,8 @@ def _why(target: object, error: BaseException) -> str:
         if frames and not missing
         else ""
     )
-    return (
-        f"{type(error).__name__}:"
-        f" {' '.join(str(error).split())}{where}{'. Is its folder given with --config-dir?' if missing else ''}"
-    )
+    hint = ". Is its folder given with --config-dir?" if missing else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}{hint}"
 
 
 def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:

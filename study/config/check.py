@@ -5,18 +5,38 @@ pieces may be anybody's.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from study.config.build import build, build_for_members, told
-from study.config.network import build_encoder, build_model, init_facts, member_bytes
-from study.config.resolve import DTYPES, resolve_device, resolve_kernel, resolve_precision
-from study.config.tasks import is_stream, load_task
-from study.interfaces import Block, Measurable, Parameter, Role, Task, TaskFacts
-from study.machine.processes import memory
+from study.config.build import as_study_error, build, build_for_members
+from study.config.compose import Composed
+from study.config.network import init_facts, member_bytes
+from study.config.schema import Health
+from study.config.setup import Setup, set_up
+from study.config.tasks import is_stream
+from study.interfaces import (
+    Block,
+    Cell,
+    ClipRule,
+    Encoder,
+    Executor,
+    Initializer,
+    Measurable,
+    Optimizer,
+    Parameter,
+    Probe,
+    Readout,
+    Role,
+    Task,
+    TaskFacts,
+    Tracker,
+)
+from study.machine.resources import memory
 from study.model import Model
 from study.numerics.streams import generator
 from study.records import StudyError
@@ -24,78 +44,71 @@ from study.records import StudyError
 WHOLE = ("depth", "hidden", "batch", "updates", "validate_every")
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Everything that can be wrong with one point, before anything is trained.
+def check(config: Mapping[str, Any]) -> Setup:
+    """Try out everything about one point that could be wrong, and return its setup.
 
-    Raises StudyError.
+    Raises StudyError with the piece, the key, what is allowed and what came. Pieces may be anyone's
+    code, so each is called as training will call it.
     """
     for key in WHOLE:
-        _check_whole(config, key, least=1)
-    _check_whole(config, "seed", least=0)
+        _require_whole(key, config[key], least=1)
+    _require_whole("seed", config["seed"], least=0)
     if not 0 <= config["dropout"] < 1:
         raise StudyError(f"dropout: must be at least 0 and below 1, got {config['dropout']!r}")
-    if config["dtype"] not in DTYPES:
-        raise StudyError(f"dtype: must be {' or '.join(DTYPES)}, got {config['dtype']!r}")
-    if config["stop"]["solved_checks"] is not None:
-        _check_whole(
-            {"stop.solved_checks": config["stop"]["solved_checks"]}, "stop.solved_checks", least=1
-        )
-    resolve_precision(config)
-    resolve_kernel(config)
-    resolve_device(config)
-    _check_health(config["health"])
-    _check_parameters(config, load_task(config["task"]).facts)
-    model = build_model(config)
-    for key in ("initializer", "clip", "optimizer"):
+    setup = set_up(config)
+    if setup.stop.solved_checks is not None:
+        _require_whole("stop.solved_checks", setup.stop.solved_checks, least=1)
+    _check_health(setup.health)
+    _check_parameters(setup)
+    model, facts = setup.model, setup.task.facts
+    for key in ("clip", "optimizer"):
         build(config[key], key)
-    for role, node in (
-        ("input", config["weights"]["input"]),
-        ("readout", config["weights"]["readout"]),
-    ):
-        build(node, f"weights.{role}")
-    _check_initializer(config, model)
-    _check_batch(load_task(config["task"]), config["batch"])
-    _check_memory(config, model)
-    _check_forward(model, load_task(config["task"]).facts)
-    _check_members(model, load_task(config["task"]).facts)
-    for name, node in config["probe"].items():
-        probe = build(node, f"probe.{name}")
-        if not hasattr(probe, "stages"):
-            raise StudyError(
-                f"probe.{name}: {type(probe).__name__} must keep `stages`, shares of the updates,"
-                " from its YAML"
-            )
-        if not all(isinstance(stage, int | float) and 0 <= stage <= 1 for stage in probe.stages):
-            raise StudyError(
-                f"probe.{name}: stages must be shares of the updates between 0 and 1, got"
-                f" {list(probe.stages)!r}"
-            )
-        with told(f"probe.{name}", f"{type(probe).__name__}.check fails"):
-            try:
-                probe.check(measurable(config, model))
-            except ValueError as error:
-                raise StudyError(f"probe.{name}: {error}") from error
+    _check_initializer(setup)
+    _check_batch(setup.task, setup.batch)
+    _check_memory(setup)
+    _check_forward(model, facts)
+    _check_members(model, facts)
+    for name, probe in setup.probes.items():
+        _check_probe(name, probe, setup)
+    return setup
 
 
-def measurable(config: Mapping[str, Any], model: Model) -> Measurable:
-    """What probes are told before training."""
-    task = load_task(config["task"])
-    examples = min(config["health"]["examples"], len(task.split("validation").x))
+def _check_probe(name: str, probe: Probe, setup: Setup) -> None:
+    """The probe has stages, and accepts the network that it will measure."""
+    if not hasattr(probe, "stages"):
+        raise StudyError(
+            f"probe.{name}: {type(probe).__name__} must keep `stages`, shares of the updates,"
+            " from its YAML"
+        )
+    if not all(isinstance(stage, int | float) and 0 <= stage <= 1 for stage in probe.stages):
+        raise StudyError(
+            f"probe.{name}: stages must be shares of the updates between 0 and 1, got"
+            f" {list(probe.stages)!r}"
+        )
+    with as_study_error(f"probe.{name}", f"{type(probe).__name__}.check fails"):
+        try:
+            probe.check(measurable(setup))
+        except ValueError as error:
+            raise StudyError(f"probe.{name}: {error}") from error
+
+
+def measurable(setup: Setup) -> Measurable:
+    """The facts that a probe may refuse before training."""
     return Measurable(
-        cell=model.cell,
-        facts=task.facts,
-        hidden=config["hidden"],
-        depth=config["depth"],
-        batch=config["batch"],
-        examples=examples,
+        cell=setup.model.cell,
+        facts=setup.task.facts,
+        hidden=setup.hidden,
+        depth=setup.depth,
+        batch=setup.batch,
+        examples=min(setup.health.examples, len(setup.task.split("validation").x)),
     )
 
 
-def _check_parameters(config: Mapping[str, Any], facts: TaskFacts) -> None:
-    """Cell, readout and encoder name their tensors in the contract's terms: a role nobody knows
-    would silently start at zero.
+def _check_parameters(setup: Setup) -> None:
+    """Cell, readout and encoder name their tensors as the contract says: a tensor of an unknown
+    role would silently start at zero.
     """
-    hidden, encoder = config["hidden"], build_encoder(config, facts.inputs)
+    hidden, encoder, facts = setup.hidden, setup.encoder, setup.task.facts
     read = facts.inputs if encoder is None else encoder.outputs(facts.inputs)
     pieces: list[tuple[str, tuple[int, ...], tuple[Role, ...]]] = [
         ("cell", (read, hidden), ("recurrent", "input", "bias")),
@@ -104,9 +117,9 @@ def _check_parameters(config: Mapping[str, Any], facts: TaskFacts) -> None:
     if encoder is not None:
         pieces.append(("encoder", (facts.inputs,), ("input", "bias")))
     for key, sizes, roles in pieces:
-        piece: Any = build(config[key], key)
+        piece: Any = build(setup.nodes[key], key)
         name = type(piece).__name__
-        with told(key, f"{name}.shapes fails"):
+        with as_study_error(key, f"{name}.shapes fails"):
             parameters = list(piece.shapes(*sizes))
         for parameter in parameters:
             if not isinstance(parameter, Parameter):
@@ -149,7 +162,7 @@ def check_flat(node: Mapping[str, Any], key: str) -> None:
         "readout.weight": (slice(20, 32), (3, 4)),
     }
     name = str(node["_target_"]).rpartition(".")[2]
-    with told(key, f"{name} fails on one update of two members"):
+    with as_study_error(key, f"{name} fails on one update of two members"):
         piece = build_for_members([node, node], key, torch.device("cpu"), torch.float32)
         returned = piece(
             rows.flip(1), rows, piece.init(rows, slices) if key == "clip" else piece.init(rows)
@@ -163,8 +176,7 @@ def check_flat(node: Mapping[str, Any], key: str) -> None:
         )
 
 
-def _check_whole(config: Mapping[str, Any], key: str, *, least: int) -> None:
-    value = config[key]
+def _require_whole(key: str, value: Any, *, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise StudyError(f"{key}: must be a whole number of at least {least}, got {value!r}")
 
@@ -173,7 +185,7 @@ def _check_whole(config: Mapping[str, Any], key: str, *, least: int) -> None:
 def _check_batch(task: Task, batch: int) -> None:
     """A task says what is wrong with a batch of this size, such as fewer examples than it takes."""
     name = type(task).__name__
-    with told("task", f"{name} fails on a batch of {batch}"):
+    with as_study_error("task", f"{name} fails on a batch of {batch}"):
         drawn = task.sample(lambda *key: generator(0, "check", *key), 0, batch)
     if drawn.lengths is not None and is_stream(task, batch):
         raise StudyError(
@@ -182,46 +194,41 @@ def _check_batch(task: Task, batch: int) -> None:
         )
 
 
-def _check_memory(config: Mapping[str, Any], model: Model) -> None:
-    """Sequences so long that one point's batch cannot fit are told before anything is trained."""
-    facts, need, there = (
-        load_task(config["task"]).facts,
-        2 * member_bytes(config, model),
-        memory(),
-    )  # a lone point has a shadow
-    if need > there:
+def _check_memory(setup: Setup) -> None:
+    """Refuse sequences so long that the batch of one point cannot fit into memory."""
+    needed, available = 2 * member_bytes(setup), memory()  # twice: a lone point has a shadow
+    if needed > available:
         raise StudyError(
-            f"task: sequences of {facts.steps} steps need about {need / 1e9:.0f} GB with"
-            f" batch={config['batch']}, health.examples={config['health']['examples']},"
-            f" hidden={config['hidden']} and depth={config['depth']}, and this machine has"
-            f" {there / 1e9:.0f} GB; use shorter sequences, smaller batches or fewer units"
+            f"task: sequences of {setup.task.facts.steps} steps need about {needed / 1e9:.0f} GB"
+            f" with batch={setup.batch}, health.examples={setup.health.examples},"
+            f" hidden={setup.hidden} and depth={setup.depth}, and this machine has"
+            f" {available / 1e9:.0f} GB; use shorter sequences, smaller batches or fewer units"
         )
 
 
-def _check_health(health: Mapping[str, Any]) -> None:
-    if not health["vanishing"] < health["fading"] < 0 < health["exploding"]:
-        came = ", ".join(f"{key} {health[key]}" for key in ("vanishing", "fading", "exploding"))
+def _check_health(health: Health) -> None:
+    if not health.vanishing < health.fading < 0 < health.exploding:
         raise StudyError(
-            f"health: thresholds must satisfy vanishing < fading < 0 < exploding, got {came}"
+            "health: thresholds must satisfy vanishing < fading < 0 < exploding, got vanishing"
+            f" {health.vanishing}, fading {health.fading}, exploding {health.exploding}"
         )
-    for key, least in (("examples", 2), ("bootstrap", 1)):
-        _check_whole({f"health.{key}": health[key]}, f"health.{key}", least=least)
+    _require_whole("health.examples", health.examples, least=2)
+    _require_whole("health.bootstrap", health.bootstrap, least=1)
 
 
-def _check_initializer(config: Mapping[str, Any], model: Model) -> None:
+def _check_initializer(setup: Setup) -> None:
     """Draw one block of each role the initializer speaks for: a wrong shape is told now, not after
     hours.
     """
-    initializer = build(config["initializer"], "initializer")
+    initializer, model = setup.initializer, setup.model
     name, allowed = (
         type(initializer).__name__,
         [role for role in get_args(Role) if role != "readout"],
     )
     if isinstance(initializer.roles, str) or not set(initializer.roles) <= set(allowed):
-        came = initializer.roles
         raise StudyError(
             f"initializer: roles of {name} must be a tuple of {', '.join(allowed)} (weights.readout"
-            f" rules the readout), got {came!r}"
+            f" rules the readout), got {initializer.roles!r}"
         )
     if "recurrent" not in initializer.roles and any(
         parameter.role == "recurrent" for _, parameter in model.parameters.values()
@@ -230,13 +237,15 @@ def _check_initializer(config: Mapping[str, Any], model: Model) -> None:
             f"initializer: roles of {name} must contain recurrent, which no standing rule fills: it"
             f" would start at zero; got {initializer.roles!r}"
         )
-    facts = init_facts(config, load_task(config["task"]), model, seed=0)
+    facts = init_facts(setup, seed=0)
     for tensor, (layer, parameter) in model.parameters.items():
         if layer == 1 and parameter.role in initializer.roles:
             block = Block(
                 role=parameter.role, gate=parameter.gates[0], shape=parameter.block, layer=1
             )
-            with told("initializer", f"{name} cannot fill {tensor} of shape {block.shape}"):
+            with as_study_error(
+                "initializer", f"{name} cannot fill {tensor} of shape {block.shape}"
+            ):
                 value = initializer(block, generator(0, "check"), facts)
             if not isinstance(value, Tensor) or tuple(value.shape) != block.shape:
                 came = (
@@ -260,7 +269,7 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
     x = torch.zeros(2, 2, 2, facts.inputs)
     name = type(model.cell).__name__
     with (
-        told("encoder", f"{type(model.encoder).__name__} fails on two steps of zeros"),
+        as_study_error("encoder", f"{type(model.encoder).__name__} fails on two steps of zeros"),
         torch.no_grad(),
     ):
         read = model.encoded(params, x.transpose(1, 2))
@@ -270,7 +279,7 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
             f"encoder: {type(model.encoder).__name__} gives {came} for [M, T, B, D'] ="
             f" {(2, 2, 2, model.read)}, as its `outputs` says"
         )
-    with told("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
+    with as_study_error("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
         _check_step(model, params, read.transpose(1, 2))
         outputs = model.plain().unrolled(params, x, None)
         model.forward(params, x, None)
@@ -343,3 +352,98 @@ def _check_step(model: Model, params: Mapping[str, Tensor], x: Tensor) -> None:
             f"cell: step of {name} must return [M, B, hidden] = {expected} for each of"
             f" {cell.states}, got {', '.join(map(str, came))}"
         )
+
+
+ONE = {
+    "cell": Cell,
+    "initializer": Initializer,
+    "clip": ClipRule,
+    "optimizer": Optimizer,
+    "readout": Readout,
+    "task": Task,
+    "executor": Executor,
+}
+
+
+SEVERAL = {"probe": Probe, "tracker": Tracker}
+
+
+def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
+    """Build every piece not yet in `seen`: its settings fit, and it is what its key says."""
+    for key in SEVERAL:
+        if "_target_" in config[key]:
+            raise StudyError(
+                f"{key}: the YAML of {config[key]['_target_']} lacks its first line, # @package"
+                f" {key}.NAME, with the name of its file"
+            )
+    several = [
+        (f"{key}.{name}", kind, node)
+        for key, kind in SEVERAL.items()
+        for name, node in config[key].items()
+    ]
+    for key, kind, node in [
+        *(
+            (key, kind, config[key])
+            for key, kind in {**ONE, "encoder": Encoder}.items()
+            if key in config
+        ),
+        *several,
+    ]:
+        text = json.dumps([key, node], sort_keys=True)
+        if text in seen:
+            continue
+        seen.add(text)
+        for name, value in node.items() if isinstance(node, Mapping) else ():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise StudyError(f"{key}: {name} must be a finite number, got {value}")
+        try:
+            piece = build(node, key)
+        except StudyError as error:
+            if kind is Tracker and _lacks_package(error, node):
+                # it is switched off with a warning when it is opened: no tracker is a dependency
+                continue
+            raise
+        if not isinstance(piece, kind):
+            raise StudyError(
+                f"{key}: _target_ must be a {kind.__name__} (study/interfaces.py), got"
+                f" {node['_target_']}"
+            )
+        if key in ("clip", "optimizer"):
+            check_flat(node, key)
+
+
+def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool:
+    """Whether a piece's file is there and imports something that is not."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__
+    return error is not None and not f"{node['_target_']}.".startswith(f"{error.name}.")
+
+
+def check_all(combinations: Sequence[Composed], seen: set[str] | None = None) -> None:
+    """Check each distinct piece once, and each distinct structure of them; what earlier calls have
+    `seen` is left out.
+
+    Clip rule and optimizer are no part of the structure: they meet nothing but flat [M, P] tensors.
+    """
+    seen = set() if seen is None else seen
+    for combination in combinations:
+        seed = combination.config["seed"]
+        if not isinstance(seed, int) or seed < 0:
+            raise StudyError(f"seed: must be a whole number of at least 0, got {seed!r}")
+        config = combination.config
+        whole = json.dumps(
+            {**config, "clip": None, "optimizer": None, "seed": 0, "study": None},
+            sort_keys=True,
+            default=str,
+        )
+        try:
+            check_pieces(config, seen)
+            if whole not in seen:
+                seen.add(whole)
+                check(config)
+        except StudyError as error:
+            where = ", ".join(
+                f"{key}={combination.labels[key]}"
+                for key in ("cell", "initializer", "clip", "task")
+            )
+            raise StudyError(f"{error}\n(in the combination {where})") from error

@@ -37,7 +37,7 @@ MOST = 1_000_000  # combinations of one study
 
 @dataclass(frozen=True)
 class Composed:
-    """One combination: its configuration as plain values, and its levels by name (seed among them)."""
+    """One combination: its configuration as plain values, its levels by name (and the seed)."""
 
     config: Mapping[str, Any]
     labels: Mapping[str, Any]
@@ -139,7 +139,7 @@ def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Co
     }
     whole = {pair for pair, override in parsed.items() if _needs_hydra(loader, override)}
     valued = list(dict.fromkeys(parsed[pair].key_or_group for pair in parsed if pair not in whole))
-    sheets: dict[tuple[str, ...], Sheet] = {}
+    sheets: dict[tuple[str, ...], LevelComposition] = {}
     made = []
     for values in itertools.product(*of.factors.values()):
         pairs = list(zip(of.factors, values, strict=True))
@@ -148,16 +148,18 @@ def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Co
             base = compose(loader, config_name, [*of.fixed, *levels])
             if not sheets:
                 check_rules(loader, base, list(of.factors))
-            sheets[levels] = Sheet(base, valued)
+            sheets[levels] = LevelComposition(base, valued)
         overrides = [parsed[pair] for pair in pairs if pair not in whole]
         further = (*levels, *sheets[levels].levels_of_arms(overrides, of))
         if further not in sheets:
-            sheets[further] = Sheet(compose(loader, config_name, [*of.fixed, *further]), valued)
+            sheets[further] = LevelComposition(
+                compose(loader, config_name, [*of.fixed, *further]), valued
+            )
         made.append(sheets[further].combination(overrides, of))
     return made
 
 
-class Sheet:
+class LevelComposition:
     """All combinations of one choice of levels: they differ in values only.
 
     Where nothing refers to the values that change, the configuration is resolved once and the
@@ -489,9 +491,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise StudyError(str(error).splitlines()[0]) from error
     assert isinstance(container, dict)
-    if (
-        container.get("encoder") is None
-    ):  # none is no setting: points of before there were any have their ids
+    # none is no setting: points of before there were any have their ids
+    if container.get("encoder") is None:
         container.pop("encoder", None)
     return {str(key): value for key, value in container.items()}
 

@@ -17,9 +17,8 @@ def conf_folder() -> Path:
 
 def config_dirs(arguments: Sequence[str]) -> list[str]:
     """Folders given with --config-dir on a command line."""
-    pairs = zip(
-        arguments, [*arguments[1:], ""], strict=False
-    )  # of no arguments the second is longer
+    # of no arguments the second is longer
+    pairs = zip(arguments, [*arguments[1:], ""], strict=False)
     given = [
         after if argument in ("--config-dir", "-cd") else argument.removeprefix("--config-dir=")
         for argument, after in pairs

@@ -1,118 +1,67 @@
-"""Kernel, precision and device of a point: what `auto` means here, and what cannot be."""
+"""Kernel, precision and device of a point: what `auto` means here, and what is impossible."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
-from study.config.build import build
-from study.config.tasks import is_stream, load_task
 from study.interfaces import Cell
 from study.kernels import table, triton
 from study.records import StudyError
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-
-KERNELS = (
-    "auto",
-    "native",
-    "triton",
-    "fused",
-    "reference",
-)  # own ones of a cell between the ends, the fastest first
-
-
+# Between auto and reference stand the kernels that a cell may bring, the fastest first.
+KERNELS = ("auto", "native", "triton", "fused", "reference")
 PRECISIONS = ("full", "tf32", "bf16")  # of the products of an update
 
 
-def resolve_kernel(config: Mapping[str, Any]) -> str:
-    """The kernel that computes this point: by name, or for `auto` what the committed table says of
-    its cell and sizes on this kind of device.
+def resolve_dtype(dtype: str) -> torch.dtype:
+    """The type of weights, states and gradients in training."""
+    if dtype not in DTYPES:
+        raise StudyError(f"dtype: must be {' or '.join(DTYPES)}, got {dtype!r}")
+    return DTYPES[dtype]
 
-    What is not in the table (a cell of one's own, another dtype than float32, another precision
-    than full) takes the first kernel of KERNELS that can compute it.
+
+def resolve_device(device: str, gpus: int | None) -> str:
+    """cpu or cuda.
+
+    `gpus`: what the executor asks for its jobs, which may run on other machines; None where points
+    are trained on this one. auto takes CUDA where there is a GPU.
     """
-    asked, cell = config["kernel"], build(config["cell"], "cell")
-    if asked not in KERNELS:
-        raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {asked!r}")
-    own = KERNELS[1:-1]
-    if is_stream(load_task(config["task"]), config["batch"]):
-        if asked in own:
+    if device not in ("auto", "cpu", "cuda"):
+        raise StudyError(f"device: must be auto, cpu or cuda, got {device!r}")
+    if gpus is not None:  # jobs run elsewhere: this machine's GPUs say nothing
+        if device == "cuda" and not gpus:
             raise StudyError(
-                f"kernel: {asked} begins at zero states, and this task carries states from update"
-                " to update; use kernel=auto or kernel=reference"
+                "device: cuda was asked for, but executor.gpus is 0; use executor.gpus=1 or"
+                " device=cpu"
             )
-        return "reference"
-    refused = {kernel: why for kernel in own if (why := _why_not(kernel, cell, config)) is not None}
-    has = [kernel for kernel in own if kernel not in refused]
-    if asked in refused:
+        return "cuda" if gpus and device != "cpu" else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
         raise StudyError(
-            f"kernel: {asked} was asked for, but {refused[asked]}; use kernel=auto or"
-            f" kernel={' or kernel='.join([*has, 'reference'])}"
+            "device: cuda was asked for, but torch sees no CUDA device here; use device=cpu or"
+            " device=auto"
         )
-    if asked != "auto":
-        return str(asked)
-    return _of_table(config, cell, (*has, "reference"))
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
-def _why_not(kernel: str, cell: Cell, config: Mapping[str, Any]) -> str | None:
-    """Why a kernel of the cell's own cannot compute this point, in words; None: it can."""
-    device = resolve_device(config)
-    if kernel == "triton":
-        elsewhere = (config.get("executor") or {}).get("gpus") is not None
-        return triton.why_not(
-            cell,
-            hidden=config["hidden"],
-            dtype=config["dtype"],
-            device_type=device,
-            elsewhere=elsewhere,
-        )
-    if not cell.has(kernel):
-        return f"this cell has no `{'layer' if kernel == 'fused' else kernel}`"
-    if kernel == "native" and device != "cpu":
-        return "it computes on the CPU only"
-    precision = resolve_precision(config)
-    if precision != "full" and (kernel == "native" or precision == "bf16"):
-        return f"its products are in full precision, and precision={precision}"
-    return None
-
-
-def _of_table(config: Mapping[str, Any], cell: Cell, has: Sequence[str]) -> str:
-    """One of the kernels that the cell has."""
-    name, device = f"{type(cell).__module__}.{type(cell).__qualname__}", resolve_device(config)
-    timed = config["dtype"] == "float32" and resolve_precision(config) == "full"
-    found = table.fastest(device, name, config["hidden"], config["batch"]) if timed else None
-    if found is None or (
-        found == "triton" and device == "cuda" and found not in has
-    ):  # a size next to it has triton, or other machines
-        return has[0]
-    if found not in has:
-        raise StudyError(
-            f"kernel: study/kernels/{table.TABLE.name} has {found!r} for {name}, which has"
-            f" {', '.join(has)}; name one, or write the table again: make bench-kernels"
-        )
-    return found
-
-
-def resolve_precision(config: Mapping[str, Any]) -> str:
-    """How the products of an update are rounded; what cannot be is told."""
-    precision = str(config.get("precision", "full"))
+def resolve_precision(precision: str, dtype: str, device: str, *, here: bool) -> str:
+    """How the products of an update are rounded: full, tf32 or bf16. Raises StudyError where that
+    is impossible.
+    """
     if precision not in PRECISIONS:
         raise StudyError(f"precision: must be {' or '.join(PRECISIONS)}, got {precision!r}")
     if precision == "full":
         return precision
-    device, here = resolve_device(config), (config.get("executor") or {}).get("gpus") is None
-    if config["dtype"] != "float32":
+    if dtype != "float32":
         raise StudyError(
-            f"precision: {precision} rounds products of float32, got dtype={config['dtype']}; use"
+            f"precision: {precision} rounds products of float32, got dtype={dtype}; use"
             " dtype=float32 or precision=full"
         )
     if precision == "tf32" and device != "cuda":
         raise StudyError(
-            "precision: tf32 is of CUDA's products only, and this runs on the CPU; use"
+            "precision: tf32 exists for CUDA's products only, and this runs on the CPU; use"
             " precision=full or precision=bf16"
         )
     if device == "cuda" and here and torch.cuda.get_device_capability() < (8, 0):
@@ -123,23 +72,86 @@ def resolve_precision(config: Mapping[str, Any]) -> str:
     return precision
 
 
-def resolve_device(config: Mapping[str, Any]) -> str:
-    """cpu or cuda; auto takes CUDA where there is one: in this machine, or among what the
-    executor's jobs ask for.
+def resolve_kernel(
+    asked: str,
+    cell: Cell,
+    *,
+    stream: bool,
+    hidden: int,
+    batch: int,
+    dtype: str,
+    precision: str,
+    device: str,
+    elsewhere: bool,
+) -> str:
+    """The kernel that computes a point: as named, or for `auto` what the committed table has for
+    its cell and sizes on this kind of device.
+
+    Whatever the table does not have (a cell of your own, another dtype than float32, another
+    precision than full) takes the first kernel of KERNELS that can compute it. `stream`: states are
+    carried from update to update; `elsewhere`: jobs run on other machines.
     """
-    device, asked = config["device"], (config.get("executor") or {}).get("gpus")
-    if device not in ("auto", "cpu", "cuda"):
-        raise StudyError(f"device: must be auto, cpu or cuda, got {device!r}")
-    if asked is not None:  # what this machine has says nothing
-        if device == "cuda" and not asked:
+    if asked not in KERNELS:
+        raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {asked!r}")
+    special = KERNELS[1:-1]
+    if stream:
+        if asked in special:
             raise StudyError(
-                "device: cuda was asked for, but executor.gpus is 0; use executor.gpus=1 or"
-                " device=cpu"
+                f"kernel: {asked} starts from zero states, and this task carries states from update"
+                " to update; use kernel=auto or kernel=reference"
             )
-        return "cuda" if asked and device != "cpu" else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
+        return "reference"
+    refused = {
+        "native": _native_impossible(cell, device, precision),
+        "triton": triton.why_not(
+            cell, hidden=hidden, dtype=dtype, device_type=device, elsewhere=elsewhere
+        ),
+        "fused": _fused_impossible(cell, precision),
+    }
+    possible = [kernel for kernel in special if refused[kernel] is None]
+    if asked in special and refused[asked] is not None:
         raise StudyError(
-            "device: cuda was asked for, but torch sees no CUDA device here; use device=cpu or"
-            " device=auto"
+            f"kernel: {asked} was asked for, but {refused[asked]}; use kernel=auto or"
+            f" kernel={' or kernel='.join([*possible, 'reference'])}"
         )
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if asked != "auto":
+        return asked
+    timed = dtype == "float32" and precision == "full"
+    return _from_table(cell, [*possible, "reference"], device, hidden, batch, timed)
+
+
+def _native_impossible(cell: Cell, device: str, precision: str) -> str | None:
+    """Why the native kernel cannot compute a point; None if it can."""
+    if not cell.has("native"):
+        return "this cell has no `native`"
+    if device != "cpu":
+        return "it runs on the CPU only"
+    return None if precision == "full" else _full_only(precision)
+
+
+def _fused_impossible(cell: Cell, precision: str) -> str | None:
+    if not cell.has("fused"):
+        return "this cell has no `layer`"
+    return _full_only(precision) if precision == "bf16" else None
+
+
+def _full_only(precision: str) -> str:
+    return f"its products are in full precision, and precision={precision}"
+
+
+def _from_table(
+    cell: Cell, possible: Sequence[str], device: str, hidden: int, batch: int, timed: bool
+) -> str:
+    """One of the possible kernels; `timed`: the table was measured with such numbers."""
+    name = f"{type(cell).__module__}.{type(cell).__qualname__}"
+    found = table.fastest(device, name, hidden, batch) if timed else None
+    # triton in the table: at a neighbouring size, or on machines that have it.
+    missing_here = found == "triton" and device == "cuda" and found not in possible
+    if found is None or missing_here:
+        return possible[0]
+    if found not in possible:
+        raise StudyError(
+            f"kernel: study/kernels/{table.TABLE.name} has {found!r} for {name}, which has"
+            f" {', '.join(possible)}; name one, or write the table again: make bench-kernels"
+        )
+    return found

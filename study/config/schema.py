@@ -117,9 +117,8 @@ def lacking(config: Mapping[Any, Any], of: type = Root) -> list[str]:
             found += [] if field.name in ("search", "encoder") and of is Root else [field.name]
         elif is_dataclass(kind):
             node = config[field.name]
-            found += (
-                [f"{field.name}.{name}" for name in lacking(node, kind)]
-                if isinstance(node, Mapping)
-                else [field.name]
-            )  # type: ignore[arg-type]
+            if isinstance(node, Mapping):
+                found += [f"{field.name}.{name}" for name in lacking(node, kind)]  # type: ignore[arg-type]
+            else:
+                found.append(field.name)
     return found

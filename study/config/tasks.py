@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.config.build import build, told
+from study.config.build import as_study_error, build
 from study.interfaces import PARTS, Batch, Task, TaskFacts
 from study.numerics.streams import generator
 from study.records import StudyError
@@ -28,12 +28,12 @@ def load_task(node: Mapping[str, Any]) -> Task:
 def _load_task(text: str) -> Task:
     task: Task = build(json.loads(text), "task")
     name = type(task).__name__
-    with told("task", f"{name} cannot load its data"):
+    with as_study_error("task", f"{name} cannot load its data"):
         try:
             task.load()
         except (ValueError, OSError) as error:
             raise StudyError(f"task: {error}") from error
-    with told("task", f"{name} cannot state its facts"):
+    with as_study_error("task", f"{name} cannot state its facts"):
         facts = task.facts
     if not isinstance(facts, TaskFacts):
         raise StudyError(f"task: {name}.facts must be TaskFacts, got {type(facts).__name__}")
@@ -41,7 +41,7 @@ def _load_task(text: str) -> Task:
         raise StudyError(
             f"task: lag must be at most the sequence's {facts.steps} steps, got {facts.lag}"
         )
-    with told("task", f"{name} fails on its first examples"):
+    with as_study_error("task", f"{name} fails on its first examples"):
         _check_examples(task, facts)
         _check_losses(task, facts)
     return task
@@ -95,12 +95,9 @@ def _check_losses(task: Task, facts: TaskFacts) -> None:
     """Loss, loss by example and metric have the shapes that training and probes need."""
     few = task.split("validation")
     count = min(4, len(few.x))
-    batch = Batch(
-        *(
-            None if of is None else torch.stack([of[:count]] * 2)
-            for of in (few.x, few.y, few.lengths)
-        )
-    )  # type: ignore[arg-type]
+    x, y = (torch.stack([values[:count]] * 2) for values in (few.x, few.y))
+    lengths = None if few.lengths is None else torch.stack([few.lengths[:count]] * 2)
+    batch = Batch(x=x, y=y, lengths=lengths)
     outputs = torch.zeros(
         (2, count, few.x.shape[1], facts.outputs) if facts.every_step else (2, count, facts.outputs)
     )
@@ -119,10 +116,6 @@ def _check_losses(task: Task, facts: TaskFacts) -> None:
             raise StudyError(
                 f"task: {name} of {type(task).__name__} must be {axes} = {expected}, got {came}"
             )
-
-
-def data_hash(config: Mapping[str, Any]) -> str:
-    return load_task(config["task"]).data_hash()
 
 
 def is_stream(task: Task, batch: int) -> bool:

@@ -10,10 +10,8 @@ from typing import Any
 from study.records import CLAIMED_BY, StudyError
 
 DIRECTIONS = ("more", "no less")
-EXTREMES = (
-    "smallest",
-    "largest",
-)  # of a factor's levels, where the levels are numbers and studies differ in them
+# of a factor's levels, where the levels are numbers and studies differ in them
+EXTREMES = ("smallest", "largest")
 TOLD = ("auc_D_init", "auc_D")  # compare no two sides: whether a number tells solved from unsolved
 
 FORM = (

@@ -57,10 +57,11 @@ def seeds_for(
     """
     if not difference > 0:
         return None
-    enough = lambda seeds: (
-        resolvable(weights, seeds, df_per_seed * (seeds - 1), level=level, power=power)
-        <= difference
-    )
+
+    def enough(seeds: int) -> bool:
+        df = df_per_seed * (seeds - 1)
+        return resolvable(weights, seeds, df, level=level, power=power) <= difference
+
     high = 2
     while not enough(high):
         high *= 2

@@ -49,9 +49,8 @@ def scaled(values: Tensor, exponent: Tensor | None = None) -> Scaled:
     largest = values.abs().amax(-1)
     _, shift = torch.frexp(largest)
     some = (largest > 0) & largest.isfinite()
-    shift = torch.where(some, shift, 0).clamp(
-        min=-1000
-    )  # 2**1000 is a number, the inverse of the smallest denormal is none
+    # 2**1000 is a number, the inverse of the smallest denormal is none
+    shift = torch.where(some, shift, 0).clamp(min=-1000)
     values = torch.ldexp(values, -shift.to(values)[..., None])
     moved = exponent + shift
     return Scaled(values, torch.where(largest == 0, NOTHING, moved))
@@ -103,7 +102,7 @@ class RNNPass(LayerPass):
 
 
 class LSTMPass(LayerPass):
-    """i,f,o = σ(·), g = tanh(·), c_t = f⊙c_{t-1} + i⊙g, h_t = o⊙tanh(c_t); gate order i, f, g, o."""
+    """i,f,o = σ(·), g = tanh(·), c_t = f⊙c_{t-1} + i⊙g, h_t = o⊙tanh(c_t); order: i, f, g, o."""
 
     def __init__(self, weights: Weights, x: Tensor, first: Tensor) -> None:
         super().__init__(weights)

@@ -257,9 +257,8 @@ def examine(
     of: Recurrent, given: Sequences, layers: Sequence[LayerPass], direct: Sequence[Tensor], how: How
 ) -> Health:
     """Health from ∂ℓ/∂s_t as far as the loss reads it directly: [T, B, S] a layer."""
-    reads = (
-        torch.stack([(part != 0).any(-1) for part in direct]).any(0).cpu()
-    )  # [T, B]; NaN counts as read
+    # [T, B]; NaN counts as read
+    reads = torch.stack([(part != 0).any(-1) for part in direct]).any(0).cpu()
     steps = torch.arange(len(reads))[:, None]
     anchor = torch.where(reads, steps, -1).amax(0)
     reached = anchor >= 0

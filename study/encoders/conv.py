@@ -66,11 +66,11 @@ class Conv(Encoder):
     def __call__(self, params: Params, x: Tensor) -> Tensor:
         pixels, (down, right), pool = self.rows * self.columns, self.places, self.pool
         picture = x[..., :pixels].unflatten(-1, (self.rows, self.columns))
+        # [M, T, B, rows, columns, side, side]
         patches = picture.unfold(-2, self.side, 1).unfold(-2, self.side, 1)[
             ..., : down * pool, : right * pool, :, :
-        ]  # [M, T, B, rows, columns, side, side]
-        found = linear(
-            patches.flatten(-2).flatten(2, 4), params["weight"], params["bias"]
-        )  # [M, T, B · places, filters]
+        ]
+        # [M, T, B · places, filters]
+        found = linear(patches.flatten(-2).flatten(2, 4), params["weight"], params["bias"])
         found = found.view(*x.shape[:3], down, pool, right, pool, self.filters).amax((4, 6)).relu()
         return torch.cat([found.flatten(3), x[..., pixels:]], dim=-1)

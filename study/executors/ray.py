@@ -1,8 +1,7 @@
-"""A Ray cluster, running already at `address`, or one of this machine: jobs are tasks, each a
-process of its own where Ray puts it.
+"""A running Ray cluster, or a Ray of this machine: jobs are tasks, each a process of its own.
 
-Tasks end with the command. One whose node is lost is started again elsewhere by Ray, and goes on
-from its checkpoints.
+Tasks end with the command. If a node is lost, Ray starts its tasks again elsewhere, and they resume
+from their checkpoints.
 """
 
 from __future__ import annotations
@@ -18,18 +17,19 @@ from typing import Any
 from study.interfaces import Group, require
 from study.records import StudyError
 from study.workers.preflight import PROGRAM, judge
-from study.workers.remote import Fate, Queued, Remote
+from study.workers.queued import JobEnd, QueuedJob
+from study.workers.remote import RemoteExecutor
 
 CONNECT_SECONDS = 5.0
 
 
-class Ray(Remote):
-    """`address`: HOST:PORT of a running cluster's head, seen from a machine of the cluster; null:
-    this machine, for the command's time.
+class Ray(RemoteExecutor):
+    """`address`: HOST:PORT of a running cluster's head, seen from a machine of the cluster; null: a
+    Ray of this machine, as long as the command runs.
 
-    `resources`: what a job takes beside cores, GPUs and memory, by the names that the cluster's
-    nodes give it. `python`: of the workers; null: the one that runs the command. `leave_seconds`:
-    that jobs have to keep what they are training when the command ends.
+    `resources`: what a job takes besides cores, GPUs and memory, by the names that the cluster's
+    nodes use. `python`: of the workers; null: the one that runs the command. `leave_seconds`: that
+    jobs get to save what they are training when the command ends.
     """
 
     def __init__(
@@ -43,32 +43,28 @@ class Ray(Remote):
     ) -> None:
         super().__init__(**settings)
         require(leave_seconds >= 0, "ray", "leave_seconds", "at least 0", leave_seconds)
-        self.address, self.resources, self.python, self.leave_seconds = (
-            address,
-            dict(resources),
-            python or sys.executable,
-            leave_seconds,
-        )
+        self.address, self.resources = address, dict(resources)
+        self.python, self.leave_seconds = python or sys.executable, leave_seconds
         self.tasks: dict[str, Any] = {}  # name -> reference to its result
 
-    def says(self, groups: Sequence[Group]) -> str:
+    def describe(self, groups: Sequence[Group]) -> str:
         if not groups:
             return "nothing to queue"
         seconds = [self.seconds(job) for job in self.pack(groups)]
         where = f"the Ray cluster at {self.address}" if self.address else "a Ray of this machine"
-        told = (
-            f"{len(seconds)} job{'s' if len(seconds) > 1 else ''} of {self.each()} as tasks on"
-            f" {where}\n{self.expected(seconds)}"
+        return (
+            f"{len(seconds)} job{'s' if len(seconds) > 1 else ''} of {self.job_size()} as tasks on"
+            f" {where}\n{self.expected_time(seconds)}, as many at once as the cluster has room for;"
+            " rough estimates"
         )
-        return f"{told}, as many at once as the cluster has room for; rough estimates"
 
     # --- before anything is queued ----------------------------------------------------------------
 
     def ready(self, folder: Path) -> str | None:
-        """Connects; asks every node that has room for a job."""
-        self.connect()
+        """Connect, and ask every node that has room for a job whether it can train."""
+        self._connect()
         ray = package()
-        asked = {
+        needed = {
             "CPU": float(self.cpus),
             "GPU": float(self.gpus),
             "memory": (self.memory_gb or 0) * 2**30,
@@ -80,7 +76,7 @@ class Ray(Remote):
             for node in nodes
             if all(
                 node["Resources"].get(name, 0.0) >= amount
-                for name, amount in asked.items()
+                for name, amount in needed.items()
                 if amount
             )
         ]
@@ -90,17 +86,17 @@ class Ray(Remote):
             )
             ray.shutdown()
             raise StudyError(
-                f"executor: no node of the Ray cluster has {_short(asked)}, which a job asks for."
+                f"executor: no node of the Ray cluster has {_short(needed)}, which a job needs."
                 f" Nodes: {has}"
             )
         try:
-            self.ask(able, folder.resolve())
+            self._ask_nodes(able, folder.resolve())
         except StudyError:
             ray.shutdown()
             raise
         return None
 
-    def connect(self) -> None:
+    def _connect(self) -> None:
         ray = package()
         if ray.is_initialized():
             return
@@ -119,18 +115,17 @@ class Ray(Remote):
         except OSError as error:
             raise StudyError(
                 f"executor: no Ray listens at {self.address} ({error.strerror or error}); `ray"
-                " status` on its head tells the address"
+                " status` on its head shows the address"
             ) from error
         try:
             ray.init(address=self.address, **quiet)
         except (RuntimeError, ConnectionError, ValueError, OSError) as error:
             raise StudyError(
-                f"executor: what listens at {self.address} is no Ray that this one can join:"
-                f" {error}"
+                f"executor: cannot join what listens at {self.address} as a Ray cluster: {error}"
             ) from error
 
-    def ask(self, nodes: Sequence[Mapping[str, Any]], folder: Path) -> None:
-        """A short task on each node tells whether it sees the folder and has what is needed."""
+    def _ask_nodes(self, nodes: Sequence[Mapping[str, Any]], folder: Path) -> None:
+        """Run a short task on each node that shows whether it can train. Raises StudyError."""
         ray = package()
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -141,14 +136,14 @@ class Ray(Remote):
             here = [
                 NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False) for node in nodes
             ]
-            task = ray.remote(num_cpus=0, max_retries=0)(asking())
-            asked = [
+            task = ray.remote(num_cpus=0, max_retries=0)(asking_task())
+            tasks = [
                 task.options(scheduling_strategy=at).remote(
                     [self.python, "-c", PROGRAM, str(folder), token, str(answer)]
                 )
                 for at, answer in zip(here, answers, strict=True)
             ]
-            for node, reference, answer in zip(nodes, asked, answers, strict=True):
+            for node, reference, answer in zip(nodes, tasks, answers, strict=True):
                 where = f"node {node['NodeManagerAddress']} of the Ray cluster"
                 try:
                     status = ray.get(reference, timeout=self.ask_seconds)
@@ -164,60 +159,58 @@ class Ray(Remote):
     # --- jobs -------------------------------------------------------------------------------------
 
     def queue(self, folder: Path, paths: Sequence[Path]) -> list[str]:
-        self.connect()
+        self._connect()
         ray = package()
         names = [f"{folder.name}-{path.name.split('.')[0]}" for path in paths]
         for name, path in zip(names, paths, strict=True):
-            task = ray.remote(training())
-            asked = {
+            task = ray.remote(training_task())
+            options = {
                 "num_cpus": self.cpus,
                 "num_gpus": self.gpus,
                 "resources": self.resources or None,
                 "name": name,
                 "max_retries": self.tries,
             }
-            asked |= {"memory": round(self.memory_gb * 2**30)} if self.memory_gb else {}
-            self.tasks[name] = task.options(**asked).remote(
+            options |= {"memory": round(self.memory_gb * 2**30)} if self.memory_gb else {}
+            self.tasks[name] = task.options(**options).remote(
                 [self.python, "-m", "study.workers.jobs", str(path)],
                 str(path.parent / f"{name}.log"),
                 self.leave_seconds,
             )
         return names
 
-    def fates(self, names: Iterable[str]) -> Mapping[str, Fate]:
+    def job_ends(self, names: Iterable[str]) -> Mapping[str, JobEnd]:
         ray, found = package(), {}
         for name in names:
             if ray.wait([self.tasks[name]], timeout=0)[0]:
                 try:
                     status = ray.get(self.tasks[name])
-                    found[name] = Fate(
-                        "it ended without them" if status == 0 else f"it ended with status {status}"
-                    )
+                    why = f"with status {status}" if status else "without its points"
+                    found[name] = JobEnd(f"it ended {why}")
                 except ray.exceptions.TaskCancelledError:
-                    found[name] = Fate(
-                        "it was cancelled; the same command goes on with its points", final=True
+                    found[name] = JobEnd(
+                        "it was cancelled; the same command continues its points", final=True
                     )
                 except ray.exceptions.RayError as error:
-                    found[name] = Fate(
-                        f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-                    )
+                    message = (str(error).splitlines() or [""])[0]
+                    found[name] = JobEnd(f"{type(error).__name__}: {message}")
         return found
 
     def cancel(self, names: Sequence[str]) -> None:
         for name in names:
-            with contextlib.suppress(Exception):  # Ray's own, where the cluster is gone
+            with contextlib.suppress(Exception):  # Ray's own, if the cluster is gone
                 package().cancel(self.tasks[name])
 
-    def leave(self, running: Sequence[Queued]) -> None:
-        """Jobs keep what they are training."""
-        self.cancel([one.name for one in running])
+    def leave(self, running: Sequence[QueuedJob]) -> None:
+        """Let jobs save what they are training."""
+        self.cancel([job.name for job in running])
         with contextlib.suppress(Exception):  # as above
-            left = [self.tasks[one.name] for one in running]
+            left = [self.tasks[job.name] for job in running]
             package().wait(left, num_returns=len(left), timeout=self.leave_seconds + 1)
 
-    def told(self, names: Sequence[str]) -> str:
+    def queued_message(self, names: Sequence[str]) -> str:
         several = f"{len(names)} jobs are" if len(names) > 1 else "1 job is"
-        return f"{several} queued as Ray tasks; Ctrl-C ends them, keeping what they are training"
+        return f"{several} queued as Ray tasks; Ctrl-C ends them and saves what they are training"
 
     def log(self, folder: Path, name: str) -> str:
         path = folder / f"{name}.log"
@@ -225,6 +218,7 @@ class Ray(Remote):
 
 
 def package() -> Any:
+    """Ray, or a StudyError that says how to install it."""
     try:
         import ray
     except ImportError as error:
@@ -235,7 +229,7 @@ def package() -> Any:
 
 
 def _short(resources: Mapping[str, float]) -> str:
-    """CPU 4, memory 8 GB; what Ray keeps for itself is left out."""
+    """Resources in words, such as CPU 4, memory 8 GB, without those that Ray adds by itself."""
     shown = {
         name: amount
         for name, amount in resources.items()
@@ -247,10 +241,10 @@ def _short(resources: Mapping[str, float]) -> str:
     )
 
 
-# Functions inside functions are sent whole: a node without this package can run them, and say so.
+# Ray sends a nested function with its code, so that a node without this package can run it too.
 
 
-def asking() -> Any:
+def asking_task() -> Any:
     def ask(command: list[str]) -> int:
         import subprocess
 
@@ -262,11 +256,10 @@ def asking() -> Any:
     return ask
 
 
-def training() -> Any:
+def training_task() -> Any:
     def train(command: list[str], log: str, leave_seconds: float) -> int:
-        """A process of its own: Ray's has threads and handlers of signals that are not ours.
-
-        It ends with this one.
+        """Train in a process of its own, which ends with this one: Ray's process has threads and
+        signal handlers of Ray's.
         """
         import os
         import subprocess
@@ -279,9 +272,7 @@ def training() -> Any:
             )
         try:
             while process.poll() is None:
-                time.sleep(
-                    0.2
-                )  # Ray's cancelling is heard between two lines, not inside a call that waits
+                time.sleep(0.2)  # Ray cancels between two lines, not inside a waiting call
             return process.returncode
         except BaseException:  # cancelled
             process.terminate()

@@ -1,20 +1,16 @@
-"""A Slurm cluster, by submitit: job arrays of groups.
+"""A Slurm cluster: job arrays of groups, submitted through submitit.
 
-The command may be left and called again; it finds the jobs that still wait or run.
-
-A job whose time is nearly over (or that is told so by SIGUSR1 or SIGUSR2) keeps what it is training
-and queues itself again.
+The command may be interrupted and called again; it finds the jobs that still wait or run. A job
+whose time is nearly over (or that receives SIGUSR1 or SIGUSR2) saves what it is training and queues
+itself again.
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
 import secrets
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,19 +22,20 @@ from study.records import StudyError
 from study.training.groups import duration
 from study.workers.jobs import carry_out
 from study.workers.preflight import PROGRAM, judge
-from study.workers.remote import Fate, Remote
-
-ENDED = (
-    "BOOT_FAIL",
-    "CANCELLED",
-    "COMPLETED",
-    "DEADLINE",
-    "FAILED",
-    "NODE_FAIL",
-    "OUT_OF_MEMORY",
-    "PREEMPTED",
-    "TIMEOUT",
+from study.workers.queued import JobEnd
+from study.workers.remote import RemoteExecutor
+from study.workers.slurm_commands import (
+    COMMANDS,
+    ENDED,
+    partitions,
+    sbatch,
+    scancel,
+    show_job,
+    sliced,
+    squeue,
 )
+
+# Reasons to wait that need no attention.
 USUAL = (
     "None",
     "Priority",
@@ -48,15 +45,15 @@ USUAL = (
     "BeginTime",
     "Cleaning",
     "",
-)  # reasons to wait that nobody has to mend
-COMMANDS = ("sbatch", "squeue", "scontrol", "scancel")
-ANSWER_MINUTES = 5  # limit of the job that asks
+)
+ANSWER_MINUTES = 5  # time limit of the job that asks a machine
+UNKNOWN = "unknown"  # state of a job that Slurm has forgotten
 
 
-class Slurm(Remote):
-    """`time_minutes` is a job's limit, `signal_seconds` before which it is told; `parallel` jobs of
-    an array run at once; `array` is the longest one that the cluster takes (MaxArraySize).
-    `options`: whatever else sbatch knows, by its long name. `python`: of the workers; null: the one
+class Slurm(RemoteExecutor):
+    """`time_minutes`: a job's time limit; it receives a signal `signal_seconds` before. `parallel`:
+    jobs of an array that run at once. `array`: longest array the cluster accepts (MaxArraySize).
+    `options`: any other option of sbatch, by its long name. `python`: of the workers; null: the one
     that runs the command.
     """
 
@@ -84,44 +81,35 @@ class Slurm(Remote):
         )
         require(parallel >= 1, "slurm", "parallel", "at least 1", parallel)
         require(array >= 1, "slurm", "array", "at least 1", array)
-        self.partition, self.account, self.time_minutes, self.signal_seconds = (
-            partition,
-            account,
-            time_minutes,
-            signal_seconds,
-        )
-        self.parallel, self.array, self.options, self.python = (
-            parallel,
-            array,
-            dict(options),
-            python or sys.executable,
-        )
-        self.waiting: dict[str, str] = {}  # job -> a reason to wait that somebody has to mend
+        self.partition, self.account = partition, account
+        self.time_minutes, self.signal_seconds = time_minutes, signal_seconds
+        self.parallel, self.array, self.options = parallel, array, dict(options)
+        self.python = python or sys.executable
+        self.waiting: dict[str, str] = {}  # job -> a reason to wait that needs attention
 
-    def says(self, groups: Sequence[Group]) -> str:
+    def describe(self, groups: Sequence[Group]) -> str:
         if not groups:
             return "nothing to queue"
         jobs = self.pack(groups)
-        seconds, several = [self.seconds(job) for job in jobs], "jobs" if len(jobs) > 1 else "job"
+        seconds = [self.seconds(job) for job in jobs]
         at_once = min(self.parallel, len(jobs))
         arrays = " + ".join(
             f"0-{len(part) - 1}%{min(self.parallel, len(part))}"
             for part in sliced(jobs, self.array)
         )
-        told = (
-            f"{len(jobs)} {several} of {self.each()}: array {arrays}, partition"
-            f" {self.partition or '(the default)'}, limit {self.time_minutes} min\n"
-        )
-        told += (
-            f"{self.expected(seconds)}, about {duration(max(max(seconds), sum(seconds) / at_once))}"
-            f" with {at_once} at once; rough estimates"
+        total = duration(max(max(seconds), sum(seconds) / at_once))
+        text = (
+            f"{len(jobs)} {'jobs' if len(jobs) > 1 else 'job'} of {self.job_size()}: array"
+            f" {arrays}, partition {self.partition or '(the default)'}, limit"
+            f" {self.time_minutes} min\n{self.expected_time(seconds)}, about {total} with"
+            f" {at_once} at once; rough estimates"
         )
         if max(seconds) > 60 * self.time_minutes:
-            told += (
-                "\nthe longest outlast their limit: they keep what they have and queue themselves"
+            text += (
+                "\nthe longest exceed their limit: they save what they have and queue themselves"
                 " again"
             )
-        return told
+        return text
 
     # --- before anything is queued ----------------------------------------------------------------
 
@@ -133,47 +121,33 @@ class Slurm(Remote):
                     " are submitted, or use executor=local"
                 )
         submitit()
-        tested = self.sbatch(
-            ["--test-only", *self.flags(self.time_minutes), *self.further()], "true"
-        )
+        tested = sbatch(["--test-only", *self._flags(self.time_minutes)], "true")
         if tested.returncode:
-            said = " ".join(tested.stderr.split()).removeprefix("sbatch: error: ")
-            raise StudyError(
-                "executor: slurm does not take such a job:"
-                f" {said}{self.partitions() if 'partition' in said else ''}"
-            )
-        return self.ask(folder.resolve())
+            error = " ".join(tested.stderr.split()).removeprefix("sbatch: error: ")
+            hint = partitions() if "partition" in error else ""
+            raise StudyError(f"executor: slurm rejects such a job: {error}{hint}")
+        return self._ask_machine(folder.resolve())
 
-    def ask(self, folder: Path) -> str | None:
-        """A short job of the same kind tells whether its machine sees the folder and has what is
-        needed.
+    def _ask_machine(self, folder: Path) -> str | None:
+        """Run a short job of the same kind that shows whether its machine can train.
+
+        Raises StudyError if it cannot; returns a note if no machine answered in time.
         """
-        token, answer = (
-            f".partial-{secrets.token_hex(4)}",
-            folder / f".partial-{secrets.token_hex(4)}",
-        )
+        token = f".partial-{secrets.token_hex(4)}"
+        answer = folder / f".partial-{secrets.token_hex(4)}"
         program = shlex.join([self.python, "-c", PROGRAM, str(folder), token, str(answer)])
         try:
             (folder / token).touch()
-            asked = self.sbatch(
-                [
-                    "--parsable",
-                    "--output=/dev/null",
-                    *self.flags(min(ANSWER_MINUTES, self.time_minutes)),
-                    *self.further(),
-                ],
-                program,
-            )
-            if asked.returncode:
-                raise StudyError(
-                    f"executor: slurm does not take such a job: {' '.join(asked.stderr.split())}"
-                )
-            job = asked.stdout.strip().split(";")[0]
-            status, node, why = self.awaited(job)
+            flags = self._flags(min(ANSWER_MINUTES, self.time_minutes))
+            queued = sbatch(["--parsable", "--output=/dev/null", *flags], program)
+            if queued.returncode:
+                error = " ".join(queued.stderr.split())
+                raise StudyError(f"executor: slurm rejects such a job: {error}")
+            status, node, why = self._wait_for(queued.stdout.strip().split(";")[0])
             if status is None:
                 return (
-                    f"no machine could be asked within {self.ask_seconds:g} s ({why}); jobs are"
-                    " queued, and each looks before it trains"
+                    f"no machine answered within {self.ask_seconds:g} s ({why}); jobs are queued"
+                    " all the same, and each checks its machine before it trains"
                 )
             judge(f"machine {node} of the cluster", folder, status, answer, self.python)
         finally:
@@ -181,77 +155,58 @@ class Slurm(Remote):
                 path.unlink(missing_ok=True)
         return None
 
-    def awaited(self, job: str) -> tuple[int | None, str, str]:
-        """(exit status, node, why it waits) of a job; status None if it has not begun in time: it
-        is then taken back.
+    def _wait_for(self, job: str) -> tuple[int | None, str, str]:
+        """(exit status, node, why it waits) of a job; status None if it did not start in time. It
+        is cancelled in any case.
         """
-        until, began = time.monotonic() + self.ask_seconds, False
+        deadline, began = time.monotonic() + self.ask_seconds, False
         try:
             while True:
-                told = dict(
-                    re.findall(r"(\w+)=(\S*)", run("scontrol", "show", "job", "-o", job).stdout)
-                )
-                state = told.get("JobState", "")
+                shown = show_job(job)
+                state = shown.get("JobState", "")
                 if state in ENDED:
-                    return (
-                        int(told.get("ExitCode", "1:0").split(":")[0])
-                        or (0 if state == "COMPLETED" else 1),
-                        told.get("NodeList", ""),
-                        "",
-                    )
+                    status = int(shown.get("ExitCode", "1:0").split(":")[0])
+                    status = status or (0 if state == "COMPLETED" else 1)
+                    return status, shown.get("NodeList", ""), ""
                 began = began or state == "RUNNING"
-                if time.monotonic() > until + (60 * ANSWER_MINUTES if began else 0):
-                    return None, "", told.get("Reason", "it does not answer")
+                if time.monotonic() > deadline + (60 * ANSWER_MINUTES if began else 0):
+                    return None, "", shown.get("Reason", "it does not answer")
                 time.sleep(0.2)
         finally:
-            run("scancel", job)
+            scancel([job])
 
-    def flags(self, minutes: int) -> list[str]:
-        told = {
+    def _flags(self, minutes: int) -> list[str]:
+        """Options of sbatch for a job of this length."""
+        flags = {
             "partition": self.partition,
             "account": self.account,
             "cpus-per-task": self.cpus,
             "gpus-per-node": self.gpus or None,
             "time": minutes,
-        }
-        told |= {
             "mem": f"{round(self.memory_gb * 1024)}M" if self.memory_gb else None,
             "nodes": 1,
             "job-name": "rnn-gradient-study",
         }
-        return [f"--{name}={value}" for name, value in told.items() if value is not None]
-
-    def further(self) -> list[str]:
-        return [
+        named = [f"--{name}={value}" for name, value in flags.items() if value is not None]
+        return named + [
             f"--{name}" if value is True else f"--{name}={value}"
             for name, value in self.options.items()
         ]
-
-    def sbatch(self, flags: Sequence[str], command: str) -> subprocess.CompletedProcess[str]:
-        return run("sbatch", *flags, text=f"#!/bin/sh\nexec {command}\n")
-
-    def partitions(self) -> str:
-        names = (
-            run("sinfo", "--noheader", "--format=%R").stdout.split()
-            if shutil.which("sinfo")
-            else []
-        )
-        return f". Partitions here: {', '.join(dict.fromkeys(names))}" if names else ""
 
     # --- jobs -------------------------------------------------------------------------------------
 
     def queue(self, folder: Path, paths: Sequence[Path]) -> list[str]:
         names: list[str] = []
+        optional = {
+            "partition": self.partition,
+            "account": self.account,
+            "gpus_per_node": self.gpus or None,
+            "mem": f"{round(self.memory_gb * 1024)}MB" if self.memory_gb else None,
+        }
         for part in sliced(paths, self.array):
             executor = submitit().SlurmExecutor(
                 folder=folder / "logs", python=shlex.quote(self.python)
             )
-            asked = {
-                "partition": self.partition,
-                "account": self.account,
-                "gpus_per_node": self.gpus or None,
-            }
-            asked |= {"mem": f"{round(self.memory_gb * 1024)}MB" if self.memory_gb else None}
             executor.update_parameters(
                 job_name="rnn-gradient-study",
                 time=self.time_minutes,
@@ -259,76 +214,60 @@ class Slurm(Remote):
                 array_parallelism=self.parallel,
                 signal_delay_s=self.signal_seconds,
                 additional_parameters={"requeue": True, **self.options},
-                **{name: value for name, value in asked.items() if value is not None},
+                **{name: value for name, value in optional.items() if value is not None},
             )
             try:
-                names += [
-                    job.job_id for job in executor.map_array(in_job, [str(path) for path in part])
-                ]
+                jobs = executor.map_array(in_job, [str(path) for path in part])
+                names += [job.job_id for job in jobs]
             except Exception as error:  # submitit's own, of several kinds
                 if names:
                     self.cancel(names)
-                raise StudyError(f"executor: slurm does not take the jobs: {error}") from error
+                raise StudyError(f"executor: slurm rejects the jobs: {error}") from error
         return names
 
-    def fates(self, names: Iterable[str]) -> Mapping[str, Fate]:
-        told = self.squeue()
-        if told is None:
-            return {}  # the controller does not answer: nobody knows
+    def job_ends(self, names: Iterable[str]) -> Mapping[str, JobEnd]:
+        jobs = squeue()
+        if jobs is None:
+            return {}
         found = {}
         for name in names:
-            state, reason = told.get(name, ("gone", ""))
+            state, reason = jobs.get(name, (UNKNOWN, ""))
             if state == "CANCELLED":
-                found[name] = Fate(
-                    "it was cancelled; the same command goes on with its points", final=True
+                found[name] = JobEnd(
+                    "it was cancelled; the same command continues its points", final=True
                 )
             elif state == "COMPLETED":
-                found[name] = Fate("it ended without them")
-            elif state == "gone" or state in ENDED:
-                found[name] = Fate(
-                    "Slurm does not know it any more" if state == "gone" else f"it ended as {state}"
-                )
+                found[name] = JobEnd("it ended without its points")
+            elif state == UNKNOWN:
+                found[name] = JobEnd("Slurm does not know it any more")
+            elif state in ENDED:
+                found[name] = JobEnd(f"it ended as {state}")
             elif state == "PENDING" and reason not in USUAL:
                 self.waiting[name] = reason
         return found
 
     def follow(self, *arguments: Any) -> Iterator[Event]:
-        said = set[str]()
+        """Also reports why jobs wait, where that needs attention."""
+        reported = set[str]()
         for event in super().follow(*arguments):
             yield event
-            for reason in set(self.waiting.values()) - said:
-                said.add(reason)
-                yield {
-                    "event": "note",
-                    "text": f"jobs wait for a reason that Slurm gives as {reason}",
-                }
+            for reason in set(self.waiting.values()) - reported:
+                reported.add(reason)
+                yield {"event": "note", "text": f"jobs wait; Slurm gives the reason {reason}"}
 
     def alive(self, names: Sequence[str]) -> set[str]:
-        told = self.squeue() if names else {}
-        return {
-            name
-            for name in names
-            if told and told.get(name, ("gone", ""))[0] not in (*ENDED, "gone")
-        }
-
-    def squeue(self) -> dict[str, tuple[str, str]] | None:
-        """{job: (state, reason)} of this user's jobs, those that have just ended among them."""
-        told = run("squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T|%r")
-        if told.returncode:
-            return None
-        lines = (line.strip().split("|", 2) for line in told.stdout.splitlines())
-        return {line[0]: (line[1], line[2]) for line in lines if len(line) == 3}
+        jobs = (squeue() if names else None) or {}
+        return {name for name in names if name in jobs and jobs[name][0] not in ENDED}
 
     def cancel(self, names: Sequence[str]) -> None:
-        for part in sliced(names, 500):
-            run("scancel", *part)
+        scancel(names)
 
-    def told(self, names: Sequence[str]) -> str:
-        arrays = ", ".join(dict.fromkeys(name.split("_")[0] for name in names))
+    def queued_message(self, names: Sequence[str]) -> str:
+        arrays = list(dict.fromkeys(name.split("_")[0] for name in names))
         several = f"{len(names)} jobs are" if len(names) > 1 else "1 job is"
         return (
-            f"{several} queued as {arrays}. Ctrl-C leaves them running, the same command comes back"
-            f" to them; scancel {arrays.replace(',', '')} ends them"
+            f"{several} queued as {', '.join(arrays)}. Ctrl-C leaves them running, and the same"
+            f" command finds them again; scancel {' '.join(arrays)} ends them"
         )
 
     def log(self, folder: Path, name: str) -> str:
@@ -337,29 +276,26 @@ class Slurm(Remote):
 
 
 def in_job(path: str) -> str:
-    """What submitit calls on the machine that trains.
-
-    Told that the time is over, the job queues itself again, if it has come further.
+    """What submitit calls on the machine that trains. Queues the job again if its time is nearly
+    over and something was gained.
     """
-    ended = carry_out(Path(path), (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
-    if ended.told in (signal.SIGUSR1, signal.SIGUSR2):
-        if not ended.gained:
+    outcome = carry_out(Path(path), (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
+    if outcome.signal in (signal.SIGUSR1, signal.SIGUSR2):
+        if not outcome.gained:
             raise SystemExit(
                 "its time was over before anything was gained: executor.time_minutes is too short,"
                 " or store.checkpoint_seconds too long"
             )
-        for number in (
-            signal.SIGTERM,
-            signal.SIGCONT,
-        ):  # what Slurm sends to a job that is queued again
+        for number in (signal.SIGTERM, signal.SIGCONT):  # sent by Slurm when it requeues a job
             signal.signal(number, signal.SIG_IGN)
         submitit().JobEnvironment()._requeue(0)
-    if ended.told is not None or ended.refused:
+    if outcome.signal is not None or outcome.refused:
         raise SystemExit(1)
     return "over"
 
 
 def submitit() -> Any:
+    """The package, or a StudyError that says how to install it."""
     try:
         import submitit as package
     except ImportError as error:
@@ -367,17 +303,3 @@ def submitit() -> Any:
             "executor: slurm needs submitit; pip install 'rnn-gradient-study[slurm]'"
         ) from error
     return package
-
-
-def run(*command: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        return subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=60, check=False
-        )
-    return subprocess.CompletedProcess(
-        command, 124, "", f"{command[0]} does not answer within 60 s"
-    )
-
-
-def sliced(items: Sequence[Any], length: int) -> list[Sequence[Any]]:
-    return [items[start : start + length] for start in range(0, len(items), length)]

@@ -89,13 +89,11 @@ def norm(x: Tensor) -> Tensor:
     """Euclidean norm over the last axis that neither overflows nor underflows between 1e-300 and
     1e300.
     """
-    found = (
-        x.square().sum(-1).sqrt()
-    )  # five times as fast as torch.linalg.vector_norm where the last axis is not the innermost
+    # five times as fast as torch.linalg.vector_norm where the last axis is not the innermost
+    found = x.square().sum(-1).sqrt()
     limits = torch.finfo(x.dtype)
-    exact = (
-        found > limits.tiny**0.5 / limits.eps
-    ) & found.isfinite()  # no square of weight was too small or too large; the others once more
+    # no square of weight was too small or too large; the others once more
+    exact = (found > limits.tiny**0.5 / limits.eps) & found.isfinite()
     if not exact.all():
         rest = x[~exact]
         largest = rest.abs().amax(-1, keepdim=True)

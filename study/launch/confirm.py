@@ -12,7 +12,7 @@ import pandas as pd
 from hydra.core.config_loader import ConfigLoader
 
 from study.config.compose import Composed, Declared, compose_all
-from study.config.tasks import load_task
+from study.config.setup import set_up
 from study.design.ranking import best_first
 from study.launch.plan import Plan, make_plan
 from study.launch.run import run
@@ -33,12 +33,12 @@ def confirm(loader: ConfigLoader, config_name: str, of: Declared, experiment: st
     combinations = compose_all(loader, config_name, of)
     plan = make_plan(combinations, of, experiment)
     store = Store(plan.folder)
-    settings = plan.config["study"]["confirm"]
+    settings = plan.settings.study.confirm
     for key, least in (("arms", 1), ("seeds", 2)):
-        if settings[key] < least:
-            raise StudyError(f"study.confirm.{key}: must be at least {least}, got {settings[key]}")
-    arms = best_arms(plan, store)[: settings["arms"]]
-    seeds = fresh_seeds(store, plan, settings["seeds"])
+        if (came := getattr(settings, key)) < least:
+            raise StudyError(f"study.confirm.{key}: must be at least {least}, got {came}")
+    arms = best_arms(plan, store)[: settings.arms]
+    seeds = fresh_seeds(store, plan, settings.seeds)
     again = Declared(
         {**of.factors, "seed": [str(seed) for seed in seeds]},
         [line for line in of.fixed if line.split("=")[0] != "seed"],
@@ -73,7 +73,7 @@ def best_arms(plan: Plan, store: Store) -> list[tuple[Any, ...]]:
             " it out"
         )
     facts = [
-        load_task(point.config["task"]).facts
+        set_up(point.config).task.facts
         for point in {str(point.labels["task"]): point for point in plan.points}.values()
     ]
     if len(facts) > 1:
@@ -98,7 +98,7 @@ def fresh_seeds(store: Store, plan: Plan, count: int) -> list[int]:
     used = {point.seed for point in plan.points} | {
         int(store.result(id)["row"].get("seed") or 0) for id in store.ids()
     }
-    folder = plan.config["study"]["search"]
+    folder = plan.settings.study.search
     for search in (store.folder / "search", *([store.folder / folder] if folder else [])):
         found = SearchStore(search).summary()
         used |= {int(seed) for seed in (found or {}).get("seeds", [])}

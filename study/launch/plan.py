@@ -4,96 +4,89 @@ already. Trains nothing.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from study.config.build import build
-from study.config.check import check, check_flat
-from study.config.compose import Composed, Declared, exclusion, meets
-from study.config.resolve import resolve_device, resolve_kernel
-from study.config.tasks import data_hash, load_task
-from study.design.power import resolvable
-from study.interfaces import (
-    Cell,
-    ClipRule,
-    Encoder,
-    Executor,
-    Group,
-    Initializer,
-    Optimizer,
-    Point,
-    Probe,
-    Readout,
-    Task,
-    Tracker,
-)
-from study.records import CHOICES, NUMERICS, SIZES, StudyError, identity
+from study.config.check import check_all
+from study.config.compose import Composed, Declared, exclusion
+from study.config.settings import Settings, settings_of
+from study.config.setup import set_up
+from study.interfaces import Executor, Group, Point
+from study.records import NUMERICS, StudyError, identity
 from study.store import Damaged, Store
 from study.store.search import beside
 from study.training.checkpoints import Checkpoints
-from study.training.groups import duration, groups, room
+from study.training.groups import groups, room
 from study.training.precision import fixed_numerics
-
-ONE = {
-    "cell": Cell,
-    "initializer": Initializer,
-    "clip": ClipRule,
-    "optimizer": Optimizer,
-    "readout": Readout,
-    "task": Task,
-    "executor": Executor,
-}
-SEVERAL = {"probe": Probe, "tracker": Tracker}
-RETRY = {
-    "failed": ("failed",),
-    "diverged": ("failed", "diverged"),
-    "none": (),
-}  # stored statuses that are trained again
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that is known before the first update."""
 
-    name: str
+    settings: Settings
     experiment: str | None
-    folder: Path
     factors: Mapping[str, list[Any]]  # in declared order, seed not among them
     points: Sequence[Point]
     excluded: Sequence[Mapping[str, Any]]
     stored: Mapping[str, str]  # id -> status
     damaged: Mapping[str, str]  # id -> why what is stored is no result
-    versions: Mapping[
-        str, object
-    ]  # id -> what tells a later writing of the point from the one looked at here
-    unprobed: Mapping[
-        str, Sequence[str]
-    ]  # id -> probes asked for that its stored result lacks, or has with other settings
-    config: Mapping[str, Any]  # of the first point: what all share is read here
+    # id -> what tells a later writing of the point from the one looked at here
+    versions: Mapping[str, object]
+    # id -> probes asked for that its stored result lacks, or has with other settings
+    unprobed: Mapping[str, Sequence[str]]
+    # The command that makes the same plan; "" for the command that is running.
+    command: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def folder(self) -> Path:
+        """Of the study."""
+        return self.settings.folder
 
     @property
     def missing(self) -> list[Point]:
         """Points to train: those without a result; with `retry` failed or diverged ones again; with
         `reprobe` those that lack a probe.
         """
-        again = self.unprobed if self.config["reprobe"] else {}
-        wanted = (None, *RETRY[self.config["retry"]])
+        again = self.unprobed if self.settings.reprobe else {}
+        wanted = (None, *self.settings.retry)
         return [
             point
             for point in self.points
             if self.stored.get(point.id) in wanted or point.id in again
         ]
 
-    def groups(self, points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
-        """Groups of these points, each from where its checkpoints are."""
-        node, device = self.config["executor"], resolve_device(self.config)
+    @functools.cached_property
+    def executor(self) -> Executor:
+        """Where groups will run."""
+        executor: Executor = build(self.settings.executor, "executor")
+        return executor
+
+    @property
+    def groups(self) -> list[Group]:
+        """The missing points in groups, as the executor will train them."""
+        return self.cut(self.missing, self.executor.workers, self.executor.max_members)
+
+    @property
+    def estimate(self) -> float:
+        """Seconds that training the missing points may take, roughly."""
+        groups = self.groups
+        workers = max(min(self.executor.workers, len(groups)), 1)
+        return sum(group.cost for group in groups) / workers
+
+    def cut(self, points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
+        """These points in groups, each resuming from its checkpoints."""
+        node, device = self.settings.executor, self.settings.device
         if node.get("gpus") is None:
             space = room(device, workers)
         elif device == "cpu" and node.get("memory_gb"):  # a job's: its cores train a group each
@@ -119,92 +112,108 @@ class Plan:
             settings = [
                 f" {key}={value}" for key, value in point.labels.items() if key.startswith("task.")
             ]
-            tasks["".join([str(point.labels["task"]), *settings])] = data_hash(point.config)
+            tasks["".join([str(point.labels["task"]), *settings])] = set_up(
+                point.config
+            ).task.data_hash()
         return {"experiment": self.experiment, "numerics": NUMERICS, "tasks": tasks}
 
 
 def make_plan(
-    combinations: Sequence[Composed], of: Declared | None, experiment: str | None
+    combinations: Sequence[Composed], study: Declared | None, experiment: str | None
 ) -> Plan:
     """Check everything, name every point. Raises StudyError before anything is written."""
-    excluded, kept = [], []
-    for combination in combinations:
-        why = exclusion(combination)
-        if why is None:
-            kept.append(combination)
-        else:
-            levels = {
-                key: value
-                for key, value in combination.labels.items()
-                if of is not None and key in of.factors and key != "seed"
-            }
-            excluded.append({"labels": levels, "why": why})
-    if not kept:
-        raise StudyError("study.exclude leaves no combination; nothing to run")
-    with (
-        fixed_numerics()
-    ):  # one thread: beside what is imported for the workers, more of them get in each other's way
+    kept, excluded = _excluded(combinations, study)
+    # One thread: several would compete with the processes that import modules for the workers.
+    with fixed_numerics():
         check_all(kept)
-    check_running(kept[0].config)
-    if (search := kept[0].config["study"]["search"]) is not None and not beside(search):
+    settings = settings_of(kept[0].config)
+    if (search := settings.study.search) is not None and not beside(search):
         raise StudyError(
             "study.search: must be the folder of a search beside the study's, such as"
             f" ../digits/search, got {search!r}"
         )
     points = _distinct([_point(combination) for combination in kept])
-    config = kept[0].config
-    folder = Path(config["store"]["folder"]) / check_name(config["name"])
-    store = Store(folder)
-    stored, versions, measured, damaged = {}, {}, {}, {}
-    there = store.names() & {point.id for point in points}
-    for id in store.ordered(there):
+    stored = _stored(Store(settings.folder), {point.id for point in points})
+    unprobed = {
+        point.id: lacking
+        for point in points
+        if (lacking := _lacking(point, stored.probes.get(point.id)))
+    }
+    if settings.reprobe:
+        # A point is stored whole, so the probes of its stored result are measured again as well.
+        points = [_with_probes(point, stored.probes.get(point.id, {})) for point in points]
+    return Plan(
+        settings=settings,
+        experiment=experiment,
+        factors=_levels(combinations, study),
+        points=points,
+        excluded=excluded,
+        stored=stored.status,
+        damaged=stored.damaged,
+        versions=stored.versions,
+        unprobed=unprobed,
+    )
+
+
+def _excluded(
+    combinations: Sequence[Composed], study: Declared | None
+) -> tuple[list[Composed], list[dict[str, Any]]]:
+    """The combinations to train, and those left out with their reasons, each once."""
+    kept, excluded = [], {}
+    for combination in combinations:
+        why = exclusion(combination)
+        if why is None:
+            kept.append(combination)
+            continue
+        swept = study.factors if study is not None else {}
+        levels = {
+            key: value
+            for key, value in combination.labels.items()
+            if key in swept and key != "seed"
+        }
+        one = {"labels": levels, "why": why}
+        excluded[json.dumps(one, sort_keys=True)] = one
+    if not kept:
+        raise StudyError("study.exclude leaves no combination; nothing to run")
+    return kept, list(excluded.values())
+
+
+def _levels(combinations: Sequence[Composed], study: Declared | None) -> dict[str, list[Any]]:
+    """Factors in declared order with their levels; seed is none."""
+    keys = [key for key in (study.factors if study is not None else ()) if key != "seed"]
+    names = [key.lstrip("+~").split("@")[0] for key in keys]
+    return {name: list(dict.fromkeys(each.labels[name] for each in combinations)) for name in names}
+
+
+@dataclass
+class _Stored:
+    """What a store holds of a plan's points, by id."""
+
+    status: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, object] = field(default_factory=dict)
+    probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)  # why what is stored is no result
+
+
+def _stored(store: Store, ids: set[str]) -> _Stored:
+    found = _Stored()
+    for id in store.ordered(store.names() & ids):
         version = store.version(id)
         try:
             result = store.whole(id)
         except Damaged as error:
-            damaged[id] = error.why
+            found.damaged[id] = error.why
             continue
-        versions[id] = version
-        stored[id] = str(result["row"]["status"])
-        if stored[id] != "failed":
-            measured[id] = probes_of(store, result)
-    unprobed = {
-        point.id: lacking
-        for point in points
-        if (lacking := _lacking(point, measured.get(point.id)))
-    }
-    if config["reprobe"]:  # what was measured before is measured again: a point is stored whole
-        points = [
-            replace(
-                point,
-                config={
-                    **point.config,
-                    "probe": {**measured.get(point.id, {}), **point.config["probe"]},
-                },
-            )
-            for point in points
-        ]
-    factors: dict[str, list[Any]] = {}
-    for key in of.factors if of is not None else ():
-        if key != "seed":
-            name = key.lstrip("+~").split("@")[0]
-            factors[name] = list(
-                dict.fromkeys(combination.labels[name] for combination in combinations)
-            )
-    distinct = {json.dumps(one, sort_keys=True): one for one in excluded}
-    return Plan(
-        config["name"],
-        experiment,
-        folder,
-        factors,
-        points,
-        list(distinct.values()),
-        stored,
-        damaged,
-        versions,
-        unprobed,
-        config,
-    )
+        found.versions[id] = version
+        found.status[id] = str(result["row"]["status"])
+        if found.status[id] != "failed":
+            found.probes[id] = probes_of(store, result)
+    return found
+
+
+def _with_probes(point: Point, probes: Mapping[str, Any]) -> Point:
+    config = {**point.config, "probe": {**probes, **point.config["probe"]}}
+    return replace(point, config=config)
 
 
 def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,101 +237,13 @@ def _lacking(point: Point, measured: Mapping[str, Any] | None) -> list[str]:
     )
 
 
-def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
-    """Build every piece not yet in `seen`: its settings fit, and it is what its key says."""
-    for key in SEVERAL:
-        if "_target_" in config[key]:
-            raise StudyError(
-                f"{key}: the YAML of {config[key]['_target_']} lacks its first line, # @package"
-                f" {key}.NAME, with the name of its file"
-            )
-    several = [
-        (f"{key}.{name}", kind, node)
-        for key, kind in SEVERAL.items()
-        for name, node in config[key].items()
-    ]
-    for key, kind, node in [
-        *(
-            (key, kind, config[key])
-            for key, kind in {**ONE, "encoder": Encoder}.items()
-            if key in config
-        ),
-        *several,
-    ]:
-        text = json.dumps([key, node], sort_keys=True)
-        if text in seen:
-            continue
-        seen.add(text)
-        for name, value in node.items() if isinstance(node, Mapping) else ():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise StudyError(f"{key}: {name} must be a finite number, got {value}")
-        try:
-            piece = build(node, key)
-        except StudyError as error:
-            if kind is Tracker and _lacks_package(error, node):
-                # it is switched off with a warning when it is opened: no tracker is a dependency
-                continue
-            raise
-        if not isinstance(piece, kind):
-            raise StudyError(
-                f"{key}: _target_ must be a {kind.__name__} (study/interfaces.py), got"
-                f" {node['_target_']}"
-            )
-        if key in ("clip", "optimizer"):
-            check_flat(node, key)
-
-
-def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool:
-    """Whether a piece's file is there and imports something that is not."""
-    while error is not None and not isinstance(error, ModuleNotFoundError):
-        error = error.__cause__
-    return error is not None and not f"{node['_target_']}.".startswith(f"{error.name}.")
-
-
-def check_all(combinations: Sequence[Composed], seen: set[str] | None = None) -> None:
-    """Check each distinct piece once, and each distinct structure of them; what earlier calls have
-    `seen` is left out.
-
-    Clip rule and optimizer are no part of the structure: they meet nothing but flat [M, P] tensors.
-    """
-    seen = set() if seen is None else seen
-    for combination in combinations:
-        seed = combination.config["seed"]
-        if not isinstance(seed, int) or seed < 0:
-            raise StudyError(f"seed: must be a whole number of at least 0, got {seed!r}")
-        config = combination.config
-        whole = json.dumps(
-            {**config, "clip": None, "optimizer": None, "seed": 0, "study": None},
-            sort_keys=True,
-            default=str,
-        )
-        try:
-            check_pieces(config, seen)
-            if whole not in seen:
-                seen.add(whole)
-                check(config)
-        except StudyError as error:
-            where = ", ".join(
-                f"{key}={combination.labels[key]}"
-                for key in ("cell", "initializer", "clip", "task")
-            )
-            raise StudyError(f"{error}\n(in the combination {where})") from error
-
-
 def _point(combination: Composed) -> Point:
-    config = dict(combination.config)
+    setup = set_up(dict(combination.config))
     id = identity(
-        config,
-        data_hash=data_hash(config),
-        kernel=resolve_kernel(config),
-        device_type=resolve_device(config),
+        setup.nodes, data_hash=setup.task.data_hash(), kernel=setup.kernel, device_type=setup.device
     )
-    return Point(
-        id=id,
-        config=config,
-        labels={key: value for key, value in combination.labels.items() if key != "seed"},
-        seed=config["seed"],
-    )
+    labels = {key: value for key, value in combination.labels.items() if key != "seed"}
+    return Point(id=id, config=setup.nodes, labels=labels, seed=setup.seed)
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
@@ -348,224 +269,3 @@ def _distinct(points: Sequence[Point]) -> list[Point]:
             point = replace(point, id=f"{point.id}-tuned")
         seen[point.id] = point
     return list(seen.values())
-
-
-def check_running(config: Mapping[str, Any]) -> None:
-    """Root keys that say how a launch runs."""
-    if config["retry"] not in RETRY:
-        raise StudyError(f"retry: must be {' or '.join(RETRY)}, got {config['retry']!r}")
-    every, silence = config["store"]["checkpoint_seconds"], config["store"]["lease_seconds"]
-    if every is not None and not every >= 0:
-        raise StudyError(f"store.checkpoint_seconds: must be at least 0 or null, got {every}")
-    if not silence > 0:
-        raise StudyError(f"store.lease_seconds: must be greater than 0, got {silence}")
-    if not config["store"]["tracker_seconds"] > 0:
-        raise StudyError(
-            "store.tracker_seconds: must be greater than 0, got"
-            f" {config['store']['tracker_seconds']}"
-        )
-
-
-LONGEST_NAME = 200  # bytes: a file system's 255, less what is put before and after it
-
-
-def check_name(name: Any, key: str = "name") -> str:
-    plain = (
-        isinstance(name, str)
-        and name not in ("", ".", "..")
-        and name.isprintable()
-        and not any(mark in name for mark in ("/", "\\"))
-    )
-    if not plain or len(name.encode(errors="replace")) > LONGEST_NAME:
-        shown = repr(name) if len(repr(name)) < 100 else f"{repr(name)[:100]}…"
-        raise StudyError(
-            f"{key}: must be the name of one folder, printable, without slashes, of at most"
-            f" {LONGEST_NAME} bytes, got {shown}"
-        )
-    return str(name)
-
-
-def declaration(plan: Plan) -> dict[str, Any]:
-    """study.json's part that the report reads."""
-    first = plan.points[0]
-    varying = set(plan.factors)
-    numbers = (*SIZES, "validate_every", "dropout", "dtype", "precision", "kernel")
-    fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
-    fixed |= {
-        key: first.config[key]
-        for key in numbers
-        if all(point.config[key] == first.config[key] for point in plan.points)
-    }  # arms set some
-    checks = {point.config["stop"]["solved_checks"] for point in plan.points}
-    fixed |= {"stop.solved_checks": checks.pop()} if len(checks) == 1 and None not in checks else {}
-    rates = [point.config["optimizer"].get("lr") for point in plan.points]
-    if (
-        "optimizer" not in varying
-        and rates[0] is not None
-        and all(rate == rates[0] for rate in rates)
-    ):
-        fixed["optimizer.lr"] = rates[0]
-    fixed = {key: value for key, value in fixed.items() if key not in varying}
-    return {
-        "factors": {key: list(levels) for key, levels in plan.factors.items()},
-        "seeds": sorted({point.seed for point in plan.points}),
-        "excluded": list(plan.excluded),
-        "arms": plan.config["study"]["arms"],
-        "claims": plan.config["study"]["claims"],
-        "contrasts": plan.config["study"]["contrasts"],
-        "search": plan.config["study"]["search"],
-        "fixed": fixed,
-        "grid": [
-            {"id": point.id, "seed": point.seed, "labels": dict(point.labels)}
-            for point in plan.points
-        ],
-        "tasks": tasks_of(plan),
-        "health": plan.config["health"],
-    }
-
-
-def tasks_of(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Facts of each task by the name of its level.
-
-    Of one whose length varies: those of the longest, and no lag, which is each point's own.
-    """
-    tasks: dict[str, dict[str, Any]] = {}
-    for point in plan.points:
-        facts = asdict(load_task(point.config["task"]).facts)
-        known = tasks.setdefault(str(point.labels["task"]), facts)
-        if known["steps"] != facts["steps"] or known["lag"] not in (None, facts["lag"]):
-            tasks[str(point.labels["task"])] = {
-                **(facts if facts["steps"] > known["steps"] else known),
-                "lag": None,
-            }
-    return tasks
-
-
-SHOWN = 3  # combinations left out for one reason that plan=true names
-
-
-def by_reason(excluded: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Labels of the combinations left out, by the reason given."""
-    reasons: dict[str, list[Mapping[str, Any]]] = {}
-    for one in excluded:
-        reasons.setdefault(str(one["why"]), []).append(one["labels"])
-    return reasons
-
-
-def show(plan: Plan, console: Console) -> None:
-    """plan=true: factors, exclusions, points, groups, time, what is there."""
-    executor = build(plan.config["executor"], "executor")
-    made = plan.groups(plan.missing, executor.workers, executor.max_members)
-    table = Table("factor", "levels", title=f"study {plan.name}", title_justify="left")
-    for key, levels in plan.factors.items():
-        table.add_row(key, ", ".join(map(str, levels)))
-    table.add_row(
-        "seed (replicates)",
-        ", ".join(str(seed) for seed in sorted({point.seed for point in plan.points})),
-    )
-    console.print(table)
-    for why, left_out in by_reason(plan.excluded).items():
-        which = "; ".join(
-            ", ".join(f"{key}={value}" for key, value in labels.items())
-            for labels in left_out[:SHOWN]
-        )
-        more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
-        console.print(f"left out: {which}{more} ({why})", highlight=False, markup=False)
-    if told := resolves(plan):
-        console.print(told, highlight=False, markup=False)
-    seconds = sum(group.cost for group in made) / max(min(executor.workers, len(made)), 1)
-    there = len(plan.points) - len(plan.missing)
-    say_unprobed(plan, console)
-    for id, why in list(plan.damaged.items())[:SHOWN]:
-        console.print(
-            f"damaged and to be trained again: {id} ({why})", highlight=False, markup=False
-        )
-    console.print(
-        f"{len(plan.points)} points, {there} stored already, {len(plan.missing)} to train in"
-        f" {len(made)} groups",
-        highlight=False,
-    )
-    if any(point.config["stop"]["solved_checks"] for point in plan.points):
-        console.print(
-            "points may end early (stop.solved_checks): the time below is that of all updates",
-            highlight=False,
-        )
-    told = (
-        executor.says(made)
-        or f"about {duration(seconds)} on {executor.workers} workers, a rough estimate"
-    )
-    console.print(f"{told}; results go to {plan.folder}", highlight=False, markup=False)
-
-
-def resolves(plan: Plan) -> str:
-    """What the declared seeds can resolve, in standard deviations over seeds: the planned
-    contrasts, two levels of each factor, two arms.
-    """
-    arms = list(
-        {
-            tuple(point.labels[key] for key in plan.factors): point.labels for point in plan.points
-        }.values()
-    )
-    seeds = len({point.seed for point in plan.points})
-    if len(arms) < 2:
-        return ""
-    if seeds < 2:
-        return (
-            "one seed an arm: the spread over seeds stays unknown, so no difference can be tested"
-        )
-    asked = {}
-    for contrast in plan.config["study"]["contrasts"]:
-        asked[contrast["name"]] = _weights(
-            arms, plan.factors, contrast["first"], contrast["second"], contrast.get("when", {})
-        )
-    for key, names in plan.factors.items():
-        if len(names) > 1:
-            asked[key] = _weights(arms, plan.factors, {key: names[0]}, {key: names[1]}, {})
-    asked["two arms"] = [1.0, -1.0]
-    said = [
-        f"{name} {resolvable(weights, seeds, len(weights) * (seeds - 1)):.2g}"
-        for name, weights in asked.items()
-        if weights
-    ]
-    return (
-        f"{seeds} seeds an arm resolve (80 % power, one test), in standard deviations over seeds:"
-        f" {', '.join(said)}"
-    )
-
-
-def _weights(
-    arms: Sequence[Mapping[str, Any]],
-    factors: Iterable[str],
-    first: Mapping[str, Any],
-    second: Mapping[str, Any],
-    when: Mapping[str, Any],
-) -> list[float]:
-    """Of the arms' means in first side minus second, over arms alike in everything else; as
-    reports.analysis.sides.match has them.
-    """
-    blocks: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
-    for number, arm in enumerate(arms):
-        for place, side in enumerate((first, second)):
-            if meets(arm, {**when, **side}, "study.contrasts"):
-                block = tuple(arm[key] for key in factors if key not in {*first, *second})
-                blocks.setdefault(block, ([], []))[place].append(number)
-    whole = [block for block in blocks.values() if all(block)]
-    return [
-        way / len(whole) / len(side)
-        for block in whole
-        for side, way in zip(block, (1, -1), strict=True)
-        for _ in side
-    ]
-
-
-def say_unprobed(plan: Plan, console: Console) -> None:
-    """A probe asked for and not measured would else be missing in silence."""
-    names = sorted({name for lacking in plan.unprobed.values() for name in lacking})
-    if names and not plan.config["reprobe"]:
-        points = f"{len(plan.unprobed)} stored point{'s' if len(plan.unprobed) > 1 else ''}"
-        console.print(
-            f"note: {points} without probe {', '.join(names)} as asked for now; reprobe=true trains"
-            " them again",
-            highlight=False,
-            markup=False,
-        )

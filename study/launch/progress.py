@@ -13,11 +13,11 @@ from rich.progress import Progress as Bar
 from study.interfaces import Group
 
 QUIET_SECONDS = 10.0  # between plain lines
-TOLD = 0.02  # share of the work from which the time left is told
+LEFT_FROM = 0.02  # share of the work after which the time left is shown
 
 
 class Progress:
-    """Counts updates of all points; one that fails counts as finished."""
+    """Progress by the expected cost of all updates; a failed point counts as finished."""
 
     def __init__(self, groups: Sequence[Group], console: Console) -> None:
         self.console = console
@@ -27,10 +27,10 @@ class Progress:
         self.updates = {
             point.id: max(point.config["updates"], 1) for group in groups for point in group.points
         }
-        self.made = dict.fromkeys(self.costs, 0.0)
+        self.done = dict.fromkeys(self.costs, 0.0)  # cost of each point so far
         self.total = sum(self.costs.values()) or 1.0
         self.finished: set[str] = set()
-        self.start = self.said = time.monotonic()
+        self.start = self.printed = time.monotonic()
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -43,7 +43,7 @@ class Progress:
             if console.is_terminal
             else None
         )
-        self.task = self.bar.add_task(self._told(), total=self.total) if self.bar else None
+        self.task = self.bar.add_task(self._summary(), total=self.total) if self.bar else None
 
     def __enter__(self) -> Progress:
         if self.bar:
@@ -60,15 +60,13 @@ class Progress:
             self.bar.stop()
 
     def update(self, ids: Sequence[str], update: int) -> None:
-        """These points have made so many updates."""
-        self.made |= {id: self.costs[id] * update / self.updates[id] for id in ids}
+        """These points have trained for so many updates."""
+        self.done |= {id: self.costs[id] * update / self.updates[id] for id in ids}
         self._show()
 
     def finish(self, ids: Sequence[str], group: str, reason: str | None, lost: int) -> None:
-        """These points of a group have ended; `reason` says why `lost` of them failed, None if all
-        are stored.
-        """
-        self.made |= {id: self.costs[id] for id in ids}
+        """These points of a group have ended; `reason`: why `lost` of them failed, or None."""
+        self.done |= {id: self.costs[id] for id in ids}
         self.finished |= set(ids)
         if reason is not None:
             self.console.print(
@@ -77,33 +75,32 @@ class Progress:
         self._show(now=True)
 
     def left(self, ids: Iterable[str]) -> None:
-        """Only these are still to come: others than this launch have finished what it has not."""
+        """Only these points are left: other launches have finished the rest."""
         self.finished = self.costs.keys() - set(ids)
-        self.made |= {id: self.costs[id] for id in self.finished}
+        self.done |= {id: self.costs[id] for id in self.finished}
 
-    def _told(self) -> str:
+    def _summary(self) -> str:
         minutes = (time.monotonic() - self.start) / 60
         count = len(self.finished)
         return f"{count}/{len(self.costs)} points" + (
-            f", {count / minutes:.1f} a minute" if count else ""
+            f", {count / minutes:.1f} per minute" if count else ""
         )
 
     def _show(self, *, now: bool = False) -> None:
-        done = sum(self.made.values())
+        done = sum(self.done.values())
         if self.bar and self.task is not None:
-            self.bar.update(self.task, completed=done, description=self._told())
-        elif now or time.monotonic() - self.said >= QUIET_SECONDS:
-            self.said = time.monotonic()
-            spent = self.said - self.start
-            # Before that, nearly all of the time went into starting: it says nothing about what is
-            # to come.
+            self.bar.update(self.task, completed=done, description=self._summary())
+        elif now or time.monotonic() - self.printed >= QUIET_SECONDS:
+            self.printed = time.monotonic()
+            spent = self.printed - self.start
+            # Before that, most of the time went into starting, which predicts nothing.
             left = (
                 f", about {spent * (self.total - done) / done:.0f} s left"
-                if done >= TOLD * self.total
+                if done >= LEFT_FROM * self.total
                 else ""
             )
             self.console.print(
-                f"{self._told()}, {done / self.total:.0%} after {spent:.0f} s{left}",
+                f"{self._summary()}, {done / self.total:.0%} after {spent:.0f} s{left}",
                 markup=False,
                 highlight=False,
             )

@@ -1,5 +1,5 @@
-"""Train what is left of a plan beside other launches of the same study: claim, train, wait for what
-others have, take over what they lost.
+"""Trains what is left of a plan while other launches train the same study: leases points, trains
+them, waits for points that others hold, and takes over those that they lose.
 """
 
 from __future__ import annotations
@@ -16,69 +16,60 @@ from study.launch.progress import Progress
 from study.store import Store
 from study.store.leases import Leases, claim
 
-LOOK_SECONDS = 1.0  # between two looks at what others hold
+POLL_SECONDS = 1.0  # while waiting for points that others hold
 
 
 class Shared:
-    """What one launch trains of its plan.
-
-    `given_up` counts the points that were not tried any more, by the reason.
+    """The share of one launch in a study. `given_up` counts points that it no longer tries, by
+    reason.
     """
 
     def __init__(
         self, plan: Plan, executor: Executor, store: Store, leases: Leases, console: Console
     ) -> None:
-        self.plan, self.executor, self.store, self.leases, self.console = (
-            plan,
-            executor,
-            store,
-            leases,
-            console,
-        )
+        self.plan, self.executor, self.store = plan, executor, store
+        self.leases, self.console = leases, console
         self.left = list(plan.missing)
-        self.made = self._groups()
-        self.begun: set[str] = (
-            set()
-        )  # ids that the executor was given: whatever comes of them, this launch is done with them
+        self.groups = self._groups()
+        # Ids that the executor was given: whatever becomes of them, this launch is done with them.
+        self.begun: set[str] = set()
         self.given_up: Counter[str] = Counter()
         self.stopped: str | None = None
-        self.said: set[str] = set()
+        self.printed: set[str] = set()
 
     def train(self) -> Generator[list[str]]:
-        """Ids of points as this launch stores them, failed ones included, with progress shown on
-        the way.
-        """
+        """Yield ids of points as this launch stores them, failed ones included; show progress."""
         if not self.left:
             return
-        with Progress(self.made, self.console) as progress:
+        with Progress(self.groups, self.console) as progress:
             while self.left:
                 for event in self.executor.run(self._claimed(), self.plan.folder):
-                    yield from self._hear(event, progress)
-                self._look()
+                    yield from self._on_event(event, progress)
+                self._update_left()
                 progress.left(point.id for point in self.left)
                 if self.stopped:
                     self.given_up[self.stopped] += len(self.left)
                     return
                 if self.left:
                     self._wait()
-                    self._look()
-                    self.made = self._groups()
+                    self._update_left()
+                    self.groups = self._groups()
 
     def _groups(self) -> list[Group]:
-        return self.plan.groups(
+        return self.plan.cut(
             self.left,
             getattr(self.executor, "workers", 1),
             getattr(self.executor, "max_members", 16),
         )
 
     def _claimed(self) -> Iterator[Group]:
-        """Groups when the executor asks for them: the points of each that nobody else has and
-        nobody has stored since the plan was made.
+        """Groups as the executor asks for them, with those points that nobody else holds and that
+        are unchanged since the plan was made.
 
-        Unclaimed where its jobs claim for themselves: then this launch is done with a point only
-        when something has come of it.
+        An executor whose jobs take leases themselves gets all points; then this launch is done with
+        a point only when an event says so.
         """
-        for group in self.made:
+        for group in self.groups:
             free = (
                 claim(group, self.leases, self.store, self.plan.versions)
                 if self.executor.claims
@@ -91,38 +82,32 @@ class Shared:
     def _unchanged(self, id: str) -> bool:
         return self.store.version(id) == self.plan.versions.get(id)
 
-    def _look(self) -> None:
+    def _update_left(self) -> None:
         self.left = [
             point for point in self.left if point.id not in self.begun and self._unchanged(point.id)
         ]
 
     def _wait(self) -> None:
-        """Until others have stored, given back or lost something that is left."""
-        while True:
-            holders = self.leases.holders()
-            if any(
-                (holder := holders.get(point.id)) is None or self.leases.lost(holder)
-                for point in self.left
-            ):
-                return
-            self._say(f"waiting for {len(self.left)} points that another launch is training")
-            time.sleep(LOOK_SECONDS)
+        """Return when others have stored, released or lost a point that is left."""
+        while not self.leases.free(point.id for point in self.left):
+            self._print(f"waiting for {len(self.left)} points that another launch is training")
+            time.sleep(POLL_SECONDS)
 
-    def _hear(self, event: Event, progress: Progress) -> Iterator[list[str]]:
+    def _on_event(self, event: Event, progress: Progress) -> Iterator[list[str]]:
         kind, ids = event["event"], list(event.get("ids", ()))
         if kind == "progress":
             progress.update(ids, event["update"])
         elif kind == "note":
-            self._say(event["text"])
+            self._print(event["text"])
         elif kind == "retried":
-            self._say(
+            self._print(
                 f"group {event['group']} ({len(ids)} points): {event['reason']}; {event['how']}"
             )
         elif kind == "stopped":
             self.stopped = str(event["reason"])
         else:
             if self.executor.claims:
-                self._tell_of_standstill(ids)
+                self._warn_of_takeover(ids)
             self.leases.release(ids)
             self.begun |= set(ids)
             if kind == "given up":
@@ -136,14 +121,14 @@ class Shared:
             if kind != "given up":
                 yield ids
 
-    def _tell_of_standstill(self, ids: Sequence[str]) -> None:
+    def _warn_of_takeover(self, ids: Sequence[str]) -> None:
         if not all(self.leases.mine(id) for id in ids):
-            self._say(
-                "another launch has taken over points of this one, which stood still for too long;"
-                " each counts once"
+            self._print(
+                "another launch has taken over points of this one, which was suspended for too"
+                " long; each point counts once"
             )
 
-    def _say(self, text: str) -> None:
-        if text not in self.said:
-            self.said.add(text)
+    def _print(self, text: str) -> None:
+        if text not in self.printed:
+            self.printed.add(text)
             self.console.print(text, markup=False, highlight=False, style="yellow")

@@ -1,9 +1,7 @@
-"""Trackers at arm's length: each in a process of its own, fed one point at a time and given a
-limited time for it.
+"""Trackers, each in a process of its own that gets one point at a time and a limited time for it.
 
-Whatever goes wrong there (it hangs, dies, runs into a full disk or has no network), the tracker is
-switched off with one warning, and the study goes on. What it has not heard then, it is told by the
-next launch.
+Whatever goes wrong there (it hangs, dies, has no network or a full disk), the tracker is switched
+off with one warning and the study continues. The next launch sends it what it has missed.
 """
 
 from __future__ import annotations
@@ -20,15 +18,16 @@ from rich.console import Console
 
 from study.config.build import build
 from study.interfaces import Tracker
-from study.machine.processes import end, start
+from study.machine.orphans import end
+from study.machine.processes import start
 from study.store import Damaged, Store
 
-START_SECONDS = 300.0  # for a process to start: what it imports is no tracker's fault
-Told = tuple[str, str, Sequence[str]]  # id of a point, folder of its store, tags
+START_SECONDS = 300.0  # for its process to start: slow imports are not the tracker's fault
+Message = tuple[str, str, Sequence[str]]  # id of a point, folder of its store, tags
 
 
 class Trackers:
-    """The sinks of results. `seconds`: without an answer, after which one is switched off."""
+    """All trackers of a launch. One that does not answer within `seconds` is switched off."""
 
     def __init__(
         self, nodes: Mapping[str, Any], study: str, folder: Path, console: Console, seconds: float
@@ -37,15 +36,15 @@ class Trackers:
             Sink(name, node, study, folder, console, seconds) for name, node in nodes.items()
         ]
 
-    def hear(self, store: Store, ids: Iterable[str], tags: Sequence[str] = ()) -> None:
-        """Tell every tracker of stored points; failed points have nothing to tell."""
+    def send(self, store: Store, ids: Iterable[str], tags: Sequence[str] = ()) -> None:
+        """Send stored points to every tracker; failed points are skipped there."""
         for id in ids:
             for sink in self.sinks:
                 sink.queue.put((id, str(store.folder), tuple(tags)))
 
     def close(self, *, now: bool = False) -> None:
-        """Wait until everything is told, or with `now` for what is being told only: the next launch
-        tells the rest.
+        """Wait until everything is sent; with `now`, only for the current point: the next launch
+        sends the rest.
         """
         for sink in self.sinks:
             sink.now = sink.now or now
@@ -55,9 +54,7 @@ class Trackers:
 
 
 class Sink:
-    """One tracker's process, and the thread that feeds it: a queue that is not read must not stop
-    the launch.
-    """
+    """One tracker's process, and a thread that feeds it so that the launch never waits for it."""
 
     def __init__(
         self,
@@ -69,22 +66,23 @@ class Sink:
         seconds: float,
     ) -> None:
         self.name, self.console, self.seconds, self.now = name, console, seconds, False
-        self.queue: queue.SimpleQueue[Told | None] = queue.SimpleQueue()
-        # From the main thread: a process dies with the thread that started it.
+        self.queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        # Started by the main thread, since a process ends with the thread that started it.
         self.process, self.connection = start(serve, name, dict(node), study, str(folder))
         self.thread = threading.Thread(target=self._feed, daemon=True)
         self.thread.start()
 
     def _feed(self) -> None:
         answered = self._answers(seconds=START_SECONDS) and self._answers()
-        while answered and (told := self.queue.get()) is not None and not self.now:
-            answered = self._answers(told)
+        while answered and (message := self.queue.get()) is not None and not self.now:
+            answered = self._answers(message)
         if answered and self._answers("close"):
             self.process.join(self.seconds)
-        self._end()
+        end(self.process)
+        self.process.join()
 
     def _answers(self, message: Any = None, seconds: float | None = None) -> bool:
-        """Send, and wait for the answer; False where the tracker is switched off instead."""
+        """Send a message, if any, and wait for the answer; False if the tracker is off now."""
         seconds = seconds or self.seconds
         try:
             if message is not None:
@@ -99,24 +97,19 @@ class Sink:
             wrong = f"its process died (exit status {self.process.exitcode})"
         if wrong:
             self.console.print(
-                f"warning: tracker {self.name} is switched off, the study goes on ({wrong})",
+                f"warning: tracker {self.name} is switched off, the study continues ({wrong})",
                 markup=False,
                 highlight=False,
                 style="yellow",
             )
         return not wrong
 
-    def _end(self) -> None:
-        """The process and whatever it has started, in sessions of their own too."""
-        end(self.process)
-        self.process.join()
-
 
 def serve(
     connection: Connection, name: str, node: Mapping[str, Any], study: str, folder: str
 ) -> None:
-    """The process: it is there, opens the tracker, then answers every message; each with what went
-    wrong, or None.
+    """What the process runs: reports that it has started, opens the tracker, then answers every
+    message with None, or with what went wrong.
     """
     connection.send(None)
     try:
@@ -137,12 +130,12 @@ def serve(
         connection.send(f"{type(error).__name__}: {error}")
 
 
-def _log(tracker: Tracker, told: Told) -> None:
-    id, folder, tags = told
+def _log(tracker: Tracker, message: Message) -> None:
+    id, folder, tags = message
     store = Store(folder)
     try:
         result = store.result(id)
-    except Damaged:  # or replaced, meanwhile: the next launch tells it
+    except Damaged:  # or replaced meanwhile: the next launch sends it
         return
     if result["row"]["status"] != "failed":
         tracker.log({**result, "tags": list(tags)} if tags else result, store.point_folder(id))

@@ -1,1 +1,1 @@
-"""This machine: its memory, and processes that never outlive their parent."""
+"""This machine: its resources, its processes, and what identifies both."""

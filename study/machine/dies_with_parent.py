@@ -1,9 +1,9 @@
-"""Imported first by the process that others are forked from (study.machine.processes.warm): it ends
-with the one that started it, also while it imports.
+"""Imported first by the process that workers are forked from (study.machine.processes.warm), so
+that it ends with its parent even while it still imports.
 """
 
 import os
 
-from study.machine.processes import die_with
+from study.machine.orphans import die_with
 
 die_with(os.getppid())

@@ -1,7 +1,4 @@
-"""Where numbers come from: code, versions, machine kind.
-
-No host name, user name or absolute path.
-"""
+"""Where numbers come from: code, versions, kind of machine. No host name, user name or path."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from typing import Any
 
 import torch
 
+ROOT = Path(__file__).resolve().parent.parent.parent  # the folder that holds study/
 PACKAGES = (
     "rnn-gradient-study",
     "torch",
@@ -31,9 +29,7 @@ PACKAGES = (
 
 @functools.lru_cache(maxsize=1)
 def code() -> dict[str, Any]:
-    """{"git": {"commit", "dirty"} or None outside a checkout, "versions": {package: version}};
-    asked once a process.
-    """
+    """{"git": {"commit", "dirty"} or None outside a checkout, "versions": {package: version}}."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -44,37 +40,28 @@ def code() -> dict[str, Any]:
 
 
 def _git() -> dict[str, Any] | None:
-    here = Path(__file__).resolve().parent.parent
-    if not (here.parent / ".git").exists():
+    if not (ROOT / ".git").exists():
         return None
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout.strip()
+        commit, changes = _ask_git("rev-parse", "HEAD"), _ask_git("status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"commit": commit, "dirty": bool(changed)}
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def _ask_git(*arguments: str) -> str:
+    answer = subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True
+    )
+    return answer.stdout.strip()
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Device and flags that decide how numbers round."""
+    """The device and the flags that affect rounding."""
     return {
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine(),
         "threads": torch.get_num_threads(),
-        # Read back by an experiment: torch has no getter for the flag.
+        # Found out by an experiment: torch has no getter for this flag.
         "flush_denormal": bool((torch.tensor([1e-39]) * 1).item() == 0),
         "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -83,10 +70,7 @@ def machine(device: str) -> dict[str, Any]:
 
 def relative(text: str, study: Path) -> str:
     """Text with this machine's folders replaced: <study>, <code>, <env>, <home>."""
-    places = [
-        (study.resolve(), "<study>"),
-        (Path(__file__).resolve().parent.parent.parent, "<code>"),
-    ]
+    places = [(study.resolve(), "<study>"), (ROOT, "<code>")]
     places += [(Path(path), "<env>") for path in {sys.prefix, sys.base_prefix}]
     places += [
         (Path.cwd(), "<here>"),

@@ -47,9 +47,10 @@ class Gates(Probe):
 
     def _layer(self, trace: Trace, layer: int) -> Mapping[str, Tensor]:
         gates = gate_values(trace, layer, len(trace.last_step), "gates")
+        # [T, B]
         valid = (torch.arange(trace.batch.x.shape[2])[:, None] <= trace.last_step).to(
             trace.batch.x.device
-        )  # [T, B]
+        )
         found: dict[str, Tensor] = {}
         for name, gate in gates.items():
             values = gate[:, valid]  # [M, valid steps, H]

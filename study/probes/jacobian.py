@@ -80,7 +80,7 @@ class Jacobian(Probe):
         )
 
     def _means(self, values: Tensor, last: Tensor, lags: Sequence[int]) -> Tensor:
-        """[M, layers, lags, …] from [M, layers, B, lags, …], over the examples that have the lag."""
+        """[M, layers, lags, …] from [M, layers, B, lags, …]: mean over examples with that lag."""
         parts = [
             mean(values.select(3, number).transpose(1, 2), last >= lag)
             for number, lag in enumerate(lags)

@@ -43,9 +43,8 @@ class NoiseScale(Probe):
         part_of = [_examples(batch, part * small, (part + 1) * small) for part in range(self.parts)]
         gradients = [_flat(trace, part) for part in part_of]
         mean_of_squares = torch.stack([gradient.square().sum(1) for gradient in gradients]).mean(0)
-        square_of_mean = (
-            torch.stack(gradients).mean(0).square().sum(1)
-        )  # parts of equal size: the mean of their gradients is the whole's
+        # parts of equal size: the mean of their gradients is the whole's
+        square_of_mean = torch.stack(gradients).mean(0).square().sum(1)
         large = small * self.parts
         square = (large * square_of_mean - small * mean_of_squares) / (large - small)
         variance = (mean_of_squares - square_of_mean) / (1 / small - 1 / large)

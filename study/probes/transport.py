@@ -1,4 +1,4 @@
-"""Transport: how a random direction at a step travels back, whatever the loss and the readout are."""
+"""Transport: how a random direction at a step travels back, for any loss and readout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from study.health.lags import by_lag, gradient_norms, together
 from study.interfaces import LagNorms, ProfileProbe, Trace, Unrolled
-from study.kernels.steps import Steps
+from study.numerics.steps import Steps
 from study.records import NETWORK
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Parameter, Params, Readout
-from study.kernels.steps import Steps
 from study.numerics.linear import linear
+from study.numerics.steps import Steps
 
 
 class Last(Readout):

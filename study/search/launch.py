@@ -9,6 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.console import Console
 
+from study.config.settings import settings_of
 from study.search.planning import make_spec
 from study.search.run import run
 
@@ -24,9 +25,8 @@ def launch(
     config = composed.copy()
     with read_write(config), open_dict(config):
         del config["hydra"]
-    spec, asks = make_spec(loader, name, config, params, arguments, experiment)
+    spec, request = make_spec(loader, name, config, params, arguments, experiment)
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    return run(
-        spec, asks, {str(key): value for key, value in plain.items()}, Console(soft_wrap=True)
-    )
+    settings = settings_of({str(key): value for key, value in plain.items()})
+    return run(spec, request, settings, Console(soft_wrap=True))

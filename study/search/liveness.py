@@ -14,20 +14,20 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from study.machine.processes import gone, machine, started
+from study.machine.identity import has_ended, machine_id, start_time
 
 WORKER, BEAT = "worker", "beat"
 SILENT_BEATS = 4  # beats that may be missed
 
 
 def me() -> dict[str, Any]:
-    return {"machine": machine(), "pid": os.getpid(), "started": started(os.getpid())}
+    return {"machine": machine_id(), "pid": os.getpid(), "started": start_time(os.getpid())}
 
 
 def lost_process(worker: Mapping[str, Any]) -> bool:
     """Whether a worker of this machine is no longer there; False where that cannot be told."""
-    return "pid" in worker and gone(
-        machine(), worker.get("machine", ""), worker["pid"], worker.get("started", "")
+    return "pid" in worker and has_ended(
+        machine_id(), worker.get("machine", ""), worker["pid"], worker.get("started", "")
     )
 
 
@@ -52,7 +52,7 @@ class Watch:
         return f"no sign of its worker for {silent:.0f} s" if silent > self.grace else None
 
 
-class Heart:
+class Heartbeat:
     """Signs of life of running trials while their block runs."""
 
     def __init__(self, storage: BaseStorage, trial_ids: list[int], interval: float) -> None:

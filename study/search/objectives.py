@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from study.config.tasks import load_task
+from study.config.setup import set_up
 from study.interfaces import Point
 from study.records import NETWORK
 from study.store import PointRecord
@@ -27,7 +27,7 @@ WORST_HEALTH = -30.0  # decades: what nothing or nothing finite comes back over
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrialRequest:
     """One trial to be run: its replicates as points of equal structure, the number of validations a
     trial has.
     """
@@ -54,7 +54,7 @@ class Outcome:
 
 
 Hear = Callable[[int, int, float], bool]
-"""hear(trial, step, value): the best validation score so far, at each validation; true where the trial is to stop."""
+"""hear(trial, step, value): called at each validation with the best score so far; true: stop."""
 
 
 class Objective(ABC):
@@ -65,9 +65,9 @@ class Objective(ABC):
 
     @abstractmethod
     def run(
-        self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]
+        self, trials: Sequence[TrialRequest], device: str, hear: Hear, wanted: Collection[str]
     ) -> list[Outcome]:
-        """One outcome a trial, in order, with a value for each `wanted` objective (of OBJECTIVES)."""
+        """One outcome per trial, in order, with a value for each `wanted` objective."""
 
 
 class Validation(Objective):
@@ -76,17 +76,17 @@ class Validation(Objective):
     """
 
     def higher_is_better(self, config: Mapping[str, Any]) -> bool:
-        return load_task(config["task"]).facts.higher_is_better
+        return set_up(config).task.facts.higher_is_better
 
     def run(
-        self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]
+        self, trials: Sequence[TrialRequest], device: str, hear: Hear, wanted: Collection[str]
     ) -> list[Outcome]:
         with fixed_numerics():
-            training = prepare([point for trial in asked for point in trial.points], device)
-            watch = _Watch(asked, training, hear, wanted)
+            training = prepare([point for trial in trials for point in trial.points], device)
+            watch = _Watch(trials, training, hear, wanted)
             train(training, watch)
             watch.finish()
-        return [watch.outcomes[index] for index in range(len(asked))]
+        return [watch.outcomes[index] for index in range(len(trials))]
 
 
 @dataclass
@@ -95,7 +95,7 @@ class _Watch:
     behind.
     """
 
-    asked: Sequence[Asked]
+    trials: Sequence[TrialRequest]
     training: Training
     hear: Hear
     wanted: Collection[str]
@@ -103,18 +103,17 @@ class _Watch:
 
     def __post_init__(self) -> None:
         self.start = time.perf_counter()
-        self.trial_of = [
-            index for index, trial in enumerate(self.asked) for _ in trial.points
-        ]  # of every member still here
+        # of every member still here
+        self.trial_of = [index for index, trial in enumerate(self.trials) for _ in trial.points]
         self.update = 0
 
     def __call__(self, update: int) -> bool:
         """Whether nobody is left."""
         self.update = update
-        last = self.training.config["updates"]
+        last = self.training.setup.updates
         scores, pruned = self.training.best_score.tolist(), set()
         for index in dict.fromkeys(self.trial_of):
-            step = round(self.asked[index].validations * update / last)
+            step = round(self.trials[index].validations * update / last)
             value = float(
                 np.mean(
                     [
@@ -144,17 +143,20 @@ class _Watch:
         examples = (
             [float(_standard_error(metric)) for metric in _validated(training)] if trials else []
         )
-        share = (time.perf_counter() - self.start) / len(self.asked)
+        share = (time.perf_counter() - self.start) / len(self.trials)
         for index in trials:
             members = [member for member, trial in enumerate(self.trial_of) if trial == index]
-            points = self.asked[index].points
+            points = self.trials[index].points
             scores = [float(training.best_score[member]) for member in members]
             diverged = [member for member in members if int(training.diverged_at[member]) >= 0]
             status = "pruned" if reason else "diverged" if diverged else "done"
             why = reason or (
                 f"{len(diverged)} of {len(members)} replicates diverged" if diverged else None
             )
-            values = {"score": float(np.mean(scores)), "cost": cost(points[0].config) * len(points)}
+            values = {
+                "score": float(np.mean(scores)),
+                "cost": cost(self.training.setup) * len(points),
+            }
             if "health" in self.wanted:
                 values["health"] = float(np.mean([health(training, member) for member in members]))
             self.outcomes[index] = Outcome(
@@ -166,7 +168,7 @@ class _Watch:
                         np.mean(np.square([examples[member] for member in members])) / len(members)
                     )
                 ),
-                examples=self.update * training.config["batch"] * len(points),
+                examples=self.update * training.setup.batch * len(points),
                 seconds=share,
                 reason=why,
                 record=self._record(index, members, status, why, share),
@@ -178,7 +180,7 @@ class _Watch:
         """What a trial leaves in the store: like a point's, less everything that comes from test
         data. Mean over replicates.
         """
-        training, trial = self.training, self.asked[index]
+        training, trial = self.training, self.trials[index]
         point, ends = trial.points[0], [int(training.diverged_at[member]) for member in members]
         tables = [
             history_table(training, member, self.update if end < 0 else end, diverged=end >= 0)
@@ -195,7 +197,7 @@ class _Watch:
         }
         row |= {
             "ended_early": status if status == "pruned" else None,
-            "updates_saved": point.config["updates"] - self.update if status == "pruned" else 0,
+            "updates_saved": point.updates - self.update if status == "pruned" else 0,
         }
         row |= {
             "val_score": float(np.mean([float(training.best_score[member]) for member in members])),

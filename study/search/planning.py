@@ -13,39 +13,38 @@ from typing import Any, get_type_hints
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from study.config.build import build, describe, fits
+from study.config.check import check_all
 from study.config.compose import Base, Composed, exclusion, with_values
 from study.config.compose import compose as compose_by_hydra
-from study.config.tasks import data_hash
-from study.launch.plan import check_all, check_name
+from study.config.settings import check_name
+from study.config.setup import set_up
 from study.records import NOT_IDENTITY, NUMERICS, StudyError
 from study.search import samplers
 from study.search.objectives import OBJECTIVES, Objective
 from study.search.space import contains, distribution, ends, to_text
 from study.search.spec import HELD, Arm, Settings, Spec, compose
 from study.search.storage import check_address, reach
-from study.training.groups import group_key
 
 MANY = 2000  # compositions of levels by Hydra: 50 ms each
 FACTORS = "search.per"  # of a fingerprint: those of the declared ones that this study has
 
 
 @dataclass(frozen=True)
-class Asks:
+class SearchRequest:
     """What the command line and the experiment ask for."""
 
     factors: Mapping[str, list[str]]  # of search.per, levels as typed
     space: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
-    held: Sequence[
-        str
-    ]  # factors of the experiment that are neither searched nor an arm's: their default is taken
-    decided: Sequence[
-        str
-    ]  # factors of the experiment that are searched or typed: no factors of the tuned study
+    # factors of the experiment that are neither searched nor an arm's: their default is taken
+    held: Sequence[str]
+    # factors of the experiment that are searched or typed: no factors of the tuned study
+    decided: Sequence[str]
     seeds: str | None  # of the tuned study, as typed
     levels: Sequence[str]  # keys among the fixed that choose a level
 
@@ -57,7 +56,7 @@ def make_spec(
     params: Mapping[str, Any],
     arguments: Sequence[str],
     experiment: str | None,
-) -> tuple[Spec, Asks]:
+) -> tuple[Spec, SearchRequest]:
     """The search of a command line. Raises StudyError before anything is written."""
     whole = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(whole, dict)
@@ -68,12 +67,12 @@ def make_spec(
             " conf/search/ (see python -m study --help)"
         )
     settings = read_settings(node)
-    asks = read(loader, params, arguments, node)
-    groups = frozenset(key for key in asks.space if loader.get_group_options(key))
-    for key in asks.space:
+    request = read(loader, params, arguments, node)
+    groups = frozenset(key for key in request.space if loader.get_group_options(key))
+    for key in request.space:
         check_key(key, groups)
     for key in node["per"]:
-        if key not in asks.factors and not loader.get_group_options(key):
+        if key not in request.factors and not loader.get_group_options(key):
             value_at({str(name): value for name, value in whole.items()}, key)
     reach(settings.storage)
     spec = Spec(
@@ -81,15 +80,15 @@ def make_spec(
         folder=Path(composed.store.folder) / check_name(composed.name),
         experiment=experiment,
         settings=settings,
-        space=asks.space,
+        space=request.space,
         groups=groups,
-        factors=asks.factors,
+        factors=request.factors,
         arms=[],
         higher_is_better=True,
     )
     if isinstance(samplers.sampler(settings.sampler, 0), samplers.Grid):
         samplers.Grid.settings(spec.space, 0)
-    arms = make_arms(loader, config_name, spec, asks)
+    arms = make_arms(loader, config_name, spec, request)
     spec = replace(spec, arms=arms)
     checked: set[str] = set()
     spec = replace(spec, arms=[check_arm(spec, arm, checked) for arm in arms])
@@ -100,7 +99,7 @@ def make_spec(
             "search: the arms' tasks disagree on whether a higher score is better; search each task"
             " by itself"
         )
-    return replace(spec, higher_is_better=directions.pop()), asks
+    return replace(spec, higher_is_better=directions.pop()), request
 
 
 def read_settings(node: Mapping[str, Any]) -> Settings:
@@ -170,31 +169,20 @@ def read(
     params: Mapping[str, Any],
     arguments: Sequence[str],
     node: Mapping[str, Any],
-) -> Asks:
-    """Who is a factor, who is searched, who is fixed.
+) -> SearchRequest:
+    """Sort every override into factors, searched keys, fixed values and seeds.
 
-    The command line wins over the experiment, and it over the space of the YAML.
+    The command line wins over the experiment, and the experiment over the space of the YAML.
     """
-    per = node["per"]
-    if not isinstance(per, list) or not all(isinstance(key, str) for key in per):
-        raise StudyError(
-            f"search.per: must be a list of factors, such as [cell,initializer], got {per!r}"
-        )
-    if not isinstance(node["space"], Mapping):
-        raise StudyError(
-            "search.space: must hold a key a line, such as hidden: range(16,65,8), got"
-            f" {node['space']!r}"
-        )
+    _check_search(node)
+    per: list[str] = node["per"]
     parser = OverridesParser.create(config_loader=loader)
-    typed = {
-        override.get_key_element(): override for override in parser.parse_overrides(list(arguments))
-    }
-    declared = {
-        override.get_key_element(): override
-        for override in parser.parse_overrides(
+    typed = _by_key(parser.parse_overrides(list(arguments)))
+    declared = _by_key(
+        parser.parse_overrides(
             [f"{key}={value}" for key, value in params.items() if key not in typed]
         )
-    }
+    )
     space = {
         key: parser.parse_override(f"{key}={text}")
         for key, text in node["space"].items()
@@ -203,40 +191,23 @@ def read(
     factors: dict[str, list[str]] = {}
     fixed, held, seeds = [], [], None
     for key, override in {**space, **declared, **typed}.items():
-        is_typed = key in typed
-        if key == "experiment" and override.is_sweep_override():
-            raise StudyError(
-                "experiment: one search a launch; run the command once for each experiment. Got"
-                f" {override.input_line}"
-            )
-        if key == "seed" and (override.is_sweep_override() or not is_typed):
-            if override.is_sweep_override() and not override.is_discrete_sweep():
-                raise StudyError(
-                    "seed: seeds of the tuned study are listed, and those of the search follow"
-                    f" from search.first_seed; got {override.input_line}"
-                )
-            seeds = str(override.input_line).split("=", 1)[1]
+        sweeps = override.is_sweep_override()
+        interval = sweeps and not override.is_discrete_sweep()
+        _check_override(key, override, per, interval=interval)
+        if key == "seed" and (sweeps or key not in typed):
+            seeds = _value(override)
         elif key in per:
-            if override.is_sweep_override() and not override.is_discrete_sweep():
-                raise StudyError(
-                    f"{key}: is a factor of the search (search.per) and needs levels, not an"
-                    f" interval; got {override.input_line}"
-                )
-            factors[key] = (
-                list(override.sweep_string_iterator())
-                if override.is_sweep_override()
-                else [str(override.input_line).split("=", 1)[1]]
-            )
+            factors[key] = list(override.sweep_string_iterator()) if sweeps else [_value(override)]
             space.pop(key, None)
-        elif is_typed and override.is_sweep_override():
+        elif key in typed and sweeps:
             space[key] = override
-        elif is_typed:
+        elif key in typed:
             fixed.append(str(override.input_line))
             space.pop(key, None)
         elif key in declared and key not in space:
-            if override.is_sweep_override() and not override.is_discrete_sweep():
+            if interval:
                 space[key] = override
-            elif override.is_sweep_override():
+            elif sweeps:
                 held.append(key)
             else:
                 fixed.append(str(override.input_line))
@@ -246,19 +217,58 @@ def read(
             " choice: 'hidden=range(16,65,8)'"
         )
     ordered = {key: factors[key] for key in per if key in factors}
-    levels = [
-        line.split("=", 1)[0] for line in fixed if loader.get_group_options(line.split("=", 1)[0])
-    ]
-    decided = [key for key in params if key not in ordered and key not in held and key != "seed"]
-    return Asks(
-        ordered,
-        {key: distribution(override) for key, override in space.items()},
-        fixed,
-        held,
-        decided,
-        seeds,
-        levels,
+    keys = [line.split("=", 1)[0] for line in fixed]
+    return SearchRequest(
+        factors=ordered,
+        space={key: distribution(override) for key, override in space.items()},
+        fixed=fixed,
+        held=held,
+        decided=[key for key in params if key not in (*ordered, *held, "seed")],
+        seeds=seeds,
+        levels=[key for key in keys if loader.get_group_options(key)],
     )
+
+
+def _by_key(overrides: Sequence[Override]) -> dict[str, Override]:
+    return {override.get_key_element(): override for override in overrides}
+
+
+def _value(override: Override) -> str:
+    """The text behind the equals sign."""
+    return str(override.input_line).split("=", 1)[1]
+
+
+def _check_search(node: Mapping[str, Any]) -> None:
+    """The form of search.per and search.space. Raises StudyError."""
+    per, space = node["per"], node["space"]
+    if not isinstance(per, list) or not all(isinstance(key, str) for key in per):
+        raise StudyError(
+            f"search.per: must be a list of factors, such as [cell,initializer], got {per!r}"
+        )
+    if not isinstance(space, Mapping):
+        raise StudyError(
+            "search.space: must hold one key per line, such as hidden: range(16,65,8), got"
+            f" {space!r}"
+        )
+
+
+def _check_override(key: str, override: Override, per: Sequence[str], *, interval: bool) -> None:
+    """Refuse several experiments, and intervals where only levels make sense."""
+    if key == "experiment" and override.is_sweep_override():
+        raise StudyError(
+            "experiment: one search per launch; run the command once for each experiment. Got"
+            f" {override.input_line}"
+        )
+    if interval and key == "seed":
+        raise StudyError(
+            "seed: seeds of the tuned study are listed, and those of the search follow"
+            f" from search.first_seed; got {override.input_line}"
+        )
+    if interval and key in per:
+        raise StudyError(
+            f"{key}: is a factor of the search (search.per) and needs levels, not an"
+            f" interval; got {override.input_line}"
+        )
 
 
 def check_key(key: str, groups: frozenset[str]) -> None:
@@ -294,12 +304,14 @@ def check_key(key: str, groups: frozenset[str]) -> None:
         )
 
 
-def make_arms(loader: ConfigLoader, config_name: str, spec: Spec, asks: Asks) -> list[Arm]:
+def make_arms(
+    loader: ConfigLoader, config_name: str, spec: Spec, request: SearchRequest
+) -> list[Arm]:
     """Every combination of the factors' levels that is not excluded, with every choice of levels
     that the space may make.
     """
     chosen = {key: _levels(spec.space[key], key) for key in sorted(spec.groups)}
-    count = len(list(itertools.product(*asks.factors.values()))) * len(
+    count = len(list(itertools.product(*request.factors.values()))) * len(
         list(itertools.product(*chosen.values()))
     )
     if count > MANY:
@@ -307,10 +319,10 @@ def make_arms(loader: ConfigLoader, config_name: str, spec: Spec, asks: Asks) ->
             f"search: arms and searched levels make {count:,} combinations, more than {MANY:,}"
         )
     arms: list[Arm] = []
-    for levels in itertools.product(*asks.factors.values()):
-        typed = [f"{key}={level}" for key, level in zip(asks.factors, levels, strict=True)]
-        first = compose_by_hydra(loader, config_name, [*asks.fixed, *typed])
-        made = with_values(first, {}, list(asks.factors))
+    for levels in itertools.product(*request.factors.values()):
+        typed = [f"{key}={level}" for key, level in zip(request.factors, levels, strict=True)]
+        first = compose_by_hydra(loader, config_name, [*request.fixed, *typed])
+        made = with_values(first, {}, list(request.factors))
         if exclusion(made) is not None:
             continue
         bases: dict[tuple[tuple[str, Any], ...], Base] = {}
@@ -325,7 +337,7 @@ def make_arms(loader: ConfigLoader, config_name: str, spec: Spec, asks: Asks) ->
                 compose_by_hydra(
                     loader,
                     config_name,
-                    [*asks.fixed, *typed, *(f"{key}={level}" for key, level in pairs)],
+                    [*request.fixed, *typed, *(f"{key}={level}" for key, level in pairs)],
                 )
                 if pairs
                 else first
@@ -385,7 +397,7 @@ def value_at(config: Mapping[str, Any], key: str) -> Any:
 
 
 def settings_to_check(spec: Spec, arm: Arm) -> Iterator[Mapping[str, Any]]:
-    """The default, and the default with each key at each end of its range or at each of its levels."""
+    """The default, then the default with one key at an end of its range or at another level."""
     yield arm.default
     for key, of in spec.space.items():
         for value in ends(of):
@@ -405,7 +417,7 @@ def check_arm(spec: Spec, arm: Arm, checked: set[str]) -> Arm:
         except StudyError as error:
             told = ", ".join(f"{key}={value}" for key, value in setting.items())
             raise StudyError(f"search: {error}\n(arm {arm.name}, at {told})") from error
-        structures.add(group_key(made.config))
+        structures.add(set_up(made.config).group_key)
     return replace(arm, structure=structures.pop() if len(structures) == 1 else None)
 
 
@@ -432,7 +444,7 @@ def fingerprint(spec: Spec, arm: Arm) -> dict[str, Any]:
     }
     found |= {
         FACTORS: list(spec.factors),
-        "data": data_hash(config),
+        "data": set_up(config).task.data_hash(),
         "numerics": NUMERICS,
         "search.objective": json.dumps(spec.settings.objective, sort_keys=True),
     }

@@ -132,7 +132,7 @@ class Slots:
                     )
 
     def claim(self) -> int | None:
-        """The id of a trial that is now this process's to run; None if there is nothing to claim."""
+        """The id of a trial claimed for this process; None if there is nothing to claim."""
         for slot in self.slots():
             trial = slot.next
             if trial is not None:

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution
 from study.config.compose import Base, Composed, with_values
 from study.interfaces import Point
 from study.records import StudyError
-from study.search.objectives import Asked
+from study.search.objectives import TrialRequest
 
 HELD = ("updates", "validate_every", "seed")  # follow from the batch and the examples a trial sees
 
@@ -127,7 +127,7 @@ def held(examples: int, between: int, batch: int) -> dict[str, int]:
     }
 
 
-def asked(spec: Spec, arm: Arm, slot: int, setting: Mapping[str, Any]) -> Asked:
+def trial_request(spec: Spec, arm: Arm, slot: int, setting: Mapping[str, Any]) -> TrialRequest:
     """A trial of a setting: its replicates as points of equal structure."""
     name = trial_name(arm.name, slot)
     points = []
@@ -140,4 +140,4 @@ def asked(spec: Spec, arm: Arm, slot: int, setting: Mapping[str, Any]) -> Asked:
                 id=f"{name}-{seed}", config=made.config, labels={**labels, "trial": slot}, seed=seed
             )
         )
-    return Asked(name=name, points=tuple(points), validations=arm.validations)
+    return TrialRequest(name=name, points=tuple(points), validations=arm.validations)

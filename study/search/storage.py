@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import sqlalchemy
@@ -85,7 +86,7 @@ def _told(where: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lost(where: str) -> Iterator[None]:
-    """A storage that goes away while it is used is one message: trials that are in it stay counted."""
+    """Losing the storage during a search gives one message; its trials stay counted."""
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -117,9 +118,8 @@ def _journal(folder: Path) -> JournalStorage:
     path = journal_file(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(
-            JournalFileBackend(str(path), lock_obj=KernelLock(path.with_name("journal.lock")))
-        )  # type: ignore[arg-type]
+        lock: Any = KernelLock(path.with_name("journal.lock"))
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except OSError as error:
         raise StudyError(
             f"{path}: the search cannot be kept here ({error.strerror or error})"
@@ -179,7 +179,7 @@ def _settings(where: str) -> dict[str, object]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna tells about every trial and every experimental class; the launcher has its own lines."""
+    """Silence Optuna's log line per trial and per experimental class; the launcher has its own."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -13,7 +13,7 @@ import torch
 
 from study.interfaces import require
 from study.numerics.streams import generator
-from study.search.objectives import Asked, Hear, Objective, Outcome
+from study.search.objectives import Hear, Objective, Outcome, TrialRequest
 
 
 class Bowl(Objective):
@@ -63,11 +63,11 @@ class Bowl(Objective):
         )
 
     def run(
-        self, asked: Sequence[Asked], device: str, hear: Hear, wanted: Collection[str]
+        self, trials: Sequence[TrialRequest], device: str, hear: Hear, wanted: Collection[str]
     ) -> list[Outcome]:
-        return [self._run(index, trial, hear, wanted) for index, trial in enumerate(asked)]
+        return [self._run(index, trial, hear, wanted) for index, trial in enumerate(trials)]
 
-    def _run(self, index: int, trial: Asked, hear: Hear, wanted: Collection[str]) -> Outcome:
+    def _run(self, index: int, trial: TrialRequest, hear: Hear, wanted: Collection[str]) -> Outcome:
         config, start = trial.points[0].config, time.perf_counter()
         draws = [
             float(

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from study.records import StudyError
-from study.search.planning import Asks
+from study.search.planning import SearchRequest
 from study.search.spec import Spec
 
 FRESH = "0,1,2"  # seeds of a tuned study whose experiment declares none
@@ -28,20 +28,24 @@ def experiment_path(spec: Spec) -> Path:
 
 
 def experiment(
-    spec: Spec, asks: Asks, found: Mapping[str, Any], title: str | None, question: str | None
+    spec: Spec,
+    request: SearchRequest,
+    found: Mapping[str, Any],
+    title: str | None,
+    question: str | None,
 ) -> str:
     """The YAML, from the summary of a finished search."""
     arms = [arm for arm in found["arms"] if arm["best"]]
-    fixed = [line.split("=", 1) for line in asks.fixed if line.split("=", 1)[0] != "experiment"]
+    fixed = [line.split("=", 1) for line in request.fixed if line.split("=", 1)[0] != "experiment"]
     defaults: list[Any] = [spec.experiment] if spec.experiment else []
     defaults += [
         {f"override /{key}": level(value)}
         for key, value in fixed
-        if key in asks.levels and not key.startswith("search")
+        if key in request.levels and not key.startswith("search")
     ]
     node: dict[str, Any] = {"defaults": [*defaults, "_self_"], "name": tuned_name(spec)}
     for key, value in fixed:
-        if key not in asks.levels and key.split(".")[0] not in ("search", "name", "plan"):
+        if key not in request.levels and key.split(".")[0] not in ("search", "name", "plan"):
             set_at(node, key.lstrip("+"), yaml.safe_load(value))
     node["study"] = {
         **node.get("study", {}),
@@ -59,11 +63,12 @@ def experiment(
         ],
     }
     params = {key: ",".join(map(str, levels)) for key, levels in spec.factors.items()}
-    params |= {"tuned": "false,true", "seed": asks.seeds or FRESH}
+    params |= {"tuned": "false,true", "seed": request.seeds or FRESH}
     params |= {key: found["held"][key] for key in found["held"]}
+    # one level; the tuned arms have their own
     params |= {
-        key: str(dict(fixed).get(key, spec.arms[0].default.get(key))) for key in asks.decided
-    }  # one level; the tuned arms have their own
+        key: str(dict(fixed).get(key, spec.arms[0].default.get(key))) for key in request.decided
+    }
     node["hydra"] = {"sweeper": {"params": params}}
     head = (
         f"# @package _global_\n# Written by the search {spec.name}: {found['trials']} trials an arm"

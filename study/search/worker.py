@@ -22,15 +22,15 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from study.config.build import build
-from study.config.network import build_model
 from study.config.resolve import resolve_device
+from study.config.setup import set_up
 from study.machine.provenance import relative
 from study.search.arms import load, slots
-from study.search.liveness import WORKER, Heart, Watch, me
-from study.search.objectives import Asked, Objective, Outcome
+from study.search.liveness import WORKER, Heartbeat, Watch, me
+from study.search.objectives import Objective, Outcome, TrialRequest
 from study.search.slots import EXAMPLES, SLOT, Slots
 from study.search.space import suggest
-from study.search.spec import Arm, Spec, asked, trial_name
+from study.search.spec import Arm, Spec, trial_name, trial_request
 from study.search.storage import open_storage, quiet
 from study.store import Store
 
@@ -50,7 +50,7 @@ class Claimed:
     study: Study
     trial: Trial
     slot: int
-    asked: Asked
+    request: TrialRequest
 
 
 class Worker:
@@ -108,7 +108,7 @@ class Worker:
         claimed = [first]
         if (
             first.arm.structure is not None
-            and build_model(first.asked.points[0].config).whole_blocks()
+            and set_up(first.request.points[0].config).model.whole_blocks()
         ):
             for number in self._order():
                 if len(claimed) == self._together():
@@ -149,7 +149,9 @@ class Worker:
                         for key, distribution in self.spec.space.items()
                     }
             trial.set_user_attr("setting", setting)
-            return Claimed(arm, of, study, trial, slot, asked(self.spec, arm, slot, setting))
+            return Claimed(
+                arm, of, study, trial, slot, trial_request(self.spec, arm, slot, setting)
+            )
         except Exception as error:  # whatever a sampler raises: the slot is told, and tried again
             self._failed(of, trial_id, slot_name(arm, of, trial_id), error)
             return None
@@ -160,11 +162,11 @@ class Worker:
         """Train trials of one structure and tell what came out."""
         ids = [one.trial._trial_id for one in claimed]
         for one in claimed:
-            self.say({"event": "started", "name": one.asked.name, "arm": one.arm.name})
-        with Heart(self.storage, ids, self.spec.settings.heartbeat):
+            self.say({"event": "started", "name": one.request.name, "arm": one.arm.name})
+        with Heartbeat(self.storage, ids, self.spec.settings.heartbeat):
             try:
                 outcomes = self.objective.run(
-                    [one.asked for one in claimed],
+                    [one.request for one in claimed],
                     self.device,
                     self._hear(claimed),
                     self.spec.settings.objectives,
@@ -173,7 +175,7 @@ class Worker:
                 Exception
             ) as error:  # whatever a piece raises: these trials have failed, the search goes on
                 for one in claimed:
-                    self._failed(one.slots, one.trial._trial_id, one.asked.name, error)
+                    self._failed(one.slots, one.trial._trial_id, one.request.name, error)
                 return
         for one, outcome in zip(claimed, outcomes, strict=True):
             self._tell(one, outcome)
@@ -214,14 +216,14 @@ class Worker:
         }
         facts |= {
             "reason": outcome.reason,
-            "updates": one.asked.points[0].config["updates"],
-            "name": one.asked.name,
+            "updates": one.request.points[0].updates,
+            "name": one.request.name,
         }
         if self.storage.get_trial(trial._trial_id).state != TrialState.RUNNING:
             self.say(
                 {
                     "event": "dropped",
-                    "name": one.asked.name,
+                    "name": one.request.name,
                     "reason": "it was taken for lost, and another is in its place",
                 }
             )
@@ -241,14 +243,14 @@ class Worker:
                     )
         except (UpdateFinishedTrialError, ValueError) as error:
             if self.storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
-                self._failed(one.slots, trial._trial_id, one.asked.name, error)
+                self._failed(one.slots, trial._trial_id, one.request.name, error)
             else:
-                self.say({"event": "dropped", "name": one.asked.name, "reason": str(error)})
+                self.say({"event": "dropped", "name": one.request.name, "reason": str(error)})
             return
         one.slots.fill()  # what pruning saved may have bought another trial
         told = {
             "event": "stored",
-            "name": one.asked.name,
+            "name": one.request.name,
             "arm": one.arm.name,
             "status": outcome.status,
             "examples": outcome.examples,
@@ -279,7 +281,7 @@ def work(connection: Connection, number: int, spec: Spec) -> None:
 
     try:
         first = next(iter(spec.arms[0].bases.values())).config
-        device = resolve_device({"device": first.device})
+        device = resolve_device(first.device, gpus=None)
         storage = open_storage(spec.settings.storage, spec.search_folder)
         Worker(
             spec,

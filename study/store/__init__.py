@@ -1,8 +1,9 @@
 """A study's folder: points, searches, leases. Reading needs no torch.
 
-`Store` is the way in; the modules beside it are its rooms.
+Use `Store` for points, `store.search.SearchStore` for searches, `store.leases.Leases` for leases.
 """
 
-from study.store.store import CONFIG, CannotStore, Damaged, PointRecord, Store, seal
+from study.store.point import CONFIG, CannotStore, Damaged, PointRecord, seal
+from study.store.store import Store
 
 __all__ = ["CONFIG", "CannotStore", "Damaged", "PointRecord", "Store", "seal"]

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and what they need of the disk."""
+"""Files and folders that appear on disk completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 
 def sync(*paths: Path) -> None:
+    """Flush files and folders to the disk."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -20,7 +21,7 @@ def sync(*paths: Path) -> None:
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file whole or not at all: `write` is given the name to write to."""
+    """Write a file completely or not at all: `write` gets the path of a partial file."""
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         write(partial)
@@ -32,6 +33,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 def swap_in(partial: Path, target: Path) -> None:
+    """Rename a complete folder to `target`, which is replaced if it exists."""
     old = target.with_name(f".old-{os.getpid()}-{target.name}")
     if target.exists():
         target.rename(old)
@@ -41,6 +43,7 @@ def swap_in(partial: Path, target: Path) -> None:
 
 
 def writable(folder: Path) -> bool:
+    """Whether this process can create files in a folder."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return True

@@ -1,378 +1,280 @@
-"""Compacted points: many points in a few Parquet files, every byte of them checked when read.
+"""Points in parts, parts/NNNN/: the counterpart of study.store.folders, with the same methods.
 
-parts/0001/part.json        ids, rows per point of every table, where each block of each file
-                            ends, and its digest; signed
-parts/0001/results.parquet  one row per point: the columns of records.POINTS, labels, and the
-                            texts of result.json, config.yaml and overrides
-parts/0001/history.parquet  likewise each table of records.TABLES, with the id as first column
-parts/0001/weights.parquet  one row per point: weights.safetensors
+parts/0001/                 many points (study/store/part.py); of two parts that hold the same
+                            point, the later one counts
 parts/0001.gone.ID          this point was set aside: it no longer belongs to the part
-
-A part is written once and never changed. All points of a part have the same tables with the same
-columns. A block is a row group of a few points: damage costs these points and no others. Where two
-parts hold the same point, the later one counts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from study.records import POINTS, SCHEMA, TABLES, Column
+from study.records import TABLES
 from study.store.atomic import sync
-from study.store.digests import digest, holds, signed
+from study.store.part import RESULTS, TEXTS, Broken, Content, Part
+from study.store.part import WEIGHTS as WEIGHTS_FILE
+from study.store.point import RESULT, WEIGHTS, Damaged, Version, parse_result, reason
+from study.store.table import ROWS, rows_of, wrong_rows
 
-INDEX, RESULTS, WEIGHTS = (
-    "part.json",
-    "results",
-    "weights",
-)  # files of a part: these two and the tables, each .parquet
-ARROW = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-TEXTS = ("result", "config", "overrides")
-ROWS = pa.schema(
-    [*((column.name, ARROW[column.kind]) for column in POINTS), ("labels", pa.string())]
-)  # of all points, what a reader of many needs
-BLOCK_POINTS, BLOCK_BYTES = 50, 2**24  # most of one block
-GONE = re.compile(r"([0-9]{4,9})\.gone\.(.+)", re.ASCII)
 NAME = re.compile(r"[0-9]{4,9}", re.ASCII)
-Version = tuple[int, int]
+GONE = re.compile(r"([0-9]{4,9})\.gone\.(.+)", re.ASCII)
+CACHED_BLOCKS = 24  # decoded blocks that stay in memory
 
 
-def arrow(columns: Mapping[str, Any], schema: tuple[Column, ...]) -> pa.Table:
-    """Columns by name as a table of these columns' kinds; what is not of the schema is left out."""
-    fields = [column for column in schema if column.name in columns]
-    return pa.table(
-        {
-            column.name: pa.array(columns[column.name], type=ARROW[column.kind], from_pandas=False)
-            for column in fields
-        }
-    )
+class Compacted:
+    """The folder parts/ of one study.
 
-
-class Broken(Exception):
-    """A file of a part is not what was written."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """A point to be put into a part: its files, tables read already. `size` in bytes, as files."""
-
-    id: str
-    version: Version
-    rows: pa.Table  # ROWS, one of them
-    texts: Mapping[str, str]
-    tables: Mapping[str, pa.Table]
-    weights: bytes | None
-    size: int
-
-    @property
-    def shape(self) -> str:
-        """Equal for points that one part may hold."""
-        return json.dumps(
-            [
-                self.weights is not None,
-                *((name, str(self.tables[name].schema)) for name in sorted(self.tables)),
-            ]
-        )
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part, as its index tells.
-
-    `ends` by file: [end, digest] of what precedes the blocks, of each block, and of the rest.
+    The index of every part is read once; `holders` notices parts that appear or vanish. All other
+    methods expect an id that was just found there.
     """
 
-    folder: Path
-    ids: Sequence[str]
-    place: Mapping[str, int]
-    versions: Sequence[Version]
-    blocks: Sequence[int]  # the first point of each, and how many there are in all
-    rows: Mapping[str, Sequence[int]]
-    ends: Mapping[str, Sequence[tuple[int, str]]]
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # When the folder was last modified, and its entries then.
+        self._listing: tuple[int, tuple[str, ...]] = (0, ())
+        self._parts: dict[str, Part] = {}  # readable parts by name, in ascending order
+        self._unreadable: dict[str, str] = {}  # name of a part -> what is wrong with its index
+        self._holders: dict[str, Part] = {}
+        self._blocks: OrderedDict[tuple[object, ...], pa.Table] = OrderedDict()
+        # (part, file, its time, its size) -> Part.damaged
+        self._damage: dict[tuple[object, ...], dict[int, str]] = {}
+        self._statuses: dict[str, list[str | None]] = {}  # of the points of a part, by place
 
-    @classmethod
-    def read(cls, folder: Path) -> Part:
-        """Raises Broken."""
+    # --- which points -----------------------------------------------------------------------------
+
+    def holders(self, fresh: bool = False) -> dict[str, Part]:
+        """{id: the part that counts for it} for every compacted point.
+
+        `fresh`: list the folder even if its modification time is unchanged, since two changes may
+        fall into one tick of the clock.
+        """
         try:
-            data = (folder / INDEX).read_bytes()
-            told = json.loads(data)
-            if not isinstance(told, dict) or not holds(data, told):
-                raise ValueError("its content does not have the digest that was written with it")
-            if told["schema"] > SCHEMA:
-                raise ValueError(
-                    f"schema {told['schema']} is newer than this program reads ({SCHEMA})"
-                )
-            ids = [str(id) for id, _, _ in told["points"]]
-            ends = {
-                str(name): [(int(end), str(of)) for end, of in of_file]
-                for name, of_file in told["files"].items()
-            }
-            rows = {
-                str(name): [int(count) for count in counts] for name, counts in told["rows"].items()
-            }
-            blocks = [int(start) for start in told["blocks"]]
-            wrong = (
-                any(Path(id).name != id or id.startswith(".") for id in ids)
-                or len(set(ids)) != len(ids)
-                or set(ends) - {RESULTS, WEIGHTS, *TABLES}
-                or RESULTS not in ends
-                or set(rows) != set(ends) & set(TABLES)
-                or any(
-                    len(counts) != len(ids) or min(counts, default=0) < 0
-                    for counts in rows.values()
-                )
-                or (blocks[0], blocks[-1], blocks) != (0, len(ids), sorted(set(blocks)))
-                or any(len(of) != len(blocks) + 1 for of in ends.values())
-                or any(
-                    end > later
-                    for of in ends.values()
-                    for (end, _), (later, _) in itertools.pairwise(of)
-                )
-            )
-            if wrong:
-                raise ValueError("it is of another form")
-            versions = [(int(inode), int(time)) for _, inode, time in told["points"]]
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            IndexError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            raise Broken(f"{INDEX}: damaged ({error})") from error
-        return cls(folder, ids, {id: at for at, id in enumerate(ids)}, versions, blocks, rows, ends)
+            changed = os.stat(self.folder).st_mtime_ns
+            if changed == self._listing[0] and not fresh:
+                return self._holders
+            listing = (changed, tuple(sorted(os.listdir(self.folder))))
+        except (FileNotFoundError, NotADirectoryError):
+            listing = (0, ())
+        if listing[1] != self._listing[1]:
+            self._read_indexes(listing[1])
+        self._listing = listing
+        return self._holders
 
-    @property
-    def name(self) -> str:
-        return self.folder.name
-
-    def path(self, name: str) -> Path:
-        return self.folder / f"{name}.parquet"
-
-    def block_of(self, id: str) -> int:
-        return int(np.searchsorted(self.blocks, self.place[id], side="right")) - 1
-
-    def whole(self, name: str, descriptor: int) -> None:
-        """A file is as long as the index says, which anybody may have written: before memory of
-        that size is asked for. Raises Broken.
-        """
-        if os.fstat(descriptor).st_size != self.ends[name][-1][0]:
-            raise Broken("it is not as long as it was")
-
-    def segment(self, name: str, number: int, descriptor: int) -> bytes:
-        """Piece `number` of a file (0: before the blocks, n: block n - 1, the last one: the rest),
-        checked. Raises Broken, OSError.
-        """
-        start = self.ends[name][number - 1][0] if number else 0
-        end, told = self.ends[name][number]
-        data = os.pread(descriptor, end - start, start)
-        while len(data) < end - start and (
-            more := os.pread(descriptor, end - start - len(data), start + len(data))
-        ):
-            data += more
-        if digest(data) != told:
-            raise Broken("its content does not have the digest that was written with it")
-        return data
-
-    def block(
-        self,
-        name: str,
-        numbers: int | Sequence[int],
-        columns: Sequence[str] | None = None,
-        coded: bool = False,
-    ) -> pa.Table:
-        """The rows of a block, or of several, of some columns; every byte is checked before it is
-        decoded. `coded`: texts by number. Raises Broken.
-        """
-        numbers = [numbers] if isinstance(numbers, int) else list(numbers)
-        try:
-            descriptor = os.open(self.path(name), os.O_RDONLY)
+    def _read_indexes(self, entries: Sequence[str]) -> None:
+        names = sorted((name for name in entries if NAME.fullmatch(name)), key=int)
+        known, self._parts, self._unreadable = self._parts, {}, {}
+        for name in names:
             try:
-                self.whole(name, descriptor)
-                file = np.zeros(
-                    self.ends[name][-1][0], np.uint8
-                )  # the system gives pages for what is written to it, the rest costs nothing
-                tail = self.segment(name, len(self.ends[name]) - 1, descriptor)
-                for number in numbers:
-                    start, end = self.ends[name][number][0], self.ends[name][number + 1][0]
-                    file[start:end] = np.frombuffer(
-                        self.segment(name, number + 1, descriptor), np.uint8
-                    )
-            finally:
-                os.close(descriptor)
-            metadata = pq.read_metadata(pa.BufferReader(tail))
-            there = (
-                None
-                if columns is None
-                else [column for column in columns if column in metadata.schema.names]
-            )
-            texts = (
-                [column.name for column in metadata.schema if str(column.logical_type) == "String"]
-                if coded
-                else None
-            )
-            source = pa.BufferReader(pa.py_buffer(file))
-            opened = pq.ParquetFile(
-                source, metadata=metadata, read_dictionary=texts, pre_buffer=False
-            )
-            return opened.read_row_groups(numbers, columns=there, use_threads=False)
-        except (OSError, pa.ArrowException) as error:
-            raise Broken(getattr(error, "strerror", None) or str(error)) from error
-
-    def damaged(self, name: str) -> dict[int, str]:
-        """{block: why} of what is wrong with a file; all of it is read."""
-        wrong: dict[int, str] = {}
-        try:
-            descriptor = os.open(self.path(name), os.O_RDONLY)
-        except OSError as error:
-            return dict.fromkeys(range(len(self.blocks) - 1), str(error.strerror))
-        try:
-            try:
-                self.whole(name, descriptor)
+                self._parts[name] = known.get(name) or Part.read(self.folder / name)
             except Broken as error:
-                return dict.fromkeys(range(len(self.blocks) - 1), str(error))
-            for number in range(len(self.ends[name])):
+                self._unreadable[name] = f"{error}."
+        gone = {(found[1], found[2]) for name in entries if (found := GONE.fullmatch(name))}
+        self._holders = {
+            id: part
+            for name, part in self._parts.items()
+            for id in part.ids
+            if (name, id) not in gone
+        }
+
+    def part_of(self, id: str) -> Part | None:
+        """The part that holds a point."""
+        return self.holders().get(id) or self.holders(fresh=True).get(id)
+
+    def parts(self) -> list[Part]:
+        """All readable parts, oldest first."""
+        self.holders(fresh=True)
+        return list(self._parts.values())
+
+    def part(self, name: str) -> Part:
+        return self._parts[name]
+
+    def unreadable(self) -> dict[str, str]:
+        """{"parts/NNNN": what is wrong} for every part whose index is damaged."""
+        self.holders(fresh=True)
+        return {f"parts/{name}": why for name, why in self._unreadable.items()}
+
+    def has_gone(self, part: Part) -> bool:
+        """Whether a point of this part was set aside; the part still holds its bytes."""
+        return any(
+            (found := GONE.fullmatch(name)) and found[1] == part.name for name in self._listing[1]
+        )
+
+    def names(self) -> set[str]:
+        return set(self.holders(fresh=True))
+
+    def has(self, id: str) -> bool:
+        return self.part_of(id) is not None
+
+    def version(self, id: str) -> Version | None:
+        """The version the point had in its folder: compaction does not change it."""
+        part = self.part_of(id)
+        return None if part is None else part.versions[part.place[id]]
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def result(self, id: str) -> dict[str, Any]:
+        """The content of result.json. Raises Damaged."""
+        try:
+            return parse_result(self.read(id, RESULT), id)
+        except (ValueError, RecursionError) as error:
+            path = self._holders[id].path(RESULTS)
+            raise Damaged(path, f"{RESULT} of {id}: {reason(error)}") from error
+
+    def status(self, id: str) -> str | None:
+        """One of records.STATUSES, read for a whole part at once; None if damaged."""
+        part = self._holders[id]
+        if part.name not in self._statuses:
+            statuses: list[str | None] = []
+            for number, (start, end) in enumerate(itertools.pairwise(part.blocks)):
                 try:
-                    self.segment(name, number, descriptor)
-                except (Broken, OSError) as error:
-                    why = str(getattr(error, "strerror", None) or error)
-                    of_all = number in (0, len(self.ends[name]) - 1)
-                    wrong |= dict.fromkeys(
-                        range(len(self.blocks) - 1) if of_all else (number - 1,), why
-                    )
-        finally:
-            os.close(descriptor)
-        return wrong
+                    statuses += part.block(RESULTS, number, ["status"])["status"].to_pylist()
+                except Broken:
+                    statuses += [None] * (end - start)
+            self._statuses[part.name] = statuses
+        return self._statuses[part.name][part.place[id]]
 
-    def table(self, name: str, id: str, block: pa.Table) -> pa.Table:
-        """The rows of one point in a block that was read of a table."""
-        first, at = self.blocks[self.block_of(id)], self.place[id]
-        start = sum(self.rows[name][first:at])
-        rows = block.take(
-            pa.array(range(start, start + self.rows[name][at]), pa.int64())
-        )  # a copy: a slice would keep the whole block
-        fields = [
-            (
-                pa.field(field.name, field.type.value_type)
-                if pa.types.is_dictionary(field.type)
-                else field
-            )
-            for field in rows.schema
-        ]
-        return rows.cast(pa.schema(fields))
+    def whole(self, id: str) -> dict[str, Any]:
+        """The content of result.json, after all files of the part were checked. Raises Damaged."""
+        part = self._holders[id]
+        for name in part.ends:
+            path = part.path(name)
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                raise Damaged(path, error.strerror) from error
+            key = (part.name, name, status.st_mtime_ns, status.st_size)
+            if key not in self._damage:
+                self._damage[key] = part.damaged(name)
+            if why := self._damage[key].get(part.block_of(id)):
+                raise Damaged(path, why)
+        return self.result(id)
 
+    def read(self, id: str, name: str) -> bytes:
+        """The content of result.json, config.yaml, overrides or the weights, as it was in the
+        point's folder. Raises Damaged.
+        """
+        part = self._holders[id]
+        if name == WEIGHTS:
+            weights = self._block(part, WEIGHTS_FILE, id)[WEIGHTS_FILE]
+            data: bytes = weights[part.offset(id)].as_py()
+            return data
+        column = TEXTS[name]
+        texts = self._block(part, RESULTS, id, [column])[column]
+        return str(texts[part.offset(id)].as_py()).encode()
 
-def write(folder: Path, points: Sequence[Content]) -> None:
-    """Write the part of these points, of one shape, to an empty folder; nobody looks at it before
-    it is renamed.
-    """
-    starts = list(_starts(points))
-    blocks = [
-        points[start:end] for start, end in zip(starts, [*starts[1:], len(points)], strict=True)
-    ]
-    names = [
-        RESULTS,
-        *sorted(points[0].tables),
-        *([WEIGHTS] if points[0].weights is not None else []),
-    ]
-    ends = {}
-    for name in names:
-        path = folder / f"{name}.parquet"
-        tables = [_block(name, block) for block in blocks]
-        with pq.ParquetWriter(path, tables[0].schema, compression="zstd") as writer:
-            for table in tables:
-                writer.write_table(table, row_group_size=max(1, len(table)))
-        ends[name] = _ends(path)
-        if len(ends[name]) != len(blocks) + 2:
-            raise Broken(
-                f"{path.name} has {len(ends[name]) - 2} row groups for {len(blocks)} blocks"
-            )
-    rows = {name: [len(point.tables[name]) for point in points] for name in points[0].tables}
-    told = {
-        "schema": SCHEMA,
-        "points": [[point.id, *point.version] for point in points],
-        "blocks": [*starts, len(points)],
-        "rows": rows,
-        "files": ends,
-    }
-    (folder / INDEX).write_bytes(signed(told))
-    sync(*folder.iterdir(), folder)
+    def table(self, id: str, name: str) -> pa.Table | None:
+        """The rows of a table, with the id as first column; None if the point has no such table."""
+        part = self._holders[id]
+        return part.table(name, id, self._block(part, name, id)) if name in part.rows else None
 
+    def has_weights(self, id: str) -> bool:
+        return WEIGHTS_FILE in self._holders[id].ends
 
-def _starts(points: Sequence[Content]) -> Iterator[int]:
-    """The first point of every block."""
-    size = count = 0
-    for number, point in enumerate(points):
-        if number == 0 or count == BLOCK_POINTS or size + point.size > BLOCK_BYTES:
-            yield number
-            size = count = 0
-        size, count = size + point.size, count + 1
+    def content(self, id: str) -> Content | None:
+        """Everything of a point, checked, for another part. Raises Damaged."""
+        part = self._holders[id]
+        rows = rows_of([self.whole(id)])
+        texts = {column: self.read(id, name).decode() for name, column in TEXTS.items()}
+        tables = {
+            name: table.drop_columns("id")
+            for name in part.rows
+            if (table := self.table(id, name)) is not None
+        }
+        weights = self.read(id, WEIGHTS) if self.has_weights(id) else None
+        size = sum(map(len, texts.values())) + sum(table.nbytes for table in tables.values())
+        size += len(weights or b"")
+        return Content(id, part.versions[part.place[id]], rows, texts, tables, weights, size)
 
+    def _block(
+        self, part: Part, name: str, id: str, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """The block of a file that holds a point, from the cache where possible."""
+        number = part.block_of(id)
+        key = (part.name, name, number, columns and tuple(columns))
+        if key not in self._blocks:
+            try:
+                self._blocks[key] = part.block(name, number, columns, dictionary=name in TABLES)
+            except Broken as error:
+                raise Damaged(part.path(name), error) from error
+            if len(self._blocks) > CACHED_BLOCKS:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(key)
+        return self._blocks[key]
 
-def _block(name: str, points: Sequence[Content]) -> pa.Table:
-    ids = [point.id for point in points]
-    if name == WEIGHTS:
-        return pa.table(
-            {"id": ids, WEIGHTS: pa.array([point.weights for point in points], pa.binary())}
+    # --- writing ----------------------------------------------------------------------------------
+
+    def set_aside(self, id: str, target: Path) -> Path:
+        """Mark a point as gone from its part, which keeps its bytes; whatever can still be read is
+        written to the folder `target`.
+        """
+        part = self._holders[id]
+        partial = Path(tempfile.mkdtemp(prefix=f".partial-{id}-", dir=target.parent))
+        partial.chmod(0o755)
+        for name in (*TEXTS, *([WEIGHTS] if self.has_weights(id) else [])):
+            with contextlib.suppress(Damaged):
+                (partial / name).write_bytes(self.read(id, name))
+        for name in part.rows:
+            with contextlib.suppress(Damaged):
+                if (table := self.table(id, name)) is not None:
+                    path = partial / f"{name}.parquet"
+                    pq.write_table(table.drop_columns("id"), path, compression="zstd")
+        (partial / "damaged").write_text(
+            f"{self._why(id)}Its other bytes are in parts/{part.name}.\n", encoding="utf-8"
         )
-    if name == RESULTS:
-        rows = pa.concat_tables([point.rows for point in points])
-        for text in TEXTS:
-            rows = rows.append_column(
-                text, pa.array([point.texts[text] for point in points], pa.string())
-            )
-        return rows
-    tables = [point.tables[name] for point in points]
-    of = np.repeat(np.arange(len(points)), [len(table) for table in tables])
-    return pa.concat_tables(tables).add_column(
-        0, "id", pa.array(ids, pa.string()).take(pa.array(of, pa.int64()))
-    )
+        partial.rename(target)
+        (self.folder / f"{part.name}.gone.{id}").touch()
+        sync(self.folder)
+        return target
+
+    def _why(self, id: str) -> str:
+        try:
+            self.whole(id)
+        except Damaged as error:
+            return f"{error.why} "
+        return ""
 
 
-def _ends(path: Path) -> list[tuple[int, str]]:
-    """Where the pieces of a file end, with their digests: what precedes the row groups, each of
-    them, the rest.
-    """
-    metadata, data = pq.read_metadata(path), path.read_bytes()
-    ends = [4]  # the magic number
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        columns = [group.column(column) for column in range(group.num_columns)]
-        starts = [
-            min(at for at in (column.dictionary_page_offset, column.data_page_offset) if at)
-            for column in columns
-            if column.total_compressed_size
-        ]
-        sizes = [column.total_compressed_size for column in columns if column.total_compressed_size]
-        ends.append(
-            max((start + size for start, size in zip(starts, sizes, strict=True)), default=ends[-1])
-        )
-    ends.append(len(data))
-    return [(end, digest(data[start:end])) for start, end in zip([0, *ends], ends, strict=False)]
+def survey_part(part: Part, ids: Sequence[str], whole: bool) -> tuple[pa.Table, dict[str, str]]:
+    """Rows of these points, and why the damaged ones have none; may run in another process."""
+    bad: dict[int, str] = {}  # block -> what is wrong with it, by the first file that says so
+    for name in part.ends if whole else ():
+        bad = {number: _why(part, name, why) for number, why in part.damaged(name).items()} | bad
+    wanted = sorted({part.block_of(id) for id in ids} - bad.keys())
+    try:
+        tables = [_rows(part, wanted)] if wanted else []
+    except Broken:  # in one of the blocks: read each by itself
+        tables = []
+        for number in wanted:
+            try:
+                tables.append(_rows(part, number))
+            except Broken as error:
+                bad[number] = _why(part, RESULTS, error)
+    if len(ids) < len(part.ids):
+        chosen = pa.array(sorted(ids), pa.string())
+        tables = [table.filter(pc.is_in(table["id"], chosen)) for table in tables]
+    wrong = {id: why for id in ids if (why := bad.get(part.block_of(id)))}
+    return pa.concat_tables([ROWS.empty_table(), *tables], promote_options="default"), wrong
 
 
-def wrong_rows(rows: pa.Table, words: Mapping[str, Sequence[str]]) -> str | None:
-    """What is wrong with columns of results.parquet."""
-    for field in rows.schema:
-        if field.type != ROWS.field(field.name).type:
-            return f"{field.name} is of type {field.type}"
-    for name, allowed in words.items():
-        if name in rows.column_names and (
-            other := set(pc.unique(rows[name]).to_pylist()) - {None, *allowed}
-        ):
-            return f"{name} {str(min(other))[:40]!r}"
-    return None
+def _rows(part: Part, numbers: int | Sequence[int]) -> pa.Table:
+    """The rows of all points of some blocks. Raises Broken."""
+    rows = part.block(RESULTS, numbers, ROWS.names)
+    if wrong := wrong_rows(rows):
+        raise Broken(wrong)
+    return rows
+
+
+def _why(part: Part, name: str, why: object) -> str:
+    return f"parts/{part.name}/{part.path(name).name}: damaged ({why})."

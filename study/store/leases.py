@@ -1,15 +1,14 @@
-"""Which launch trains which point, where several share a study's folder, also from several
-machines.
+"""Which launch trains which point when several share a study's folder, on one machine or many.
 
 outputs/NAME/leases/ID.N      a lease, created by exactly one launch (O_EXCL); its text names the
                               owner. The highest N counts
 outputs/NAME/leases/OWNER     the owner's heartbeat: how long it may stay silent, and a counter
 
-An owner is lost when its process is gone (same machine), or when its counter has not moved for as
-long as the owner itself allowed, by the observer's own monotonic clock: clocks of two machines are
-never compared. A lost owner's lease N is not removed, which two launches could do at once, but
-followed by N + 1. Losing a lease does no harm: a point's numbers are the same whoever trains it,
-and it is stored whole or not at all.
+An owner is lost when its process has ended (same machine), or when its counter has not moved for as
+long as the owner itself allowed. The observer measures that with its own monotonic clock; clocks of
+two machines are never compared. A lost owner's lease N is not removed, which two launches could do
+at once, but followed by N + 1. Losing a lease does no harm: a point's numbers do not depend on who
+trains it, and it is stored whole or not at all.
 """
 
 from __future__ import annotations
@@ -20,38 +19,24 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from study.interfaces import Group
-from study.machine.processes import gone, machine, started
+from study.machine.identity import has_ended, machine_id, start_time
 from study.store import Store
 
-BEATS = 6  # signs of life in the time after which a launch is taken for lost
+BEATS = 6  # heartbeats in the time after which a silent launch is lost
 STUDY = "study.json"  # leased for a moment by whoever writes it
-PAUSE = 0.1  # seconds between two looks at a lease that is waited for
-
-
+POLL_SECONDS = 0.1  # while waiting for a lease
 OWNER = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
-def _number(name: str) -> int | None:
-    """N of a lease's name, written as this file writes it; None of other files."""
-    found = re.fullmatch(r".+\.(0|[1-9][0-9]{0,17})", name, re.ASCII | re.DOTALL)
-    return int(found[1]) if found else None
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
-
-
 class Leases:
-    """The leases of one launch.
+    """The leases of one launch, and those of others as far as it can see them.
 
-    Use as a context: signs of life begin and end with it, and every lease is given back.
+    Use as a context manager: it sends heartbeats while it is open and then releases every lease.
     """
 
     def __init__(
@@ -62,16 +47,15 @@ class Leases:
         host: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`folder`: of the study. `seconds`: that this launch may stay silent before it is lost."""
         self.folder, self.seconds, self.clock = folder / "leases", seconds, clock
-        self.host = machine() if host is None else host
-        self.id = secrets.token_hex(4)
-        self.owner = f"{self.host or 'unknown'}-{os.getpid()}-{started(os.getpid()) or 0}-{self.id}"
+        self.host = machine_id() if host is None else host
+        self.id, pid = secrets.token_hex(4), os.getpid()
+        self.owner = f"{self.host or 'unknown'}-{pid}-{start_time(pid) or 0}-{self.id}"
         self.held: dict[str, Path] = {}
-        self.seen: dict[
-            str, tuple[object, float]
-        ] = {}  # what an owner's sign of life said, and since when
+        self.seen: dict[str, tuple[object, float]] = {}  # owner -> (last heartbeat, since when)
         self.stop, self.count = threading.Event(), 0
-        self.thread = threading.Thread(target=self._live, daemon=True)
+        self.thread = threading.Thread(target=self._keep_beating, daemon=True)
 
     def __enter__(self) -> Leases:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -89,13 +73,13 @@ class Leases:
         self.thread.join()
         self.release(list(self.held))
         with contextlib.suppress(OSError):
-            self._tidy()
+            self._remove_lost()
             (self.folder / self.owner).unlink(missing_ok=True)
 
-    # --- our own ----------------------------------------------------------------------------------
+    # --- this launch's leases ---------------------------------------------------------------------
 
     def take(self, name: str) -> bool:
-        """Take `name`; False if somebody has it who is not lost."""
+        """Take a lease; False if an owner that is not lost holds it."""
         if name in self.held:
             return True
         number, holder = self._current(name)
@@ -104,30 +88,30 @@ class Leases:
         path = self.folder / f"{name}.{number + 1}"
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:  # somebody was faster
+        except FileExistsError:  # another launch was faster
             return False
         self.held[name] = path
         try:
             os.write(descriptor, self.owner.encode())
         finally:
             os.close(descriptor)
-        if not self.mine(name):  # what we followed was gone already, and somebody is ahead of us
+        if not self.mine(name):  # number + 1 was followed and removed before: another one counts
             self.release([name])
             return False
-        for before in range(number + 1):  # of owners that are lost
-            (self.folder / f"{name}.{before}").unlink(missing_ok=True)
+        for earlier in range(number + 1):  # of lost owners
+            (self.folder / f"{name}.{earlier}").unlink(missing_ok=True)
         return True
 
     def mine(self, name: str) -> bool:
-        """Whether nobody has taken over a lease of ours, as happens to a launch that stood still
-        for too long.
+        """Whether this launch still holds a lease. Others take it over if this process was
+        suspended for too long.
         """
         return name in self.held and self._current(name)[1] == self.owner
 
     def release(self, names: Iterable[str]) -> None:
-        """Give leases back; those that were taken over are the others'.
+        """Give leases back, except those that others have taken over.
 
-        What cannot be taken away is silent from now on.
+        A file that cannot be removed does no harm: without heartbeats its owner is lost soon.
         """
         for name in names:
             path = self.held.pop(name, None)
@@ -137,9 +121,9 @@ class Leases:
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
-        """Wait for a lease that everybody holds for a moment only."""
+        """Hold a lease; wait for it if necessary: everybody holds it for a moment only."""
         while not self.take(name):
-            time.sleep(PAUSE)
+            time.sleep(POLL_SECONDS)
         try:
             yield
         finally:
@@ -147,47 +131,51 @@ class Leases:
 
     def beat(self) -> None:
         self.count += 1
-        with contextlib.suppress(
-            OSError
-        ):  # a full disk: we may be taken for lost, which does no harm
+        # If the disk is full, this launch may be taken for lost, which does no harm.
+        with contextlib.suppress(OSError):
             (self.folder / self.owner).write_text(f"{self.seconds} {self.count}")
 
-    def _live(self) -> None:
+    def _keep_beating(self) -> None:
         while not self.stop.wait(self.seconds / BEATS):
             self.beat()
 
-    # --- the others' ------------------------------------------------------------------------------
+    # --- other launches' leases -------------------------------------------------------------------
 
     def holders(self) -> dict[str, str]:
-        """{name: owner} of what is leased now, lost owners included."""
-        names = {path.name.rpartition(".")[0] for path in self._leases()}
+        """{name: owner} of all current leases, lost owners included."""
+        names = {path.name.rpartition(".")[0] for path in self._files()}
         found = ((name, self._current(name)[1]) for name in names)
         return {name: holder for name, holder in found if holder is not None}
 
     def busy(self) -> set[str]:
-        """What others hold who are not lost."""
+        """Names leased by other owners that are not lost."""
         return {
             name
             for name, holder in self.holders().items()
             if holder != self.owner and not self.lost(holder)
         }
 
+    def free(self, names: Iterable[str]) -> bool:
+        """Whether any of these is not leased, or leased by a lost owner."""
+        holders = self.holders()
+        return any((holder := holders.get(name)) is None or self.lost(holder) for name in names)
+
     def lost(self, owner: str) -> bool:
-        """Whether an owner is gone, or has given no sign of life for as long as it said."""
+        """Whether an owner has ended, or sent no heartbeat for as long as it announced."""
         if owner == self.owner:
             return False
         host, pid, since, *_ = f"{owner}---".split("-")
-        if pid.isdigit() and gone(self.host, host, int(pid), since):
+        if pid.isdigit() and has_ended(self.host, host, int(pid), since):
             return True
         try:
-            told = _text(self.folder / owner) if OWNER.fullmatch(owner) else ""
+            beat = _text(self.folder / owner) if OWNER.fullmatch(owner) else ""
         except OSError:
-            told = ""
+            beat = ""
         before, now = self.seen.get(owner), self.clock()
-        if before is None or before[0] != told:
-            self.seen[owner] = before = (told, now)
-        patience = re.match(r"[0-9]{1,9}(\.[0-9]*)?(?= )", told)
-        return now - before[1] > (float(patience[0]) if patience else self.seconds)
+        if before is None or before[0] != beat:
+            self.seen[owner] = before = (beat, now)
+        announced = re.match(r"[0-9]{1,9}(\.[0-9]*)?(?= )", beat)
+        return now - before[1] > (float(announced[0]) if announced else self.seconds)
 
     def _current(self, name: str) -> tuple[int, str | None]:
         """(number, owner) of the lease that counts; (-1, None) if there is none."""
@@ -200,22 +188,19 @@ class Leases:
             if not numbers:
                 return -1, None
             path = self.folder / f"{name}.{max(numbers)}"
-            with contextlib.suppress(FileNotFoundError):  # given back or followed since: look again
-                return (
-                    max(numbers),
-                    _text(path) or path.name,
-                )  # not yet signed: nobody is known by this name
+            # Missing if it was released or followed meanwhile: look again. Empty if its owner has
+            # not signed it yet: then its own name stands for the owner.
+            with contextlib.suppress(FileNotFoundError):
+                return max(numbers), _text(path) or path.name
 
-    def _leases(self) -> list[Path]:
-        return (
-            [path for path in self.folder.iterdir() if _number(path.name) is not None]
-            if self.folder.is_dir()
-            else []
-        )
+    def _files(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return [path for path in self.folder.iterdir() if _number(path.name) is not None]
 
-    def _tidy(self) -> None:
-        """Leases and signs of life of owners that are lost: nobody else takes them away."""
-        for path in self._leases():
+    def _remove_lost(self) -> None:
+        """Remove leases and heartbeats of lost owners, which nobody else removes."""
+        for path in self._files():
             with contextlib.suppress(OSError):
                 if self.lost(_text(path) or path.name):
                     path.unlink(missing_ok=True)
@@ -225,15 +210,42 @@ class Leases:
                     path.unlink(missing_ok=True)
 
 
+class _Point(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class _Group(Protocol):
+    """A study.interfaces.Group, which this room must not import: it needs torch."""
+
+    @property
+    def points(self) -> Sequence[_Point]: ...
+
+    def only(self, points: Iterable[Any], /) -> Any: ...
+
+
+SomeGroup = TypeVar("SomeGroup", bound=_Group)
+
+
 def claim(
-    group: Group, leases: Leases, store: Store, versions: Mapping[str, object]
-) -> Group | None:
-    """The points of a group that nobody else has and nobody has stored since `versions`, now taken;
-    None if there are none.
+    group: SomeGroup, leases: Leases, store: Store, versions: Mapping[str, object]
+) -> SomeGroup | None:
+    """Take leases on the points of a group that nobody else holds and that are unchanged since
+    `versions`; the group of these points, None if there are none.
     """
-    mine = [point for point in group.points if leases.take(point.id)]
-    free = [
-        point for point in mine if store.version(point.id) == versions.get(point.id)
-    ]  # looked at only now: nobody stores what we hold
-    leases.release(point.id for point in mine if point not in free)
-    return group.only(free)
+    taken = [point for point in group.points if leases.take(point.id)]
+    # Only now: once a point is leased, nobody else stores it.
+    free = [point for point in taken if store.version(point.id) == versions.get(point.id)]
+    leases.release(point.id for point in taken if point not in free)
+    some: SomeGroup | None = group.only(free)
+    return some
+
+
+def _number(name: str) -> int | None:
+    """N of a lease's file name ID.N, in the form that this module writes; None for other files."""
+    found = re.fullmatch(r".+\.(0|[1-9][0-9]{0,17})", name, re.ASCII | re.DOTALL)
+    return int(found[1]) if found else None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")

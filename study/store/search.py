@@ -1,5 +1,5 @@
-"""What a search has found, in the folder search/ of a study: search.json with the digests of its
-tables.
+"""Results of a search, in the folder search/ of a study: tables, and search.json with their
+digests.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from study.records import SCHEMA, SEARCH_TABLES, StudyError
 from study.store.atomic import write_whole
-from study.store.compacted import arrow
-from study.store.digests import digest, holds, signed
+from study.store.digests import digest, is_intact, signed
+from study.store.table import arrow_table
 
-AGAIN = "Remove it and run the search again: its trials are kept elsewhere."
+AGAIN = "Remove it and run the search again: its trials are stored elsewhere."
 
 
 class SearchStore:
@@ -29,12 +29,10 @@ class SearchStore:
         self.folder = Path(folder)
 
     def write(self, summary: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> None:
-        """search.json, with digests, and the tables of records.SEARCH_TABLES, each whole or not at
-        all.
-        """
+        """Write search.json and the tables of records.SEARCH_TABLES, each whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, columns in tables.items():
-            table = arrow(columns, SEARCH_TABLES[name])
+            table = arrow_table(columns, SEARCH_TABLES[name])
             write_whole(
                 self.folder / f"{name}.parquet",
                 functools.partial(pq.write_table, table, compression="zstd"),
@@ -48,8 +46,9 @@ class SearchStore:
         write_whole(self.folder / "search.json", lambda path: path.write_bytes(data))
 
     def summary(self) -> dict[str, Any] | None:
-        """search.json: space, budget, and what was found for every arm; None where there is no
-        search.
+        """search.json: space, budget and results per arm; None if there is no search.
+
+        Raises StudyError if it is damaged.
         """
         path = self.folder / "search.json"
         if not path.exists():
@@ -57,13 +56,12 @@ class SearchStore:
         try:
             data = path.read_bytes()
             found: dict[str, Any] = json.loads(data)
-            whole = "digest" not in found or holds(data, found)
+            whole = "digest" not in found or is_intact(data, found)
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise StudyError(f"{path}: damaged ({error}). {AGAIN}") from error
         if not whole:
             raise StudyError(
-                f"{path}: damaged (its content does not have the digest that was written with it)."
-                f" {AGAIN}"
+                f"{path}: damaged (its content does not match its stored digest). {AGAIN}"
             )
         return found
 
@@ -81,32 +79,24 @@ class SearchStore:
             raise StudyError(f"{path}: damaged ({error}). {AGAIN}") from error
 
     def damaged(self) -> dict[str, str]:
-        """{file: why} of what a search has written and is not so any more.
-
-        Its trials lie in its storage, which Optuna reads.
+        """{file: what is wrong with it} for damaged files of the search, but not for its trials,
+        which Optuna stores.
         """
-        found = {}
+        files, found = {}, {}
         try:
             files = (self.summary() or {}).get("files", {})
         except StudyError as error:
-            files, found["search.json"] = (
-                {},
-                str(error).removeprefix(f"{self.folder}/search.json: "),
-            )
+            found["search.json"] = str(error).removeprefix(f"{self.folder}/search.json: ")
         for name in (f"{name}.parquet" for name in SEARCH_TABLES):
             path = self.folder / name
             if name in files and (not path.exists() or digest(path.read_bytes()) != files[name]):
-                found[name] = (
-                    f"damaged (it is {'not what was written' if path.exists() else 'missing'})."
-                    f" {AGAIN}"
-                )
+                why = "does not match its stored digest" if path.exists() else "is missing"
+                found[name] = f"damaged (it {why}). {AGAIN}"
         return found
 
 
 def beside(search: object) -> bool:
-    """Whether a text is the folder of a search of a study beside this one, ../NAME/search, and
-    nothing further away.
-    """
+    """Whether a value is the search folder of a sibling study, ../NAME/search."""
     parts = search.split("/") if isinstance(search, str) else []
     return (
         len(parts) == 3

@@ -1,6 +1,4 @@
-"""The form of result.json and study.json: what readers rely on, told where a file has something
-else.
-"""
+"""Checks of what readers rely on in result.json and study.json, with a message for each fault."""
 
 from __future__ import annotations
 
@@ -8,47 +6,47 @@ from pathlib import Path
 from typing import Any
 
 from study.records import ENDED, OUTCOMES, POINTS, SCHEMA, STATES, STATUSES, VERDICTS
-from study.store.digests import holds
+from study.store.digests import is_intact
 
 MEND = "python -m reports status DIR --repair sets it aside, and the same study trains it again"
-WORDS = {
+ALLOWED = {  # values of text columns
     "status": STATUSES,
     "verdict": VERDICTS,
     "outcome": OUTCOMES,
     "state": STATES,
     "state_init": STATES,
     "ended_early": ENDED,
-}  # what a row may say
+}
 
 
 def wrong_result(result: Any, data: bytes, id: str) -> str | None:
     """What is wrong with the content of a result.json."""
     if not isinstance(result, dict):
-        return "it is no object"
+        return "it is not a JSON object"
     schema = result.get("schema")
     if not isinstance(schema, int) or schema < 1:
         return f"schema {schema!r}"
     if schema > SCHEMA:
         return f"schema {schema} is newer than this program reads ({SCHEMA})"
-    if (schema > 1 or "digest" in result) and not holds(data, result):
-        return "its content does not have the digest that was written with it"
+    if (schema > 1 or "digest" in result) and not is_intact(data, result):
+        return "its content does not match its stored digest"
     if not all(
         isinstance(result.get(key), dict) for key in ("row", "labels", "provenance")
     ) or not isinstance(result.get("files", {}), dict):
         return "it has no row, labels or provenance"
     if not all(
-        isinstance(told, str) and Path(name).name == name
-        for name, told in result.get("files", {}).items()
+        isinstance(value, str) and Path(name).name == name
+        for name, value in result.get("files", {}).items()
     ):
-        return "it names files that lie elsewhere"
+        return "it lists files outside its folder"
     if result.get("id") != id:
-        return f"it is of point {result.get('id')!r}"
+        return f"it belongs to point {result.get('id')!r}"
     if not all(_scalar(value) for value in result["labels"].values()):
-        return "a label is no text, number or truth"
+        return "a label is not a text, a number or a truth value"
     for column in POINTS:
         value = result["row"].get(column.name)
         if value is not None and not (
-            _of_kind(value, column.kind) and value in WORDS.get(column.name, (value,))
+            _of_kind(value, column.kind) and value in ALLOWED.get(column.name, (value,))
         ):
             return f"{column.name} {str(value)[:40]!r}"
     return "it has no status" if result["row"].get("status") is None else None
@@ -57,7 +55,7 @@ def wrong_result(result: Any, data: bytes, id: str) -> str | None:
 def wrong_study(study: Any) -> str | None:
     """What is wrong with the content of a study.json."""
     if not isinstance(study, dict):
-        return f"damaged, it is no object. {MEND}"
+        return f"damaged, it is not a JSON object. {MEND}"
     schema = study.get("schema", 0)
     if not isinstance(schema, int) or schema > SCHEMA:
         return f"schema {schema!r} is newer than this program reads ({SCHEMA})"
@@ -65,9 +63,9 @@ def wrong_study(study: Any) -> str | None:
     if (
         not isinstance(study.get("fingerprint", {}), dict)
         or not isinstance(launches, list)
-        or not all(isinstance(one, dict) for one in launches)
+        or not all(isinstance(launch, dict) for launch in launches)
     ):
-        return f"damaged, its fingerprint or its launches are of another form. {MEND}"
+        return f"damaged, its fingerprint or its launches are not valid. {MEND}"
     return None
 
 

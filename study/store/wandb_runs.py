@@ -1,5 +1,5 @@
-"""What is sent to Weights & Biases and noted of it, for the tracker and for the commands that need
-no torch.
+"""Runs of Weights & Biases, and the ledgers of what was sent; for the tracker and for commands that
+need no torch.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from study.records import StudyError
 
-# Results need nobody to watch machine, console, code or requirements while they are sent. No host
-# name and no path leaves.
+# Sending results needs no monitoring of machine, console, code or requirements. No host name and no
+# path leaves this machine.
 FAST: dict[str, Any] = {
     "silent": True,
     "host": "-",
@@ -26,21 +26,17 @@ FAST: dict[str, Any] = {
     "x_disable_stats": True,
     "x_disable_meta": True,
     "x_save_requirements": False,
-    "symlink": False,  # wandb/latest-run: of a hundred runs a minute nobody asks for the latest
+    "symlink": False,  # wandb/latest-run is of no use with a hundred runs per minute
     "finish_timeout_raises": True,
 }
 
-LOGGED, SENT = (
-    "logged.jsonl",
-    "artifacts.jsonl",
-)  # ledgers in wandb/: of points, and of what study.artifacts sent
+LOGGED, SENT = "logged.jsonl", "artifacts.jsonl"  # ledgers in wandb/: of points, of artifacts
 
 
 def package(otherwise: str = "") -> Any:
-    """wandb, or the StudyError that says how to get it, or what to do `otherwise`."""
-    os.environ.setdefault(
-        "WANDB_ERROR_REPORTING", "false"
-    )  # else wandb calls home even when it is offline
+    """wandb, or a StudyError that says how to install it; `otherwise`: what else can be done."""
+    # Without this, wandb contacts its maker even when it is offline.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     try:
         import wandb
     except ImportError as error:
@@ -49,15 +45,16 @@ def package(otherwise: str = "") -> Any:
 
 
 def fast(mode: str, patience: float, **further: Any) -> Any:
-    """Settings of a run that only sends results: FAST, and what is `further` wanted."""
+    """Settings of a run that only sends results; `patience`: seconds a server may take."""
     wandb = package()
-    wanted = {**FAST, "mode": mode, "init_timeout": patience, "finish_timeout": patience, **further}
-    known = wandb.Settings.model_fields  # older versions lack the time limit at the end of a run
-    return wandb.Settings(**{name: value for name, value in wanted.items() if name in known})
+    settings = {**FAST, "mode": mode, "init_timeout": patience, "finish_timeout": patience}
+    settings |= further
+    known = wandb.Settings.model_fields  # older versions have no finish_timeout
+    return wandb.Settings(**{name: value for name, value in settings.items() if name in known})
 
 
 def entries(ledger: Path) -> list[list[str]]:
-    """[what, mode, project] of a ledger, oldest first; a line cut short by a crash is none."""
+    """[what, mode, project] of a ledger, oldest first; lines truncated by a crash are skipped."""
     found = []
     for line in (
         ledger.read_text(encoding="utf-8", errors="replace").splitlines() if ledger.exists() else ()
@@ -74,20 +71,18 @@ def entries(ledger: Path) -> list[list[str]]:
 
 
 def note(ledger: Path, added: Iterable[Sequence[str]]) -> None:
-    """Each entry begins a line, so that one cut short by a crash spoils no other."""
+    """Append entries. Each starts a new line, so that one truncated by a crash spoils no other."""
     with ledger.open("a", encoding="utf-8") as file:
         file.write("".join(f"\n{json.dumps(entry)}\n" for entry in added))
 
 
 def run_id(study: str, point: str) -> str:
-    """W&B's ids take letters, digits, - and _ only, at most 128."""
+    """The id of a point's run: W&B allows letters, digits, - and _, at most 128 of them."""
     return f"{re.sub(r'[^A-Za-z0-9_-]', '-', study)[:100]}-{point}"
 
 
 def key_configured(configured: Any) -> bool:
-    """Whether wandb would find credentials without asking: environment, its settings, or netrc for
-    its server.
-    """
+    """Whether wandb would find credentials in the environment, in its settings, or in netrc."""
     from requests.utils import get_netrc_auth  # comes with wandb
 
     if (

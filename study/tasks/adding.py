@@ -1,4 +1,4 @@
-"""The adding problem (Hochreiter & Schmidhuber 1997; in this form Le 2015): sum two marked numbers."""
+"""The adding problem (Hochreiter & Schmidhuber 1997; as in Le 2015): sum two marked numbers."""
 
 from __future__ import annotations
 

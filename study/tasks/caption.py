@@ -18,13 +18,11 @@ STRIDE = 2  # columns of the strip a step
 WINDOW = (
     STRIDE + 2
     # columns that a step sees: one more at either side, so that filters of 3 x 3 lie in it as over
-    # the
-    # whole strip
+    # the whole strip
 )
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-LETTERS = (
-    "".join(sorted({letter for name in NAMES for letter in name})) + " "
-)  # a space ends each name
+# a space ends each name
+LETTERS = "".join(sorted({letter for name in NAMES for letter in name})) + " "
 CODE = {letter: place for place, letter in enumerate(LETTERS)}
 
 
@@ -127,9 +125,8 @@ class Caption(Generated):
         x = torch.zeros(batch, self.steps, self.facts.inputs)
         strip = images[which].transpose(1, 2).flatten(2)  # [B, rows, columns]
         margin = (WINDOW - STRIDE) // 2
-        windows = torch.nn.functional.pad(strip, (margin, margin)).unfold(
-            2, WINDOW, STRIDE
-        )  # [B, rows, steps, WINDOW]
+        # [B, rows, steps, WINDOW]
+        windows = torch.nn.functional.pad(strip, (margin, margin)).unfold(2, WINDOW, STRIDE)
         x[:, : self.columns, : SIDE * WINDOW] = windows.transpose(1, 2).flatten(2)
         for row, caption in enumerate(captions):
             letters = torch.tensor([CODE[letter] for letter in caption])

@@ -60,10 +60,8 @@ class Forecast(Series):
         )
 
     def read(self) -> Read:
-        from statsmodels.datasets import (
-            co2,
-            sunspots,
-        )  # takes a second to import: only where it is used
+        # takes a second to import: only where it is used
+        from statsmodels.datasets import co2, sunspots
 
         values = (
             sunspots.load_pandas().data["SUNACTIVITY"]

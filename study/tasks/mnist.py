@@ -46,10 +46,8 @@ CHECKSUMS = {
         "bb300cfdad3c16e7a12a480ee83cd310",
     ),
 }
-DEBIAN = {
-    "mnist": None,
-    "fashion_mnist": Path("/usr/share/datasets/fashion-mnist"),
-}  # of the package dataset-fashion-mnist
+# of the package dataset-fashion-mnist
+DEBIAN = {"mnist": None, "fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 
 
 class Mnist(Images):
@@ -213,9 +211,8 @@ def _some(
     index: np.ndarray, labels: np.ndarray, count: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(`count` of these examples, the others), classes in equal shares; all of them for None."""
-    from sklearn.model_selection import (
-        train_test_split,
-    )  # takes a second to import: only where it is used
+    # takes a second to import: only where it is used
+    from sklearn.model_selection import train_test_split
 
     if count is None or count == len(index):
         return index, index[:0]

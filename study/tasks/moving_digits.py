@@ -16,16 +16,8 @@ from study.tasks.shared.classes import OneClass
 from study.tasks.shared.generated import FIXED_SEED, Generated
 from study.tasks.shared.handwriting import LICENCE, SIDE, SOURCE, handwriting
 
-HEADINGS = (
-    (0, 1),
-    (1, 1),
-    (1, 0),
-    (1, -1),
-    (0, -1),
-    (-1, -1),
-    (-1, 0),
-    (-1, 1),
-)  # rows down, columns right
+# rows down, columns right
+HEADINGS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 
 
 class MovingDigits(OneClass, Generated):
@@ -118,9 +110,10 @@ class MovingDigits(OneClass, Generated):
         heading = torch.randint(0, len(HEADINGS), (batch,), generator=rng)
         begin = torch.randint(0, self.canvas, (batch, 2), generator=rng)
         way = torch.arange(self.moving + self.still).clamp(max=self.moving - 1)
+        # [B, T, 2]: the upper left corner
         at = (
             begin[:, None] + way[:, None] * torch.tensor(HEADINGS)[heading][:, None]
-        ) % self.canvas  # [B, T, 2]: the upper left corner
+        ) % self.canvas
         inside = torch.arange(SIDE)
         rows, columns = ((at[..., axis, None] + inside) % self.canvas for axis in (0, 1))
         place = (rows[..., :, None] * self.canvas + columns[..., None, :]).flatten(2)

@@ -130,9 +130,8 @@ class Ucr(Series):
     def _folders(self) -> Iterable[Path]:
         if self.folder is not None:
             return [Path(self.folder)]
-        found = importlib.util.find_spec(
-            "aeon"
-        )  # its data are plain files; its code wants older versions of what we run with
+        # its data are plain files; its code wants older versions of what we run with
+        found = importlib.util.find_spec("aeon")
         return (
             [
                 Path(place) / "datasets" / "data" / self.name

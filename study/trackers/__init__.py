@@ -1,1 +1,1 @@
-"""Sinks of finished points, one a file. Never a dependency: the study goes on without them."""
+"""Where finished points are logged besides the store, one file per tracker; none is required."""

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run a point, written as points land, online or offline."""
+"""Weights & Biases: one run per point, logged when the point is stored, online or offline."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from study.records import CHOICES, HISTORY, NOT_IDENTITY, SIZES, StudyError
 from study.store import Store
 from study.store.wandb_runs import LOGGED, entries, fast, key_configured, note, package, run_id
 
-ROOM = 2**20  # bytes that must be free before and after a run is written
+ROOM = 2**20  # free bytes required before and after a run is logged
 
 
 class Wandb(Tracker):
-    """Run id = study + point id, so that a second launch or sync updates a run and never doubles
-    it.
+    """The run id consists of study and point id, so that logging again updates a run.
 
-    mode auto: online where a key is configured (environment, netrc or wandb's settings) and
-    WANDB_MODE does not say otherwise, else offline; then the runs lie in the study's wandb/ folder
-    for `wandb sync`. patience: seconds a server may take to answer, at the start and at the end of
-    a run; after that the tracker gives up and the next launch tries again. rows: updates of a run's
-    history, evenly spread, validations, probe stages and the last update besides; null: every
-    update.
+    mode: auto is online if a key is configured (environment, netrc or wandb's settings) and
+    WANDB_MODE does not forbid it, else offline; then runs wait in the study's wandb/ folder for
+    `python -m study.sync`. patience: seconds a server may take at the start and at the end of a
+    run; then the tracker gives up, and the next launch tries again. rows: number of updates in a
+    run's history, evenly spread, in addition to validations, probe stages and the last update;
+    null: all updates.
 
-    wandb/logged.jsonl notes what was logged, as [run with its tags, mode, project], the last line
-    of a run counts. A point logged online is done; one logged offline is logged again by a later
-    launch that is online, since nobody says whether its files were synced.
+    wandb/logged.jsonl lists what was logged as [run with its tags, mode, project]; a run's last
+    line counts. A point logged offline is logged again by a later launch that is online, since its
+    files may never have been synced.
     """
 
     def __init__(
@@ -46,13 +45,8 @@ class Wandb(Tracker):
         require(
             rows is None or rows >= 2, "wandb", "rows", "at least 2, or null for every update", rows
         )
-        self.mode, self.project, self.entity, self.patience, self.rows = (
-            mode,
-            project,
-            entity,
-            patience,
-            rows,
-        )
+        self.mode, self.project, self.entity = mode, project, entity
+        self.patience, self.rows = patience, rows
 
     def open(self, study: str, folder: Path) -> None:
         wandb = package(", or tracker=[] to do without")
@@ -68,17 +62,16 @@ class Wandb(Tracker):
         )
         if self.resolved == "online" and not key:
             raise StudyError(
-                "mode is online and no key is configured; `wandb login` or WANDB_API_KEY gives one,"
-                " tracker.wandb.mode=offline does without"
+                "mode is online, but no key is configured; run `wandb login`, set WANDB_API_KEY, or"
+                " use tracker.wandb.mode=offline"
             )
         self.settings = fast(self.resolved, self.patience)
         self.logged = self._read_ledger()
 
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
         run, tags = run_id(self.study, result["id"]), list(result.get("tags", ()))
-        entry = "+".join(
-            [run, *tags]
-        )  # a trial that turns out to be the best, or is it no longer, is logged again
+        # With its tags: a trial that becomes the best one, or no longer is, is logged again.
+        entry = "+".join([run, *tags])
         if any(
             self.logged.get((run, mode, self.where)) == entry for mode in {self.resolved, "online"}
         ):
@@ -87,19 +80,19 @@ class Wandb(Tracker):
         try:
             self._log(run, result, folder)
         except (self.wandb.Error, TimeoutError) as error:
-            said = " ".join(str(error).split())
+            message = " ".join(str(error).split())
             raise StudyError(
-                f"{said}. Nothing is lost: run the study again, or tracker.wandb.mode=offline and"
-                " `wandb sync` later"
+                f"{message}. Nothing is lost: run the study again, or use"
+                " tracker.wandb.mode=offline and python -m study.sync later"
             ) from error
         self._check_room()
         self._note(entry)
 
     def _check_room(self) -> None:
-        """wandb's service writes what it can on a full disk, and tells nobody what it could not."""
+        """Raise StudyError if the disk is full: wandb does not report what it could not write."""
         if shutil.disk_usage(self.folder).free < ROOM:
             raise StudyError(
-                f"the disk is full under {self.folder}; nothing is lost: the next launch logs what"
+                f"the disk is full under {self.folder}; nothing is lost, the next launch logs what"
                 " is missing"
             )
 
@@ -132,10 +125,10 @@ class Wandb(Tracker):
         run.finish(exit_code=0)
 
     def close(self) -> None:
-        """Every run is finished as it is logged."""
+        """Nothing to do: every run is finished when it is logged."""
 
     def _read_ledger(self) -> dict[tuple[str, str, str], str]:
-        """What was logged last of each (run id, mode, project): the id with its tags."""
+        """{(run id, mode, project): run id with its tags, as logged last}."""
         return {
             (entry.partition("+")[0], mode, where): entry
             for entry, mode, where in entries(self.folder / LOGGED)
@@ -147,7 +140,7 @@ class Wandb(Tracker):
 
 
 def run_name(labels: Mapping[str, Any], varied: set[str]) -> str:
-    """The levels that tell this point from its neighbours."""
+    """The levels that distinguish this point from others of its study."""
     return " ".join(
         f"{key}={value}"
         for key, value in labels.items()
@@ -156,7 +149,7 @@ def run_name(labels: Mapping[str, Any], varied: set[str]) -> str:
 
 
 def declared_factors(store: Store) -> set[str]:
-    """Factors of the study's declaration; the recipe's four where none are declared."""
+    """Factors that the study declares; cell, initializer, clip and depth if it declares none."""
     try:
         factors = store.study()["declaration"]["factors"]
     except (StudyError, KeyError):
@@ -165,16 +158,13 @@ def declared_factors(store: Store) -> set[str]:
 
 
 def settings(composed: Mapping[str, Any]) -> dict[str, Any]:
-    """The composed configuration of a point, less what decides none of its numbers (executor,
-    trackers, folders).
-    """
+    """The composed configuration of a point without keys that do not affect its numbers."""
     return {key: value for key, value in composed.items() if key not in NOT_IDENTITY}
 
 
 def resolve(mode: str, key: bool, environment: str) -> tuple[str, str]:
-    """The mode taken, and why where that was left to us.
-
-    `environment` is wandb's own mode, as WANDB_MODE sets it.
+    """(online or offline, the reason if `mode` is auto). `environment`: wandb's own mode, which
+    WANDB_MODE sets.
     """
     if mode != "auto":
         return mode, ""
@@ -184,19 +174,18 @@ def resolve(mode: str, key: bool, environment: str) -> tuple[str, str]:
 
 
 def probed(composed: Mapping[str, Any]) -> set[int]:
-    """Updates at which a point's probes have a stage, by what is stored of its configuration."""
+    """Updates at which a point's probes measure, according to its stored configuration."""
     nodes = [node for node in composed.get("probe", {}).values() if node.get("stages")]
     return {update for node in nodes for update in stages(node["stages"], composed["updates"])}
 
 
 def history_rows(
-    store: Store, id: str, most: int | None, besides: Collection[int]
+    store: Store, id: str, most: int | None, extra: Collection[int]
 ) -> list[dict[str, Any]]:
-    """history.parquet as rows, without what was not measured or not a number (a frame holds one
-    sign for both).
+    """history.parquet as rows, without missing values and NaN, which a frame does not distinguish.
 
-    `most` of them, evenly spread (None: all), and besides those of validations, of the updates
-    `besides`, and the last one.
+    `most` rows, evenly spread and including the first and the last (None: all), and in addition
+    those of validations and of the updates `extra`.
     """
     names = [column.name for column in HISTORY]
     frame = store.table("history", [id])[names]
@@ -204,7 +193,7 @@ def history_rows(
         shown = (
             frame["val_loss"].notna()
             | frame["val_score"].notna()
-            | frame["update"].isin(list(besides))
+            | frame["update"].isin(list(extra))
         )
         spread = {round(place * (len(frame) - 1) / (most - 1)) for place in range(most)}
         frame = frame[shown.to_numpy() | [number in spread for number in range(len(frame))]]

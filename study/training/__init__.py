@@ -1,1 +1,1 @@
-"""Train a group of points: members side by side, updates, validation, probes, checkpoints, results."""
+"""Train a group of points side by side: updates, validation, probes, checkpoints, results."""

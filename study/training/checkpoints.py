@@ -270,7 +270,7 @@ def _pieces(node: Any) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=64)
 def sources(pieces: tuple[str, ...]) -> str:
-    """Digest of this package's sources and of the files of pieces from elsewhere, as they are now."""
+    """Digest of this package's sources and of the files of pieces from elsewhere."""
     here = Path(__file__).resolve().parent.parent
     files = {inspect.getsourcefile(get_class(piece)) for piece in pieces}
     digest = hashlib.blake2b(digest_size=8)
@@ -367,9 +367,8 @@ def restore(training: Training, kept: Sequence[Kept]) -> None:
                 name,
                 list(torch.stack([state[name] for state in states], dim=1).to(device).unbind(0)),
             )
-        both = join(
-            [[values for _, values in state["validations"]] for state in states]
-        )  # one [M, 2] a validation
+        # one [M, 2] a validation
+        both = join([[values for _, values in state["validations"]] for state in states])
         updates = [update for update, _ in states[0]["validations"]]
         training.validations = [
             (update, *values.to(device).unbind(1))

@@ -23,13 +23,12 @@ def ending(training: Training, count: int) -> dict[int, str]:
     """
     alive = training.alive.tolist()
     found = {}
-    for member, point in enumerate(training.points[:count]):
+    for member, setup in enumerate(training.setups[:count]):
+        checks = setup.stop.solved_checks
         if not alive[member]:
-            if point.config["stop"]["diverged"]:
+            if setup.stop.diverged:
                 found[member] = "diverged"
-        elif (checks := point.config["stop"]["solved_checks"]) is not None and solved(
-            training, member, checks
-        ):
+        elif checks is not None and solved(training, member, checks):
             found[member] = "solved"
     return found
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from study.config.network import build_model
+from study.config.setup import set_up
 from study.interfaces import Group, Point
 from study.records import StudyError
 from study.store import CannotStore, PointRecord, Store
@@ -25,15 +25,14 @@ from study.training.serialize import Unpackable
 from study.training.state import Training, prepare
 
 Hear = Callable[[int], bool | None]
-"""hear(update): the number of updates made, before each of them; true: keep what there is and leave."""
+"""hear(update): called before each update with the number made; true: keep a
+checkpoint and stop.
+"""
 Note = Callable[[str], None]
 """note(text): something that the user should know, and that stops nothing."""
 
-STORED_ELSEWHERE = (
-    errno.ENOENT,
-    errno.EEXIST,
-    errno.ENOTEMPTY,
-)  # what two that store one point at once may meet
+# what two that store one point at once may meet
+STORED_ELSEWHERE = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY)
 TRIES = 20
 
 
@@ -55,7 +54,8 @@ def run_group(
 
 def run_parts(points: Sequence[Point], folder: Path, device: str, hear: Hear, note: Note) -> None:
     """Side by side what can be: all that have made the same number of updates, or one by one."""
-    together, updates = build_model(points[0].config).whole_blocks(), points[0].config["updates"]
+    setup = set_up(points[0].config)
+    together, updates = setup.model.whole_blocks(), setup.updates
     made = Checkpoints(folder).updates(point.id for point in points)
     parts: dict[object, list[Point]] = {}
     for index, point in enumerate(points):
@@ -74,34 +74,38 @@ def run_together(
     """Train points side by side and store them."""
     store, checkpoints = Store(folder), Checkpoints(folder)
     start, begun = time.time(), time.perf_counter()
-    desk = Desk(store, checkpoints, {point.id: store.version(point.id) for point in points}, start)
+    writer = PointWriter(
+        store, checkpoints, {point.id: store.version(point.id) for point in points}, start
+    )
     with fixed_numerics():
         training = prepare(points, device)
         kept = go_on(training, points, checkpoints, note)
         if kept is None:
             return run_parts(points, folder, device, hear, note)
-        keeper = Keeper(checkpoints, training, kept, begun, hear, note)
+        keeper = CheckpointKeeper(checkpoints, training, kept, begun, hear, note)
         train(
             training,
-            lambda update: leave_early(training, keeper, desk, update),
+            lambda update: leave_early(training, keeper, writer, update),
             made=kept[0].update,
             before=keeper,
         )
         if keeper.kept:
-            desk.store(training, keeper, range(len(keeper.kept)), left=None)
+            writer.store(training, keeper, range(len(keeper.kept)), left=None)
     return None
 
 
-def leave_early(training: Training, keeper: Keeper, desk: Desk, update: int) -> bool:
+def leave_early(
+    training: Training, keeper: CheckpointKeeper, writer: PointWriter, update: int
+) -> bool:
     """Store the members that end here, as `stop` declares, and go on without them; whether nobody
     is left.
     """
-    if update == training.config["updates"]:
+    if update == training.setup.updates:
         return False
     leaving = list(ending(training, len(keeper.kept)))
     if not leaving:
         return False
-    desk.store(apart(training, leaving, update), keeper, leaving, left=update)
+    writer.store(apart(training, leaving, update), keeper, leaving, left=update)
     stay = [member for member in range(len(keeper.kept)) if member not in leaving]
     keeper.go_on_with(stay)
     if stay:
@@ -110,8 +114,8 @@ def leave_early(training: Training, keeper: Keeper, desk: Desk, update: int) -> 
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Writes down what has been trained. `versions` of the points when their group began."""
+class PointWriter:
+    """Stores trained points. `versions`: of the stored points when their group began."""
 
     points: Store
     checkpoints: Checkpoints
@@ -119,7 +123,7 @@ class Desk:
     start: float
 
     def store(
-        self, training: Training, keeper: Keeper, members: Sequence[int], left: int | None
+        self, training: Training, keeper: CheckpointKeeper, members: Sequence[int], left: int | None
     ) -> None:
         """Store the members of `training`, which `keeper` has under these numbers.
 
@@ -141,7 +145,7 @@ class Desk:
                 record = replace(
                     record, provenance={**record.provenance, "resumed": keeper.resumed[member]}
                 )
-            differ = self.points.differs(record) if point.config["reprobe"] else None
+            differ = self.points.differs(record) if training.setup.reprobe else None
             if differ:
                 raise StudyError(
                     f"point {record.id} trained again has another {differ} than the stored one,"
@@ -186,8 +190,8 @@ def _set_aside(checkpoints: Checkpoints, point: Point, error: Unusable, note: No
 
 
 @dataclass
-class Keeper:
-    """Keeps what training carries, every `checkpoint_seconds` and when it is told to leave."""
+class CheckpointKeeper:
+    """Writes checkpoints, every `checkpoint_seconds` and when training has to stop."""
 
     checkpoints: Checkpoints
     training: Training
@@ -197,10 +201,7 @@ class Keeper:
     note: Note
 
     def __post_init__(self) -> None:
-        self.every, self.saved = (
-            self.training.config["store"]["checkpoint_seconds"],
-            self.kept[0].update,
-        )
+        self.every, self.saved = (self.training.setup.store.checkpoint_seconds, self.kept[0].update)
         self.last = time.monotonic()
         self.resumed = [[*one.resumed, one.update] if one.update else [] for one in self.kept]
 

@@ -34,7 +34,7 @@ def validate(training: Training, update: int) -> None:
 
 
 def on_fixed(training: Training, params: Tensor, examples: Batch) -> tuple[Tensor, Tensor]:
-    """Mean loss [M] and metric by example [M, B] of fixed examples, in chunks that fit the cache."""
+    """Mean loss [M] and metric per example [M, B] of fixed examples, in cache-sized chunks."""
     everyone = torch.zeros(len(training.points), dtype=torch.long)
     named = training.model.named(params)
     losses, metrics, counts = [], [], []

@@ -1,95 +1,50 @@
-"""From configurations to groups: what one point's configuration means, what may be trained
-together, what it may cost.
-"""
+"""Which points are trained together, and what that may cost."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 
-from study.config.build import structure
-from study.config.network import build_model, member_bytes
-from study.config.tasks import load_task
+from study.config.network import member_bytes
+from study.config.setup import Setup, set_up
 from study.interfaces import Group, Point
-from study.machine.processes import memory
+from study.machine.resources import memory
 from study.records import StudyError
 
-
-def group_key(config: Mapping[str, Any]) -> str:
-    """Equal for points that can be trained together."""
-    shared = (
-        "task",
-        "depth",
-        "hidden",
-        "batch",
-        "updates",
-        "validate_every",
-        "dropout",
-        "dtype",
-        "kernel",
-        "readout",
-        "health",
-        "probe",
-        "store",
-    )
-    key = {name: config[name] for name in shared} | {
-        "encoder": config.get("encoder"),
-        "precision": config.get("precision", "full"),
-    }
-    key |= {
-        "cell": structure(config["cell"], "cell"),
-        "optimizer": structure(config["optimizer"], "optimizer"),
-    }
-    return json.dumps(key, sort_keys=True)
+# Times slower than the compiled kernel, about: study/kernels/table.yaml.
+SLOWER = {"fused": 1.8, "reference": 2.7}
 
 
-SLOWER = {
-    "fused": 1.8,
-    "reference": 2.7,
-}  # than the compiled kernel, about: study/kernels/table.yaml
+def cost(setup: Setup) -> float:
+    """Estimated seconds of one core to train a point: multiply-adds and element-wise work of the
+    recurrence, as measured once on a Xeon with AVX-512.
 
-
-def cost(config: Mapping[str, Any]) -> float:
-    """Seconds of one core that a point may need: multiply-adds and element-wise work of the
-    recurrence, measured once (one core of a Xeon with AVX-512).
-
-    Only used to plan: to balance workers and to tell about how long a study takes.
+    Used only to balance workers and to estimate how long a study takes.
     """
-    facts, model = load_task(config["task"]).facts, build_model(config)
-    values = 0.0  # nanoseconds an example and step, forward and backward
-    for number in range(1, config["depth"] + 1):
-        own = [parameter for layer, parameter in model.parameters.values() if layer == number]
+    facts, model, hidden = setup.task.facts, setup.model, setup.hidden
+    nanoseconds = 0.0  # per example and step, forward and backward
+    for number in range(1, setup.depth + 1):
+        tensors = [parameter for layer, parameter in model.parameters.values() if layer == number]
         recurrent = sum(
-            parameter.shape[0]
-            for parameter in own
-            if parameter.role == "recurrent" and len(parameter.block) == 2
+            tensor.shape[0]
+            for tensor in tensors
+            if tensor.role == "recurrent" and len(tensor.block) == 2
         )
-        rows = recurrent or max(
-            (parameter.shape[0] for parameter in own), default=config["hidden"]
-        )  # diagonal cells have no product a step
-        values += (
-            50
-            + rows * 1.9
-            + recurrent
-            * 0.036
-            * (config["hidden"] + (model.read if number == 1 else config["hidden"]))
-        )
-    validations = config["updates"] / config["validate_every"] + 3
-    examples = config["updates"] * config["batch"] + 0.4 * validations * len(
-        load_task(config["task"]).split("validation").x
-    )
-    return facts.steps * examples * values * SLOWER.get(model.kernel, 1.0) * 1e-9
+        # Diagonal cells have no product per step.
+        rows = recurrent or max((tensor.shape[0] for tensor in tensors), default=hidden)
+        columns = hidden + (model.read if number == 1 else hidden)
+        nanoseconds += 50 + rows * 1.9 + recurrent * 0.036 * columns
+    validations = setup.updates / setup.validate_every + 3
+    validated = 0.4 * validations * len(setup.task.split("validation").x)
+    examples = setup.updates * setup.batch + validated
+    return facts.steps * examples * nanoseconds * SLOWER.get(model.kernel, 1.0) * 1e-9
 
 
-WORKER_BYTES, SHARE = (
-    0.7e9,
-    0.8,
-)  # what a worker needs beside its group; of the memory there is, what groups may be planned for
+# what a worker needs beside its group; of the memory there is, what groups may be planned for
+WORKER_BYTES, SHARE = (0.7e9, 0.8)
 
 
 def room(device_type: str, workers: int, there: float | None = None) -> float:
@@ -135,28 +90,23 @@ def groups(
     if max_members < 1:
         raise StudyError(f"executor: max_members must be at least 1, got {max_members}")
     by_key: dict[tuple[str, int], list[Point]] = {}
+    setups: dict[tuple[str, int], Setup] = {}  # of the first point of each key
     for point in points:
-        by_key.setdefault((group_key(point.config), begun.get(point.id, 0)), []).append(point)
+        setup = set_up(point.config)
+        key = (setup.group_key, begun.get(point.id, 0))
+        by_key.setdefault(key, []).append(point)
+        setups.setdefault(key, setup)
     costs = {
-        (key, done): cost(of[0].config) * max(1 - done / of[0].config["updates"], 0.01)
-        for (key, done), of in by_key.items()
+        key: cost(setup) * max(1 - key[1] / setup.updates, 0.01) for key, setup in setups.items()
     }
     total = sum(costs[key] * len(of) for key, of in by_key.items())
-    rounds = (
-        1 if device_type == "cuda" else 2
-    )  # large groups are faster, several rounds a worker even out what the estimate gets wrong
+    # large groups are faster, several rounds a worker even out what the estimate gets wrong
+    rounds = 1 if device_type == "cuda" else 2
     share = total / (rounds * workers)
     made = []
     for number, (key, of) in enumerate(by_key.items(), start=1):
-        fit = max(
-            1,
-            min(
-                max_members,
-                int(
-                    min(space / member_bytes(of[0].config, build_model(of[0].config)), max_members)
-                ),
-            ),
-        )
+        fitting = min(space / member_bytes(setups[key]), max_members)
+        fit = max(1, min(max_members, int(fitting)))
         parts = max(
             math.ceil(len(of) / fit),
             min(math.ceil(costs[key] * len(of) / share), math.ceil(len(of) / 4)),

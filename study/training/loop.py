@@ -15,11 +15,6 @@ from study.training.probing import due_stages, probe
 from study.training.state import Training
 from study.training.step import step
 
-# --- preparation ----------------------------------------------------------------------------------
-
-
-# --- training -------------------------------------------------------------------------------------
-
 
 def train(
     training: Training,
@@ -35,7 +30,7 @@ def train(
     update before anything of it is done: what training carries is then whole
     (study.training.checkpoints).
     """
-    updates, every = training.config["updates"], training.config["validate_every"]
+    updates, every = training.setup.updates, training.setup.validate_every
     for update in range(made, updates + 1):
         before(update)
         probe(training, update, due_stages(training, update))
@@ -45,6 +40,3 @@ def train(
                 return
         if update < updates:
             step(training, update)
-
-
-# --- validation, probes, evaluation ---------------------------------------------------------------

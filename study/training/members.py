@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.config.build import build_for_members
+from study.config.setup import clip_rules_of, optimizer_of
 from study.training.serialize import mapped
-from study.training.state import Measured, Training, clip_by_class
+from study.training.state import Measured, Training
+
+# Fields of Training that are not simply tensors with M as first axis.
+OWN = ("setups", "clip_states", "clip_rules", "optimizer", "measured", "evaluations")
 
 
 def keep(training: Training, stay: Sequence[int]) -> None:
@@ -27,13 +30,13 @@ def keep(training: Training, stay: Sequence[int]) -> None:
         for state, (_, members) in zip(training.clip_states, training.clip_rules, strict=True)
     ]
     for field in fields(training):  # every tensor has M as first axis
-        if field.name not in ("clip_states", "clip_rules", "optimizer", "measured", "evaluations"):
+        if field.name not in OWN:
             setattr(training, field.name, _select(getattr(training, field.name), index))
     training.points = [training.points[member] for member in stay]
     training.measured = [_of_members(measured, stay) for measured in training.measured]
-    nodes = [point.config["optimizer"] for point in training.points]
-    training.optimizer = build_for_members(nodes, "optimizer", training.device, training.dtype)
-    training.clip_rules = clip_by_class(training.points, training.device, training.dtype)
+    training.setups = [training.setups[member] for member in stay]
+    training.optimizer = optimizer_of(training.setups, training.device, training.dtype)
+    training.clip_rules = clip_rules_of(training.setups, training.device, training.dtype)
     training.clip_states = []
     for _, members in training.clip_rules:
         before = [stay[member] for member in members.tolist()]

@@ -47,7 +47,7 @@ def _first(member: int, states: dict[str, Tensor], loss: Tensor, grads: dict[str
 def _states(training: Training, update: int) -> dict[str, Tensor]:
     """States [M, T, B, H] by name, at the weights members were frozen with."""
     batch = training_batch(training, update)
-    first = training.carried if training.task.carries(update, training.config["batch"]) else ()
+    first = training.carried if training.task.carries(update, training.setup.batch) else ()
     with torch.no_grad():
         unrolled = training.model.unrolled(
             training.model.named(training.params), batch.x, batch.lengths, first=first

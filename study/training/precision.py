@@ -35,7 +35,7 @@ def rounding(training: Training) -> Iterator[None]:
     """Products of an update, forward and back, as `precision` says of CUDA's; weights, validation,
     tests and probes stay what they are.
     """
-    if training.config.get("precision", "full") != "tf32":
+    if training.setup.precision != "tf32":
         yield
         return
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -47,6 +47,6 @@ def rounding(training: Training) -> Iterator[None]:
 
 def autocast(training: Training) -> contextlib.AbstractContextManager[Any]:
     """bf16: products of a forward pass take operands of bfloat16, and so does their way back."""
-    if training.config.get("precision", "full") != "bf16":
+    if training.setup.precision != "bf16":
         return contextlib.nullcontext()
     return torch.autocast(training.device.type, torch.bfloat16)

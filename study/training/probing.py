@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.health.profiles import Logs, Thresholds, judged_lag, logs, profile, states
+from study.health.profiles import Logs, judged_lag, logs, profile, states
 from study.interfaces import AtLags, Batch, ByIndex, ByStep, LagNorms, Probe, ProfileProbe, Step
 from study.records import StudyError
 from study.training.state import Measured, Training
@@ -91,7 +91,7 @@ class NextUpdate:
         return Step(grads=grads_, clipped=clipped_, before=before, after=after_)
 
     def _of(self) -> int:
-        return min(self.update, self.training.config["updates"] - 1)
+        return min(self.update, self.training.setup.updates - 1)
 
 
 def in_double(batch: Batch) -> Batch:
@@ -118,12 +118,11 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
         return Measured(name, trace.stage, trace.update, values, {}, {})
     profiles, rows = {}, {}
     limits, lag = (
-        Thresholds.of(training.config["health"]),
+        training.setup.thresholds,
         judged_lag(training.task.facts.lag, trace.last_step.numpy()),
     )
-    reduced: dict[
-        int, tuple[Logs, dict[str, np.ndarray]]
-    ] = {}  # of one layer, the network's is the layer's: reduced once
+    # of one layer, the network's is the layer's: reduced once
+    reduced: dict[int, tuple[Logs, dict[str, np.ndarray]]] = {}
     judged: dict[int, list[dict[str, Any]]] = {}
     for which, of in returned.items():
         assert isinstance(of, LagNorms)
@@ -189,10 +188,9 @@ def _by_step(name: str, quantity: str, value: ByStep, members: int) -> ByStep:
 def probe_batch(training: Training) -> Batch:
     """The first validation examples: the same for every point of the study."""
     examples, unit = training.task.split("validation"), training.model.padded_batch(1)
-    count = min(training.config["health"]["examples"], len(examples.x))
-    count = (
-        max(count // unit, 1) * unit if count >= unit else count
-    )  # whole vectors a member, as in training
+    count = min(training.setup.health.examples, len(examples.x))
+    # whole vectors a member, as in training
+    count = max(count // unit, 1) * unit if count >= unit else count
     lengths = None if examples.lengths is None else examples.lengths[None, :count]
     batch = placed(
         training,

@@ -32,98 +32,101 @@ def point_record(
     start: float,
     seconds: float,
 ) -> PointRecord:
-    """One member's record. `left`: the updates after which it ended early, if it did; `cause` names
-    the tensor that was not finite first, if it diverged; seconds: its share.
+    """The record of one member.
+
+    left: the updates after which it ended early, if it did; cause: the first tensor that was not
+    finite, if it diverged; start: when training began (Unix time); seconds: its share of the time.
     """
-    point, facts = training.points[member], training.task.facts
+    point, setup, facts = training.points[member], training.setups[member], training.task.facts
     at = int(training.diverged_at[member])
-    last = point.config["updates"] if left is None else left
-    end = last if at < 0 else at
-    history = history_table(training, member, end, diverged=at >= 0)
-    known = [
-        measured for measured in training.measured if measured.update <= end
-    ]  # a frozen member tells nothing new
+    diverged = at >= 0
+    last = setup.updates if left is None else left
+    end = at if diverged else last
+    history = history_table(training, member, end, diverged=diverged)
+    known = [one for one in training.measured if one.update <= end]  # frozen members: no later news
     states = states_rows(known, member)
-    layers = layers_rows(point, states, diverged=at >= 0)
+    layers = layers_rows(states, setup.thresholds, diverged=diverged)
     measures, traces = measures_table(known, member), traces_table(known, member)
-    row = base_row(point, facts) | scores(training, member, diverged=at >= 0) | gradients(history)
+    row = base_row(point, facts) | scores(training, member, diverged=diverged) | gradients(history)
     row |= {
-        "status": "done" if at < 0 else "diverged",
+        "status": "diverged" if diverged else "done",
         "params": training.model.count,
         "updates_done": end,
-        "ended_early": None if left is None else "solved" if at < 0 else "diverged",
-        "updates_saved": point.config["updates"] - last,
+        "ended_early": None if left is None else "diverged" if diverged else "solved",
+        "updates_saved": setup.updates - last,
         "seconds": seconds,
         "solved_at": solved_at(history, facts),
     }
-    if at >= 0:
-        norm = _last_finite(history["grad_norm"])
-        row |= {"first_nonfinite": cause, "diverged_at": at, "last_grad_norm": norm}
-        known_norm = (
-            "there was no finite gradient norm"
-            if norm is None
-            else f"last finite gradient norm {norm:.3g}"
-        )
-        row["reason"] = f"not finite at update {at + 1}: {cause}; {known_norm}"
+    row |= divergence(at, cause, history) if diverged else {}
     row |= health(
-        point,
         layers,
         history,
         measures,
         facts,
-        diverged=at >= 0,
+        setup.outcome_limits,
+        diverged=diverged,
         solved=row["solved_at"] is not None,
     )
-    store_weights = point.config["store"]["weights"]
-    return PointRecord(
-        id=point.id,
-        row=row,
-        labels={**point.labels, "seed": point.seed},
-        config=config_text(point),
-        overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
-        provenance=provenance(training, start, seconds),
-        tables={
-            "history": history,
-            "profile": profile_table(known, member),
-            "states": _columns(states),
-            "layers": _columns(layers),
-            "measures": measures,
-            **({"traces": traces} if traces else {}),
-            "test": {
-                "example": np.arange(training.evaluations["test"].shape[1]),
-                "value": training.evaluations["test"][member].cpu().numpy(),
-            },
-        },
-        weights=(
-            {
-                name: value[member].cpu().numpy()
-                for name, value in training.model.named(training.best_params).items()
-            }
-            if store_weights
-            else None
-        ),
-    )
-
-
-def failed_record(point: Point, told: Mapping[str, str]) -> PointRecord:
-    """A point that has no result: the reason and the traceback (provenance.failure), and nothing
-    else.
-    """
-    row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.config["updates"]}
-    row |= {size: point.config[size] for size in SIZES}
-    row |= {
-        "status": "failed",
-        "reason": f"{told['type']}: {told['message'].splitlines()[0] if told['message'] else ''}",
+    tables = {
+        "history": history,
+        "profile": profile_table(known, member),
+        "states": _columns(states),
+        "layers": _columns(layers),
+        "measures": measures,
+        **({"traces": traces} if traces else {}),
+        "test": test_table(training, member),
     }
     return PointRecord(
-        id=point.id,
+        **_description(point),
         row=row,
-        labels={**point.labels, "seed": point.seed},
-        config=config_text(point),
-        overrides=[f"{key}={value}" for key, value in {**point.labels, "seed": point.seed}.items()],
-        provenance=code(),
-        failure=dict(told),
+        provenance=provenance(training, start, seconds),
+        tables=tables,
+        weights=scored_weights(training, member) if setup.store.weights else None,
     )
+
+
+def _description(point: Point) -> dict[str, Any]:
+    """The parts of a record that say which point it is."""
+    labels = {**point.labels, "seed": point.seed}
+    return {
+        "id": point.id,
+        "labels": labels,
+        "config": config_text(point),
+        "overrides": [f"{key}={value}" for key, value in labels.items()],
+    }
+
+
+def divergence(at: int, cause: str | None, history: Mapping[str, Any]) -> dict[str, Any]:
+    """When a point diverged, what was first not finite, and the last finite gradient norm."""
+    norm = _last_finite(history["grad_norm"])
+    known = "there was no finite gradient norm"
+    if norm is not None:
+        known = f"last finite gradient norm {norm:.3g}"
+    reason = f"not finite at update {at + 1}: {cause}; {known}"
+    return {"first_nonfinite": cause, "diverged_at": at, "last_grad_norm": norm, "reason": reason}
+
+
+def test_table(training: Training, member: int) -> dict[str, Any]:
+    """The metric of every test example, for the scored weights."""
+    values = training.evaluations["test"]
+    return {"example": np.arange(values.shape[1]), "value": values[member].cpu().numpy()}
+
+
+def scored_weights(training: Training, member: int) -> dict[str, np.ndarray]:
+    """The weights with the best validation score, by name."""
+    named = training.model.named(training.best_params)
+    return {name: value[member].cpu().numpy() for name, value in named.items()}
+
+
+def failed_record(point: Point, failure: Mapping[str, str]) -> PointRecord:
+    """The record of a point without a result: the reason and the traceback of its failure
+    (provenance.failure).
+    """
+    message = failure["message"].splitlines()[0] if failure["message"] else ""
+    row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.updates}
+    row |= sizes(point)
+    row |= {"status": "failed", "reason": f"{failure['type']}: {message}"}
+    return PointRecord(**_description(point), row=row, provenance=code(), failure=dict(failure))
 
 
 def config_text(point: Point) -> str:
@@ -152,7 +155,12 @@ def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
     }
     row |= {"steps": facts.steps, "lag": facts.lag}
     row |= {choice: str(point.labels[choice]) for choice in CHOICES if choice in point.labels}
-    return row | {size: point.config[size] for size in SIZES}
+    return row | sizes(point)
+
+
+def sizes(point: Point) -> dict[str, int]:
+    """records.SIZES of a point."""
+    return {size: point.config[size] for size in SIZES}
 
 
 def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]:
@@ -194,17 +202,16 @@ def solved_at(history: Mapping[str, Any], facts: TaskFacts) -> int | None:
 
 
 def health(
-    point: Point,
     layers: Sequence[dict[str, Any]],
     history: Mapping[str, Any],
     measures: Mapping[str, Any],
     facts: TaskFacts,
+    limits: OutcomeLimits,
     *,
     diverged: bool,
     solved: bool,
 ) -> dict[str, Any]:
     """States at the ends, verdict and outcome. Without the transport probe there is no verdict."""
-    node = point.config["health"]
     validated = ~np.isnan(np.asarray(history["val_loss"], dtype=float))
     run = Run(
         diverged=diverged,
@@ -216,11 +223,7 @@ def health(
         radius=_largest(measures, "spectral_radius"),
         saturation=_largest(measures, "saturation"),
     )
-    row: dict[str, Any] = {
-        "outcome": outcome(
-            run, OutcomeLimits(**{name: node[name] for name in OutcomeLimits.__dataclass_fields__})
-        )
-    }
+    row: dict[str, Any] = {"outcome": outcome(run, limits)}
     judged = {layer["layer"]: layer for layer in layers}.get(NETWORK)
     if judged is None:
         return row
@@ -248,26 +251,25 @@ JUDGED = (
 
 
 def layers_rows(
-    point: Point, states: Sequence[Mapping[str, Any]], *, diverged: bool
+    states: Sequence[Mapping[str, Any]], limits: Thresholds, *, diverged: bool
 ) -> list[dict[str, Any]]:
     """Rows of layers.parquet: first and last state and the verdict of every layer and of the
     network.
     """
     return [
-        _layer_row(point, layer, [state for state in states if state["layer"] == layer], diverged)
+        _layer_row(layer, [state for state in states if state["layer"] == layer], limits, diverged)
         for layer in dict.fromkeys(s["layer"] for s in states)
     ]
 
 
 def _layer_row(
-    point: Point, layer: str, states: Sequence[Mapping[str, Any]], diverged: bool
+    layer: str, states: Sequence[Mapping[str, Any]], limits: Thresholds, diverged: bool
 ) -> dict[str, Any]:
     finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
-    known, end = (
-        (finite or states, 1) if diverged else (states, LAST)
-    )  # a diverged point uses its last finite probe
+    # a diverged point uses its last finite probe
+    known, end = (finite or states, 1) if diverged else (states, LAST)
     judged = known[-end:]
-    first, last = states[0], last_state(judged, Thresholds.of(point.config["health"]))
+    first, last = states[0], last_state(judged, limits)
     word = verdict(first["state"], last["state"])
     return {
         "layer": layer,
@@ -436,9 +438,9 @@ def provenance(training: Training, start: float, seconds: float) -> dict[str, An
         **machine(str(training.device)),
         "data_hash": training.task.data_hash(),
         "kernel": training.model.kernel,
-        "precision": (precision := training.config.get("precision", "full")),
+        "precision": (precision := training.setup.precision),
         "tf32": precision == "tf32",  # the flag is up in updates only
-        "probes": training.config["probe"],
+        "probes": training.setup.nodes["probe"],
         "task": asdict(training.task.facts),
         "start": started,
         "seconds": seconds,

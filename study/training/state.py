@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.config.build import build, build_for_members, structure
-from study.config.network import build_model, init_facts
-from study.config.resolve import DTYPES
-from study.config.tasks import load_task
+from study.config.network import init_facts
+from study.config.setup import Setup, clip_rules_of, optimizer_of, set_up
 from study.interfaces import (
     AtLags,
     ByIndex,
@@ -53,6 +51,7 @@ class Training:
     """One group on its way. Tensors have M as first axis and live on the device."""
 
     points: Sequence[Point]  # M of them; the last is a shadow of the first where a point is alone
+    setups: Sequence[Setup]  # theirs
     task: Task
     model: Model
     params: Tensor
@@ -68,44 +67,38 @@ class Training:
     best_score: Tensor
     best_loss: Tensor
     best_params: Tensor
-    carried: list[State] = field(
-        default_factory=list
-    )  # each layer's states at the end of the last batch, where the task goes on from there
+    # each layer's states at the end of the last batch, where the task goes on from there
+    carried: list[State] = field(default_factory=list)
     # Records: one entry an update or validation, [M] each, still on the device.
     losses: list[Tensor] = field(default_factory=list)
     norms: list[Tensor] = field(default_factory=list)
     scales: list[Tensor] = field(default_factory=list)
     cosines: list[Tensor] = field(default_factory=list)
-    validations: list[tuple[int, Tensor, Tensor]] = field(
-        default_factory=list
-    )  # update, loss, score
+    # update, loss, score
+    validations: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
-    evaluations: dict[str, Tensor] = field(
-        default_factory=dict
-    )  # metric by example [M, B] on test, final test, train
+    # metric by example [M, B] on test, final test, train
+    evaluations: dict[str, Tensor] = field(default_factory=dict)
 
     @property
-    def config(self) -> Any:
-        """What all members share."""
-        return self.points[0].config
+    def setup(self) -> Setup:
+        """The setup of the first member. The group's members share all that its group_key names."""
+        return self.setups[0]
 
 
 def prepare(points: Sequence[Point], device_name: str) -> Training:
     """Members stacked, first weights drawn, pieces built for M members."""
     points = [*points, points[0]] if len(points) == 1 else list(points)
-    config = points[0].config
-    device, dtype = torch.device(device_name), DTYPES[config["dtype"]]
-    task, model = load_task(config["task"]), build_model(config)
-    params = torch.stack([initial_weights(point, task, model) for point in points]).to(
-        device, dtype
-    )
-    optimizer: Optimizer = build_for_members(
-        [point.config["optimizer"] for point in points], "optimizer", device, dtype
-    )
-    clip_rules = clip_by_class(points, device, dtype)
+    setups = [set_up(point.config) for point in points]
+    setup, task, model = setups[0], setups[0].task, setups[0].model
+    device, dtype = torch.device(device_name), setup.dtype
+    params = torch.stack([initial_weights(each, model) for each in setups]).to(device, dtype)
+    optimizer = optimizer_of(setups, device, dtype)
+    clip_rules = clip_rules_of(setups, device, dtype)
     worst = -torch.inf if task.facts.higher_is_better else torch.inf
     return Training(
         points=points,
+        setups=setups,
         task=task,
         model=model,
         params=params,
@@ -113,7 +106,7 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
         optimizer_state=optimizer.init(params),
         clip_rules=clip_rules,
         clip_states=[rule.init(params[members], model.slices) for rule, members in clip_rules],
-        probes=schedule(config),
+        probes=schedule(setup.probes, setup.updates),
         device=device,
         dtype=dtype,
         alive=torch.ones(len(points), dtype=torch.bool, device=device),
@@ -124,48 +117,25 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
     )
 
 
-def initial_weights(point: Point, task: Task, model: Model) -> Tensor:
-    config = point.config
-    standing = {
-        role: build(config["weights"][role], f"weights.{role}") for role in ("input", "readout")
-    }
+def initial_weights(setup: Setup, model: Model) -> Tensor:
+    """First weights of one member, [P] in fp64."""
     return model.initial(
-        initializer=build(config["initializer"], "initializer"),
-        standing=standing,
-        forget_bias=config["weights"]["forget_bias"],
-        facts=init_facts(config, task, model, point.seed),
-        seed=point.seed,
+        initializer=setup.initializer,
+        standing=setup.weight_rules,
+        forget_bias=setup.forget_bias,
+        facts=init_facts(setup, setup.seed),
+        seed=setup.seed,
     )
 
 
-def clip_by_class(
-    points: Sequence[Point], device: torch.device, dtype: torch.dtype
-) -> list[tuple[ClipRule, Tensor]]:
-    """Rules of several classes share a group: each with the members it is for."""
-    members: dict[str, list[int]] = {}
-    for index, point in enumerate(points):
-        members.setdefault(repr(structure(point.config["clip"], "clip")), []).append(index)
-    return [
-        (
-            build_for_members(
-                [points[index].config["clip"] for index in of], "clip", device, dtype
-            ),
-            torch.tensor(of, device=device),
-        )
-        for of in members.values()
-    ]
-
-
-def schedule(config: Any) -> dict[str, tuple[Probe, dict[int, int]]]:
-    """Each probe with {update: stage}."""
-    probes: dict[str, tuple[Probe, dict[int, int]]] = {}
-    for name, node in config["probe"].items():
-        probe: Probe = build(node, f"probe.{name}")
-        if isinstance(probe, ProfileProbe) and probe.every is not None:
-            probes[name] = (probe, {})  # training itself is looked at
-            continue
-        probes[name] = (
+def schedule(probes: Mapping[str, Probe], updates: int) -> dict[str, tuple[Probe, dict[int, int]]]:
+    """Each probe with {update: stage}; empty for a probe that watches training's own passes."""
+    return {
+        name: (
             probe,
-            {update: stage for stage, update in enumerate(stages(probe.stages, config["updates"]))},
+            {}
+            if isinstance(probe, ProfileProbe) and probe.every is not None
+            else {update: stage for stage, update in enumerate(stages(probe.stages, updates))},
         )
-    return probes
+        for name, probe in probes.items()
+    }

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.config.tasks import is_stream
 from study.health.profiles import profile_of_squares
 from study.interfaces import Batch, Params, ProfileProbe, State
 from study.kernels.reach import REACH
@@ -70,9 +69,8 @@ def note_update(
     """
     training.losses.append(loss.detach())
     training.norms.append(norm)
-    changed = (
-        (clipped != grads).view(torch.uint8).amax(1) > 0
-    ) & norm.isfinite()  # as bytes: `any` takes ten times as long
+    # as bytes: `any` takes ten times as long
+    changed = ((clipped != grads).view(torch.uint8).amax(1) > 0) & norm.isfinite()
     scales, cosines = torch.ones_like(norm), torch.ones_like(norm)
     if not surely(~changed.any()):
         rows = looked_at(changed)
@@ -181,11 +179,11 @@ def forward(
     training: Training, params: Params, batch: Batch, update: int
 ) -> tuple[Tensor, list[State]]:
     """Outputs and, where the task carries them, the states at the end, in training's own dtype."""
-    dropped, model, config = masks(training, update, batch), training.model, training.config
+    dropped, model = masks(training, update, batch), training.model
     with autocast(training):
-        if not is_stream(training.task, config["batch"]):
+        if not training.setup.carries_states:
             return model.forward(params, batch.x, batch.lengths, dropped).to(training.dtype), []
-        first = training.carried if training.task.carries(update, config["batch"]) else []
+        first = training.carried if training.task.carries(update, training.setup.batch) else []
         outputs, reached = model.carrying(params, batch.x, dropped, first)
     return outputs.to(training.dtype), [
         tuple(part.to(training.dtype) for part in state) for state in reached
@@ -194,12 +192,10 @@ def forward(
 
 def training_batch(training: Training, update: int) -> Batch:
     """Each member's own batch, drawn once for each distinct seed: a function of (seed, update)."""
-    config, seeds = training.config, [point.seed for point in training.points]
+    batch, seeds = training.setup.batch, [point.seed for point in training.points]
     distinct = list(dict.fromkeys(seeds))
     parts = [
-        training.task.sample(
-            lambda *key, seed=seed: generator(seed, "data", *key), update, config["batch"]
-        )
+        training.task.sample(lambda *key, seed=seed: generator(seed, "data", *key), update, batch)
         for seed in distinct
     ]
     index = torch.tensor([distinct.index(seed) for seed in seeds])

@@ -1,12 +1,10 @@
-"""What becomes of a group that failed: it is tried again, split, or its one point is marked failed.
+"""Decides whether a failed group is retried, split or marked failed. Pure logic, no processes.
 
-Plain decisions, no process.
-
-An error or a time-out splits a group in halves until the guilty point stands alone. The death of a
-worker may have come from outside: only deaths at the same update are the points' fault. A group is
-then tried again as it is once, and split after that; a point alone is marked failed after `deaths`
-of them. The same failure again and again is a mistake that more tries do not mend: see
-`Tries.given_up`.
+An error or a timeout splits a group in halves until the guilty point is alone. The death of a
+worker may have an outside cause: only repeated deaths at the same update are blamed on the points.
+After the first one a group is retried as it is, after the second one it is split; a single point is
+marked failed after `deaths` of them. If many points fail alike and none succeeds, more attempts
+will not help: see `Tries.given_up`.
 """
 
 from __future__ import annotations
@@ -18,39 +16,39 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from study.config.setup import set_up
 from study.interfaces import Group, Point
-from study.training.groups import group_key
 
-WHOLE_DEATHS = 2  # at one update, after which a group of several is split
-NEAR = 2  # updates: deaths so close to each other are at the same place
-# times as many deaths at different places, without a checkpoint between them, are the points' fault
-# too: memory runs out
+WHOLE_DEATHS = 2  # at the same update, after which a group of several points is split
+NEAR = 2  # updates: deaths this close to each other count as the same place
+# This many times as many deaths at different updates, without a new checkpoint between them, are
+# blamed on the points too: they probably exhaust the memory.
 ANYWHERE = 4
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A group to be trained, and the workers that died of it: `deaths` at update `place`,
-    `all_deaths` since it went on from `came`.
+    """A group to be trained, with the workers that died of it: `deaths` at update `died_at`,
+    `all_deaths` since the checkpoint at update `resumed_at`.
     """
 
     group: Group
     deaths: int = 0
-    place: int = 0
+    died_at: int = 0
     all_deaths: int = 0
-    came: int = 0
+    resumed_at: int = 0
 
     @functools.cached_property
     def key(self) -> str:
-        return group_key(self.group.points[0].config)
+        return set_up(self.group.points[0].config).group_key
 
-    def of(self, points: Sequence[Point], ending: str) -> Attempt:
-        """The same with fewer points."""
+    def subset(self, points: Sequence[Point], suffix: str) -> Attempt:
+        """A new attempt with some of the points, its name extended by `suffix`."""
         share = len(points) / len(self.group.points)
         return Attempt(
             replace(
                 self.group,
-                name=self.group.name + ending,
+                name=self.group.name + suffix,
                 points=tuple(points),
                 cost=self.group.cost * share,
             )
@@ -58,28 +56,28 @@ class Attempt:
 
     def halves(self) -> list[Attempt]:
         points = self.group.points
-        return [self.of(points[: len(points) // 2], "a"), self.of(points[len(points) // 2 :], "b")]
+        middle = len(points) // 2
+        return [self.subset(points[:middle], "a"), self.subset(points[middle:], "b")]
 
 
 class Tries:
-    """What is to be trained next.
+    """Which group to train next. `groups` is asked for one at a time, when a worker is free.
 
-    Groups come from `groups` one at a time, when there is a worker for them.
+    A structure is what the points of a group have in common; its key is the group's.
     """
 
     def __init__(self, groups: Iterable[Group], *, deaths: int, same_failures: int) -> None:
         self.groups: Iterator[Group] | None = iter(groups)
         self.waiting: deque[Attempt] = deque()
         self.deaths, self.same_failures = deaths, same_failures
-        self.failed: dict[
-            str, dict[str, int]
-        ] = {}  # signature of a failure -> key of a structure -> points that failed so
-        self.trained: set[str] = set()  # keys of structures of which a point has a result
-        self.dropped: dict[str, str] = {}  # key of a structure that is given up -> why
-        self.stopped: str | None = None  # why everything is given up
+        # Signature of a failure -> key of a structure -> number of points that failed so.
+        self.failed: dict[str, dict[str, int]] = {}
+        self.trained: set[str] = set()  # keys of structures with a stored point
+        self.dropped: dict[str, str] = {}  # key of a structure that was given up -> why
+        self.stopped: str | None = None  # why everything was given up
 
     def next(self) -> Attempt | None:
-        """The next group; one of a structure that has not failed yet where there is one."""
+        """The next group, preferably one of a structure that has not failed yet."""
         doubtful = {key for keys in self.failed.values() for key in keys} - self.trained
         sound = next((attempt for attempt in self.waiting if attempt.key not in doubtful), None)
         while sound is None and not self.stopped and (attempt := self._from_groups()) is not None:
@@ -99,25 +97,25 @@ class Tries:
             self.groups = None
         return None if group is None else Attempt(group)
 
-    # --- what came out ----------------------------------------------------------------------------
+    # --- how attempts ended -----------------------------------------------------------------------
 
     def stored(self, attempt: Attempt) -> None:
         self.trained.add(attempt.key)
         self.dropped.pop(attempt.key, None)
 
     def again(self, attempt: Attempt, left: Sequence[Point]) -> None:
-        """It was asked to leave, or never began."""
+        """Its worker was asked to leave, or died before it began."""
         if left:
             self.waiting.appendleft(
                 replace(attempt, group=replace(attempt.group, points=tuple(left)))
             )
 
-    def died(self, attempt: Attempt, left: Sequence[Point], came: int, place: int) -> bool:
-        """A worker that went on from update `came` died at update `place`; whether that is the
-        fault of the one point that is `left`.
+    def died(self, attempt: Attempt, left: Sequence[Point], resumed_at: int, died_at: int) -> bool:
+        """Handle a worker that resumed at one update and died at another; whether the one point
+        that is `left` is to blame.
         """
-        deaths = attempt.deaths + 1 if abs(place - attempt.place) <= NEAR else 1
-        all_deaths = attempt.all_deaths + 1 if came <= attempt.came else 1
+        deaths = attempt.deaths + 1 if abs(died_at - attempt.died_at) <= NEAR else 1
+        all_deaths = attempt.all_deaths + 1 if resumed_at <= attempt.resumed_at else 1
         guilty = self.deaths if len(left) == 1 else WHOLE_DEATHS
         if left and (deaths >= guilty or all_deaths >= ANYWHERE * self.deaths):
             if len(left) == 1:
@@ -126,38 +124,35 @@ class Tries:
         elif left:
             self.waiting.appendleft(
                 replace(
-                    attempt.of(left, ""),
+                    attempt.subset(left, ""),
                     deaths=deaths,
-                    place=place,
+                    died_at=died_at,
                     all_deaths=all_deaths,
-                    came=max(came, attempt.came),
+                    resumed_at=max(resumed_at, attempt.resumed_at),
                 )
             )
         return False
 
     def split(self, attempt: Attempt, left: Sequence[Point]) -> None:
-        """An error or a time-out of several points, one of which is guilty."""
-        self.waiting.extendleft(reversed(attempt.of(left, "").halves()))
+        """Handle an error or a timeout of several points, one of which is guilty."""
+        self.waiting.extendleft(reversed(attempt.subset(left, "").halves()))
 
     def failure(
-        self, attempt: Attempt, told: Mapping[str, str], running: Iterable[Attempt]
+        self, attempt: Attempt, error: Mapping[str, str], running: Iterable[Attempt]
     ) -> None:
-        """A point alone has failed.
+        """Handle the failure of a single point.
 
-        The same failure of many, and no result: the structure is given up, or everything.
-
-        Everything is given up when structures of all that is waiting or `running` have failed
-        alike, or as many of them as it takes: a mistake of one cell must not keep the others from
-        being trained.
+        If many points of a structure failed alike and none succeeded, the structure is given up.
+        Everything is given up if that many structures failed alike, or all that are waiting or
+        `running`: a mistake in one cell must not keep the others from being trained.
         """
-        signature = (
-            f"{told['type']}: {re.sub(r'[0-9]+', '#', (told['message'].splitlines() or [''])[0])}"
-        )
+        message = (error["message"].splitlines() or [""])[0]
+        signature = f"{error['type']}: {re.sub(r'[0-9]+', '#', message)}"
         keys = self.failed.setdefault(signature, {})
         keys[attempt.key] = keys.get(attempt.key, 0) + 1
         why = (
-            f"{self.same_failures} points failed alike and none has a result ({told['type']}:"
-            f" {(told['message'].splitlines() or [''])[0]})"
+            f"{self.same_failures} points failed alike and none has a result"
+            f" ({error['type']}: {message})"
         )
         if attempt.key not in self.trained and keys[attempt.key] >= self.same_failures:
             self.dropped[attempt.key] = why
@@ -167,7 +162,7 @@ class Tries:
             self.stopped = why
 
     def given_up(self) -> list[tuple[Attempt, str]]:
-        """What is not tried any more, and why: its points stay missing."""
+        """Attempts that will not be made any more, and why; their points stay missing."""
         over = [
             (attempt, self.stopped or self.dropped[attempt.key])
             for attempt in self.waiting
@@ -178,12 +173,9 @@ class Tries:
         return over
 
 
-def told_of_death(exitcode: int, how: str, deaths: int) -> dict[str, Any]:
-    """provenance.failure of a worker that died."""
+def worker_died(exitcode: int, how: str, deaths: int) -> dict[str, Any]:
+    """provenance.failure of a point whose workers died."""
     times = f", {deaths} times" if deaths > 1 else ""
     hint = "; out of memory is the usual cause of SIGKILL" if exitcode == -9 else ""
-    return {
-        "type": "WorkerDied",
-        "message": f"the worker process died ({how}){times}{hint}",
-        "traceback": "",
-    }
+    message = f"the worker process died ({how}){times}{hint}"
+    return {"type": "WorkerDied", "message": message, "traceback": ""}

@@ -1,135 +1,58 @@
-"""A job: groups for some machine, in a file of the study's folder, and its messages in another.
+"""Carries out a job on the machine that trains: python -m study.workers.jobs FILE [PARENT].
 
-outputs/NAME/jobs/BATCH/N.json.gz   what job N trains, and what the machine must have
-outputs/NAME/jobs/BATCH/N.events    its messages, one line of JSON each
-
-A job is a launch that plans nothing. It takes a lease on each point before training it, so jobs and
-other launches can share a study, whatever runs them; it may be run again at any time and resumes.
-`python -m study.workers.jobs FILE` carries one out.
+A job is a launch without a plan of its own. It takes a lease on each point before training it, so
+that jobs and other launches can share a study whatever runs them. It may be carried out again at
+any time and then resumes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gzip
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from study.config.build import build
-from study.interfaces import Event, Executor, Group, Point
-from study.machine.processes import LEAVE, die_with
-from study.machine.provenance import code
+from study.interfaces import Executor, Group
+from study.machine.orphans import die_with
+from study.machine.signals import LEAVE
 from study.records import StudyError
 from study.store import Store
-from study.store.atomic import write_whole
 from study.store.leases import Leases, claim
-from study.training.checkpoints import Checkpoints, sources
+from study.training.checkpoints import Checkpoints
+from study.workers.job import FINAL, EventLog, Job, differences, events_path, software
 
-FOLDER, ENDING, EVENTS = "jobs", ".json.gz", ".events"
-FINAL = ("stored", "failed", "given up")  # events after which a job is done with points
-PROGRESS_SECONDS = 5.0  # between two signs of progress of one group: a shared folder is slow
-LOOK_SECONDS = 1.0
-# times the seconds after which an owner is lost: as long as a job waits for points that another
-# holds
-PATIENCE = 3
+POLL_SECONDS = 1.0  # while waiting for points that others hold
+PATIENCE = 3  # how long a job waits for them, in multiples of lease_seconds
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a machine needs to know.
-
-    `versions`: of stored points when this was planned; `software`: what it must have.
-    """
-
-    study: str
-    here: str  # where relative paths of pieces begin
-    paths: Sequence[str]  # folders of the user's own pieces
-    local: Mapping[str, Any]  # node of the executor that trains there
-    device: str
-    lease_seconds: float
-    software: Mapping[str, str]
-    versions: Mapping[str, Any]
-    groups: Sequence[Group]
-    command: Sequence[
-        str
-        # instead of groups: what `python -m study` is called with, as a search is that joins others
-    ] = ()
-
-    @property
-    def ids(self) -> list[str]:
-        return [point.id for group in self.groups for point in group.points]
-
-    def write(self, path: Path) -> None:
-        text = json.dumps(asdict(self), allow_nan=False).encode()
-
-        def write(partial: Path) -> None:
-            partial.touch(
-                mode=0o600
-            )  # the command of a search may name a database with its password
-            partial.write_bytes(gzip.compress(text, 5))
-
-        write_whole(path, write)
-
-    @classmethod
-    def read(cls, path: Path) -> Job:
-        told = json.loads(gzip.decompress(path.read_bytes()))
-        groups = [
-            Group(group["name"], tuple(Point(**point) for point in group["points"]), group["cost"])
-            for group in told.pop("groups")
-        ]
-        versions = {
-            id: None if version is None else tuple(version)
-            for id, version in told.pop("versions").items()
-        }
-        return cls(**{**told, "command": tuple(told["command"])}, groups=groups, versions=versions)
-
-
-def software() -> dict[str, str]:
-    """What must be the same on two machines for a point's numbers to be: versions, and this
-    package's code.
-    """
-    return {**code()["versions"], "code of study/": sources(())}
-
-
-def differences(there: Mapping[str, str], here: Mapping[str, str]) -> str:
-    """In words what another machine has that differs from here; "" where nothing does."""
-    return ", ".join(
-        f"{name} {there.get(name, 'missing')} (here {version})"
-        for name, version in here.items()
-        if there.get(name) != version
-    )
-
-
-# --- on the machine that trains -------------------------------------------------------------------
-
-
-class Told(KeyboardInterrupt):
-    """This process was told to leave, by a signal."""
+class LeaveSignal(KeyboardInterrupt):
+    """A signal has asked this process to leave."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 @contextlib.contextmanager
-def leaving_on(numbers: Sequence[int]) -> Iterator[None]:
-    """These signals raise Told, once: what is kept then must not be interrupted."""
+def leaving_on(signals: Sequence[int]) -> Iterator[None]:
+    """The first of these signals raises LeaveSignal; further ones are ignored, so that they do not
+    interrupt the saving of checkpoints.
+    """
 
     def leave(number: int, frame: Any) -> None:
-        for each in numbers:
+        for each in signals:
             signal.signal(each, signal.SIG_IGN)
-        raise Told(number)
+        raise LeaveSignal(number)
 
-    before = {number: signal.signal(number, leave) for number in numbers}
+    before = {number: signal.signal(number, leave) for number in signals}
     try:
         yield
     finally:
@@ -137,71 +60,49 @@ def leaving_on(numbers: Sequence[int]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Voice:
-    """The file of events. Progress is thinned out; nothing else is held back."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.said = path, dict[str, float]()
-
-    def say(self, event: Event) -> None:
-        if event["event"] == "progress":
-            now, group = time.monotonic(), event.get("group", "")
-            if now - self.said.get(group, -PROGRESS_SECONDS) < PROGRESS_SECONDS:
-                return
-            self.said[group] = now
-        with (
-            contextlib.suppress(OSError),
-            self.path.open("a", encoding="utf-8") as file,
-        ):  # what counts is in the store
-            file.write(json.dumps(event) + "\n")
-
-
 @dataclass(frozen=True)
-class Ended:
-    """How a job ended here: `told` is the signal that ended it, None if it is over; `gained`:
-    something was stored or kept that was not before.
+class Outcome:
+    """How a job ended here. `signal`: that asked it to leave, None if it ran to its end.
+
+    `gained`: something was stored or saved that was not before.
     """
 
-    told: int | None
+    signal: int | None
     gained: bool
     refused: str | None = None
 
 
-def carry_out(path: Path, signals: Sequence[int] = LEAVE) -> Ended:
-    """Train what is left of a job's groups.
-
-    `signals` end it, after keeping what is being trained.
-    """
-    voice = Voice(path.with_name(path.name.removesuffix(ENDING) + EVENTS))
+def carry_out(path: Path, signals: Sequence[int] = LEAVE) -> Outcome:
+    """Train what is left of a job's groups. `signals` end it, after training was saved."""
+    log = EventLog(events_path(path))
     try:
         job = Job.read(path)
-        executor = prepare(job)
+        executor = local_executor(job)
     except (StudyError, OSError, ValueError, KeyError, TypeError) as error:
-        voice.say({"event": "refused", "reason": f"{error}"})
-        return Ended(None, False, refused=str(error))
-    folder, told = Path(job.study), None
+        log.write({"event": "refused", "reason": f"{error}"})
+        return Outcome(None, False, refused=str(error))
     if job.command:
-        return call(job, voice, signals)
-    kept = Checkpoints(folder).updates(job.ids)
-    work = Work(job, executor, voice)
+        return run_command(job, log, signals)
+    folder, received = Path(job.study), None
+    saved = Checkpoints(folder).updates(job.ids)
+    run = JobRun(job, executor, log)
     try:
         with leaving_on(signals), Leases(folder, job.lease_seconds) as leases:
-            voice.say({"event": "began", "owner": leases.owner})
-            work.train(leases)
-    except Told as error:
-        told = error.number
+            log.write({"event": "began", "owner": leases.owner})
+            run.train(leases)
+    except LeaveSignal as left:
+        received = left.number
     now = Checkpoints(folder).updates(job.ids)
-    gained = bool(work.done) or any(update > kept.get(id, 0) for id, update in now.items())
-    voice.say({"event": "over" if told is None else "left", "gained": gained})
-    return Ended(told, gained)
+    gained = bool(run.done) or any(update > saved.get(id, 0) for id, update in now.items())
+    log.write({"event": "over" if received is None else "left", "gained": gained})
+    return Outcome(received, gained)
 
 
-def call(job: Job, voice: Voice, signals: Sequence[int]) -> Ended:
-    """Carry out the command of a job; told to leave, it is told so too.
-
-    What it gains is its own affair.
+def run_command(job: Job, log: EventLog, signals: Sequence[int]) -> Outcome:
+    """Carry out the command of a job; a signal is passed on to it. Whether it gains anything is
+    not known here, and assumed.
     """
-    voice.say({"event": "began", "owner": ""})
+    log.write({"event": "began", "owner": ""})
     parent = os.getpid()
     try:
         with leaving_on(signals):
@@ -209,70 +110,63 @@ def call(job: Job, voice: Voice, signals: Sequence[int]) -> Ended:
                 [sys.executable, "-m", "study", *job.command], preexec_fn=lambda: die_with(parent)
             )
             status = process.wait()
-    except Told as error:
+    except LeaveSignal as left:
         process.terminate()
         process.wait()
-        voice.say({"event": "left", "gained": True})
-        return Ended(error.number, True)
-    voice.say({"event": "over" if status == 0 else "failed", "ids": [], "gained": True})
-    return Ended(None, True)
+        log.write({"event": "left", "gained": True})
+        return Outcome(left.number, True)
+    log.write({"event": "over" if status == 0 else "failed", "ids": [], "gained": True})
+    return Outcome(None, True)
 
 
-def prepare(job: Job) -> Executor:
-    """The executor that trains here.
-
-    Raises StudyError where this machine is not what was planned with.
-    """
+def local_executor(job: Job) -> Executor:
+    """The executor that trains here. Raises StudyError if this machine lacks what the job needs."""
     if wrong := differences(software(), job.software):
         raise StudyError(f"this machine has {wrong}")
     if not any((Path(job.study) / name).exists() for name in ("study.json", "search")):
-        raise StudyError(f"{job.study}: no study's folder is seen here")
+        raise StudyError(f"{job.study}: this machine does not see the study's folder")
     if job.device == "cuda" and not torch.cuda.is_available():
-        raise StudyError("torch sees no CUDA device here, and the points are to be trained on one")
+        raise StudyError("device is cuda, and torch finds no CUDA device on this machine")
     os.chdir(job.here)
     sys.path[:0] = [path for path in job.paths if path not in sys.path]
     executor: Executor = build(job.local, "executor.local")
     return executor
 
 
-class Work:
-    """The points of a job, claimed as they are trained."""
+class JobRun:
+    """The points of a job, leased as they are trained. `done`: those that have ended here."""
 
-    def __init__(self, job: Job, executor: Executor, voice: Voice) -> None:
-        self.job, self.executor, self.voice = job, executor, voice
+    def __init__(self, job: Job, executor: Executor, log: EventLog) -> None:
+        self.job, self.executor, self.log = job, executor, log
         self.folder, self.store = Path(job.study), Store(job.study)
         self.done: set[str] = set()
 
     def train(self, leases: Leases) -> None:
-        """In rounds, while points are left that another holds who may be lost; no longer than that
-        takes to be known.
+        """Train in rounds while others hold points that they may lose, until any lost owner would
+        be known as such.
         """
-        until = time.monotonic() + PATIENCE * self.job.lease_seconds
+        deadline = time.monotonic() + PATIENCE * self.job.lease_seconds
         while self.left():
             with contextlib.closing(self.executor.run(self.claimed(leases), self.folder)) as events:  # type: ignore[type-var]
                 for event in events:
                     if event["event"] in FINAL:
                         self.done |= set(event["ids"])
                         leases.release(event["ids"])
-                    self.voice.say(event)
+                    self.log.write(event)
                     if event["event"] == "stopped":
                         return
-            while (left := self.left()) and not self.free(left, leases):
-                if time.monotonic() > until:
+            while (left := self.left()) and not leases.free(left):
+                if time.monotonic() > deadline:
                     return
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
 
     def left(self) -> list[str]:
-        """Points that nobody has stored since this was planned."""
+        """Points that nobody has stored since the job was planned."""
         return [
             id
             for id in self.job.ids
             if id not in self.done and self.store.version(id) == self.job.versions.get(id)
         ]
-
-    def free(self, ids: Sequence[str], leases: Leases) -> bool:
-        holders = leases.holders()
-        return any((holder := holders.get(id)) is None or leases.lost(holder) for id in ids)
 
     def claimed(self, leases: Leases) -> Iterator[Group]:
         for group in self.job.groups:
@@ -283,14 +177,13 @@ class Work:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """python -m study.workers.jobs FILE [PARENT]: exit status 0 over, 1 told to leave, 2 refused.
-
-    Ends with the process PARENT, if given.
+    """Exit status: 0 done, 1 left after a signal, 2 refused. Ends with the process PARENT, if
+    given.
     """
     if len(arguments) > 1:
         die_with(int(arguments[1]))
-    ended = carry_out(Path(arguments[0]))
-    return 2 if ended.refused else int(ended.told is not None)
+    outcome = carry_out(Path(arguments[0]))
+    return 2 if outcome.refused else int(outcome.signal is not None)
 
 
 if __name__ == "__main__":

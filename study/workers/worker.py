@@ -1,5 +1,5 @@
-"""A worker process's life: one group after the other until the connection closes or it is told to
-leave.
+"""A worker process: trains one group after the other until its connection closes or a signal asks
+it to leave.
 """
 
 from __future__ import annotations
@@ -16,20 +16,18 @@ from typing import Any
 
 import torch
 
-from study.config.resolve import resolve_device
+from study.config.setup import set_up
 from study.interfaces import Group
-from study.machine.processes import LEAVE, WHERE
 from study.machine.provenance import failure
+from study.machine.signals import LEAVE, WRITE_STACK
 from study.store import CannotStore
 from study.training.engine import Left, run_group
 
-SAY_SECONDS = 0.5  # between two signs of progress
+PROGRESS_SECONDS = 0.5  # between two progress events
 
 
 class Place:
-    """The update that a worker has come to, in memory that outlives it: a message might not be sent
-    any more.
-    """
+    """The last update of a worker, in shared memory: a worker that dies can no longer send it."""
 
     def __init__(self, path: Path) -> None:
         path.touch()
@@ -45,36 +43,34 @@ class Place:
 
 
 def stack_file(scratch: Path, number: int) -> Path:
-    """Where a worker that hangs writes what it is doing."""
+    """Where a worker that hangs writes its stack."""
     return scratch / f"{number}.stack"
 
 
 class Worker:
-    """What this process is doing, and whether it has been told to leave."""
+    """What this process is doing, and whether a signal has asked it to leave."""
 
     def __init__(self, connection: Connection, number: int, folder: Path, scratch: Path) -> None:
         self.connection, self.number, self.folder = connection, number, folder
         self.scratch, self.place = scratch, Place(scratch / f"{number}.place")
-        self.told: int | None = None
-        self.busy, self.said = False, 0.0
+        self.leaving: int | None = None  # the signal
+        self.busy, self.reported_at = False, 0.0
 
-    def hear_signals(self) -> None:
+    def install_handlers(self) -> None:
         for number in LEAVE:
             signal.signal(number, self.leave)
-        # Written by the signal's handler itself: a cell that loops forever gives Python no time to
-        # run another one.
-        faulthandler.register(
-            WHERE, file=stack_file(self.scratch, self.number).open("w"), all_threads=False
-        )
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {WHERE})
+        # Not a Python handler: a cell in an endless loop would never let one run.
+        stack = stack_file(self.scratch, self.number).open("w")
+        faulthandler.register(WRITE_STACK, file=stack, all_threads=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {WRITE_STACK})
 
     def leave(self, number: int, frame: Any) -> None:
-        """Told to leave: at once where nothing is trained, else after this update."""
-        self.told = number
+        """Leave at once if nothing is being trained, else after the current update."""
+        self.leaving = number
         if not self.busy:
             raise SystemExit(128 + number)
 
-    def say(self, **event: Any) -> None:
+    def send(self, **event: Any) -> None:
         with contextlib.suppress(BrokenPipeError):
             self.connection.send(event)
 
@@ -85,50 +81,54 @@ class Worker:
             except EOFError:
                 return
             self.busy = True
-            self.say(event="begun")
+            self.send(event="begun")
             event = self.run(group)
-            self.say(**event)
+            self.send(**event)
             self.busy = False
-            if self.told is not None:
-                raise SystemExit(128 + self.told)
+            if self.leaving is not None:
+                raise SystemExit(128 + self.leaving)
+
+    def on_progress(self, update: int) -> bool:
+        """Report an update; whether training is to stop after it."""
+        self.place.write(update)
+        now = time.monotonic()
+        if now - self.reported_at >= PROGRESS_SECONDS:
+            self.reported_at = now
+            self.send(event="progress", update=update)
+        return self.leaving is not None
 
     def run(self, group: Group) -> Mapping[str, Any]:
-        """What became of a group. Whatever a piece raises is told, and this process goes on."""
-
-        def hear(update: int) -> bool:
-            self.place.write(update)
-            now = time.monotonic()
-            if now - self.said >= SAY_SECONDS:
-                self.said = now
-                self.say(event="progress", update=update)
-            return self.told is not None
-
+        """Train a group; the event of its end. Whatever a piece raises becomes an event too."""
         try:
-            device = resolve_device(group.points[0].config)
+            device = set_up(group.points[0].config).device
             place = (
                 f"cuda:{self.number % torch.cuda.device_count()}" if device == "cuda" else device
             )
             run_group(
-                group, self.folder, place, hear, lambda text: self.say(event="note", text=text)
+                group,
+                self.folder,
+                place,
+                self.on_progress,
+                lambda text: self.send(event="note", text=text),
             )
         except Left:
             return {"event": "left"}
         except CannotStore as error:
             return {"event": "unstorable", "reason": str(error)}
         except Exception as error:  # whatever a piece raises
-            return {"event": "error", "told": failure(error, self.folder)}
+            return {"event": "error", "failure": failure(error, self.folder)}
         finally:
             if torch.cuda.is_initialized():
-                torch.cuda.empty_cache()  # what a group that was too large has left behind
+                torch.cuda.empty_cache()  # after a group that was too large
         return {"event": "stored"}
 
 
 def work(connection: Connection, number: int, folder: str, scratch: str) -> None:
-    """The process. `scratch`: a folder for what must be known of a worker that cannot tell it any
-    more.
+    """What the process runs. `scratch`: a folder for its last update and its stack, which are
+    needed when the process cannot send them.
     """
     worker = Worker(connection, number, Path(folder), Path(scratch))
-    worker.hear_signals()
+    worker.install_handlers()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     worker.live()

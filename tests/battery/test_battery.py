@@ -284,5 +284,5 @@ def test_committed_experiments_compose_and_pass_their_checks(level, tmp_path):
     plan = planned(level, data.overrides(level, tmp_path))
     assert len(plan.points) >= 18
     assert plan.name == level
-    assert plan.config["study"]["question"]
+    assert plan.settings.study.question
     assert "seed" not in plan.factors

@@ -26,8 +26,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.machine.processes import ENVIRONMENT, cores
+from study.machine.processes import ENVIRONMENT
 from study.machine.provenance import code
+from study.machine.resources import cores
 from tests.bench import (
     cost_a_point,
     end_to_end,
@@ -41,7 +42,7 @@ from tests.bench import (
     short_points,
     step_by_step,
 )
-from tests.bench.figure import Asked, NotHere, Row
+from tests.bench.figure import NotHere, Row, TrialRequest
 
 FIGURES: dict[str, ModuleType] = {
     "scripts": scripts,
@@ -102,7 +103,7 @@ def machine() -> dict[str, Any]:
 class Bench:
     """The figures asked for, and what is known of each: rows, or why there are none."""
 
-    def __init__(self, names: list[str], asked: Asked, path: Path) -> None:
+    def __init__(self, names: list[str], asked: TrialRequest, path: Path) -> None:
         self.asked, self.path, self.facts = (
             asked,
             path,
@@ -211,7 +212,7 @@ class Bench:
 
 
 def markdown(kept: Mapping[str, Any]) -> str:
-    """The README's table, from what bench.json holds: rows that have a goal, and why others are not
+    """The table in tests/README.md, from bench.json: rows that have a goal, and why others are not
     there.
     """
     lines = [
@@ -290,9 +291,8 @@ def main() -> int:
             "--share must be above 0 and at most 1, --repeats and --thin at least 1, --points at"
             " least 50"
         )
-    if any(
-        os.environ.get(name) != value for name, value in ENVIRONMENT.items()
-    ):  # read when a process starts
+    # read when a process starts
+    if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
         os.execve(
             sys.executable,
             [sys.executable, "-m", "tests.bench", *sys.argv[1:]],
@@ -302,7 +302,7 @@ def main() -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    what = Asked(
+    what = TrialRequest(
         asked.repeats, asked.members, asked.share, asked.thin, asked.points, asked.json.parent, say
     )
     bench = Bench(asked.figures or list(FIGURES), what, asked.json)

@@ -22,9 +22,10 @@ from pathlib import Path
 import yaml
 
 from study.config.paths import conf_folder
-from study.machine.processes import cores, end
+from study.machine.orphans import end
+from study.machine.resources import cores
 from study.store import Store
-from tests.bench.figure import Asked
+from tests.bench.figure import TrialRequest
 from tests.bench.processes import Watched, watched
 
 HERE = Path(__file__).resolve().parent
@@ -39,15 +40,10 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "PYTHONWARNINGS": "ignore",
 }
-SAME_COST = (
-    "seed",
-    "clip",
-    "initializer",
-)  # factors that decide nothing of what a point costs, the first to be thinned out first
-SLOWEST_FIRST = {
-    "cell": ["gru", "lstm", "rnn"],
-    "depth": ["2", "1"],
-}  # as nobody would type it: no core waits for a long last point
+# factors that decide nothing of what a point costs, the first to be thinned out first
+SAME_COST = ("seed", "clip", "initializer")
+# as nobody would type it: no core waits for a long last point
+SLOWEST_FIRST = {"cell": ["gru", "lstm", "rnn"], "depth": ["2", "1"]}
 
 
 @dataclass(frozen=True)
@@ -324,8 +320,12 @@ def theirs(way: str, work: Work, thin: int, repeat: int) -> Theirs:
         return Theirs(seconds, fixed, left, len(part.points), len(work.points))
 
 
-def ratio_to(figure: str, way: str, work: Work, asked: Asked, repeat: int) -> tuple[Theirs, Ours]:
-    """Both sides, in turn; said as they come, and kept whole in the JSON under the figure's name."""
+def ratio_to(
+    figure: str, way: str, work: Work, asked: TrialRequest, repeat: int
+) -> tuple[Theirs, Ours]:
+    """Both sides, in turn; said as they come, and kept whole in the JSON under
+    the figure's name.
+    """
     work = work.thinned(asked.share, repeat)
     order = ["them", "us"] if repeat % 2 == 0 else ["us", "them"]
     given = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from study.store import Store
 from tests.bench.commands import temporary
-from tests.bench.figure import Asked, Found, Goal, Value
+from tests.bench.figure import Found, Goal, TrialRequest, Value
 from tests.campaigns.load import ARMS, BUDGETS, arguments, cost, training
 
 TITLE = "cost of a point beside training, CPU"
@@ -20,13 +20,10 @@ def up_to(most: int) -> list[int]:
     return [*(size for size in SIZES if size < last), last]
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     found: dict[str, Value] = {}
-    spent: dict[str, list[tuple[int, float, float]]] = {
-        "plan": [],
-        "train": [],
-        "status": [],
-    }  # points, CPU seconds, wall seconds
+    # points, CPU seconds, wall seconds
+    spent: dict[str, list[tuple[int, float, float]]] = {"plan": [], "train": [], "status": []}
     asked.more["cost_a_point"] = spent  # growth draws it too
     with temporary() as folder:
         sizes = up_to(asked.points)

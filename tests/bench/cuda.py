@@ -14,9 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-os.environ.setdefault(
-    "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-)  # read when CUDA starts; without it matrix products are not repeatable
+# read when CUDA starts; without it matrix products are not repeatable
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -35,9 +34,8 @@ from tests.support import persistent
 
 TOLERANCE = 1e-8
 UPDATES = 5
-LAYERS = {
-    f"H={hidden}": (3, 40, 20, 3, hidden) for hidden in (8, 20, 32, 64, 100, 128)
-}  # members, steps, batch, inputs, hidden
+# members, steps, batch, inputs, hidden
+LAYERS = {f"H={hidden}": (3, 40, 20, 3, hidden) for hidden in (8, 20, 32, 64, 100, 128)}
 
 
 def kernels() -> list[tuple[str, Point]]:
@@ -65,9 +63,8 @@ def kernels() -> list[tuple[str, Point]]:
     of = Declared(factors=factors, fixed=fixed)
     made: dict[str, Point] = {}
     for combination in compose_all(loader, "config", of):
-        point = make_plan([combination], None, None).points[
-            0
-        ]  # one by one: auto is the reference for cells without a kernel of their own
+        # one by one: auto is the reference for cells without a kernel of their own
+        point = make_plan([combination], None, None).points[0]
         made.setdefault(point.id, point)
     return [
         (f"{point.labels['cell']} depth {point.labels['depth']} {point.config['kernel']}", point)

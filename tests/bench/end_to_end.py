@@ -6,13 +6,13 @@ The run is the one that others are compared with.
 from __future__ import annotations
 
 from tests.bench.commands import default_study, ours
-from tests.bench.figure import Asked, Found, Goal, Value
+from tests.bench.figure import Found, Goal, TrialRequest, Value
 
 TITLE = "digits end to end (make sweep after set-up)"
 GOAL = Goal(most=120)
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     run = ours(default_study().thinned(asked.share, repeat), repeat)
     found = {f"all, {run.points} points": Value(run.seconds, "s", GOAL)}
     found |= {f"  {phase}": Value(seconds, "s") for phase, seconds in run.phases.items()}

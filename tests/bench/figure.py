@@ -16,7 +16,7 @@ class NotHere(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrialRequest:
     """`repeats`, `members` of a group, None: the figure's own; `share`: of points or updates, on
     both sides; `thin`: how much less the others' side is given, and scaled.
     """
@@ -28,9 +28,8 @@ class Asked:
     points: int
     folder: Path
     say: Callable[[str], None]
-    more: dict[str, Any] = field(
-        default_factory=dict
-    )  # by figure: what its table has no room for, kept in the JSON
+    # by figure: what its table has no room for, kept in the JSON
+    more: dict[str, Any] = field(default_factory=dict)
 
     def sized(self, members: int) -> int:
         return self.members or members

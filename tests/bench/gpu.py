@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import torch
 
-from study.config.resolve import resolve_kernel
-from tests.bench.figure import Asked, Found, Goal, NotHere, Value, in_turn
+from study.config.setup import set_up
+from tests.bench.figure import Found, Goal, NotHere, TrialRequest, Value, in_turn
 from tests.bench.plain_torch import Fused, train
 from tests.bench.structures import seconds, shorter, structures
 
@@ -24,7 +24,7 @@ def ready() -> str | None:
     )
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     if (why := ready()) is not None:
         raise NotHere(why)
     found, more = {}, asked.more.setdefault("gpu", {"device": device(), "kernels": {}})
@@ -37,7 +37,7 @@ def measure(asked: Asked, repeat: int) -> Found:
             f"hidden={hidden}",
             device=DEVICE,
         ).items():
-            points, kernel = shorter(points, asked.share), resolve_kernel(points[0].config)
+            points, kernel = shorter(points, asked.share), set_up(points[0].config).kernel
             train(shorter(points[:1], 0.02), Fused, False, 1, DEVICE)
             seconds(shorter(points, 0.02), DEVICE)
             them, us = in_turn(

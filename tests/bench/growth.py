@@ -23,7 +23,7 @@ from study.interfaces import Point
 from study.training.precision import fixed_numerics
 from study.training.state import prepare
 from study.training.step import step
-from tests.bench.figure import Asked, Found, Value
+from tests.bench.figure import Found, TrialRequest, Value
 from tests.bench.structures import bare, structures
 
 TITLE = "growth: training of one group, one thread (share: of torch.mm's rate)"
@@ -73,9 +73,8 @@ class Size:
         to states and lower layers.
         """
         states = 6.0 * self.depth * self.hidden**2  # h_{t-1} W: three products of 2·H·GH
-        below = (
-            4.0 * 2 * self.hidden + 6.0 * (self.depth - 1) * self.hidden**2
-        )  # x W: the first layer's input wants no gradient
+        # x W: the first layer's input wants no gradient
+        below = 4.0 * 2 * self.hidden + 6.0 * (self.depth - 1) * self.hidden**2
         return GATES[self.cell] * (states + below) * BATCH * self.steps * self.members
 
 
@@ -121,7 +120,7 @@ def updates(points: Sequence[Point]) -> float:
     return statistics.median(found)
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     with fixed_numerics():
         known = rates()
         peak = known["torch.mm 1024"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from tests.bench.commands import default_study, ratio_to
-from tests.bench.figure import Asked, Found, Goal, Value
+from tests.bench.figure import Found, Goal, TrialRequest, Value
 
 TITLE = "digits: Hydra's joblib launcher / this program with probes, report, W&B"
 GOAL = Goal(least=1.9)
@@ -25,6 +25,6 @@ def ready() -> str | None:
     )
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     them, us = ratio_to("joblib", "joblib", default_study(), asked, repeat)
     return {"wall time of all points": Value.ratio(them.scaled, us.seconds, GOAL)}

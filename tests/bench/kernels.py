@@ -38,9 +38,8 @@ LARGE = 128 * 256  # units × examples from which a few members are as good as m
 MARGIN = 1.1
 
 Size = tuple[int, int, int]  # hidden, batch, members
-Seconds = dict[
-    str, dict[Size, dict[str, list[float]]]
-]  # cell -> size -> kernel -> seconds of each repeat (structures.clock)
+# cell -> size -> kernel -> seconds of each repeat (structures.clock)
+Seconds = dict[str, dict[Size, dict[str, list[float]]]]
 
 
 def cells() -> dict[str, Cell]:
@@ -177,11 +176,9 @@ def written(
         lines.append(f"  {kind}:")
         for name, rows in of.items():
             lines.append(f"    {name}:")
-            lines += [
-                "      -"
-                f" {yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=200).strip()}"
-                for row in rows
-            ]
+            for row in rows:
+                dumped = yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=200)
+                lines.append(f"      - {dumped.strip()}")
     return "\n".join(lines) + "\n"
 
 

@@ -4,7 +4,7 @@ the default probes.
 
 from __future__ import annotations
 
-from tests.bench.figure import Asked, Found, Goal
+from tests.bench.figure import Found, Goal, TrialRequest
 from tests.bench.plain_torch import Fused, compare
 
 TITLE = "torch.nn one by one, no probes / one group with default probes"
@@ -12,5 +12,5 @@ GOALS = {"rnn": Goal(least=2.5), "gru": Goal(least=3), "lstm": Goal(least=1)}
 REPEATS = 2
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     return compare(Fused, False, 2, GOALS, asked, repeat)

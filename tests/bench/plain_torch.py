@@ -16,7 +16,7 @@ from study.interfaces import Batch, Point
 from study.numerics.streams import generator
 from study.training.evaluation import EVALUATION_CHUNK
 from study.training.precision import fixed_numerics
-from tests.bench.figure import Asked, Goal, Value, in_turn
+from tests.bench.figure import Goal, TrialRequest, Value, in_turn
 from tests.bench.structures import clock, seconds, shorter, structures
 
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -170,7 +170,7 @@ def compare(
     measured: bool,
     most: int,
     goals: Mapping[str, Goal],
-    asked: Asked,
+    asked: TrialRequest,
     repeat: int,
 ) -> dict[str, Value]:
     """By cell: torch.nn, as `most` networks tell, / one group with the default probes.

@@ -4,7 +4,7 @@ give the ratio of the whole study.
 
 from __future__ import annotations
 
-from tests.bench.figure import Asked, Found, Goal, Value, in_turn
+from tests.bench.figure import Found, Goal, TrialRequest, Value, in_turn
 from tests.bench.structures import bare, seconds, shorter, structures
 
 TITLE = "training with default probes / without"
@@ -13,14 +13,13 @@ MEMBERS = 6  # probes weigh more in smaller groups; 18 take three times as long
 REPEATS = 2
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     """Whole trainings: probes have their shares of them."""
     found, with_, without = {}, 0.0, 0.0
     for name, points in structures("digits", asked.sized(MEMBERS)).items():
         points = shorter(points, asked.share)
-        seconds(
-            shorter(points[:2], 0.02 / asked.share)
-        )  # kernels are compiled and modules imported before anything is timed
+        # kernels are compiled and modules imported before anything is timed
+        seconds(shorter(points[:2], 0.02 / asked.share))
         one, other = in_turn(
             repeat,
             lambda points=points: seconds(points),

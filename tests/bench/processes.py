@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.machine.processes import descendants, end
+from study.machine.orphans import descendants, end
 
 LOOK_SECONDS = 0.25  # what a process used after the last look is missed
 

@@ -1,11 +1,13 @@
-"""(b) The default study by Ray Tune, a CPU a trial, no probes / by this program, with everything."""
+"""(b) The default study by Ray Tune, a CPU a trial, no probes / by this
+program, with everything.
+"""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
 from tests.bench.commands import default_study, ratio_to
-from tests.bench.figure import Asked, Found, Goal, Value
+from tests.bench.figure import Found, Goal, TrialRequest, Value
 
 TITLE = "digits: Ray Tune / this program with probes, report, W&B"
 GOAL = Goal(least=3.5)
@@ -19,6 +21,6 @@ def ready() -> str | None:
     )
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     them, us = ratio_to("tune", "tune", default_study(), asked, repeat)
     return {"wall time of all points": Value.ratio(them.scaled, us.seconds, GOAL)}

@@ -22,10 +22,8 @@ from pathlib import Path
 from tests import ROOT
 from tests.reports.synthetic import make
 
-BUDGETS = {
-    200: (5e6, 15.0, 1.5e9),
-    1000: (10e6, 40.0, 1.5e9),
-}  # points: bytes, seconds on 2 cores, bytes of memory
+# points: bytes, seconds on 2 cores, bytes of memory
+BUDGETS = {200: (5e6, 15.0, 1.5e9), 1000: (10e6, 40.0, 1.5e9)}
 FACTORS = {
     "cell": ["rnn", "lstm", "gru"],
     "initializer": ["orthogonal", "xavier_uniform", "normal", "pytorch", "identity"],

@@ -77,7 +77,9 @@ def data(form):
 
 
 def batches(x, y, seed, batch):
-    """Without end: every epoch in an order of its own; what is left of one begins the next batch."""
+    """Without end: every epoch in an order of its own; what is left of one
+    begins the next batch.
+    """
     generator = torch.Generator().manual_seed(seed)
     order = torch.empty(0, dtype=torch.long)
     while True:

@@ -4,7 +4,7 @@ other, with the same probes / one group with them.
 
 from __future__ import annotations
 
-from tests.bench.figure import Asked, Found, Goal
+from tests.bench.figure import Found, Goal, TrialRequest
 from tests.bench.plain_torch import Stepwise, compare
 
 TITLE = "per-step loop with the default probes / one group with them"
@@ -12,5 +12,5 @@ GOALS = dict.fromkeys(("rnn", "gru", "lstm"), Goal(least=8))
 REPEATS = 2
 
 
-def measure(asked: Asked, repeat: int) -> Found:
+def measure(asked: TrialRequest, repeat: int) -> Found:
     return compare(Stepwise, True, 1, GOALS, asked, repeat)

@@ -13,10 +13,10 @@ from hydra.types import RunMode
 
 from study.config.compose import compose_all, declared
 from study.config.paths import conf_folder
+from study.config.setup import set_up
 from study.hydra_plugins import register
 from study.interfaces import Point
 from study.launch.plan import make_plan
-from study.training.groups import group_key
 from study.training.loop import train
 from study.training.precision import fixed_numerics
 from study.training.state import prepare
@@ -36,7 +36,7 @@ def structures(
     plan = make_plan(compose_all(loader, "config", of), of, experiment)
     groups: dict[str, list[Point]] = {}
     for point in plan.points:
-        groups.setdefault(group_key(point.config), []).append(point)
+        groups.setdefault(set_up(point.config).group_key, []).append(point)
     return {
         f"{points[0].labels['cell']} depth {points[0].config['depth']}": points[
             :: max(1, len(points) // members)

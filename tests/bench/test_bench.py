@@ -61,9 +61,8 @@ def test_the_script_trains_as_we_do(points, which):
                 getattr(model.layers, f"{theirs}_l{layer}").data.copy_(
                     first[f"layer{layer + 1}.{ours}"]
                 )
-            getattr(model.layers, f"bias_hh_l{layer}").requires_grad_(
-                False
-            ).zero_()  # torch has two biases, each stepped; we have their sum
+            # torch has two biases, each stepped; we have their sum
+            getattr(model.layers, f"bias_hh_l{layer}").requires_grad_(False).zero_()
         model.readout.weight.data.copy_(first["readout.weight"])
         model.readout.bias.data.copy_(first["readout.bias"])
         task = load_task(point.config["task"])

@@ -189,10 +189,9 @@ def compare(calm: Store, store: Store) -> list[str]:
         for each in (calm, store)
     ]
     if not tables[0].equals(tables[1]):
-        wrong.append(
-            "points.parquet"
-            f" differs:\n{tables[0].compare(tables[1]) if tables[0].shape == tables[1].shape else tables[1]}"
-        )
+        same_shape = tables[0].shape == tables[1].shape
+        shown = tables[0].compare(tables[1]) if same_shape else tables[1]
+        wrong.append(f"points.parquet differs:\n{shown}")
     for id in set(there) & set(calm.ids()):
         wrong += [
             f"{id}: {name} differs"

@@ -49,9 +49,8 @@ from tests.reports.synthetic import make
 from tests.support.helpers import point
 
 LIMIT = 120  # seconds for one input, on a machine that does other things too
-MEMORY = (
-    24 * 2**30
-)  # bytes of addresses: a network that is too large must be told, not fill the machine
+# bytes of addresses: a network that is too large must be told, not fill the machine
+MEMORY = 24 * 2**30
 SHARES = {
     "overrides": 0.03,
     "yaml": 0.03,
@@ -359,6 +358,7 @@ BASE = [
     "probe=[]",
 ]
 LAST = ["plan=true"]  # what is planned is not trained
+# code by design, and training
 FORBIDDEN = (
     "_target_",
     "plan",
@@ -369,7 +369,7 @@ FORBIDDEN = (
     "hydra.hydra_logging",
     "hydra.job_logging",
     "--",
-)  # code by design, and training
+)
 
 LEAVES = st.one_of(
     st.none(),

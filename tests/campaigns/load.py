@@ -62,10 +62,8 @@ def cost(folder: Path, *command: str) -> tuple[float, float]:
     """(CPU seconds, wall seconds) of a command and its children, those of them too that end after
     it: who forks the workers does.
     """
-    adopt, prctl = (
-        36,
-        ctypes.CDLL(None).prctl,
-    )  # PR_SET_CHILD_SUBREAPER of linux/prctl.h: orphans become our children
+    # PR_SET_CHILD_SUBREAPER of linux/prctl.h: orphans become our children
+    adopt, prctl = (36, ctypes.CDLL(None).prctl)
     prctl(adopt, 1, 0, 0, 0)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     environment = {
@@ -103,8 +101,10 @@ torch.set_num_threads(1)
 store, size = Store(sys.argv[1]), int(sys.argv[2])
 arms = {}
 for id in store.ids():
-    config = yaml.load((store.point_folder(id) / "config.yaml").read_text(), Loader=yaml.CSafeLoader)
-    arms.setdefault(str([config["initializer"]]), []).append(Point(id, config, store.result(id)["labels"], config["seed"]))
+    text = (store.point_folder(id) / "config.yaml").read_text()
+    config = yaml.load(text, Loader=yaml.CSafeLoader)
+    point = Point(id, config, store.result(id)["labels"], config["seed"])
+    arms.setdefault(str([config["initializer"]]), []).append(point)
     if all(len(of) >= size for of in arms.values()) and len(arms) >= 5:
         break
 spent = points = 0
@@ -177,10 +177,10 @@ def main() -> int:
         if "render" not in asked.without:
             measure("render", made, "-m", "reports", "render", str(store.folder))
         size = sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file())
+        page = store.folder / "report.html"
+        megabytes = page.stat().st_size / 1e6 if "render" not in asked.without else 0
         print(
-            f"on disk: {size / made / 1000:.0f} kB a point; report"
-            f" {(store.folder / 'report.html').stat().st_size / 1e6 if 'render' not in asked.without else 0:.1f} MB",
-            flush=True,
+            f"on disk: {size / made / 1000:.0f} kB per point; report {megabytes:.1f} MB", flush=True
         )
         if asked.tracked:
             without = measure(

@@ -30,7 +30,9 @@ SLICES = {
 
 
 def path(updates: int = 120, members: int = 3, spikes: bool = True) -> Tensor:
-    """Gradients [updates, M, 38] whose norms vary by a factor of a few, with a spike now and then."""
+    """Gradients [updates, M, 38] whose norms vary by a factor of a few, with a
+    spike now and then.
+    """
     rng = torch.Generator().manual_seed(3)
     grads = (
         torch.randn(updates, members, 38, generator=rng)

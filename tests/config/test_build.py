@@ -58,7 +58,8 @@ def test_what_fits_is_built():
         ({"sise": 1}, "unknown key 'sise'"),
         (
             {"_target_": "tests.nowhere.Piece"},
-            "cannot be imported (ModuleNotFoundError: No module named 'tests.nowhere'. Is its folder given with --config-dir?)",
+            "cannot be imported (ModuleNotFoundError: No module named 'tests.nowhere'. Is its"
+            " folder given with --config-dir?)",
         ),
         (
             {"_target_": "tests.config.test_build.Peace"},

@@ -61,7 +61,8 @@ def test_a_good_configuration_passes():
         ({"readout": {"_target_": "study.readouts.mean.Mean"}, "task": EVERY}, "use readout=every"),
         (
             {"readout": {"_target_": "study.readouts.attention.Attention"}, "task": EVERY},
-            "readout: the task's loss is on every step, this readout's output is not; use readout=every",
+            "readout: the task's loss is on every step, this readout's output is not; use"
+            " readout=every",
         ),
         ({"health": {**HEALTH, "fading": -5}}, "vanishing < fading < 0 < exploding"),
         ({"health": {**HEALTH, "examples": 1}}, "health.examples"),
@@ -83,11 +84,13 @@ def test_a_good_configuration_passes():
         ),
         (
             {"cell": {"_target_": "tests.config.test_check.RaisingStep"}},
-            "cell: RaisingStep fails on two steps of zeros (KeyError: 'weight_q'; test_check.py, line ",
+            "cell: RaisingStep fails on two steps of zeros (KeyError: 'weight_q';"
+            " test_check.py, line ",
         ),
         (
             {"task": {"_target_": "tests.config.test_check.Hollow", "hollow": "train"}},
-            "task: Hollow: x of the train split must be [B, T, D] with B > 0, T = 8 and D = 2, got (0, 8, 2)",
+            "task: Hollow: x of the train split must be [B, T, D] with B > 0, T = 8 and D = 2,"
+            " got (0, 8, 2)",
         ),
         (
             {"task": {"_target_": "tests.config.test_check.Hollow", "hollow": "test"}},
@@ -97,10 +100,7 @@ def test_a_good_configuration_passes():
             {"cell": {"_target_": "tests.config.test_check.Transposed"}},
             "cell: block of Transposed's weight_x must be (hidden, inputs) = ",
         ),
-        (
-            {"cell": {"_target_": "tests.config.test_check.CallingStep"}},
-            "; test_check.py, line ",
-        ),
+        ({"cell": {"_target_": "tests.config.test_check.CallingStep"}}, "; test_check.py, line "),
         (
             {"initializer": {"_target_": "tests.config.test_check.WrongShape"}},
             "WrongShape returned shape (3,)",

@@ -17,7 +17,9 @@ from study.config.compose import Declared, compose, compose_all, declared, finis
 from study.config.paths import conf_folder
 from study.design.power import resolvable
 from study.hydra_plugins import register
-from study.launch.plan import declaration, make_plan, resolves
+from study.launch.declaration import declaration
+from study.launch.describe import resolves
+from study.launch.plan import make_plan
 from study.records import StudyError
 
 
@@ -29,9 +31,8 @@ def loader():
 
 def by_hydra(loader, overrides: list[str]) -> dict:
     config = loader.load_configuration("config", overrides, run_mode=RunMode.RUN)
-    left_out = {"hydra"} | (
-        {"encoder"} if config.encoder is None else set()
-    )  # no encoder is no setting
+    # no encoder is no setting
+    left_out = {"hydra"} | ({"encoder"} if config.encoder is None else set())
     return OmegaConf.to_container(
         OmegaConf.masked_copy(config, [key for key in config if key not in left_out]), resolve=True
     )
@@ -100,7 +101,7 @@ def test_a_thousand_points_are_planned(loader):
     }
     of, combinations = made(loader, params, ["experiment=digits"])
     plan = make_plan(combinations, of, "digits")
-    groups = plan.groups(plan.missing, 2, 16)
+    groups = plan.cut(plan.missing, 2, 16)
     assert len(plan.points) == 1008
     assert sum(len(group.points) for group in groups) == 1008
 

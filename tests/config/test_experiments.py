@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -15,8 +16,8 @@ from study.launch.run import run
 from study.store import Store
 from study.training.engine import run_group
 from tests import ROOT
-from tests.support import data
 from tests.battery.test_battery import planned
+from tests.support import data
 
 EXPERIMENTS = sorted(path.stem for path in (conf_folder() / "experiment").glob("*.yaml"))
 COMMANDS = ("length", "quick")  # the others in this process, which is faster
@@ -30,9 +31,8 @@ DRAWN = (
     "temporal_order",
     "text",
 )
-FEWER = {
-    "thresholds": ["cell=rnn", "task=temporal_order"]
-}  # its 120 points of up to 200 steps take a minute
+# its 120 points of up to 200 steps take a minute
+FEWER = {"thresholds": ["cell=rnn", "task=temporal_order"]}
 SMALL = ["updates=2", "hidden=8", "batch=8", "seed=0", "tracker=[]", "health.stages=[0,1]"]
 
 
@@ -47,9 +47,8 @@ class Here(Executor):
 @pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in COMMANDS])
 def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        sys, "argv", ["study", "-m", f"experiment={experiment}"]
-    )  # a launch tells what was typed: not pytest's own
+    # a launch tells what was typed: not pytest's own
+    monkeypatch.setattr(sys, "argv", ["study", "-m", f"experiment={experiment}"])
     plan = planned(
         experiment,
         [
@@ -59,7 +58,8 @@ def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
             *data.overrides(experiment, tmp_path),
         ],
     )
-    plan.config["executor"] = {"_target_": "tests.config.test_experiments.Here"}
+    here = {"_target_": "tests.config.test_experiments.Here"}
+    plan = replace(plan, settings=replace(plan.settings, executor=here))
     assert run(plan) == 0
     points = Store(tmp_path / "outputs" / experiment).points()
     assert len(points) >= 6

@@ -1,4 +1,6 @@
-"""watch: what it records during somebody else's training loop, and that the loop does not notice."""
+"""watch: what it records during somebody else's training loop, and that the
+loop does not notice.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from study.probes import gradient_profile, watch
 from study.records import StudyError
-from tests import ROOT
+from tests.support import pages
 from tests.support.plain_modules import gradients, log_ratios, mean_by_lag
 
 D, H, T, B = 3, 6, 9, 5
@@ -443,13 +445,8 @@ def test_the_verdict_goes_from_the_first_state_to_the_last(gains, verdict):
     assert len(travel.get_legend().get_texts()) == len(gains)
 
 
-def test_the_readmes_example_runs_as_pasted(tmp_path, monkeypatch):
-    section = (
-        (ROOT / "README.md")
-        .read_text(encoding="utf-8")
-        .split("## Your own network\n")[1]
-        .split("\n## ")[0]
-    )
+def test_the_example_of_the_page_runs_as_pasted(tmp_path, monkeypatch):
+    section = pages.section("study/README.md", "Your own network")
     blocks = [part.split("```")[0] for part in section.split("```python\n")[1:]]
     assert len(blocks) == 2
     assert len([line for line in blocks[0].splitlines() if line]) <= 10

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from study import battery
 from study.cells.lstm import LSTM
 from study.config import check as checking
-from study.config.network import build_model, init_facts, input_drive
+from study.config.network import init_facts, input_drive
+from study.config.setup import set_up
 from study.config.tasks import load_task
 from study.encoders.conv import Conv
 from study.interfaces import Batch, Encoder, Group, Parameter
@@ -75,17 +76,20 @@ def test_windows_of_a_caption_are_the_convolution_of_its_whole_strip():
         torch.randn(1, 4, 9, generator=torch.Generator().manual_seed(0)),
         torch.zeros(1, 4),
     )
+    # [steps, B, filters · rows]
     found = encoder({"weight": weight, "bias": bias}, x.transpose(0, 1)[None])[
         0, : task.columns, :, :12
-    ]  # [steps, B, filters · rows]
+    ]
+    # the columns that are new
     strip = (
         torch.cat([x[:, :12, : SIDE * WINDOW].unflatten(2, (SIDE, WINDOW))[..., 1:3]], dim=1)
         .permute(0, 2, 1, 3)
         .flatten(2)
-    )  # the columns that are new
+    )
+    # [B, filters, rows, steps]
     whole = nn.functional.max_pool2d(
         nn.functional.conv2d(strip[:, None], weight[0].view(4, 1, 3, 3), padding=(0, 1)), 2
-    ).relu()  # [B, filters, rows, steps]
+    ).relu()
     torch.testing.assert_close(
         found, torch.stack([whole[..., step].transpose(1, 2).flatten(1) for step in range(12)])
     )
@@ -217,7 +221,7 @@ def test_first_values_of_the_layers_are_those_without_an_encoder_of_their_size()
     assert float(named["encoder.weight"][0].abs().max()) <= (6 / (9 + 16)) ** 0.5
     assert (named["encoder.bias"] == 0).all()
     task = load_task(with_one.config["task"])
-    facts, examples = init_facts(with_one.config, task, one.model, 0), task.split("train")
+    facts, examples = init_facts(one.setup, 0), task.split("train")
     read = one.model.encoded(
         {name: value.double() for name, value in named.items()},
         examples.x.double().transpose(0, 1)[None].expand(2, -1, -1, -1),
@@ -343,7 +347,7 @@ def test_an_encoder_is_part_of_the_id_and_none_is_not(monkeypatch):
         ["encoder=none,conv", "cell=gru", "initializer=orthogonal", "seed=0", "tracker=[]"],
     )
     assert [
-        (each.labels["encoder"], "encoder" in each.config, build_model(each.config).read)
+        (each.labels["encoder"], "encoder" in each.config, set_up(each.config).model.read)
         for each in swept.points
     ] == [("none", False, SIDE * WINDOW + len(LETTERS) + 1), ("conv", True, 48 + len(LETTERS) + 1)]
 

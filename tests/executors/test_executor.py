@@ -58,7 +58,7 @@ def test_ctrl_c_leaves_no_child_and_what_is_stored_stays(tmp_path):
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "interrupted" in told
-    assert "go on with the same command" in told
+    assert "run the same command" in told
     assert "Traceback" not in told
     assert gone(below)
     there = store.ids()

@@ -1,4 +1,6 @@
-"""A real Ray cluster of two nodes on loopback: a study through it, one node killed in the middle."""
+"""A real Ray cluster of two nodes on loopback: a study through it, one node
+killed in the middle.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +150,7 @@ def test_ctrl_c_ends_the_tasks_and_keeps_what_they_have(cluster, tmp_path):
     process.send_signal(signal.SIGINT)
     process.wait(timeout=200)
     assert process.returncode == 130, said(tmp_path)
-    assert re.search(r"\d of the missing points go on from their checkpoints", said(tmp_path)), (
+    assert re.search(r"\d of the missing points resume from their checkpoints", said(tmp_path)), (
         said(tmp_path)
     )
     assert "Traceback" not in said(tmp_path)

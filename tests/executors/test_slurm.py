@@ -17,8 +17,8 @@ from study.interfaces import Group
 from study.records import StudyError
 from study.store import Store
 from study.training.checkpoints import Checkpoints
-from study.workers.jobs import ENDING, Job
-from study.workers.remote import BATCH
+from study.workers.job import ENDING, Job
+from study.workers.queued import BATCH
 from tests.campaigns.chaos import compare
 from tests.support.clusters import LOCAL, SWEEP, command, ran, said, wait_until
 from tests.support.helpers import point
@@ -79,7 +79,7 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     first.send_signal(signal.SIGINT)
     first.wait(timeout=120)
     assert first.returncode == 130, said(folder)
-    assert "go on from their checkpoints" in said(folder)
+    assert "resume from their checkpoints" in said(folder)
     assert "6 missing of 6 points" in said(folder)
     slow.unlink()
     wait_until(
@@ -99,7 +99,8 @@ def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     second = command(folder, *sweep)
     wait_until(
         lambda: (
-            f"jobs of an earlier command go on: {one}" in said(folder) or second.poll() is not None
+            f"jobs of an earlier command are still there: {one}" in said(folder)
+            or second.poll() is not None
         ),
         "the job to be found",
         folder,
@@ -236,7 +237,7 @@ def test_plan_shows_jobs_hours_and_array(tmp_path):
         r"^\d+ jobs of 1 core: array 0-\d+%2, partition \(the default\), limit 5 min$", told, re.M
     ), told
     assert re.search(
-        r"expected: .* a job, [\d.]+ core hours in all, about [\d.]+ (min|h) with 2 at once", told
+        r"expected: .* per job, [\d.]+ core hours in all, about [\d.]+ (min|h) with 2 at once", told
     ), told
 
 

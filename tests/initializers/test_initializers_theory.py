@@ -14,8 +14,8 @@ from torch import Tensor
 
 from study.battery.shared import init_facts
 from study.config.check import check
-from study.config.network import build_model, input_drive
-from study.config.tasks import load_task
+from study.config.network import input_drive
+from study.config.setup import set_up
 from study.initializers.chrono import Chrono
 from study.initializers.critical import Critical, solve
 from study.initializers.he import He
@@ -34,12 +34,10 @@ H = 64
 
 def weights(cell: str, node: dict[str, Any], seed: int = 0, **changes: Any) -> dict[str, Tensor]:
     of = point(seed, cell=CELLS[cell], initializer=node, hidden=H, **changes)
-    model = build_model(of.config)
+    model = set_up(of.config).model
     return {
         name: value[0]
-        for name, value in model.named(
-            initial_weights(of, load_task(of.config["task"]), model)[None]
-        ).items()
+        for name, value in model.named(initial_weights(set_up(of.config), model)[None]).items()
     }
 
 

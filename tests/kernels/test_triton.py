@@ -26,10 +26,8 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("triton is not installed: pip install triton (Linux)", allow_module_level=True)
 
 NAMES = sorted(path.stem for path in Path(cells.__path__[0]).glob("[!_]*.py"))
-TARGET, SPILL = (
-    90,
-    16,
-)  # compute capability of an H100; bytes a thread that may lie outside registers
+# compute capability of an H100; bytes a thread that may lie outside registers
+TARGET, SPILL = (90, 16)
 SHARED = 48 * 1024  # bytes that every GPU gives a program unasked
 
 

@@ -19,6 +19,7 @@ from study.__main__ import main
 from study.config.paths import config_dirs
 from study.store import Store
 from tests import ROOT
+from tests.support import pages
 
 TINY = ["updates=2", "hidden=4", "batch=8", "task.form=row", "tracker=[]", "executor.workers=1"]
 
@@ -181,8 +182,8 @@ def test_a_piece_from_outside_the_repository(tmp_path):
     """
     (tmp_path / "cell").mkdir()
     (tmp_path / "cell" / "leaky.yaml").write_text("_target_: cells_of_mine.Leaky\na: 0.1\n")
-    readme = (ROOT / "README.md").read_text()
-    (tmp_path / "cells_of_mine.py").write_text(readme.split("```python\n")[1].split("```")[0])
+    section = pages.section("study/README.md", "Add a piece")
+    (tmp_path / "cells_of_mine.py").write_text(section.split("```python\n")[1].split("```")[0])
     ran = study(
         tmp_path,
         "-m",
@@ -267,7 +268,7 @@ def test_a_tracker_whose_package_is_missing_is_told_once_and_left_out(tmp_path):
         tmp_path, "--config-dir", str(tmp_path), "tracker=[mine]", "name=told", "cell=rnn", *tiny
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.count("warning: tracker mine is switched off, the study goes on") == 1
+    assert ran.stdout.count("warning: tracker mine is switched off, the study continues") == 1
     assert "a_package_that_nobody_has" in ran.stdout
     assert len(Store(tmp_path / "outputs" / "told").ids()) == 1
 
@@ -336,7 +337,7 @@ REFUSED = [
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),
     (
         ["experiment=quick", "name=other"],
-        ["other: belongs to another study", "experiment: there 'adding', here 'quick'"],
+        ["other: belongs to another study", "experiment: stored 'adding', now 'quick'"],
     ),
     (["experiment=quick", "~name"], ["name: must be there", "taken away"]),
     (["experiment=quick", "~depth", "~batch"], ["depth, batch: must be there"]),
@@ -408,9 +409,8 @@ def precious(tmp_path_factory):
 
 def command(arguments: list[str]) -> list[str]:
     typed = {argument.split("=")[0] for argument in arguments}
-    options = [
-        argument for argument in arguments if argument.startswith("--")
-    ]  # argparse wants them before the overrides
+    # argparse wants them before the overrides
+    options = [argument for argument in arguments if argument.startswith("--")]
     arguments = [argument for argument in arguments if argument not in options]
     return ["-m", *options, *(one for one in TINY if one.split("=")[0] not in typed), *arguments]
 

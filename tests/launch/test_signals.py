@@ -78,8 +78,8 @@ def test_whatever_interrupts_it_the_numbers_are_those_of_an_undisturbed_run(undi
         told = interrupted(tmp_path, number, often)
         assert told.startswith("130: "), told
         assert "interrupted; 2 missing of 2 points" in told
-        assert "2 of the missing points go on from their checkpoints" in told
-        assert "go on with the same command" in told
+        assert "2 of the missing points resume from their checkpoints" in told
+        assert "run the same command" in told
         assert (before := last) < (last := made(folder))
         assert before < last < 2000
     process = command(tmp_path, *ARGUMENTS, often)
@@ -153,4 +153,4 @@ def test_who_does_not_leave_in_time_is_ended(tmp_path):
     finally:
         end(process)
     assert process.returncode == 130, told
-    assert "2 of the missing points go on from their checkpoints" in told
+    assert "2 of the missing points resume from their checkpoints" in told

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from study.launch.trackers import Trackers
-from study.machine.processes import descendants
+from study.machine.orphans import descendants
 from study.store import Store
 from tests.support.faults import command, end, gone, statuses, until
 from tests.support.mounts import tmpfs
@@ -39,7 +39,7 @@ def told(
     """
     trackers = Trackers(nodes, "my study", store.folder, Console(soft_wrap=True), seconds)
     pids = [sink.process.pid for sink in trackers.sinks]
-    trackers.hear(store, IDS)
+    trackers.send(store, IDS)
     trackers.close()
     assert gone([pid for pid in pids if pid])
     return capfd.readouterr().out
@@ -60,7 +60,7 @@ def test_each_that_fails_is_one_warning_and_the_others_hear_everything(store, tm
     bad = {f"{how} at {when}": sink(tmp_path / how, when, how) for when, how in BAD}
     said = told(store, {**bad, "good": sink(tmp_path / "good")}, capfd, 8.0)
     expected = [
-        f"warning: tracker {how} at {when} is switched off, the study goes on ({why})"
+        f"warning: tracker {how} at {when} is switched off, the study continues ({why})"
         for (when, how), why in BAD.items()
     ]
     assert sorted(said.splitlines()) == sorted(expected)
@@ -74,7 +74,7 @@ def test_a_launch_that_is_interrupted_does_not_wait_for_what_is_queued(store, tm
     trackers = Trackers(
         {"slow": sink(tmp_path / "slow")}, "my study", store.folder, Console(), 60.0
     )
-    trackers.hear(store, IDS * 300)
+    trackers.send(store, IDS * 300)
     trackers.close(now=True)
     heard = (tmp_path / "slow").read_text().split() if (tmp_path / "slow").exists() else []
     assert len(heard) < 900
@@ -83,7 +83,7 @@ def test_a_launch_that_is_interrupted_does_not_wait_for_what_is_queued(store, tm
 def test_wandb_that_is_not_installed(store, tmp_path, monkeypatch, capfd):
     (tmp_path / "wandb.py").write_text("raise ModuleNotFoundError(\"No module named 'wandb'\")\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert "wandb is switched off, the study goes on (StudyError: wandb is not installed" in told(
+    assert "wandb is switched off, the study continues (StudyError: wandb is not installed" in told(
         store, {"wandb": NODE}, capfd
     )
 
@@ -92,7 +92,9 @@ def test_a_full_disk_under_wandb(store, capfd):
     with tmpfs(store.folder / "wandb", "64k"):
         (store.folder / "wandb" / "filled").write_bytes(b"x" * 60_000)
         said = told(store, {"wandb": NODE}, capfd)
-        assert said.count("warning: tracker wandb is switched off, the study goes on (") == 1, said
+        assert said.count("warning: tracker wandb is switched off, the study continues (") == 1, (
+            said
+        )
         assert not (store.folder / "wandb" / "logged.jsonl").exists(), (
             "what was not written whole is not noted as logged"
         )
@@ -122,12 +124,14 @@ def test_wandbs_service_that_is_killed_or_stands_still(store, capfd, number):
 
     thread = threading.Thread(target=hit_soon)
     thread.start()
-    trackers.hear(store, IDS * 100)
+    trackers.send(store, IDS * 100)
     trackers.close()
     thread.join()
     assert hit and gone(hit)
     assert (
-        capfd.readouterr().out.count("warning: tracker wandb is switched off, the study goes on (")
+        capfd.readouterr().out.count(
+            "warning: tracker wandb is switched off, the study continues ("
+        )
         == 1
     )
 
@@ -167,7 +171,7 @@ def test_a_study_whose_wandb_never_starts_is_complete(tmp_path):
     assert process.returncode == 0, said
     assert service, said
     assert (
-        said.count("warning: tracker wandb is switched off, the study goes on (no answer for 5 s")
+        said.count("warning: tracker wandb is switched off, the study continues (no answer for 5 s")
         == 1
     ), said
     assert list(statuses(Store(tmp_path / "outputs" / "quick")).values()) == ["done", "done"]

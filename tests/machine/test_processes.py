@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from study.launch import run as launcher
-from study.machine.processes import LEAVE, _as_children_need_it, descendants, start, warm
+from study.machine.orphans import descendants
+from study.machine.processes import _settings_of_children, start, warm
+from study.machine.signals import LEAVE
 from tests import ROOT
 from tests.support.faults import children, gone
 
@@ -86,8 +88,8 @@ def test_a_signal_that_comes_while_a_process_starts_is_heard_when_it_is_there_an
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 def test_the_one_that_forks_ends_with_its_launcher_also_while_it_imports():
     code = (
-        "from study.machine.processes import descendants, warm; import os; warm(['torch',"
-        " 'sklearn.datasets']); print(*descendants(os.getpid()))"
+        "from study.machine.orphans import descendants; from study.machine.processes import warm;"
+        " import os; warm(['torch', 'sklearn.datasets']); print(*descendants(os.getpid()))"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
@@ -98,9 +100,7 @@ def test_the_one_that_forks_ends_with_its_launcher_also_while_it_imports():
     assert ran.stderr == ""
 
 
-def test_modules_of_the_tools_own_pieces_are_imported_ahead_and_nothing_where_only_the_plan_is_asked_for(
-    monkeypatch,
-):
+def test_own_pieces_are_imported_ahead_and_nothing_if_only_the_plan_is_wanted(monkeypatch):
     asked: list[list[str]] = []
     monkeypatch.setattr(launcher, "warm", asked.append)
     config = {
@@ -128,7 +128,7 @@ def test_handlers_come_back_also_where_signals_are_heard_meanwhile(monkeypatch):
     before = {number: signal.signal(number, leave) for number in numbers}
     try:
         monkeypatch.setattr(signal, "signal", heard)
-        with pytest.raises(SystemExit), _as_children_need_it():
+        with pytest.raises(SystemExit), _settings_of_children():
             pass
         monkeypatch.undo()
         assert all(signal.getsignal(number) is leave for number in numbers)

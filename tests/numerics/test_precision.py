@@ -5,6 +5,7 @@ and refused where it cannot be.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,10 +15,11 @@ from hydra._internal.utils import create_config_search_path
 from study.config.check import check
 from study.config.compose import compose_all, declared
 from study.config.paths import conf_folder
+from study.config.setup import set_up
 from study.hydra_plugins import register
-from study.launch.plan import declaration, make_plan
+from study.launch.declaration import declaration
+from study.launch.plan import make_plan
 from study.records import StudyError, identity
-from study.training.groups import group_key
 from study.training.loop import train
 from study.training.precision import fixed_numerics
 from study.training.state import prepare
@@ -94,7 +96,8 @@ def test_tf32_is_up_in_updates_and_in_nothing_else(monkeypatch):
             ],
             "cpu",
         )
-        training.config["precision"] = "tf32"  # refused where there is no GPU
+        # set_up refuses it where there is no GPU
+        training.setups = [replace(setup, precision="tf32") for setup in training.setups]
         Looking.seen = {}
         train(training, lambda update: None)
         with pytest.raises(ZeroDivisionError):
@@ -137,7 +140,7 @@ class Looking(Sum):
         (
             {"precision": "tf32"},
             (
-                "precision: tf32 is of CUDA's products only, and this runs on the CPU; use"
+                "precision: tf32 exists for CUDA's products only, and this runs on the CPU; use"
                 " precision=full or precision=bf16"
             ),
         ),
@@ -193,7 +196,7 @@ def test_it_is_a_factor_and_full_is_the_points_of_before():
     assert {one.id for one in before.points} == {
         by_label[cell, "full"].id for cell in ("gru", "lstm")
     }
-    assert len({group_key(one.config) for one in both.points}) == 4
+    assert len({set_up(one.config).group_key for one in both.points}) == 4
     assert (
         "precision" not in declaration(both)["fixed"]
         and declaration(before)["fixed"]["precision"] == "full"

@@ -235,8 +235,7 @@ def test_transport_equals_plain_autograd_of_one_sequence_after_the_other(cell):
             1,
             2,
             # what enters at a layer never comes back to it from above, so that its own taps are
-            # those
-            # of the layer alone
+            # those of the layer alone
         ):
             own = plain.tapped(
                 of,

@@ -87,17 +87,17 @@ def test_jacobians_equal_torchs_own_one_by_one(cell):
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_spectra_of_jacobians_equal_dense_products_in_many_digits(cell):
-    """Every lag of every example; an example that is too short for a lag is left out of its mean."""
+    """Every lag of every example; an example that is too short for a lag is
+    left out of its mean.
+    """
     of, lags = small(cell), [1, 3, 4, 8]
     found = jacobian(of, examples=3, lags=lags)
     for layer in (1, 2):
         values, moduli = {lag: [] for lag in lags}, []
         for example in range(3):
             of_example = plain.jacobians(of, layer, example)
-            ends = [
-                of_example[0],
-                of_example[-1],
-            ]  # two evenly spaced steps: from the second to the last
+            # two evenly spaced steps: from the second to the last
+            ends = [of_example[0], of_example[-1]]
             moduli += [torch.linalg.eigvals(end).abs().sort(descending=True).values for end in ends]
             product = mpmath.eye(len(ends[0]))
             for lag, matrix in enumerate(reversed(of_example), start=1):
@@ -175,9 +175,8 @@ def test_a_direction_that_a_step_loses_has_exponent_minus_infinity():
         [int(torch.linalg.matrix_rank(matrix)) for matrix in plain.jacobians(of, 1, example)]
         for example in range(2)
     ]
-    lost = 5 - min(
-        min(of_example[2:]) for of_example in ranks
-    )  # 8 steps, a quarter of them not counted
+    # 8 steps, a quarter of them not counted
+    lost = 5 - min(min(of_example[2:]) for of_example in ranks)
     found = lyapunov(of)[0, 0]
     assert lost > 0
     assert int((found == -torch.inf).sum()) == lost
@@ -285,10 +284,8 @@ def test_lstm_without_weights_keeps_its_forget_gate_and_forgets_h(forget_bias):
     zeros = {f"layer1.{p.name}": torch.zeros(p.shape) for p in LSTM().shapes(2, H)}
     of = trace(LSTM(), zeros | {"layer1.bias": bias}, steps=51, hidden=H)
     keep = 1 / (1 + math.exp(-forget_bias))
-    found, through_h = (
-        jacobian(of, lags=[50]),
-        math.hypot(1, 1 / (1 + math.exp(-0.5))),
-    )  # dh/dc = o at c = 0
+    # dh/dc = o at c = 0
+    found, through_h = (jacobian(of, lags=[50]), math.hypot(1, 1 / (1 + math.exp(-0.5))))
     values = found["log10_singular_value"].values[0, 0, 0]
     close(
         values[:H], torch.full((H,), math.log10(through_h * keep**50), dtype=torch.float64), 1e-11

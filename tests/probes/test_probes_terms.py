@@ -20,8 +20,8 @@ from study.probes.layer_profile import LayerProfile
 from study.probes.pascanu import Pascanu
 from study.records import StudyError
 from study.training.trace import StageTrace
-from tests.support import plain
 from tests.probes.test_probes_spectra import small
+from tests.support import plain
 from tests.support.helpers import LRU, Linear, MinGRU, orthogonal, trace
 
 CELLS = plain.every_cell()

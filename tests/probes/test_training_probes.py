@@ -102,9 +102,8 @@ def test_at_the_end_the_last_batch_is_taken_once_more():
 def test_update_ratio_and_gradient_norms_by_tensor():
     of = trace(LSTM(), {"layer1.bias": torch.zeros(32)}, steps=4, depth=2)
     ratio = UpdateRatio(stages=[0])(of)
-    assert ratio["update_ratio weight_h"][0].tolist() == pytest.approx(
-        [0.05, 0.05]
-    )  # the trace's step is a twentieth of the weights
+    # the trace's step is a twentieth of the weights
+    assert ratio["update_ratio weight_h"][0].tolist() == pytest.approx([0.05, 0.05])
     assert ratio["update_ratio readout.weight"].tolist() == pytest.approx([0.05])
     assert ratio["update_ratio bias"].isnan().tolist() == [[True, False]]
     norms = GradientNorm(stages=[0])(of)

@@ -78,7 +78,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "search.trials=6",
     )
     slots, _ = searched(spec)
-    finish(spec, asks, slots, {"study": {}})
+    finish(spec, asks, slots, title=None, question=None)
     record = json.loads((folder / "tuned" / "study.json").read_text())
     record["declaration"]["claims"] = [
         {

@@ -38,7 +38,7 @@ def tuned_study(folder: Path, *arguments: str) -> Study:
         folder, "search/objective=bowl", "task.form=row", "name=tuned", *ARMS, *arguments
     )
     slots, _ = searched(spec)
-    finish(spec, asks, slots, {"study": {}})
+    finish(spec, asks, slots, title=None, question=None)
     return Study(Store(folder / "tuned"))
 
 
@@ -116,7 +116,7 @@ def test_one_arm_and_levels_that_are_words(tmp_path):
         "search.trials=8",
     )
     slots, _ = searched(spec)
-    finish(spec, asks, slots, {"study": {}})
+    finish(spec, asks, slots, title=None, question=None)
     for name in SECTIONS:
         section = rendered(Study(Store(tmp_path / "tuned")), name)
         assert not section.broken, section.blocks

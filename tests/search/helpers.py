@@ -22,7 +22,7 @@ from study.config.compose import compose
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
 from study.search.arms import open_arms
-from study.search.planning import Asks, make_spec
+from study.search.planning import SearchRequest, make_spec
 from study.search.slots import Slots
 from study.search.spec import Spec
 from study.search.storage import open_storage
@@ -38,7 +38,9 @@ SMALL = [
 ]
 
 
-def plan(folder: Path, *arguments: str, params: dict[str, str] | None = None) -> tuple[Spec, Asks]:
+def plan(
+    folder: Path, *arguments: str, params: dict[str, str] | None = None
+) -> tuple[Spec, SearchRequest]:
     """The search that a command line asks for; results under `folder`."""
     register()
     loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))

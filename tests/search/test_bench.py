@@ -1,4 +1,6 @@
-"""The benchmark's claims at its own size would take minutes; here they are held with fewer seeds."""
+"""The benchmark's claims at its own size would take minutes; here they are held
+with fewer seeds.
+"""
 
 from __future__ import annotations
 

@@ -11,13 +11,15 @@ import optuna
 import pytest
 import sqlalchemy.exc
 
+from study.config.settings import settings_of
 from study.records import StudyError
 from study.search.arms import FINGERPRINT, open_arms
 from study.search.planning import default, fingerprint, settings_to_check
-from study.search.spec import asked, compose
+from study.search.spec import compose, trial_request
 from study.search.storage import PATIENCE, lost, open_storage
 from tests.search.helpers import SMALL, plan
 from tests.support.faults import LOCAL
+from tests.support.helpers import launch_config
 
 DIGITS = {
     "cell": "rnn,lstm",
@@ -30,15 +32,15 @@ DEFAULT = ["search=default", "task.form=row"]
 
 
 def test_factors_are_arms_searched_keys_are_not_and_others_are_held(tmp_path):
-    spec, asks = plan(tmp_path, *DEFAULT, params=DIGITS)
+    spec, request = plan(tmp_path, *DEFAULT, params=DIGITS)
     assert [arm.name for arm in spec.arms] == [
         f"cell={cell} initializer={rule}"
         for cell in ("rnn", "lstm")
         for rule in ("orthogonal", "normal")
     ]
     assert list(spec.space) == ["hidden", "depth", "batch", "optimizer.lr"]
-    assert asks.held == ["clip"]
-    assert asks.seeds == "0,1,2"
+    assert request.held == ["clip"]
+    assert request.seeds == "0,1,2"
     assert all(
         arm.default == {"hidden": 32, "depth": 1, "batch": 64, "optimizer.lr": 0.004}
         and arm.default_inside
@@ -59,7 +61,7 @@ def test_every_setting_sees_the_same_examples_and_is_validated_as_often(tmp_path
 
 
 def test_the_command_line_replaces_fixes_and_adds_keys(tmp_path):
-    spec, asks = plan(
+    spec, request = plan(
         tmp_path,
         *DEFAULT,
         "hidden=48",
@@ -71,8 +73,8 @@ def test_the_command_line_replaces_fixes_and_adds_keys(tmp_path):
     )
     assert list(spec.space) == ["depth", "batch", "optimizer.lr", "dropout"]
     assert spec.space["batch"].choices == (16, 64)
-    assert {"hidden=48", "clip=norm"} <= set(asks.fixed)
-    assert asks.held == []
+    assert {"hidden=48", "clip=norm"} <= set(request.fixed)
+    assert request.held == []
     assert {arm.levels["cell"] for arm in spec.arms} == {"gru"}
     assert default(spec, spec.arms[0]).config["hidden"] == 48
 
@@ -268,10 +270,12 @@ def test_a_trial_keeps_its_name_when_further_levels_join(tmp_path):
     few, _ = plan(tmp_path, *DEFAULT, "cell=gru,lstm")
     more, _ = plan(tmp_path, *DEFAULT, "cell=rnn,lstm,gru")
     names = {
-        arm.name: asked(spec, arm, 3, arm.default).name for spec in (few, more) for arm in spec.arms
+        arm.name: trial_request(spec, arm, 3, arm.default).name
+        for spec in (few, more)
+        for arm in spec.arms
     }
     assert len(set(names.values())) == len(names) == 3
-    assert all(asked(few, arm, 3, arm.default).name == names[arm.name] for arm in few.arms)
+    assert all(trial_request(few, arm, 3, arm.default).name == names[arm.name] for arm in few.arms)
 
 
 def test_two_commands_that_begin_together_make_one_search(tmp_path):
@@ -344,10 +348,11 @@ def test_workers_share_gpus(tmp_path, monkeypatch, device, executor, expected):
     """Two GPUs, four trials each; a number that is asked for is taken; never more workers than
     trials.
     """
-    from study.search.run import workers
+    from study.search.processes import workers
 
     spec, _ = plan(tmp_path, *DEFAULT)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     node = {**LOCAL, "workers": executor, "device": device, "max_members": 24}
-    assert workers(spec, {"executor": node, "device": device}) == expected
+    settings = settings_of(launch_config(executor=node, device=device))
+    assert workers(spec, settings) == expected

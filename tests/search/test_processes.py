@@ -1,4 +1,6 @@
-"""Two commands on one storage finish one budget together, and one of them is killed in the middle."""
+"""Two commands on one storage finish one budget together, and one of them is
+killed in the middle.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from study.machine.processes import descendants
+from study.machine.orphans import descendants
 from study.search.arms import slots
 from study.search.liveness import WORKER
 from study.search.storage import JOURNAL, open_storage

@@ -23,7 +23,7 @@ from study.search.importance import importance
 from study.search.objectives import Objective
 from study.search.run import bests, finish, hear, recorded
 from study.search.slots import EXAMPLES
-from study.search.spec import asked, trial_name
+from study.search.spec import trial_name, trial_request
 from study.search.storage import open_storage
 from study.search.worker import Worker
 from study.store import Store
@@ -86,9 +86,8 @@ def test_one_worker_draws_the_same_settings_however_often_it_is_started(tmp_path
         slots, said = searched(part)
         assert len(slots[0].slots()) == trials
     assert settings_of(slots) == settings_of(whole)
-    assert [event["event"] for event in said].count(
-        "stored"
-    ) == 5  # the last start added what was missing, and nothing else
+    # the last start added what was missing, and nothing else
+    assert [event["event"] for event in said].count("stored") == 5
     other, _ = plan(tmp_path / "other", *BOWL, "search.trials=12", "search.seed=1")
     assert settings_of(searched(other)[0])[0][1:] != settings_of(whole)[0][1:]
     assert steps.arms[0].name == at_once.arms[0].name
@@ -129,10 +128,10 @@ class Raises(Objective):
     def higher_is_better(self, config):
         return True
 
-    def run(self, asked, device, hear, wanted):
+    def run(self, trials, device, hear, wanted):
         from study.search.synthetic import Bowl
 
-        for trial in asked:
+        for trial in trials:
             rate = trial.points[0].config["optimizer"]["lr"]
             if rate > self.fatal or (
                 trial.name not in self.seen and trial.name.endswith(("1", "3", "5"))
@@ -141,7 +140,7 @@ class Raises(Objective):
                 raise RuntimeError("out of luck")
         return Bowl(
             lr=0.006, hidden=48, batch=32, layer=0.05, rate=4.0, noise=0.0, seconds=0.0
-        ).run(asked, device, hear, wanted)
+        ).run(trials, device, hear, wanted)
 
 
 @pytest.mark.parametrize(("fatal", "finished"), [(1.0, 8), (0.004, None)])
@@ -211,9 +210,9 @@ def test_a_silent_workers_trial_is_tried_again_and_dropped_should_it_come_back(
 
 
 def test_trackers_hear_of_every_trial_and_of_the_best_as_it_changes(tmp_path):
-    spec, asks = plan(tmp_path, "search=lr", *SMALL, "search.trials=3")
+    spec, request = plan(tmp_path, "search=lr", *SMALL, "search.trials=3")
     slots, _ = searched(spec)
-    found = finish(spec, asks, slots, {"study": {}})
+    found = finish(spec, request, slots, title=None, question=None)
     store = Store(spec.search_folder)
     (store.points_folder / "of_another_search-0000").mkdir()
     (store.points_folder / "of_another_search-0000" / "result.json").write_text("{}")
@@ -318,9 +317,8 @@ def test_importance_finds_what_the_score_depends_on(tmp_path):
     assert share["optimizer.lr", None] > 0.6
     assert share["hidden", None] < 0.3
     assert share["hidden", "optimizer.lr"] < 0.3
-    assert (
-        0.9 < sum(share.values()) < 1.1
-    )  # of two keys, main effects and their interaction are everything
+    # of two keys, main effects and their interaction are everything
+    assert 0.9 < sum(share.values()) < 1.1
     assert set(rows) == {column.name for column in SEARCH_TABLES["importance"]}
 
 
@@ -334,7 +332,9 @@ def test_a_trial_is_the_point_of_a_study_with_the_same_settings(tmp_path):
     spec, _ = plan(tmp_path, "search=lr", *SMALL, "search.trials=5", "search.together=4")
     slots, _ = searched(spec)
     for slot in slots[0].slots():
-        point = asked(spec, spec.arms[0], slot.number, slot.counted.user_attrs["setting"]).points[0]
+        point = trial_request(
+            spec, spec.arms[0], slot.number, slot.counted.user_attrs["setting"]
+        ).points[0]
         run([point], tmp_path / "study")
         row = Store(tmp_path / "study").result(point.id)["row"]
         assert slot.counted.value == row["val_score"]
@@ -356,7 +356,7 @@ def test_replicates_are_one_group_and_their_mean_counts(tmp_path):
         assert len(trial.user_attrs["scores"]) == 3
         assert trial.value == pytest.approx(sum(trial.user_attrs["scores"]) / 3)
         assert trial.user_attrs[EXAMPLES] == 3 * spec.arms[0].examples
-        points = asked(spec, spec.arms[0], slot.number, trial.user_attrs["setting"]).points
+        points = trial_request(spec, spec.arms[0], slot.number, trial.user_attrs["setting"]).points
         assert [point.seed for point in points] == [1000, 1001, 1002]
         run(points, tmp_path / "study")
         assert trial.user_attrs["scores"] == [
@@ -407,7 +407,9 @@ def test_health_comes_from_the_last_probe(tmp_path):
     )
     slots, _ = searched(spec)
     for slot in slots[0].slots():
-        point = asked(spec, spec.arms[0], slot.number, slot.counted.user_attrs["setting"]).points[0]
+        point = trial_request(
+            spec, spec.arms[0], slot.number, slot.counted.user_attrs["setting"]
+        ).points[0]
         run([point], tmp_path / "study")
         states = Store(tmp_path / "study").table("states", [point.id])
         last = states[states["layer"] == "network"].iloc[-1]
@@ -432,7 +434,7 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path,
         "optimizer=choice(adam,sgd)",
     ]
     arguments += ["optimizer.lr=0.01", "clip=value", "search.trials=6", "batch=choice(16,32,64)"]
-    spec, asks = plan(
+    spec, request = plan(
         tmp_path,
         *arguments,
         params={
@@ -444,8 +446,7 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path,
         },
     )
     slots, _ = searched(spec)
-    config = {"study": {"title": "A title", "question": "A question?"}}
-    found = finish(spec, asks, slots, config)
+    found = finish(spec, request, slots, title="A title", question="A question?")
     folder = spec.search_folder
     written = yaml.safe_load((folder / "experiment" / f"{committed}_tuned.yaml").read_text())
     assert written["study"]["search"] == f"../{committed}/search"

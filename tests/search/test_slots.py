@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from study.search import liveness
-from study.search.liveness import Heart, Watch
+from study.search.liveness import Heartbeat, Watch
 from study.search.slots import EXAMPLES, SLOT, Budget, Slots
 from study.search.storage import open_storage
 from tests import ROOT
@@ -95,9 +95,8 @@ def test_a_lost_trial_is_tried_again_with_its_settings_and_counts_once(storage):
     assert again != first
     assert of.storage.get_trial(again).user_attrs[SLOT] == 0
     assert optuna.trial.Trial(of.study, again).suggest_float("x", 0, 1) == 0.5
-    with pytest.raises(
-        optuna.exceptions.UpdateFinishedTrialError
-    ):  # the first one was alive after all
+    # the first one was alive after all
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
         finish(of, first)
 
 
@@ -213,9 +212,8 @@ def test_a_worker_of_this_machine_is_found_gone_at_once(storage):
     watch = Watch(interval=1000.0)
     storage.set_trial_user_attr(trial_id, liveness.WORKER, liveness.me())
     assert watch.lost(storage.get_trial(trial_id)) is None
-    storage.set_trial_user_attr(
-        trial_id, liveness.WORKER, {**liveness.me(), "started": "1"}
-    )  # another process has its number now
+    # another process has its number now
+    storage.set_trial_user_attr(trial_id, liveness.WORKER, {**liveness.me(), "started": "1"})
     assert "gone" in watch.lost(storage.get_trial(trial_id))
     storage.set_trial_user_attr(
         trial_id, liveness.WORKER, {**liveness.me(), "started": "1", "machine": "elsewhere"}
@@ -241,7 +239,7 @@ def test_a_heart_beats_while_its_trial_runs_and_survives_that_it_is_finished_by_
     of = made(storage)
     of.fill()
     one, other = of.claim(), of.claim()
-    with Heart(storage, [one, other], 0.01):
+    with Heartbeat(storage, [one, other], 0.01):
         of.fail(one, "taken for lost")
         deadline = time.monotonic() + 20
         while (

@@ -78,9 +78,8 @@ def seal(monkeypatch):
         lambda task, part: Sealed(split(task, part), seal) if part == "test" else split(task, part),
     )
     monkeypatch.setattr(Arrays, "data_hash", seal.opened(Arrays.data_hash))
-    monkeypatch.setattr(
-        task_module, "_check_examples", seal.opened(task_module._check_examples)
-    )  # shapes and finiteness, once a process
+    # shapes and finiteness, once a process
+    monkeypatch.setattr(task_module, "_check_examples", seal.opened(task_module._check_examples))
     task_module._load_task.cache_clear()
     yield seal
     task_module._load_task.cache_clear()
@@ -116,10 +115,10 @@ def test_no_path_of_a_search_reads_test_data(tmp_path, seal, arguments):
 @pytest.mark.parametrize("arguments", [LR, ADDING], ids=["kept", "drawn"])
 def test_the_seal_breaks_where_a_study_reads_its_test_data(tmp_path, seal, arguments):
     """The same seal, and the engine's own evaluation of a point."""
-    from study.search.spec import asked
+    from study.search.spec import trial_request
 
     spec, _ = plan(tmp_path, *arguments)
-    points = asked(spec, spec.arms[0], 0, spec.arms[0].default).points
+    points = trial_request(spec, spec.arms[0], 0, spec.arms[0].default).points
     with pytest.raises(AssertionError, match="test data"):
         run(points, tmp_path)
     assert seal.broken

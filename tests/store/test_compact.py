@@ -15,12 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import study.store.compacted as parts
 from reports.__main__ import main as report
-from study.compact import compact
 from study.compact import main as command
 from study.records import TABLES, StudyError
-from study.store import PointRecord, Store
+from study.store import PointRecord, Store, compaction
+from study.store.compacted import NAME
 from study.store.digests import signed
 from study.store.leases import Leases
 from tests.reports.synthetic import make
@@ -28,6 +27,10 @@ from tests.store.test_damage import flip, launch
 from tests.store.test_store import STUDY, record
 
 Seen = tuple[pd.DataFrame, dict[str, pd.DataFrame], dict[str, object]]
+
+
+def compact(folder: Path) -> compaction.Report:
+    return compaction.compact(folder, lease_seconds=60)
 
 
 def seen(store: Store) -> Seen:
@@ -104,7 +107,7 @@ def few(tmp_path: Path) -> Store:
 
 
 def test_points_in_parts_read_as_points_in_folders(few, capsys, monkeypatch):
-    monkeypatch.setattr(parts, "BLOCK_POINTS", 2)
+    monkeypatch.setattr("study.store.part.BLOCK_POINTS", 2)
     before, opened = seen(few), Store(few.folder)
     opened.points()
     assert command([str(few.folder)]) == 0
@@ -158,7 +161,7 @@ def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(tmp_path):
         compact(store.folder)
         same(before, seen(Store(store.folder)))
         assert loose(store) == [] and all(
-            parts.NAME.fullmatch(path.name) for path in store.parts_folder.iterdir()
+            NAME.fullmatch(path.name) for path in store.parts_folder.iterdir()
         )
         shutil.rmtree(store.folder)
     assert steps > 25, "every step was one"
@@ -202,7 +205,7 @@ def _killed(folder: Path, step: int) -> bool:
 def test_a_damaged_block_costs_its_points_and_an_unreadable_index_its_part(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(parts, "BLOCK_POINTS", 2)
+    monkeypatch.setattr("study.store.part.BLOCK_POINTS", 2)
     store = make(
         tmp_path / "s",
         factors={"cell": ["rnn", "gru"]},
@@ -332,8 +335,8 @@ def test_what_a_launch_holds_is_damaged_or_is_unknown_stays(few, capsys):
         assert command([str(few.folder)]) == 1
     out, err = capsys.readouterr()
     assert (
-        "left as they are: 1 failed, 1 being trained, 1 damaged, 1 with files that a part does not"
-        " know" in out
+        "left as they are: 1 failed, 1 being trained, 1 damaged, 1 with files that a part cannot"
+        " hold" in out
     )
     assert "1 damaged" in err
     assert loose(few) == ["p0", "p1", "p2", "r"]
@@ -345,7 +348,7 @@ def test_a_launch_goes_on_beside_parts_and_trains_what_is_damaged_in_them(
     tmp_path, monkeypatch, capfd
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(parts, "BLOCK_POINTS", 1)
+    monkeypatch.setattr("study.store.part.BLOCK_POINTS", 1)
     assert launch(monkeypatch, capfd)[0] == 0
     store = Store(tmp_path / "outputs" / "quick")
     before = store.table("history", store.ids())
@@ -358,7 +361,7 @@ def test_a_launch_goes_on_beside_parts_and_trains_what_is_damaged_in_them(
     assert status == 0, told
     assert "parts/0009 (part.json: damaged" in told and (store.aside / "parts-0009.0").exists()
     assert (
-        "2 stored points are damaged and trained again" in told
+        "2 stored points are damaged and will be trained again" in told
         and "training 2 points" in told
         and "2 stored already" in told
     )

@@ -19,7 +19,7 @@ from reports.export.export import point_config
 from study.__main__ import main
 from study.records import SEARCH_TABLES, StudyError
 from study.store import Store, seal
-from study.store.digests import holds, signed
+from study.store.digests import is_intact, signed
 from study.store.search import SearchStore
 from tests import ROOT
 from tests.reports.synthetic import make
@@ -87,13 +87,13 @@ def test_a_damaged_file_is_not_read(store):
 
 def test_a_folder_of_another_point_is_no_point(store):
     shutil.copytree(store.point_folder("p1"), store.point_folder("p2"))
-    assert store.damaged() == {"p2": "result.json: damaged (it is of point 'p1')."}
+    assert store.damaged() == {"p2": "result.json: damaged (it belongs to point 'p1')."}
 
 
 def test_a_result_that_names_files_elsewhere_is_damaged(store):
     path = store.point_folder("p1") / "result.json"
     path.write_bytes(signed({**store.result("p1"), "files": {"../../study.json": "0" * 64}}))
-    assert "names files that lie elsewhere" in str(store.damage("p1"))
+    assert "lists files outside its folder" in str(store.damage("p1"))
 
 
 def test_an_older_store_without_digests_is_read(store):
@@ -110,9 +110,9 @@ def test_an_older_store_without_digests_is_read(store):
 
 def test_a_digest_is_of_the_whole_text():
     data = signed({"text": "0" * 64, "digest": "old"})
-    assert holds(data, json.loads(data))
-    assert not holds(data + b" ", json.loads(data))
-    assert not holds(data, {**json.loads(data), "digest": None})
+    assert is_intact(data, json.loads(data))
+    assert not is_intact(data + b" ", json.loads(data))
+    assert not is_intact(data, {**json.loads(data), "digest": None})
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,9 @@ def test_a_declaration_of_another_form_is_told(broken, capsys, part, value):
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Store:
-    """A study of 8 points: 6 stored, one of them failed, two damaged, and a folder that holds none."""
+    """A study of 8 points: 6 stored, one of them failed, two damaged, and a folder that holds
+    none.
+    """
     store = make(
         tmp_path / "broken",
         factors={"cell": ["rnn", "gru"]},
@@ -278,7 +280,7 @@ def test_a_declaration_with_a_flipped_bit_is_told(broken, capsys):
     path.write_bytes(path.read_bytes().replace(b"digits", b"digitr", 1))
     assert report(["status", str(broken.folder)]) == 1
     assert (
-        "damaged: study.json: its content does not have the digest that was written with it"
+        "damaged: study.json: its content does not match its stored digest"
         in capsys.readouterr().out
     )
 
@@ -325,7 +327,7 @@ def test_a_launch_sets_damaged_points_aside_and_trains_them_again(tmp_path, monk
     version = store.version(ids[2])
     status, told = launch(monkeypatch, capfd)
     assert status == 0, told
-    assert "2 stored points are damaged and trained again" in told
+    assert "2 stored points are damaged and will be trained again" in told
     assert "training 2 points in 1 groups, 1 stored already" in told
     assert store.damaged() == {}
     assert store.version(ids[2]) == version

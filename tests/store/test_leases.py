@@ -273,7 +273,7 @@ def test_two_launches_share_the_work_and_one_that_stood_still_does_no_harm(place
     finally:
         end(one)
     assert one.returncode == 0, told
-    assert "stood still for too long" in told
+    assert "was suspended for too long" in told
     assert {
         path: path.read_bytes() for path in store.points_folder.rglob("*") if path.is_file()
     } == before, "the first result is kept"

@@ -149,7 +149,7 @@ def test_a_launch_that_looks_while_another_declares_the_study_is_not_refused(tmp
         Store(tmp_path).check_mine(FINGERPRINT)
         partial.replace(path)
 
-    monkeypatch.setattr("study.store.store.write_whole", look_and_write)
+    monkeypatch.setattr("study.store.declaration.write_whole", look_and_write)
     Store(tmp_path).declare(STUDY, {})
     assert seen == [[".partial-77-study.json"]], "nothing else before study.json stands"
 

@@ -38,7 +38,9 @@ LOCAL = {
 def command(
     folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """`python -m study -m …` in a folder of its own, heard through a file: it outlives no reader."""
+    """`python -m study -m …` in a folder of its own, heard through a file: it
+    outlives no reader.
+    """
     folder.mkdir(exist_ok=True)
     environment = {**(environment or os.environ), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with (folder / "said").open("w") as said:

@@ -90,9 +90,8 @@ class Told(ClipRule):
         self.marks, self.seconds = Path(marks), seconds
 
     def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
-        for row in (
-            params if multiprocessing.parent_process() else ()
-        ):  # the launcher only tries the rule
+        # the launcher only tries the rule
+        for row in params if multiprocessing.parent_process() else ():
             name = hashlib.blake2b(row.numpy().tobytes(), digest_size=4).hexdigest()
             launcher = (
                 process.pid if (process := multiprocessing.parent_process()) else os.getppid()
@@ -189,9 +188,8 @@ class Sink(Tracker):
                 raise OSError(28, "No space left on device")
             if self.how == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
-            helper = subprocess.Popen(
-                ["sleep", "1000"], start_new_session=True
-            )  # a service of its own, as wandb's
+            # a service of its own, as wandb's
+            helper = subprocess.Popen(["sleep", "1000"], start_new_session=True)
             self.path.with_suffix(".helper").write_text(str(helper.pid))
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             while True:
@@ -208,7 +206,7 @@ def command(folder: Path, *arguments: str, host: str | None = None) -> subproces
         run = [
             "-c",
             (
-                f"import study.store.leases as leases; leases.machine = lambda: {host!r}\nfrom"
+                f"import study.store.leases as leases; leases.machine_id = lambda: {host!r}\nfrom"
                 " study.__main__ import main; main()"
             ),
         ]
@@ -256,7 +254,9 @@ def workers(pid: int) -> list[int]:
 
 
 def gone(pids: list[int]) -> bool:
-    """Whether these processes end; Python's own resource tracker takes a moment after its parent."""
+    """Whether these processes end; Python's own resource tracker takes a moment
+    after its parent.
+    """
     return until(
         lambda: (
             not any(

@@ -1,4 +1,6 @@
-"""reports/gallery from a study's folder: its page as the tool made it, and a picture of the first screen. python -m tests.support.gallery outputs/digits"""
+"""reports/gallery from a study's folder: its page as the tool made it, and a picture of the first
+screen. python -m tests.support.gallery outputs/digits
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ def main(folder: Path) -> int:
         return 1
     if "data-broken" in report.read_text(encoding="utf-8") or report.stat().st_size > LARGEST:
         print(
-            f"error: {report} has broken sections or more than {LARGEST / 1e6:.0f} MB: not for show",
+            f"error: {report} has broken sections or more than {LARGEST / 1e6:.0f} MB: not for"
+            f" show",
             file=sys.stderr,
         )
         return 1

@@ -308,6 +308,12 @@ def point(seed: int = 0, id: str | None = None, **changes: Any) -> Point:
     return Point(id=id or f"p{seed}", config=config, labels=labels, seed=seed)
 
 
+def launch_config(**changes: Any) -> dict[str, Any]:
+    """The configuration of `point` with what a launch needs beside it."""
+    study = {"confirm": {"arms": 3, "seeds": 5}, "search": None}
+    return point().config | {"retry": "failed", "executor": {}, "study": study} | changes
+
+
 def hears_ctrl_c() -> None:
     """A shell's background job ignores SIGINT, and so would whatever a test started from one
     starts.

@@ -33,11 +33,12 @@ CELLS = {
     "gru": GRU(),
     "reset_after": GRUResetAfter(),
 }
+# members, steps, batch, inputs, hidden
 SIZES: Mapping[str, tuple[int, int, int, int, int]] = {
     "H=8": (2, 6, 5, 3, 8),
     "two tiles, H=20": (2, 2, 17, 1, 20),
     "H=33": (1, 2, 3, 2, 33),
-}  # members, steps, batch, inputs, hidden
+}
 
 
 def drawn(

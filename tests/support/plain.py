@@ -97,7 +97,9 @@ def log_singular_values(product: mpmath.matrix) -> Tensor:
 
 
 def loss(of: StageTrace, example: int, anchor: int, outputs: list[Tensor]) -> Tensor:
-    """Loss of tests.support.helpers.Sum at one step of one example, from the top layer's outputs h."""
+    """Loss of tests.support.helpers.Sum at one step of one example, from the top layer's outputs
+    h.
+    """
     y = of.params["readout.weight"][0] @ outputs[anchor]
     target = of.batch.y[0, example, anchor] if of.task.facts.every_step else of.batch.y[0, example]
     return (y - target).square().sum()

@@ -28,10 +28,11 @@ def gradients(
         state, of_layer, outputs = tuple(part[layer] for part in first), [], []
         for x_t in sequence:
             leaves = [torch.zeros_like(part, requires_grad=True) for part in state]
+            # c's tap after h is formed
             state = tuple(
                 part + leaf
                 for part, leaf in zip(step(module, layer, x_t, state), leaves, strict=True)
-            )  # c's tap after h is formed
+            )
             of_layer.append(leaves)
             outputs.append(state[0])
         taps.append(of_layer)

@@ -49,8 +49,9 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 KillWait=20
 SchedulerParameters=batch_sched_delay=0,sched_interval=2
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=1000 State=UNKNOWN
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 RealMemory=1000 State=UNKNOWN
+NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 RealMemory=1000 State=UNKNOWN
+NodeName=n1 Port={ports[1]} CPUs=2
+NodeName=n2 Port={ports[2]} CPUs=1
 PartitionName=debug Nodes=n1 Default=YES MaxTime=INFINITE State=UP
 PartitionName=blind Nodes=n2 MaxTime=INFINITE State=UP
 """
@@ -92,9 +93,8 @@ def why_not() -> str | None:
 @contextlib.contextmanager
 def cluster() -> Iterator[Cluster]:
     """Starts the daemons, waits until both nodes are idle, and ends them with all their jobs."""
-    folder = Path(
-        tempfile.mkdtemp(prefix="slurm-")
-    )  # munge refuses a folder that others may write to, and a long name of its socket
+    # munge refuses a folder that others may write to, and a long name of its socket
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     processes: list[subprocess.Popen[bytes]] = []
     try:
         folder.chmod(0o711)

@@ -1,5 +1,5 @@
-"""Settings whose answer is known from theory, and what the tool measures there: rows of the
-README's table.
+"""Settings whose answer theory knows, and what the tool measures there: the table in
+reports/README.md.
 
 python -m tests.support.theory prints the table.
 """
@@ -53,7 +53,9 @@ def transported(of: StageTrace, lag: int, layer: str = "1", example: int = 0) ->
 
 
 def kept(of: StageTrace, steps: int) -> float:
-    """From lag 1 on: at lag 0 an LSTM's direction has parts in h too, which no weight carries on."""
+    """From lag 1 on: at lag 0 an LSTM's direction has parts in h too, which no
+    weight carries on.
+    """
     return transported(of, steps + 1) / transported(of, 1)
 
 
@@ -150,7 +152,7 @@ def rows() -> Iterator[Row]:
 
 
 def lines() -> list[str]:
-    """The README's table."""
+    """The table in reports/README.md."""
     head = ["| setting | theory says | that is | the tool measures |", "|---|---|---|---|"]
     return head + [
         f"| {row.setting} | {row.theory} | {row.expected:.6g} | {row.measured:.6g} |"

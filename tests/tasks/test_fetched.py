@@ -106,17 +106,8 @@ def test_the_bundled_sets_are_what_their_source_states(name, counts, channels, l
         "as many of each class in the archive's train"
     )
     if name == "JapaneseVowels":
-        assert torch.bincount(task.parts["test"].y).tolist() == [
-            31,
-            35,
-            88,
-            44,
-            29,
-            24,
-            40,
-            50,
-            29,
-        ]  # as donated to UCI
+        # as donated to UCI
+        assert torch.bincount(task.parts["test"].y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
     content = hashlib.sha256(
         b"".join(x.tobytes() for x in task.data.sequences) + "".join(task.data.targets).encode()
     ).hexdigest()

@@ -38,7 +38,9 @@ TABLE = {
 
 
 def long_table(count=40, channels=2, seed=0):
-    """Series of several lengths, of two classes that differ in slope, rows of all of them mixed up."""
+    """Series of several lengths, of two classes that differ in slope, rows of all of them mixed
+    up.
+    """
     rng, rows = np.random.default_rng(seed), []
     for number in range(count):
         kind = ("up", "down")[number % 2]

@@ -276,9 +276,8 @@ def test_captions_spell_the_digits_of_their_strip():
         for image, label in zip(images, labels, strict=True)
     }
     for x, y, length in zip(strips.x, strips.y, strips.lengths, strict=True):
-        windows = x[:12, : 8 * 4].unflatten(
-            1, (8, 4)
-        )  # [steps, rows, columns], the middle two new at each step
+        # [steps, rows, columns], the middle two new at each step
+        windows = x[:12, : 8 * 4].unflatten(1, (8, 4))
         digits = [
             of_image[tuple(part.transpose(0, 1).flatten().tolist())]
             for part in windows[..., 1:3].split(4)

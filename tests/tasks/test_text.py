@@ -13,7 +13,7 @@ import torch
 
 from study.battery.tasks import check_task
 from study.config.check import check
-from study.config.resolve import resolve_kernel
+from study.config.setup import set_up
 from study.interfaces import Batch
 from study.numerics.streams import generator
 from study.records import StudyError
@@ -213,9 +213,9 @@ def test_streams_go_on_where_they_ended_and_a_pass_reads_each_character_once(fil
 
 def test_kernels_that_begin_at_zero_are_refused(file):
     (of,) = streams(file, ("a", {}))
-    assert resolve_kernel(of.config) == "reference"
-    with pytest.raises(StudyError, match="kernel: native begins at zero states"):
-        resolve_kernel({**of.config, "kernel": "native"})
+    assert set_up(of.config).kernel == "reference"
+    with pytest.raises(StudyError, match="kernel: native starts from zero states"):
+        set_up({**of.config, "kernel": "native"})
 
 
 # --- data -----------------------------------------------------------------------------------------
@@ -305,7 +305,8 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
         ({"path": "nowhere.txt"}, "task.path: there is no file or folder nowhere.txt"),
         (
             {"path": "latin.txt"},
-            r"task.encoding: .*latin.txt is not utf-8 text \(byte 3\); name its encoding, such as latin-1",
+            r"task.encoding: .*latin.txt is not utf-8 text \(byte 3\); name its encoding, such"
+            r" as latin-1",
         ),
         (
             {"path": "latin.txt", "encoding": "klingon"},
@@ -313,7 +314,8 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
         ),
         (
             {"path": "short.txt"},
-            "task.path: short.txt leaves 12 characters to validation; more than task.window = 20 are needed",
+            "task.path: short.txt leaves 12 characters to validation; more than task.window ="
+            " 20 are needed",
         ),
         ({"path": "same.txt"}, "is one character again and again"),
         ({"path": ".", "pattern": "*.md"}, r"task.pattern: no file in . matches '\*.md'"),

@@ -1,4 +1,6 @@
-"""W&B for real: written offline, read back with its own reader, uploaded to a server on loopback."""
+"""W&B for real: written offline, read back with its own reader, uploaded to a
+server on loopback.
+"""
 
 from __future__ import annotations
 
@@ -87,9 +89,15 @@ class Here:
 serve(Here(), "wandb", node, "my study", folder)
 """
 GUARDED = """
-import sys, json; from pathlib import Path; from rich.console import Console; from study.launch.trackers import Trackers; from study.store import Store
+import sys, json
+from pathlib import Path
+from rich.console import Console
+from study.launch.trackers import Trackers
+from study.store import Store
 folder, ids, node = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
-trackers = Trackers({"wandb": node}, "my study", folder, Console(soft_wrap=True), 60); trackers.hear(Store(folder), ids); trackers.close()
+trackers = Trackers({"wandb": node}, "my study", folder, Console(soft_wrap=True), 60)
+trackers.send(Store(folder), ids)
+trackers.close()
 """
 
 
@@ -206,7 +214,9 @@ def test_a_second_launch_logs_nothing_twice(offline):
 
 
 def test_offline_sends_nothing_at_all(tmp_path):
-    """wandb's own error reporting calls its server from offline runs too, unless it is told not to."""
+    """wandb's own error reporting calls its server from offline runs too, unless it is told not
+    to.
+    """
     write(tmp_path / "study", "p1")
     with stub() as server:
         log_in_process(tmp_path / "study", ["p1"], {"WANDB_BASE_URL": server.url}, NODE)
@@ -287,7 +297,7 @@ def test_a_server_that_does_not_answer_is_given_up_soon(tmp_path, trouble):
         )
         assert time.monotonic() - start < 45
     assert (
-        told.count("warning: tracker wandb is switched off, the study goes on (StudyError: ") == 1
+        told.count("warning: tracker wandb is switched off, the study continues (StudyError: ") == 1
     ), told
     assert ("no key is configured" in told) == (trouble == "no key")
     assert "Traceback" not in told

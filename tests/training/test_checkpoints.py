@@ -100,12 +100,13 @@ def members() -> list[Point]:
     """One group: clip rules with and without state, one that diverges at update 3, other first
     weights.
     """
+    # it stays, frozen
     shared = {
         "updates": UPDATES,
         "dropout": 0.2,
         "depth": 2,
         "stop": {"solved_checks": None, "diverged": False},
-    }  # it stays, frozen
+    }
     points = [
         point(seed, name, clip=node, **shared) for seed, (name, node) in enumerate(CLIPS.items())
     ]

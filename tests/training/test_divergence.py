@@ -58,9 +58,8 @@ def test_silent_divergence_after_progress_and_before_any(tmp_path):
     """A plain network on digits by row under SGD with momentum: every number stays finite, and the
     run is lost.
     """
-    back = {
-        f"back{seed}": digits(seed, f"back{seed}", 0.4) for seed in range(6)
-    }  # chaotic: which of them learn first depends on the processor
+    # chaotic: which of them learn first depends on the processor
+    back = {f"back{seed}": digits(seed, f"back{seed}", 0.4) for seed in range(6)}
     store = run([*back.values(), digits(0, "blown", 1.0), digits(0, "calm", 0.05)], tmp_path)
     rows = {id: store.result(id)["row"] for id in (*back, "blown", "calm")}
     assert {id: row["status"] for id, row in rows.items()} == dict.fromkeys(rows, "done"), (

@@ -12,12 +12,12 @@ import pytest
 from reports.sections.cost import saved
 from reports.statistics.survival import times
 from study.config.check import check
+from study.config.setup import set_up
 from study.interfaces import Group, Point
 from study.records import StudyError
 from study.store import Store
 from study.training.checkpoints import Checkpoints
 from study.training.engine import Left, run_group
-from study.training.groups import group_key
 from tests.support.helpers import Sum, point, run
 from tests.training.test_checkpoints import CLIPS, PROBES, go_on
 from tests.training.test_engine import CELLS, same_point
@@ -230,7 +230,7 @@ def test_seconds_are_of_the_time_a_member_was_there(early):
 
 
 def test_points_with_and_without_it_may_share_a_group():
-    assert group_key(members(2)[0].config) == group_key(members(None)[0].config)
+    assert set_up(members(2)[0].config).group_key == set_up(members(None)[0].config).group_key
 
 
 @pytest.mark.parametrize("checks", [0, -1, True, 1.5])

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from study.config.setup import set_up
 from study.interfaces import Point
 from study.machine.provenance import failure
 from study.store import Store
@@ -234,7 +235,9 @@ def test_history_counts_clipped_updates_like_an_independent_recount(tmp_path):
 
 def test_stages_are_shares_of_the_updates_at_least_one_apart():
     def stages(updates: int) -> dict[int, int]:
-        return schedule(point(updates=updates).config)["transport"][1]
+        return schedule((setup := set_up(point(updates=updates).config)).probes, setup.updates)[
+            "transport"
+        ][1]
 
     assert stages(400) == {0: 0, 4: 1, 12: 2, 40: 3, 120: 4, 240: 5, 320: 6, 400: 7}
     assert list(stages(10)) == [0, 1, 2, 3, 4, 6, 8, 10]

@@ -11,13 +11,13 @@ import yaml
 
 from study.cells.lstm import LSTM
 from study.config.build import build
-from study.config.network import build_model, member_bytes
+from study.config.network import member_bytes
 from study.config.paths import conf_folder
-from study.config.resolve import resolve_kernel
+from study.config.setup import set_up
 from study.interfaces import OWN
 from study.kernels import table
 from study.records import StudyError
-from study.training.groups import cost, group_key, groups, room
+from study.training.groups import cost, groups, room
 from tests.support.helpers import Linear, point
 
 GRU = {"_target_": "study.cells.gru.GRU"}
@@ -27,7 +27,7 @@ ADAM = point().config["optimizer"]
 
 
 def test_values_share_a_group_and_structure_does_not():
-    key = group_key(point().config)
+    key = set_up(point().config).group_key
     for same in (
         point(7),
         point(initializer=NORMAL),
@@ -35,7 +35,7 @@ def test_values_share_a_group_and_structure_does_not():
         point(optimizer={**ADAM, "lr": 0.1}),
         point(name="other"),
     ):
-        assert group_key(same.config) == key
+        assert set_up(same.config).group_key == key
     for other in (
         point(cell=GRU),
         point(depth=2),
@@ -46,7 +46,7 @@ def test_values_share_a_group_and_structure_does_not():
         point(dtype="float64"),
         point(precision="bf16"),
     ):
-        assert group_key(other.config) != key
+        assert set_up(other.config).group_key != key
 
 
 def test_groups_hold_every_point_once_longest_first():
@@ -61,16 +61,16 @@ def test_groups_hold_every_point_once_longest_first():
         each.id for each in points
     )
     assert all(len(group.points) <= 8 for group in made)
-    assert all(len({group_key(each.config) for each in group.points}) == 1 for group in made)
+    assert all(len({set_up(each.config).group_key for each in group.points}) == 1 for group in made)
     costs = [group.cost for group in made]
     assert costs == sorted(costs, reverse=True)
     assert len({group.name for group in made}) == len(made)
 
 
 def test_cost_grows_with_the_work():
-    base = cost(point().config)
+    base = cost(set_up(point().config))
     for more in (point(updates=60), point(depth=2), point(hidden=16), point(batch=64)):
-        assert cost(more.config) > base
+        assert cost(set_up(more.config)) > base
 
 
 def test_one_point_is_one_group():
@@ -93,7 +93,7 @@ def test_a_gpu_is_given_what_it_can_train_together():
 def test_groups_fit_into_memory(members, sizes):
     """A made-up memory, for as many members as it says."""
     points = [point(seed) for seed in range(8)]
-    space = members * member_bytes(points[0].config, build_model(points[0].config))
+    space = members * member_bytes(set_up(points[0].config))
     made = groups(points, workers=1, max_members=24, begun={}, space=space)
     assert sorted(len(group.points) for group in made) == sizes, (
         "enough memory: two rounds of the one worker"
@@ -106,9 +106,9 @@ def test_probes_in_double_precision_are_counted_where_they_need_more_than_traini
     few, many = (
         {**config, "health": {**config["health"], "examples": examples}} for examples in (2, 64)
     )
-    bare = member_bytes({**config, "probe": {}}, build_model(config))
-    assert config["probe"] and member_bytes(few, build_model(few)) == bare
-    assert member_bytes(many, build_model(many)) > 5 * bare
+    bare = member_bytes(set_up({**config, "probe": {}}))
+    assert config["probe"] and member_bytes(set_up(few)) == bare
+    assert member_bytes(set_up(many)) > 5 * bare
 
 
 def test_memory_is_shared_by_the_workers(monkeypatch):
@@ -134,9 +134,9 @@ def test_a_new_step_does_not_inherit_another_cells_kernel():
     assert not Linear.has("fused") and not Linear.has("native")
     assert not Coupled.has("fused") and not Coupled.has("native")
     config = point(cell={"_target_": "tests.training.test_groups.Coupled"}).config
-    assert resolve_kernel(config) == "reference"
-    assert resolve_kernel(point().config) == "native"
-    assert resolve_kernel(point(kernel="fused").config) == "fused"
+    assert set_up(config).kernel == "reference"
+    assert set_up(point().config).kernel == "native"
+    assert set_up(point(kernel="fused").config).kernel == "fused"
 
 
 @pytest.fixture
@@ -174,11 +174,12 @@ def test_on_cuda_auto_is_triton_where_it_can_compute_else_fused_else_reference(c
         ({"kernel": "triton"}, "triton"),
     ]
     for changes, kernel in expected:
-        assert resolve_kernel(point(**{**on_gpu, **changes}).config) == kernel, changes
+        assert set_up(point(**{**on_gpu, **changes}).config).kernel == kernel, changes
     refused = [
         (
             {"hidden": 129},
-            "it takes at most 128 hidden units, got 129; use kernel=auto or kernel=fused or kernel=reference",
+            "it takes at most 128 hidden units, got 129; use kernel=auto or kernel=fused or"
+            " kernel=reference",
         ),
         ({"dtype": "float64"}, "it computes in float32 only"),
         ({"device": "cpu"}, "it computes on CUDA only"),
@@ -189,9 +190,9 @@ def test_on_cuda_auto_is_triton_where_it_can_compute_else_fused_else_reference(c
     ]
     for changes, told in refused:
         with pytest.raises(StudyError) as error:
-            resolve_kernel(point(**{**on_gpu, "kernel": "triton", **changes}).config)
+            set_up(point(**{**on_gpu, "kernel": "triton", **changes}).config)
         assert "kernel: triton was asked for, but" in str(error.value) and told in str(error.value)
-    model = build_model(point(**on_gpu).config)  # its checks before training lie on the CPU
+    model = set_up(point(**on_gpu).config).model  # its checks before training lie on the CPU
     assert model.kernel == "triton" and model.forward(
         model.named(torch.zeros(2, model.width)), torch.zeros(2, 3, 4, 1), None
     ).shape == (2, 3, 1)
@@ -207,11 +208,11 @@ def test_on_cuda_auto_is_triton_where_it_can_compute_else_fused_else_reference(c
                 "study.kernels.triton.importlib.util.find_spec",
                 lambda name, of=importlib.util.find_spec: None if name == "triton" else of(name),
             )
-        assert resolve_kernel(point(**on_gpu).config) == "fused"
+        assert set_up(point(**on_gpu).config).kernel == "fused"
         with pytest.raises(StudyError, match=told):
-            resolve_kernel(point(**on_gpu, kernel="triton").config)
+            set_up(point(**on_gpu, kernel="triton").config)
         elsewhere = point(device="auto", executor={"gpus": 1}).config
-        assert resolve_kernel(elsewhere) == "triton", (
+        assert set_up(elsewhere).kernel == "triton", (
             "what is missing here may be where it is trained"
         )
 
@@ -261,16 +262,16 @@ def test_auto_is_what_the_table_has_for_the_nearest_size_and_nothing_else(writte
     for (hidden, batch), kernel in sizes.items():
         for changes in ({}, {"depth": 3}, {"updates": 99}, {"seed": 5}):
             assert (
-                resolve_kernel(point(**{"hidden": hidden, "batch": batch, **changes}).config)
+                set_up(point(**{"hidden": hidden, "batch": batch, **changes}).config).kernel
                 == kernel
             )
-    assert resolve_kernel(point(hidden=8, kernel="native").config) == "native", "by name"
-    assert resolve_kernel(point(hidden=8, dtype="float64").config) == "native", "what was not timed"
-    assert resolve_kernel(point(hidden=8, cell=GRU).config) == "native"
+    assert set_up(point(hidden=8, kernel="native").config).kernel == "native", "by name"
+    assert set_up(point(hidden=8, dtype="float64").config).kernel == "native", "what was not timed"
+    assert set_up(point(hidden=8, cell=GRU).config).kernel == "native"
     assert (
-        resolve_kernel(
+        set_up(
             point(hidden=8, cell={"_target_": "tests.training.test_groups.Coupled"}).config
-        )
+        ).kernel
         == "reference"
     )
 
@@ -296,9 +297,9 @@ def test_a_table_of_cuda_names_triton_and_larger_sizes_take_what_they_have(cuda,
     )
     sizes = {(8, 16): "triton", (16, 64): "fused", (128, 16): "triton", (200, 16): "fused"}
     for (hidden, batch), kernel in sizes.items():
-        assert resolve_kernel(point(hidden=hidden, batch=batch, device="cuda").config) == kernel
+        assert set_up(point(hidden=hidden, batch=batch, device="cuda").config).kernel == kernel
     assert (
-        resolve_kernel(point(hidden=16, batch=64, device="cuda", precision="bf16").config)
+        set_up(point(hidden=16, batch=64, device="cuda", precision="bf16").config).kernel
         == "triton"
     ), "what was not timed"
 
@@ -323,9 +324,9 @@ def test_a_table_of_cuda_names_triton_and_larger_sizes_take_what_they_have(cuda,
 def test_a_damaged_table_is_told(written, text, told):
     written(text)
     with pytest.raises(StudyError) as error:
-        resolve_kernel(point(batch=16).config)
+        set_up(point(batch=16).config)
     assert told in str(error.value) and "table.yaml" in str(error.value)
-    assert resolve_kernel(point(kernel="fused").config) == "fused", "what is named needs no table"
+    assert set_up(point(kernel="fused").config).kernel == "fused", "what is named needs no table"
 
 
 def test_the_committed_table_names_kernels_that_the_built_in_cells_have():

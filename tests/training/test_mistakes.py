@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from study.config.check import check
+from study.config.check import check, check_pieces
 from study.interfaces import Cell, ClipRule, Initializer, Optimizer, Parameter, PerMember, Probe
-from study.launch.plan import check_pieces
 from study.records import StudyError
 from study.training.groups import groups
 from tests.support.faults import LOCAL

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
+from study.config.settings import settings_of
 from study.executors.local import Local
 from study.interfaces import Group, Point
-from study.launch.plan import Plan, check_running
+from study.launch.plan import Plan
 from study.records import StudyError
 from study.store import Store
 from study.workers.isolation import Attempt, Tries
 from tests.support.faults import LOCAL, statuses
-from tests.support.helpers import point
+from tests.support.helpers import launch_config, point
 from tests.support.helpers import run as run_alone
 from tests.training.test_engine import same_point
 
@@ -168,7 +169,9 @@ def test_the_same_failure_everywhere_ends_the_study(tmp_path):
 
 
 def test_one_broken_structure_does_not_end_the_others(tmp_path):
-    """It comes first, and fails 3 times; what is like it is left out, everything else is trained."""
+    """It comes first, and fails 3 times; what is like it is left out,
+    everything else is trained.
+    """
     broken = Group(
         "1",
         tuple(faulty(seed, f"broken{seed}", "raise", at=0, cell=RNN) for seed in range(10)),
@@ -326,9 +329,17 @@ def test_settings_are_checked(key, value):
 def test_retry_says_which_are_trained_again(retry, again):
     stored = {"failed": "failed", "diverged": "diverged", "done": "done", "pruned": "pruned"}
     points = [point(0, id) for id in ("new", *stored)]
-    config = {**points[0].config, "retry": retry}
-    check_running(config)
-    plan = Plan("name", None, Path(), {}, points, [], stored, {}, {}, {}, config)
+    plan = Plan(
+        settings=settings_of(launch_config(retry=retry)),
+        experiment=None,
+        factors={},
+        points=points,
+        excluded=[],
+        stored=stored,
+        damaged={},
+        versions={},
+        unprobed={},
+    )
     assert [each.id for each in plan.missing] == again
 
 
@@ -348,4 +359,4 @@ def test_retry_says_which_are_trained_again(retry, again):
 )
 def test_settings_of_a_launch_are_checked(change, told):
     with pytest.raises(StudyError, match=told):
-        check_running({**point().config, "retry": "failed", **change})
+        settings_of(launch_config(**change))

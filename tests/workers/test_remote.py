@@ -18,8 +18,11 @@ from study.records import StudyError
 from study.store import Store
 from study.store.leases import Leases
 from study.training.engine import run_group
-from study.workers.jobs import EVENTS, Job, carry_out, software
-from study.workers.remote import Fate, Remote, halved
+from study.workers.job import EVENTS, Job, software
+from study.workers.jobs import carry_out
+from study.workers.packing import split
+from study.workers.queued import JobEnd
+from study.workers.remote import RemoteExecutor
 from tests.support.helpers import point
 
 
@@ -37,37 +40,37 @@ class Inline(Executor):
             yield {"event": "stored", "group": group.name, "ids": [of.id for of in group.points]}
 
 
-class Here(Remote):
-    """Carries jobs out at once, or lets them end with a fate: `fates_of`, one after the other."""
+class Here(RemoteExecutor):
+    """Carries jobs out at once, or lets them end as `ends` say, one after the other."""
 
-    def __init__(self, *, fates_of: Sequence[Fate | None] = (), **settings: Any) -> None:
+    def __init__(self, *, ends: Sequence[JobEnd | None] = (), **settings: Any) -> None:
         super().__init__(**settings)
-        self.fates_of, self.ended_as, self.queued, self.cancelled = list(fates_of), {}, [], []
+        self.ends, self.ended_as, self.queued, self.cancelled = list(ends), {}, [], []
 
     def queue(self, folder: Path, paths: Sequence[Path]) -> list[str]:
         names = [f"{len(self.queued) + number}" for number in range(len(paths))]
         for name, path in zip(names, paths, strict=True):
             self.queued.append(Job.read(path).ids)
-            fate = self.fates_of.pop(0) if self.fates_of else None
-            if fate is None:
+            end = self.ends.pop(0) if self.ends else None
+            if end is None:
                 carry_out(path)
-            self.ended_as[name] = fate or Fate("it ended without them")
+            self.ended_as[name] = end or JobEnd("it ended without its points")
         return names
 
-    def fates(self, names: Iterable[str]) -> Mapping[str, Fate]:
+    def job_ends(self, names: Iterable[str]) -> Mapping[str, JobEnd]:
         return {name: self.ended_as[name] for name in names}
 
     def cancel(self, names: Sequence[str]) -> None:
         self.cancelled += names
 
-    def told(self, names: Sequence[str]) -> str:
+    def queued_message(self, names: Sequence[str]) -> str:
         return f"queued {', '.join(names)}"
 
     def log(self, folder: Path, name: str) -> str:
         return "Bus error"
 
 
-def here(fates_of: Sequence[Fate | None] = (), **changes: Any) -> Here:
+def here(ends: Sequence[JobEnd | None] = (), **changes: Any) -> Here:
     local = {
         "_target_": "tests.workers.test_remote.Inline",
         "workers": 1,
@@ -88,7 +91,7 @@ def here(fates_of: Sequence[Fate | None] = (), **changes: Any) -> Here:
         "search_jobs": 2,
         "lease_seconds": 0.5,
     }
-    return Here(fates_of=fates_of, **{**settings, **changes})
+    return Here(ends=ends, **{**settings, **changes})
 
 
 @pytest.fixture
@@ -123,26 +126,26 @@ def test_jobs_store_their_points_and_leave_nothing_behind(folder):
 
 
 def test_a_job_that_is_lost_is_queued_again(folder):
-    executor = here([Fate("its node was lost")])
+    executor = here([JobEnd("its node was lost")])
     told = events(executor, [group(0, 1)], folder)
     (again,) = kinds(told, "retried")
     assert (again["reason"], again["how"]) == ("job 0: its node was lost", "queued again as job 1")
     assert Store(folder).ids() == ["p0", "p1"]
 
 
-def test_a_job_that_never_gains_anything_is_given_up_with_its_last_words(folder):
-    executor = here([Fate("it ended as FAILED")] * 5)
+def test_a_job_that_never_gains_anything_is_given_up_with_the_end_of_its_log(folder):
+    executor = here([JobEnd("it ended as FAILED")] * 5)
     told = events(executor, [group(0)], folder)
     (given_up,) = kinds(told, "given up")
     assert (
         given_up["reason"]
-        == "job 2: it ended as FAILED, 3 times without any progress; its last words: Bus error"
+        == "job 2: it ended as FAILED, 3 times without any progress; its log ends with: Bus error"
     )
     assert len(executor.queued) == 3
 
 
 def test_a_cancelled_job_is_not_tried_again(folder):
-    executor = here([Fate("it was cancelled", final=True)])
+    executor = here([JobEnd("it was cancelled", final=True)])
     told = events(executor, [group(0), group(1)], folder)
     (given_up,) = kinds(told, "given up")
     assert (given_up["ids"], given_up["reason"]) == (["p0"], "job 0: it was cancelled")
@@ -154,7 +157,7 @@ def test_a_machine_with_other_versions_stops_everything(folder, monkeypatch):
     executor = here()
     told = events(executor, [group(0)], folder)
     (stopped,) = kinds(told, "stopped")
-    assert "job 0 was refused where it ran: this machine has torch 2." in stopped["reason"]
+    assert "job 0 was refused on its machine: this machine has torch 2." in stopped["reason"]
     assert "(here 1.0)" in stopped["reason"]
     assert executor.cancelled == ["0"]
 
@@ -191,11 +194,11 @@ def test_a_job_told_to_leave_keeps_its_word_and_may_be_carried_out_again(folder)
     job.write(path)
     assert Job.read(path) == job
     ended = carry_out(path, (signal.SIGUSR1,))
-    assert (ended.told, ended.gained) == (signal.SIGUSR1, True)
+    assert (ended.signal, ended.gained) == (signal.SIGUSR1, True)
     assert Store(folder).ids() == ["p0"]
     said = [json.loads(line)["event"] for line in (folder / f"0{EVENTS}").read_text().splitlines()]
     assert said == ["began", "stored", "left"]
-    assert carry_out(path, (signal.SIGUSR1,)).told is None
+    assert carry_out(path, (signal.SIGUSR1,)).signal is None
     assert Store(folder).ids() == ["p0", "p1"]
     assert carry_out(path).gained is False
 
@@ -203,7 +206,7 @@ def test_a_job_told_to_leave_keeps_its_word_and_may_be_carried_out_again(folder)
 def test_a_folder_that_is_none_is_refused(tmp_path):
     job = Job(str(tmp_path), str(tmp_path), [], {}, "cpu", 0.5, software(), {}, [group(0)])
     job.write(tmp_path / "0.json.gz")
-    assert "no study's folder is seen here" in str(carry_out(tmp_path / "0.json.gz").refused)
+    assert "does not see the study's folder" in str(carry_out(tmp_path / "0.json.gz").refused)
 
 
 def test_settings_of_the_executor_inside_are_checked_here():
@@ -212,11 +215,11 @@ def test_settings_of_the_executor_inside_are_checked_here():
 
 
 def test_a_group_is_cut_into_equal_parts():
-    parts = halved(Group("3", tuple(point(seed=seed) for seed in range(10)), 100.0), 30.0)
+    parts = split(Group("3", tuple(point(seed=seed) for seed in range(10)), 100.0), 30.0)
     assert [len(part.points) for part in parts] == [2, 3, 3, 2]
     assert [part.name for part in parts] == ["3.1", "3.2", "3.3", "3.4"]
     assert sum(part.cost for part in parts) == pytest.approx(100.0)
-    assert len(halved(Group("3", tuple(point(seed=seed) for seed in range(2)), 100.0), 1.0)) == 2
+    assert len(split(Group("3", tuple(point(seed=seed) for seed in range(2)), 100.0), 1.0)) == 2
 
 
 def test_a_command_without_arguments_has_no_folders():

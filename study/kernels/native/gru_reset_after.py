@@ -119,9 +119,8 @@ def backward(
                 add_squares(dh, 0, columns, reach[t, start : start + columns])
             if len(taps):
                 put(dh, columns, taps, t * hidden * batch + start, batch)
-            product(
-                across, 0, hidden, 0, 3 * hidden, dz, place, low, dgates, 0, PANEL, columns
-            )  # u does not read h
+            # u does not read h
+            product(across, 0, hidden, 0, 3 * hidden, dz, place, low, dgates, 0, PANEL, columns)
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     here = j * PANEL + b

@@ -128,9 +128,8 @@ class _Layer(torch.autograd.Function):
         alone = ctx.alone and _doubled(*(grad for grad in grads if grad is not None))
         ours, made = _arrays(hx, *ctx.parts, *ctx.buffers), _arrays(*dparts, dx, reach, dstates)
         nothing = hx.new_empty(0, of.hidden, across).numpy()
-        for member in reversed(
-            range(1 if alone else members)
-        ):  # the last one's values may still be in the cache
+        # the last one's values may still be in the cache
+        for member in reversed(range(1 if alone else members)):
             if ctx.alone and member == 1:  # its buffers were not filled
                 of.module.forward(*_of(1, ours), *of.further)
             direct = [

@@ -113,9 +113,8 @@ def backward(
                         load(gates, gate + 2 * hidden * batch),
                         load(gates, gate + 3 * hidden * batch),
                     )
-                    small = tanh(
-                        load(c, at + hidden * batch)
-                    )  # cheaper than to have it come from memory
+                    # cheaper than to have it come from memory
+                    small = tanh(load(c, at + hidden * batch))
                     back = load(dh, here)
                     dcell = load(dc, here) + back * o * (1.0 - small * small)
                     store(dz, d, dcell * g * (i - i * i))

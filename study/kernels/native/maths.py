@@ -18,9 +18,8 @@ from numpy.polynomial.chebyshev import cheb2poly, poly2cheb
 from study.kernels.native.vectors import FLAGS, chosen, instructions, lanes, load, store, width
 
 # `contract`: a product and a sum may be one rounding. NaN and Inf keep their meaning. Division by
-# zero is Inf as in torch;
-# a check for it would keep loops from being vectorized. Compiled once a machine, kept beside the
-# source or in the user's cache.
+# zero is Inf as in torch; a check for it would keep loops from being vectorized. Compiled once a
+# machine, kept beside the source or in the user's cache.
 FASTMATH = {"contract"}
 
 
@@ -35,9 +34,8 @@ def compiled(function: Callable[..., Any], also: Collection[str] = ()) -> Any:
     made: Any = njit(cache=True, nogil=True, fastmath={*FASTMATH, *also}, error_model="numpy")(
         function
     )
-    with contextlib.suppress(
-        AttributeError
-    ):  # not a promise of Numba's: without it, a change in one file alone is not seen in another
+    # not a promise of Numba's: without it, a change in one file alone is not seen in another
+    with contextlib.suppress(AttributeError):
         made._cache._cache_file._source_stamp = SOURCES
     return made
 
@@ -48,8 +46,8 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 # exp(y) = 2^n 2^r with |r| <= 1/2 and a polynomial for 2^r; by bits of a number: its degree, bits
-# behind the point, what is added
-# to the exponent, and up to which |y| neither the result nor its inverse leaves the normal numbers.
+# behind the point, what is added to the exponent, and up to which |y| neither the result nor its
+# inverse leaves the normal numbers.
 POWERS = {32: (6, 23, 127, 87.0), 64: (11, 52, 1023, 708.0)}
 
 
@@ -59,9 +57,8 @@ def coefficients(degree: int) -> list[float]:
 
     Arithmetic of numbers alone: the same bits on every machine.
     """
-    series = [
-        math.log(2) ** k / math.factorial(k) / 2 ** (k - 1) for k in range(1, degree + 9)
-    ]  # by powers of 2r
+    # by powers of 2r
+    series = [math.log(2) ** k / math.factorial(k) / 2 ** (k - 1) for k in range(1, degree + 9)]
     return [
         1.0,
         *(float(value) * 2**k for k, value in enumerate(cheb2poly(poly2cheb(series)[:degree]))),
@@ -103,8 +100,7 @@ def exponential(rate: float) -> Any:
             magic = (
                 1.5 * 2.0**mantissa + bias
                 # added, it rounds to a whole number, which then stands, as an exponent, in the
-                # lowest
-                # bits
+                # lowest bits
             )
             rounded = plus(y, of(magic))
             r = builder.fsub(y, plus(rounded, of(-magic)), flags=FLAGS)

@@ -16,9 +16,8 @@ from numba import types
 from numba.core import typing
 from numba.extending import intrinsic, models, overload, register_model
 
-WIDE = bool(
-    binding.get_host_cpu_features().get("avx512f")
-)  # 32 registers of 64 bytes; else they are taken for 16 of 32 bytes
+# 32 registers of 64 bytes; else they are taken for 16 of 32 bytes
+WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 BYTES = 64 if WIDE else 32
 FLAGS = ("contract",)
 
@@ -174,7 +173,7 @@ where_positive = _lane_by_lane(
         ir.Constant(test.type, [0.0] * test.type.count),
     )
 )
-"""where_positive(test, value): value where test is above 0 or not a number, as relu of torch goes back; else 0."""
+"""where_positive(test, value): value where test > 0 or NaN, as torch's relu backward; else 0."""
 
 
 @instructions

@@ -48,9 +48,8 @@ def add_product(into, left, right, PRECISION: tl.constexpr):
     """into + left @ right, added up in float32; of operands as they are (ieee), with 10 bits behind
     the point (tf32) or with 7 (bf16).
     """
-    if (
-        PRECISION == "bf16"
-    ):  # tf32 has all of their bits, and the interpreter multiplies no bfloat16
+    # tf32 has all of their bits, and the interpreter multiplies no bfloat16
+    if PRECISION == "bf16":
         left, right = left.to(tl.bfloat16).to(tl.float32), right.to(tl.bfloat16).to(tl.float32)
     if PRECISION == "ieee":
         return tl.dot(left, right, into, input_precision="ieee")

@@ -18,9 +18,8 @@ from torch import Tensor
 from study.interfaces import Cell, Params, Trace
 from study.records import StudyError
 
-ROWS = (
-    2**17
-)  # values of one state tensor a member that are pulled back at once: bounds memory, whatever M is
+# values of one state tensor a member that are pulled back at once: bounds memory, whatever M is
+ROWS = 2**17
 
 
 @dataclass(frozen=True)

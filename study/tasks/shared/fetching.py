@@ -56,7 +56,8 @@ def digest(path: Path, kind: str) -> str:
     if kind not in ("md5", "sha256"):
         raise StudyError(f"task.checksum: must begin with md5: or sha256:, got {kind!r}")
     with path.open("rb") as file:
-        return f"{kind}:{hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()}"
+        digest = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False))
+        return f"{kind}:{digest.hexdigest()}"
 
 
 def fetch(url: str, path: Path, checksum: str | None, instead: str) -> None:

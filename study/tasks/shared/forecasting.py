@@ -31,9 +31,8 @@ def windows(
     last value in the window. Seasonal naive: its value a whole number of seasons before the one
     asked for, the latest that is known.
     """
-    back = (
-        0 if season is None else math.ceil(horizon / season) * season
-    )  # whole seasons, at least the horizon
+    # whole seasons, at least the horizon
+    back = 0 if season is None else math.ceil(horizon / season) * season
     ahead = window + horizon - 1  # from a window's first row to the one asked for
     if back > ahead:
         raise StudyError(

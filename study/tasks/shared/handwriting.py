@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import (
-    load_digits,
-)  # takes a while to import: only the tasks of digits import this
+
+# takes a while to import: only the tasks of digits import this
+from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from study.interfaces import PARTS

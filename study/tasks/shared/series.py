@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import PARTS, Batch, TaskFacts, require
-from study.machine.processes import memory
+from study.machine.resources import memory
 from study.records import StudyError
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
@@ -198,9 +198,8 @@ class Series(Arrays):
         """[N, T, D], standardised; what is behind a sequence's end is 0, the mean."""
         together = np.concatenate([data.sequences[index] for index in train]).astype(np.float64)
         self.mean, deviation = together.mean(0), together.std(0)
-        self.deviation = np.where(
-            deviation > 0, deviation, 1.0
-        )  # a channel that never changes says nothing; it is 0
+        # a channel that never changes says nothing; it is 0
+        self.deviation = np.where(deviation > 0, deviation, 1.0)
         longest = int(self.lengths.argmax())
         need = 4.0 * len(data.sequences) * int(self.lengths[longest]) * together.shape[1]
         if need > memory():

@@ -39,9 +39,8 @@ def forward(
         state = add_whole_product(
             state, h, HIDDEN, across, rows, row_ok, units, unit_ok, HIDDEN, HIDDEN, DEEP, PRECISION
         )
-        state = (
-            tl.where(state < 0.0, 0.0, state) if RELU else tanh(state)
-        )  # what is not a number stays visible
+        # what is not a number stays visible
+        state = tl.where(state < 0.0, 0.0, state) if RELU else tanh(state)
         z += batch * HIDDEN
         h += batch * HIDDEN
         put(h, HIDDEN, rows, row_ok, units, unit_ok, state)

@@ -1,0 +1,68 @@
+"""What every executor that trains on this machine must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from study.battery.shared import Standing
+from study.interfaces import Block, Event, Executor, Group, InitFacts
+from study.store import Store
+from study.training.engine import run_group
+
+NAMES = "progress, stored, failed, given up, retried, note, stopped"
+
+
+class Jammed(Standing):
+    """Raises: a point that fails in a group whose other points are sound."""
+
+    def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
+        raise RuntimeError("jammed on purpose")
+
+
+def check_executor(executor_of: Callable[[], Executor], group: Group, folder: Path) -> None:
+    """`executor_of()` builds it; `group` is a few tiny points, `folder` is where it may write.
+
+    Every point is stored and announced, with the numbers of a plain run, bit for bit; a point that
+    raises is marked failed, and the others of its group complete.
+    """
+    sound, jammed = group.points[:-1], group.points[-1]
+    jammed = replace(
+        jammed, config={**jammed.config, "initializer": {"_target_": f"{__name__}.Jammed"}}
+    )
+    executor, name = executor_of(), type(executor_of()).__name__
+    for key in ("workers", "max_members"):
+        value = getattr(executor, key, None)
+        assert isinstance(value, int) and value >= 1, (
+            f"{name}: {key} must be a whole number of at least 1 (the plan reads it), got {value!r}"
+        )
+    plain, tried = Store(folder / "plain"), Store(folder / "tried")
+    run_group(replace(group, points=sound), plain.folder, "cpu", lambda update: None)
+    events = list(executor.run(iter([replace(group, points=(*sound, jammed))]), tried.folder))
+    for event in events:
+        assert event.get("event") in NAMES.split(", "), (
+            f"{name}: an event must be one of {NAMES}, got {event.get('event')!r}"
+        )
+    for point in sound:
+        assert tried.status(point.id) == "done", (
+            f"{name}: a point that is sound is {tried.status(point.id) or 'missing'}, because"
+            " another one of its group raised"
+        )
+        one, other = (store.result(point.id)["row"] for store in (plain, tried))
+        assert one["score"] == other["score"] and one["train_score"] == other["train_score"], (
+            f"{name}: a point has other scores than one that is trained by run_group alone"
+        )
+    assert tried.status(jammed.id) == "failed", (
+        f"{name}: a point that raises must be marked failed, it is {tried.status(jammed.id)}"
+    )
+    for kind, points in (("stored", sound), ("failed", (jammed,))):
+        lacking = {point.id for point in points} - _ids(events, kind)
+        assert not lacking, f"{name}: {len(lacking)} points are {kind} and no event says so"
+
+
+def _ids(events: list[Event], kind: str) -> set[str]:
+    return {id for event in events if event["event"] == kind for id in event["ids"]}

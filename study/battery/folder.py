@@ -1,0 +1,197 @@
+"""The battery over a folder of your own pieces.
+
+Every YAML in DIR/cell, DIR/task, … is built, goes through the battery of its kind, is planned like
+any point and trained for two updates; sections are rendered on the study that this leaves.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.config_loader import ConfigLoader
+
+from reports.battery import check_section
+from reports.data.study import Study
+from reports.documents.sections import build as build_section
+from reports.documents.sections import declared_sections
+from study import battery
+from study.battery.encoders import takes
+from study.config.build import build, build_for_members
+from study.config.check import SEVERAL
+from study.config.compose import Composed, compose, finish
+from study.config.loader import config_loader
+from study.config.tasks import load_task
+from study.interfaces import Group
+from study.launch.plan import make_plan
+from study.launch.run import declare
+from study.records import StudyError
+from study.store import Store
+from study.training.engine import run_group
+
+
+def _members(node: Mapping[str, Any], key: str) -> Callable[[int], Any]:
+    return lambda members: build_for_members(
+        [node] * members, key, torch.device("cpu"), torch.float32
+    )
+
+
+BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
+    "task": lambda node, key: battery.check_task(build(node, key)),
+    "cell": lambda node, key: battery.check_cell(build(node, key)),
+    "initializer": lambda node, key: battery.check_initializer(build(node, key)),
+    "clip": lambda node, key: battery.check_clip(_members(node, key)),
+    "optimizer": lambda node, key: battery.check_optimizer(_members(node, key)),
+    "encoder": lambda node, key: battery.check_encoder(build(node, key)),
+    "readout": lambda node, key: battery.check_readout(build(node, key)),
+    "probe": lambda node, key: battery.check_probe(build(node, key)),
+}
+KINDS = (*BATTERIES, "tracker", "executor", "section")
+TINY = (
+    "updates=2",
+    "hidden=8",
+    "batch=8",
+    "validate_every=1",
+    "health.examples=8",
+    "health.stages=[0,1]",
+    "tracker=[]",
+    "device=cpu",
+    "name=checked",
+)
+
+
+def found(folder: Path) -> list[tuple[str, str]]:
+    """(kind, level) of every YAML that can be checked, in order. StudyError where there is none."""
+    if not folder.is_dir():
+        raise StudyError(f"DIR: {folder} is no folder")
+    there = [(kind, path.stem) for kind in KINDS for path in sorted((folder / kind).glob("*.yaml"))]
+    if not there:
+        raise StudyError(
+            f"DIR: {folder} has no YAML in a folder named {', '.join(KINDS)}; python -m study.new"
+            f" KIND NAME --into {folder} writes a first piece"
+        )
+    return there
+
+
+def check(folder: Path) -> Iterator[tuple[str, str | None]]:
+    """(KIND/LEVEL.yaml, None where all is well, else what is wrong), a pair a piece."""
+    pieces = found(folder)
+    sys.path.insert(0, str(folder.resolve()))
+    loader = config_loader([folder.resolve()])
+    with tempfile.TemporaryDirectory() as outputs:
+        for kind, level in pieces:
+            try:
+                if kind == "section":
+                    _section(loader, folder, level, Path(outputs))
+                elif kind in ("tracker", "executor"):
+                    _receiver(loader, kind, level, Path(outputs) / kind / level)
+                else:
+                    _piece(loader, kind, level, Path(outputs))
+                yield f"{kind}/{level}.yaml", None
+            except (AssertionError, StudyError) as error:
+                yield f"{kind}/{level}.yaml", str(error)
+            # a stranger's piece may raise anything, and the others are to be judged too
+            except Exception as error:
+                frame = traceback.extract_tb(error.__traceback__)[-1]
+                yield (
+                    f"{kind}/{level}.yaml",
+                    (
+                        f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line"
+                        f" {frame.lineno})"
+                    ),
+                )
+
+
+def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
+    """The battery of its kind, then the checks of a plan, then two updates beside another point."""
+    chosen = [
+        f"{kind}=[transport,loss,recurrence,{level}]" if kind in SEVERAL else f"{kind}={level}"
+    ]
+    if (
+        kind == "readout"
+        and build(_composed(loader, chosen, 0, outputs).config["readout"], "readout").every_step
+    ):
+        chosen = ["task=copying", *chosen]
+    if kind == "encoder":
+        chosen = [_task_for(loader, chosen, outputs), *chosen]
+    composed = [_composed(loader, chosen, seed, outputs) for seed in (0, 1)]
+    node = composed[0].config[kind]
+    BATTERIES[kind](
+        node[level] if kind in SEVERAL else node, f"{kind}.{level}" if kind in SEVERAL else kind
+    )
+    _trained(composed)
+
+
+def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> None:
+    """On made-up studies and on one that was trained."""
+    trained = outputs / "checked"
+    if not (trained / "study.json").exists():
+        _trained([_composed(loader, [], seed, outputs) for seed in (0, 1)])
+    (one,) = [each for each in declared_sections([folder]) if each.name == level]
+    check_section(build_section(one), Study(Store(trained)))
+
+
+def _receiver(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
+    """The battery of a tracker or an executor, which trains nothing by itself."""
+    chosen = f"{kind}=[{level}]" if kind in SEVERAL else f"{kind}={level}"
+    config = _composed(loader, [chosen], 0, outputs).config
+    if kind == "tracker":
+        node = config[kind][level]
+        battery.check_tracker(lambda: build(node, f"tracker.{level}"), outputs)
+    else:
+        group = _group([_composed(loader, [], seed, outputs) for seed in range(3)])
+        battery.check_executor(lambda: build(config[kind], kind), group, outputs)
+
+
+def tiny_group(outputs: Path) -> Group:
+    """Three points of a tiny study on the tool's own pieces, for tests of executors."""
+    return _group([_composed(config_loader(), [], seed, outputs) for seed in range(3)])
+
+
+def _group(composed: Sequence[Composed]) -> Group:
+    return Group(name="1", points=tuple(make_plan(composed, None, None).points), cost=1.0)
+
+
+def _task_for(loader: ConfigLoader, chosen: Sequence[str], outputs: Path) -> str:
+    """A task of ours whose inputs an encoder takes."""
+    tasks = ("task=digits", "task=caption", "task=moving_digits")
+    for task in tasks:
+        config = _composed(loader, [task, *chosen], 0, outputs).config
+        if takes(build(config["encoder"], "encoder"), load_task(config["task"]).facts.inputs):
+            return task
+    raise StudyError(
+        f"encoder: takes the inputs of none of {', '.join(tasks)}, so it cannot be trained here;"
+        " its YAML's settings must fit one of them"
+    )
+
+
+def _composed(loader: ConfigLoader, chosen: Sequence[str], seed: int, outputs: Path) -> Composed:
+    tiny = [
+        each for each in TINY if each.split("=")[0] not in {one.split("=")[0] for one in chosen}
+    ]
+    return finish(
+        compose(loader, "config", [*chosen, *tiny, f"seed={seed}", f"store.folder={outputs}"]), []
+    )
+
+
+def _trained(composed: Sequence[Composed]) -> None:
+    plan = make_plan(composed, None, None)
+    store = Store(plan.folder)
+    declare(store, plan, plan.fingerprint(), 1, "check")
+    run_group(
+        Group(name="1", points=tuple(plan.points), cost=1.0),
+        plan.folder,
+        "cpu",
+        lambda update: None,
+    )
+    failed = [
+        result["row"]["reason"]
+        for result in map(store.result, (point.id for point in plan.points))
+        if result["row"]["status"] == "failed"
+    ]
+    assert not failed, f"training fails: {failed[0]}"

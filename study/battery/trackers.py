@@ -1,0 +1,63 @@
+"""What every tracker must hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from study.interfaces import Tracker
+from study.store import PointRecord, Store
+
+LAUNCHES = 2
+
+
+def check_tracker(tracker_of: Callable[[], Tracker], folder: Path) -> None:
+    """`tracker_of()` builds it; `folder` is where a study of two points is made.
+
+    It receives the points of two launches, each point twice, and leaves everything that is stored
+    as it is.
+    """
+    store = Store(folder / "checked")
+    for seed, status in enumerate(("done", "diverged")):
+        store.write(_point(seed, status))
+    before, name = _digests(store.folder / "points"), type(tracker_of()).__name__
+    for _ in range(LAUNCHES):
+        tracker = tracker_of()
+        try:
+            tracker.open("checked", store.folder)
+            for id in [*store.ids(), *store.ids()]:
+                tracker.log(store.result(id), store.point_folder(id))
+            tracker.close()
+        except Exception as error:
+            raise AssertionError(
+                f"{name}: {type(error).__name__}: {error}. A tracker that raises is switched off"
+            ) from error
+    assert _digests(store.folder / "points") == before, (
+        f"{name}: changed what is stored in points/; a tracker writes beside it"
+    )
+
+
+def _point(seed: int, status: str) -> PointRecord:
+    id = f"{seed:012x}"
+    infinite = [float("inf")] if status == "diverged" else [0.5]
+    return PointRecord(
+        id=id,
+        row={"id": id, "seed": seed, "cell": "rnn", "status": status, "score": 0.5 - seed / 10},
+        labels={"cell": "rnn", "seed": seed},
+        config="cell: {_target_: study.cells.rnn.RNN}\nseed: 0\n",
+        overrides=["cell=rnn"],
+        provenance={},
+        tables={"history": {"update": [0, 1], "loss": [1.0, *infinite], "grad_norm": [1.0, None]}},
+        weights={"bias": np.zeros(2)},
+    )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

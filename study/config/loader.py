@@ -1,0 +1,67 @@
+"""Hydra's loader over conf/ and folders of your own, as the command line has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from study.config.paths import conf_folder
+from study.config.schema import Root
+
+# The name under which study.hydra_plugins makes its classes known to Hydra.
+ALIAS = "hydra_plugins.rnn_gradient_study"
+
+HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why, and how sure?
+
+  python -m study -m experiment=digits                    the default study
+  python -m study -m experiment=digits cell=lstm,gru depth=1,2,4
+  python -m study -m experiment=digits plan=true          what would run; trains nothing
+  python -m study -m experiment=digits hydra/sweeper=optuna search=default
+                                                          tune every arm with the same budget
+  python -m study -m experiment=digits hydra/sweeper=confirm
+                                                          the best arms again, on fresh seeds
+  python -m study cell=gru seed=3                         one point
+  python -m study --cfg job                               every key with its value
+  python -m study -m --config-dir mine experiment=mine    pieces and experiments of your own
+  python -m reports render outputs/digits                 the report
+
+== Levels of each group (override with group=level) ==
+$APP_CONFIG_GROUPS
+
+Hydra options: --hydra-help
+"""
+
+
+def config_loader(folders: Sequence[str | Path] = ()) -> ConfigLoader:
+    """A loader of conf/ and of `folders`, each as if given with --config-dir."""
+    store_nodes()
+    path = create_config_search_path(str(conf_folder().resolve()))
+    for folder in folders:
+        # Hydra wants the schema to be the last source.
+        schema = SearchPathQuery(provider="schema")
+        path.prepend("command-line", f"file://{Path(folder).absolute()}", schema)
+    return ConfigLoaderImpl(path)
+
+
+def store_nodes() -> None:
+    """Put the configuration nodes that are code, not YAML, into Hydra's store."""
+    store = ConfigStore.instance()
+    for name, sweeper in (
+        ("study", "StudySweeper"),
+        ("optuna", "SearchSweeper"),
+        ("confirm", "ConfirmSweeper"),
+    ):
+        node = {"_target_": f"{ALIAS}.{sweeper}", "params": {}}
+        store.store(group="hydra/sweeper", name=name, node=OmegaConf.create(node))
+    launcher = OmegaConf.create({"_target_": f"{ALIAS}.StudyLauncher"})
+    store.store(group="hydra/launcher", name="study", node=launcher)
+    words = {"app_name": "python -m study", "header": "", "footer": "", "template": HELP}
+    store.store(group="hydra/help", name="study", node=OmegaConf.create(words))
+    store.store(name="schema", node=Root)

@@ -1,0 +1,79 @@
+"""The settings of a launch: keys of the configuration that decide no number of any point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study.config.resolve import resolve_device
+from study.config.schema import Confirm, Store, Study
+from study.records import StudyError
+
+# Stored statuses that are trained again.
+RETRY = {"failed": ("failed",), "diverged": ("failed", "diverged"), "none": ()}
+LONGEST_NAME = 200  # bytes: a file system allows 255, and we add a prefix or a suffix
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a launch runs, where its results go, and what its study is about."""
+
+    name: str
+    folder: Path  # of the study: store.folder/name
+    plan_only: bool
+    reprobe: bool
+    retry: tuple[str, ...]  # stored statuses that are trained again
+    device: str  # cpu | cuda, of the launch as a whole
+    executor: Mapping[str, Any]
+    trackers: Mapping[str, Mapping[str, Any]]
+    health: Mapping[str, Any]
+    store: Store
+    study: Study
+
+
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """The settings of a composed configuration, checked. Raises StudyError."""
+    store = Store(**config["store"])
+    if config["retry"] not in RETRY:
+        raise StudyError(f"retry: must be {' or '.join(RETRY)}, got {config['retry']!r}")
+    if store.checkpoint_seconds is not None and not store.checkpoint_seconds >= 0:
+        raise StudyError(
+            f"store.checkpoint_seconds: must be at least 0 or null, got {store.checkpoint_seconds}"
+        )
+    for key in ("lease_seconds", "tracker_seconds"):
+        if not getattr(store, key) > 0:
+            raise StudyError(f"store.{key}: must be greater than 0, got {getattr(store, key)}")
+    name = check_name(config["name"])
+    study = {**config["study"], "confirm": Confirm(**config["study"]["confirm"])}
+    return Settings(
+        name=name,
+        folder=Path(store.folder) / name,
+        plan_only=config["plan"],
+        reprobe=config["reprobe"],
+        retry=RETRY[config["retry"]],
+        device=resolve_device(config["device"], config["executor"].get("gpus")),
+        executor=config["executor"],
+        trackers=config["tracker"],
+        health=config["health"],
+        store=store,
+        study=Study(**study),
+    )
+
+
+def check_name(name: Any, key: str = "name") -> str:
+    """A name that can be a folder's. Raises StudyError."""
+    plain = (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and name.isprintable()
+        and not any(mark in name for mark in ("/", "\\"))
+    )
+    if not plain or len(name.encode(errors="replace")) > LONGEST_NAME:
+        shown = repr(name) if len(repr(name)) < 100 else f"{repr(name)[:100]}…"
+        raise StudyError(
+            f"{key}: must be the name of one folder, printable, without slashes, of at most"
+            f" {LONGEST_NAME} bytes, got {shown}"
+        )
+    return str(name)

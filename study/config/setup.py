@@ -1,0 +1,227 @@
+"""The setup of a point: everything its configuration means, as one frozen value.
+
+A configuration is a mapping up to `set_up` and no further. Behind it, code reads the fields of a
+`Setup`: what is built, what `auto` resolved to, settings with their types.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from study.config.build import as_study_error, build, build_for_members, structure
+from study.config.resolve import resolve_device, resolve_dtype, resolve_kernel, resolve_precision
+from study.config.schema import Health, Stop, Store
+from study.config.tasks import is_stream, load_task
+from study.health.profiles import Thresholds
+from study.health.verdicts import OutcomeLimits
+from study.interfaces import Cell, ClipRule, Encoder, Initializer, Optimizer, Probe, Readout, Task
+from study.model import Model
+from study.records import StudyError
+
+# Configuration keys of the points that can be trained together: these must be equal.
+SHARED = (
+    "task",
+    "depth",
+    "hidden",
+    "batch",
+    "updates",
+    "validate_every",
+    "dropout",
+    "dtype",
+    "kernel",
+    "readout",
+    "health",
+    "probe",
+    "store",
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One point's configuration, compiled by `set_up`.
+
+    `nodes` is the composed configuration itself: stored with the point, hashed into its id, and the
+    source of the pieces below, which are built when first asked for, once per Setup.
+    """
+
+    nodes: Mapping[str, Any]
+    task: Task
+    kernel: str  # native | triton | fused | reference
+    device: str  # cpu | cuda
+    precision: str  # full | tf32 | bf16
+    dtype: torch.dtype
+    depth: int
+    hidden: int
+    batch: int  # examples per update
+    updates: int
+    validate_every: int
+    dropout: float
+    seed: int
+    forget_bias: float
+    reprobe: bool
+    health: Health
+    stop: Stop
+    store: Store
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """Encoder, stacked cells and readout. Raises StudyError where they do not fit the task."""
+        facts = self.task.facts
+        readout: Readout = build(self.nodes["readout"], "readout")
+        if readout.every_step != facts.every_step:
+            loss, fitting = (
+                ("every step", "every")
+                if facts.every_step
+                else ("the last step", "last, mean or attention (one output per sequence)")
+            )
+            raise StudyError(
+                f"readout: the task's loss is on {loss}, this readout's output is not; use"
+                f" readout={fitting}"
+            )
+        return Model(
+            encoder=self.encoder,
+            cell=build(self.nodes["cell"], "cell"),
+            readout=readout,
+            inputs=facts.inputs,
+            outputs=facts.outputs,
+            hidden=self.hidden,
+            depth=self.depth,
+            dropout=self.dropout,
+            kernel=self.kernel,
+        )
+
+    @functools.cached_property
+    def encoder(self) -> Encoder | None:
+        """The encoder of the task's inputs; None where there is none."""
+        if self.nodes.get("encoder") is None:
+            return None
+        encoder: Encoder = build(self.nodes["encoder"], "encoder")
+        with as_study_error("encoder", f"{type(encoder).__name__}.outputs fails"):
+            try:
+                encoder.outputs(self.task.facts.inputs)
+            except ValueError as error:  # a refusal is a whole sentence
+                raise StudyError(f"encoder: {error}") from error
+        return encoder
+
+    @functools.cached_property
+    def initializer(self) -> Initializer:
+        rule: Initializer = build(self.nodes["initializer"], "initializer")
+        return rule
+
+    @functools.cached_property
+    def weight_rules(self) -> dict[str, Initializer]:
+        """Rules of the roles that no initializer speaks for: input and readout weights."""
+        return {
+            role: build(self.nodes["weights"][role], f"weights.{role}")
+            for role in ("input", "readout")
+        }
+
+    @functools.cached_property
+    def probes(self) -> dict[str, Probe]:
+        return {name: build(node, f"probe.{name}") for name, node in self.nodes["probe"].items()}
+
+    @functools.cached_property
+    def thresholds(self) -> Thresholds:
+        """Classes of gradient health."""
+        return Thresholds.of(vars(self.health))
+
+    @functools.cached_property
+    def outcome_limits(self) -> OutcomeLimits:
+        """What counts as stuck, blown up or silently diverged."""
+        health = vars(self.health)
+        return OutcomeLimits(**{name: health[name] for name in OutcomeLimits.__dataclass_fields__})
+
+    @property
+    def carries_states(self) -> bool:
+        """Whether states are carried from update to update."""
+        return is_stream(self.task, self.batch)
+
+    @functools.cached_property
+    def group_key(self) -> str:
+        """Equal for points that can be trained together."""
+        nodes = self.nodes
+        key = {name: nodes[name] for name in SHARED}
+        key |= {"encoder": nodes.get("encoder"), "precision": self.precision}
+        key |= {name: structure(nodes[name], name) for name in ("cell", "optimizer")}
+        return json.dumps(key, sort_keys=True)
+
+
+def set_up(config: Mapping[str, Any]) -> Setup:
+    """The setup that a composed configuration means.
+
+    The only place that reads the keys of a point. Raises StudyError with the key, what is allowed
+    and what came.
+    """
+    gpus = (config.get("executor") or {}).get("gpus")
+    dtype = resolve_dtype(config["dtype"])
+    device = resolve_device(config["device"], gpus)
+    precision = resolve_precision(
+        str(config.get("precision", "full")), config["dtype"], device, here=gpus is None
+    )
+    task = load_task(config["task"])
+    kernel = resolve_kernel(
+        config["kernel"],
+        _cell(json.dumps(config["cell"])),
+        stream=is_stream(task, config["batch"]),
+        hidden=config["hidden"],
+        batch=config["batch"],
+        dtype=config["dtype"],
+        precision=precision,
+        device=device,
+        elsewhere=gpus is not None,
+    )
+    return Setup(
+        nodes=config,
+        task=task,
+        kernel=kernel,
+        device=device,
+        precision=precision,
+        dtype=dtype,
+        forget_bias=config["weights"]["forget_bias"],
+        health=Health(**config["health"]),
+        stop=Stop(**config["stop"]),
+        store=Store(**config["store"]),
+        **{name: config[name] for name in _SAME_NAME},
+    )
+
+
+# Fields of a Setup that are a key of the configuration as it is.
+_SAME_NAME = ("depth", "hidden", "batch", "updates", "validate_every", "dropout", "seed", "reprobe")
+
+
+@functools.lru_cache(maxsize=64)
+def _cell(text: str) -> Cell:
+    """A cell to ask for its kernels: thousands of points are planned with a few cells."""
+    cell: Cell = build(json.loads(text), "cell")
+    return cell
+
+
+def optimizer_of(setups: Sequence[Setup], device: torch.device, dtype: torch.dtype) -> Optimizer:
+    """One optimizer for the members of a group, whose settings [M] may differ."""
+    nodes = [setup.nodes["optimizer"] for setup in setups]
+    optimizer: Optimizer = build_for_members(nodes, "optimizer", device, dtype)
+    return optimizer
+
+
+def clip_rules_of(
+    setups: Sequence[Setup], device: torch.device, dtype: torch.dtype
+) -> list[tuple[ClipRule, Tensor]]:
+    """Clip rules of a group's members: one per class, with the indices of its members."""
+    nodes = [setup.nodes["clip"] for setup in setups]
+    members: dict[str, list[int]] = {}
+    for index, node in enumerate(nodes):
+        members.setdefault(repr(structure(node, "clip")), []).append(index)
+    return [
+        (
+            build_for_members([nodes[index] for index in indices], "clip", device, dtype),
+            torch.tensor(indices, device=device),
+        )
+        for indices in members.values()
+    ]

@@ -1,0 +1,154 @@
+"""The Python API: plan a study, run it, read what came out. Its names are those of `import study`.
+
+```python
+import study
+
+plan = study.plan("quick", cell=["rnn", "gru"], seed=range(3))
+print(plan)                                   # factors, points, groups, estimated time
+result = study.run(plan)                      # or study.load("outputs/quick")
+result.points                                 # one row per point
+result.figure("gradient_flow", cell="gru")    # a matplotlib figure
+result.report()                               # renders the page and returns its path
+```
+
+`python -m study -m` and this API share every step after the command line: a plan made here is the
+plan of the command that `plan.command` names, and both resume each other's studies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from reports.api import Result, load
+from study.config.compose import compose_all, declared
+from study.config.loader import config_loader
+from study.config.paths import config_dirs as config_dirs_of
+from study.launch.describe import text
+from study.launch.plan import Plan, make_plan
+from study.launch.run import INTERRUPTED
+from study.launch.run import run as carry_out
+from study.records import StudyError
+
+__all__ = ["Result", "load", "plan", "run"]
+
+Values = str | int | float | bool | None
+
+
+@dataclass(frozen=True, repr=False)
+class StudyPlan(Plan):
+    """A plan that prints itself: factors, exclusions, points, groups, estimated time."""
+
+    def __str__(self) -> str:
+        return text(self)
+
+    __repr__ = __str__
+
+
+def plan(
+    experiment: str | None = None,
+    *overrides: str,
+    config_dirs: Sequence[str | Path] = (),
+    **levels: Values | Iterable[Values],
+) -> StudyPlan:
+    """Plan a study; trains nothing and writes nothing.
+
+    experiment: a file of conf/experiment (or of a folder in `config_dirs`); None: the factors below
+    are all there are.
+    overrides: as typed on the command line, such as "optimizer.lr=0.01,0.001" or "tracker=[]".
+    config_dirs: folders with configuration and pieces of your own, as --config-dir.
+    levels: a key of the configuration with one value, or with several, which make it a factor:
+    cell=["rnn", "gru"], seed=range(3), hidden=64.
+
+    Raises StudyError with the key, what is allowed and what came.
+    """
+    typed = [*overrides, *(_override(key, value) for key, value in levels.items())]
+    folders = [_importable(folder) for folder in config_dirs]
+    loader = config_loader(folders)
+    chosen = [] if experiment is None else [f"experiment={experiment}"]
+    study = declared(loader, _factors_of_experiment(loader, chosen), [*chosen, *typed])
+    combinations = compose_all(loader, "config", study)
+    made = make_plan(combinations, study if study.factors else None, experiment)
+    given = [part for folder in folders for part in ("--config-dir", folder)]
+    multirun = ["-m"] if study.factors else []
+    command = shlex.join(["python", "-m", "study", *multirun, *given, *chosen, *typed])
+    known = {field.name: getattr(made, field.name) for field in fields(made)}
+    return StudyPlan(**known | {"command": command})
+
+
+def run(plan: Plan) -> Result:
+    """Train what is missing of a plan, with progress, and return what the study then holds.
+
+    Ctrl-C raises KeyboardInterrupt; what is stored is whole and the same call resumes. Points that
+    failed are listed in `Result.failed`. Raises StudyError where nothing can be trained.
+    """
+    with _as_command(plan.command):
+        status = carry_out(plan)
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return Result(plan.folder, tuple(config_dirs_of(shlex.split(plan.command))))
+
+
+def _factors_of_experiment(loader: ConfigLoader, chosen: Sequence[str]) -> dict[str, Any]:
+    """Factors that an experiment declares under hydra.sweeper.params."""
+    try:
+        composed = loader.load_configuration(
+            config_name="config", overrides=list(chosen), run_mode=RunMode.MULTIRUN
+        )
+    except HydraException as error:
+        raise StudyError(str(error)) from error
+    params = OmegaConf.to_container(composed.hydra.sweeper.params, resolve=True)
+    return {str(key): value for key, value in params.items()} if isinstance(params, dict) else {}
+
+
+def _override(key: str, value: Values | Iterable[Values]) -> str:
+    """A key with one value or several as Hydra's command line takes it."""
+    values = [value] if value is None or isinstance(value, str | int | float) else list(value)
+    if not values:
+        return f"{key}=[]"  # none of a group such as tracker or probe
+    return f"{key}={','.join(_typed(each) for each in values)}"
+
+
+def _typed(value: Values) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = str(value)
+    if not isinstance(value, str) or re.fullmatch(r"[\w./:%@+-]+", text):
+        return text
+    # Hydra reads a backslash as itself unless a quote follows.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), text)
+    return f"'{escaped}'"
+
+
+def _importable(folder: str | Path) -> str:
+    """A folder of your own, absolute; the pieces beside its YAML can be imported from now on."""
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        raise StudyError(f"config_dirs: there is no folder {folder}")
+    if str(path) not in sys.path:
+        sys.path.insert(0, str(path))
+    return str(path)
+
+
+@contextlib.contextmanager
+def _as_command(command: str) -> Iterator[None]:
+    """Run as the command that makes the same plan: jobs that repeat it, and the messages that name
+    it, read sys.argv.
+    """
+    before = sys.argv
+    sys.argv = ["__main__.py", *shlex.split(command)[3:]]
+    try:
+        yield
+    finally:
+        sys.argv = before

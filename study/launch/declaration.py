@@ -1,0 +1,67 @@
+"""The declaration of a study: the part of study.json that the report reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from study.config.setup import set_up
+from study.launch.plan import Plan
+from study.records import CHOICES, SIZES
+
+
+def declaration(plan: Plan) -> dict[str, Any]:
+    """study.json's part that the report reads."""
+    first = plan.points[0]
+    varying = set(plan.factors)
+    numbers = (*SIZES, "validate_every", "dropout", "dtype", "precision", "kernel")
+    fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
+    # Only what all points share: arms may set some of these.
+    fixed |= {
+        key: first.config[key]
+        for key in numbers
+        if all(point.config[key] == first.config[key] for point in plan.points)
+    }
+    checks = {point.config["stop"]["solved_checks"] for point in plan.points}
+    fixed |= {"stop.solved_checks": checks.pop()} if len(checks) == 1 and None not in checks else {}
+    rates = [point.config["optimizer"].get("lr") for point in plan.points]
+    if (
+        "optimizer" not in varying
+        and rates[0] is not None
+        and all(rate == rates[0] for rate in rates)
+    ):
+        fixed["optimizer.lr"] = rates[0]
+    fixed = {key: value for key, value in fixed.items() if key not in varying}
+    return {
+        "factors": {key: list(levels) for key, levels in plan.factors.items()},
+        "seeds": sorted({point.seed for point in plan.points}),
+        "excluded": list(plan.excluded),
+        "arms": plan.settings.study.arms,
+        "claims": plan.settings.study.claims,
+        "contrasts": plan.settings.study.contrasts,
+        "search": plan.settings.study.search,
+        "fixed": fixed,
+        "grid": [
+            {"id": point.id, "seed": point.seed, "labels": dict(point.labels)}
+            for point in plan.points
+        ],
+        "tasks": tasks_of(plan),
+        "health": plan.settings.health,
+    }
+
+
+def tasks_of(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Facts of each task by the name of its level.
+
+    Of one whose length varies: those of the longest, and no lag, which is each point's own.
+    """
+    tasks: dict[str, dict[str, Any]] = {}
+    for point in plan.points:
+        facts = asdict(set_up(point.config).task.facts)
+        known = tasks.setdefault(str(point.labels["task"]), facts)
+        if known["steps"] != facts["steps"] or known["lag"] not in (None, facts["lag"]):
+            tasks[str(point.labels["task"])] = {
+                **(facts if facts["steps"] > known["steps"] else known),
+                "lag": None,
+            }
+    return tasks
