@@ -273,7 +273,7 @@ def test_one_seed_and_one_arm_are_said_so(tmp_path) -> None:
     ) and "one seed per arm" in texts(Contrasts(draws=99).render(one))
     assert "cannot be determined" in texts(
         Power(seeds=[3]).render(one)
-    ) and "cannot be determined" in texts(RecipeSection(shown=3).render(one))
+    ) and "which others are as good is not known" in texts(RecipeSection(shown=3).render(one))
     alone = Study(
         make(
             tmp_path / "alone",
