@@ -119,7 +119,7 @@ def _weights(
     when: Mapping[str, Any],
 ) -> list[float]:
     """Of the arms' means in first side minus second, over arms alike in everything else; as
-    reports.analysis.sides.match has them.
+    reports.analysis.comparison.match has them.
     """
     blocks: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
     for number, arm in enumerate(arms):
