@@ -342,7 +342,7 @@ REFUSED = [
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),
     (
         ["experiment=quick", "name=other"],
-        ["other: belongs to another study", "experiment: there 'adding', here 'quick'"],
+        ["other: belongs to another study", "experiment: stored 'adding', now 'quick'"],
     ),
     (["experiment=quick", "~name"], ["name: must be there", "taken away"]),
     (["experiment=quick", "~depth", "~batch"], ["depth, batch: must be there"]),

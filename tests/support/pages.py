@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests import ROOT
 
-PATHS = sorted(path for at in ("*.md", "*/*.md", "tests/*/*.md") for path in ROOT.glob(at))
+PATHS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`]+)`")
