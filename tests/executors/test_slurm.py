@@ -5,7 +5,6 @@ preempted, a command that leaves and comes back.
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 from pathlib import Path
@@ -20,7 +19,7 @@ from study.training.checkpoints import Checkpoints
 from study.workers.job import ENDING, Job
 from study.workers.queued import BATCH
 from tests.campaigns.chaos import compare
-from tests.support.clusters import LOCAL, SWEEP, command, ran, said, wait_until
+from tests.support.clusters import LOCAL, SWEEP, called, command, ran, said, wait_until
 from tests.support.helpers import point
 
 SETTINGS = {
@@ -150,7 +149,7 @@ def trained(store: Store) -> list[Path]:
 
 def test_partition_that_does_not_exist_is_told_before_anything_is_queued(conf, tmp_path):
     before = set(conf.states())
-    status, told = ran(tmp_path, *SWEEP, *ASKED, "executor.partition=gpu-long")
+    status, told = called(tmp_path, *SWEEP, *ASKED, "executor.partition=gpu-long")
     assert status == 2
     assert "invalid partition" in told
     assert "Partitions here: debug, blind" in told
@@ -215,14 +214,14 @@ def test_no_machine_to_ask_is_told_and_is_no_error(conf, tmp_path):
 
 
 def test_no_slurm_on_the_path(tmp_path):
-    status, told = ran(tmp_path, *SWEEP, *ASKED, environment={**os.environ, "PATH": "/nowhere"})
+    status, told = called(tmp_path, *SWEEP, *ASKED, environment={"PATH": "/nowhere"})
     assert status == 2
     assert "slurm needs the command sbatch on the path" in told
     assert not (tmp_path / "outputs" / "sweep" / "study.json").exists()
 
 
 def test_plan_shows_jobs_hours_and_array(tmp_path):
-    status, told = ran(
+    status, told = called(
         tmp_path,
         *SWEEP,
         *ASKED,

@@ -1,4 +1,4 @@
-"""The command: what it plans, runs and refuses; in a process of its own and, for speed, in this one.
+"""The command: what it plans, runs and refuses; mostly in this process, which is faster.
 
 Each refusal is one clear message and changes nothing.
 """

@@ -28,9 +28,12 @@ def call(
     """
     out, err = io.StringIO(), io.StringIO()
     argv = [str(ROOT / module / "__main__.py"), *arguments]
-    with _as_started(folder, argv, environment or {}):
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = _status(module, argv[1:])
+    with (
+        _as_started(folder, argv, environment or {}),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        status = _status(module, argv[1:])
     return subprocess.CompletedProcess(argv, status, out.getvalue(), err.getvalue())
 
 
