@@ -22,6 +22,8 @@ from tests.campaigns.chaos import compare
 from tests.support.clusters import LOCAL, ROOT, SWEEP, called, command, ran, said, wait_until
 from tests.support.slurm import free_ports
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray", reason="no Ray here: pip install 'rnn-gradient-study[ray]'")
 
 SETTINGS = {

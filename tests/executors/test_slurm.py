@@ -52,6 +52,7 @@ ASKED = [
 ]
 
 
+@pytest.mark.slow
 def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     """Nothing is lost or doubled, and every number is that of the local executor, bit for bit."""
     slow, pieces = tmp_path / "slow", tmp_path / "pieces"
@@ -147,6 +148,7 @@ def trained(store: Store) -> list[Path]:
     ]
 
 
+@pytest.mark.slow
 def test_partition_that_does_not_exist_is_told_before_anything_is_queued(conf, tmp_path):
     before = set(conf.states())
     status, told = called(tmp_path, *SWEEP, *ASKED, "executor.partition=gpu-long")
@@ -158,6 +160,7 @@ def test_partition_that_does_not_exist_is_told_before_anything_is_queued(conf, t
     assert set(conf.states()) <= before, "nothing was queued, for a moment either"
 
 
+@pytest.mark.slow
 def test_option_that_sbatch_does_not_know_is_told(conf, tmp_path):
     with pytest.raises(
         StudyError, match="slurm does not take such a job.*unrecognized option.*nonsense"
@@ -165,6 +168,7 @@ def test_option_that_sbatch_does_not_know_is_told(conf, tmp_path):
         Slurm(**{**SETTINGS, "options": {"nonsense": 1}}).ready(tmp_path)
 
 
+@pytest.mark.slow
 def test_worker_without_the_package(conf, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where a job begins is on its path
     monkeypatch.delenv("PYTHONPATH")
@@ -178,11 +182,13 @@ def test_worker_without_the_package(conf, tmp_path, monkeypatch):
         Slurm(**{**SETTINGS, "python": "/usr/bin/python3"}).ready(tmp_path)
 
 
+@pytest.mark.slow
 def test_worker_without_python(conf, tmp_path):
     with pytest.raises(StudyError, match="has no /nowhere/python"):
         Slurm(**{**SETTINGS, "python": "/nowhere/python"}).ready(tmp_path)
 
 
+@pytest.mark.slow
 def test_worker_with_other_code(conf, tmp_path, other_code, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
@@ -192,6 +198,7 @@ def test_worker_with_other_code(conf, tmp_path, other_code, monkeypatch):
         Slurm(**{**SETTINGS, "python": str(other_code)}).ready(tmp_path)
 
 
+@pytest.mark.slow
 def test_folder_that_the_worker_does_not_see(conf):
     if not conf.blind:
         pytest.skip("no mount namespaces here: unshare -m is refused")
@@ -206,6 +213,7 @@ def test_folder_that_the_worker_does_not_see(conf):
     assert not list(conf.hidden.iterdir())
 
 
+@pytest.mark.slow
 def test_no_machine_to_ask_is_told_and_is_no_error(conf, tmp_path):
     before = set(conf.states())
     executor = Slurm(**{**SETTINGS, "ask_seconds": 0.5, "options": {"begin": "now+1hour"}})

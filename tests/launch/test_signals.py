@@ -19,6 +19,8 @@ from study.training.checkpoints import Checkpoints
 from tests.support.faults import command, end, gone, statuses, until, workers
 from tests.training.test_engine import same_point
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = [
     "-m",
     "experiment=quick",

@@ -26,6 +26,8 @@ from tests.search.helpers import free_port
 from tests.support.commands import call
 from tests.support.helpers import hears_ctrl_c
 
+pytestmark = pytest.mark.slow
+
 WANDB = str(Path(sys.executable).with_name("wandb"))
 SEARCH = [
     "-m",

@@ -16,6 +16,8 @@ from study.search.storage import open_storage
 from tests.search.helpers import plan, postgresql
 from tests.support.clusters import ROOT, called, ran
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 10
 SEARCH = [
     "search=lr",
