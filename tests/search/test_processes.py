@@ -21,6 +21,8 @@ from study.search.storage import JOURNAL, open_storage
 from tests import ROOT
 from tests.search.helpers import plan, postgresql
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 14
 ARGUMENTS = [
     "search=lr",
