@@ -1,7 +1,7 @@
 """Train every combination of a recurrent recipe and measure how its gradients travel.
 
-`plan`, `run` and `load` are the Python API (study.launch.api); `gradient_profile` and `watch` measure a
-network of your own (study.diagnostics).
+`plan`, `run` and `load` are the Python API (study.launch.api); `gradient_profile` and `watch`
+measure a network of your own (study.diagnostics).
 """
 
 from __future__ import annotations

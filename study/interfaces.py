@@ -1,10 +1,10 @@
-"""The extension page: everything a user can replace, one class each.
+"""The contracts: one class for everything that a user can replace.
 
 Axes, everywhere: M members of a group (first, never reduced), B examples, T steps, D inputs, H
 hidden units, O outputs, P parameter values of one member. A piece never mixes members.
 
-To add a piece: one file with one class (copy the shortest neighbour), one YAML whose `_target_`
-names it. Constructors are keyword-only and have no defaults: the YAML holds them.
+To add a piece, write one file with one class (copy the shortest neighbour) and one YAML file whose
+`_target_` names it. Constructors are keyword-only and have no defaults: the YAML holds them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Annotated, Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-PerMember = Annotated[float | Tensor, "one value a member"]
+PerMember = Annotated[float | Tensor, "one value per member"]
 """Annotation of a constructor argument that may differ inside a group.
 
 It is a number when a point is planned, and a tensor [M] when its group is built.
-Every argument annotated otherwise is structure: points that differ in it are not trained together.
+Every other argument is structure: points that differ in it are never trained together.
 """
 
 Params = Mapping[str, Tensor]  # name -> [M, ...]
@@ -32,10 +32,10 @@ Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
-def require(ok: bool, piece: str, key: str, allowed: str, came: object) -> None:
-    """Raise the ValueError that names the piece, the key, what is allowed and what came."""
+def require(ok: bool, piece: str, key: str, allowed: str, got: object) -> None:
+    """Raise a ValueError that names the piece, the key, the allowed values and `got`."""
     if not ok:
-        shown = came.tolist() if isinstance(came, Tensor) else came
+        shown = got.tolist() if isinstance(got, Tensor) else got
         shown = shown[0] if isinstance(shown, list) and len(shown) == 1 else shown
         raise ValueError(f"{piece}: {key} must be {allowed}, got {shown!r}")
 
@@ -50,7 +50,7 @@ def per_member(value: PerMember) -> Tensor:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One tensor of a layer for one member: equal blocks, one a gate, stacked along its first axis.
+    """One tensor of a layer, for one member: one block per gate, stacked along the first axis.
 
     `block` is (H, D), (H, H) or (H,); the tensor's shape is (len(gates)·H, …).
     """
@@ -66,41 +66,41 @@ class Parameter:
 
 
 class Native(Protocol):
-    """One layer compiled for the processor, from zero states; equal to `Cell.step` after `step` up
-    to rounding, gradients included.
+    """One layer compiled for the CPU, starting from zero states.
 
-    The battery compares all of it. A layer that cannot tell what reaches a step takes `reach` and
-    gives no gradient for it.
+    It must equal repeated calls of `Cell.step` up to rounding, gradients included: the battery
+    compares both.
     """
 
     def outputs(
-        self, x: Tensor, reach: Tensor | None = None, *, last_step_only: bool = False
+        self, x: Tensor, step_norms: Tensor | None = None, *, last_step_only: bool = False
     ) -> Tensor:
-        """h [M, T, B, H] of all steps for x [M, T, B, D], or [M, 1, B, H] of the final one: no
-        gradient of the others is then made or read.
+        """Outputs h [M, T, B, H] for x [M, T, B, D].
 
-        `reach`: a leaf for what reaches each step (study/kernels/reach.py).
+        `step_norms`: the dummy input whose gradient is the squared gradient norm of each step
+        (study/kernels/step_norms.py); a layer that cannot compute it gives no gradient.
+        `last_step_only`: return the final step alone, [M, 1, B, H]; the gradients of the others are
+        then neither computed nor read.
         """
 
     def states(self, x: Tensor, taps: State) -> State:
-        """One [M, T, B, H] per name in Cell.states; `taps`, of that shape, get the total
-        derivatives at them (Unrolled) as gradients.
+        """One [M, T, B, H] per name in Cell.states, for probes, in fp64.
 
-        What probes call, in fp64. The values of `taps` are zeros and need not be read; they may ask
-        for no gradient.
+        `taps`, of the same shapes, receive the total derivatives at the states (see Unrolled) as
+        gradients. Their values are zeros and need not be read; they may not require gradients.
         """
 
 
-OWN = ("native", "fused")  # kernels that a cell may have beside the reference, the fastest first
+CELL_KERNELS = ("native", "fused")  # that a cell may define beside the reference, fastest first
 
 
 class Cell(ABC):
     """A recurrence s_t = step(s_{t-1}, x_t). States start at zero.
 
-    `states` names the state tensors, the output h first. `keep` says which gate keeps the past and
-    in which direction its bias does so: {"f": +1} (LSTM), {"z": -1} (textbook GRU); empty for
-    ungated cells. `activation` is φ where the cell is h_t = φ(W_x x_t + W_h h_{t-1} + b), for rules
-    that need it; None for others.
+    `states` names the state tensors, the output h first. `keep` maps each gate that keeps the past
+    to the sign of the bias that opens it: {"f": +1} (LSTM), {"z": -1} (textbook GRU); empty for
+    ungated cells. `activation` is φ if the cell is h_t = φ(W_x x_t + W_h h_{t-1} + b), for
+    initializers that need it; None otherwise.
     """
 
     states: tuple[str, ...] = ("h",)
@@ -109,51 +109,42 @@ class Cell(ABC):
 
     @abstractmethod
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
-        """The tensors of one layer with `inputs` = D and `hidden` = H."""
+        """Tensors of one layer with D = `inputs` and H = `hidden`."""
 
     def project(self, params: Params, x: Tensor) -> Tensor:
-        """What a step needs of its input, for all steps at once: [M, T, B, D] -> [M, T, B, ·].
-
-        Default: x itself.
-        """
+        """Map the inputs of all steps at once: [M, T, B, D] -> [M, T, B, ·]; default: x itself."""
         return x
 
     @abstractmethod
     def step(self, params: Params, x: Tensor, state: State) -> State:
-        """One step: x [M, B, ·] is one step of `project`, state one [M, B, H] per name; returns the
-        next state.
-        """
+        """The next state from x [M, B, ·], one step of `project`, and one [M, B, H] per state."""
 
     def layer(self, params: Params, x: Tensor) -> Tensor | None:
-        """A faster way from x [M, T, B, D] to the outputs h [M, T, B, H] of all steps; None: there
-        is none.
+        """Outputs h [M, T, B, H] of all steps for x [M, T, B, D] by a fused kernel, or None.
 
-        It must equal `step` after `step` up to rounding, gradients included. Training uses it,
-        probes do not. One that can tell what reaches each step takes the leaf that `params` then
-        holds (study/kernels/reach.py).
+        It must equal repeated calls of `step` up to rounding, gradients included. Training uses it,
+        probes do not. To support step norms, give `params[STEP_NORMS]` its gradient
+        (study/kernels/step_norms.py).
         """
         return None
 
     def native(self, params: Params) -> Native | None:
-        """A way compiled for the processor, with these parameters (study/kernels/native); never
-        called with tensors of another device.
-        """
+        """The layer compiled for the CPU with these parameters, which are CPU tensors, or None."""
         return None
 
     def gates(self, params: Params, x: Tensor, state: State) -> Mapping[str, Tensor]:
-        """The gates of the step from `state` with x, each [M, B, H] between 0 and 1, for probes
-        that look at them. Default: none.
-        """
+        """Gates of the step from `state` with x, each [M, B, H] in [0, 1]; default: none."""
         return {}
 
     @classmethod
-    def has(cls, kernel: str) -> bool:
-        """Whether `layer` (fused) or `native` is there and belongs to this very recurrence: one
-        that is inherited beside a new step is another cell's.
+    def has_kernel(cls, kernel: str) -> bool:
+        """Whether the class defines the kernel ("fused": `layer`, or "native") for its own step.
+
+        A kernel inherited by a class that overrides `step` computes another recurrence.
         """
 
         def owner(name: str) -> int:
-            return next(place for place, each in enumerate(cls.__mro__) if name in vars(each))
+            return next(place for place, base in enumerate(cls.__mro__) if name in vars(base))
 
         name = {"fused": "layer", "native": "native"}[kernel]
         return getattr(cls, name) is not getattr(Cell, name) and owner(name) <= min(
@@ -176,14 +167,13 @@ class Block:
 
 @dataclass(frozen=True)
 class InitFacts:
-    """What an initializer may use: T steps, the task's lag (None if undeclared), H, the cell's keep
-    gates, and
+    """What an initializer may use.
 
-    `input_drive` E[x_t²] of one input value of the first layer over the task's training examples
-    and their steps; `inputs` their number; `input_rule` the standing rule of the input weights, to
-    be drawn from by whoever wants to know its variance; `activation` φ of the cell, where it is an
-    ungated h_t = φ(W_x x_t + W_h h_{t-1} + b), else None; `stream(*key)`: a stream of this point's
-    own that blocks share: equal keys give equal draws in every block.
+    steps: T. lag: the task's, None if undeclared. hidden: H. keep, activation: as in Cell.
+    input_drive: E[x_t²] of one input value of the first layer, over the training examples and their
+    steps. inputs: number of those input values. input_rule: the standing rule of the input weights;
+    draw from it to estimate its variance. stream(*key): a random stream of this point, shared by
+    all blocks: equal keys give equal draws.
     """
 
     steps: int
@@ -198,10 +188,10 @@ class InitFacts:
 
 
 class Initializer(ABC):
-    """Initial values of the roles it speaks for; the study's standing rules fill the others.
+    """Initial values of the parameters whose role is in `roles`; standing rules fill the others.
 
-    Most speak for the recurrent blocks only: then the comparison is not confounded by other
-    weights.
+    Most initializers fill recurrent blocks only, so that other weights do not confound a
+    comparison.
     """
 
     roles: tuple[Role, ...] = ("recurrent",)
@@ -215,21 +205,22 @@ class Initializer(ABC):
 
 
 class ClipRule(ABC):
-    """Changes the gradients of each member, all of them together as one row of [M, P].
+    """Changes the gradients of each member, given as one row of [M, P].
 
     `slices` maps each parameter's name (layer1.weight_h) to (its columns of P, its shape), for
     rules that work per tensor.
     """
 
     def init(self, params: Tensor, slices: Mapping[str, tuple[slice, tuple[int, ...]]]) -> Any:
-        """State before the first update, from params [M, P]: tensors with M as first axis, numbers,
-        texts and None, nested as you like.
+        """State before the first update, from params [M, P].
+
+        Tensors with M as first axis, numbers, strings and None, in any nesting.
         """
         return None
 
     @abstractmethod
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """(clipped gradients [M, P], next state). A gradient left alone is returned bit for bit."""
+        """(clipped gradients [M, P], next state); an unclipped gradient is returned bit for bit."""
 
 
 class Optimizer(ABC):
@@ -237,13 +228,13 @@ class Optimizer(ABC):
 
     @abstractmethod
     def init(self, params: Tensor) -> dict[str, Tensor]:
-        """State before the first update; every tensor has M as first axis."""
+        """State before the first update; M is the first axis of every tensor."""
 
     @abstractmethod
     def __call__(
         self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(new params [M, P], next state). Nothing is changed in place."""
+        """(new params [M, P], next state), without changing anything in place."""
 
 
 # --- tasks, encoders and readouts -----------------------------------------------------------------
@@ -251,10 +242,9 @@ class Optimizer(ABC):
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples: x [B, T, D] (in a group [M, B, T, D]), y as the task wants it, lengths [B] where
-    they differ.
+    """Examples: x [B, T, D] (in a group [M, B, T, D]), y in the task's own form, lengths [B].
 
-    Steps at and beyond an example's length are padding.
+    `lengths` is None if all examples have T steps; steps at and beyond a length are padding.
     """
 
     x: Tensor
@@ -264,7 +254,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What a task states about itself. `solved` is met when the validation metric reaches it."""
+    """What a task declares; `solved` is the validation metric from which it counts as solved."""
 
     inputs: int
     outputs: int
@@ -283,11 +273,11 @@ class TaskFacts:
 
 
 class Task(ABC):
-    """Sequences, their loss and their metric. Nothing is loaded before `load`."""
+    """Sequences, their loss and their metric; nothing is loaded before `load` is called."""
 
     @abstractmethod
     def load(self) -> None:
-        """Read or make the data; raise StudyError with what to do when it is not there."""
+        """Read or generate the data; a StudyError says what to do if it is missing."""
 
     @property
     @abstractmethod
@@ -295,67 +285,58 @@ class Task(ABC):
 
     @abstractmethod
     def data_hash(self) -> str:
-        """Changes when the data or their split change; enters every point's id."""
+        """A hash of the data and their split; part of every point's id."""
 
     @abstractmethod
     def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
         """The training batch of one update: a function of (stream, update, batch) only.
 
-        `stream(*key)` is a fresh generator of the point's own data stream for that key, such as
-        stream(update) for generated tasks or stream(epoch) to shuffle a data set.
+        `stream(*key)` is a fresh generator from the point's data stream, such as stream(update) for
+        generated tasks or stream(epoch) to shuffle a data set.
         """
 
     def carries(self, update: int, batch: int) -> bool:
-        """Whether this update's examples, row by row, go on where those of the update before ended
-        (a stream has no lengths).
+        """Whether each row of this update's batch continues the same row of the previous batch.
 
-        Training then begins at the states that those left, without gradient: truncated
-        backpropagation through time. Everything else (validation, test, probes) begins at zero
-        states. Default: no update does.
+        Training then starts from the final states of that batch, without gradient: truncated
+        backpropagation through time. Validation, test and probes start from zero states. Such
+        batches have no lengths. Default: no.
         """
         return False
 
     @abstractmethod
     def split(self, part: Part) -> Batch:
-        """Fixed examples, the same for every point.
-
-        train: as many training examples as validation has.
-        """
+        """Fixed examples, the same for every point; train: as many as validation has."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """[M] mean losses from outputs [M, B, O] (every_step: [M, B, T, O]) and a batch with axis
-        M.
-        """
+        """Mean losses [M] of outputs [M, B, O] (every_step: [M, B, T, O]); batch has axis M."""
 
     @abstractmethod
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        """[M, B] losses of step `anchor` ([B], from 0) alone; terminal tasks: the loss of each
-        example.
-        """
+        """Losses [M, B] of step `anchor` [B] (from 0) alone; not every_step: of each example."""
 
     @abstractmethod
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """[M, B] the metric of each example; a point's score is their mean."""
+        """Metric [M, B] of each example; a point's score is their mean."""
 
 
 class Encoder(ABC):
-    """From what a task gives at a step to what the first layer reads, trained with the rest;
-    encoder=none: as it is given.
+    """Maps the task's input at each step to what the first layer reads; trained with the network.
 
-    It sees one step at a time: padding, streams and lags stay what they are. Its `input` tensors
-    start by weights.input, its biases at 0.
+    It sees one step at a time, so that padding, carried states and lags are unaffected. Its `input`
+    tensors are initialized by weights.input, its biases with 0.
     """
 
     @abstractmethod
     def outputs(self, inputs: int) -> int:
-        """D' from the task's D; raise the ValueError that says which D it takes."""
+        """D' from the task's D; a ValueError names the widths it accepts."""
 
     @abstractmethod
     def shapes(self, inputs: int) -> tuple[Parameter, ...]:
         """Its tensors, of roles input and bias.
 
-        Blocks may be of any size; multiples of 16 values let members be trained side by side.
+        Blocks may have any size; with multiples of 16 values, members are trained side by side.
         """
 
     @abstractmethod
@@ -364,10 +345,10 @@ class Encoder(ABC):
 
 
 class Readout(ABC):
-    """From the states of the top layer to outputs. `every_step` must agree with the task's.
+    """Maps the states of the top layer to outputs; `every_step` must agree with the task's.
 
-    `last_step_only`: it reads each example's last valid step and nothing else, so that where
-    lengths are equal it may be given that step alone (T = 1).
+    `last_step_only`: it reads each example's last valid step and nothing else. If lengths are
+    equal, it may then be given that step alone (T = 1).
     """
 
     every_step: bool
@@ -381,19 +362,18 @@ class Readout(ABC):
         """h [M, T, B, H], lengths [M, B] -> outputs [M, B, O], or [M, B, T, O] if every_step."""
 
     def reads_last_step_only(self) -> bool:
-        """Whether `last_step_only` is true and said of this very `__call__`: one that is inherited
-        beside a new `__call__` is another readout's.
+        """Whether `last_step_only` is true and set for the class's own `__call__`.
+
+        A value inherited by a class that overrides `__call__` describes another readout.
         """
         owners = [
-            next(place for place, each in enumerate(type(self).__mro__) if name in vars(each))
+            next(place for place, base in enumerate(type(self).__mro__) if name in vars(base))
             for name in ("last_step_only", "__call__")
         ]
         return self.last_step_only and owners[0] <= owners[1]
 
     def attention(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """How much each step counts, [M, T, B], 1 in sum over an example's own steps, for probes
-        that look at it. Default: nothing of the kind.
-        """
+        """Attention weights [M, T, B], which sum to 1 over an example's valid steps, or None."""
         return None
 
 
@@ -401,10 +381,10 @@ class Readout(ABC):
 
 
 class Unrolled(Protocol):
-    """One forward pass with its graph: `layers[number][name]` are the states [M, T, B, H] after
-    each step.
+    """One forward pass with its graph.
 
-    All probes of a stage share them, and the way back reads them: clone() before you write.
+    `layers[number][name]` are the states [M, T, B, H] after each step. All probes of a stage share
+    them, and the backward pass reads them: clone() before you write.
     """
 
     @property
@@ -415,27 +395,26 @@ class Unrolled(Protocol):
 
     @property
     def inputs(self) -> Tensor:
-        """x [M, B, T, D] that it was given: a leaf, so that its gradient is the total derivative
-        dl/dx_t.
-        """
+        """x [M, B, T, D], a leaf: its gradient is the total derivative dl/dx_t."""
 
     def derivatives(
         self, value: Tensor, layers: Sequence[int] | None = None
     ) -> Sequence[Mapping[str, Tensor]]:
-        """Total derivatives d Σ value / ds_t [M, T, B, H] at the states of all layers, or of some
-        (from 0), by name.
+        """Total derivatives d Σ value / ds_t [M, T, B, H] by state name; `layers` count from 0.
 
-        h and c of one step are independent coordinates: that of c_t leaves out the way through h_t.
-        `value`, of any shape, was computed from `layers`, `outputs` or `inputs`, else RuntimeError;
-        torch.autograd.grad would give the derivative of that computation alone, without the ways
-        through later steps.
+        h and c of one step are independent coordinates: the derivative at c_t leaves out the path
+        through h_t. `value`, of any shape, must be computed from `layers`, `outputs` or `inputs`,
+        else RuntimeError. torch.autograd.grad would give the derivative of that computation alone,
+        without the paths through later steps.
         """
 
 
 @dataclass(frozen=True)
 class Step:
-    """The update that training makes next, by parameter name, each [M, …]: gradients before and
-    after clipping, weights before and after it.
+    """The next training update by parameter name, each [M, …].
+
+    `grads` and `clipped` are gradients before and after clipping, `before` and `after` the weights
+    before and after the update.
     """
 
     grads: Params
@@ -445,11 +424,11 @@ class Step:
 
 
 class Trace(Protocol):
-    """What a probe sees at one stage, everything in fp64 and apart from training."""
+    """What a probe sees at one stage, in fp64 and separate from training."""
 
     @property
     def params(self) -> Params:
-        """[M, …] by name, such as layer1.weight_h; no gradient is asked of them."""
+        """[M, …] by name, such as layer1.weight_h; they do not require gradients."""
 
     @property
     def batch(self) -> Batch:
@@ -481,52 +460,42 @@ class Trace(Protocol):
         """[B], each example's last valid step, from 0."""
 
     def generator(self, purpose: str) -> torch.Generator:
-        """The study's own stream for this purpose and stage: the same for every point, so that
-        draws are common.
-        """
+        """The study's random stream for this purpose and stage, the same for every point."""
 
     def network(self) -> Unrolled:
-        """The whole network, states of all layers connected.
-
-        Made once a stage, shared between probes.
-        """
+        """Forward pass of the whole network, computed once per stage and shared between probes."""
 
     def layer_params(self, layer: int) -> Params:
-        """Parameters of one layer (from 1) under the names that its cell gave them."""
+        """Parameters of one layer (from 1), by the cell's own names."""
 
     def readout_params(self) -> Params:
-        """Parameters of the readout under the names that it gave them."""
+        """Parameters of the readout, by its own names."""
 
     def layer_inputs(self, layer: int) -> Tensor:
-        """What one layer (from 1) reads of the probe batch, a constant [M, T, B, ·]."""
+        """Detached inputs [M, T, B, ·] of one layer (from 1) on the probe batch."""
 
     def on(self, batch: Batch) -> Trace:
-        """The same stage with other examples in place of the probe batch: x [M, B, T, D]."""
+        """The same stage on other examples than the probe batch: x [M, B, T, D]."""
 
     def alone(self, member: int) -> Trace:
-        """The same stage of one member, M = 1: for batches whose lengths differ between members."""
+        """The same stage of one member (M = 1), for batches whose lengths differ by member."""
 
     def training_batch(self) -> Batch:
-        """The examples of the update that training makes next, each member its own; of the last one
-        made at the end.
-        """
+        """Each member's batch for the next training update; at the end, of the last update."""
 
     def gradients(self, batch: Batch) -> Params:
         """Gradient of the mean loss of `batch` by parameter name, [M, …]."""
 
     def next_step(self) -> Step:
-        """The next update, computed apart: training is not touched.
-
-        At the end, the one that would follow on the last batch.
-        """
+        """The next update, computed without changing training; at the end, on the last batch."""
 
 
 @dataclass(frozen=True)
 class LagNorms:
-    """Gradient norms by lag: `norms` [M, N, lags] relative to the anchor's, `exists` [N, lags] or
-    [M, N, lags] where the lag is in the sequence.
+    """Gradient norms by lag: `norms` [M, N, lags], relative to the norm at the anchor.
 
-    N counts examples (times anchors, where a probe has several).
+    `exists`, [N, lags] or [M, N, lags], is true where the lag lies inside the sequence. N is the
+    number of examples, times that of anchors.
     """
 
     norms: Tensor
@@ -535,18 +504,14 @@ class LagNorms:
 
 @dataclass(frozen=True)
 class ByIndex:
-    """Values [M, layers, n] whose last axis counts something other than lags: exponents, singular
-    values, steps.
-    """
+    """Values [M, layers, n] whose last axis is not lags: exponents, singular values, steps."""
 
     values: Tensor
 
 
 @dataclass(frozen=True)
 class AtLags:
-    """Values [M, layers, n] at n chosen `lags`, or [M, layers, n, i] with i values a lag, numbered
-    like those of ByIndex.
-    """
+    """Values [M, layers, n] at n chosen `lags`, or [M, layers, n, i] with i values per lag."""
 
     values: Tensor
     lags: Sequence[int]
@@ -554,8 +519,9 @@ class AtLags:
 
 @dataclass(frozen=True)
 class ByStep:
-    """Values [M, n, T] or [M, layers, n, T] of single examples, the first n of the probe batch,
-    step by step up to `last` [n] (from 0).
+    """Values [M, n, T] or [M, layers, n, T] by step, of the first n examples of the probe batch.
+
+    `last` [n] is each example's last valid step, from 0.
     """
 
     values: Tensor
@@ -563,9 +529,10 @@ class ByStep:
 
 
 @dataclass(frozen=True)
-class Measurable:
-    """What a probe is told about a point before it is trained: `batch` examples an update,
-    `examples` in the probe batch.
+class PointFacts:
+    """What a probe may know about a point before training.
+
+    `batch` is the number of examples per update, `examples` the number in the probe batch.
     """
 
     cell: Cell
@@ -577,18 +544,18 @@ class Measurable:
 
 
 class Probe(ABC):
-    """A scheduled measurement.
+    """A scheduled measurement, which changes nothing.
 
-    It sees a Trace (a copy of the weights in fp64 and the fixed probe batch) and changes nothing.
-
-    `stages` are shares of the updates (0 = initialization, 1 = end), from its YAML.
+    It sees a Trace: a copy of the weights in fp64 and the fixed probe batch. `stages` are shares of
+    the updates (0 = initialization, 1 = end), from its YAML.
     """
 
     stages: Sequence[float]
 
-    def check(self, of: Measurable) -> None:
-        """Called before the first update: raise the ValueError that says what to do where this
-        point cannot be measured.
+    def check(self, point: PointFacts) -> None:
+        """Raise a ValueError that says what to do if this point cannot be measured.
+
+        Called before the first update.
         """
         return
 
@@ -596,19 +563,18 @@ class Probe(ABC):
     def __call__(
         self, trace: Trace
     ) -> Mapping[str, Tensor | ByIndex | AtLags | ByStep] | Mapping[str, LagNorms]:
-        """{quantity: [M] or [M, layers] or [M, layers, lags], ByIndex or AtLags}: one row of
-        measures.parquet a number; ByStep: of traces.parquet.
+        """{quantity: [M], [M, layers], [M, layers, lags], ByIndex, AtLags or ByStep}.
+
+        Each number becomes one row of measures.parquet, or of traces.parquet for ByStep.
         """
 
 
 class ProfileProbe(Probe):
-    """A probe of gradient norms by lag.
+    """A probe of gradient norms by lag, which the engine reduces over examples to profile.parquet.
 
-    The engine reduces them over examples to rows of profile.parquet.
-
-    The one that `decides` gives the states, and with them the verdict. One that has `every` is read
-    off the backward pass of training itself at every so many updates, and is never called:
-    ‖∂L/∂h_t‖ of each layer, of the batch's own loss, in training's precision.
+    The probe with `decides` gives the states, and with them the verdict. A probe with `every` = N
+    is never called: at every N-th update, the training backward pass itself gives ‖∂L/∂h_t‖ of each
+    layer, for the loss of the training batch and in training's precision.
     """
 
     decides: bool = False
@@ -616,16 +582,11 @@ class ProfileProbe(Probe):
 
     @abstractmethod
     def __call__(self, trace: Trace) -> Mapping[str, LagNorms]:
-        """{"layer/state": norms}: layer "1", "2", … or "network", state h, c or s (all of them
-        together).
-        """
+        """{"layer/state": norms}: layer "1", "2", … or "network"; state h, c or s (all)."""
 
 
 class Tracker(ABC):
-    """A sink of finished points.
-
-    Never a dependency: when it raises, it is switched off with a warning.
-    """
+    """A sink for finished points; if it raises, it is switched off with a warning."""
 
     @abstractmethod
     def open(self, study: str, folder: Path) -> None:
@@ -633,10 +594,10 @@ class Tracker(ABC):
 
     @abstractmethod
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
-        """One stored point: its result.json and its folder, STUDY/points/ID, to be read through
-        study.store.Store: it may be compacted.
+        """Record one stored point: the content of result.json, and its folder STUDY/points/ID.
 
-        Called again for points already logged by an earlier launch.
+        Read the folder through study.store.Store, since it may be compacted. Called again for
+        points that an earlier launch has logged.
         """
 
     @abstractmethod
@@ -654,62 +615,59 @@ class Point:
 
     @property
     def updates(self) -> int:
-        """Optimizer steps that it is planned for."""
+        """Planned optimizer steps."""
         return int(self.config["updates"])
 
 
 @dataclass(frozen=True)
 class Group:
-    """Points of equal structure, trained together; `cost` is an estimate in seconds of one core."""
+    """Points of equal structure, trained together; `cost` is estimated in seconds of one core."""
 
     name: str
     points: tuple[Point, ...]
     cost: float
 
     def only(self, points: Iterable[Point]) -> Group | None:
-        """Some of its points, with their share of the cost; None if these are none."""
-        some = tuple(points)
-        return (
-            replace(self, points=some, cost=self.cost * len(some) / len(self.points))
-            if some
-            else None
-        )
+        """A group of some of its points, with their share of the cost; None if there are none."""
+        kept = tuple(points)
+        if not kept:
+            return None
+        return replace(self, points=kept, cost=self.cost * len(kept) / len(self.points))
 
 
-Event = Mapping[str, Any]  # what becomes of groups, as Executor.run tells it
+Event = Mapping[str, Any]  # as Executor.run yields them
 
 
 class Executor(ABC):
     """Where groups run."""
 
     workers: int  # groups that run at the same time
-    max_members: int  # points of the largest group
-    # Whether the launch leases the points of a group for it. false: its jobs, on other machines,
-    # take the leases themselves (study.workers.jobs).
+    max_members: int  # most points in a group
+    # Whether the launch takes the leases of a group's points. False: its jobs, on other machines,
+    # take them (study.workers.jobs).
     claims: bool = True
 
     def ready(self, folder: Path) -> str | None:
-        """Called before a launch is declared or anything is queued; returns a note for the user.
+        """A note for the user, or None; a StudyError if nothing can be trained.
 
-        Raises StudyError if nothing can be trained.
+        Called before a launch is declared or anything is queued.
         """
         return None
 
     def describe(self, groups: Sequence[Group]) -> str | None:
-        """For plan=true: where these groups would run, and for how long; None if on `workers` of
-        this machine.
+        """For plan=true: where these groups would run and for how long.
+
+        None: in `workers` processes on this machine.
         """
         return None
 
     @abstractmethod
     def run(self, groups: Iterable[Group], folder: Path) -> Iterator[Event]:
-        """Train the groups and store their points; yield events as they come.
+        """Train the groups, store their points and yield events as they occur.
 
-        `groups` are claimed as they are asked for: ask late.
-
-        {"event": "progress", "ids", "update"} · {"event": "stored", "ids"} · {"event": "failed",
-        "group", "ids", "lost", "reason"} · "given up" (ids, reason: not tried any more) · "retried"
-        (group, ids, reason, how) · "note" (text) · "stopped" (reason: nothing further is tried).
-        Closing the iterator, or KeyboardInterrupt in it, ends what runs after keeping it
-        (engine.Left).
+        A group is claimed when it is taken from `groups`: take it late. Events are {"event": KIND,
+        …} with these kinds and keys: progress (ids, update) · stored (ids) · failed (group, ids,
+        lost, reason) · given up (ids, reason: no longer tried) · retried (group, ids, reason, how)
+        · note (text) · stopped (reason: nothing else is tried). Closing the iterator, or a
+        KeyboardInterrupt inside it, writes checkpoints and ends what runs (engine.Left).
         """

@@ -1,5 +1,6 @@
-"""An encoder (or none), stacked recurrent layers and a readout for M members at once: layout of the
-weights, first values, forward pass.
+"""Optional encoder, stacked recurrent layers and readout for M members at once.
+
+Layout of the weights, initial values, forward pass.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from study.interfaces import (
     State,
 )
 from study.kernels import reference, triton
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.numerics.streams import generator
 
 # Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and
 # tanh round differently there. Blocks of a multiple of this many values never have a rest, wherever
 # in the group they lie.
 VECTOR = 32
-LINE = 16  # values of a cache line
+LINE = 16  # values per cache line
 
 
 @dataclass(frozen=True)
 class Tensors:
     """Forward pass with its graph (interfaces.Unrolled).
 
-    `taps[layer][name]`: whose gradients are the total derivatives, one tensor of all steps [M, T,
-    B, H] or one [M, B, H] a step.
+    `taps[layer][name]`: tensors whose gradients are the total derivatives, one [M, T, B, H] for all
+    steps or one [M, B, H] per step.
     """
 
     layers: Sequence[Mapping[str, Tensor]]
@@ -60,21 +61,20 @@ class Tensors:
             )
         )
         return [
-            {name: _whole([next(grads) for _ in taps]) for name, taps in layer.items()}
+            {name: _stacked([next(grads) for _ in taps]) for name, taps in layer.items()}
             for layer in chosen
         ]
 
 
-def _whole(steps: Sequence[Tensor]) -> Tensor:
-    """[M, T, B, H] of that, or of one [M, B, H] a step."""
+def _stacked(steps: Sequence[Tensor]) -> Tensor:
+    """[M, T, B, H] from one such tensor, or from one [M, B, H] per step."""
     return steps[0] if steps[0].ndim == 4 else torch.stack(tuple(steps), dim=1)
 
 
 class Model:
     """The structure that all members of a group share; it holds no weights.
 
-    Weights are one row a member of a tensor [M, P]; `slices` says where each named tensor lies in a
-    row.
+    Weights are a tensor [M, P], one row per member; `slices` maps each name to its place in a row.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Model:
             kernel,
         )
         self.inputs, self.outputs, self.encoder = inputs, outputs, encoder
-        # what the first layer reads a step
+        # width of the first layer's input
         self.read = inputs if encoder is None else encoder.outputs(inputs)
         self.parameters: dict[str, tuple[int, Parameter]] = {}
         for layer in range(1, depth + 1):
@@ -107,7 +107,7 @@ class Model:
                 self.parameters[f"layer{layer}.{parameter.name}"] = (layer, parameter)
         for parameter in readout.shapes(hidden, outputs):
             self.parameters[f"readout.{parameter.name}"] = (0, parameter)
-        # last, so that it moves no other tensor's stream
+        # last, so that it does not change the random streams of the other tensors
         for parameter in () if encoder is None else encoder.shapes(inputs):
             self.parameters[f"encoder.{parameter.name}"] = (0, parameter)
         self.slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
@@ -129,14 +129,14 @@ class Model:
         facts: InitFacts,
         seed: int,
     ) -> Tensor:
-        """First values of one member, [P] in float64, gate block by gate block.
+        """Initial values of one member, [P] in float64, gate block by gate block.
 
-        Every block has a stream of its own: what one rule draws never moves another block's values.
-        Roles the initializer does not speak for follow the `standing` rules; biases are 0, the
-        LSTM's f gate `forget_bias`.
+        Each block has its own random stream, so that the draws of one rule never change another
+        block. Roles that the initializer does not fill follow the `standing` rules; biases are 0,
+        except that of a gate named f: `forget_bias`.
         """
         row = torch.zeros(self.width, dtype=torch.float64)
-        for name, value in self._first_values(
+        for name, value in self._initial_values(
             list(self.parameters), initializer, standing, forget_bias, facts, seed
         ).items():
             row[self.slices[name][0]] = value.reshape(-1)
@@ -145,20 +145,21 @@ class Model:
     def encoded_first(
         self, x: Tensor, *, standing: Mapping[str, Initializer], facts: InitFacts, seed: int
     ) -> Tensor:
-        """What the first layer reads of x [B, T, D] before any update, [B, T, D'] in float64;
-        `initial` gives the encoder the same values.
+        """The first layer's input before any update: x [B, T, D] -> [B, T, D'] in float64.
+
+        The encoder has the same values as in `initial`.
         """
         if self.encoder is None:
             return x.double()
         names = [name for name in self.parameters if name.startswith("encoder.")]
-        first = self._first_values(names, None, standing, 0.0, facts, seed)
+        first = self._initial_values(names, None, standing, 0.0, facts, seed)
         with torch.no_grad():
             return self.encoded(
                 {name: value[None] for name, value in first.items()},
                 x.double().transpose(0, 1)[None],
             )[0].transpose(0, 1)
 
-    def _first_values(
+    def _initial_values(
         self,
         names: Sequence[str],
         initializer: Initializer | None,
@@ -174,8 +175,10 @@ class Model:
             values = []
             for index, gate in enumerate(parameter.gates):
                 block = Block(role=parameter.role, gate=gate, shape=parameter.block, layer=layer)
-                own = initializer is not None and layer > 0 and parameter.role in initializer.roles
-                rule = initializer if own else standing.get(parameter.role)
+                fills = (
+                    initializer is not None and layer > 0 and parameter.role in initializer.roles
+                )
+                rule = initializer if fills else standing.get(parameter.role)
                 if rule is None:
                     keeps = layer > 0 and parameter.role == "bias" and gate == "f"
                     values.append(
@@ -199,20 +202,17 @@ class Model:
         }
 
     def joined(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """[M, P] from tensors by name; what pads a row is 0."""
+        """[M, P] from tensors by name, padded with zeros."""
         first = next(iter(tensors.values()))
-        rest = first.new_zeros(first.shape[0], self.width - self.count)
-        return torch.cat([tensors[name].flatten(1) for name in self.slices] + [rest], dim=1)
+        padding = first.new_zeros(first.shape[0], self.width - self.count)
+        return torch.cat([tensors[name].flatten(1) for name in self.slices] + [padding], dim=1)
 
     # --- forward ----------------------------------------------------------------------------------
 
     def forward(
         self, params: Params, x: Tensor, lengths: Tensor | None, masks: Sequence[Tensor] = ()
     ) -> Tensor:
-        """Outputs for x [M, B, T, D].
-
-        `masks` are the dropout masks [M, T, B, H] between layers, none outside training.
-        """
+        """Outputs for x [M, B, T, D]; `masks`: dropout masks [M, T, B, H] between layers."""
         batch = x.shape[1]
         x, lengths = self._padded(x, lengths)
         h = self.encoded(params, x)
@@ -231,11 +231,10 @@ class Model:
     def carrying(
         self, params: Params, x: Tensor, masks: Sequence[Tensor], first: Sequence[State]
     ) -> tuple[Tensor, list[State]]:
-        """Outputs of one piece of a stream, x [M, B, T, D], and each layer's last states [M, B',
-        H], padded and without gradient.
+        """Outputs for a segment x [M, B, T, D] of a stream, and last states [M, B', H] by layer.
 
-        `first`: those of the piece before; none for the first piece. By the reference kernel, which
-        alone can begin anywhere.
+        The last states are padded and detached. `first`: those of the previous segment; empty for
+        the first one. Uses the reference kernel, the only one that can start from given states.
         """
         batch = x.shape[1]
         h = self.encoded(params, self._padded(x, None)[0])
@@ -256,22 +255,23 @@ class Model:
         return self.readout(of_readout(params), h, None)[:, :batch], last
 
     def encoded(self, params: Params, x: Tensor) -> Tensor:
-        """What the first layer reads of x [M, T, B, D]: [M, T, B, D']."""
+        """The first layer's input: x [M, T, B, D] -> [M, T, B, D']."""
         return x if self.encoder is None else self.encoder(of_encoder(params), x)
 
     def _layer(self, params: Params, x: Tensor, last_step_only: bool) -> Tensor:
-        """Outputs [M, T, B, H] of one layer, by a kernel of the cell's own where there is one;
-        `last_step_only`: those of the last step suffice.
+        """Outputs [M, T, B, H] of one layer by the model's kernel.
+
+        With `last_step_only`, a kernel may return the last step alone, [M, 1, B, H].
         """
         h = None
         if self.kernel == "triton":
             h = triton.layer(self.cell, params, x)
         elif self.kernel == "native":
-            own = self.cell.native(params)
+            compiled = self.cell.native(params)
             h = (
                 None
-                if own is None
-                else own.outputs(x, params.get(REACH), last_step_only=last_step_only)
+                if compiled is None
+                else compiled.outputs(x, params.get(STEP_NORMS), last_step_only=last_step_only)
             )
         elif self.kernel == "fused":
             h = self.cell.layer(params, x)
@@ -280,9 +280,9 @@ class Model:
     def unrolled(
         self, params: Params, x: Tensor, lengths: Tensor | None, *, first: Sequence[State] = ()
     ) -> Tensors:
-        """The same pass with a tap at every state, by the native kernel where that is the model's.
+        """Forward pass with a tap at every state, by the native kernel if it is the model's.
 
-        With `first`, as in `carrying`, by the reference.
+        With first states, as in `carrying`, by the reference kernel.
         """
         h = self.encoded(params, x.transpose(1, 2))
         layers, taps = [], []
@@ -299,32 +299,31 @@ class Model:
     def _tapped(
         self, params: Params, x: Tensor, first: State | None
     ) -> tuple[State, Sequence[Sequence[Tensor]]]:
-        """(states [M, T, B, H], for each of them what its total derivative is the gradient of)."""
-        own = self.cell.native(params) if self.kernel == "native" and first is None else None
-        if own is not None:
-            # of no size: nobody reads them
+        """(states [M, T, B, H], the taps whose gradients are their total derivatives)."""
+        compiled = self.cell.native(params) if self.kernel == "native" and first is None else None
+        if compiled is not None:
+            # expanded from a single zero, since their values are not read
             zeros = x.new_zeros(()).expand(*x.shape[:3], self.hidden)
             leaves = tuple(
                 zeros.detach().requires_grad_(torch.is_grad_enabled()) for _ in self.cell.states
             )
-            return own.states(x, leaves), [[leaf] for leaf in leaves]
+            return compiled.states(x, leaves), [[leaf] for leaf in leaves]
         steps = reference.unroll(self.cell, params, x, self.hidden, taps=True, first=first)
         each = list(zip(*steps, strict=True))
         return tuple(torch.stack(state, dim=1) for state in each), each
 
     def plain(self) -> Model:
-        """The same structure by the reference kernel, step by step."""
-        of = copy.copy(self)
-        of.kernel = "reference"
-        return of
+        """A copy that uses the reference kernel."""
+        model = copy.copy(self)
+        model.kernel = "reference"
+        return model
 
     def padded_batch(self, batch: int) -> int:
-        """Examples a batch is padded to with zeros, so that every member's block of states, inputs
-        and outputs is whole.
+        """Batch size after padding with zeros, so that every member's blocks are aligned.
 
-        States: a multiple of VECTOR values. Inputs and outputs: of 64 bytes, since matrix products
-        round by alignment. An encoder's own blocks may be of any width, so its batches are a
-        multiple of VECTOR.
+        Blocks of states are a multiple of VECTOR values; those of inputs and outputs of 64 bytes,
+        since the rounding of matrix products depends on alignment. An encoder's blocks may have any
+        width, so with an encoder the batch is a multiple of VECTOR.
         """
         widths = (self.inputs, self.read, self.outputs)
         unit = math.lcm(
@@ -335,10 +334,10 @@ class Model:
         return math.ceil(batch / unit) * unit
 
     def whole_blocks(self) -> bool:
-        """Whether gradients of members side by side all begin on a cache line.
+        """Whether the gradients of all members start on a cache line.
 
-        Matrix products round by the alignment of what they write too, so members of other sizes are
-        trained one by one.
+        The rounding of matrix products depends on the alignment of their output, too, so members
+        of other sizes are trained one by one.
         """
         return all(
             math.prod(parameter.shape) % LINE == 0
@@ -348,20 +347,21 @@ class Model:
 
     def _padded(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         members, batch, steps, inputs = x.shape
-        more = self.padded_batch(batch) - batch
-        if more:
-            x = torch.cat([x, x.new_zeros(members, more, steps, inputs)], dim=1)
+        extra = self.padded_batch(batch) - batch
+        if extra:
+            x = torch.cat([x, x.new_zeros(members, extra, steps, inputs)], dim=1)
             lengths = (
                 None
                 if lengths is None
-                else torch.cat([lengths, lengths.new_full((members, more), steps)], dim=1)
+                else torch.cat([lengths, lengths.new_full((members, extra), steps)], dim=1)
             )
         return x.transpose(1, 2).contiguous(), lengths
 
 
 def dropout_masks(model: Model, seed: int, update: int, batch: int, steps: int) -> list[Tensor]:
-    """Masks [T, B', H] between the layers of one member, scaled to keep the mean; a function of
-    (seed, update).
+    """Dropout masks [T, B', H] between the layers of one member, scaled to keep the mean.
+
+    A function of (seed, update).
     """
     keep = 1.0 - model.dropout
     shape = (steps, model.padded_batch(batch), model.hidden)
@@ -373,21 +373,21 @@ def dropout_masks(model: Model, seed: int, update: int, batch: int, steps: int) 
 
 
 def of_layer(params: Params, layer: int) -> Params:
-    """Parameters of one layer (from 1) under the names that its cell gave them."""
-    return _of(params, f"layer{layer}")
+    """Parameters of one layer (from 1), by the cell's own names."""
+    return _part(params, f"layer{layer}")
 
 
 def of_encoder(params: Params) -> Params:
-    """Parameters of the encoder under the names that it gave them."""
-    return _of(params, "encoder")
+    """Parameters of the encoder, by its own names."""
+    return _part(params, "encoder")
 
 
 def of_readout(params: Params) -> Params:
-    """Parameters of the readout under the names that it gave them."""
-    return _of(params, "readout")
+    """Parameters of the readout, by its own names."""
+    return _part(params, "readout")
 
 
-def _of(params: Params, part: str) -> Params:
+def _part(params: Params, part: str) -> Params:
     return {
         name.removeprefix(part + "."): value
         for name, value in params.items()

@@ -1,6 +1,6 @@
-"""Vocabulary, columns with their units, schema version: what the store keeps and the report reads.
+"""Vocabulary, columns with their units, schema version: what is stored and what reports read.
 
-Standard library only: whoever reads results needs nothing else from here.
+Standard library only, so that results can be read without the rest of the package.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA = 2  # of the files on disk; readers accept older ones (1 had no digests) and fill nulls
-NUMERICS = 2  # raised by hand when the code's numbers change: part of every point's identity
+SCHEMA = 2  # version of the files on disk; older ones (1 had no digests) are read with nulls
+# Versions the numerics: when it changes, every point gets a new id and is retrained.
+NUMERICS = 2
 
 STATUSES = ("done", "diverged", "pruned", "failed")
 STATES = ("carrying", "fading", "vanishing", "exploding", "undefined")
 VERDICTS = ("carries", "opens", "shut", "closes", "explodes", "mixed")
-ENDED = ("solved", "diverged", "pruned")  # why a point ended before its updates were made
+ENDED = ("solved", "diverged", "pruned")  # why a point ended early
 OUTCOMES = ("solved", "learning", "stuck", "diverged", "silently diverged")
 
-# What a claim or a planned contrast may compare (reports/analysis/measures.py says how).
+# What a claim or a planned contrast may compare, as defined in reports/analysis/measures.py.
 CLAIMED_BY = (
     "score",
     "train",
@@ -37,12 +38,11 @@ CLAIMED_BY = (
     "auc_D",
 )
 
-# Settings every point states by a short label, factor or not: the report can always arrange by
-# them.
+# Settings that every point labels, factor or not, so that a report can always group by them.
 CHOICES = ("task", "cell", "initializer", "clip", "optimizer", "readout")
 SIZES = ("depth", "hidden", "batch", "updates")
 
-# Root keys that say where and how a point runs or is shown, never what it computes.
+# Root keys that affect where and how a point runs or is shown, never its numbers.
 NOT_IDENTITY = (
     "name",
     "plan",
@@ -60,21 +60,16 @@ NOT_IDENTITY = (
     "stop",
 )
 
-NETWORK = "network"  # the name, in column `layer`, of all layers' states together
+NETWORK = "network"  # in column `layer`: the states of all layers together
 
 
 class StudyError(Exception):
-    """A user's mistake or a broken file, told in full: the piece, the key, what is allowed, what
-    came.
-    """
+    """A user's mistake or a broken file; the message names the key, what is allowed, what came."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table on disk.
-
-    `kind` is str, int, float or bool; every column may hold nulls.
-    """
+    """One column of a table on disk; `kind` is str, int, float or bool, and nulls are allowed."""
 
     name: str
     kind: str
@@ -91,7 +86,7 @@ POINTS = _columns(
     *((name, "str", "", f"{name}, by the name of its level") for name in CHOICES),
     ("depth", "int", "layers", "stacked recurrent layers"),
     ("hidden", "int", "units", "width of a layer"),
-    ("batch", "int", "examples", "examples an update"),
+    ("batch", "int", "examples", "examples per update"),
     (
         "seed",
         "int",
@@ -154,7 +149,7 @@ POINTS = _columns(
         "clip_rate",
         "float",
         "share of updates",
-        "updates on which the clip rule changed the gradient",
+        "updates in which the clip rule changed the gradient",
     ),
     ("shrink", "float", "ratio", "mean of post-clip over pre-clip norm, over clipped updates"),
     ("max_grad_norm", "float", "", "largest finite pre-clip gradient norm"),
@@ -168,15 +163,15 @@ POINTS = _columns(
         "lag",
         "int",
         "steps",
-        "lag that the task declares: what must be carried how far; null if it declares none",
+        "lag that the task declares: how far credit must be carried; null if it declares none",
     ),
-    ("updates_done", "int", "updates", "updates made"),
+    ("updates_done", "int", "updates", "updates completed"),
     (
         "ended_early",
         "str",
         "",
         (
-            f"{' | '.join(ENDED)}: why training ended before its updates were made; null where it"
+            f"{' | '.join(ENDED)}: why training ended before the planned updates; null where it"
             " did not"
         ),
     ),
@@ -190,7 +185,7 @@ POINTS = _columns(
 )
 
 HISTORY = _columns(
-    ("update", "int", "updates", "number of updates made"),
+    ("update", "int", "updates", "number of updates completed"),
     (
         "loss",
         "float",
@@ -212,7 +207,7 @@ PROFILE = _columns(
         "transport (u.s_a as the loss, u random) | loss (the loss of step a alone)",
     ),
     ("stage", "int", "", "number of the probe within the run, from 0"),
-    ("update", "int", "updates", "updates made when it was taken"),
+    ("update", "int", "updates", "updates completed at that time"),
     ("layer", "str", "", f"layer from 1, or {NETWORK}"),
     ("state", "str", "", "h | c | s (all states of the layer together)"),
     ("lag", "int", "steps", "steps back from the anchor"),
@@ -237,7 +232,7 @@ PROFILE = _columns(
 
 STATES_TABLE = _columns(
     ("stage", "int", "", "number of the probe within the run, from 0"),
-    ("update", "int", "updates", "updates made when it was taken"),
+    ("update", "int", "updates", "updates completed at that time"),
     ("layer", "str", "", f"layer from 1, or {NETWORK}: the network decides the verdict"),
     ("lag", "int", "steps", "K, the lag that is judged"),
     (
@@ -302,24 +297,24 @@ LAYERS = _columns(
     ("horizon_censored", "bool", "", "the horizon reaches the longest lag measured"),
 )
 
-# What any further probe returns, one number a row.
+# What other probes return, one number per row.
 MEASURES = _columns(
     ("probe", "str", "", "name of the probe"),
     ("quantity", "str", "", "name the probe gave it"),
     ("stage", "int", "", "number of the probe within the run, from 0"),
-    ("update", "int", "updates", "updates made when it was taken"),
+    ("update", "int", "updates", "updates completed at that time"),
     ("layer", "int", "", "layer from 1; null where the quantity has no layer axis"),
     ("lag", "int", "steps", "lag from 0; null where the quantity has no lag axis"),
     (
         "index",
         "int",
         "",
-        "number of the value, from 0, where the quantity has several a layer that are no lags",
+        "number of the value, from 0, where a layer has several values that are not lags",
     ),
     ("value", "float", "", "the measured value"),
 )
 
-# What probes tell of single examples of the probe batch, one number a step.
+# What probes record of single examples of the probe batch, one number per step.
 TRACES = _columns(
     ("probe", "str", "", "name of the probe"),
     (
@@ -329,7 +324,7 @@ TRACES = _columns(
         "name the probe gave it: saliency, input, attention, gate.NAME.mean, gate.NAME.p10, …",
     ),
     ("stage", "int", "", "number of the probe within the run, from 0"),
-    ("update", "int", "updates", "updates made when it was taken"),
+    ("update", "int", "updates", "updates completed at that time"),
     ("layer", "int", "", "layer from 1; null where the quantity has no layer axis"),
     (
         "example",
@@ -346,7 +341,7 @@ TRACES = _columns(
         "float",
         "",
         (
-            "saliency: loss a unit of input; input: as the task scales it; attention: share of 1;"
+            "saliency: loss per unit of input; input: as the task scales it; attention: share of 1;"
             " gates: between 0 and 1"
         ),
     ),
@@ -435,12 +430,12 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 
 
 def identity(config: Mapping[str, Any], *, data_hash: str, kernel: str, device_type: str) -> str:
-    """Id of a grid point: a hash of everything that decides its numbers, and of nothing else.
+    """Id of a grid point: a hash of everything that determines its numbers, and of nothing else.
 
     `config` is the composed configuration as plain values; `device_type` is cpu or cuda.
     """
     decides = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
-    # where it is null, ids are those of the time before the key was there
+    # left out if null, so that ids from before this key existed stay valid
     if (checks := config["stop"]["solved_checks"]) is not None:
         decides["stop"] = {"solved_checks": checks}
     if decides.get("precision") == "full":  # likewise

@@ -166,7 +166,7 @@ def confirmation_sentence(study: Study, of: Confirmation) -> str:
         behind = listing(_against_first(one) for one in beaten)
         said += f" It lies behind {behind}: the choice did not hold."
     if level:
-        said += f" It cannot be told apart from {listing(_against_first(one) for one in level)}."
+        said += f" It cannot be distinguished from {listing(_against_first(one) for one in level)}."
     return (
         said + " Tests: permutation of seeds between two arms, Holm over"
         f" {count(len(others), 'comparison')}."

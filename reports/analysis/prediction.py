@@ -56,8 +56,8 @@ def prediction_words(
     if not known(overall.auc.value):
         same = "solved" if overall.successes else "failed to solve"
         return (
-            f"Whether health goes with success cannot be told here: every judged network {same} the"
-            " task."
+            "Whether health goes with success cannot be determined here: every judged network"
+            f" {same} the task."
             if overall.auc.n
             else ""
         )
@@ -65,11 +65,11 @@ def prediction_words(
     if overall.predictive is None:
         why = "too few arms, or too few solved or unsolved networks"
         return (
-            f"Whether transport {when} (D) goes with success cannot be told here: {why} (AUC"
+            f"Whether transport {when} (D) goes with success cannot be determined here: {why} (AUC"
             f" {number(overall.auc.value)}, no interval, {rests})."
         )
     said = (
-        f"Transport at the judged lag {when} (D) tells solved from unsolved with AUC"
+        f"Transport at the judged lag {when} (D) separates solved from unsolved with AUC"
         f" {words(overall.auc)} ({rests})"
     )
     if not overall.predictive:
@@ -104,7 +104,7 @@ def _within(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> str
     }
     rest = "; ".join(f"{listing(names)} solved {which}" for which, names in same.items() if names)
     if not within:
-        return f" Within a single {key} it cannot be told: {rest}." if rest else ""
+        return f" Within a single {key} it cannot be determined: {rest}." if rest else ""
     return f" Within a single {key}: {', '.join(within)}{f'; {rest}' if rest else ''}."
 
 

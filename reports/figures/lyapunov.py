@@ -67,7 +67,7 @@ def lyapunov_spectra(
         if i == 0:
             column_title(axis, grid.column_names[j])
     shared_x_label(figure, "exponents of all layers, sorted", left=LEFT, right=RIGHT)
-    shared_y_label(figure, "λ, nats a step", x=0.1, top=TOP, bottom=BOTTOM)
+    shared_y_label(figure, "λ, nats per step", x=0.1, top=TOP, bottom=BOTTOM)
     _legend(figure, ink, width, height, forgets is not None)
     return figure
 

@@ -21,9 +21,9 @@ from reports.statistics import marginal_means, wilson
 HOW = (
     "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar"
     " the [interval] of that mean. Two arms whose bars overlap much are not shown to differ; two"
-    " whose bars are apart differ on these seeds. A mark far from its neighbours is a seed that"
-    " went another way, and not an error of the figure. At the dashed [baseline|baseline,"
-    " memoryless] nothing of the sequence is used."
+    " whose bars are apart differ on these seeds. A mark far from its neighbours is a seed"
+    " that behaved differently, not an error in the figure. At the dashed [baseline|baseline,"
+    " memoryless] the sequence is ignored."
 )
 
 
@@ -47,9 +47,9 @@ class Accuracy:
         said = f"Test {study.metric} of the weights with the best validation, read once at the end."
         if len(arms) > 1:
             said += (
-                " Single arms are shown and not tested against each other: with 3 seeds a side the"
-                " smallest two-sided p of a permutation test is .10, and with many arms the best"
-                " looks better than it is."
+                " Single arms are shown and not tested against each other: with 3 seeds per side"
+                " the smallest two-sided p of a permutation test is .10, and with many arms the"
+                " best looks better than it is."
             )
         whole = [
             len(scores) > 1 and not diverged
@@ -105,7 +105,7 @@ class Accuracy:
                 else ""
             )
             + _dashed(study, points)
-            + "Bars that reach the frame go on beyond it."
+            + "Bars that reach the frame continue beyond it."
         )
         return Figure(
             picture,

@@ -19,10 +19,11 @@ from reports.formatting import count, interval, known, levels, listing, number, 
 
 HOW = (
     "A row is one [claim]; its mark is the effect that was found, the bar its [interval]."
-    " Everything is measured in the smallest difference that matters to that claim, so that all fit"
-    " one axis: inside the shaded band an effect is too small to care about, to the right of it the"
-    " claim is borne out, to the left the opposite holds. Look at the bar before the mark: a bar"
-    " that reaches from one side to the other decides nothing, however far out its mark lies."
+    " Everything is measured in the smallest difference that matters to that claim, so that all"
+    " fit one axis: inside the shaded band an effect is too small to care about, to the right of"
+    " it the claim is supported, to the left the opposite holds. Look at the bar before the mark:"
+    " a bar that reaches from one side to the other decides nothing, however far out its mark"
+    " lies."
 )
 SIGNS = {SUPPORTED: "✓", REFUTED: "✕", INCONCLUSIVE: "?"}
 INKS = {SUPPORTED: "#2e9e4f", REFUTED: "#c04848", INCONCLUSIVE: "#7a8a99"}
@@ -58,7 +59,7 @@ class Claims:
                     [Prose(sentence(one)) for _, one in decided],
                 )
             )
-        blocks.append(Fold("Points that each claim rests on", [_points(every)]))
+        blocks.append(Fold("Points behind each claim", [_points(every)]))
         if left:
             rows: Rows = [
                 [entry.claim["statement"], why, str(entry.claim["source"])] for entry, why in left
@@ -124,13 +125,13 @@ def _figure(every: list[JudgedClaim], own: int) -> Figure:
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
         "Effect of each claim with its 95 % interval, in units of the smallest difference that"
-        " matters to it (shaded: too small to matter); to the right speaks for the claim. Arrows:"
-        " the interval goes on. At the right: the effect in the units of what it is measured by"
-        " (the table has them), and points. ✓ supported: the interval lies above 0 and the effect"
-        " reaches 1 (for claims of “no less”: the interval lies above −1). ✕ refuted: the whole"
-        " interval lies below what matters: the opposite holds, or the effect is too small to"
-        " matter. Claims were not picked by looking; several claims are not corrected for one"
-        " another."
+        " matters to it (shaded: too small to matter); to the right supports the claim. Arrows:"
+        " the interval extends beyond the figure. At the right: the effect in the units of what"
+        " it is measured by (the table has them), and points. ✓ supported: the interval lies"
+        " above 0 and the effect reaches 1 (for claims of “no less”: the interval lies above −1)."
+        " ✕ refuted: the whole interval lies below what matters: the opposite holds, or the"
+        " effect is too small to matter. Claims were not picked by looking; several claims are"
+        " not corrected for one another."
     )
     return Figure(
         picture,
@@ -253,10 +254,10 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
         "claim",
         "found",
         "by",
-        "said to be better",
-        "said to be worse",
+        "claimed better",
+        "claimed worse",
         "effect, 95 % interval",
-        "least that matters",
+        "smallest difference that matters",
         "n",
         "source",
     ]

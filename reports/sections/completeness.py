@@ -85,10 +85,10 @@ class Completeness:
         legend = [(f"{symbol} {name}", "") for name, symbol in STATUS_SYMBOLS.items()]
         return Matrices(
             [matrix],
-            f"One glyph a seed, seeds {', '.join(map(str, study.seeds))} from left to right; a"
-            " count where some are not there."
+            f"One symbol per seed, seeds {', '.join(map(str, study.seeds))} from left to right; a"
+            " count if some are missing."
             + (
-                " Why combinations are excluded is told under Design."
+                " Design has the reasons for exclusions."
                 if study.declaration.get("excluded")
                 else ""
             )

@@ -12,7 +12,7 @@ from reports.formatting import count, interval, known, number, shorten
 from reports.statistics import Estimate
 
 HOW = (
-    "The best arms were chosen on the hollow marks, so those are flattered; the filled marks are"
+    "The best arms were chosen on the hollow marks, so those are optimistic; the filled marks are"
     " runs on [seeds|seed] that had no part in the choice. Where filled lies left of hollow the"
     " choice was partly luck. Only the filled marks say how good an [arm] is."
 )
@@ -33,8 +33,8 @@ class Confirmed:
         if not of.fresh:
             blocks.append(
                 Notice(
-                    "Some of these seeds had a part in choosing the arms: the scores are"
-                    " flattered.",
+                    "Some of these seeds had a part in choosing the arms: the scores"
+                    " are optimistic.",
                     "caution",
                 )
             )

@@ -80,8 +80,8 @@ class Contrasts:
         if all(not known(one.of.p) for family in families for one in family.tests):
             blocks = [
                 Notice(
-                    "Nothing can be tested: one seed an arm leaves no spread over seeds, or nothing"
-                    " stored differs in one factor alone.",
+                    "Nothing can be tested: one seed per arm leaves no spread over seeds, or"
+                    " nothing stored differs in one factor alone.",
                     "plain",
                 )
             ]
@@ -126,14 +126,14 @@ def single_arms(study: Study) -> str:
         return "There is one arm: nothing to compare."
     least = f"p = {number(smallest_p(seeds), 3)}"
     said = (
-        f"Single arms are shown, not tested: with {count(seeds, 'seed')} a side a permutation test"
-        f" of two arms cannot go below {least}"
+        f"Single arms are shown, not tested: with {count(seeds, 'seed')} per side a permutation"
+        f" test of two arms cannot go below {least}"
     )
     if arms == 2:
         return f"{said}, and {seeds_to_test(1)} are the fewest with which it could reach .05."
     return (
         f"{said}; the best against the {arms - 1} others, corrected, needs at least"
-        f" {seeds_to_test(arms - 1)} seeds an arm to reach .05 at all."
+        f" {seeds_to_test(arms - 1)} seeds per arm to reach .05 at all."
     )
 
 
@@ -344,7 +344,7 @@ def _effect(study: Study, one: Contrast) -> list[Cell | str]:
             (
                 ""
                 if known(one.of.F)
-                else Cell("no two arms differ in this alone, or one seed an arm", None, "wrap")
+                else Cell("no two arms differ in this alone, or one seed per arm", None, "wrap")
             )
         ]
     delta = cliffs_delta(one.improve)

@@ -24,10 +24,10 @@ class Cost:
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         said = (
             f"{duration(float(seconds.sum()))} of training over {len(seconds)} points (median"
-            f" {number(float(seconds.median()), 1)} s a point), {duration(wall)} on the clock. A"
-            " point's seconds are an equal share of its group's time: they tell cells, depths and"
-            " tasks apart, not what was trained together, and have no interval over seeds. They"
-            " depend on what else the machine did."
+            f" {number(float(seconds.median()), 1)} s per point), {duration(wall)} on the clock. A"
+            " point's seconds are an equal share of its group's time: they distinguish cells,"
+            " depths and tasks apart, not what was trained together, and have no interval over"
+            " seeds. They depend on what else the machine did."
         )
         said += saved(points)
         rows: Rows = []
@@ -51,7 +51,7 @@ class Cost:
                         ]
                     )
         table = Table(
-            ["level", "seconds a point", "trained values", "points"],
+            ["level", "seconds per point", "trained values", "points"],
             rows,
             "Averaged over all other factors",
         )
@@ -64,10 +64,10 @@ def saved(points: pd.DataFrame) -> str:
     if early.empty:
         return ""
     why = early["ended_early"].value_counts()
-    told = ", ".join(f"{why[name]} {name}" for name in ENDED if name in why)
+    reasons = ", ".join(f"{why[name]} {name}" for name in ENDED if name in why)
     less, asked = float(early["updates_saved"].sum()), float(points["updates"].sum())
     said = (
-        f" {count(len(early), 'point')} of {len(points)} ended early ({told}): {less:,.0f} of"
+        f" {count(len(early), 'point')} of {len(points)} ended early ({reasons}): {less:,.0f} of"
         f" {asked:,.0f} updates were saved ({percent(less / asked)})."
     )
     if "solved" in why:

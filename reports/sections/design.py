@@ -73,11 +73,11 @@ class Design:
                 )
                 blocks.append(Fold(f"All {count(len(rows), 'combination')} left out", [table]))
         if study.as_skill:
-            told = (
+            note = (
                 "The tasks are scored by several metrics, so scores are shown as skill: 0 is the"
                 " memoryless baseline of the task, 1 is perfect (no error)."
             )
-            blocks.append(Prose(told))
+            blocks.append(Prose(note))
         blocks += self._settings(study)
         return Section(blocks)
 
@@ -122,7 +122,7 @@ class Design:
             (
                 "Sequences",
                 (
-                    f"{facts.get('steps')} steps, {facts.get('inputs')} input(s) a step,"
+                    f"{facts.get('steps')} steps, {facts.get('inputs')} input(s) per step,"
                     f" {facts.get('outputs')} output(s), judged lag"
                     f" {facts.get('lag') or 'not declared'}"
                 ),

@@ -221,11 +221,11 @@ class Dynamics:
         )
         if readings:
             notes += (
-                " Largest exponent: λ₁ in nats a step at the last probe, largest over layers, mean"
-                " over seeds with 95 % t interval."
+                " Largest exponent: λ₁ in nats per step at the last probe, largest over layers,"
+                " mean over seeds with 95 % t interval."
             )
         return Table(
-            titles, rows, "Dynamics of the recurrence, one row an arm", notes, filtered=True
+            titles, rows, "Dynamics of the recurrence, one row per arm", notes, filtered=True
         )
 
     def _figures(self, study: Study, measures: pd.DataFrame) -> list[object]:
@@ -274,7 +274,7 @@ def _largest(rows: pd.DataFrame, grid: PanelGrid) -> str:
         if len(panel := grid.select(last, i, j))
     ]
     return (
-        "Largest exponent at the last probe, nats a step:"
+        "Largest exponent at the last probe, nats per step:"
         f" {'; '.join(found[:6])}{'; …' if len(found) > 6 else ''}."
     )
 
@@ -306,7 +306,7 @@ def _spectra_table(rows: pd.DataFrame, keys: tuple[str, str]) -> Table:
         "smallest",
         "points",
     ]
-    return Table(columns, table_rows, "Lyapunov spectra, nats a step")
+    return Table(columns, table_rows, "Lyapunov spectra, nats per step")
 
 
 def _exponent(of: Reading | None) -> list[Cell | str]:

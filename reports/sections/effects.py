@@ -75,10 +75,10 @@ class Effects:
             blocks += [Prose(_sentence(found)), _shares(found)]
         else:
             why = (
-                "one seed an arm leaves no spread over seeds to compare effects with, or nothing"
+                "one seed per arm leaves no spread over seeds to compare effects with, or nothing"
                 " varies"
             )
-            blocks.append(Notice(f"Shares of variance cannot be told: {why}.", "plain"))
+            blocks.append(Notice(f"Shares of variance cannot be determined: {why}.", "plain"))
         if len(study.factors) > 1:
             blocks.append(_interactions(study, points, found))
         return Section(blocks, {"shares": _frame(found)} if found else {})
@@ -109,7 +109,8 @@ def _sentence(found: dict[str, Shares]) -> str:
             f" {percent(of.seeds.high)}]"
         )
         lead = (
-            f"The variance of {text} over {count(of.n, 'point')} is made by {shares_of}; {rest}."
+            f"The variance of {text} over {count(of.n, 'point')} is explained by {shares_of};"
+            f" {rest}."
             if shares_of
             else (
                 f"Of the variance of {text} over {count(of.n, 'point')} no term's share is shown to"
@@ -186,7 +187,7 @@ def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
         for y, name in enumerate(order):
             one = estimates.get(name)
             if one is None:
-                axis.text(0.01, y, "cannot be told", color=SOFT, fontsize=7, va="center")
+                axis.text(0.01, y, "cannot be determined", color=SOFT, fontsize=7, va="center")
                 continue
             colour = (
                 SLOTS[9] if name in (SEEDS, HIGHER) else SLOTS[0] if " × " not in name else SLOTS[3]
@@ -302,7 +303,7 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
     over = f" Averaged over {listing(pooled)}." if pooled else ""
     caption = (
         f"Means with 95 % intervals over seeds, arms weighing equally; lines: {line_key}; small"
-        f" dots: the runs.{over} Bars that reach the frame go on beyond it. Parallel lines would"
+        f" dots: the runs.{over} Bars that reach the frame continue beyond it. Parallel lines would"
         f" mean that {x_key} does the same to every {line_key}."
     )
     rows: Rows = [
@@ -408,14 +409,14 @@ def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Sh
     )
     if share is None or of is None:
         said = (
-            f"Whether {x_key} acts alike on {text} in every {line_key} cannot be told from the arms"
-            " that are there"
+            f"Whether {x_key} acts alike on {text} in every {line_key} cannot be determined from"
+            " the arms that are there"
         )
     else:
         size = f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
         shown = share.low > SHOWN
         said = (
-            f"{line_key} × {x_key} makes {size} of the variance of {text}"
+            f"{line_key} × {x_key} explains {size} of the variance of {text}"
             if shown
             else f"no interaction is shown in {text} ({line_key} × {x_key}: {size})"
         )

@@ -191,7 +191,7 @@ class Examples:
         pooled = [key for key in study.factors if key not in keys and key not in part]
         caption += (
             f" Median over {listing([*pooled, 'seeds'])} (up to {int(found['points'].max())}"
-            " networks a strip). Grey: distance of the input from its mean over the example."
+            " networks per strip). Grey: distance of the input from its mean over the example."
         )
         table = _table(rows, combinations, columns, name)
         where = f" at {levels(part)}" if part else ""
@@ -358,8 +358,8 @@ def _gates(study: Study, rows: pd.DataFrame, part: Labels) -> Figure:
     finding = f"Mean gate over steps and units, first → last probe: {means}."
     pooled = [*(key for key in study.factors if key != "cell" and key not in part), "seeds"]
     caption = (
-        f"Top layer; median over {listing(pooled)} (up to {int(found['points'].max())} networks a"
-        " panel). Cells without gates have no panel."
+        f"Top layer; median over {listing(pooled)} (up to {int(found['points'].max())} networks"
+        " per panel). Cells without gates have no panel."
     )
     where = f" at {levels(part)}" if part else ""
     alt = f"Gates of single examples{where}. {finding}"

@@ -16,23 +16,25 @@ class Glossary:
     needs = ()
 
     def __init__(self, *, terms: Mapping[str, str | Mapping[str, str]]) -> None:
-        for term, told in terms.items():
-            if not isinstance(told, str) and not (
-                isinstance(told, Mapping) and "is" in told and set(told) <= {"is", "formula"}
+        for term, entry in terms.items():
+            if not isinstance(entry, str) and not (
+                isinstance(entry, Mapping) and "is" in entry and set(entry) <= {"is", "formula"}
             ):
                 raise ValueError(
-                    f"Glossary: terms.{term} must be a text or {{is: …, formula: …}}, got {told!r}"
+                    f"Glossary: terms.{term} must be a text or {{is: …, formula: …}}, got {entry!r}"
                 )
         self.terms = terms
 
     def render(self, study: Study) -> Section:
-        told = {term: {"is": of} if isinstance(of, str) else of for term, of in self.terms.items()}
+        entries = {
+            term: {"is": of} if isinstance(of, str) else of for term, of in self.terms.items()
+        }
         return Section(
             [
                 Terms(
                     [
                         (term_id(term), term, of["is"], of.get("formula", ""))
-                        for term, of in told.items()
+                        for term, of in entries.items()
                     ]
                 )
             ]

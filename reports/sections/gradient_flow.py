@@ -133,13 +133,13 @@ class GradientFlow:
         lag: int | None,
         span: tuple[float, float],
     ) -> str:
-        """`keys`: factors that the figure tells apart; the median is over the others."""
+        """`keys`: factors with panels or figures of their own; the median is over the others."""
         averaged = listing([*(key for key in study.factors if key not in keys), "seeds"])
         odd = bool(((rows["zero"] > self.counted) | (rows["bad"] > self.counted)).any())
         caption = (
-            f"Median over {averaged} (up to {int(rows['points'].max())} points a panel) of the"
-            " geometric mean over the probe examples; one line a probe, from initialization to the"
-            " end. Band: 10–90 % of the examples, at the first and the last probe. "
+            f"Median over {averaged} (up to {int(rows['points'].max())} points per panel) of the"
+            " geometric mean over the probe examples; one line per probe, from initialization to"
+            " the end. Band: 10–90 % of the examples, at the first and the last probe. "
         )
         if int(rows["above"].max()):
             caption += "Lower layers are drawn at the first and the last probe. "

@@ -29,9 +29,9 @@ from reports.statistics import marginal_means
 
 HOW = (
     "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means"
-    " that nothing of the sequence is used yet. Below: the score. A line is one network; lines of"
+    " that the sequence is ignored yet. Below: the score. A line is one network; lines of"
     " one colour that lie together say that the seed matters little. A plateau at 1 followed by a"
-    " fall is a network that found the way late. What is learned and does not carry over to new"
+    " fall is a network that learned late. What is learned and does not carry over to new"
     " data is the [training gap] in the table."
 )
 
@@ -106,11 +106,11 @@ class LearningCurves:
             f"Every trained point is a line (n = {history['id'].nunique()}); panel: {panel};"
             f" colour: {ink_key}"
             + (f"; line style: {dash_key}" if dash_key else "")
-            + (f"; {listing(lost)} not told apart" if lost else "")
+            + (f"; {listing(lost)} not distinguished" if lost else "")
             + ". Dashed grey: the memoryless baseline"
             + (", and the score that counts as solved" if known(solved) else "")
             + "."
-            + " Lines that reach the frame go on beyond it."
+            + " Lines that reach the frame continue beyond it."
             + (
                 " A curve that ends early diverged, was solved and ended there as declared, or had"
                 " fewer updates to make."

@@ -19,7 +19,7 @@ HOW = (
     " ([seed]): filled where it solved the task at that length, hollow where it did not within the"
     " budget. The bar ends at the longest length that most seeds solved; one that ends at the"
     " longest length tried may reach beyond it, and a row without a bar solved none. That a network"
-    " fails at a length within its updates does not say that it never would learn it."
+    " fails at a length within its updates does not mean that it would never learn it."
 )
 WIDTH = 10.0
 NAMED = 6  # arms in a sentence

@@ -72,7 +72,7 @@ class OpeningMaps:
     def _caption(self, study: Study, arms: int, judged: list[int]) -> str:
         dashed = f" Dashed: the lag that is judged, {listing(map(str, judged))}." if judged else ""
         return (
-            f"One map an arm ({count(arms, 'arm')}; median over {count(len(study.seeds), 'seed')};"
+            f"One map per arm ({count(arms, 'arm')}; median over {count(len(study.seeds), 'seed')};"
             f" {count(len(study.stored), 'point')}). Colour: transport of the network at each lag,"
             " relative to lag 1, geometric mean over the probe examples; the scale ends at"
             f" {number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. Ticks at the"

@@ -20,8 +20,8 @@ HOW = (
     "A mark is one [arm]: its mean score upwards; across, on the left how well credit travels at"
     " the end of training (0 carries; −2 means that a hundredth is left, or that it explodes by as"
     " much), on the right what a [point] costs in seconds. The larger the mark, the longer it"
-    " trains. Filled marks are on the [Pareto front]: whoever wants a better score than theirs pays"
-    " with health or with time. Hollow marks are beaten in everything by another arm. The share in"
+    " trains. Filled marks are on the [Pareto front]: a better score"
+    " costs health or time. Hollow marks are beaten in everything by another arm. The share in"
     " the table says how often the same seeds, drawn again, put an arm on the front: near 100 % is"
     " sure, near 50 % is a toss-up."
 )
@@ -55,7 +55,9 @@ class Pareto:
         found = fronts(frame, draws=self.draws, seed=SEED)
         if len(found) < 2:
             return [
-                Prose("Fewer than two arms have score, health and cost: there is nothing to weigh.")
+                Prose(
+                    "Fewer than two arms have score, health and cost: there is nothing to compare."
+                )
             ]
         arms = study.arms.set_index("arm").assign(
             label=lambda of: [_label(study, row, task) for _, row in of.iterrows()]
@@ -82,7 +84,7 @@ class Pareto:
         return (
             f"{count(len(on), 'arm')} of {len(found)} {'is' if len(on) == 1 else 'are'} beaten by"
             f" no other in score, health and cost at once: {said}. {sure}; a front by means is"
-            " flattered like any best of many."
+            " optimistic, like any best of many."
         )
 
     def _figure(self, study: Study, found: pd.DataFrame, left_out: int, task: str | None) -> Figure:
@@ -97,13 +99,13 @@ class Pareto:
         best, cheap = found.loc[found["score"].idxmax()], found.loc[found["cost"].idxmax()]
         finding = (
             f"The best mean score, {with_interval(scores[best.name])} ({best['label']}, n ="
-            f" {int(best['n'])}), costs {number(-best['cost'], 1)} s a point at a health of"
+            f" {int(best['n'])}), costs {number(-best['cost'], 1)} s per point at a health of"
             f" {number(best['health'], 1)} decades; the cheapest arm ({cheap['label']}, n ="
             f" {int(cheap['n'])}, {number(-cheap['cost'], 1)} s) reaches"
             f" {with_interval(scores[cheap.name])}; 95 % intervals over seeds."
         )
         caption = (
-            f"One mark an arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
+            f"One mark per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
             f" seeds, no interval drawn; colour: {keys[0]}; shape: {keys[1]}; size: seconds;"
             " filled: on the front of score, health and cost. Health: min(0, D) − max(0, U) at the"
             " end, decades."
@@ -164,7 +166,7 @@ class Pareto:
             f"Means over seeds; horizon: median, steps. Share of draws: {self.draws} draws of the"
             " seeds within every arm that put it on the front."
         )
-        return Table(columns, rows, "Score, health and cost, one row an arm", notes, filtered=True)
+        return Table(columns, rows, "Score, health and cost, one row per arm", notes, filtered=True)
 
 
 def _label(study: Study, arm: pd.Series, task: str | None) -> str:
@@ -198,7 +200,7 @@ def drawing(
     area = 18 + 90 * cost / (cost.max() or 1)
     for axis, (column, title) in zip(
         axes[0],
-        (("health", "health at the end (decades)"), ("cost", "seconds a point")),
+        (("health", "health at the end (decades)"), ("cost", "seconds per point")),
         strict=True,
     ):
         for (_, arm), size in zip(found.iterrows(), area, strict=True):

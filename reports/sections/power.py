@@ -67,8 +67,8 @@ class Power:
             return Section(
                 [
                     Prose(
-                        "What more seeds would resolve cannot be told: no arm has two seeds that"
-                        " differ, or there is one arm."
+                        "What more seeds would resolve cannot be determined: no arm has two seeds"
+                        " that differ, or there is one arm."
                     )
                 ]
             )
@@ -91,7 +91,7 @@ class Power:
         more = next((seeds for seeds in self.seeds if seeds >= 4 * n), 4 * n)
         said = (
             f"With the measured spread over seeds (sd {number(spread, 3)} in test {study.metric}),"
-            f" n = {n} seeds an arm cannot resolve less than {_size(two, spread, n)} between two"
+            f" n = {n} seeds per arm cannot resolve less than {_size(two, spread, n)} between two"
             f" arms; n = {more} would resolve {_size(two, spread, more)} (80 % power, two-sided"
             " .05, one test)."
         )
@@ -109,7 +109,9 @@ class Power:
             ]
             for one in small:
                 need = seeds_for(one.measured / spread, one.weights, one.df_per_seed)
-                seeds_needed = f"{need:,} seeds an arm" if need else "more than 10,000 seeds an arm"
+                seeds_needed = (
+                    f"{need:,} seeds per arm" if need else "more than 10,000 seeds per arm"
+                )
                 said += (
                     f" The largest difference measured for {one.name}, {number(one.measured, 3)},"
                     f" is smaller than that; to resolve it would take {seeds_needed}."
@@ -137,12 +139,12 @@ class Power:
         )
         two = next(one for one in asked if one.name == NOT_A_FACTOR)
         finding = (
-            f"{n} seeds an arm resolve {_size(two, spread, n)} between two arms; {self.seeds[-1]}"
+            f"{n} seeds per arm resolve {_size(two, spread, n)} between two arms; {self.seeds[-1]}"
             f" would resolve {_size(two, spread, self.seeds[-1])}."
         )
         caption = (
             f"Smallest difference in mean test {study.metric} that a two-sided t test at .05 finds"
-            " with 80 % power, against seeds an arm; marks: the largest differences measured, at"
+            " with 80 % power, against seeds per arm; marks: the largest differences measured, at"
             f" the {n} seeds of this study: a mark under its line cannot be relied on. Spread over"
             f" seeds taken as {number(spread, 3)} everywhere; arms lie between {number(low, 3)} and"
             f" {number(high, 3)}."
@@ -166,12 +168,12 @@ class Power:
             "difference between",
             *(f"n = {seeds}" for seeds in self.seeds),
             "largest measured",
-            "seeds an arm to resolve that",
+            "seeds per arm to resolve that",
         ]
         table = Table(
             columns,
             rows,
-            "Smallest difference resolved, by seeds an arm",
+            "Smallest difference resolved, by seeds per arm",
             f"80 % power at .05, in test {study.metric}; one test, not a family.",
         )
         return Figure(picture, caption, f"Power. {finding}", table, WIDTH, finding, HOW)
@@ -256,7 +258,7 @@ def _curves(
         yscale="log",
         xlim=(1.85, most),
         ylim=(min(values) / 1.25, max(values) * 1.25),
-        xlabel="seeds an arm",
+        xlabel="seeds per arm",
     )
     if known(floor) and floor > 0:
         axis.axhline(floor, color=SOFT, linewidth=0.8, zorder=0)

@@ -21,9 +21,10 @@ from study.records import OUTCOMES
 
 HOW = (
     "A mark is one [point]; across: how much [credit] arrives at the judged lag ([D], in"
-    " [decades|decade]), up: its test score. If health told success, the marks would rise from left"
-    " to right and the shapes (outcomes) would stand apart. [AUC] and [rank correlation] say how"
-    " well they do; an interval that holds .5 (or 0) says that it is not shown here."
+    " [decades|decade]), up: its test score. If health predicted success, the marks would rise"
+    " from left to right and the shapes (outcomes) would stand apart. [AUC] and [rank"
+    " correlation] say how well they do; an interval that holds .5 (or 0) says that it is not"
+    " shown here."
 )
 
 
@@ -110,7 +111,7 @@ class Predicts:
             words_for = {
                 True: f"D goes with success{inverse}",
                 False: "D is not shown to go with success",
-                None: "too little is there to say whether D goes with success",
+                None: "there is too little data to say whether D goes with success",
             }
             parts.append(f"{_when(share)} {words_for[one.predictive]} (AUC {_brief(one.auc)})")
         text = "; ".join(parts)
@@ -126,7 +127,7 @@ class Predicts:
             said = {
                 True: "predictive" if one.auc.value > 0.5 else "inversely",
                 False: "not shown",
-                None: "cannot be told",
+                None: "cannot be determined",
             }[one.predictive]
             rows.append(
                 [
@@ -153,7 +154,7 @@ class Predicts:
             " none below 5 arms, 5 points of either outcome or 2 arms that have it. AUC .5 is"
             " chance. Kept as tables/prediction.parquet of the study."
         )
-        return Table(columns, rows, "How well D tells success", notes)
+        return Table(columns, rows, "How well D predicts success", notes)
 
     def _figure(
         self,
@@ -186,8 +187,8 @@ class Predicts:
             else few
         )
         caption = (
-            f"One mark a point (n = {min(rho.n, len(points))}); colour: {key}; shape: outcome. D in"
-            " decades relative to lag 1; diverged points stand at the baseline. Brackets: 95 %"
+            f"One mark per point (n = {min(rho.n, len(points))}); colour: {key}; shape: outcome. D"
+            " in decades relative to lag 1; diverged points stand at the baseline. Brackets: 95 %"
             " interval, bootstrap over arms."
         )
         rows = [

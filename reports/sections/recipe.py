@@ -93,8 +93,8 @@ class RecipeSection:
         ]
         notes = (
             "Means over seeds, in order of validation; the first"
-            f" {min(self.shown, len(found.order))} of {len(found.order)} arms. Seconds: a point."
-            " Told apart: the difference of mean test scores lies outside an interval that holds"
+            f" {min(self.shown, len(found.order))} of {len(found.order)} arms. Seconds: per point."
+            " Distinguished: the difference of mean test scores lies outside an interval that holds"
             " for all arms at once (Bonferroni, spread over seeds pooled over arms). "
         )
         return Table(columns, rows, "The arms to choose from", notes)
@@ -113,11 +113,11 @@ def _fresh(one: ConfirmedArm | None) -> Cell | str:
 
 def _close(found: Recipe, arm: int) -> str:
     return (
-        "cannot be told"
+        "cannot be determined"
         if found.close is None
-        else "not told apart"
+        else "not distinguished"
         if arm in found.close
-        else "told apart"
+        else "distinguished"
     )
 
 
@@ -138,8 +138,8 @@ def _sentences(
     )
     if found.undecided:
         said = (
-            f"No arm is distinguishable: none of the {len(found.order) - 1} others can be told"
-            f" apart from the first by validation, {first['label']} ({score}). {runner}."
+            f"No arm is distinguishable: none of the {len(found.order) - 1} others can be"
+            f" distinguished from the first by validation, {first['label']} ({score}). {runner}."
         )
     else:
         said = f"Recommended, first by mean validation score: {first['label']} ({score}). {runner}."
@@ -147,16 +147,16 @@ def _sentences(
     said += _quickest(study, found, arms)
     confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
     flattered = (
-        f"It was chosen on these seeds, so its score here is flattered; {confirm} trains it and the"
-        " runners-up on fresh ones."
+        f"It was chosen on these seeds, so its score here is optimistic; {confirm} trains it and"
+        " the runners-up on fresh ones."
     )
     return [said, confirmation_sentence(study, again) if again else flattered]
 
 
 def _equals(found: Recipe, arms: pd.DataFrame) -> str:
-    """Which other arms cannot be told apart from the first."""
+    """Which other arms cannot be distinguished from the first."""
     if found.close is None:
-        return " One seed an arm: which others are as good cannot be told."
+        return " One seed per arm: which others are as good is not known."
     if not found.close:
         return f" {'It lies' if len(found.order) == 2 else 'All others lie'} apart from the first."
     names = [
@@ -168,8 +168,8 @@ def _equals(found: Recipe, arms: pd.DataFrame) -> str:
         else f"{'; '.join(names[:4])}; and {len(names) - 4} more"
     )
     return (
-        f" {count(len(names), 'arm')} of the other {len(found.order) - 1} cannot be told apart from"
-        f" it: {shown}."
+        f" {count(len(names), 'arm')} of the other {len(found.order) - 1} cannot be distinguished"
+        f" from it: {shown}."
     )
 
 
@@ -183,7 +183,7 @@ def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
         return ""
     arm = int(cheapest.idxmin())
     times = (
-        f"{number(float(cheapest[arm]), 1)} s a point against"
+        f"{number(float(cheapest[arm]), 1)} s per point against"
         f" {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
     )
     return f" The quickest among these is {arms.loc[arm, 'label']}: {times}."

@@ -14,9 +14,9 @@ from reports.formatting import count, number
 
 HOW = (
     "Trials from left to right in the order they began; the line is the best so far. A line that"
-    " still climbs at the right says that the budget was too small; one that is flat for long that"
-    " it was enough. The height of the best is flattered by the search itself; only test scores on"
-    " fresh seeds count."
+    " still climbs at the right says that the budget was too small; one that is flat for long"
+    " that it was enough. The height of the best is optimistic because of the search itself; only"
+    " test scores on fresh seeds count."
 )
 
 
@@ -55,7 +55,7 @@ def figure(search: Search) -> Figure:
         f" {count(len(rows), 'arm')}."
     )
     caption = (
-        "One mark a trial trained to its end, in the order of their numbers; ring: the default"
+        "One mark per trial trained to its end, in the order of their numbers; ring: the default"
         " setting; cross: pruned, with its score so far; line: best so far. Where the line still"
         " rises at the end, a larger budget may find more."
     )

@@ -58,7 +58,7 @@ def figure(search: Search) -> Figure:
     ]
     finding = f"The trials went through {listing(spans)}."
     caption = (
-        "One line a trial trained to its end, over the searched keys, each from its lowest to its"
+        "One line per trial trained to its end, over the searched keys, each from its lowest to its"
         " highest value that was tried (levels that are words by their place in the alphabet);"
         " darker: better within its arm; black: the best."
     )

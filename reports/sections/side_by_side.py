@@ -58,8 +58,8 @@ class SideBySide:
         if len(seen) < 2:
             return [
                 Prose(
-                    "Fewer than two arms have a score and a finite health: there is nothing to lay"
-                    " side by side."
+                    "Fewer than two arms have a score and a finite health: there is"
+                    " nothing to compare."
                 )
             ]
         if len(found) > self.boxes:
@@ -76,7 +76,7 @@ class SideBySide:
         )
         finding = _finding(study, seen)
         caption = (
-            f"One box an arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
+            f"One box per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
             f" seeds; left: min(0, D) − max(0, U) at the end, decades; right: test {study.metric},"
             " diverged points at the baseline."
         )
@@ -157,7 +157,7 @@ def _table(study: Study, found: pd.DataFrame, task: str | None) -> Table:
     return Table(
         ["arm", "health (decades)", f"test {study.metric}", "n"],
         rows,
-        "Health and score, one row an arm",
+        "Health and score, one row per arm",
         notes,
         filtered=True,
     )

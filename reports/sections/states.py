@@ -220,7 +220,7 @@ class States:
             + "Opened at: update, median over the seeds that opened (how many)."
         )
         return Table(
-            columns, rows, "Verdicts with their evidence, one row an arm", notes, filtered=True
+            columns, rows, "Verdicts with their evidence, one row per arm", notes, filtered=True
         )
 
     def _by_point(

@@ -49,7 +49,7 @@ class Summary:
             blocks.append(
                 Notice(
                     f"INCOMPLETE {len(study.grid) - missing}/{len(study.grid)}: every number below"
-                    " rests on the points that are there.",
+                    " rests on the points stored so far.",
                     "banner",
                 )
             )
@@ -315,17 +315,17 @@ class Summary:
         seeds = len(study.seeds)
         if seeds < self.trusted and len(arms) > 1:
             said.append(
-                f"{count(seeds, 'seed')} an arm: single arms are shown with their intervals and not"
-                " tested against each other (no permutation test of two arms can reach p < .05"
-                " below 4 seeds each)."
+                f"{count(seeds, 'seed')} per arm: single arms are shown with their intervals and"
+                " not tested against each other (no permutation test of two arms can reach p <"
+                " .05 below 4 seeds each)."
             )
         if points.empty:
             return said
         if len(arms) > 1 and confirmation(study) is None:
             confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
             said.append(
-                f"What comes first was chosen on these seeds, so it is flattered; {confirm} trains"
-                " it and the runners-up on fresh ones."
+                f"The first arm was chosen on these seeds, so its score is optimistic; {confirm}"
+                " trains it and the runners-up on fresh ones."
             )
         diverged = points[points["status"] == "diverged"]
         if len(diverged):
@@ -370,8 +370,8 @@ class Summary:
         last = states[states["layer"] == "network"].sort_values("stage").groupby("id").tail(1)
         near = int((last["margin"].astype(float) < 0.5).sum())
         return (
-            f"{near} of {len(last)} points end within half a decade of another class: there the"
-            " verdict is a matter of where the limit lies."
+            f"{near} of {len(last)} points end within half a decade of another class: their"
+            " verdict depends on where the limit lies."
             if near
             else ""
         )
@@ -380,15 +380,15 @@ class Summary:
 def _lead_words(found: Recipe, others: int) -> str:
     """How sure it is that the first of several arms is ahead."""
     if found.close is None:
-        return " Which of the others are as good cannot be told from one seed an arm."
+        return " Which of the others are as good is not known from one seed per arm."
     if found.undecided:
         return (
-            " The other arm cannot be told apart from it."
+            " The other arm cannot be distinguished from it."
             if others == 1
             else f" No arm is distinguishable: its lead over the other {others} may be chance."
         )
     if found.close:
-        return f" Of the other {others} arms {len(found.close)} cannot be told apart from it."
+        return f" Of the other {others} arms {len(found.close)} cannot be distinguished from it."
     return f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart from it."
 
 

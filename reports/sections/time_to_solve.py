@@ -51,8 +51,8 @@ class TimeToSolve:
         solved = int(points["solved"].sum())
         if not solved:
             text = (
-                f"None of {count(len(points), 'network')} met the task's rule for solved: for none"
-                " is more known than that it takes longer than the run."
+                f"None of {count(len(points), 'network')} met the task's rule for solved: all that"
+                " is known is that each takes longer than the run."
             )
             return Section([Prose(text)])
         if points["updates"].nunique() > 1:

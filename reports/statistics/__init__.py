@@ -1,6 +1,6 @@
 """Statistics of the report: values and frames in, values and frames out.
 
-Seeds are replicates; arms are described. Single arms are not tested: with 3 seeds a side the
+Seeds are replicates; arms are described. Single arms are not tested: with 3 seeds per side the
 smallest two-sided p of a permutation test is .10, so no pair of arms can reach .05, whatever was
 measured. Arms have intervals; factors are contrasted over all arms.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 Array = np.ndarray
 
@@ -63,11 +64,9 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     """A share with Wilson's score interval."""
     if n == 0:
         return NO_ESTIMATE
-    z = float(stats.norm.ppf((1 + level) / 2))
-    share = successes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
+    low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
+    # Rounding may put an end a hair beyond 0 or 1.
+    return Estimate(successes / n, max(0.0, float(low)), min(1.0, float(high)), n)
 
 
 def share_difference(
@@ -79,11 +78,13 @@ def share_difference(
     """
     if not len(first) or not len(second):
         return NO_ESTIMATE
-    a, b = (wilson(int(np.sum(values)), len(values), level=level) for values in (first, second))
-    value = a.value - b.value
-    low = value - math.hypot(a.value - a.low, b.high - b.value)
-    high = value + math.hypot(a.high - a.value, b.value - b.low)
-    return Estimate(value, low, high, a.n + b.n)
+    ones = [int(np.sum(values)) for values in (first, second)]
+    sizes = len(first), len(second)
+    low, high = confint_proportions_2indep(
+        ones[0], sizes[0], ones[1], sizes[1], compare="diff", method="newcomb", alpha=1 - level
+    )
+    value = ones[0] / sizes[0] - ones[1] / sizes[1]
+    return Estimate(value, float(low), float(high), sum(sizes))
 
 
 def widen(estimate: Estimate, se: float, *, level: float = 0.95) -> Estimate:

@@ -17,7 +17,7 @@ from study.battery.shared import (
     some_inputs,
     some_weights,
 )
-from study.interfaces import OWN, Cell
+from study.interfaces import CELL_KERNELS, Cell
 from study.kernels import reference
 from study.model import Model
 from study.numerics.streams import generator
@@ -33,8 +33,8 @@ def check_cell(cell: Cell) -> None:
     _cell_differences(cell)
     _cell_keep(cell)
     _cell_gates(cell)
-    for kernel in OWN:
-        if cell.has(kernel):
+    for kernel in CELL_KERNELS:
+        if cell.has_kernel(kernel):
             _cell_kernel(cell, kernel)
 
 
@@ -166,7 +166,7 @@ def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
         return h.detach(), dict(zip(params, grads, strict=True))
 
     for member, kernel in itertools.product(
-        range(3), ["reference", *(own for own in OWN if cell.has(own))]
+        range(3), ["reference", *(own for own in CELL_KERNELS if cell.has_kernel(own))]
     ):
         pair = [member, (member + 1) % 3]
         h3, grads3 = outcome([0, 1, 2], kernel)

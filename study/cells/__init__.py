@@ -1,1 +1,1 @@
-"""Recurrent cells, one a file."""
+"""Recurrent cells, one per file."""

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from study.interfaces import Cell, Native, Parameter, Params, State
 from study.kernels.gru import GRULayer
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.numerics.linear import linear
 
 
 class GRU(Cell):
     """r,z = σ(W [h_{t-1}, x_t] + b), h̃ = tanh(W [r⊙h_{t-1}, x_t] + b), h_t = (1-z)⊙h_{t-1} + z⊙h̃.
 
-    torch.nn.GRU resets after the product and has the other convention for z: another cell,
+    torch.nn.GRU is another cell: it resets after the product and swaps z and 1-z; see
     gru_reset_after.
     """
 
@@ -51,7 +51,7 @@ class GRU(Cell):
         return {"r": r, "z": z}
 
     def native(self, params: Params) -> Native:
-        # the compiler takes a while to import: only where it is used
+        # imported here, since importing the compiler is slow
         from study.kernels.native import gru, layer
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
@@ -60,5 +60,5 @@ class GRU(Cell):
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return GRULayer.apply(
-            x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)
+            x, params["weight_x"], params["weight_h"], params["bias"], params.get(STEP_NORMS)
         ).transpose(0, 1)

@@ -12,10 +12,9 @@ from study.numerics.linear import linear
 
 
 class GRUResetAfter(Cell):
-    """r,z = σ(W x_t + U h_{t-1} + b), n = tanh(W x_t + b_in + r⊙(U h_{t-1} + b_hn)), h_t = (1-z)⊙n
-    + z⊙h_{t-1}.
+    """r,z = σ(W x_t + U h_{t-1} + b), n = tanh(W x_t + b_in + r⊙(U h_{t-1} + b_hn)).
 
-    Equals torch.nn.GRU with b_r, b_z the sums of its two biases.
+    h_t = (1-z)⊙n + z⊙h_{t-1}. Equals torch.nn.GRU if b_r and b_z are the sums of its two biases.
     """
 
     keep = {"z": 1}
@@ -53,7 +52,7 @@ class GRUResetAfter(Cell):
         return {"r": r, "z": z}
 
     def native(self, params: Params) -> Native:
-        # the compiler takes a while to import: only where it is used
+        # imported here, since importing the compiler is slow
         from study.kernels.native import gru_reset_after, layer
 
         hidden = params["bias_hn"].shape[-1]

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from study.interfaces import Cell, Native, Parameter, Params, State
 from study.kernels.lstm import LSTMLayer
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.numerics.linear import linear
 
 
 class LSTM(Cell):
     """i,f,o = σ(W [h_{t-1}, x_t] + b), g = tanh(…), c_t = f⊙c_{t-1} + i⊙g, h_t = o⊙tanh(c_t).
 
-    Gate order i, f, g, o as in torch.nn.LSTM, which it equals with b = b_ih + b_hh.
+    Gate order i, f, g, o. Equals torch.nn.LSTM with b = b_ih + b_hh.
     """
 
     states = ("h", "c")
@@ -46,7 +46,7 @@ class LSTM(Cell):
         return {"i": i, "f": f, "o": o}
 
     def native(self, params: Params) -> Native:
-        # the compiler takes a while to import: only where it is used
+        # imported here, since importing the compiler is slow
         from study.kernels.native import layer, lstm
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
@@ -54,5 +54,5 @@ class LSTM(Cell):
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return LSTMLayer.apply(
-            x, params["weight_x"], params["weight_h"], params["bias"], params.get(REACH)
+            x, params["weight_x"], params["weight_h"], params["bias"], params.get(STEP_NORMS)
         ).transpose(0, 1)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Native, Parameter, Params, State, require
-from study.kernels.reach import REACH
 from study.kernels.rnn import RNNLayer
+from study.kernels.step_norms import STEP_NORMS
 from study.numerics.linear import linear
 
 
@@ -43,7 +43,7 @@ class RNN(Cell):
         return (self.activation(torch.baddbmm(x, h, params["weight_h"].transpose(1, 2))),)
 
     def native(self, params: Params) -> Native:
-        # the compiler takes a while to import: only where it is used
+        # imported here, since importing the compiler is slow
         from study.kernels.native import layer, rnn
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
@@ -58,5 +58,5 @@ class RNN(Cell):
             params["weight_h"],
             params["bias"],
             self.activation is torch.relu,
-            params.get(REACH),
+            params.get(STEP_NORMS),
         ).transpose(0, 1)

@@ -1,1 +1,1 @@
-"""Clip rules, one a file: what is done to gradients before the update."""
+"""Clip rules, one per file: they change the gradients before the update."""

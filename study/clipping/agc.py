@@ -1,6 +1,4 @@
-"""Adaptive gradient clipping (Brock, De, Smith & Simonyan 2021, "High-performance large-scale image
-recognition without normalization").
-"""
+"""Adaptive gradient clipping (Brock, De, Smith & Simonyan 2021, arXiv:2102.06171)."""
 
 from __future__ import annotations
 
@@ -10,15 +8,15 @@ from typing import Any
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import norm, shortened
+from study.numerics.norms import clip_to_norm, norm
 
 
 class AGC(ClipRule):
-    """Unit by unit: ‖g_i‖ is at most ratio · max(‖w_i‖, floor), for every row of a matrix (a gate's
-    unit), for a vector as a whole.
+    """Limits ‖g_i‖ of each unit to ratio · max(‖w_i‖, floor).
 
-    The paper leaves the last linear layer out, and so does `readout: false`. A bias that starts at
-    0 may move by ratio · floor.
+    A unit is a row of a matrix (one unit of a gate), or a whole vector. The paper leaves out the
+    last linear layer, as `readout: false` does. The gradient of a bias that is 0 may be as long as
+    ratio · floor.
     """
 
     def __init__(self, *, ratio: PerMember, floor: PerMember, readout: bool) -> None:
@@ -41,7 +39,7 @@ class AGC(ClipRule):
         clipped = grads.clone()
         for where, shape in state.values():
             units = shape[0] if len(shape) > 1 else 1
-            g, w = (of[:, where].unflatten(1, (units, -1)) for of in (grads, params))
+            g, w = (flat[:, where].unflatten(1, (units, -1)) for flat in (grads, params))
             limit = self.ratio * norm(w).maximum(self.floor)
-            clipped[:, where] = shortened(g, norm(g), limit).flatten(1)
+            clipped[:, where] = clip_to_norm(g, norm(g), limit).flatten(1)
         return clipped, state

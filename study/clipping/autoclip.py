@@ -1,6 +1,4 @@
-"""AutoClip (Seetharaman, Wichern, Pardo & Le Roux 2020): the threshold is a percentile of all norms
-so far.
-"""
+"""AutoClip (Seetharaman, Wichern, Pardo & Le Roux 2020): clips to a percentile of past norms."""
 
 from __future__ import annotations
 
@@ -11,14 +9,13 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import norm, shortened
+from study.numerics.norms import clip_to_norm, norm
 
 
 class AutoClip(ClipRule):
-    """threshold_t = percentile of ‖g_1‖ … ‖g_t‖, this one included, by linear interpolation (as
-    numpy.percentile).
+    """threshold_t = percentile of ‖g_1‖ … ‖g_t‖, interpolated linearly like numpy.percentile.
 
-    A norm that is not finite is no part of the history. Costs a sort of the history an update.
+    Norms that are not finite are left out. Costs one sort of the history per update.
     """
 
     def __init__(self, *, percentile: PerMember) -> None:
@@ -38,10 +35,10 @@ class AutoClip(ClipRule):
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
         length = norm(grads)
         history = torch.cat([state, torch.where(length.isfinite(), length, torch.inf)], dim=1)
-        ordered = history.sort(dim=1).values  # what was not finite lies last
+        ordered = history.sort(dim=1).values  # norms that were not finite come last
         last = (ordered.isfinite().sum(1, keepdim=True) - 1).clamp(min=0)
         position = self.share * last
         below = position.floor().long()
         low, high = ordered.gather(1, below), ordered.gather(1, torch.minimum(below + 1, last))
         threshold = low + (position - below) * (high - low)
-        return shortened(grads, length, threshold), history
+        return clip_to_norm(grads, length, threshold), history

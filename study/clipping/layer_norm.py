@@ -1,4 +1,4 @@
-"""Clipping tensor by tensor."""
+"""Clipping by the norm of each tensor's gradient."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import norm, shortened
+from study.numerics.norms import clip_to_norm, norm
 
 
 class LayerNorm(ClipRule):
-    """Each tensor's gradient longer than threshold is shortened to it: directions inside a tensor
-    stay, the whole gradient turns.
+    """Scales each tensor's gradient down to norm `threshold`.
+
+    Directions within a tensor are kept, that of the whole gradient is not.
     """
 
     def __init__(self, *, threshold: PerMember) -> None:
@@ -33,5 +34,5 @@ class LayerNorm(ClipRule):
         clipped = grads.clone()
         for where, _ in state.values():
             part = grads[:, where]
-            clipped[:, where] = shortened(part, norm(part), self.threshold.double())
+            clipped[:, where] = clip_to_norm(part, norm(part), self.threshold.double())
         return clipped, state

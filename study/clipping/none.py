@@ -10,7 +10,7 @@ from study.interfaces import ClipRule
 
 
 class NoClip(ClipRule):
-    """Leaves every gradient alone."""
+    """Returns every gradient unchanged."""
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
         return grads, state

@@ -8,17 +8,16 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import surely
+from study.numerics.norms import known_true
 
-EPS = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
-OVERFLOWN = 2.0**-64  # brings gradients whose squares overflow fp32 back into its range
+EPS = 1e-6  # as in torch.nn.utils.clip_grad_norm_
+RESCALE = 2.0**-64  # brings gradients whose squares overflow fp32 back into its range
 
 
 class Norm(ClipRule):
-    """g · threshold/(‖g‖ + eps) where that shrinks it: the direction stays.
+    """g · threshold/(‖g‖ + eps) where that is shorter; the direction is kept.
 
-    Where ‖g‖ of finite gradients overflows, torch would set them to 0; here they are shortened like
-    others.
+    If ‖g‖ of finite gradients overflows, they are clipped like others; torch would set them to 0.
     """
 
     def __init__(self, *, threshold: PerMember) -> None:
@@ -33,10 +32,10 @@ class Norm(ClipRule):
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
         length = _norm(grads)
-        if surely(~length.isinf().any()):
+        if known_true(~length.isinf().any()):
             coefficient = self.threshold / (length + EPS)
             return torch.where(coefficient < 1, grads * coefficient, grads), state
-        scale = torch.where(length.isinf(), OVERFLOWN, 1.0)  # 1 changes no bit
+        scale = torch.where(length.isinf(), RESCALE, 1.0)  # 1 changes no bit
         scaled = grads * scale
         coefficient = self.threshold / (_norm(scaled) + EPS)
         return torch.where((coefficient < 1) | (scale < 1), scaled * coefficient, grads), state

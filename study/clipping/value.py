@@ -1,4 +1,4 @@
-"""Clipping of every value by itself."""
+"""Clipping of each gradient value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from study.interfaces import ClipRule, PerMember, per_member, require
 
 
 class Value(ClipRule):
-    """Clamps every gradient value to ±threshold: the direction turns."""
+    """Clamps each gradient value to ±threshold, which changes the direction."""
 
     def __init__(self, *, threshold: PerMember) -> None:
         require(

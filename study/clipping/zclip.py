@@ -1,6 +1,4 @@
-"""ZClip (Kumar, Owen, Chowdhury & Güra 2025): only norms that stand out from the recent ones are
-shortened.
-"""
+"""ZClip (Kumar, Owen, Chowdhury & Güra 2025): clips only norms that stand out from recent ones."""
 
 from __future__ import annotations
 
@@ -11,20 +9,18 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import norm, shortened
+from study.numerics.norms import clip_to_norm, norm
 
-EPS = 1e-6  # beside the standard deviation, as the authors' code has it
+EPS = 1e-6  # added to the standard deviation, as in the authors' code
 
 
 class ZClip(ClipRule):
-    """z = (‖g‖ - μ)/σ with running mean and standard deviation of the norm.
+    """Where z = (‖g‖ - μ)/σ > threshold, scales g to norm μ + threshold²·σ/z.
 
-    Where z > threshold, ‖g‖ becomes μ + threshold²·σ/z.
-
-    The larger the spike, the nearer to μ ("reciprocal" clipping of the paper, "adaptive scaling" of
-    its code). μ and σ² are exponential averages with weight `decay`, of the norms after clipping;
-    they start as mean and variance of the first `warmup` norms, which are left alone. A norm that
-    is not finite changes neither.
+    The larger the spike, the closer the result is to μ ("reciprocal" clipping in the paper,
+    "adaptive scaling" in its code). μ and σ² are exponential averages, with weight `decay`, of the
+    norms after clipping; they start as mean and variance of the first `warmup` norms, which are not
+    clipped. Norms that are not finite are left out.
     """
 
     def __init__(self, *, threshold: PerMember, decay: PerMember, warmup: int) -> None:
@@ -52,8 +48,7 @@ class ZClip(ClipRule):
         spike = (seen >= self.warmup) & (z > self.threshold) & finite
         limit = torch.where(spike, mean + self.threshold**2 * variance.sqrt() / z, torch.inf)
         after = torch.minimum(length, limit)
-        # While it warms up, mean and variance of all norms so far (Welford); then the exponential
-        # averages.
+        # During warm-up: mean and variance of all norms so far (Welford); then exponential averages
         warming = seen < self.warmup
         count = seen + 1
         new_mean = torch.where(
@@ -67,4 +62,4 @@ class ZClip(ClipRule):
             torch.where(finite, new, old)
             for new, old in ((count, seen), (new_mean, mean), (new_variance, variance))
         )
-        return shortened(grads, length, limit), kept
+        return clip_to_norm(grads, length, limit), kept

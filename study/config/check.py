@@ -24,9 +24,9 @@ from study.interfaces import (
     Encoder,
     Executor,
     Initializer,
-    Measurable,
     Optimizer,
     Parameter,
+    PointFacts,
     Probe,
     Readout,
     Role,
@@ -90,9 +90,9 @@ def _check_probe(name: str, probe: Probe, setup: Setup) -> None:
             raise StudyError(f"probe.{name}: {error}") from error
 
 
-def measurable(setup: Setup) -> Measurable:
+def measurable(setup: Setup) -> PointFacts:
     """The facts that a probe may refuse before training."""
-    return Measurable(
+    return PointFacts(
         cell=setup.model.cell,
         facts=setup.task.facts,
         hidden=setup.hidden,

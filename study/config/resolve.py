@@ -124,7 +124,7 @@ def resolve_kernel(
 
 def _native_impossible(cell: Cell, device: str, precision: str) -> str | None:
     """Why the native kernel cannot compute a point; None if it can."""
-    if not cell.has("native"):
+    if not cell.has_kernel("native"):
         return "this cell has no `native`"
     if device != "cpu":
         return "it runs on the CPU only"
@@ -132,7 +132,7 @@ def _native_impossible(cell: Cell, device: str, precision: str) -> str | None:
 
 
 def _fused_impossible(cell: Cell, precision: str) -> str | None:
-    if not cell.has("fused"):
+    if not cell.has_kernel("fused"):
         return "this cell has no `layer`"
     return _full_only(precision) if precision == "bf16" else None
 

@@ -1,1 +1,1 @@
-"""Encoders, one a file: from what a task gives at a step to what the first layer reads."""
+"""Encoders, one per file: from a task's input at a step to the first layer's input."""

@@ -1,4 +1,4 @@
-"""Convolutional encoder: one layer of filters over the picture of each step."""
+"""Convolutional encoder: one layer of filters over the image of each step."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ from study.numerics.linear import linear
 
 
 class Conv(Encoder):
-    """The first rows · columns inputs of a step are a picture, row by row; what is behind them
-    passes as it is.
+    """Convolves the first rows · columns inputs of each step, an image; the others pass unchanged.
 
-    `filters` kernels of side² weights over every place where they lie inside the picture (no
-    padding, stride 1), a bias each, the maximum over pool x pool places that do not overlap (a rest
-    is left out), ReLU. D' = filters · places left + what passes. Where pictures are windows of a
-    strip, `pool` columns on at each step and side - 1 columns wider, this is the convolution of the
-    whole strip.
+    `filters` kernels of side x side with a bias (no padding, stride 1), then the maximum over
+    disjoint pool x pool windows (incomplete ones are dropped), then ReLU. D' = filters · windows +
+    unchanged inputs. If the images are windows of a strip that move by `pool` columns per step and
+    overlap by side - 1 columns, this is the convolution of the whole strip.
     """
 
     def __init__(self, *, rows: int, columns: int, filters: int, side: int, pool: int) -> None:
         require(filters >= 1, "conv", "filters", "at least 1", filters)
         require(pool >= 1, "conv", "pool", "at least 1", pool)
-        most = min(rows, columns) + 1 - pool
+        largest = min(rows, columns) + 1 - pool
         require(
-            1 <= side <= most,
+            1 <= side <= largest,
             "conv",
             "side",
-            f"at least 1 and at most {most} with pool {pool} in pictures of {rows} x {columns}",
+            f"at least 1 and at most {largest} with pool {pool} in images of {rows} x {columns}",
             side,
         )
         self.rows, self.columns, self.filters, self.side, self.pool = (
@@ -41,7 +39,7 @@ class Conv(Encoder):
 
     @property
     def places(self) -> tuple[int, int]:
-        """Rows and columns that are left."""
+        """Rows and columns after pooling."""
         down, right = ((size + 1 - self.side) // self.pool for size in (self.rows, self.columns))
         return down, right
 
@@ -51,7 +49,7 @@ class Conv(Encoder):
             inputs >= pixels,
             "conv",
             "rows · columns",
-            f"at most the task's {inputs} inputs a step (each step is a picture of its own)",
+            f"at most the task's {inputs} inputs per step (each step is one image)",
             pixels,
         )
         down, right = self.places
@@ -65,9 +63,9 @@ class Conv(Encoder):
 
     def __call__(self, params: Params, x: Tensor) -> Tensor:
         pixels, (down, right), pool = self.rows * self.columns, self.places, self.pool
-        picture = x[..., :pixels].unflatten(-1, (self.rows, self.columns))
+        image = x[..., :pixels].unflatten(-1, (self.rows, self.columns))
         # [M, T, B, rows, columns, side, side]
-        patches = picture.unfold(-2, self.side, 1).unfold(-2, self.side, 1)[
+        patches = image.unfold(-2, self.side, 1).unfold(-2, self.side, 1)[
             ..., : down * pool, : right * pool, :, :
         ]
         # [M, T, B · places, filters]

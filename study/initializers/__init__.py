@@ -1,1 +1,1 @@
-"""Initial values of weights, gate block by gate block, one rule a file."""
+"""Initializers, one per file: initial weights, gate block by gate block."""

@@ -12,12 +12,11 @@ from study.numerics.linear import orthogonal
 
 
 class Chrono(Initializer):
-    """Keep gates forget over times spread up to t_max: bias ±ln u, u ~ U[1, t_max - 1], in the
-    direction that keeps.
+    """Spreads the time scales of the keep gates up to t_max: bias ±ln u, u ~ U[1, t_max - 1].
 
-    An LSTM's input gate "i" gets minus its forget gate's bias; a GRU has the one gate. Other biases
-    are 0, recurrent blocks orthogonal with `gain`. t_max auto: the task's lag, or its length where
-    it declares none.
+    The sign is the one that keeps the past. The input gate "i" of an LSTM gets minus the bias of
+    its forget gate. Other biases are 0, recurrent blocks orthogonal with `gain`. t_max auto: the
+    task's lag, or its length if it declares none.
     """
 
     roles = ("recurrent", "bias")
@@ -38,9 +37,9 @@ class Chrono(Initializer):
             bool(facts.keep),
             "chrono",
             "cell",
-            "one with a gate that keeps the past (lstm, gru); leave the others out by"
+            "one with a gate that keeps the past (lstm, gru); exclude other cells with"
             " study.exclude",
-            "a cell without",
+            "a cell without one",
         )
         if block.role == "recurrent":
             rows, columns = block.shape
@@ -49,8 +48,7 @@ class Chrono(Initializer):
         if block.gate not in facts.keep and not paired:
             return torch.zeros(block.shape, dtype=torch.float64)
         longest = (facts.lag or facts.steps) if self.t_max == "auto" else self.t_max
-        # The paired gates of a layer share their draws, so these come from a stream of the layer's
-        # own.
+        # Paired gates share their draws, so these come from a stream per layer.
         u = 1 + (max(longest, 3) - 2) * torch.rand(
             block.shape, dtype=torch.float64, generator=facts.stream("chrono", block.layer)
         )

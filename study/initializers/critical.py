@@ -1,5 +1,6 @@
-"""Critical initialization: gradients of a plain network neither grow nor shrink in the mean (Poole
-2016, Schoenholz 2017).
+"""Critical initialization: on average, gradients of a plain network neither grow nor shrink.
+
+Poole et al. 2016, Schoenholz et al. 2017.
 """
 
 from __future__ import annotations
@@ -14,19 +15,18 @@ from torch import Tensor
 from study.interfaces import Block, InitFacts, Initializer, require
 from study.numerics.linear import orthogonal
 
-NODES = 100  # of the Gauss-Hermite quadrature; even, so that none lies on the kink of a ReLU
+NODES = 100  # of the Gauss-Hermite quadrature; even, so that none is at the kink of a ReLU
 
 
 class Critical(Initializer):
-    """σ_w*·Q, where χ = σ_w²·E[φ'(√q z)²] = 1, z ~ N(0, 1), at the pre-activation variance q that
-    the task's input drives.
+    """σ_w·Q, Q orthogonal, such that χ = σ_w²·E[φ'(√q z)²] = 1, z ~ N(0, 1).
 
-    q solves q = σ_w²·E[φ(√q z)²] + σ_x². Layer 1: σ_x² = D·Var(W_x)·E[x²], the mean square over the
-    task's training examples; above: H·Var(W_x)·E[φ²] of the layer below. Var(W_x) is that of the
-    standing input rule, measured on a large draw. Mean-field theory of wide networks with
-    independent inputs (Chen, Pennington & Schoenholz 2018 for recurrent ones): exact in the limit,
-    an approximation at finite width and for inputs that are alike from step to step. Only for cells
-    h_t = φ(W_x x_t + W_h h_{t-1} + b); a gated cell has other Jacobians.
+    The pre-activation variance q solves q = σ_w²·E[φ(√q z)²] + σ_x². Layer 1: σ_x² =
+    D·Var(W_x)·E[x²] over the task's training examples; higher layers: H·Var(W_x)·E[φ²] of the layer
+    below. Var(W_x) is that of the standing input rule, measured on a large draw. Mean-field theory
+    of wide networks with independent inputs (Chen, Pennington & Schoenholz 2018): exact in the
+    limit, approximate at finite width and for inputs that are correlated over time. Only for cells
+    h_t = φ(W_x x_t + W_h h_{t-1} + b); gated cells have other Jacobians.
     """
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
@@ -36,7 +36,7 @@ class Critical(Initializer):
                 False,
                 "critical",
                 "cell",
-                "h_t = φ(W_x x_t + W_h h_(t-1) + b), as rnn and rnn_relu; leave others out by"
+                "h_t = φ(W_x x_t + W_h h_(t-1) + b), such as rnn and rnn_relu; exclude others with"
                 " study.exclude",
                 "a gated cell",
             )
@@ -51,14 +51,12 @@ class Critical(Initializer):
 
 
 def _variance(facts: InitFacts, layer: int, inputs: int) -> float:
-    """Of the standing rule's input weights for a layer, over as many draws of its block as give
-    50,000 values.
-    """
-    of = Block(role="input", gate="", shape=(facts.hidden, inputs), layer=layer)
+    """Variance of a layer's input weights under the standing rule, from at least 50,000 values."""
+    block = Block(role="input", gate="", shape=(facts.hidden, inputs), layer=layer)
     draws = -(-50_000 // (facts.hidden * inputs))
-    rng = torch.Generator().manual_seed(0)  # a property of the rule, the same for every point
+    rng = torch.Generator().manual_seed(0)  # fixed, since the variance is a property of the rule
     return float(
-        torch.stack([facts.input_rule(of, rng, facts) for _ in range(draws)]).square().mean()
+        torch.stack([facts.input_rule(block, rng, facts) for _ in range(draws)]).square().mean()
     )
 
 
@@ -66,14 +64,14 @@ def _variance(facts: InitFacts, layer: int, inputs: int) -> float:
 def solve(activation: Callable[[Tensor], Tensor], drive: float) -> tuple[float, float]:
     """(σ_w, E[φ²]) with χ = 1 at pre-activations driven by inputs of variance `drive`.
 
-    σ_w² = 1/E[φ'²] and q = σ_w²·E[φ²] + drive, by bisection on q: the right-hand side minus q falls
-    through 0 once for tanh. A ReLU has E[φ'²] = 1/2 at every q, so σ_w² = 2, and its q grows
-    without end with any drive: that gain is returned.
+    σ_w² = 1/E[φ'²] and q = σ_w²·E[φ²] + drive, by bisection on q: for tanh, the right-hand side
+    minus q changes sign once. A ReLU has E[φ'²] = 1/2 and thus σ_w² = 2 at every q; its q grows
+    without bound.
     """
     low, high = 1e-12, 1.0
     while _excess(activation, high, drive) > 0:
         high *= 2
-        if high > 1e6:  # no fixed point: the variance grows from step to step, slowly
+        if high > 1e6:  # no fixed point: the variance keeps growing
             break
     for _ in range(200):
         middle = (low + high) / 2

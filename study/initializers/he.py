@@ -9,9 +9,7 @@ from study.interfaces import Block, InitFacts, Initializer
 
 
 class He(Initializer):
-    """N(0, 2/fan_in), fan_in of the gate's own block: gain √2, which keeps the mean square of ReLU
-    units.
-    """
+    """N(0, 2/fan_in), fan_in of the gate's block: gain √2 preserves the scale of ReLU units."""
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
         return (

@@ -1,4 +1,4 @@
-"""Identity recurrence (IRNN, Le 2015): a ReLU network that starts by adding up its input."""
+"""Identity recurrence (IRNN, Le 2015): a ReLU network that starts as a sum of its inputs."""
 
 from __future__ import annotations
 

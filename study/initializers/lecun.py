@@ -9,7 +9,7 @@ from study.interfaces import Block, InitFacts, Initializer
 
 
 class LeCun(Initializer):
-    """N(0, 1/fan_in), fan_in of the gate's own block: gain 1."""
+    """N(0, 1/fan_in), fan_in of the gate's block: gain 1."""
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
         return (

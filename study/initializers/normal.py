@@ -11,7 +11,7 @@ from study.interfaces import Block, InitFacts, Initializer, require
 
 
 class Normal(Initializer):
-    """N(0, std²); `auto` is 1/√fan_in, which keeps the scale of a recurrent block (gain 1)."""
+    """N(0, std²); std auto is 1/√fan_in, which gives a recurrent block gain 1."""
 
     def __init__(self, *, std: Literal["auto"] | float) -> None:
         require(

@@ -1,4 +1,4 @@
-"""What torch.nn's recurrent layers do by default."""
+"""The default of torch.nn's recurrent layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from study.interfaces import Block, InitFacts, Initializer
 
 
 class PyTorch(Initializer):
-    """U(-1/√H, 1/√H) for everything in the layer, biases too: gain 0.577."""
+    """U(-1/√H, 1/√H) for all weights and biases of a layer: gain 0.577."""
 
     roles = ("recurrent", "input", "bias")
 

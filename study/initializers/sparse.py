@@ -1,6 +1,4 @@
-"""Sparse recurrent weights of a given spectral radius (Sutskever 2013, after Jaeger's echo state
-networks).
-"""
+"""Sparse recurrent weights of a given spectral radius, as in echo state networks."""
 
 from __future__ import annotations
 
@@ -11,10 +9,9 @@ from study.interfaces import Block, InitFacts, Initializer, require
 
 
 class Sparse(Initializer):
-    """Each unit hears `links` others (all of them, where the block has fewer), N(0, 1); then the
-    block is scaled to `radius`.
+    """`links` incoming N(0, 1) weights per unit (at most all), scaled to spectral radius `radius`.
 
-    "smart tanh" of Sutskever, Martens, Dahl & Hinton (2013): 15 in-links, spectral radius .95.
+    The "smart tanh" of Sutskever, Martens, Dahl & Hinton (2013) has 15 links and radius .95.
     """
 
     def __init__(self, *, links: int, radius: float) -> None:
@@ -28,7 +25,7 @@ class Sparse(Initializer):
             rows == columns,
             "sparse",
             "its block",
-            "square, as recurrent weights are",
+            "square, as those of recurrent weights",
             tuple(block.shape),
         )
         weights = torch.randn(rows, columns, dtype=torch.float64, generator=generator)
@@ -37,8 +34,7 @@ class Sparse(Initializer):
             1, order[:, : self.links], 1.0
         )
         radius = torch.linalg.eigvals(weights).abs().max()
-        # Few links among few units may form no cycle: such a block is nilpotent, and no factor
-        # gives it a radius.
+        # Without a cycle among the links the block is nilpotent: no factor can scale its radius.
         require(
             bool(radius > 1e-6),
             "sparse",

@@ -1,4 +1,4 @@
-"""Rows of equal length."""
+"""Recurrent weights whose rows have equal norm."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from study.interfaces import Block, InitFacts, Initializer, require
 
 
 class UnitNormRows(Initializer):
-    """Normal rows, each scaled to length `norm`: every unit hears the state equally loudly.
-
-    Gain norm.
-    """
+    """Normal rows, each scaled to `norm`, so that all units receive inputs of equal strength."""
 
     def __init__(self, *, norm: float) -> None:
         require(norm > 0, "unit_norm_rows", "norm", "greater than 0", norm)

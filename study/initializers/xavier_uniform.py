@@ -9,7 +9,7 @@ from study.interfaces import Block, InitFacts, Initializer
 
 
 class XavierUniform(Initializer):
-    """Variance 2/(fan_in + fan_out), fans of the gate's own block."""
+    """Variance 2/(fan_in + fan_out), fans of the gate's block."""
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
         fan_out, fan_in = block.shape

@@ -1,3 +1,1 @@
-"""How a layer's recurrence is computed over [M, T, B, ·]: the plain reference, and faster ones that
-must equal it.
-"""
+"""Kernels that compute a layer over [M, T, B, ·]: the reference, and faster ones that equal it."""

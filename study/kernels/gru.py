@@ -1,4 +1,4 @@
-"""All steps of a GRU layer (reset before the product) at once, with a backward pass of its own."""
+"""Fused GRU layer (reset before the product) with a hand-written backward pass."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ import torch
 from torch import Tensor
 
 from study.kernels import joined
-from study.kernels.reach import squares
+from study.kernels.step_norms import squared_norms
 
 
 class GRULayer(torch.autograd.Function):
     """x [M, T, B, D], gate order r, z, n -> h [T, M, B, H].
 
-    n = 2s - 1 with s = σ(2·): its rows of the weights are doubled. `change` is n - h_{t-1}, so h_t
-    = h_{t-1} + z⊙change. Backward, with G the gradient of h_t: z gets G⊙change, s gets 2G⊙z, R =
-    dz_n W_n, r gets R⊙h_{t-1}, then G ← G⊙(1-z) + R⊙r + [dz_r, dz_z] W_rz.
+    n = 2s - 1 with s = σ(2·): the rows of n in the weights are doubled. `change` is n - h_{t-1}, so
+    h_t = h_{t-1} + z⊙change. Backward, with G the gradient of h_t: z gets G⊙change, s gets 2G⊙z,
+    R = dz_n W_n, r gets R⊙h_{t-1}, then G ← G⊙(1-z) + R⊙r + [dz_r, dz_z] W_rz.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reach: Tensor | None
+        ctx: Any,
+        x: Tensor,
+        weight_x: Tensor,
+        weight_h: Tensor,
+        bias: Tensor,
+        step_norms: Tensor | None,
     ) -> Tensor:
         hidden, steps = weight_h.shape[-1], x.shape[1]
         weight = joined.weights(weight_h, weight_x, bias)
@@ -60,7 +65,7 @@ class GRULayer(torch.autograd.Function):
             h, (r, z) = hx[t, ..., :hidden], rz[t].chunk(2, dim=-1)
             torch.add(back, dh_out[t], out=dh)
             if squared is not None:
-                squared[t] = squares(dh)
+                squared[t] = squared_norms(dh)
             torch.mul(dh, change[t], out=dz)
             torch.mul(dh, z, out=kept)
             torch.mul(kept, 2, out=dn)

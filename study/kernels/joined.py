@@ -1,9 +1,8 @@
-"""Shared by the fused kernels: recurrent weights, input weights and bias as one matrix, so that a
-step is one product.
+"""Recurrent weights, input weights and bias joined in one matrix, so that a step is one product.
 
-[h_{t-1}, x_t, 1] has width K = H + D + 1, filled up with zeros to whole cache lines: members lie
-alike in memory, and their numbers do not depend on how many there are. Nothing of size [T, B,
-gates] is made for the projected input.
+[h_{t-1}, x_t, 1] has width K: H + D + 1 padded with zeros to whole cache lines, so that all members
+have the same alignment and their numbers do not depend on how many there are. The projected input
+of all steps, [T, B, gates], is never materialized.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import math
 import torch
 from torch import Tensor
 
-LINE = 16  # values of a cache line
+LINE = 16  # values per cache line
 
 
 def width(inputs: int, hidden: int) -> int:
-    """K."""
+    """K, the padded width."""
     return math.ceil((hidden + inputs + 1) / LINE) * LINE
 
 
@@ -38,9 +37,7 @@ def split(joined: Tensor, hidden: int, inputs: int) -> tuple[Tensor, Tensor, Ten
 
 
 def states(x: Tensor, hidden: int) -> Tensor:
-    """[T + 1, M, B, K] with x [M, T, B, D] and the ones in place; the states before each step are
-    still 0.
-    """
+    """[T + 1, M, B, K] that holds x [M, T, B, D] and the ones; the states are still 0."""
     members, steps, batch, inputs = x.shape
     joined = x.new_zeros(steps + 1, members, batch, width(inputs, hidden))
     joined[:steps, ..., hidden : hidden + inputs] = x.transpose(0, 1)
@@ -49,5 +46,5 @@ def states(x: Tensor, hidden: int) -> Tensor:
 
 
 def tanh_of_half(z: Tensor, out: Tensor) -> Tensor:
-    """tanh(z/2) = 2σ(z) - 1: the sigmoid is vectorized three times better than tanh."""
+    """tanh(z/2) = 2σ(z) - 1: torch's vectorized sigmoid is three times as fast as its tanh."""
     return torch.sigmoid(z, out=out).mul_(2).sub_(1)

@@ -1,4 +1,4 @@
-"""All steps of an LSTM layer at once, with a backward pass of its own."""
+"""Fused LSTM layer: all steps in one autograd function with a hand-written backward pass."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ import torch
 from torch import Tensor
 
 from study.kernels import joined
-from study.kernels.reach import squares
+from study.kernels.step_norms import squared_norms
 
 
 class LSTMLayer(torch.autograd.Function):
     """x [M, T, B, D], gate order i, f, g, o -> h [T, M, B, H].
 
-    g = tanh(z) = 2s - 1 with s = σ(2z): g's rows of the weights are doubled, and all four gates are
-    one sigmoid. Backward, with G the gradient of h_t and C that of c_t: C += G⊙o⊙(1-tanh²c); before
-    the sigmoids' derivative the gates get C⊙g, C⊙c_{t-1}, 2C⊙i, G⊙tanh(c); then C ← C⊙f and G is
-    the product with W_h.
+    g = tanh(z) = 2s - 1 with s = σ(2z): the rows of g in the weights are doubled, so that one
+    sigmoid computes all four gates. Backward, with G the gradient of h_t and C that of c_t:
+    C += G⊙o⊙(1-tanh²c); the gates get C⊙g, C⊙c_{t-1}, 2C⊙i and G⊙tanh(c), times the sigmoid's
+    derivative; then C ← C⊙f, and G is the product with W_h.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reach: Tensor | None
+        ctx: Any,
+        x: Tensor,
+        weight_x: Tensor,
+        weight_h: Tensor,
+        bias: Tensor,
+        step_norms: Tensor | None,
     ) -> Tensor:
         hidden, steps = weight_h.shape[-1], x.shape[1]
         weight, hx = joined.weights(weight_h, weight_x, bias), joined.states(x, hidden)
@@ -77,7 +82,7 @@ class LSTMLayer(torch.autograd.Function):
             i, f, s, o = gates[t].chunk(4, dim=-1)
             torch.add(dhx[..., :hidden], dh_out[t], out=dh)
             if squared is not None:
-                squared[t] = squares(dh)
+                squared[t] = squared_norms(dh)
             torch.mul(dh, tanh_c[t], out=do)
             dc += torch.ops.aten.tanh_backward(
                 torch.mul(dh, o, out=part), tanh_c[t], grad_input=part

@@ -1,4 +1,4 @@
-"""The plain kernel: one `step` after the other, any cell. Every faster kernel must equal it."""
+"""The reference kernel: calls `step` in a loop, for any cell. Faster kernels must equal it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Cell, Params, State
-from study.kernels.reach import REACH, Tap
+from study.kernels.step_norms import STEP_NORMS, RecordNorms
 
 
 def unroll(
     cell: Cell, params: Params, x: Tensor, hidden: int, *, taps: bool, first: State | None = None
 ) -> list[State]:
-    """States after each step for x [M, T, B, D], from the states `first` (None: zero); each state
-    is [M, B, H].
+    """States [M, B, H] after each step for x [M, T, B, D], from the states `first` (None: zeros).
 
-    With `taps` every state is a node of its own in the graph, taken after the step is complete: the
-    gradient at the tap of c_t then leaves out the path through h_t, so that h and c are independent
+    With `taps`, each state becomes a separate node of the graph after its step is complete: the
+    gradient at c_t then leaves out the path through h_t, so that h and c are independent
     coordinates.
     """
     members, _, batch, _ = x.shape
@@ -24,11 +23,11 @@ def unroll(
         tuple(x.new_zeros(members, batch, hidden) for _ in cell.states) if first is None else first
     )
     states = []
-    reach = params.get(REACH)
+    step_norms = params.get(STEP_NORMS)
     for t, x_t in enumerate(cell.project(params, x).unbind(1)):
         state = cell.step(params, x_t, state)
-        if reach is not None:
-            state = (Tap.apply(state[0], reach[:, t]), *state[1:])
+        if step_norms is not None:
+            state = (RecordNorms.apply(state[0], step_norms[:, t]), *state[1:])
         if taps:
             state = tuple(part.view_as(part) for part in state)
         states.append(state)

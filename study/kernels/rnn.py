@@ -1,4 +1,4 @@
-"""All steps of a plain recurrent layer at once, with a backward pass of its own."""
+"""Fused plain recurrent layer with a hand-written backward pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from study.kernels import joined
-from study.kernels.reach import squares
+from study.kernels.step_norms import squared_norms
 
 
 class RNNLayer(torch.autograd.Function):
@@ -22,7 +22,7 @@ class RNNLayer(torch.autograd.Function):
         weight_h: Tensor,
         bias: Tensor,
         relu: bool,
-        reach: Tensor | None,
+        step_norms: Tensor | None,
     ) -> Tensor:
         hidden = weight_h.shape[-1]
         weight, hx = joined.weights(weight_h, weight_x, bias), joined.states(x, hidden)
@@ -53,7 +53,7 @@ class RNNLayer(torch.autograd.Function):
         for t in reversed(range(len(dh_out))):
             dh = torch.add(dhx[..., :hidden], dh_out[t], out=dz)
             if squared is not None:
-                squared[t] = squares(dh)
+                squared[t] = squared_norms(dh)
             h = hx[t + 1, ..., :hidden]
             if ctx.relu:
                 dz.mul_(h > 0)

@@ -1,8 +1,8 @@
-"""What `kernel=auto` takes: a committed table by kind of device, cell and size (table.yaml),
-written by `make bench-kernels`, never timed at run time.
+"""The kernel that `kernel=auto` chooses, by device type, cell and size.
 
-The kernel is part of a point's identity, so it follows from the point's own configuration: never
-from how many are trained with it.
+It comes from a committed table (table.yaml, written by `make bench-kernels`) and is never timed at
+run time. The kernel is part of a point's identity, so it depends on the point's configuration
+alone, not on how many points are trained together.
 """
 
 from __future__ import annotations
@@ -22,32 +22,38 @@ Row = tuple[int, int, str]  # hidden, batch, kernel
 
 
 def fastest(device_type: str, cell: str, hidden: int, batch: int) -> str | None:
-    """The kernel of the measured size next to this one, on a logarithmic scale, hidden units first;
-    None for what is not in the table.
+    """The fastest kernel at the nearest measured size, or None if the table has no such cell.
 
-    cell: module and name of its class. Raises StudyError where the table is damaged.
+    Nearest on a logarithmic scale, in hidden units first. cell: module and name of its class.
+    Raises StudyError if the table is damaged.
     """
     rows = read(TABLE).get(device_type, {}).get(cell)
     if not rows:
         return None
     nearest = min(
-        rows, key=lambda row: (_apart(row[0], hidden), row[0], _apart(row[1], batch), row[1])
+        rows,
+        key=lambda row: (
+            _log_distance(row[0], hidden),
+            row[0],
+            _log_distance(row[1], batch),
+            row[1],
+        ),
     )
     return nearest[2]
 
 
-def _apart(one: int, other: int) -> float:
-    return abs(math.log(one / other))
+def _log_distance(a: int, b: int) -> float:
+    return abs(math.log(a / b))
 
 
 @functools.lru_cache(maxsize=2)
 def read(path: Path) -> Mapping[str, Mapping[str, Sequence[Row]]]:
-    """Device type -> cell -> rows. Raises StudyError with what is wrong."""
+    """Device type -> cell -> rows; StudyError if the file is damaged."""
     try:
-        whole = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return {
             str(device): {str(cell): tuple(map(_row, rows)) for cell, rows in cells.items()}
-            for device, cells in whole["kernels"].items()
+            for device, cells in content["kernels"].items()
         }
     except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(

@@ -116,7 +116,7 @@ def _override(key: str, value: Values | Iterable[Values]) -> str:
     """A key with one value or several as Hydra's command line takes it."""
     values = [value] if value is None or isinstance(value, str | int | float) else list(value)
     if not values:
-        raise StudyError(f"{key}: needs at least one value, got an empty list")
+        return f"{key}=[]"  # none of a group such as tracker or probe
     return f"{key}={','.join(_typed(each) for each in values)}"
 
 

@@ -45,7 +45,7 @@ def show(plan: Plan, console: Console) -> None:
     if any(point.config["stop"]["solved_checks"] for point in plan.points):
         say(console, "points may end early (stop.solved_checks): the time below is for all updates")
     cost = executor.describe(groups) or (
-        f"about {duration(plan.estimate)} on {executor.workers} workers, a rough estimate"
+        f"about {duration(plan.seconds(groups))} on {executor.workers} workers, a rough estimate"
     )
     say(console, f"{cost}; results go to {plan.folder}")
 

@@ -80,7 +80,10 @@ class Plan:
     @property
     def estimate(self) -> float:
         """Seconds that training the missing points may take, roughly."""
-        groups = self.groups
+        return self.seconds(self.groups)
+
+    def seconds(self, groups: Sequence[Group]) -> float:
+        """Seconds that training these groups side by side may take, roughly."""
         workers = max(min(self.executor.workers, len(groups)), 1)
         return sum(group.cost for group in groups) / workers
 

@@ -1,1 +1,1 @@
-"""Small numerics shared by pieces and training: products, norms, random streams, stages."""
+"""Numerics shared by pieces and training: products, norms, random streams, stages."""

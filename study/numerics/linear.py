@@ -1,4 +1,4 @@
-"""The one linear map of cells and readouts, with the same bits whatever the number of members."""
+"""The linear map of cells and readouts; its bits do not depend on the number of members."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from torch import Tensor
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x [M, T, B, D], weight [M, O, D], bias [M, O] or None -> [M, T, B, O].
 
-    Products of width 1 are element-wise: matrix libraries take other paths for them and round
-    differently.
+    Products of width 1 are element-wise, since matrix libraries round them differently.
     """
     members, steps, batch, width = x.shape
     if width == 1:
@@ -25,11 +24,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    """A random matrix with orthonormal columns (rows, where there are fewer), uniform over them
-    (Mezzadri 2007), in fp64.
+    """A uniformly random fp64 matrix with orthonormal columns, or rows if there are fewer rows.
 
-    Q of the QR decomposition of a normal matrix; without the signs of R's diagonal it would not be
-    uniformly distributed.
+    Q of the QR decomposition of a normal matrix, times the signs of R's diagonal, without which it
+    would not be uniform (Mezzadri 2007).
     """
     q, r = torch.linalg.qr(
         torch.randn(

@@ -1,4 +1,4 @@
-"""When something is done that is due at shares of the updates (standard library only)."""
+"""Updates at which scheduled work is due (standard library only)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 
 def stages(shares: Iterable[float], updates: int) -> list[int]:
-    """Updates made at each stage: shares of all `updates`, rounded, at least 1 apart where there is
-    room; the list's place is the stage's number.
+    """The update of each stage, by stage number: shares of `updates`, rounded, at least 1 apart.
+
+    Stages beyond the last update are dropped.
     """
     last, found = -1, []
     for share in sorted(shares):

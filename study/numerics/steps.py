@@ -1,4 +1,4 @@
-"""The states of one step of each example, with a gradient laid out for the kernels."""
+"""Selects the states of one step per example; its gradient is laid out for the kernels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class Steps(torch.autograd.Function):
-    """h [M, T, B, H], index [M, 1, B, H] -> the states of one step each, [M, 1, B, H].
+    """h [M, T, B, H], index [M, 1, B, H] -> the states of one step per example, [M, 1, B, H].
 
-    As gather, but the gradient, zeros nearly everywhere, has examples as its innermost axis: as
-    compiled kernels read it.
+    Like gather, but examples are the innermost axis of the (mostly zero) gradient, the layout that
+    compiled kernels read.
     """
 
     @staticmethod
@@ -23,5 +23,5 @@ class Steps(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         members, _, batch, hidden = ctx.index.shape
-        made = grads[0].new_zeros(members, ctx.steps, hidden, batch).transpose(2, 3)
-        return made.scatter_(1, ctx.index, grads[0]), None
+        gradient = grads[0].new_zeros(members, ctx.steps, hidden, batch).transpose(2, 3)
+        return gradient.scatter_(1, ctx.index, grads[0]), None

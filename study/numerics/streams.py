@@ -1,6 +1,4 @@
-"""Random streams: one generator per purpose, derived from a seed, so that no draw depends on
-another purpose's.
-"""
+"""Independent random streams, one per purpose, derived from a seed."""
 
 from __future__ import annotations
 
@@ -10,9 +8,7 @@ import torch
 
 
 def generator(seed: int, purpose: str, *key: int) -> torch.Generator:
-    """A fresh CPU generator for (seed, purpose, key); equal arguments give equal draws in every
-    process.
-    """
+    """A fresh CPU generator for (seed, purpose, key); equal arguments give equal draws."""
     text = "/".join(map(str, (seed, purpose, *key)))
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)

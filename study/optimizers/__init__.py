@@ -1,1 +1,1 @@
-"""Optimizers over members, one a file: each number may differ between the members of a group."""
+"""Optimizers, one per file; their hyperparameters may differ between the members of a group."""

@@ -9,7 +9,7 @@ from study.interfaces import Optimizer, PerMember, per_member, require
 
 
 class Adam(Optimizer):
-    """θ ← θ - lr·m̂/(√v̂ + eps), with g + weight_decay·θ for g."""
+    """θ ← θ - lr·m̂/(√v̂ + eps), where g includes weight_decay·θ."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class Adam(Optimizer):
         if self.decays:
             grads = grads + self.weight_decay * params
         t = state["t"] + 1
-        # In place wherever a tensor is ours: what is new lies in no cache, and takes four times as
-        # long to write.
+        # In place on temporaries: newly allocated memory is not cached and takes four times as long
+        # to write.
         m = self.beta1 * state["m"]
         part = (1 - self.beta1) * grads
         m += part
         v = self.beta2 * state["v"]
         v += torch.mul(1 - self.beta2, grads, out=part).mul_(grads)
-        # Powers in fp64: in fp32 the correction of the first updates would lose digits.
+        # In fp64, since in fp32 the bias correction of the first updates would lose digits.
         correct1, correct2 = (
             (1 - beta.double() ** t.double()).to(params.dtype) for beta in (self.beta1, self.beta2)
         )

@@ -9,8 +9,9 @@ from study.interfaces import Optimizer, PerMember, per_member, require
 
 
 class RMSprop(Optimizer):
-    """v ← alpha·v + (1-alpha)·g², b ← momentum·b + g/(√v + eps), θ ← θ - lr·b, with g +
-    weight_decay·θ for g.
+    """v ← alpha·v + (1-alpha)·g², b ← momentum·b + g/(√v + eps), θ ← θ - lr·b.
+
+    g includes weight_decay·θ.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from study.interfaces import Optimizer, PerMember, per_member, require
 
 
 class SGD(Optimizer):
-    """v ← momentum·v + g, θ ← θ - lr·v, with g + weight_decay·θ for g."""
+    """v ← momentum·v + g, θ ← θ - lr·v, where g includes weight_decay·θ."""
 
     def __init__(self, *, lr: PerMember, momentum: PerMember, weight_decay: PerMember) -> None:
         require(bool((per_member(lr) > 0).all()), "sgd", "lr", "greater than 0", lr)

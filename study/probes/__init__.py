@@ -1,28 +1,20 @@
-"""Probes, one file each; and, for a network of one's own, outside a study: `gradient_profile` and
-`watch`.
-"""
+"""Probes, one per file; also `gradient_profile` and `watch`, for networks outside a study."""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from study.diagnostics.gradient_profile import gradient_profile
-    from study.diagnostics.watch import watch
+from typing import Any
 
 __all__ = ["gradient_profile", "watch"]
 
-_FILES = {
+_MODULES = {
     "gradient_profile": "study.diagnostics.gradient_profile",
     "watch": "study.diagnostics.watch",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Imported when first asked for: workers, which import probes by their files, pay nothing for
-    them.
-    """
-    if name in _FILES:
-        return getattr(importlib.import_module(_FILES[name]), name)
+    """Import on first use, so that workers, which import single probes, do not pay for it."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

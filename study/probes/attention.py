@@ -1,4 +1,4 @@
-"""Attention map: how much each step of single examples counts in the readout."""
+"""Attention map: the readout's weight of each step, for single examples."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from study.health.lags import examples_fit, first_examples
-from study.interfaces import ByStep, Measurable, Probe, Trace
+from study.interfaces import ByStep, PointFacts, Probe, Trace
 
 
 class AttentionMap(Probe):
-    """`attention` [M, n, T]: α_t of the first `examples` of the probe batch at every valid step, 1
-    in sum.
+    """`attention` [M, n, T]: weights α_t, which sum to 1, for the first `examples`.
 
-    Nothing is recorded for a readout without attention. Costs the readout once more.
+    Records nothing for a readout without attention. Costs one more readout.
     """
 
     def __init__(self, *, stages: Sequence[float], examples: int) -> None:
         self.stages, self.examples = stages, examples
 
-    def check(self, of: Measurable) -> None:
-        examples_fit(self.examples, of.examples)
+    def check(self, point: PointFacts) -> None:
+        examples_fit(self.examples, point.examples)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByStep]:
         count = first_examples("attention", self.examples, trace)

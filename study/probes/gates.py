@@ -1,4 +1,4 @@
-"""Gates: how many are stuck, and how long the keep gate keeps."""
+"""Gates: shares of closed and open gates, and time scales of keep gates."""
 
 from __future__ import annotations
 
@@ -7,32 +7,30 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import ByIndex, Cell, Measurable, Probe, Trace, require
-from study.probes.shared.onestep import gate_values, silent
+from study.interfaces import ByIndex, Cell, PointFacts, Probe, Trace, require
+from study.probes.shared.onestep import gate_values, missing_gates
 
 
 class Gates(Probe):
-    """Of every gate the cell tells (`Cell.gates`), over all valid steps and examples of the probe
-    batch, per layer:
+    """Shares and time scales of every gate that `Cell.gates` returns, over the probe batch.
 
-    `closed.NAME` [M, layers]: share below `low`; `open.NAME`: share above `high`.
-    Of every keep gate, f its value where `keep` says +1 and 1 minus it where −1:
+    `closed.NAME` [M, layers]: share of values below `low`; `open.NAME`: share above `high`. For
+    keep gates, with f the gate's value if `keep` is +1, and 1 minus the value if −1:
     `timescale.NAME` [M, layers]: mean of −1/ln f over units, steps and examples, in steps; f = 1
     counts as 1 − 2⁻⁵³. `unit_timescale.NAME` [M, layers, H]: −1/⟨ln f⟩ of each unit, ⟨·⟩ over steps
-    and examples, longest first: what remains of c after many steps is the product of all f, and a
-    single step near 1 does not rule it as it rules the mean above.
+    and examples, longest first. The product of all f decides what remains of c after many steps;
+    unlike `timescale`, it is not dominated by single steps near 1.
 
-    An ungated cell has none of them, and nothing is recorded for it. Costs the gates of all steps
-    once more.
+    Records nothing for an ungated cell. Costs one more pass through the gates.
     """
 
     def __init__(self, *, stages: Sequence[float], low: float, high: float) -> None:
         require(0 < low < high < 1, "gates", "low and high", "0 < low < high < 1", (low, high))
         self.stages, self.low, self.high = stages, low, high
 
-    def check(self, of: Measurable) -> None:
-        if of.cell.keep and type(of.cell).gates is Cell.gates:
-            raise ValueError(silent(of.cell))
+    def check(self, point: PointFacts) -> None:
+        if point.cell.keep and type(point.cell).gates is Cell.gates:
+            raise ValueError(missing_gates(point.cell))
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex]:
         found: dict[str, list[Tensor]] = {}
@@ -67,5 +65,5 @@ class Gates(Probe):
 
 
 def _share(which: Tensor, values: Tensor) -> Tensor:
-    """Share [M] of True; NaN for a member with a gate that is not a number."""
+    """Share [M] of True; NaN for a member with a NaN gate."""
     return torch.where(values.isnan().any(-1).any(-1), torch.nan, which.double().mean((1, 2)))

@@ -1,4 +1,4 @@
-"""Gradient norms tensor by tensor."""
+"""Gradient norms by tensor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from study.probes.shared.tensors import by_tensor, norms
 
 
 class GradientNorm(Probe):
-    """`gradient_norm NAME` and `clipped_norm NAME`: norm of each tensor's gradient in the update
-    made next, before and after clipping.
+    """`gradient_norm NAME`, `clipped_norm NAME`: norm of each tensor's gradient in the next update.
 
-    [M, layers] for the tensors of a layer, [M] for the readout's. Their squares add up to the
-    square of the norm that history.parquet has for this update. Costs one more training update a
-    stage, shared with the other probes of it.
+    Before and after clipping; [M, layers] for the tensors of a layer, [M] for the readout's. Their
+    squares sum to the squared norm of this update in history.parquet. Costs one more training
+    update per stage, shared with the other probes that use it.
     """
 
     def __init__(self, *, stages: Sequence[float]) -> None:

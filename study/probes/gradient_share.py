@@ -1,4 +1,4 @@
-"""Gradient share by lag: how much of the update comes from how far back."""
+"""Gradient share by lag: how much each lag contributes to the gradient."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ from study.probes.shared.onestep import layer_steps
 
 
 class GradientShare(Probe):
-    """The terms of the sum over time in ∂L/∂θ = Σ_k Σ_examples ∂ℓ/∂s_{a-k} · ∂⁺s_{a-k}/∂θ, ∂⁺ with
-    s_{a-k-1} held constant, per layer.
+    """Terms by lag k of ∂L/∂θ = Σ_k Σ_examples ∂ℓ/∂s_{a-k} · ∂⁺s_{a-k}/∂θ, for each layer.
 
-    `log10_gradient` [M, layers, lags]: log10 of the norm of each term, over all parameters of the
-    layer together. The terms add up to the gradient of the mean loss exactly; their norms add up to
-    more where terms cancel. −∞ is a term that is exactly 0. `mean_lag` [M, layers]: Σ k·‖term_k‖ /
-    Σ ‖term_k‖, steps.
+    ∂⁺ holds s_{a-k-1} constant. `log10_gradient` [M, layers, lags]: log10 of the norm of each term,
+    over all parameters of the layer together; −∞ if it is exactly 0. The terms sum exactly to the
+    gradient of the mean loss; their norms sum to more if terms cancel. `mean_lag` [M, layers]:
+    Σ k·‖term_k‖ / Σ ‖term_k‖, in steps.
 
-    ℓ is the loss of step a alone, L its mean over the probe batch: terminal losses have one anchor,
-    the last valid step; losses at every step have `anchors` evenly spaced ones, whose terms of
-    equal lag are summed.
-
-    Costs, an anchor, one backward pass and each step forward and back once more; the gradients of
-    all anchors are held at once.
+    ℓ is the loss of step a alone, L its mean over the probe batch. Losses of the last step have one
+    anchor a, the last valid step; losses at every step have `anchors` evenly spaced ones, whose
+    terms of equal lag are summed. Costs, per anchor, one backward pass and one more forward and
+    backward pass through every step; holds the gradients of all anchors in memory.
     """
 
     def __init__(self, *, stages: Sequence[float], anchors: int) -> None:
@@ -47,8 +44,9 @@ class GradientShare(Probe):
 
 
 def terms(trace: Trace, count: int) -> Iterator[Iterator[Params]]:
-    """For each layer the terms of lag 0, 1, …, each {parameter: [M, …]}: one at a time, for all of
-    them would fill the memory.
+    """For each layer, an iterator over the terms {parameter: [M, …]} of lag 0, 1, …
+
+    One at a time, since all of them may not fit into memory.
     """
     network, at = trace.network(), anchors(trace, count)
     losses = [trace.task.step_loss(network.outputs, trace.batch, anchor) for anchor in at]
@@ -66,12 +64,12 @@ def _layer_terms(
         total: dict[str, Tensor] = {}
         for anchor, of_anchor in zip(at, gradients, strict=True):
             step = (anchor - lag).clamp(min=0)
-            there = (anchor >= lag).to(of_anchor.device)[:, None]
+            exists = (anchor >= lag).to(of_anchor.device)[:, None]
             cotangents = of_anchor[
                 :, step.to(of_anchor.device), torch.arange(examples, device=of_anchor.device)
             ]
             for name, grad in steps.parameter_gradients(
-                step, torch.where(there, cotangents, 0.0)
+                step, torch.where(exists, cotangents, 0.0)
             ).items():
                 total[name] = total[name] + grad if name in total else grad
         yield total

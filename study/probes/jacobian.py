@@ -1,6 +1,4 @@
-"""Jacobians of the recurrence: eigenvalues of single steps, singular values of their product over a
-lag.
-"""
+"""Jacobians of the recurrence: eigenvalues of single steps, singular values of their products."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import torch
 from torch import Tensor
 
 from study.health.lags import chosen_lags, examples_fit, first_examples, lags_fit
-from study.interfaces import AtLags, ByIndex, Measurable, Probe, Trace, require
+from study.interfaces import AtLags, ByIndex, PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import LayerSteps, layer_steps, mean
 from study.probes.shared.spectra import Triangular, qr, random_orthogonal
 
@@ -19,20 +17,20 @@ DECADE = math.log(10)
 
 
 class Jacobian(Probe):
-    """Per layer, its input held constant (see onestep): means over the first `examples` of the
-    probe batch, logs in decades.
+    """Spectra of J_t = ∂s_t/∂s_{t-1} and of products over lags, for each layer, in decades.
 
-    `log10_eigenvalue` [M, layers, S]: log10 |eigenvalue| of J_t = ∂s_t/∂s_{t-1}, largest first,
-    mean over `steps` evenly spaced steps. `step_radius` [M, layers]: mean spectral radius of these
-    J_t. Of the product ∂s_T/∂s_{T-k}, T the last valid step, at `lags` k (null: 1 and 10, 50, 100 %
-    of the lag that is judged): `log10_singular_value`, largest first; `log10_sigma_max`,
-    `log10_sigma_min`, `log10_condition` (their ratio); `effective_rank` = exp(−Σ p_i ln p_i), p_i =
-    σ_i/Σσ (Roy & Vetterli 2007), between 1 and S, 0 for a product that is 0. Examples shorter than
-    a lag are left out of it.
+    A layer's input is held constant (see onestep); means over the first `examples` of the probe
+    batch. `log10_eigenvalue` [M, layers, S]: log10 |eigenvalue| of J_t, largest first, mean over
+    `steps` evenly spaced steps. `step_radius` [M, layers]: mean spectral radius of these J_t. Of
+    the product ∂s_T/∂s_{T-k}, T the last valid step, at `lags` k (null: 1 and 10, 50, 100 % of the
+    judged lag): `log10_singular_value`, largest first; `log10_sigma_max`, `log10_sigma_min`,
+    `log10_condition` (their ratio); `effective_rank` = exp(−Σ p_i ln p_i), p_i = σ_i/Σσ (Roy &
+    Vetterli 2007), between 1 and S, or 0 for a zero product. Examples shorter than a lag are left
+    out.
 
-    Products are accumulated by QR in fp64 with logs (see spectra for the accuracy): −∞ is a
-    direction lost to rounding within one step. Costs, a step of the longest lag, S passes through
-    it and a QR of S×S for each example: seconds to half a minute a stage (its YAML).
+    Products are accumulated by QR in fp64 with logs (accuracy: see spectra); −∞ is a direction lost
+    to rounding within one step. Costs, per step of the longest lag, S passes through it and a QR of
+    S×S for each example: seconds to half a minute per stage (see its YAML).
     """
 
     def __init__(
@@ -43,9 +41,9 @@ class Jacobian(Probe):
         require(lags is None or len(lags) > 0, "jacobian", "lags", "null or a list of lags", lags)
         self.stages, self.examples, self.steps, self.lags = stages, examples, steps, lags
 
-    def check(self, of: Measurable) -> None:
-        examples_fit(self.examples, of.examples)
-        lags_fit(self.lags, of.facts.steps - 1, first=1)
+    def check(self, point: PointFacts) -> None:
+        examples_fit(self.examples, point.examples)
+        lags_fit(self.lags, point.facts.steps - 1, first=1)
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex | AtLags]:
         examples = first_examples("jacobian", self.examples, trace)
@@ -89,8 +87,9 @@ class Jacobian(Probe):
 
 
 def eigenvalues(layer: LayerSteps, steps: int) -> Tensor:
-    """|eigenvalues| [M, B·steps, S] of J_t, largest first, at evenly spaced valid steps from the
-    second to the last; NaN where J_t is not finite.
+    """|eigenvalues| [M, B·steps, S] of J_t, largest first; NaN where J_t is not finite.
+
+    The steps are evenly spaced from the second to the last valid one.
     """
     found = []
     for share in (
@@ -112,10 +111,8 @@ def eigenvalues(layer: LayerSteps, steps: int) -> Tensor:
 def singular_values(layer: LayerSteps, lags: Sequence[int], q: Tensor) -> Tensor:
     """ln σ [M, B, lags, S] of ∂s_T/∂s_{T-k}, largest first; `q` [S, S] is any orthogonal start.
 
-    What an example is too short for is arbitrary.
-
-    The transpose is accumulated, from T backwards: J_{T-k+1}ᵀ···J_Tᵀ, so that one pass serves every
-    lag and J_t is never formed.
+    Values at lags beyond an example's length are arbitrary. The transpose J_{T-k+1}ᵀ···J_Tᵀ is
+    accumulated backwards from T, so that one pass serves all lags and J_t is never formed.
     """
     members, _, examples, size = layer.before.shape
     q = q.to(layer.before).expand(members, examples, size, size)

@@ -1,4 +1,4 @@
-"""Loss profile: how the loss of one step reaches the states before it."""
+"""Loss profile: gradient of one step's loss at the states before it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from study.records import NETWORK
 class LossProfile(ProfileProbe):
     """‖∂ℓ/∂h_{a-k}‖ and ‖∂ℓ/∂c_{a-k}‖ relative to ‖∂ℓ/∂s_a‖, ℓ the loss of step a alone.
 
-    Terminal losses have one anchor, the last valid step. Losses at every step have `anchors` evenly
-    spaced ones, each its own backward pass: the sum of later losses would hide every decay.
+    Losses of the last step have one anchor, the last valid step. Losses at every step have
+    `anchors` evenly spaced ones with a backward pass each: the sum over later losses would hide any
+    decay.
     """
 
     def __init__(self, *, stages: Sequence[float], anchors: int) -> None:
@@ -31,10 +32,10 @@ class LossProfile(ProfileProbe):
                 parts.setdefault(name, []).append(norms)
         return {
             name: LagNorms(
-                torch.cat([part.norms for part in of], dim=1),
-                torch.cat([part.exists for part in of]),
+                torch.cat([part.norms for part in by_anchor], dim=1),
+                torch.cat([part.exists for part in by_anchor]),
             )
-            for name, of in parts.items()
+            for name, by_anchor in parts.items()
         }
 
     def _profile(self, trace: Trace, anchor: Tensor) -> dict[str, LagNorms]:
@@ -43,12 +44,13 @@ class LossProfile(ProfileProbe):
         layers = gradient_norms(network.derivatives(loss))
         profiles: dict[str, LagNorms] = {}
         for number, layer in enumerate(layers, start=1):
-            every = together(list(layer.values()))
-            states = layer if len(layer) == 1 else {**layer, "s": every}
+            all_states = together(list(layer.values()))
+            states = layer if len(layer) == 1 else {**layer, "s": all_states}
             profiles |= {
-                f"{number}/{name}": by_lag(norms, every, anchor) for name, norms in states.items()
+                f"{number}/{name}": by_lag(norms, all_states, anchor)
+                for name, norms in states.items()
             }
         if len(layers) > 1:
-            every = together([norm for layer in layers for norm in layer.values()])
-            profiles[f"{NETWORK}/s"] = by_lag(every, every, anchor)
+            all_states = together([norm for layer in layers for norm in layer.values()])
+            profiles[f"{NETWORK}/s"] = by_lag(all_states, all_states, anchor)
         return profiles

@@ -8,25 +8,24 @@ import torch
 from torch import Tensor
 
 from study.health.lags import examples_fit, first_examples, lags_fit
-from study.interfaces import ByIndex, Measurable, Probe, Trace, require
+from study.interfaces import ByIndex, PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import LayerSteps, layer_steps
 from study.probes.shared.spectra import qr, random_orthogonal
 from study.records import StudyError
 
 
 class Lyapunov(Probe):
-    """`lyapunov` [M, layers, S]: exponents λ_i = (1/K) Σ ln R_ii of J_t Q_{t-1} = Q_t R_t, in nats
-    a step, largest first.
+    """`lyapunov` [M, layers, S]: exponents λ_i = (1/K) Σ ln R_ii, nats per step, largest first.
 
-    K is the number of steps after the first `drop` of a sequence's T−1, while Q turns into the
-    flow's own directions; mean over the first `examples` of the probe batch (Benettin et al. 1980;
-    Engelken et al. 2023). −∞: a direction that one step loses to rounding, such as a ReLU's dead
-    units. A layer's input is held constant: see onestep why the network has no others.
+    J_t Q_{t-1} = Q_t R_t (Benettin et al. 1980; Engelken et al. 2023). The first share `drop` of a
+    sequence's T−1 steps, during which Q aligns with the flow, is left out, K steps remain; mean
+    over the first `examples` of the probe batch. −∞: a direction lost to rounding within one step,
+    such as a dead ReLU unit. A layer's input is held constant (see onestep: the network has no
+    other exponents).
 
-    Costs, a step, S passes through it and a QR of S×S for each example: seconds a stage (its YAML).
-
-    They are those of a finite sequence under its own input: whether λ_1 differs from 0 is a
-    question to several seeds.
+    These are exponents of a finite sequence with its own input: whether λ_1 differs from 0 takes
+    several seeds to decide. Costs, per step, S passes through it and a QR of S×S for each example:
+    seconds per stage (see its YAML).
     """
 
     def __init__(self, *, stages: Sequence[float], examples: int, drop: float) -> None:
@@ -34,9 +33,9 @@ class Lyapunov(Probe):
         require(0 <= drop < 1, "lyapunov", "drop", "a share from 0 to below 1", drop)
         self.stages, self.examples, self.drop = stages, examples, drop
 
-    def check(self, of: Measurable) -> None:
-        examples_fit(self.examples, of.examples)
-        lags_fit(None, of.facts.steps - 1, first=1)
+    def check(self, point: PointFacts) -> None:
+        examples_fit(self.examples, point.examples)
+        lags_fit(None, point.facts.steps - 1, first=1)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByIndex]:
         examples = first_examples("lyapunov", self.examples, trace)

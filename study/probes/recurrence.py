@@ -1,6 +1,4 @@
-"""Recurrence: spectral radius of the recurrent weights and saturation of the states, layer by
-layer.
-"""
+"""Recurrence: spectral radius of the recurrent weights and saturation of the states, by layer."""
 
 from __future__ import annotations
 
@@ -15,10 +13,8 @@ from study.interfaces import Probe, Trace
 class Recurrence(Probe):
     """`spectral_radius` [M, layers]: largest |eigenvalue| over the gate blocks of W_h.
 
-    `saturation` [M, layers]: share of |h| > level.
-
-    Steps beyond an example's length do not count. Silent divergence is told by them. Costs
-    eigenvalues of an H×H matrix a gate and layer.
+    `saturation` [M, layers]: share of |h| > level over valid steps. Silent divergence is detected
+    from both. Costs the eigenvalues of one H×H matrix per gate and layer.
     """
 
     def __init__(self, *, stages: Sequence[float], level: float) -> None:

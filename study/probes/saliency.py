@@ -1,4 +1,4 @@
-"""Saliency: where in the input of single examples the loss looks (Simonyan 2014, step by step)."""
+"""Saliency: gradient of the loss at each input step of single examples (Simonyan 2014)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ import torch
 from torch import Tensor
 
 from study.health.lags import examples_fit, first_examples, norm
-from study.interfaces import ByStep, Measurable, Probe, Trace
+from study.interfaces import ByStep, PointFacts, Probe, Trace
 
 
 class Saliency(Probe):
-    """Of the first `examples` of the probe batch, for every valid step t:
+    """`saliency` [M, n, T]: ‖∂ℓ/∂x_t‖ over input channels, for the first `examples` of the batch.
 
-    `saliency` [M, n, T]: ‖∂ℓ/∂x_t‖ over the input's channels, ℓ the loss of the example's last
-    valid step alone. It is the total derivative, through all layers and, where the readout has
-    them, its direct paths. Units of the loss a unit of the input. `input` [M, n, T], at the first
-    probe only: ‖x_t − x̄‖, x̄ the mean over the example's own steps: where something happens in it.
-
-    Costs one forward and one backward pass of these examples.
+    ℓ is the loss of the example's last valid step alone; the derivative is total, through all
+    layers and any direct paths of the readout, in units of the loss per unit of input. `input`
+    [M, n, T], at the first stage only: ‖x_t − x̄‖, x̄ the mean over the example's valid steps, which
+    shows where the input changes. Costs one forward and one backward pass of these examples.
     """
 
     def __init__(self, *, stages: Sequence[float], examples: int) -> None:
         self.stages, self.examples = stages, examples
 
-    def check(self, of: Measurable) -> None:
-        examples_fit(self.examples, of.examples)
+    def check(self, point: PointFacts) -> None:
+        examples_fit(self.examples, point.examples)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByStep]:
         count = first_examples("saliency", self.examples, trace)

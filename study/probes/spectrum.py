@@ -7,24 +7,24 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.interfaces import ByIndex, Cell, Measurable, Parameter, Probe, Trace
+from study.interfaces import ByIndex, Cell, Parameter, PointFacts, Probe, Trace
 
 
 class Spectrum(Probe):
-    """Of every gate block of W_h, numbered by falling modulus and size:
+    """Eigenvalues and singular values of every gate block of W_h, largest modulus first.
 
-    `eigenvalue_real.GATE`, `eigenvalue_imag.GATE`, `singular_value.GATE` [M, layers, H]; NaN where
-    the block is not finite. A recurrent vector, as diagonal cells have it, is read as a diagonal
-    matrix. Where a name of a gate occurs in several recurrent tensors, the tensor's name stands
-    before it: `eigenvalue_real.weight_h.f`. Costs eigenvalues and singular values of an H×H matrix
-    a gate and layer.
+    `eigenvalue_real.GATE`, `eigenvalue_imag.GATE`, `singular_value.GATE` [M, layers, H]; NaN if the
+    block is not finite. A recurrent vector, as in diagonal cells, counts as a diagonal matrix. If
+    several recurrent tensors have a gate of the same name, the tensor's name comes first:
+    `eigenvalue_real.weight_h.f`. Costs eigenvalues and singular values of one H×H matrix per gate
+    and layer.
     """
 
     def __init__(self, *, stages: Sequence[float]) -> None:
         self.stages = stages
 
-    def check(self, of: Measurable) -> None:
-        _recurrent(of.cell, of.hidden)
+    def check(self, point: PointFacts) -> None:
+        _recurrent(point.cell, point.hidden)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByIndex]:
         found: dict[str, list[Tensor]] = {}

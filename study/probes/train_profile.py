@@ -1,6 +1,4 @@
-"""Loss profile of the batch that training sees, in place of the fixed probe batch: of every update,
-off its own backward pass.
-"""
+"""Loss profile of the training batch, taken from the backward pass of training itself."""
 
 from __future__ import annotations
 
@@ -8,20 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from study.interfaces import LagNorms, Measurable, Trace
+from study.interfaces import LagNorms, PointFacts, Trace
 from study.probes.loss import LossProfile
 
 
 class TrainProfile(LossProfile):
-    """‖∂ℓ/∂h_{a-k}‖ relative to ‖∂ℓ/∂h_a‖ on the batch of the update made next, ℓ its mean loss and
-    a each example's last step.
+    """‖∂ℓ/∂h_{a-k}‖ relative to ‖∂ℓ/∂h_a‖ on the batch of the next update.
 
-    `every` updates: what the way back of training holds anyway (study/kernels/reach.py), by layer,
-    without quantiles, in training's precision: of float32, norms below 1e-38 are 0 and counted as
-    that. null: at `stages` instead, by a pass of its own in fp64, h and c, as LossProfile, with
-    `anchors` of losses at every step; whose sum, which training follows back, would hide every
-    decay. Each member has its own batch, so points with different seeds see different examples: for
-    one point over time, not to compare points.
+    ℓ is the batch's mean loss, a each example's last step. With `every` = N, at every N-th update,
+    norms come from the backward pass of training (study/kernels/step_norms.py): by layer, of h,
+    without quantiles, in training's precision, where float32 norms below 1e-38 are 0. With null, at
+    `stages`, by a separate fp64 pass, of h and c, as in LossProfile, with `anchors` for losses at
+    every step, whose sum would hide any decay. Points with different seeds see different batches:
+    use it to follow one point over time, not to compare points.
     """
 
     def __init__(self, *, every: int | None, stages: Sequence[float], anchors: int) -> None:
@@ -30,10 +27,10 @@ class TrainProfile(LossProfile):
             raise ValueError(f"train_profile: every must be at least 1 or null, got {every}")
         self.every = every
 
-    def check(self, of: Measurable) -> None:
-        if self.every is not None and of.facts.every_step:
+    def check(self, point: PointFacts) -> None:
+        if self.every is not None and point.facts.every_step:
             raise ValueError(
-                "every must be null for losses at every step, whose sum would hide every decay:"
+                "every must be null for losses at every step, whose sum would hide any decay:"
                 " probe.train_profile.every=null"
             )
 

@@ -1,4 +1,4 @@
-"""Transport: how a random direction at a step travels back, for any loss and readout."""
+"""Transport: how a random direction is carried back in time, for any loss and readout."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from study.records import NETWORK
 class Transport(ProfileProbe):
     """‖∂(u·s_a)/∂s_{a-k}‖ with u random of unit norm for each example, a the last valid step.
 
-    Network: s = the states of all layers. Layer: the direction enters at that layer's own state and
-    its input is held constant, so that no layer inherits another one's flow. Costs one backward
-    pass, two with depth > 1.
+    Network: s = the states of all layers. Layer: the direction starts at that layer's state with
+    its input held constant, so that a layer's transport does not include that of others. Costs one
+    backward pass, two with depth > 1.
     """
 
     decides = True
@@ -44,11 +44,10 @@ class Transport(ProfileProbe):
     def _norms(
         self, network: Unrolled, trace: Trace, units: Sequence[Sequence[int]]
     ) -> list[list[dict[str, Tensor]]]:
-        """For each of `units`, a set of layers with one unit direction: gradient norms at the
-        states of these layers.
+        """Gradient norms at the states of each set of layers in `units`, one direction per set.
 
-        What leads from a layer's states to its own earlier ones leads through that layer alone:
-        other layers are looked away from, not cut off.
+        Paths from a layer's states to its own earlier states pass through that layer alone, so
+        other layers need not be detached.
         """
         found, generator = [], trace.generator("transport")
         for layers in units:

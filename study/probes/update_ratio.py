@@ -11,10 +11,10 @@ from study.probes.shared.tensors import by_tensor, norms
 
 
 class UpdateRatio(Probe):
-    """`update_ratio NAME`: ‖Δθ‖/‖θ‖ of the update made next, by tensor: [M, layers], the readout's
-    [M]. 1e-4 to 1e-2 is usual.
+    """`update_ratio NAME`: ‖Δθ‖/‖θ‖ of the next update by tensor, [M, layers], the readout's [M].
 
-    NaN where ‖θ‖ = 0, as for biases at initialization. Costs one more training update a stage.
+    1e-4 to 1e-2 is usual; NaN if ‖θ‖ = 0, as for biases at initialization. Costs one more training
+    update per stage.
     """
 
     def __init__(self, *, stages: Sequence[float]) -> None:

@@ -1,1 +1,1 @@
-"""Readouts, one a file: from the top layer's states to outputs."""
+"""Readouts, one per file: from the top layer's states to outputs."""

@@ -1,6 +1,4 @@
-"""Linear readout of an attention-weighted mean of the states (Raffel & Ellis 2015,
-arXiv:1512.08756).
-"""
+"""Linear readout of attention-weighted mean states (Raffel & Ellis 2015, arXiv:1512.08756)."""
 
 from __future__ import annotations
 
@@ -12,12 +10,11 @@ from study.numerics.linear import linear
 
 
 class Attention(Readout):
-    """e_t = v·tanh(U h_t + c), α = softmax over each example's own steps of e, y = W Σ_t α_t h_t +
-    b.
+    """e_t = v·tanh(U h_t + c), α = softmax of e over valid steps, y = W Σ_t α_t h_t + b.
 
-    Every state has a direct path to the loss, beside the one through time. The transport probe and
-    the verdict made of it tell of the recurrence alone; the loss profile has both paths. α of the
-    probe examples is kept by the probe `attention`.
+    Every state has a direct path to the loss in addition to the one through time. The transport
+    probe, and thus the verdict, measures the recurrence alone; the loss profile includes both
+    paths. The probe `attention` records α of the probe examples.
     """
 
     every_step = False

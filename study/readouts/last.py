@@ -11,9 +11,7 @@ from study.numerics.steps import Steps
 
 
 class Last(Readout):
-    """y = W h_T + b with T each example's own last step: reading at the padded end is a known
-    mistake.
-    """
+    """y = W h_T + b with T each example's last valid step, never the padded end."""
 
     every_step = False
     last_step_only = True

@@ -10,9 +10,9 @@ from study.numerics.linear import linear
 
 
 class Mean(Readout):
-    """y = W (1/T) Σ_t h_t + b over each example's own T steps.
+    """y = W (1/T) Σ_t h_t + b over each example's T valid steps.
 
-    Every state has a direct path to the loss, all of one weight.
+    Every state has a direct path to the loss, with equal weight.
     """
 
     every_step = False

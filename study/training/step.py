@@ -11,9 +11,9 @@ from torch import Tensor
 
 from study.health.profiles import profile_of_squares
 from study.interfaces import Batch, Params, ProfileProbe, State
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.model import Model, dropout_masks
-from study.numerics.norms import surely
+from study.numerics.norms import known_true
 from study.numerics.streams import generator
 from study.records import StudyError
 from study.training.precision import autocast, rounding
@@ -40,7 +40,7 @@ def step(training: Training, update: int) -> None:
     training.alive = training.alive & finite
     training.params = (
         after
-        if surely(training.alive.all())
+        if known_true(training.alive.all())
         else torch.where(training.alive[:, None], after, training.params)
     )
     training.optimizer_state = state
@@ -72,8 +72,8 @@ def note_update(
     # as bytes: `any` takes ten times as long
     changed = ((clipped != grads).view(torch.uint8).amax(1) > 0) & norm.isfinite()
     scales, cosines = torch.ones_like(norm), torch.ones_like(norm)
-    if not surely(~changed.any()):
-        rows = looked_at(changed)
+    if not known_true(~changed.any()):
+        rows = masked_indices(changed)
         before, after = grads[rows].double(), clipped[rows].double()
         length = torch.linalg.vector_norm(after, dim=1)
         ratio, cosine = length / norm[rows], before.mul_(after).sum(1) / (norm[rows] * length)
@@ -85,9 +85,10 @@ def note_update(
     training.cosines.append(cosines)
 
 
-def looked_at(members: Tensor) -> Tensor:
-    """Numbers of the members that a mask names, at least two: alone, one would be summed in another
-    order. Beside a GPU, all: to know would be to wait.
+def masked_indices(members: Tensor) -> Tensor:
+    """Indices of the members in a mask, at least two, since one is summed in another order.
+
+    On a GPU, all members, since reading the mask would synchronize.
     """
     if members.device.type != "cpu":
         return torch.arange(len(members), device=members.device)
@@ -118,7 +119,7 @@ def loss_and_gradients(
     leaves = {
         name: view.detach().requires_grad_() for name, view in training.model.named(params).items()
     }
-    taps = reach_leaves(training, batch) if look else {}
+    taps = step_norm_inputs(training, batch) if look else {}
     with rounding(training):
         outputs, reached = forward(training, leaves | taps, batch, update)
         loss = training.task.loss(outputs, batch)
@@ -137,14 +138,12 @@ def loss_and_gradients(
     )
 
 
-def reach_leaves(training: Training, batch: Batch) -> dict[str, Tensor]:
-    """What kernels give the squared norms by step as the gradient of, a layer each: [M, T, B'],
-    padded as the batch is.
-    """
+def step_norm_inputs(training: Training, batch: Batch) -> dict[str, Tensor]:
+    """The dummy inputs STEP_NORMS of all layers, [M, T, B'], padded like the batch."""
     members, examples, steps, _ = batch.x.shape
     shape = (members, steps, training.model.padded_batch(examples))
     return {
-        f"layer{layer}.{REACH}": torch.zeros(
+        f"layer{layer}.{STEP_NORMS}": torch.zeros(
             shape, dtype=torch.float64, device=training.device, requires_grad=True
         )
         for layer in range(1, training.model.depth + 1)

@@ -335,7 +335,8 @@ def test_an_encoder_is_part_of_the_id_and_none_is_not(monkeypatch):
     assert ids[0] == ids[1] == "420a6f9c0f0a3860", "a point of before there were encoders"
     assert ids[2] != ids[0]
     with pytest.raises(
-        StudyError, match="encoder: conv: rows · columns must be at most the task's 8 inputs a step"
+        StudyError,
+        match="encoder: conv: rows · columns must be at most the task's 8 inputs per step",
     ):
         planned("quick", ["encoder=conv", "tracker=[]"])
     with pytest.raises(

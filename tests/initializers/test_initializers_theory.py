@@ -88,7 +88,7 @@ def test_sparse_links_that_form_no_cycle_are_refused():
     assert refused == 0, (
         "two rows of one link each always hold a cycle: the rule must not refuse what it can do"
     )
-    with pytest.raises(ValueError, match="square, as recurrent weights are"):
+    with pytest.raises(ValueError, match="square, as those of recurrent weights"):
         Sparse(links=15, radius=0.95)(Block("input", "h", (8, 2), 1), generator(0, "s"), facts)
 
 

@@ -181,9 +181,9 @@ def test_a_lone_member_is_computed_once_and_its_shadow_is_the_same(cell, monkeyp
     single, x = weights(cell, 1, 3, 16, torch.float32), inputs(1, 6, 8, 3, torch.float32)
     doubled = {name: value.expand(2, *value.shape[1:]) for name, value in single.items()}
     calls = []
-    of = layer._of
+    one_member = layer._member
     monkeypatch.setattr(
-        layer, "_of", lambda member, arrays: calls.append(member) or of(member, arrays)
+        layer, "_member", lambda member, arrays: calls.append(member) or one_member(member, arrays)
     )
     h, grads = outcome(cell, "native", doubled, x.expand(2, *x.shape[1:]))
     assert set(calls) == {0}

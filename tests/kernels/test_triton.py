@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from study.kernels.reach import REACH
-from study.kernels.triton import MOST, cells
+from study.kernels.step_norms import STEP_NORMS
+from study.kernels.triton import MAX_HIDDEN, cells
 from study.training.precision import autocast, rounding
 from tests.support.persistent import CELLS, drawn, near
 
@@ -45,16 +45,18 @@ def interpreted():
     return json.loads(ran.stdout)
 
 
-def test_outputs_gradients_and_reach_are_as_near_to_the_truth_as_the_references(interpreted):
-    for size, of in interpreted["errors"].items():
-        assert set(of) == {"tanh", "relu", "lstm", "gru", "reset_after"}
-        for cell, quantities in of.items():
-            assert {"h", "x", "weight_x", "weight_h", "bias", "reach"} <= set(quantities)
-            for quantity, (ours, theirs) in quantities.items():
-                assert near(ours, theirs), f"{size}, {cell}: {quantity}"
+def test_outputs_gradients_and_step_norms_are_as_near_to_the_truth_as_the_references(interpreted):
+    for size, errors in interpreted["errors"].items():
+        assert set(errors) == {"tanh", "relu", "lstm", "gru", "reset_after"}
+        for cell, quantities in errors.items():
+            assert {"h", "x", "weight_x", "weight_h", "bias", "step_norms"} <= set(quantities)
+            for quantity, (error, reference_error) in quantities.items():
+                assert near(error, reference_error), f"{size}, {cell}: {quantity}"
     assert interpreted["small_states"] < 1e-6, "tanh keeps the digits of a small state"
-    ours, theirs = interpreted["far_decay"]
-    assert 0 < ours < 1e-50 and ours == pytest.approx(theirs, rel=1e-5), "reach is in float64"
+    norm, expected = interpreted["far_decay"]
+    assert 0 < norm < 1e-50 and norm == pytest.approx(expected, rel=1e-5), (
+        "step norms are in float64"
+    )
 
 
 def test_a_member_has_the_same_bits_in_any_company_and_hides_nothing(interpreted):
@@ -105,9 +107,11 @@ def launched(monkeypatch, tmp_path):
         given = drawn(cell, 3, 2, 40, 3, hidden)
         leaves = {
             key: value.requires_grad_() for key, value in given.items() if key != "counts"
-        } | {REACH: torch.zeros(3, 2, 40).double().requires_grad_()}
+        } | {STEP_NORMS: torch.zeros(3, 2, 40).double().requires_grad_()}
         made.clear()
-        asked = SimpleNamespace(config={"precision": precision}, device=torch.device("cpu"))
+        asked = SimpleNamespace(
+            setup=SimpleNamespace(precision=precision), device=torch.device("cpu")
+        )
         with rounding(asked):
             with autocast(asked):
                 h = importlib.import_module(f"study.kernels.triton.cells.{name}").layer(
@@ -133,7 +137,7 @@ def spilled(cubin: bytes, folder: Path) -> int:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_compiles_for_a_gpu_within_its_registers_and_in_full_precision(name, launched, tmp_path):
-    made = launched(name, MOST)
+    made = launched(name, MAX_HIDDEN)
     assert set(made) == {"forward", "backward"}, "one launch a way"
     for grid, kernel in made.values():
         assert grid == (3, 3), "members, tiles of 16 examples"

@@ -337,7 +337,7 @@ REFUSED = [
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),
     (
         ["experiment=quick", "name=other"],
-        ["other: belongs to another study", "experiment: there 'adding', here 'quick'"],
+        ["other: belongs to another study", "experiment: stored 'adding', now 'quick'"],
     ),
     (["experiment=quick", "~name"], ["name: must not be removed"]),
     (["experiment=quick", "~depth", "~batch"], ["depth, batch: must not be removed"]),

@@ -134,7 +134,7 @@ def test_what_cannot_be_measured_is_told_before_training(name, changes, told):
         (
             "gates",
             "tests.probes.test_probes_terms.Silent",
-            "probe.gates: Silent has keep gate f but tells no gates; write Silent.gates",
+            "probe.gates: Silent has keep gate f but returns no gates; define Silent.gates",
         ),
     ],
 )

@@ -329,7 +329,7 @@ def test_ungated_cells_have_no_gates_and_one_that_hides_them_is_told_so():
     for cell in (CELLS["rnn"], Linear(), MinGRU()):
         assert gates(trace(cell, {}, steps=4)) == {}
     with pytest.raises(
-        StudyError, match="Silent has keep gate f but tells no gates.*write Silent.gates"
+        StudyError, match="Silent has keep gate f but returns no gates.*define Silent.gates"
     ):
         gates(trace(Silent(), {}, steps=4))
 

@@ -297,7 +297,7 @@ def test_where_it_cannot_be_read_off_that_is_told():
         readout={"_target_": "tests.support.helpers.PlainReadout", "every_step": True},
     )
     with pytest.raises(
-        StudyError, match="whose sum would hide every decay: probe.train_profile.every=null"
+        StudyError, match="whose sum would hide any decay: probe.train_profile.every=null"
     ):
         check({**every_step.config, "probe": {"train_profile": PROFILE}})
     training = prepare(

@@ -161,9 +161,15 @@ def _failed(point: Mapping[str, Any], fixed: Mapping[str, Any]) -> PointRecord:
         "status": "failed",
         "reason": "RuntimeError: out of memory at /home/somebody/secret/file.py",
     }
-    told = {"type": "RuntimeError", "message": "out of memory", "traceback": trace}
+    failure_record = {"type": "RuntimeError", "message": "out of memory", "traceback": trace}
     return PointRecord(
-        point["id"], row, {**point["labels"], "seed": point["seed"]}, "a: 1\n", [], {}, failure=told
+        point["id"],
+        row,
+        {**point["labels"], "seed": point["seed"]},
+        "a: 1\n",
+        [],
+        {},
+        failure=failure_record,
     )
 
 
@@ -393,9 +399,7 @@ def _states(
 
 
 def _layers(D: Sequence[float], states: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:
-    """The network's end: medians of the last three probes, with an interval of its own around
-    them.
-    """
+    """The end state of the network: medians of the last three probes, with intervals."""
     of = {
         name: row[name]
         for name in (
@@ -516,7 +520,7 @@ def _traces(
                     for what, shift in (("mean", 0.0), ("p10", -0.2), ("p90", 0.2))
                 }
             for (probe, quantity, layer), value in found.items():
-                told = {
+                failure_record = {
                     "probe": probe,
                     "quantity": quantity,
                     "stage": stage,
@@ -526,7 +530,7 @@ def _traces(
                 }
                 parts.append(
                     {
-                        **{name: [one] * length for name, one in told.items()},
+                        **{name: [one] * length for name, one in failure_record.items()},
                         "step": at.tolist(),
                         "value": value.tolist(),
                     }

@@ -147,14 +147,30 @@ def test_skip_link_leads_to_the_report(browser: Any, small_page: Path) -> None:
 
 
 CONTRAST = """() => {
-  const rgb = text => { const c = document.createElement('canvas').getContext('2d'); c.fillStyle = text; c.fillRect(0, 0, 1, 1); return Array.from(c.getImageData(0, 0, 1, 1).data); };
-  const light = c => { const [r, g, b] = c.slice(0, 3).map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
-  const paper = node => { for (; node; node = node.parentElement) { const c = rgb(getComputedStyle(node).backgroundColor); if (c[3] === 255) return c; } return [255, 255, 255]; };
+  const rgb = text => {
+    const c = document.createElement('canvas').getContext('2d');
+    c.fillStyle = text;
+    c.fillRect(0, 0, 1, 1);
+    return Array.from(c.getImageData(0, 0, 1, 1).data);
+  };
+  const light = c => {
+    const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    const [r, g, b] = c.slice(0, 3).map(v => linear(v / 255));
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const paper = node => {
+    for (; node; node = node.parentElement) {
+      const c = rgb(getComputedStyle(node).backgroundColor);
+      if (c[3] === 255) return c;
+    }
+    return [255, 255, 255];
+  };
   const under = (node, svg) => {  // the filled shape of the picture that a text stands on
     node.scrollIntoView({block: 'center', behavior: 'instant'});
     const box = node.getBoundingClientRect();
     for (const shape of document.elementsFromPoint(box.x + box.width / 2, box.y + box.height / 2)) {
-      if (shape.closest('svg') !== svg || !['path', 'use', 'rect'].includes(shape.tagName)) continue;
+      if (shape.closest('svg') !== svg) continue;
+      if (!['path', 'use', 'rect'].includes(shape.tagName)) continue;
       const fill = rgb(getComputedStyle(shape).fill);
       if (getComputedStyle(shape).fill !== 'none' && fill[3] === 255) return fill;
     }
@@ -163,11 +179,15 @@ CONTRAST = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || ['SCRIPT', 'STYLE'].includes(node.tagName)) continue;
+    if (!walker.currentNode.textContent.trim()) continue;
+    if (['SCRIPT', 'STYLE'].includes(node.tagName)) continue;
     const svg = node.closest('svg'), style = getComputedStyle(node);
-    const [a, b] = [light(rgb(svg ? style.fill : style.color)), light(svg && under(node, svg) || paper(node))].sort((x, y) => y - x);
+    const ink = light(rgb(svg ? style.fill : style.color));
+    const ground = light(svg && under(node, svg) || paper(node));
+    const [a, b] = [ink, ground].sort((x, y) => y - x);
     const ratio = (a + .05) / (b + .05);
-    if (ratio < 4.5) poor.push(`${node.tagName}.${node.className} ${ratio.toFixed(2)} ${walker.currentNode.textContent.trim().slice(0, 30)}`);
+    const text = walker.currentNode.textContent.trim().slice(0, 30);
+    if (ratio < 4.5) poor.push(`${node.tagName}.${node.className} ${ratio.toFixed(2)} ${text}`);
   }
   return Array.from(new Set(poor)).slice(0, 20);
 }"""

@@ -244,7 +244,7 @@ def test_time_counts_what_never_solved_as_the_whole_run(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             "statement: s\nbetter: {a: b}\nworse: {a: c}\nby: luck\nleast: 1\nsource: me",
@@ -276,10 +276,10 @@ def test_time_counts_what_never_solved_as_the_whole_run(study: Study) -> None:
         ("7", "claim/mine.yaml: each entry is"),
     ],
 )
-def test_a_wrong_claim_is_told_with_its_file(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_claim_is_told_with_its_file(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "claim").mkdir()
     (tmp_path / "claim" / "mine.yaml").write_text(text)
-    with pytest.raises(StudyError, match=told.replace("(", r"\(")):
+    with pytest.raises(StudyError, match=message.replace("(", r"\(")):
         read_ledger([conf_folder(), tmp_path])
 
 
@@ -307,7 +307,7 @@ def test_the_section_says_each_claim_with_effect_interval_n_and_points(study: St
         if row[1].sort != "inconclusive"
     )
     folds = {fold.summary: fold for fold in blocks if type(fold).__name__ == "Fold"}
-    points = folds["Points that each claim rests on"].blocks[0].rows
+    points = folds["Points behind each claim"].blocks[0].rows
     assert all(
         set(row[2].split()) <= set(study.grid["id"]) and len(row[2].split()) == int(row[1])
         for row in points

@@ -13,7 +13,7 @@ from reports.analysis.claims import judge
 from reports.analysis.measures import MEASURES
 from reports.sections.claims import sentence
 from reports.statistics import share_difference
-from study.design.claims import TOLD
+from study.design.claims import PREDICTORS
 from study.records import CLAIMED_BY
 
 
@@ -125,7 +125,7 @@ def test_a_side_without_points_is_told():
 
 
 def test_every_measure_that_a_study_may_name_is_known_to_the_report():
-    assert (*MEASURES, "ranking", *TOLD) == CLAIMED_BY
+    assert (*MEASURES, "ranking", *PREDICTORS) == CLAIMED_BY
     both = study({"norm": [0.5] * 3, "none": [0.1] * 3})
     for name in MEASURES:
         assert np.isfinite(judge(both, claim(by=name)).difference.value)

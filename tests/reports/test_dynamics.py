@@ -116,7 +116,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Study:
     )
 
 
-def test_the_section_tells_what_was_measured(measured: Study):
+def test_the_section_shows_what_was_measured(measured: Study):
     section = Dynamics(grid=11, floor=-3.0).render(measured)
     table = section.blocks[1]
     assert list(table.columns) == [
@@ -173,6 +173,6 @@ def test_lags_come_from_the_task_where_no_state_was_judged(tmp_path: Path):
     assert len(Dynamics(grid=11, floor=-3.0).render(study).blocks) > 2
 
 
-def test_wrong_settings_are_told():
+def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="grid must be at least 2 and floor below 0, got grid=1"):
         Dynamics(grid=1, floor=-1.0)

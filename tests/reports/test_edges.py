@@ -112,7 +112,8 @@ def test_it_renders_whole_fits_a_phone_and_draws_inside_its_pictures(
             const frame = svg.getBoundingClientRect(), slack = 8 + 0.03 * frame.width;
             return Array.from(svg.querySelectorAll('text')).filter(text => {
                 const box = text.getBoundingClientRect();
-                return box.width && (box.left < frame.left - slack || box.right > frame.right + slack);
+                return box.width &&
+                    (box.left < frame.left - slack || box.right > frame.right + slack);
             }).map(text => svg.closest('section').id + ': ' + text.textContent.slice(0, 30));
         })"""
     )

@@ -1,5 +1,5 @@
 """Sections of effects, contrasts, time to solve, power and recipe: what they say follows from the
-numbers, and what cannot be told is said so.
+numbers, and what cannot be determined is said so.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def test_the_family_finds_cell_and_not_the_a_a_factor(study: Study) -> None:
         and "clip" in said.split("not shown for")[1]
     )
     assert (
-        "with 3 seeds a side a permutation test of two arms cannot go below p = 0.100; the best"
+        "with 3 seeds per side a permutation test of two arms cannot go below p = 0.100; the best"
         " against the 11 others" in said
     )
 
@@ -180,7 +180,7 @@ def test_power_says_what_more_seeds_would_resolve(study: Study) -> None:
     spread = math.sqrt(np.mean([np.var(scores, ddof=1) for scores in summary(study)["scores"]]))
     two = [resolvable((1, -1), n, 2 * (n - 1)) * spread for n in (3, 12)]
     assert (
-        f"n = 3 seeds an arm cannot resolve less than {two[0]:.3f} between two arms; n = 12 would"
+        f"n = 3 seeds per arm cannot resolve less than {two[0]:.3f} between two arms; n = 12 would"
         f" resolve {two[1]:.3f}" in texts(section)
     )
     asked = {one.name.split(" ")[0]: one for one in questions(study)}
@@ -229,20 +229,18 @@ def test_the_recipe_is_first_by_validation_and_lists_whom_it_cannot_beat(study: 
     section = RecipeSection(shown=5).render(study)
     assert f"Recommended, first by mean validation score: {labels[found.first]}" in texts(section)
     assert (
-        "chosen on these seeds, so its score here is flattered; make confirm STUDY=digits trains"
+        "chosen on these seeds, so its score here is optimistic; make confirm STUDY=digits trains"
         in texts(section)
     )
     table = next(block for block in section.blocks if isinstance(block, Table))
     assert len(table.rows) == 5 and {row[5] for row in table.rows[1:]} <= {
-        "told apart",
-        "not told apart",
+        "distinguished",
+        "not distinguished",
     }
 
 
-def test_equal_arms_are_not_told_apart(study: Study) -> None:
-    """36 equal arms' best looks better than it is: in 30 draws the first is told apart from others
-    in few.
-    """
+def test_equal_arms_are_not_distinguished(study: Study) -> None:
+    """The best of 36 equal arms looks better than it is; few of 30 draws may separate it."""
     rng, wrong = np.random.default_rng(1), 0
     for _ in range(30):
         of = Study(study.store)
@@ -268,12 +266,12 @@ def test_one_seed_and_one_arm_are_said_so(tmp_path) -> None:
             examples=20,
         )
     )
-    assert "one seed an arm" in texts(Effects(draws=50).render(one)) and "one seed an arm" in texts(
-        Contrasts(draws=99).render(one)
-    )
-    assert "cannot be told" in texts(Power(seeds=[3]).render(one)) and "cannot be told" in texts(
-        RecipeSection(shown=3).render(one)
-    )
+    assert "one seed per arm" in texts(
+        Effects(draws=50).render(one)
+    ) and "one seed per arm" in texts(Contrasts(draws=99).render(one))
+    assert "cannot be determined" in texts(
+        Power(seeds=[3]).render(one)
+    ) and "cannot be determined" in texts(RecipeSection(shown=3).render(one))
     alone = Study(
         make(
             tmp_path / "alone",

@@ -180,14 +180,12 @@ def test_many_arms_are_pooled_over_what_is_no_side(measured: Study, tmp_path: Pa
 def test_it_keeps_the_rules_and_has_nothing_to_say_where_nothing_was_measured(
     measured: Study, tmp_path: Path
 ):
-    """That it is on the page then, and only then, is told by test_accessible.py and
-    test_report.py.
-    """
+    """Whether the section is on the page is tested in test_accessible.py and test_report.py."""
     check_section(SECTION, measured)
     without = Study(make(tmp_path / "without", tables=("history",), **SETTINGS))
     assert SECTION.render(without).blocks == []
 
 
-def test_wrong_settings_are_told():
+def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="low must be below 0 and rows at least 1, got low=1"):
         Examples(low=1.0, rows=3)

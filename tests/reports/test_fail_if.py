@@ -227,5 +227,5 @@ def test_render_takes_the_same_conditions(store: Store, capsys: pytest.CaptureFi
     assert main(["render", str(store.folder), "--fail-if", "verdict == explodes"]) == 1
     assert "report.html" in capsys.readouterr().out
     assert main(["render", "no/such/folder", "--fail-if", "nonsense"]) == 2, (
-        "a mistake is told before minutes of rendering"
+        "a mistake is reported before minutes of rendering"
     )

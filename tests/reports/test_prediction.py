@@ -30,7 +30,7 @@ def fake() -> SimpleNamespace:
     return SimpleNamespace(stored=stored, table={"states": states}.__getitem__)
 
 
-def test_D_is_the_networks_at_the_nearest_probe_of_each_points_own_run_and_the_judged_one_at_the_end():
+def test_D_is_of_the_network_at_the_nearest_probe_and_the_judged_one_at_the_end():
     assert at_share(fake(), 0).to_dict() == {"a": -10.0, "b": -20.0}
     assert at_share(fake(), 0.1).to_dict() == {"a": -7.0, "b": -19.0}
     assert at_share(fake(), 1).to_dict() == {"a": -0.5, "b": -7.0}

@@ -339,17 +339,17 @@ def test_verdict_of_five_seeds_is_a_word_and_of_three_a_count(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (
             "needs = ('scor',)\n    def render(self, study): ...",
-            "needs 'scor': no column of the points table, no factor and no setting is called"
-            " scor; use a name of study/records.py, such as score",
+            "needs 'scor': no column of the points table, no factor and no setting is called scor;"
+            " use a name of study/records.py, such as score",
         ),
         (
             "needs = ('measures.valve',)\n    def render(self, study): ...",
-            "needs 'measures.valve': no column of the measures table, no factor and no setting"
-            " is called valve",
+            "needs 'measures.valve': no column of the measures table, no factor and no setting is"
+            " called valve",
         ),
         ("needs = 'score'\n    def render(self, study): ...", "needs must be a tuple of names"),
         (
@@ -363,9 +363,9 @@ def test_verdict_of_five_seeds_is_a_word_and_of_three_a_count(tmp_path: Path) ->
     ],
 )
 def test_a_section_of_the_wrong_form_is_told(
-    small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, told: str
+    small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, message: str
 ) -> None:
-    module = f"formless_{len(told)}_of_test"
+    module = f"formless_{len(message)}_of_test"
     (tmp_path / "section").mkdir()
     (tmp_path / "section" / "formless.yaml").write_text(f"_target_: {module}.Formless\norder: 15\n")
     (tmp_path / "section" / f"{module}.py").write_text(
@@ -374,7 +374,7 @@ def test_a_section_of_the_wrong_form_is_told(
     write(small.folder, [tmp_path])
     said = capsys.readouterr().err
     assert "section formless is broken: StudyError: section/formless.yaml: " in said
-    assert told in said
+    assert message in said
 
 
 def test_a_broken_section_shows_its_error_and_loses_nothing_else(
@@ -479,13 +479,13 @@ def test_a_terminal_gets_a_table_to_read_and_a_pipe_every_column(
 
 def test_status_counts_and_tells_why(small: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(small.folder)]) == 0
-    told = capsys.readouterr().out
+    out = capsys.readouterr().out
     assert (
         "24 points declared (8 arms, 3 seeds): 20 done, 1 diverged, 0 pruned, 1 failed, 2 missing"
-        in told
+        in out
     )
     assert (
-        len([line for line in told.splitlines() if line.startswith(("  diverged: ", "  failed: "))])
+        len([line for line in out.splitlines() if line.startswith(("  diverged: ", "  failed: "))])
         == 2
     )
 
@@ -673,11 +673,11 @@ def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
     assert study.table("states")["id"].nunique() == 8
     made = page(study, workers=1)
     assert made.broken == []
-    told = (
+    message = (
         "are of all 24 points. Curves, profiles, states by stage, results by example and how health"
         " goes with success are of 8 points: the first 2 seeds of each arm."
     )
-    assert told in made.text
+    assert message in made.text
     assert "points.parquet and study.json lie beside it" in made.text
     monkeypatch.setattr("reports.data.study.MOST", 3)
     few = Study(store)

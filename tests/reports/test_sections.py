@@ -97,8 +97,8 @@ def test_the_first_screen_and_the_recipe_name_the_same_arm_and_the_same_rivals(
     assert lead.startswith(f"First by validation is {first}: mean test accuracy")
     assert f"Recommended, first by mean validation score: {first}" in chosen
     others = len(found.order) - 1
-    assert f"Of the other {others} arms {len(found.close)} cannot be told apart from it." in lead
-    assert f"of the other {others} cannot be told apart from it" in chosen and chosen.split(
+    assert f"Of the other {others} arms {len(found.close)} cannot be distinguished from it." in lead
+    assert f"of the other {others} cannot be distinguished from it" in chosen and chosen.split(
         f" of the other {others}"
     )[0].split(". ")[-1].startswith(f"{len(found.close)} arm")
     (facts,) = [block for block in screen.blocks if isinstance(block, Facts)]
@@ -291,7 +291,7 @@ def test_a_folded_command_is_the_same_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "told"),
+    ("section", "message"),
     [
         (
             "accuracy",
@@ -326,7 +326,7 @@ def test_a_folded_command_is_the_same_command() -> None:
     ],
 )
 def test_a_finding_states_n_and_kind_and_level_of_its_interval(
-    tmp_path: Path, section: str, told: str
+    tmp_path: Path, section: str, message: str
 ):
     make(
         tmp_path / "s",
@@ -343,7 +343,7 @@ def test_a_finding_states_n_and_kind_and_level_of_its_interval(
         for block in render(section, Study(Store(tmp_path / "s"))).blocks
         if isinstance(block, Figure)
     ]
-    assert re.search(told, figure.finding), figure.finding
+    assert re.search(message, figure.finding), figure.finding
 
 
 def test_health_beside_accuracy_hides_no_seed_without_a_number(tmp_path: Path):

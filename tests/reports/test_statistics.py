@@ -71,9 +71,7 @@ def test_interval_of_an_arm_covers(n: int) -> None:
 
 
 def test_marginal_interval_covers_at_three_seeds() -> None:
-    """Six arms with different means and unequal spread: the truth is the mean
-    of the arms' means.
-    """
+    """Six arms with different means and spreads: the truth is the mean of the arms' means."""
     rng = np.random.default_rng(1)
     means, spread = (
         np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95]),

@@ -62,9 +62,7 @@ def test_null_grids(n: int, unequal: bool) -> None:
     assert (first_step <= 0.05).mean() <= (0.095 if unequal else 0.078)
 
 
-def test_differences_between_blocks_do_not_make_an_effect_and_permuting_across_them_would_hide_one() -> (
-    None
-):
+def test_differences_between_blocks_neither_make_nor_hide_an_effect() -> None:
     arms = arms_of({"cell": 2, "depth": 6})
     arm, rng = np.repeat(arms["arm"], 3).to_numpy(), np.random.default_rng(4)
     of_depth = np.repeat(10.0 * arms["depth"].to_numpy(), 3)

@@ -19,7 +19,7 @@ from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
 from study.interfaces import Cell
 from study.kernels import reference, triton
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.training.evaluation import validate
 from study.training.precision import fixed_numerics
 from study.training.state import prepare
@@ -60,13 +60,15 @@ def drawn(
 def outcome(
     cell: Cell, kernel: str, given: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
 ) -> dict[str, Tensor]:
-    """h, its gradients, and what reaches each step."""
+    """h, its gradients, and the squared gradient norm of each step."""
     leaves = {
         name: value.detach().to(dtype).requires_grad_()
         for name, value in given.items()
         if name != "counts"
     }
-    leaves[REACH] = given["x"].new_zeros(given["x"].shape[:3], dtype=torch.float64).requires_grad_()
+    leaves[STEP_NORMS] = (
+        given["x"].new_zeros(given["x"].shape[:3], dtype=torch.float64).requires_grad_()
+    )
     params = {name: value for name, value in leaves.items() if name != "x"}
     h = (
         triton.layer(cell, params, leaves["x"])
@@ -106,8 +108,9 @@ def near(ours: float, theirs: float) -> bool:
 
 
 def alone_and_among_others() -> dict[str, bool]:
-    """Whether a member's outputs, gradients and reach have the same bits as the only one (with its
-    shadow) and as the second of three.
+    """Whether a member has the same bits alone (as both of a pair) and as the second of three.
+
+    Outputs, gradients and step norms.
     """
     found = {}
     for name, cell in CELLS.items():
@@ -152,14 +155,16 @@ def small_states() -> float:
 
 
 def far_decay() -> tuple[float, float]:
-    """What reaches the first step through weights of 1e-4, as the kernel and the reference have it:
-    its square is no float32.
+    """Step norm of the first step behind weights of 1e-4, by the kernel and by the reference.
+
+    It is too small for float32.
     """
     cell, given = CELLS["relu"], drawn(CELLS["relu"], 1, 9, 2, 1, 8)
     given["weight_h"] = given["weight_h"].abs() * 1e-4
     given["counts"][:, :-1] = 0
     one, other = (
-        float(outcome(cell, kernel, given)[REACH][0, 0].max()) for kernel in ("triton", "reference")
+        float(outcome(cell, kernel, given)[STEP_NORMS][0, 0].max())
+        for kernel in ("triton", "reference")
     )
     return one, other
 

@@ -379,8 +379,7 @@ def test_images_that_are_not_the_published_ones_are_refused(server, tmp_path):
     with pytest.raises(
         StudyError,
         match=(
-            "has the checksum md5:.*, and must have md5:f68b3c2dcbeaaa9fbdd348bbdeb94873; nothing"
-            " was kept"
+            "has checksum md5:.*, expected md5:f68b3c2dcbeaaa9fbdd348bbdeb94873; it was not kept"
         ),
     ):
         Mnist(**{**MNIST, "data": "mnist", "url": url}).load()

@@ -214,7 +214,7 @@ def test_streams_go_on_where_they_ended_and_a_pass_reads_each_character_once(fil
 def test_kernels_that_begin_at_zero_are_refused(file):
     (of,) = streams(file, ("a", {}))
     assert set_up(of.config).kernel == "reference"
-    with pytest.raises(StudyError, match="kernel: native begins at zero states"):
+    with pytest.raises(StudyError, match="kernel: native starts from zero states"):
         set_up({**of.config, "kernel": "native"})
 
 

@@ -14,7 +14,7 @@ from study.config.build import build
 from study.config.network import member_bytes
 from study.config.paths import conf_folder
 from study.config.setup import set_up
-from study.interfaces import OWN
+from study.interfaces import CELL_KERNELS
 from study.kernels import table
 from study.records import StudyError
 from study.training.groups import cost, groups, room
@@ -130,9 +130,9 @@ def test_memory_is_shared_by_the_workers(monkeypatch):
 
 
 def test_a_new_step_does_not_inherit_another_cells_kernel():
-    assert LSTM.has("fused") and LSTM.has("native")
-    assert not Linear.has("fused") and not Linear.has("native")
-    assert not Coupled.has("fused") and not Coupled.has("native")
+    assert LSTM.has_kernel("fused") and LSTM.has_kernel("native")
+    assert not Linear.has_kernel("fused") and not Linear.has_kernel("native")
+    assert not Coupled.has_kernel("fused") and not Coupled.has_kernel("native")
     config = point(cell={"_target_": "tests.training.test_groups.Coupled"}).config
     assert set_up(config).kernel == "reference"
     assert set_up(point().config).kernel == "native"
@@ -261,7 +261,10 @@ def test_auto_is_what_the_table_has_for_the_nearest_size_and_nothing_else(writte
     }
     for (hidden, batch), kernel in sizes.items():
         for changes in ({}, {"depth": 3}, {"updates": 99}, {"seed": 5}):
-            assert set_up(point(**{"hidden": hidden, "batch": batch, **changes}).config) == kernel
+            assert (
+                set_up(point(**{"hidden": hidden, "batch": batch, **changes}).config).kernel
+                == kernel
+            )
     assert set_up(point(hidden=8, kernel="native").config).kernel == "native", "by name"
     assert set_up(point(hidden=8, dtype="float64").config).kernel == "native", "what was not timed"
     assert set_up(point(hidden=8, cell=GRU).config).kernel == "native"
@@ -295,9 +298,10 @@ def test_a_table_of_cuda_names_triton_and_larger_sizes_take_what_they_have(cuda,
     sizes = {(8, 16): "triton", (16, 64): "fused", (128, 16): "triton", (200, 16): "fused"}
     for (hidden, batch), kernel in sizes.items():
         assert set_up(point(hidden=hidden, batch=batch, device="cuda").config).kernel == kernel
-    assert set_up(point(hidden=16, batch=64, device="cuda", precision="bf16").config) == "triton", (
-        "what was not timed"
-    )
+    assert (
+        set_up(point(hidden=16, batch=64, device="cuda", precision="bf16").config).kernel
+        == "triton"
+    ), "what was not timed"
 
 
 @pytest.mark.parametrize(
@@ -334,7 +338,9 @@ def test_the_committed_table_names_kernels_that_the_built_in_cells_have():
     assert set(rows) == set(cells)
     for name, of in rows.items():
         for hidden, batch, kernel in of:
-            assert kernel == "reference" or (kernel in OWN and cells[name].has(kernel))
+            assert kernel == "reference" or (
+                kernel in CELL_KERNELS and cells[name].has_kernel(kernel)
+            )
             assert table.fastest("cpu", name, hidden, batch) == kernel
         assert len({row[:2] for row in of}) == len(of) >= 9
     whole = yaml.safe_load(table.TABLE.read_text())

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from study.config.setup import set_up
 from study.training.results import _largest, health, layers_rows
 from tests.support.helpers import Sum, point
 
 FACTS = Sum(steps=9, inputs=1, every_step=False, lag=9).facts
+LIMITS = set_up(point().config)
 
 
 def probed(*D: float, layer: str = "network") -> list[dict[str, Any]]:
@@ -45,7 +47,7 @@ def probed(*D: float, layer: str = "network") -> list[dict[str, Any]]:
 
 
 def test_a_run_that_opened_has_the_update_and_the_loss_there_as_a_share_of_the_baseline():
-    (layer,) = layers_rows(point(), probed(-9, -5, -1, -1, -1.5, -2.1), diverged=False)
+    (layer,) = layers_rows(probed(-9, -5, -1, -1, -1.5, -2.1), LIMITS.thresholds, diverged=False)
     assert (
         layer["verdict"],
         layer["opened_at"],
@@ -58,11 +60,11 @@ def test_a_run_that_opened_has_the_update_and_the_loss_there_as_a_share_of_the_b
         history["val_loss"][update] = loss
     baseline = 1.25
     row = health(
-        point(),
         [layer],
         history,
         {"quantity": [], "stage": [], "value": []},
         replace(FACTS, baseline_loss=baseline),
+        LIMITS.outcome_limits,
         diverged=False,
         solved=False,
     )
@@ -70,28 +72,28 @@ def test_a_run_that_opened_has_the_update_and_the_loss_there_as_a_share_of_the_b
         "between two validations"
     )
     assert (row["verdict"], row["D"], row["outcome"]) == ("opens", -1.5, "learning")
-    (shut,) = layers_rows(point(), probed(-9, -5, -8), diverged=False)
+    (shut,) = layers_rows(probed(-9, -5, -8), LIMITS.thresholds, diverged=False)
     assert (shut["verdict"], shut["opened_at"]) == ("shut", None)
     assert "opened_loss" not in health(
-        point(),
         [shut],
         history,
         {"quantity": [], "stage": [], "value": []},
         FACTS,
+        LIMITS.outcome_limits,
         diverged=False,
         solved=False,
     )
 
 
 def test_a_diverged_run_is_judged_by_its_last_finite_probe_alone():
-    (layer,) = layers_rows(point(), probed(-9, -1, -8, -1.5, math.nan), diverged=True)
+    (layer,) = layers_rows(probed(-9, -1, -8, -1.5, math.nan), LIMITS.thresholds, diverged=True)
     assert (layer["verdict"], layer["D"], layer["horizon"], layer["opened_at"]) == (
         "opens",
         -1.5,
         6,
         30,
     )
-    (lost,) = layers_rows(point(), probed(math.nan, math.nan), diverged=True)
+    (lost,) = layers_rows(probed(math.nan, math.nan), LIMITS.thresholds, diverged=True)
     assert (lost["verdict"], lost["state"]) == ("mixed", "undefined")
 
 
@@ -109,12 +111,12 @@ def test_the_worst_layer_tells_of_silent_divergence():
 
 def test_every_layer_is_judged_by_its_own_probes():
     rows = layers_rows(
-        point(),
         [
             *probed(-1, -1, -1, -1),
             *probed(-9, -9, -9, -9, layer="1"),
             *probed(-9, -1, -1, -1, layer="2"),
         ],
+        LIMITS.thresholds,
         diverged=False,
     )
     assert {row["layer"]: row["verdict"] for row in rows} == {

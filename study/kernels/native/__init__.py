@@ -1,7 +1,6 @@
-"""Kernels compiled for the processor (Numba): a member at a time, its step's values never leave the
-cache.
+"""Kernels compiled for the CPU by Numba, one member at a time, so that a step stays in the cache.
 
-The examples of a batch lie side by side in the lanes of vectors (vectors.py); products
-(products.py) and what lies between them are written with these. A member is computed by itself, so
-its numbers do not depend on its company, and a lone one is not doubled.
+The examples of a batch occupy the lanes of vector registers (vectors.py), with which the products
+(products.py) and the element-wise code between them are written. Each member is computed
+separately: its numbers do not depend on the others, and a single member need not be doubled.
 """

@@ -1,5 +1,4 @@
-"""GRU layer (reset before the product), forward and back (equations: study/cells/gru.py), of one
-member.
+"""GRU layer (reset before the product) of one member (equations: study/cells/gru.py).
 
 Backward, with G the gradient of h_t: z gets G⊙(n - h_{t-1}), n gets G⊙z, R = dz_n W_n, r gets
 R⊙h_{t-1}, then G ← G⊙(1-z) + R⊙r + [dz_r, dz_z] W_rz.
@@ -11,21 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_squares, compiled, enter, put, sigmoid, tanh, zeros
+from study.kernels.native.maths import add_squares, add_step, compiled, put, sigmoid, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import load, store, width
 
 
 def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what the way back needs: gates r, z; candidate n; [r⊙h, x, 1]."""
+    """Shapes of the buffers that the backward pass needs: gates r, z; candidate n; [r⊙h, x, 1]."""
     return (steps, 2 * hidden, batch), (steps, hidden, batch), (steps, rows, batch)
 
 
 @compiled
 def forward(hx: Any, weight_rz: Any, weight_n: Any, rz: Any, n: Any, reset: Any) -> None:
-    """hx [T + 1, K, B] with h_0, x and ones in place, weight_rz [2H, K], weight_n [H, K]; fills h
-    and the buffers (cyclic where they are shorter).
+    """Fills h and the buffers from hx [T + 1, K, B], weight_rz [2H, K] and weight_n [H, K].
+
+    hx holds h_0, x and ones. Buffers with fewer steps are used cyclically.
     """
     _, rows, batch = hx.shape
     (hidden, terms), lane = weight_n.shape, width(hx)
@@ -69,12 +69,10 @@ def backward(
     dweight_rz: Any,
     dweight_n: Any,
     dx: Any,
-    reach: Any,
+    step_norms: Any,
     taps: Any,
 ) -> None:
-    """From dh_out [≤ T, H, B]: fills both dweight and what else is asked for
-    (study/kernels/native/layer.py).
-    """
+    """Fills both dweights and the other outputs from dh_out [≤ T, H, B] (see layer.py)."""
     steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     rows, inputs, terms, lane = hx.shape[1], dx.shape[1], weight_n.shape[1], width(hx)
     across_rz, across_n = np.ascontiguousarray(weight_rz.T), np.ascontiguousarray(weight_n.T)
@@ -95,7 +93,7 @@ def backward(
         dh[:] = 0
         for t in range(steps - 1, -1, -1):
             place = (t % chunk) * columns
-            enter(dh_out, t, steps, start, columns, dh)
+            add_step(dh_out, t, steps, start, columns, dh)
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     at, here, d = (
@@ -116,8 +114,8 @@ def backward(
                         * (z - z * z),
                     )
                     store(dn, d, back * z * (1.0 - candidate * candidate))
-            if len(reach):
-                add_squares(dh, 0, columns, reach[t, start : start + columns])
+            if len(step_norms):
+                add_squares(dh, 0, columns, step_norms[t, start : start + columns])
             if len(taps):
                 put(dh, columns, taps, t * hidden * batch + start, batch)
             product(
@@ -163,8 +161,8 @@ def backward(
                         at = (t * inputs + j) * batch + start + b
                         store(dx, at, load(dx, at) + load(dreset, (hidden + j) * PANEL + b))
             if place == 0 and len(dweight_n):
-                many = min(chunk, steps - t)
-                add_sums(drz, hx, t, start, columns, many, 2 * hidden, sums_rz)
-                add_sums(dn, reset, t, start, columns, many, hidden, sums_n)
+                count = min(chunk, steps - t)
+                add_sums(drz, hx, t, start, columns, count, 2 * hidden, sums_rz)
+                add_sums(dn, reset, t, start, columns, count, hidden, sums_n)
     unpack(sums_rz, dweight_rz)
     unpack(sums_n, dweight_n)

@@ -1,9 +1,9 @@
-"""GRU layer (reset after the product), forward and back, of one member.
+"""GRU layer (reset after the product) of one member.
 
-Rows of the one weight give r and z (before the sigmoid), p = U h_{t-1} + b_hn and u = W x_t + b_in:
-those that do not read x, or h, are zero there. n = tanh(u + r⊙p), h_t = n + z⊙(h_{t-1} - n).
-Backward, with G the gradient of h_t: a = G⊙(1-z)⊙(1-n²) is that of u; p gets a⊙r, r gets a⊙p, z
-gets G⊙(h_{t-1} - n), then G ← G⊙z and the product with W.
+The rows of one joined weight give r and z (before the sigmoid), p = U h_{t-1} + b_hn and
+u = W x_t + b_in, with zeros where a row does not read x or h. n = tanh(u + r⊙p),
+h_t = n + z⊙(h_{t-1} - n). Backward, with G the gradient of h_t: u gets a = G⊙(1-z)⊙(1-n²), p gets
+a⊙r, r gets a⊙p, z gets G⊙(h_{t-1} - n), then G ← G⊙z plus the product with W.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_squares, compiled, enter, put, sigmoid, tanh, zeros
+from study.kernels.native.maths import add_squares, add_step, compiled, put, sigmoid, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import load, store, width
 
 
 def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what the way back needs: r, z, p as computed, n in the place of u."""
+    """Shapes of the buffers that the backward pass needs: r, z, p, and n in place of u."""
     return ((steps, 4 * hidden, batch),)
 
 
 @compiled
 def forward(hx: Any, weight: Any, parts: Any) -> None:
-    """hx [T + 1, K, B] with h_0, x and ones in place, weight [4H, K]; fills h and the buffer
-    (cyclic where it is shorter).
+    """Fills h and the buffer from hx [T + 1, K, B] and weight [4H, K].
+
+    hx holds h_0, x and ones. A buffer with fewer steps is used cyclically.
     """
     _, rows, batch = hx.shape
     hidden, terms, lane = parts.shape[1] // 4, weight.shape[1], width(hx)
@@ -69,11 +70,9 @@ def forward(hx: Any, weight: Any, parts: Any) -> None:
 
 @compiled
 def backward(
-    hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any
+    hx: Any, weight: Any, parts: Any, dh_out: Any, dweight: Any, dx: Any, step_norms: Any, taps: Any
 ) -> None:
-    """From dh_out [≤ T, H, B]: fills dweight [4H, K] and what else is asked for
-    (study/kernels/native/layer.py).
-    """
+    """Fills dweight [4H, K] and the other outputs from dh_out [≤ T, H, B] (see layer.py)."""
     steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     rows, inputs, lane = hx.shape[1], dx.shape[1], width(hx)
     across, sums = (
@@ -92,7 +91,7 @@ def backward(
         dh[:] = 0
         for t in range(steps - 1, -1, -1):
             place = (t % chunk) * columns
-            enter(dh_out, t, steps, start, columns, dh)
+            add_step(dh_out, t, steps, start, columns, dh)
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     part, d, here = (
@@ -115,8 +114,8 @@ def backward(
                         d + hidden * low,
                         back * (load(hx, (t * rows + j) * batch + start + b) - n) * (z - z * z),
                     )
-            if len(reach):
-                add_squares(dh, 0, columns, reach[t, start : start + columns])
+            if len(step_norms):
+                add_squares(dh, 0, columns, step_norms[t, start : start + columns])
             if len(taps):
                 put(dh, columns, taps, t * hidden * batch + start, batch)
             # u does not read h

@@ -1,8 +1,7 @@
-"""The compiled kernels as one differentiable function of torch: members one by one, [M, T, B, D] ->
-[M, T, B, H].
+"""The compiled kernels as one autograd function, [M, T, B, D] -> [M, T, B, H], member by member.
 
-Inside, examples are the last axis: [M, T, ·, B], filled up with zeros to whole vectors. What is
-filled up stays zero at every step.
+Inside, examples are the last axis, [M, T, ·, B], padded with zeros to whole vectors. The padding
+stays zero at every step.
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ import torch
 from torch import Tensor
 
 from study.kernels.native.sizes import LANES
-from study.kernels.native.turning import turn
+from study.kernels.native.transpose import transpose
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer by a compiled kernel (interfaces.Native): a module with `forward`, `backward` and
-    `buffers`, joined weights, hidden units.
+    """One layer computed by a compiled kernel (interfaces.Native).
 
-    `further`: extra arguments of forward and backward. `others`: the buffers [T + 1, H, B] that
-    hold the states beside h.
+    module: has `forward`, `backward` and `buffers`. weights: the joined weights. hidden: H.
+    further: extra arguments of forward and backward. others: indices of the buffers [T + 1, H, B]
+    that hold the states other than h.
 
     backward(hx, weights…, buffers…, dh_out, gradients of the other states…, gradients of the
-    weights…, dx, reach, taps, further…): gradients of states [≤ T, H, B] are those of the last
-    steps, earlier ones have none. It fills those of the weights, dx [T, D, B], reach [T, B] =
-    ‖dL/dh_t‖² and taps [T, S·H, B] = dL/ds_t, all states side by side; what is empty is not asked
-    for.
+    weights…, dx, step_norms, taps, further…): the gradients of states, [≤ T, H, B], belong to the
+    last steps; earlier steps have none. It fills the gradients of the weights, dx [T, D, B],
+    step_norms [T, B] = ‖dL/dh_t‖² and taps [T, S·H, B] = dL/ds_t, all states side by side. Empty
+    arrays are skipped.
     """
 
     module: Any
@@ -41,9 +40,9 @@ class Layer:
     others: tuple[int, ...] = ()
 
     def outputs(
-        self, x: Tensor, reach: Tensor | None = None, *, last_step_only: bool = False
+        self, x: Tensor, step_norms: Tensor | None = None, *, last_step_only: bool = False
     ) -> Tensor:
-        (h,) = _Layer.apply(self, x, reach, last_step_only, 0, *self.weights)
+        (h,) = _Layer.apply(self, x, step_norms, last_step_only, 0, *self.weights)
         return h
 
     def states(self, x: Tensor, taps: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -54,59 +53,63 @@ class Layer:
 
 
 def weights(weight_h: Tensor, weight_x: Tensor, bias: Tensor) -> Tensor:
-    """[M, rows, H + D + 1]: what [h, x, 1] is multiplied with."""
+    """The joined weights [M, rows, H + D + 1] that multiply [h, x, 1]."""
     return torch.cat([weight_h, weight_x, bias.unsqueeze(-1)], dim=-1)
 
 
 class _Layer(torch.autograd.Function):
-    """States [M, T, B, H] of all steps from zero states, or of the final one [M, 1, B, H]; those
-    beside h where there are taps.
+    """States [M, T, B, H] of all steps from zero states, or [M, 1, B, H] of the final step.
+
+    With taps, all states are returned, else h alone.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        of: Layer,
+        layer: Layer,
         x: Tensor,
-        reach: Tensor | None,
+        step_norms: Tensor | None,
         last_step_only: bool,
         count: int,
         *given: Tensor,
     ) -> tuple[Tensor, ...]:
         members, steps, batch, inputs = x.shape
         parts = tuple(part.contiguous() for part in given[count:])
-        hx = _states(x, of.hidden)
+        hx = _states(x, layer.hidden)
         kept = steps if any(ctx.needs_input_grad) else 1
         buffers = [
             x.new_empty(members, *shape)
-            for shape in of.module.buffers(
-                kept if not count else steps, hx.shape[3], of.hidden, hx.shape[2]
+            for shape in layer.module.buffers(
+                kept if not count else steps, hx.shape[3], layer.hidden, hx.shape[2]
             )
         ]
-        ctx.of, ctx.inputs, ctx.buffers, ctx.parts, ctx.hx, ctx.count = (
-            of,
+        ctx.layer, ctx.inputs, ctx.buffers, ctx.parts, ctx.hx, ctx.count = (
+            layer,
             inputs,
             buffers,
             parts,
             hx,
             count,
         )
-        ctx.alone, ours = _doubled(x, *parts), _arrays(hx, *parts, *buffers)
+        ctx.duplicated, inputs_and_buffers = (
+            _is_duplicated(x, *parts),
+            _arrays(hx, *parts, *buffers),
+        )
         ctx.set_materialize_grads(False)
-        for member in range(1 if ctx.alone else members):
-            of.module.forward(*_of(member, ours), *of.further)
-        others = [buffers[number] for number in of.others] if count else []
-        if ctx.alone:
+        for member in range(1 if ctx.duplicated else members):
+            layer.module.forward(*_member(member, inputs_and_buffers), *layer.further)
+        others = [buffers[number] for number in layer.others] if count else []
+        if ctx.duplicated:
             for filled in (hx, *others):
                 filled[1] = filled[0]
         return tuple(
-            states[:, steps if last_step_only else 1 :, : of.hidden, :batch].transpose(2, 3)
+            states[:, steps if last_step_only else 1 :, : layer.hidden, :batch].transpose(2, 3)
             for states in (hx, *others)
         )
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        of, hx, inputs, count = ctx.of, ctx.hx, ctx.inputs, ctx.count
+        layer, hx, inputs, count = ctx.layer, ctx.hx, ctx.inputs, ctx.count
         if all(grad is None for grad in grads):
             return (None,) * len(ctx.needs_input_grad)
         members, steps, across = len(hx), hx.shape[1] - 1, hx.shape[3]
@@ -121,35 +124,45 @@ class _Layer(torch.autograd.Function):
             for part in ctx.parts
         ]
         dx = hx.new_empty(members, steps, inputs if needs[1] else 0, across)
-        reach = hx.new_zeros(
+        step_norms = hx.new_zeros(
             (members, steps, across) if needs[2] else (members, 0, 0), dtype=torch.float64
         )
-        dstates = hx.new_empty(members, steps if count else 0, count * of.hidden, across)
-        alone = ctx.alone and _doubled(*(grad for grad in grads if grad is not None))
-        ours, made = _arrays(hx, *ctx.parts, *ctx.buffers), _arrays(*dparts, dx, reach, dstates)
-        nothing = hx.new_empty(0, of.hidden, across).numpy()
-        # the last one's values may still be in the cache
-        for member in reversed(range(1 if alone else members)):
-            if ctx.alone and member == 1:  # its buffers were not filled
-                of.module.forward(*_of(1, ours), *of.further)
+        dstates = hx.new_empty(members, steps if count else 0, count * layer.hidden, across)
+        duplicated = ctx.duplicated and _is_duplicated(
+            *(grad for grad in grads if grad is not None)
+        )
+        inputs_and_buffers, results = (
+            _arrays(hx, *ctx.parts, *ctx.buffers),
+            _arrays(*dparts, dx, step_norms, dstates),
+        )
+        nothing = hx.new_empty(0, layer.hidden, across).numpy()
+        # backwards: the last member's values may still be in the cache
+        for member in reversed(range(1 if duplicated else members)):
+            if ctx.duplicated and member == 1:  # forward has not filled its buffers
+                layer.module.forward(*_member(1, inputs_and_buffers), *layer.further)
             direct = [
-                nothing if grad is None else _by_unit(grad[member], across).numpy()
+                nothing if grad is None else _units_first(grad[member], across).numpy()
                 for grad in grads
             ]
-            direct += [nothing] * (1 + len(of.others) - len(direct))
-            of.module.backward(*_of(member, ours), *direct, *_of(member, made), *of.further)
-        if alone:
-            for array in made:
+            direct += [nothing] * (1 + len(layer.others) - len(direct))
+            layer.module.backward(
+                *_member(member, inputs_and_buffers),
+                *direct,
+                *_member(member, results),
+                *layer.further,
+            )
+        if duplicated:
+            for array in results:
                 array[1] = array[0]
         taps = (
-            [part[..., :batch].transpose(2, 3) for part in dstates.split(of.hidden, dim=2)]
+            [part[..., :batch].transpose(2, 3) for part in dstates.split(layer.hidden, dim=2)]
             if count
             else []
         )
         return (
             None,
             dx[..., :batch].transpose(2, 3) if needs[1] else None,
-            reach[..., :batch] if needs[2] else None,
+            step_norms[..., :batch] if needs[2] else None,
             None,
             None,
             *taps,
@@ -158,9 +171,7 @@ class _Layer(torch.autograd.Function):
 
 
 def _states(x: Tensor, hidden: int) -> Tensor:
-    """[M, T + 1, K, B']: states (h_0 = 0, the others to come), x, ones, and a row of zeros where K
-    would be odd.
-    """
+    """[M, T + 1, K, B']: states (h_0 = 0, the others unset), x, ones; zeros if K is odd."""
     members, steps, batch, inputs = x.shape
     width = hidden + inputs + 1
     hx = x.new_empty(members, steps + 1, width + width % 2, math.ceil(batch / LANES) * LANES)
@@ -172,25 +183,25 @@ def _states(x: Tensor, hidden: int) -> Tensor:
     return hx
 
 
-def _by_unit(dh: Tensor, across: int) -> Tensor:
-    """[T, H, B'] of dh [T, B, H], contiguous."""
-    turned = dh.transpose(1, 2)
-    if turned.is_contiguous() and turned.shape[2] == across:
-        return turned
+def _units_first(dh: Tensor, across: int) -> Tensor:
+    """Contiguous [T, H, B'] from dh [T, B, H]."""
+    transposed = dh.transpose(1, 2)
+    if transposed.is_contiguous() and transposed.shape[2] == across:
+        return transposed
     steps, _, hidden = dh.shape
-    made = dh.new_empty(steps, hidden, across)
-    turn(dh.contiguous().numpy(), made.numpy())
-    return made
+    out = dh.new_empty(steps, hidden, across)
+    transpose(dh.contiguous().numpy(), out.numpy())
+    return out
 
 
-def _doubled(*tensors: Tensor) -> bool:
-    """Whether these are a lone member and its shadow: then one is computed."""
-    return len(tensors[0]) == 2 and all(torch.equal(one[0], one[1]) for one in tensors)
+def _is_duplicated(*tensors: Tensor) -> bool:
+    """Whether these hold a single member twice: then one copy is computed."""
+    return len(tensors[0]) == 2 and all(torch.equal(tensor[0], tensor[1]) for tensor in tensors)
 
 
 def _arrays(*tensors: Tensor) -> Sequence[Any]:
     return [tensor.detach().numpy() for tensor in tensors]
 
 
-def _of(member: int, arrays: Sequence[Any]) -> Sequence[Any]:
+def _member(member: int, arrays: Sequence[Any]) -> Sequence[Any]:
     return [array[member] for array in arrays]

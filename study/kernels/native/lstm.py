@@ -1,4 +1,4 @@
-"""LSTM layer, forward and back (equations: study/kernels/lstm.py), of one member."""
+"""LSTM layer of one member (equations: study/kernels/lstm.py)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_squares, compiled, enter, put, sigmoid, tanh, zeros
+from study.kernels.native.maths import add_squares, add_step, compiled, put, sigmoid, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import load, store, width
 
 
 def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what the way back needs: gates i, f, g, o; c from c_0 on."""
+    """Shapes of the buffers that the backward pass needs: gates i, f, g, o; c from c_0 on."""
     return (steps, 4 * hidden, batch), (steps + 1, hidden, batch)
 
 
 @compiled
 def forward(hx: Any, weight: Any, gates: Any, c: Any) -> None:
-    """hx [T + 1, K, B] with h_0, x and ones in place, weight [4H, K]; fills h and the buffers
-    (cyclic where they are shorter).
+    """Fills h and the buffers from hx [T + 1, K, B] and weight [4H, K].
+
+    hx holds h_0, x and ones. Buffers with fewer steps are used cyclically.
     """
     _, rows, batch = hx.shape
     hidden, terms, lane = c.shape[1], weight.shape[1], width(hx)
@@ -74,11 +75,12 @@ def backward(
     dc_out: Any,
     dweight: Any,
     dx: Any,
-    reach: Any,
+    step_norms: Any,
     taps: Any,
 ) -> None:
-    """From dh_out and dc_out, each [≤ T, H, B]: fills dweight [4H, K] and what else is asked for
-    (study/kernels/native/layer.py).
+    """Fills dweight [4H, K] and the other outputs from dh_out and dc_out, each [≤ T, H, B].
+
+    The outputs are described in layer.py.
     """
     steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     inputs, lane = dx.shape[1], width(hx)
@@ -96,9 +98,9 @@ def backward(
         dc[:] = 0
         for t in range(steps - 1, -1, -1):
             place = (t % chunk) * columns
-            enter(dh_out, t, steps, start, columns, dh)
-            enter(dc_out, t, steps, start, columns, dc)
-            if len(taps):  # before what h_t has of c_t is added
+            add_step(dh_out, t, steps, start, columns, dh)
+            add_step(dc_out, t, steps, start, columns, dc)
+            if len(taps):  # before the path through h_t is added
                 put(dc, columns, taps, (2 * t + 1) * hidden * batch + start, batch)
             for j in range(hidden):
                 for b in range(0, columns, lane):
@@ -113,7 +115,7 @@ def backward(
                         load(gates, gate + 2 * hidden * batch),
                         load(gates, gate + 3 * hidden * batch),
                     )
-                    # cheaper than to have it come from memory
+                    # cheaper to recompute than to load
                     small = tanh(load(c, at + hidden * batch))
                     back = load(dh, here)
                     dcell = load(dc, here) + back * o * (1.0 - small * small)
@@ -122,8 +124,8 @@ def backward(
                     store(dz, d + 2 * hidden * low, dcell * i * (1.0 - g * g))
                     store(dz, d + 3 * hidden * low, back * small * (o - o * o))
                     store(dc, here, dcell * f)
-            if len(reach):
-                add_squares(dh, 0, columns, reach[t, start : start + columns])
+            if len(step_norms):
+                add_squares(dh, 0, columns, step_norms[t, start : start + columns])
             if len(taps):
                 put(dh, columns, taps, 2 * t * hidden * batch + start, batch)
             product(across, 0, hidden, 0, 4 * hidden, dz, place, low, dh, 0, PANEL, columns)

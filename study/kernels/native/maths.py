@@ -1,4 +1,4 @@
-"""What the compiled kernels share: how they are compiled, and a sigmoid of vectors."""
+"""Shared by the compiled kernels: compilation, sigmoid and tanh of vectors, moving rows."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from numpy.polynomial.chebyshev import cheb2poly, poly2cheb
 
 from study.kernels.native.vectors import FLAGS, chosen, instructions, lanes, load, store, width
 
-# `contract`: a product and a sum may be one rounding. NaN and Inf keep their meaning. Division by
-# zero is Inf as in torch; a check for it would keep loops from being vectorized. Compiled once a
-# machine, kept beside the source or in the user's cache.
+# `contract`: a product and a sum may be fused into one rounding. NaN and Inf keep their meaning.
+# Division by zero is Inf as in torch; a check for it would keep loops from being vectorized.
+# Compiled once per machine, cached beside the source or in the user's cache.
 FASTMATH = {"contract"}
 
 
-# Code that is kept counts as that of all sources together, for one file's code stands in another's.
+# Cached code depends on all sources together, since functions are inlined across files.
 SOURCES = hashlib.blake2b(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).hexdigest()
 
 
 def compiled(function: Callable[..., Any], also: Collection[str] = ()) -> Any:
-    """`also`: further liberties for the compiler (LLVM's fast-math flags)."""
-    made: Any = njit(cache=True, nogil=True, fastmath={*FASTMATH, *also}, error_model="numpy")(
-        function
-    )
-    # not a promise of Numba's: without it, a change in one file alone is not seen in another
+    """Compile with Numba; `also`: further fast-math flags of LLVM."""
+    dispatcher: Any = njit(
+        cache=True, nogil=True, fastmath={*FASTMATH, *also}, error_model="numpy"
+    )(function)
+    # private to Numba; without it, a change in one file would not recompile the others
     with contextlib.suppress(AttributeError):
-        made._cache._cache_file._source_stamp = SOURCES
-    return made
+        dispatcher._cache._cache_file._source_stamp = SOURCES
+    return dispatcher
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Compiled where it is called: vectors stay in registers."""
+    """Inline into the caller, so that vectors stay in registers."""
     return njit(forceinline=True, fastmath=FASTMATH, error_model="numpy")(function)
 
 
-# exp(y) = 2^n 2^r with |r| <= 1/2 and a polynomial for 2^r; by bits of a number: its degree, bits
-# behind the point, what is added to the exponent, and up to which |y| neither the result nor its
+# exp(y) = 2^n 2^r with |r| <= 1/2 and a polynomial for 2^r. By bits of the number: degree of the
+# polynomial, mantissa bits, exponent bias, and the largest |y| for which neither the result nor its
 # inverse leaves the normal numbers.
 POWERS = {32: (6, 23, 127, 87.0), 64: (11, 52, 1023, 708.0)}
 
 
 def coefficients(degree: int) -> list[float]:
-    """Of a polynomial for 2^r, |r| <= 1/2, which is 1 at 0: the series of (2^r - 1)/r, economized
-    by Chebyshev polynomials (Lanczos 1938).
+    """Coefficients of a polynomial for 2^r, |r| <= 1/2, which is exact at 0.
 
-    Arithmetic of numbers alone: the same bits on every machine.
+    The series of (2^r - 1)/r, economized by Chebyshev polynomials (Lanczos 1938), in plain Python
+    arithmetic: the same bits on every machine.
     """
     # by powers of 2r
     series = [math.log(2) ** k / math.factorial(k) / 2 ** (k - 1) for k in range(1, degree + 9)]
@@ -66,11 +66,10 @@ def coefficients(degree: int) -> list[float]:
 
 
 def exponential(rate: float) -> Any:
-    """exp(rate·x) of a vector, lane by lane; what is further out than POWERS allows counts as its
-    end, NaN stays NaN.
+    """exp(rate·x) of a vector, lane by lane; x is clamped to the range of POWERS, NaN stays NaN.
 
     Relative error: 2e-7 in float32 and 1e-15 in float64 near 0, ten times as much at 10/rate, where
-    a sigmoid no longer shows it.
+    it no longer changes a sigmoid.
     """
 
     @instructions
@@ -85,7 +84,7 @@ def exponential(rate: float) -> Any:
             count, kind = lanes(vector.dtype), values[0].type
             whole = ir.VectorType(ir.IntType(bits), count)
 
-            def of(value: float) -> ir.Constant:
+            def constant(value: float) -> ir.Constant:
                 return ir.Constant(kind, [value] * count)
 
             def plus(left: ir.Value, right: ir.Value) -> ir.Value:
@@ -95,18 +94,17 @@ def exponential(rate: float) -> Any:
                 return builder.fmul(left, right, flags=FLAGS)
 
             limit = furthest / abs(rate)
-            x = chosen(builder, "<", chosen(builder, ">", values[0], of(limit)), of(-limit))
-            y = times(x, of(rate / math.log(2)))
-            magic = (
-                1.5 * 2.0**mantissa + bias
-                # added, it rounds to a whole number, which then stands, as an exponent, in the
-                # lowest bits
+            x = chosen(
+                builder, "<", chosen(builder, ">", values[0], constant(limit)), constant(-limit)
             )
-            rounded = plus(y, of(magic))
-            r = builder.fsub(y, plus(rounded, of(-magic)), flags=FLAGS)
-            total = of(series[-1])
+            y = times(x, constant(rate / math.log(2)))
+            # adding it rounds y to a whole number, whose exponent field is then in the lowest bits
+            magic = 1.5 * 2.0**mantissa + bias
+            rounded = plus(y, constant(magic))
+            r = builder.fsub(y, plus(rounded, constant(-magic)), flags=FLAGS)
+            total = constant(series[-1])
             for coefficient in reversed(series[:-1]):
-                total = plus(times(total, r), of(coefficient))
+                total = plus(times(total, r), constant(coefficient))
             exponent = builder.shl(
                 builder.bitcast(rounded, whole), ir.Constant(whole, [mantissa] * count)
             )
@@ -132,23 +130,21 @@ def tanh(x: Any) -> Any:
     return 2.0 / (1.0 + _falling_fast(x)) - 1.0
 
 
-LINE = 64  # bytes: vectors that lie across two lines of the cache take twice as long
+LINE = 64  # bytes: vectors across two cache lines take twice as long
 
 
 @compiled
 def zeros(rows: int, columns: int, like: Any) -> Any:
-    """[rows, columns] of the kind of `like`, at the beginning of a line of the cache."""
+    """Zeros [rows, columns] of the dtype of `like`, aligned to a cache line."""
     size = like.itemsize
-    made = np.zeros(rows * columns + LINE // size, like.dtype)
-    first = (-made.ctypes.data % LINE) // size
-    return made[first : first + rows * columns].reshape(rows, columns)
+    memory = np.zeros(rows * columns + LINE // size, like.dtype)
+    first = (-memory.ctypes.data % LINE) // size
+    return memory[first : first + rows * columns].reshape(rows, columns)
 
 
 @functools.partial(compiled, also=("reassoc",))
 def add_squares(rows: Any, start: int, count: int, into: Any) -> None:
-    """into [count], float64, += the squares of rows [R, …] from column `start` on, summed over the
-    rows.
-    """
+    """into [count] (float64) += sums over rows [R, …] of the squares from column `start` on."""
     for row in range(rows.shape[0]):
         for column in range(count):
             wide = np.float64(rows[row, start + column])
@@ -157,27 +153,26 @@ def add_squares(rows: Any, start: int, count: int, into: Any) -> None:
 
 @compiled
 def put(rows: Any, columns: int, into: Any, place: int, below: int) -> None:
-    """The first `columns` (whole vectors) of rows [R, PANEL]: row r goes to value `place` + r·below
-    of `into`.
-    """
+    """Copy the first `columns` of rows [R, PANEL]: row r goes to `place` + r·below of `into`."""
     for r in range(rows.shape[0]):
         for b in range(0, columns, width(rows)):
             store(into, place + r * below + b, load(rows, r * rows.shape[1] + b))
 
 
 @compiled
-def enter(given: Any, t: int, steps: int, start: int, columns: int, rows: Any) -> None:
-    """rows [H, PANEL] += what enters at step t of `steps`: `columns` values (whole vectors) from
-    `start` on of given [≤ T, H, B], the last steps'.
+def add_step(grads: Any, t: int, steps: int, start: int, columns: int, rows: Any) -> None:
+    """rows [H, PANEL] += the gradient of step t of `steps`, examples `start` to start + columns.
+
+    grads [≤ T, H, B] holds the last steps; `columns` is a multiple of LANES.
     """
-    at = t - steps + len(given)
+    at = t - steps + len(grads)
     if at >= 0:
-        _, hidden, batch = given.shape
+        _, hidden, batch = grads.shape
         for j in range(hidden):
             for b in range(0, columns, width(rows)):
-                here = j * rows.shape[1] + b
+                place = j * rows.shape[1] + b
                 store(
                     rows,
-                    here,
-                    load(rows, here) + load(given, (at * hidden + j) * batch + start + b),
+                    place,
+                    load(rows, place) + load(grads, (at * hidden + j) * batch + start + b),
                 )

@@ -1,9 +1,8 @@
-"""Small matrix products whose sums stay in registers: what a step of a recurrence needs, at any
-size.
+"""Small matrix products whose sums stay in registers, for the steps of a recurrence.
 
-BLAS is made for large matrices; at those of small recurrent networks it reaches half of what the
-processor can. Here the examples of a batch lie side by side in the lanes of vectors, so that no
-product has a rest but in its rows.
+BLAS is made for large matrices; at the sizes of small recurrent networks it reaches half of the
+processor's peak. Here the examples of a batch occupy the lanes of vectors, so that only the rows of
+a product can leave a remainder.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from study.kernels.native.vectors import (
     width,
 )
 
-ACROSS = 4 if WIDE else 2  # vectors side by side that a product has in hand at once
-TALL = 8 if WIDE else 4  # rows and columns of a sum over examples that are in hand at once
+ACROSS = 4 if WIDE else 2  # vectors of a row that a product computes at once
+TALL = 8 if WIDE else 4  # rows (and BROAD columns) of a sum over examples computed at once
 BROAD = 2
 
 
 def _tile(rows: int, vectors: int) -> Any:
-    """out[r, v] = Σ_k weight[r, k] x[k, v], `rows` by `vectors` of them in registers."""
+    """out[r, v] = Σ_k weight[r, k] x[k, v] for a tile of `rows` by `vectors`, in registers."""
 
     @instructions
     def tile(
@@ -49,9 +48,7 @@ def _tile(rows: int, vectors: int) -> Any:
         below: Any,
         terms: Any,
     ) -> Any:
-        """Rows of `weight` begin at `row` + r·stride, those of x at `first` + k·apart, those of out
-        at `place` + r·below.
-        """
+        """Rows start at row + r·stride (weight), first + k·apart (x), place + r·below (out)."""
         whole = types.intp
 
         def code(
@@ -121,7 +118,7 @@ def _tile(rows: int, vectors: int) -> Any:
 
 
 def _side_by_side(vectors: int, high: int) -> Any:
-    """A product of so many vectors a row, `high` rows in hand at once."""
+    """A product of `vectors` vectors per row, `high` rows at a time."""
     many, single = _tile(high, vectors), _tile(1, vectors)
 
     @inlined
@@ -193,11 +190,10 @@ def product(
     below: int,
     columns: int,
 ) -> None:
-    """out = weight[row : row + rows, skip : skip + terms] x, of `columns` columns (sizes.LANES
-    divides them).
+    """out = weight[row : row + rows, skip : skip + terms] x.
 
-    weight [R, K]; row k of x begins at value `first` + k·apart, row r of out at `place` + r·below;
-    both hold whole vectors there.
+    weight [R, K]; row k of x starts at value `first` + k·apart, row r of out at `place` + r·below.
+    `columns`, a multiple of sizes.LANES, is the number of columns of x and out.
     """
     begin, lane, column = row * weight.shape[1] + skip, width(weight), 0
     while column < columns:
@@ -228,11 +224,10 @@ def _sums(
     steps: Any,
     columns: Any,
 ) -> Any:
-    """out[place + r·BROAD + k] += Σ over steps t and columns b of left[r, t, b] right[t, k, b],
-    TALL by BROAD sums.
+    """out[place + r·BROAD + k] += Σ_t Σ_b left[r, t, b] right[t, k, b], TALL by BROAD sums.
 
-    left: row r begins at `row` + r·stride, its steps follow one another. right: row k of step t
-    begins at `term` + k·apart + t·later.
+    left: row r starts at `row` + r·stride, its steps are contiguous. right: row k of step t starts
+    at `term` + k·apart + t·later.
     """
     whole = types.intp
 
@@ -314,8 +309,9 @@ def _sums(
 
 
 def _summed(builder: ir.IRBuilder, vectors: list[ir.Value], count: int) -> list[ir.Value]:
-    """Vectors of the sums of `vectors` (a power of two of them), in their order: neighbours are
-    folded into one another.
+    """Vectors that hold the sum of each of `vectors` (a power of two of them), in order.
+
+    Neighbours are added pairwise.
     """
 
     def every_second(one: ir.Value, other: ir.Value, start: int) -> ir.Value:
@@ -332,7 +328,7 @@ def _summed(builder: ir.IRBuilder, vectors: list[ir.Value], count: int) -> list[
             for one, other in zip(vectors[::2], vectors[1::2], strict=True)
         ]
         held *= 2
-    while held < vectors[0].type.count:  # one is left, with several parts of each sum
+    while held < vectors[0].type.count:  # one vector is left, with several parts of each sum
         size = vectors[0].type.count // 2
         halves = []
         for start in (0, 1):
@@ -346,13 +342,13 @@ def _summed(builder: ir.IRBuilder, vectors: list[ir.Value], count: int) -> list[
 
 @compiled
 def tiles(rows: int, terms: int) -> int:
-    """Values that `add_sums` needs for its sums."""
+    """Number of sums of `add_sums`."""
     return -(-rows // TALL) * -(-terms // BROAD) * TALL * BROAD
 
 
 @compiled
 def padded(rows: int) -> int:
-    """Rows that `left` of add_sums must have."""
+    """Number of rows that `left` of add_sums must have."""
     return -(-rows // TALL) * TALL
 
 
@@ -360,12 +356,10 @@ def padded(rows: int) -> int:
 def add_sums(
     left: Any, right: Any, step: int, start: int, columns: int, steps: int, rows: int, sums: Any
 ) -> None:
-    """sums += Σ over `steps` steps and `columns` examples of left[r, t, b] right[t, k, b], for all
-    r < rows and k < K, tile by tile.
+    """sums += Σ_t Σ_b left[r, t, b] right[t, k, b] for all r < rows and k < K, tile by tile.
 
-    left: [padded(rows), ≥ steps·columns], row by row; right [T, K, B] is read from step `step` and
-    column `start` on. What lies beside the last rows is read as well and goes into sums that nobody
-    reads (`unpack`).
+    left: [padded(rows), ≥ steps·columns]; right: [T, K, B], read from step `step` and column
+    `start` on. The padding of left goes into sums that `unpack` drops.
     """
     _, terms, batch = right.shape
     stride, place = left.shape[1], 0
@@ -389,7 +383,7 @@ def add_sums(
 
 @compiled
 def unpack(sums: Any, into: Any) -> None:
-    """into [R, K] from the sums of add_sums."""
+    """Copy the sums of add_sums to into [R, K]."""
     rows, terms = into.shape
     across = -(-terms // BROAD)
     for r in range(rows):

@@ -1,6 +1,4 @@
-"""Plain recurrent layer, forward and back, of one member: h_t = tanh or ReLU of W [h_{t-1}, x_t,
-1].
-"""
+"""Plain recurrent layer of one member: h_t = tanh or ReLU of W [h_{t-1}, x_t, 1]."""
 
 from __future__ import annotations
 
@@ -8,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from study.kernels.native.maths import add_squares, compiled, enter, put, tanh, zeros
+from study.kernels.native.maths import add_squares, add_step, compiled, put, tanh, zeros
 from study.kernels.native.products import add_sums, padded, product, tiles, unpack
 from study.kernels.native.sizes import GAP, PANEL, STRETCH
 from study.kernels.native.vectors import at_least, load, store, where_positive, width
 
 
 def buffers(steps: int, batch: int, hidden: int, rows: int) -> tuple[tuple[int, ...], ...]:
-    """Nothing is needed on the way back but h."""
+    """None: the backward pass needs h alone."""
     return ()
 
 
 @compiled
 def forward(hx: Any, weight: Any, relu: bool) -> None:
-    """hx [T + 1, K, B] with h_0, x and ones in place, weight [H, K]; fills h."""
+    """Fills h from hx [T + 1, K, B], which holds h_0, x and ones, and weight [H, K]."""
     _, rows, batch = hx.shape
     (hidden, terms), lane = weight.shape, width(hx)
     for start in range(0, batch, PANEL):
@@ -37,11 +35,9 @@ def forward(hx: Any, weight: Any, relu: bool) -> None:
 
 @compiled
 def backward(
-    hx: Any, weight: Any, dh_out: Any, dweight: Any, dx: Any, reach: Any, taps: Any, relu: bool
+    hx: Any, weight: Any, dh_out: Any, dweight: Any, dx: Any, step_norms: Any, taps: Any, relu: bool
 ) -> None:
-    """From dh_out [≤ T, H, B]: fills dweight [H, K] and what else is asked for
-    (study/kernels/native/layer.py).
-    """
+    """Fills dweight [H, K] and the other outputs from dh_out [≤ T, H, B] (see layer.py)."""
     steps, (_, hidden, batch) = len(hx) - 1, dh_out.shape
     rows, inputs, lane = hx.shape[1], dx.shape[1], width(hx)
     across, sums = np.ascontiguousarray(weight.T), zeros(1, tiles(hidden, weight.shape[1]), hx)[0]
@@ -53,7 +49,7 @@ def backward(
         dh[:] = 0
         for t in range(steps - 1, -1, -1):
             place = (t % chunk) * columns
-            enter(dh_out, t, steps, start, columns, dh)
+            add_step(dh_out, t, steps, start, columns, dh)
             for j in range(hidden):
                 for b in range(0, columns, lane):
                     back = load(dh, j * PANEL + b)
@@ -63,8 +59,8 @@ def backward(
                         j * low + place + b,
                         where_positive(h, back) if relu else back * (1.0 - h * h),
                     )
-            if len(reach):
-                add_squares(dh, 0, columns, reach[t, start : start + columns])
+            if len(step_norms):
+                add_squares(dh, 0, columns, step_norms[t, start : start + columns])
             if len(taps):
                 put(dh, columns, taps, t * hidden * batch + start, batch)
             product(across, 0, hidden, 0, hidden, dz, place, low, dh, 0, PANEL, columns)

@@ -1,10 +1,9 @@
-"""Sizes of what the compiled kernels have in the cache at once."""
+"""Block sizes that keep the working set of the compiled kernels in the cache."""
 
 from __future__ import annotations
 
-LANES = 16  # a batch is filled up to a multiple of this: whole vectors of every kind
-PANEL = 64  # examples that go through all steps together, the next ones after them
-STRETCH = 512  # examples × steps that one sum of the weights' gradient takes
-# values between rows of a stretch: rows a power of two apart would push one another out of the
-# cache
+LANES = 16  # batches are padded to a multiple of this: whole vectors of every dtype
+PANEL = 64  # examples that go through all steps together before the next ones start
+STRETCH = 512  # examples × steps summed at once into the weight gradient
+# padding after rows of a stretch: rows a power of two apart would evict each other from the cache
 GAP = 16

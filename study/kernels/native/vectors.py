@@ -1,8 +1,8 @@
-"""Vectors of the processor as a type of Numba: what is written with them becomes vector
-instructions, whatever a compiler makes of loops.
+"""A Numba type for vector registers: code written with it becomes vector instructions.
 
-A vector has `lanes(dtype)` values. Sums and products of vectors, and of a vector and a number, work
-lane by lane; a product and a sum may be one rounding. Division by zero is Inf, NaN stays NaN.
+This does not rely on the compiler's vectorization of loops. A vector has `lanes(dtype)` values.
+Operations on vectors, or on a vector and a number, work lane by lane; a product and a sum may be
+fused into one rounding. Division by zero is Inf, NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from numba import types
 from numba.core import typing
 from numba.extending import intrinsic, models, overload, register_model
 
-# 32 registers of 64 bytes; else they are taken for 16 of 32 bytes
+# 32 registers of 64 bytes; otherwise 16 of 32 bytes are assumed
 WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 BYTES = 64 if WIDE else 32
 FLAGS = ("contract",)
 
 
 def instructions(function: Callable[..., Any]) -> Any:
-    """A function of compiled code that is written as instructions: it gets the context of typing
-    and types, and returns a signature and what writes them.
-    """
+    """A Numba intrinsic: from argument types to a signature and a function that emits LLVM code."""
     return intrinsic(function)
 
 
 def lanes(dtype: types.Float) -> int:
-    """Values a vector, a power of two."""
+    """Number of values per vector, a power of two."""
     return BYTES * 8 // int(dtype.bitwidth)
 
 
@@ -44,26 +42,28 @@ class Vector(types.Type):
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, of: Vector) -> None:
-        super().__init__(manager, of, of_lanes(manager[of.dtype].get_value_type(), lanes(of.dtype)))
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        super().__init__(
+            manager, vector, of_lanes(manager[vector.dtype].get_value_type(), lanes(vector.dtype))
+        )
 
 
 def of_lanes(scalar: ir.Type, count: int) -> ir.VectorType:
     return ir.VectorType(scalar, count)
 
 
-# --- for those who write instructions: values of one intrinsic ------------------------------------
+# --- helpers that emit LLVM code inside an intrinsic ----------------------------------------------
 
 
 def address(
-    context: Any, builder: ir.IRBuilder, of: types.Array, array: ir.Value, index: ir.Value
+    context: Any, builder: ir.IRBuilder, array_type: types.Array, array: ir.Value, index: ir.Value
 ) -> ir.Value:
-    """Of value number `index` of a contiguous array."""
-    return builder.gep(context.make_array(of)(context, builder, array).data, [index])
+    """The address of value number `index` of a contiguous array."""
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
 
 
 def load_vector(builder: ir.IRBuilder, where: ir.Value, count: int) -> ir.Value:
-    """`count` values from an address on; it need not be a multiple of their size."""
+    """Load `count` values from an address, aligned or not."""
     kind = of_lanes(where.type.pointee, count)
     return builder.load(builder.bitcast(where, kind.as_pointer()), align=_size(kind))
 
@@ -78,7 +78,7 @@ def _size(kind: ir.VectorType) -> int:
 
 
 def everywhere(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
-    """A vector of one value."""
+    """A vector with the same value in every lane."""
     kind, nothing = (
         of_lanes(scalar.type, count),
         ir.Constant(of_lanes(scalar.type, count), ir.Undefined),
@@ -93,7 +93,7 @@ def everywhere(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
 
 
 def chosen(builder: ir.IRBuilder, test: str, value: ir.Value, limit: ir.Value) -> ir.Value:
-    """`limit` where `value` is above (">") or below ("<") it, else `value`: NaN stays."""
+    """`limit` where `value` is above (">") or below ("<") it, else `value`; NaN stays NaN."""
     return builder.select(builder.fcmp_ordered(test, value, limit), limit, value)
 
 
@@ -104,18 +104,18 @@ def _both(
     values: tuple[ir.Value, ...],
     result: Vector,
 ) -> list[ir.Value]:
-    """Operands as vectors: a number stands in every lane."""
-    made = []
+    """Operands as vectors; a number is copied to every lane."""
+    vectors = []
     for kind, value in zip(kinds, values, strict=True):
         if isinstance(kind, Vector):
-            made.append(value)
+            vectors.append(value)
         else:
-            made.append(
+            vectors.append(
                 everywhere(
                     builder, context.cast(builder, value, kind, result.dtype), lanes(result.dtype)
                 )
             )
-    return made
+    return vectors
 
 
 def _result(left: types.Type, right: types.Type) -> Vector:
@@ -165,7 +165,7 @@ _operator(operator.truediv, lambda builder, left, right: builder.fdiv(left, righ
 
 
 at_least = _lane_by_lane(lambda builder, value, limit: chosen(builder, "<", value, limit))
-"""at_least(vector, limit): NaN stays."""
+"""at_least(vector, limit): the larger of both, lane by lane; NaN stays NaN."""
 where_positive = _lane_by_lane(
     lambda builder, test, value: builder.select(
         builder.fcmp_unordered(">", test, ir.Constant(test.type, [0.0] * test.type.count)),
@@ -178,7 +178,7 @@ where_positive = _lane_by_lane(
 
 @instructions
 def load(typing_context: Any, array: Any, index: Any) -> Any:
-    """A vector of the values from `index` (counted over the whole contiguous array) on."""
+    """A vector of the values from `index` on, counted over the whole contiguous array."""
     result = Vector(array.dtype)
 
     def code(
@@ -196,7 +196,7 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
 
 @instructions
 def store(typing_context: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Put a vector where `load` of this index takes it from."""
+    """Store a vector at the index from which `load` reads it."""
 
     def code(
         context: Any,
@@ -211,8 +211,8 @@ def store(typing_context: Any, array: Any, index: Any, vector: Any) -> Any:
 
 
 def width(array: Any) -> int:
-    """Values of a vector of this array's kind."""
-    raise NotImplementedError("of compiled code alone")
+    """Lanes of a vector of this array's dtype."""
+    raise NotImplementedError("available in compiled code only")
 
 
 @overload(width)

@@ -1,10 +1,9 @@
-"""Persistent kernels for CUDA, in Triton: all steps of a layer in one launch, all members side by
-side.
+"""Persistent Triton kernels for CUDA: all steps and members of a layer in one launch.
 
-The kernel of study/cells/NAME.py is cells/NAME.py here; the cell itself knows nothing of it, and a
-cell of one's own has none. Nothing here imports triton before a layer is computed: it comes with
-torch's CUDA builds and is no dependency. With TRITON_INTERPRET=1 in the environment its interpreter
-computes the same programs on the CPU, in numpy, one after the other: for tests.
+The kernel of study/cells/NAME.py is cells/NAME.py here; the cell does not know of it, and your own
+cells have none. Triton is imported only when a layer is computed: it comes with torch's CUDA builds
+and is not a dependency. With TRITON_INTERPRET=1 in the environment, its interpreter runs the same
+programs on the CPU, in numpy, for tests.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from torch import Tensor
 
 from study.interfaces import Cell, Params
 
-# hidden units: states of 16 examples are held in registers, and four gates of more would not fit
-MOST = 128
-CAPABILITY = (8, 0)  # of the GPU: what Triton is made for
+# the states of 16 examples and four gates of more units would not fit into the registers
+MAX_HIDDEN = 128
+CAPABILITY = (8, 0)  # least compute capability that Triton supports well
 
 
 def why_not(
     cell: Cell, *, hidden: int, dtype: str, device_type: str, elsewhere: bool
 ) -> str | None:
-    """Why a layer of this cell cannot be computed by a kernel of these, in words; None: it can.
+    """Why these kernels cannot compute a layer of this cell, in words; None if they can.
 
-    `elsewhere`: of that machine nothing is known.
+    `elsewhere`: it runs on another machine, so that this one is not checked.
     """
     if _module(cell) is None:
         return "this cell has none (study/kernels/triton/cells)"
@@ -37,8 +36,8 @@ def why_not(
         return "it computes on CUDA only"
     if dtype != "float32":
         return f"it computes in float32 only, got dtype={dtype}"
-    if hidden > MOST:
-        return f"it takes at most {MOST} hidden units, got {hidden}"
+    if hidden > MAX_HIDDEN:
+        return f"it takes at most {MAX_HIDDEN} hidden units, got {hidden}"
     if elsewhere:
         return None
     if importlib.util.find_spec("triton") is None:
@@ -56,14 +55,12 @@ def why_not(
 
 
 def interpreted() -> bool:
-    """Whether triton's interpreter computes, on the CPU; decided when triton is imported."""
+    """Whether Triton's interpreter runs the kernels on the CPU; fixed when triton is imported."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def layer(cell: Cell, params: Params, x: Tensor) -> Tensor | None:
-    """h [M, T, B, H] for x [M, T, B, D]; None for tensors that lie where it cannot compute, as
-    those of checks before training do.
-    """
+    """h [M, T, B, H] for x [M, T, B, D]; None for CPU tensors, as in checks before training."""
     if not x.is_cuda and not interpreted():
         return None
     h: Tensor = importlib.import_module(str(_module(cell))).layer(cell, params, x)
@@ -71,7 +68,7 @@ def layer(cell: Cell, params: Params, x: Tensor) -> Tensor | None:
 
 
 def _module(cell: Cell) -> str | None:
-    """By the module of the very class: a subclass elsewhere is another recurrence."""
+    """The kernel's module, by the module of the class itself: a subclass is another recurrence."""
     package, _, name = type(cell).__module__.rpartition(".")
     found = f"{__name__}.cells.{name}"
     return (

@@ -1,10 +1,10 @@
-"""What the persistent kernels share: tiles of matrices, products, gates.
+"""Shared by the persistent kernels: tiles of matrices, products, gates.
 
-A program has one member and ROWS of its examples, and goes through all steps. A step's products are
-of what the step before has stored: read back in pieces of DEEP columns, so that neither operand
-needs more registers than there are, after a barrier, since other threads of the program have
-written them (triton-lang/triton#11872). Launched with num_stages=1: loads brought forward would be
-of values not yet written (#8259).
+A program computes all steps of one member and ROWS of its examples. The products of a step read
+what the previous step has stored, DEEP columns at a time, so that both operands fit into registers,
+and after a barrier, since other threads of the program have written them
+(triton-lang/triton#11872). Kernels are launched with num_stages=1: prefetched loads would read
+values that are not yet written (#8259).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import triton.language as tl
 
 
 @triton.jit
-def ours(batch, ROWS: tl.constexpr, HIDDEN: tl.constexpr, WIDTH: tl.constexpr):
-    """(member, examples, which of them there are, hidden units, which of them there are); WIDTH:
-    HIDDEN as a power of 2.
+def program(batch, ROWS: tl.constexpr, HIDDEN: tl.constexpr, WIDTH: tl.constexpr):
+    """(member, examples, mask of examples, hidden units, mask of units) of this program.
+
+    WIDTH: HIDDEN rounded up to a power of 2.
     """
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     units = tl.arange(0, WIDTH)
@@ -25,7 +26,7 @@ def ours(batch, ROWS: tl.constexpr, HIDDEN: tl.constexpr, WIDTH: tl.constexpr):
 
 @triton.jit
 def tile(base, width, rows, row_ok, columns, column_ok):
-    """Values [rows, columns] of a matrix whose rows are `width` apart; 0 where it has none."""
+    """Values [rows, columns] of a matrix whose rows are `width` apart; 0 outside of it."""
     return tl.load(
         base + rows[:, None] * width + columns[None, :],
         mask=row_ok[:, None] & column_ok[None, :],
@@ -34,7 +35,7 @@ def tile(base, width, rows, row_ok, columns, column_ok):
 
 
 @triton.jit
-def put(base, width, rows, row_ok, columns, column_ok, values):
+def store_tile(base, width, rows, row_ok, columns, column_ok, values):
     """Store values [rows, columns] where `tile` reads them."""
     tl.store(
         base + rows[:, None] * width + columns[None, :],
@@ -45,10 +46,11 @@ def put(base, width, rows, row_ok, columns, column_ok, values):
 
 @triton.jit
 def add_product(into, left, right, PRECISION: tl.constexpr):
-    """into + left @ right, added up in float32; of operands as they are (ieee), with 10 bits behind
-    the point (tf32) or with 7 (bf16).
+    """into + left @ right, summed in float32.
+
+    Operands are rounded to PRECISION: not at all (ieee), to 10 (tf32) or 7 mantissa bits (bf16).
     """
-    # tf32 has all of their bits, and the interpreter multiplies no bfloat16
+    # tf32 holds all bits of bf16, and the interpreter cannot multiply bfloat16
     if PRECISION == "bf16":
         left, right = left.to(tl.bfloat16).to(tl.float32), right.to(tl.bfloat16).to(tl.float32)
     if PRECISION == "ieee":
@@ -71,16 +73,17 @@ def add_whole_product(
     DEEP: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """into + left @ right over the first LONG columns of left, whose rows are `width` apart, and as
-    many rows of right [LONG, HIDDEN].
+    """into + left @ right over the first LONG columns of left; right is [LONG, HIDDEN].
+
+    Rows of left are `width` apart.
     """
     for first in range(0, LONG, DEEP):
-        some = first + tl.arange(0, DEEP)
-        there = some < LONG
+        columns = first + tl.arange(0, DEEP)
+        inside = columns < LONG
         into = add_product(
             into,
-            tile(left, width, rows, row_ok, some, there),
-            tile(right, HIDDEN, some, there, units, unit_ok),
+            tile(left, width, rows, row_ok, columns, inside),
+            tile(right, HIDDEN, columns, inside, units, unit_ok),
             PRECISION,
         )
     return into
@@ -93,9 +96,9 @@ def sigmoid(z):
 
 @triton.jit
 def tanh(z):
-    """By its series below 1/4, where 1 - exp(-2|z|) loses the digits of a small state.
+    """tanh by its series below 1/4, where 1 - exp(-2|z|) would lose digits.
 
-    libdevice's is closed to the interpreter.
+    The interpreter cannot call libdevice's tanh.
     """
     square = z * z
     near = z + z * square * (
@@ -107,7 +110,7 @@ def tanh(z):
 
 
 @triton.jit
-def squares(dh):
-    """‖dh‖² by row, in float64 as study/kernels/reach.py has it."""
+def squared_norms(dh):
+    """‖dh‖² by row, in float64 as in study/kernels/step_norms.py."""
     wide = dh.to(tl.float64)
     return tl.sum(wide * wide, axis=1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import ClipRule, PerMember, per_member, require
-from study.numerics.norms import norm, shortened
+from study.numerics.norms import clip_to_norm, norm
 
 
 class Skeleton(ClipRule):
@@ -44,4 +44,4 @@ class Skeleton(ClipRule):
         limit = self.factor * state
         kept = torch.minimum(length, limit)
         mean = torch.where(state.isinf(), kept, self.decay * state + (1 - self.decay) * kept)
-        return shortened(grads, length, limit), torch.where(kept.isfinite(), mean, state)
+        return clip_to_norm(grads, length, limit), torch.where(kept.isfinite(), mean, state)

@@ -48,7 +48,10 @@ class Skeleton:
         caption = "Score against size, one row per network"
         table = Table([key, "trained values", study.metric], rows, caption, filtered=True)
         picture = draw(lambda rasterized: self._picture(study, points, key), name="skeleton")
-        legend, alt = "One dot per network, coloured by the first factor.", f"Score against size. {finding}"
+        legend, alt = (
+            "One dot per network, coloured by the first factor.",
+            f"Score against size. {finding}",
+        )
         return Section([Figure(picture, legend, alt, table, 10.0, finding, HOW)])
 
     def _picture(self, study: Study, points: pd.DataFrame, key: str) -> Drawing:

@@ -1,1 +1,1 @@
-"""What several probes share; a probe imports these and no other probe."""
+"""Helpers shared by probes; a probe imports these and no other probe."""

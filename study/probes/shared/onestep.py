@@ -1,10 +1,9 @@
-"""Single steps of one layer, taken again from the states of the probe batch: what J_t =
-∂s_t/∂s_{t-1} does, for any cell.
+"""Single steps of one layer from the states of the probe batch, to apply J_t = ∂s_t/∂s_{t-1}.
 
-The layer's input is a constant here. That loses nothing of a spectrum: with the states of all
-layers in one vector, layer by layer, J_t of the network is block triangular (a layer never reads
-the one above), so its eigenvalues and Lyapunov exponents are those of the layers together. Its
-singular values are not; those of a layer are of that layer alone.
+The layer's input is held constant. This does not change eigenvalues or Lyapunov exponents: with the
+states of all layers in one vector, J_t of the network is block triangular (a layer never reads the
+one above), so its eigenvalues and exponents are those of the layers together. Its singular values
+are not.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from torch import Tensor
 from study.interfaces import Cell, Params, Trace
 from study.records import StudyError
 
-# values of one state tensor a member that are pulled back at once: bounds memory, whatever M is
+# values of a state tensor per member that are pulled back at once, to limit memory
 ROWS = 2**17
 
 
@@ -26,9 +25,9 @@ ROWS = 2**17
 class LayerSteps:
     """Steps of a layer on B examples. S is the width of all states together (LSTM: h and c, 2H).
 
-    `x` [M, T, B, ·] is the layer's input, `projected` what `Cell.project` makes of it; `before` [M,
-    T, B, S] the state each step begins from (zeros before the first), `last` [B] each example's
-    last valid step.
+    `x` [M, T, B, ·] is the layer's input, `projected` the result of `Cell.project`, `before`
+    [M, T, B, S] the state before each step (zeros before the first), `last` [B] each example's last
+    valid step.
     """
 
     cell: Cell
@@ -68,8 +67,9 @@ class LayerSteps:
         )
 
     def parameter_gradients(self, step: Tensor, cotangents: Tensor) -> Mapping[str, Tensor]:
-        """Σ over examples of vᵀ ∂s_t/∂θ, s_{t-1} and x_t held constant: by name of the layer's
-        parameters, each [M, …]. v is [M, B, S].
+        """Σ over examples of vᵀ ∂s_t/∂θ with s_{t-1} and x_t constant, by parameter name, [M, …].
+
+        `cotangents`: v [M, B, S].
         """
         with torch.enable_grad():
             leaves = {name: value.detach().requires_grad_() for name, value in self.params.items()}
@@ -100,39 +100,36 @@ def layer_steps(trace: Trace, layer: int, examples: int) -> LayerSteps:
 
 
 def gate_values(trace: Trace, layer: int, examples: int, probe: str) -> Mapping[str, Tensor]:
-    """Each gate [M, T, B, H] of one layer (from 1) on the first `examples` of the probe batch; {}
-    for an ungated cell.
+    """Gates [M, T, B, H] of one layer (from 1) on the first `examples` of the probe batch.
 
-    StudyError, in the name of `probe`, for a gated cell that tells no gates.
+    {} for an ungated cell; StudyError that names `probe` for a gated cell without `gates`.
     """
     steps = layer_steps(trace, layer, examples)
     members, length, count, _ = steps.before.shape
-    # all steps at once: gates are those of single steps, so steps may stand beside examples
+    # all steps at once, as if they were further examples, since gates depend on single steps
     width = steps.size // len(trace.cell.states)
     state = steps.before.flatten(1, 2).split(width, dim=-1)
     with torch.no_grad():
         gates = trace.cell.gates(trace.layer_params(layer), steps.projected.flatten(1, 2), state)
     if not gates and trace.cell.keep:
-        raise StudyError(f"probe.{probe}: {silent(trace.cell)}")
+        raise StudyError(f"probe.{probe}: {missing_gates(trace.cell)}")
     return {gate: value.view(members, length, count, width) for gate, value in gates.items()}
 
 
-def silent(cell: Cell) -> str:
-    """What is wrong with a gated cell that tells no gates, and the ways out."""
+def missing_gates(cell: Cell) -> str:
+    """The message for a gated cell that does not define `gates`."""
     name = type(cell).__name__
     return (
-        f"{name} has keep gate {', '.join(cell.keep)} but tells no gates; write"
+        f"{name} has keep gate {', '.join(cell.keep)} but returns no gates; define"
         f" {name}.gates(params, x, state) or leave the probe out"
     )
 
 
 def at(sequence: Tensor, step: Tensor) -> Tensor:
-    """[M, B, ·] of `sequence` [M, T, B, ·], each example at its own `step` [B]."""
+    """[M, B, ·] from `sequence` [M, T, B, ·], each example at its `step` [B]."""
     return sequence[:, step.to(sequence.device), torch.arange(len(step), device=sequence.device)]
 
 
 def mean(values: Tensor, exists: Tensor) -> Tensor:
-    """Mean over the examples of `values` [M, B, …] that `exists` [B] names: what is −∞ or NaN for
-    one of them is so for the mean.
-    """
+    """Mean over the examples of `values` [M, B, …] where `exists` [B]; −∞ and NaN carry over."""
     return values[:, exists.to(values.device)].mean(1)

@@ -1,14 +1,14 @@
-"""Singular values of long products of Jacobians, exact where a direct SVD shows rounding only.
+"""Singular values of long products of Jacobians, accurate where a direct SVD returns noise.
 
-A product of k matrices is kept as Q·T with T = R_k···R_1 triangular, each row of T as a unit vector
-and the log of its norm: nothing under- or overflows, whatever k is. Singular values of T come from
-one-sided Jacobi rotations (LAPACK dgejsv), which find each to its own relative accuracy where the
-rows differ in size only (Demmel & Veselić 1992, Drmač & Veselić 2008); a dense SVD loses whatever
-lies 1e-16 below the largest.
+A product of k matrices is stored as Q·T with T = R_k···R_1 triangular, each row of T as a unit
+vector and the log of its norm, so that nothing under- or overflows. Singular values of T are
+computed by one-sided Jacobi rotations (LAPACK dgejsv), which are accurate relative to each value if
+the rows differ in scale only (Demmel & Veselić 1992, Drmač & Veselić 2008); a dense SVD loses
+everything 1e-16 below the largest.
 
-Accuracy: each value to about k·S·eps times the largest condition number of a single factor, not of
-their product. A direction that one factor reduces below S·eps of its column is zero to rounding: it
-counts as exactly 0 from there on (log −∞).
+Each value is accurate to about k·S·eps times the largest condition number of a single factor, not
+of their product. A direction that one factor reduces below S·eps of its column is zero to rounding
+and counts as exactly 0 from there on (log −∞).
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from torch import Tensor
 Array = np.ndarray
 
 EPS = float(np.finfo(np.float64).eps)
-SPAN = np.log(1e140)  # of column norms within one call of LAPACK: their squares stay in range
-APART = 1e-18  # coupling below which two blocks of columns have singular values of their own
-ROUNDS = 200  # of QR before a matrix whose columns span more than SPAN is given up
+SPAN = np.log(1e140)  # of column norms in one LAPACK call, so that their squares stay in range
+UNCOUPLED = 1e-18  # coupling below which two blocks of columns are treated separately
+ROUNDS = 200  # of QR before giving up on a matrix whose columns span more than SPAN
 
 
 def qr(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Q, R and ln|R_ii| [..., S] of square matrices [..., S, S]; −∞ and a row of zeros in R where
-    R_ii is zero to rounding, NaN where A is not finite.
+    """Q, R and ln|R_ii| [..., S] of square matrices [..., S, S].
+
+    If R_ii is zero to rounding, its log is −∞ and its row of R is 0; NaN if A is not finite.
     """
     finite = a.isfinite().all(-1).all(-1)[..., None]
     a = torch.where(finite[..., None], a, 0.0)
-    # Rows by falling size: Householder then keeps the accuracy of the small ones (Cox & Higham
-    # 1998), such as those of saturated units.
+    # With rows in falling order of norm, Householder QR keeps the accuracy of small ones (Cox &
+    # Higham 1998), such as those of saturated units.
     order = _norm(a).argsort(dim=-1, descending=True, stable=True)[..., None].expand_as(a)
     q, r = torch.linalg.qr(a.gather(-2, order))
     q = torch.empty_like(q).scatter_(-2, order, q)
@@ -47,9 +48,9 @@ def qr(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def random_orthogonal(size: int, generator: torch.Generator) -> Tensor:
-    """Haar-distributed [S, S] in float64.
+    """A Haar-distributed matrix [S, S] in float64.
 
-    Columns in general position: the first r of a product of rank r then span its range.
+    Its columns are in general position: the first r columns of a product of rank r span its range.
     """
     q, r = torch.linalg.qr(torch.randn(size, size, dtype=torch.float64, generator=generator))
     return q * r.diagonal().sign()
@@ -102,13 +103,12 @@ def graded(columns: Array, logs: Array) -> Array:
 
 
 def _graded(c: Array, s: Array) -> Array:
-    """The same for finite logs.
+    """The same for finite logs, in any order.
 
-    Columns that span too much are first brought apart by QR until they fall into blocks.
-
-    σ(C·D) = σ(R·D) = σ(D·Rᵀ) = σ((D·Rᵀ·D⁻¹)·D): with D in falling order no entry of the bracket
-    overflows, it is triangular, and each round shrinks what couples columns i < j by (d_j/d_i)². A
-    block that is left uncoupled is a relative change below APART.
+    Columns whose norms span too much are first decoupled into blocks by rounds of QR: σ(C·D) =
+    σ(R·D) = σ(D·Rᵀ) = σ((D·Rᵀ·D⁻¹)·D). With D in falling order, the bracket is triangular without
+    overflow, and each round shrinks the coupling of columns i < j by (d_j/d_i)². Splitting blocks
+    changes values by less than UNCOUPLED.
     """
     for _ in range(ROUNDS):
         order = np.argsort(-s, kind="stable")
@@ -124,23 +124,19 @@ def _graded(c: Array, s: Array) -> Array:
 
 
 def _blocks(c: Array, s: Array) -> list[slice]:
-    """Consecutive columns that nothing couples to later ones, if C is lower triangular; else one
-    block of all.
-    """
+    """Uncoupled blocks of consecutive columns if C is lower triangular, else one block."""
     size = len(s)
     if s[0] - s[-1] < SPAN or c.shape[0] != size or np.abs(np.triu(c, 1)).max(initial=0.0) > 0:
         return [slice(0, size)]
     below = np.abs(np.tril(c, -1))
     # coupling[p]: the largest entry with its column before p and its row at p or later
     coupling = [below[p:, :p].max(initial=0.0) for p in range(1, size)]
-    cuts = [0, *(p for p, most in enumerate(coupling, start=1) if most < APART), size]
+    cuts = [0, *(p for p, coupled in enumerate(coupling, start=1) if coupled < UNCOUPLED), size]
     return [slice(start, end) for start, end in itertools.pairwise(cuts)]
 
 
 def _jacobi(c: Array, s: Array) -> Array:
-    """ln σ by dgejsv, told that the matrix is C·D with C well conditioned (joba 0), nothing killed
-    as small (jobr 0).
-    """
+    """ln σ by dgejsv of C·D with C well conditioned (joba 0); keeps small values (jobr 0)."""
     if len(s) == 1:
         return s + np.log(np.linalg.norm(c, axis=0))
     a = np.asfortranarray(c * np.exp(s - s[0]))

@@ -1,6 +1,4 @@
-"""Shared by probes that tell one number a tensor: norms, and the turn from parameter names to
-quantities with a layer axis.
-"""
+"""Shared by probes with one number per tensor: norms, and quantities with a layer axis."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ def norms(tensors: Params) -> dict[str, Tensor]:
 
 
 def by_tensor(quantity: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """{"layer1.weight_h": [M], …} as {"QUANTITY weight_h": [M, layers], "QUANTITY readout.weight":
-    [M]}.
-    """
+    """{"layer1.weight_h": [M], …} -> {"QUANTITY weight_h": [M, layers], …}; readouts keep [M]."""
     layered: dict[str, list[Tensor]] = {}
     single: dict[str, Tensor] = {}
     for name, value in values.items():
@@ -30,4 +26,4 @@ def by_tensor(quantity: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
             layered.setdefault(f"{quantity} {tensor}", []).append(value)  # layers come in order
         else:
             single[f"{quantity} {name}"] = value
-    return {name: torch.stack(of, dim=1) for name, of in layered.items()} | single
+    return {name: torch.stack(layers, dim=1) for name, layers in layered.items()} | single

@@ -10,14 +10,14 @@ import triton.language as tl
 from torch import Tensor
 
 from study.interfaces import Cell, Params
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.kernels.triton.blocks import (
     add_product,
     add_whole_product,
-    ours,
-    put,
+    program,
     sigmoid,
-    squares,
+    squared_norms,
+    store_tile,
     tanh,
     tile,
 )
@@ -38,10 +38,12 @@ def forward(
     ROWS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """gates [M, T, B, 3H]: what the input gives, then r, z, n; across [M, 3, H, H], a W_hᵀ a gate;
-    h [M, T + 1, B, H]; reset [M, T, B, H]: r⊙h_{t-1}.
+    """Writes h [M, T + 1, B, H] and reset = r⊙h_{t-1} [M, T, B, H].
+
+    gates [M, T, B, 3H]: the projected input, replaced by r, z, n; across [M, 3, H, H]: W_hᵀ of each
+    gate.
     """
-    member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
+    member, rows, row_ok, units, unit_ok = program(batch, ROWS, HIDDEN, WIDTH)
     across += member * 3 * HIDDEN * HIDDEN
     gates += member * steps * batch * 3 * HIDDEN
     reset += member * steps * batch * HIDDEN
@@ -52,18 +54,20 @@ def forward(
         z = tile(gates + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok)
         n = tile(gates + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok)
         for first in range(0, HIDDEN, DEEP):
-            some = first + tl.arange(0, DEEP)
-            there = some < HIDDEN
-            before = tile(h, HIDDEN, rows, row_ok, some, there)
-            r = add_product(r, before, tile(across, HIDDEN, some, there, units, unit_ok), PRECISION)
+            columns = first + tl.arange(0, DEEP)
+            inside = columns < HIDDEN
+            before = tile(h, HIDDEN, rows, row_ok, columns, inside)
+            r = add_product(
+                r, before, tile(across, HIDDEN, columns, inside, units, unit_ok), PRECISION
+            )
             z = add_product(
                 z,
                 before,
-                tile(across + HIDDEN * HIDDEN, HIDDEN, some, there, units, unit_ok),
+                tile(across + HIDDEN * HIDDEN, HIDDEN, columns, inside, units, unit_ok),
                 PRECISION,
             )
         r, z = sigmoid(r), sigmoid(z)
-        put(reset, HIDDEN, rows, row_ok, units, unit_ok, r * state)
+        store_tile(reset, HIDDEN, rows, row_ok, units, unit_ok, r * state)
         tl.debug_barrier()
         candidate = across + 2 * HIDDEN * HIDDEN
         n = tanh(
@@ -83,13 +87,13 @@ def forward(
             )
         )
         state += z * (n - state)
-        put(gates, 3 * HIDDEN, rows, row_ok, units, unit_ok, r)
-        put(gates + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, z)
-        put(gates + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, n)
+        store_tile(gates, 3 * HIDDEN, rows, row_ok, units, unit_ok, r)
+        store_tile(gates + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, z)
+        store_tile(gates + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, n)
         gates += batch * 3 * HIDDEN
         reset += batch * HIDDEN
         h += batch * HIDDEN
-        put(h, HIDDEN, rows, row_ok, units, unit_ok, state)
+        store_tile(h, HIDDEN, rows, row_ok, units, unit_ok, state)
         tl.debug_barrier()
 
 
@@ -100,7 +104,7 @@ def backward(
     h,
     weight,
     dh_out,
-    reach,
+    step_norms,
     steps,
     batch,
     HIDDEN: tl.constexpr,
@@ -108,32 +112,35 @@ def backward(
     DEEP: tl.constexpr,
     ROWS: tl.constexpr,
     PRECISION: tl.constexpr,
-    REACHED: tl.constexpr,
+    RECORD_NORMS: tl.constexpr,
 ):
-    """Writes dz [M, T, B, 3H] and reach [M, T, B]; weight [M, 3H, H], h [M, T + 1, B, H], dh_out
-    [M, T, B, H].
+    """Writes dz [M, T, B, 3H] and step_norms [M, T, B].
+
+    weight [M, 3H, H], h [M, T + 1, B, H], dh_out [M, T, B, H].
     """
-    member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
+    member, rows, row_ok, units, unit_ok = program(batch, ROWS, HIDDEN, WIDTH)
     weight += member * 3 * HIDDEN * HIDDEN
     last = (member * steps + steps - 1) * batch
     gates += last * 3 * HIDDEN
     dz += last * 3 * HIDDEN
     dh_out += last * HIDDEN
-    reach += last
+    step_norms += last
     h += (member * (steps + 1) + steps - 1) * batch * HIDDEN
     dh = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
     for _ in range(steps):
         dh += tile(dh_out, HIDDEN, rows, row_ok, units, unit_ok)
-        if REACHED:
-            tl.store(reach + rows, squares(dh), mask=row_ok)
+        if RECORD_NORMS:
+            tl.store(step_norms + rows, squared_norms(dh), mask=row_ok)
         r = tile(gates, 3 * HIDDEN, rows, row_ok, units, unit_ok)
         z = tile(gates + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok)
         n = tile(gates + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok)
         before = tile(h, HIDDEN, rows, row_ok, units, unit_ok)
-        put(
+        store_tile(
             dz + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, dh * (n - before) * z * (1.0 - z)
         )
-        put(dz + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, dh * z * (1.0 - n * n))
+        store_tile(
+            dz + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, dh * z * (1.0 - n * n)
+        )
         tl.debug_barrier()
         back = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
         candidate = weight + 2 * HIDDEN * HIDDEN
@@ -151,7 +158,7 @@ def backward(
             DEEP,
             PRECISION,
         )
-        put(dz, 3 * HIDDEN, rows, row_ok, units, unit_ok, back * before * r * (1.0 - r))
+        store_tile(dz, 3 * HIDDEN, rows, row_ok, units, unit_ok, back * before * r * (1.0 - r))
         dh = dh - dh * z + back * r
         tl.debug_barrier()
         dh = add_whole_product(
@@ -171,7 +178,7 @@ def backward(
         gates -= batch * 3 * HIDDEN
         dz -= batch * 3 * HIDDEN
         dh_out -= batch * HIDDEN
-        reach -= batch
+        step_norms -= batch
         h -= batch * HIDDEN
 
 
@@ -193,7 +200,7 @@ class GRUPasses(Passes):
         self,
         launch: Launch,
         dh: Tensor,
-        reach: Tensor | None,
+        step_norms: Tensor | None,
         weight_h: Tensor,
         gates: Tensor,
         h: Tensor,
@@ -207,8 +214,8 @@ class GRUPasses(Passes):
             h,
             weight_h,
             dh,
-            dh if reach is None else reach,
-            REACHED=reach is not None,
+            dh if step_norms is None else step_norms,
+            RECORD_NORMS=step_norms is not None,
         )
         drz, dn = dz.split(2 * launch.hidden, dim=-1)
         return (
@@ -226,5 +233,5 @@ def layer(cell: Cell, params: Params, x: Tensor) -> Tensor:
         params["weight_x"],
         params["weight_h"],
         params["bias"],
-        reach=params.get(REACH),
+        step_norms=params.get(STEP_NORMS),
     )

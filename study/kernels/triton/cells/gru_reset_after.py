@@ -10,14 +10,14 @@ import triton.language as tl
 from torch import Tensor
 
 from study.interfaces import Cell, Params
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.kernels.triton.blocks import (
     add_product,
     add_whole_product,
-    ours,
-    put,
+    program,
     sigmoid,
-    squares,
+    squared_norms,
+    store_tile,
     tanh,
     tile,
 )
@@ -39,10 +39,12 @@ def forward(
     ROWS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """gates [M, T, B, 3H]: what the input gives, then r, z, n; across [M, H, 3H] = W_hᵀ, bias [M,
-    H], h [M, T + 1, B, H], product [M, T, B, H]: m.
+    """Writes h [M, T + 1, B, H] and product = m [M, T, B, H].
+
+    gates [M, T, B, 3H]: the projected input, replaced by r, z, n; across [M, H, 3H] = W_hᵀ; bias
+    [M, H].
     """
-    member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
+    member, rows, row_ok, units, unit_ok = program(batch, ROWS, HIDDEN, WIDTH)
     across += member * 3 * HIDDEN * HIDDEN
     gates += member * steps * batch * 3 * HIDDEN
     product += member * steps * batch * HIDDEN
@@ -55,32 +57,35 @@ def forward(
         n = tile(gates + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok)
         m = tl.zeros((ROWS, WIDTH), dtype=tl.float32) + b_n[None, :]
         for first in range(0, HIDDEN, DEEP):
-            some = first + tl.arange(0, DEEP)
-            there = some < HIDDEN
-            before = tile(h, HIDDEN, rows, row_ok, some, there)
+            columns = first + tl.arange(0, DEEP)
+            inside = columns < HIDDEN
+            before = tile(h, HIDDEN, rows, row_ok, columns, inside)
             r = add_product(
-                r, before, tile(across, 3 * HIDDEN, some, there, units, unit_ok), PRECISION
+                r, before, tile(across, 3 * HIDDEN, columns, inside, units, unit_ok), PRECISION
             )
             z = add_product(
-                z, before, tile(across + HIDDEN, 3 * HIDDEN, some, there, units, unit_ok), PRECISION
+                z,
+                before,
+                tile(across + HIDDEN, 3 * HIDDEN, columns, inside, units, unit_ok),
+                PRECISION,
             )
             m = add_product(
                 m,
                 before,
-                tile(across + 2 * HIDDEN, 3 * HIDDEN, some, there, units, unit_ok),
+                tile(across + 2 * HIDDEN, 3 * HIDDEN, columns, inside, units, unit_ok),
                 PRECISION,
             )
         r, z = sigmoid(r), sigmoid(z)
         n = tanh(n + r * m)
         state = n + z * (state - n)
-        put(gates, 3 * HIDDEN, rows, row_ok, units, unit_ok, r)
-        put(gates + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, z)
-        put(gates + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, n)
-        put(product, HIDDEN, rows, row_ok, units, unit_ok, m)
+        store_tile(gates, 3 * HIDDEN, rows, row_ok, units, unit_ok, r)
+        store_tile(gates + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, z)
+        store_tile(gates + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, n)
+        store_tile(product, HIDDEN, rows, row_ok, units, unit_ok, m)
         gates += batch * 3 * HIDDEN
         product += batch * HIDDEN
         h += batch * HIDDEN
-        put(h, HIDDEN, rows, row_ok, units, unit_ok, state)
+        store_tile(h, HIDDEN, rows, row_ok, units, unit_ok, state)
         tl.debug_barrier()
 
 
@@ -93,7 +98,7 @@ def backward(
     h,
     weight,
     dh_out,
-    reach,
+    step_norms,
     steps,
     batch,
     HIDDEN: tl.constexpr,
@@ -101,12 +106,13 @@ def backward(
     DEEP: tl.constexpr,
     ROWS: tl.constexpr,
     PRECISION: tl.constexpr,
-    REACHED: tl.constexpr,
+    RECORD_NORMS: tl.constexpr,
 ):
-    """Writes dz [M, T, B, 3H], dproduct [M, T, B, H] and reach [M, T, B]; weight [M, 3H, H], h [M,
-    T + 1, B, H], dh_out [M, T, B, H].
+    """Writes dz [M, T, B, 3H], dproduct [M, T, B, H] and step_norms [M, T, B].
+
+    weight [M, 3H, H], h [M, T + 1, B, H], dh_out [M, T, B, H].
     """
-    member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
+    member, rows, row_ok, units, unit_ok = program(batch, ROWS, HIDDEN, WIDTH)
     weight += member * 3 * HIDDEN * HIDDEN
     last = (member * steps + steps - 1) * batch
     gates += last * 3 * HIDDEN
@@ -114,25 +120,25 @@ def backward(
     product += last * HIDDEN
     dproduct += last * HIDDEN
     dh_out += last * HIDDEN
-    reach += last
+    step_norms += last
     h += (member * (steps + 1) + steps - 1) * batch * HIDDEN
     dh = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
     for _ in range(steps):
         dh += tile(dh_out, HIDDEN, rows, row_ok, units, unit_ok)
-        if REACHED:
-            tl.store(reach + rows, squares(dh), mask=row_ok)
+        if RECORD_NORMS:
+            tl.store(step_norms + rows, squared_norms(dh), mask=row_ok)
         r = tile(gates, 3 * HIDDEN, rows, row_ok, units, unit_ok)
         z = tile(gates + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok)
         n = tile(gates + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok)
         m = tile(product, HIDDEN, rows, row_ok, units, unit_ok)
         before = tile(h, HIDDEN, rows, row_ok, units, unit_ok)
         dn = (dh - dh * z) * (1.0 - n * n)
-        put(dz, 3 * HIDDEN, rows, row_ok, units, unit_ok, dn * m * r * (1.0 - r))
-        put(
+        store_tile(dz, 3 * HIDDEN, rows, row_ok, units, unit_ok, dn * m * r * (1.0 - r))
+        store_tile(
             dz + HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, dh * (before - n) * z * (1.0 - z)
         )
-        put(dz + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, dn)
-        put(dproduct, HIDDEN, rows, row_ok, units, unit_ok, dn * r)
+        store_tile(dz + 2 * HIDDEN, 3 * HIDDEN, rows, row_ok, units, unit_ok, dn)
+        store_tile(dproduct, HIDDEN, rows, row_ok, units, unit_ok, dn * r)
         dh *= z
         tl.debug_barrier()
         candidate = weight + 2 * HIDDEN * HIDDEN
@@ -169,7 +175,7 @@ def backward(
         product -= batch * HIDDEN
         dproduct -= batch * HIDDEN
         dh_out -= batch * HIDDEN
-        reach -= batch
+        step_norms -= batch
         h -= batch * HIDDEN
 
 
@@ -186,7 +192,7 @@ class GRUResetAfterPasses(Passes):
         self,
         launch: Launch,
         dh: Tensor,
-        reach: Tensor | None,
+        step_norms: Tensor | None,
         weight_h: Tensor,
         gates: Tensor,
         h: Tensor,
@@ -202,8 +208,8 @@ class GRUResetAfterPasses(Passes):
             h,
             weight_h,
             dh,
-            dh if reach is None else reach,
-            REACHED=reach is not None,
+            dh if step_norms is None else step_norms,
+            RECORD_NORMS=step_norms is not None,
         )
         drz = dz[..., : 2 * launch.hidden]
         return (
@@ -221,6 +227,6 @@ def layer(cell: Cell, params: Params, x: Tensor) -> Tensor:
         params["weight_x"],
         params["weight_h"],
         params["bias"],
-        reach=params.get(REACH),
+        step_norms=params.get(STEP_NORMS),
         more=params["bias_hn"],
     )

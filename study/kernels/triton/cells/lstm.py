@@ -8,14 +8,14 @@ import triton.language as tl
 from torch import Tensor
 
 from study.interfaces import Cell, Params
-from study.kernels.reach import REACH
+from study.kernels.step_norms import STEP_NORMS
 from study.kernels.triton.blocks import (
     add_product,
     add_whole_product,
-    ours,
-    put,
+    program,
     sigmoid,
-    squares,
+    squared_norms,
+    store_tile,
     tanh,
     tile,
 )
@@ -36,10 +36,11 @@ def forward(
     ROWS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """gates [M, T, B, 4H]: what the input gives, then i, f, g, o; across [M, H, 4H] = W_hᵀ, h and c
-    [M, T + 1, B, H] with h_0 and c_0 in place.
+    """Writes h and c [M, T + 1, B, H], which hold h_0 and c_0.
+
+    gates [M, T, B, 4H]: the projected input, replaced by i, f, g, o; across [M, H, 4H] = W_hᵀ.
     """
-    member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
+    member, rows, row_ok, units, unit_ok = program(batch, ROWS, HIDDEN, WIDTH)
     across += member * 4 * HIDDEN * HIDDEN
     gates += member * steps * batch * 4 * HIDDEN
     h += member * (steps + 1) * batch * HIDDEN
@@ -51,38 +52,41 @@ def forward(
         g = tile(gates + 2 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok)
         o = tile(gates + 3 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok)
         for first in range(0, HIDDEN, DEEP):
-            some = first + tl.arange(0, DEEP)
-            there = some < HIDDEN
-            before = tile(h, HIDDEN, rows, row_ok, some, there)
+            columns = first + tl.arange(0, DEEP)
+            inside = columns < HIDDEN
+            before = tile(h, HIDDEN, rows, row_ok, columns, inside)
             i = add_product(
-                i, before, tile(across, 4 * HIDDEN, some, there, units, unit_ok), PRECISION
+                i, before, tile(across, 4 * HIDDEN, columns, inside, units, unit_ok), PRECISION
             )
             f = add_product(
-                f, before, tile(across + HIDDEN, 4 * HIDDEN, some, there, units, unit_ok), PRECISION
+                f,
+                before,
+                tile(across + HIDDEN, 4 * HIDDEN, columns, inside, units, unit_ok),
+                PRECISION,
             )
             g = add_product(
                 g,
                 before,
-                tile(across + 2 * HIDDEN, 4 * HIDDEN, some, there, units, unit_ok),
+                tile(across + 2 * HIDDEN, 4 * HIDDEN, columns, inside, units, unit_ok),
                 PRECISION,
             )
             o = add_product(
                 o,
                 before,
-                tile(across + 3 * HIDDEN, 4 * HIDDEN, some, there, units, unit_ok),
+                tile(across + 3 * HIDDEN, 4 * HIDDEN, columns, inside, units, unit_ok),
                 PRECISION,
             )
         i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
         state = f * state + i * g
-        put(gates, 4 * HIDDEN, rows, row_ok, units, unit_ok, i)
-        put(gates + HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, f)
-        put(gates + 2 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, g)
-        put(gates + 3 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, o)
+        store_tile(gates, 4 * HIDDEN, rows, row_ok, units, unit_ok, i)
+        store_tile(gates + HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, f)
+        store_tile(gates + 2 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, g)
+        store_tile(gates + 3 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, o)
         gates += batch * 4 * HIDDEN
         h += batch * HIDDEN
         c += batch * HIDDEN
-        put(c, HIDDEN, rows, row_ok, units, unit_ok, state)
-        put(h, HIDDEN, rows, row_ok, units, unit_ok, o * tanh(state))
+        store_tile(c, HIDDEN, rows, row_ok, units, unit_ok, state)
+        store_tile(h, HIDDEN, rows, row_ok, units, unit_ok, o * tanh(state))
         tl.debug_barrier()
 
 
@@ -93,7 +97,7 @@ def backward(
     c,
     weight,
     dh_out,
-    reach,
+    step_norms,
     steps,
     batch,
     HIDDEN: tl.constexpr,
@@ -101,38 +105,44 @@ def backward(
     DEEP: tl.constexpr,
     ROWS: tl.constexpr,
     PRECISION: tl.constexpr,
-    REACHED: tl.constexpr,
+    RECORD_NORMS: tl.constexpr,
 ):
-    """Writes dz [M, T, B, 4H] and reach [M, T, B]; weight [M, 4H, H], dh_out [M, T, B, H].
+    """Writes dz [M, T, B, 4H] and step_norms [M, T, B]; weight [M, 4H, H], dh_out [M, T, B, H].
 
-    dc: gradient of c_t, h apart.
+    dc is the gradient of c_t with h_t held constant.
     """
-    member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
+    member, rows, row_ok, units, unit_ok = program(batch, ROWS, HIDDEN, WIDTH)
     weight += member * 4 * HIDDEN * HIDDEN
     last = (member * steps + steps - 1) * batch
     gates += last * 4 * HIDDEN
     dz += last * 4 * HIDDEN
     dh_out += last * HIDDEN
-    reach += last
+    step_norms += last
     c += (member * (steps + 1) + steps) * batch * HIDDEN
     dh = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
     dc = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
     for _ in range(steps):
         dh += tile(dh_out, HIDDEN, rows, row_ok, units, unit_ok)
-        if REACHED:
-            tl.store(reach + rows, squares(dh), mask=row_ok)
+        if RECORD_NORMS:
+            tl.store(step_norms + rows, squared_norms(dh), mask=row_ok)
         i = tile(gates, 4 * HIDDEN, rows, row_ok, units, unit_ok)
         f = tile(gates + HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok)
         g = tile(gates + 2 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok)
         o = tile(gates + 3 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok)
-        shown = tanh(tile(c, HIDDEN, rows, row_ok, units, unit_ok))
+        tanh_c = tanh(tile(c, HIDDEN, rows, row_ok, units, unit_ok))
         c -= batch * HIDDEN
         before = tile(c, HIDDEN, rows, row_ok, units, unit_ok)
-        dc += dh * o * (1.0 - shown * shown)
-        put(dz, 4 * HIDDEN, rows, row_ok, units, unit_ok, dc * g * i * (1.0 - i))
-        put(dz + HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, dc * before * f * (1.0 - f))
-        put(dz + 2 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, dc * i * (1.0 - g * g))
-        put(dz + 3 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, dh * shown * o * (1.0 - o))
+        dc += dh * o * (1.0 - tanh_c * tanh_c)
+        store_tile(dz, 4 * HIDDEN, rows, row_ok, units, unit_ok, dc * g * i * (1.0 - i))
+        store_tile(
+            dz + HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, dc * before * f * (1.0 - f)
+        )
+        store_tile(
+            dz + 2 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, dc * i * (1.0 - g * g)
+        )
+        store_tile(
+            dz + 3 * HIDDEN, 4 * HIDDEN, rows, row_ok, units, unit_ok, dh * tanh_c * o * (1.0 - o)
+        )
         dc *= f
         tl.debug_barrier()
         dh = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
@@ -153,7 +163,7 @@ def backward(
         gates -= batch * 4 * HIDDEN
         dz -= batch * 4 * HIDDEN
         dh_out -= batch * HIDDEN
-        reach -= batch
+        step_norms -= batch
 
 
 class LSTMPasses(Passes):
@@ -168,7 +178,7 @@ class LSTMPasses(Passes):
         self,
         launch: Launch,
         dh: Tensor,
-        reach: Tensor | None,
+        step_norms: Tensor | None,
         weight_h: Tensor,
         gates: Tensor,
         h: Tensor,
@@ -182,8 +192,8 @@ class LSTMPasses(Passes):
             kept[0],
             weight_h,
             dh,
-            dh if reach is None else reach,
-            REACHED=reach is not None,
+            dh if step_norms is None else step_norms,
+            RECORD_NORMS=step_norms is not None,
         )
         return dz, launch.summed(dz, h[:, :-1]), None
 
@@ -196,5 +206,5 @@ def layer(cell: Cell, params: Params, x: Tensor) -> Tensor:
         params["weight_x"],
         params["weight_h"],
         params["bias"],
-        reach=params.get(REACH),
+        step_norms=params.get(STEP_NORMS),
     )

@@ -10,8 +10,15 @@ import triton.language as tl
 from torch import Tensor
 
 from study.interfaces import Cell, Params
-from study.kernels.reach import REACH
-from study.kernels.triton.blocks import add_whole_product, ours, put, squares, tanh, tile
+from study.kernels.step_norms import STEP_NORMS
+from study.kernels.triton.blocks import (
+    add_whole_product,
+    program,
+    squared_norms,
+    store_tile,
+    tanh,
+    tile,
+)
 from study.kernels.triton.passes import Launch, Passes, run
 
 
@@ -29,8 +36,8 @@ def forward(
     PRECISION: tl.constexpr,
     RELU: tl.constexpr,
 ):
-    """z [M, T, B, H], across [M, H, H] = W_hᵀ, h [M, T + 1, B, H] with h_0 in place."""
-    member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
+    """z [M, T, B, H], across [M, H, H] = W_hᵀ, h [M, T + 1, B, H] with h_0."""
+    member, rows, row_ok, units, unit_ok = program(batch, ROWS, HIDDEN, WIDTH)
     across += member * HIDDEN * HIDDEN
     z += member * steps * batch * HIDDEN
     h += member * (steps + 1) * batch * HIDDEN
@@ -39,11 +46,11 @@ def forward(
         state = add_whole_product(
             state, h, HIDDEN, across, rows, row_ok, units, unit_ok, HIDDEN, HIDDEN, DEEP, PRECISION
         )
-        # what is not a number stays visible
+        # keeps NaN visible
         state = tl.where(state < 0.0, 0.0, state) if RELU else tanh(state)
         z += batch * HIDDEN
         h += batch * HIDDEN
-        put(h, HIDDEN, rows, row_ok, units, unit_ok, state)
+        store_tile(h, HIDDEN, rows, row_ok, units, unit_ok, state)
         tl.debug_barrier()
 
 
@@ -53,7 +60,7 @@ def backward(
     weight,
     h,
     dh_out,
-    reach,
+    step_norms,
     steps,
     batch,
     HIDDEN: tl.constexpr,
@@ -62,26 +69,27 @@ def backward(
     ROWS: tl.constexpr,
     PRECISION: tl.constexpr,
     RELU: tl.constexpr,
-    REACHED: tl.constexpr,
+    RECORD_NORMS: tl.constexpr,
 ):
-    """Writes dz [M, T, B, H] and reach [M, T, B]; weight [M, H, H], h [M, T + 1, B, H], dh_out [M,
-    T, B, H].
+    """Writes dz [M, T, B, H] and step_norms [M, T, B].
+
+    weight [M, H, H], h [M, T + 1, B, H], dh_out [M, T, B, H].
     """
-    member, rows, row_ok, units, unit_ok = ours(batch, ROWS, HIDDEN, WIDTH)
+    member, rows, row_ok, units, unit_ok = program(batch, ROWS, HIDDEN, WIDTH)
     weight += member * HIDDEN * HIDDEN
     last = (member * steps + steps - 1) * batch
     dz += last * HIDDEN
     dh_out += last * HIDDEN
-    reach += last
+    step_norms += last
     h += (member * (steps + 1) + steps) * batch * HIDDEN
     dh = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
     for _ in range(steps):
         dh += tile(dh_out, HIDDEN, rows, row_ok, units, unit_ok)
-        if REACHED:
-            tl.store(reach + rows, squares(dh), mask=row_ok)
+        if RECORD_NORMS:
+            tl.store(step_norms + rows, squared_norms(dh), mask=row_ok)
         state = tile(h, HIDDEN, rows, row_ok, units, unit_ok)
         dh = tl.where(state > 0.0, dh, 0.0) if RELU else dh * (1.0 - state * state)
-        put(dz, HIDDEN, rows, row_ok, units, unit_ok, dh)
+        store_tile(dz, HIDDEN, rows, row_ok, units, unit_ok, dh)
         tl.debug_barrier()
         dh = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
         dh = add_whole_product(
@@ -89,7 +97,7 @@ def backward(
         )
         dz -= batch * HIDDEN
         dh_out -= batch * HIDDEN
-        reach -= batch
+        step_norms -= batch
         h -= batch * HIDDEN
 
 
@@ -108,7 +116,7 @@ class RNNPasses(Passes):
         self,
         launch: Launch,
         dh: Tensor,
-        reach: Tensor | None,
+        step_norms: Tensor | None,
         weight_h: Tensor,
         gates: Tensor,
         h: Tensor,
@@ -121,9 +129,9 @@ class RNNPasses(Passes):
             weight_h,
             h,
             dh,
-            dh if reach is None else reach,
+            dh if step_norms is None else step_norms,
             RELU=self.relu,
-            REACHED=reach is not None,
+            RECORD_NORMS=step_norms is not None,
         )
         return dz, launch.summed(dz, h[:, :-1]), None
 
@@ -132,5 +140,10 @@ def layer(cell: Cell, params: Params, x: Tensor) -> Tensor:
     """h [M, T, B, H] of study.cells.rnn.RNN."""
     passes = RNNPasses(cell.activation is torch.relu)
     return run(
-        passes, x, params["weight_x"], params["weight_h"], params["bias"], reach=params.get(REACH)
+        passes,
+        x,
+        params["weight_x"],
+        params["weight_h"],
+        params["bias"],
+        step_norms=params.get(STEP_NORMS),
     )

@@ -1,6 +1,4 @@
-"""From [T, B, H], as torch has it, to [T, H, B], as the compiled kernels have it: whole squares of
-values are turned in registers.
-"""
+"""Transposes torch's [T, B, H] to the [T, H, B] of the compiled kernels, square by square."""
 
 from __future__ import annotations
 
@@ -21,11 +19,12 @@ from study.kernels.native.vectors import (
 
 
 @instructions
-def _square(
+def _transpose_square(
     typing_context: Any, source: Any, first: Any, apart: Any, into: Any, place: Any, below: Any
 ) -> Any:
-    """into[place + c·below + r] = source[first + r·apart + c], as many rows and columns as a vector
-    has values.
+    """into[place + c·below + r] = source[first + r·apart + c] in registers.
+
+    The square has as many rows and columns as a vector has lanes.
     """
     whole = types.intp
 
@@ -53,10 +52,10 @@ def _square(
                         count + lane if lane & distance else lane + distance
                         for lane in range(count)
                     ]
-                    order = ir.VectorType(ir.IntType(32), count)
+                    indices = ir.VectorType(ir.IntType(32), count)
                     rows[r], rows[r | distance] = (
-                        builder.shuffle_vector(one, other, ir.Constant(order, of))
-                        for of in (upper, lower)
+                        builder.shuffle_vector(one, other, ir.Constant(indices, order))
+                        for order in (upper, lower)
                     )
             distance *= 2
         for c, row in enumerate(rows):
@@ -77,7 +76,7 @@ def _square(
 
 
 @compiled
-def turn(source: Any, into: Any) -> None:
+def transpose(source: Any, into: Any) -> None:
     """into [T, H, B'] from source [T, B, H]; columns from B on become 0."""
     steps, batch, hidden = source.shape
     across, side = into.shape[2], width(source)
@@ -85,7 +84,7 @@ def turn(source: Any, into: Any) -> None:
     for t in range(steps):
         for b in range(0, examples, side):
             for j in range(0, units, side):
-                _square(
+                _transpose_square(
                     source,
                     (t * batch + b) * hidden + j,
                     hidden,
