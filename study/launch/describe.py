@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.config.compose import meets
+from study.config.compose import matches
 from study.design.power import resolvable
 from study.launch.plan import Plan
 from study.launch.say import say
@@ -124,7 +124,7 @@ def _weights(
     blocks: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
     for number, arm in enumerate(arms):
         for place, side in enumerate((first, second)):
-            if meets(arm, {**when, **side}, "study.contrasts"):
+            if matches(arm, {**when, **side}, "study.contrasts"):
                 block = tuple(arm[key] for key in factors if key not in {*first, *second})
                 blocks.setdefault(block, ([], []))[place].append(number)
     whole = [block for block in blocks.values() if all(block)]
