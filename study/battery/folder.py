@@ -23,8 +23,8 @@ from reports.documents.sections import declared_sections
 from study import battery
 from study.battery.encoders import accepts
 from study.config.build import build, build_for_members
-from study.config.check import SEVERAL
-from study.config.compose import Composed, compose, finish
+from study.config.check import NAMED_PIECES
+from study.config.compose import Combination, compose, to_combination
 from study.config.loader import config_loader
 from study.config.tasks import load_task
 from study.interfaces import Group
@@ -112,7 +112,7 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
 def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
     """Run the battery of its kind, plan it, and train it for two updates beside another point."""
     chosen = [
-        f"{kind}=[transport,loss,recurrence,{level}]" if kind in SEVERAL else f"{kind}={level}"
+        f"{kind}=[transport,loss,recurrence,{level}]" if kind in NAMED_PIECES else f"{kind}={level}"
     ]
     if (
         kind == "readout"
@@ -124,7 +124,8 @@ def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
     composed = [_composed(loader, chosen, seed, outputs) for seed in (0, 1)]
     node = composed[0].config[kind]
     BATTERIES[kind](
-        node[level] if kind in SEVERAL else node, f"{kind}.{level}" if kind in SEVERAL else kind
+        node[level] if kind in NAMED_PIECES else node,
+        f"{kind}.{level}" if kind in NAMED_PIECES else kind,
     )
     _trained(composed)
 
@@ -140,7 +141,7 @@ def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> N
 
 def _receiver(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
     """Run the battery of a tracker or an executor."""
-    chosen = f"{kind}=[{level}]" if kind in SEVERAL else f"{kind}={level}"
+    chosen = f"{kind}=[{level}]" if kind in NAMED_PIECES else f"{kind}={level}"
     config = _composed(loader, [chosen], 0, outputs).config
     if kind == "tracker":
         node = config[kind][level]
@@ -155,7 +156,7 @@ def tiny_group(outputs: Path) -> Group:
     return _group([_composed(config_loader(), [], seed, outputs) for seed in range(3)])
 
 
-def _group(composed: Sequence[Composed]) -> Group:
+def _group(composed: Sequence[Combination]) -> Group:
     return Group(name="1", points=tuple(make_plan(composed, None, None).points), cost=1.0)
 
 
@@ -172,16 +173,16 @@ def _task_for(loader: ConfigLoader, chosen: Sequence[str], outputs: Path) -> str
     )
 
 
-def _composed(loader: ConfigLoader, chosen: Sequence[str], seed: int, outputs: Path) -> Composed:
+def _composed(loader: ConfigLoader, chosen: Sequence[str], seed: int, outputs: Path) -> Combination:
     tiny = [
         each for each in TINY if each.split("=")[0] not in {one.split("=")[0] for one in chosen}
     ]
-    return finish(
+    return to_combination(
         compose(loader, "config", [*chosen, *tiny, f"seed={seed}", f"store.folder={outputs}"]), []
     )
 
 
-def _trained(composed: Sequence[Composed]) -> None:
+def _trained(composed: Sequence[Combination]) -> None:
     plan = make_plan(composed, None, None)
     store = Store(plan.folder)
     declare(store, plan, plan.fingerprint(), 1, "check")
