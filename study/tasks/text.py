@@ -95,7 +95,7 @@ class Text(ClassEachStep):
         self.coded = {
             part: coded[start:end] for part, start, end in zip(PARTS, starts, ends, strict=True)
         }
-        self.fixed = {part: self._windows(coded) for part, coded in self.coded.items()}
+        self.fixed = {part: self._windows(symbols) for part, symbols in self.coded.items()}
 
     def read(self) -> str:
         if self.path is None:
