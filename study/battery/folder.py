@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from hydra.core.config_loader import ConfigLoader
 
+import study.battery as battery
 from reports.battery import check_section
 from reports.data.study import Study
 from reports.documents.sections import build as build_section
 from reports.documents.sections import declared_sections
-from study import battery
 from study.battery.encoders import accepts
 from study.config.build import build, build_for_members
 from study.config.check import NAMED_PIECES

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from study.config.compose import matches
 from study.design.power import resolvable
+from study.interfaces import duration
 from study.launch.plan import Plan
 from study.launch.say import say
-from study.training.groups import duration
 
 SHOWN = 3  # examples named of a longer list
 
