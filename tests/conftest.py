@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,19 @@ LONGEST = (
     "test_accessible",
 )
 INSTALL = "no Chromium here: apt-get install chromium"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file that has no test of the tier: imports take as long as many tests."""
+    tier = config.option.markexpr
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    if tier.startswith("slow"):
+        return True if "pytest.mark.slow" not in text else None
+    if tier.startswith("not slow"):
+        return True if re.search(r"^pytestmark = .*\bpytest\.mark\.slow\b", text, re.M) else None
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
