@@ -27,26 +27,37 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Files that take longest, and much of it waiting for processes of their own: begun first, or a core
-# idles at the end.
+# Begun first, longest first, or a core idles at the end. Before them the kernels' own tests: what
+# they compile is kept on disk, and no two processes should compile it at once.
 LONGEST = (
+    "test_kernels",
+    "test_report",
     "test_ray",
-    "test_experiments",
-    "test_command",
-    "test_remote",
-    "test_command_line",
-    "test_battery",
     "test_slurm",
-    "test_packaging",
-    "test_leases",
+    "test_experiments",
     "test_chaos",
+    "test_packaging",
+    "test_command",
     "test_signals",
-    "test_reprobe",
-    "test_bench",
-    "test_processes",
-    "test_artifacts",
-    "test_executor",
+    "test_remote",
+    "test_trackers",
     "test_accessible",
+    "test_edges",
+    "test_battery",
+    "test_leases",
+    "test_stored_before",
+    "test_new",
+    "test_processes",
+    "test_full_disk",
+    "test_isolation",
+    "test_command_line",
+    "test_artifacts",
+    "test_end_to_end",
+    "test_executor",
+    "test_fuzz",
+    "test_examples",
+    "test_bench",
+    "test_compose",
 )
 INSTALL = "no Chromium here: apt-get install chromium"
 
