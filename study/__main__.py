@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from study.config.compose import Base, check_whole, finish
+from study.config.compose import HydraComposition, check_complete, to_combination
 from study.config.paths import conf_folder, config_dirs
 from study.hydra_plugins import Finished, register, say_error
 from study.launch.plan import make_plan
@@ -29,15 +29,15 @@ from study.records import StudyError
 def one_point(config: DictConfig) -> None:
     """A single point is a group of one through the same engine."""
     choices = HydraConfig.get().runtime.choices
-    base = Base(
+    base = HydraComposition(
         config=config,
         choices={
             str(key): value for key, value in choices.items() if not str(key).startswith("hydra/")
         },
     )
     try:
-        check_whole(config)
-        point = finish(base, [])
+        check_complete(config)
+        point = to_combination(base, [])
         prepare(point.config)
         status = run(make_plan([point], None, choices.get("experiment")))
     except StudyError as error:

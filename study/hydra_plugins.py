@@ -22,7 +22,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from study.config.compose import Declared, compose, compose_all, declared, finish
+from study.config.compose import Sweep, compose, compose_all, read_sweep, to_combination
 from study.config.loader import ALIAS, store_nodes
 from study.config.paths import config_dirs
 from study.launch.confirm import confirm
@@ -67,7 +67,7 @@ class StudySweeper(Sweeper):
     def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
         """Exit status of what was declared and typed."""
         experiment = self.composed.hydra.runtime.choices.get("experiment")
-        of = declared(self.loader, params, arguments)
+        of = read_sweep(self.loader, params, arguments)
         if not of.factors:
             where = (
                 f"experiment/{experiment}.yaml under hydra.sweeper.params"
@@ -84,7 +84,7 @@ class StudySweeper(Sweeper):
         prepare(_chosen(self.composed))
         return self.train(of, experiment)
 
-    def train(self, of: Declared, experiment: str | None) -> int:
+    def train(self, of: Sweep, experiment: str | None) -> int:
         return run(
             make_plan(
                 compose_all(self.loader, self.composed.hydra.job.config_name, of), of, experiment
@@ -95,7 +95,7 @@ class StudySweeper(Sweeper):
 class ConfirmSweeper(StudySweeper):
     """hydra/sweeper=confirm: the best arms of a study again, on fresh seeds (study.confirm)."""
 
-    def train(self, of: Declared, experiment: str | None) -> int:
+    def train(self, of: Sweep, experiment: str | None) -> int:
         return confirm(self.loader, self.composed.hydra.job.config_name, of, experiment)
 
 
@@ -145,12 +145,12 @@ class StudyLauncher(Launcher):
             )
             for key in keys
         }
-        of = Declared(
+        of = Sweep(
             factors={key: of_key for key, of_key in values.items() if len(of_key) > 1}, fixed=[]
         )
         try:
             combinations = [
-                finish(
+                to_combination(
                     compose(self.loader, self.composed.hydra.job.config_name, list(job)),
                     list(of.factors),
                 )

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import reports.__main__
-from study.config.compose import compose, compose_all, declared
+from study.config.compose import compose, compose_all, read_sweep
 from study.config.loader import config_loader
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
@@ -257,7 +257,7 @@ def test_every_yaml_block_is_a_configuration(own):
         config = loader.load_configuration("config", chosen, run_mode=RunMode.MULTIRUN)
         params = dict(config.hydra.sweeper.params)
         params |= CLIPPED if name == "claims_of_a_page" else {}
-        study_of = declared(loader, params, chosen)
+        study_of = read_sweep(loader, params, chosen)
         assert len(compose_all(loader, "config", study_of)) >= 12
     piece = compose(loader, "config", ["cell=leaky"]).config["cell"]
     assert piece == {"_target_": "cells_of_mine.Leaky", "a": 0.1}

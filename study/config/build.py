@@ -1,6 +1,4 @@
-"""Build any piece from its YAML node: `_target_` is the only registration, the constructor's
-annotations the only schema.
-"""
+"""Build pieces from their YAML: `_target_` names the class, its annotations are the schema."""
 
 from __future__ import annotations
 
@@ -21,13 +19,13 @@ from hydra.utils import get_class
 from study.interfaces import PerMember
 from study.records import StudyError
 
-# get_class logs three lines before it raises what is told here
+# get_class logs three lines before it raises; the StudyError below says it in one
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
 PER_MEMBER_MARK = get_args(PerMember)[1]
 
 
 def build(node: Mapping[str, Any], key: str) -> Any:
-    """The piece of one configuration node, its arguments checked; PerMember arguments stay numbers.
+    """Build the piece of one configuration node; PerMember arguments stay numbers.
 
     Raises StudyError with the piece, the key, what is allowed and what came.
     """
@@ -38,9 +36,7 @@ def build(node: Mapping[str, Any], key: str) -> Any:
 def build_for_members(
     nodes: Sequence[Mapping[str, Any]], key: str, device: torch.device, dtype: torch.dtype
 ) -> Any:
-    """One piece for M members whose nodes are of equal structure: PerMember arguments become
-    tensors [M].
-    """
+    """Build one piece for M members of equal structure; PerMember arguments become [M] tensors."""
     hints = _hints(nodes[0], key)
     arguments = {
         name: (
@@ -54,7 +50,7 @@ def build_for_members(
 
 
 def structure(node: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The node without its PerMember arguments: equal structures may share a group."""
+    """Return the node without its PerMember arguments: equal structures may share a group."""
     return {
         "_target_": node["_target_"],
         **{
@@ -64,39 +60,39 @@ def structure(node: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def as_study_error(key: str, what: str) -> Iterator[None]:
-    """Whatever a piece raises becomes a StudyError that says whose, what and where: pieces may be
-    anybody's.
-    """
+def as_study_error(key: str, failure: str) -> Iterator[None]:
+    """Turn whatever a piece raises into a StudyError with the key, the failure and its line."""
     try:
         yield
     except StudyError:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-        # the author's line, not ours that it calls
-        own = [
+        local = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+        # The line of the piece's author, not one of ours that it calls.
+        authors = [
             frame
-            for frame in own
+            for frame in local
             if Path(__file__).parent.parent not in Path(frame.filename).parents
-        ] or own
+        ] or local
         message = (str(error).splitlines() or [""])[0]
-        where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}"
-        raise StudyError(f"{key}: {what} ({type(error).__name__}: {message}; {where})") from error
+        where = f"{Path(authors[-1].filename).name}, line {authors[-1].lineno}"
+        raise StudyError(
+            f"{key}: {failure} ({type(error).__name__}: {message}; {where})"
+        ) from error
 
 
 def _construct(node: Mapping[str, Any], key: str, arguments: Mapping[str, Any]) -> Any:
     piece = get_class(node["_target_"])
-    with as_study_error(key, f"{piece.__name__} cannot be made"):
+    with as_study_error(key, f"{piece.__name__} cannot be built"):
         try:
             return piece(**arguments)
-        except ValueError as error:  # the constructor's own refusal is a whole sentence
+        except ValueError as error:  # the message of a constructor is a whole sentence
             raise StudyError(f"{key}: {error}") from error
 
 
-def _why(target: object, error: BaseException) -> str:
-    """Why a class is not there, in one line: Hydra's own message takes three."""
+def _import_failure(target: object, error: BaseException) -> str:
+    """Say in one line why a class cannot be imported; Hydra's message takes three."""
     module, _, name = str(target).rpartition(".")
     if module in sys.modules:
         return f"{module} has no class {name}"
@@ -118,7 +114,7 @@ def _why(target: object, error: BaseException) -> str:
 
 
 def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Annotations of the constructor's arguments, after checking that the node fits them."""
+    """Check that a node fits its class; return the annotations of the arguments it gives."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise StudyError(
             f"{key}: its YAML needs _target_, the path of its class, such as study.cells.lstm.LSTM;"
@@ -129,9 +125,9 @@ def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     except (ImportError, AttributeError, ValueError) as error:
         raise StudyError(
             f"{key}: _target_ {node['_target_']!r} cannot be imported"
-            f" ({_why(node['_target_'], error)})"
+            f" ({_import_failure(node['_target_'], error)})"
         ) from error
-    required, hints = _settings(piece)
+    required, hints = _arguments(piece)
     given, allowed = [name for name in node if name != "_target_"], list(hints)
     for name in given:
         if name not in allowed:
@@ -151,11 +147,11 @@ def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     return fitting
 
 
-def _settings(piece: type) -> tuple[list[str], dict[str, Any]]:
-    """Arguments of the constructor: those that must be given, and all with their annotations.
+def _arguments(piece: type) -> tuple[list[str], dict[str, Any]]:
+    """Return a constructor's required arguments, and all arguments with their annotations.
 
-    Where it takes **settings for its base, the base's belong to it; which of them it gives itself
-    is its own affair.
+    If it passes **settings on to its base class, the arguments of the base count as well, as
+    optional ones: the subclass may set some of them.
     """
     required: list[str] = []
     hints: dict[str, Any] = {}
@@ -189,10 +185,7 @@ def _is_per_member(hint: Any) -> bool:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a plain YAML value is of an annotation's type.
-
-    An int is a float, a bool is neither.
-    """
+    """Whether a plain YAML value has an annotation's type; an int is a float, a bool is neither."""
     if _is_per_member(hint):
         return fits(value, float)
     origin, arguments = get_origin(hint), get_args(hint)
@@ -226,7 +219,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def describe(hint: Any) -> str:
-    """An annotation in words."""
+    """Describe an annotation in words, for messages."""
     if _is_per_member(hint) or hint is float:
         return "a number"
     origin, arguments = get_origin(hint), get_args(hint)

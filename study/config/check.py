@@ -1,6 +1,4 @@
-"""Everything that can be wrong with one point's configuration, told before anything is trained:
-pieces may be anybody's.
-"""
+"""Check points and their pieces before anything is trained."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ import torch
 from torch import Tensor
 
 from study.config.build import as_study_error, build, build_for_members
-from study.config.compose import Composed
+from study.config.compose import Combination
 from study.config.network import init_facts, member_bytes
 from study.config.schema import Health
 from study.config.setup import Setup, set_up
@@ -41,16 +39,16 @@ from study.model import Model
 from study.numerics.streams import generator
 from study.records import StudyError
 
-WHOLE = ("depth", "hidden", "batch", "updates", "validate_every")
+WHOLE_NUMBERS = ("depth", "hidden", "batch", "updates", "validate_every")
 
 
 def check(config: Mapping[str, Any]) -> Setup:
-    """Try out everything about one point that could be wrong, and return its setup.
+    """Check everything about one point that could be wrong, and return its setup.
 
-    Raises StudyError with the piece, the key, what is allowed and what came. Pieces may be anyone's
-    code, so each is called as training will call it.
+    Pieces may be anyone's code, so each is called as training will call it. Raises StudyError with
+    the piece, the key, what is allowed and what came.
     """
-    for key in WHOLE:
+    for key in WHOLE_NUMBERS:
         _require_whole(key, config[key], least=1)
     _require_whole("seed", config["seed"], least=0)
     if not 0 <= config["dropout"] < 1:
@@ -74,7 +72,7 @@ def check(config: Mapping[str, Any]) -> Setup:
 
 
 def _check_probe(name: str, probe: Probe, setup: Setup) -> None:
-    """The probe has stages, and accepts the network that it will measure."""
+    """Check that the probe has stages and accepts the network that it will measure."""
     if not hasattr(probe, "stages"):
         raise StudyError(
             f"probe.{name}: {type(probe).__name__} must keep `stages`, shares of the updates,"
@@ -105,13 +103,14 @@ def measurable(setup: Setup) -> PointFacts:
 
 
 def _check_parameters(setup: Setup) -> None:
-    """Cell, readout and encoder name their tensors as the contract says: a tensor of an unknown
-    role would silently start at zero.
+    """Check names, roles and blocks of the tensors of cell, readout and encoder.
+
+    A tensor of an unknown role would silently start at zero.
     """
     hidden, encoder, facts = setup.hidden, setup.encoder, setup.task.facts
-    read = facts.inputs if encoder is None else encoder.outputs(facts.inputs)
+    inputs = facts.inputs if encoder is None else encoder.outputs(facts.inputs)
     pieces: list[tuple[str, tuple[int, ...], tuple[Role, ...]]] = [
-        ("cell", (read, hidden), ("recurrent", "input", "bias")),
+        ("cell", (inputs, hidden), ("recurrent", "input", "bias")),
         ("readout", (hidden, facts.outputs), ("readout", "bias")),
     ]
     if encoder is not None:
@@ -133,13 +132,13 @@ def _check_parameters(setup: Setup) -> None:
                     f" {parameter.role!r}"
                 )
             if key == "cell" and tuple(parameter.block) not in (
-                (hidden, read),
+                (hidden, inputs),
                 (hidden, hidden),
                 (hidden,),
             ):
                 allowed = (
-                    f"(hidden, inputs) = {(hidden, read)}, (hidden, hidden) = {(hidden, hidden)} or"
-                    f" (hidden,) = {(hidden,)}"
+                    f"(hidden, inputs) = {(hidden, inputs)}, (hidden, hidden) ="
+                    f" {(hidden, hidden)} or (hidden,) = {(hidden,)}"
                 )
                 raise StudyError(
                     f"cell: block of {name}'s {parameter.name} must be {allowed}, got"
@@ -148,13 +147,13 @@ def _check_parameters(setup: Setup) -> None:
         names = [parameter.name for parameter in parameters]
         if len(set(names)) < len(names):
             raise StudyError(
-                f"{key}: {name}.shapes must give every tensor a name of its own, got"
+                f"{key}: {name}.shapes must give each tensor a different name, got"
                 f" {', '.join(names)}"
             )
 
 
 def check_flat(node: Mapping[str, Any], key: str) -> None:
-    """Clip rule or optimizer on one update of two members, as training builds and calls it."""
+    """Try a clip rule or an optimizer on one update of two members, as training calls it."""
     rows = torch.linspace(-1, 1, 64).reshape(2, 32)
     slices = {
         "layer1.weight_h": (slice(0, 16), (4, 4)),
@@ -183,7 +182,7 @@ def _require_whole(key: str, value: Any, *, least: int) -> None:
 
 @functools.lru_cache(maxsize=64)
 def _check_batch(task: Task, batch: int) -> None:
-    """A task says what is wrong with a batch of this size, such as fewer examples than it takes."""
+    """Draw a batch of this size: the task may refuse it, for example for lack of examples."""
     name = type(task).__name__
     with as_study_error("task", f"{name} fails on a batch of {batch}"):
         drawn = task.sample(lambda *key: generator(0, "check", *key), 0, batch)
@@ -196,7 +195,7 @@ def _check_batch(task: Task, batch: int) -> None:
 
 def _check_memory(setup: Setup) -> None:
     """Refuse sequences so long that the batch of one point cannot fit into memory."""
-    needed, available = 2 * member_bytes(setup), memory()  # twice: a lone point has a shadow
+    needed, available = 2 * member_bytes(setup), memory()  # twice: a lone member is doubled
     if needed > available:
         raise StudyError(
             f"task: sequences of {setup.task.facts.steps} steps need about {needed / 1e9:.0f} GB"
@@ -217,9 +216,7 @@ def _check_health(health: Health) -> None:
 
 
 def _check_initializer(setup: Setup) -> None:
-    """Draw one block of each role the initializer speaks for: a wrong shape is told now, not after
-    hours.
-    """
+    """Draw one block of each role that the initializer fills, and check its shape and values."""
     initializer, model = setup.initializer, setup.model
     name, allowed = (
         type(initializer).__name__,
@@ -234,7 +231,7 @@ def _check_initializer(setup: Setup) -> None:
         parameter.role == "recurrent" for _, parameter in model.parameters.values()
     ):
         raise StudyError(
-            f"initializer: roles of {name} must contain recurrent, which no standing rule fills: it"
+            f"initializer: roles of {name} must contain recurrent, which no other rule fills: it"
             f" would start at zero; got {initializer.roles!r}"
         )
     facts = init_facts(setup, seed=0)
@@ -264,7 +261,7 @@ def _check_initializer(setup: Setup) -> None:
 
 
 def _check_forward(model: Model, facts: TaskFacts) -> None:
-    """Two steps of two members: a cell or readout of wrong shapes is told now."""
+    """Run two steps of two members through encoder, cell and readout, and check all shapes."""
     params = model.named(torch.zeros(2, model.width))
     x = torch.zeros(2, 2, 2, facts.inputs)
     name = type(model.cell).__name__
@@ -272,15 +269,15 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
         as_study_error("encoder", f"{type(model.encoder).__name__} fails on two steps of zeros"),
         torch.no_grad(),
     ):
-        read = model.encoded(params, x.transpose(1, 2))
-    if read.shape != (2, 2, 2, model.read):
-        came = tuple(read.shape)
+        encoded = model.encoded(params, x.transpose(1, 2))
+    if encoded.shape != (2, 2, 2, model.read):
+        came = tuple(encoded.shape)
         raise StudyError(
-            f"encoder: {type(model.encoder).__name__} gives {came} for [M, T, B, D'] ="
-            f" {(2, 2, 2, model.read)}, as its `outputs` says"
+            f"encoder: {type(model.encoder).__name__} must return [M, T, B, D'] ="
+            f" {(2, 2, 2, model.read)}, with D' as its `outputs` says, got {came}"
         )
     with as_study_error("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
-        _check_step(model, params, read.transpose(1, 2))
+        _check_step(model, params, encoded.transpose(1, 2))
         outputs = model.plain().unrolled(params, x, None)
         model.forward(params, x, None)
         tapped = model.unrolled(params, x, None)
@@ -294,14 +291,14 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
     expected = (2, 2, 2, facts.outputs) if facts.every_step else (2, 2, facts.outputs)
     if outputs.outputs.shape != expected:
         raise StudyError(
-            f"readout: gives outputs of shape {tuple(outputs.outputs.shape)} for [M, B, …] ="
-            f" {expected}"
+            f"readout: outputs must be [M, B, …] = {expected}, got {tuple(outputs.outputs.shape)}"
         )
 
 
 def _check_members(model: Model, facts: TaskFacts) -> None:
-    """A member's outputs must not change when another member's weights and examples do: points
-    would depend on their company, silently.
+    """Check that a member's outputs do not change with another member's weights and examples.
+
+    Otherwise a point's numbers would silently depend on the group it is trained in.
     """
     rng = generator(0, "check, members")
     first, second, third = torch.randn(3, model.width, generator=rng)
@@ -323,23 +320,23 @@ def _check_members(model: Model, facts: TaskFacts) -> None:
     ):
         encoder = [] if model.encoder is None else [type(model.encoder).__name__]
         names = " or ".join([*encoder, type(model.cell).__name__, type(model.readout).__name__])
-        told_of = f"{'encoder, ' if encoder else ''}cell or readout: {names} mixes members"
+        subject = f"{'encoder, ' if encoder else ''}cell or readout: {names} mixes members"
         raise StudyError(
-            f"{told_of}: outputs of one change with the weights of another. The first axis of every"
-            " tensor is M"
+            f"{subject}: outputs of one member change with the weights of another. The first axis"
+            " of every tensor is M"
         )
 
 
 def _check_step(model: Model, params: Mapping[str, Tensor], x: Tensor) -> None:
-    """The first step of the first layer returns one [M, B, H] a state."""
+    """Check that the first step of the first layer returns one [M, B, H] per state."""
     cell, name, expected = model.cell, type(model.cell).__name__, (2, 2, model.hidden)
-    own = {
+    weights = {
         key.removeprefix("layer1."): value
         for key, value in params.items()
         if key.startswith("layer1.")
     }
     returned = cell.step(
-        own, cell.project(own, x)[:, 0], tuple(torch.zeros(expected) for _ in cell.states)
+        weights, cell.project(weights, x)[:, 0], tuple(torch.zeros(expected) for _ in cell.states)
     )
     if not isinstance(returned, tuple):
         raise StudyError(
@@ -354,7 +351,7 @@ def _check_step(model: Model, params: Mapping[str, Tensor], x: Tensor) -> None:
         )
 
 
-ONE = {
+SINGLE_PIECES = {
     "cell": Cell,
     "initializer": Initializer,
     "clip": ClipRule,
@@ -363,31 +360,29 @@ ONE = {
     "task": Task,
     "executor": Executor,
 }
-
-
-SEVERAL = {"probe": Probe, "tracker": Tracker}
+NAMED_PIECES = {"probe": Probe, "tracker": Tracker}
 
 
 def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
-    """Build every piece not yet in `seen`: its settings fit, and it is what its key says."""
-    for key in SEVERAL:
+    """Build every piece that is not in `seen` yet; check its settings and its interface."""
+    for key in NAMED_PIECES:
         if "_target_" in config[key]:
             raise StudyError(
                 f"{key}: the YAML of {config[key]['_target_']} lacks its first line, # @package"
                 f" {key}.NAME, with the name of its file"
             )
-    several = [
+    named = [
         (f"{key}.{name}", kind, node)
-        for key, kind in SEVERAL.items()
+        for key, kind in NAMED_PIECES.items()
         for name, node in config[key].items()
     ]
     for key, kind, node in [
         *(
             (key, kind, config[key])
-            for key, kind in {**ONE, "encoder": Encoder}.items()
+            for key, kind in {**SINGLE_PIECES, "encoder": Encoder}.items()
             if key in config
         ),
-        *several,
+        *named,
     ]:
         text = json.dumps([key, node], sort_keys=True)
         if text in seen:
@@ -400,7 +395,7 @@ def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
             piece = build(node, key)
         except StudyError as error:
             if kind is Tracker and _lacks_package(error, node):
-                # it is switched off with a warning when it is opened: no tracker is a dependency
+                # Trackers are optional: this one is switched off with a warning when it is opened.
                 continue
             raise
         if not isinstance(piece, kind):
@@ -413,17 +408,17 @@ def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
 
 
 def _lacks_package(error: BaseException | None, node: Mapping[str, Any]) -> bool:
-    """Whether a piece's file is there and imports something that is not."""
+    """Whether a piece's file exists but imports a package that is not installed."""
     while error is not None and not isinstance(error, ModuleNotFoundError):
         error = error.__cause__
     return error is not None and not f"{node['_target_']}.".startswith(f"{error.name}.")
 
 
-def check_all(combinations: Sequence[Composed], seen: set[str] | None = None) -> None:
-    """Check each distinct piece once, and each distinct structure of them; what earlier calls have
-    `seen` is left out.
+def check_all(combinations: Sequence[Combination], seen: set[str] | None = None) -> None:
+    """Check each distinct piece and each distinct combination of pieces once.
 
-    Clip rule and optimizer are no part of the structure: they meet nothing but flat [M, P] tensors.
+    `seen` holds what earlier calls have checked. Clip rule and optimizer do not count as part of a
+    combination: they only see flat [M, P] tensors.
     """
     seen = set() if seen is None else seen
     for combination in combinations:
@@ -431,15 +426,15 @@ def check_all(combinations: Sequence[Composed], seen: set[str] | None = None) ->
         if not isinstance(seed, int) or seed < 0:
             raise StudyError(f"seed: must be a whole number of at least 0, got {seed!r}")
         config = combination.config
-        whole = json.dumps(
+        network = json.dumps(
             {**config, "clip": None, "optimizer": None, "seed": 0, "study": None},
             sort_keys=True,
             default=str,
         )
         try:
             check_pieces(config, seen)
-            if whole not in seen:
-                seen.add(whole)
+            if network not in seen:
+                seen.add(network)
                 check(config)
         except StudyError as error:
             where = ", ".join(

@@ -1,9 +1,8 @@
-"""From a command line to grid points: the full factorial of the swept keys, composed once per
-distinct choice of levels.
+"""Compose the full factorial of a command line's factors.
 
-One composition by Hydra takes about 50 ms, so a thousand points would take a minute. Levels of
-groups are composed by Hydra, once per distinct choice; swept values are then set with OmegaConf,
-which gives the same configuration.
+One composition by Hydra takes about 50 ms, so a thousand points would take a minute. Hydra composes
+each distinct choice of levels once; swept values are then set with OmegaConf, which gives the same
+configuration.
 """
 
 from __future__ import annotations
@@ -28,55 +27,54 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from study.config.schema import lacking
+from study.config.schema import missing_keys
 from study.design.claims import CONTRAST, EXTREMES, FORM, check_claim, check_contrast, sides
 from study.records import CHOICES, SIZES, StudyError
 
-MOST = 1_000_000  # combinations of one study
+MAX_COMBINATIONS = 1_000_000  # of one study
 
 
 @dataclass(frozen=True)
-class Composed:
-    """One combination: its configuration as plain values, its levels by name (and the seed)."""
+class Combination:
+    """One combination of levels: its configuration as plain values, its labels with the seed."""
 
     config: Mapping[str, Any]
     labels: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Base:
-    """What Hydra composed for one choice of levels."""
+class HydraComposition:
+    """The configuration that Hydra composed for one choice of levels."""
 
     config: DictConfig
     choices: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Declared:
-    """What a multirun declares: swept keys with their values as typed, and what is fixed on the
-    command line.
-    """
+class Sweep:
+    """The factors of a multirun with their values as typed, and its fixed overrides."""
 
     factors: Mapping[str, Sequence[str]]
     fixed: Sequence[str]
 
 
-def declared(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequence[str]) -> Declared:
-    """Factors of the experiment (`hydra.sweeper.params`), replaced key by key by those of the
-    command line.
+def read_sweep(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequence[str]) -> Sweep:
+    """Read the factors of the experiment (`hydra.sweeper.params`) and of the command line.
+
+    A key on the command line replaces the experiment's, in the experiment's order.
     """
     parser = OverridesParser.create(config_loader=loader)
     typed = parser.parse_overrides(list(arguments))
-    on_line = {override.get_key_element() for override in typed}
+    keys_typed = {override.get_key_element() for override in typed}
     from_params = parser.parse_overrides(
-        [f"{key}={value}" for key, value in params.items() if key not in on_line]
+        [f"{key}={value}" for key, value in params.items() if key not in keys_typed]
     )
     factors: dict[str, list[str]] = {}
     fixed: list[str] = []
     order = (
         [*from_params, *typed]
         if not params
-        else sorted([*from_params, *typed], key=lambda override: _place(override, params))
+        else sorted([*from_params, *typed], key=lambda override: _position(override, params))
     )
     for override in order:
         key = override.get_key_element()
@@ -84,32 +82,32 @@ def declared(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequenc
             if not override.is_discrete_sweep():
                 raise StudyError(
                     f"{key}: a study sweeps lists of values (a,b,c), choice(…) or range(…);"
-                    f" intervals are for a search. Got {override.input_line}"
+                    f" intervals are for searches. Got {override.input_line}"
                 )
             if key == "experiment":
                 raise StudyError(
-                    "experiment: one study a launch; run the command once for each experiment. Got"
-                    f" {override.input_line}"
+                    "experiment: one study per launch; run the command once for each experiment."
+                    f" Got {override.input_line}"
                 )
-            if (number := _length(override.value())) > MOST:
+            if (number := _range_length(override.value())) > MAX_COMBINATIONS:
                 raise StudyError(
-                    f"{key}: {number:,} values are more than a study can have ({MOST:,}). Got"
-                    f" {override.input_line}"
+                    f"{key}: {number:,} values are more than a study can have"
+                    f" ({MAX_COMBINATIONS:,}). Got {override.input_line}"
                 )
             factors[key] = list(override.sweep_string_iterator())
         else:
             fixed.append(str(override.input_line))
     number = math.prod(len(values) for values in factors.values())
-    if number > MOST:
+    if number > MAX_COMBINATIONS:
         raise StudyError(
-            f"{number:,} combinations are more than a study can have ({MOST:,}):"
-            f" {', '.join(f'{key} {len(of)}' for key, of in factors.items())}"
+            f"{number:,} combinations are more than a study can have ({MAX_COMBINATIONS:,}):"
+            f" {', '.join(f'{key} {len(values)}' for key, values in factors.items())}"
         )
-    return Declared(factors=factors, fixed=fixed)
+    return Sweep(factors=factors, fixed=fixed)
 
 
-def _length(sweep: Any) -> int:
-    """Values of a sweep, counted before any is made."""
+def _range_length(sweep: Any) -> int:
+    """Number of values of a range, counted before any is created; 0 for other sweeps."""
     if not isinstance(sweep, RangeSweep):
         return 0
     start, stop, step = (float(end or 0.0) for end in (sweep.start, sweep.stop, sweep.step))
@@ -121,52 +119,52 @@ def _length(sweep: Any) -> int:
     return max(0, math.ceil((stop - start) / step))
 
 
-def _place(override: Override, params: Mapping[str, Any]) -> int:
-    """A factor replaced on the command line keeps its place."""
+def _position(override: Override, params: Mapping[str, Any]) -> int:
+    """A factor replaced on the command line keeps its position."""
     keys = list(params)
     return (
         keys.index(override.get_key_element()) if override.get_key_element() in keys else len(keys)
     )
 
 
-def compose_all(loader: ConfigLoader, config_name: str, of: Declared) -> list[Composed]:
-    """Every combination of the factors, first factor slowest."""
+def compose_all(loader: ConfigLoader, config_name: str, sweep: Sweep) -> list[Combination]:
+    """Compose every combination of the factors; the first factor varies slowest."""
     parser = OverridesParser.create(config_loader=loader)
     parsed = {
         (key, value): parser.parse_override(f"{key}={value}")
-        for key, values in of.factors.items()
+        for key, values in sweep.factors.items()
         for value in values
     }
-    whole = {pair for pair, override in parsed.items() if _needs_hydra(loader, override)}
-    valued = list(dict.fromkeys(parsed[pair].key_or_group for pair in parsed if pair not in whole))
-    sheets: dict[tuple[str, ...], LevelComposition] = {}
-    made = []
-    for values in itertools.product(*of.factors.values()):
-        pairs = list(zip(of.factors, values, strict=True))
-        levels = tuple(f"{key}={value}" for key, value in pairs if (key, value) in whole)
-        if levels not in sheets:
-            base = compose(loader, config_name, [*of.fixed, *levels])
-            if not sheets:
-                check_rules(loader, base, list(of.factors))
-            sheets[levels] = LevelComposition(base, valued)
-        overrides = [parsed[pair] for pair in pairs if pair not in whole]
-        further = (*levels, *sheets[levels].levels_of_arms(overrides, of))
-        if further not in sheets:
-            sheets[further] = LevelComposition(
-                compose(loader, config_name, [*of.fixed, *further]), valued
-            )
-        made.append(sheets[further].combination(overrides, of))
-    return made
+    by_hydra = {pair for pair, override in parsed.items() if _needs_hydra(loader, override)}
+    by_value = [override for pair, override in parsed.items() if pair not in by_hydra]
+    value_keys = list(dict.fromkeys(override.key_or_group for override in by_value))
+    compositions: dict[tuple[str, ...], LevelComposition] = {}
+    combinations = []
+    for values in itertools.product(*sweep.factors.values()):
+        pairs = list(zip(sweep.factors, values, strict=True))
+        levels = tuple(f"{key}={value}" for key, value in pairs if (key, value) in by_hydra)
+        if levels not in compositions:
+            base = compose(loader, config_name, [*sweep.fixed, *levels])
+            if not compositions:
+                check_rules(loader, base, list(sweep.factors))
+            compositions[levels] = LevelComposition(base, value_keys)
+        overrides = [parsed[pair] for pair in pairs if pair not in by_hydra]
+        all_levels = (*levels, *compositions[levels].levels_of_arms(overrides, sweep))
+        if all_levels not in compositions:
+            base = compose(loader, config_name, [*sweep.fixed, *all_levels])
+            compositions[all_levels] = LevelComposition(base, value_keys)
+        combinations.append(compositions[all_levels].combination(overrides, sweep))
+    return combinations
 
 
 class LevelComposition:
-    """All combinations of one choice of levels: they differ in values only.
+    """The combinations of one choice of levels, which differ in values only.
 
-    Where nothing refers to the values that change, the configuration is resolved once and the
-    values are exchanged in it; each goes through OmegaConf once, which knows its type.
+    If no interpolation refers to the values that vary (`value_keys`), the configuration is resolved
+    once and the values are replaced in it. Each value passes through OmegaConf once, for its type.
     """
 
-    def __init__(self, base: Base, valued: Sequence[str]) -> None:
+    def __init__(self, base: HydraComposition, value_keys: Sequence[str]) -> None:
         self.base = base
         set_by_arms = {
             str(key): value
@@ -174,7 +172,7 @@ class LevelComposition:
             for key, value in arm["set"].items()
         }
         referred = " ".join(_interpolations(OmegaConf.to_container(base.config, resolve=False)))
-        changing = [part for key in (*valued, *set_by_arms) for part in key.split(".")]
+        changing = [part for key in (*value_keys, *set_by_arms) for part in key.split(".")]
         free = not any(part in referred for part in changing) and not any(
             isinstance(value, Mapping) for value in set_by_arms.values()
         )
@@ -186,53 +184,53 @@ class LevelComposition:
             for key, value in arm["set"].items()
         )
 
-    def levels_of_arms(self, overrides: Sequence[Override], of: Declared) -> list[str]:
-        """Levels that arms choose for this combination and its composition does not have yet: it is
-        to be composed with them.
-        """
+    def levels_of_arms(self, overrides: Sequence[Override], sweep: Sweep) -> list[str]:
+        """Levels that arms choose for this combination and that still have to be composed."""
         if not self.levels_set:
             return []
         for override in overrides:
-            _set(self.base, override, of)
+            _set(self.base, override, sweep)
         config = _plain(self.base.config)
-        chosen = _of_arms(config, labels(self.base.choices, config, list(of.factors)))
+        chosen = _arm_entries(config, labels_of(self.base.choices, config, list(sweep.factors)))
         return [
             f"{key}={value}"
             for key, value in chosen
             if _is_level(self.base.choices, key, value) and self.base.choices[key] != value
         ]
 
-    def combination(self, overrides: Sequence[Override], of: Declared) -> Composed:
+    def combination(self, overrides: Sequence[Override], sweep: Sweep) -> Combination:
         if self.plain is None:
-            # every combination sets the same keys, so that nothing is left over from the last one
+            # Every combination sets the same keys, so nothing is left over from the one before.
             for override in overrides:
-                _set(self.base, override, of)
-            return finish(self.base, list(of.factors))
+                _set(self.base, override, sweep)
+            return to_combination(self.base, list(sweep.factors))
         config = self.plain
         for override in overrides:
             known = (override.key_or_group, str(override.input_line))
             if known not in self.converted:
-                _set(self.base, override, of)
+                _set(self.base, override, sweep)
                 self.converted[known] = _value(self.base.config, override.key_or_group)
-            config = _exchanged(config, override.key_or_group, self.converted[known])
-        found = labels(self.base.choices, config, list(of.factors))
+            config = _with_value(config, override.key_or_group, self.converted[known])
+        labels = labels_of(self.base.choices, config, list(sweep.factors))
         changed = config
-        for key, value in arm_settings(config, found, self.base.choices):
+        for key, value in arm_settings(config, labels, self.base.choices):
             known = (key, f"arm {value!r}")
             if known not in self.converted:
                 _update(self.base.config, key, value)
                 self.converted[known] = _value(self.base.config, key)
-            changed = _exchanged(changed, key, self.converted[known])
-        return Composed(
+            changed = _with_value(changed, key, self.converted[known])
+        return Combination(
             config=changed,
             labels=(
-                found if changed is config else labels(self.base.choices, changed, list(of.factors))
+                labels
+                if changed is config
+                else labels_of(self.base.choices, changed, list(sweep.factors))
             ),
         )
 
 
 def _interpolations(node: Any) -> list[str]:
-    """The texts with a ${…} in them."""
+    """All strings that contain a ${…}."""
     if isinstance(node, Mapping | list):
         return [
             text
@@ -247,62 +245,64 @@ def _value(config: DictConfig, key: str) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _exchanged(config: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """A copy with one value exchanged; what is untouched is shared."""
+def _with_value(config: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy with one value replaced; everything else is shared."""
     first, _, rest = key.partition(".")
-    return {**config, first: _exchanged(config[first], rest, value) if rest else value}
+    return {**config, first: _with_value(config[first], rest, value) if rest else value}
 
 
-def finish(base: Base, swept: Sequence[str]) -> Composed:
-    """One combination as composed, with the settings of the arms it belongs to."""
+def to_combination(base: HydraComposition, swept: Sequence[str]) -> Combination:
+    """The combination of a composition, with the settings of its arms applied."""
     plain = _plain(base.config)
-    found = labels(base.choices, plain, swept)
-    settings = arm_settings(plain, found, base.choices)
+    labels = labels_of(base.choices, plain, swept)
+    settings = arm_settings(plain, labels, base.choices)
     if not settings:
-        return Composed(config=plain, labels=found)
+        return Combination(config=plain, labels=labels)
     config = copy.deepcopy(base.config)
     for key, value in settings:
         _update(config, key, value)
     plain = _plain(config)
-    return Composed(config=plain, labels=labels(base.choices, plain, swept))
+    return Combination(config=plain, labels=labels_of(base.choices, plain, swept))
 
 
-def with_values(base: Base, values: Mapping[str, Any], swept: Sequence[str]) -> Composed:
-    """One combination with values of its own, set after the settings of the arms it belongs to."""
+def with_values(
+    base: HydraComposition, values: Mapping[str, Any], swept: Sequence[str]
+) -> Combination:
+    """The combination of a composition, with the settings of its arms and then `values` applied."""
     config = copy.deepcopy(base.config)
     for key, value in arm_settings(
-        _plain(config), labels(base.choices, _plain(config), swept), base.choices
+        _plain(config), labels_of(base.choices, _plain(config), swept), base.choices
     ):
         _update(config, key, value)
     for key, value in values.items():
         _update(config, key, value)
     plain = _plain(config)
-    return Composed(config=plain, labels=labels(base.choices, plain, swept))
+    return Combination(config=plain, labels=labels_of(base.choices, plain, swept))
 
 
 def arm_settings(
-    config: Mapping[str, Any], found: Mapping[str, Any], choices: Mapping[str, str]
+    config: Mapping[str, Any], labels: Mapping[str, Any], choices: Mapping[str, str]
 ) -> list[tuple[str, Any]]:
-    """Keys and values of the arms that a combination belongs to, later arms last.
+    """Keys and values set by the arms that a combination belongs to, later arms last.
 
-    Levels must have been composed with.
+    Levels that arms choose must already be composed.
     """
     values = []
-    for key, value in _of_arms(config, found):
+    for key, value in _arm_entries(config, labels):
         if not _is_level(choices, key, value):
             values.append((key, value))
         elif choices[key] != value:
             raise StudyError(
-                f"study.arms: sets {key}={value}, a level of its own, for this arm; that needs a"
+                f"study.arms: sets {key}={value} for this arm; an arm that chooses a level needs a"
                 " multirun: python -m study -m …"
             )
     return values
 
 
-def _of_arms(config: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    found = {"tuned": config["tuned"], **found}
+def _arm_entries(config: Mapping[str, Any], labels: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    labels = {"tuned": config["tuned"], **labels}
     arms = [
-        arm for arm in rules(config["study"], "arms") if meets(found, arm["when"], "study.arms")
+        arm for arm in rules(config["study"], "arms") if matches(labels, arm["when"], "study.arms")
     ]
     return [(str(key), value) for arm in arms for key, value in arm["set"].items()]
 
@@ -312,18 +312,20 @@ def _is_level(choices: Mapping[str, str], key: str, value: Any) -> bool:
     return isinstance(value, str) and key in choices
 
 
-def exclusion(composed: Composed) -> str | None:
-    """Why this combination is left out, by `study.exclude`; None if it is not."""
-    for rule in rules(composed.config["study"], "exclude"):
-        if meets(
-            {"tuned": composed.config["tuned"], **composed.labels}, rule["when"], "study.exclude"
+def exclusion(combination: Combination) -> str | None:
+    """The reason why `study.exclude` leaves out a combination; None if it does not."""
+    for rule in rules(combination.config["study"], "exclude"):
+        if matches(
+            {"tuned": combination.config["tuned"], **combination.labels},
+            rule["when"],
+            "study.exclude",
         ):
             return str(rule.get("why") or "no reason given")
     return None
 
 
 def rules(study: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
-    """`study.exclude` or `study.arms`, each entry of the right form."""
+    """The entries of `study.exclude` or `study.arms`, with their form checked."""
     second, form = {"exclude": ("why", "why: reason"), "arms": ("set", "set: {key: value}")}[which]
     entries = study[which]
     if not isinstance(entries, list):
@@ -346,9 +348,10 @@ def rules(study: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
     return entries
 
 
-def check_comparisons(study: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """`study.claims` and `study.contrasts`: form, measure, and that `found`, the labels of some
-    combination, has every key they name.
+def check_comparisons(study: Mapping[str, Any], labels: Mapping[str, Any]) -> None:
+    """Check form and measure of `study.claims` and `study.contrasts`.
+
+    Every key they name must be among `labels`, those of any combination.
     """
     for which, form, check in (
         ("claims", FORM, check_claim),
@@ -359,27 +362,27 @@ def check_comparisons(study: Mapping[str, Any], found: Mapping[str, Any]) -> Non
         for one in study[which]:
             check(one, f"study.{which}")
             for when in sides(one):
-                meets(found, when, f"study.{which}")
+                matches(labels, when, f"study.{which}")
 
 
-def meets(found: Mapping[str, Any], when: Mapping[str, Any], where: str) -> bool:
-    """Whether a combination has these levels; a list is any of its levels."""
+def matches(labels: Mapping[str, Any], when: Mapping[str, Any], where: str) -> bool:
+    """Whether a combination with these labels has the levels in `when`; a list is any of them."""
     for key in when:
-        if key not in found:
+        if key not in labels:
             raise StudyError(
                 f"{where}: when names {key!r}, which this study does not have; it has"
-                f" {', '.join(found)}"
+                f" {', '.join(labels)}"
             )
     wanted = {key: value if isinstance(value, list) else [value] for key, value in when.items()}
     return all(
-        any(found[key] == value or str(found[key]) == str(value) for value in values)
+        any(labels[key] == value or str(labels[key]) == str(value) for value in values)
         for key, values in wanted.items()
     )
 
 
-def check_rules(loader: ConfigLoader, base: Base, swept: Sequence[str]) -> None:
-    """A rule for a level that does not exist would silently never apply."""
-    check_comparisons(_study(base), labels(base.choices, _plain(base.config), swept))
+def check_rules(loader: ConfigLoader, base: HydraComposition, swept: Sequence[str]) -> None:
+    """Check that all rules name existing levels: others would silently never apply."""
+    check_comparisons(_study(base), labels_of(base.choices, _plain(base.config), swept))
     named = {
         which: [rule["when"] for rule in rules(_study(base), which)]
         for which in ("exclude", "arms")
@@ -402,13 +405,15 @@ def check_rules(loader: ConfigLoader, base: Base, swept: Sequence[str]) -> None:
                 )
 
 
-def _study(base: Base) -> dict[str, Any]:
+def _study(base: HydraComposition) -> dict[str, Any]:
     return _plain(base.config.study)
 
 
 def _needs_hydra(loader: ConfigLoader, override: Override) -> bool:
-    """Levels of groups, whatever adds, deletes or moves keys, and nodes, which Hydra merges into
-    what was there.
+    """Whether only Hydra can apply an override.
+
+    True for levels of groups, for overrides that add, delete or move keys, and for nodes, which
+    Hydra merges.
     """
     key = override.get_key_element()
     return (
@@ -423,8 +428,8 @@ def _is_group(loader: ConfigLoader, key: str) -> bool:
     return bool(loader.get_group_options(key))
 
 
-def compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) -> Base:
-    """One full composition by Hydra."""
+def compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) -> HydraComposition:
+    """Let Hydra compose a configuration. Raises StudyError."""
     try:
         config = loader.load_configuration(
             config_name=config_name, overrides=list(overrides), run_mode=RunMode.RUN
@@ -441,25 +446,27 @@ def compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) ->
     }
     with read_write(config), open_dict(config):
         del config["hydra"]
-    check_whole(config)
-    return Base(config=config, choices=choices)
+    check_complete(config)
+    return HydraComposition(config=config, choices=choices)
 
 
-def check_whole(config: Mapping[Any, Any]) -> None:
-    """A key of conf/config.yaml may have another value; without it nothing works."""
-    if gone := lacking(config):
+def check_complete(config: Mapping[Any, Any]) -> None:
+    """Check that no key of conf/config.yaml was removed."""
+    if gone := missing_keys(config):
         raise StudyError(
-            f"{', '.join(gone)}: must be there, conf/config.yaml has its default; it was taken away"
+            f"{', '.join(gone)}: must not be removed; conf/config.yaml has the default"
         )
 
 
-def _set(base: Base, override: Override, of: Declared) -> None:
-    """Set one swept value. A setting that only some levels of a swept group have gets an error that
-    says so.
-    """
+def _set(base: HydraComposition, override: Override, sweep: Sweep) -> None:
+    """Set one swept value; explain the error if only some levels of a swept group have the key."""
     group, _, setting = override.key_or_group.partition(".")
     node, _, last = override.key_or_group.rpartition(".")
-    if group in of.factors and setting and last not in (OmegaConf.select(base.config, node) or {}):
+    if (
+        group in sweep.factors
+        and setting
+        and last not in (OmegaConf.select(base.config, node) or {})
+    ):
         raise StudyError(
             f"{override.key_or_group}: level {base.choices.get(group)} of {group} has no such"
             f" setting, and {group} is swept too. Sweep {group} with one level only, or write each"
@@ -469,40 +476,37 @@ def _set(base: Base, override: Override, of: Declared) -> None:
 
 
 def _update(config: DictConfig, key: str, value: Any) -> None:
-    """Set a value; one of the wrong type, or a key that is not there, is told by name."""
+    """Set a value. Raises StudyError for a value of the wrong type or a key that does not exist."""
     try:
         OmegaConf.update(config, key, value, merge=True)
     except OmegaConfBaseException as error:
-        told = str(error).splitlines()[0]
         if isinstance(error, ConfigAttributeError | ConfigKeyError):
             raise StudyError(
                 f"{key}: there is no such key; python -m study --cfg job shows all of them"
             ) from error
-        raise StudyError(f"{key}: {told}") from error
+        raise StudyError(f"{key}: {str(error).splitlines()[0]}") from error
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    """Plain values, interpolations resolved."""
+    """Convert to plain values, with interpolations resolved."""
     try:
         container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         missing = ", ".join(sorted(OmegaConf.missing_keys(config)))
-        raise StudyError(f"{missing}: has no value of its own and must be given") from error
+        raise StudyError(f"{missing}: has no default; give it a value") from error
     except OmegaConfBaseException as error:
         raise StudyError(str(error).splitlines()[0]) from error
     assert isinstance(container, dict)
-    # none is no setting: points of before there were any have their ids
+    # No encoder leaves no key, so points from before encoders existed keep their ids.
     if container.get("encoder") is None:
         container.pop("encoder", None)
     return {str(key): value for key, value in container.items()}
 
 
-def labels(
+def labels_of(
     choices: Mapping[str, str], config: Mapping[str, Any], swept: Sequence[str]
 ) -> dict[str, Any]:
-    """Levels by name: of the groups a report arranges by, of the sizes, of every other swept key,
-    and the seed.
-    """
+    """Levels by name: groups that reports arrange by, sizes, every other swept key, the seed."""
     for group in CHOICES:
         if not isinstance(choices.get(group), str):
             raise StudyError(
@@ -523,7 +527,7 @@ def labels(
 
 
 def select(config: Any, key: str) -> Any:
-    """The value at a dotted key; None where a level has no such key."""
+    """The value at a dotted key; None if there is no such key."""
     for part in key.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None
     return config

@@ -1,4 +1,4 @@
-"""Hydra's loader over conf/ and folders of your own, as the command line has it."""
+"""Hydra's config loader for conf/ and folders given with --config-dir."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from study.config.paths import conf_folder
 from study.config.schema import Root
 
-# The name under which study.hydra_plugins makes its classes known to Hydra.
+# The name under which study.hydra_plugins registers its classes with Hydra.
 ALIAS = "hydra_plugins.rnn_gradient_study"
 
 HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why, and how sure?
@@ -40,7 +40,7 @@ Hydra options: --hydra-help
 
 
 def config_loader(folders: Sequence[str | Path] = ()) -> ConfigLoader:
-    """A loader of conf/ and of `folders`, each as if given with --config-dir."""
+    """Return a loader for conf/ and `folders`, each as if given with --config-dir."""
     store_nodes()
     path = create_config_search_path(str(conf_folder().resolve()))
     for folder in folders:
@@ -51,7 +51,7 @@ def config_loader(folders: Sequence[str | Path] = ()) -> ConfigLoader:
 
 
 def store_nodes() -> None:
-    """Put the configuration nodes that are code, not YAML, into Hydra's store."""
+    """Register the configuration nodes that are defined in code rather than in YAML."""
     store = ConfigStore.instance()
     for name, sweeper in (
         ("study", "StudySweeper"),

@@ -1,4 +1,4 @@
-"""The network of a point, what its initializers may know, and the memory that training it needs."""
+"""The facts that a point's initializers may use, and the memory that training it needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from study.numerics.streams import generator
 
 
 def init_facts(setup: Setup, seed: int) -> InitFacts:
-    """What initializers may know about the task, measured on its fixed training examples as the
-    first layer reads them.
-    """
+    """Facts for initializers, measured on the fixed training examples the first layer reads."""
     facts, model = setup.task.facts, setup.model
     examples, input_rule = setup.task.split("train"), setup.weight_rules["input"]
     found = InitFacts(
@@ -38,7 +36,7 @@ def init_facts(setup: Setup, seed: int) -> InitFacts:
 
 
 def input_drive(examples: Batch) -> float:
-    """Mean square of one input value over the valid steps of all examples."""
+    """Mean square of an input value over all valid steps of all examples."""
     squares = examples.x.double().square().mean(-1)
     if examples.lengths is None:
         return float(squares.mean())
@@ -46,16 +44,17 @@ def input_drive(examples: Batch) -> float:
     return float(squares[valid].mean())
 
 
-# Values kept per unit and step for the backward pass: of training (gated cells keep about as many,
-# plain ones fewer), and of probes, in fp64 (measured with the default probes and gradient_share, on
-# gated cells, with any kernel).
+# Values kept per unit and step for the backward pass. Training: what gated cells keep, about; plain
+# cells keep fewer. Probes, in fp64: measured with the default probes and gradient_share, on gated
+# cells, with any kernel.
 KEPT_BY_TRAINING = 12
 KEPT_BY_PROBES = 18
 
 
 def kept_by_encoder(model: Model) -> int:
-    """Values per example and step that an encoder keeps for the backward pass, counted on one
-    step: convolutions keep many times what they return.
+    """Values per example and step that an encoder keeps for the backward pass.
+
+    Counted on one step, because convolutions keep many times as many values as they return.
     """
     kept = 0
 
@@ -78,8 +77,9 @@ def kept_by_encoder(model: Model) -> int:
 
 
 def member_bytes(setup: Setup) -> float:
-    """Bytes that one member needs, roughly: its batch and what is kept for the backward pass, or
-    its probe batch where that is more.
+    """Rough number of bytes that one member needs.
+
+    The larger of training and probing: the batch, and the values kept for the backward pass.
     """
     facts, model, units = setup.task.facts, setup.model, setup.hidden * setup.depth
     per_step = facts.inputs + kept_by_encoder(model) + facts.outputs * facts.every_step

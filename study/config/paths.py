@@ -1,4 +1,4 @@
-"""Where the configuration lies (standard library only)."""
+"""Where configuration files are; imports the standard library only."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 
 
 def conf_folder() -> Path:
-    """conf/ as it travels in the wheel (study/conf), else beside the package, as in a checkout or
-    an editable install.
-    """
+    """The folder conf/: inside the package when installed from a wheel, beside it in a checkout."""
     package = Path(__file__).parent.parent
     inside, beside = package / "conf", package.parent / "conf"
     return inside if inside.is_dir() else beside
@@ -17,15 +15,15 @@ def conf_folder() -> Path:
 
 def config_dirs(arguments: Sequence[str]) -> list[str]:
     """Folders given with --config-dir on a command line."""
-    # of no arguments the second is longer
+    # strict=False: without arguments the second list is longer
     pairs = zip(arguments, [*arguments[1:], ""], strict=False)
     given = [
         after if argument in ("--config-dir", "-cd") else argument.removeprefix("--config-dir=")
         for argument, after in pairs
-        if _gives(argument)
+        if _is_config_dir(argument)
     ]
     return [folder for folder in given if folder]
 
 
-def _gives(argument: str) -> bool:
+def _is_config_dir(argument: str) -> bool:
     return argument in ("--config-dir", "-cd") or argument.startswith("--config-dir=")

@@ -1,4 +1,4 @@
-"""Kernel, precision and device of a point: what `auto` means here, and what is impossible."""
+"""Resolve `auto` for kernel, precision and device, and refuse what is impossible."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from study.kernels import table, triton
 from study.records import StudyError
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-# Between auto and reference stand the kernels that a cell may bring, the fastest first.
+# Between auto and reference: the kernels that a cell may provide, fastest first.
 KERNELS = ("auto", "native", "triton", "fused", "reference")
-PRECISIONS = ("full", "tf32", "bf16")  # of the products of an update
+PRECISIONS = ("full", "tf32", "bf16")  # of matrix products in an update
 
 
 def resolve_dtype(dtype: str) -> torch.dtype:
@@ -24,31 +24,33 @@ def resolve_dtype(dtype: str) -> torch.dtype:
 
 
 def resolve_device(device: str, gpus: int | None) -> str:
-    """cpu or cuda.
+    """Return cpu or cuda; auto means CUDA if there is a GPU.
 
-    `gpus`: what the executor asks for its jobs, which may run on other machines; None where points
-    are trained on this one. auto takes CUDA where there is a GPU.
+    `gpus`: GPUs per job of an executor whose jobs run on other machines; None if points are trained
+    on this machine.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise StudyError(f"device: must be auto, cpu or cuda, got {device!r}")
-    if gpus is not None:  # jobs run elsewhere: this machine's GPUs say nothing
+    if gpus is not None:  # this machine's GPUs do not matter
         if device == "cuda" and not gpus:
             raise StudyError(
-                "device: cuda was asked for, but executor.gpus is 0; use executor.gpus=1 or"
+                "device: cuda was requested, but executor.gpus is 0; use executor.gpus=1 or"
                 " device=cpu"
             )
         return "cuda" if gpus and device != "cpu" else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise StudyError(
-            "device: cuda was asked for, but torch sees no CUDA device here; use device=cpu or"
+            "device: cuda was requested, but torch sees no CUDA device here; use device=cpu or"
             " device=auto"
         )
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
-def resolve_precision(precision: str, dtype: str, device: str, *, here: bool) -> str:
-    """How the products of an update are rounded: full, tf32 or bf16. Raises StudyError where that
-    is impossible.
+def resolve_precision(precision: str, dtype: str, device: str, *, local: bool) -> str:
+    """Return how products of an update are rounded: full, tf32 or bf16.
+
+    `local`: points are trained on this machine, whose GPU can be checked. Raises StudyError if the
+    precision is impossible.
     """
     if precision not in PRECISIONS:
         raise StudyError(f"precision: must be {' or '.join(PRECISIONS)}, got {precision!r}")
@@ -61,10 +63,10 @@ def resolve_precision(precision: str, dtype: str, device: str, *, here: bool) ->
         )
     if precision == "tf32" and device != "cuda":
         raise StudyError(
-            "precision: tf32 exists for CUDA's products only, and this runs on the CPU; use"
+            "precision: tf32 exists on CUDA only, and this runs on the CPU; use"
             " precision=full or precision=bf16"
         )
-    if device == "cuda" and here and torch.cuda.get_device_capability() < (8, 0):
+    if device == "cuda" and local and torch.cuda.get_device_capability() < (8, 0):
         raise StudyError(
             f"precision: {precision} needs a GPU of compute capability 8.0, and"
             f" {torch.cuda.get_device_name()} has less; use precision=full"
@@ -73,7 +75,7 @@ def resolve_precision(precision: str, dtype: str, device: str, *, here: bool) ->
 
 
 def resolve_kernel(
-    asked: str,
+    kernel: str,
     cell: Cell,
     *,
     stream: bool,
@@ -82,40 +84,40 @@ def resolve_kernel(
     dtype: str,
     precision: str,
     device: str,
-    elsewhere: bool,
+    remote: bool,
 ) -> str:
-    """The kernel that computes a point: as named, or for `auto` what the committed table has for
-    its cell and sizes on this kind of device.
+    """Return the kernel that computes a point: the one named, or for `auto` the fastest.
 
-    Whatever the table does not have (a cell of your own, another dtype than float32, another
-    precision than full) takes the first kernel of KERNELS that can compute it. `stream`: states are
-    carried from update to update; `elsewhere`: jobs run on other machines.
+    For `auto`, the committed table has the fastest kernel by device, cell and sizes. What the table
+    does not cover (a user's cell, a dtype other than float32, a precision other than full) gets the
+    first kernel of KERNELS that can compute it. `stream`: states are carried from update
+    to update. `remote`: jobs run on other machines.
     """
-    if asked not in KERNELS:
-        raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {asked!r}")
+    if kernel not in KERNELS:
+        raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {kernel!r}")
     special = KERNELS[1:-1]
     if stream:
-        if asked in special:
+        if kernel in special:
             raise StudyError(
-                f"kernel: {asked} starts from zero states, and this task carries states from update"
-                " to update; use kernel=auto or kernel=reference"
+                f"kernel: {kernel} starts from zero states, and this task carries states from"
+                " update to update; use kernel=auto or kernel=reference"
             )
         return "reference"
     refused = {
         "native": _native_impossible(cell, device, precision),
         "triton": triton.why_not(
-            cell, hidden=hidden, dtype=dtype, device_type=device, elsewhere=elsewhere
+            cell, hidden=hidden, dtype=dtype, device_type=device, elsewhere=remote
         ),
         "fused": _fused_impossible(cell, precision),
     }
-    possible = [kernel for kernel in special if refused[kernel] is None]
-    if asked in special and refused[asked] is not None:
+    possible = [name for name in special if refused[name] is None]
+    if kernel in special and refused[kernel] is not None:
         raise StudyError(
-            f"kernel: {asked} was asked for, but {refused[asked]}; use kernel=auto or"
+            f"kernel: {kernel} was requested, but {refused[kernel]}; use kernel=auto or"
             f" kernel={' or kernel='.join([*possible, 'reference'])}"
         )
-    if asked != "auto":
-        return asked
+    if kernel != "auto":
+        return kernel
     timed = dtype == "float32" and precision == "full"
     return _from_table(cell, [*possible, "reference"], device, hidden, batch, timed)
 
@@ -142,10 +144,10 @@ def _full_only(precision: str) -> str:
 def _from_table(
     cell: Cell, possible: Sequence[str], device: str, hidden: int, batch: int, timed: bool
 ) -> str:
-    """One of the possible kernels; `timed`: the table was measured with such numbers."""
+    """Choose one of the possible kernels; `timed`: the table covers this dtype and precision."""
     name = f"{type(cell).__module__}.{type(cell).__qualname__}"
     found = table.fastest(device, name, hidden, batch) if timed else None
-    # triton in the table: at a neighbouring size, or on machines that have it.
+    # The table may name triton for a neighbouring size, or for machines that have Triton.
     missing_here = found == "triton" and device == "cuda" and found not in possible
     if found is None or missing_here:
         return possible[0]

@@ -1,6 +1,6 @@
-"""Types of the keys of conf/config.yaml, where their defaults stand.
+"""Types of the keys of conf/config.yaml, which has their defaults.
 
-Types of a piece's settings are its constructor's.
+The settings of a piece are typed by its constructor.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Root:
     reprobe: bool = MISSING
     retry: str = MISSING
     tuned: bool = MISSING
-    search: Any = None  # a group without a level has no node: null is what it then is
+    search: Any = None  # null: a group without a level has no node
     encoder: Any = None  # likewise
     weights: Weights = MISSING
     health: Health = MISSING
@@ -106,19 +106,17 @@ class Root:
     study: Study = MISSING
 
 
-def lacking(config: Mapping[Any, Any], of: type = Root) -> list[str]:
-    """Keys of the schema that a configuration has no more, as `~key` or null for a whole node leave
-    it.
-    """
-    found, kinds = [], get_type_hints(of)
-    for field in fields(of):
+def missing_keys(config: Mapping[Any, Any], schema: type = Root) -> list[str]:
+    """Keys of the schema that a configuration lacks, after `~key` or null for a whole node."""
+    found, kinds = [], get_type_hints(schema)
+    for field in fields(schema):
         kind = kinds[field.name]
         if field.name not in config:
-            found += [] if field.name in ("search", "encoder") and of is Root else [field.name]
+            found += [] if field.name in ("search", "encoder") and schema is Root else [field.name]
         elif is_dataclass(kind):
             node = config[field.name]
             if isinstance(node, Mapping):
-                found += [f"{field.name}.{name}" for name in lacking(node, kind)]  # type: ignore[arg-type]
+                found += [f"{field.name}.{name}" for name in missing_keys(node, kind)]  # type: ignore[arg-type]
             else:
                 found.append(field.name)
     return found

@@ -1,4 +1,4 @@
-"""The settings of a launch: keys of the configuration that decide no number of any point."""
+"""The settings of a launch: configuration keys that do not affect any point's numbers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from study.config.resolve import resolve_device
 from study.config.schema import Confirm, Store, Study
 from study.records import StudyError
 
-# Stored statuses that are trained again.
+# `retry` -> stored statuses that are trained again.
 RETRY = {"failed": ("failed",), "diverged": ("failed", "diverged"), "none": ()}
-LONGEST_NAME = 200  # bytes: a file system allows 255, and we add a prefix or a suffix
+LONGEST_NAME = 200  # bytes: file systems allow 255, and we add prefixes and suffixes
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Settings:
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
-    """The settings of a composed configuration, checked. Raises StudyError."""
+    """Read and check the settings of a composed configuration. Raises StudyError."""
     store = Store(**config["store"])
     if config["retry"] not in RETRY:
         raise StudyError(f"retry: must be {' or '.join(RETRY)}, got {config['retry']!r}")
@@ -63,7 +63,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
 
 
 def check_name(name: Any, key: str = "name") -> str:
-    """A name that can be a folder's. Raises StudyError."""
+    """Return a name if it can name a folder, else raise StudyError."""
     plain = (
         isinstance(name, str)
         and name not in ("", ".", "..")

@@ -1,7 +1,7 @@
-"""The setup of a point: everything its configuration means, as one frozen value.
+"""The setup of a point: its configuration compiled into one frozen value.
 
-A configuration is a mapping up to `set_up` and no further. Behind it, code reads the fields of a
-`Setup`: what is built, what `auto` resolved to, settings with their types.
+A configuration is a plain mapping only up to `set_up`. From there on, code reads the fields of a
+`Setup`: pieces, resolved `auto` values, typed settings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from study.interfaces import Cell, ClipRule, Encoder, Initializer, Optimizer, Pr
 from study.model import Model
 from study.records import StudyError
 
-# Configuration keys of the points that can be trained together: these must be equal.
+# Configuration keys that must be equal for points to be trained together.
 SHARED = (
     "task",
     "depth",
@@ -47,8 +47,8 @@ SHARED = (
 class Setup:
     """One point's configuration, compiled by `set_up`.
 
-    `nodes` is the composed configuration itself: stored with the point, hashed into its id, and the
-    source of the pieces below, which are built when first asked for, once per Setup.
+    `nodes` is the composed configuration itself: it is stored with the point and hashed into its
+    id. The pieces below are built from it on first access, once per Setup.
     """
 
     nodes: Mapping[str, Any]
@@ -72,7 +72,7 @@ class Setup:
 
     @functools.cached_property
     def model(self) -> Model:
-        """Encoder, stacked cells and readout. Raises StudyError where they do not fit the task."""
+        """Encoder, stacked cells and readout. Raises StudyError if they do not fit the task."""
         facts = self.task.facts
         readout: Readout = build(self.nodes["readout"], "readout")
         if readout.every_step != facts.every_step:
@@ -99,14 +99,14 @@ class Setup:
 
     @functools.cached_property
     def encoder(self) -> Encoder | None:
-        """The encoder of the task's inputs; None where there is none."""
+        """The encoder of the task's inputs, if any."""
         if self.nodes.get("encoder") is None:
             return None
         encoder: Encoder = build(self.nodes["encoder"], "encoder")
         with as_study_error("encoder", f"{type(encoder).__name__}.outputs fails"):
             try:
                 encoder.outputs(self.task.facts.inputs)
-            except ValueError as error:  # a refusal is a whole sentence
+            except ValueError as error:  # the encoder's message is a whole sentence
                 raise StudyError(f"encoder: {error}") from error
         return encoder
 
@@ -117,7 +117,7 @@ class Setup:
 
     @functools.cached_property
     def weight_rules(self) -> dict[str, Initializer]:
-        """Rules of the roles that no initializer speaks for: input and readout weights."""
+        """Rules for roles that the initializer may leave out: input and readout weights."""
         return {
             role: build(self.nodes["weights"][role], f"weights.{role}")
             for role in ("input", "readout")
@@ -129,12 +129,12 @@ class Setup:
 
     @functools.cached_property
     def thresholds(self) -> Thresholds:
-        """Classes of gradient health."""
+        """Thresholds between the states of gradient health."""
         return Thresholds.of(vars(self.health))
 
     @functools.cached_property
     def outcome_limits(self) -> OutcomeLimits:
-        """What counts as stuck, blown up or silently diverged."""
+        """Limits beyond which a run counts as stuck, blown up or silently diverged."""
         health = vars(self.health)
         return OutcomeLimits(**{name: health[name] for name in OutcomeLimits.__dataclass_fields__})
 
@@ -145,7 +145,7 @@ class Setup:
 
     @functools.cached_property
     def group_key(self) -> str:
-        """Equal for points that can be trained together."""
+        """A key that is equal for points that can be trained together."""
         nodes = self.nodes
         key = {name: nodes[name] for name in SHARED}
         key |= {"encoder": nodes.get("encoder"), "precision": self.precision}
@@ -154,7 +154,7 @@ class Setup:
 
 
 def set_up(config: Mapping[str, Any]) -> Setup:
-    """The setup that a composed configuration means.
+    """Compile a composed configuration into a setup.
 
     The only place that reads the keys of a point. Raises StudyError with the key, what is allowed
     and what came.
@@ -163,7 +163,7 @@ def set_up(config: Mapping[str, Any]) -> Setup:
     dtype = resolve_dtype(config["dtype"])
     device = resolve_device(config["device"], gpus)
     precision = resolve_precision(
-        str(config.get("precision", "full")), config["dtype"], device, here=gpus is None
+        str(config.get("precision", "full")), config["dtype"], device, local=gpus is None
     )
     task = load_task(config["task"])
     kernel = resolve_kernel(
@@ -175,7 +175,7 @@ def set_up(config: Mapping[str, Any]) -> Setup:
         dtype=config["dtype"],
         precision=precision,
         device=device,
-        elsewhere=gpus is not None,
+        remote=gpus is not None,
     )
     return Setup(
         nodes=config,
@@ -192,19 +192,19 @@ def set_up(config: Mapping[str, Any]) -> Setup:
     )
 
 
-# Fields of a Setup that are a key of the configuration as it is.
+# Fields of a Setup that equal the configuration key of the same name.
 _SAME_NAME = ("depth", "hidden", "batch", "updates", "validate_every", "dropout", "seed", "reprobe")
 
 
 @functools.lru_cache(maxsize=64)
 def _cell(text: str) -> Cell:
-    """A cell to ask for its kernels: thousands of points are planned with a few cells."""
+    """The cell of a node as JSON; cached, because thousands of points share a few cells."""
     cell: Cell = build(json.loads(text), "cell")
     return cell
 
 
 def optimizer_of(setups: Sequence[Setup], device: torch.device, dtype: torch.dtype) -> Optimizer:
-    """One optimizer for the members of a group, whose settings [M] may differ."""
+    """Build one optimizer for the members of a group; its settings [M] may differ."""
     nodes = [setup.nodes["optimizer"] for setup in setups]
     optimizer: Optimizer = build_for_members(nodes, "optimizer", device, dtype)
     return optimizer
@@ -213,7 +213,7 @@ def optimizer_of(setups: Sequence[Setup], device: torch.device, dtype: torch.dty
 def clip_rules_of(
     setups: Sequence[Setup], device: torch.device, dtype: torch.dtype
 ) -> list[tuple[ClipRule, Tensor]]:
-    """Clip rules of a group's members: one per class, with the indices of its members."""
+    """Build the clip rules of a group: one per structure, with the indices of its members."""
     nodes = [setup.nodes["clip"] for setup in setups]
     members: dict[str, list[int]] = {}
     for index, node in enumerate(nodes):

@@ -1,4 +1,4 @@
-"""Tasks from their configuration, their data loaded and checked once a process."""
+"""Build tasks from their configuration; load and check their data once per process."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from study.records import StudyError
 
 
 def load_task(node: Mapping[str, Any]) -> Task:
-    """The task of a configuration node with its data loaded, once a process: it is never changed
-    afterwards.
+    """Return the task of a configuration node with its data loaded, cached per process.
+
+    A loaded task is never changed.
     """
     return _load_task(json.dumps(node, sort_keys=True))
 
@@ -48,7 +49,7 @@ def _load_task(text: str) -> Task:
 
 
 def _check_examples(task: Task, facts: TaskFacts) -> None:
-    """Every split holds finite examples of the stated shape."""
+    """Check that every split holds finite examples of the stated shape."""
     name = type(task).__name__
     for key in ("baseline", "baseline_loss", "solved"):
         if not math.isfinite(getattr(facts, key)):
@@ -83,8 +84,9 @@ def _check_examples(task: Task, facts: TaskFacts) -> None:
 
 
 def _batches(task: Task) -> Iterator[tuple[str, Batch]]:
-    """The splits one by one, then a training batch: what is drawn from a split that has no examples
-    would be told as a batch too large.
+    """Yield the splits, then a training batch.
+
+    The splits come first: drawing from an empty one would be reported as a batch that is too large.
     """
     for part in PARTS:
         yield f"the {part} split", task.split(part)
@@ -92,17 +94,21 @@ def _batches(task: Task) -> Iterator[tuple[str, Batch]]:
 
 
 def _check_losses(task: Task, facts: TaskFacts) -> None:
-    """Loss, loss by example and metric have the shapes that training and probes need."""
-    few = task.split("validation")
-    count = min(4, len(few.x))
-    x, y = (torch.stack([values[:count]] * 2) for values in (few.x, few.y))
-    lengths = None if few.lengths is None else torch.stack([few.lengths[:count]] * 2)
+    """Check that loss, step loss and metric have the shapes that training and probes need."""
+    validation = task.split("validation")
+    count = min(4, len(validation.x))
+    x, y = (torch.stack([values[:count]] * 2) for values in (validation.x, validation.y))
+    lengths = None if validation.lengths is None else torch.stack([validation.lengths[:count]] * 2)
     batch = Batch(x=x, y=y, lengths=lengths)
     outputs = torch.zeros(
-        (2, count, few.x.shape[1], facts.outputs) if facts.every_step else (2, count, facts.outputs)
+        (2, count, validation.x.shape[1], facts.outputs)
+        if facts.every_step
+        else (2, count, facts.outputs)
     )
     last = (
-        torch.full((count,), few.x.shape[1] - 1) if few.lengths is None else few.lengths[:count] - 1
+        torch.full((count,), validation.x.shape[1] - 1)
+        if validation.lengths is None
+        else validation.lengths[:count] - 1
     )
     found = {
         "loss": (task.loss(outputs, batch), "[M]"),

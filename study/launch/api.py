@@ -32,7 +32,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from reports.api import Result, load
-from study.config.compose import compose_all, declared
+from study.config.compose import compose_all, read_sweep
 from study.config.loader import config_loader
 from study.config.paths import config_dirs as config_dirs_of
 from study.launch.describe import text
@@ -77,7 +77,7 @@ def plan(
     folders = [_importable(folder) for folder in config_dirs]
     loader = config_loader(folders)
     chosen = [] if experiment is None else [f"experiment={experiment}"]
-    study = declared(loader, _factors_of_experiment(loader, chosen), [*chosen, *typed])
+    study = read_sweep(loader, _factors_of_experiment(loader, chosen), [*chosen, *typed])
     combinations = compose_all(loader, "config", study)
     made = make_plan(combinations, study if study.factors else None, experiment)
     given = [part for folder in folders for part in ("--config-dir", folder)]

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from hydra.core.config_loader import ConfigLoader
 
-from study.config.compose import Composed, Declared, compose_all
+from study.config.compose import Combination, Sweep, compose_all
 from study.config.setup import set_up
 from study.design.ranking import best_first
 from study.launch.plan import Plan, make_plan
@@ -21,7 +21,7 @@ from study.store import Store
 from study.store.search import SearchStore
 
 
-def confirm(loader: ConfigLoader, config_name: str, of: Declared, experiment: str | None) -> int:
+def confirm(loader: ConfigLoader, config_name: str, of: Sweep, experiment: str | None) -> int:
     """Train the arms and return the exit status.
 
     The command is the study's own; `study.confirm` has the numbers of arms and seeds.
@@ -39,7 +39,7 @@ def confirm(loader: ConfigLoader, config_name: str, of: Declared, experiment: st
             raise StudyError(f"study.confirm.{key}: must be at least {least}, got {came}")
     arms = best_arms(plan, store)[: settings.arms]
     seeds = fresh_seeds(store, plan, settings.seeds)
-    again = Declared(
+    again = Sweep(
         {**of.factors, "seed": [str(seed) for seed in seeds]},
         [line for line in of.fixed if line.split("=")[0] != "seed"],
     )
@@ -109,7 +109,7 @@ def _arm(labels: Mapping[str, Any], plan: Plan) -> tuple[Any, ...]:
     return tuple(labels[key] for key in plan.factors)
 
 
-def _renamed(one: Composed, plan: Plan) -> Composed:
+def _renamed(one: Combination, plan: Plan) -> Combination:
     study = {
         **one.config["study"],
         "title": f"{one.config['study']['title'] or plan.name}, confirmed",
@@ -117,7 +117,7 @@ def _renamed(one: Composed, plan: Plan) -> Composed:
         "contrasts": [],
     }
     name, folder = f"{plan.name}-confirm", str(Path(one.config["store"]["folder"]) / plan.name)
-    return Composed(
+    return Combination(
         config={
             **one.config,
             "name": name,

@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.config.compose import meets
+from study.config.compose import matches
 from study.design.power import resolvable
+from study.interfaces import duration
 from study.launch.plan import Plan
 from study.launch.say import say
-from study.training.groups import duration
 
 SHOWN = 3  # examples named of a longer list
 
@@ -119,12 +119,12 @@ def _weights(
     when: Mapping[str, Any],
 ) -> list[float]:
     """Of the arms' means in first side minus second, over arms alike in everything else; as
-    reports.analysis.sides.match has them.
+    reports.analysis.comparison.match has them.
     """
     blocks: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
     for number, arm in enumerate(arms):
         for place, side in enumerate((first, second)):
-            if meets(arm, {**when, **side}, "study.contrasts"):
+            if matches(arm, {**when, **side}, "study.contrasts"):
                 block = tuple(arm[key] for key in factors if key not in {*first, *second})
                 blocks.setdefault(block, ([], []))[place].append(number)
     whole = [block for block in blocks.values() if all(block)]

@@ -14,7 +14,7 @@ from typing import Any
 
 from study.config.build import build
 from study.config.check import check_all
-from study.config.compose import Composed, Declared, exclusion
+from study.config.compose import Combination, Sweep, exclusion
 from study.config.settings import Settings, settings_of
 from study.config.setup import set_up
 from study.interfaces import Executor, Group, Point
@@ -122,7 +122,7 @@ class Plan:
 
 
 def make_plan(
-    combinations: Sequence[Composed], study: Declared | None, experiment: str | None
+    combinations: Sequence[Combination], study: Sweep | None, experiment: str | None
 ) -> Plan:
     """Check everything, name every point. Raises StudyError before anything is written."""
     kept, excluded = _excluded(combinations, study)
@@ -159,8 +159,8 @@ def make_plan(
 
 
 def _excluded(
-    combinations: Sequence[Composed], study: Declared | None
-) -> tuple[list[Composed], list[dict[str, Any]]]:
+    combinations: Sequence[Combination], study: Sweep | None
+) -> tuple[list[Combination], list[dict[str, Any]]]:
     """The combinations to train, and those left out with their reasons, each once."""
     kept, excluded = [], {}
     for combination in combinations:
@@ -181,7 +181,7 @@ def _excluded(
     return kept, list(excluded.values())
 
 
-def _levels(combinations: Sequence[Composed], study: Declared | None) -> dict[str, list[Any]]:
+def _levels(combinations: Sequence[Combination], study: Sweep | None) -> dict[str, list[Any]]:
     """Factors in declared order with their levels; seed is none."""
     keys = [key for key in (study.factors if study is not None else ()) if key != "seed"]
     names = [key.lstrip("+~").split("@")[0] for key in keys]
@@ -240,7 +240,7 @@ def _lacking(point: Point, measured: Mapping[str, Any] | None) -> list[str]:
     )
 
 
-def _point(combination: Composed) -> Point:
+def _point(combination: Combination) -> Point:
     setup = set_up(dict(combination.config))
     id = identity(
         setup.nodes, data_hash=setup.task.data_hash(), kernel=setup.kernel, device_type=setup.device

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.config.compose import Composed, select
+from study.config.compose import Combination, select
 from study.config.paths import config_dirs
 from study.config.setup import set_up
 from study.launch.run import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED
@@ -80,7 +80,7 @@ class TrialProgress:
             )
 
 
-def _level(composed: Composed, key: str) -> Any:
+def _level(composed: Combination, key: str) -> Any:
     value = composed.labels.get(key)
     return select(composed.config, key) if value is None else value
 

@@ -19,7 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from study.config.build import build, describe, fits
 from study.config.check import check_all
-from study.config.compose import Base, Composed, exclusion, with_values
+from study.config.compose import Combination, HydraComposition, exclusion, with_values
 from study.config.compose import compose as compose_by_hydra
 from study.config.settings import check_name
 from study.config.setup import set_up
@@ -325,7 +325,7 @@ def make_arms(
         made = with_values(first, {}, list(request.factors))
         if exclusion(made) is not None:
             continue
-        bases: dict[tuple[tuple[str, Any], ...], Base] = {}
+        bases: dict[tuple[tuple[str, Any], ...], HydraComposition] = {}
         # the default is a setting like any other, and composes like one
         offered = [
             [*among, *(level for level in [first.choices.get(key)] if level not in among)]
@@ -355,7 +355,10 @@ def _levels(of: BaseDistribution, key: str) -> Sequence[Any]:
 
 
 def _arm(
-    spec: Spec, made: Composed, base: Base, bases: Mapping[tuple[tuple[str, Any], ...], Base]
+    spec: Spec,
+    made: Combination,
+    base: HydraComposition,
+    bases: Mapping[tuple[tuple[str, Any], ...], HydraComposition],
 ) -> Arm:
     """An arm with its default setting: what stands in the configuration for each searched key."""
     config, levels = made.config, {key: made.labels[key] for key in spec.factors}
@@ -421,7 +424,7 @@ def check_arm(spec: Spec, arm: Arm, checked: set[str]) -> Arm:
     return replace(arm, structure=structures.pop() if len(structures) == 1 else None)
 
 
-def default(spec: Spec, arm: Arm) -> Composed:
+def default(spec: Spec, arm: Arm) -> Combination:
     return compose(spec, arm, arm.default, spec.seeds[0])
 
 

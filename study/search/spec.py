@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
 
-from study.config.compose import Base, Composed, with_values
+from study.config.compose import Combination, HydraComposition, with_values
 from study.interfaces import Point
 from study.records import StudyError
 from study.search.objectives import TrialRequest
@@ -48,7 +48,7 @@ class Arm:
     name: str
     levels: Mapping[str, Any]
     study_name: str
-    bases: Mapping[tuple[tuple[str, Any], ...], Base]
+    bases: Mapping[tuple[tuple[str, Any], ...], HydraComposition]
     default: Mapping[str, Any]
     default_inside: bool
     examples: int  # a trial sees
@@ -100,7 +100,7 @@ class Spec:
         return ["maximize" if better[name] else "minimize" for name in self.settings.objectives]
 
 
-def compose(spec: Spec, arm: Arm, setting: Mapping[str, Any], seed: int) -> Composed:
+def compose(spec: Spec, arm: Arm, setting: Mapping[str, Any], seed: int) -> Combination:
     """The configuration of one setting of an arm: as many examples and validations as every other,
     whatever the batch.
     """
@@ -114,7 +114,7 @@ def compose(spec: Spec, arm: Arm, setting: Mapping[str, Any], seed: int) -> Comp
     config = {**made.config, "tracker": {}, "search": None}
     if "health" not in spec.settings.objectives:
         config["probe"] = {}
-    return Composed(config=config, labels=made.labels)
+    return Combination(config=config, labels=made.labels)
 
 
 def held(examples: int, between: int, batch: int) -> dict[str, int]:

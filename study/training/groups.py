@@ -65,13 +65,6 @@ def room(device_type: str, workers: int, there: float | None = None) -> float:
     )
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def groups(
     points: Sequence[Point],
     workers: int,

@@ -246,7 +246,7 @@ class Wrong(Probe):
         ("changes", "changed the weights"),
         ("masks", "changed the states"),
         ("mixes", "a member's mean depends on its company"),
-        ("draws", "looking twice gives other numbers"),
+        ("draws", "a second call gives other numbers"),
         ("shape", "with M = 3, got"),
         ("kind", "must be a tensor"),
         ("nothing", "returned nothing"),
@@ -264,7 +264,7 @@ def planned(experiment: str, overrides: list[str]) -> Any:
     from hydra._internal.utils import create_config_search_path
     from hydra.types import RunMode
 
-    from study.config.compose import compose_all, declared
+    from study.config.compose import compose_all, read_sweep
     from study.launch.plan import make_plan
 
     register()
@@ -272,7 +272,7 @@ def planned(experiment: str, overrides: list[str]) -> Any:
     first = loader.load_configuration(
         "config", [f"experiment={experiment}"], run_mode=RunMode.MULTIRUN
     )
-    of = declared(
+    of = read_sweep(
         loader, dict(first.hydra.sweeper.params), [f"experiment={experiment}", *overrides]
     )
     return make_plan(compose_all(loader, "config", of), of, experiment)

@@ -21,7 +21,7 @@ import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 
-from study.config.compose import Declared, compose_all
+from study.config.compose import Sweep, compose_all
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
 from study.interfaces import Point
@@ -60,7 +60,7 @@ def kernels() -> list[tuple[str, Point]]:
         "device=cpu",
         "dtype=float64",
     ]
-    of = Declared(factors=factors, fixed=fixed)
+    of = Sweep(factors=factors, fixed=fixed)
     made: dict[str, Point] = {}
     for combination in compose_all(loader, "config", of):
         # one by one: auto is the reference for cells without a kernel of their own

@@ -11,7 +11,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 
-from study.config.compose import compose_all, declared
+from study.config.compose import compose_all, read_sweep
 from study.config.paths import conf_folder
 from study.config.setup import set_up
 from study.hydra_plugins import register
@@ -32,7 +32,7 @@ def structures(
     loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
     typed = [f"experiment={experiment}", "tracker=[]", f"device={device}", *overrides]
     first = loader.load_configuration("config", typed[:1], run_mode=RunMode.MULTIRUN)
-    of = declared(loader, dict(first.hydra.sweeper.params), typed)
+    of = read_sweep(loader, dict(first.hydra.sweeper.params), typed)
     plan = make_plan(compose_all(loader, "config", of), of, experiment)
     groups: dict[str, list[Point]] = {}
     for point in plan.points:

@@ -133,5 +133,5 @@ def test_settings_handed_on_to_the_base_are_checked_like_ones_own():
             build({**node, **change}, "task")
     with pytest.raises(StudyError, match="key 'path' is missing"):
         build({"_target_": "tests.config.test_build.Derived", "size": 3}, "task")
-    with pytest.raises(StudyError, match="cannot be made"):
+    with pytest.raises(StudyError, match="cannot be built"):
         build({"_target_": "tests.config.test_build.Derived", "path": "here"}, "task")

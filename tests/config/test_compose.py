@@ -13,7 +13,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from study.config.compose import Declared, compose, compose_all, declared, finish
+from study.config.compose import Sweep, compose, compose_all, read_sweep, to_combination
 from study.config.paths import conf_folder
 from study.design.power import resolvable
 from study.hydra_plugins import register
@@ -39,7 +39,7 @@ def by_hydra(loader, overrides: list[str]) -> dict:
 
 
 def made(loader, params: dict[str, str], arguments: list[str]):
-    of = declared(loader, params, arguments)
+    of = read_sweep(loader, params, arguments)
     return of, compose_all(loader, "config", of)
 
 
@@ -146,7 +146,8 @@ def test_arms_of_the_fast_path_equal_one_by_one_composition(loader, extra):
         for values in itertools.product(*of.factors.values())
     ]
     alone = [
-        finish(compose(loader, "config", [*of.fixed, *line]), list(of.factors)) for line in lines
+        to_combination(compose(loader, "config", [*of.fixed, *line]), list(of.factors))
+        for line in lines
     ]
     assert [(dict(one.config), one.labels) for one in combinations] == [
         (dict(one.config), one.labels) for one in alone
@@ -259,7 +260,7 @@ def test_excluding_everything_is_told(loader):
 
 def test_another_sweepers_jobs_run_as_one_study(loader):
     """hydra/sweeper=basic hands all its jobs to our launcher at once."""
-    assert Declared(factors={}, fixed=[]).factors == {}
+    assert Sweep(factors={}, fixed=[]).factors == {}
     config = loader.load_configuration("config", ["hydra/sweeper=basic"], run_mode=RunMode.MULTIRUN)
     assert config.hydra.launcher._target_.endswith("StudyLauncher")
 
@@ -285,7 +286,7 @@ def test_another_sweepers_jobs_run_as_one_study(loader):
                 " name of its file"
             ),
         ),
-        ("experiment=quick,adding", "one study a launch"),
+        ("experiment=quick,adding", "one study per launch"),
     ],
 )
 def test_values_of_the_wrong_kind_are_told(loader, argument, told):

@@ -195,9 +195,8 @@ def refused(cluster: Cluster, folder: Path, **settings: Any) -> str:
 
 
 def test_more_than_any_node_has(cluster, tmp_path):
-    assert (
-        "no node of the Ray cluster has CPU 64, which a job asks for. Nodes: 127.0.0."
-        in refused(cluster, tmp_path, cpus=64)
+    assert "no node of the Ray cluster has CPU 64, which a job needs. Nodes: 127.0.0." in refused(
+        cluster, tmp_path, cpus=64
     )
 
 

@@ -162,9 +162,7 @@ def test_partition_that_does_not_exist_is_told_before_anything_is_queued(conf, t
 
 @pytest.mark.slow
 def test_option_that_sbatch_does_not_know_is_told(conf, tmp_path):
-    with pytest.raises(
-        StudyError, match="slurm does not take such a job.*unrecognized option.*nonsense"
-    ):
+    with pytest.raises(StudyError, match="slurm rejects such a job.*unrecognized option.*nonsense"):
         Slurm(**{**SETTINGS, "options": {"nonsense": 1}}).ready(tmp_path)
 
 
@@ -217,7 +215,7 @@ def test_folder_that_the_worker_does_not_see(conf):
 def test_no_machine_to_ask_is_told_and_is_no_error(conf, tmp_path):
     before = set(conf.states())
     executor = Slurm(**{**SETTINGS, "ask_seconds": 0.5, "options": {"begin": "now+1hour"}})
-    assert "no machine could be asked within 0.5 s (BeginTime)" in str(executor.ready(tmp_path))
+    assert "no machine answered within 0.5 s (BeginTime)" in str(executor.ready(tmp_path))
     assert "PENDING" not in [state for job, state in conf.states().items() if job not in before]
 
 

@@ -333,19 +333,16 @@ REFUSED = [
         ["not readable as YAML", "cell/broken.yaml"],
     ),
     (["experiment=nothing"], ["experiment/nothing", "quick"]),
-    (
-        ["experiment=quick", "task=csv"],
-        ["task.path, task.target: has no value of its own and must be given"],
-    ),
-    (["experiment=quick,adding"], ["one study a launch"]),
+    (["experiment=quick", "task=csv"], ["task.path, task.target: has no default; give it a value"]),
+    (["experiment=quick,adding"], ["one study per launch"]),
     (["experiment=quick", "store.folder=file/below"], ["cannot write here"]),
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),
     (
         ["experiment=quick", "name=other"],
         ["other: belongs to another study", "experiment: stored 'adding', now 'quick'"],
     ),
-    (["experiment=quick", "~name"], ["name: must be there", "taken away"]),
-    (["experiment=quick", "~depth", "~batch"], ["depth, batch: must be there"]),
+    (["experiment=quick", "~name"], ["name: must not be removed"]),
+    (["experiment=quick", "~depth", "~batch"], ["depth, batch: must not be removed"]),
     (
         ["experiment=quick", "seed=range(10000000000)"],
         ["seed: 10,000,000,000 values are more than a study can have (1,000,000)"],
@@ -372,7 +369,7 @@ REFUSED = [
     ),
     (["experiment=quick", "name=../up"], ["name: must be the name of one folder"]),
     (["experiment=quick", "seed=0,0"], ["same configuration"]),
-    (["experiment=quick", "hidden=interval(4,8)"], ["intervals are for a search"]),
+    (["experiment=quick", "hidden=interval(4,8)"], ["intervals are for searches"]),
     (["experiment=quick", "readout=every"], ["readout: the task's loss is on the last step"]),
     (
         ["experiment=quick", "tracker.wandb.mode=sometimes", "tracker=[wandb]"],

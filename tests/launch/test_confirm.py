@@ -22,7 +22,7 @@ from reports.blocks import Listing
 from reports.data.study import Study
 from reports.export.export import point_config
 from reports.sections.recipe import RecipeSection
-from study.config.compose import compose_all, declared
+from study.config.compose import compose_all, read_sweep
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
 from study.launch.confirm import best_arms, confirm, fresh_seeds
@@ -87,7 +87,7 @@ def planned(confirmed):
     def plan(*changed: str):
         keys = {line.split("=")[0] for line in changed}
         lines = ["experiment=quick", f"store.folder={confirmed[0] / 'outputs'}", *FACTORS, *FIXED]
-        of = declared(
+        of = read_sweep(
             loader, {}, [*(line for line in lines if line.split("=")[0] not in keys), *changed]
         )
         return loader, of, make_plan(compose_all(loader, "config", of), of, "quick")

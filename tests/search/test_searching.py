@@ -12,7 +12,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 from optuna.trial import TrialState
 
-from study.config.compose import compose_all, declared
+from study.config.compose import compose_all, read_sweep
 from study.config.paths import conf_folder
 from study.launch.plan import make_plan
 from study.records import SEARCH_TABLES
@@ -457,7 +457,7 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path,
         "config", [f"experiment={committed}_tuned"], run_mode=RunMode.RUN
     )
     params = dict(node.hydra.sweeper.params)
-    of = declared(
+    of = read_sweep(
         loader, params, [f"experiment={committed}_tuned", f"store.folder={tmp_path / 'out'}"]
     )
     made = make_plan(compose_all(loader, "config", of), of, f"{committed}_tuned")
@@ -496,7 +496,7 @@ def test_where_the_default_wins_both_arms_are_run(tmp_path):
         f"store.folder={tmp_path}",
     ]
     loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
-    of = declared(loader, {}, register_of)
+    of = read_sweep(loader, {}, register_of)
     made = make_plan(compose_all(loader, "config", of), of, None)
     assert len({point.id for point in made.points}) == 4
     assert [(point.labels["tuned"], point.id.endswith("-tuned")) for point in made.points] == [

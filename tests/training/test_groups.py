@@ -191,7 +191,7 @@ def test_on_cuda_auto_is_triton_where_it_can_compute_else_fused_else_reference(c
     for changes, told in refused:
         with pytest.raises(StudyError) as error:
             set_up(point(**{**on_gpu, "kernel": "triton", **changes}).config)
-        assert "kernel: triton was asked for, but" in str(error.value) and told in str(error.value)
+        assert "kernel: triton was requested, but" in str(error.value) and told in str(error.value)
     model = set_up(point(**on_gpu).config).model  # its checks before training lie on the CPU
     assert model.kernel == "triton" and model.forward(
         model.named(torch.zeros(2, model.width)), torch.zeros(2, 3, 4, 1), None

@@ -176,18 +176,18 @@ def initializer(kind: str) -> dict[str, Any]:
 
 
 MISTAKES = [
-    ({"cell": node("NoShapes")}, ["cell: NoShapes cannot be made", "abstract method"]),
+    ({"cell": node("NoShapes")}, ["cell: NoShapes cannot be built", "abstract method"]),
     ({"cell": node("Names")}, ["cell: Names.shapes must return Parameters", "'weight'"]),
     (
         {"cell": node("Role")},
         ["role of Role's weight must be recurrent or input or bias, got 'recurent'"],
     ),
-    ({"cell": node("Twice")}, ["a name of its own, got bias, bias"]),
+    ({"cell": node("Twice")}, ["a different name, got bias, bias"]),
     ({"cell": node("Bare")}, ["step of Bare must return a tuple", "got Tensor"]),
     ({"cell": node("Key")}, ["cell: Key fails", "KeyError: 'weights'", "test_mistakes.py, line "]),
     (
         initializer("untyped"),
-        ["initializer: Values cannot be made (TypeError", "test_mistakes.py, line "],
+        ["initializer: Values cannot be built (TypeError", "test_mistakes.py, line "],
     ),
     (initializer("text"), ["roles of Values must be a tuple", "'recurrent'"]),
     (

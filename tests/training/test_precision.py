@@ -13,7 +13,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 
 from study.config.check import check
-from study.config.compose import compose_all, declared
+from study.config.compose import compose_all, read_sweep
 from study.config.paths import conf_folder
 from study.config.setup import set_up
 from study.hydra_plugins import register
@@ -154,13 +154,13 @@ class Looking(Sum):
         (
             {"precision": "bf16", "kernel": "native"},
             (
-                "kernel: native was asked for, but its products are in full precision, and"
+                "kernel: native was requested, but its products are in full precision, and"
                 " precision=bf16; use kernel=auto or kernel=reference"
             ),
         ),
         (
             {"precision": "bf16", "kernel": "fused"},
-            "kernel: fused was asked for, but its products are in full precision",
+            "kernel: fused was requested, but its products are in full precision",
         ),
     ],
 )
@@ -187,7 +187,7 @@ def test_it_is_a_factor_and_full_is_the_points_of_before():
     arguments = ["task=adding", "device=cpu", "cell=gru,lstm", "updates=20", "tracker=[]"]
 
     def planned(*more):
-        of = declared(loader, {}, [*arguments, *more])
+        of = read_sweep(loader, {}, [*arguments, *more])
         return make_plan(compose_all(loader, "config", of), of, None)
 
     both, before = planned("precision=full,bf16"), planned()
