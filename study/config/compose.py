@@ -482,7 +482,7 @@ def _update(config: DictConfig, key: str, value: Any) -> None:
     except OmegaConfBaseException as error:
         if isinstance(error, ConfigAttributeError | ConfigKeyError):
             raise StudyError(
-                f"{key}: there is no such key; python -m study --cfg job shows all of them"
+                f"{key}: there is no such key; python -m study --cfg job shows all keys"
             ) from error
         raise StudyError(f"{key}: {str(error).splitlines()[0]}") from error
 

@@ -14,10 +14,10 @@ from study.config.setup import set_up
 from study.interfaces import Point
 from study.records import NETWORK
 from study.store import PointRecord
-from study.training.evaluation import on_fixed
+from study.training.evaluation import evaluate_on
 from study.training.groups import cost
 from study.training.loop import train
-from study.training.members import keep
+from study.training.members import keep_members
 from study.training.precision import fixed_numerics
 from study.training.results import base_row, config_text, gradients, history_table, provenance
 from study.training.state import Training, prepare
@@ -131,7 +131,7 @@ class _Watch:
         stay = [member for member, trial in enumerate(self.trial_of) if trial not in pruned]
         self.trial_of = [self.trial_of[member] for member in stay]
         if stay:
-            keep(self.training, stay)
+            keep_members(self.training, stay)
         return not stay
 
     def finish(self) -> None:
@@ -218,7 +218,7 @@ class _Watch:
 
 def _validated(training: Training) -> Any:
     """The metric by validation example [M, B] of the best weights."""
-    return on_fixed(training, training.best_params, training.task.split("validation"))[1]
+    return evaluate_on(training, training.best_params, training.task.split("validation"))[1]
 
 
 def _standard_error(metric: Any) -> Any:

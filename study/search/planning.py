@@ -389,7 +389,7 @@ def value_at(config: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:
             raise StudyError(
-                f"{key}: there is no such key; python -m study --cfg job shows all of them"
+                f"{key}: there is no such key; python -m study --cfg job shows all keys"
             )
         value = value[part]
     if isinstance(value, Mapping | list):

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from study.config.build import build
 from study.config.settings import Settings
-from study.launch.messages import typed
+from study.launch.messages import command_line
 from study.launch.run import OK
 from study.launch.trackers import Trackers
 from study.machine.provenance import relative
@@ -150,7 +150,7 @@ def finish(
     found = summary(spec, slots)
     composed = default(spec, spec.arms[0])
     found["held"] = {key: _level(composed, key) for key in request.held}
-    found["command"] = without_password(relative(typed(), spec.folder))
+    found["command"] = without_password(relative(command_line(), spec.folder))
     for arm, told in zip(spec.arms, found["arms"], strict=True):
         for setting in filter(None, (told["default"], told["best"])):
             batch = setting["setting"].get("batch", default(spec, arm).config["batch"])

@@ -328,10 +328,7 @@ REFUSED = [
         ["not readable as YAML", "cell/broken.yaml"],
     ),
     (["experiment=nothing"], ["experiment/nothing", "quick"]),
-    (
-        ["experiment=quick", "task=csv"],
-        ["task.path, task.target: has no default; give it a value"],
-    ),
+    (["experiment=quick", "task=csv"], ["task.path, task.target: has no default; give it a value"]),
     (["experiment=quick,adding"], ["one study per launch"]),
     (["experiment=quick", "store.folder=file/below"], ["cannot write here"]),
     (["experiment=quick", "name=thesis"], ["thesis: holds files but no study.json"]),

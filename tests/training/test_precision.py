@@ -140,7 +140,7 @@ class Looking(Sum):
         (
             {"precision": "tf32"},
             (
-                "precision: tf32 exists for CUDA's products only, and this runs on the CPU; use"
+                "precision: tf32 exists on CUDA only, and this runs on the CPU; use"
                 " precision=full or precision=bf16"
             ),
         ),
