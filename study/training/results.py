@@ -304,7 +304,7 @@ def _last_finite(values: Sequence[float]) -> float | None:
 def history_table(training: Training, member: int, end: int, *, diverged: bool) -> dict[str, Any]:
     """Row u: validation after u updates, and loss and gradient of update u + 1."""
     rows = end + 1
-    made = end + 1 if diverged else end  # including the update that failed
+    updates = end + 1 if diverged else end  # including the update that failed
     validations = {
         update: (float(loss[member]), float(score[member]))
         for update, loss, score in training.validations
@@ -312,8 +312,8 @@ def history_table(training: Training, member: int, end: int, *, diverged: bool) 
     }
 
     def column(tensors: Sequence[Any]) -> list[float | None]:
-        values = torch.stack(list(tensors))[:made, member].double().tolist() if tensors else []
-        return values + [None] * (rows - made)
+        values = torch.stack(list(tensors))[:updates, member].double().tolist() if tensors else []
+        return values + [None] * (rows - updates)
 
     return {
         "update": list(range(rows)),

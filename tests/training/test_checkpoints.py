@@ -291,7 +291,7 @@ def test_a_state_that_cannot_be_kept_stops_nothing(tmp_path):
         for seed in range(2)
     ]
     (note,) = go_on(points, tmp_path)
-    assert note.startswith("no checkpoints of groups with such a clip rule or optimizer")
+    assert note.startswith("groups with this clip rule or optimizer have no checkpoints")
     assert "Generator" in note
     assert len(Store(tmp_path).ids()) == 2
 

@@ -89,7 +89,7 @@ def test_tf32_is_up_in_updates_and_in_nothing_else(monkeypatch):
                 point(
                     task={
                         **point().config["task"],
-                        "_target_": "tests.numerics.test_precision.Looking",
+                        "_target_": "tests.training.test_precision.Looking",
                     },
                     **SHARED,
                 )
