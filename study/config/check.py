@@ -274,7 +274,7 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
         came = tuple(encoded.shape)
         raise StudyError(
             f"encoder: {type(model.encoder).__name__} must return [M, T, B, D'] ="
-            f" {(2, 2, 2, model.read)}, with D' as its `outputs` says, got {came}"
+            f" {(2, 2, 2, model.read)}, with D' from its `outputs`, got {came}"
         )
     with as_study_error("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
         _check_step(model, params, encoded.transpose(1, 2))

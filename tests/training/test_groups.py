@@ -17,7 +17,7 @@ from study.config.setup import set_up
 from study.interfaces import CELL_KERNELS
 from study.kernels import table
 from study.records import StudyError
-from study.training.groups import cost, groups, room
+from study.training.groups import cost, group_memory, groups
 from tests.support.helpers import Linear, point
 
 GRU = {"_target_": "study.cells.gru.GRU"}
@@ -56,7 +56,7 @@ def test_groups_hold_every_point_once_longest_first():
         for depth in (1, 2)
         for seed in range(13)
     ]
-    made = groups(points, workers=2, max_members=8, begun={})
+    made = groups(points, workers=2, max_members=8, updates_made={})
     assert sorted(each.id for group in made for each in group.points) == sorted(
         each.id for each in points
     )
@@ -75,9 +75,9 @@ def test_cost_grows_with_the_work():
 
 def test_one_point_is_one_group():
     assert [
-        len(group.points) for group in groups([point()], workers=8, max_members=32, begun={})
+        len(group.points) for group in groups([point()], workers=8, max_members=32, updates_made={})
     ] == [1]
-    assert groups([], workers=2, max_members=8, begun={}) == []
+    assert groups([], workers=2, max_members=8, updates_made={}) == []
 
 
 def test_a_gpu_is_given_what_it_can_train_together():
@@ -94,7 +94,7 @@ def test_groups_fit_into_memory(members, sizes):
     """A made-up memory, for as many members as it says."""
     points = [point(seed) for seed in range(8)]
     space = members * member_bytes(set_up(points[0].config))
-    made = groups(points, workers=1, max_members=24, begun={}, space=space)
+    made = groups(points, workers=1, max_members=24, updates_made={}, space=space)
     assert sorted(len(group.points) for group in made) == sizes, (
         "enough memory: two rounds of the one worker"
     )
@@ -113,20 +113,20 @@ def test_probes_in_double_precision_are_counted_where_they_need_more_than_traini
 
 def test_memory_is_shared_by_the_workers(monkeypatch):
     monkeypatch.setattr("study.training.groups.memory", lambda: 10e9)
-    assert room("cpu", 2) == pytest.approx(0.8 * 10e9 / 2 - 0.7e9)
-    assert room("cpu", 100) == 0
-    assert room("cpu", 4, 8e9) == pytest.approx(0.8 * 8e9 / 4 - 0.7e9), (
+    assert group_memory("cpu", 2) == pytest.approx(0.8 * 10e9 / 2 - 0.7e9)
+    assert group_memory("cpu", 100) == 0
+    assert group_memory("cpu", 4, 8e9) == pytest.approx(0.8 * 8e9 / 4 - 0.7e9), (
         "a job's cores share the job's memory"
     )
-    assert room("cuda", 2) == float("inf"), "no GPU here, nothing is known"
+    assert group_memory("cuda", 2) == float("inf"), "no GPU here, nothing is known"
     properties = {0: 80e9, 1: 40e9}
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr(
         "torch.cuda.get_device_properties",
         lambda gpu: SimpleNamespace(total_memory=properties[gpu]),
     )
-    assert room("cuda", 2) == pytest.approx(0.8 * 40e9)
-    assert room("cuda", 3) == pytest.approx(0.8 * 20e9), "several workers on one GPU"
+    assert group_memory("cuda", 2) == pytest.approx(0.8 * 40e9)
+    assert group_memory("cuda", 3) == pytest.approx(0.8 * 20e9), "several workers on one GPU"
 
 
 def test_a_new_step_does_not_inherit_another_cells_kernel():
