@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev api sweep confirm report plan search sync compact test check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
+.PHONY: help dev api sweep confirm report plan search sync compact test test-fast test-slow test-all check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,9 +46,22 @@ index: .venv/.ready ## one page over all studies in outputs/
 plan: .venv/.ready ## what make sweep would run: points, groups, time; trains nothing
 	@$(PY) -m study -m experiment=$(STUDY) plan=true $(ARGS)
 
-# A file's tests stay in one process: what a file prepares once is prepared once. One more than cores: many wait for processes of their own.
-test: .venv/.ready-dev ## the tests, side by side (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) < 7 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 8)) --dist loadfile --no-loadscope-reorder $(PYTEST)
+# A file's tests stay in one process: what a file prepares once is prepared once. One more than
+# cores: many wait for processes of their own.
+PYTEST_ALL := OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) < 7 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 8)) --dist loadfile --no-loadscope-reorder
+FAST := tests/store tests/config
+
+test: .venv/.ready-dev ## the tests but for the slow ones (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
+	@$(PYTEST_ALL) -m "not slow and not cluster" $(PYTEST)
+
+test-fast: .venv/.ready-dev ## the rooms whose tests take a minute in all: after every change
+	@$(PYTEST_ALL) -m "not slow and not cluster" $(FAST) $(PYTEST)
+
+test-slow: .venv/.ready-dev ## what make test leaves out: clusters, browsers, databases, kills, packages, whole experiments
+	@$(PYTEST_ALL) -m "slow and not cluster" $(PYTEST)
+
+test-all: .venv/.ready-dev ## make test and make test-slow in one
+	@$(PYTEST_ALL) $(PYTEST)
 
 check-plugin: .venv/.ready ## the battery on a folder of your own pieces (DIR=mine), found through its YAMLs
 	@$(PY) -m study.check $(or $(DIR),$(error give the folder of your own pieces: make check-plugin DIR=mine))

@@ -275,10 +275,10 @@ def _status(args: argparse.Namespace) -> int:
             return 0
     study = Study(Store(args.folder, without=damaged), stored)
     counts = study.grid["status"].value_counts()
-    said = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
+    sentences = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
     print(
         f"{study.name}: {len(study.grid)} points declared ({len(study.arms)} arms,"
-        f" {len(study.seeds)} seeds): {', '.join(said)}"
+        f" {len(study.seeds)} seeds): {', '.join(sentences)}"
     )
     label = dict(zip(study.arms["arm"], study.arms["label"], strict=True))
     for _, point in study.grid[

@@ -90,14 +90,18 @@ def check_section(section: SectionRenderer, study: Study | None = None) -> None:
         ]
         studies += [study] if study is not None else []
         rendered = [
-            _html(section, of) for of in studies if all(has(of, need) for need in section.needs)
+            _html(section, tried)
+            for tried in studies
+            if all(has(tried, need) for need in section.needs)
         ]
         assert rendered, (
             f"{name}: needs {', '.join(section.needs)}, which no made-up study has; give"
             " check_section a study of your own"
         )
         again = [
-            _html(section, of) for of in studies if all(has(of, need) for need in section.needs)
+            _html(section, tried)
+            for tried in studies
+            if all(has(tried, need) for need in section.needs)
         ]
     assert rendered == again, f"{name}: the same store must give the same bytes"
 

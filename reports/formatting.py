@@ -93,12 +93,12 @@ def listing(names: Iterable[str]) -> str:
     )
 
 
-def counts(of: Mapping[str, int]) -> str:
+def counts(tally: Mapping[str, int]) -> str:
     """For example: opens 2 · shut 1; opens 3/3 if all agree."""
-    total = sum(of.values())
-    if len(of) == 1:
-        return f"{next(iter(of))} {total}/{total}"
-    return " · ".join(f"{name} {n}" for name, n in of.items())
+    total = sum(tally.values())
+    if len(tally) == 1:
+        return f"{next(iter(tally))} {total}/{total}"
+    return " · ".join(f"{name} {n}" for name, n in tally.items())
 
 
 def level(factor: str, label: object) -> str:

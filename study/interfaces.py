@@ -638,6 +638,13 @@ class Group:
 Event = Mapping[str, Any]  # as Executor.run yields them
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words, for Executor.describe."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 class Executor(ABC):
     """Where groups run."""
 

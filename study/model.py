@@ -312,6 +312,20 @@ class Model:
         each = list(zip(*steps, strict=True))
         return tuple(torch.stack(state, dim=1) for state in each), each
 
+    def step_norm_inputs(
+        self, members: int, batch: int, steps: int, *, device: torch.device
+    ) -> dict[str, Tensor]:
+        """Zeros [M, T, B'] per layer, padded like a batch, whose gradients are the squared gradient
+        norms by step (study/kernels/step_norms.py).
+        """
+        shape = (members, steps, self.padded_batch(batch))
+        return {
+            f"layer{layer}.{STEP_NORMS}": torch.zeros(
+                shape, dtype=torch.float64, device=device, requires_grad=True
+            )
+            for layer in range(1, self.depth + 1)
+        }
+
     def plain(self) -> Model:
         """A copy that uses the reference kernel."""
         model = copy.copy(self)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
+from tests.support.screen import pytest_runtest_makereport  # noqa: F401 (a hook)
 from tests.support.slurm import Cluster, cluster, why_not
 
 FLAGS = [

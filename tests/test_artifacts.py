@@ -18,6 +18,8 @@ from tests import ROOT
 from tests.reports.synthetic import make
 from tests.support.wandb_stub import KEY, stub
 
+pytestmark = pytest.mark.slow
+
 WANDB = str(Path(sys.executable).with_name("wandb"))
 
 

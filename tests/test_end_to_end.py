@@ -16,6 +16,8 @@ import pytest
 from tests import ROOT
 from tests.support.wandb_stub import KEY, stub
 
+pytestmark = pytest.mark.slow
+
 WANDB = str(Path(sys.executable).with_name("wandb"))
 
 

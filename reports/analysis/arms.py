@@ -90,42 +90,47 @@ def ranked(study: Study, arms: pd.DataFrame) -> pd.DataFrame:
 
 def verdict_words(row: pd.Series) -> tuple[str, str]:
     """(text with symbol, CSS class): one word if enough seeds agree, else counts."""
-    of: dict[str, int] = row["verdicts"]
-    if not of:
+    tally: dict[str, int] = row["verdicts"]
+    if not tally:
         return "no verdict", ""
-    leading = next(iter(of))
+    leading = next(iter(tally))
     if row["word"] == "mixed":
-        return f"{VERDICT_SYMBOLS['mixed']} mixed: {counts(of)}", "v-mixed"
-    kind = leading if len(of) == 1 or row["word"] else "mixed"
-    text = counts(of) if len(of) > 1 else f"{leading} {of[leading]}/{row['n']}"
+        return f"{VERDICT_SYMBOLS['mixed']} mixed: {counts(tally)}", "v-mixed"
+    kind = leading if len(tally) == 1 or row["word"] else "mixed"
+    text = counts(tally) if len(tally) > 1 else f"{leading} {tally[leading]}/{row['n']}"
     return f"{VERDICT_SYMBOLS[kind]} {text}", f"v-{kind}"
 
 
 def short_words(row: pd.Series) -> str:
     """The verdict for small boxes: one word if all seeds agree, else counts."""
-    of: dict[str, int] = row["verdicts"]
-    if len(of) <= 1:
+    tally: dict[str, int] = row["verdicts"]
+    if len(tally) <= 1:
         return verdict_words(row)[0]
-    return f"{VERDICT_SYMBOLS[next(iter(of))]} {', '.join(f'{name} {n}' for name, n in of.items())}"
+    words = ", ".join(f"{name} {n}" for name, n in tally.items())
+    return f"{VERDICT_SYMBOLS[next(iter(tally))]} {words}"
 
 
 def outcome_words(row: pd.Series) -> str:
-    of: dict[str, int] = row["outcomes"]
-    if not of:
+    tally: dict[str, int] = row["outcomes"]
+    if not tally:
         return "no outcome"
-    leading = next(iter(of))
-    text = counts(of) if len(of) > 1 else f"{leading} {of[leading]}/{row['n']}"
+    leading = next(iter(tally))
+    text = counts(tally) if len(tally) > 1 else f"{leading} {tally[leading]}/{row['n']}"
     return f"{OUTCOME_SYMBOLS[leading]} {text}"
 
 
-def score_words(of: Estimate) -> str:
+def score_words(estimate: Estimate) -> str:
     """For example: .91 ± .02; with one seed, the score alone."""
-    return number(of.value) + (f"\u00a0±\u00a0{number(of.half)}" if np.isfinite(of.half) else "")
+    return number(estimate.value) + (
+        f"\u00a0±\u00a0{number(estimate.half)}" if np.isfinite(estimate.half) else ""
+    )
 
 
-def with_interval(of: Estimate) -> str:
+def with_interval(estimate: Estimate) -> str:
     """For example: .91 [.89, .93]; without an interval, the value alone."""
-    return number(of.value) + (f" {interval(of.low, of.high)}" if np.isfinite(of.half) else "")
+    return number(estimate.value) + (
+        f" {interval(estimate.low, estimate.high)}" if np.isfinite(estimate.half) else ""
+    )
 
 
 def share_words(hits: int, n: int) -> str:

@@ -112,17 +112,21 @@ def comparison_of(study: Study, claim: Mapping[str, Any]) -> Comparison:
 
 def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float) -> JudgedClaim:
     by = str(claim["by"])
-    measure, of = MEASURES[by], comparison_of(study, claim)
+    measure, compared = MEASURES[by], comparison_of(study, claim)
     found = (
-        difference(study, of, share=measure.share, scored=by == "score", level=level)
-        if of.blocks
+        difference(study, compared, share=measure.share, scored=by == "score", level=level)
+        if compared.blocks
         else NO_ESTIMATE
     )
     least = float(claim["least"]) * (unit if measure.in_metric else 1.0)
     found = with_sign(found, sign(study, by))
     direction = str(claim.get("direction", "more"))
     texts = [side_words(claim[side]) for side in ("better", "worse")]
-    values = (of.values(of.first), of.values(of.second)) if of.blocks else _unmatched(study, claim)
+    values = (
+        (compared.values(compared.first), compared.values(compared.second))
+        if compared.blocks
+        else _unmatched(study, claim)
+    )
     return JudgedClaim(
         str(claim["statement"]),
         str(claim.get("source", "")),
@@ -135,7 +139,7 @@ def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float)
         least,
         direction,
         verdict(found, least, direction),
-        _ids(of.points),
+        _ids(compared.points),
     )
 
 
@@ -180,16 +184,16 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim
     effect is its smaller lead over the runners-up, counted against the claim.
     """
     points = measured(study, "score")
-    of = match(study, points, claim["better"], claim["worse"], claim.get("when", {}))
+    compared = match(study, points, claim["better"], claim["worse"], claim.get("when", {}))
     shared = [key for key in study.factors if key not in {*claim["better"], *claim["worse"]}]
     names = {
         int(row["arm"]): levels({key: row[key] for key in shared})
         for _, row in study.arms.iterrows()
     }
     found, text = NO_ESTIMATE, "There are fewer than two arms to rank."
-    if len(of.blocks) > 1:
+    if len(compared.blocks) > 1:
         (a, second_a, at_a), (b, second_b, at_b) = (
-            _best_two(study, points, arms, names) for arms in (of.first, of.second)
+            _best_two(study, points, arms, names) for arms in (compared.first, compared.second)
         )
         lead_a = _lead(study, points, at_a[a], at_a[b if a != b else second_a])
         lead_b = _lead(study, points, at_b[b], at_b[a if a != b else second_b])
@@ -213,12 +217,12 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim
         "lead that changes sides",
         texts[0],
         texts[1],
-        (of.values(of.first), of.values(of.second)),
+        (compared.values(compared.first), compared.values(compared.second)),
         found,
         least,
         "more",
         verdict(found, least, "more"),
-        _ids(of.points),
+        _ids(compared.points),
         {},
         text,
     )
@@ -274,7 +278,11 @@ def _prediction(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     )
 
 
-def relative(of: JudgedClaim) -> tuple[float, float, float]:
+def relative(claim: JudgedClaim) -> tuple[float, float, float]:
     """Effect and interval in units of the smallest difference that matters; NaN if that is 0."""
-    scale = of.least or math.nan
-    return of.difference.value / scale, of.difference.low / scale, of.difference.high / scale
+    scale = claim.least or math.nan
+    return (
+        claim.difference.value / scale,
+        claim.difference.low / scale,
+        claim.difference.high / scale,
+    )

@@ -106,7 +106,7 @@ def as_numbers(levels: Sequence[str]) -> dict[str, float]:
 
 
 def difference(
-    study: Study, of: Comparison, *, share: bool, scored: bool, level: float = 0.95
+    study: Study, comparison: Comparison, *, share: bool, scored: bool, level: float = 0.95
 ) -> Estimate:
     """First side minus second.
 
@@ -114,38 +114,46 @@ def difference(
     scores are compared. Shares: Newcombe's interval (1998, method 10).
     """
     if share:
-        return share_difference(of.values(of.first), of.values(of.second), level=level)
-    found = weighted_arms(of.points, "value", of.weights, level=level)
-    return widen(found, weighted_noise(study, of.weights), level=level) if scored else found
+        return share_difference(
+            comparison.values(comparison.first), comparison.values(comparison.second), level=level
+        )
+    found = weighted_arms(comparison.points, "value", comparison.weights, level=level)
+    return widen(found, weighted_noise(study, comparison.weights), level=level) if scored else found
 
 
-def probability_of_improvement(of: Comparison, *, higher_is_better: bool) -> Estimate:
+def probability_of_improvement(comparison: Comparison, *, higher_is_better: bool) -> Estimate:
     """P(improve): a run of the first side beats one of the second in the same block."""
-    values = {int(arm): own.tolist() for arm, own in of.points.groupby("arm")["value"]}
+    values = {int(arm): own.tolist() for arm, own in comparison.points.groupby("arm")["value"]}
     pairs = [
         ([v for arm in first for v in values[arm]], [v for arm in second for v in values[arm]])
-        for first, second in of.blocks
+        for first, second in comparison.blocks
     ]
     return improvement(pairs, higher_is_better=higher_is_better)
 
 
 def as_term(
-    study: Study, of: Comparison, name: str, keys: Sequence[str]
+    study: Study, comparison: Comparison, name: str, keys: Sequence[str]
 ) -> tuple[Term, np.ndarray]:
     """The comparison as a term over its arms, and each point's row in it.
 
     Points are exchangeable within blocks of all factors but `keys`.
     """
-    arms = study.arms[study.arms["arm"].isin(of.weights)].reset_index(drop=True)
+    arms = study.arms[study.arms["arm"].isin(comparison.weights)].reset_index(drop=True)
     others = [key for key in study.factors if key not in keys]
     rows = {int(arm): row for row, arm in enumerate(arms["arm"])}
-    made = contrast(of.weights, [int(arm) for arm in arms["arm"]], codes(arms, others), name)
-    return made, np.array([rows[int(arm)] for arm in of.points["arm"]], dtype=int)
+    made = contrast(
+        comparison.weights, [int(arm) for arm in arms["arm"]], codes(arms, others), name
+    )
+    return made, np.array([rows[int(arm)] for arm in comparison.points["arm"]], dtype=int)
 
 
-def with_sign(of: Estimate, sign: float) -> Estimate:
+def with_sign(estimate: Estimate, sign: float) -> Estimate:
     """The same difference with its sign reversed if `sign` is −1."""
-    return of if sign > 0 else Estimate(-of.value, -of.high, -of.low, of.n)
+    return (
+        estimate
+        if sign > 0
+        else Estimate(-estimate.value, -estimate.high, -estimate.low, estimate.n)
+    )
 
 
 def side_words(side: Mapping[str, Any]) -> dict[str, str]:
@@ -156,5 +164,5 @@ def side_words(side: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def has_interval(of: Estimate) -> bool:
-    return math.isfinite(of.low) and math.isfinite(of.high)
+def has_interval(estimate: Estimate) -> bool:
+    return math.isfinite(estimate.low) and math.isfinite(estimate.high)

@@ -92,7 +92,8 @@ def _read(study: Study) -> Confirmation | None:
         number, label = numbers[arm]
         before, after = screened[screened["arm"] == number], fresh[fresh["arm"] == arm]
         old, new = (
-            mean_interval(of["counted"].tolist(), of["score_se"].tolist()) for of in (before, after)
+            mean_interval(points_of["counted"].tolist(), points_of["score_se"].tolist())
+            for points_of in (before, after)
         )
         made.append(
             ConfirmedArm(
@@ -132,43 +133,46 @@ def _behind(
     if arm == first:
         return NO_ESTIMATE, NO_ESTIMATE, float("nan")
     both = points[points["arm"].isin([first, arm])].assign(
-        value=lambda of: of["counted"].astype(float)
+        value=lambda points_of: points_of["counted"].astype(float)
     )
     both = both[np.isfinite(both["value"])]
     if both["arm"].nunique() < 2:
         return NO_ESTIMATE, NO_ESTIMATE, float("nan")
-    of = Comparison(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
-    made, row = as_term(again, of, "first against another", list(again.factors))
+    points_of = Comparison(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
+    made, row = as_term(again, points_of, "first against another", list(again.factors))
     p = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED).p
     found = with_sign(
-        difference(again, of, share=False, scored=True), 1.0 if again.higher_is_better else -1.0
+        difference(again, points_of, share=False, scored=True),
+        1.0 if again.higher_is_better else -1.0,
     )
-    return found, probability_of_improvement(of, higher_is_better=again.higher_is_better), p
+    return found, probability_of_improvement(points_of, higher_is_better=again.higher_is_better), p
 
 
-def confirmation_sentence(study: Study, of: Confirmation) -> str:
+def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
     """For example: Confirmed on 5 fresh seeds: lstm has .91 (on the seeds that chose it: .93)."""
-    first, *others = of.arms
-    said = (
-        f"Confirmed on {count(len(of.seeds), 'fresh seed')}: {first.label}, first by validation,"
-        f" has a mean test {study.metric} of {number(first.estimate.value, 3)}"
+    first, *others = confirmed.arms
+    sentence = (
+        f"Confirmed on {count(len(confirmed.seeds), 'fresh seed')}: {first.label}, first by"
+        f" validation, has a mean test {study.metric} of {number(first.estimate.value, 3)}"
         f" {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it:"
         f" {number(first.screening.value, 3)})."
     )
     if not others:
-        return said
+        return sentence
     ahead = [one for one in others if known(one.p) and one.p <= LEVEL and one.behind.value > 0]
     beaten = [one for one in others if known(one.p) and one.p <= LEVEL and one.behind.value < 0]
     level = [one for one in others if one not in ahead and one not in beaten]
     if ahead:
-        said += f" It is ahead of {listing(_against_first(one) for one in ahead)}."
+        sentence += f" It is ahead of {listing(_against_first(one) for one in ahead)}."
     if beaten:
         behind = listing(_against_first(one) for one in beaten)
-        said += f" It lies behind {behind}: the choice did not hold."
+        sentence += f" It lies behind {behind}: the choice did not hold."
     if level:
-        said += f" It cannot be distinguished from {listing(_against_first(one) for one in level)}."
+        sentence += (
+            f" It cannot be distinguished from {listing(_against_first(one) for one in level)}."
+        )
     return (
-        said + " Tests: permutation of seeds between two arms, Holm over"
+        sentence + " Tests: permutation of seeds between two arms, Holm over"
         f" {count(len(others), 'comparison')}."
     )
 

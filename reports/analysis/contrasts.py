@@ -38,7 +38,7 @@ class Contrast:
 
     name: str
     by: str
-    of: TestResult
+    test: TestResult
     holm: float = float("nan")
     difference: Estimate = NO_ESTIMATE
     improve: Estimate = NO_ESTIMATE
@@ -81,28 +81,28 @@ def factorial_contrasts(study: Study, by: str, draws: int) -> Family | None:
 
 def _declared(study: Study, one: Mapping[str, Any], draws: int) -> Contrast:
     by, measure = str(one["by"]), MEASURES[str(one["by"])]
-    of = match(study, measured(study, by), one["first"], one["second"], one.get("when", {}))
+    compared = match(study, measured(study, by), one["first"], one["second"], one.get("when", {}))
     sides = {"first": one["first"], "second": one["second"]}
-    if not of.blocks:
+    if not compared.blocks:
         return Contrast(
             str(one["name"]), by, TestResult(float("nan"), 1, 0, float("nan"), 0, 0), **sides
         )
-    made, row = as_term(study, of, str(one["name"]), [*one["first"], *one["second"]])
-    values = of.points["value"].to_numpy(dtype=float)
+    made, row = as_term(study, compared, str(one["name"]), [*one["first"], *one["second"]])
+    values = compared.points["value"].to_numpy(dtype=float)
     found = f_test(values, row, made, draws=draws, seed=SEED)
     better = study.higher_is_better if measure.more_is_better is None else measure.more_is_better
     return Contrast(
         str(one["name"]),
         by,
         found,
-        difference=difference(study, of, share=measure.share, scored=by == "score"),
-        improve=probability_of_improvement(of, higher_is_better=better),
+        difference=difference(study, compared, share=measure.share, scored=by == "score"),
+        improve=probability_of_improvement(compared, higher_is_better=better),
         **sides,
     )
 
 
 def _corrected(name: str, found: list[Contrast]) -> Family:
-    adjusted = holm([one.of.p for one in found])
+    adjusted = holm([one.test.p for one in found])
     return Family(
         name, [replace(one, holm=value) for one, value in zip(found, adjusted, strict=True)]
     )
@@ -120,11 +120,11 @@ def against_other_levels(
     Difference of mean scores, P(improve), and the comparison.
     """
     rest = [name for name in study.levels(factor) if name != level]
-    of = match(study, measured(study, "score"), {factor: level}, {factor: rest}, {})
-    if not of.blocks:
-        return NO_ESTIMATE, NO_ESTIMATE, of
+    compared = match(study, measured(study, "score"), {factor: level}, {factor: rest}, {})
+    if not compared.blocks:
+        return NO_ESTIMATE, NO_ESTIMATE, compared
     return (
-        difference(study, of, share=False, scored=True),
-        probability_of_improvement(of, higher_is_better=study.higher_is_better),
-        of,
+        difference(study, compared, share=False, scored=True),
+        probability_of_improvement(compared, higher_is_better=study.higher_is_better),
+        compared,
     )

@@ -36,20 +36,20 @@ def reading(exponents: Sequence[float], lag: float) -> Reading:
     """
     known = [value for value in exponents if not math.isnan(value)]
     lost = sum(value == -math.inf for value in known)
-    of = mean_interval(known)
+    mean = mean_interval(known)
     if lost:
         word = "no interval" if len(known) < 2 else "forgets" if lost == len(known) else "undecided"
-    elif not math.isfinite(of.low):
+    elif not math.isfinite(mean.low):
         word = "no interval"
     else:
         word = (
             "chaotic"
-            if of.low > 0
+            if mean.low > 0
             else "forgets"
-            if of.high < -math.log(100) / lag
+            if mean.high < -math.log(100) / lag
             else "undecided"
         )
-    return Reading(word, of, lost)
+    return Reading(word, mean, lost)
 
 
 def ends(measures: pd.DataFrame, quantity: str, across: str) -> pd.DataFrame:

@@ -26,7 +26,7 @@ class Measure:
     """
 
     text: str
-    of: Callable[[Study, pd.DataFrame], pd.Series]
+    compute: Callable[[Study, pd.DataFrame], pd.Series]
     more_is_better: bool | None
     share: bool = False
     in_metric: bool = False
@@ -80,7 +80,7 @@ MEASURES: Mapping[str, Measure] = {
 def measured(study: Study, by: str) -> pd.DataFrame:
     """Stored points that have the measure, with column `value`."""
     points = with_counted(study)
-    values = points.assign(value=MEASURES[by].of(study, points).astype(float))
+    values = points.assign(value=MEASURES[by].compute(study, points).astype(float))
     return values[values["value"].notna()]
 
 

@@ -68,17 +68,17 @@ def prediction_words(
             f"Whether transport {when} (D) goes with success cannot be determined here: {why} (AUC"
             f" {number(overall.auc.value)}, no interval, {rests})."
         )
-    said = (
+    sentence = (
         f"Transport at the judged lag {when} (D) separates solved from unsolved with AUC"
         f" {words(overall.auc)} ({rests})"
     )
     if not overall.predictive:
-        said += ": over all points, health is not predictive."
+        sentence += ": over all points, health is not predictive."
     elif overall.auc.value > 0.5:
-        said += ": the healthier, the more often solved."
+        sentence += ": the healthier, the more often solved."
     else:
-        said += ": the healthier, the less often solved."
-    return said + _within(study, points, D, draws)
+        sentence += ": the healthier, the less often solved."
+    return sentence + _within(study, points, D, draws)
 
 
 def _within(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> str:
@@ -108,10 +108,12 @@ def _within(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> str
     return f" Within a single {key}: {', '.join(within)}{f'; {rest}' if rest else ''}."
 
 
-def words(of: Estimate) -> str:
+def words(estimate: Estimate) -> str:
     """For example: .83 [.71, .92]; without an interval, the value alone."""
-    if not known(of.value):
+    if not known(estimate.value):
         return "not defined"
-    return number(of.value) + (
-        f" {interval(of.low, of.high)}" if np.isfinite(of.low) else " (no interval)"
+    return number(estimate.value) + (
+        f" {interval(estimate.low, estimate.high)}"
+        if np.isfinite(estimate.low)
+        else " (no interval)"
     )

@@ -56,7 +56,7 @@ def by_point(rows: pd.DataFrame, what) -> pd.DataFrame:
     """`start` and `end` of what(values by step), by point id: medians over the examples."""
     ordered = rows.sort_values(["id", "end", "example", "step"], kind="stable")
     found = ordered.groupby(["id", "end", "example"], sort=False)["value"].agg(
-        lambda of: what(of.to_numpy(dtype=float))
+        lambda values_of: what(values_of.to_numpy(dtype=float))
     )
     return _both_ends(found)
 
@@ -81,7 +81,7 @@ def with_input(rows: pd.DataFrame, inputs: pd.DataFrame) -> pd.DataFrame:
     if both.empty:
         return pd.DataFrame(columns=["start", "end"])
     found = both.groupby(["id", "end", "example"], sort=False)[["value", "input"]].apply(
-        lambda of: spearman(of["value"].to_numpy(), of["input"].to_numpy())
+        lambda values_of: spearman(values_of["value"].to_numpy(), values_of["input"].to_numpy())
     )
     return _both_ends(found)
 

@@ -26,7 +26,8 @@ def malformed_part(declaration: Any) -> str | None:
             lambda factors: (
                 isinstance(factors, Mapping)
                 and all(
-                    isinstance(of, list) and of and all(map(_scalar, of)) for of in factors.values()
+                    isinstance(levels_of, list) and levels_of and all(map(_scalar, levels_of))
+                    for levels_of in factors.values()
                 )
             )
         ),
@@ -45,14 +46,17 @@ def malformed_part(declaration: Any) -> str | None:
         if key in declaration and not fits(declaration[key]):
             return f"its {key}"
     if "grid" in declaration and "factors" in declaration:
-        levels = {key: {str(level) for level in of} for key, of in declaration["factors"].items()}
+        levels = {
+            key: {str(level) for level in levels_of}
+            for key, levels_of in declaration["factors"].items()
+        }
         stated = {
             key for point in declaration["grid"] for key in point["labels"]
         }  # points may omit a factor of one level
         if any(
-            str(point["labels"].get(key)) not in of or key not in point["labels"]
+            str(point["labels"].get(key)) not in levels_of or key not in point["labels"]
             for point in declaration["grid"]
-            for key, of in levels.items()
+            for key, levels_of in levels.items()
             if key in stated
         ):
             return "its grid, which lacks factors or has levels that they lack,"
@@ -156,8 +160,8 @@ def restrict(declaration: Mapping[str, Any], levels: Mapping[str, Any]) -> Mappi
         **declaration,
         "grid": grid,
         "factors": {
-            key: [level for level in of if key not in wanted or str(level) in wanted[key]]
-            for key, of in factors.items()
+            key: [level for level in levels_of if key not in wanted or str(level) in wanted[key]]
+            for key, levels_of in factors.items()
         },
         "seeds": [
             seed

@@ -118,8 +118,11 @@ class Study:
         memoryless baseline, 1 is perfect, below 0 is worse than ignoring the sequence.
         """
         facts = {
-            name: (float(of["baseline"]), 1.0 if of.get("higher_is_better", True) else 0.0)
-            for name, of in self.tasks.items()
+            name: (
+                float(facts_of["baseline"]),
+                1.0 if facts_of.get("higher_is_better", True) else 0.0,
+            )
+            for name, facts_of in self.tasks.items()
         }
         baseline, perfect = (
             task.map(

@@ -142,12 +142,12 @@ def _tasks(first: Study, second: Study) -> list[str]:
     if first.metric != second.metric:
         wrong.append(f"metric: {first.metric} in {first.name}, {second.metric} in {second.name}")
     for task in shared:
-        of = [study.tasks[task] for study in (first, second)]
+        facts = [study.tasks[task] for study in (first, second)]
         wrong += [
-            f"task {task}: {fact} is {of[0].get(fact)} in {first.name}, {of[1].get(fact)} in"
+            f"task {task}: {fact} is {facts[0].get(fact)} in {first.name}, {facts[1].get(fact)} in"
             f" {second.name}"
             for fact in FACTS
-            if of[0].get(fact) != of[1].get(fact)
+            if facts[0].get(fact) != facts[1].get(fact)
         ]
         marks = [
             ((study.record.get("fingerprint") or {}).get("tasks") or {}).get(task)
@@ -292,7 +292,7 @@ def _arms(
         same = sides[0][arm].keys() == sides[1][arm].keys() and not any(
             key in changed for key in sides[0][arm]
         )
-        first, second = (mean_interval(of) for of in scores)
+        first, second = (mean_interval(difference) for difference in scores)
         found.append(ArmChange(name((*arm, 0))[0], first, second, _between(scores), same))
     return found
 
@@ -344,34 +344,34 @@ def _overall(a: Mapping[Key, pd.Series], b: Mapping[Key, pd.Series]) -> Estimate
 def sentences(found: Difference) -> list[str]:
     """The result in sentences, numbers first."""
     a, b = found.names
-    said = [
+    lines = [
         f"{a} → {b}: {found.sizes[0]} and {found.sizes[1]} points, {found.shared} in both; "
         f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} changed."
     ]
     if found.allowed:
-        said.append(f"Allowed to differ: {listing(found.allowed)}.")
-    said.append("Flips: " + ", ".join(f"{len(found.flips[word])} {word}" for word in FLIPS) + ".")
+        lines.append(f"Allowed to differ: {listing(found.allowed)}.")
+    lines.append("Flips: " + ", ".join(f"{len(found.flips[word])} {word}" for word in FLIPS) + ".")
     moved = [arm for arm in found.arms if not arm.same]
     if not moved:
-        said.append(
+        lines.append(
             "Every arm of both is the very same: no score differs."
             if found.arms
             else "No arm is in both: there is no score to compare."
         )
-        return said
+        return lines
     apart = [arm for arm in moved if arm.difference.low > 0 or arm.difference.high < 0]
-    of = found.overall
-    said.append(
-        f"Mean {found.metric} over {len(found.arms)} shared arms: {number(of.value, 3, sign=True)}"
-        f" {interval(of.low, of.high, 3)} (second minus first, 95 % interval over seeds, n = {of.n}"
-        " points)."
+    change = found.overall
+    lines.append(
+        f"Mean {found.metric} over {len(found.arms)} shared arms:"
+        f" {number(change.value, 3, sign=True)} {interval(change.low, change.high, 3)} (second"
+        f" minus first, 95 % interval over seeds, n = {change.n} points)."
     )
-    said.append(
+    lines.append(
         f"Of {count(len(moved), 'arm')} that changed, {len(apart) or 'none'}"
         f" {'have' if len(apart) > 1 else 'has'} an interval apart from 0: by chance alone about 1"
         " in 20 would, and none is corrected for that."
     )
-    return said
+    return lines
 
 
 def text(found: Difference, most: int) -> str:
@@ -411,8 +411,8 @@ def _block(title: str, rows: Sequence[str], most: int) -> list[str]:
 
 def arm_words(arm: ArmChange) -> str:
     """For example: +0.02 [−0.01, 0.05], n 3 and 3."""
-    of = arm.difference
+    change = arm.difference
     return (
-        f"{number(of.value, 3, sign=True)} {interval(of.low, of.high, 3)}, n {arm.first.n} and"
-        f" {arm.second.n}"
+        f"{number(change.value, 3, sign=True)} {interval(change.low, change.high, 3)}, n"
+        f" {arm.first.n} and {arm.second.n}"
     )

@@ -41,7 +41,10 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
 }
 FORM = re.compile(
-    r"(?:(?P<which>any|all)\s+)?(?P<subject>claim:\S+|[A-Za-z_]+(?:\.\w+)?)\s*(?P<op><=|>=|==|!=|<|>)\s*(?P<value>.+?)(?:\s+where\s+(?P<where>.+))?"
+    r"(?:(?P<which>any|all)\s+)?"
+    r"(?P<subject>claim:\S+|[A-Za-z_]+(?:\.\w+)?)\s*"
+    r"(?P<op><=|>=|==|!=|<|>)\s*"
+    r"(?P<value>.+?)(?:\s+where\s+(?P<where>.+))?"
 )
 WORDS: Mapping[str, Sequence[str]] = {
     "verdict": VERDICTS,
@@ -253,9 +256,11 @@ def _values(study: Study, condition: Condition) -> dict[str, Any]:
     values = {}
     for arm in grid["arm"].drop_duplicates():
         whole = not (grid.loc[grid["arm"] == arm, "status"].isin([MISSING, "failed"])).any()
-        of = _estimate(points[points["arm"] == arm], condition.subject) if whole else None
+        estimate = _estimate(points[points["arm"] == arm], condition.subject) if whole else None
         values[label[arm]] = (
-            {"": of.value, "low": of.low, "high": of.high}[condition.end] if of else math.nan
+            {"": estimate.value, "low": estimate.low, "high": estimate.high}[condition.end]
+            if estimate
+            else math.nan
         )
     return values
 

@@ -164,11 +164,11 @@ def write_diff(found: Difference, out: Path) -> Path:
 def _arms(found: Difference) -> Table:
     rows: Rows = []
     for arm in found.arms:
-        of = arm.difference
+        change = arm.difference
         words_of_arm = (
             "the very same points"
             if arm.same
-            else f"{number(of.value, 3, sign=True)} {interval(of.low, of.high, 3)}"
+            else f"{number(change.value, 3, sign=True)} {interval(change.low, change.high, 3)}"
         )
         sizes = f"{arm.first.n} and {arm.second.n}"
         rows.append(
@@ -176,7 +176,7 @@ def _arms(found: Difference) -> Table:
                 arm.label,
                 number(arm.first.value, 3),
                 number(arm.second.value, 3),
-                Cell(words_of_arm, 0.0 if arm.same else of.value),
+                Cell(words_of_arm, 0.0 if arm.same else change.value),
                 sizes,
             ]
         )

@@ -100,12 +100,12 @@ def find(store: Store, point: str) -> str:
     ]
     if len(fitting) == 1:
         return fitting[0]
-    said = (
+    sentence = (
         f"{len(fitting)} points begin with it: {', '.join(fitting[:5])}"
         if fitting
         else f"python -m reports table {store.folder} lists the {len(there)} that are stored"
     )
-    raise StudyError(f"{point!r}: not the id of one point of {store.folder}; {said}")
+    raise StudyError(f"{point!r}: not the id of one point of {store.folder}; {sentence}")
 
 
 def point_config(store: Store, id: str) -> dict[str, Any]:

@@ -173,9 +173,13 @@ def _write_csv(writer: Any, outputs: np.ndarray, lengths: np.ndarray | None, cla
             *(f"output_{i}" for i in range(outputs.shape[-1])),
         ]
     )
-    for number, of in enumerate(outputs):
+    for number, output in enumerate(outputs):
         steps = (
-            of[: lengths[number]] if every and lengths is not None else of if every else of[None]
+            output[: lengths[number]]
+            if every and lengths is not None
+            else output
+            if every
+            else output[None]
         )
         for step, values in enumerate(steps):
             winner = [int(np.argmax(values))] if classes else []

@@ -177,16 +177,16 @@ def _recurrent(node: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
 
 def _optimizer(node: Mapping[str, Any]) -> str:
     name = str(node["_target_"]).removeprefix("study.optimizers.")
-    of = {key: f"{key}={value}" for key, value in node.items() if key != "_target_"}
+    arguments = {key: f"{key}={value}" for key, value in node.items() if key != "_target_"}
     known = {"adam.Adam": "Adam", "sgd.SGD": "SGD", "rmsprop.RMSprop": "RMSprop"}
     if name not in known:
         raise StudyError(f"the optimizer {node['_target_']} is not torch.optim's")
     if name == "adam.Adam":
-        of["beta1"] = f"betas=({node['beta1']}, {node['beta2']})"
-        of.pop("beta2")
+        arguments["beta1"] = f"betas=({node['beta1']}, {node['beta2']})"
+        arguments.pop("beta2")
     return (
         f"torch.optim.{known[name]}([weight for weight in net.parameters() if"
-        f" weight.requires_grad], {', '.join(of.values())})"
+        f" weight.requires_grad], {', '.join(arguments.values())})"
     )
 
 
@@ -203,10 +203,10 @@ def _clip(node: Mapping[str, Any]) -> list[str]:
 
 
 def _classes(facts: Mapping[str, Any]) -> bool:
-    said = str(facts.get("loss", ""))
-    if not said.startswith(("cross-entropy", "mean squared error", "mse")):
-        raise StudyError(f"the loss of the task ({said or 'not known'}) is not torch's")
-    return said.startswith("cross-entropy")
+    sentence = str(facts.get("loss", ""))
+    if not sentence.startswith(("cross-entropy", "mean squared error", "mse")):
+        raise StudyError(f"the loss of the task ({sentence or 'not known'}) is not torch's")
+    return sentence.startswith("cross-entropy")
 
 
 def _loss(facts: Mapping[str, Any], every: bool) -> str:

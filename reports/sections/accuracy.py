@@ -44,9 +44,11 @@ class Accuracy:
         return Section(blocks)
 
     def _sentence(self, study: Study, arms: pd.DataFrame) -> str:
-        said = f"Test {study.metric} of the weights with the best validation, read once at the end."
+        sentence = (
+            f"Test {study.metric} of the weights with the best validation, read once at the end."
+        )
         if len(arms) > 1:
-            said += (
+            sentence += (
                 " Single arms are shown and not tested against each other: with 3 seeds per side"
                 " the smallest two-sided p of a permutation test is .10, and with many arms the"
                 " best looks better than it is."
@@ -58,17 +60,17 @@ class Accuracy:
         spread = arms.loc[whole, "scores"].map(lambda scores: np.std(scores, ddof=1))
         if len(arms) == 1 and spread.notna().any():
             return (
-                f"{said} The spread over its {len(arms['scores'].iloc[0])} seeds is sd"
+                f"{sentence} The spread over its {len(arms['scores'].iloc[0])} seeds is sd"
                 f" {number(spread.iloc[0], 3)}."
             )
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
-            said += (
+            sentence += (
                 " Where no seed diverged, the spread over seeds runs from sd"
                 f" {number(spread[low], 3)} ({arms.loc[low, 'label']}) to {number(spread[high], 3)}"
                 f" ({arms.loc[high, 'label']})."
             )
-        return said
+        return sentence
 
     def _figure(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> Figure:
         panel, ink_key = study.matrix_factors

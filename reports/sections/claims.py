@@ -82,13 +82,13 @@ class Claims:
 def _overview(
     own: list[JudgedClaim], decided: list[tuple[Entry, JudgedClaim]], left: list[tuple[Entry, str]]
 ) -> list[str]:
-    parts, of = [], [one for _, one in decided]
+    parts, compared = [], [one for _, one in decided]
     if own:
         parts.append(f"Of {count(len(own), 'claim')} declared with the study: {_counts(own)}.")
-    if of:
+    if compared:
         parts.append(
-            f"Of {count(len(of), 'claim')} of the ledger, the same for every study, that these"
-            f" factors can decide: {_counts(of)}."
+            f"Of {count(len(compared), 'claim')} of the ledger, the same for every study, that"
+            f" these factors can decide: {_counts(compared)}."
         )
     if left:
         parts.append(
@@ -96,7 +96,7 @@ def _overview(
             f" {'is' if len(left) == 1 else 'are'} listed below."
         )
     named = {
-        word: [_short(one.statement) for one in of if one.verdict == word]
+        word: [_short(one.statement) for one in compared if one.verdict == word]
         for word in (SUPPORTED, REFUTED)
     }
     return [
@@ -115,8 +115,8 @@ def _short(statement: str) -> str:
     )
 
 
-def _counts(of: list[JudgedClaim]) -> str:
-    counts = {word: sum(one.verdict == word for one in of) for word in SIGNS}
+def _counts(claims: list[JudgedClaim]) -> str:
+    counts = {word: sum(one.verdict == word for one in claims) for word in SIGNS}
     return ", ".join(f"{n} {word}" for word, n in counts.items() if n)
 
 
@@ -246,9 +246,9 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
             ),
             number(one.least, 3) + (" (no less)" if one.direction == "no less" else ""),
             str(one.difference.n or sum(map(len, one.values))),
-            one.source or ("declared with the study" if number_ < own else ""),
+            one.source or ("declared with the study" if place < own else ""),
         ]
-        for number_, one in enumerate(every)
+        for place, one in enumerate(every)
     ]
     columns = [
         "claim",
@@ -331,9 +331,9 @@ def sentence(one: JudgedClaim) -> str:
     )
     if one.each:
         within = listing(
-            f"{name} {of.verdict} ({number(of.difference.value, sign=True)}"
-            f" {interval(of.difference.low, of.difference.high)})"
-            for name, of in one.each.items()
+            f"{name} {compared.verdict} ({number(compared.difference.value, sign=True)}"
+            f" {interval(compared.difference.low, compared.difference.high)})"
+            for name, compared in one.each.items()
         )
         text += f" Within each: {within}."
     return text

@@ -367,10 +367,13 @@ def clipped_share(history: pd.DataFrame) -> pd.Series:
     return (history["clip_scale"] != 1).groupby(history["id"]).mean()
 
 
-def _share(of: Estimate) -> str:
+def _share(estimate: Estimate) -> str:
     """83 % [79 %, 87 %], or the value alone if both ends round to it."""
-    value, low, high = (percent(min(1.0, max(0.0, share))) for share in (of.value, of.low, of.high))
-    return value if not known(of.low) or value == low == high else f"{value} [{low}, {high}]"
+    value, low, high = (
+        percent(min(1.0, max(0.0, share)))
+        for share in (estimate.value, estimate.low, estimate.high)
+    )
+    return value if not known(estimate.low) or value == low == high else f"{value} [{low}, {high}]"
 
 
 def _norm(value: float) -> str:

@@ -16,12 +16,12 @@ class Completeness:
     def render(self, study: Study) -> Section:
         status = study.grid["status"].value_counts()
         there = len(study.grid) - int(status.get(MISSING, 0)) - int(status.get("failed", 0))
-        said = (
+        sentence = (
             f"{there} of {len(study.grid)} declared points have a result: "
             + ", ".join(f"{int(status.get(name, 0))} {name}" for name in STATUS_SYMBOLS)
             + "."
         )
-        blocks: list[object] = [Prose(said), self._matrix(study)]
+        blocks: list[object] = [Prose(sentence), self._matrix(study)]
         if len(study.outside_grid):
             rows = [
                 [

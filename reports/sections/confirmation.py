@@ -26,11 +26,11 @@ class Confirmed:
     needs = ("val_score",)
 
     def render(self, study: Study) -> Section:
-        of = confirmation(study)
-        if of is None:
+        points_of = confirmation(study)
+        if points_of is None:
             return Section([])
-        blocks: list[object] = [Prose(confirmation_sentence(study, of))]
-        if not of.fresh:
+        blocks: list[object] = [Prose(confirmation_sentence(study, points_of))]
+        if not points_of.fresh:
             blocks.append(
                 Notice(
                     "Some of these seeds had a part in choosing the arms: the scores"
@@ -38,25 +38,25 @@ class Confirmed:
                     "caution",
                 )
             )
-        if of.missing:
+        if points_of.missing:
             blocks.append(
                 Notice(
-                    f"{count(of.missing, 'point')} of the confirmation"
-                    f" {'is' if of.missing == 1 else 'are'} missing or failed.",
+                    f"{count(points_of.missing, 'point')} of the confirmation"
+                    f" {'is' if points_of.missing == 1 else 'are'} missing or failed.",
                     "caution",
                 )
             )
-        return Section([*blocks, _figure(study, of)])
+        return Section([*blocks, _figure(study, points_of)])
 
 
-def _figure(study: Study, of: Confirmation) -> Figure:
-    picture = draw(lambda rasterized: _dots(study, of), name="confirmation")
-    first = of.arms[0]
+def _figure(study: Study, confirmed: Confirmation) -> Figure:
+    picture = draw(lambda rasterized: _dots(study, confirmed), name="confirmation")
+    first = confirmed.arms[0]
     scored = f"{number(first.estimate.value, 3)} on {count(len(first.fresh), 'fresh seed')}"
     finding = f"{first.label}: {scored}, {number(first.screening.value, 3)} on those that chose it."
     drops = [
         one.screening.value - one.estimate.value
-        for one in of.arms
+        for one in confirmed.arms
         if known(one.screening.value - one.estimate.value)
     ]
     mean = sum(drops) / len(drops) if drops else float("nan")
@@ -67,11 +67,11 @@ def _figure(study: Study, of: Confirmation) -> Figure:
         f" {number(abs(mean), 3)} {'less' if way * mean > 0 else 'more'} well on average."
     )
     return Figure(
-        picture, caption, f"Confirmation. {finding}", _table(study, of), WIDTH, finding, HOW
+        picture, caption, f"Confirmation. {finding}", _table(study, confirmed), WIDTH, finding, HOW
     )
 
 
-def _table(study: Study, of: Confirmation) -> Table:
+def _table(study: Study, confirmed: Confirmation) -> Table:
     rows: Rows = [
         [
             one.label,
@@ -99,7 +99,7 @@ def _table(study: Study, of: Confirmation) -> Table:
             ),
             Cell("–" if not known(one.p) else f"{one.p:.3f}", one.p if known(one.p) else None),
         ]
-        for one in of.arms
+        for one in confirmed.arms
     ]
     columns = [
         "arm, in order of validation",
@@ -111,19 +111,19 @@ def _table(study: Study, of: Confirmation) -> Table:
         "p, Holm",
     ]
     notes = (
-        f"Fresh seeds: {', '.join(map(str, of.seeds))}. Arms were chosen by mean validation score"
-        f" on seeds {', '.join(map(str, study.seeds))}."
+        f"Fresh seeds: {', '.join(map(str, confirmed.seeds))}. Arms were chosen by mean validation"
+        f" score on seeds {', '.join(map(str, study.seeds))}."
     )
     return Table(columns, rows, "Arms on fresh seeds", notes)
 
 
-def _dots(study: Study, of: Confirmation) -> Drawing:
-    left = min(4.2, 0.4 + 0.066 * max(len(shorten(one.label, 60)) for one in of.arms))
+def _dots(study: Study, confirmed: Confirmation) -> Drawing:
+    left = min(4.2, 0.4 + 0.066 * max(len(shorten(one.label, 60)) for one in confirmed.arms))
     figure, axes = panels(
         1,
         1,
         width=WIDTH,
-        height=0.75 + 0.42 * len(of.arms),
+        height=0.75 + 0.42 * len(confirmed.arms),
         left=left,
         right=0.4,
         top=0.12,
@@ -131,11 +131,11 @@ def _dots(study: Study, of: Confirmation) -> Drawing:
         gap=(0, 0),
     )
     axis = axes[0, 0]
-    for y, one in enumerate(of.arms):
+    for y, one in enumerate(confirmed.arms):
         _row(axis, y - 0.14, one.fresh, one.estimate, SLOTS[0], SLOTS[0])
         _row(axis, y + 0.18, one.screened, one.screening, SLOTS[9], "none")
-    axis.set(ylim=(len(of.arms) - 0.5, -0.5), xlabel=f"test {study.metric}")
-    axis.set_yticks(range(len(of.arms)), [shorten(one.label, 60) for one in of.arms])
+    axis.set(ylim=(len(confirmed.arms) - 0.5, -0.5), xlabel=f"test {study.metric}")
+    axis.set_yticks(range(len(confirmed.arms)), [shorten(one.label, 60) for one in confirmed.arms])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x", color=SOFT, alpha=0.15)
     return figure

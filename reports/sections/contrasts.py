@@ -77,7 +77,7 @@ class Contrasts:
         blocks: list[object] = [
             Prose(_sentence(family, planned_contrasts=of_study is not None)) for family in families
         ]
-        if all(not known(one.of.p) for family in families for one in family.tests):
+        if all(not known(one.test.p) for family in families for one in family.tests):
             blocks = [
                 Notice(
                     "Nothing can be tested: one seed per arm leaves no spread over seeds, or"
@@ -95,28 +95,30 @@ class Contrasts:
 
 
 def _sentence(family: Family, *, planned_contrasts: bool) -> str:
-    tests = [one for one in family.tests if known(one.of.p)]
+    tests = [one for one in family.tests if known(one.test.p)]
     if not tests:
         return f"Of {family.name}, none can be tested."
     shown = sorted((one for one in tests if one.holm <= LEVEL), key=lambda one: one.holm)
     quiet = [one.name for one in tests if one.holm > LEVEL]
     how = (
         "permutation of residuals within blocks"
-        if max((one.of.n for one in tests), default=0) <= MANY
+        if max((one.test.n for one in tests), default=0) <= MANY
         else "F distribution"
     )
-    said = (
+    sentence = (
         f"Tested as one family, {family.name} ({count(len(tests), 'test')}; {how}, Holm, family"
         f" error {LEVEL:.2f}): "
     )
-    said += (
+    sentence += (
         f"shown for {listing(f'{one.name} (p {p_text(one.holm)})' for one in shown)}"
         if shown
         else "none is shown"
     )
-    said += f"; not shown for {listing(quiet)}." if quiet and shown else "."
-    left = [one.name for one in family.tests if not known(one.of.p)]
-    return said + (f" Not testable with the arms that are there: {listing(left)}." if left else "")
+    sentence += f"; not shown for {listing(quiet)}." if quiet and shown else "."
+    left = [one.name for one in family.tests if not known(one.test.p)]
+    return sentence + (
+        f" Not testable with the arms that are there: {listing(left)}." if left else ""
+    )
 
 
 def single_arms(study: Study) -> str:
@@ -125,14 +127,14 @@ def single_arms(study: Study) -> str:
     if arms < 2:
         return "There is one arm: nothing to compare."
     least = f"p = {number(smallest_p(seeds), 3)}"
-    said = (
+    sentence = (
         f"Single arms are shown, not tested: with {count(seeds, 'seed')} per side a permutation"
         f" test of two arms cannot go below {least}"
     )
     if arms == 2:
-        return f"{said}, and {seeds_to_test(1)} are the fewest with which it could reach .05."
+        return f"{sentence}, and {seeds_to_test(1)} are the fewest with which it could reach .05."
     return (
-        f"{said}; the best against the {arms - 1} others, corrected, needs at least"
+        f"{sentence}; the best against the {arms - 1} others, corrected, needs at least"
         f" {seeds_to_test(arms - 1)} seeds per arm to reach .05 at all."
     )
 
@@ -288,12 +290,12 @@ def _rows_table(rows: list[Row]) -> Table:
         [
             label,
             group,
-            Cell(number(of.value, 3, sign=True), of.value),
-            interval(of.low, of.high, 3),
+            Cell(number(compared.value, 3, sign=True), compared.value),
+            interval(compared.low, compared.high, 3),
             note,
-            str(of.n),
+            str(compared.n),
         ]
-        for group, _, label, of, note, _ in rows
+        for group, _, label, compared, note, _ in rows
     ]
     return Table(
         ["contrast", "factor", "difference", "95 % interval", "note", "n"],
@@ -328,13 +330,13 @@ def _table(study: Study, family: Family) -> Table:
 
 
 def _statistics(one: Contrast) -> list[Cell | str]:
-    of = one.of
+    test = one.test
     return [
-        Cell(number(of.F), of.F if known(of.F) else None),
-        f"{of.df}, {of.error_df}",
-        Cell(p_text(of.p).lstrip("= "), of.p if known(of.p) else None),
+        Cell(number(test.F), test.F if known(test.F) else None),
+        f"{test.df}, {test.error_df}",
+        Cell(p_text(test.p).lstrip("= "), test.p if known(test.p) else None),
         Cell(p_text(one.holm).lstrip("= "), one.holm if known(one.holm) else None),
-        f"{of.n} ({of.blocks})",
+        f"{test.n} ({test.blocks})",
     ]
 
 
@@ -343,7 +345,7 @@ def _effect(study: Study, one: Contrast) -> list[Cell | str]:
         return [
             (
                 ""
-                if known(one.of.F)
+                if known(one.test.F)
                 else Cell("no two arms differ in this alone, or one seed per arm", None, "wrap")
             )
         ]

@@ -22,14 +22,14 @@ class Cost:
         points = with_counted(study)
         seconds = points["seconds"].dropna()
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
-        said = (
+        sentence = (
             f"{duration(float(seconds.sum()))} of training over {len(seconds)} points (median"
             f" {number(float(seconds.median()), 1)} s per point), {duration(wall)} on the clock. A"
             " point's seconds are an equal share of its group's time: they distinguish cells,"
-            " depths and tasks apart, not what was trained together, and have no interval over"
+            " depths and tasks, not what was trained together, and have no interval over"
             " seeds. They depend on what else the machine did."
         )
-        said += saved(points)
+        sentence += saved(points)
         rows: Rows = []
         for key in study.factors or {study.matrix_factors[0]: []}:
             means = marginal_means(points, "seconds", key, study.levels(key))
@@ -55,7 +55,7 @@ class Cost:
             rows,
             "Averaged over all other factors",
         )
-        return Section([Prose(said), table])
+        return Section([Prose(sentence), table])
 
 
 def saved(points: pd.DataFrame) -> str:
@@ -66,14 +66,14 @@ def saved(points: pd.DataFrame) -> str:
     why = early["ended_early"].value_counts()
     reasons = ", ".join(f"{why[name]} {name}" for name in ENDED if name in why)
     less, asked = float(early["updates_saved"].sum()), float(points["updates"].sum())
-    said = (
+    sentence = (
         f" {count(len(early), 'point')} of {len(points)} ended early ({reasons}): {less:,.0f} of"
         f" {asked:,.0f} updates were saved ({percent(less / asked)})."
     )
     if "solved" in why:
-        said += (
+        sentence += (
             " A solved one ends after as many validations in a row that meet the task's rule as"
             " stop.solved_checks says; its state at the end, verdict and last score are of that"
             " update, and probes that were due later are not there."
         )
-    return said
+    return sentence

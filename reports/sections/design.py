@@ -29,22 +29,22 @@ class Design:
     def render(self, study: Study) -> Section:
         full = len(study.declared_arms)
         left_out = full - len(study.arms)
-        said = (
+        sentences = (
             f"{count(len(study.arms), 'arm')} × {count(len(study.seeds), 'seed')} ="
             f" {count(len(study.grid), 'point')}"
         )
-        said += (
+        sentences += (
             f"; {count(left_out, 'combination')} of {full} left out."
             if left_out
             else ", the full factorial."
             if study.factors
             else "."
         )
-        said += (
+        sentences += (
             " Seeds are replicates, not a factor: a seed gives every arm the same order of data and"
             " the same streams of random numbers."
         )
-        blocks: list[object] = [Prose(said)]
+        blocks: list[object] = [Prose(sentences)]
         if study.factors:
             rows = [
                 [factor, ", ".join(names), str(len(names))]
@@ -84,16 +84,16 @@ class Design:
     def _settings(self, study: Study) -> list[object]:
         set_by_arm = study.declaration.get("arms", [])
         tuned = [level(key, "") for key in study.factors if "tuned" in key]
-        said = (
+        sentences = (
             ""
             if set_by_arm
             else "No setting was tuned: every arm runs with the same fixed settings."
         )
         if tuned:
-            said = "Tuning is a factor of this study (tuned)."
+            sentences = "Tuning is a factor of this study (tuned)."
         budget = [f"{key} {study.constant[key]}" for key in BUDGET if key in study.constant]
-        said += f" Budget and size of every point: {', '.join(budget)}." if budget else ""
-        blocks: list[object] = [Prose(said.strip())] if said else []
+        sentences += f" Budget and size of every point: {', '.join(budget)}." if budget else ""
+        blocks: list[object] = [Prose(sentences.strip())] if sentences else []
         if set_by_arm:
             rows = [
                 [

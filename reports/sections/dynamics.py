@@ -165,9 +165,11 @@ class Dynamics:
         """Readings of the exponents at the last probe, by arm."""
         lags, found = judged_lags(study), {}
         for arm, own in study.stored.groupby("arm"):
-            of = exponents.reindex(own["id"])["end"].dropna()
-            if len(of):
-                found[arm] = reading(of.tolist(), float(lags.reindex(of.index).max()))
+            exponents_of = exponents.reindex(own["id"])["end"].dropna()
+            if len(exponents_of):
+                found[arm] = reading(
+                    exponents_of.tolist(), float(lags.reindex(exponents_of.index).max())
+                )
         return found
 
     def _sentence(
@@ -179,11 +181,14 @@ class Dynamics:
         parts = []
         if readings:
             words = [one.word for one in readings.values()]
-            said = listing(f"{word} in {words.count(word)}" for word in READINGS if word in words)
+            sentence = listing(
+                f"{word} in {words.count(word)}" for word in READINGS if word in words
+            )
             parts.append(
-                f"By the largest Lyapunov exponent at the last probe the recurrence is {said} of"
-                f" {count(len(words), 'arm')}. It is called chaotic only where the 95 % interval"
-                " over seeds lies above 0, forgetful only where it lies below −ln(100)/K."
+                f"By the largest Lyapunov exponent at the last probe the recurrence is {sentence}"
+                f" of {count(len(words), 'arm')}. It is called chaotic only where the 95 %"
+                " interval over seeds lies above 0, forgetful only where it lies below"
+                " −ln(100)/K."
             )
         for title in ("radius of W_h", "saturated", "timescale", "Ω"):
             if title in columns:
@@ -309,17 +314,18 @@ def _spectra_table(rows: pd.DataFrame, keys: tuple[str, str]) -> Table:
     return Table(columns, table_rows, "Lyapunov spectra, nats per step")
 
 
-def _exponent(of: Reading | None) -> list[Cell | str]:
-    if of is None:
+def _exponent(found: Reading | None) -> list[Cell | str]:
+    if found is None:
         return [Cell("–", None), "–"]
-    value = of.exponent.value
+    value = found.exponent.value
     text = (
-        number(value, 3) + (f" ± {number(of.exponent.half, 3)}" if known(of.exponent.half) else "")
+        number(value, 3)
+        + (f" ± {number(found.exponent.half, 3)}" if known(found.exponent.half) else "")
         if known(value)
         else "−∞"
     )
-    text += f" ({of.lost} at −∞)" if of.lost and known(value) else ""
-    return [Cell(text, value if known(value) else None), of.word]
+    text += f" ({found.lost} at −∞)" if found.lost and known(value) else ""
+    return [Cell(text, value if known(value) else None), found.word]
 
 
 def _ends(one: Shown, found: pd.DataFrame) -> Cell:

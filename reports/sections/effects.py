@@ -62,10 +62,10 @@ class Effects:
             return Section([])
         points = with_counted(study)
         found = {
-            text: of
+            text: shares_found
             for column, text in columns(study)
             if (
-                of := shares(
+                shares_found := shares(
                     points, column, study.arms, list(study.factors), draws=self.draws, seed=SEED
                 )
             )
@@ -95,9 +95,10 @@ def columns(study: Study) -> list[tuple[str, str]]:
 
 def _sentence(found: dict[str, Shares]) -> str:
     parts = []
-    for text, of in found.items():
+    for text, shares_found in found.items():
         shown = sorted(
-            (one for one in of.terms if one.share.low > SHOWN), key=lambda one: -one.share.value
+            (one for one in shares_found.terms if one.share.low > SHOWN),
+            key=lambda one: -one.share.value,
         )
         shares_of = "; ".join(
             f"{one.name} {percent(one.share.value)} [{percent(one.share.low)},"
@@ -105,23 +106,23 @@ def _sentence(found: dict[str, Shares]) -> str:
             for one in shown
         )
         rest = (
-            f"the spread over seeds {percent(of.seeds.value)} [{percent(of.seeds.low)},"
-            f" {percent(of.seeds.high)}]"
+            f"the spread over seeds {percent(shares_found.seeds.value)}"
+            f" [{percent(shares_found.seeds.low)}, {percent(shares_found.seeds.high)}]"
         )
         lead = (
-            f"The variance of {text} over {count(of.n, 'point')} is explained by {shares_of};"
-            f" {rest}."
+            f"The variance of {text} over {count(shares_found.n, 'point')} is explained by"
+            f" {shares_of}; {rest}."
             if shares_of
             else (
-                f"Of the variance of {text} over {count(of.n, 'point')} no term's share is shown to"
-                f" be above 0; {rest}."
+                f"Of the variance of {text} over {count(shares_found.n, 'point')} no term's share"
+                f" is shown to be above 0; {rest}."
             )
         )
         parts.append(lead)
     tops = {
-        text: max(of.terms, key=lambda one: one.share.value).name
-        for text, of in found.items()
-        if any(one.share.low > SHOWN for one in of.terms)
+        text: max(shares_found.terms, key=lambda one: one.share.value).name
+        for text, shares_found in found.items()
+        if any(one.share.low > SHOWN for one in shares_found.terms)
     }
     if len(tops) == 2:
         (a, first), (b, second) = tops.items()
@@ -130,13 +131,15 @@ def _sentence(found: dict[str, Shares]) -> str:
             if first == second
             else f"What moves {b} most ({second}) is not what moves {a} most ({first})."
         )
-    if any(not of.whole for of in found.values()):
+    if any(not shares_found.whole for shares_found in found.values()):
         parts.append("Combinations are missing, so terms overlap and shares need not add up.")
     return " ".join(parts)
 
 
 def _shares(found: dict[str, Shares]) -> Figure:
-    names = list(dict.fromkeys(one.name for of in found.values() for one in of.terms))
+    names = list(
+        dict.fromkeys(one.name for shares_found in found.values() for one in shares_found.terms)
+    )
     order = [
         *(name for name in names if name != HIGHER),
         *([HIGHER] if HIGHER in names else []),
@@ -144,8 +147,8 @@ def _shares(found: dict[str, Shares]) -> Figure:
     ]
     picture = draw(lambda rasterized: _bars(found, order), name="shares")
     tops = []
-    for text, of in found.items():
-        top = max(of.terms, key=lambda one: one.share.value)
+    for text, shares_found in found.items():
+        top = max(shares_found.terms, key=lambda one: one.share.value)
         tops.append(
             f"{percent(top.share.value)} [{percent(top.share.low)}, {percent(top.share.high)}] of"
             f" the variance of {text} goes with {top.name}"
@@ -181,9 +184,11 @@ def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
         bottom=0.5,
         gap=(0.35, 0),
     )
-    for j, (text, of) in enumerate(found.items()):
+    for j, (text, shares_found) in enumerate(found.items()):
         axis = axes[0, j]
-        estimates = {one.name: one.share for one in of.terms} | {SEEDS: of.seeds}
+        estimates = {one.name: one.share for one in shares_found.terms} | {
+            SEEDS: shares_found.seeds
+        }
         for y, name in enumerate(order):
             one = estimates.get(name)
             if one is None:
@@ -219,8 +224,8 @@ def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
 
 def _table(found: dict[str, Shares]) -> Table:
     rows: Rows = []
-    for text, of in found.items():
-        for one in of.terms:
+    for text, shares_found in found.items():
+        for one in shares_found.terms:
             rows.append(
                 [
                     one.name,
@@ -229,11 +234,19 @@ def _table(found: dict[str, Shares]) -> Table:
                     f"{number(one.size.value, 3)} {interval(one.size.low, one.size.high, 3)}",
                     number(one.F),
                     str(one.df),
-                    str(of.n),
+                    str(shares_found.n),
                 ]
             )
         rows.append(
-            [SEEDS, text, _share(of.seeds), f"sd {number(of.spread, 3)}", "", "", str(of.n)]
+            [
+                SEEDS,
+                text,
+                _share(shares_found.seeds),
+                f"sd {number(shares_found.spread, 3)}",
+                "",
+                "",
+                str(shares_found.n),
+            ]
         )
     columns = [
         "term",
@@ -251,13 +264,16 @@ def _table(found: dict[str, Shares]) -> Table:
     return Table(columns, rows, "Shares of variance", notes)
 
 
-def _share(of: Estimate) -> Cell:
-    return Cell(f"{percent(of.value)} [{percent(of.low)}, {percent(of.high)}]", of.value)
+def _share(estimate: Estimate) -> Cell:
+    return Cell(
+        f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]",
+        estimate.value,
+    )
 
 
 def _frame(found: dict[str, Shares]) -> pd.DataFrame:
     rows = []
-    for text, of in found.items():
+    for text, shares_found in found.items():
         rows += [
             {
                 "of": text,
@@ -269,7 +285,7 @@ def _frame(found: dict[str, Shares]) -> pd.DataFrame:
                 "high": one.share.high,
                 "size": one.size.value,
             }
-            for one in of.terms
+            for one in shares_found.terms
         ]
         rows.append(
             {
@@ -277,10 +293,10 @@ def _frame(found: dict[str, Shares]) -> pd.DataFrame:
                 "term": SEEDS,
                 "df": 0,
                 "F": math.nan,
-                "share": of.seeds.value,
-                "low": of.seeds.low,
-                "high": of.seeds.high,
-                "size": of.spread,
+                "share": shares_found.seeds.value,
+                "low": shares_found.seeds.low,
+                "high": shares_found.seeds.high,
+                "size": shares_found.spread,
             }
         )
     return pd.DataFrame(rows)
@@ -395,7 +411,9 @@ def _marks(
     return marks
 
 
-def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Shares | None) -> str:
+def _crossing(
+    study: Study, points: pd.DataFrame, column: str, text: str, shares_found: Shares | None
+) -> str:
     """The interaction's share of variance, and the best level of x for each line.
 
     Levels are compared over arms that are alike in everything else.
@@ -403,19 +421,21 @@ def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Sh
     line_key, x_key = study.matrix_factors
     higher = study.higher_is_better or text.startswith("health")
     share = (
-        next((one.share for one in of.terms if set(one.factors) == {line_key, x_key}), None)
-        if of
+        next(
+            (one.share for one in shares_found.terms if set(one.factors) == {line_key, x_key}), None
+        )
+        if shares_found
         else None
     )
-    if share is None or of is None:
-        said = (
+    if share is None or shares_found is None:
+        sentence = (
             f"Whether {x_key} acts alike on {text} in every {line_key} cannot be determined from"
             " the arms that are there"
         )
     else:
         size = f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
         shown = share.low > SHOWN
-        said = (
+        sentence = (
             f"{line_key} × {x_key} explains {size} of the variance of {text}"
             if shown
             else f"no interaction is shown in {text} ({line_key} × {x_key}: {size})"
@@ -428,12 +448,12 @@ def _crossing(study: Study, points: pd.DataFrame, column: str, text: str, of: Sh
             best_of_lines.append(
                 f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}"
             )
-    said += (
+    sentence += (
         f"; {'highest' if higher else 'lowest'} mean: {', '.join(best_of_lines)}."
         if best_of_lines
         else "."
     )
-    return f"{said[0].upper()}{said[1:]}"
+    return f"{sentence[0].upper()}{sentence[1:]}"
 
 
 def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[str, float]:

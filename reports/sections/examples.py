@@ -71,8 +71,8 @@ class Examples:
                 else traces
             )
             if len(own):
-                said = levels(part)
-                blocks += [Heading(said[0].upper() + said[1:])] if part else []
+                sentence = levels(part)
+                blocks += [Heading(sentence[0].upper() + sentence[1:])] if part else []
                 blocks += self._part(study, own, part)
         return Section([Prose(_lead(traces)), *blocks])
 
@@ -214,8 +214,8 @@ def _lead(traces: pd.DataFrame) -> str:
         "gate.": "what the gates do",
     }
     there = traces["quantity"].drop_duplicates()
-    said = listing(words for name, words in kinds.items() if there.str.startswith(name).any())
-    what = f"{said[0].upper()}{said[1:]}"
+    sentence = listing(words for name, words in kinds.items() if there.str.startswith(name).any())
+    what = f"{sentence[0].upper()}{sentence[1:]}"
     where = f"on {count(examples, 'fixed example')} of the probe batch ({count(points, 'network')})"
     return f"{what}, step by step, {where}. Examples illustrate; they are too few to test anything."
 

@@ -36,13 +36,13 @@ class Failures:
                 ]
             )
         counts = wrong["status"].value_counts()
-        said = (
+        sentence = (
             ", ".join(f"{counts[name]} {name}" for name in STATUS_SYMBOLS if name in counts)
             or "No point failed"
         )
         blocks: list[object] = [
             Prose(
-                f"{said}; {len(silent)} diverged silently. Divergence is a result and counts in"
+                f"{sentence}; {len(silent)} diverged silently. Divergence is a result and counts in"
                 " every statistic; a missing point is missing, and counts in none."
             )
         ]

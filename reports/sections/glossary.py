@@ -27,14 +27,15 @@ class Glossary:
 
     def render(self, study: Study) -> Section:
         entries = {
-            term: {"is": of} if isinstance(of, str) else of for term, of in self.terms.items()
+            term: {"is": meaning} if isinstance(meaning, str) else meaning
+            for term, meaning in self.terms.items()
         }
         return Section(
             [
                 Terms(
                     [
-                        (term_id(term), term, of["is"], of.get("formula", ""))
-                        for term, of in entries.items()
+                        (term_id(term), term, meaning["is"], meaning.get("formula", ""))
+                        for term, meaning in entries.items()
                     ]
                 )
             ]

@@ -77,8 +77,8 @@ class GradientFlow:
             if own.empty:
                 continue
             if part:
-                said = levels(part)
-                blocks.append(Heading(said[0].upper() + said[1:]))
+                sentence = levels(part)
+                blocks.append(Heading(sentence[0].upper() + sentence[1:]))
             blocks.append(self._figure(study, own, (row_key, column_key), span, part))
         return Section(blocks)
 
@@ -202,14 +202,14 @@ class GradientFlow:
         """Each panel if there are few, else medians over the columns with their range."""
         if not last:
             return "Nothing measured yet."
-        said = f"Gradient left {lag} steps back, decades, first → last probe"
+        sentence = f"Gradient left {lag} steps back, decades, first → last probe"
         if len(last) <= NAMED or len({row for row, _ in last}) == 1:
             panels = [
                 f"{level(keys[0], row)} {level(keys[1], column)} {_middle([first])} →"
                 f" {_middle([end])}"
                 for (row, column), (first, end) in last.items()
             ]
-            return f"{said}: {'; '.join(panels)}."
+            return f"{sentence}: {'; '.join(panels)}."
         parts = []
         for one in study.levels(keys[0]):
             ends = [cells for (row, _), cells in last.items() if row == one]
@@ -218,7 +218,7 @@ class GradientFlow:
                     f"{level(keys[0], one)} {_middle([first for first, _ in ends])} →"
                     f" {_middle([end for _, end in ends])}"
                 )
-        return f"{said}, median over the columns [lowest, highest]: {'; '.join(parts)}."
+        return f"{sentence}, median over the columns [lowest, highest]: {'; '.join(parts)}."
 
 
 def _middle(cells: list[tuple[float, str]]) -> str:
@@ -256,5 +256,5 @@ def _far(rows: pd.DataFrame) -> tuple[float, str]:
     )
 
 
-def _cell(of: tuple[float, str]) -> Cell:
-    return Cell(number(of[0], 1), of[0]) if known(of[0]) else Cell(of[1], None)
+def _cell(end: tuple[float, str]) -> Cell:
+    return Cell(number(end[0], 1), end[0]) if known(end[0]) else Cell(end[1], None)

@@ -189,19 +189,19 @@ class LearningCurves:
                         ]
                     )
         overall = float(points["gap"].mean()) if len(points) else np.nan
-        said = (
+        sentence = (
             f"Training {study.metric} exceeds test {study.metric} by {number(overall, 3)} on"
             f" average over {len(points)} finished points"
             if known(overall)
             else "No finished point to compare training with test on"
         )
         if len(extremes) > 1:
-            said += (
+            sentence += (
                 f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)})"
                 f" and least for {min(extremes)[1]} ({number(min(extremes)[0], 3)})"
             )
         columns = ["level", f"training {study.metric}", "training − test", "n"]
-        return said + ".", Table(
+        return sentence + ".", Table(
             columns,
             rows,
             "Gap between training and test, averaged over all other factors, 95 % interval from the"

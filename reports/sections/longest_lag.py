@@ -66,12 +66,12 @@ class LongestLag:
             else "any of its seeds did"
         )
         verb = "solves" if some == 1 else "solve"
-        said = (
+        sentence = (
             f"{some} of {count(len(every), 'arm')} {verb} the task at some length; a length counts"
             f" as solved by an arm where {rule}."
         )
         if all_:
-            said += (
+            sentence += (
                 f" {all_} of them {'solve' if all_ != 1 else 'solves'} the longest one tried, so"
                 " that their limit was not found."
             )
@@ -84,11 +84,11 @@ class LongestLag:
             )
         ]
         if holes:
-            said += (
+            sentence += (
                 f" In {count(len(holes), 'arm')} a shorter length is not solved while a longer one"
                 " is: the limit is not sharp with so few seeds."
             )
-        return said
+        return sentence
 
 
 def _label(one: LongestSolved) -> str:

@@ -60,7 +60,7 @@ class Pareto:
                 )
             ]
         arms = study.arms.set_index("arm").assign(
-            label=lambda of: [_label(study, row, task) for _, row in of.iterrows()]
+            label=lambda rows_of: [_label(study, row, task) for _, row in rows_of.iterrows()]
         )
         found = found.join(arms).join(points.groupby("arm")["horizon"].median())
         left_out = len(points) - len(frame)
@@ -69,7 +69,7 @@ class Pareto:
     def _sentence(self, found: pd.DataFrame) -> str:
         on = found[found["on_front"]].sort_values("score", ascending=False, kind="stable")
         names = [str(name) for name in on["label"][:NAMED]]
-        said = (
+        sentence = (
             f"{'; '.join(names)}; and {len(on) - NAMED} more"
             if len(on) > NAMED
             else "; ".join(names)
@@ -83,7 +83,7 @@ class Pareto:
         )
         return (
             f"{count(len(on), 'arm')} of {len(found)} {'is' if len(on) == 1 else 'are'} beaten by"
-            f" no other in score, health and cost at once: {said}. {sure}; a front by means is"
+            f" no other in score, health and cost at once: {sentence}. {sure}; a front by means is"
             " optimistic, like any best of many."
         )
 

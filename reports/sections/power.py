@@ -89,7 +89,7 @@ class Power:
     ) -> str:
         two = next(one for one in asked if one.name == NOT_A_FACTOR)
         more = next((seeds for seeds in self.seeds if seeds >= 4 * n), 4 * n)
-        said = (
+        sentence = (
             f"With the measured spread over seeds (sd {number(spread, 3)} in test {study.metric}),"
             f" n = {n} seeds per arm cannot resolve less than {_size(two, spread, n)} between two"
             f" arms; n = {more} would resolve {_size(two, spread, more)} (80 % power, two-sided"
@@ -97,7 +97,7 @@ class Power:
         )
         factors = [one for one in asked if one.name != NOT_A_FACTOR]
         if factors:
-            said += (
+            sentence += (
                 " Between two levels of a factor:"
                 f" {listing(f'{one.name} {_size(one, spread, n)}' for one in factors)}."
             )
@@ -112,16 +112,16 @@ class Power:
                 seeds_needed = (
                     f"{need:,} seeds per arm" if need else "more than 10,000 seeds per arm"
                 )
-                said += (
+                sentence += (
                     f" The largest difference measured for {one.name}, {number(one.measured, 3)},"
                     f" is smaller than that; to resolve it would take {seeds_needed}."
                 )
         if known(floor):
-            said += (
+            sentence += (
                 " The test set alone, however many seeds, leaves differences between the two best"
                 f" arms under {number(floor, 3)} unresolved."
             )
-        return said
+        return sentence
 
     def _figure(
         self,
@@ -188,14 +188,19 @@ def questions(study: Study) -> list[Question]:
             points, "value", factor, names, [key for key in study.factors if key != factor]
         )
         if gap is not None:
-            of = match(study, points, {factor: gap.high}, {factor: gap.low}, {})
+            compared = match(study, points, {factor: gap.high}, {factor: gap.low}, {})
             name = (
                 factor
                 if len(names) == 2
                 else f"{factor} ({level(factor, gap.high)}, {level(factor, gap.low)})"
             )
             asked.append(
-                Question(name, list(of.weights.values()), len(of.weights), gap.difference.value)
+                Question(
+                    name,
+                    list(compared.weights.values()),
+                    len(compared.weights),
+                    gap.difference.value,
+                )
             )
     return [*asked, Question(NOT_A_FACTOR, [1.0, -1.0], 2, math.nan)]
 
@@ -300,8 +305,8 @@ def _set_ticks(axis: Axes, most: int) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_minor_locator(NullLocator())
-    for of in (axis.xaxis, axis.yaxis):
-        of.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for compared in (axis.xaxis, axis.yaxis):
+        compared.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:

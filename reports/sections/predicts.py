@@ -42,7 +42,7 @@ class Found:
     key: str | None
     level: str | None
     share: float
-    of: Prediction
+    prediction: Prediction
 
 
 class Predicts:
@@ -119,12 +119,16 @@ class Predicts:
 
     def _table(self, found: list[Found]) -> Table:
         rows: Rows = []
-        for of in found:
+        for one_found in found:
             one, text = (
-                of.of,
-                ("all points" if of.key is None else f"within {level(of.key, str(of.level))}"),
+                one_found.prediction,
+                (
+                    "all points"
+                    if one_found.key is None
+                    else f"within {level(one_found.key, str(one_found.level))}"
+                ),
             )
-            said = {
+            sentence = {
                 True: "predictive" if one.auc.value > 0.5 else "inversely",
                 False: "not shown",
                 None: "cannot be determined",
@@ -132,10 +136,10 @@ class Predicts:
             rows.append(
                 [
                     text,
-                    _when(of.share),
+                    _when(one_found.share),
                     _value(one, "auc"),
                     _value(one, "rho"),
-                    said,
+                    sentence,
                     f"{one.auc.n} ({count(one.arms, 'arm')})",
                     str(one.successes),
                 ]
@@ -216,14 +220,18 @@ def _frame(found: list[Found]) -> pd.DataFrame:
     for one in found:
         estimates = {
             f"{name}{end}": value
-            for name, of in (("auc", one.of.auc), ("spearman", one.of.rho))
-            for end, value in (("", of.value), ("_low", of.low), ("_high", of.high))
+            for name, estimate in (("auc", one.prediction.auc), ("spearman", one.prediction.rho))
+            for end, value in (
+                ("", estimate.value),
+                ("_low", estimate.low),
+                ("_high", estimate.high),
+            )
         }
         counts = {
-            "n": one.of.auc.n,
-            "arms": one.of.arms,
-            "solved": one.of.successes,
-            "predictive": one.of.predictive,
+            "n": one.prediction.auc.n,
+            "arms": one.prediction.arms,
+            "solved": one.prediction.successes,
+            "predictive": one.prediction.predictive,
         }
         rows.append(
             {"factor": one.key, "level": one.level, "share": one.share, **estimates, **counts}
@@ -341,14 +349,16 @@ def _mark(x: float, y: float, marker: str, colour: str) -> Line2D:
     )
 
 
-def _value(of: Prediction, name: str) -> Cell:
-    one = getattr(of, name)
+def _value(found: Prediction, name: str) -> Cell:
+    one = getattr(found, name)
     return Cell(words(one), one.value if known(one.value) else None)
 
 
-def _brief(of: Estimate) -> str:
+def _brief(estimate: Estimate) -> str:
     """The value, with its interval if there is one."""
-    return number(of.value) + (f" {interval(of.low, of.high)}" if known(of.low) else "")
+    return number(estimate.value) + (
+        f" {interval(estimate.low, estimate.high)}" if known(estimate.low) else ""
+    )
 
 
 def _when(share: float) -> str:

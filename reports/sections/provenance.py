@@ -92,11 +92,11 @@ class Provenance:
             )
         dirty = [launch for launch in study.launches if (launch.get("git") or {}).get("dirty")]
         if dirty:
-            said = (
+            sentence = (
                 f"{len(dirty)} of {len(study.launches)} launches ran code with uncommitted changes:"
                 " the commit alone does not reproduce them"
             )
-            items.append(("Uncommitted changes", said))
+            items.append(("Uncommitted changes", sentence))
         return Definitions(items)
 
     def _points(self, study: Study) -> tuple[str, str, str, str, int]:

@@ -137,20 +137,22 @@ def _sentences(
         f" {interval(second['score'].low, second['score'].high, 3)})"
     )
     if found.undecided:
-        said = (
+        sentence = (
             f"No arm is distinguishable: none of the {len(found.order) - 1} others can be"
             f" distinguished from the first by validation, {first['label']} ({score}). {runner}."
         )
     else:
-        said = f"Recommended, first by mean validation score: {first['label']} ({score}). {runner}."
-        said += _equals(found, arms)
-    said += _quickest(study, found, arms)
+        sentence = (
+            f"Recommended, first by mean validation score: {first['label']} ({score}). {runner}."
+        )
+        sentence += _equals(found, arms)
+    sentence += _quickest(study, found, arms)
     confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
     flattered = (
         f"It was chosen on these seeds, so its score here is optimistic; {confirm} trains it and"
         " the runners-up on fresh ones."
     )
-    return [said, confirmation_sentence(study, again) if again else flattered]
+    return [sentence, confirmation_sentence(study, again) if again else flattered]
 
 
 def _equals(found: Recipe, arms: pd.DataFrame) -> str:

@@ -55,7 +55,7 @@ def figure(search: Search, other: str) -> Figure:
     )
     rows: Rows = []
     for _, trial in front.iterrows():
-        said = setting(
+        sentence = setting(
             {
                 key: float(value) if numeric(value) else value
                 for key, value in values.get((trial["arm"], trial["trial"]), {}).items()
@@ -64,7 +64,7 @@ def figure(search: Search, other: str) -> Figure:
         scores = [
             Cell(number(trial[name], 3), trial[name]) for name in search.summary["objectives"]
         ]
-        rows.append([search.labels[trial["arm"]], *scores, said])
+        rows.append([search.labels[trial["arm"]], *scores, sentence])
     table = Table(
         ["arm", *search.summary["objectives"], "setting"],
         rows,

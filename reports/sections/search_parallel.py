@@ -38,14 +38,14 @@ def places(search: Search) -> dict[str, pd.DataFrame]:
     """Each key's values between 0 and 1 of the range tried, on the key's own scale."""
     found = {}
     for key in search.keys:
-        of = search.numbers(key)
+        trials = search.numbers(key)
         values = (
-            np.log10(of["number"])
+            np.log10(trials["number"])
             if key in search.summary["logarithmic"]
-            else of["number"].astype(float)
+            else trials["number"].astype(float)
         )
         low, high = values.min(), values.max()
-        found[key] = of.assign(place=(values - low) / (high - low) if high > low else 0.5)
+        found[key] = trials.assign(place=(values - low) / (high - low) if high > low else 0.5)
     return found
 
 
@@ -53,8 +53,9 @@ def figure(search: Search) -> Figure:
     at = places(search)
     picture = draw(lambda rasterized: drawing(search, at), name="search-parallel")
     spans = [
-        f"{key} from {shown(float(of['number'].min()))} to {shown(float(of['number'].max()))}"
-        for key, of in at.items()
+        f"{key} from {shown(float(trials['number'].min()))} to"
+        f" {shown(float(trials['number'].max()))}"
+        for key, trials in at.items()
     ]
     finding = f"The trials went through {listing(spans)}."
     caption = (
@@ -62,10 +63,10 @@ def figure(search: Search) -> Figure:
         " highest value that was tried (levels that are words by their place in the alphabet);"
         " darker: better within its arm; black: the best."
     )
-    values = {key: of.set_index(["arm", "trial"])["value"] for key, of in at.items()}
+    values = {key: trials.set_index(["arm", "trial"])["value"] for key, trials in at.items()}
     rows: Rows = []
     for _, trial in search.complete.iterrows():
-        said = [
+        sentences = [
             shown(float(text)) if numeric(text) else text
             for text in (values[key][trial["arm"], trial["trial"]] for key in search.keys)
         ]
@@ -74,7 +75,7 @@ def figure(search: Search) -> Figure:
                 search.labels[trial["arm"]],
                 Cell(str(trial["trial"]), float(trial["trial"])),
                 Cell(number(trial["score"], 3), trial["score"]),
-                *said,
+                *sentences,
             ]
         )
     table = Table(
@@ -108,7 +109,7 @@ def drawing(search: Search, at: dict[str, pd.DataFrame]) -> Drawing:
             continue
         own = search.complete[search.complete["arm"] == arms[place]]
         ranks = (search.sign * own["score"]).rank(pct=True)
-        of = {
+        trials = {
             key: frame[frame["arm"] == arms[place]].set_index("trial")["place"]
             for key, frame in at.items()
         }
@@ -116,7 +117,7 @@ def drawing(search: Search, at: dict[str, pd.DataFrame]) -> Drawing:
             zip(own["trial"], ranks, own["best"].astype(bool), strict=True),
             key=lambda one: (one[2], one[1]),
         ):
-            heights = [float(of[key].get(trial, np.nan)) for key in keys]
+            heights = [float(trials[key].get(trial, np.nan)) for key in keys]
             axis.plot(
                 range(len(keys)),
                 heights,

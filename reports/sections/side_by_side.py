@@ -91,10 +91,10 @@ class SideBySide:
 def _arms(study: Study) -> pd.DataFrame:
     """The summary of arms with column `health`: an Estimate over seeds with a finite value."""
     points = with_counted(study)
-    of = health(points)
+    by_point = health(points)
     arms = summary(study)
     arms["health"] = [
-        mean_interval([value for value in of[points["arm"] == arm] if np.isfinite(value)])
+        mean_interval([value for value in by_point[points["arm"] == arm] if np.isfinite(value)])
         for arm in arms["arm"]
     ]
     return arms
@@ -163,8 +163,8 @@ def _table(study: Study, found: pd.DataFrame, task: str | None) -> Table:
     )
 
 
-def _words(of: Estimate) -> str:
-    return score_words(of) if known(of.value) else "–"
+def _words(estimate: Estimate) -> str:
+    return score_words(estimate) if known(estimate.value) else "–"
 
 
 def drawing(

@@ -101,11 +101,11 @@ class States:
     def _sentence(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
         close = int((evidence["margin"].astype(float) < 0.5).sum()) if len(evidence) else 0
         counts = points["verdict"].value_counts()
-        said = listing(f"{name} {n}" for name, n in counts.items())
+        sentence = listing(f"{name} {n}" for name, n in counts.items())
         silent = int((points["outcome"] == "silently diverged").sum())
         undefined = int((points["state"] == "undefined").sum())
         parts = [
-            f"Verdicts of {count(len(points), 'point')}: {said}.",
+            f"Verdicts of {count(len(points), 'point')}: {sentence}.",
             self._credit(points, evidence),
         ]
         if close:
@@ -293,10 +293,10 @@ def _of_lag(rows: pd.DataFrame, one_lag: float | None = None) -> Cell:
 
 
 def _estimate(values: pd.Series) -> Cell:
-    of = mean_interval(values.tolist())
+    mean = mean_interval(values.tolist())
     return Cell(
-        number(of.value, 1) + (f" ± {number(of.half, 1)}" if known(of.half) else ""),
-        of.value if known(of.value) else None,
+        number(mean.value, 1) + (f" ± {number(mean.half, 1)}" if known(mean.half) else ""),
+        mean.value if known(mean.value) else None,
     )
 
 

@@ -73,7 +73,7 @@ class Summary:
 
     def _leaders(self, study: Study, arms: pd.DataFrame) -> str:
         """The first arm by validation; the test score has no part in the choice."""
-        by_arm, said = arms.set_index("arm"), []
+        by_arm, sentences = arms.set_index("arm"), []
         for task in study.by_task:
             found = recipe(study, task)
             if found is None:
@@ -102,18 +102,18 @@ class Summary:
                     f" Trained again on {count(len(fresh.fresh), 'fresh seed')} it has"
                     f" {score_words(fresh.estimate)}."
                 )
-            said.append(text)
+            sentences.append(text)
         trained = study.stored
         solved = wilson(int((trained["outcome"] == "solved").sum()), len(trained))
         networks = (
             f"{_of(round(solved.value * len(trained)), len(trained))}"
             f" network{'s' if len(trained) > 1 else ''}"
         )
-        said.append(
+        sentences.append(
             f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task"
             f" ({percent(solved.value)}, 95 % interval {_span(solved)})."
         )
-        return " ".join(said)
+        return " ".join(sentences)
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
         """Main effects, largest first, with those whose interval contains 0 at the end.
@@ -311,19 +311,19 @@ class Summary:
         )
 
     def _caveats(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[str]:
-        said = []
+        sentences = []
         seeds = len(study.seeds)
         if seeds < self.trusted and len(arms) > 1:
-            said.append(
+            sentences.append(
                 f"{count(seeds, 'seed')} per arm: single arms are shown with their intervals and"
                 " not tested against each other (no permutation test of two arms can reach p <"
                 " .05 below 4 seeds each)."
             )
         if points.empty:
-            return said
+            return sentences
         if len(arms) > 1 and confirmation(study) is None:
             confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
-            said.append(
+            sentences.append(
                 f"The first arm was chosen on these seeds, so its score is optimistic; {confirm}"
                 " trains it and the runners-up on fresh ones."
             )
@@ -331,7 +331,7 @@ class Summary:
         if len(diverged):
             key = study.matrix_factors[0]
             where = diverged[key].value_counts()
-            said.append(
+            sentences.append(
                 f"{count(len(diverged), 'point')} diverged"
                 f" ({listing(f'{n} {level(key, name)}' for name, n in where.items())})"
                 f" and {'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline,"
@@ -339,7 +339,7 @@ class Summary:
             )
         silent = int((points["outcome"] == "silently diverged").sum())
         if silent:
-            said.append(
+            sentences.append(
                 f"{count(silent, 'point')} diverged silently:"
                 f" {OUTCOME_SYMBOLS['silently diverged']} back at the baseline with nothing"
                 " non-finite."
@@ -349,19 +349,19 @@ class Summary:
             and not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors)
             and not study.declaration.get("arms")
         ):
-            said.append(
+            sentences.append(
                 "The learning rate is the same for every arm and not tuned: differences between"
                 " cells and initializers hold at this rate."
             )
         edges = self._margins(study)
         if edges:
-            said.append(edges)
+            sentences.append(edges)
         if len(study.outside_grid):
-            said.append(
+            sentences.append(
                 f"{count(len(study.outside_grid), 'stored point')} outside the declared grid left"
                 " out."
             )
-        return said
+        return sentences
 
     def _margins(self, study: Study) -> str:
         states = study.table("states")
@@ -424,14 +424,14 @@ def _matrix_caption(study: Study, hidden: int) -> str:
     return caption
 
 
-def _lead(study: Study, by_arm: pd.DataFrame, of: Recipe) -> tuple[str, str, str]:
+def _lead(study: Study, by_arm: pd.DataFrame, found: Recipe) -> tuple[str, str, str]:
     """Lead of the first arm over the second in test score; positive is better.
 
     Both have the same test set, so its noise is left out.
     """
-    if len(of.order) < 2:
+    if len(found.order) < 2:
         return "lead over runner-up", "n/a", "one arm"
-    a, b = by_arm.loc[of.order[0]], by_arm.loc[of.order[1]]
+    a, b = by_arm.loc[found.order[0]], by_arm.loc[found.order[1]]
     lead = (a["score"].value - b["score"].value) * (1 if study.higher_is_better else -1)
     noise = mean_interval(a["scores"]), mean_interval(b["scores"])
     half = np.hypot(noise[0].half, noise[1].half)
@@ -451,5 +451,5 @@ def _number(n: int) -> str:
     return str(n) if n else "none"
 
 
-def _span(of: Estimate) -> str:
-    return f"{percent(of.low)} to {percent(of.high)}"
+def _span(estimate: Estimate) -> str:
+    return f"{percent(estimate.low)} to {percent(estimate.high)}"

@@ -76,7 +76,7 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
     solved = wilson(int(points["solved"].sum()), len(points))
     limit = f"{number(until, 0)} updates" if until > 1 else "the run"
     task = "their task" if "task" in study.factors else "the task"
-    said = [
+    sentences = [
         f"{int(points['solved'].sum())} of {count(len(points), 'network')} solved {task}"
         f" ({percent(solved.value)} [{percent(solved.low)}, {percent(solved.high)}]) within"
         f" {limit}."
@@ -97,17 +97,17 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
                 parts.append(
                     f"{level(key, name)} {int(own['solved'].sum()) or 'none'} of {len(own)}{time}"
                 )
-        said.append(
+        sentences.append(
             f"By {key} ({_unit(points)}; what never solved counts as the end of the run; 95 %"
             f" interval over points): {'; '.join(parts)}."
         )
     lost = int((points["status"] == "diverged").sum())
     if lost:
-        said.append(
+        sentences.append(
             f"{count(lost, 'diverged network')} {'counts' if lost == 1 else 'count'} as never"
             " solving."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _figure(study: Study, points: pd.DataFrame) -> Figure:
@@ -120,9 +120,9 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
     )
     shares = {name: points.loc[points[line_key] == name, "solved"] for name in names}
     shares_solved = listing(
-        f"{level(line_key, name)} {share_words(int(of.sum()), len(of))}"
-        for name, of in shares.items()
-        if len(of)
+        f"{level(line_key, name)} {share_words(int(curve.sum()), len(curve))}"
+        for name, curve in shares.items()
+        if len(curve)
     )
     finding = f"Solved by the end: {shares_solved}; 95 % Wilson intervals over networks."
     pooled = [
@@ -190,10 +190,10 @@ def _curve(
     axis: Axes, own: pd.DataFrame, until: float, colour: str, marker: str, dash: object
 ) -> None:
     """Share solved so far (1 − Kaplan–Meier) with its band, and a mark at the end of the run."""
-    of = unsolved(own["time"].to_numpy(), own["solved"].to_numpy())
-    x = np.concatenate([[0.0], of.time, [until]])
-    y = 1 - np.concatenate([[1.0], of.share, of.share[-1:] if len(of.share) else [1.0]])
-    se = np.concatenate([[0.0], of.se, of.se[-1:] if len(of.se) else [0.0]])
+    curve = unsolved(own["time"].to_numpy(), own["solved"].to_numpy())
+    x = np.concatenate([[0.0], curve.time, [until]])
+    y = 1 - np.concatenate([[1.0], curve.share, curve.share[-1:] if len(curve.share) else [1.0]])
+    se = np.concatenate([[0.0], curve.se, curve.se[-1:] if len(curve.se) else [0.0]])
     axis.fill_between(
         x,
         np.clip(y - 1.96 * se, 0, 1),

@@ -32,7 +32,7 @@ class Tuning:
 
 def budget_words(search: Search) -> str:
     """The budget, in words."""
-    arms, of = search.arms, search.summary
+    arms, facts = search.arms, search.summary
     examples = {arm["examples"] for arm in arms}
     seconds = sum(arm["seconds"] for arm in arms)
     trials = {arm["trials"] for arm in arms}
@@ -42,15 +42,15 @@ def budget_words(search: Search) -> str:
         if len(examples) == 1
         else f"{min(examples):,} to {max(examples):,}"
     )
-    said = (
+    sentence = (
         f"{listing(search.keys)} were tuned on validation data: {many} trials for each of"
         f" {count(len(arms), 'arm')}, {same} examples seen in training by each, {duration(seconds)}"
         " of training. The first trial of an arm is the default setting."
     )
     pruned, failed = sum(arm["pruned"] for arm in arms), sum(arm["failed"] for arm in arms)
-    said += f" {count(pruned, 'trial')} ended early." if pruned else ""
-    said += f" {count(failed, 'trial')} failed for good." if failed else ""
-    return said if of["complete"] else f"The search is not finished. {said}"
+    sentence += f" {count(pruned, 'trial')} ended early." if pruned else ""
+    sentence += f" {count(failed, 'trial')} failed for good." if failed else ""
+    return sentence if facts["complete"] else f"The search is not finished. {sentence}"
 
 
 def gain_words(study: Study, search: Search) -> str:
@@ -61,9 +61,9 @@ def gain_words(study: Study, search: Search) -> str:
         if arm["best"] and known(arm["default"]["score"])
     ]
     won = sum(gain > 0 for gain in gains)
-    said = ""
+    sentence = ""
     if gains:
-        said = (
+        sentence = (
             f"On the search's validation data a setting better than the default was found in {won}"
             f" of {count(len(gains), 'arm')}; the gain runs from {number(min(gains), 3)} to"
             f" {number(max(gains), 3)}. That gain is a best of several and so looks larger than"
@@ -76,13 +76,13 @@ def gain_words(study: Study, search: Search) -> str:
         if found is not None:
             effect, better = found.difference, "tuned" if found.better == "True" else "default"
             clear = effect.low > 0
-            said += (
+            sentence += (
                 f" On test data with fresh seeds, {better} arms are better by"
                 f" {number(effect.value, 3)} {interval(effect.low, effect.high, 3)} in"
                 f" {study.metric} on"
                 f" average{'' if clear else ', an interval with 0 in it: inconclusive'}."
             )
-    return said
+    return sentence
 
 
 def cautions(search: Search) -> list[object]:
@@ -178,23 +178,26 @@ def by_arm(search: Search) -> Table:
 
 def ranges(values: dict[str, list[object]]) -> str:
     texts = []
-    for key, of in values.items():
+    for key, summary in values.items():
         name = key.rpartition(".")[2]
         texts.append(
-            f"{name} {shown(of[0])}"
-            if len(of) == 1 or of[0] == of[-1]
-            else f"{name} {shown(of[0])}…{shown(of[-1])}"
+            f"{name} {shown(summary[0])}"
+            if len(summary) == 1 or summary[0] == summary[-1]
+            else f"{name} {shown(summary[0])}…{shown(summary[-1])}"
         )
     return ", ".join(texts)
 
 
 def how(search: Search) -> list[tuple[str, str]]:
-    of = search.summary
+    facts = search.summary
     return [
-        *((key, text) for key, text in of["space"].items()),
-        ("sampler, pruner", f"{of['sampler']}, {of['pruner']}"),
-        ("seeds", f"{listing(str(seed) for seed in of['seeds'])}; the study's points have others"),
-        ("objectives", listing(of["objectives"])),
-        ("trials", f"{of['trials']} an arm; budget counted in {of['budget']}"),
-        ("kept in", str(of["storage"])),
+        *((key, text) for key, text in facts["space"].items()),
+        ("sampler, pruner", f"{facts['sampler']}, {facts['pruner']}"),
+        (
+            "seeds",
+            f"{listing(str(seed) for seed in facts['seeds'])}; the study's points have others",
+        ),
+        ("objectives", listing(facts["objectives"])),
+        ("trials", f"{facts['trials']} an arm; budget counted in {facts['budget']}"),
+        ("kept in", str(facts["storage"])),
     ]

@@ -16,13 +16,13 @@ def count(values: Sequence[object], order: Sequence[str]) -> dict[str, int]:
     }
 
 
-def agreed_word(of: Mapping[str, int], *, share: float = 0.8, enough: int = 5) -> str | None:
+def agreed_word(tally: Mapping[str, int], *, share: float = 0.8, enough: int = 5) -> str | None:
     """The word that at least `share` of `enough` or more seeds agree on.
 
     "mixed" if they do not agree, None with fewer than `enough` seeds.
     """
-    total = sum(of.values())
+    total = sum(tally.values())
     if total < enough:
         return None
-    word, most = next(iter(of.items()))
+    word, most = next(iter(tally.items()))
     return word if most >= share * total else "mixed"

@@ -70,6 +70,6 @@ def _variance(theta: float, m: int, n: int) -> float:
     )
 
 
-def cliffs_delta(of: Estimate) -> Estimate:
+def cliffs_delta(estimate: Estimate) -> Estimate:
     """2 P − 1: from −1 to 1, 0 for no difference."""
-    return Estimate(2 * of.value - 1, 2 * of.low - 1, 2 * of.high - 1, of.n)
+    return Estimate(2 * estimate.value - 1, 2 * estimate.low - 1, 2 * estimate.high - 1, estimate.n)

@@ -35,10 +35,10 @@ def unsolved(time: Array, solved: Array) -> Unsolved:
     )
 
 
-def median_time(of: Unsolved) -> float:
+def median_time(curve: Unsolved) -> float:
     """First time at which at most half are unsolved; NaN if there is none."""
-    reached = np.flatnonzero(of.share <= 0.5 + 1e-12)
-    return float(of.time[reached[0]]) if len(reached) else math.nan
+    reached = np.flatnonzero(curve.share <= 0.5 + 1e-12)
+    return float(curve.time[reached[0]]) if len(reached) else math.nan
 
 
 def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 0.95) -> Estimate:
@@ -55,15 +55,15 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
     n = len(time)
     if not n:
         return NO_ESTIMATE
-    of = unsolved(time, solved)
-    edges = np.concatenate([[0.0], of.time, [until]])
-    areas = np.diff(edges) * np.concatenate([[1.0], of.share])
+    curve = unsolved(time, solved)
+    edges = np.concatenate([[0.0], curve.time, [until]])
+    areas = np.diff(edges) * np.concatenate([[1.0], curve.share])
     mean = float(areas.sum())
     if n == 1:
         return Estimate(mean, math.nan, math.nan, 1)
     left = np.cumsum(areas[::-1])[::-1][1:]  # from each time of solving on
-    at_risk = np.array([(time >= one).sum() for one in of.time], dtype=float)
-    events = np.array([(solved & (time == one)).sum() for one in of.time], dtype=float)
+    at_risk = np.array([(time >= one).sum() for one in curve.time], dtype=float)
+    events = np.array([(solved & (time == one)).sum() for one in curve.time], dtype=float)
     spread = np.divide(
         left**2 * events,
         at_risk * (at_risk - events),

@@ -1,6 +1,6 @@
-"""What every piece must pass, ours or yours: call a check with the piece built.
+"""Checks that every piece must pass, built-in or yours.
 
-It raises AssertionError with what is wrong.
+A check takes the built piece and raises an AssertionError that says what is wrong:
 
 from study.battery import check_cell
 check_cell(Leaky(a=0.1))

@@ -1,4 +1,4 @@
-"""What every cell must hold."""
+"""Checks of cells."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ from study.numerics.streams import generator
 
 
 def check_cell(cell: Cell) -> None:
-    """Shapes; M members equal M pairs bit for bit; no gradient between members; autograd equals
-    central differences; `keep` keeps.
+    """Check shapes, independence of members, gradients, `keep`, `gates` and kernels of a cell.
+
+    Members have the same bits in any company, and no gradient flows between them; autograd equals
+    central differences.
     """
     for inputs, hidden, batch in SIZES:
         _cell_shapes(cell, inputs, hidden, batch)
@@ -38,21 +40,19 @@ def check_cell(cell: Cell) -> None:
             _cell_kernel(cell, kernel)
 
 
-def _by(cell: Cell, kernel: str, params: dict[str, Tensor], x: Tensor, hidden: int) -> Tensor:
-    """Outputs h [M, T, B, H] by a kernel of the cell's own or by the reference."""
+def _outputs(cell: Cell, kernel: str, params: dict[str, Tensor], x: Tensor, hidden: int) -> Tensor:
+    """Outputs h [M, T, B, H] by one of the cell's kernels or by the reference."""
     if kernel == "native":
-        own = cell.native(params)
-        assert own is not None, f"{type(cell).__name__}: native returned None"
-        return own.outputs(x)
+        native = cell.native(params)
+        assert native is not None, f"{type(cell).__name__}: native returned None"
+        return native.outputs(x)
     h = cell.layer(params, x) if kernel == "fused" else run_cell(cell, params, x, hidden)
     assert h is not None, f"{type(cell).__name__}: kernel {kernel} returned None"
     return h
 
 
 def _cell_kernel(cell: Cell, kernel: str) -> None:
-    """A kernel of the cell's own equals the steps one by one in fp64, outputs and all gradients,
-    those of the input included.
-    """
+    """The kernel equals single steps in fp64: outputs and all gradients, including the input's."""
     name = type(cell).__name__
     for inputs, hidden, batch in SIZES:
         x = some_inputs(inputs, batch, [0, 1], torch.float64).requires_grad_()
@@ -65,23 +65,24 @@ def _cell_kernel(cell: Cell, kernel: str) -> None:
         )
         found = []
         for which in ("reference", kernel):
-            h = _by(cell, which, params, x, hidden)
+            h = _outputs(cell, which, params, x, hidden)
             grads = torch.autograd.grad((h * weighting).sum(), [x, *params.values()])
             found.append((h.detach(), *grads))
         for key, one, other in zip(("h", "x", *params), *found, strict=True):
             error = float((one - other).abs().max())
             where = "outputs" if key == "h" else f"the gradient of {key}"
             assert error < 1e-10, (
-                f"{name}: kernel {kernel} differs from its steps by {error:.1e} in {where}; leave"
-                " out a kernel of another cell"
+                f"{name}: kernel {kernel} differs from its steps by {error:.1e} in {where}; do not"
+                " inherit a kernel of another cell"
             )
         if kernel == "native":
             _cell_taps(cell, inputs, hidden, batch)
 
 
 def _cell_taps(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
-    """What a kernel of the cell's own gives probes: states and total derivatives are those of the
-    steps one by one; the last h alone is the last of all.
+    """The native kernel gives probes the states and total derivatives of single steps.
+
+    Its last h alone equals the last of all outputs.
     """
     name, found = type(cell).__name__, []
     x, params = (
@@ -99,30 +100,30 @@ def _cell_taps(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
             dropout=0.0,
             kernel=kernel,
         )
-        of = model.unrolled(
+        unrolled = model.unrolled(
             {f"layer1.{key}": value for key, value in params.items()},
             x.transpose(1, 2).requires_grad_(),
             None,
         )
-        (states,) = of.layers
+        (states,) = unrolled.layers
         assert tuple(states) == cell.states
         value = torch.stack(
             [(state[:, STEPS // 2] * torch.arange(hidden)).sum() for state in states.values()]
         ).sum()
-        (derivatives,) = of.derivatives(value)
+        (derivatives,) = unrolled.derivatives(value)
         found.append([*states.values(), *derivatives.values()])
     names = [f"state {key}" for key in cell.states] + [
         f"the total derivative at {key}" for key in cell.states
     ]
-    for what, one, other in zip(names, *found, strict=True):
+    for quantity, one, other in zip(names, *found, strict=True):
         assert one.shape == other.shape and (one - other).abs().max() < 1e-10, (
-            f"{name}: kernel native differs from its steps in {what}"
+            f"{name}: kernel native differs from its steps in {quantity}"
         )
-    own = cell.native(params)
-    assert own is not None
-    last = own.outputs(x, last_step_only=True)
-    assert last.shape[1] == 1 and torch.equal(last, own.outputs(x)[:, -1:]), (
-        f"{name}: kernel native gives another last step where it is asked for that alone"
+    native = cell.native(params)
+    assert native is not None
+    last = native.outputs(x, last_step_only=True)
+    assert last.shape[1] == 1 and torch.equal(last, native.outputs(x)[:, -1:]), (
+        f"{name}: kernel native returns another last step with last_step_only"
     )
 
 
@@ -156,7 +157,7 @@ def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
             for key, value in some_weights(cell, inputs, hidden, members).items()
         }
         x = some_inputs(inputs, batch, members)
-        h = _by(cell, kernel, params, x, hidden)
+        h = _outputs(cell, kernel, params, x, hidden)
         grads = torch.autograd.grad(
             h[:, -1].square().sum(),
             list(params.values()),
@@ -166,7 +167,7 @@ def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
         return h.detach(), dict(zip(params, grads, strict=True))
 
     for member, kernel in itertools.product(
-        range(3), ["reference", *(own for own in CELL_KERNELS if cell.has_kernel(own))]
+        range(3), ["reference", *(name for name in CELL_KERNELS if cell.has_kernel(name))]
     ):
         pair = [member, (member + 1) % 3]
         h3, grads3 = outcome([0, 1, 2], kernel)
@@ -197,9 +198,7 @@ def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
 
 
 def _cell_differences(cell: Cell) -> None:
-    """Central differences in fp64 of a loss with respect to every weight; kinks within the step are
-    avoided by its size.
-    """
+    """Autograd equals central differences in fp64, with steps too small to meet a kink."""
     inputs, hidden, batch = 2, 3, 4
     x, params = (
         some_inputs(inputs, batch, [0], torch.float64),
@@ -229,9 +228,7 @@ def _cell_differences(cell: Cell) -> None:
 
 
 def _cell_keep(cell: Cell) -> None:
-    """With all weights 0, a keep gate's bias moved the way `keep` says passes more of one of the
-    states on than moved the other way.
-    """
+    """With zero weights, moving a keep gate's bias as `keep` states preserves more of a state."""
     hidden, name = 4, type(cell).__name__
     for gate, sign in cell.keep.items():
         passed = []
@@ -252,9 +249,9 @@ def _cell_keep(cell: Cell) -> None:
             passed.append(
                 [
                     torch.autograd.grad(
-                        of.sum(), own, retain_graph=True, materialize_grads=True, allow_unused=True
+                        new.sum(), old, retain_graph=True, materialize_grads=True, allow_unused=True
                     )[0]
-                    for of, own in zip(after, state, strict=True)
+                    for new, old in zip(after, state, strict=True)
                 ]
             )
         assert any((more > less).all() for more, less in zip(*passed, strict=True)), (
@@ -263,9 +260,7 @@ def _cell_keep(cell: Cell) -> None:
 
 
 def _cell_gates(cell: Cell) -> None:
-    """What `gates` returns has names of gates, the shape of a state, and lies between 0 and 1;
-    every keep gate is among it, if any is.
-    """
+    """`gates` returns known names, the shape of a state, values in [0, 1], and all keep gates."""
     name, (inputs, hidden, batch) = type(cell).__name__, SIZES[1]
     params = some_weights(cell, inputs, hidden, [0, 1])
     state = tuple(

@@ -1,4 +1,4 @@
-"""What every clip rule must hold."""
+"""Checks of clip rules."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from study.battery.shared import COMPANY, SLICES, some_rows
 from study.interfaces import ClipRule
 
 
-def check_clip(rule_of: object) -> None:
-    """`rule_of(M)` builds the rule for M members.
+def check_clip(make_rule: object) -> None:
+    """Check that members do not mix, shapes stay, and finite and zero gradients stay so.
 
-    Members do not mix; shapes stay; finite stays finite; a zero gradient stays zero.
+    `make_rule(M)` builds the rule for M members.
     """
-    three, two = rule_of(3), rule_of(2)  # type: ignore[operator]
+    three, two = make_rule(3), make_rule(2)  # type: ignore[operator]
     params = some_rows(3, seed=1)
 
     def clipped(rule: ClipRule, members: slice) -> list[Tensor]:
@@ -24,10 +24,12 @@ def check_clip(rule_of: object) -> None:
             out.append(grads)
         return out
 
-    for whole, part in zip(clipped(three, slice(0, 3)), clipped(two, slice(0, 2)), strict=True):
-        assert whole.shape == (3, 96)
-        assert whole.isfinite().all()
-        assert torch.equal(whole[:2], part), (
+    for of_three, of_two in zip(
+        clipped(three, slice(0, 3)), clipped(two, slice(0, 2)), strict=True
+    ):
+        assert of_three.shape == (3, 96)
+        assert of_three.isfinite().all()
+        assert torch.equal(of_three[:2], of_two), (
             f"{type(three).__name__}: a member's gradient depends on its company; {COMPANY}"
         )
     zero = torch.zeros(3, 96)

@@ -1,4 +1,4 @@
-"""What every encoder must hold."""
+"""Checks of encoders."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from study.battery.shared import COMPANY, STEPS
 from study.interfaces import Encoder
 from study.numerics.streams import generator
 
-MOST_INPUTS = 4096  # a step, of what an encoder is tried on
+MAX_INPUTS = 4096  # per step, tried when looking for widths that an encoder accepts
 
 
-def takes(encoder: Encoder, inputs: int) -> bool:
-    """Whether an encoder takes this many inputs a step."""
+def accepts(encoder: Encoder, inputs: int) -> bool:
+    """Whether an encoder accepts this many inputs per step."""
     try:
         return encoder.outputs(inputs) >= 1
     except ValueError:
@@ -24,16 +24,17 @@ def takes(encoder: Encoder, inputs: int) -> bool:
 
 
 def check_encoder(encoder: Encoder) -> None:
-    """Roles, shapes; members do not mix, bit for bit; a step is read by itself, example by example;
-    every parameter counts; gradients are right.
+    """Check roles, shapes, independence of members, steps and examples, and gradients.
+
+    Every parameter must affect the outputs.
     """
     name = type(encoder).__name__
     widths = list(
         itertools.islice(
-            (inputs for inputs in range(1, MOST_INPUTS + 1) if takes(encoder, inputs)), 2
+            (inputs for inputs in range(1, MAX_INPUTS + 1) if accepts(encoder, inputs)), 2
         )
     )
-    assert widths, f"{name}: outputs refuses every number of inputs from 1 to {MOST_INPUTS}"
+    assert widths, f"{name}: outputs refuses every number of inputs from 1 to {MAX_INPUTS}"
     for inputs in widths:
         roles = {parameter.role for parameter in encoder.shapes(inputs)}
         assert roles <= {"input", "bias"}, (
@@ -89,9 +90,9 @@ def _encoder_run(encoder: Encoder, inputs: int, members: Sequence[int]) -> dict[
     """Outputs, and the gradients of their squares by parameter and by input ("x")."""
     leaves, x = _encoder_given(encoder, inputs, members, torch.float32, batch=32)
     found, name = encoder(leaves, x), type(encoder).__name__
-    wanted = (*x.shape[:3], encoder.outputs(inputs))
-    assert found.shape == wanted, (
-        f"{name}: outputs have shape {tuple(found.shape)}, expected {wanted}"
+    expected = (*x.shape[:3], encoder.outputs(inputs))
+    assert found.shape == expected, (
+        f"{name}: outputs have shape {tuple(found.shape)}, expected {expected}"
     )
     (first,) = torch.autograd.grad(
         found[0].sum(), [x], materialize_grads=True, allow_unused=True, retain_graph=True
@@ -113,6 +114,6 @@ def _encoder_steps(encoder: Encoder, inputs: int) -> None:
     elsewhere = grad.clone()
     elsewhere[:, 2, 3] = 0
     assert (elsewhere == 0).all(), (
-        f"{type(encoder).__name__}: what it gives for a step of an example depends on other steps"
-        " or examples"
+        f"{type(encoder).__name__}: the output for one step of an example depends on other steps or"
+        " examples"
     )

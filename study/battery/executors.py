@@ -1,4 +1,4 @@
-"""What every executor that trains on this machine must hold."""
+"""Checks of executors that train on this machine."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ NAMES = "progress, stored, failed, given up, retried, note, stopped"
 
 
 class Jammed(Standing):
-    """Raises: a point that fails in a group whose other points are sound."""
+    """An initializer that raises, for a point that fails in a group of sound points."""
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
         raise RuntimeError("jammed on purpose")
 
 
-def check_executor(executor_of: Callable[[], Executor], group: Group, folder: Path) -> None:
-    """`executor_of()` builds it; `group` is a few tiny points, `folder` is where it may write.
+def check_executor(make_executor: Callable[[], Executor], group: Group, folder: Path) -> None:
+    """Check that all points are stored and announced, with the bits of a plain run.
 
-    Every point is stored and announced, with the numbers of a plain run, bit for bit; a point that
-    raises is marked failed, and the others of its group complete.
+    A point that raises must be marked failed, and the others of its group must complete.
+    `make_executor()` builds the executor; `group`: a few tiny points; `folder`: a place to write.
     """
     sound, jammed = group.points[:-1], group.points[-1]
     jammed = replace(
         jammed, config={**jammed.config, "initializer": {"_target_": f"{__name__}.Jammed"}}
     )
-    executor, name = executor_of(), type(executor_of()).__name__
+    executor, name = make_executor(), type(make_executor()).__name__
     for key in ("workers", "max_members"):
         value = getattr(executor, key, None)
         assert isinstance(value, int) and value >= 1, (
@@ -49,19 +49,19 @@ def check_executor(executor_of: Callable[[], Executor], group: Group, folder: Pa
         )
     for point in sound:
         assert tried.status(point.id) == "done", (
-            f"{name}: a point that is sound is {tried.status(point.id) or 'missing'}, because"
-            " another one of its group raised"
+            f"{name}: a sound point is {tried.status(point.id) or 'missing'} because another point"
+            " of its group raised"
         )
         one, other = (store.result(point.id)["row"] for store in (plain, tried))
         assert one["score"] == other["score"] and one["train_score"] == other["train_score"], (
-            f"{name}: a point has other scores than one that is trained by run_group alone"
+            f"{name}: the scores of a point differ from those of run_group alone"
         )
     assert tried.status(jammed.id) == "failed", (
-        f"{name}: a point that raises must be marked failed, it is {tried.status(jammed.id)}"
+        f"{name}: a point that raises must be marked failed, got {tried.status(jammed.id)}"
     )
     for kind, points in (("stored", sound), ("failed", (jammed,))):
-        lacking = {point.id for point in points} - _ids(events, kind)
-        assert not lacking, f"{name}: {len(lacking)} points are {kind} and no event says so"
+        missing = {point.id for point in points} - _ids(events, kind)
+        assert not missing, f"{name}: {len(missing)} points are {kind} without an event"
 
 
 def _ids(events: list[Event], kind: str) -> set[str]:

@@ -1,7 +1,7 @@
-"""The battery over a folder of your own pieces.
+"""Checks all pieces in a folder of your own.
 
-Every YAML in DIR/cell, DIR/task, … is built, goes through the battery of its kind, is planned like
-any point and trained for two updates; sections are rendered on the study that this leaves.
+Every YAML in DIR/cell, DIR/task, … is built, checked by the battery of its kind, planned like any
+point and trained for two updates; sections are rendered on the resulting study.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from hydra.core.config_loader import ConfigLoader
 
+import study.battery as battery
 from reports.battery import check_section
 from reports.data.study import Study
 from reports.documents.sections import build as build_section
 from reports.documents.sections import declared_sections
-from study import battery
-from study.battery.encoders import takes
+from study.battery.encoders import accepts
 from study.config.build import build, build_for_members
 from study.config.check import NAMED_PIECES
 from study.config.compose import Combination, compose, to_combination
@@ -65,22 +65,24 @@ TINY = (
 )
 
 
-def found(folder: Path) -> list[tuple[str, str]]:
-    """(kind, level) of every YAML that can be checked, in order. StudyError where there is none."""
+def find_pieces(folder: Path) -> list[tuple[str, str]]:
+    """(kind, level) of every YAML that can be checked, in order; StudyError if there is none."""
     if not folder.is_dir():
-        raise StudyError(f"DIR: {folder} is no folder")
-    there = [(kind, path.stem) for kind in KINDS for path in sorted((folder / kind).glob("*.yaml"))]
-    if not there:
+        raise StudyError(f"DIR: {folder} is not a folder")
+    pieces = [
+        (kind, path.stem) for kind in KINDS for path in sorted((folder / kind).glob("*.yaml"))
+    ]
+    if not pieces:
         raise StudyError(
             f"DIR: {folder} has no YAML in a folder named {', '.join(KINDS)}; python -m study.new"
             f" KIND NAME --into {folder} writes a first piece"
         )
-    return there
+    return pieces
 
 
 def check(folder: Path) -> Iterator[tuple[str, str | None]]:
-    """(KIND/LEVEL.yaml, None where all is well, else what is wrong), a pair a piece."""
-    pieces = found(folder)
+    """Yield (KIND/LEVEL.yaml, what is wrong, or None) for each piece."""
+    pieces = find_pieces(folder)
     sys.path.insert(0, str(folder.resolve()))
     loader = config_loader([folder.resolve()])
     with tempfile.TemporaryDirectory() as outputs:
@@ -95,7 +97,7 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
                 yield f"{kind}/{level}.yaml", None
             except (AssertionError, StudyError) as error:
                 yield f"{kind}/{level}.yaml", str(error)
-            # a stranger's piece may raise anything, and the others are to be judged too
+            # a piece may raise anything, and the others must still be checked
             except Exception as error:
                 frame = traceback.extract_tb(error.__traceback__)[-1]
                 yield (
@@ -108,7 +110,7 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
-    """The battery of its kind, then the checks of a plan, then two updates beside another point."""
+    """Run the battery of its kind, plan it, and train it for two updates beside another point."""
     chosen = [
         f"{kind}=[transport,loss,recurrence,{level}]" if kind in NAMED_PIECES else f"{kind}={level}"
     ]
@@ -129,7 +131,7 @@ def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
 
 
 def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> None:
-    """On made-up studies and on one that was trained."""
+    """Check a section on synthetic studies and on a trained one."""
     trained = outputs / "checked"
     if not (trained / "study.json").exists():
         _trained([_composed(loader, [], seed, outputs) for seed in (0, 1)])
@@ -138,7 +140,7 @@ def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> N
 
 
 def _receiver(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
-    """The battery of a tracker or an executor, which trains nothing by itself."""
+    """Run the battery of a tracker or an executor."""
     chosen = f"{kind}=[{level}]" if kind in NAMED_PIECES else f"{kind}={level}"
     config = _composed(loader, [chosen], 0, outputs).config
     if kind == "tracker":
@@ -150,7 +152,7 @@ def _receiver(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> Non
 
 
 def tiny_group(outputs: Path) -> Group:
-    """Three points of a tiny study on the tool's own pieces, for tests of executors."""
+    """Three points of a tiny study of built-in pieces, for tests of executors."""
     return _group([_composed(config_loader(), [], seed, outputs) for seed in range(3)])
 
 
@@ -159,11 +161,11 @@ def _group(composed: Sequence[Combination]) -> Group:
 
 
 def _task_for(loader: ConfigLoader, chosen: Sequence[str], outputs: Path) -> str:
-    """A task of ours whose inputs an encoder takes."""
+    """A built-in task whose inputs the encoder accepts."""
     tasks = ("task=digits", "task=caption", "task=moving_digits")
     for task in tasks:
         config = _composed(loader, [task, *chosen], 0, outputs).config
-        if takes(build(config["encoder"], "encoder"), load_task(config["task"]).facts.inputs):
+        if accepts(build(config["encoder"], "encoder"), load_task(config["task"]).facts.inputs):
             return task
     raise StudyError(
         f"encoder: takes the inputs of none of {', '.join(tasks)}, so it cannot be trained here;"

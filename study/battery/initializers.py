@@ -1,4 +1,4 @@
-"""What every initializer must hold."""
+"""Checks of initializers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from study.numerics.streams import generator
 
 
 def check_initializer(initializer: Initializer) -> None:
-    """Shape, dtype, finiteness; a function of the generator alone; other seeds give other draws,
-    unless it draws nothing.
+    """Check shape, dtype and finiteness, and that values are a function of the generator alone.
+
+    Different seeds must give different values if the initializer draws any.
     """
     name = type(initializer).__name__
     facts = init_facts(keep={"f": 1})

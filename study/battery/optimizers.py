@@ -1,4 +1,4 @@
-"""What every optimizer must hold."""
+"""Checks of optimizers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from study.battery.shared import COMPANY, some_rows
 from study.interfaces import Optimizer
 
 
-def check_optimizer(optimizer_of: object) -> None:
-    """`optimizer_of(M)` builds it for M members.
+def check_optimizer(make_optimizer: object) -> None:
+    """Check that members do not mix, nothing changes in place, and a quadratic decreases.
 
-    Members do not mix; nothing is changed in place; a quadratic goes down.
+    `make_optimizer(M)` builds the optimizer for M members.
     """
-    three, two = optimizer_of(3), optimizer_of(2)  # type: ignore[operator]
+    three, two = make_optimizer(3), make_optimizer(2)  # type: ignore[operator]
 
     def path(optimizer: Optimizer, members: slice) -> Tensor:
         params = some_rows(3, seed=1)[members]
@@ -28,10 +28,10 @@ def check_optimizer(optimizer_of: object) -> None:
             params = after
         return params
 
-    whole, part = path(three, slice(0, 3)), path(two, slice(0, 2))
-    assert torch.equal(whole[:2], part), (
+    of_three, of_two = path(three, slice(0, 3)), path(two, slice(0, 2))
+    assert torch.equal(of_three[:2], of_two), (
         f"{type(three).__name__}: a member's path depends on its company; {COMPANY}"
     )
-    assert (whole.norm(dim=1) < some_rows(3, seed=1).norm(dim=1)).all(), (
-        f"{type(three).__name__}: 20 updates on a quadratic did not go down"
+    assert (of_three.norm(dim=1) < some_rows(3, seed=1).norm(dim=1)).all(), (
+        f"{type(three).__name__}: 20 updates did not decrease a quadratic"
     )

@@ -1,4 +1,4 @@
-"""What every probe must hold."""
+"""Checks of probes."""
 
 from __future__ import annotations
 
@@ -37,16 +37,14 @@ from study.training.trace import StageTrace
 
 PROBED: Mapping[str, Cell] = {"rnn": RNN(nonlinearity="tanh"), "lstm": LSTM(), "gru": GRU()}
 KINDS = (
-    "a tensor [M], [M, layers] or [M, layers, lags], ByIndex, AtLags, ByStep, or, of a"
-    " ProfileProbe, LagNorms"
+    "a tensor [M], [M, layers] or [M, layers, lags], ByIndex, AtLags, ByStep, or LagNorms of a"
+    " ProfileProbe"
 )
 
 
 @dataclass(frozen=True)
 class Descent:
-    """A next update for probes that ask for it: gradients are the weights, the rule halves them,
-    the step is a tenth of what is left.
-    """
+    """A next update for probes: gradients equal the weights and are halved, then scaled by 1/10."""
 
     params: Params
     examples: Batch
@@ -67,8 +65,9 @@ class Descent:
 def trace_of(
     cell: str, *, depth: int, members: Sequence[int], every_step: bool = False
 ) -> StageTrace:
-    """What a probe sees, of numbered members with drawn weights: rnn, lstm or gru of 16 units, on 8
-    examples of a short task.
+    """A trace of an rnn, lstm or gru of 16 units with random weights on 8 examples of a short task.
+
+    The weights of a member depend on its number in `members` alone.
     """
     task: Task = (
         Copying(steps=24, lag=None, examples=8, solved=0.9)
@@ -112,10 +111,10 @@ def trace_of(
 
 
 def check_probe(probe: Probe) -> None:
-    """Stages are shares; what is returned can be stored, is the same twice, a member's own whatever
-    its company; nothing is changed by looking.
+    """Check stages, types of results, repeatability, and that a probe changes nothing.
 
-    Tried on plain and gated cells, one layer and two, losses of the last step and of every step.
+    The results of a member must not depend on the others. Tried on plain and gated cells, one and
+    two layers, losses of the last step and of every step.
     """
     name = type(probe).__name__
     assert hasattr(probe, "stages"), f"{name}: must keep `stages`, shares of the updates"
@@ -124,18 +123,18 @@ def check_probe(probe: Probe) -> None:
     )
     found = False
     for cell, (depth, every_step) in itertools.product(PROBED, ((1, False), (2, True))):
-        of = trace_of(cell, depth=depth, members=[0, 1, 2], every_step=every_step)
-        before = {key: value.clone() for key, value in of.params.items()}
-        states = [state.detach() for layer in of.network().layers for state in layer.values()]
+        trace = trace_of(cell, depth=depth, members=[0, 1, 2], every_step=every_step)
+        before = {key: value.clone() for key, value in trace.params.items()}
+        states = [state.detach() for layer in trace.network().layers for state in layer.values()]
         as_they_were = [state.clone() for state in states]
-        three = _probed(probe, of)
-        assert all(torch.equal(of.params[key], value) for key, value in before.items()), (
-            f"{name}: changed the weights it looks at"
+        three = _probed(probe, trace)
+        assert all(torch.equal(trace.params[key], value) for key, value in before.items()), (
+            f"{name}: changed the weights"
         )
         same = all(torch.equal(*pair) for pair in zip(states, as_they_were, strict=True))
         assert same, (
-            f"{name}: changed the states it looks at; the way back and other probes read them:"
-            " clone() before you write"
+            f"{name}: changed the states, which the backward pass and other probes read; clone()"
+            " before you write"
         )
         found |= bool(three)
         again = _probed(
@@ -143,7 +142,7 @@ def check_probe(probe: Probe) -> None:
         )
         assert three.keys() == again.keys() and all(
             torch.equal(three[key].nan_to_num(), again[key].nan_to_num()) for key in three
-        ), f"{name}: looking twice gives other numbers; draw from trace.generator(purpose) only"
+        ), f"{name}: a second call gives other numbers; draw from trace.generator(purpose) only"
         two = _probed(probe, trace_of(cell, depth=depth, members=[1, 2], every_step=every_step))
         for key, value in three.items():
             same = key in two and torch.allclose(
@@ -156,9 +155,9 @@ def check_probe(probe: Probe) -> None:
     assert found, f"{name}: returned nothing for {', '.join(PROBED)}"
 
 
-def _probed(probe: Probe, of: StageTrace) -> dict[str, Tensor]:
-    """{quantity: values [M, …]} of what a probe returned, after checking that it can be stored."""
-    name, returned = type(probe).__name__, probe(of)
+def _probed(probe: Probe, trace: StageTrace) -> dict[str, Tensor]:
+    """{quantity: values [M, …]} that a probe returned, after checking that they can be stored."""
+    name, returned = type(probe).__name__, probe(trace)
     assert isinstance(returned, Mapping), (
         f"{name}: must return {{quantity: values}}, got {type(returned).__name__}"
     )
@@ -184,8 +183,8 @@ def _probed(probe: Probe, of: StageTrace) -> dict[str, Tensor]:
             if isinstance(value, AtLags | ByStep)
             else (1, 2, 3)
         )
-        assert tensor.ndim in sizes and len(tensor) == len(of.seeds), (
-            f"{name}: {quantity} must be {KINDS} with M = {len(of.seeds)}, got"
+        assert tensor.ndim in sizes and len(tensor) == len(trace.seeds), (
+            f"{name}: {quantity} must be {KINDS} with M = {len(trace.seeds)}, got"
             f" {tuple(tensor.shape)}"
         )
         values[str(quantity)] = tensor.detach()

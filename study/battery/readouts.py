@@ -1,4 +1,4 @@
-"""What every readout must hold."""
+"""Checks of readouts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from study.numerics.streams import generator
 
 
 def check_readout(readout: Readout) -> None:
-    """Roles, shapes; members do not mix, bit for bit; every parameter counts; an example is read
-    from its own steps alone; attention sums to 1.
+    """Check roles, shapes, independence of members, padding, attention and `last_step_only`.
 
-    One that says it reads the last step only does so.
+    Every parameter must affect the outputs, and attention must sum to 1.
     """
     name = type(readout).__name__
     for hidden, batch, outputs in ((8, 4, 3), (32, 3, 1)):
@@ -25,8 +24,8 @@ def check_readout(readout: Readout) -> None:
             f"{name}: roles must be readout or bias, got {', '.join(sorted(roles))}"
         )
         lengths = torch.tensor([STEPS, 2, 3, 1])[:batch]
-        for of in (None, lengths):
-            _readout_members(readout, hidden, batch, outputs, of)
+        for some_lengths in (None, lengths):
+            _readout_members(readout, hidden, batch, outputs, some_lengths)
         if not readout.every_step:
             _readout_lengths(readout, hidden, outputs, lengths)
         if readout.last_step_only:
@@ -34,9 +33,7 @@ def check_readout(readout: Readout) -> None:
 
 
 def _readout_last_step(readout: Readout, hidden: int, outputs: int) -> None:
-    """One that says it reads the final step alone gives the same for it as for all steps, and no
-    other state has a gradient.
-    """
+    """With `last_step_only`, other steps affect neither the outputs nor the gradient."""
     name, h = (
         type(readout).__name__,
         torch.randn(2, STEPS, 3, hidden, generator=generator(0, "h")).requires_grad_(),
@@ -73,13 +70,13 @@ def _readout_run(
         [torch.randn(STEPS, batch, hidden, generator=generator(m, "h")) for m in members]
     ).requires_grad_()
     found = readout(leaves, h, None if lengths is None else torch.stack([lengths] * len(members)))
-    wanted = (
+    expected = (
         (len(members), batch, STEPS, outputs)
         if readout.every_step
         else (len(members), batch, outputs)
     )
-    assert found.shape == wanted, (
-        f"{type(readout).__name__}: outputs have shape {tuple(found.shape)}, expected {wanted}"
+    assert found.shape == expected, (
+        f"{type(readout).__name__}: outputs have shape {tuple(found.shape)}, expected {expected}"
     )
     grads = torch.autograd.grad(
         found.square().sum(),
@@ -119,7 +116,7 @@ def _readout_members(
 
 
 def _readout_lengths(readout: Readout, hidden: int, outputs: int, lengths: Tensor) -> None:
-    """An example in a padded batch gives what it gives alone, and no padded step has a gradient."""
+    """An example has the same outputs padded as alone, and padded steps have no gradient."""
     name, both = type(readout).__name__, torch.stack([lengths] * 2)
     params = {
         p.name: torch.randn(2, *p.shape, generator=generator(0, p.name))
@@ -128,15 +125,17 @@ def _readout_lengths(readout: Readout, hidden: int, outputs: int, lengths: Tenso
     h = torch.randn(2, STEPS, len(lengths), hidden, generator=generator(0, "h")).requires_grad_()
     padded = readout(params, h, both)
     (grad,) = torch.autograd.grad(padded.sum(), h)
-    told = "must be read from these alone, not from the padding"
+    message = "must be read from these alone, not from the padding"
     weights = readout.attention(params, h, both)
     assert weights is None or weights.shape == h.shape[:3], f"{name}: attention must be [M, T, B]"
     for example, steps in enumerate(lengths.tolist()):
         alone = readout(params, h[:, :steps, example : example + 1], None)
         assert torch.allclose(padded[:, example], alone[:, 0], rtol=1e-4, atol=1e-6), (
-            f"{name}: an example of {steps} steps {told}"
+            f"{name}: an example of {steps} steps {message}"
         )
-        assert (grad[:, steps:, example] == 0).all(), f"{name}: an example of {steps} steps {told}"
+        assert (grad[:, steps:, example] == 0).all(), (
+            f"{name}: an example of {steps} steps {message}"
+        )
         if weights is not None:
             assert (weights[:, steps:, example] == 0).all(), (
                 f"{name}: attention to the padding of an example of {steps} steps"

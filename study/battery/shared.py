@@ -1,4 +1,4 @@
-"""Small networks and inputs that every battery uses."""
+"""Small networks and inputs shared by the checks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from study.kernels import reference
 from study.model import Model
 from study.numerics.streams import generator
 
-# Blocks as the model lays them out (batch · hidden a multiple of 32, weights of 16); inputs of
-# width 1 and more.
-# Members of odder sizes are trained one by one: Model.whole_blocks.
+# Aligned blocks, as laid out by the model: batch · hidden a multiple of 32, weights of 16. Members
+# of other sizes are trained one by one (Model.whole_blocks).
 SIZES = ((1, 12, 24), (4, 16, 16), (3, 32, 32))  # inputs, hidden, batch
 
 
@@ -28,9 +27,7 @@ COMPANY = "see study/COMPANY.md"
 def some_weights(
     cell: Cell, inputs: int, hidden: int, members: Sequence[int], dtype: torch.dtype = torch.float32
 ) -> dict[str, Tensor]:
-    """Weights of numbered members, laid out as the model has them: the same for a number, whatever
-    the company.
-    """
+    """Random weights [M, …] by name, in the model's layout, drawn from each member's number."""
     model = Model(
         cell=cell,
         readout=NoReadout(),
@@ -79,7 +76,7 @@ def run_cell(cell: Cell, params: dict[str, Tensor], x: Tensor, hidden: int) -> T
 
 
 class Standing(Initializer):
-    """Variance 1/fan_in."""
+    """A standing rule with variance 1/fan_in."""
 
     def __call__(self, block: Block, generator: torch.Generator, facts: InitFacts) -> Tensor:
         return (
@@ -89,7 +86,7 @@ class Standing(Initializer):
 
 
 def init_facts(**changes: Any) -> InitFacts:
-    """Facts of a plain tanh cell on a task of 20 steps; `changes` replace fields by name."""
+    """Facts of a tanh cell on a task of 20 steps; `changes` replace fields by name."""
     plain: dict[str, Any] = {
         "steps": 20,
         "lag": 20,

@@ -1,4 +1,4 @@
-"""What every task must hold."""
+"""Checks of tasks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from study.numerics.streams import generator
 
 
 def check_task(task: Task) -> None:
-    """Facts agree with data; batches are functions of (seed, update); splits do not overlap; losses
-    are per member.
+    """Check that facts match the data, batches are reproducible and splits disjoint.
+
+    Losses must not mix members.
     """
     task.load()
     name, facts = type(task).__name__, task.facts
@@ -37,12 +38,10 @@ def check_task(task: Task) -> None:
     assert torch.equal(parts["test"].x, task.split("test").x), (
         f"{name}: the test split changes between calls"
     )
-    sets = {
-        part: {of.x[i].numpy().tobytes() for i in range(len(of.x))} for part, of in parts.items()
-    }
+    sets = {part: {x.numpy().tobytes() for x in examples.x} for part, examples in parts.items()}
     for one, other in (("train", "test"), ("validation", "test"), ("train", "validation")):
         common = len(sets[one] & sets[other]) / len(sets[other])
-        assert common < 0.02, f"{name}: {common:.0%} of {other} are examples of {one} too"
+        assert common < 0.02, f"{name}: {common:.0%} of {other} are also examples of {one}"
     _task_losses(task, first)
 
 
@@ -56,7 +55,9 @@ def _task_losses(task: Task, batch: Batch) -> None:
     shape = (2, 6, facts.steps, facts.outputs) if facts.every_step else (2, 6, facts.outputs)
     outputs = torch.randn(shape, generator=generator(0, "outputs")).requires_grad_()
     loss = task.loss(outputs, both)
-    assert loss.shape == (2,), f"{name}: loss has shape {tuple(loss.shape)}, expected one a member"
+    assert loss.shape == (2,), (
+        f"{name}: loss has shape {tuple(loss.shape)}, expected one value per member"
+    )
     (grad,) = torch.autograd.grad(loss[0], outputs, retain_graph=True)
     assert (grad[1] == 0).all(), (
         f"{name}: member 0's loss has a gradient with respect to member 1's outputs; {COMPANY}"

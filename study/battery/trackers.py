@@ -1,4 +1,4 @@
-"""What every tracker must hold."""
+"""Checks of trackers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from study.store import PointRecord, Store
 LAUNCHES = 2
 
 
-def check_tracker(tracker_of: Callable[[], Tracker], folder: Path) -> None:
-    """`tracker_of()` builds it; `folder` is where a study of two points is made.
+def check_tracker(make_tracker: Callable[[], Tracker], folder: Path) -> None:
+    """Check that a tracker accepts each point repeatedly and does not change stored files.
 
-    It receives the points of two launches, each point twice, and leaves everything that is stored
-    as it is.
+    `make_tracker()` builds it; `folder`: a place for a study of two points.
     """
     store = Store(folder / "checked")
     for seed, status in enumerate(("done", "diverged")):
         store.write(_point(seed, status))
-    before, name = _digests(store.folder / "points"), type(tracker_of()).__name__
+    before, name = _digests(store.folder / "points"), type(make_tracker()).__name__
     for _ in range(LAUNCHES):
-        tracker = tracker_of()
+        tracker = make_tracker()
         try:
             tracker.open("checked", store.folder)
             for id in [*store.ids(), *store.ids()]:

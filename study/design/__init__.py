@@ -1,1 +1,1 @@
-"""The design of a study without its data: claims, power, ranking. Needs no torch."""
+"""The design of a study: claims, power, ranking. Does not import torch."""

@@ -1,5 +1,6 @@
-"""The form of a claim and of a planned contrast, as studies declare them and as the ledger
-(conf/claim) keeps them. Standard library only.
+"""Checks claims and planned contrasts, as declared by studies and by the ledger (conf/claim).
+
+Standard library only.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import Any
 from study.records import CLAIMED_BY, StudyError
 
 DIRECTIONS = ("more", "no less")
-# of a factor's levels, where the levels are numbers and studies differ in them
+# stand for levels that are numbers and differ between studies
 EXTREMES = ("smallest", "largest")
-TOLD = ("auc_D_init", "auc_D")  # compare no two sides: whether a number tells solved from unsolved
+# measures without sides: how well a number separates solved from unsolved points
+PREDICTORS = ("auc_D_init", "auc_D")
 
 FORM = (
     "{statement: …, when: {key: level}, better: {key: level}, worse: {key: level}, by: score,"
@@ -23,13 +25,13 @@ CONTRAST = "{name: …, when: {key: level}, first: {key: level}, second: {key: l
 
 
 def check_claim(claim: Any, where: str) -> None:
-    """Form and measure of one claim. Raises StudyError that begins with `where`."""
+    """Check the form and measure of one claim; the StudyError starts with `where`."""
     if not isinstance(claim, Mapping):
         raise StudyError(f"{where}: each entry is {FORM} (when may be left out), got {claim!r}")
-    asked = {"statement", "by", "least"} | (
-        set() if claim.get("by") in TOLD else {"better", "worse"}
+    required = {"statement", "by", "least"} | (
+        set() if claim.get("by") in PREDICTORS else {"better", "worse"}
     )
-    if set(claim) - OPTIONAL != asked:
+    if set(claim) - OPTIONAL != required:
         raise StudyError(
             f"{where}: each entry is {FORM} (when, source, direction, each and lag may be left"
             f" out), got {dict(claim)!r}"
@@ -44,7 +46,7 @@ def check_claim(claim: Any, where: str) -> None:
         )
     if claim.get("direction") == "no less" and claim["least"] == 0:
         raise StudyError(
-            f"{where}: direction no less needs a least above 0: equal to the last digit is never"
+            f"{where}: direction no less needs a least above 0, since exact equality cannot be"
             " shown"
         )
     if not isinstance(claim.get("each", ""), str) or ("lag" in claim and not _number(claim["lag"])):
@@ -58,7 +60,7 @@ def check_claim(claim: Any, where: str) -> None:
 
 
 def check_contrast(contrast: Any, where: str) -> None:
-    """Form and measure of one planned contrast. Raises StudyError that begins with `where`."""
+    """Check the form and measure of one planned contrast; the StudyError starts with `where`."""
     if not isinstance(contrast, Mapping) or set(contrast) - {"when"} != {
         "name",
         "first",
@@ -68,7 +70,7 @@ def check_contrast(contrast: Any, where: str) -> None:
         raise StudyError(
             f"{where}: each entry is {CONTRAST} (when may be left out), got {contrast!r}"
         )
-    compared = tuple(name for name in CLAIMED_BY if name not in TOLD and name != "ranking")
+    compared = tuple(name for name in CLAIMED_BY if name not in PREDICTORS and name != "ranking")
     if contrast["by"] not in compared:
         raise StudyError(f"{where}: by must be {', '.join(compared)}, got {contrast['by']!r}")
     for when in sides(contrast):
@@ -76,11 +78,11 @@ def check_contrast(contrast: Any, where: str) -> None:
             raise StudyError(f"{where}: when, first and second are {{key: level}}, got {when!r}")
 
 
-def sides(of: Mapping[str, Any]) -> list[Any]:
-    """The combinations that a claim or a contrast names."""
+def sides(claim: Mapping[str, Any]) -> list[Any]:
+    """The combinations of levels that a claim or contrast names."""
     return [
-        of.get("when", {}),
-        *(of[side] for side in ("better", "worse", "first", "second") if side in of),
+        claim.get("when", {}),
+        *(claim[side] for side in ("better", "worse", "first", "second") if side in claim),
     ]
 
 

@@ -1,41 +1,38 @@
-"""What a number of seeds can resolve: known before anything is trained, and needed by the plan and
-by the report.
-"""
+"""The differences that a number of seeds can resolve, for the plan and the report."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-POWER, LEVEL = 0.80, 0.05  # chance to find what is there; chance to find what is not
-MOST = 10_000  # seeds an arm beyond which nobody goes
+POWER, LEVEL = 0.80, 0.05  # true positive rate, false positive rate
+MAX_SEEDS = 10_000  # per arm
 
 
 def noncentrality(df: float, level: float, power: float) -> float:
-    """Difference in standard errors that a two-sided t test at `level` finds with probability
-    `power`.
-    """
-    from scipy import optimize, stats  # a second to import, and every launch imports this file
+    """The difference in standard errors that a two-sided t test finds with probability `power`."""
+    from scipy import optimize, stats  # slow to import, and every launch imports this module
 
-    edge = float(stats.t.ppf(1 - level / 2, df))
+    critical = float(stats.t.ppf(1 - level / 2, df))
 
-    def short(delta: float) -> float:
-        return float(stats.nct.sf(edge, df, delta) + stats.nct.cdf(-edge, df, delta)) - power
+    def missing_power(delta: float) -> float:
+        return (
+            float(stats.nct.sf(critical, df, delta) + stats.nct.cdf(-critical, df, delta)) - power
+        )
 
-    high = edge + 3.0
-    while short(high) < 0:
+    high = critical + 3.0
+    while missing_power(high) < 0:
         high *= 1.5
-    return float(optimize.brentq(short, 0.0, high))
+    return float(optimize.brentq(missing_power, 0.0, high))
 
 
 def resolvable(
     weights: Sequence[float], seeds: int, df: float, *, level: float = LEVEL, power: float = POWER
 ) -> float:
-    """Smallest Σ w·mean, in standard deviations over seeds, found with probability `power`; Inf
-    where there is no spread to compare with (df < 1).
+    """Smallest Σ w·mean, in standard deviations over seeds, found with probability `power`.
 
-    weights: of the arms' means; df: of the estimate of that standard deviation. A pair of arms: (1,
-    −1), df = 2(n − 1).
+    weights: of the arms' means; df: of the estimated standard deviation. For a pair of arms: (1,
+    −1), df = 2(n − 1). Inf if df < 1, since there is no spread to compare with.
     """
     return (
         noncentrality(df, level, power) * math.sqrt(sum(weight**2 for weight in weights) / seeds)
@@ -52,8 +49,9 @@ def seeds_for(
     level: float = LEVEL,
     power: float = POWER,
 ) -> int | None:
-    """Smallest number of seeds an arm that resolves a difference, in standard deviations; df =
-    df_per_seed·(n − 1). None beyond 10,000.
+    """Smallest number of seeds per arm that resolves a difference in standard deviations.
+
+    df = df_per_seed·(n − 1). None beyond MAX_SEEDS.
     """
     if not difference > 0:
         return None
@@ -65,7 +63,7 @@ def seeds_for(
     high = 2
     while not enough(high):
         high *= 2
-        if high > MOST:
+        if high > MAX_SEEDS:
             return None
     low = high // 2
     while high - low > 1:
@@ -75,13 +73,14 @@ def seeds_for(
 
 
 def smallest_p(seeds: int) -> float:
-    """Of a two-sided permutation test of two arms: two of all orders are as extreme as can be."""
+    """The smallest possible p value of a two-sided permutation test of two arms."""
     return min(1.0, 2 / math.comb(2 * seeds, seeds))
 
 
 def seeds_to_test(tests: int, *, level: float = LEVEL) -> int:
-    """Seeds an arm from which a permutation test of two arms can reach `level` at all when it is
-    one of `tests` (Holm's first step).
+    """Seeds per arm that let a permutation test of two arms reach `level` as one of `tests`.
+
+    With Holm's correction, whose first step divides `level` by `tests`.
     """
     seeds = 2
     while smallest_p(seeds) > level / tests:

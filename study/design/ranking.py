@@ -1,6 +1,6 @@
-"""Which arms are best: by validation, so that no test example has a part in the choice.
+"""Ranks arms by validation score, so that test examples do not influence the choice.
 
-pandas only: the report and a confirmation need it.
+Imports pandas only, for reports and for confirmation runs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ DIVERGED = "diverged"
 
 
 def counted(points: pd.DataFrame, column: str, *, higher_is_better: bool) -> pd.Series:
-    """The score each point counts with: a diverged one counts with the memoryless baseline, or what
-    it had if that was worse. NaN: not there.
+    """Scores of points; a diverged point gets the memoryless baseline if its own is better.
+
+    NaN: missing.
     """
     score, baseline = points[column].to_numpy(dtype=float), points["baseline"].to_numpy(dtype=float)
     worst = np.fmin(score, baseline) if higher_is_better else np.fmax(score, baseline)
@@ -21,9 +22,7 @@ def counted(points: pd.DataFrame, column: str, *, higher_is_better: bool) -> pd.
 
 
 def best_first(points: pd.DataFrame, *, higher_is_better: bool) -> list[int]:
-    """Numbers of the arms (column `arm`), best mean validation score first; equals in the order of
-    their numbers.
-    """
+    """Arm numbers (column `arm`), best mean validation score first, ties in numerical order."""
     values = counted(points, "val_score", higher_is_better=higher_is_better)
     means = values.groupby(points["arm"]).mean().dropna().sort_index()
     return [

@@ -1,10 +1,10 @@
-"""Total derivatives at every state of a stacked recurrent network, step by step back in time, with
-their size kept as a logarithm.
+"""Total derivatives at every state of a stacked recurrent network, with their scale as an exponent.
 
-The passes are written out, not left to autograd, for two reasons: they may run inside the end of
-somebody else's backward pass, and every step's gradient is kept as mantissa and exponent, so that
-no profile reads 0 or Inf where fp64 ends (.5 a step: lag 1,075). s_t = h_t, or [h_t, c_t] of an
-LSTM, as independent coordinates: the tap on c_t comes after h_t is formed.
+The backward passes are written out instead of using autograd for two reasons: they may run at the
+end of the user's own backward pass, and every step's gradient is stored as mantissa and exponent,
+so that no profile reads 0 or Inf where fp64 ends (at .5 per step: lag 1,075). s_t = h_t, or
+[h_t, c_t] of an LSTM, as independent coordinates: the derivative at c_t leaves out the path through
+h_t.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from torch import Tensor
 from study.diagnostics.modules import Recurrent, Weights
 from study.health.lags import norm
 
-NOTHING = -1e9  # exponent of zero: below every other one
+ZERO = -1e9  # exponent of zero, below any other
 
 
 @dataclass(frozen=True)
 class Scaled:
     """values · 2**exponent: values [..., S], largest magnitude in [.5, 1), exponent [...].
 
-    Zero has exponent NOTHING.
+    Zero has exponent ZERO.
     """
 
     values: Tensor
     exponent: Tensor
 
     def log10_norms(self) -> Tensor:
-        """[...]: −∞ for zero, Inf or NaN for what is not finite."""
-        exponent = torch.where(self.exponent == NOTHING, 0.0, self.exponent)
+        """log10 of the norms [...]; −∞ for zero, Inf or NaN if not finite."""
+        exponent = torch.where(self.exponent == ZERO, 0.0, self.exponent)
         return norm(self.values).log10() + exponent * math.log10(2)
 
     def part(self, start: int, end: int) -> Scaled:
-        """Coordinates start to end alone (not normalised again)."""
+        """Coordinates `start` to `end`, without normalising again."""
         return Scaled(self.values[..., start:end], self.exponent)
 
 
 def scaled(values: Tensor, exponent: Tensor | None = None) -> Scaled:
-    """values · 2**exponent, normalised by a power of two, which is exact."""
+    """values · 2**exponent, normalised exactly, by a power of two."""
     exponent = values.new_zeros(values.shape[:-1]) if exponent is None else exponent
     largest = values.abs().amax(-1)
     _, shift = torch.frexp(largest)
     some = (largest > 0) & largest.isfinite()
-    # 2**1000 is a number, the inverse of the smallest denormal is none
+    # clamped, since the inverse of the smallest denormal is not representable
     shift = torch.where(some, shift, 0).clamp(min=-1000)
     values = torch.ldexp(values, -shift.to(values)[..., None])
     moved = exponent + shift
-    return Scaled(values, torch.where(largest == 0, NOTHING, moved))
+    return Scaled(values, torch.where(largest == 0, ZERO, moved))
 
 
 def plus(a: Scaled, b: Scaled) -> Scaled:
     top = torch.maximum(a.exponent, b.exponent)
     down = [
-        torch.where(part.exponent == NOTHING, 0.0, torch.exp2(part.exponent - top))[..., None]
+        torch.where(part.exponent == ZERO, 0.0, torch.exp2(part.exponent - top))[..., None]
         * part.values
         for part in (a, b)
     ]
@@ -67,7 +67,7 @@ def plus(a: Scaled, b: Scaled) -> Scaled:
 
 
 class LayerPass(ABC):
-    """One layer over all steps: `states` [T, B, S] after each, and what its Jacobians need."""
+    """Forward pass of one layer: `states` [T, B, S], and what its Jacobians need."""
 
     states: Tensor
 
@@ -76,14 +76,13 @@ class LayerPass(ABC):
 
     @abstractmethod
     def back(self, t: int, g: Tensor) -> tuple[Tensor, Tensor]:
-        """(J_tᵀ g [B, S], the gradient [B, G·H] of what the input weights produced) from g [B, S]
-        at s_t.
-        """
+        """(J_tᵀ g [B, S], gradient [B, G·H] at the projected input) from g [B, S] at s_t."""
 
 
 class RNNPass(LayerPass):
-    """h_t = φ(W_x x_t + b_x + W_h h_{t-1} + b_h), φ tanh or ReLU (whose derivative at 0 is 0, as
-    torch has it).
+    """h_t = φ(W_x x_t + b_x + W_h h_{t-1} + b_h), φ tanh or ReLU.
+
+    The derivative of ReLU at 0 is 0, as in torch.
     """
 
     def __init__(self, weights: Weights, x: Tensor, first: Tensor, *, relu: bool) -> None:
@@ -135,8 +134,9 @@ class LSTMPass(LayerPass):
 
 
 class GRUPass(LayerPass):
-    """r,z = σ(·), n = tanh(W x + b_in + r⊙(U h + b_hn)), h_t = (1−z)⊙n + z⊙h_{t-1}; gate order r,
-    z, n.
+    """r,z = σ(·), n = tanh(W x + b_in + r⊙(U h + b_hn)), h_t = (1−z)⊙n + z⊙h_{t-1}.
+
+    Gate order: r, z, n.
     """
 
     def __init__(self, weights: Weights, x: Tensor, first: Tensor) -> None:
@@ -164,64 +164,63 @@ class GRUPass(LayerPass):
         )
 
 
-def unroll(of: Recurrent, x: Tensor, first: Sequence[Tensor]) -> list[LayerPass]:
-    """The forward pass of all layers on x [T, B, D], from first states [B, S] a layer; without
-    dropout.
+def unroll(network: Recurrent, x: Tensor, first: Sequence[Tensor]) -> list[LayerPass]:
+    """Forward pass of all layers on x [T, B, D], from one first state [B, S] per layer.
+
+    Without dropout.
     """
     layers: list[LayerPass] = []
     with torch.no_grad():
-        for weights, start in zip(of.layers, first, strict=True):
-            if of.kind == "lstm":
+        for weights, start in zip(network.layers, first, strict=True):
+            if network.kind == "lstm":
                 layers.append(LSTMPass(weights, x, start))
-            elif of.kind == "gru":
+            elif network.kind == "gru":
                 layers.append(GRUPass(weights, x, start))
             else:
-                layers.append(RNNPass(weights, x, start, relu=of.kind == "relu"))
-            x = layers[-1].states[..., : of.hidden]
+                layers.append(RNNPass(weights, x, start, relu=network.kind == "relu"))
+            x = layers[-1].states[..., : network.hidden]
     return layers
 
 
 def pull_back(layers: Sequence[LayerPass], direct: Sequence[Tensor]) -> list[Scaled]:
-    """Per layer, the total derivative dl/ds_t [T, B, S] from the direct one ∂l/∂s_t [T, B, S] of
-    each layer.
+    """Total derivatives dl/ds_t [T, B, S] of each layer from the direct ones ∂l/∂s_t [T, B, S].
 
-    A state that nothing flows into stays at zero, whatever Jacobian it meets, Inf among them:
-    padded steps touch nothing.
+    A zero gradient stays zero through any Jacobian, even Inf, so that padded steps have no effect.
     """
     totals: list[Scaled] = []
     with torch.no_grad():
         from_above: Scaled | None = None
-        for layer, own in zip(reversed(layers), reversed(direct), strict=True):
-            here = scaled(own)
+        for layer, layer_direct in zip(reversed(layers), reversed(direct), strict=True):
+            incoming = scaled(layer_direct)
             if from_above is not None:
-                width = own.shape[-1] - from_above.values.shape[-1]  # it enters h; c gets nothing
-                here = plus(
-                    here,
+                width = (
+                    layer_direct.shape[-1] - from_above.values.shape[-1]
+                )  # the layer above reads h, not c
+                incoming = plus(
+                    incoming,
                     Scaled(
                         torch.nn.functional.pad(from_above.values, (0, width)), from_above.exponent
                     ),
                 )
-            total, from_above = _through_time(layer, here)
+            total, from_above = _through_time(layer, incoming)
             totals.append(total)
     return totals[::-1]
 
 
 def _through_time(layer: LayerPass, direct: Scaled) -> tuple[Scaled, Scaled]:
-    """(total derivatives at the states, those at the layer's input), each [T, B, ·]."""
+    """(total derivatives at the states, and at the layer's input), each [T, B, ·]."""
     steps = len(direct.values)
     total: list[Scaled] = [Scaled(direct.values[t], direct.exponent[t]) for t in range(steps)]
     inputs: list[Tensor] = [direct.values[0]] * steps
     for t in reversed(range(steps)):
         g = total[t]
-        nothing = (g.exponent == NOTHING)[:, None]
-        carried, a = layer.back(t, g.values)
-        inputs[t] = torch.where(nothing, 0.0, a)
+        is_zero = (g.exponent == ZERO)[:, None]
+        back, a = layer.back(t, g.values)
+        inputs[t] = torch.where(is_zero, 0.0, a)
         if t:
-            total[t - 1] = plus(
-                total[t - 1], scaled(torch.where(nothing, 0.0, carried), g.exponent)
-            )
+            total[t - 1] = plus(total[t - 1], scaled(torch.where(is_zero, 0.0, back), g.exponent))
     exponent = torch.stack([g.exponent for g in total])
     to_input = scaled(
-        torch.stack(inputs) @ layer.weights.x, torch.where(exponent == NOTHING, 0.0, exponent)
+        torch.stack(inputs) @ layer.weights.x, torch.where(exponent == ZERO, 0.0, exponent)
     )
     return Scaled(torch.stack([g.values for g in total]), exponent), to_input

@@ -1,4 +1,4 @@
-"""Gradient health of a torch.nn.RNN, LSTM or GRU of one's own, for one batch and one loss."""
+"""Gradient health of your own torch.nn.RNN, LSTM or GRU, for one batch and one loss."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ ByKey = dict[str, list[tuple[np.ndarray, np.ndarray]]]
 
 @dataclass(frozen=True)
 class Health:
-    """How the gradient travels through one recurrent module. Decades are powers of ten.
+    """How the gradient propagates through a recurrent module, in decades (powers of ten).
 
-    `profile`: gradient of the loss, one row a (layer, state, lag): log10_mean is the geometric mean
-    over examples of
-      ‖∂ℓ/∂s_{a−lag}‖ / ‖∂ℓ/∂s_a‖ in decades and `ratio` that mean itself (0 below 1e-308, where
-      log10_mean goes on); log10_p10, log10_p90, log10_rms; n examples that have this lag, of which
-      n_zero and n_nonfinite are left out of the mean. layer from "1", "network" all together; state
-      h, c or s (both). The denominator is that of s, which is ‖∂ℓ/∂h_a‖ for a loss of the outputs
-      (then ∂ℓ/∂c_a = 0).
-    `transport`: the same of a random unit direction at s_a in place of the loss; it asks nothing of
-    loss and readout and decides the state. `states`: one row a layer and the network: D, U with 95
-    % intervals (bootstrap over examples), state, margin, slope, horizon. `anchor` [B]: the step a
-    of each example, from 0; −1 where the loss does not reach the example. `notes`: what a reader
-    must know about this measurement, a sentence each. `loss_dtype`: in which the loss was computed
-    from the outputs: float64, or the module's own where loss_fn refused that. The way back
-      in time is fp64 in any case.
+    profile: gradient of the loss, one row per (layer, state, lag). log10_mean is the geometric mean
+      over examples of ‖∂ℓ/∂s_{a−lag}‖ / ‖∂ℓ/∂s_a‖ in decades, `ratio` the mean itself (0 below
+      1e-308, where log10_mean is still exact); log10_p10, log10_p90, log10_rms; n examples with
+      this lag, of which n_zero and n_nonfinite are left out of the mean. layer: "1", "2", … or
+      "network" for all together; state: h, c or s (both). The denominator is that of s, which is
+      ‖∂ℓ/∂h_a‖ for a loss of the outputs (then ∂ℓ/∂c_a = 0).
+    transport: the same for a random unit direction at s_a instead of the loss; it does not depend
+      on loss and readout, and decides the state.
+    states: one row per layer, and one for the network: D and U with 95 % intervals (bootstrap over
+      examples), state, margin, slope, horizon.
+    anchor: [B], the step a of each example, from 0; −1 if the loss does not depend on the example.
+    notes: caveats of this measurement, one sentence each.
+    loss_dtype: dtype in which loss_fn ran: float64, or the module's dtype if loss_fn refused
+      float64. The backward pass through time is always in fp64.
     """
 
     profile: pd.DataFrame
@@ -55,34 +55,32 @@ class Health:
 
     @property
     def network(self) -> Mapping[str, Any]:
-        """The row of `states` that decides: all layers together."""
+        """The row of `states` for all layers together, which decides the state."""
         return self.states[self.states["layer"] == NETWORK].iloc[0].to_dict()
 
     @property
     def state(self) -> str:
-        """carrying | fading | vanishing | exploding | undefined, by the thresholds of
-        conf/config.yaml (health).
-        """
+        """carrying | fading | vanishing | exploding | undefined, by the thresholds in `health`."""
         return str(self.network["state"])
 
     @property
     def lag(self) -> int:
-        """K, the lag that is judged."""
+        """K, the judged lag."""
         return int(self.network["lag"])
 
     @property
     def D(self) -> float:
-        """Transport at lags .9K to K relative to lag 1, decades."""
+        """Transport at lags .9K to K relative to lag 1, in decades."""
         return float(self.network["D"])
 
     @property
     def U(self) -> float:
-        """Largest rms transport up to K relative to lag 1, decades."""
+        """Largest rms transport up to K relative to lag 1, in decades."""
         return float(self.network["U"])
 
     @property
     def margin(self) -> float:
-        """Distance of D and U to the next class, decades."""
+        """Distance of D and U to the next class, in decades."""
         return float(self.network["margin"])
 
     @property
@@ -94,24 +92,24 @@ class Health:
         return float(self.network["U_low"]), float(self.network["U_high"])
 
     def plot(self) -> Figure:
-        """Loss profile by layer beside the transport with the classes; a matplotlib figure, drawn
-        nowhere yet.
-        """
+        """A matplotlib figure: loss profile by layer, and transport with the classes."""
         from study.diagnostics.figures import health_figure
 
-        return health_figure(self)
+        return health_figure(
+            self.profile, self.transport, self.states, thresholds=self.thresholds, notes=self.notes
+        )
 
     def __str__(self) -> str:
-        of = self.network
-        told = [
-            f"{name} {of[name]:+.2f} [{of[f'{name}_low']:+.2f}, {of[f'{name}_high']:+.2f}]"
+        row = self.network
+        values = [
+            f"{name} {row[name]:+.2f} [{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]"
             for name in ("D", "U")
         ]
         return "\n".join(
             [
                 (
-                    f"{self.state}: {', '.join(told)} decades at lag {self.lag}, {self.margin:.2f}"
-                    " from the next class"
+                    f"{self.state}: {', '.join(values)} decades at lag {self.lag},"
+                    f" {self.margin:.2f} from the next class"
                 ),
                 *self.notes,
             ]
@@ -127,85 +125,88 @@ def gradient_profile(
     lag: int | None = None,
     every_step: bool = False,
 ) -> Health:
-    """Follow the gradient of a loss, and a random direction, back in time through a plain
-    torch.nn.RNN, LSTM or GRU.
+    """Propagate the gradient of a loss, and a random direction, back in time through a module.
 
-    x: what the module takes: [B, T, D] or [T, B, D] by its batch_first, [T, D], or a
-    PackedSequence; hx its optional first state. loss_fn: from the module's first result, as the
-    module returns it (Tensor or PackedSequence), to one number. It is handed fp64;
-      where it refuses that (a readout in fp32), the module's own dtype.
-    lag: K, the lag that matters in the task; default 90 % of the sequence. every_step: see below.
+    module: a plain torch.nn.RNN, LSTM or GRU. It is read, never called, and not changed (weights,
+      gradients, mode, random state); dropout between layers is left out.
+    x: the module's input: [B, T, D] or [T, B, D] by its batch_first, [T, D], or a PackedSequence.
+    loss_fn: from the module's first result (Tensor or PackedSequence) to one number. It gets fp64,
+      or the module's dtype if it refuses fp64 (a readout in fp32).
+    hx: the optional first state.
+    lag: K, the lag that matters in the task; default: 90 % of the sequence.
+    every_step: see below.
 
-    Everything is computed in fp64 by an unrolled loop whatever dtype the module has, and with
-    logarithms of norms: no profile ends at 1e-308. `output.retain_grad()` on the fused layer would
-    give 0 for every step before the last one the loss reads. The module is read, never called and
-    not changed (weights, gradients, mode, random state); dropout between layers is left out.
+    Everything is computed in fp64 by an unrolled loop, and norms as logarithms, so that no profile
+    ends at 1e-308. (`output.retain_grad()` on the fused layer would give 0 for every step before
+    the last one that the loss reads.)
 
-    Each example has a profile of its own: the gradient of the loss at that example's states,
-    divided by the one at its anchor; the profile shown is the geometric mean over examples. The 1/B
-    of a mean over the batch, or any other weight of an example, cancels in that ratio. A loss that
-    mixes examples (contrastive, batch norm) is followed back from what it says about each example.
+    Each example has its own profile: the gradient of the loss at its states, divided by that at its
+    anchor; the result is the geometric mean over examples. The weight of an example in the loss,
+    such as 1/B, cancels in the ratio.
 
-    The anchor a of an example is the last step whose output its loss reads: the last valid step of
-    a PackedSequence with a loss on last steps, and also where a padded tensor is read at each
-    example's true end. Steps after it are not looked at, so padding is excluded. Examples the loss
-    does not read at all are left out and counted in `notes`.
+    The anchor a of an example is the last step whose output the loss reads: the last valid step of
+    a PackedSequence with a loss on last steps, or of a padded tensor that is read at each example's
+    true end. Later steps are ignored, so padding is excluded. Examples that the loss does not read
+    are left out and counted in `notes`.
 
-    A loss that reads many steps (a sum over steps) has at each earlier step a term of its own,
-    which hides decay: h = .5h would look flat. `notes` says so. every_step=True measures such
-    losses as the study does: ℓ is what the loss reads at one step a alone, for several evenly
-    spaced a with K steps before them (conf/probe/loss.yaml has how many). Transport knows no such
-    trouble.
+    A loss that reads many steps (a sum over steps) has a term at each earlier step, which hides
+    decay: h = .5h would look flat. `notes` then says so. every_step=True measures such losses as a
+    study does: ℓ is the part of the loss at one step a alone, for several evenly spaced a with K
+    steps before them (their number: conf/probe/loss.yaml). Transport is not affected.
 
-    Raises StudyError that says what to do: not recurrent, bidirectional, proj_size, wrong shapes, a
-    loss that is not one number.
+    Raises StudyError that says what to do for a module that is not recurrent, bidirectional or with
+    proj_size, for wrong shapes, and for a loss that is not one number.
     """
-    of = recurrent(module)
+    network = recurrent(module)
     module = getattr(module, "_orig_mod", module)
-    given = sequences(module, of, x, hx)
-    layers = unroll(of, given.x, given.first)
+    inputs = sequences(module, network, x, hx)
+    layers = unroll(network, inputs.x, inputs.first)
     direct = [torch.zeros_like(layer.states) for layer in layers]
-    gradient, dtype = _output_gradient(given, layers[-1].states[..., : of.hidden], loss_fn)
-    direct[-1][..., : of.hidden] = gradient
-    return examine(
-        of, given, layers, direct, How(settings(), lag, every_step, draw=0, loss_dtype=dtype)
+    gradient, dtype = _output_gradient(inputs, layers[-1].states[..., : network.hidden], loss_fn)
+    direct[-1][..., : network.hidden] = gradient
+    return measure_health(
+        network,
+        inputs,
+        layers,
+        direct,
+        Options(settings(), lag, every_step, draw=0, loss_dtype=dtype),
     )
 
 
 def _output_gradient(
-    given: Sequences, output: Tensor, loss_fn: Callable[[Any], Tensor]
+    inputs: Sequences, output: Tensor, loss_fn: Callable[[Any], Tensor]
 ) -> tuple[Tensor, torch.dtype]:
-    """∂ℓ/∂output [T, B, H] as far as the loss reads it directly, and the dtype it was computed in:
-    fp64 if loss_fn takes it, else the module's own.
+    """(direct gradient ∂ℓ/∂output [T, B, H], the dtype that loss_fn ran in).
+
+    fp64 if loss_fn accepts it, else the module's dtype.
     """
     try:
-        return given.by_step(_gradient(given, output, loss_fn, torch.float64)), torch.float64
+        return inputs.by_step(_gradient(inputs, output, loss_fn, torch.float64)), torch.float64
     except StudyError:
         raise
-    # whatever loss_fn raises: a readout in fp32 refuses fp64 in many ways; what is wrong beyond
-    # that is raised below
+    # an fp32 readout may refuse fp64 with any exception; other mistakes are raised again below
     except Exception:
-        if given.dtype == torch.float64:
+        if inputs.dtype == torch.float64:
             raise
-    return given.by_step(_gradient(given, output, loss_fn, given.dtype)), given.dtype
+    return inputs.by_step(_gradient(inputs, output, loss_fn, inputs.dtype)), inputs.dtype
 
 
 def _gradient(
-    given: Sequences, output: Tensor, loss_fn: Callable[[Any], Tensor], dtype: torch.dtype
+    inputs: Sequences, output: Tensor, loss_fn: Callable[[Any], Tensor], dtype: torch.dtype
 ) -> Tensor:
-    devices = [given.device] if given.device.type == "cuda" else []
+    devices = [inputs.device] if inputs.device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
-        leaf, returned = given.as_returned(output, dtype)
+        leaf, returned = inputs.as_returned(output, dtype)
         loss = loss_fn(returned)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
-            came = (
+            got = (
                 f"a tensor of shape {list(loss.shape)}"
                 if isinstance(loss, Tensor)
                 else type(loss).__name__
             )
             raise StudyError(
                 "loss_fn must return one number, such as losses.mean() or .sum() over the batch;"
-                f" got {came}"
+                f" got {got}"
             )
         found = (
             torch.autograd.grad(loss.sum(), [leaf], allow_unused=True)[0]
@@ -214,20 +215,18 @@ def _gradient(
         )
     if found is None:
         raise StudyError(
-            "loss_fn must compute the loss from the output it is given, without detach, no_grad,"
+            "loss_fn must compute the loss from its argument, without detach, no_grad,"
             " argmax or .item(): no gradient reaches the output"
         )
     return found
 
 
-# --- shared with watching -------------------------------------------------------------------------
+# --- shared with watch ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Defaults, from the one place where they stand: `health` of conf/config.yaml, and `anchors` of
-    conf/probe/loss.yaml.
-    """
+    """Defaults from conf/: `health` of config.yaml and `anchors` of probe/loss.yaml."""
 
     limits: Thresholds
     examples: int
@@ -241,9 +240,11 @@ def settings() -> Settings:
 
 
 @dataclass(frozen=True)
-class How:
-    """How to look: K (None: 90 % of the sequence), whether the loss is a sum over steps, the number
-    of the random directions, the loss's dtype.
+class Options:
+    """Options of a measurement.
+
+    lag: K (None: 90 % of the sequence). every_step: the loss is a sum over steps. draw: seed of the
+    random directions. loss_dtype: dtype that the loss was computed in.
     """
 
     settings: Settings
@@ -253,10 +254,14 @@ class How:
     loss_dtype: torch.dtype
 
 
-def examine(
-    of: Recurrent, given: Sequences, layers: Sequence[LayerPass], direct: Sequence[Tensor], how: How
+def measure_health(
+    network: Recurrent,
+    inputs: Sequences,
+    layers: Sequence[LayerPass],
+    direct: Sequence[Tensor],
+    options: Options,
 ) -> Health:
-    """Health from ∂ℓ/∂s_t as far as the loss reads it directly: [T, B, S] a layer."""
+    """Health from the direct gradients ∂ℓ/∂s_t, one [T, B, S] per layer."""
     # [T, B]; NaN counts as read
     reads = torch.stack([(part != 0).any(-1) for part in direct]).any(0).cpu()
     steps = torch.arange(len(reads))[:, None]
@@ -269,97 +274,97 @@ def examine(
         )
     if not bool((anchor > 0).any()):
         raise StudyError(
-            "the loss reads the first step alone, and no step lies before it: there is no lag to"
+            "the loss reads the first step alone, and no step precedes it: there is no lag to"
             " measure"
         )
     last = anchor[reached]
-    judged = judged_lag(_checked(how.lag, int(last.max())), last.numpy())
-    limits = how.settings.limits
-    told = _told(of, given, reads, anchor, how.every_step)
+    judged = judged_lag(_checked_lag(options.lag, int(last.max())), last.numpy())
+    limits = options.settings.limits
+    notes = _caveats(network, inputs, reads, anchor, options.every_step)
 
-    if how.every_step:
-        loss = _anchored(of, layers, direct, reads, anchor, judged, how.settings.anchors)
+    if options.every_step:
+        loss = _stepwise(network, layers, direct, reads, anchor, judged, options.settings.anchors)
     else:
-        loss = _joined(_by_lag(of, pull_back(layers, direct), anchor, reached))
-    transport = _transport(of, layers, anchor, reached, how.draw)
+        loss = _joined(_by_lag(network, pull_back(layers, direct), anchor, reached))
+    transport = _transport(network, layers, anchor, reached, options.draw)
     rows = [
         {
             "layer": key.split("/")[0],
-            **states(logs, judged, limits, np.random.default_rng(how.draw))[0],
+            **states(logs, judged, limits, np.random.default_rng(options.draw))[0],
         }
         for key, logs in transport.items()
     ]
-    if not how.every_step and not bool((reads & (steps < anchor)).any()):
-        told += _disagreement(loss, rows, judged)
+    if not options.every_step and not bool((reads & (steps < anchor)).any()):
+        notes += _disagreement(loss, rows, judged)
     return Health(
         profile=_frame(loss),
         transport=_frame(transport),
         states=pd.DataFrame(rows),
         thresholds=limits,
         anchor=anchor.numpy(),
-        notes=tuple(told),
-        loss_dtype=str(how.loss_dtype).removeprefix("torch."),
+        notes=tuple(notes),
+        loss_dtype=str(options.loss_dtype).removeprefix("torch."),
     )
 
 
-def _checked(lag: int | None, longest: int) -> int | None:
+def _checked_lag(lag: int | None, longest: int) -> int | None:
     if lag is not None and (
         not isinstance(lag, int) or isinstance(lag, bool) or not 1 <= lag <= longest
     ):
         raise StudyError(
-            f"lag must be a whole number between 1 and {longest}, the steps before the last one the"
-            f" loss reads; got {lag!r}"
+            f"lag must be a whole number between 1 and {longest}, the number of steps before the"
+            f" last one that the loss reads; got {lag!r}"
         )
     return lag
 
 
-def _told(
-    of: Recurrent, given: Sequences, reads: Tensor, anchor: Tensor, every_step: bool
+def _caveats(
+    network: Recurrent, inputs: Sequences, reads: Tensor, anchor: Tensor, every_step: bool
 ) -> list[str]:
     count, reached = len(anchor), anchor >= 0
-    told = []
-    if of.dropout and len(of.layers) > 1:
-        told.append(f"Dropout {of.dropout:g} between the layers is left out.")
+    notes = []
+    if network.dropout and len(network.layers) > 1:
+        notes.append(f"Dropout {network.dropout:g} between the layers is left out.")
     if not bool(reached.all()):
-        told.append(
+        notes.append(
             f"{int((~reached).sum())} of {count} examples are left out: the loss does not read"
             " them, or with a gradient of exactly 0."
         )
-    short, beyond = int((reached & (anchor < given.last)).sum()), int((anchor > given.last).sum())
+    short, beyond = int((reached & (anchor < inputs.last)).sum()), int((anchor > inputs.last).sum())
     if short:
-        told.append(
+        notes.append(
             f"In {short} of {count} examples the loss reads no step after step"
-            f" {int(anchor[reached].min())} to {int(anchor.max())}: there is the anchor."
+            f" {int(anchor[reached].min())} to {int(anchor.max())}, which is then the anchor."
         )
     assert beyond == 0, "a packed sequence has no steps beyond its length"
     several = int((reads.sum(0) > 1).sum())
     if several and not every_step:
-        told.append(
+        notes.append(
             f"In {several} of {count} examples the loss reads several steps. The profile is that of"
-            " the whole loss: what earlier steps add hides decay. If the loss is a sum over steps,"
-            " every_step=True takes it step by step; the state is that of transport and not"
-            " concerned."
+            " the whole loss: the terms of earlier steps hide decay. If the loss is a sum over"
+            " steps, every_step=True measures it step by step. The state comes from transport and"
+            " is not affected."
         )
-    return told
+    return notes
 
 
 def _disagreement(
     loss: Mapping[str, Logs], rows: Sequence[Mapping[str, Any]], lag: int
 ) -> list[str]:
-    """Loss profile against transport at the judged lag: more than a decade is a finding."""
+    """A note if loss profile and transport differ by more than a decade at the judged lag."""
     columns = profile(loss[f"{NETWORK}/s"])
     D, _ = carry(columns["log10_mean"][0], columns["log10_rms"][0], lag)
     transport = next(row["D"] for row in rows if row["layer"] == NETWORK)
     if not abs(float(D) - transport) > 1:
         return []
     return [
-        f"The gradient of the loss changes by {float(D):+.2f} decades up to lag {lag} where a"
+        f"The gradient of the loss changes by {float(D):+.2f} decades up to lag {lag}, while a"
         f" random direction changes by {transport:+.2f}."
     ]
 
 
-def _anchored(
-    of: Recurrent,
+def _stepwise(
+    network: Recurrent,
     layers: Sequence[LayerPass],
     direct: Sequence[Tensor],
     reads: Tensor,
@@ -367,37 +372,45 @@ def _anchored(
     lag: int,
     count: int,
 ) -> dict[str, Logs]:
-    """Loss profile of a sum over steps: what the loss reads at one step alone, for `count` steps
-    evenly spaced from `lag` to the last one.
+    """Loss profile of a sum over steps: of its part at one step, for `count` evenly spaced steps.
+
+    They lie between `lag` and the last step.
     """
     parts: ByKey = {}
     first = torch.minimum(torch.full_like(last, lag), last)
     for share in torch.linspace(0, 1, count, dtype=torch.float64):
         anchor = (first + (last - first) * share).round().long()
-        here = (torch.arange(len(reads))[:, None] == anchor) & reads  # [T, B]
-        if bool(here.any()):
-            alone = [torch.where(here.to(part.device)[..., None], part, 0.0) for part in direct]
-            for key, part in _by_lag(of, pull_back(layers, alone), anchor, here.any(0)).items():
+        at_anchor = (torch.arange(len(reads))[:, None] == anchor) & reads  # [T, B]
+        if bool(at_anchor.any()):
+            direct_at_anchor = [
+                torch.where(at_anchor.to(part.device)[..., None], part, 0.0) for part in direct
+            ]
+            totals = pull_back(layers, direct_at_anchor)
+            for key, part in _by_lag(network, totals, anchor, at_anchor.any(0)).items():
                 parts.setdefault(key, []).extend(part)
     return _joined(parts)
 
 
 def _transport(
-    of: Recurrent, layers: Sequence[LayerPass], anchor: Tensor, wanted: Tensor, draw: int
+    network: Recurrent, layers: Sequence[LayerPass], anchor: Tensor, selected: Tensor, draw: int
 ) -> dict[str, Logs]:
-    """By "layer/s": the network with one direction for all layers, then each layer with one of its
-    own and its input held constant.
+    """Transport by "layer/s": of the network, then of each layer with its input held constant.
+
+    The network has one random direction for all layers, each layer its own.
     """
     at = anchor.clamp(min=0)
     whole = _by_lag(
-        of, pull_back(layers, _directions(layers, at, generator(0, "transport", draw))), at, wanted
+        network,
+        pull_back(layers, _directions(layers, at, generator(0, "transport", draw))),
+        at,
+        selected,
     )[f"{NETWORK}/s"]
     if len(layers) == 1:
         return _joined({f"{NETWORK}/s": whole, "1/s": whole})
     found, numbers = {f"{NETWORK}/s": whole}, generator(0, "transport", draw)
     for number, layer in enumerate(layers, start=1):
         found[f"{number}/s"] = _by_lag(
-            of, pull_back([layer], _directions([layer], at, numbers)), at, wanted
+            network, pull_back([layer], _directions([layer], at, numbers)), at, selected
         )[f"{NETWORK}/s"]
     return _joined(found)
 
@@ -405,8 +418,9 @@ def _transport(
 def _directions(
     layers: Sequence[LayerPass], anchor: Tensor, numbers: torch.Generator
 ) -> list[Tensor]:
-    """For each example a random direction of unit norm in the states of all `layers` at its anchor
-    [B]: [T, B, S] a layer.
+    """A random unit direction per example, in the states of all `layers` at its anchor [B].
+
+    One [T, B, S] per layer.
     """
     widths = [layer.states.shape[-1] for layer in layers]
     u = torch.randn(len(anchor), sum(widths), dtype=torch.float64, generator=numbers)
@@ -417,24 +431,27 @@ def _directions(
     return direct
 
 
-def _by_lag(of: Recurrent, totals: Sequence[Scaled], anchor: Tensor, wanted: Tensor) -> ByKey:
-    """By "layer/state", of the `wanted` examples: log10 norms by lag back from `anchor`, relative
-    to ‖∂ℓ/∂s‖ of the layer there.
+def _by_lag(
+    network: Recurrent, totals: Sequence[Scaled], anchor: Tensor, selected: Tensor
+) -> ByKey:
+    """log10 norms by "layer/state" and lag back from `anchor`, relative to ‖∂ℓ/∂s‖ at the anchor.
+
+    Of the `selected` examples.
     """
     every = [total.log10_norms() for total in totals]
     found: ByKey = {}
     for number, (total, start) in enumerate(zip(totals, every, strict=True), start=1):
-        for index, name in enumerate(of.states):
-            part = total.part(index * of.hidden, (index + 1) * of.hidden)
-            found[f"{number}/{name}"] = [_relative(part.log10_norms(), start, anchor, wanted)]
-        if len(of.states) > 1:
-            found[f"{number}/s"] = [_relative(start, start, anchor, wanted)]
-    together = _log10_hypot(every)
-    return found | {f"{NETWORK}/s": [_relative(together, together, anchor, wanted)]}
+        for index, name in enumerate(network.states):
+            part = total.part(index * network.hidden, (index + 1) * network.hidden)
+            found[f"{number}/{name}"] = [_relative(part.log10_norms(), start, anchor, selected)]
+        if len(network.states) > 1:
+            found[f"{number}/s"] = [_relative(start, start, anchor, selected)]
+    joint = _log10_hypot(every)
+    return found | {f"{NETWORK}/s": [_relative(joint, joint, anchor, selected)]}
 
 
 def _log10_hypot(logs: Sequence[Tensor]) -> Tensor:
-    """log10 of the norm of several vectors as one, from theirs."""
+    """log10 of the norm of concatenated vectors, from the log10 of their norms."""
     stacked = torch.stack(list(logs))
     top = stacked.amax(0)
     shift = torch.where(top.isfinite(), top, 0.0)
@@ -442,22 +459,23 @@ def _log10_hypot(logs: Sequence[Tensor]) -> Tensor:
 
 
 def _relative(
-    logs: Tensor, start: Tensor, anchor: Tensor, wanted: Tensor
+    logs: Tensor, start: Tensor, anchor: Tensor, selected: Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(values [B', L] by lag back from the anchor relative to `start` there, whether the lag is in
-    the sequence) from [T, B].
+    """(values by lag back from the anchor, relative to `start` there; mask of valid lags), [B', L].
+
+    logs, start: [T, B].
     """
-    at = anchor[wanted, None]
+    at = anchor[selected, None]
     index = at - torch.arange(int(at.max()) + 1)
-    values, first = logs.T.cpu()[wanted], start.T.cpu()[wanted].gather(1, at)
+    values, first = logs.T.cpu()[selected], start.T.cpu()[selected].gather(1, at)
     values = values.gather(1, index.clamp(min=0))
     nothing = values.isneginf() & first.isneginf()  # 0 relative to 0 is 0, as in the study's probes
     return torch.where(nothing, -torch.inf, values - first).numpy(), (index >= 0).numpy()
 
 
-def _joined(of: ByKey) -> dict[str, Logs]:
-    """Examples of several anchors as one axis, [1, N, L]."""
-    return {key: _logs(parts) for key, parts in of.items()}
+def _joined(by_key: ByKey) -> dict[str, Logs]:
+    """Logs with the examples of several anchors as one axis, [1, N, L]."""
+    return {key: _logs(parts) for key, parts in by_key.items()}
 
 
 def _logs(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Logs:
@@ -477,9 +495,9 @@ def _logs(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Logs:
     )
 
 
-def _frame(of: Mapping[str, Logs]) -> pd.DataFrame:
+def _frame(by_key: Mapping[str, Logs]) -> pd.DataFrame:
     frames = []
-    for key, logs in of.items():
+    for key, logs in by_key.items():
         layer, state = key.split("/")
         columns = {name: values[0] for name, values in profile(logs).items()}
         with np.errstate(over="ignore", under="ignore"):

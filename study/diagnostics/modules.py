@@ -1,6 +1,4 @@
-"""What a torch.nn.RNN, LSTM or GRU is, and what it was given: weights, sequences and first states
-in fp64, the module untouched.
-"""
+"""Reads a torch.nn.RNN, LSTM or GRU and its inputs in fp64, without changing the module."""
 
 from __future__ import annotations
 
@@ -21,8 +19,9 @@ ALLOWED = "a torch.nn.RNN, LSTM or GRU"
 
 @dataclass(frozen=True)
 class Weights:
-    """One layer: x [G·H, D], h [G·H, H], b_x and b_h [G·H] (zeros for bias=False), gates in torch's
-    order.
+    """One layer: x [G·H, D], h [G·H, H], b_x, b_h [G·H]; gates in torch's order.
+
+    Biases are zeros for bias=False.
     """
 
     x: Tensor
@@ -33,7 +32,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Recurrent:
-    """A recurrent module read in fp64.
+    """Weights and settings of a recurrent module.
 
     `kind` is tanh, relu, lstm or gru; `states` names its state tensors, h first.
     """
@@ -52,11 +51,11 @@ class Recurrent:
 
 @dataclass(frozen=True)
 class Sequences:
-    """What the module was given: x [T, B, D] padded with zeros, `last` [B] each example's last
-    valid step, `first` one [B, S] a layer.
+    """The inputs of a module.
 
-    `form` is how it came (packed, batch_first, time_first, unbatched); `dtype` and `device` the
-    module's own.
+    x: [T, B, D], padded with zeros. last: [B], each example's last valid step. first: one first
+    state [B, S] per layer. form: packed, batch_first, time_first or unbatched. dtype, device: the
+    module's.
     """
 
     x: Tensor
@@ -68,8 +67,9 @@ class Sequences:
     packed: PackedSequence | None
 
     def as_returned(self, output: Tensor, dtype: torch.dtype) -> tuple[Tensor, Any]:
-        """(leaf that asks for a gradient, the module's first result made of it) from outputs [T, B,
-        H].
+        """(a leaf that requires a gradient, the module's first result built from it).
+
+        output: [T, B, H].
         """
         if self.packed is None:
             like = {
@@ -89,8 +89,9 @@ class Sequences:
         return leaf, self.packed._replace(data=leaf)
 
     def by_step(self, gradient: Tensor) -> Tensor:
-        """[T, B, H] in fp64 of a gradient of the leaf, or of the module's own first result (its
-        `data`, if packed).
+        """[T, B, H] in fp64 from a gradient of the leaf or of the module's first result.
+
+        If packed, the gradient of its `data`.
         """
         if self.packed is None:
             back = {
@@ -102,8 +103,8 @@ class Sequences:
             back, _ = pad_packed_sequence(self.packed._replace(data=gradient.detach()))
         return in_fp64(back)
 
-    def beginning(self, examples: int) -> Sequences:
-        """The first `examples` alone; `by_step` and `as_returned` remain those of all."""
+    def first_examples(self, examples: int) -> Sequences:
+        """The first `examples`; `by_step` and `as_returned` still take all examples."""
         return replace(
             self,
             x=self.x[:, :examples],
@@ -112,27 +113,27 @@ class Sequences:
         )
 
 
-def refused(module: Any, name: str = "module") -> str | None:
+def why_unsupported(module: Any, name: str = "module") -> str | None:
     """Why this module cannot be measured and what to do, or None."""
     if isinstance(module, CELLS):
         whole = type(module).__name__.removesuffix("Cell")
         return (
-            f"{name} must be {ALLOWED}; a {type(module).__name__} is one step and sees no sequence:"
-            f" load its weights into a torch.nn.{whole}"
+            f"{name} must be {ALLOWED}; a {type(module).__name__} computes single steps: load its"
+            f" weights into a torch.nn.{whole}"
         )
     if not isinstance(module, KINDS):
         return _not_recurrent(module, name)
     kind = next(kind for kind in KINDS if isinstance(module, kind))
     if type(module).forward is not kind.forward:
         return (
-            f"{name}: {type(module).__name__} has a forward of its own, so its equations are not"
-            f" those of torch.nn.{kind.__name__}; pass the latter"
+            f"{name}: {type(module).__name__} overrides forward, so its equations may not be those"
+            f" of torch.nn.{kind.__name__}; pass the latter"
         )
     if module.bidirectional:
         return (
-            f"{name}: bidirectional=True is not supported: its backward direction meets the last"
-            f" step first, and no lag is common to both. Make two torch.nn.{kind.__name__} of one"
-            " direction, and measure each (the second on the flipped sequence)"
+            f"{name}: bidirectional=True is not supported: its backward direction reads the last"
+            f" step first, so the two have no lag in common. Use two torch.nn.{kind.__name__} of"
+            " one direction, and measure each (the second on the flipped sequence)"
         )
     if module.proj_size:
         return (
@@ -145,29 +146,27 @@ def refused(module: Any, name: str = "module") -> str | None:
 def _not_recurrent(module: Any, name: str) -> str:
     if not isinstance(module, nn.Module):
         return f"{name} must be {ALLOWED}, got {type(module).__name__}"
-    inside = [f"{name}.{path} ({type(part).__name__})" for path, part in recurrent_parts(module)]
+    inside = [f"{name}.{path} ({type(part).__name__})" for path, part in recurrent_layers(module)]
     hint = (
-        f"; pass the recurrent layer inside it and what it is fed: {', '.join(inside)}"
+        f"; pass the recurrent layer inside it and its inputs: {', '.join(inside)}"
         if inside
-        else ", and there is none inside it"
+        else ", which contains none"
     )
     return f"{name} must be {ALLOWED}, got {type(module).__name__}{hint}"
 
 
-def recurrent_parts(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    """(path, part) of every recurrent layer inside the module, itself among them; bidirectional
-    ones too.
+def recurrent_layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """(path, layer) of every recurrent layer in the module, including the module itself.
+
+    Bidirectional ones, too.
     """
     return [(path, part) for path, part in module.named_modules() if isinstance(part, KINDS)]
 
 
 def recurrent(module: Any, name: str = "module") -> Recurrent:
-    """The module's weights and settings.
-
-    Raises StudyError that says what to do where it cannot be measured.
-    """
-    module = getattr(module, "_orig_mod", module)  # of torch.compile: its weights are the same
-    why = refused(module, name)
+    """Read the module's weights and settings; StudyError if it cannot be measured."""
+    module = getattr(module, "_orig_mod", module)  # torch.compile shares its weights
+    why = why_unsupported(module, name)
     if why is not None:
         raise StudyError(why)
     layers = []
@@ -200,33 +199,31 @@ def _read(module: nn.Module, name: str) -> Tensor:
 
 
 def in_fp64(x: Tensor) -> Tensor:
-    """A copy in fp64 apart from any graph, on the same device where that knows fp64."""
+    """A detached copy in fp64, on the same device if it supports fp64."""
     x = x.detach()
     return (x.cpu() if x.device.type == "mps" else x).to(torch.float64, copy=True)
 
 
-def sequences(module: Any, of: Recurrent, x: Any, hx: Any) -> Sequences:
-    """x as the module takes it (2-D, 3-D or PackedSequence) and its optional first state.
-
-    Raises StudyError.
-    """
+def sequences(module: Any, network: Recurrent, x: Any, hx: Any) -> Sequences:
+    """Read x (2-D, 3-D or PackedSequence) and the optional first state; StudyError if invalid."""
     packed = x if isinstance(x, PackedSequence) else None
     data = x.data if packed is not None else x
     if not isinstance(data, Tensor) or not data.is_floating_point():
-        came = str(data.dtype) if isinstance(data, Tensor) else type(data).__name__
+        got = str(data.dtype) if isinstance(data, Tensor) else type(data).__name__
         raise StudyError(
-            f"x must be a tensor of floating-point numbers or a PackedSequence of them, got {came}"
+            f"x must be a tensor of floating-point numbers or a PackedSequence of them, got {got}"
         )
+    batched = "[B, T, D]" if network.batch_first else "[T, B, D]"
     allowed = (
-        f"{'[B, T, D]' if of.batch_first else '[T, B, D]'} (batch_first={of.batch_first}) or [T,"
-        f" D], with D = input_size = {of.inputs}"
+        f"{batched} (batch_first={network.batch_first}) or [T, D], with D = input_size ="
+        f" {network.inputs}"
     )
-    if packed is None and (data.ndim not in (2, 3) or data.shape[-1] != of.inputs):
+    if packed is None and (data.ndim not in (2, 3) or data.shape[-1] != network.inputs):
         raise StudyError(f"x must have shape {allowed}, got {list(data.shape)}")
-    if packed is not None and data.shape[-1] != of.inputs:
+    if packed is not None and data.shape[-1] != network.inputs:
         raise StudyError(
-            f"x: the values of the PackedSequence must have input_size = {of.inputs} columns, got"
-            f" {list(data.shape)}"
+            f"x: the values of the PackedSequence must have input_size = {network.inputs} columns,"
+            f" got {list(data.shape)}"
         )
     form = (
         "packed"
@@ -234,10 +231,10 @@ def sequences(module: Any, of: Recurrent, x: Any, hx: Any) -> Sequences:
         else "unbatched"
         if data.ndim == 2
         else "batch_first"
-        if of.batch_first
+        if network.batch_first
         else "time_first"
     )
-    values = in_fp64(data).to(of.layers[0].h)
+    values = in_fp64(data).to(network.layers[0].h)
     if packed is not None:
         steps, lengths = pad_packed_sequence(packed._replace(data=values))
         last = lengths - 1
@@ -250,10 +247,10 @@ def sequences(module: Any, of: Recurrent, x: Any, hx: Any) -> Sequences:
         last = torch.full((steps.shape[1],), steps.shape[0] - 1)
     if steps.shape[1] < 1 or steps.shape[0] < 2:
         raise StudyError(
-            "x must have at least one example and two steps, or there is no lag to measure; got"
+            "x must have at least one example and two steps to measure a lag; got"
             f" {steps.shape[1]} of {steps.shape[0]} steps"
         )
-    first = _first_states(of, steps, hx, unbatched=form == "unbatched")
+    first = _first_states(network, steps, hx, unbatched=form == "unbatched")
     weight = module.weight_hh_l0
     return Sequences(
         x=steps,
@@ -266,29 +263,33 @@ def sequences(module: Any, of: Recurrent, x: Any, hx: Any) -> Sequences:
     )
 
 
-def _first_states(of: Recurrent, steps: Tensor, hx: Any, *, unbatched: bool) -> tuple[Tensor, ...]:
-    """One [B, S] a layer, S = H, or 2H for [h, c]; zeros where none was given."""
-    shape = (len(of.layers), steps.shape[1], of.hidden)
+def _first_states(
+    network: Recurrent, steps: Tensor, hx: Any, *, unbatched: bool
+) -> tuple[Tensor, ...]:
+    """First states, one [B, S] per layer, S = H, or 2H for [h, c]; zeros if none are given."""
+    shape = (len(network.layers), steps.shape[1], network.hidden)
     if hx is None:
-        return tuple(steps.new_zeros(shape[1], len(of.states) * of.hidden) for _ in of.layers)
-    given: Sequence[Any] = hx if of.kind == "lstm" and isinstance(hx, tuple | list) else (hx,)
-    told = [shape[0], of.hidden] if unbatched else list(shape)
-    if len(given) != len(of.states) or not all(
-        isinstance(part, Tensor) and list(part.shape) == told for part in given
+        return tuple(
+            steps.new_zeros(shape[1], len(network.states) * network.hidden) for _ in network.layers
+        )
+    states: Sequence[Any] = hx if network.kind == "lstm" and isinstance(hx, tuple | list) else (hx,)
+    expected = [shape[0], network.hidden] if unbatched else list(shape)
+    if len(states) != len(network.states) or not all(
+        isinstance(part, Tensor) and list(part.shape) == expected for part in states
     ):
         form = (
-            f"({', '.join(f'{name}_0' for name in of.states)}), each of"
-            if of.kind == "lstm"
+            f"({', '.join(f'{name}_0' for name in network.states)}), each of"
+            if network.kind == "lstm"
             else "h_0 of"
         )
-        came = [
-            list(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in given
+        got = [
+            list(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in states
         ]
         raise StudyError(
-            f"hx must be {form} shape {told}, as the module takes it; got"
-            f" {came if len(came) > 1 else came[0]}"
+            f"hx must be {form} shape {expected}, as the module takes it; got"
+            f" {got if len(got) > 1 else got[0]}"
         )
-    parts = [in_fp64(part).to(steps).reshape(shape) for part in given]
+    parts = [in_fp64(part).to(steps).reshape(shape) for part in states]
     return tuple(
-        torch.cat([part[layer] for part in parts], dim=-1) for layer in range(len(of.layers))
+        torch.cat([part[layer] for part in parts], dim=-1) for layer in range(len(network.layers))
     )

@@ -1,6 +1,4 @@
-"""Watch a training loop of one's own: gradient norms at every backward pass, gradient health of its
-recurrent layers at every N-th.
-"""
+"""Watches your own training loop: gradient norms at every backward pass, health at every N-th."""
 
 from __future__ import annotations
 
@@ -15,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from study.diagnostics.adjoint import unroll
-from study.diagnostics.gradient_profile import Health, How, examine, settings
+from study.diagnostics.gradient_profile import Health, Options, measure_health, settings
 from study.diagnostics.modules import (
     ALLOWED,
     in_fp64,
     recurrent,
-    recurrent_parts,
-    refused,
+    recurrent_layers,
     sequences,
+    why_unsupported,
 )
 from study.health.profiles import Thresholds, last_state
 from study.health.verdicts import verdict
@@ -31,7 +29,7 @@ from study.records import StudyError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FLUSH = 256  # norms that wait on the device before they are fetched together
+FLUSH = 256  # norms to collect on the device before they are transferred together
 
 
 def watch(
@@ -43,42 +41,42 @@ def watch(
     examples: int | None = None,
     scaler: Any = None,
 ) -> Watched:
-    """`with watch(module, every=100) as watched:` around a training loop; the loop stays as it is.
+    """Use `with watch(module, every=100) as watched:` around an unchanged training loop.
 
-    module: the network whose parameters are trained, or a recurrent layer alone.
-    every: at the first backward pass and every `every`-th after it, the recurrent layers inside are
-    measured; None: norms only. lag, every_step: as for gradient_profile. examples: of each batch,
-    the first so many are measured; default `health.examples` of conf/config.yaml. scaler: the
-    loop's torch.amp.GradScaler, if it has one; norms are then those of the unscaled loss.
+    module: the network whose parameters are trained, or a single recurrent layer.
+    every: measure the recurrent layers at the first backward pass and every `every`-th after it;
+      None: norms only.
+    lag, every_step: as in gradient_profile.
+    examples: number of examples of each batch to measure; default: `health.examples` of
+      conf/config.yaml.
+    scaler: the loop's torch.amp.GradScaler, if any; norms are then those of the unscaled loss.
 
     A backward pass is one call of `.backward()` that reaches the module's parameters;
-    torch.autograd.grad is none. The norm is taken at its end, of all gradients of the module as
-    they then lie in `.grad`: before clipping whatever clips later, summed up so far where gradients
-    are accumulated over several passes. It equals what
-    torch.nn.utils.clip_grad_norm_(module.parameters(), …) returns after the same pass (and in fp64
-    where that overflows or underflows).
+    torch.autograd.grad does not count. The norm is taken at its end over all `.grad` of the module:
+    before any clipping, and summed so far if gradients are accumulated over several passes. It
+    equals the result of torch.nn.utils.clip_grad_norm_(module.parameters(), …) after the same pass,
+    and is computed in fp64 where that overflows or underflows.
 
-    A profile takes each call's input, its first state, and the gradient of the loss with respect to
-    all that the layer returned, caught from the pass itself, and follows them back in time as
-    gradient_profile does: exact for any loss up to the precision of training, and blind to later
-    clipping. A layer called several times in one pass has a profile a call; calls of a single step
-    have none. Dropout between the layers of one module is left out on the way back (`notes` say
-    so). Forward passes without a backward pass (evaluation, no_grad) leave nothing behind. The
-    random state of the loop is not touched. A profile costs about as much as 4 (LSTM of 128 units)
-    to 15 (of 32) training passes of the same batch on one core, norms nearly nothing.
+    A profile uses each call's input, first state, and the gradient of the loss at everything that
+    the layer returned, as caught during the pass, and propagates it back in time as
+    gradient_profile does: exact for any loss up to the precision of training, and independent of
+    later clipping. A layer that is called several times per pass has one profile per call; calls
+    with a single step have none. Dropout between the layers of a module is left out in the backward
+    pass (see `notes`). Forward passes without a backward pass (evaluation, no_grad) are ignored.
+    The random state of the loop does not change. A profile costs about as much as 4 (LSTM of 128
+    units) to 15 (of 32) training passes of the same batch on one core, norms almost nothing.
 
-    On leaving, also by an exception, all hooks are gone and what was recorded stays. Not supported,
-    and said so: compiled modules, DataParallel and DistributedDataParallel around the module,
-    bidirectional layers and projections (except with every=None), fp16 autocast without `scaler`.
-    Not seen: recurrent layers that are not torch.nn.RNN, LSTM or GRU. Reentrant checkpointing
-    counts each inner pass.
+    On exit, also by an exception, all hooks are removed; the recorded data stay. Raises StudyError
+    for compiled modules, DataParallel and DistributedDataParallel, bidirectional layers and
+    projections (except with every=None), and fp16 autocast without `scaler`. Recurrent layers other
+    than torch.nn.RNN, LSTM and GRU are ignored. Reentrant checkpointing counts each inner pass.
     """
     return Watched(module, every, lag, every_step, examples, scaler)
 
 
 @dataclass
 class _Call:
-    """One forward pass of one recurrent layer; `grads` of what it returned, by its place there."""
+    """One forward pass of one recurrent layer; `grads`: of its results, by their index."""
 
     number: int
     name: str
@@ -89,9 +87,7 @@ class _Call:
 
 
 class Watched:
-    """What was seen. `norms`, `profiles` and `states` are frames, complete at any time; see
-    `watch`.
-    """
+    """The records of `watch`: the frames `norms`, `profiles` and `states` are always up to date."""
 
     def __init__(
         self,
@@ -113,7 +109,7 @@ class Watched:
         self.settings = settings()
         self.examples = examples or self.settings.examples
         self.parts = (
-            {path or type(part).__name__: part for path, part in recurrent_parts(module)}
+            {path or type(part).__name__: part for path, part in recurrent_layers(module)}
             if every
             else {}
         )
@@ -125,8 +121,8 @@ class Watched:
         self._notes: dict[str, None] = {}
         self._handles: list[Any] = []
         self._calls = 0
-        self._task = -1  # number of the backward pass under way
-        self._arrived: dict[int, _Call] = {}
+        self._task = -1  # torch's id of the current backward pass
+        self._received: dict[int, _Call] = {}
         self._accumulated = False
 
     # --- results ----------------------------------------------------------------------------------
@@ -137,17 +133,16 @@ class Watched:
 
     @property
     def norms(self) -> pd.DataFrame:
-        """backward (from 0), norm before clipping, nonfinite: the first parameter whose gradient
-        was not finite, else null.
+        """backward (from 0), norm (before clipping), nonfinite.
+
+        nonfinite: the first parameter with a gradient that is not finite, else null.
         """
         self._flush()
         return pd.DataFrame(self._norms, columns=["backward", "norm", "nonfinite"])
 
     @property
     def profiles(self) -> pd.DataFrame:
-        """module (its path), backward, call, probe (loss | transport), and the columns of
-        Health.profile.
-        """
+        """module (path), backward, call, probe (loss | transport), columns of Health.profile."""
         frames = [
             frame.assign(module=name, backward=backward, call=call, probe=probe)
             for (name, backward, call), health in self.health.items()
@@ -159,7 +154,7 @@ class Watched:
 
     @property
     def states(self) -> pd.DataFrame:
-        """module, backward, call, and the columns of Health.states."""
+        """module, backward, call and the columns of Health.states."""
         frames = [
             health.states.assign(module=name, backward=backward, call=call)
             for (name, backward, call), health in self.health.items()
@@ -168,60 +163,71 @@ class Watched:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """carries | opens | shut | closes | explodes | mixed by recurrent module: first state to
-        last (median D and U of the final three calls).
+        """carries | opens | shut | closes | explodes | mixed, by recurrent module.
+
+        From the first state to the last (median D and U of the final three calls).
         """
         found = {}
         for name in dict.fromkeys(name for name, _, _ in self.health):
             rows = [
-                dict(health.network) for (of, _, _), health in self.health.items() if of == name
+                dict(health.network)
+                for (module, _, _), health in self.health.items()
+                if module == name
             ]
             found[name] = verdict(rows[0]["state"], last_state(rows, self.thresholds)["state"])
         return found
 
     @property
     def verdict(self) -> str:
-        """The verdict of all recurrent modules, if they agree, else mixed.
-
-        Raises StudyError before the first profile.
-        """
+        """The common verdict of all recurrent modules, else mixed; StudyError without a profile."""
         found = set(self.verdicts.values())
         if not found:
             raise StudyError(
-                "watch: no profile was taken, so there is no verdict: it needs every=N and a"
+                "watch: no profile was taken, so there is no verdict; it takes every=N and a"
                 " backward pass through a recurrent layer"
             )
         return found.pop() if len(found) == 1 else "mixed"
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know, a sentence each."""
+        """Caveats, one sentence each."""
         return tuple(self._notes)
 
     def plot(self) -> Figure:
-        """Norms, D and U, and transport over the backward passes; a matplotlib figure."""
-        from study.diagnostics.figures import watched_figure
+        """A matplotlib figure of norms, D and U, and transport over the backward passes."""
+        from study.diagnostics.figures import watch_figure
 
-        return watched_figure(self)
+        return watch_figure(
+            self.norms,
+            self.states,
+            self.profiles,
+            verdicts=self.verdicts,
+            thresholds=self.thresholds,
+            notes=self.notes,
+        )
 
     # --- hooks ------------------------------------------------------------------------------------
 
     def __enter__(self) -> Watched:
         if self._handles:
-            raise StudyError("watch: this one is already open; call watch(…) again for another")
+            raise StudyError(
+                "watch: this watch is already open; call watch(…) again for another one"
+            )
         trained = [parameter for parameter in self._named.values() if parameter.requires_grad]
         self._handles = [
-            parameter.register_post_accumulate_grad_hook(lambda _: self._accumulates())
+            parameter.register_post_accumulate_grad_hook(lambda _: self._accumulate())
             for parameter in trained
         ]
         if not trained:
             raise StudyError(
-                "watch: no parameter of the module asks for a gradient (requires_grad), so there is"
-                " nothing to watch"
+                "watch: no parameter of the module requires a gradient, so there is nothing to"
+                " watch"
             )
         for name, part in self.parts.items():
             self._handles.append(
-                part.register_forward_hook(self._caught(name, part), with_kwargs=True, prepend=True)
+                part.register_forward_hook(
+                    self._forward_hook(name, part), with_kwargs=True, prepend=True
+                )
             )
         return self
 
@@ -229,14 +235,14 @@ class Watched:
         for handle in self._handles:
             handle.remove()
         self._handles = []
-        self._arrived = {}
+        self._received = {}
         self._flush()
 
-    def _caught(self, name: str, part: nn.Module) -> Callable[..., None]:
+    def _forward_hook(self, name: str, part: nn.Module) -> Callable[..., None]:
         """The forward hook of one layer.
 
-        A function, not a method: a deepcopy of the module (an average of weights) must not copy
-        what is watched.
+        A function, not a bound method, so that a deepcopy of the module (such as for weight
+        averaging) does not copy the records.
         """
 
         def hook(
@@ -259,51 +265,49 @@ class Watched:
                 for at, key in enumerate(("input", "hx"))
             )
             self._calls += 1
-            call = _Call(self._calls, name, layer, _apart(x), _apart(hx))
+            call = _Call(self._calls, name, layer, _detached(x), _detached(hx))
             for place, tensor in enumerate(parts):
                 if tensor.requires_grad:
-                    tensor.register_hook(lambda grad, place=place: self._arrives(call, place, grad))
+                    tensor.register_hook(lambda grad, place=place: self._receive(call, place, grad))
 
         return hook
 
-    def _begins(self) -> None:
-        """The first hook of a backward pass asks to be called at its end; a pass that failed before
-        its end is forgotten.
-        """
+    def _start_pass(self) -> None:
+        """Queue the callback for the end of a backward pass; drop a pass that failed earlier."""
         task = torch._C._current_graph_task_id()
         if task != self._task:
-            self._task, self._arrived, self._accumulated = task, {}, False
-            torch.autograd.Variable._execution_engine.queue_callback(self._ends)
+            self._task, self._received, self._accumulated = task, {}, False
+            torch.autograd.Variable._execution_engine.queue_callback(self._end_pass)
 
-    def _arrives(self, call: _Call, place: int, grad: Tensor) -> None:
+    def _receive(self, call: _Call, place: int, grad: Tensor) -> None:
         if self._handles:
-            self._begins()
+            self._start_pass()
             call.grads = {
-                **(call.grads if call.number in self._arrived else {}),
+                **(call.grads if call.number in self._received else {}),
                 place: grad.detach(),
             }
-            self._arrived[call.number] = call
+            self._received[call.number] = call
 
-    def _accumulates(self) -> None:
-        self._begins()
+    def _accumulate(self) -> None:
+        self._start_pass()
         self._accumulated = True
 
-    def _ends(self) -> None:
-        arrived, self._arrived, self._task = self._arrived, {}, -1
+    def _end_pass(self) -> None:
+        received, self._received, self._task = self._received, {}, -1
         if not self._accumulated or not self._handles:
             return
         backward, self.backwards = self.backwards, self.backwards + 1
         self._record_norm()
         if self.every and backward % self.every == 0:
-            for number, call in enumerate(arrived[key] for key in sorted(arrived)):
+            for number, call in enumerate(received[key] for key in sorted(received)):
                 self._measure(backward, number, call)
-        for call in arrived.values():
+        for call in received.values():
             call.grads = {}
 
     # --- measuring --------------------------------------------------------------------------------
 
     def _record_norm(self) -> None:
-        """Without waiting for the device: values are fetched FLUSH at a time."""
+        """Record the gradient norm without synchronizing: FLUSH values are transferred at once."""
         found = [
             (place, parameter.grad.detach())
             for place, parameter in enumerate(self._named.values())
@@ -331,13 +335,11 @@ class Watched:
         self._waiting = []
 
     def _measure(self, backward: int, number: int, call: _Call) -> None:
-        """A training loop does not end because a probe has nothing to measure: that becomes a note
-        and a warning.
-        """
+        """Measure one call; if it cannot be measured, add a note and a warning, and go on."""
         try:
             health = self._health(call, backward)
         except StudyError as error:
-            self._note(f"{call.name}: not measured where {error}", warn=True)
+            self._note(f"{call.name}: not measured: {error}", warn=True)
             return
         self.health[call.name, backward, number] = health
         for note in health.notes:
@@ -351,27 +353,29 @@ class Watched:
             )
 
     def _health(self, call: _Call, backward: int) -> Health:
-        of = recurrent(call.layer)
-        whole = sequences(call.layer, of, call.x, call.hx)
-        given = whole.beginning(min(self.examples, len(whole.last)))
-        examples = torch.arange(len(given.last))
-        layers = unroll(of, given.x, given.first)
+        network = recurrent(call.layer)
+        whole = sequences(call.layer, network, call.x, call.hx)
+        inputs = whole.first_examples(min(self.examples, len(whole.last)))
+        examples = torch.arange(len(inputs.last))
+        layers = unroll(network, inputs.x, inputs.first)
         direct = [torch.zeros_like(layer.states) for layer in layers]
         if 0 in call.grads:
-            direct[-1][..., : of.hidden] += whole.by_step(call.grads[0])[:, : len(examples)]
-        for index in range(len(of.states)):
+            direct[-1][..., : network.hidden] += whole.by_step(call.grads[0])[:, : len(examples)]
+        for index in range(len(network.states)):
             if index + 1 in call.grads:
-                ends = in_fp64(call.grads[index + 1]).reshape(len(layers), -1, of.hidden)
+                ends = in_fp64(call.grads[index + 1]).reshape(len(layers), -1, network.hidden)
                 for at, end in zip(direct, ends, strict=True):
-                    at[given.last, examples, index * of.hidden : (index + 1) * of.hidden] += end[
-                        : len(examples)
-                    ]
-        return examine(
-            of,
-            given,
+                    at[
+                        inputs.last, examples, index * network.hidden : (index + 1) * network.hidden
+                    ] += end[: len(examples)]
+        return measure_health(
+            network,
+            inputs,
             layers,
             direct,
-            How(self.settings, self.lag, self.every_step, draw=backward, loss_dtype=_dtype(call)),
+            Options(
+                self.settings, self.lag, self.every_step, draw=backward, loss_dtype=_dtype(call)
+            ),
         )
 
     def _note(self, note: str, *, warn: bool) -> None:
@@ -382,7 +386,7 @@ class Watched:
 
 
 def _check(module: Any, every: Any, lag: Any, examples: Any) -> None:
-    """Raises the StudyError that says what to do instead."""
+    """Raise a StudyError that says what to do if these arguments cannot be watched."""
     for key, value, least in (
         ("every", every, "1, or None for norms alone"),
         ("lag", lag, "1, or None"),
@@ -400,24 +404,24 @@ def _check(module: Any, every: Any, lag: Any, examples: Any) -> None:
         where = path or "module"
         if hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) is not None:
             raise StudyError(
-                f"watch: {where} is compiled, and hooks do not see inside; watch the module before"
-                " torch.compile, and train that one meanwhile"
+                f"watch: {where} is compiled, and hooks cannot see inside; watch and train the"
+                " module from before torch.compile"
             )
         if isinstance(part, nn.DataParallel | nn.parallel.DistributedDataParallel):
             raise StudyError(
-                f"watch: {where} is {type(part).__name__}, whose gradients are gathered elsewhere;"
-                " watch a run on one device"
+                f"watch: {where} is {type(part).__name__}, which gathers gradients elsewhere; watch"
+                " a run on one device"
             )
     if every is None:
         return
-    parts = recurrent_parts(module)
+    parts = recurrent_layers(module)
     if not parts:
         raise StudyError(
             f"watch: no {ALLOWED.removeprefix('a ')} inside {type(module).__name__}; every=None"
             " records gradient norms alone"
         )
     for path, part in parts:
-        why = refused(part, path or "module")
+        why = why_unsupported(part, path or "module")
         if why is not None:
             raise StudyError(f"watch: {why}; or every=None, which records gradient norms alone")
 
@@ -433,10 +437,10 @@ def _first_columns(frames: list[pd.DataFrame], first: list[str]) -> pd.DataFrame
     return frame[[*first, *(name for name in frame.columns if name not in first)]]
 
 
-def _apart(given: Any) -> Any:
-    """The same values outside the graph."""
-    if isinstance(given, PackedSequence):
-        return given._replace(data=given.data.detach())
-    if isinstance(given, tuple | list):
-        return tuple(_apart(part) for part in given)
-    return given.detach() if isinstance(given, Tensor) else given
+def _detached(value: Any) -> Any:
+    """The same values, detached."""
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.detach())
+    if isinstance(value, tuple | list):
+        return tuple(_detached(part) for part in value)
+    return value.detach() if isinstance(value, Tensor) else value

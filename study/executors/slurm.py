@@ -17,9 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from study.interfaces import Event, Group, require
+from study.interfaces import Event, Group, duration, require
 from study.records import StudyError
-from study.training.groups import duration
 from study.workers.jobs import carry_out
 from study.workers.preflight import PROGRAM, judge
 from study.workers.queued import JobEnd

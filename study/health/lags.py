@@ -1,6 +1,4 @@
-"""Shared by the probes of gradients by lag: anchors and lags, gradients at the states, their norms,
-the turn from steps to lags.
-"""
+"""Shared by probes of gradients by lag: anchors, lags, gradients at the states and their norms."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ from study.records import StudyError
 
 
 def anchors(trace: Trace, count: int) -> list[Tensor]:
-    """Steps [B] whose loss is followed back: the last one of terminal losses, `count` evenly spaced
-    ones of losses at every step.
+    """The steps [B] whose loss is propagated back.
+
+    The last valid step, or `count` evenly spaced steps if there is a loss at every step.
     """
     last = trace.last_step
     if not trace.facts.every_step:
@@ -28,10 +27,8 @@ def anchors(trace: Trace, count: int) -> list[Tensor]:
     ]
 
 
-def lags_fit(lags: Sequence[int] | None, longest: int, *, first: int) -> None:
-    """Raise the ValueError that says what to do where `lags` are not all between `first` and the
-    longest lag of the sequences.
-    """
+def check_lags(lags: Sequence[int] | None, longest: int, *, first: int) -> None:
+    """Raise a ValueError that says what to do unless `first` <= lag <= `longest` for all lags."""
     if longest < first:
         raise ValueError(
             "sequences of one step have no lag; leave the probe out of the list probe=[…]"
@@ -40,18 +37,16 @@ def lags_fit(lags: Sequence[int] | None, longest: int, *, first: int) -> None:
     if wrong:
         allowed = (
             f"between {first} and {longest} (the longest sequence has {longest + 1} steps), or null"
-            " for lags of the task's own"
+            " to derive them from the task"
         )
         raise ValueError(f"lags must lie {allowed}, got {', '.join(map(str, wrong))}")
 
 
-def examples_fit(examples: int, there: int) -> None:
-    """Raise the ValueError that says what to do where the probe batch has fewer examples than asked
-    for.
-    """
-    if not 1 <= examples <= there:
+def check_examples(examples: int, available: int) -> None:
+    """Raise a ValueError that says what to do if the probe batch has too few examples."""
+    if not 1 <= examples <= available:
         raise ValueError(
-            f"examples must lie between 1 and {there}, the size of the probe batch"
+            f"examples must lie between 1 and {available}, the size of the probe batch"
             f" (health.examples), got {examples}"
         )
 
@@ -59,15 +54,14 @@ def examples_fit(examples: int, there: int) -> None:
 def chosen_lags(
     probe: str, lags: Sequence[int] | None, last: Tensor, task_lag: int | None, *, first: int
 ) -> list[int]:
-    """The lags a probe was asked for, of examples that end at `last` [B].
+    """The sorted lags of a probe, for examples that end at `last` [B].
 
-    None: `first`, and 10 %, 50 % and 100 % of K, the lag that is judged (the task's, or 90 % of the
-    length). Planning has checked them against the task's steps; StudyError where the examples
-    themselves are shorter.
+    None: `first`, and 10 %, 50 % and 100 % of K, the judged lag (the task's, or 90 % of the
+    length). StudyError if the examples are too short; planning has checked the task's length only.
     """
     longest = int(last.max())
     try:
-        lags_fit(lags, longest, first=first)
+        check_lags(lags, longest, first=first)
     except ValueError as error:
         raise StudyError(f"probe.{probe}: {error}") from error
     if lags is not None:
@@ -77,36 +71,31 @@ def chosen_lags(
 
 
 def first_examples(probe: str, examples: int, trace: Trace) -> int:
-    """`examples`, if the probe batch has as many; else StudyError."""
+    """`examples`; StudyError if the probe batch has fewer."""
     try:
-        examples_fit(examples, len(trace.last_step))
+        check_examples(examples, len(trace.last_step))
     except ValueError as error:
         raise StudyError(f"probe.{probe}: {error}") from error
     return examples
 
 
 def norm(x: Tensor) -> Tensor:
-    """Euclidean norm over the last axis that neither overflows nor underflows between 1e-300 and
-    1e300.
-    """
+    """Euclidean norm over the last axis, without over- or underflow between 1e-300 and 1e300."""
     # five times as fast as torch.linalg.vector_norm where the last axis is not the innermost
     found = x.square().sum(-1).sqrt()
     limits = torch.finfo(x.dtype)
-    # no square of weight was too small or too large; the others once more
+    # exact unless squares under- or overflow; those rows are recomputed with scaling
     exact = (found > limits.tiny**0.5 / limits.eps) & found.isfinite()
     if not exact.all():
-        rest = x[~exact]
-        largest = rest.abs().amax(-1, keepdim=True)
+        rows = x[~exact]
+        largest = rows.abs().amax(-1, keepdim=True)
         scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
-        found[~exact] = (rest / scale).square().sum(-1).sqrt() * scale.squeeze(-1)
+        found[~exact] = (rows / scale).square().sum(-1).sqrt() * scale.squeeze(-1)
     return found
 
 
 def gradient_norms(derivatives: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
-    """Norms [M, B, T] of total derivatives (Unrolled.derivatives), by layer and state.
-
-    Non-finite ones keep their Inf or NaN.
-    """
+    """Norms [M, B, T] of total derivatives by layer and state; Inf and NaN stay."""
     return [
         {name: norm(derivative).transpose(1, 2) for name, derivative in layer.items()}
         for layer in derivatives
@@ -114,23 +103,25 @@ def gradient_norms(derivatives: Sequence[Mapping[str, Tensor]]) -> list[dict[str
 
 
 def state_gradients(unrolled: Unrolled, value: Tensor) -> list[Tensor]:
-    """Per layer, the total derivative of Σ value at every state s_t: [M, T, B, S], S the widths of
-    all its states.
+    """Total derivatives of Σ value at the states s_t of each layer, [M, T, B, S].
+
+    S is the width of all states of a layer together.
     """
     return [torch.cat(list(layer.values()), dim=-1) for layer in unrolled.derivatives(value)]
 
 
-def together(norms: Sequence[Tensor]) -> Tensor:
-    """Norm of several state vectors as one, from their norms.
+def joint_norm(norms: Sequence[Tensor]) -> Tensor:
+    """Norm of the concatenation of several vectors, from their norms.
 
-    Not by torch.hypot: it rounds what is left over after whole vectors differently.
+    Not by torch.hypot, which rounds the remainder after whole vector registers differently.
     """
     return norms[0] if len(norms) == 1 else norm(torch.stack(tuple(norms), dim=-1))
 
 
 def by_lag(norms: Tensor, start: Tensor, anchor: Tensor) -> LagNorms:
-    """norms [M, B, T] as lags 0..T-1 back from anchor [B], relative to `start` [M, B, T] at the
-    anchor; 0 relative to 0 is 0.
+    """norms [M, B, T] by lag 0..T-1 back from `anchor` [B], relative to `start` at the anchor.
+
+    `start`: [M, B, T]; 0 relative to 0 is 0.
     """
     steps = norms.shape[-1]
     index = anchor[:, None] - torch.arange(steps)

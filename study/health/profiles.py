@@ -1,10 +1,8 @@
-"""From gradient norms by lag to profiles, D, U and the state of a network at one probe.
+"""Profiles, D, U and the state of a network at one probe, from gradient norms by lag; in decades.
 
-Everything in decades.
-
-Definitions: D is the median over lags [.9K, K] of the geometric-mean transport relative to lag 1, U
-the largest rms transport up to K relative to lag 1. The geometric mean is the mean of logs over
-examples; explosions live in the tail, which the rms sees. Zeros and non-finite values are left out
+D is the median over lags [.9K, K] of the geometric-mean transport relative to lag 1, U the largest
+rms transport up to K relative to lag 1. The geometric mean is the mean of logs over examples;
+explosions show in the tail, to which the rms is sensitive. Zeros and non-finite values are left out
 of means and counted.
 """
 
@@ -22,7 +20,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The `health` node of the configuration that this module needs; decades, shares."""
+    """The settings of the `health` node that this module needs, in decades and shares."""
 
     exploding: float
     fading: float
@@ -38,15 +36,16 @@ class Thresholds:
 
 
 def judged_lag(lag: int | None, last_step: Array) -> int:
-    """K: the task's declared lag, at most T-1; else 90 % of the (median) valid length - 1."""
+    """K: the task's declared lag, at most T-1; else 90 % of the median last valid step."""
     longest = int(np.max(last_step))
     return max(1, min(lag, longest) if lag is not None else int(0.9 * float(np.median(last_step))))
 
 
 @dataclass(frozen=True)
 class Logs:
-    """log10 of norms [M, N, L] with what to leave out: `exists` [M, N, L], `good` [M, N, L] finite
-    and above 0.
+    """log10 of norms [M, N, L] with masks of that shape.
+
+    exists: the lag lies inside the sequence. good: finite and above 0. zero: exactly 0.
     """
 
     values: Array
@@ -56,7 +55,7 @@ class Logs:
 
 
 def logs(norms: Array, exists: Array) -> Logs:
-    """norms [M, N, L] relative to lag 0, `exists` [N, L] or [M, N, L]."""
+    """Logs of norms [M, N, L] relative to lag 0; `exists`: [N, L] or [M, N, L]."""
     exists = np.broadcast_to(exists, norms.shape)
     finite = np.isfinite(norms)
     good = finite & (norms > 0) & exists
@@ -64,18 +63,16 @@ def logs(norms: Array, exists: Array) -> Logs:
     return Logs(values=values, exists=exists, good=good, zero=finite & (norms == 0) & exists)
 
 
-def profile(of: Logs) -> dict[str, Array]:
-    """Columns of profile.parquet, each [M, L]: log10_mean, log10_p10, log10_p90, log10_rms, n,
-    n_zero, n_nonfinite.
-    """
-    n = of.exists.sum(1)
-    n_good, n_zero = of.good.sum(1), of.zero.sum(1)
-    low, high = _quantiles(of, n_good, (0.1, 0.9))
+def profile(logs: Logs) -> dict[str, Array]:
+    """Columns of profile.parquet, each [M, L]."""
+    n = logs.exists.sum(1)
+    n_good, n_zero = logs.good.sum(1), logs.zero.sum(1)
+    low, high = _quantiles(logs, n_good, (0.1, 0.9))
     return {
-        "log10_mean": _mean(of),
+        "log10_mean": _mean(logs),
         "log10_p10": low,
         "log10_p90": high,
-        "log10_rms": _rms(of),
+        "log10_rms": _rms(logs),
         "n": n,
         "n_zero": n_zero,
         "n_nonfinite": n - n_good - n_zero,
@@ -83,8 +80,9 @@ def profile(of: Logs) -> dict[str, Array]:
 
 
 def profile_of_squares(squares: Array, last: Array) -> dict[str, Array]:
-    """The same columns from squared norms [M, T, B] by step and each example's last one [M, B];
-    without quantiles, which would cost more than the rest.
+    """The columns of `profile` from squared norms [M, T, B] by step and last steps [M, B].
+
+    Quantiles are NaN: they would cost more than everything else.
     """
     steps = squares.shape[1]
     if (last == steps - 1).all():
@@ -98,7 +96,7 @@ def profile_of_squares(squares: Array, last: Array) -> dict[str, Array]:
         log = (log - log[:, :1]) * (0.5 / math.log(10))
         zero = (by_lag == 0) & ((first == 0) | np.isfinite(first)) & exists
         good = np.isfinite(log) & exists
-        n_good, n_zero, n = (np.count_nonzero(of, axis=-1) for of in (good, zero, exists))
+        n_good, n_zero, n = (np.count_nonzero(mask, axis=-1) for mask in (good, zero, exists))
         mean = np.where(good, log, 0.0).sum(-1) / n_good
         rms = 0.5 * np.log10(np.where(good, by_lag / first, 0.0).sum(-1) / (n_good + n_zero))
     mean, rms = (np.where(n_good > 0, values, np.nan) for values in (mean, rms))
@@ -114,11 +112,9 @@ def profile_of_squares(squares: Array, last: Array) -> dict[str, Array]:
     }
 
 
-def _quantiles(of: Logs, count: Array, shares: Sequence[float]) -> list[Array]:
-    """[M, L] quantiles over the good examples, linear between order statistics; NaN where there is
-    none.
-    """
-    ordered = np.sort(np.where(of.good, of.values, np.inf), axis=1)
+def _quantiles(logs: Logs, count: Array, shares: Sequence[float]) -> list[Array]:
+    """Quantiles [M, L] over the good examples, interpolated linearly; NaN if there are none."""
+    ordered = np.sort(np.where(logs.good, logs.values, np.inf), axis=1)
     found = []
     for share in shares:
         position = share * np.maximum(count - 1, 0)
@@ -132,9 +128,9 @@ def _quantiles(of: Logs, count: Array, shares: Sequence[float]) -> list[Array]:
     return found
 
 
-def _mean(of: Logs, weights: Array | None = None) -> Array:
-    """Geometric means in decades: [M, L], or [M, R, L] for weights [R, N] over the examples."""
-    total, count = np.where(of.good, of.values, 0.0), of.good.astype(float)
+def _mean(logs: Logs, weights: Array | None = None) -> Array:
+    """Geometric means in decades: [M, L], or [M, R, L] with weights [R, N] of the examples."""
+    total, count = np.where(logs.good, logs.values, 0.0), logs.good.astype(float)
     if weights is None:
         total, count = total.sum(1), count.sum(1)
     else:
@@ -142,12 +138,12 @@ def _mean(of: Logs, weights: Array | None = None) -> Array:
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def _rms(of: Logs, weights: Array | None = None) -> Array:
+def _rms(logs: Logs, weights: Array | None = None) -> Array:
     """Root mean squares in decades, zeros counted as 0, without overflow."""
-    largest = np.where(of.good, of.values, -np.inf).max(1, keepdims=True)
+    largest = np.where(logs.good, logs.values, -np.inf).max(1, keepdims=True)
     shift = np.where(np.isfinite(largest), largest, 0.0)
-    squares = 10.0 ** (2 * np.where(of.good, of.values - shift, -np.inf))
-    count = (of.good | of.zero).astype(float)
+    squares = 10.0 ** (2 * np.where(logs.good, logs.values - shift, -np.inf))
+    count = (logs.good | logs.zero).astype(float)
     if weights is None:
         squares, count, shift = squares.sum(1), count.sum(1), shift[:, 0]
     else:
@@ -158,7 +154,7 @@ def _rms(of: Logs, weights: Array | None = None) -> Array:
 
 
 def carry(mean: Array, rms: Array, lag: int) -> tuple[Array, Array]:
-    """(D, U) from means and rms [..., L] in decades; NaN where they are not defined."""
+    """(D, U) from means and rms [..., L] in decades; NaN if undefined."""
     first, last = math.ceil(0.9 * lag), lag
     with np.errstate(all="ignore"):
         D = np.median(mean[..., max(first, 1) : last + 1], axis=-1) - mean[..., 1]
@@ -172,10 +168,7 @@ def carry(mean: Array, rms: Array, lag: int) -> tuple[Array, Array]:
 
 
 def state_of(D: float, U: float, limits: Thresholds) -> tuple[str, float]:
-    """(state, margin in decades to the nearest other class).
-
-    Undefined for a D or U that is not a number.
-    """
+    """(state, margin in decades to the nearest other class); undefined if D or U is NaN."""
     if math.isnan(D) or math.isnan(U):
         return "undefined", math.nan
     if limits.exploding < U:
@@ -189,20 +182,21 @@ def state_of(D: float, U: float, limits: Thresholds) -> tuple[str, float]:
 
 
 def states(
-    of: Logs, lag: int, limits: Thresholds, rng: np.random.Generator
+    logs: Logs, lag: int, limits: Thresholds, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """One row of states.parquet a member (without stage, update and layer), with a bootstrap over
-    examples.
+    """One row of states.parquet per member, with intervals from a bootstrap over examples.
+
+    Without the columns stage, update and layer.
     """
-    examples = of.values.shape[1]
+    examples = logs.values.shape[1]
     weights = rng.multinomial(
         examples, np.full(examples, 1 / examples), size=limits.bootstrap
     ).astype(float)
-    mean, rms = _mean(of), _rms(of)
+    mean, rms = _mean(logs), _rms(logs)
     D, U = carry(mean, rms, lag)
-    D_draws, U_draws = carry(_mean(of, weights), _rms(of, weights), lag)
+    D_draws, U_draws = carry(_mean(logs, weights), _rms(logs, weights), lag)
     judged = slice(1, lag + 1)
-    bad = (of.exists & ~of.good)[..., judged].any(-1).mean(-1)
+    bad = (logs.exists & ~logs.good)[..., judged].any(-1).mean(-1)
     return [
         _row(mean[m], D[m], U[m], D_draws[m], U_draws[m], float(bad[m]), lag, limits)
         for m in range(len(D))
@@ -249,9 +243,7 @@ def _interval(draws: Array) -> tuple[float, float]:
 
 
 def _line(mean: Array) -> tuple[float, float]:
-    """Least-squares slope in decades a step, and the sd of the residuals; NaN for fewer than three
-    lags.
-    """
+    """(least-squares slope in decades per step, sd of the residuals); NaN below three lags."""
     known = np.isfinite(mean)
     if known.sum() < 3:
         return math.nan, math.nan
@@ -261,9 +253,7 @@ def _line(mean: Array) -> tuple[float, float]:
 
 
 def _horizon(mean: Array, share: float) -> tuple[int | None, bool | None]:
-    """(largest lag whose transport is at least `share` of lag 1, whether that is the longest lag
-    measured).
-    """
+    """(largest lag with transport of at least `share` of lag 1, whether it is the longest lag)."""
     if not np.isfinite(mean[1:2]).all() or len(mean) < 2:
         return None, None
     measured = np.flatnonzero(np.isfinite(mean))
@@ -275,10 +265,9 @@ LAST = 3  # probes at the end whose median is the last state
 
 
 def last_state(rows: Sequence[Mapping[str, Any]], limits: Thresholds) -> dict[str, Any]:
-    """State at the end: of the median D and U of the last three probes; undefined if most of them
-    are.
+    """The state at the end, from the median D and U of the last three probes.
 
-    The ends of the intervals are medians too.
+    Undefined if most of them are. Interval bounds are medians, too.
     """
     last = rows[-LAST:]
     median = {

@@ -1,6 +1,4 @@
-"""What happened over a run: the verdict (how transport changed) and the outcome (whether it
-learned), never merged.
-"""
+"""Summaries of a run: the verdict (how transport changed) and the outcome (whether it learned)."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ import numpy as np
 
 
 def verdict(first: str, last: str) -> str:
-    """first state -> last state in one word."""
+    """The change from the first to the last state, in one word."""
     if last == "exploding":
         return "explodes"
     if last == "carrying" and first == "carrying":
@@ -28,11 +26,10 @@ def verdict(first: str, last: str) -> str:
 
 
 def opened_at(states: Sequence[Mapping[str, Any]], end: int) -> int | None:
-    """Update of the first probe from which a run that ends carrying stays so; None where no probe
-    carries.
+    """Update of the first probe from which the state stays carrying; None if no probe carries.
 
-    The last `end` probes, whose median is the last state, count as one: a single one of them below
-    the limit closes nothing.
+    For runs that end carrying. The last `end` probes, whose median is the last state, count as one,
+    so that a single one below the limit does not matter.
     """
     at = None
     for row in states[:-end]:
@@ -46,7 +43,7 @@ def opened_at(states: Sequence[Mapping[str, Any]], end: int) -> int | None:
 
 @dataclass(frozen=True)
 class OutcomeLimits:
-    """The part of the `health` node that outcomes need."""
+    """The settings of the `health` node that outcomes need."""
 
     stuck: float
     blown: float
@@ -58,8 +55,10 @@ class OutcomeLimits:
 
 @dataclass(frozen=True)
 class Run:
-    """One point's run: validations in order (`updates`, losses, scores), gradient norms by update,
-    `radius` and `saturation` by stage (largest over layers; empty if not probed).
+    """The course of one point's training.
+
+    updates, val_loss: by validation. grad_norm: by update. radius, saturation: spectral radius and
+    share of saturated states by stage, the largest over layers; empty if not probed.
     """
 
     diverged: bool
@@ -73,10 +72,10 @@ class Run:
 
 
 def outcome(run: Run, limits: OutcomeLimits) -> str:
-    """solved | learning | stuck | diverged | silently diverged, as §4 of the definitions has them.
+    """solved | learning | stuck | diverged | silently diverged.
 
-    Silent divergence outranks solved: a network that forgot again what it had learned is not a
-    solution.
+    Silent divergence takes precedence over solved: a network that has forgotten what it had learned
+    is not a solution.
     """
     if run.diverged:
         return "diverged"
@@ -92,20 +91,19 @@ def outcome(run: Run, limits: OutcomeLimits) -> str:
 
 
 def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
-    """The loss is at the baseline or above it for the rest of the run; something happened before:
-    there had been progress, or the gradient spiked, or the loss rose far above the baseline, or the
-    spectral radius grew `radius_blown` times; and the spectral radius or the saturation has jumped.
-    Nothing is NaN, so NaN checks miss it.
+    """Whether the weights blew up without any NaN, so that NaN checks miss it.
 
-    The last two are how large steps fail within the first updates, before there was progress to
-    lose or a norm to compare with.
+    True if the loss stays at or above the baseline until the end, the spectral radius or the
+    saturation has jumped, and one of these happened before: progress, a spike of the gradient, a
+    loss far above the baseline, or growth of the spectral radius by `radius_blown`. The last two
+    catch large steps that fail in the first updates, before there is progress or a norm to compare
+    with.
     """
-    back = limits.stuck * run.baseline_loss
+    baseline = limits.stuck * run.baseline_loss
     loss = np.asarray(run.val_loss, dtype=float)
-    if len(loss) < 3 or not (loss[-1] >= back) or not (loss[-2] >= back):
+    if len(loss) < 3 or not (loss[-1] >= baseline) or not (loss[-2] >= baseline):
         return False
-    rest = len(loss) - int(np.argmax(~(loss[::-1] >= back))) if (loss < back).any() else 0
-    progress = rest > 0
+    progress = bool((loss < baseline).any())
     spike = spike_update(run.grad_norm, limits.spike)
     blown = limits.blown * run.baseline_loss
     blew_up = loss[0] < blown and min(loss[-1], loss[-2]) >= blown
@@ -118,8 +116,9 @@ def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
 
 
 def spike_update(norms: Sequence[float], z: float) -> int | None:
-    """First update whose log gradient norm lies more than z standard deviations above those before
-    it (at least 10).
+    """First update whose log gradient norm is more than z sd above the mean before it.
+
+    At least 10 updates must precede it.
     """
     with np.errstate(all="ignore"):
         logs = np.log(np.asarray(norms, dtype=float))
@@ -135,9 +134,9 @@ def spike_update(norms: Sequence[float], z: float) -> int | None:
 
 
 def _jumped(series: Sequence[float], limit: float, *, ratio: bool) -> bool:
-    """Whether the end lies above the lowest stage before it by `limit` (times it, if `ratio`)."""
-    known = [value for value in series if math.isfinite(value)]
-    if len(known) < 2:
+    """Whether the last stage exceeds the lowest before it by `limit`, a factor if `ratio`."""
+    finite = [value for value in series if math.isfinite(value)]
+    if len(finite) < 2:
         return False
-    low, last = min(known[:-1]), known[-1]
+    low, last = min(finite[:-1]), finite[-1]
     return last >= low * limit if ratio else last >= low + limit

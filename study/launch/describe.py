@@ -11,9 +11,9 @@ from rich.table import Table
 
 from study.config.compose import matches
 from study.design.power import resolvable
+from study.interfaces import duration
 from study.launch.console import print_line
 from study.launch.plan import Plan
-from study.training.groups import duration
 
 SHOWN = 3  # items named of a longer list
 
@@ -121,7 +121,7 @@ def _weights(
 ) -> list[float]:
     """Weights of the arms' means in first side minus second, averaged over matched arms.
 
-    Arms match that are equal in all other factors, as in reports.analysis.sides.match.
+    Arms match that are equal in all other factors, as in reports.analysis.comparison.match.
     """
     blocks: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
     for number, arm in enumerate(arms):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from study.health.lags import examples_fit, first_examples
+from study.health.lags import check_examples, first_examples
 from study.interfaces import ByStep, PointFacts, Probe, Trace
 
 
@@ -20,7 +20,7 @@ class AttentionMap(Probe):
         self.stages, self.examples = stages, examples
 
     def check(self, point: PointFacts) -> None:
-        examples_fit(self.examples, point.examples)
+        check_examples(self.examples, point.examples)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByStep]:
         count = first_examples("attention", self.examples, trace)

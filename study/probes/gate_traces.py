@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.health.lags import examples_fit, first_examples
+from study.health.lags import check_examples, first_examples
 from study.interfaces import ByStep, Cell, PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import gate_values, missing_gates
 
@@ -33,7 +33,7 @@ class GateTraces(Probe):
         self.stages, self.examples, self.quantiles = stages, examples, quantiles
 
     def check(self, point: PointFacts) -> None:
-        examples_fit(self.examples, point.examples)
+        check_examples(self.examples, point.examples)
         if point.cell.keep and type(point.cell).gates is Cell.gates:
             raise ValueError(missing_gates(point.cell))
 

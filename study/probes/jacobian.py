@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.health.lags import chosen_lags, examples_fit, first_examples, lags_fit
+from study.health.lags import check_examples, check_lags, chosen_lags, first_examples
 from study.interfaces import AtLags, ByIndex, PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import LayerSteps, layer_steps, mean
 from study.probes.shared.spectra import Triangular, qr, random_orthogonal
@@ -42,8 +42,8 @@ class Jacobian(Probe):
         self.stages, self.examples, self.steps, self.lags = stages, examples, steps, lags
 
     def check(self, point: PointFacts) -> None:
-        examples_fit(self.examples, point.examples)
-        lags_fit(self.lags, point.facts.steps - 1, first=1)
+        check_examples(self.examples, point.examples)
+        check_lags(self.lags, point.facts.steps - 1, first=1)
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor | ByIndex | AtLags]:
         examples = first_examples("jacobian", self.examples, trace)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.health.lags import anchors, chosen_lags, lags_fit, norm, state_gradients
+from study.health.lags import anchors, check_lags, chosen_lags, norm, state_gradients
 from study.interfaces import AtLags, PointFacts, Probe, Trace, require
 
 
@@ -32,7 +32,7 @@ class LayerProfile(Probe):
         self.stages, self.lags, self.anchors = stages, lags, anchors
 
     def check(self, point: PointFacts) -> None:
-        lags_fit(self.lags, point.facts.steps - 1, first=0)
+        check_lags(self.lags, point.facts.steps - 1, first=0)
 
     def __call__(self, trace: Trace) -> Mapping[str, AtLags]:
         network, at = trace.network(), anchors(trace, self.anchors)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.health.lags import anchors, by_lag, gradient_norms, together
+from study.health.lags import anchors, by_lag, gradient_norms, joint_norm
 from study.interfaces import LagNorms, ProfileProbe, Trace
 from study.records import NETWORK
 
@@ -44,13 +44,13 @@ class LossProfile(ProfileProbe):
         layers = gradient_norms(network.derivatives(loss))
         profiles: dict[str, LagNorms] = {}
         for number, layer in enumerate(layers, start=1):
-            all_states = together(list(layer.values()))
+            all_states = joint_norm(list(layer.values()))
             states = layer if len(layer) == 1 else {**layer, "s": all_states}
             profiles |= {
                 f"{number}/{name}": by_lag(norms, all_states, anchor)
                 for name, norms in states.items()
             }
         if len(layers) > 1:
-            all_states = together([norm for layer in layers for norm in layer.values()])
+            all_states = joint_norm([norm for layer in layers for norm in layer.values()])
             profiles[f"{NETWORK}/s"] = by_lag(all_states, all_states, anchor)
         return profiles

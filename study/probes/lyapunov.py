@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.health.lags import examples_fit, first_examples, lags_fit
+from study.health.lags import check_examples, check_lags, first_examples
 from study.interfaces import ByIndex, PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import LayerSteps, layer_steps
 from study.probes.shared.spectra import qr, random_orthogonal
@@ -34,8 +34,8 @@ class Lyapunov(Probe):
         self.stages, self.examples, self.drop = stages, examples, drop
 
     def check(self, point: PointFacts) -> None:
-        examples_fit(self.examples, point.examples)
-        lags_fit(None, point.facts.steps - 1, first=1)
+        check_examples(self.examples, point.examples)
+        check_lags(None, point.facts.steps - 1, first=1)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByIndex]:
         examples = first_examples("lyapunov", self.examples, trace)

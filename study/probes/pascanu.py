@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.health.lags import lags_fit, norm, state_gradients
+from study.health.lags import check_lags, norm, state_gradients
 from study.interfaces import PointFacts, Probe, Trace, require
 from study.probes.shared.onestep import layer_steps
 
@@ -28,7 +28,7 @@ class Pascanu(Probe):
         self.stages, self.floor = stages, floor
 
     def check(self, point: PointFacts) -> None:
-        lags_fit(None, point.facts.steps - 1, first=1)
+        check_lags(None, point.facts.steps - 1, first=1)
 
     def __call__(self, trace: Trace) -> Mapping[str, Tensor]:
         network, last = trace.network(), trace.last_step

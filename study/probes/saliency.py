@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.health.lags import examples_fit, first_examples, norm
+from study.health.lags import check_examples, first_examples, norm
 from study.interfaces import ByStep, PointFacts, Probe, Trace
 
 
@@ -24,7 +24,7 @@ class Saliency(Probe):
         self.stages, self.examples = stages, examples
 
     def check(self, point: PointFacts) -> None:
-        examples_fit(self.examples, point.examples)
+        check_examples(self.examples, point.examples)
 
     def __call__(self, trace: Trace) -> Mapping[str, ByStep]:
         count = first_examples("saliency", self.examples, trace)

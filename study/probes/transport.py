@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.health.lags import by_lag, gradient_norms, together
+from study.health.lags import by_lag, gradient_norms, joint_norm
 from study.interfaces import LagNorms, ProfileProbe, Trace, Unrolled
 from study.numerics.steps import Steps
 from study.records import NETWORK
@@ -30,14 +30,14 @@ class Transport(ProfileProbe):
         network = trace.network()
         count = len(network.layers)
         (norms,) = self._norms(network, trace, [range(count)])
-        every = together([norm for layer in norms for norm in layer.values()])
+        every = joint_norm([norm for layer in norms for norm in layer.values()])
         profiles = {f"{NETWORK}/s": by_lag(every, every, trace.last_step)}
         if count == 1:
             return profiles | {"1/s": profiles[f"{NETWORK}/s"]}
         for number, (layer,) in enumerate(
             self._norms(network, trace, [[index] for index in range(count)]), start=1
         ):
-            of_layer = together(list(layer.values()))
+            of_layer = joint_norm(list(layer.values()))
             profiles[f"{number}/s"] = by_lag(of_layer, of_layer, trace.last_step)
         return profiles
 

@@ -1,3 +1,1 @@
-"""Tasks, one a file: sequences with their loss, metric, memoryless baseline and the rule for
-"solved".
-"""
+"""Tasks, one per file: sequences, loss, metric, memoryless baseline and the rule for "solved"."""

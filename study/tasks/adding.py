@@ -11,9 +11,7 @@ from study.tasks.shared.losses import squared_error
 
 
 class Adding(Generated):
-    """x [T, 2]: channel 0 uniform in (0, 1), channel 1 marks one step in each half; y the sum of
-    the two values marked.
-    """
+    """x [T, 2]: channel 0 uniform in (0, 1), channel 1 marks a step in each half; y: their sum."""
 
     def __init__(self, *, steps: int, lag: int | None, examples: int, solved: float) -> None:
         require(steps >= 2, "adding", "steps", "at least 2", steps)

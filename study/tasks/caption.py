@@ -1,4 +1,4 @@
-"""Captions: a strip of real digit images to their names, letter by letter."""
+"""Captions: spell the names of real digits in a strip of images, letter by letter."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from study.tasks.shared.generated import FIXED_SEED, Generated
 from study.tasks.shared.handwriting import COUNT, LICENCE, SIDE, SOURCE, handwriting
 from study.tasks.shared.losses import at_step, cross_entropy
 
-STRIDE = 2  # columns of the strip a step
-WINDOW = (
-    STRIDE + 2
-    # columns that a step sees: one more at either side, so that filters of 3 x 3 lie in it as over
-    # the whole strip
-)
+STRIDE = 2  # columns of the strip per step
+# columns that a step sees: one more on either side, so that 3 x 3 filters act as on the whole strip
+WINDOW = STRIDE + 2
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # a space ends each name
 LETTERS = "".join(sorted({letter for name in NAMES for letter in name})) + " "
@@ -27,14 +24,13 @@ CODE = {letter: place for place, letter in enumerate(LETTERS)}
 
 
 class Caption(Generated):
-    """Reads a strip of `digits` images through a window that moves over it, then spells their
-    names: "three one seven ".
+    """Reads a strip of `digits` images through a moving window, then spells their names.
 
-    x [4 digits + letters, 32 + letters + 1]: first 8 x 4 pixels of the strip, row by row, 2 columns
-    on at each step, for an encoder (encoder=conv) or as they are (encoder=none); then, a step a
-    letter, the letter before (teacher forcing; a sign of its own for the first). Captions differ in
-    length. Cross-entropy and accuracy over the letters alone. Images and strips are drawn anew each
-    update; training, validation and test have images of their own.
+    x [4 digits + letters, 32 + letters + 1]: first 8 x 4 pixels of the strip, row by row, which
+    move by 2 columns per step, with an encoder (encoder=conv) or without (encoder=none); then, one
+    step per letter, the previous letter (teacher forcing, with a start symbol). Captions differ in
+    length. Cross-entropy and accuracy are over letters alone. Strips are drawn anew each update;
+    training, validation and test use different images.
     """
 
     def __init__(
@@ -72,12 +68,12 @@ class Caption(Generated):
         images, labels, parts = handwriting(validation=0.25, test=0.2, split_seed=self.split_seed)
         pixels = torch.from_numpy(images).reshape(COUNT, SIDE, SIDE)
         self.images = {
-            part: (pixels[of], torch.from_numpy(labels[of])) for part, of in parts.items()
+            part: (pixels[index], torch.from_numpy(labels[index])) for part, index in parts.items()
         }
 
     @functools.cached_property
     def letter_shares(self) -> Tensor:
-        """Of all names, each alike."""
+        """Frequency of each letter if all names are equally likely."""
         counts = Counter("".join(f"{name} " for name in NAMES))
         return torch.tensor(
             [counts[letter] / counts.total() for letter in LETTERS], dtype=torch.float64
@@ -121,7 +117,7 @@ class Caption(Generated):
         images, labels = self.images[part]
         which = torch.randint(0, len(images), (batch, self.digits), generator=rng)
         captions = ["".join(f"{NAMES[digit]} " for digit in row) for row in labels[which].tolist()]
-        y = torch.full((batch, self.steps), -1)  # -1: no letter is asked for
+        y = torch.full((batch, self.steps), -1)  # -1: no letter to predict
         x = torch.zeros(batch, self.steps, self.facts.inputs)
         strip = images[which].transpose(1, 2).flatten(2)  # [B, rows, columns]
         margin = (WINDOW - STRIDE) // 2
@@ -147,10 +143,10 @@ class Caption(Generated):
         return _over_letters((outputs.argmax(-1) == batch.y).double(), batch.y)
 
     def _by_step(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """[M, B, T], 0 where no letter is asked for."""
+        """Losses [M, B, T], 0 where there is no letter to predict."""
         return torch.where(batch.y >= 0, cross_entropy(outputs, batch.y.clamp(min=0)), 0.0)
 
 
 def _over_letters(values: Tensor, y: Tensor) -> Tensor:
-    asked = y >= 0
-    return (values * asked).sum(-1) / asked.sum(-1)
+    letters = y >= 0
+    return (values * letters).sum(-1) / letters.sum(-1)

@@ -1,6 +1,4 @@
-"""The copying problem (Hochreiter & Schmidhuber 1997; in this form Arjovsky 2016): repeat symbols
-after a long wait.
-"""
+"""The copying problem (Hochreiter & Schmidhuber 1997; in this form Arjovsky 2016)."""
 
 from __future__ import annotations
 
@@ -19,8 +17,7 @@ BLANK, MARKER = SYMBOLS, SYMBOLS + 1
 
 
 class Copying(ClassEachStep, Generated):
-    """10 symbols of 8, a wait of T-1 blanks and a marker, 10 blanks; the output is blank until the
-    marker, then the 10 symbols.
+    """Repeat 10 symbols of 8 kinds after T-1 blanks and a marker; blank output before that.
 
     `steps` is the whole length, T+20. Loss: cross-entropy over all steps. Metric: recall of the 10
     symbols alone.
@@ -67,8 +64,8 @@ class Copying(ClassEachStep, Generated):
     def draw(self, rng: torch.Generator, batch: int) -> Batch:
         symbols = torch.randint(0, SYMBOLS, (batch, COUNT), generator=rng)
         blanks = torch.full((batch, self.wait - 1), BLANK)
-        marker, rest = torch.full((batch, 1), MARKER), torch.full((batch, COUNT), BLANK)
-        x = torch.cat([symbols, blanks, marker, rest], dim=1)
+        marker, answer = torch.full((batch, 1), MARKER), torch.full((batch, COUNT), BLANK)
+        x = torch.cat([symbols, blanks, marker, answer], dim=1)
         y = torch.cat([torch.full((batch, self.wait + COUNT), BLANK), symbols], dim=1)
         return Batch(x=torch.nn.functional.one_hot(x, SYMBOLS + 2).float(), y=y)
 

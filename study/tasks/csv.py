@@ -1,4 +1,4 @@
-"""A table of one's own: a row a step, or a row a sequence; classes, numbers, or what comes next."""
+"""Your own table, one row per step or per sequence: classification, regression or forecast."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ FORMS = ("classification", "regression", "forecast")
 
 
 class Csv(Series):
-    """`path`: a CSV with a header. `target`: the column to be predicted.
+    """`path`: a CSV file with a header. `target`: the column to predict.
 
-    With `series`, the rows of each of its values are one sequence, in the order of `time` if that
-    is given, else of the file; the target must be the same in all of them. Without it a row is a
-    sequence and its columns are the steps. `features`: columns to read, null for all numeric ones
-    but these three.
+    With `series`, rows with the same value in that column are one sequence, in the order of `time`
+    if given, else of the file; the target must be the same in all of them. Without it, each row is
+    a sequence and its columns are the steps. `features`: columns to read, null for all numeric ones
+    except these three.
 
-    forecast: the target `horizon` rows ahead from the last `window` rows of the features and the
-    target itself; the last shares of the rows are validation and test, and no window reaches from
-    one part into another. `season` in rows (null: none) names the seasonal naive rule beside
-    persistence. `missing`: refuse | mean (of the training rows' column) | forward (the last value
-    before).
+    forecast: predicts the target `horizon` rows ahead from the last `window` rows of the features
+    and the target; the last shares of the rows are validation and test, and no window crosses from
+    one part into another. `season`, in rows, adds the seasonal naive rule to persistence.
+    `missing`: refuse | mean (of the column's training rows) | forward (the previous value).
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class Csv(Series):
             return self._windows(frame, columns)
         if self.series is None:
             sequences = [row[:, None] for row in frame[columns].to_numpy(np.float64)]
-            return self._made(
+            return self._data(
                 sequences,
                 frame[self.target].to_numpy(),
                 [f"row {number}" for number in _rows(frame)],
@@ -97,9 +96,9 @@ class Csv(Series):
             sequences.append(rows[columns].to_numpy(np.float64))
             targets.append(found[0])
             names.append(f"{self.series} {name!r}")
-        return self._made(sequences, np.array(targets), names)
+        return self._data(sequences, np.array(targets), names)
 
-    def _made(
+    def _data(
         self, sequences: Sequence[np.ndarray], targets: np.ndarray, names: Sequence[str]
     ) -> Read:
         return Read(
@@ -120,7 +119,7 @@ class Csv(Series):
                 f"task.path: {self.path} is not UTF-8 text ({_undecodable(Path(self.path))}); save"
                 " it as UTF-8"
             ) from error
-        except (OSError, ValueError) as error:  # pandas tells the line of a ragged row
+        except (OSError, ValueError) as error:  # pandas names the line of a ragged row
             raise StudyError(
                 f"task.path: {self.path} cannot be read as CSV ({str(error).strip()})"
             ) from error
@@ -137,7 +136,7 @@ class Csv(Series):
                 f"task.target: {self.target} is missing in row"
                 f" {_rows(frame)[int(frame[self.target].isna().argmax())]} of {self.path}"
             )
-        if self.time is not None and (wrong := _moments(frame[self.time]).isna()).any():
+        if self.time is not None and (wrong := _sortable_times(frame[self.time]).isna()).any():
             row = int(wrong.argmax())
             raise StudyError(
                 f"task.time: column {self.time} of {self.path} must hold numbers or dates as"
@@ -147,7 +146,9 @@ class Csv(Series):
 
     def _in_time(self, rows: pd.DataFrame) -> pd.DataFrame:
         return (
-            rows if self.time is None else rows.sort_values(self.time, kind="stable", key=_moments)
+            rows
+            if self.time is None
+            else rows.sort_values(self.time, kind="stable", key=_sortable_times)
         )
 
     def _columns(self, frame: pd.DataFrame) -> list[str]:
@@ -185,9 +186,7 @@ class Csv(Series):
         return columns
 
     def _filled(self, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-        """Without gaps; what is filled in comes from earlier rows, in the order of `time`, or from
-        the first rows, which train.
-        """
+        """Fill gaps from earlier rows, in the order of `time`, or with means over training rows."""
         ordered = self._in_time(frame)
         values = ordered[list(columns)].replace([np.inf, -np.inf], np.nan)
         gaps = values.isna()
@@ -248,18 +247,14 @@ class Csv(Series):
 
 
 def _numeric(column: pd.Series) -> bool:
-    """Whether a column holds numbers: all of it, or most, so that a slip in one row is told and
-    does not cost the column.
-    """
+    """Whether most values of a column are numbers, so that a typo is reported, not skipped."""
     if pd.api.types.is_numeric_dtype(column):
         return not pd.api.types.is_bool_dtype(column)
     return bool(pd.to_numeric(column, errors="coerce").notna().sum() > column.notna().sum() / 2)
 
 
-def _moments(column: pd.Series) -> pd.Series:
-    """Times that can be put in order: numbers, or dates in the order of ISO 8601; as text,
-    1/12/2024 would lie before 2/1/2024.
-    """
+def _sortable_times(column: pd.Series) -> pd.Series:
+    """Times in a form that sorts correctly: numbers, or ISO 8601 dates."""
     return (
         column
         if pd.api.types.is_numeric_dtype(column)
@@ -268,7 +263,7 @@ def _moments(column: pd.Series) -> pd.Series:
 
 
 def _undecodable(path: Path) -> str:
-    """Where a file is no UTF-8: what pandas tells is the place within a piece of it."""
+    """Where a file is not UTF-8; pandas reports a position within a chunk only."""
     data = path.read_bytes()
     try:
         data.decode()
@@ -279,5 +274,5 @@ def _undecodable(path: Path) -> str:
 
 
 def _rows(frame: pd.DataFrame) -> list[int]:
-    """Lines of the file, its header being line 1."""
+    """Line numbers in the file; the header is line 1."""
     return [int(row) + 2 for row in frame.index]

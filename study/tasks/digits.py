@@ -1,6 +1,4 @@
-"""Real handwritten digits as sequences: scikit-learn's 1,797 images of 8 x 8 pixels, 16 grey
-levels.
-"""
+"""Real handwritten digits as sequences: scikit-learn's 1,797 images of 8 x 8 pixels."""
 
 from __future__ import annotations
 
@@ -14,11 +12,10 @@ from study.tasks.shared.images import CLASSES, Images
 
 
 class Digits(Images):
-    """Which digit was it? form pixel: 64 steps of 1; row: 8 steps of 8. Values pixels/16.
+    """Classify the digit; form pixel: 64 steps of 1; row: 8 steps of 8. Values are pixels/16.
 
-    `permuted` shuffles the 64 pixels by one fixed permutation. `lag` is the declared lag in steps,
-    null for all of them. Stratified split by `split_seed`: 1,077 to train, `validation` and `test`
-    examples (360 each).
+    `permuted`: one fixed permutation of the 64 pixels. `lag`: the declared lag in steps, null for
+    all of them. `validation` and `test` examples are split off stratified with `split_seed`.
     """
 
     def __init__(
@@ -63,4 +60,4 @@ class Digits(Images):
             f"stratified {len(self.parts['train'].x)}/{self.validation}/{self.test}, seed"
             f" {self.split_seed}"
         )
-        return self.stated(split=split, source=SOURCE, licence=LICENCE)
+        return self.image_facts(split=split, source=SOURCE, licence=LICENCE)

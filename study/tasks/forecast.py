@@ -1,6 +1,4 @@
-"""Forecasting a real series that statsmodels ships: sunspots (yearly, 1700 to 2008) or carbon
-dioxide on Mauna Loa (weekly, 1958 to 2001).
-"""
+"""Forecasts a real series from statsmodels: yearly sunspots or weekly CO2 on Mauna Loa."""
 
 from __future__ import annotations
 
@@ -23,13 +21,12 @@ SOURCES = {
 
 
 class Forecast(Series):
-    """The value `horizon` steps ahead from the last `window`; `season` in steps for the seasonal
-    naive rule, null for none.
+    """Predicts the value `horizon` steps ahead from the last `window` steps.
 
-    Parts follow each other in time. Gaps of CO2 (59 of 2,284 weeks) are filled with the value
-    before. `differences`: the series of changes from one step to the next is forecast instead.
-    `relative`: each window and its target are seen from the window's last value, so that a trend
-    leads out of nothing that was trained on; errors are the same as those of the values themselves.
+    `season`: in steps, for the seasonal naive rule, null for none. Parts follow each other in time.
+    Gaps of CO2 (59 of 2,284 weeks) are filled with the previous value. `differences`: forecast the
+    changes from step to step instead. `relative`: subtract a window's last value from it and its
+    target, so that a trend does not leave the range seen in training; errors keep their size.
     """
 
     def __init__(
@@ -60,7 +57,7 @@ class Forecast(Series):
         )
 
     def read(self) -> Read:
-        # takes a second to import: only where it is used
+        # imported here, since it takes a second
         from statsmodels.datasets import co2, sunspots
 
         values = (
@@ -69,7 +66,7 @@ class Forecast(Series):
             else co2.load_pandas().data["co2"].ffill()
         )
         column = values.to_numpy(np.float64)
-        made = windows(
+        data = windows(
             [("", (np.diff(column) if self.differences else column)[:, None])],
             window=self.window,
             horizon=self.horizon,
@@ -79,10 +76,10 @@ class Forecast(Series):
             licence="public domain",
         )
         if not self.relative:
-            return made
-        last = np.array([sequence[-1, 0] for sequence in made.sequences])
+            return data
+        last = np.array([sequence[-1, 0] for sequence in data.sequences])
         return replace(
-            made,
-            sequences=[sequence - sequence[-1] for sequence in made.sequences],
-            targets=made.targets - last,
+            data,
+            sequences=[sequence - sequence[-1] for sequence in data.sequences],
+            targets=data.targets - last,
         )

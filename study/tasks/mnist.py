@@ -1,6 +1,4 @@
-"""MNIST and Fashion-MNIST as sequences: 60,000 + 10,000 images of 28 x 28 pixels, from their own
-idx files.
-"""
+"""MNIST and Fashion-MNIST as sequences, from their idx files."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ SOURCES = {
     "mnist": ("MNIST (LeCun, Cortes and Burges 1998)", "CC BY-SA 3.0"),
     "fashion_mnist": ("Fashion-MNIST (Xiao, Rasul and Vollgraf 2017)", "MIT"),
 }
-# md5 of the .gz files as their sources give them.
+# md5 of the .gz files, as published by their sources
 CHECKSUMS = {
     "mnist": (
         "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -46,19 +44,18 @@ CHECKSUMS = {
         "bb300cfdad3c16e7a12a480ee83cd310",
     ),
 }
-# of the package dataset-fashion-mnist
+# where the package dataset-fashion-mnist installs its files
 DEBIAN = {"mnist": None, "fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 
 
 class Mnist(Images):
-    """Which digit, or which garment, was it? form pixel: (28/pool)² steps of 1; row: 28/pool steps
-    of 28/pool. Values in [0, 1].
+    """Classify the digit or garment; values are in [0, 1].
 
-    `pool`: means over blocks of pool x pool pixels; `permuted` shuffles what is left by one fixed
-    permutation. `train` and `test` examples are drawn once from the published 60,000 and 10,000,
-    null for all; `validation` more are drawn from the 60,000. All stratified by `split_seed`. The
-    four idx files, plain or .gz, are taken from `folder`, else Debian's package (Fashion-MNIST),
-    else the cache, into which they are fetched once from `url`.
+    form pixel: (28/pool)² steps of 1; row: 28/pool steps of 28/pool. `pool`: means over blocks of
+    pool x pool pixels; `permuted`: then one fixed permutation. `train` and `validation` examples
+    are drawn from the published 60,000, `test` examples from the 10,000, null for all, stratified
+    with `split_seed`. The four idx files, plain or .gz, are read from `folder`, else Debian's
+    package (Fashion-MNIST), else the cache, into which they are downloaded once from `url`.
     """
 
     def __init__(
@@ -144,14 +141,14 @@ class Mnist(Images):
         }
 
     def _drawn(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        everyone, wanted = np.arange(len(labels)), self.counts["validation"]
-        if wanted is None or wanted + (self.counts["train"] or CLASSES) > len(labels):
+        everyone, count = np.arange(len(labels)), self.counts["validation"]
+        if count is None or count + (self.counts["train"] or CLASSES) > len(labels):
             raise StudyError(
                 f"task: {self.data} has {len(labels)} examples to train and validate, fewer than"
                 " task.train and task.validation"
             )
-        validation, rest = _some(everyone, labels, wanted, self.split_seed)
-        return _some(rest, labels, self.counts["train"], self.split_seed)[0], validation
+        validation, others = _some(everyone, labels, count, self.split_seed)
+        return _some(others, labels, self.counts["train"], self.split_seed)[0], validation
 
     def _batch(self, images: np.ndarray, labels: np.ndarray) -> Batch:
         inside = [(row, column) for row in range(self.pool) for column in range(self.pool)]
@@ -187,7 +184,9 @@ class Mnist(Images):
             f" {CACHE}/{self.data}, or into a folder and give task.folder"
         )
         instead += (
-            "; apt-get install dataset-fashion-mnist has them too" if DEBIAN[self.data] else ""
+            "; apt-get install dataset-fashion-mnist installs them, too"
+            if DEBIAN[self.data]
+            else ""
         )
         return [
             cached(f"{self.url}/{file}.gz", self.data, f"md5:{md5}", instead)
@@ -198,7 +197,7 @@ class Mnist(Images):
     def facts(self) -> TaskFacts:
         source, licence = SOURCES[self.data]
         sizes = "/".join(str(len(part.x)) for part in self.parts.values())
-        return self.stated(
+        return self.image_facts(
             split=(
                 f"published test; train and validation stratified, seed {self.split_seed}, {sizes}"
             ),
@@ -210,21 +209,22 @@ class Mnist(Images):
 def _some(
     index: np.ndarray, labels: np.ndarray, count: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(`count` of these examples, the others), classes in equal shares; all of them for None."""
-    # takes a second to import: only where it is used
+    """(`count` of these examples, the others), stratified; all examples for None."""
+    # imported here, since it takes a second
     from sklearn.model_selection import train_test_split
 
     if count is None or count == len(index):
         return index, index[:0]
-    taken, rest = train_test_split(
+    taken, others = train_test_split(
         index, train_size=count, stratify=labels[index], random_state=seed
     )
-    return taken, rest
+    return taken, others
 
 
 def idx(path: Path) -> np.ndarray:
-    """An idx file of bytes, plain or .gz: two zeros, type 8, number of axes, their sizes
-    (big-endian), the values.
+    """Read an idx file of bytes, plain or .gz.
+
+    Two zeros, type 8, number of axes, their sizes (big-endian), the values.
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

@@ -1,6 +1,4 @@
-"""Films of real digits: scikit-learn's 1,797 handwritten digits move over a canvas, then stand
-still. Which way did it go, or which was it?
-"""
+"""Videos of scikit-learn's handwritten digits, which move over a canvas, then stand still."""
 
 from __future__ import annotations
 
@@ -16,17 +14,17 @@ from study.tasks.shared.classes import OneClass
 from study.tasks.shared.generated import FIXED_SEED, Generated
 from study.tasks.shared.handwriting import LICENCE, SIDE, SOURCE, handwriting
 
-# rows down, columns right
+# (rows down, columns right) per frame
 HEADINGS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 
 
 class MovingDigits(OneClass, Generated):
-    """x [moving + still, canvas²]: frames of one digit on a canvas x canvas torus, a pixel a frame
-    along one of 8 headings, then at rest.
+    """x [moving + still, canvas²]: frames of one digit on a torus of canvas x canvas pixels.
 
-    `target` motion: the heading, which the last frames do not show; digit: which digit it is.
-    Digits, places and headings are drawn anew each update; training, validation and test have
-    digits of their own (stratified by `split_seed`).
+    It moves by one pixel per frame along one of 8 headings, then rests. `target` motion: predict
+    the heading, which the last frames do not show; digit: predict the digit. Digits, places and
+    headings are drawn anew each update; training, validation and test use different images
+    (stratified with `split_seed`).
     """
 
     def __init__(
@@ -109,15 +107,15 @@ class MovingDigits(OneClass, Generated):
         which = torch.randint(0, len(images), (batch,), generator=rng)
         heading = torch.randint(0, len(HEADINGS), (batch,), generator=rng)
         begin = torch.randint(0, self.canvas, (batch, 2), generator=rng)
-        way = torch.arange(self.moving + self.still).clamp(max=self.moving - 1)
+        shift = torch.arange(self.moving + self.still).clamp(max=self.moving - 1)
         # [B, T, 2]: the upper left corner
         at = (
-            begin[:, None] + way[:, None] * torch.tensor(HEADINGS)[heading][:, None]
+            begin[:, None] + shift[:, None] * torch.tensor(HEADINGS)[heading][:, None]
         ) % self.canvas
         inside = torch.arange(SIDE)
         rows, columns = ((at[..., axis, None] + inside) % self.canvas for axis in (0, 1))
         place = (rows[..., :, None] * self.canvas + columns[..., None, :]).flatten(2)
-        frames = torch.zeros(batch, len(way), self.canvas**2).scatter(
-            2, place, images[which].flatten(1)[:, None].expand(-1, len(way), -1)
+        frames = torch.zeros(batch, len(shift), self.canvas**2).scatter(
+            2, place, images[which].flatten(1)[:, None].expand(-1, len(shift), -1)
         )
         return Batch(x=frames, y=heading if self.target == "motion" else labels[which])

@@ -1,6 +1,4 @@
-"""Noiseless memorization (Hochreiter & Schmidhuber 1997; as the 5-bit problem Martens & Sutskever
-2011): bits over blank steps.
-"""
+"""Noiseless memorization (Hochreiter & Schmidhuber 1997; Martens & Sutskever 2011)."""
 
 from __future__ import annotations
 
@@ -18,13 +16,12 @@ BLANK, MARKER = -2, -1  # counted from the end of the input symbols
 
 
 class NoiselessMemory(ClassEachStep, Generated):
-    """`bits` of two kinds, `wait` blanks, a marker, `bits` blanks; the output is blank until the
-    marker, then the bits.
+    """Repeat `bits` random bits after `wait` blanks and a marker; blank output before that.
 
-    Length wait + 2 bits + 1. Nothing distracts: whatever is forgotten is forgotten by the network
-    itself. Loss: cross-entropy over all steps; memoryless bits · ln 2 / length. Metric: share of
-    the bits that are right; chance is 1/2. Few bits have few patterns (5 bits 32), which training,
-    validation and test then share.
+    Length wait + 2 bits + 1. There are no distractors: what is lost is lost by the network itself.
+    Loss: cross-entropy over all steps; memoryless bits · ln 2 / length. Metric: share of correct
+    bits; chance is 1/2. Few bits have few patterns (5 bits: 32), which training, validation and
+    test then share.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Arrays of one's own: a NumPy file with x, y and, for sequences of several lengths, lengths."""
+"""Your own arrays: a NumPy file with x, y and, for sequences of different lengths, lengths."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from study.tasks.shared.series import Read, Series
 
 
 class Npz(Series):
-    """`path`: an .npz with x [N, T, D] (or [N, T]), y [N] of classes or numbers ([N, O] for
-    several), and optionally lengths [N].
+    """`path`: an .npz file with x [N, T, D] or [N, T], y [N] or [N, O], optionally lengths [N].
+
+    y holds classes or numbers; [N, O] for several numbers per sequence.
     """
 
     def __init__(self, *, path: str, **settings: Any) -> None:

@@ -1,5 +1,6 @@
-"""Parity: is the number of ones so far odd? State tracking, which cells whose gates see the input
-alone cannot learn (Merrill 2024, Sarrof 2024).
+"""Parity of a bit string, a state-tracking task.
+
+Cells whose gates depend on the input alone cannot learn it (Merrill 2024, Sarrof 2024).
 """
 
 from __future__ import annotations
@@ -16,11 +17,9 @@ from study.tasks.shared.losses import correct
 
 
 class Parity(ClassEachStep, Generated):
-    """x [T, 1] of -1 and 1 at even odds; y_t = the parity of the ones among the first t.
+    """x [T, 1] of -1 and 1 with equal probability; y_t: parity of the ones among the first t.
 
-    Cross-entropy at every step.
-
-    Metric: accuracy on the last step, which needs all of them. Memoryless: ln 2, and 1/2.
+    Cross-entropy at every step. Metric: accuracy at the last step. Memoryless: ln 2 and 1/2.
     """
 
     def __init__(self, *, steps: int, lag: int | None, examples: int, solved: float) -> None:

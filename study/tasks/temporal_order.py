@@ -1,6 +1,4 @@
-"""Temporal order (Hochreiter & Schmidhuber 1997; lengths as in Pascanu 2013): which two symbols
-came, in which order?
-"""
+"""Temporal order (Hochreiter & Schmidhuber 1997; lengths as in Pascanu 2013)."""
 
 from __future__ import annotations
 
@@ -16,8 +14,9 @@ SYMBOLS = 6  # A, B and four distractors
 
 
 class TemporalOrder(OneClass, Generated):
-    """6 symbols one-hot; A or B at p0 in [.1L, .2L) and at p1 in [.5L, .6L), distractors elsewhere;
-    classes AA, AB, BA, BB.
+    """6 one-hot symbols: A or B at p0 in [.1L, .2L) and at p1 in [.5L, .6L), else distractors.
+
+    Classes: AA, AB, BA, BB.
     """
 
     def __init__(self, *, steps: int, lag: int | None, examples: int, solved: float) -> None:
@@ -50,7 +49,7 @@ class TemporalOrder(OneClass, Generated):
 
     def draw(self, rng: torch.Generator, batch: int) -> Batch:
         symbols = torch.randint(2, SYMBOLS, (batch, self.steps), generator=rng)
-        asked = torch.randint(0, 2, (batch, 2), generator=rng)
+        relevant = torch.randint(0, 2, (batch, 2), generator=rng)
         for which, tenth in enumerate((1, 5)):
             position = torch.randint(
                 _tenths(tenth, self.steps),
@@ -58,9 +57,10 @@ class TemporalOrder(OneClass, Generated):
                 (batch, 1),
                 generator=rng,
             )
-            symbols = symbols.scatter(1, position, asked[:, which : which + 1])
+            symbols = symbols.scatter(1, position, relevant[:, which : which + 1])
         return Batch(
-            x=torch.nn.functional.one_hot(symbols, SYMBOLS).float(), y=2 * asked[:, 0] + asked[:, 1]
+            x=torch.nn.functional.one_hot(symbols, SYMBOLS).float(),
+            y=2 * relevant[:, 0] + relevant[:, 1],
         )
 
 

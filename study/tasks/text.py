@@ -1,6 +1,4 @@
-"""A character model of any text: what comes next? The default text is CPython's own help topics
-(pydoc_data.topics).
-"""
+"""Character-level language model of any text; default: CPython's help (pydoc_data.topics)."""
 
 from __future__ import annotations
 
@@ -22,17 +20,16 @@ from study.tasks.shared.losses import cross_entropy
 
 
 class Text(ClassEachStep):
-    """x [T, symbols] one-hot characters, y [T] the character after each; cross-entropy at every
-    step, scored in bits per character.
+    """x [T, symbols]: one-hot characters, y [T]: the next character; scored in bits per character.
 
-    `path`: a file, a folder (its files that match `pattern`, by name, one after the other) or null
-    for the default text. Characters are the `symbols` most frequent ones of the training part; all
-    others share one more. The first of the text trains, the last shares are validation and test.
+    `path`: a file, a folder (its files that match `pattern`, concatenated by name) or null for the
+    default text. The `symbols` most frequent characters of the training part have a symbol each;
+    all others share one more. The text is split in order: the last shares are validation and test.
 
-    Training is truncated backpropagation through time with carried state: the training part, as a
-    ring begun at a place drawn for each pass, is cut into `batch` streams, and each update reads
-    the next `steps` characters of all of them. Validation and test are up to `examples` windows of
-    `window` characters, evenly spread and disjoint, each read from a zero state.
+    Training is truncated backpropagation through time with carried states: the training part,
+    treated as a ring with a new random start for each pass, is cut into `batch` streams, and each
+    update reads the next `steps` characters of each. Validation and test are up to `examples`
+    evenly spaced, disjoint windows of `window` characters, read from zero states.
     """
 
     def __init__(
@@ -82,15 +79,15 @@ class Text(ClassEachStep):
         for part, start, end in zip(PARTS, starts, ends, strict=True):
             if end - start <= self.window:
                 raise StudyError(
-                    f"task.path: {self.told()} leaves {end - start} characters to {part}; more than"
-                    f" task.window = {self.window} are needed"
+                    f"task.path: {self.source_name()} leaves {end - start} characters to {part};"
+                    f" more than task.window = {self.window} are needed"
                 )
         self.alphabet = "".join(
             symbol for symbol, _ in Counter(text[: ends[0]]).most_common(self.symbols)
         )
         if len(self.alphabet) < 2:
             raise StudyError(
-                f"task.path: the training part of {self.told()} is one character again and again;"
+                f"task.path: the training part of {self.source_name()} is one repeated character;"
                 " there is nothing to predict"
             )
         number = {symbol: place for place, symbol in enumerate(self.alphabet)}
@@ -98,7 +95,7 @@ class Text(ClassEachStep):
         self.coded = {
             part: coded[start:end] for part, start, end in zip(PARTS, starts, ends, strict=True)
         }
-        self.fixed = {part: self._windows(of) for part, of in self.coded.items()}
+        self.fixed = {part: self._windows(symbols) for part, symbols in self.coded.items()}
 
     def read(self) -> str:
         if self.path is None:
@@ -127,12 +124,12 @@ class Text(ClassEachStep):
             ) from error
         except LookupError as error:
             raise StudyError(
-                f"task.encoding: {self.encoding!r} is no encoding that Python knows"
+                f"task.encoding: Python does not know the encoding {self.encoding!r}"
             ) from error
         except OSError as error:
             raise StudyError(f"task.path: {file} cannot be read ({error.strerror})") from error
 
-    def told(self) -> str:
+    def source_name(self) -> str:
         return "the default text" if self.path is None else Path(self.path).name
 
     def data_hash(self) -> str:
@@ -144,13 +141,13 @@ class Text(ClassEachStep):
     # --- examples ---------------------------------------------------------------------------------
 
     def pieces(self, batch: int) -> int:
-        """Updates of one pass over the training part."""
+        """Number of updates in one pass over the training part."""
         count = (len(self.coded["train"]) - 1) // batch // self.steps
         if count == 0:
             length = len(self.coded["train"])
             raise StudyError(
-                f"task.path: {self.told()} trains on {length} characters, too few for batch={batch}"
-                f" streams of task.steps={self.steps}"
+                f"task.path: {self.source_name()} trains on {length} characters, too few for"
+                f" batch={batch} streams of task.steps={self.steps}"
             )
         return count
 
@@ -170,12 +167,12 @@ class Text(ClassEachStep):
         return self.fixed[part]
 
     def _windows(self, coded: Tensor) -> Batch:
-        many = min((len(coded) - 1) // self.window, self.examples)
-        begins = torch.linspace(0, len(coded) - 1 - self.window, many, dtype=torch.float64).long()
-        return self._batch(coded[begins[:, None] + torch.arange(self.window + 1)])
+        count = min((len(coded) - 1) // self.window, self.examples)
+        starts = torch.linspace(0, len(coded) - 1 - self.window, count, dtype=torch.float64).long()
+        return self._batch(coded[starts[:, None] + torch.arange(self.window + 1)])
 
     def _batch(self, coded: Tensor) -> Batch:
-        """coded [B, T + 1]."""
+        """Inputs and targets from coded characters [B, T + 1]."""
         return Batch(
             x=torch.nn.functional.one_hot(coded[:, :-1], len(self.alphabet) + 1).float(),
             y=coded[:, 1:].contiguous(),
@@ -185,9 +182,7 @@ class Text(ClassEachStep):
 
     @functools.cached_property
     def entropy(self) -> float:
-        """Of the training part's single characters, nats: what a guess by their frequencies costs
-        there.
-        """
+        """Entropy of the training part's character frequencies, in nats."""
         shares = torch.bincount(self.coded["train"]).double() / len(self.coded["train"])
         return float(-(shares * shares.clamp(min=1e-300).log()).sum())
 

@@ -1,6 +1,4 @@
-"""Any classification set of the UCR and UEA archives, by name (timeseriesclassification.com), in
-their plain .ts format.
-"""
+"""Any classification set of the UCR and UEA archives (timeseriesclassification.com), by name."""
 
 from __future__ import annotations
 
@@ -21,14 +19,12 @@ HOLDINGS = ("TRAIN", "TEST")
 
 
 class Ucr(Series):
-    """`name` as the archive spells it.
+    """`name`: as spelt in the archive, whose test set is used.
 
-    TEST is the archive's own; `validation` is a stratified share of its TRAIN.
-
-    Files are taken from `folder` if it is given (NAME_TRAIN.ts and NAME_TEST.ts, or NAME.zip), else
-    from the sets that the package aeon carries (its code is not imported), else from the cache, and
-    fetched into it where they are in none: `url` with NAME in the place of {name}. `checksum`
-    ("sha256:…" of the archive) where it is known; else the one of the first fetch is held to.
+    `validation`: a stratified share of its TRAIN. Files are read from `folder` if given
+    (NAME_TRAIN.ts and NAME_TEST.ts, or NAME.zip), else from the data of the package aeon (its code
+    is not imported), else from the cache, into which they are downloaded from `url` with {name}
+    replaced. `checksum`: "sha256:…" of the archive; null: the one recorded on first download.
     """
 
     def __init__(
@@ -95,7 +91,7 @@ class Ucr(Series):
             ) from error
         return {"train": train, "validation": validation, "test": len(labels) + np.arange(tests)}
 
-    # --- where it is ------------------------------------------------------------------------------
+    # --- files ------------------------------------------------------------------------------------
 
     def _files(self) -> dict[str, list[str]]:
         """{TRAIN, TEST: lines}."""
@@ -130,7 +126,7 @@ class Ucr(Series):
     def _folders(self) -> Iterable[Path]:
         if self.folder is not None:
             return [Path(self.folder)]
-        # its data are plain files; its code wants older versions of what we run with
+        # only its data files are used, since its code requires older versions of our dependencies
         found = importlib.util.find_spec("aeon")
         return (
             [
@@ -161,8 +157,9 @@ class Ucr(Series):
 
 
 def parsed(lines: list[str], file: str) -> tuple[list[np.ndarray], list[str]]:
-    """Sequences [T_i, D] and class names of a .ts file: a case a line, channels parted by ":", the
-    class last.
+    """Sequences [T_i, D] and class names from the lines of a .ts file.
+
+    One case per line, channels separated by ":", the class last.
     """
     sequences: list[np.ndarray] = []
     labels: list[str] = []

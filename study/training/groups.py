@@ -64,13 +64,6 @@ def group_memory(device_type: str, workers: int, total: float | None = None) -> 
     )
 
 
-def duration(seconds: float) -> str:
-    """Format seconds for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def groups(
     points: Sequence[Point],
     workers: int,

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from study.health.profiles import profile_of_squares
 from study.interfaces import Batch, Params, ProfileProbe, State
-from study.kernels.step_norms import STEP_NORMS
 from study.model import Model, dropout_masks
 from study.numerics.norms import known_true
 from study.numerics.streams import generator
@@ -122,7 +121,11 @@ def loss_and_gradients(
     leaves = {
         name: view.detach().requires_grad_() for name, view in training.model.named(params).items()
     }
-    taps = step_norm_inputs(training, batch) if with_profiles else {}
+    taps = (
+        training.model.step_norm_inputs(*batch.x.shape[:3], device=training.device)
+        if with_profiles
+        else {}
+    )
     with rounding(training):
         outputs, states = forward(training, leaves | taps, batch, update)
         loss = training.task.loss(outputs, batch)
@@ -139,18 +142,6 @@ def loss_and_gradients(
         states,
         profiles_of(training.model, grads[len(leaves) :], batch),
     )
-
-
-def step_norm_inputs(training: Training, batch: Batch) -> dict[str, Tensor]:
-    """The dummy inputs STEP_NORMS of all layers, [M, T, B'], padded like the batch."""
-    members, examples, steps, _ = batch.x.shape
-    shape = (members, steps, training.model.padded_batch(examples))
-    return {
-        f"layer{layer}.{STEP_NORMS}": torch.zeros(
-            shape, dtype=torch.float64, device=training.device, requires_grad=True
-        )
-        for layer in range(1, training.model.depth + 1)
-    }
 
 
 def profiles_of(

@@ -20,10 +20,9 @@ from typing import Any
 from study.config.build import build
 from study.config.paths import config_dirs
 from study.config.resolve import resolve_device
-from study.interfaces import Event, Executor, Group, require
+from study.interfaces import Event, Executor, Group, duration, require
 from study.store import Store
 from study.store.leases import Leases
-from study.training.groups import duration
 from study.workers.job import ENDING, FINAL, FOLDER, Job, software
 from study.workers.packing import pack, without
 from study.workers.queued import JobEnd, QueuedJob, batches, write_batch

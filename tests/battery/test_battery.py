@@ -246,7 +246,7 @@ class Wrong(Probe):
         ("changes", "changed the weights"),
         ("masks", "changed the states"),
         ("mixes", "a member's mean depends on its company"),
-        ("draws", "looking twice gives other numbers"),
+        ("draws", "a second call gives other numbers"),
         ("shape", "with M = 3, got"),
         ("kind", "must be a tensor"),
         ("nothing", "returned nothing"),

@@ -102,8 +102,8 @@ class WrongExecutor(Executor):
     [
         ("workers", "workers must be a whole number of at least 1"),
         ("event", "got 'finished'"),
-        ("company", "a point that is sound is missing, because another one of its group raised"),
-        ("silent", "2 points are stored and no event says so"),
+        ("company", "a sound point is missing because another point of its group raised"),
+        ("silent", "2 points are stored without an event"),
     ],
 )
 def test_the_battery_of_executors_finds_what_is_wrong(tmp_path, wrong, message):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from study.store import Store, seal
 from tests.campaigns.chaos import SHORT, campaign, compare
 from tests.support.helpers import point, run
+
+pytestmark = pytest.mark.slow
 
 
 def test_ten_kills_change_nothing(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 from reports.__main__ import main as report
 from tests.campaigns.fuzz import Box, Found, campaign
 
+pytestmark = pytest.mark.slow
+
 
 def test_some_hundred_inputs_end_in_words():
     found = campaign(300, 1)

@@ -19,6 +19,8 @@ from tests import ROOT
 from tests.battery.test_battery import planned
 from tests.support import data
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = sorted(path.stem for path in (conf_folder() / "experiment").glob("*.yaml"))
 COMMANDS = ("length", "quick")  # the others in this process, which is faster
 DRAWN = (

@@ -370,7 +370,7 @@ def test_a_layer_does_not_inherit_its_neighbours_flow():
     }
 
 
-def test_a_loss_at_every_step_is_told_and_can_be_taken_step_by_step():
+def test_a_loss_at_every_step_is_noted_and_can_be_measured_step_by_step():
     module, x = at_zero(0.5, torch.eye(H, dtype=torch.float64)), torch.zeros(3, 40, D)
     whole = gradient_profile(module, x, torch.sum, lag=20)
     lags = torch.arange(40, dtype=torch.float64)
@@ -411,7 +411,7 @@ def test_what_weighs_an_example_cancels():
         same(of(other, "1", "h"), of(profiles[0], "1", "h"), 1e-12)
 
 
-def test_a_loss_that_leaves_with_another_slope_than_a_random_direction_is_told():
+def test_a_loss_whose_gradient_decays_unlike_a_random_direction_is_noted():
     matrix = torch.diag(torch.tensor([1.0, 0.5, 0.5, 0.5, 0.5, 0.5], dtype=torch.float64))
     health = gradient_profile(
         at_zero(1.0, matrix), torch.zeros(3, 40, D), lambda out: out[:, -1, 1].sum()
@@ -574,36 +574,36 @@ class Own(nn.LSTM):
 
 
 @pytest.mark.parametrize(
-    ("module", "told"),
+    ("module", "message"),
     [
         (
             nn.Linear(D, H),
-            "module must be a torch.nn.RNN, LSTM or GRU, got Linear, and there is none inside it",
+            "module must be a torch.nn.RNN, LSTM or GRU, got Linear, which contains none",
         ),
         (
             Tagger(),
             (
-                r"got Tagger; pass the recurrent layer inside it and what it is fed:"
+                r"got Tagger; pass the recurrent layer inside it and its inputs:"
                 r" module.encoder.1 \(GRU\)"
             ),
         ),
         (
             nn.LSTM(D, H, bidirectional=True),
-            "bidirectional=True is not supported.*Make two torch.nn.LSTM of one direction",
+            "bidirectional=True is not supported.*Use two torch.nn.LSTM of one direction",
         ),
         (nn.LSTM(D, H, proj_size=2), "proj_size=2 is not supported.*use proj_size=0"),
-        (nn.LSTMCell(D, H), "LSTMCell is one step.*torch.nn.LSTM"),
-        (Own(D, H), "Own has a forward of its own"),
+        (nn.LSTMCell(D, H), "LSTMCell computes single steps.*torch.nn.LSTM"),
+        (Own(D, H), "Own overrides forward"),
         (lambda x: x, "module must be a torch.nn.RNN, LSTM or GRU, got function"),
     ],
 )
-def test_modules_it_cannot_measure(module, told):
-    with pytest.raises(StudyError, match=told):
+def test_modules_it_cannot_measure(module, message):
+    with pytest.raises(StudyError, match=message):
         gradient_profile(module, torch.randn(9, 5, D), torch.sum)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (
             {"x": np.zeros((9, 5, D))},
@@ -638,9 +638,9 @@ def test_modules_it_cannot_measure(module, told):
         ({"lag": 0}, "got 0"),
     ],
 )
-def test_input_that_is_wrong(change, told):
+def test_input_that_is_wrong(change, message):
     given = {"x": torch.randn(9, 5, D), "loss_fn": lambda out: out[-1].square().sum(), **change}
-    with pytest.raises(StudyError, match=told):
+    with pytest.raises(StudyError, match=message):
         gradient_profile(nn.LSTM(D, H), **given)
 
 

@@ -240,7 +240,7 @@ def test_packed_sequences_and_the_first_examples_alone(sort):
         )
 
 
-def test_a_layer_called_twice_in_one_pass_has_a_profile_a_call():
+def test_a_layer_called_twice_in_one_pass_has_one_profile_per_call():
     """Windows that hand on their state: the second call's gradient reaches the first through h."""
     torch.manual_seed(0)
     module, x = nn.GRU(D, H, dtype=torch.float64), draw(2 * T, B, D)
@@ -257,7 +257,7 @@ def test_a_layer_called_twice_in_one_pass_has_a_profile_a_call():
         assert np.allclose(found, mean_by_lag(expected), rtol=0, atol=1e-10)
 
 
-def test_several_recurrent_layers_are_told_apart():
+def test_several_recurrent_layers_have_profiles_of_their_own():
     torch.manual_seed(0)
     net = nn.ModuleDict(
         {"a": nn.LSTM(D, H, dtype=torch.float64), "b": nn.GRU(H, H, dtype=torch.float64)}
@@ -302,7 +302,7 @@ def test_the_loop_does_not_notice():
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
-def test_dropout_between_the_layers_is_told():
+def test_dropout_between_the_layers_is_noted():
     net = made(num_layers=2, dropout=0.3)
     with watch(net, every=1) as watched:
         train(net, 1)
@@ -471,7 +471,7 @@ class Bidirectional(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "settings", "told"),
+    ("module", "settings", "message"),
     [
         (
             nn.Linear(2, 2),
@@ -490,18 +490,18 @@ class Bidirectional(nn.Module):
         (
             nn.Sequential(nn.DataParallel(nn.LSTM(2, 2))),
             {"every": None},
-            "0 is DataParallel, whose gradients are gathered elsewhere",
+            "0 is DataParallel, which gathers gradients elsewhere",
         ),
         (
             torch.compile(nn.LSTM(2, 2), backend="eager"),
             {"every": 1},
-            "is compiled, and hooks do not see inside; watch the module before torch.compile",
+            "is compiled, and hooks cannot see inside; watch and train the module from before",
         ),
         ("lstm", {"every": 1}, "module must be a torch.nn.Module, got str"),
     ],
 )
-def test_what_it_cannot_watch(module, settings, told):
-    with pytest.raises(StudyError, match=told):
+def test_what_it_cannot_watch(module, settings, message):
+    with pytest.raises(StudyError, match=message):
         watch(module, **settings)
 
 
@@ -511,7 +511,7 @@ def test_misuse_of_the_context():
         pass
     net.requires_grad_(False)
     with (
-        pytest.raises(StudyError, match="no parameter of the module asks for a gradient"),
+        pytest.raises(StudyError, match="no parameter of the module requires a gradient"),
         watch(net, every=1),
     ):
         pass

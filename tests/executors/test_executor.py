@@ -9,10 +9,14 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from study.store import Store
 from tests import ROOT
 from tests.support.faults import children, gone
 from tests.support.helpers import hears_ctrl_c
+
+pytestmark = pytest.mark.slow
 
 
 def descendants(pid: int) -> list[int]:

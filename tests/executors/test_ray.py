@@ -19,8 +19,10 @@ from study.executors.ray import Ray as RayExecutor
 from study.records import StudyError
 from study.store import Store
 from tests.campaigns.chaos import compare
-from tests.support.clusters import LOCAL, ROOT, SWEEP, command, ran, said, wait_until
+from tests.support.clusters import LOCAL, ROOT, SWEEP, called, command, ran, said, wait_until
 from tests.support.slurm import free_ports
+
+pytestmark = pytest.mark.slow
 
 ray = pytest.importorskip("ray", reason="no Ray here: pip install 'rnn-gradient-study[ray]'")
 
@@ -170,7 +172,7 @@ def running(folder: Path) -> list[str]:
 
 def test_address_where_no_ray_listens(tmp_path):
     (port,) = free_ports(1)
-    status, told = ran(tmp_path, *SWEEP, *ASKED, f"executor.address=127.0.0.1:{port}")
+    status, told = called(tmp_path, *SWEEP, *ASKED, f"executor.address=127.0.0.1:{port}")
     assert status == 2
     assert f"no Ray listens at 127.0.0.1:{port} (Connection refused)" in told
     assert "Traceback" not in told
@@ -178,7 +180,7 @@ def test_address_where_no_ray_listens(tmp_path):
 
 
 def test_address_that_is_none(tmp_path):
-    status, told = ran(tmp_path, *SWEEP, *ASKED, "executor.address=somewhere")
+    status, told = called(tmp_path, *SWEEP, *ASKED, "executor.address=somewhere")
     assert status == 2
     assert "must be HOST:PORT" in told
 
@@ -193,9 +195,8 @@ def refused(cluster: Cluster, folder: Path, **settings: Any) -> str:
 
 
 def test_more_than_any_node_has(cluster, tmp_path):
-    assert (
-        "no node of the Ray cluster has CPU 64, which a job asks for. Nodes: 127.0.0."
-        in refused(cluster, tmp_path, cpus=64)
+    assert "no node of the Ray cluster has CPU 64, which a job needs. Nodes: 127.0.0." in refused(
+        cluster, tmp_path, cpus=64
     )
 
 
@@ -246,7 +247,7 @@ def alive(cluster: Cluster) -> list[dict[str, Any]]:
 
 
 def test_plan_shows_jobs_and_hours(tmp_path):
-    status, told = ran(tmp_path, *SWEEP, *ASKED, "updates=400000", "plan=true")
+    status, told = called(tmp_path, *SWEEP, *ASKED, "updates=400000", "plan=true")
     assert status == 0, told
     assert re.search(r"^\d+ jobs of 1 core as tasks on a Ray of this machine$", told, re.M), told
     assert "core hours in all, as many at once as the cluster has room for" in told

@@ -5,7 +5,6 @@ preempted, a command that leaves and comes back.
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 from pathlib import Path
@@ -20,7 +19,7 @@ from study.training.checkpoints import Checkpoints
 from study.workers.job import ENDING, Job
 from study.workers.queued import BATCH
 from tests.campaigns.chaos import compare
-from tests.support.clusters import LOCAL, SWEEP, command, ran, said, wait_until
+from tests.support.clusters import LOCAL, SWEEP, called, command, ran, said, wait_until
 from tests.support.helpers import point
 
 SETTINGS = {
@@ -53,6 +52,7 @@ ASKED = [
 ]
 
 
+@pytest.mark.slow
 def test_quick_study_cancelled_preempted_left_and_come_back_to(conf, tmp_path):
     """Nothing is lost or doubled, and every number is that of the local executor, bit for bit."""
     slow, pieces = tmp_path / "slow", tmp_path / "pieces"
@@ -148,9 +148,10 @@ def trained(store: Store) -> list[Path]:
     ]
 
 
+@pytest.mark.slow
 def test_partition_that_does_not_exist_is_told_before_anything_is_queued(conf, tmp_path):
     before = set(conf.states())
-    status, told = ran(tmp_path, *SWEEP, *ASKED, "executor.partition=gpu-long")
+    status, told = called(tmp_path, *SWEEP, *ASKED, "executor.partition=gpu-long")
     assert status == 2
     assert "invalid partition" in told
     assert "Partitions here: debug, blind" in told
@@ -159,13 +160,13 @@ def test_partition_that_does_not_exist_is_told_before_anything_is_queued(conf, t
     assert set(conf.states()) <= before, "nothing was queued, for a moment either"
 
 
+@pytest.mark.slow
 def test_option_that_sbatch_does_not_know_is_told(conf, tmp_path):
-    with pytest.raises(
-        StudyError, match="slurm does not take such a job.*unrecognized option.*nonsense"
-    ):
+    with pytest.raises(StudyError, match="slurm rejects such a job.*unrecognized option.*nonsense"):
         Slurm(**{**SETTINGS, "options": {"nonsense": 1}}).ready(tmp_path)
 
 
+@pytest.mark.slow
 def test_worker_without_the_package(conf, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where a job begins is on its path
     monkeypatch.delenv("PYTHONPATH")
@@ -179,11 +180,13 @@ def test_worker_without_the_package(conf, tmp_path, monkeypatch):
         Slurm(**{**SETTINGS, "python": "/usr/bin/python3"}).ready(tmp_path)
 
 
+@pytest.mark.slow
 def test_worker_without_python(conf, tmp_path):
     with pytest.raises(StudyError, match="has no /nowhere/python"):
         Slurm(**{**SETTINGS, "python": "/nowhere/python"}).ready(tmp_path)
 
 
+@pytest.mark.slow
 def test_worker_with_other_code(conf, tmp_path, other_code, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
@@ -193,6 +196,7 @@ def test_worker_with_other_code(conf, tmp_path, other_code, monkeypatch):
         Slurm(**{**SETTINGS, "python": str(other_code)}).ready(tmp_path)
 
 
+@pytest.mark.slow
 def test_folder_that_the_worker_does_not_see(conf):
     if not conf.blind:
         pytest.skip("no mount namespaces here: unshare -m is refused")
@@ -207,22 +211,23 @@ def test_folder_that_the_worker_does_not_see(conf):
     assert not list(conf.hidden.iterdir())
 
 
+@pytest.mark.slow
 def test_no_machine_to_ask_is_told_and_is_no_error(conf, tmp_path):
     before = set(conf.states())
     executor = Slurm(**{**SETTINGS, "ask_seconds": 0.5, "options": {"begin": "now+1hour"}})
-    assert "no machine could be asked within 0.5 s (BeginTime)" in str(executor.ready(tmp_path))
+    assert "no machine answered within 0.5 s (BeginTime)" in str(executor.ready(tmp_path))
     assert "PENDING" not in [state for job, state in conf.states().items() if job not in before]
 
 
 def test_no_slurm_on_the_path(tmp_path):
-    status, told = ran(tmp_path, *SWEEP, *ASKED, environment={**os.environ, "PATH": "/nowhere"})
+    status, told = called(tmp_path, *SWEEP, *ASKED, environment={"PATH": "/nowhere"})
     assert status == 2
     assert "slurm needs the command sbatch on the path" in told
     assert not (tmp_path / "outputs" / "sweep" / "study.json").exists()
 
 
 def test_plan_shows_jobs_hours_and_array(tmp_path):
-    status, told = ran(
+    status, told = called(
         tmp_path,
         *SWEEP,
         *ASKED,

@@ -1,4 +1,4 @@
-"""The real command: what it plans, runs and refuses.
+"""The command: what it plans, runs and refuses; mostly in this process, which is faster.
 
 Each refusal is one clear message and changes nothing.
 """
@@ -20,17 +20,22 @@ from study.config.paths import config_dirs
 from study.store import Store
 from tests import ROOT
 from tests.support import pages
+from tests.support.commands import call
 
 TINY = ["updates=2", "hidden=4", "batch=8", "task.form=row", "tracker=[]", "executor.workers=1"]
 
 
-def study(
-    folder: Path, *arguments: str, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def study(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in this process."""
+    return call(folder, "study", *arguments)
+
+
+def real_study(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "study", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(environment or {})},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=240,
@@ -41,7 +46,7 @@ def study(
 def small(tmp_path_factory):
     """A small study that has run once."""
     folder = tmp_path_factory.mktemp("small")
-    return folder, study(
+    return folder, real_study(
         folder,
         "-m",
         "experiment=quick",
@@ -184,7 +189,7 @@ def test_a_piece_from_outside_the_repository(tmp_path):
     (tmp_path / "cell" / "leaky.yaml").write_text("_target_: cells_of_mine.Leaky\na: 0.1\n")
     section = pages.section("study/README.md", "Add a piece")
     (tmp_path / "cells_of_mine.py").write_text(section.split("```python\n")[1].split("```")[0])
-    ran = study(
+    ran = real_study(
         tmp_path,
         "-m",
         "experiment=quick",
@@ -240,7 +245,7 @@ def test_a_worker_that_is_killed_fails_its_points_and_no_others(tmp_path):
         " multiprocessing.parent_process():\n            os.kill(os.getpid(), signal.SIGKILL)\n    "
         "    return super().step(params, x, state)\n"
     )
-    ran = study(
+    ran = real_study(
         tmp_path,
         "-m",
         "--config-dir",
@@ -437,7 +442,7 @@ def test_bad_input_is_refused(precious, arguments, told, monkeypatch, capsys):
 )
 def test_bad_input_is_refused_by_the_real_command(precious, case):
     """One that Hydra refuses, one that we do."""
-    ran = study(precious, *command(list(case)))
+    ran = real_study(precious, *command(list(case)))
     assert ran.returncode == 2
     assert case[1].split("=")[0].split(".")[0] in ran.stderr
     assert "Traceback" not in ran.stderr + ran.stdout

@@ -31,6 +31,7 @@ from study.records import StudyError
 from study.store import Store
 from study.store.search import SearchStore
 from tests import ROOT
+from tests.support.commands import call
 
 FIXED = [
     "updates=3",
@@ -44,10 +45,11 @@ FIXED = [
 FACTORS = ["cell=rnn,gru", "initializer=orthogonal,normal", "seed=0,3"]
 
 
-def run(folder: Path, *arguments: str, module: str = "study") -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", "study", *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -62,7 +64,7 @@ def confirmed(
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A study of 4 arms with two seeds, its two best arms confirmed on three."""
     folder = tmp_path_factory.mktemp("confirm")
-    first = run(folder, "-m", "experiment=quick", *FACTORS, *FIXED)
+    first = call(folder, "study", "-m", "experiment=quick", *FACTORS, *FIXED)
     assert first.returncode == 0, first.stdout + first.stderr
     return folder, run(
         folder,
@@ -117,7 +119,7 @@ def test_the_best_arms_by_validation_are_trained_on_fresh_seeds(confirmed):
 
 def test_the_page_shows_fresh_seeds_beside_those_that_chose(confirmed):
     folder, _ = confirmed
-    shown = run(folder, "render", "outputs/quick", module="reports")
+    shown = call(folder, "reports", "render", "outputs/quick")
     assert shown.returncode == 0, shown.stderr
     html = (folder / "outputs" / "quick" / "report.html").read_text(encoding="utf-8")
     assert "Trained again on 3 fresh seeds it has " in html, "the first screen tells it"
@@ -151,7 +153,7 @@ def test_the_recipes_command_gives_its_point_again(confirmed):
     assert shown in [block.text for block in blocks if isinstance(block, Listing)]
     words = shlex.split(shown.replace("\\\n", ""))
     assert words[:3] == ["python", "-m", "study"] and "name=again" in words
-    ran = run(folder, *words[3:])
+    ran = call(folder, *words[2:])
     assert ran.returncode == 0, ran.stdout + ran.stderr
     again = Store(folder / "outputs" / "again")
     assert again.ids() == [id], "the same identity"

@@ -5,8 +5,6 @@ number; nothing lost when numbers move.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import pytest
 
 from study.records import StudyError
 from study.store import Store, seal
-from tests import ROOT
+from tests.support.commands import call
 from tests.support.helpers import point, run
 
 GATES = {"_target_": "study.probes.recurrence.Recurrence", "stages": [0, 1], "level": 0.5}
@@ -32,10 +30,7 @@ def study(folder: Path, *arguments: str) -> str:
         "tracker=[]",
         "executor.workers=1",
     ]
-    command = [sys.executable, "-m", "study", "-m", *fixed, f"store.folder={folder}", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
-    )
+    done = call(folder, "study", "-m", *fixed, f"store.folder={folder}", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

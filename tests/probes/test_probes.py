@@ -12,7 +12,7 @@ from study.cells.gru import GRU
 from study.cells.gru_reset_after import GRUResetAfter
 from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
-from study.health.lags import norm, together
+from study.health.lags import joint_norm, norm
 from study.health.profiles import Thresholds, logs, states
 from study.interfaces import Cell, LagNorms
 from study.probes.loss import LossProfile
@@ -229,8 +229,8 @@ def test_transport_equals_plain_autograd_of_one_sequence_after_the_other(cell):
             example,
             lambda states, a=a, u=whole[example]: torch.cat([states[0][a], states[1][a]]) @ u,
         )
-        together = [torch.cat(step) for step in zip(*layers, strict=True)]
-        same_by_lag(found["network/s"], example, together, together[a].norm(), a)
+        joint_norm = [torch.cat(step) for step in zip(*layers, strict=True)]
+        same_by_lag(found["network/s"], example, joint_norm, joint_norm[a].norm(), a)
         for layer in (
             1,
             2,
@@ -283,7 +283,7 @@ def test_padded_examples_equal_their_sequences_one_by_one():
     lengths = torch.tensor([4, 9, 6])
     for probe in (transport, loss_profile):
         padded = trace(LSTM(), {}, steps=9, examples=3, lengths=lengths)
-        together = probe(padded)
+        joint_norm = probe(padded)
         name = "1/s"
         for index, length in enumerate(lengths.tolist()):
             alone = trace(LSTM(), {}, steps=9, examples=3, lengths=torch.full((3,), length))
@@ -294,11 +294,11 @@ def test_padded_examples_equal_their_sequences_one_by_one():
                 }
             )
             close(
-                together[name].norms[:, index, :length],
+                joint_norm[name].norms[:, index, :length],
                 probe(same)[name].norms[:, index, :length],
                 1e-10,
             )
-            assert together[name].exists[index].sum() == length
+            assert joint_norm[name].exists[index].sum() == length
 
 
 def test_profiles_reach_down_to_1e_300_without_zeros():
@@ -389,15 +389,15 @@ def test_states_together_are_a_members_own_whatever_stands_behind_the_last_whole
         torch.rand(7, 5, 41, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         for seed in range(3)
     ]
-    found = together(parts)
+    found = joint_norm(parts)
     torch.testing.assert_close(
         found, (parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2).sqrt(), rtol=1e-14, atol=0
     )
     for member in range(7):
         assert torch.equal(
-            together([part[member : member + 1].clone() for part in parts])[0], found[member]
+            joint_norm([part[member : member + 1].clone() for part in parts])[0], found[member]
         )
-    assert together(
+    assert joint_norm(
         [
             torch.tensor([3e-200, 3e200, torch.inf, 0.0]).double(),
             torch.tensor([4e-200, 4e200, 1.0, 0.0]).double(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,3 +42,16 @@ def small_study(small: Store) -> Study:
 def small_page(small: Store) -> Path:
     """The report of the small study, rendered."""
     return write(small.folder)
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator[Any]:
+    """Of a module, not of the session: Playwright's event loop ends with it, and a notebook's test
+    in the same process needs one of its own.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**browser_type_launch_args)
+        yield browser
+        browser.close()

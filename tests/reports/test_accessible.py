@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from tests.reports.browser import invalid, opened, violations
 from tests.reports.synthetic import make
 from tests.search.helpers import plan, searched
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FACTORS = {
     "cell": ["rnn", "gru"],
@@ -37,16 +36,6 @@ FACTORS = {
     "depth": [1, 2],
     "tuned": [False, True],
 }
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**browser_type_launch_args)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

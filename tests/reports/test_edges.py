@@ -4,7 +4,6 @@ arms, nothing that varies. Rendered and seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from study.store import Store, seal
 from tests.reports.browser import opened
 from tests.reports.synthetic import make
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 TABLES = ("history", "profile", "states", "test")
 LONG = ["gated_" + "very_" * 38 + "long", "plain" + "x" * 195]
@@ -84,16 +83,6 @@ STORES = {
         folder, factors={"cell": ["شبكة", "בקרה"], "initializer": ["متعامد", "רגיל"]}, **SMALL
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**browser_type_launch_args)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("name", STORES)

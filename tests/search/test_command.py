@@ -23,7 +23,10 @@ from study.store import Store
 from study.store.search import SearchStore
 from tests import ROOT
 from tests.search.helpers import free_port
+from tests.support.commands import call
 from tests.support.helpers import hears_ctrl_c
+
+pytestmark = pytest.mark.slow
 
 WANDB = str(Path(sys.executable).with_name("wandb"))
 SEARCH = [
@@ -44,6 +47,12 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def command(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in this process."""
+    return call(folder, module, *arguments, environment={"HOME": str(folder / "home")})
+
+
+def real_command(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
     (folder / "home").mkdir(exist_ok=True)
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
@@ -58,7 +67,7 @@ def command(folder: Path, module: str, *arguments: str) -> subprocess.CompletedP
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("command")
-    return folder, command(folder, "study", *SEARCH, "search.trials=4", "search.replicates=2")
+    return folder, real_command(folder, "study", *SEARCH, "search.trials=4", "search.replicates=2")
 
 
 def test_the_search_tells_what_it_found_and_what_to_type_next(searched):
@@ -144,7 +153,7 @@ def test_the_tuned_study_trains_both_arms_with_fresh_seeds_and_reports_the_searc
         "tracker=[]",
         "seed=0,1",
     ]
-    ran = command(folder, "study", "-m", *config)
+    ran = real_command(folder, "study", "-m", *config)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     store = Store(folder / "outputs" / "quick_tuned")
     points = store.points()
@@ -309,7 +318,7 @@ def test_ctrl_c_ends_the_search_and_the_same_command_goes_on(tmp_path):
     assert process.returncode == 130, told
     assert "interrupted" in told
     assert "Traceback" not in told
-    again = command(tmp_path, "study", *arguments)
+    again = real_command(tmp_path, "study", *arguments)
     assert again.returncode == 0, again.stdout + again.stderr
     trials = SearchStore(tmp_path / "outputs" / "stopped" / "search").table("trials")
     assert trials["trial"].tolist() == list(range(12))

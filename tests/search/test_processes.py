@@ -21,6 +21,8 @@ from study.search.storage import JOURNAL, open_storage
 from tests import ROOT
 from tests.search.helpers import plan, postgresql
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 14
 ARGUMENTS = [
     "search=lr",
@@ -111,15 +113,12 @@ def kill_in_the_middle_of_a_trial(spec, process: subprocess.Popen[str]) -> int:
     storage = open_storage(spec.settings.storage, spec.search_folder)
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
+        below = descendants(process.pid)
         try:
             trials = [trial for arm in spec.arms for trial in slots_of(spec, arm, storage).trials()]
         except KeyError:  # the studies are not there yet
             trials = []
-        mine = [
-            trial
-            for trial in trials
-            if trial.user_attrs.get(WORKER, {}).get("pid") in descendants(process.pid)
-        ]
+        mine = [trial for trial in trials if trial.user_attrs.get(WORKER, {}).get("pid") in below]
         running = [
             trial
             for trial in mine

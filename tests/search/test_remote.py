@@ -14,7 +14,9 @@ from study.search.arms import slots_of
 from study.search.liveness import WORKER
 from study.search.storage import open_storage
 from tests.search.helpers import plan, postgresql
-from tests.support.clusters import ROOT, ran
+from tests.support.clusters import ROOT, called, ran
+
+pytestmark = pytest.mark.slow
 
 TRIALS = 10
 SEARCH = [
@@ -95,6 +97,6 @@ def test_two_jobs_share_one_search(executor, request, server, tmp_path):
 
 
 def test_a_search_elsewhere_needs_a_database(tmp_path):
-    status, told = ran(tmp_path, *SEARCH, *JOBS, "executor=ray")
+    status, told = called(tmp_path, *SEARCH, *JOBS, "executor=ray")
     assert status == 2
     assert "keeps its trials in a database: search.storage=postgresql://" in told

@@ -7,9 +7,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from study.store import Store
 from tests.support.faults import command, end, statuses, until
 from tests.support.mounts import read_only, tmpfs
+
+pytestmark = pytest.mark.slow
 
 ARGUMENTS = [
     "-m",

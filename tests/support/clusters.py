@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests import ROOT
+from tests.support.commands import call
 from tests.support.helpers import hears_ctrl_c
 
 SWEEP = [
@@ -72,6 +73,15 @@ def ran(
     finally:
         process.kill()
     return process.returncode, said(folder)
+
+
+def called(
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Exit status and words of a command in this process, for what it refuses or only plans."""
+    folder.mkdir(exist_ok=True)
+    done = call(folder, "study", "-m", *arguments, environment=environment)
+    return done.returncode, done.stdout + done.stderr
 
 
 def wait_until(

@@ -1,4 +1,4 @@
-"""The notebook reports/gallery/quick.ipynb, made from quick.py beside it.
+"""The notebook tests/examples/quick.ipynb, made from quick.py beside it.
 
 python -m tests.support.notebook writes it.
 """
@@ -12,7 +12,7 @@ from nbformat import v4
 
 from tests import ROOT
 
-SCRIPT = ROOT / "study" / "examples" / "quick.py"
+SCRIPT = ROOT / "tests" / "examples" / "quick.py"
 NOTEBOOK = SCRIPT.with_suffix(".ipynb")
 
 

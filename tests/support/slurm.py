@@ -49,9 +49,9 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 KillWait=20
 SchedulerParameters=batch_sched_delay=0,sched_interval=2
-NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 RealMemory=1000 State=UNKNOWN
-NodeName=n1 Port={ports[1]} CPUs=2
-NodeName=n2 Port={ports[2]} CPUs=1
+NodeName=DEFAULT RealMemory=1000 State=UNKNOWN
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1
 PartitionName=debug Nodes=n1 Default=YES MaxTime=INFINITE State=UP
 PartitionName=blind Nodes=n2 MaxTime=INFINITE State=UP
 """

@@ -310,14 +310,14 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
         ),
         (
             {"path": "latin.txt", "encoding": "klingon"},
-            "task.encoding: 'klingon' is no encoding that Python knows",
+            "task.encoding: Python does not know the encoding 'klingon'",
         ),
         (
             {"path": "short.txt"},
             "task.path: short.txt leaves 12 characters to validation; more than task.window ="
             " 20 are needed",
         ),
-        ({"path": "same.txt"}, "is one character again and again"),
+        ({"path": "same.txt"}, "is one repeated character"),
         ({"path": ".", "pattern": "*.md"}, r"task.pattern: no file in . matches '\*.md'"),
     ],
 )

@@ -224,9 +224,23 @@ def test_a_group_whose_members_have_all_ended_is_over(tmp_path):
         )
 
 
-def test_seconds_are_of_the_time_a_member_was_there(early):
-    seconds = {id: row["seconds"] for id, row in rows(early).items()}
-    assert 0 < seconds["nan"] < seconds["slow"]
+def test_seconds_are_of_the_time_a_member_was_there(tmp_path, monkeypatch):
+    """By a clock that only updates move, one second each, shared by the members that are there."""
+    now = [0.0]
+    monkeypatch.setattr("study.training.engine.time.perf_counter", lambda: now[0])
+
+    def hear(update: int) -> None:
+        now[0] += 1.0
+
+    run_group(Group("1", tuple(members()), 1.0), tmp_path, "cpu", hear)
+    # update 0 counts too; the one that diverges at update 3 leaves at the validation after that
+    until_6, until_9, until_12, until_24 = 7 / 4, 3 / 3, 3 / 2, 12 / 1
+    assert {id: row["seconds"] for id, row in rows(Store(tmp_path)).items()} == {
+        "nan": until_6,
+        "fast": until_6 + until_9,
+        "faster": until_6 + until_9 + until_12,
+        "slow": until_6 + until_9 + until_12 + until_24,
+    }
 
 
 def test_points_with_and_without_it_may_share_a_group():

@@ -1,1 +1,1 @@
-"""What several tasks share; a task imports these and no other task."""
+"""Helpers shared by tasks; a task imports these and no other task."""

@@ -1,4 +1,4 @@
-"""Base of tasks over a fixed data set: splits and epoch-wise shuffling."""
+"""Base of tasks over a fixed data set: splits and shuffling by epoch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from study.records import StudyError
 
 
 class Arrays(Task):
-    """`load` must set `parts`: {"train", "validation", "test"} to Batches of examples that do not
-    overlap.
-    """
+    """`load` must set `parts`: disjoint Batches of examples for train, validation and test."""
 
     parts: dict[str, Batch]
 
@@ -34,8 +32,9 @@ class Arrays(Task):
         return digest.hexdigest()
 
     def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
-        """Examples in the order of one permutation an epoch; a batch at the end of an epoch runs on
-        into the next.
+        """The next `batch` examples, in the order of one permutation per epoch.
+
+        A batch may cross the end of an epoch.
         """
         count = len(self.parts["train"].x)
         if batch > count:
@@ -65,7 +64,7 @@ class Arrays(Task):
 
 
 def take(part: Batch, index: torch.Tensor) -> Batch:
-    """The examples at these positions."""
+    """Select the examples at these positions."""
     return Batch(
         x=part.x[index],
         y=part.y[index],

@@ -1,4 +1,4 @@
-"""Bases of tasks that ask for classes: their loss, a cross-entropy in nats, and what is scored."""
+"""Bases of classification tasks: cross-entropy in nats and accuracy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from study.tasks.shared.losses import at_step, correct, cross_entropy
 
 
 class OneClass(Task):
-    """A class a sequence, y [B], told after its last step; the metric is accuracy."""
+    """One class per sequence, y [B], predicted at its last step; the metric is accuracy."""
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(outputs, batch.y).mean(1)
@@ -22,7 +22,7 @@ class OneClass(Task):
 
 
 class ClassEachStep(Task):
-    """A class a step, y [B, T], all steps alike in the loss; the metric is the task's own."""
+    """One class per step, y [B, T], with equal weight in the loss; subclasses define the metric."""
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(outputs, batch.y).mean((1, 2))

@@ -1,6 +1,4 @@
-"""Data that are fetched once: into a cache folder, with progress and a checksum, whole or not at
-all.
-"""
+"""Downloads data once, atomically, into a cache folder, with progress and a checksum."""
 
 from __future__ import annotations
 
@@ -31,22 +29,25 @@ CHUNK = 1 << 16
 
 
 def cached(url: str, part: str, checksum: str | None, instead: str) -> Path:
-    """The file that `url` names, in the cache's folder `part`; fetched where it is not there yet.
+    """The path of a file in the cache's folder `part`, downloaded from `url` if it is missing.
 
-    `checksum`: "md5:…" or "sha256:…" of the file; None: the one noted when it was fetched, so that
-    later damage is seen. `instead` tells what a user without a network can do. Raises StudyError.
+    `checksum`: "md5:…" or "sha256:…" of the file; None: the one recorded on download, to detect
+    later damage. `instead`: what a user without a network can do, for the message. Raises
+    StudyError.
     """
     path = Path(CACHE).expanduser() / part / url.rpartition("/")[2]
-    noted = path.with_name(path.name + ".sha256")
+    recorded = path.with_name(path.name + ".sha256")
     if not path.is_file():
         fetch(url, path, checksum, instead)
-    expected = checksum or (noted.read_text(encoding="utf-8").strip() if noted.is_file() else None)
-    if expected is None:  # put there by hand
-        noted.write_text(digest(path, "sha256"), encoding="utf-8")
+    expected = checksum or (
+        recorded.read_text(encoding="utf-8").strip() if recorded.is_file() else None
+    )
+    if expected is None:  # the user put it there
+        recorded.write_text(digest(path, "sha256"), encoding="utf-8")
     elif digest(path, expected.partition(":")[0]) != expected:
         raise StudyError(
-            f"task: {path} is not what it was when it was fetched, or not what its source states"
-            f" ({expected}); delete it to have it fetched again"
+            f"task: {path} has changed since it was fetched, or differs from its source's checksum"
+            f" ({expected}); delete it to fetch it again"
         )
     return path
 
@@ -61,22 +62,22 @@ def digest(path: Path, kind: str) -> str:
 
 
 def fetch(url: str, path: Path, checksum: str | None, instead: str) -> None:
-    """Download to `path`; what is half there, or wrong, never gets that name."""
+    """Download to `path`; an incomplete or wrong file never gets that name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         with (
-            urllib.request.urlopen(url, timeout=PATIENCE) as answer,
+            urllib.request.urlopen(url, timeout=PATIENCE) as response,
             partial.open("wb") as file,
-            _progress(path.name, answer) as advance,
+            _progress(path.name, response) as advance,
         ):
-            while chunk := answer.read(CHUNK):
+            while chunk := response.read(CHUNK):
                 file.write(chunk)
                 advance(len(chunk))
-        stated = answer.headers.get("Content-Length")
-        if stated is not None and int(stated) != partial.stat().st_size:
+        length = response.headers.get("Content-Length")
+        if length is not None and int(length) != partial.stat().st_size:
             raise StudyError(
-                f"task: {url} ended after {partial.stat().st_size} of {stated} bytes; run the"
+                f"task: {url} ended after {partial.stat().st_size} of {length} bytes; run the"
                 " command again"
             )
         if (
@@ -84,8 +85,8 @@ def fetch(url: str, path: Path, checksum: str | None, instead: str) -> None:
             and (found := digest(partial, checksum.partition(":")[0])) != checksum
         ):
             raise StudyError(
-                f"task: what {url} sent has the checksum {found}, and must have {checksum}; nothing"
-                " was kept"
+                f"task: the file at {url} has checksum {found}, expected {checksum}; it was not"
+                " kept"
             )
         path.with_name(path.name + ".sha256").write_text(
             digest(partial, "sha256"), encoding="utf-8"
@@ -98,11 +99,11 @@ def fetch(url: str, path: Path, checksum: str | None, instead: str) -> None:
 
 
 @contextlib.contextmanager
-def _progress(name: str, answer: Any) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, one plain line elsewhere."""
+def _progress(name: str, response: Any) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, one plain line elsewhere."""
     console = Console(stderr=True)
-    stated = answer.headers.get("Content-Length")
-    total = None if stated is None else int(stated)
+    length = response.headers.get("Content-Length")
+    total = None if length is None else int(length)
     if not console.is_terminal:
         console.print(f"fetching {name}" + ("" if total is None else f", {total / 1e6:.1f} MB"))
         yield lambda count: None

@@ -1,6 +1,4 @@
-"""Windows of series, split by time, with the rules that need no training: what is last stays, what
-was a season ago returns.
-"""
+"""Windows of series, split by time, with two baselines: persistence and seasonal naive."""
 
 from __future__ import annotations
 
@@ -24,16 +22,16 @@ def windows(
     source: str,
     licence: str,
 ) -> Read:
-    """Every window of `window` rows, to predict the last column `horizon` rows behind its end.
+    """Every window of `window` rows, to predict the last column `horizon` rows after its end.
 
-    `series`: (name, [rows, D], the target last). Rows are cut into parts by time, the last shares
-    being validation and test; a window and its target lie in one part. Persistence: the target's
-    last value in the window. Seasonal naive: its value a whole number of seasons before the one
-    asked for, the latest that is known.
+    `series`: (name, [rows, D], the target last). Rows are split by time, the last shares for
+    validation and test; a window and its target are in the same part. Persistence predicts the
+    target's last value in the window, seasonal naive its latest known value a whole number of
+    seasons before the predicted one.
     """
-    # whole seasons, at least the horizon
+    # the smallest number of whole seasons that is at least the horizon
     back = 0 if season is None else math.ceil(horizon / season) * season
-    ahead = window + horizon - 1  # from a window's first row to the one asked for
+    ahead = window + horizon - 1  # from a window's first row to the predicted one
     if back > ahead:
         raise StudyError(
             f"task.season: {season} rows do not fit task.window={window}; with"

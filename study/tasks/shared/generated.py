@@ -1,6 +1,4 @@
-"""Base of tasks whose sequences are drawn: endless training data, fixed validation and test
-examples.
-"""
+"""Base of tasks that draw sequences: endless training data, fixed validation and test sets."""
 
 from __future__ import annotations
 
@@ -14,24 +12,22 @@ import torch
 from study.interfaces import PARTS, Batch, Part, Task
 from study.numerics.streams import generator
 
-FIXED_SEED = 0  # of the fixed parts, the same for every point
+FIXED_SEED = 0  # of the fixed sets, the same for every point
 
 
 class Generated(Task):
-    """A task gives `draw`; `examples` is the size of the validation set, the test set and the
-    training examples scored.
-    """
+    """Subclasses define `draw`; `examples` is the size of each fixed set."""
 
     examples: int
 
     @abstractmethod
     def draw(self, rng: torch.Generator, batch: int) -> Batch:
-        """`batch` new examples from this generator only."""
+        """`batch` new examples, drawn from `rng` only."""
 
     def load(self) -> None: ...
 
     def data_hash(self) -> str:
-        """Of the fixed validation examples: it changes when what is drawn changes."""
+        """A hash of the fixed validation examples, which changes with the distribution."""
         part = self.split("validation")
         return hashlib.blake2b(
             part.x.numpy().tobytes() + part.y.numpy().tobytes(), digest_size=8

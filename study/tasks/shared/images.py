@@ -1,6 +1,4 @@
-"""Base of tasks that read images as sequences: pixel by pixel or row by row, in order or by one
-fixed permutation.
-"""
+"""Base of tasks that read images as sequences of pixels or rows, permuted or not."""
 
 from __future__ import annotations
 
@@ -19,9 +17,9 @@ CLASSES = 10
 
 
 class Images(OneClass, Arrays):
-    """Which of 10 classes is the image of? form pixel: side² steps of 1; row: side steps of side.
+    """Classify images into 10 classes; form pixel: side² steps of 1; row: side steps of side.
 
-    `lag` in steps, null for all of them.
+    `lag`: in steps, null for all of them.
     """
 
     form: Literal["pixel", "row"]
@@ -36,18 +34,15 @@ class Images(OneClass, Arrays):
         return self.side**2 if self.form == "pixel" else self.side
 
     def sequences(self, pixels: np.ndarray) -> Tensor:
-        """[N, steps, inputs] in fp32 of pixels [N, side²]; the permutation is drawn by
-        `split_seed`.
-        """
+        """[N, steps, inputs] in fp32 from pixels [N, side²]; `split_seed` draws the permutation."""
         if self.permuted:
             pixels = pixels[:, np.random.default_rng(self.split_seed).permutation(self.side**2)]
         return torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).reshape(
             len(pixels), self.steps, -1
         )
 
-    def stated(self, *, split: str, source: str, licence: str) -> TaskFacts:
-        # The best guess that ignores the image: the most frequent class, or the class frequencies
-        # for the loss.
+    def image_facts(self, *, split: str, source: str, licence: str) -> TaskFacts:
+        # baseline: the most frequent class; baseline loss: the class frequencies
         shares = torch.bincount(self.parts["train"].y, minlength=CLASSES) / len(
             self.parts["train"].y
         )

@@ -1,4 +1,4 @@
-"""Losses and metrics shared by tasks, [M, B] by example: nothing here reduces over members."""
+"""Losses and metrics by example, [M, B]; nothing here reduces over members."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
-    """Nats, by position: outputs [..., C], y [...] of class numbers -> [...]."""
+    """Cross-entropy in nats: outputs [..., C], class numbers y [...] -> [...]."""
     return torch.logsumexp(outputs, dim=-1) - outputs.gather(-1, y[..., None])[..., 0]
 
 
@@ -22,7 +22,7 @@ def correct(outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def at_step(losses: Tensor, anchor: Tensor) -> Tensor:
-    """Of losses by step [M, B, T], those of each example's own step `anchor` [B] -> [M, B]."""
+    """Select each example's step `anchor` [B] from losses [M, B, T] -> [M, B]."""
     return losses.gather(-1, anchor.to(losses.device)[None, :, None].expand(len(losses), -1, 1))[
         ..., 0
     ]

@@ -1,6 +1,4 @@
-"""Base of tasks over somebody's own sequences: checked, split, standardised with training
-statistics, padded to the longest.
-"""
+"""Base of tasks over your own sequences, which it checks, splits, standardises and pads."""
 
 from __future__ import annotations
 
@@ -19,17 +17,17 @@ from study.records import StudyError
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
 
-LEAST = 2  # examples of a class, and of a part: one tells nothing of the others
+MIN_EXAMPLES = 2  # per class and part
 
 
 @dataclass(frozen=True)
 class Read:
-    """What a source holds. `sequences`: [T_i, D] each; `targets` [N] class names, or numbers [N] or
-    [N, O].
+    """The content of a data source.
 
-    `names` says where an example came from, for messages ("series 7", "row 12"). `parts` is set by
-    sources that split by themselves. `baseline` is the mean squared error, in the targets' own
-    units, of a rule that needs no training, by its name.
+    sequences: [T_i, D] each. targets: class names [N], or numbers [N] or [N, O]. names: the origin
+    of each example, for messages ("series 7", "row 12"). parts, split: set by sources with a split
+    of their own. rules: mean squared error, in the targets' units, of rules that need no training,
+    by name.
     """
 
     sequences: Sequence[np.ndarray]
@@ -43,14 +41,14 @@ class Read:
 
 
 class Series(Arrays):
-    """Classification (cross-entropy, accuracy) or regression (mean squared error of the
-    standardised target) on the last valid step.
+    """Classification or regression at the last valid step.
 
-    Inputs are standardised by channel, with the training examples' means and deviations over valid
-    steps. `validation` and `test` are shares (test: None where `read` has test examples of its own
-    and sets `parts`). `split`: stratified (drawn by `split_seed`, classes in equal shares; for
-    regression drawn at random) or chronological (as they stand: the last ones are the test). `lag`
-    in steps, null for all of them; `solved` in the metric's units.
+    Classification has cross-entropy and accuracy, regression the mean squared error of the
+    standardised target. Inputs are standardised by channel, over the valid steps of the training
+    examples. `validation` and `test` are shares (test None: `read` sets `parts`). `split`:
+    stratified (drawn with `split_seed`, classes in equal shares; at random for regression) or
+    chronological (in file order, the last ones are the test set). `lag`: in steps, null for all of
+    them; `solved`: in the metric's units.
     """
 
     def __init__(
@@ -105,7 +103,7 @@ class Series(Arrays):
 
     @abstractmethod
     def read(self) -> Read:
-        """The data, or a StudyError that says what is wrong with them and where."""
+        """The data; StudyError that says what is wrong with them, and where."""
 
     def load(self) -> None:
         data = self.read()
@@ -116,14 +114,14 @@ class Series(Arrays):
         if self.kind == "classification" and len(self.classes) < 2:
             raise StudyError(
                 f"task: {data.source} has one class only ({self.classes[0]!r}); there is nothing to"
-                " tell apart"
+                " classify"
             )
         parts = self._split(data) if data.parts is None else dict(data.parts)
         for part, index in parts.items():
-            if len(index) < LEAST:
+            if len(index) < MIN_EXAMPLES:
                 raise StudyError(
                     f"task: {data.source} leaves {len(index)} examples to {part}, of"
-                    f" {len(data.sequences)} in all; at least {LEAST} are needed"
+                    f" {len(data.sequences)} in all; at least {MIN_EXAMPLES} are needed"
                 )
         self.data, self.lengths = data, np.array([len(sequence) for sequence in data.sequences])
         x, self.steps = self._padded(data, parts["train"]), int(self.lengths.max())
@@ -134,7 +132,7 @@ class Series(Arrays):
             for part, index in parts.items()
         }
 
-    # --- what is wrong with data ------------------------------------------------------------------
+    # --- checks -----------------------------------------------------------------------------------
 
     def _check_finite(self, data: Read) -> None:
         widths = {sequence.shape[1] for sequence in data.sequences}
@@ -174,12 +172,15 @@ class Series(Arrays):
             }
         strata = data.targets if self.kind == "classification" else None
         try:
-            rest, test = train_test_split(
+            others, test = train_test_split(
                 everyone, test_size=counts["test"], stratify=strata, random_state=self.split_seed
             )
-            inner = None if strata is None else strata[rest]
+            other_strata = None if strata is None else strata[others]
             train, validation = train_test_split(
-                rest, test_size=counts["validation"], stratify=inner, random_state=self.split_seed
+                others,
+                test_size=counts["validation"],
+                stratify=other_strata,
+                random_state=self.split_seed,
             )
         except ValueError as error:
             few = {str(name): int((data.targets == name).sum()) for name in self.classes}
@@ -195,25 +196,23 @@ class Series(Arrays):
         return {"train": train, "validation": validation, "test": test}
 
     def _padded(self, data: Read, train: np.ndarray) -> Tensor:
-        """[N, T, D], standardised; what is behind a sequence's end is 0, the mean."""
-        together = np.concatenate([data.sequences[index] for index in train]).astype(np.float64)
-        self.mean, deviation = together.mean(0), together.std(0)
-        # a channel that never changes says nothing; it is 0
+        """[N, T, D], standardised; padding is 0, the mean."""
+        steps = np.concatenate([data.sequences[index] for index in train]).astype(np.float64)
+        self.mean, deviation = steps.mean(0), steps.std(0)
+        # constant channels become 0
         self.deviation = np.where(deviation > 0, deviation, 1.0)
         longest = int(self.lengths.argmax())
-        need = 4.0 * len(data.sequences) * int(self.lengths[longest]) * together.shape[1]
+        need = 4.0 * len(data.sequences) * int(self.lengths[longest]) * steps.shape[1]
         if need > memory():
-            told = (
+            problem = (
                 f"{data.names[longest]} has {self.lengths[longest]} steps, and"
                 f" {len(data.sequences)} sequences padded to that are {need / 1e9:.0f} GB"
             )
             raise StudyError(
                 f"task: {data.source} does not fit the memory of this machine, {memory() / 1e9:.0f}"
-                f" GB: {told}; cut long sequences into pieces"
+                f" GB: {problem}; cut long sequences into pieces"
             )
-        x = np.zeros(
-            (len(data.sequences), int(self.lengths[longest]), together.shape[1]), np.float32
-        )
+        x = np.zeros((len(data.sequences), int(self.lengths[longest]), steps.shape[1]), np.float32)
         for row, sequence in zip(x, data.sequences, strict=True):
             row[: len(sequence)] = (sequence - self.mean) / self.deviation
         return torch.from_numpy(x)
@@ -256,7 +255,7 @@ class Series(Arrays):
             baseline_loss = float(validation.y.square().mean())  # the training mean is 0
             baseline = min([baseline_loss, *share.values()])
             solved = (baseline if share else 0.1 * baseline) if self.solved is None else self.solved
-        told = (
+        rules = (
             f"; {', '.join(f'{name} {error:.3g}' for name, error in share.items())}"
             if share
             else ""
@@ -280,14 +279,14 @@ class Series(Arrays):
             baseline=baseline,
             solved=solved,
             split=(
-                f"{self.data.split or self._told()}"
-                f" {'/'.join(str(len(self.parts[part].x)) for part in PARTS)}{told}"
+                f"{self.data.split or self._split_name()}"
+                f" {'/'.join(str(len(self.parts[part].x)) for part in PARTS)}{rules}"
             ),
             source=self.data.source,
             licence=self.data.licence,
         )
 
-    def _told(self) -> str:
+    def _split_name(self) -> str:
         return (
             self.how
             if self.how == "chronological"

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A study from Python
 # Two cells, three seeds, 60 updates each: some seconds on two cores. This notebook is made from
-# `reports/gallery/quick.py` by `python -m tests.support.notebook`; the tests run both.
+# `tests/examples/quick.py` by `python -m tests.support.notebook`; the tests run both.
 
 # %%
 import study

@@ -1,4 +1,4 @@
-"""The script and the notebook of reports/gallery run, the notebook in a real kernel."""
+"""The script and the notebook of tests/examples run, the notebook in a real kernel."""
 
 from __future__ import annotations
 
