@@ -49,7 +49,7 @@ plan: .venv/.ready ## what make sweep would run: points, groups, time; trains no
 # A file's tests stay in one process: what a file prepares once is prepared once. One more than
 # cores: many wait for processes of their own.
 PYTEST_ALL := OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) < 7 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 8)) --dist loadfile --no-loadscope-reorder
-FAST := tests/store tests/config
+FAST := tests/store tests/config tests/cells tests/clipping tests/encoders tests/health tests/initializers tests/optimizers tests/readouts tests/numerics tests/machine tests/launch/test_progress.py tests/search/test_space.py tests/search/test_slots.py tests/test_tiers.py tests/test_screen.py
 
 test: .venv/.ready-dev ## the tests but for the slow ones (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
 	@$(PYTEST_ALL) -m "not slow and not cluster" $(PYTEST)

@@ -28,9 +28,8 @@ from study.kernels import reference, triton
 from study.kernels.step_norms import STEP_NORMS
 from study.numerics.streams import generator
 
-# Element-wise kernels take a scalar path for what is left over after whole vectors, and sigmoid and
-# tanh round differently there. Blocks of a multiple of this many values never have a rest, wherever
-# in the group they lie.
+# Element-wise kernels use a scalar path for the remainder after whole vectors, where sigmoid and
+# tanh round differently. Blocks of a multiple of this many values never have a remainder.
 VECTOR = 32
 LINE = 16  # values per cache line
 

@@ -157,7 +157,7 @@ POINTS = _columns(
     ("first_nonfinite", "str", "", "first tensor that was not finite"),
     ("diverged_at", "int", "updates", "update at which the point was frozen"),
     ("params", "int", "", "number of trained values"),
-    ("updates", "int", "updates", "updates asked for"),
+    ("updates", "int", "updates", "planned updates"),
     ("steps", "int", "steps", "length of the task's sequences, T; the longest, where they differ"),
     (
         "lag",
@@ -179,7 +179,7 @@ POINTS = _columns(
         "updates_saved",
         "int",
         "updates",
-        "updates asked for that were not computed, because it ended early",
+        "planned updates that were not computed because training ended early",
     ),
     ("seconds", "float", "s", "this point's share of its group's wall time"),
 )
@@ -386,7 +386,7 @@ TRIAL_SETTINGS = _columns(
     ("trial", "int", "", "number of the trial within its arm"),
     ("key", "str", "", "searched key"),
     ("value", "str", "", "its value as text"),
-    ("number", "float", "", "its value where it is a number"),
+    ("number", "float", "", "its value if it is a number"),
 )
 
 TRIAL_CURVES = _columns(

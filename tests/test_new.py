@@ -43,6 +43,7 @@ def test_there_is_a_skeleton_of_every_kind_and_it_says_what_it_is():
         ), "the equation"
 
 
+@pytest.mark.slow
 def test_a_generated_folder_passes_its_own_tests(own: Path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(

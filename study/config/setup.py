@@ -130,7 +130,7 @@ class Setup:
     @functools.cached_property
     def thresholds(self) -> Thresholds:
         """Thresholds between the states of gradient health."""
-        return Thresholds.of(vars(self.health))
+        return Thresholds.from_health(vars(self.health))
 
     @functools.cached_property
     def outcome_limits(self) -> OutcomeLimits:

@@ -236,7 +236,7 @@ class Settings:
 def settings() -> Settings:
     node = yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))["health"]
     loss = yaml.safe_load((conf_folder() / "probe" / "loss.yaml").read_text(encoding="utf-8"))
-    return Settings(Thresholds.of(node), node["examples"], loss["anchors"])
+    return Settings(Thresholds.from_health(node), node["examples"], loss["anchors"])
 
 
 @dataclass(frozen=True)

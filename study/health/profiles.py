@@ -30,8 +30,8 @@ class Thresholds:
     bootstrap: int
 
     @classmethod
-    def of(cls, health: Mapping[str, Any]) -> Thresholds:
-        """From the whole `health` node."""
+    def from_health(cls, health: Mapping[str, Any]) -> Thresholds:
+        """Select these settings from the whole `health` node."""
         return cls(**{name: health[name] for name in cls.__dataclass_fields__})
 
 

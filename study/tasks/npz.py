@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,25 @@ class Npz(Series):
         self.path = path
 
     def read(self) -> Read:
-        path = Path(self.path)
+        arrays = self._arrays()
+        x, y, lengths = self._checked(arrays)
+        return Read(
+            sequences=[
+                row[:length].astype(np.float64) for row, length in zip(x, lengths, strict=True)
+            ],
+            targets=y,
+            names=[f"example {number}" for number in range(len(x))],
+            source=Path(self.path).name,
+            licence="the reader's own data",
+        )
+
+    def _arrays(self) -> dict[str, np.ndarray]:
         try:
-            loaded = np.load(path, allow_pickle=False)  # a pickle would run code
+            loaded = np.load(Path(self.path), allow_pickle=False)  # a pickle would run code
             if isinstance(loaded, np.ndarray):
                 raise StudyError(
-                    f"task.path: {self.path} is a single array (.npy); numpy.savez(path, x=…, y=…)"
-                    " writes what is needed"
+                    f"task.path: {self.path} is a single array (.npy); write the file with"
+                    " numpy.savez(path, x=…, y=…)"
                 )
             with loaded as file:
                 arrays = {name: file[name] for name in file.files}
@@ -46,6 +59,12 @@ class Npz(Series):
                     f"task.path: {self.path} must hold arrays x and y, and has"
                     f" {', '.join(arrays) or 'none'}"
                 )
+        return arrays
+
+    def _checked(
+        self, arrays: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(x [N, T, D], y, lengths [N]); StudyError if their shapes or types do not fit."""
         x, y = arrays["x"], arrays["y"]
         x = x[..., None] if x.ndim == 2 else x
         if (
@@ -76,12 +95,4 @@ class Npz(Series):
                 f"task.path: y of {self.path} must be [N] of classes for task.kind=classification,"
                 f" got {y.shape}"
             )
-        return Read(
-            sequences=[
-                row[:length].astype(np.float64) for row, length in zip(x, lengths, strict=True)
-            ],
-            targets=y,
-            names=[f"example {number}" for number in range(len(x))],
-            source=path.name,
-            licence="the reader's own data",
-        )
+        return x, y, lengths

@@ -177,12 +177,12 @@ def parsed(lines: list[str], file: str) -> tuple[list[np.ndarray], list[str]]:
                 header.get("@timestamps", "false") != "false"
                 or not header.get("@classlabel", "").startswith("true")
             ):
-                came = (
+                got = (
                     f"@classLabel {header.get('@classlabel')}, @timeStamps"
                     f" {header.get('@timestamps')}"
                 )
                 raise StudyError(
-                    f"task: {file} must hold classes and no time stamps; its header says {came}"
+                    f"task: {file} must hold classes and no time stamps; its header says {got}"
                 )
             continue
         *channels, label = line.split(":")
@@ -198,10 +198,9 @@ def parsed(lines: list[str], file: str) -> tuple[list[np.ndarray], list[str]]:
             raise StudyError(f"task: line {number} of {file} is not numbers ({error})") from error
         lengths = sorted({len(channel) for channel in values})
         if len(lengths) != 1:
-            came = " and ".join(map(str, lengths)) or "no"
+            got = " and ".join(map(str, lengths)) or "no"
             raise StudyError(
-                f"task: line {number} of {file} has channels of {came} steps; all must have the"
-                " same"
+                f"task: line {number} of {file} has channels of {got} steps; all must have the same"
             )
         sequences.append(np.stack(values, axis=1))
         labels.append(label.strip())

@@ -1,4 +1,4 @@
-"""One battery over every level that conf/ lists."""
+"""The battery over every level in conf/."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_cell(node_of, level):
 
 
 class Kernelled(LSTM):
-    """A compiled kernel of which `wrong` says what is wrong."""
+    """A cell with a compiled kernel that is wrong in the way `wrong` names."""
 
     def __init__(self, *, wrong: str) -> None:
         self.wrong = wrong
@@ -86,9 +86,9 @@ def test_the_battery_finds_what_is_wrong_with_a_compiled_kernel(wrong, told):
 
 
 class Traced(LSTM):
-    """A cell whose kept state is not its last one: an echo of h comes after it.
+    """A cell whose kept state is not the last one: an echo of h follows it.
 
-    The sign says whether `keep` is right.
+    The sign decides whether `keep` is right.
     """
 
     states = ("h", "c", "e")
@@ -141,7 +141,7 @@ def test_task(node_of, level, tmp_path):
 
 
 def own_data(folder: Path, level: str) -> dict[str, str]:
-    """What a user gives to a task that reads files: random walks of two classes."""
+    """Data for tasks that read files: random walks of two classes."""
     drawn = np.random.default_rng(0)
     x, y = drawn.normal(size=(60, 7, 2)).cumsum(1), np.arange(60) % 2
     if level == "npz":
@@ -166,10 +166,10 @@ def test_readout(node_of, level):
 
 @pytest.mark.parametrize("level", levels("probe"))
 def test_probe_runs_on_every_cell(node_of, level):
-    """Every probe on every cell, one and two layers, terminal and every-step losses: one value a
-    member, NaN by exception only.
+    """Every probe on every cell, one and two layers, losses at the last and at every step.
 
-    Infinite are only logs of what is exactly 0 (a ReLU's Jacobian has singular values that are).
+    One value per member; NaN is an exception, and Inf only the log of an exact 0 (a ReLU's Jacobian
+    has such singular values).
     """
     from study.interfaces import LagNorms
     from tests.support.helpers import trace
@@ -218,7 +218,7 @@ def test_the_battery_finds_a_readout_that_says_it_reads_the_last_step_only():
 
 
 class Wrong(Probe):
-    """`kind` says what is wrong with it."""
+    """A probe that is wrong in the way `kind` names."""
 
     def __init__(self, *, kind: str) -> None:
         self.kind, self.stages = kind, [2] if kind == "stages" else [0]
@@ -280,7 +280,7 @@ def planned(experiment: str, overrides: list[str]) -> Any:
 
 @pytest.mark.parametrize("level", levels("experiment"))
 def test_committed_experiments_compose_and_pass_their_checks(level, tmp_path):
-    """Each is planned whole; each trains for two updates in test_experiments."""
+    """Each is planned in full; test_experiments trains each for two updates."""
     plan = planned(level, data.overrides(level, tmp_path))
     assert len(plan.points) >= 18
     assert plan.name == level

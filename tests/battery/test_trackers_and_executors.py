@@ -1,4 +1,4 @@
-"""The battery of trackers and executors: ours pass, and what is wrong is found by name."""
+"""The battery of trackers and executors: built-in ones pass, faults are named."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ battery.check_tracker(lambda: Wandb(mode="offline", **settings), Path(sys.argv[1
 
 
 def test_wandb_keeps_the_rules_of_trackers(tmp_path: Path):
-    """In a process of its own: wandb leaves a service behind."""
+    """In a separate process, since wandb leaves a service behind."""
     (tmp_path / "home").mkdir()
     clean = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
     ran = subprocess.run(

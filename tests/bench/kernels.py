@@ -159,12 +159,12 @@ def written(
         measured = {"cpu": measured}
     whole[device] = table(found)
     lines = [
-        "# What kernel=auto takes, by kind of device, cell and the nearest size. Written by `make"
-        " bench-kernels`; `times`: as a multiple of the fastest, CPU time or, on a GPU, time."
+        "# The kernels that kernel=auto chooses, by device type, cell and nearest size. Written by"
+        " `make bench-kernels`; `times`: as a multiple of the fastest, CPU time or, on a GPU, time."
     ]
     lines += [
-        "# A change here gives another identity to points whose kernel it changes. Cells and"
-        " devices that are not here take native (CPU) or triton (CUDA), else fused, else reference."
+        "# A change here gives new ids to points whose kernel it changes. Cells and devices that"
+        " are missing use native (CPU) or triton (CUDA), else fused, else reference."
     ]
     lines += [
         yaml.safe_dump(

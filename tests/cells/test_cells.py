@@ -20,7 +20,7 @@ D, H, B, T = 3, 6, 4, 12
 
 
 def torch_layer(kind: str, depth: int) -> torch.nn.RNNBase:
-    """By name, not by asking our cell: it could have tanh and ReLU the wrong way round."""
+    """torch's layer, chosen by name rather than by our cell, which could swap tanh and ReLU."""
     settings = {
         "input_size": D,
         "hidden_size": H,
@@ -34,7 +34,7 @@ def torch_layer(kind: str, depth: int) -> torch.nn.RNNBase:
 
 
 def ours(theirs: torch.nn.RNNBase, cell: Cell, depth: int) -> dict[str, Tensor]:
-    """Our tensors from torch's: one bias a gate, but for the GRU's b_hn."""
+    """Our tensors from torch's: one bias per gate, except for the GRU's b_hn."""
     tensors = {}
     for layer in range(depth):
         weight_x, weight_h, bias_x, bias_h = (
@@ -218,9 +218,7 @@ def test_variable_lengths_read_each_examples_last_step():
     "cell", [LSTM(), GRU(), GRUResetAfter()], ids=lambda cell: type(cell).__name__
 )
 def test_the_keep_gates_bias_is_the_share_that_is_kept(cell):
-    """All weights 0: ds_t/ds_{t-1} = σ(b_f), textbook GRU σ(-b_z), torch's GRU σ(b_z); `keep` names
-    gate and sign.
-    """
+    """With zero weights, ds_t/ds_{t-1} = σ(b_f), textbook GRU σ(-b_z), torch's GRU σ(b_z)."""
     ((gate, sign),) = cell.keep.items()
     for bias in (1.0, -2.0):
         params = {
@@ -247,7 +245,7 @@ def test_the_keep_gates_bias_is_the_share_that_is_kept(cell):
 
 
 def test_gates_lie_where_their_names_say():
-    """Order of the blocks in a tensor: torch's."""
+    """The order of blocks in a tensor is torch's."""
     assert {parameter.gates for parameter in LSTM().shapes(D, H)} == {("i", "f", "g", "o")}
     assert {parameter.gates for parameter in GRU().shapes(D, H)} == {("r", "z", "n")}
     assert {parameter.gates for parameter in GRUResetAfter().shapes(D, H)} == {
@@ -283,7 +281,7 @@ def test_linear_is_the_product(inputs, outputs):
 def test_linear_has_the_same_bits_whatever_the_number_of_members(inputs, outputs):
     """Outputs and gradients.
 
-    Widths of 1 are written element-wise: at M = 1 matrix products of that width round differently.
+    Widths of 1 are element-wise: at M = 1, matrix products of that width round differently.
     """
 
     def bits(count: int) -> list[Tensor]:

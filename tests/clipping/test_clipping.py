@@ -59,9 +59,7 @@ def test_value_clamps_by_each_members_threshold():
 
 
 def test_counter_and_telemetry_of_a_trained_model_equal_a_recount_by_torch():
-    """Norms before, norms after and cosine of every update, and which were clipped, from the
-    gradients themselves and torch.nn.utils.
-    """
+    """Norms before and after, cosines and clipped updates, recomputed with torch.nn.utils."""
     limit, pinch = 0.5, 0.5
     rules = [
         {"_target_": "study.clipping.norm.Norm", "threshold": limit},
@@ -115,7 +113,7 @@ def test_counter_and_telemetry_of_a_trained_model_equal_a_recount_by_torch():
 
 
 def test_an_update_of_which_only_a_tiny_tensor_was_clipped_counts():
-    """Its norm is the same to the last bit, so that the ratio alone would say untouched."""
+    """Its norm is the same to the last bit, so the ratio alone would count it as untouched."""
     training = prepare([point(0), point(1)], "cpu")
     grads = torch.full((2, 10), 1e3)
     grads[:, 0] = 1e-6

@@ -1,6 +1,4 @@
-"""Clip rules that adapt, against plain references written from their papers, one member and one
-update at a time.
-"""
+"""Adaptive clip rules against plain references from their papers."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ SLICES = {
 
 
 def path(updates: int = 120, members: int = 3, spikes: bool = True) -> Tensor:
-    """Gradients [updates, M, 38] whose norms vary by a factor of a few, with a
-    spike now and then.
-    """
+    """Gradients [updates, M, 38] whose norms vary by a small factor, with occasional spikes."""
     rng = torch.Generator().manual_seed(3)
     grads = (
         torch.randn(updates, members, 38, generator=rng)
@@ -124,8 +120,9 @@ def test_zclip_ignores_what_is_not_finite():
 
 @pytest.mark.parametrize("readout", [False, True])
 def test_agc_works_unit_by_unit(readout):
-    """Brock 2021, equation 3, with the units of its reference code: rows of matrices, vectors as a
-    whole, the last layer left out.
+    """Brock 2021, equation 3, with the units of its reference code.
+
+    Rows of matrices, whole vectors; the last layer is left out.
     """
     grads, params = path(4, spikes=False) * 0.05, weights() * torch.tensor([[1.0], [1e-6], [1.0]])
     found = clipped(AGC(ratio=0.05, floor=1e-3, readout=readout), grads, params)
@@ -176,9 +173,7 @@ def test_rules_without_memory_do_nothing_the_second_time(rule):
 
 
 def test_a_finite_gradient_whose_norm_overflows_is_shortened_and_not_lost():
-    """fp32 squares overflow above 1.8e19: torch's rule turns such a gradient into zeros, and an
-    update is silently skipped.
-    """
+    """fp32 squares overflow above 1.8e19: torch's rule sets such a gradient to zero."""
     grads = torch.tensor([[3e25, 4e25, 0.0], [3.0, 4.0, 0.0]])
     found, _ = Norm(threshold=torch.tensor([1.0, 1.0]))(grads, torch.zeros(2, 3), None)
     torch.testing.assert_close(found, torch.tensor([[0.6, 0.8, 0.0]] * 2), rtol=1e-5, atol=0)

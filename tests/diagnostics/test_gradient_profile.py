@@ -1,6 +1,4 @@
-"""gradient_profile on plain torch.nn modules: against a plain unrolled reference, against theory,
-and on what users get wrong.
-"""
+"""gradient_profile on torch.nn modules, against an unrolled reference, theory and user mistakes."""
 
 from __future__ import annotations
 
@@ -67,9 +65,7 @@ def transport(health, layer: str = "network") -> Tensor:
 
 
 def same(found: Tensor, expected: Tensor, tolerance: float) -> None:
-    """Two means in decades whose ratios differ by less than `tolerance`; NaN, where no example has
-    a mean, in both or in neither.
-    """
+    """Check that ratios of two means in decades are within `tolerance`; NaN in the same places."""
     assert found.shape == expected.shape
     error = (
         (torch.nan_to_num(found, nan=-9e9) - torch.nan_to_num(expected, nan=-9e9)).abs()
@@ -140,9 +136,7 @@ def test_equals_an_unrolled_reference(kind, depth):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_transport_equals_the_studys_own_probe(kind):
-    """The same weights, examples and lengths as a cell of ours: probe and module must tell the
-    same, draws included.
-    """
+    """A study's probe on a cell with the same weights, examples, lengths and random directions."""
     cell = {
         "tanh": RNN(nonlinearity="tanh"),
         "relu": RNN(nonlinearity="relu"),
@@ -192,7 +186,7 @@ LENGTHS = torch.tensor([4, 9, 2, 9, 6])
 
 
 def one_by_one(module: nn.Module, x: Tensor) -> dict[tuple[str, str], Tensor]:
-    """Mean by lag of the profiles of each sequence alone, unbatched and without its padding."""
+    """Mean by lag of the profiles of single, unbatched, unpadded sequences."""
     alone = [
         gradient_profile(module, x[b, :n], lambda out: last_loss(out[None])).profile
         for b, n in enumerate(LENGTHS.tolist())
@@ -272,7 +266,7 @@ def test_unbatched_input_and_its_state():
 
 
 def at_zero(gain: float, matrix: Tensor) -> nn.Module:
-    """tanh at h = 0 and x = 0 is h_t = W h_{t-1} exactly."""
+    """A module with h_t = W h_{t-1} exactly: tanh at h = 0 and x = 0."""
     module = made("tanh", bias=False, batch_first=True)
     with torch.no_grad():
         module.weight_hh_l0.copy_(gain * matrix)
@@ -283,7 +277,7 @@ def at_zero(gain: float, matrix: Tensor) -> nn.Module:
     ("gain", "steps"), [(0.9, 200), (1.0, 200), (1.1, 200), (0.5, 1600), (0.001, 150), (3.0, 1200)]
 )
 def test_linear_orthogonal_is_its_gain_to_the_power_of_the_lag(gain, steps):
-    """Down to 1e-481 and up to 1e+572: logarithms are kept, so nothing reads 0 or Inf."""
+    """Down to 1e-481 and up to 1e+572: logarithms never read 0 or Inf."""
     module = at_zero(gain, orthogonal(H, 1.0))
     health = gradient_profile(module, torch.zeros(3, steps, D), lambda out: out[:, -1].sum())
     expected = math.log10(gain) * torch.arange(steps, dtype=torch.float64)
@@ -304,7 +298,7 @@ def test_linear_orthogonal_is_its_gain_to_the_power_of_the_lag(gain, steps):
 
 
 def test_a_fused_backward_pass_reads_zero_where_the_profile_does_not():
-    """The known mistake: norms in fp64 without logarithms end at 1e-308, in fp32 at 1e-38."""
+    """A known mistake: plain norms end at 1e-308 in fp64 and at 1e-38 in fp32."""
     module = at_zero(0.5, orthogonal(H, 1.0))
     hx = torch.zeros(1, 1, H, dtype=torch.float64, requires_grad=True)
     module(torch.zeros(1, 1600, D, dtype=torch.float64), hx)[0][:, -1].sum().backward()

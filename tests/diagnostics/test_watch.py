@@ -1,6 +1,4 @@
-"""watch: what it records during somebody else's training loop, and that the
-loop does not notice.
-"""
+"""watch: its records of a user's training loop, which it does not change."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ COLUMNS = ["log10_mean", "log10_p10", "log10_p90", "log10_rms", "n", "n_zero", "
 
 
 class Net(nn.Module):
-    """A whole network around one recurrent layer."""
+    """A network around one recurrent layer."""
 
     def __init__(self, kind=nn.LSTM, **settings) -> None:
         super().__init__()
@@ -50,7 +48,7 @@ def draw(*shape: int, seed: int = 1) -> Tensor:
 
 
 def train(net: nn.Module, updates: int, *, clip: float = 0.1, dtype=torch.float64) -> list[float]:
-    """A plain loop; returns what clip_grad_norm_ said."""
+    """A plain loop; returns the norms of clip_grad_norm_."""
     optimizer, said = torch.optim.SGD(net.parameters(), lr=0.1), []
     for update in range(updates):
         x = draw(B, T, D, seed=update).to(dtype)
@@ -241,7 +239,7 @@ def test_packed_sequences_and_the_first_examples_alone(sort):
 
 
 def test_a_layer_called_twice_in_one_pass_has_one_profile_per_call():
-    """Windows that hand on their state: the second call's gradient reaches the first through h."""
+    """Windows that pass on their state: the second call's gradient reaches the first through h."""
     torch.manual_seed(0)
     module, x = nn.GRU(D, H, dtype=torch.float64), draw(2 * T, B, D)
     with watch(module, every=1) as watched:

@@ -1,6 +1,4 @@
-"""Encoders: against torch.nn in outputs and all gradients, whatever the company, and told apart
-from pieces that break the rules.
-"""
+"""Encoders against torch.nn in outputs and all gradients, and encoders that break the rules."""
 
 from __future__ import annotations
 
@@ -96,7 +94,7 @@ def test_windows_of_a_caption_are_the_convolution_of_its_whole_strip():
 
 
 class Plain(nn.Module):
-    """The same network of torch's own layers."""
+    """The same network built from torch's layers."""
 
     def __init__(self, params: dict[str, Tensor], member: int) -> None:
         super().__init__()
@@ -131,9 +129,7 @@ class Plain(nn.Module):
 
 @pytest.mark.parametrize("kernel", ["native", "reference"])
 def test_the_gradient_reaches_the_encoder_as_in_torch(kernel):
-    """Encoder, two layers and readout in fp64, members one by one: outputs, and the gradients of
-    all tensors and of the input.
-    """
+    """Outputs and gradients of all tensors and of the input, in fp64, one member at a time."""
     model = Model(
         cell=LSTM(),
         readout=Every(),
@@ -195,9 +191,7 @@ def encoded_points(**changes: object) -> list:
 
 @pytest.mark.parametrize(("filters", "hidden", "batch"), [(16, 32, 5), (3, 7, 21)])
 def test_numbers_do_not_depend_on_company(tmp_path, filters, hidden, batch):
-    """Bit for bit, of whole blocks and of those that are trained one by one; and the encoder is
-    trained.
-    """
+    """Bit for bit, for aligned blocks and for those trained one by one."""
     points = encoded_points(encoder={**CONV, "filters": filters}, hidden=hidden, batch=batch)
     three, alone = run(points, tmp_path / "three"), run(points[2:], tmp_path / "alone")
     same_point(three, alone, "2")
@@ -208,8 +202,9 @@ def test_numbers_do_not_depend_on_company(tmp_path, filters, hidden, batch):
 
 
 def test_first_values_of_the_layers_are_those_without_an_encoder_of_their_size():
-    """The encoder draws from streams of its own, by the standing rule for inputs; initializers are
-    told of what the first layer reads.
+    """The encoder has its own random streams and follows the standing rule for inputs.
+
+    Initializers get the facts of the first layer's input.
     """
     (with_one, *_), (without, *_) = (
         encoded_points(),
@@ -233,9 +228,7 @@ def test_first_values_of_the_layers_are_those_without_an_encoder_of_their_size()
 
 
 def test_probes_see_the_states_behind_an_encoder_and_the_inputs_before_it():
-    """Transport is that of the layers fed with what the encoder gives; the saliency is that of the
-    task's own inputs.
-    """
+    """Transport is that of the layers on encoded inputs, saliency that of the task's inputs."""
     task = Sum(steps=9, inputs=D, every_step=True, lag=None)
     models = [
         Model(

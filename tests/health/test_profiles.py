@@ -1,4 +1,4 @@
-"""D, U, states and horizons against profiles whose answer is known."""
+"""D, U, states and horizons of profiles with known answers."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_more_than_a_tenth_of_bad_examples_is_undefined():
 
 
 def test_only_the_lags_from_1_to_the_judged_one_are_asked_whether_they_are_defined():
-    """An LSTM's dL/dc at the anchor is 0, and beyond the task's lag nothing is judged."""
+    """An LSTM's dL/dc at the anchor is 0, and lags beyond the judged one do not matter."""
     norms = np.full((1, 20, 16), 0.9)
     norms[0, :5, 0] = 0.0
     norms[0, :5, 11:] = np.nan

@@ -1,4 +1,4 @@
-"""Verdicts and outcomes, one case for each word and for each way to be mistaken."""
+"""Verdicts and outcomes: one case for each word and each possible mistake."""
 
 from __future__ import annotations
 
@@ -108,8 +108,9 @@ def test_silent_divergence_needs_progress_or_a_spike_and_a_jump():
 
 
 def test_a_loss_that_blew_up_before_any_progress_is_silent_divergence():
-    """As large steps do it: RNN under SGD at a rate of 1 ends at 20 times the baseline, saturated,
-    with every number finite.
+    """As with large steps: an RNN under SGD at rate 1 ends saturated at 20 times the baseline.
+
+    Every number is finite.
     """
     blown = replace(LEARNED, val_loss=[1.1, 9.0, 8.0, 20.0, 22.0], radius=[1.0, 5.0, 9.0])
     assert outcome(blown, LIMITS) == "silently diverged"
@@ -123,8 +124,9 @@ def test_a_loss_that_blew_up_before_any_progress_is_silent_divergence():
 
 
 def test_weights_that_blew_up_are_silent_divergence_though_the_loss_only_stays_where_it_was():
-    """A plain network with too large weights under SGD: radius 2.5 -> 1250, every state saturated,
-    loss 1.05 of the baseline throughout.
+    """A plain network with too large weights under SGD: radius 2.5 -> 1250, all states saturated.
+
+    The loss stays at 1.05 of the baseline.
     """
     grown = replace(LEARNED, val_loss=[1.2, 1.05, 1.05, 1.03, 1.06], radius=[2.5, 338.0, 1253.0])
     assert outcome(grown, LIMITS) == "silently diverged"

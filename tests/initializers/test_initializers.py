@@ -1,4 +1,4 @@
-"""Initial weights block by block, and each known mistake as a test that fails on it."""
+"""Initial weights block by block; each known mistake has a test that fails on it."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ def gain(block: Tensor) -> float:
     ids=lambda cell: type(cell).__name__,
 )
 def test_gain_of_every_gate_block(cell, initializer, expected, tolerance):
-    """Orthogonal or Xavier on the stacked 4H x H matrix would give .5 or .632, .577 or .707 for
-    three gates.
-    """
+    """On the stacked 4H x H matrix, gains would be .5 or .632, and .577 or .707 for three gates."""
     for layer in (1, 2):
         blocks = weights(cell, initializer)[f"layer{layer}.weight_h"].split(H)
         assert len(blocks) == len(cell.shapes(1, H)[0].gates)
@@ -122,9 +120,7 @@ def test_orthogonal_blocks_are_orthogonal_and_differ():
 
 
 def test_orthogonal_is_uniform_over_the_group():
-    """Without the sign fix QR gives a biased Q: for 2 x 2 its first entry would be negative every
-    time.
-    """
+    """Without the sign fix, QR is biased: for 2 x 2, Q's first entry would always be negative."""
     rule, facts = Orthogonal(gain=1.0), init_facts(hidden=2)
     draws = torch.stack(
         [

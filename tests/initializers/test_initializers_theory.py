@@ -1,6 +1,4 @@
-"""Initializers that theory prescribes: gate biases, criticality, sparse and row-normed weights,
-through the model as training has it.
-"""
+"""Initializers from theory: gate biases, criticality, sparse and row-normalized weights."""
 
 from __future__ import annotations
 
@@ -114,8 +112,9 @@ def test_chrono_spreads_forgetting_over_the_lag_and_pairs_the_input_gate():
 
 @pytest.mark.parametrize(("cell", "sign"), [("gru", -1), ("gru_reset_after", 1)])
 def test_chrono_keeps_in_both_conventions_of_the_gru(cell, sign):
-    """The forget time of a unit at zero state, -1/ln(keep), must be near u: long, where the wrong
-    sign would forget at once.
+    """The forget time of a unit at zero state, -1/ln(keep), must be near u.
+
+    With the wrong sign, the unit would forget at once.
     """
     found = weights(cell, chrono(100))
     r, z, n = found["layer1.bias"].split(H)
@@ -147,8 +146,9 @@ def test_a_cell_that_a_rule_does_not_fit_is_refused_before_training(cell, node, 
 
 
 def test_critical_gain_is_the_one_of_the_literature():
-    """Schoenholz 2017: tanh networks are critical at (σ_w², σ_b²) = (1.76, .05); without any drive
-    at 1; ReLU at 2.
+    """Schoenholz 2017: tanh networks are critical at (σ_w², σ_b²) = (1.76, .05).
+
+    Without drive at 1; ReLU at 2.
     """
     assert solve(torch.tanh, 0.05)[0] ** 2 == pytest.approx(1.76, abs=0.005)
     assert solve(torch.tanh, 0.0)[0] ** 2 == pytest.approx(1.0, abs=1e-6)
@@ -167,8 +167,9 @@ def test_the_input_drive_is_that_of_the_valid_steps():
 
 @pytest.mark.parametrize("drive", [0.05, 0.5])
 def test_critical_networks_keep_the_mean_square_gradient_on_white_noise(drive):
-    """χ = 1 within 3 % a step at H = 256 and both layers; the plain orthogonal network loses more
-    than 5 %.
+    """χ = 1 within 3 % per step at H = 256 in both layers.
+
+    The plain orthogonal network loses more than 5 %.
     """
     size, steps, examples = 256, 50, 32
     facts = init_facts(hidden=size, inputs=4, input_drive=drive)

@@ -1,6 +1,4 @@
-"""The compiled kernels against the reference: sizes that divide nothing, chunks of steps, values
-that are not finite, lone members.
-"""
+"""Compiled kernels against the reference: odd sizes, chunks, Inf and NaN, single members."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ CELLS = {
 
 @compiled
 def sigmoid_(values):
-    """In place, vector by vector; what is left over stays as it is."""
+    """In place, for whole vectors; the remainder is unchanged."""
     for index in range(0, values.size - width(values) + 1, width(values)):
         store(values, index, sigmoid(load(values, index)))
 
@@ -70,7 +68,7 @@ def inputs(members, steps, batch, width, dtype=torch.float64):
 
 
 def outcome(cell, kernel, params, x, weighting=None):
-    """h and the gradients of x and every weight."""
+    """h and the gradients of x and all weights."""
     leaves = {"x": x, **params}
     leaves = {name: value.detach().clone().requires_grad_() for name, value in leaves.items()}
     rest = {name: value for name, value in leaves.items() if name != "x"}
@@ -101,9 +99,7 @@ def cell_hidden(cell, params):
     ],
 )
 def test_it_equals_the_reference(cell, members, steps, batch, width, hidden):
-    """Every number of vectors side by side, panels with a rest, stretches with a rest, rows and
-    units with a rest, squares that are turned.
-    """
+    """Every number of vectors per row; remainders of panels, stretches, rows and units."""
     params, x = weights(cell, members, width, hidden), inputs(members, steps, batch, width)
     weighting = inputs(members, steps, batch, hidden)
     (h, grads), (expected, wanted) = (
@@ -151,7 +147,7 @@ def test_what_is_not_finite_stays_visible(cell, bad, dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("far", [50.0, 90.0, 800.0, 1e4])
 def test_saturated_gates_are_exactly_shut_or_open(far, dtype):
-    """exp of what is far out neither overflows into NaN nor leaves [0, 1]."""
+    """exp of large arguments neither becomes NaN nor leaves [0, 1]."""
     values = torch.tensor(
         [-far, far, -0.0, 0.0, float("inf"), -float("inf"), float("nan"), *[1.0] * 9], dtype=dtype
     )
@@ -208,9 +204,7 @@ def test_equal_members_with_unequal_gradients_are_computed_apart(cell):
 
 @pytest.mark.parametrize("doubled", [False, True])
 def test_total_derivatives_at_all_states_are_those_of_the_reference(cell, doubled):
-    """Of a loss, of a direction at one step, of what enters at c alone; at all layers and at the
-    lower one.
-    """
+    """Of a loss, of a direction at one step, and of gradients at c alone, for one or all layers."""
     found = {}
     drawn = torch.Generator().manual_seed(3)
     flat = torch.randn(1 if doubled else 2, 4000, generator=drawn, dtype=torch.float64)
@@ -317,7 +311,7 @@ def test_products_have_one_thread_in_training_and_denormals_are_flushed():
 
 
 def test_the_same_on_a_processor_with_narrower_vectors(tmp_path):
-    """Compiled for it, and kept apart from what is compiled for this one."""
+    """Compiled for narrow vectors, and cached separately."""
     if not WIDE:
         pytest.skip("this processor's are the narrow ones: all tests here are of them")
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -1,6 +1,4 @@
-"""The persistent kernels without a GPU: their numbers by triton's interpreter, their code as
-compiled for GPUs that are not here.
-"""
+"""Persistent kernels without a GPU: results by Triton's interpreter, and code compiled for GPUs."""
 
 from __future__ import annotations
 
@@ -124,7 +122,7 @@ def launched(monkeypatch, tmp_path):
 
 
 def spilled(cubin: bytes, folder: Path) -> int:
-    """Bytes a thread that do not fit into registers, by the tool that triton brings along."""
+    """Bytes per thread that do not fit into registers, from the tool that comes with Triton."""
     import triton
 
     (folder / "kernel.cubin").write_bytes(cubin)

@@ -1,4 +1,4 @@
-"""One stream a purpose: nothing drawn for one moves what another draws."""
+"""Random streams are independent by purpose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers equal torch.optim on each member, with numbers of its own."""
+"""Optimizers equal torch.optim for each member, with its own hyperparameters."""
 
 from __future__ import annotations
 

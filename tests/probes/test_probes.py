@@ -1,4 +1,4 @@
-"""The probes against values that theory gives (GRADIENT_HEALTH §5), and against plain autograd."""
+"""Probes against values from theory and against plain autograd."""
 
 from __future__ import annotations
 
@@ -171,10 +171,9 @@ def uneven(cell: Cell, **changes) -> StageTrace:
 def same_by_lag(
     found: LagNorms, row: int, gradients: list[torch.Tensor], start: torch.Tensor, anchor: int
 ) -> None:
-    """One row of a profile is these gradients [S] of the steps up to the anchor, backwards, over
-    `start` there; later steps are no lags.
+    """Compare one row of a profile with gradients [S] by step, backwards from the anchor.
 
-    0 over 0, of a layer that nothing reaches, counts as 0 and not as a number that is none.
+    Relative to `start` at the anchor; 0/0, of a layer without gradient, counts as 0.
     """
     norms = torch.stack([gradient.norm() for gradient in gradients[: anchor + 1]]).flip(0)
     expected = norms if start == 0 and not norms.any() else norms / start
@@ -185,9 +184,7 @@ def same_by_lag(
 @pytest.mark.parametrize("every_step", [False, True], ids=["terminal", "every step"])
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_loss_profiles_equal_plain_autograd_of_one_sequence_after_the_other(cell, every_step):
-    """Every cell, by layer, by state and of the network: each example without its padding, each
-    anchor by itself.
-    """
+    """For every cell, by layer and state: each example unpadded, each anchor alone."""
     of = uneven(cell, every_step=every_step, lag=3 if every_step else None)
     found, width = loss_profile(of, anchors=2), 3
     for number, anchor in enumerate([[3, 3, 3], [8, 4, 6]] if every_step else [[8, 4, 6]]):
@@ -211,9 +208,7 @@ def test_loss_profiles_equal_plain_autograd_of_one_sequence_after_the_other(cell
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_transport_equals_plain_autograd_of_one_sequence_after_the_other(cell):
-    """Every cell: the network with one direction for all states, each layer with its own; each
-    example without its padding, its own draw.
-    """
+    """For every cell: one direction for the network, one per layer; each example unpadded."""
     of = uneven(cell)
     size, found = 3 * len(cell.states), transport(of)
 
@@ -323,9 +318,7 @@ def test_recurrence_reads_radius_and_saturation():
 
 @pytest.mark.parametrize(("size", "padding"), [(100.0, 0.0), (0.1, 1e4)])
 def test_saturation_of_padded_examples_is_that_of_their_own_steps(size, padding):
-    """A network that saturates under its input alone looks calm in padding of zeros; one that is
-    calm need not be so in what a file has there.
-    """
+    """Zero padding would hide saturation, other padding could fake it."""
     weights = {
         "layer1.weight_h": torch.zeros(H, H),
         "layer1.weight_x": size * torch.ones(H, 2),
@@ -348,9 +341,7 @@ def test_saturation_of_padded_examples_is_that_of_their_own_steps(size, padding)
     [(torch.float64, (-307, -200, -150, 0, 150, 200, 307)), (torch.float32, (-37, -20, 0, 20, 37))],
 )
 def test_norms_neither_overflow_nor_vanish_and_are_a_rows_own(dtype, exponents):
-    """Those whose squares fit the numbers, and those whose do not, side by side: each is what it is
-    alone.
-    """
+    """Rows whose squares fit and rows whose squares do not, side by side."""
     rows = torch.randn(
         len(exponents), 6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     ).clamp(-1, 1)
@@ -382,9 +373,7 @@ def test_norms_neither_overflow_nor_vanish_and_are_a_rows_own(dtype, exponents):
 
 
 def test_states_together_are_a_members_own_whatever_stands_behind_the_last_whole_vector():
-    """Few examples: members side by side then end between vectors, and what is left over is rounded
-    by another way.
-    """
+    """With few examples, members end inside a vector, whose remainder rounds differently."""
     parts = [
         torch.rand(7, 5, 41, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         for seed in range(3)

@@ -1,6 +1,4 @@
-"""Probes of single examples, saliency, gate traces and attention maps: against plain loops, padded
-against one by one, and on disk.
-"""
+"""Probes of single examples against plain loops, padded against one by one, and on disk."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ GATED = {"lstm": LSTM(), "gru": GRU()}
 
 
 def attended(of: StageTrace) -> StageTrace:
-    """The same stage with an attention readout of drawn weights."""
+    """The same stage with an attention readout of random weights."""
     old = of.model
     model = Model(
         cell=old.cell,

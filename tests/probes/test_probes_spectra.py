@@ -1,6 +1,4 @@
-"""Spectra, products and exponents against plain autograd and mpmath on every cell, and against what
-theory says (GRADIENT_HEALTH §5).
-"""
+"""Spectra, products and exponents against autograd and mpmath on every cell, and against theory."""
 
 from __future__ import annotations
 
@@ -42,9 +40,7 @@ def lyapunov(of: StageTrace, *, examples: int = 2, drop: float = 0.25) -> torch.
 
 
 def small(cell, **changes) -> StageTrace:
-    """Two layers, three examples of unequal length; weights of a size that leaves gates and units
-    in their range.
-    """
+    """Two layers, three examples of different length, weights that do not saturate units."""
     settings = {
         "steps": 9,
         "depth": 2,
@@ -87,9 +83,7 @@ def test_jacobians_equal_torchs_own_one_by_one(cell):
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_spectra_of_jacobians_equal_dense_products_in_many_digits(cell):
-    """Every lag of every example; an example that is too short for a lag is
-    left out of its mean.
-    """
+    """At every lag; an example that is too short for a lag is left out of its mean."""
     of, lags = small(cell), [1, 3, 4, 8]
     found = jacobian(of, examples=3, lags=lags)
     for layer in (1, 2):
@@ -136,7 +130,7 @@ def test_spectra_of_jacobians_equal_dense_products_in_many_digits(cell):
 
 
 def log_volumes(matrix: mpmath.matrix) -> list[mpmath.mpf]:
-    """ln of the volume that the first 1, 2, … columns span."""
+    """ln of the volumes spanned by the first 1, 2, … columns."""
     gram = matrix.T * matrix
     dets = [mpmath.det(gram[:p, :p]) for p in range(1, gram.rows + 1)]
     return [mpmath.log(det) / 2 if det > 0 else mpmath.ninf for det in dets]
@@ -144,9 +138,7 @@ def log_volumes(matrix: mpmath.matrix) -> list[mpmath.mpf]:
 
 @pytest.mark.parametrize("name", [name for name in CELLS if name != "rnn_relu"])
 def test_exponents_equal_the_growth_of_volumes_in_many_digits(name):
-    """Σ_{i≤p} Σ_t ln R_ii over the counted steps is the ln of how much a p-dimensional volume grew
-    in them.
-    """
+    """Σ_{i≤p} Σ_t ln R_ii is the log growth of a p-dimensional volume over the counted steps."""
     of = small(CELLS[name])
     found = lyapunov(of, examples=3)
     for layer in (1, 2):
@@ -362,9 +354,7 @@ def test_graded_products_equal_many_digits_where_a_direct_svd_saturates(size, fa
 
 
 def test_columns_that_span_more_than_a_float_are_brought_apart():
-    """Both ways to singular values agree where both apply, and the long way goes on where LAPACK
-    alone cannot.
-    """
+    """Both methods agree where both apply; only the decoupled one works beyond LAPACK's range."""
     rng = np.random.default_rng(0)
     columns = rng.standard_normal((7, 7))
     for span in (1.0, 300.0, 2000.0):

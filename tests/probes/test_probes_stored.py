@@ -1,6 +1,4 @@
-"""The further probes through training and store: rows where they belong, and no number that depends
-on a member's company.
-"""
+"""Other probes through training and store: correct rows, and no dependence on other members."""
 
 from __future__ import annotations
 
@@ -40,9 +38,7 @@ def test_numbers_do_not_depend_on_company(tmp_path, name, hidden):
 
 
 def test_every_number_lies_in_its_row(tmp_path):
-    """H = 8, an LSTM of two layers, 9 steps, two stages: the lag of what has lags, the index of
-    what is numbered.
-    """
+    """Lags and indices of an LSTM with H = 8, two layers, 9 steps and two stages."""
     table = run([point(cell=CELLS["lstm"], depth=2, probe=probes())], tmp_path).table(
         "measures", ["p0"]
     )

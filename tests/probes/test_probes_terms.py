@@ -1,6 +1,4 @@
-"""Terms of the gradient, Ω, layer profile and gates against plain loops on every cell, and against
-what theory says.
-"""
+"""Gradient terms, Ω, layer profile and gates, against plain loops and theory."""
 
 from __future__ import annotations
 
@@ -127,8 +125,9 @@ def test_terms_reach_down_to_1e_300_without_zeros():
 
 
 def test_mean_lag_of_equal_terms_is_in_the_middle():
-    """h = h + x with the loss y = Σ_t w·x_t: with equal inputs the terms of W_x and W_h grow and
-    shrink; of LRU's λ = 1 alone they are linear.
+    """h = h + x with loss y = Σ_t w·x_t: for equal inputs, terms of W_x and W_h are monotonic.
+
+    Those of LRU's λ = 1 alone are linear.
     """
     of = trace(LRU(), {"layer1.decay": torch.ones(4)}, steps=21, hidden=4, examples=3)
     found = share(of)
@@ -222,8 +221,9 @@ def test_layer_profile_equals_plain_gradients(cell, every_step):
 
 
 def test_layer_profile_sees_depth_and_not_time():
-    """Linear layers whose input weights are orthogonal of gain .1: two layers down a hundredth, at
-    every lag where time does nothing.
+    """Linear layers with orthogonal input weights of gain .1: a factor of 1/100 over two layers.
+
+    At every lag, since time has no effect.
     """
     weights = {
         "layer1.weight_h": torch.zeros(6, 6),
@@ -320,7 +320,7 @@ def test_a_gate_that_never_forgets_has_a_finite_timescale():
 
 
 class Silent(LSTM):
-    """Keeps, and does not tell its gates."""
+    """Has a keep gate, but does not define `gates`."""
 
     gates = Cell.gates
 

@@ -1,6 +1,4 @@
-"""Probes of the update that training makes next, against the update it then makes, and against
-plain autograd.
-"""
+"""Probes of the next training update, against that update and against plain autograd."""
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ VALUE = {"_target_": "study.clipping.value.Value", "threshold": 0.01}
 
 
 def every_probe() -> dict[str, Any]:
-    """All probes of conf/, each with its stages."""
+    """All probes of conf/, with their stages."""
     register()
     names = sorted(path.stem for path in (Path(conf_folder()) / "probe").glob("*.yaml"))
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder().resolve())):
@@ -198,7 +196,7 @@ PROFILE = {
 
 
 class Uneven(Sum):
-    """Examples of several lengths, other ones for every member."""
+    """Examples of different lengths, which differ between members."""
 
     def sample(self, stream, update, batch):
         of = super().sample(stream, update, batch)
@@ -213,8 +211,9 @@ class Uneven(Sum):
 @pytest.mark.parametrize("kernel", ["native", "fused", "reference"])
 @pytest.mark.parametrize("cell", ["rnn", "rnn_relu", "lstm", "gru", "gru_reset_after"])
 def test_each_update_tells_what_its_own_backward_pass_holds(cell, kernel):
-    """Against autograd at every state of an unrolled pass, in fp64; two layers, lengths that
-    differ, a lone member.
+    """Against autograd at every state of an unrolled pass, in fp64.
+
+    Two layers, different lengths, also a single member.
     """
     if (cell, kernel) == ("gru_reset_after", "fused"):
         pytest.skip("it has none")
@@ -319,7 +318,7 @@ def test_where_it_cannot_be_read_off_that_is_told():
 
 
 class Silent(LSTM):
-    """A kernel that knows nothing of it."""
+    """A cell whose kernel ignores the step norms."""
 
     def native(self, params):
         known = super().native(params)

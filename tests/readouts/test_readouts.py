@@ -1,4 +1,4 @@
-"""Readouts against their formula, example by example and step by step."""
+"""Readouts against their formulas, by example and step."""
 
 from __future__ import annotations
 
@@ -92,8 +92,9 @@ def test_attention_weighs_the_valid_steps_of_each_example(outputs, lengths):
     ids=lambda value: type(value).__name__,
 )
 def test_paths_that_do_not_lead_through_time(readout, expected):
-    """With nothing but the readout between state and loss, a step's gradient is its weight: alike
-    for all of the mean, and of equal scores.
+    """With only the readout between state and loss, a step's gradient is its weight.
+
+    Equal for all steps for the mean, and for attention with equal scores.
     """
     params, h = made(readout, 1)
     params |= {
@@ -105,7 +106,7 @@ def test_paths_that_do_not_lead_through_time(readout, expected):
 
 
 class Padded(Mean):
-    """The known mistake: the mean over all steps, padding included."""
+    """A known mistake: the mean over all steps, padding included."""
 
     def __call__(self, params, h, lengths):
         return super().__call__(params, h, None)

@@ -1,6 +1,4 @@
-"""Data that come from archives: their counts and checksums, a plain reference on them, how they are
-fetched, and that nothing leaks.
-"""
+"""Data from archives: counts, checksums, a reference result, downloads, and no leaks."""
 
 from __future__ import annotations
 
@@ -118,8 +116,9 @@ def test_the_bundled_sets_are_what_their_source_states(name, counts, channels, l
 
 
 def nearest(task: Ucr) -> float:
-    """Test accuracy of one nearest neighbour: raw series padded with zeros, the Euclidean distances
-    of all steps summed.
+    """Test accuracy of one nearest neighbour on raw series padded with zeros.
+
+    Distance: Euclidean, summed over all steps.
     """
     table = np.stack([np.pad(x, ((0, task.steps - len(x)), (0, 0))) for x in task.data.sequences])
     labels, tests = np.asarray(task.data.targets), len(task.parts["test"].x)
@@ -129,16 +128,13 @@ def nearest(task: Ucr) -> float:
 
 
 def test_a_plain_nearest_neighbour_finds_what_is_published():
-    """JapaneseVowels .924, BasicMotions .676 (Bagnall et al.
-
-    2018; of 40 test examples, so 27 of them).
-    """
+    """JapaneseVowels .924, BasicMotions .676 (27 of 40 test examples), Bagnall et al. 2018."""
     assert round(nearest(bundled("JapaneseVowels")), 3) == 0.924
     assert abs(nearest(bundled("BasicMotions")) - 0.676) < 0.5 / 40
 
 
 def test_a_padded_batch_is_what_its_examples_are_one_by_one():
-    """Loss, gradients and the loss profile by lag of real series of several lengths."""
+    """Loss, gradients and loss profile by lag for real series of different lengths."""
     task = bundled("JapaneseVowels")
     model = Model(
         cell=LSTM(),
@@ -227,7 +223,7 @@ def series(count: int, shift: float = 0.0, seed: int = 0) -> str:
 
 
 def test_test_data_do_not_move_what_is_trained_on(tmp_path):
-    """The known leak: statistics of all examples."""
+    """A known leak: statistics over all examples."""
     near, far = (
         Ucr(**write(tmp_path, name, TRAIN=series(40), TEST=series(20, shift, seed=1)))
         for name, shift in (("Near", 0.0), ("Far", 500.0))
@@ -302,7 +298,7 @@ def test_a_set_that_is_nowhere_says_what_to_fetch_and_where_to_put_it(tmp_path, 
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """Serves tmp_path/served on this machine, and counts; the cache is tmp_path's own."""
+    """Serve tmp_path/served on this machine and count requests; the cache is in tmp_path."""
     (tmp_path / "served").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
     asked: list[str] = []

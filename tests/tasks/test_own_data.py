@@ -1,6 +1,4 @@
-"""Tasks over somebody's own data: tables, arrays, forecasts; what is wrong with them is told by row
-before anything is trained.
-"""
+"""Tasks on your own data: tables, arrays, forecasts; mistakes are reported by row."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ TABLE = {
 
 
 def long_table(count=40, channels=2, seed=0):
-    """Series of several lengths, of two classes that differ in slope, rows of all of them mixed
-    up.
-    """
+    """Shuffled rows of series of different lengths, in two classes that differ in slope."""
     rng, rows = np.random.default_rng(seed), []
     for number in range(count):
         kind = ("up", "down")[number % 2]
@@ -106,7 +102,7 @@ def test_a_long_table_becomes_ordered_masked_sequences(tmp_path):
 
 
 def test_it_is_standardised_with_training_steps_only(tmp_path):
-    """Changed test sequences must not change what is trained on: the known leak."""
+    """A known leak: changed test sequences must not change the training data."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(5, 3, size=(60, 7, 2)), np.arange(60) % 2
     task = npz(tmp_path, x=x, y=y)
@@ -250,9 +246,7 @@ def test_the_series_are_what_their_source_says(series, count, season):
 
 
 def test_forecasts_from_the_last_value_have_the_errors_of_the_values_themselves():
-    """Carbon dioxide 13 weeks ahead: persistence and the seasonal naive rule by hand, on the
-    validation part; trend-free inputs.
-    """
+    """CO2, 13 weeks ahead: persistence and seasonal naive by hand on the validation part."""
     from statsmodels.datasets import co2
 
     settings = {
@@ -434,7 +428,7 @@ def test_a_pickle_in_an_npz_and_a_single_array_are_refused(tmp_path):
 
 
 def test_the_past_is_that_of_the_time_column_not_of_the_file(tmp_path):
-    """Rows of the last time first: filled from the row above, a gap would tell the future."""
+    """With the latest rows first, filling a gap from the row above would leak the future."""
     frame = pd.DataFrame({"label": np.arange(100.0), "f": np.arange(100.0) ** 2, "t": range(100)})
     frame.loc[[50, 95], "f"] = np.nan
     for missing in ("forward", "mean"):

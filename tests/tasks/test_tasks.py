@@ -1,4 +1,4 @@
-"""Tasks: what their source states, their baselines, and that data do not leak."""
+"""Tasks: published facts, baselines, and no leaks."""
 
 from __future__ import annotations
 
@@ -106,9 +106,7 @@ def test_training_examples_scored_are_as_many_as_validation_has():
 
 
 def test_the_memoryless_baseline_of_digits():
-    """Class frequencies as probabilities, and the most frequent class as the guess: on the data
-    they come from.
-    """
+    """Class frequencies as probabilities, and the most frequent class as the guess."""
     task = digits()
     train = task.parts["train"]
     shares = torch.bincount(train.y, minlength=10) / len(train.y)
@@ -138,7 +136,7 @@ def test_the_memoryless_baseline_is_what_a_constant_scores(task, constant):
 
 
 def test_the_memoryless_baseline_of_copying():
-    """Blank until the marker, then every symbol alike: a guess that needs no memory."""
+    """Blank until the marker, then all symbols with equal probability."""
     task = Copying(steps=40, lag=None, examples=2000, solved=0.99)
     test = one(task.split("test"))
     outputs = torch.full((1, 2000, 40, 9), -50.0)
@@ -154,7 +152,7 @@ def test_the_memoryless_baseline_of_copying():
 
 
 def test_the_memoryless_baseline_of_noiseless_memory():
-    """Blank until the marker, then both bits alike."""
+    """Blank until the marker, then both bits with equal probability."""
     task = NoiselessMemory(bits=4, wait=10, lag=None, examples=2000, solved=0.99)
     test = one(task.split("test"))
     outputs = torch.full((1, 2000, 19, 3), -50.0)
@@ -183,9 +181,7 @@ def test_parity_is_the_exclusive_or_of_all_bits_so_far():
 
 
 class InputGated(MinGRU):
-    """minGRU with biases: gates between 0 and 1 that see the input alone, so that all steps can be
-    computed in parallel.
-    """
+    """minGRU with biases: gates in (0, 1) that depend on the input alone."""
 
     def shapes(self, inputs, hidden):
         return (*super().shapes(inputs, hidden), Parameter("bias", "bias", ("z", "n"), (hidden,)))
@@ -196,8 +192,9 @@ class InputGated(MinGRU):
 
 
 def test_parity_is_solved_by_a_gru_and_not_by_gates_that_see_the_input_alone(tmp_path):
-    """A state that flips with each one needs a factor of -1 (Grazzi 2025, arXiv 2411.12537):
-    input-gated cells learn the first steps and guess the last.
+    """Flipping a state takes a factor of -1 (Grazzi 2025, arXiv 2411.12537).
+
+    Input-gated cells learn the first steps and guess the last.
     """
     own = {
         "task": {
@@ -315,7 +312,7 @@ def test_captions_spell_the_digits_of_their_strip():
 
 
 def test_the_loss_of_a_step_is_that_steps_alone():
-    """Copying: each example at its own anchor; the mean over all anchors is the loss."""
+    """Copying, with one anchor per example; the mean over all anchors is the loss."""
     task = Copying(steps=25, lag=None, examples=4, solved=0.99)
     test = one(task.split("test"))
     outputs = torch.randn(1, 4, 25, 9, generator=torch.Generator().manual_seed(0))
@@ -393,7 +390,7 @@ def test_temporal_order_places_its_two_symbols():
 
 @pytest.mark.parametrize("steps", [10, 12, 37, 45, 60])
 def test_temporal_order_fills_its_windows_and_no_more(steps):
-    """p0 in [.1L, .2L), p1 in [.5L, .6L), for lengths that ten does not divide too."""
+    """p0 in [.1L, .2L), p1 in [.5L, .6L), also if L is not a multiple of ten."""
     symbols = (
         TemporalOrder(steps=steps, lag=None, examples=600, solved=0.99)
         .split("validation")

@@ -1,6 +1,4 @@
-"""The character model: streams whose state goes on from update to update, bit for bit in any
-company, and what its numbers mean.
-"""
+"""The character model: carried states, bit for bit in any company, and its numbers."""
 
 from __future__ import annotations
 
@@ -51,9 +49,7 @@ def text(**changes) -> Text:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """1,200 characters of words drawn from a few: 720 of them train, five updates of 8 streams a
-    pass.
-    """
+    """1,200 characters from a few words; 720 of them train, five updates of 8 streams per pass."""
     drawn = torch.randint(0, 6, (1200,), generator=torch.Generator().manual_seed(0)).tolist()
     path = tmp_path_factory.mktemp("text") / "words.txt"
     path.write_text(
@@ -64,7 +60,7 @@ def file(tmp_path_factory):
 
 
 def streams(file, *arms, **shared):
-    """Points of a group; 12 updates are two passes and a part of the third."""
+    """Points of a group; 12 updates are two passes and part of a third."""
     task = {"_target_": "study.tasks.text.Text", **SETTINGS, "path": str(file)}
     recipe = {
         "task": task,
@@ -107,7 +103,7 @@ def test_a_point_is_bit_for_bit_the_same_alone_in_company_and_resumed(
 
 
 def test_members_that_leave_take_their_states_along(file):
-    """As trials that a search prunes do."""
+    """As in a search that prunes trials."""
     points = streams(file, ("a", {}), ("b", {"initializer": NORMAL}), ("c", {}))
     group, alone = prepare(points, "cpu"), prepare(points[2:], "cpu")
     for update in range(9):
@@ -138,9 +134,7 @@ def test_lengths_of_a_stream_are_refused(file, monkeypatch):
 
 
 def test_losses_are_those_of_truncated_backpropagation_by_hand(file):
-    """torch.nn.LSTM whose state is handed from update to update without gradient, and begun anew
-    with each pass.
-    """
+    """Against torch.nn.LSTM with detached states, reset at the start of each pass."""
     sgd = {"_target_": "study.optimizers.sgd.SGD", "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0}
     clip = {"_target_": "study.clipping.none.NoClip"}
     (of,) = streams(file, ("a", {}), dtype="float64", optimizer=sgd, clip=clip)

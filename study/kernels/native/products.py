@@ -89,11 +89,11 @@ def _tile(rows: int, vectors: int) -> Any:
                 scalar = everywhere(builder, builder.load(builder.gep(left, [k])), count)
                 added.append([builder.fmul(scalar, factor, flags=FLAGS) for factor in factors])
             totals = [
-                [builder.fadd(one, more, flags=FLAGS) for one, more in zip(of, plus, strict=True)]
-                for of, plus in zip(sums, added, strict=True)
+                [builder.fadd(one, more, flags=FLAGS) for one, more in zip(row, plus, strict=True)]
+                for row, plus in zip(sums, added, strict=True)
             ]
-            for of, total in zip(sums, totals, strict=True):
-                for one, next_ in zip(of, total, strict=True):
+            for phis, total in zip(sums, totals, strict=True):
+                for one, next_ in zip(phis, total, strict=True):
                     one.add_incoming(kind([0.0] * count), before)
                     one.add_incoming(next_, loop)
             following = builder.add(k, number(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -42,27 +42,14 @@ def windows(
     names: list[str] = []
     index: dict[str, list[int]] = {part: [] for part in PARTS}
     errors: dict[str, list[float]] = {"persistence": [], "seasonal naive": []}
-    for name, values in series:
-        start = 0
-        for part, rows in zip(PARTS, _counts(len(values), shares), strict=True):
-            if rows <= ahead:
-                raise StudyError(
-                    f"task: {source}: {name}{part} has {rows} rows, fewer than task.window +"
-                    f" task.horizon = {ahead + 1}"
-                )
-            for begin in range(start, start + rows - ahead):
-                index[part].append(len(sequences))
-                sequences.append(values[begin : begin + window])
-                targets.append(values[begin + ahead, -1])
-                names.append(f"{name}rows {begin} to {begin + window - 1}")
-                if part == "validation":
-                    errors["persistence"].append(
-                        (targets[-1] - values[begin + window - 1, -1]) ** 2
-                    )
-                    errors["seasonal naive"].append(
-                        (targets[-1] - values[begin + ahead - back, -1]) ** 2
-                    )
-            start += rows
+    for name, values, part, begin in _positions(series, ahead, shares, source):
+        index[part].append(len(sequences))
+        sequences.append(values[begin : begin + window])
+        targets.append(values[begin + ahead, -1])
+        names.append(f"{name}rows {begin} to {begin + window - 1}")
+        if part == "validation":
+            errors["persistence"].append((targets[-1] - values[begin + window - 1, -1]) ** 2)
+            errors["seasonal naive"].append((targets[-1] - values[begin + ahead - back, -1]) ** 2)
     return Read(
         sequences=sequences,
         targets=np.array(targets),
@@ -77,6 +64,23 @@ def windows(
             if season is not None or name == "persistence"
         },
     )
+
+
+def _positions(
+    series: Sequence[tuple[str, np.ndarray]], ahead: int, shares: Mapping[str, float], source: str
+) -> Iterator[tuple[str, np.ndarray, str, int]]:
+    """(name, values, part, first row) of every window; StudyError if a part is too short."""
+    for name, values in series:
+        start = 0
+        for part, rows in zip(PARTS, _counts(len(values), shares), strict=True):
+            if rows <= ahead:
+                raise StudyError(
+                    f"task: {source}: {name}{part} has {rows} rows, fewer than task.window +"
+                    f" task.horizon = {ahead + 1}"
+                )
+            for begin in range(start, start + rows - ahead):
+                yield name, values, part, begin
+            start += rows
 
 
 def _counts(rows: int, shares: Mapping[str, float]) -> list[int]:
