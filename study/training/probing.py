@@ -155,13 +155,13 @@ def _number(
     )
     fits = isinstance(tensor, Tensor) and tensor.ndim in sizes and len(tensor) == members
     if not fits or (isinstance(value, AtLags) and tensor.shape[2] != len(value.lags)):
-        came = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+        got = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
         allowed = (
             "[M], [M, layers], [M, layers, lags], ByIndex of [M, layers, n] or AtLags of [M,"
             " layers, n lags] or [M, layers, n lags, i]"
         )
         raise ValueError(
-            f"probe {name}: {quantity} must be a tensor {allowed} with M = {members}, got {came}"
+            f"probe {name}: {quantity} must be a tensor {allowed} with M = {members}, got {got}"
         )
     tensor = tensor.detach().double().cpu()
     if isinstance(value, ByIndex):
@@ -177,10 +177,10 @@ def _by_step(name: str, quantity: str, value: ByStep, members: int) -> ByStep:
         or last.shape != values.shape[-2:-1]
         or not int(last.max()) < values.shape[-1]
     ):
-        came = f"{tuple(values.shape)} and last {last.tolist()}"
+        got = f"{tuple(values.shape)} and last {last.tolist()}"
         raise ValueError(
             f"probe {name}: {quantity} must be ByStep of [M, n, T] or [M, layers, n, T] with M ="
-            f" {members} and last [n] below T, got {came}"
+            f" {members} and last [n] below T, got {got}"
         )
     return ByStep(values.detach().double().cpu(), last.cpu())
 

@@ -117,7 +117,7 @@ def test_trials_of_one_structure_are_known_to_have_one(tmp_path):
         ([*DEFAULT, "hidden=32", "depth=1", "batch=64", "optimizer.lr=0.1"], "the space is empty"),
         ([*DEFAULT, "foo=interval(1,2)"], "foo: there is no such key"),
         ([*DEFAULT, "optimizer.foo=interval(1,2)"], "optimizer.foo: there is no such key"),
-        ([*DEFAULT, "weights=choice(1,2)"], "weights: is no single value"),
+        ([*DEFAULT, "weights=choice(1,2)"], "weights: is not a single value"),
         (
             [*DEFAULT, "hidden=int(interval(64,16))"],
             "hidden: the lower bound must not be above the upper one",
@@ -224,11 +224,11 @@ def test_a_storage_that_goes_away_is_one_message_without_its_password():
 @pytest.mark.parametrize(
     ("other", "differs"),
     [
-        ("hidden=range(16,33,8)", "space hidden: there 16 to 64, step 8, here 16 to 32, step 8"),
-        ("updates=200", "search.examples: there 25600, here 12800"),
-        ("dropout=0.1", "dropout: there 0.0, here 0.1"),
-        ("search.replicates=2", "search.replicates: there 1, here 2"),
-        ("task.form=pixel", "task.form: there 'row', here 'pixel'"),
+        ("hidden=range(16,33,8)", "space hidden: stored 16 to 64, step 8, now 16 to 32, step 8"),
+        ("updates=200", "search.examples: stored 25600, now 12800"),
+        ("dropout=0.1", "dropout: stored 0.0, now 0.1"),
+        ("search.replicates=2", "search.replicates: stored 1, now 2"),
+        ("task.form=pixel", "task.form: stored 'row', now 'pixel'"),
     ],
 )
 def test_a_stored_search_with_other_settings_is_refused_and_left_alone(tmp_path, other, differs):
