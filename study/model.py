@@ -28,8 +28,8 @@ from study.kernels import reference, triton
 from study.kernels.step_norms import STEP_NORMS
 from study.numerics.streams import generator
 
-# Element-wise kernels use a scalar path for the remainder after whole vectors, where sigmoid and tanh
-# round differently. Blocks of a multiple of this many values never have a remainder.
+# Element-wise kernels use a scalar path for the remainder after whole vectors, where sigmoid and
+# tanh round differently. Blocks of a multiple of this many values never have a remainder.
 VECTOR = 32
 LINE = 16  # values per cache line
 
