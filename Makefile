@@ -46,22 +46,23 @@ index: .venv/.ready ## one page over all studies in outputs/
 plan: .venv/.ready ## what make sweep would run: points, groups, time; trains nothing
 	@$(PY) -m study -m experiment=$(STUDY) plan=true $(ARGS)
 
-# A file's tests stay in one process: what a file prepares once is prepared once. One more than
-# cores: many wait for processes of their own.
-PYTEST_ALL := OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) < 7 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 8)) --dist loadfile --no-loadscope-reorder
-FAST := tests/store tests/config
+# A file's tests stay in one process: what a file prepares once is prepared once. One process more
+# than cores, and two more for the slow tests, which often wait for processes of their own.
+CORES := $$(n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 6 ? n : 6)))
+PYTEST_ALL = OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($(CORES) + $(1))) --dist loadfile --no-loadscope-reorder
+FAST := tests/store tests/config tests/cells tests/clipping tests/encoders tests/health tests/initializers tests/optimizers tests/readouts tests/numerics tests/machine tests/launch/test_progress.py tests/search/test_space.py tests/search/test_slots.py tests/test_tiers.py tests/test_screen.py
 
 test: .venv/.ready-dev ## the tests but for the slow ones (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
-	@$(PYTEST_ALL) -m "not slow and not cluster" $(PYTEST)
+	@$(call PYTEST_ALL,1) -m "not slow and not cluster" $(PYTEST)
 
 test-fast: .venv/.ready-dev ## the rooms whose tests take a minute in all: after every change
-	@$(PYTEST_ALL) -m "not slow and not cluster" $(FAST) $(PYTEST)
+	@$(call PYTEST_ALL,1) -m "not slow and not cluster" $(FAST) $(PYTEST)
 
 test-slow: .venv/.ready-dev ## what make test leaves out: clusters, browsers, databases, kills, packages, whole experiments
-	@$(PYTEST_ALL) -m "slow and not cluster" $(PYTEST)
+	@$(call PYTEST_ALL,2) -m "slow and not cluster" $(PYTEST)
 
 test-all: .venv/.ready-dev ## make test and make test-slow in one
-	@$(PYTEST_ALL) $(PYTEST)
+	@$(call PYTEST_ALL,2) $(PYTEST)
 
 check-plugin: .venv/.ready ## the battery on a folder of your own pieces (DIR=mine), found through its YAMLs
 	@$(PY) -m study.check $(or $(DIR),$(error give the folder of your own pieces: make check-plugin DIR=mine))

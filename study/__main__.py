@@ -1,4 +1,4 @@
-"""`python -m study`: one point; `python -m study -m`: a study. Hydra owns the command line."""
+"""`python -m study` trains one point, `python -m study -m` a study. Hydra parses the command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from study.config.compose import HydraComposition, check_complete, to_combination
 from study.config.paths import conf_folder, config_dirs
-from study.hydra_plugins import Finished, register, say_error
+from study.hydra_plugins import Finished, print_error, register
 from study.launch.plan import make_plan
 from study.launch.run import INTERRUPTED, NOTHING_RAN, prepare, run
 from study.machine.signals import leaving_like_ctrl_c
@@ -27,7 +27,7 @@ from study.records import StudyError
 
 
 def one_point(config: DictConfig) -> None:
-    """A single point is a group of one through the same engine."""
+    """Train a single point, as a study of one point."""
     choices = HydraConfig.get().runtime.choices
     base = HydraComposition(
         config=config,
@@ -41,22 +41,20 @@ def one_point(config: DictConfig) -> None:
         prepare(point.config)
         status = run(make_plan([point], None, choices.get("experiment")))
     except StudyError as error:
-        status = say_error(error)
+        status = print_error(error)
     raise Finished(status)
 
 
 def config_folders_on_path() -> None:
-    """A piece may lie beside its YAML: folders given with --config-dir are importable."""
+    """Put folders given with --config-dir on Python's path, for the pieces beside their YAML."""
     for folder in config_dirs(sys.argv[1:]):
-        if not Path(folder).is_dir():  # Hydra looks at the last one only
-            raise Finished(say_error(StudyError(f"--config-dir: there is no folder {folder}")))
+        if not Path(folder).is_dir():  # Hydra checks the last one only
+            raise Finished(print_error(StudyError(f"--config-dir: there is no folder {folder}")))
         sys.path.insert(0, folder)
 
 
 def overrides_first(argv: Sequence[str]) -> list[str]:
-    """The same command line in an order that Hydra reads: its parser refuses overrides on both
-    sides of --config-dir FOLDER.
-    """
+    """Move overrides to the front: Hydra refuses overrides on both sides of --config-dir."""
     parser, options = get_args_parser(), list(argv)
     if all(argument.startswith("-") for argument in parser.parse_known_args(options)[1]):
         return options
@@ -67,12 +65,12 @@ def overrides_first(argv: Sequence[str]) -> list[str]:
 
 
 def refuse_output_subdir(argv: Sequence[str]) -> None:
-    """Hydra would write configurations of its own into the folder where one stands."""
+    """Refuse hydra.output_subdir: Hydra would write files into the current folder."""
     for argument in argv:
         key, _, value = argument.lstrip("+").partition("=")
         if key == "hydra.output_subdir" and value not in ("null", "None"):
             raise Finished(
-                say_error(
+                print_error(
                     StudyError(
                         f"hydra.output_subdir: must be null, got {value!r}: results and their"
                         " configurations go to store.folder/name"
@@ -81,37 +79,34 @@ def refuse_output_subdir(argv: Sequence[str]) -> None:
             )
 
 
-FULL = "HYDRA_FULL_ERROR"
-GROUP_NUMBER = "Config group override must be"  # Hydra's words for cell=3, a bare ValueError
+FULL_ERROR = "HYDRA_FULL_ERROR"
+GROUP_NUMBER = "Config group override must be"  # start of Hydra's ValueError for cell=3
 
 
 @contextlib.contextmanager
-def one_message() -> Iterator[None]:
-    """Hydra hands its errors on instead of printing tracebacks or hints of its own.
-
-    HYDRA_FULL_ERROR=1 shows them whole.
-    """
-    if FULL in os.environ:
+def plain_errors() -> Iterator[None]:
+    """Print configuration errors as one message each; HYDRA_FULL_ERROR=1 shows tracebacks."""
+    if FULL_ERROR in os.environ:
         yield
         return
-    os.environ[FULL] = "1"
+    os.environ[FULL_ERROR] = "1"
     try:
         yield
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise Finished(say_error(StudyError(compact(error)))) from None
+        raise Finished(print_error(StudyError(compact(error)))) from None
     except Exception as error:
         if not str(error).startswith(GROUP_NUMBER):
             if not raised_in_hydra(error):
                 raise
             raise Finished(
-                say_error(
+                print_error(
                     StudyError(
                         f"the configuration cannot be composed: {type(error).__name__}: {error}"
                     )
                 )
             ) from None
         raise Finished(
-            say_error(
+            print_error(
                 StudyError(
                     "a group takes the name of a level or a list of names, such as cell=gru or"
                     " probe=[transport], not a number"
@@ -119,12 +114,13 @@ def one_message() -> Iterator[None]:
             )
         ) from None
     finally:
-        os.environ.pop(FULL, None)
+        os.environ.pop(FULL_ERROR, None)
 
 
 def raised_in_hydra(error: BaseException) -> bool:
-    """Whether Hydra, or what reads files for it, raised an error that it has no words for: a
-    mistake in YAML or on the command line.
+    """Whether Hydra or a library that it uses raised an error without a message for users.
+
+    The cause is then a mistake in YAML or on the command line.
     """
     trace, innermost = error.__traceback__, ""
     while trace is not None:
@@ -138,21 +134,21 @@ def raised_in_hydra(error: BaseException) -> bool:
 
 
 def compact(error: Exception) -> str:
-    """What Hydra, OmegaConf or YAML say, with a way out that works where a key is not there."""
+    """The message of an error of Hydra, OmegaConf or YAML; for an unknown key, what to do."""
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and str(error).startswith(
         "Could not override"
     ):
         key = str(error).split("'")[1]
-        own = (
-            f"; a setting that only some levels of {key.split('.')[0]} have belongs to a level file"
+        hint = (
+            f"; a setting that only some levels of {key.split('.')[0]} have belongs in a level file"
             f" of its own, {key.split('.')[0]}/NAME.yaml"
             if "." in key
             else ""
         )
         return (
-            f"{key}: there is no such key in what the command chooses; python -m study --cfg job"
-            f" shows all of them{own}"
+            f"{key}: there is no such key in this configuration; python -m study --cfg job"
+            f" shows all keys{hint}"
         )
     if isinstance(error, yaml.YAMLError):
         return f"not readable as YAML: {error}"
@@ -165,23 +161,25 @@ def main() -> None:
     register()
     try:
         sys.argv[1:] = overrides_first(sys.argv[1:])
-        with leaving_like_ctrl_c(), one_message():
+        with leaving_like_ctrl_c(), plain_errors():
             hydra.main(
                 version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config"
             )(one_point)()
     except Finished:
         raise
-    except SystemExit as error:  # Hydra has told what was wrong with the command line
+    except SystemExit as error:  # Hydra has printed what is wrong with the command line
         raise SystemExit(NOTHING_RAN if error.code else 0) from None
     except KeyboardInterrupt:
-        print("interrupted; what is stored is whole, the same command goes on", file=sys.stderr)
+        print(
+            "interrupted; finished points are kept, and the same command resumes", file=sys.stderr
+        )
         raise SystemExit(INTERRUPTED) from None
 
 
 if __name__ == "__main__":
-    # all that was imported stays: looking through it again takes as long as planning some points
+    # Imported objects stay: collecting them again would take as long as planning some points.
     gc.freeze()
     try:
         main()
     finally:
-        gc.freeze()  # and once more before Python ends: most of a second
+        gc.freeze()  # saves most of a second when Python exits

@@ -1,6 +1,4 @@
-"""Whether a folder of your own pieces keeps the rules: python -m study.check DIR (make check-plugin
-DIR=DIR).
-"""
+"""Test a folder of your own pieces: python -m study.check DIR (make check-plugin DIR=DIR)."""
 
 from __future__ import annotations
 
@@ -14,24 +12,25 @@ from study.records import StudyError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0; 1 where a piece breaks a rule; 2 where there is nothing to check."""
+    """Return exit status 0; 1 if a piece breaks a rule; 2 if there is nothing to check."""
     parser = argparse.ArgumentParser(
-        prog="python -m study.check", description="judge a folder of your own pieces by the battery"
+        prog="python -m study.check",
+        description="run the battery of tests on a folder of your own pieces",
     )
     parser.add_argument(
         "folder",
         type=Path,
         metavar="DIR",
-        help="what --config-dir is given: DIR/cell/*.yaml, DIR/task/*.yaml, … and their modules",
+        help="the folder for --config-dir: DIR/cell/*.yaml, DIR/task/*.yaml, … and their modules",
     )
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     wrong = 0
     try:
-        for name, told in check(asked.folder):
-            wrong += told is not None
+        for name, failure in check(options.folder):
+            wrong += failure is not None
             print(
-                f"{'ok   ' if told is None else 'WRONG'}"
-                f" {name}{'' if told is None else f': {told}'}",
+                f"{'ok   ' if failure is None else 'WRONG'}"
+                f" {name}{'' if failure is None else f': {failure}'}",
                 flush=True,
             )
     except StudyError as error:

@@ -1,7 +1,7 @@
 """The Hydra sweeper and launcher, registered in code.
 
-Hydra 1.3 takes plugins only from the package `hydra_plugins`; this module makes itself known there
-under an alias, so that nothing has to be installed beside the package.
+Hydra 1.3 finds plugins only in the package `hydra_plugins`; this module registers itself there
+under an alias, so that no second package has to be installed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from study.records import StudyError
 
 
 class Finished(SystemExit):
-    """Our own exit status, told apart from Hydra's, which is 1 for every mistake."""
+    """Carries our exit status, unlike the plain SystemExit of Hydra, which is always 1."""
 
 
 class StudySweeper(Sweeper):
-    """The full factorial of the experiment's factors, run as one study."""
+    """Runs the full factorial of the experiment's factors as one study."""
 
     def __init__(self, params: DictConfig | None) -> None:
         self.params = params
@@ -61,14 +61,14 @@ class StudySweeper(Sweeper):
                 )
             status = self.carry_out({str(key): value for key, value in params.items()}, arguments)
         except (StudyError, HydraException) as error:
-            status = say_error(error)
+            status = print_error(error)
         raise Finished(status)
 
     def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
-        """Exit status of what was declared and typed."""
+        """Run what experiment and command line declare; return the exit status."""
         experiment = self.composed.hydra.runtime.choices.get("experiment")
-        of = read_sweep(self.loader, params, arguments)
-        if not of.factors:
+        sweep = read_sweep(self.loader, params, arguments)
+        if not sweep.factors:
             where = (
                 f"experiment/{experiment}.yaml under hydra.sweeper.params"
                 if experiment
@@ -81,38 +81,38 @@ class StudySweeper(Sweeper):
             raise StudyError(
                 f"nothing varies: a study needs at least one factor or several seeds. {ways}"
             )
-        prepare(_chosen(self.composed))
-        return self.train(of, experiment)
+        prepare(_unresolved(self.composed))
+        return self.train(sweep, experiment)
 
-    def train(self, of: Sweep, experiment: str | None) -> int:
+    def train(self, sweep: Sweep, experiment: str | None) -> int:
         return run(
             make_plan(
-                compose_all(self.loader, self.composed.hydra.job.config_name, of), of, experiment
+                compose_all(self.loader, self.composed.hydra.job.config_name, sweep),
+                sweep,
+                experiment,
             )
         )
 
 
 class ConfirmSweeper(StudySweeper):
-    """hydra/sweeper=confirm: the best arms of a study again, on fresh seeds (study.confirm)."""
+    """hydra/sweeper=confirm: trains the best arms of a study on fresh seeds (study.confirm)."""
 
-    def train(self, of: Sweep, experiment: str | None) -> int:
-        return confirm(self.loader, self.composed.hydra.job.config_name, of, experiment)
+    def train(self, sweep: Sweep, experiment: str | None) -> int:
+        return confirm(self.loader, self.composed.hydra.job.config_name, sweep, experiment)
 
 
 class SearchSweeper(StudySweeper):
-    """hydra/sweeper=optuna: settings of every arm searched with the same budget, on validation data
-    (study.search).
-    """
+    """hydra/sweeper=optuna: tunes every arm with the same budget, on validation data."""
 
     def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
-        # Optuna takes a second to import, and nothing else needs it
+        # Importing Optuna takes a second, and only searches need it.
         from study.search.launch import launch
 
         return launch(self.loader, self.composed, params, arguments)
 
 
 class ConfigDirs(SearchPathPlugin):
-    """--config-dir given more than once: Hydra itself takes the last folder only."""
+    """Allows several --config-dir options: Hydra itself uses the last folder only."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for folder in config_dirs(sys.argv[1:])[:-1]:
@@ -120,7 +120,7 @@ class ConfigDirs(SearchPathPlugin):
 
 
 class StudyLauncher(Launcher):
-    """Takes the jobs of any other sweeper and runs them as one study through the same engine."""
+    """Runs the jobs of any other sweeper as one study."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -137,39 +137,39 @@ class StudyLauncher(Launcher):
         values = {
             key: list(
                 dict.fromkeys(
-                    o.split("=", 1)[1]
+                    override.split("=", 1)[1]
                     for job in job_overrides
-                    for o in job
-                    if o.split("=")[0] == key
+                    for override in job
+                    if override.split("=")[0] == key
                 )
             )
             for key in keys
         }
-        of = Sweep(
-            factors={key: of_key for key, of_key in values.items() if len(of_key) > 1}, fixed=[]
+        sweep = Sweep(
+            factors={key: levels for key, levels in values.items() if len(levels) > 1}, fixed=[]
         )
         try:
             combinations = [
                 to_combination(
                     compose(self.loader, self.composed.hydra.job.config_name, list(job)),
-                    list(of.factors),
+                    list(sweep.factors),
                 )
                 for job in job_overrides
             ]
             status = run(
-                make_plan(combinations, of, self.composed.hydra.runtime.choices.get("experiment"))
+                make_plan(
+                    combinations, sweep, self.composed.hydra.runtime.choices.get("experiment")
+                )
             )
         except (StudyError, HydraException) as error:
-            status = say_error(error)
+            status = print_error(error)
         if status:
             raise Finished(status)
         return [JobReturn(overrides=list(job), status=JobStatus.COMPLETED) for job in job_overrides]
 
 
-def _chosen(config: DictConfig) -> dict[str, Any]:
-    """What was composed first, without Hydra's own part and as it is written: values may still be
-    swept or missing.
-    """
+def _unresolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration without Hydra's node and unresolved: values may be swept or missing."""
     return {
         str(key): OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
         for key, node in config.items_ex(resolve=False)
@@ -177,14 +177,14 @@ def _chosen(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def say_error(error: Exception) -> int:
-    """One clear message, and the exit status for nothing could run."""
+def print_error(error: Exception) -> int:
+    """Print an error on one line and return exit status 2: nothing could run."""
     print(f"error: {error}", file=sys.stderr)
     return 2
 
 
 def register() -> None:
-    """Make sweeper, launcher, help and the types of the root keys known to Hydra."""
+    """Register sweepers, launcher, help and the types of the root keys with Hydra."""
     plugins = Plugins.instance()
     parent = sys.modules.setdefault("hydra_plugins", types.ModuleType("hydra_plugins"))
     if not hasattr(parent, "__path__"):

@@ -676,5 +676,5 @@ class Executor(ABC):
         …} with these kinds and keys: progress (ids, update) · stored (ids) · failed (group, ids,
         lost, reason) · given up (ids, reason: no longer tried) · retried (group, ids, reason, how)
         · note (text) · stopped (reason: nothing else is tried). Closing the iterator, or a
-        KeyboardInterrupt inside it, writes checkpoints and ends what runs (engine.Left).
+        KeyboardInterrupt inside it, writes checkpoints and ends what runs (engine.Stopped).
         """

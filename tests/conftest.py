@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -26,28 +27,52 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Files that take longest, and much of it waiting for processes of their own: begun first, or a core
-# idles at the end.
+# Begun first, longest first, or a core idles at the end. Before them the kernels' own tests: what
+# they compile is kept on disk, and no two processes should compile it at once.
 LONGEST = (
+    "test_kernels",
+    "test_report",
     "test_ray",
-    "test_experiments",
-    "test_command",
-    "test_remote",
-    "test_command_line",
-    "test_battery",
     "test_slurm",
-    "test_packaging",
-    "test_leases",
+    "test_experiments",
     "test_chaos",
+    "test_packaging",
+    "test_command",
     "test_signals",
-    "test_reprobe",
-    "test_bench",
-    "test_processes",
-    "test_artifacts",
-    "test_executor",
+    "test_remote",
+    "test_trackers",
     "test_accessible",
+    "test_edges",
+    "test_battery",
+    "test_leases",
+    "test_stored_before",
+    "test_new",
+    "test_processes",
+    "test_full_disk",
+    "test_isolation",
+    "test_command_line",
+    "test_artifacts",
+    "test_end_to_end",
+    "test_executor",
+    "test_fuzz",
+    "test_examples",
+    "test_bench",
+    "test_compose",
 )
 INSTALL = "no Chromium here: apt-get install chromium"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file that has no test of the tier: imports take as long as many tests."""
+    tier = config.option.markexpr
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    if tier.startswith("slow"):
+        return True if "pytest.mark.slow" not in text else None
+    if tier.startswith("not slow"):
+        return True if re.search(r"^pytestmark = .*\bpytest\.mark\.slow\b", text, re.M) else None
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -99,7 +99,7 @@ def test_pieces_of_your_own_are_found_beside_their_yaml(folder: Path):
     ("call", "message"),
     [
         (lambda: study.plan("nowhere"), "nowhere"),
-        (lambda: study.plan("quick", cell=[]), "cell: must be there"),
+        (lambda: study.plan("quick", cell=[]), "cell: must not be removed"),
         (lambda: study.plan("quick", cell=["lstn"]), "lstn"),
         (lambda: study.plan("quick", celll="lstm"), "celll"),
         (lambda: study.plan("quick", hidden=-1), "hidden: must be a whole number of at least 1"),

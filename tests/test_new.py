@@ -43,6 +43,7 @@ def test_there_is_a_skeleton_of_every_kind_and_it_says_what_it_is():
         ), "the equation"
 
 
+@pytest.mark.slow
 def test_a_generated_folder_passes_its_own_tests(own: Path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(
@@ -130,18 +131,18 @@ def test_what_is_written_is_named_and_how_to_go_on(
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("Leaky", "must be small letters"),
-        ("my-cell", "must be small letters"),
-        ("2nd", "must be small letters"),
-        ("", "must be small letters"),
-        ("../up", "must be small letters"),
-        ("class", "no word of Python"),
-        ("null", "no word of Python or YAML"),
-        ("lstm", "is one of the tool's own"),
+        ("Leaky", "must be lower-case letters"),
+        ("my-cell", "must be lower-case letters"),
+        ("2nd", "must be lower-case letters"),
+        ("", "must be lower-case letters"),
+        ("../up", "must be lower-case letters"),
+        ("class", "no keyword of Python"),
+        ("null", "no keyword of Python or YAML"),
+        ("lstm", "the tool already has a cell lstm"),
         ("json", "there is a module json"),
-        ("tensor", "would make a class Tensor"),
-        ("cell", "would make a class Cell"),
-        ("exception", "would make a class Exception"),
+        ("tensor", "would name its class Tensor"),
+        ("cell", "would name its class Cell"),
+        ("exception", "would name its class Exception"),
     ],
 )
 def test_names_that_cannot_be_are_refused(
@@ -157,7 +158,7 @@ def test_names_that_cannot_be_are_refused(
 def test_nothing_is_overwritten(tmp_path: Path, there: str):
     (tmp_path / there).parent.mkdir(exist_ok=True)
     (tmp_path / there).write_text("mine")
-    with pytest.raises(StudyError, match=f"{there}: is there already, and nothing was written"):
+    with pytest.raises(StudyError, match=f"{there}: exists already, so nothing was written"):
         create("cell", "leaky", tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [Path(there).name]
 

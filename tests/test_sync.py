@@ -56,6 +56,7 @@ def sync(folder: Path, url: str, *arguments: str, key: str | None = KEY) -> tupl
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_incomplete_or_older_is_left_out(offline):
     assert sorted(path.folder.name.partition("my-study")[2] for path in waiting(offline)) == [
         "-p1",
@@ -64,6 +65,7 @@ def test_what_is_incomplete_or_older_is_left_out(offline):
     assert not any("20000101" in path.folder.name for path in waiting(offline))
 
 
+@pytest.mark.slow
 def test_no_key_and_no_server_are_told_within_the_limit(offline):
     status, told = sync(offline, "http://127.0.0.1:9", key=None)
     assert status == 2 and "no key is configured" in told
@@ -74,6 +76,7 @@ def test_no_key_and_no_server_are_told_within_the_limit(offline):
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_every_run_is_sent_once(offline):
     before = len(list((offline.parent / "home").iterdir()))
     with stub() as server:

@@ -321,22 +321,8 @@ class Clipping:
                     ),
                     _range(rate),
                     number(float(own["shrink"].mean())) if own["shrink"].notna().any() else "–",
-                    Cell(
-                        _norm(own["max_grad_norm"].median()),
-                        (
-                            float(own["max_grad_norm"].median())
-                            if own["max_grad_norm"].notna().any()
-                            else None
-                        ),
-                    ),
-                    Cell(
-                        _norm(own["max_grad_norm"].max()),
-                        (
-                            float(own["max_grad_norm"].max())
-                            if own["max_grad_norm"].notna().any()
-                            else None
-                        ),
-                    ),
+                    _norm_cell(own["max_grad_norm"].median()),
+                    _norm_cell(own["max_grad_norm"].max()),
                 ]
             )
         columns = [
@@ -386,6 +372,10 @@ def _norm(value: float) -> str:
         if value >= 100
         else number(value, 1)
     )
+
+
+def _norm_cell(value: float) -> Cell:
+    return Cell(_norm(value), float(value) if known(float(value)) else None)
 
 
 def _range(rate: pd.Series) -> str:

@@ -287,8 +287,7 @@ def curves(
             axis.tick_params(labelleft=j == 0, labelbottom=i == 1)
             if i == 1:
                 update_ticks(axis, last)
-            if i == 0:
-                axis.set_title(level(panel, name))
+            axis.set_title("" if i else level(panel, name))
     shared_x_label(figure, "update", left=0.72, right=0.15)
     legend(figure, _keys(study, ink_key, ink, dash_key, dashes), left=0.72)
     return figure

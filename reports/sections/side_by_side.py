@@ -304,6 +304,5 @@ def panel(
             )
     axis.set_title(title, fontsize=8.5)
     axis.tick_params(length=0)
-    for side in axis.spines.values():
-        side.set_visible(False)
+    axis.spines[:].set_visible(False)
     axis.tick_params(axis="y", rotation=0)

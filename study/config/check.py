@@ -168,10 +168,10 @@ def check_flat(node: Mapping[str, Any], key: str) -> None:
         )
     ok = isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)
     if not ok or returned[0].shape != rows.shape:
-        came = tuple(returned[0].shape) if ok else type(returned).__name__
+        got = tuple(returned[0].shape) if ok else type(returned).__name__
         raise StudyError(
             f"{key}: {name} must return ([M, P], next state), here with [M, P] ="
-            f" {tuple(rows.shape)}, got {came}"
+            f" {tuple(rows.shape)}, got {got}"
         )
 
 
@@ -245,13 +245,13 @@ def _check_initializer(setup: Setup) -> None:
             ):
                 value = initializer(block, generator(0, "check"), facts)
             if not isinstance(value, Tensor) or tuple(value.shape) != block.shape:
-                came = (
+                got = (
                     f"shape {tuple(value.shape)}"
                     if isinstance(value, Tensor)
                     else type(value).__name__
                 )
                 raise StudyError(
-                    f"initializer: {name} returned {came} for {tensor}, which needs a tensor of"
+                    f"initializer: {name} returned {got} for {tensor}, which needs a tensor of"
                     f" {block.shape}"
                 )
             if not value.isfinite().all():
@@ -271,10 +271,10 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
     ):
         encoded = model.encoded(params, x.transpose(1, 2))
     if encoded.shape != (2, 2, 2, model.read):
-        came = tuple(encoded.shape)
+        got = tuple(encoded.shape)
         raise StudyError(
             f"encoder: {type(model.encoder).__name__} must return [M, T, B, D'] ="
-            f" {(2, 2, 2, model.read)}, with D' as its `outputs` says, got {came}"
+            f" {(2, 2, 2, model.read)}, with D' from its `outputs`, got {got}"
         )
     with as_study_error("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
         _check_step(model, params, encoded.transpose(1, 2))
@@ -343,11 +343,11 @@ def _check_step(model: Model, params: Mapping[str, Tensor], x: Tensor) -> None:
             f"cell: step of {name} must return a tuple, one [M, B, hidden] for each of"
             f" {cell.states}, got {type(returned).__name__}"
         )
-    came = [tuple(state.shape) for state in returned]
-    if came != [expected] * len(cell.states):
+    got = [tuple(state.shape) for state in returned]
+    if got != [expected] * len(cell.states):
         raise StudyError(
             f"cell: step of {name} must return [M, B, hidden] = {expected} for each of"
-            f" {cell.states}, got {', '.join(map(str, came))}"
+            f" {cell.states}, got {', '.join(map(str, got))}"
         )
 
 

@@ -32,6 +32,7 @@ from study.design.claims import CONTRAST, EXTREMES, FORM, check_claim, check_con
 from study.records import CHOICES, SIZES, StudyError
 
 MAX_COMBINATIONS = 1_000_000  # of one study
+NO_SUCH_KEY = "there is no such key; python -m study --cfg job shows all keys"
 
 
 @dataclass(frozen=True)
@@ -481,9 +482,7 @@ def _update(config: DictConfig, key: str, value: Any) -> None:
         OmegaConf.update(config, key, value, merge=True)
     except OmegaConfBaseException as error:
         if isinstance(error, ConfigAttributeError | ConfigKeyError):
-            raise StudyError(
-                f"{key}: there is no such key; python -m study --cfg job shows all of them"
-            ) from error
+            raise StudyError(f"{key}: {NO_SUCH_KEY}") from error
         raise StudyError(f"{key}: {str(error).splitlines()[0]}") from error
 
 

@@ -76,10 +76,10 @@ def _check_examples(task: Task, facts: TaskFacts) -> None:
             or int(lengths.min()) < 1
             or int(lengths.max()) > batch.x.shape[1]
         ):
-            came = f"{tuple(lengths.shape)} from {int(lengths.min())} to {int(lengths.max())}"
+            got = f"{tuple(lengths.shape)} from {int(lengths.min())} to {int(lengths.max())}"
             raise StudyError(
                 f"task: {name}: lengths of {where} must be [B] = {(len(batch.x),)}, from 1 to T ="
-                f" {batch.x.shape[1]}, got {came}"
+                f" {batch.x.shape[1]}, got {got}"
             )
 
 
@@ -118,9 +118,9 @@ def _check_losses(task: Task, facts: TaskFacts) -> None:
     for name, (value, axes) in found.items():
         expected = (2,) if axes == "[M]" else (2, count)
         if not isinstance(value, Tensor) or value.shape != expected:
-            came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise StudyError(
-                f"task: {name} of {type(task).__name__} must be {axes} = {expected}, got {came}"
+                f"task: {name} of {type(task).__name__} must be {axes} = {expected}, got {got}"
             )
 
 

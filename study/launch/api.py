@@ -1,4 +1,4 @@
-"""The Python API: plan a study, run it, read what came out. Its names are those of `import study`.
+"""The Python API, exported by `import study`: plan a study, run it, read its results.
 
 ```python
 import study
@@ -11,8 +11,8 @@ result.figure("gradient_flow", cell="gru")    # a matplotlib figure
 result.report()                               # renders the page and returns its path
 ```
 
-`python -m study -m` and this API share every step after the command line: a plan made here is the
-plan of the command that `plan.command` names, and both resume each other's studies.
+`python -m study -m` and this API share every step after the command line: `plan.command` is the
+command that makes the same plan, and each can resume the other's studies.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def plan(
 ) -> StudyPlan:
     """Plan a study; trains nothing and writes nothing.
 
-    experiment: a file of conf/experiment (or of a folder in `config_dirs`); None: the factors below
-    are all there are.
+    experiment: a file in conf/experiment, or in experiment/ of a folder in `config_dirs`; None for
+    no factors besides those given here.
     overrides: as typed on the command line, such as "optimizer.lr=0.01,0.001" or "tracker=[]".
-    config_dirs: folders with configuration and pieces of your own, as --config-dir.
-    levels: a key of the configuration with one value, or with several, which make it a factor:
+    config_dirs: folders with your own configuration and pieces, as given with --config-dir.
+    levels: a configuration key with one value, or with several values, which make it a factor:
     cell=["rnn", "gru"], seed=range(3), hidden=64.
 
     Raises StudyError with the key, what is allowed and what came.
@@ -77,21 +77,21 @@ def plan(
     folders = [_importable(folder) for folder in config_dirs]
     loader = config_loader(folders)
     chosen = [] if experiment is None else [f"experiment={experiment}"]
-    study = read_sweep(loader, _factors_of_experiment(loader, chosen), [*chosen, *typed])
-    combinations = compose_all(loader, "config", study)
-    made = make_plan(combinations, study if study.factors else None, experiment)
+    sweep = read_sweep(loader, _factors_of_experiment(loader, chosen), [*chosen, *typed])
+    combinations = compose_all(loader, "config", sweep)
+    plan = make_plan(combinations, sweep if sweep.factors else None, experiment)
     given = [part for folder in folders for part in ("--config-dir", folder)]
-    multirun = ["-m"] if study.factors else []
+    multirun = ["-m"] if sweep.factors else []
     command = shlex.join(["python", "-m", "study", *multirun, *given, *chosen, *typed])
-    known = {field.name: getattr(made, field.name) for field in fields(made)}
-    return StudyPlan(**known | {"command": command})
+    values = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    return StudyPlan(**values | {"command": command})
 
 
 def run(plan: Plan) -> Result:
-    """Train what is missing of a plan, with progress, and return what the study then holds.
+    """Train the missing points of a plan, with progress, and return the study's results.
 
-    Ctrl-C raises KeyboardInterrupt; what is stored is whole and the same call resumes. Points that
-    failed are listed in `Result.failed`. Raises StudyError where nothing can be trained.
+    Ctrl-C raises KeyboardInterrupt; finished points are kept, and the same call resumes. Points
+    that failed are listed in `Result.failed`. Raises StudyError if nothing can be trained.
     """
     with _as_command(plan.command):
         status = carry_out(plan)
@@ -113,10 +113,10 @@ def _factors_of_experiment(loader: ConfigLoader, chosen: Sequence[str]) -> dict[
 
 
 def _override(key: str, value: Values | Iterable[Values]) -> str:
-    """A key with one value or several as Hydra's command line takes it."""
+    """Write a key with one or several values as an override of Hydra's command line."""
     values = [value] if value is None or isinstance(value, str | int | float) else list(value)
     if not values:
-        return f"{key}=[]"  # none of a group such as tracker or probe
+        return f"{key}=[]"  # no level of a group such as tracker or probe
     return f"{key}={','.join(_typed(each) for each in values)}"
 
 
@@ -132,7 +132,7 @@ def _typed(value: Values) -> str:
 
 
 def _importable(folder: str | Path) -> str:
-    """A folder of your own, absolute; the pieces beside its YAML can be imported from now on."""
+    """Put a folder on Python's path, for the pieces beside its YAML; return its absolute path."""
     path = Path(folder).resolve()
     if not path.is_dir():
         raise StudyError(f"config_dirs: there is no folder {folder}")
@@ -143,9 +143,7 @@ def _importable(folder: str | Path) -> str:
 
 @contextlib.contextmanager
 def _as_command(command: str) -> Iterator[None]:
-    """Run as the command that makes the same plan: jobs that repeat it, and the messages that name
-    it, read sys.argv.
-    """
+    """Set sys.argv as if this command ran: messages quote it, and jobs of executors repeat it."""
     before = sys.argv
     sys.argv = ["__main__.py", *shlex.split(command)[3:]]
     try:

@@ -1,5 +1,6 @@
-"""hydra/sweeper=confirm: the best arms of a study that has run, trained again on fresh seeds, so
-that nothing was chosen by them.
+"""hydra/sweeper=confirm: train the best arms of a complete study again, on fresh seeds.
+
+The arms were chosen by the study's own seeds, so only fresh seeds give an unbiased score.
 """
 
 from __future__ import annotations
@@ -21,38 +22,36 @@ from study.store import Store
 from study.store.search import SearchStore
 
 
-def confirm(loader: ConfigLoader, config_name: str, of: Sweep, experiment: str | None) -> int:
-    """Train the arms and return the exit status.
+def confirm(loader: ConfigLoader, config_name: str, sweep: Sweep, experiment: str | None) -> int:
+    """Train the best arms and return the exit status.
 
-    The command is the study's own; `study.confirm` has the numbers of arms and seeds.
-
-    Results go to outputs/NAME/NAME-confirm, a study of its own that the report of NAME reads.
-    Raises StudyError before anything is written where the command is not the study's: every arm
-    must be stored already, point by point.
+    The rest of the command is the study's; `study.confirm` has the numbers of arms and seeds.
+    Results go to outputs/NAME/NAME-confirm, a separate study that the report of NAME reads. Raises
+    StudyError before anything is written unless every point of the command is stored already.
     """
-    combinations = compose_all(loader, config_name, of)
-    plan = make_plan(combinations, of, experiment)
+    combinations = compose_all(loader, config_name, sweep)
+    plan = make_plan(combinations, sweep, experiment)
     store = Store(plan.folder)
     settings = plan.settings.study.confirm
     for key, least in (("arms", 1), ("seeds", 2)):
-        if (came := getattr(settings, key)) < least:
-            raise StudyError(f"study.confirm.{key}: must be at least {least}, got {came}")
+        if (value := getattr(settings, key)) < least:
+            raise StudyError(f"study.confirm.{key}: must be at least {least}, got {value}")
     arms = best_arms(plan, store)[: settings.arms]
     seeds = fresh_seeds(store, plan, settings.seeds)
     again = Sweep(
-        {**of.factors, "seed": [str(seed) for seed in seeds]},
-        [line for line in of.fixed if line.split("=")[0] != "seed"],
+        {**sweep.factors, "seed": [str(seed) for seed in seeds]},
+        [line for line in sweep.fixed if line.split("=")[0] != "seed"],
     )
     kept = [
-        _renamed(one, plan)
-        for one in compose_all(loader, config_name, again)
-        if _arm(one.labels, plan) in arms
+        _renamed(combination, plan)
+        for combination in compose_all(loader, config_name, again)
+        if _arm(combination.labels, plan) in arms
     ]
     return run(make_plan(kept, again, experiment))
 
 
 def best_arms(plan: Plan, store: Store) -> list[tuple[Any, ...]]:
-    """Levels of the arms, best mean validation score first."""
+    """The levels of all arms, ordered by mean validation score, best first."""
     missing = len([point for point in plan.points if plan.stored.get(point.id) in (None, "failed")])
     if missing:
         launches = store.study()["launches"] if (store.folder / "study.json").exists() else []
@@ -62,15 +61,13 @@ def best_arms(plan: Plan, store: Store) -> list[tuple[Any, ...]]:
             " stored, so its best arms are not known. Confirm a study that is complete, with the"
             f" settings it was trained with{trained}"
         )
-    seeds, trained_with = (
-        sorted({point.seed for point in plan.points}),
-        store.study()["declaration"]["seeds"],
-    )
+    seeds = sorted({point.seed for point in plan.points})
+    trained_with = store.study()["declaration"]["seeds"]
     if seeds != sorted(trained_with):
         raise StudyError(
-            "seed: best arms are chosen by all seeds of the study"
+            "seed: the best arms are chosen by all seeds of the study"
             f" ({', '.join(map(str, trained_with))}), not by {', '.join(map(str, seeds))}; leave"
-            " it out"
+            " seed out"
         )
     facts = [
         set_up(point.config).task.facts
@@ -94,7 +91,7 @@ def best_arms(plan: Plan, store: Store) -> list[tuple[Any, ...]]:
 
 
 def fresh_seeds(store: Store, plan: Plan, count: int) -> list[int]:
-    """The first seeds after all that the study or its search have used."""
+    """The next `count` seeds that neither the study nor its search has used."""
     used = {point.seed for point in plan.points} | {
         int(store.result(id)["row"].get("seed") or 0) for id in store.ids()
     }
@@ -109,20 +106,21 @@ def _arm(labels: Mapping[str, Any], plan: Plan) -> tuple[Any, ...]:
     return tuple(labels[key] for key in plan.factors)
 
 
-def _renamed(one: Combination, plan: Plan) -> Combination:
+def _renamed(combination: Combination, plan: Plan) -> Combination:
     study = {
-        **one.config["study"],
-        "title": f"{one.config['study']['title'] or plan.name}, confirmed",
+        **combination.config["study"],
+        "title": f"{combination.config['study']['title'] or plan.name}, confirmed",
         "claims": [],
         "contrasts": [],
     }
-    name, folder = f"{plan.name}-confirm", str(Path(one.config["store"]["folder"]) / plan.name)
+    name = f"{plan.name}-confirm"
+    folder = str(Path(combination.config["store"]["folder"]) / plan.name)
     return Combination(
         config={
-            **one.config,
+            **combination.config,
             "name": name,
             "study": study,
-            "store": {**one.config["store"], "folder": folder},
+            "store": {**combination.config["store"], "folder": folder},
         },
-        labels=one.labels,
+        labels=combination.labels,
     )

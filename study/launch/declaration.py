@@ -11,12 +11,12 @@ from study.records import CHOICES, SIZES
 
 
 def declaration(plan: Plan) -> dict[str, Any]:
-    """study.json's part that the report reads."""
+    """The declaration that study.json stores."""
     first = plan.points[0]
     varying = set(plan.factors)
     numbers = (*SIZES, "validate_every", "dropout", "dtype", "precision", "kernel")
     fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
-    # Only what all points share: arms may set some of these.
+    # Only values that all points share: arms may set some of these.
     fixed |= {
         key: first.config[key]
         for key in numbers
@@ -51,9 +51,9 @@ def declaration(plan: Plan) -> dict[str, Any]:
 
 
 def tasks_of(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Facts of each task by the name of its level.
+    """Facts of each task, by the name of its level.
 
-    Of one whose length varies: those of the longest, and no lag, which is each point's own.
+    For a task of several lengths, the facts of the longest, without a lag, which varies too.
     """
     tasks: dict[str, dict[str, Any]] = {}
     for point in plan.points:

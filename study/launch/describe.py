@@ -1,4 +1,4 @@
-"""A plan in words: factors, exclusions, points, groups, time."""
+"""Describe a plan: factors, exclusions, points, groups, estimated time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.table import Table
 from study.config.compose import matches
 from study.design.power import resolvable
 from study.interfaces import duration
+from study.launch.console import print_line
 from study.launch.plan import Plan
-from study.launch.say import say
 
-SHOWN = 3  # examples named of a longer list
+SHOWN = 3  # items named of a longer list
 
 
 def text(plan: Plan) -> str:
@@ -29,25 +29,27 @@ def show(plan: Plan, console: Console) -> None:
     """Print a plan, as plan=true does."""
     console.print(_factors(plan))
     for line in _exclusions(plan):
-        say(console, line)
-    if precision := resolves(plan):
-        say(console, precision)
-    say_unprobed(plan, console)
+        print_line(console, line)
+    if precision := resolution(plan):
+        print_line(console, precision)
+    print_missing_probes(plan, console)
     for id, why in list(plan.damaged.items())[:SHOWN]:
-        say(console, f"damaged and to be trained again: {id} ({why})")
+        print_line(console, f"damaged, will be trained again: {id} ({why})")
     groups, executor = plan.groups, plan.executor
     stored = len(plan.points) - len(plan.missing)
-    say(
+    print_line(
         console,
         f"{len(plan.points)} points, {stored} stored already, {len(plan.missing)} to train in"
         f" {len(groups)} groups",
     )
     if any(point.config["stop"]["solved_checks"] for point in plan.points):
-        say(console, "points may end early (stop.solved_checks): the time below is for all updates")
+        print_line(
+            console, "points may end early (stop.solved_checks); the time below is for all updates"
+        )
     cost = executor.describe(groups) or (
         f"about {duration(plan.seconds(groups))} on {executor.workers} workers, a rough estimate"
     )
-    say(console, f"{cost}; results go to {plan.folder}")
+    print_line(console, f"{cost}; results go to {plan.folder}")
 
 
 def _factors(plan: Plan) -> Table:
@@ -60,7 +62,7 @@ def _factors(plan: Plan) -> Table:
 
 
 def _exclusions(plan: Plan) -> list[str]:
-    """One line per reason, with the first combinations left out for it."""
+    """One line per reason of exclusion, with the first combinations it leaves out."""
     reasons: dict[str, list[Mapping[str, Any]]] = {}
     for excluded in plan.excluded:
         reasons.setdefault(str(excluded["why"]), []).append(excluded["labels"])
@@ -75,9 +77,10 @@ def _exclusions(plan: Plan) -> list[str]:
     return lines
 
 
-def resolves(plan: Plan) -> str:
-    """What the declared seeds can resolve, in standard deviations over seeds: the planned
-    contrasts, two levels of each factor, two arms.
+def resolution(plan: Plan) -> str:
+    """The smallest differences that the seeds can resolve, in standard deviations over seeds.
+
+    For the planned contrasts, two levels of each factor, and two arms; "" if there is one arm.
     """
     arms = list(
         {
@@ -88,26 +91,24 @@ def resolves(plan: Plan) -> str:
     if len(arms) < 2:
         return ""
     if seeds < 2:
-        return (
-            "one seed an arm: the spread over seeds stays unknown, so no difference can be tested"
-        )
-    asked = {}
+        return "one seed per arm: the spread over seeds is unknown, so no difference can be tested"
+    comparisons = {}
     for contrast in plan.settings.study.contrasts:
-        asked[contrast["name"]] = _weights(
+        comparisons[contrast["name"]] = _weights(
             arms, plan.factors, contrast["first"], contrast["second"], contrast.get("when", {})
         )
     for key, names in plan.factors.items():
         if len(names) > 1:
-            asked[key] = _weights(arms, plan.factors, {key: names[0]}, {key: names[1]}, {})
-    asked["two arms"] = [1.0, -1.0]
-    said = [
+            comparisons[key] = _weights(arms, plan.factors, {key: names[0]}, {key: names[1]}, {})
+    comparisons["two arms"] = [1.0, -1.0]
+    differences = [
         f"{name} {resolvable(weights, seeds, len(weights) * (seeds - 1)):.2g}"
-        for name, weights in asked.items()
+        for name, weights in comparisons.items()
         if weights
     ]
     return (
-        f"{seeds} seeds an arm resolve (80 % power, one test), in standard deviations over seeds:"
-        f" {', '.join(said)}"
+        f"{seeds} seeds per arm resolve (80 % power, one test), in standard deviations over seeds:"
+        f" {', '.join(differences)}"
     )
 
 
@@ -118,8 +119,9 @@ def _weights(
     second: Mapping[str, Any],
     when: Mapping[str, Any],
 ) -> list[float]:
-    """Of the arms' means in first side minus second, over arms alike in everything else; as
-    reports.analysis.comparison.match has them.
+    """Weights of the arms' means in first side minus second, averaged over matched arms.
+
+    Arms match that are equal in all other factors, as in reports.analysis.comparison.match.
     """
     blocks: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
     for number, arm in enumerate(arms):
@@ -127,22 +129,22 @@ def _weights(
             if matches(arm, {**when, **side}, "study.contrasts"):
                 block = tuple(arm[key] for key in factors if key not in {*first, *second})
                 blocks.setdefault(block, ([], []))[place].append(number)
-    whole = [block for block in blocks.values() if all(block)]
+    complete = [block for block in blocks.values() if all(block)]
     return [
-        way / len(whole) / len(side)
-        for block in whole
-        for side, way in zip(block, (1, -1), strict=True)
+        sign / len(complete) / len(side)
+        for block in complete
+        for side, sign in zip(block, (1, -1), strict=True)
         for _ in side
     ]
 
 
-def say_unprobed(plan: Plan, console: Console) -> None:
-    """Name probes that stored points lack: they would be missing from the report in silence."""
+def print_missing_probes(plan: Plan, console: Console) -> None:
+    """Name probes that stored points lack and the report would silently leave out."""
     names = sorted({name for lacking in plan.unprobed.values() for name in lacking})
     if names and not plan.settings.reprobe:
         points = f"{len(plan.unprobed)} stored point{'s' if len(plan.unprobed) > 1 else ''}"
-        say(
+        print_line(
             console,
-            f"note: {points} without probe {', '.join(names)} as asked for now; reprobe=true"
+            f"note: {points} without probe {', '.join(names)} as now configured; reprobe=true"
             " trains them again",
         )

@@ -1,6 +1,4 @@
-"""From composed combinations to a plan: points with ids, exclusions, groups, what is stored
-already. Trains nothing.
-"""
+"""Plan a launch: points with ids, exclusions, groups, and what is stored already."""
 
 from __future__ import annotations
 
@@ -22,24 +20,24 @@ from study.records import NUMERICS, StudyError, identity
 from study.store import Damaged, Store
 from study.store.search import beside
 from study.training.checkpoints import Checkpoints
-from study.training.groups import groups, room
+from study.training.groups import group_memory, groups
 from study.training.precision import fixed_numerics
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is known before the first update."""
+    """Everything known about a launch before its first update."""
 
     settings: Settings
     experiment: str | None
-    factors: Mapping[str, list[Any]]  # in declared order, seed not among them
+    factors: Mapping[str, list[Any]]  # in declared order, without seed
     points: Sequence[Point]
     excluded: Sequence[Mapping[str, Any]]
     stored: Mapping[str, str]  # id -> status
-    damaged: Mapping[str, str]  # id -> why what is stored is no result
-    # id -> what tells a later writing of the point from the one looked at here
+    damaged: Mapping[str, str]  # id -> reason
+    # id -> version of the stored point, which changes whenever the point is written
     versions: Mapping[str, object]
-    # id -> probes asked for that its stored result lacks, or has with other settings
+    # id -> configured probes that its stored result lacks, or has with other settings
     unprobed: Mapping[str, Sequence[str]]
     # The command that makes the same plan; "" for the command that is running.
     command: str = ""
@@ -50,14 +48,12 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Of the study."""
+        """The study's folder."""
         return self.settings.folder
 
     @property
     def missing(self) -> list[Point]:
-        """Points to train: those without a result; with `retry` failed or diverged ones again; with
-        `reprobe` those that lack a probe.
-        """
+        """Points to train: those without a result, and those that `retry` or `reprobe` selects."""
         again = self.unprobed if self.settings.reprobe else {}
         wanted = (None, *self.settings.retry)
         return [
@@ -68,7 +64,7 @@ class Plan:
 
     @functools.cached_property
     def executor(self) -> Executor:
-        """Where groups will run."""
+        """The executor that will train the groups."""
         executor: Executor = build(self.settings.executor, "executor")
         return executor
 
@@ -88,13 +84,13 @@ class Plan:
         return sum(group.cost for group in groups) / workers
 
     def cut(self, points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
-        """These points in groups, each resuming from its checkpoints."""
+        """Cut points into groups whose members resume at the same update."""
         node, device = self.settings.executor, self.settings.device
         if node.get("gpus") is None:
-            space = room(device, workers)
-        elif device == "cpu" and node.get("memory_gb"):  # a job's: its cores train a group each
-            space = room(device, node["cpus"], node["memory_gb"] * 2**30)
-        else:  # of other machines nothing is known
+            space = group_memory(device, workers)
+        elif device == "cpu" and node.get("memory_gb"):  # of a job, with one group per core
+            space = group_memory(device, node["cpus"], node["memory_gb"] * 2**30)
+        else:  # the memory of other machines is unknown
             space = math.inf
         return groups(
             points,
@@ -106,9 +102,9 @@ class Plan:
         )
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must agree for points to be comparable.
+        """What launches of one study must agree on for points to be comparable.
 
-        A task whose settings vary is listed with them, so that further levels may join.
+        A task is listed with its varying settings, so that further levels can be added later.
         """
         tasks = {}
         for point in self.points:
@@ -122,10 +118,10 @@ class Plan:
 
 
 def make_plan(
-    combinations: Sequence[Combination], study: Sweep | None, experiment: str | None
+    combinations: Sequence[Combination], sweep: Sweep | None, experiment: str | None
 ) -> Plan:
-    """Check everything, name every point. Raises StudyError before anything is written."""
-    kept, excluded = _excluded(combinations, study)
+    """Check all combinations and compute their ids. Raises StudyError; writes nothing."""
+    kept, excluded = _excluded(combinations, sweep)
     # One thread: several would compete with the processes that import modules for the workers.
     with fixed_numerics():
         check_all(kept)
@@ -138,17 +134,17 @@ def make_plan(
     points = _distinct([_point(combination) for combination in kept])
     stored = _stored(Store(settings.folder), {point.id for point in points})
     unprobed = {
-        point.id: lacking
+        point.id: missing
         for point in points
-        if (lacking := _lacking(point, stored.probes.get(point.id)))
+        if (missing := _missing_probes(point, stored.probes.get(point.id)))
     }
     if settings.reprobe:
-        # A point is stored whole, so the probes of its stored result are measured again as well.
+        # A point is replaced as a whole, so the probes of its stored result are repeated as well.
         points = [_with_probes(point, stored.probes.get(point.id, {})) for point in points]
     return Plan(
         settings=settings,
         experiment=experiment,
-        factors=_levels(combinations, study),
+        factors=_levels(combinations, sweep),
         points=points,
         excluded=excluded,
         stored=stored.status,
@@ -159,43 +155,43 @@ def make_plan(
 
 
 def _excluded(
-    combinations: Sequence[Combination], study: Sweep | None
+    combinations: Sequence[Combination], sweep: Sweep | None
 ) -> tuple[list[Combination], list[dict[str, Any]]]:
-    """The combinations to train, and those left out with their reasons, each once."""
+    """The combinations to train, and the distinct excluded ones with their reasons."""
     kept, excluded = [], {}
     for combination in combinations:
         why = exclusion(combination)
         if why is None:
             kept.append(combination)
             continue
-        swept = study.factors if study is not None else {}
+        swept = sweep.factors if sweep is not None else {}
         levels = {
             key: value
             for key, value in combination.labels.items()
             if key in swept and key != "seed"
         }
-        one = {"labels": levels, "why": why}
-        excluded[json.dumps(one, sort_keys=True)] = one
+        entry = {"labels": levels, "why": why}
+        excluded[json.dumps(entry, sort_keys=True)] = entry
     if not kept:
         raise StudyError("study.exclude leaves no combination; nothing to run")
     return kept, list(excluded.values())
 
 
-def _levels(combinations: Sequence[Combination], study: Sweep | None) -> dict[str, list[Any]]:
-    """Factors in declared order with their levels; seed is none."""
-    keys = [key for key in (study.factors if study is not None else ()) if key != "seed"]
+def _levels(combinations: Sequence[Combination], sweep: Sweep | None) -> dict[str, list[Any]]:
+    """Factors in declared order with their levels, without seed."""
+    keys = [key for key in (sweep.factors if sweep is not None else ()) if key != "seed"]
     names = [key.lstrip("+~").split("@")[0] for key in keys]
     return {name: list(dict.fromkeys(each.labels[name] for each in combinations)) for name in names}
 
 
 @dataclass
 class _Stored:
-    """What a store holds of a plan's points, by id."""
+    """The stored results of a plan's points, by id."""
 
     status: dict[str, str] = field(default_factory=dict)
     versions: dict[str, object] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    damaged: dict[str, str] = field(default_factory=dict)  # why what is stored is no result
+    damaged: dict[str, str] = field(default_factory=dict)  # reasons
 
 
 def _stored(store: Store, ids: set[str]) -> _Stored:
@@ -220,19 +216,17 @@ def _with_probes(point: Point, probes: Mapping[str, Any]) -> Point:
 
 
 def probes_of(store: Store, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The probes a stored point was measured with, by name; of an older point its configuration
-    knows.
-    """
-    told = result["provenance"].get("probes")
-    if told is None:
+    """The probes that a stored point was measured with, by name."""
+    probes = result["provenance"].get("probes")
+    if probes is None:  # an old point; its configuration has them
         try:
-            told = store.config(result["id"]).get("probe")
+            probes = store.config(result["id"]).get("probe")
         except Damaged:
             return {}
-    return dict(told) if isinstance(told, Mapping) else {}
+    return dict(probes) if isinstance(probes, Mapping) else {}
 
 
-def _lacking(point: Point, measured: Mapping[str, Any] | None) -> list[str]:
+def _missing_probes(point: Point, measured: Mapping[str, Any] | None) -> list[str]:
     return (
         []
         if measured is None
@@ -250,24 +244,24 @@ def _point(combination: Combination) -> Point:
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
-    """The points, no two with one id.
+    """Make all ids distinct.
 
-    Where a search has found nothing better than the default, the tuned arm is the default one: it
-    gets points of its own, so that both arms of the comparison are there.
+    If a search found nothing better than the default, the tuned arm equals the default arm. It then
+    gets points of its own, with another id, so that both arms can be compared.
     """
     seen: dict[str, Point] = {}
     for point in points:
         if point.id in seen:
-            one, other = ({**of.labels, "seed": of.seed} for of in (seen[point.id], point))
+            one, other = ({**each.labels, "seed": each.seed} for each in (seen[point.id], point))
             differ = [key for key in one if one[key] != other[key]]
             if differ != ["tuned"]:
-                told = (
+                differences = (
                     ", ".join(f"{key}: {one[key]} and {other[key]}" for key in differ)
                     or "nothing; a level or seed is written twice"
                 )
                 raise StudyError(
                     "two combinations are the same configuration and would be the same point. They"
-                    f" differ in {told}"
+                    f" differ in {differences}"
                 )
             point = replace(point, id=f"{point.id}-tuned")
         seen[point.id] = point

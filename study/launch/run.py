@@ -1,4 +1,4 @@
-"""Run a plan: declare the study, train what is missing, log results, report what came out."""
+"""Run a plan: declare the study, train missing points, log results, print a summary."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from rich.console import Console
 
+from study.launch.console import print_line
 from study.launch.declaration import declaration
 from study.launch.describe import SHOWN, show
-from study.launch.messages import say_end, say_given_up, say_start, typed
+from study.launch.messages import command_line, print_given_up, print_start, print_summary
 from study.launch.plan import Plan
-from study.launch.say import say
 from study.launch.share import Shared
 from study.launch.trackers import Trackers
 from study.machine.processes import warm
@@ -29,7 +29,7 @@ OK, SOME_FAILED, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 130
 
 
 def prepare(config: Mapping[str, Any]) -> None:
-    """Start importing the modules that workers will need while the plan is still being made."""
+    """Start importing the modules that workers need while the plan is being made."""
     if not config["plan"]:
         ours = [target for target in _targets(config) if target.startswith("study.")]
         warm(sorted({target.rpartition(".")[0] for target in ours}))
@@ -44,8 +44,9 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def run(plan: Plan) -> int:
-    """Train what is missing of a plan, and return the exit status: 0 every point has a result, 1
-    some failed, 2 none could run, 130 interrupted.
+    """Train the missing points of a plan and return the exit status.
+
+    0: every point has a result; 1: some failed; 2: none has a result; 130: interrupted.
     """
     console = Console(soft_wrap=True)
     store = Store(plan.folder)
@@ -59,8 +60,8 @@ def run(plan: Plan) -> int:
             return carry_out(plan, store, fingerprint, leases, console)
     except OSError as error:
         raise StudyError(
-            f"{error.filename or plan.folder}: {error.strerror or error}. What is stored is whole;"
-            " the same command goes on"
+            f"{error.filename or plan.folder}: {error.strerror or error}. Finished points are kept;"
+            " the same command resumes"
         ) from error
 
 
@@ -69,7 +70,7 @@ def carry_out(
 ) -> int:
     executor = plan.executor
     if plan.missing and (warning := executor.ready(plan.folder)):
-        say(console, warning, "yellow")
+        print_line(console, warning, "yellow")
     with leases.alone(STUDY):
         store.check_mine(fingerprint)  # another launch may have been first
         declare(store, plan, fingerprint, getattr(executor, "workers", 1), leases.id)
@@ -85,14 +86,14 @@ def carry_out(
         checkpoints.tidy(set(store.ids()) - leases.busy())
         store.tidy(leases.busy())
     close(store, leases, console, seconds=time.monotonic() - start, **counts)
-    say_given_up(shared.given_up, console)
+    print_given_up(shared.given_up, console)
     kept = len(checkpoints.updates(point.id for point in plan.points))
-    say_end(plan, counts, kept, interrupted, console)
+    print_summary(plan, counts, kept, interrupted, console)
     return INTERRUPTED if interrupted else exit_status(counts)
 
 
 def train_and_track(plan: Plan, store: Store, shared: Shared, console: Console) -> bool:
-    """Train what is missing while trackers log every result; whether Ctrl-C ended it."""
+    """Train missing points while trackers log results; return whether Ctrl-C ended it."""
     settings = plan.settings
     trackers = Trackers(
         settings.trackers, plan.name, plan.folder, console, settings.store.tracker_seconds
@@ -101,9 +102,9 @@ def train_and_track(plan: Plan, store: Store, shared: Shared, console: Console) 
     try:
         stored = [id for id in (point.id for point in plan.points) if _has_result(plan, id)]
         trackers.send(store, stored)
-        say_start(plan, shared.groups, console)
-        with contextlib.closing(shared.train()) as landing:
-            for ids in landing:
+        print_start(plan, shared.groups, console)
+        with contextlib.closing(shared.train()) as stored_ids:
+            for ids in stored_ids:
                 trackers.send(store, ids)
     except KeyboardInterrupt:
         interrupted = True
@@ -116,7 +117,7 @@ def _has_result(plan: Plan, id: str) -> bool:
 
 
 def exit_status(counts: Mapping[str, int]) -> int:
-    """0 every point has a result, 1 some have none, 2 none has."""
+    """OK if every point has a result, NOTHING_RAN if none has, else SOME_FAILED."""
     if not counts["failed"] and not counts["missing"]:
         return OK
     results = counts["done"] + counts["diverged"] + counts["pruned"]
@@ -124,24 +125,22 @@ def exit_status(counts: Mapping[str, int]) -> int:
 
 
 def close(store: Store, leases: Leases, console: Console, **facts: Any) -> None:
-    """Write what can be rebuilt later, last: a full disk must not hide what came out."""
+    """Write the files that can be rebuilt; a full disk only causes a warning."""
     try:
         with leases.alone(STUDY):
             store.write_points_table()
             store.finish_launch(leases.id, **facts)
     except OSError as error:
-        say(
+        print_line(
             console,
-            "warning: points.parquet and study.json are as before, they cannot be written"
+            "warning: points.parquet and study.json cannot be written and stay as before"
             f" ({error.strerror or error})",
             "yellow",
         )
 
 
 def set_aside(plan: Plan, store: Store, leases: Leases, console: Console) -> None:
-    """Move damaged points aside, so that they are trained again; those that another launch has
-    leased are left to it.
-    """
+    """Move damaged points aside to train them again, unless another launch has leased them."""
     moved = []
     for id in plan.damaged:
         if leases.take(id):
@@ -149,14 +148,14 @@ def set_aside(plan: Plan, store: Store, leases: Leases, console: Console) -> Non
                 moved.append(f"{id} ({plan.damaged[id]})")
                 store.set_aside(id)
             leases.release([id])
-    for name, why in store.unreadable().items():  # its points are unknown, and count as missing
+    for name, why in store.unreadable().items():  # its points are unknown and count as missing
         with leases.alone(name.replace("/", "-")):
             if store.has(name):
                 moved.append(f"{name} ({why})")
                 store.set_aside(name)
     if moved:
         more = f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else ""
-        say(
+        print_line(
             console,
             f"{len(moved)} stored points are damaged and will be trained again; their files are now"
             f" in {store.aside}: {', '.join(moved[:SHOWN])}{more}",
@@ -170,7 +169,7 @@ def declare(
     launch = {
         "id": id,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": plan.command or relative(typed(), plan.folder),
+        "command": plan.command or relative(command_line(), plan.folder),
         **code(),
         "workers": workers,
         "device": plan.settings.device,

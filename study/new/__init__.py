@@ -1,7 +1,7 @@
-"""A working piece to start from: python -m study.new KIND NAME [--into DIR].
+"""Write a working piece to start from: python -m study.new KIND NAME [--into DIR].
 
-Writes DIR/NAME.py, DIR/KIND/NAME.yaml and DIR/test_NAME.py from study/new/skeletons; refuses to
-overwrite and bad names. Imports no torch.
+Writes DIR/NAME.py, DIR/KIND/NAME.yaml and DIR/test_NAME.py from study/new/skeletons; refuses bad
+names and never overwrites a file. Does not import torch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KINDS = (
     "executor",
     "section",
 )
-TRY = {
+STUDY_ARGUMENTS = {
     "task": "task={name} cell=rnn,gru seed=0,1,2",
     "cell": "cell=rnn,{name} seed=0,1,2",
     "initializer": "initializer=orthogonal,{name} seed=0,1,2",
@@ -44,13 +44,13 @@ TRY = {
     "executor": "executor={name} cell=rnn,gru seed=0,1,2",
     "probe": "'probe=[transport,loss,recurrence,{name}]' cell=rnn,gru seed=0,1,2",
 }
-WORDS = ("null", "true", "false", "inf", "nan")  # what YAML reads as a value, and no name
+YAML_VALUES = ("null", "true", "false", "inf", "nan")  # YAML reads these as values
 
 
 def create(kind: str, name: str, into: Path) -> list[Path]:
-    """Write the three files of a piece, all or none; their paths.
+    """Write the three files of a piece and return their paths.
 
-    StudyError for a bad name or what is there already.
+    Raises StudyError for a bad name or an existing file, before anything is written.
     """
     check_name(kind, name, into)
     texts = {path: filled(name, template) for path, template in files(kind, name, into).items()}
@@ -65,7 +65,7 @@ def create(kind: str, name: str, into: Path) -> list[Path]:
 
 
 def files(kind: str, name: str, into: Path) -> dict[Path, Path]:
-    """Where each file goes, and its template."""
+    """{path of a new file: its template}."""
     return {
         into / f"{name}.py": SKELETONS / f"{kind}.py",
         into / kind / f"{name}.yaml": SKELETONS / f"{kind}.yaml",
@@ -84,24 +84,22 @@ def class_name(name: str) -> str:
 
 
 def check_name(kind: str, name: str, into: Path) -> None:
-    """Raise the StudyError that says why this name cannot be the name of a module, a class and a
-    level.
-    """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in WORDS:
+    """Raise StudyError if this name cannot be that of a module, a class and a level."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name in YAML_VALUES:
         raise StudyError(
-            "NAME: must be small letters, digits and _, begin with a letter, and be no word of"
-            f" Python or YAML, such as my_{kind}; got {name!r}"
+            "NAME: must be lower-case letters, digits and _, start with a letter, and be no keyword"
+            f" of Python or YAML, such as my_{kind}; got {name!r}"
         )
-    there = [path for path in files(kind, name, into) if path.exists()]
-    if there:
+    existing = [path for path in files(kind, name, into) if path.exists()]
+    if existing:
         raise StudyError(
-            f"{there[0]}: is there already, and nothing was written. Choose another NAME, or"
+            f"{existing[0]}: exists already, so nothing was written. Choose another NAME, or"
             " another folder with --into"
         )
     if (conf_folder() / kind / f"{name}.yaml").exists():
         raise StudyError(
-            f"NAME: {kind} {name} is one of the tool's own, and two of one name cannot be told"
-            " apart. Choose another NAME"
+            f"NAME: the tool already has a {kind} {name}, and names must be unique. Choose another"
+            " NAME"
         )
     used = set(
         re.findall(
@@ -111,25 +109,25 @@ def check_name(kind: str, name: str, into: Path) -> None:
     )
     if class_name(name) in used or hasattr(builtins, class_name(name)):
         raise StudyError(
-            f"NAME: {name} would make a class {class_name(name)}, a name that its file needs for"
+            f"NAME: {name} would name its class {class_name(name)}, which its file already uses for"
             " something else. Choose another NAME"
         )
     spec = None if name in sys.builtin_module_names else importlib.util.find_spec(name)
     if spec is not None or name in sys.builtin_module_names:
         raise StudyError(
-            f"NAME: there is a module {name} in Python's path, which would be imported in its"
-            " place. Choose another NAME"
+            f"NAME: there is a module {name} on Python's path, which would be imported instead."
+            " Choose another NAME"
         )
 
 
-def said(kind: str, name: str, into: Path, written: Sequence[Path]) -> str:
-    """What was written, and how it is tried."""
+def next_steps(kind: str, name: str, into: Path, written: Sequence[Path]) -> str:
+    """List the files written and the commands that try the new piece."""
     run = (
         f"python -m reports render outputs/STUDY --config-dir {into}"
         if kind == "section"
-        else f"python -m study -m --config-dir {into} {TRY[kind]}"
+        else f"python -m study -m --config-dir {into} {STUDY_ARGUMENTS[kind]}"
     )
-    todo: Mapping[str, str] = {
+    commands: Mapping[str, str] = {
         "its own test": f"python -m pytest {into / f'test_{name}.py'}",
         "all rules   ": f"python -m study.check {into}   (make check-plugin DIR={into})",
         "in a study  ": run.format(name=name),
@@ -137,31 +135,33 @@ def said(kind: str, name: str, into: Path, written: Sequence[Path]) -> str:
     return "\n".join(
         [
             *(f"wrote {path}" for path in written),
-            *(f"{what}  {command}" for what, command in todo.items()),
+            *(f"{what}  {command}" for what, command in commands.items()),
         ]
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0, or 2 after a line that says what was wrong."""
+    """Return exit status 0, or 2 after an error message."""
     parser = argparse.ArgumentParser(
         prog="python -m study.new",
         description="write a working piece to start from, with its YAML and its test",
     )
     parser.add_argument("kind", choices=KINDS, metavar="KIND", help=" | ".join(KINDS))
-    parser.add_argument("name", metavar="NAME", help="of the module and the level, such as leaky")
+    parser.add_argument(
+        "name", metavar="NAME", help="name of the module and the level, such as leaky"
+    )
     parser.add_argument(
         "--into",
         type=Path,
         default=Path(),
         metavar="DIR",
-        help="folder of your own pieces, made where it is missing (default: here)",
+        help="folder of your own pieces, created if missing (default: this folder)",
     )
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        written = create(asked.kind, asked.name, asked.into)
+        written = create(options.kind, options.name, options.into)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(said(asked.kind, asked.name, asked.into, written))
+    print(next_steps(options.kind, options.name, options.into, written))
     return 0

@@ -1,3 +1,1 @@
-"""Optuna as a Hydra sweeper: every arm of a factorial tuned with the same budget, on validation
-data.
-"""
+"""A Hydra sweeper that tunes every arm of a factorial with the same budget, on validation data."""

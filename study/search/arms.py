@@ -1,6 +1,4 @@
-"""The Optuna studies of a search, one an arm: opened, compared with what is asked, their slots
-filled.
-"""
+"""The Optuna studies of a search, one per arm: open them, and compare stored ones with it."""
 
 from __future__ import annotations
 
@@ -23,10 +21,11 @@ from study.search.spec import Arm, Spec
 from study.search.storage import PATIENCE, quiet, without_password
 
 FINGERPRINT = "fingerprint"
+RENAME = "Give this search another name: name=…"
 
 
 def load(spec: Spec, arm: Arm, storage: BaseStorage, slot: int) -> Study:
-    """An arm's study with the sampler of one slot."""
+    """Load an arm's study with the sampler of one slot."""
     seed = seed_of(spec.settings.seed, arm.name, slot)
     with quiet():
         return optuna.load_study(
@@ -37,9 +36,10 @@ def load(spec: Spec, arm: Arm, storage: BaseStorage, slot: int) -> Study:
         )
 
 
-def slots(spec: Spec, arm: Arm, storage: BaseStorage) -> Slots:
-    """The arm's budget. Slot 0 is the default setting where that lies in the space; grid hands out
-    the others.
+def slots_of(spec: Spec, arm: Arm, storage: BaseStorage) -> Slots:
+    """The slots of an arm's budget.
+
+    Slot 0 gets the default setting if that lies in the space; a grid defines the other slots.
     """
     grid = Grid.settings(spec.space, spec.settings.seed) if is_grid(spec) else None
     trials = spec.settings.trials
@@ -66,35 +66,32 @@ def is_grid(spec: Spec) -> bool:
 
 
 def open_arms(spec: Spec, storage: BaseStorage) -> list[Slots]:
-    """All arms, made where they are new; a stored one must be the same search.
+    """Open all arms, and create new ones; a stored arm must belong to the same search.
 
-    Nothing is changed before all are compared.
+    All are compared before anything is changed.
     """
-    there = {study.study_name: study for study in _summaries(storage)}
-    check_factors(spec, there.values())
+    stored = {study.study_name: study for study in _summaries(storage)}
+    check_factors(spec, stored.values())
     for arm in spec.arms:
-        if arm.study_name in there and not _unmarked(there[arm.study_name]):
-            _compare(spec, arm, there[arm.study_name])
+        if arm.study_name in stored and not _unmarked(stored[arm.study_name]):
+            _compare(spec, arm, stored[arm.study_name])
     for arm in spec.arms:
-        if arm.study_name not in there or _unmarked(there[arm.study_name]):
+        if arm.study_name not in stored or _unmarked(stored[arm.study_name]):
             _create(spec, arm, storage)
-    return [slots(spec, arm, storage) for arm in spec.arms]
+    return [slots_of(spec, arm, storage) for arm in spec.arms]
 
 
-def check_factors(spec: Spec, there: Iterable[Any]) -> None:
-    """Arms of other factors are another search, though each of its studies has a name of its own
-    here.
-    """
-    for study in there:
+def check_factors(spec: Spec, stored: Iterable[Any]) -> None:
+    """Refuse stored arms of other factors; their studies have names that do not collide."""
+    for study in stored:
         marked = study.user_attrs.get(FINGERPRINT) or {}
         if study.study_name.startswith(f"{spec.name}: ") and marked.get(
             FACTORS, list(spec.factors)
         ) != list(spec.factors):
-            told = [f"[{', '.join(factors)}]" for factors in (marked[FACTORS], spec.factors)]
+            before, now = (f"[{', '.join(names)}]" for names in (marked[FACTORS], spec.factors))
             raise StudyError(
-                f"{spec.name}: a search of this name is stored, with other arms (factors: there"
-                f" {told[0]}, here {told[1]}). It is left as it is. Give this search a name of its"
-                " own: name=…"
+                f"{spec.name}: a search of this name is stored, with other arms (factors: stored"
+                f" {before}, now {now}). It is not changed. {RENAME}"
             )
 
 
@@ -109,9 +106,7 @@ def _create(spec: Spec, arm: Arm, storage: BaseStorage) -> None:
             study = optuna.create_study(
                 study_name=arm.study_name, storage=storage, directions=spec.directions
             )
-    except (
-        DuplicatedStudyError
-    ):  # another command was faster; it asks for the same, or its fingerprint says so
+    except DuplicatedStudyError:  # another command was faster; its fingerprint must be the same
         study, deadline = load(spec, arm, storage, 0), time.monotonic() + PATIENCE
         while (
             FINGERPRINT not in study.user_attrs and not study.trials and time.monotonic() < deadline
@@ -126,9 +121,7 @@ def _create(spec: Spec, arm: Arm, storage: BaseStorage) -> None:
 
 
 def _unmarked(summary: Any) -> bool:
-    """Another command is making it just now, or was killed while it did: nothing is in it that
-    could be mixed.
-    """
+    """Whether a study is empty because another command is creating it, or was killed doing so."""
     return FINGERPRINT not in summary.user_attrs and not summary.n_trials
 
 
@@ -137,28 +130,25 @@ def _directions(spec: Spec) -> list[StudyDirection]:
 
 
 def _compare(spec: Spec, arm: Arm, study: Any) -> None:
-    """Trials of two spaces are no search. Raises StudyError naming what differs."""
-    there, here = study.user_attrs.get(FINGERPRINT), fingerprint(spec, arm)
-    if there is None:
-        told = without_password(spec.settings.storage)
+    """Raise StudyError, naming what differs, unless a stored study has comparable trials."""
+    stored, current = study.user_attrs.get(FINGERPRINT), fingerprint(spec, arm)
+    if stored is None:
         raise StudyError(
-            f"search.storage: {told} has a study {arm.study_name!r} that this program has not made."
-            " Give this search a name of its own: name=…"
+            f"search.storage: {without_password(spec.settings.storage)} has a study"
+            f" {arm.study_name!r} that this program has not created. {RENAME}"
         )
-    differ = [
-        key for key in dict.fromkeys([*there, *here]) if there.get(key) != _as_stored(here.get(key))
+    lines = [
+        f"  {key}: stored {_shown(stored.get(key))}, now {_shown(current.get(key))}"
+        for key in dict.fromkeys([*stored, *current])
+        if stored.get(key) != _as_stored(current.get(key))
     ]
-    if differ:
-        lines = [
-            f"  {key}: there {_shown(there.get(key))}, here {_shown(here.get(key))}"
-            for key in differ
-        ]
+    if lines:
         raise StudyError(
             f"{spec.name}: a search of this name is stored, with other settings; its trials are not"
             f" comparable with these (arm {arm.name}):\n"
             + "\n".join(lines[:12])
             + ("\n  …" if len(lines) > 12 else "")
-            + "\nIt is left as it is. Give this search a name of its own: name=…"
+            + f"\nIt is not changed. {RENAME}"
         )
 
 
@@ -168,6 +158,6 @@ def _as_stored(value: Any) -> Any:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str) and value.startswith('{"name"'):
-        found: BaseDistribution = optuna.distributions.json_to_distribution(value)
-        return show(found)
+        distribution: BaseDistribution = optuna.distributions.json_to_distribution(value)
+        return show(distribution)
     return "nothing" if value is None else repr(value)

@@ -1,4 +1,4 @@
-"""What a search has found, read from its storage: tables for the report, a summary of every arm."""
+"""The findings of a search, from its storage: tables for the report, a summary of each arm."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def setting(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def best(spec: Spec, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The trial with the best score, the earliest of equals; with several objectives the next ones
-    decide between equals.
+    """The complete trial with the best score.
+
+    Ties are decided by the other objectives in order, then by the earliest trial.
     """
     complete = [
         trial
@@ -34,8 +35,8 @@ def best(spec: Spec, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
         and all(math.isfinite(value) for value in trial.values)
     ]
     signs = [-1 if direction == "maximize" else 1 for direction in spec.directions]
-    at = spec.settings.objectives.index("score")
-    order = [at, *(index for index in range(len(signs)) if index != at)]
+    score = spec.settings.objectives.index("score")
+    order = [score, *(index for index in range(len(signs)) if index != score)]
     return min(
         complete,
         key=lambda trial: [signs[index] * trial.values[index] for index in order] + [trial.number],
@@ -44,7 +45,7 @@ def best(spec: Spec, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
 
 
 def front(spec: Spec, trials: Sequence[FrozenTrial]) -> set[int]:
-    """Numbers of complete trials that no other is better than in everything (Pareto)."""
+    """Numbers of the complete trials on the Pareto front."""
     signs = [-1 if direction == "maximize" else 1 for direction in spec.directions]
     points = {
         trial.number: [sign * value for sign, value in zip(signs, trial.values, strict=True)]
@@ -52,20 +53,20 @@ def front(spec: Spec, trials: Sequence[FrozenTrial]) -> set[int]:
         if trial.state == TrialState.COMPLETE
     }
 
-    def beats(one: list[float], other: list[float]) -> bool:
-        return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
+    def dominates(first: list[float], second: list[float]) -> bool:
+        return all(a <= b for a, b in zip(first, second, strict=True)) and first != second
 
     return {
         number
-        for number, mine in points.items()
-        if not any(beats(other, mine) for other in points.values())
+        for number, values in points.items()
+        if not any(dominates(others, values) for others in points.values())
     }
 
 
-def tables(spec: Spec, of: Sequence[Slots]) -> dict[str, dict[str, list[Any]]]:
+def tables(spec: Spec, arm_slots: Sequence[Slots]) -> dict[str, dict[str, list[Any]]]:
     """The tables of records.SEARCH_TABLES over all arms."""
     rows: dict[str, Rows] = {name: [] for name in SEARCH_TABLES}
-    for arm, slots in zip(spec.arms, of, strict=True):
+    for arm, slots in zip(spec.arms, arm_slots, strict=True):
         found = slots.slots()
         counted = [slot.counted for slot in found if slot.counted is not None]
         winner, frontier = (
@@ -151,8 +152,8 @@ def _row(spec: Spec, slot: Slot, trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def summary(spec: Spec, of: Sequence[Slots]) -> dict[str, Any]:
-    """search.json: what was asked, and for every arm what was found."""
+def summary(spec: Spec, arm_slots: Sequence[Slots]) -> dict[str, Any]:
+    """The content of search.json: settings of the search, and findings for every arm."""
     settings = spec.settings
     return {
         "name": spec.name,
@@ -176,20 +177,20 @@ def summary(spec: Spec, of: Sequence[Slots]) -> dict[str, Any]:
             else settings.storage.split(":")[0].split("+")[0]
         ),
         "grid": is_grid(spec),
-        "complete": all(slots.over() for slots in of),
-        "arms": [arm_summary(spec, arm, slots) for arm, slots in zip(spec.arms, of, strict=True)],
+        "complete": all(slots.over() for slots in arm_slots),
+        "arms": [
+            arm_summary(spec, arm, slots) for arm, slots in zip(spec.arms, arm_slots, strict=True)
+        ],
     }
 
 
 def arm_summary(spec: Spec, arm: Arm, slots: Slots) -> dict[str, Any]:
-    """Budget spent, best and default, best values at an edge of the space, and how flat the optimum
-    is.
-    """
+    """Budget spent, default and best setting, best values at an edge, flatness of the optimum."""
     found = slots.slots()
     counted = [slot.counted for slot in found if slot.counted is not None]
     winner, at = best(spec, counted), spec.settings.objectives.index("score")
     default = next((slot.counted for slot in found if slot.number == 0), None)
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "arm": arm.name,
         "levels": dict(arm.levels),
         "trials": len(counted),
@@ -215,7 +216,7 @@ def arm_summary(spec: Spec, arm: Arm, slots: Slots) -> dict[str, Any]:
             if winner.params
             else {}
         )
-        told["best"] = {
+        result["best"] = {
             "setting": chosen,
             "score": winner.values[at],
             "se": winner.user_attrs.get("se"),
@@ -223,13 +224,14 @@ def arm_summary(spec: Spec, arm: Arm, slots: Slots) -> dict[str, Any]:
             "is_default": winner is default,
             "boundary": {key: edge for key, edge in edges.items() if edge},
         }
-        told["flat"] = flatness(spec, counted, winner)
-    return told
+        result["flat"] = flatness(spec, counted, winner)
+    return result
 
 
 def flatness(spec: Spec, counted: Sequence[FrozenTrial], winner: FrozenTrial) -> dict[str, Any]:
-    """How many complete trials are within one standard error of the best (by its validation
-    examples), and where they lie.
+    """Number and ranges of the trials within one standard error of the best.
+
+    The standard error is that of the best trial over its validation examples.
     """
     at, se = spec.settings.objectives.index("score"), winner.user_attrs.get("se") or 0.0
     near = [
@@ -256,7 +258,7 @@ def _score(trial: FrozenTrial | None, at: int) -> float | None:
 
 
 def gains(found: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:
-    """(arm, default's score, best score) of a summary."""
+    """(arm, score of the default setting, best score) of every arm in a summary."""
     return [
         (arm["arm"], arm["default"]["score"], arm["best"]["score"] if arm["best"] else None)
         for arm in found["arms"]

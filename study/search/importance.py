@@ -1,5 +1,6 @@
-"""What mattered: fANOVA by name, since Optuna's default is another measure whose ranking may be the
-opposite.
+"""Importance of searched keys by fANOVA.
+
+The evaluator is named because Optuna's default is another measure, which may rank keys differently.
 """
 
 from __future__ import annotations
@@ -13,16 +14,15 @@ from optuna.importance import FanovaImportanceEvaluator
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-LEAST = 4  # trials below which a forest says nothing
+LEAST = 4  # trials that a forest needs
 
 
 def importance(study: Study, keys: Sequence[str], objective: int) -> list[dict[str, Any]]:
-    """Rows of records.IMPORTANCE for one arm and objective, without arm and objective; [] where
-    nothing can be said.
+    """Rows of records.IMPORTANCE for one arm and objective, without these two columns.
 
-    The share of a key is Optuna's FanovaImportanceEvaluator's. That of a pair is the variance of
-    the forest's marginal over both, less that of each alone (Hutter, Hoos & Leyton-Brown 2014, eq.
-    8), from the same forest.
+    The share of a key comes from Optuna's FanovaImportanceEvaluator. The share of a pair is the
+    variance of the same forest's marginal over both keys, less that of each alone (Hutter, Hoos &
+    Leyton-Brown 2014, eq. 8). Returns [] if there are too few different trials.
     """
     trials = [
         trial
@@ -50,10 +50,10 @@ def importance(study: Study, keys: Sequence[str], objective: int) -> list[dict[s
         key: np.array([_variance(tree, encoded[index]) for tree in trees])
         for index, key in enumerate(columns)
     }
-    whole = np.array([tree.variance for tree in trees])
+    total = np.array([tree.variance for tree in trees])
     rows: list[dict[str, Any]] = []
     for key in keys:
-        spread = float((alone[key] / whole).std()) if key in alone else 0.0
+        spread = float((alone[key] / total).std()) if key in alone else 0.0
         rows.append(
             {"key": key, "other": None, "share": shares[key], "sd": spread, "trials": len(finite)}
         )
@@ -61,7 +61,7 @@ def importance(study: Study, keys: Sequence[str], objective: int) -> list[dict[s
         joint = np.array(
             [_variance(tree, np.concatenate([encoded[one], encoded[two]])) for tree in trees]
         )
-        share = np.clip(joint - alone[key] - alone[other], 0, None) / whole
+        share = np.clip(joint - alone[key] - alone[other], 0, None) / total
         rows.append(
             {
                 "key": key,

@@ -1,4 +1,4 @@
-"""From Hydra's sweeper to a search that has run."""
+"""Plan and run the search of a command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from study.search.run import run
 def launch(
     loader: ConfigLoader, composed: DictConfig, params: Mapping[str, Any], arguments: Sequence[str]
 ) -> int:
-    """Plan and run; returns the exit status. Raises StudyError before anything is written."""
+    """Plan and run a search; return the exit status. Raises StudyError."""
     experiment, name = (
         composed.hydra.runtime.choices.get("experiment"),
         composed.hydra.job.config_name,

@@ -1,6 +1,4 @@
-"""Which running trials were left by a worker that is gone: by its process on this machine, by its
-silence elsewhere.
-"""
+"""Find running trials whose worker has died: by its process on this machine, else by silence."""
 
 from __future__ import annotations
 
@@ -20,27 +18,28 @@ WORKER, BEAT = "worker", "beat"
 SILENT_BEATS = 4  # beats that may be missed
 
 
-def me() -> dict[str, Any]:
+def this_worker() -> dict[str, Any]:
+    """What identifies this process in the storage."""
     return {"machine": machine_id(), "pid": os.getpid(), "started": start_time(os.getpid())}
 
 
-def lost_process(worker: Mapping[str, Any]) -> bool:
-    """Whether a worker of this machine is no longer there; False where that cannot be told."""
+def has_died(worker: Mapping[str, Any]) -> bool:
+    """Whether a worker of this machine has ended; False if that is unknown."""
     return "pid" in worker and has_ended(
         machine_id(), worker.get("machine", ""), worker["pid"], worker.get("started", "")
     )
 
 
-class Watch:
-    """Remembers when each trial's beat was last seen to change, by this process's own clock."""
+class LostTrials:
+    """Detects lost trials: remembers, by this process's clock, when each heartbeat last changed."""
 
     def __init__(self, interval: float) -> None:
         self.grace = SILENT_BEATS * interval
         self.seen: dict[int, tuple[Any, float]] = {}
 
-    def lost(self, trial: FrozenTrial) -> str | None:
-        """Why a running trial is taken for lost; None while its worker may be alive."""
-        if lost_process(trial.user_attrs.get(WORKER, {})):
+    def reason(self, trial: FrozenTrial) -> str | None:
+        """Why a running trial counts as lost; None while its worker may be alive."""
+        if has_died(trial.user_attrs.get(WORKER, {})):
             return "its worker process is gone"
         beat, now = trial.user_attrs.get(BEAT), time.monotonic()
         if (
@@ -53,7 +52,7 @@ class Watch:
 
 
 class Heartbeat:
-    """Signs of life of running trials while their block runs."""
+    """Writes heartbeats of running trials while its `with` block runs."""
 
     def __init__(self, storage: BaseStorage, trial_ids: list[int], interval: float) -> None:
         self.storage, self.trial_ids, self.interval = storage, trial_ids, interval
@@ -76,7 +75,5 @@ class Heartbeat:
                     self.storage.set_trial_user_attr(trial_id, BEAT, count)
                 except (UpdateFinishedTrialError, KeyError):
                     continue
-                except (
-                    Exception
-                ):  # the storage may be out of reach for a while; the next beat tries again
+                except Exception:  # the storage may be unreachable; the next beat tries again
                     break

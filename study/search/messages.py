@@ -1,4 +1,4 @@
-"""Messages of a search: its plan, its progress, what it found, the next commands."""
+"""Messages of a search: plan, progress, findings, next commands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.table import Table
 from study.config.compose import Combination, select
 from study.config.paths import config_dirs
 from study.config.setup import set_up
+from study.launch.console import print_line
 from study.launch.run import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED
 from study.search.findings import gains
 from study.search.planning import SearchRequest, default
@@ -28,15 +29,15 @@ QUIET_SECONDS = 10.0  # between plain lines of progress
 
 
 class TrialProgress:
-    """Lines about trials as they end."""
+    """Prints progress as trials end."""
 
     def __init__(self, spec: Spec, slots: Sequence[Slots], console: Console) -> None:
-        self.console, self.slots, self.begun = console, slots, time.monotonic()
+        self.console, self.slots, self.started = console, slots, time.monotonic()
         self.best: dict[str, float] = {}
-        self.spec, self.trials, self.said = spec, 0, time.monotonic()
-        self.before = sum(slot.over for of in slots for slot in of.slots())
+        self.spec, self.trials, self.printed = spec, 0, time.monotonic()
+        self.before = sum(slot.over for each in slots for slot in each.slots())
 
-    def hear(self, event: Mapping[str, Any]) -> None:
+    def receive(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]
         if kind == "stored":
             self.trials += 1
@@ -50,173 +51,140 @@ class TrialProgress:
                 self.best[event["arm"]] = score
         elif kind in ("failed", "lost", "dropped"):
             name = event.get("name") or f"{event['study']}, trial {event['trial']}"
-            self.console.print(
-                f"trial {name} {kind}: {event['reason']}",
-                style="yellow",
-                markup=False,
-                highlight=False,
-            )
+            print_line(self.console, f"trial {name} {kind}: {event['reason']}", "yellow")
         if kind in ("stored", "over") and (
-            time.monotonic() - self.said > QUIET_SECONDS or self.trials == 1
+            time.monotonic() - self.printed > QUIET_SECONDS or self.trials == 1
         ):
-            self.said = time.monotonic()
-            total = sum(len(of.slots()) for of in self.slots)
-            done, spent = self.before + self.trials, self.said - self.begun
-            left = (
-                f", about {spent * (total - done) / self.trials:.0f} s left"
-                if self.trials > 1 and total > done
-                else ""
-            )
-            best = (
-                max(self.best.values(), default=None)
-                if self.spec.higher_is_better
-                else min(self.best.values(), default=None)
-            )
-            told = "" if best is None else f", best {best:.4g}"
-            self.console.print(
-                f"{done}/{total} trials after {spent:.0f} s{told}{left}",
-                highlight=False,
-                markup=False,
-            )
+            self._print_progress()
+
+    def _print_progress(self) -> None:
+        self.printed = time.monotonic()
+        total = sum(len(each.slots()) for each in self.slots)
+        done, spent = self.before + self.trials, self.printed - self.started
+        left = (
+            f", about {spent * (total - done) / self.trials:.0f} s left"
+            if self.trials > 1 and total > done
+            else ""
+        )
+        better = max if self.spec.higher_is_better else min
+        best = f", best {better(self.best.values()):.4g}" if self.best else ""
+        print_line(self.console, f"{done}/{total} trials after {spent:.0f} s{best}{left}")
 
 
-def _level(composed: Combination, key: str) -> Any:
-    value = composed.labels.get(key)
-    return select(composed.config, key) if value is None else value
+def level_of(combination: Combination, key: str) -> Any:
+    """The level or value of a key in a combination."""
+    value = combination.labels.get(key)
+    return select(combination.config, key) if value is None else value
 
 
-def say_plan(spec: Spec, request: SearchRequest, count: int, console: Console) -> None:
-    """plan=true: space, budget, arms, time."""
+def _print_held(spec: Spec, request: SearchRequest, console: Console) -> None:
+    for key in request.held:
+        print_line(
+            console,
+            f"held at its default: {key}={level_of(default(spec, spec.arms[0]), key)} (it is in"
+            " neither search.per nor the space)",
+        )
+
+
+def print_plan(spec: Spec, request: SearchRequest, count: int, console: Console) -> None:
+    """Print space, budget, arms and time, as plan=true does; `count`: of workers."""
     table = Table("key", "space", "default", title=f"search {spec.name}", title_justify="left")
     for key, distribution in spec.space.items():
         table.add_row(key, show(distribution), str(spec.arms[0].default[key]))
     console.print(table)
-    for key in request.held:
-        console.print(
-            f"held at its default: {key}={_level(default(spec, spec.arms[0]), key)} (it is in"
-            " neither search.per nor the space)",
-            markup=False,
-        )
-    settings, arm = spec.settings, spec.arms[0]
-    told = f"{len(spec.arms)} arms × {settings.trials} trials × {arm.examples:,} examples"
-    console.print(
-        f"{told}{f' × {settings.replicates} seeds' if settings.replicates > 1 else ''}",
-        highlight=False,
-    )
+    _print_held(spec, request, console)
+    settings = spec.settings
+    size = f"{len(spec.arms)} arms × {settings.trials} trials × {spec.arms[0].examples:,} examples"
+    seeds = f" × {settings.replicates} seeds" if settings.replicates > 1 else ""
+    print_line(console, f"{size}{seeds}")
     seconds = (
         sum(cost(set_up(default(spec, arm).config)) for arm in spec.arms)
         * settings.trials
         * settings.replicates
         / count
     )
-    console.print(
+    print_line(
+        console,
         f"about {seconds / 60:.0f} min on {count} workers at the cost of the default setting, a"
         " rough estimate",
-        highlight=False,
     )
 
 
-def say_start(
+def print_start(
     spec: Spec, request: SearchRequest, slots: Sequence[Slots], count: int, console: Console
 ) -> None:
-    there, total = (
-        sum(slot.over for of in slots for slot in of.slots()),
-        sum(len(of.slots()) for of in slots),
-    )
-    already = f", {there} stored already" if there else ""
-    told = (
+    """Print what a search starts with; `count`: of workers."""
+    stored = sum(slot.over for each in slots for slot in each.slots())
+    total = sum(len(each.slots()) for each in slots)
+    already = f", {stored} stored already" if stored else ""
+    print_line(
+        console,
         f"search {spec.name}: {len(spec.arms)} arms, {total} trials{already};"
-        f" {', '.join(spec.space)} on {count} workers"
+        f" {', '.join(spec.space)} on {count} workers",
     )
-    console.print(told, highlight=False, markup=False)
-    for key in request.held:
-        console.print(
-            f"held at its default: {key}={_level(default(spec, spec.arms[0]), key)}",
-            highlight=False,
-            markup=False,
-        )
+    _print_held(spec, request, console)
     if not spec.arms[0].default_inside:
-        console.print(
-            "the default setting lies outside the space: it is tried first, and no sampler is told"
-            " of it",
-            style="yellow",
+        print_line(
+            console,
+            "the default setting lies outside the space: it is tried first, and not reported to"
+            " the sampler",
+            "yellow",
         )
 
 
-def say_end(
+def print_summary(
     spec: Spec, found: Mapping[str, Any], interrupted: bool, seconds: float, console: Console
 ) -> int:
-    """What came out, what to type next, and the exit status."""
-    table = Table(
-        "arm",
-        "default",
-        "best",
-        "setting",
-        "trials",
-        title=f"search {spec.name}: validation {'score' if spec.higher_is_better else 'error'}",
-    )
+    """Print the findings and the next commands, and return the exit status."""
+    console.print(_findings(spec, found))
+    for arm in found["arms"]:
+        for key, edge in (arm["best"] or {"boundary": {}})["boundary"].items():
+            print_line(
+                console,
+                f"{arm['arm']}: the best {key} lies at the {edge} end of its space; a wider space"
+                " may hold a better value",
+                "yellow",
+            )
+    finished = sum(arm["trials"] for arm in found["arms"])
+    start = "interrupted; " if interrupted else ""
+    print_line(console, f"search {spec.name}: {start}{finished} trials finished in {seconds:.0f} s")
+    journal = spec.settings.storage == JOURNAL
+    where = journal_file(spec.search_folder) if journal else "with the address of search.storage"
+    print_line(console, f"browse the trials: optuna-dashboard {where}")
+    if interrupted or not found["complete"]:
+        print_line(console, "to resume, run the same command")
+        return INTERRUPTED if interrupted else SOME_FAILED
+    without = [arm["arm"] for arm in found["arms"] if not arm["best"]]
+    if len(without) < len(found["arms"]):
+        _print_tuned_study(spec, console)
+    if without:
+        print_line(console, f"no trial of these arms finished: {', '.join(without)}", "red")
+        return NOTHING_RAN if len(without) == len(found["arms"]) else SOME_FAILED
+    return OK
+
+
+def _findings(spec: Spec, found: Mapping[str, Any]) -> Table:
+    """One row per arm: scores of the default and the best setting, and the best setting."""
+    title = f"search {spec.name}: validation {'score' if spec.higher_is_better else 'error'}"
+    table = Table("arm", "default", "best", "setting", "trials", title=title)
     for (name, before, after), arm in zip(gains(found), found["arms"], strict=True):
         setting = ", ".join(
             f"{key}={_short(value)}"
             for key, value in (arm["best"] or {"setting": {}})["setting"].items()
         )
         table.add_row(name, _number(before), _number(after), setting, str(arm["trials"]))
-    console.print(table)
-    for arm in found["arms"]:
-        for key, edge in (arm["best"] or {"boundary": {}})["boundary"].items():
-            console.print(
-                f"{arm['arm']}: the best {key} lies at the {edge} end of its space; a wider one may"
-                " hold a better",
-                style="yellow",
-                markup=False,
-            )
-    finished = sum(arm["trials"] for arm in found["arms"])
-    told = f"{finished} trials finished in {seconds:.0f} s"
-    console.print(
-        f"search {spec.name}: {'interrupted; ' if interrupted else ''}{told}",
-        highlight=False,
-        markup=False,
-    )
-    where = (
-        journal_file(spec.search_folder)
-        if spec.settings.storage == JOURNAL
-        else "with the address of search.storage"
-    )
-    console.print(f"browse the trials: optuna-dashboard {where}", highlight=False, markup=False)
-    if interrupted or not found["complete"]:
-        console.print("go on with the same command", highlight=False, markup=False)
-        return INTERRUPTED if interrupted else SOME_FAILED
-    without = [arm["arm"] for arm in found["arms"] if not arm["best"]]
-    if len(without) < len(found["arms"]):
-        name, folders = (
-            tuned_name(spec),
-            [
-                *(
-                    folder
-                    for folder in config_dirs(sys.argv[1:])
-                    if folder != str(spec.search_folder)
-                ),
-                str(spec.search_folder),
-            ],
-        )
-        # the experiment may lie in a folder of the user's own
-        given = " ".join(f"--config-dir {shlex.quote(folder)}" for folder in folders)
-        console.print(
-            f"the tuned study: make sweep STUDY={name} ARGS={shlex.quote(given)}",
-            highlight=False,
-            markup=False,
-        )
-        console.print(
-            f"            or: python -m study -m {given} experiment={name}",
-            highlight=False,
-            markup=False,
-        )
-    if without:
-        console.print(
-            f"no trial of these arms finished: {', '.join(without)}", style="red", markup=False
-        )
-        return NOTHING_RAN if len(without) == len(found["arms"]) else SOME_FAILED
-    return OK
+    return table
+
+
+def _print_tuned_study(spec: Spec, console: Console) -> None:
+    """Print the commands that run the tuned study."""
+    own = str(spec.search_folder)
+    # The experiment that was searched may be in one of the user's folders.
+    folders = [*(folder for folder in config_dirs(sys.argv[1:]) if folder != own), own]
+    given = " ".join(f"--config-dir {shlex.quote(folder)}" for folder in folders)
+    name = tuned_name(spec)
+    print_line(console, f"the tuned study: make sweep STUDY={name} ARGS={shlex.quote(given)}")
+    print_line(console, f"            or: python -m study -m {given} experiment={name}")
 
 
 def _number(value: float | None) -> str:

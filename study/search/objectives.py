@@ -1,4 +1,4 @@
-"""What a trial is worth. An objective sees validation data only."""
+"""Objectives: train trials and score them, on validation data only."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ from study.config.setup import set_up
 from study.interfaces import Point
 from study.records import NETWORK
 from study.store import PointRecord
-from study.training.evaluation import on_fixed
+from study.training.evaluation import evaluate_on
 from study.training.groups import cost
 from study.training.loop import train
-from study.training.members import keep
+from study.training.members import keep_members
 from study.training.precision import fixed_numerics
 from study.training.results import base_row, config_text, gradients, history_table, provenance
 from study.training.state import Training, prepare
 
 OBJECTIVES = ("score", "health", "cost")
-WORST_HEALTH = -30.0  # decades: what nothing or nothing finite comes back over
+WORST_HEALTH = -30.0  # decades; for gradients that vanish or are not finite
 
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """One trial to be run: its replicates as points of equal structure, the number of validations a
-    trial has.
-    """
+    """A trial to run: replicates, as points of equal structure, and a number of validations."""
 
     name: str
     points: tuple[Point, ...]
@@ -39,8 +37,10 @@ class TrialRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out. `values` by name of the objective; `scores` one a replicate; `examples` seen,
-    all replicates together.
+    """The result of a trial.
+
+    `values`: by name of the objective; `scores`: one per replicate; `se`: standard error of the
+    score; `examples`: seen by all replicates together.
     """
 
     status: str  # done | diverged | pruned
@@ -53,62 +53,69 @@ class Outcome:
     record: PointRecord | None = None
 
 
-Hear = Callable[[int, int, float], bool]
-"""hear(trial, step, value): called at each validation with the best score so far; true: stop."""
+OnValidation = Callable[[int, int, float], bool]
+"""on_validation(trial, step, best score so far): called at each validation; true: prune."""
 
 
 class Objective(ABC):
-    """From trials to outcomes. Trials given together are of equal structure."""
+    """Runs trials of equal structure together."""
 
     @abstractmethod
     def higher_is_better(self, config: Mapping[str, Any]) -> bool: ...
 
     @abstractmethod
     def run(
-        self, trials: Sequence[TrialRequest], device: str, hear: Hear, wanted: Collection[str]
+        self,
+        trials: Sequence[TrialRequest],
+        device: str,
+        on_validation: OnValidation,
+        objectives: Collection[str],
     ) -> list[Outcome]:
-        """One outcome per trial, in order, with a value for each `wanted` objective."""
+        """Return one outcome per trial, in order, with a value for each of `objectives`."""
 
 
 class Validation(Objective):
-    """Training through the engine; the score is the best validation metric, mean over the
-    replicates. Test data are never read.
+    """Trains trials like points; the score is the mean best validation metric of the replicates.
+
+    Test data are never read.
     """
 
     def higher_is_better(self, config: Mapping[str, Any]) -> bool:
         return set_up(config).task.facts.higher_is_better
 
     def run(
-        self, trials: Sequence[TrialRequest], device: str, hear: Hear, wanted: Collection[str]
+        self,
+        trials: Sequence[TrialRequest],
+        device: str,
+        on_validation: OnValidation,
+        objectives: Collection[str],
     ) -> list[Outcome]:
         with fixed_numerics():
             training = prepare([point for trial in trials for point in trial.points], device)
-            watch = _Watch(trials, training, hear, wanted)
-            train(training, watch)
-            watch.finish()
-        return [watch.outcomes[index] for index in range(len(trials))]
+            running = _RunningTrials(trials, training, on_validation, objectives)
+            train(training, running)
+            running.finish()
+        return [running.outcomes[index] for index in range(len(trials))]
 
 
 @dataclass
-class _Watch:
-    """Hears of every validation, takes pruned trials out of the group and keeps what they leave
-    behind.
-    """
+class _RunningTrials:
+    """The trials of a group in training: removes pruned ones and collects outcomes."""
 
     trials: Sequence[TrialRequest]
     training: Training
-    hear: Hear
-    wanted: Collection[str]
+    on_validation: OnValidation
+    objectives: Collection[str]
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.start = time.perf_counter()
-        # of every member still here
+        # The trial of every member that is still in training.
         self.trial_of = [index for index, trial in enumerate(self.trials) for _ in trial.points]
         self.update = 0
 
     def __call__(self, update: int) -> bool:
-        """Whether nobody is left."""
+        """Report the scores after `update` updates; return whether all trials have been pruned."""
         self.update = update
         last = self.training.setup.updates
         scores, pruned = self.training.best_score.tolist(), set()
@@ -123,22 +130,22 @@ class _Watch:
                     ]
                 )
             )
-            if self.hear(index, step, value) and update < last:
+            if self.on_validation(index, step, value) and update < last:
                 pruned.add(index)
         if not pruned:
             return False
-        self._note(pruned, f"pruned after {update} of {last} updates")
+        self._collect(pruned, f"pruned after {update} of {last} updates")
         stay = [member for member, trial in enumerate(self.trial_of) if trial not in pruned]
         self.trial_of = [self.trial_of[member] for member in stay]
         if stay:
-            keep(self.training, stay)
+            keep_members(self.training, stay)
         return not stay
 
     def finish(self) -> None:
-        self._note(set(self.trial_of), None)
+        self._collect(set(self.trial_of), None)
 
-    def _note(self, trials: Collection[int], reason: str | None) -> None:
-        """Outcomes of trials as they stand now."""
+    def _collect(self, trials: Collection[int], reason: str | None) -> None:
+        """Record the outcomes of trials that end now; `reason`: why they were pruned."""
         training = self.training
         examples = (
             [float(_standard_error(metric)) for metric in _validated(training)] if trials else []
@@ -157,11 +164,11 @@ class _Watch:
                 "score": float(np.mean(scores)),
                 "cost": cost(self.training.setup) * len(points),
             }
-            if "health" in self.wanted:
+            if "health" in self.objectives:
                 values["health"] = float(np.mean([health(training, member) for member in members]))
             self.outcomes[index] = Outcome(
                 status=status,
-                values={name: values[name] for name in self.wanted},
+                values={name: values[name] for name in self.objectives},
                 scores=scores,
                 se=float(
                     np.sqrt(
@@ -177,9 +184,7 @@ class _Watch:
     def _record(
         self, index: int, members: Sequence[int], status: str, reason: str | None, seconds: float
     ) -> PointRecord:
-        """What a trial leaves in the store: like a point's, less everything that comes from test
-        data. Mean over replicates.
-        """
+        """The stored record of a trial: a point's without test data, as mean over replicates."""
         training, trial = self.training, self.trials[index]
         point, ends = trial.points[0], [int(training.diverged_at[member]) for member in members]
         tables = [
@@ -217,8 +222,8 @@ class _Watch:
 
 
 def _validated(training: Training) -> Any:
-    """The metric by validation example [M, B] of the best weights."""
-    return on_fixed(training, training.best_params, training.task.split("validation"))[1]
+    """Metric of the best weights on each validation example, [M, B]."""
+    return evaluate_on(training, training.best_params, training.task.split("validation"))[1]
 
 
 def _standard_error(metric: Any) -> Any:
@@ -226,7 +231,7 @@ def _standard_error(metric: Any) -> Any:
 
 
 def _mean(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean of histories row by row, over the replicates that have a value there."""
+    """Mean of histories row by row, over the replicates that have a value in the row."""
     longest = max(tables, key=lambda table: len(table["update"]))
     merged: dict[str, Any] = {"update": longest["update"]}
     for name in (name for name in longest if name != "update"):
@@ -243,17 +248,16 @@ def _mean(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def health(training: Training, member: int) -> float:
-    """How far the network is from carrying gradients over the task's lag, in decades, at the last
-    probe: 0 is best.
+    """Gradient health at the last probe, in decades; 0 is best.
 
-    min(0, D) - max(0, U): what is lost on the way, and what is amplified (GRADIENT_HEALTH: D and
-    U).
+    min(0, D) - max(0, U): what gradients lose over the task's lag, and their amplification
+    (GRADIENT_HEALTH: D and U).
     """
     states = [
         measured.states[NETWORK][member]
         for measured in training.measured
         if NETWORK in measured.states
     ]
-    lost, gained = float(states[-1]["D"]), float(states[-1]["U"])
-    value = min(0.0, lost) - max(0.0, gained)
+    transport, amplification = float(states[-1]["D"]), float(states[-1]["U"])
+    value = min(0.0, transport) - max(0.0, amplification)
     return max(value, WORST_HEALTH) if np.isfinite(value) else WORST_HEALTH

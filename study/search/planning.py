@@ -1,6 +1,4 @@
-"""From a command line to a search: arms, space, default settings; everything is checked before the
-first update.
-"""
+"""Turn a command line into a search: arms, space, default settings, all of them checked."""
 
 from __future__ import annotations
 
@@ -19,34 +17,34 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from study.config.build import build, describe, fits
 from study.config.check import check_all
-from study.config.compose import Combination, HydraComposition, exclusion, with_values
+from study.config.compose import NO_SUCH_KEY, Combination, HydraComposition, exclusion, with_values
 from study.config.compose import compose as compose_by_hydra
 from study.config.settings import check_name
 from study.config.setup import set_up
 from study.records import NOT_IDENTITY, NUMERICS, StudyError
 from study.search import samplers
 from study.search.objectives import OBJECTIVES, Objective
-from study.search.space import contains, distribution, ends, to_text
+from study.search.space import contains, ends, to_distribution, to_text
 from study.search.spec import HELD, Arm, Settings, Spec, compose
-from study.search.storage import check_address, reach
+from study.search.storage import check_address, check_connection
 
-MANY = 2000  # compositions of levels by Hydra: 50 ms each
-FACTORS = "search.per"  # of a fingerprint: those of the declared ones that this study has
+MOST = 2000  # compositions by Hydra, 50 ms each
+FACTORS = "search.per"  # a fingerprint's key for the factors of a search
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What the command line and the experiment ask for."""
+    """The search that command line and experiment request."""
 
     factors: Mapping[str, list[str]]  # of search.per, levels as typed
     space: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
-    # factors of the experiment that are neither searched nor an arm's: their default is taken
+    # Factors of the experiment held at their default: neither searched nor in search.per.
     held: Sequence[str]
-    # factors of the experiment that are searched or typed: no factors of the tuned study
+    # Factors of the experiment that are searched or typed, so not factors of the tuned study.
     decided: Sequence[str]
     seeds: str | None  # of the tuned study, as typed
-    levels: Sequence[str]  # keys among the fixed that choose a level
+    levels: Sequence[str]  # keys of `fixed` that choose a level
 
 
 def make_spec(
@@ -57,10 +55,10 @@ def make_spec(
     arguments: Sequence[str],
     experiment: str | None,
 ) -> tuple[Spec, SearchRequest]:
-    """The search of a command line. Raises StudyError before anything is written."""
-    whole = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(whole, dict)
-    node: Any = whole["search"]
+    """Read and check the search of a command line. Raises StudyError; writes nothing."""
+    config = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(config, dict)
+    node: Any = config["search"]
     if node is None:
         raise StudyError(
             "hydra/sweeper=optuna needs a search: search=default, or one of your own in"
@@ -73,8 +71,8 @@ def make_spec(
         check_key(key, groups)
     for key in node["per"]:
         if key not in request.factors and not loader.get_group_options(key):
-            value_at({str(name): value for name, value in whole.items()}, key)
-    reach(settings.storage)
+            value_at({str(name): value for name, value in config.items()}, key)
+    check_connection(settings.storage)
     spec = Spec(
         name=composed.name,
         folder=Path(composed.store.folder) / check_name(composed.name),
@@ -103,7 +101,7 @@ def make_spec(
 
 
 def read_settings(node: Mapping[str, Any]) -> Settings:
-    """The search's settings, each of its type and in its range."""
+    """Read the search's settings and check their types and ranges."""
     hints = get_type_hints(Settings)
     known = {field.name for field in fields(Settings)}
     for key in node:
@@ -123,7 +121,13 @@ def read_settings(node: Mapping[str, Any]) -> Settings:
             values[key], hints[key]
         ):
             raise StudyError(f"search.{key}: must be {describe(hints[key])}, got {node[key]!r}")
-    made = Settings(**values)
+    settings = Settings(**values)
+    _check_settings(settings)
+    return settings
+
+
+def _check_settings(settings: Settings) -> None:
+    """Check ranges, objectives, storage, sampler and pruner. Raises StudyError."""
     for key, least in (
         ("trials", 1),
         ("replicates", 1),
@@ -132,36 +136,39 @@ def read_settings(node: Mapping[str, Any]) -> Settings:
         ("per_gpu", 1),
         ("seed", 0),
     ):
-        if getattr(made, key) < least:
-            raise StudyError(f"search.{key}: must be at least {least}, got {getattr(made, key)}")
-    if made.examples is not None and made.examples < 1:
-        raise StudyError(f"search.examples: must be at least 1 or null, got {made.examples}")
-    if made.budget not in ("examples", "trials"):
-        raise StudyError(f"search.budget: must be examples or trials, got {made.budget!r}")
-    if made.heartbeat <= 0:
-        raise StudyError(f"search.heartbeat: must be above 0 seconds, got {made.heartbeat}")
-    if made.together != "auto" and (not isinstance(made.together, int) or made.together < 1):
-        raise StudyError(
-            f"search.together: must be auto or a number of at least 1, got {made.together!r}"
-        )
-    if (
-        not made.objectives
-        or set(made.objectives) - set(OBJECTIVES)
-        or len(set(made.objectives)) < len(made.objectives)
-        or "score" not in made.objectives
+        if (value := getattr(settings, key)) < least:
+            raise StudyError(f"search.{key}: must be at least {least}, got {value}")
+    if settings.examples is not None and settings.examples < 1:
+        raise StudyError(f"search.examples: must be at least 1 or null, got {settings.examples}")
+    if settings.budget not in ("examples", "trials"):
+        raise StudyError(f"search.budget: must be examples or trials, got {settings.budget!r}")
+    if settings.heartbeat <= 0:
+        raise StudyError(f"search.heartbeat: must be above 0 seconds, got {settings.heartbeat}")
+    if settings.together != "auto" and (
+        not isinstance(settings.together, int) or settings.together < 1
     ):
         raise StudyError(
-            "search.objectives: must be score, with or without health and cost, each once; got"
-            f" {node['objectives']!r}"
+            f"search.together: must be auto or a number of at least 1, got {settings.together!r}"
         )
-    check_address(made.storage)
-    samplers.sampler(made.sampler, 0)
-    if len(made.objectives) > 1 and type(samplers.pruner(made.pruner)).__name__ != "NopPruner":
+    objectives = settings.objectives
+    if (
+        not objectives
+        or set(objectives) - set(OBJECTIVES)
+        or len(set(objectives)) < len(objectives)
+        or "score" not in objectives
+    ):
+        got = list(objectives) if isinstance(objectives, tuple) else objectives
+        raise StudyError(
+            "search.objectives: must be score, with or without health and cost, each once; got"
+            f" {got!r}"
+        )
+    check_address(settings.storage)
+    samplers.sampler(settings.sampler, 0)
+    if len(objectives) > 1 and type(samplers.pruner(settings.pruner)).__name__ != "NopPruner":
         raise StudyError(
             "search/pruner: a trial can only be pruned by one objective; use search/pruner=none"
-            f" with objectives {list(made.objectives)}"
+            f" with objectives {list(objectives)}"
         )
-    return made
 
 
 def read(
@@ -170,19 +177,15 @@ def read(
     arguments: Sequence[str],
     node: Mapping[str, Any],
 ) -> SearchRequest:
-    """Sort every override into factors, searched keys, fixed values and seeds.
+    """Sort overrides into factors, searched keys, fixed values and seeds.
 
-    The command line wins over the experiment, and the experiment over the space of the YAML.
+    The command line takes precedence over the experiment, and the experiment over search.space.
     """
-    _check_search(node)
-    per: list[str] = node["per"]
+    per = _factors_of_search(node)
     parser = OverridesParser.create(config_loader=loader)
     typed = _by_key(parser.parse_overrides(list(arguments)))
-    declared = _by_key(
-        parser.parse_overrides(
-            [f"{key}={value}" for key, value in params.items() if key not in typed]
-        )
-    )
+    others = [f"{key}={value}" for key, value in params.items() if key not in typed]
+    declared = _by_key(parser.parse_overrides(others))
     space = {
         key: parser.parse_override(f"{key}={text}")
         for key, text in node["space"].items()
@@ -220,7 +223,7 @@ def read(
     keys = [line.split("=", 1)[0] for line in fixed]
     return SearchRequest(
         factors=ordered,
-        space={key: distribution(override) for key, override in space.items()},
+        space={key: to_distribution(override) for key, override in space.items()},
         fixed=fixed,
         held=held,
         decided=[key for key in params if key not in (*ordered, *held, "seed")],
@@ -234,12 +237,12 @@ def _by_key(overrides: Sequence[Override]) -> dict[str, Override]:
 
 
 def _value(override: Override) -> str:
-    """The text behind the equals sign."""
+    """The text after the equals sign."""
     return str(override.input_line).split("=", 1)[1]
 
 
-def _check_search(node: Mapping[str, Any]) -> None:
-    """The form of search.per and search.space. Raises StudyError."""
+def _factors_of_search(node: Mapping[str, Any]) -> list[str]:
+    """Check the form of search.per and search.space, and return search.per."""
     per, space = node["per"], node["space"]
     if not isinstance(per, list) or not all(isinstance(key, str) for key in per):
         raise StudyError(
@@ -250,10 +253,11 @@ def _check_search(node: Mapping[str, Any]) -> None:
             "search.space: must hold one key per line, such as hidden: range(16,65,8), got"
             f" {space!r}"
         )
+    return per
 
 
 def _check_override(key: str, override: Override, per: Sequence[str], *, interval: bool) -> None:
-    """Refuse several experiments, and intervals where only levels make sense."""
+    """Refuse several experiments, and intervals for seeds or factors."""
     if key == "experiment" and override.is_sweep_override():
         raise StudyError(
             "experiment: one search per launch; run the command once for each experiment. Got"
@@ -292,11 +296,11 @@ def check_key(key: str, groups: frozenset[str]) -> None:
         "task",
     ):
         raise StudyError(
-            f"{key}: cannot be searched; it decides what is asked, where or how it runs, not how"
+            f"{key}: cannot be searched; it decides what is studied, where or how it runs, not how"
             " well a model trains"
         )
     if "@" in key or key.startswith(("+", "~")):
-        raise StudyError(f"{key}: a searched key is one that exists, without +, ~ or @")
+        raise StudyError(f"{key}: a searched key must exist, and is written without +, ~ or @")
     if "." in key and key.split(".")[0] in groups:
         raise StudyError(
             f"{key}: is a setting of {key.split('.')[0]}, whose level is searched too; levels have"
@@ -307,26 +311,27 @@ def check_key(key: str, groups: frozenset[str]) -> None:
 def make_arms(
     loader: ConfigLoader, config_name: str, spec: Spec, request: SearchRequest
 ) -> list[Arm]:
-    """Every combination of the factors' levels that is not excluded, with every choice of levels
-    that the space may make.
+    """Compose the arms: every combination of the factors' levels that is not excluded.
+
+    Each arm has a composition for every choice of levels in the space.
     """
     chosen = {key: _levels(spec.space[key], key) for key in sorted(spec.groups)}
     count = len(list(itertools.product(*request.factors.values()))) * len(
         list(itertools.product(*chosen.values()))
     )
-    if count > MANY:
+    if count > MOST:
         raise StudyError(
-            f"search: arms and searched levels make {count:,} combinations, more than {MANY:,}"
+            f"search: arms and searched levels make {count:,} combinations, more than {MOST:,}"
         )
     arms: list[Arm] = []
     for levels in itertools.product(*request.factors.values()):
         typed = [f"{key}={level}" for key, level in zip(request.factors, levels, strict=True)]
         first = compose_by_hydra(loader, config_name, [*request.fixed, *typed])
-        made = with_values(first, {}, list(request.factors))
-        if exclusion(made) is not None:
+        combination = with_values(first, {}, list(request.factors))
+        if exclusion(combination) is not None:
             continue
         bases: dict[tuple[tuple[str, Any], ...], HydraComposition] = {}
-        # the default is a setting like any other, and composes like one
+        # The default level is composed as well, even if the space does not offer it.
         offered = [
             [*among, *(level for level in [first.choices.get(key)] if level not in among)]
             for key, among in chosen.items()
@@ -342,33 +347,34 @@ def make_arms(
                 if pairs
                 else first
             )
-        arms.append(_arm(spec, made, first, bases))
+        arms.append(_arm(spec, combination, first, bases))
     if not arms:
         raise StudyError("study.exclude leaves no combination; nothing to search")
     return arms
 
 
-def _levels(of: BaseDistribution, key: str) -> Sequence[Any]:
-    if not isinstance(of, CategoricalDistribution):
-        raise StudyError(f"{key}: chooses among levels; use choice(a, b)")
-    return of.choices
+def _levels(distribution: BaseDistribution, key: str) -> Sequence[Any]:
+    if not isinstance(distribution, CategoricalDistribution):
+        raise StudyError(f"{key}: must choose among levels; use choice(a, b)")
+    return distribution.choices
 
 
 def _arm(
     spec: Spec,
-    made: Combination,
+    combination: Combination,
     base: HydraComposition,
     bases: Mapping[tuple[tuple[str, Any], ...], HydraComposition],
 ) -> Arm:
-    """An arm with its default setting: what stands in the configuration for each searched key."""
-    config, levels = made.config, {key: made.labels[key] for key in spec.factors}
+    """Build an arm; its default setting has the configured value of each searched key."""
+    config = combination.config
+    levels = {key: combination.labels[key] for key in spec.factors}
     default = {
         key: base.choices.get(key) if key in spec.groups else value_at(config, key)
         for key in spec.space
     }
     name = " ".join(f"{key}={level}" for key, level in levels.items()) or "all"
     full, between = config["updates"] * config["batch"], config["validate_every"] * config["batch"]
-    inside = all(contains(of, default[key]) for key, of in spec.space.items())
+    inside = all(contains(item, default[key]) for key, item in spec.space.items())
     return Arm(
         name=name,
         levels=levels,
@@ -384,54 +390,51 @@ def _arm(
 
 
 def value_at(config: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key; a key that is not there is told by name."""
+    """The value at a dotted key. Raises StudyError if there is no single value."""
     value: Any = config
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            raise StudyError(
-                f"{key}: there is no such key; python -m study --cfg job shows all of them"
-            )
+            raise StudyError(f"{key}: {NO_SUCH_KEY}")
         value = value[part]
     if isinstance(value, Mapping | list):
         raise StudyError(
-            f"{key}: is no single value; search one of its keys ({', '.join(map(str, value))})"
+            f"{key}: is not a single value; search one of its keys ({', '.join(map(str, value))})"
         )
     return value
 
 
 def settings_to_check(spec: Spec, arm: Arm) -> Iterator[Mapping[str, Any]]:
-    """The default, then the default with one key at an end of its range or at another level."""
+    """Yield the default setting, then variants with one key at an end or at another level."""
     yield arm.default
-    for key, of in spec.space.items():
-        for value in ends(of):
+    for key, distribution in spec.space.items():
+        for value in ends(distribution):
             yield {**arm.default, key: value}
 
 
 def check_arm(spec: Spec, arm: Arm, checked: set[str]) -> Arm:
-    """Every end of the space composes and builds, what is not among the `checked`.
+    """Check that the ends of the space compose and build; return the arm with its structure.
 
-    Trials have one structure where these have.
+    `checked`: what earlier calls have checked.
     """
     structures = set()
     for setting in settings_to_check(spec, arm):
         try:
-            made = compose(spec, arm, setting, spec.seeds[0])
-            check_all([made], checked)
+            combination = compose(spec, arm, setting, spec.seeds[0])
+            check_all([combination], checked)
         except StudyError as error:
-            told = ", ".join(f"{key}={value}" for key, value in setting.items())
-            raise StudyError(f"search: {error}\n(arm {arm.name}, at {told})") from error
-        structures.add(set_up(made.config).group_key)
+            values = ", ".join(f"{key}={value}" for key, value in setting.items())
+            raise StudyError(f"search: {error}\n(arm {arm.name}, at {values})") from error
+        structures.add(set_up(combination.config).group_key)
     return replace(arm, structure=structures.pop() if len(structures) == 1 else None)
 
 
 def default(spec: Spec, arm: Arm) -> Combination:
+    """The combination of an arm's default setting, with the first seed."""
     return compose(spec, arm, arm.default, spec.seeds[0])
 
 
 def fingerprint(spec: Spec, arm: Arm) -> dict[str, Any]:
-    """What must be equal for trials of an arm to be comparable: flat, so that differences can be
-    named.
-    """
+    """What must be equal for trials of an arm to be comparable, flat, to name differences."""
     config = default(spec, arm).config
     found: dict[str, Any] = {f"space {key}": text for key, text in to_text(spec.space).items()}
     found |= {

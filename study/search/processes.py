@@ -1,4 +1,4 @@
-"""The worker processes of a search on this machine, and the jobs of one on others."""
+"""Run the worker processes of a search, or follow its jobs on other machines."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from study.config.build import build
 from study.config.settings import Settings
+from study.launch.console import print_line
 from study.machine.processes import start
 from study.records import StudyError
 from study.search.messages import QUIET_SECONDS, TrialProgress
@@ -23,9 +24,7 @@ from study.search.spec import Spec
 from study.search.storage import without_password
 from study.search.worker import work
 
-MOST_DEATHS = (
-    10  # of worker processes in one launch, after which something is wrong with all of them
-)
+MOST_DEATHS = 10  # worker processes that may die in one launch
 
 
 @dataclass
@@ -36,9 +35,9 @@ class Process:
 
 
 def workers(spec: Spec, settings: Settings) -> int:
-    """Processes on this machine: the executor's, and on GPUs as many times as trials share one.
+    """Number of worker processes on this machine, at most one per trial.
 
-    No more than trials.
+    The executor's number of workers, times search.per_gpu on GPUs.
     """
     executor = build(settings.executor, "executor")
     if not isinstance(getattr(executor, "workers", None), int):
@@ -55,71 +54,66 @@ def workers(spec: Spec, settings: Settings) -> int:
 
 
 def events(spec: Spec, slots: Sequence[Slots], count: int, console: Console) -> Iterator[str]:
-    """Names of trials as they are recorded, until every slot is over.
-
-    Workers that die are replaced.
-    """
-    if all(of.over() for of in slots):
+    """Yield names of trials as they are stored, until every slot is over; replace dead workers."""
+    if all(each.over() for each in slots):
         return
     running = [_start(spec, number) for number in range(count)]
     progress, deaths = TrialProgress(spec, slots, console), 0
     try:
         while running:
-            ready = wait([one.connection for one in running])
-            for one in [one for one in running if one.connection in ready]:
+            ready = wait([each.connection for each in running])
+            for worker in [each for each in running if each.connection in ready]:
                 try:
-                    event = one.connection.recv()
+                    event = worker.connection.recv()
                 except (EOFError, OSError):
-                    one.process.join()
-                    running.remove(one)
+                    worker.process.join()
+                    running.remove(worker)
                     deaths += 1
-                    console.print(
-                        f"a worker process died (exit status {one.process.exitcode}); its trial is"
-                        " tried again",
-                        style="yellow",
-                        highlight=False,
+                    print_line(
+                        console,
+                        f"a worker process died (exit status {worker.process.exitcode}); its trial"
+                        " is tried again",
+                        "yellow",
                     )
                     if deaths > MOST_DEATHS:
                         raise StudyError(
                             f"search: {deaths} worker processes died; out of memory is the usual"
                             " cause"
                         ) from None
-                    running.append(_start(spec, one.number))
+                    running.append(_start(spec, worker.number))
                     continue
                 if event["event"] in ("over", "broken"):
-                    running.remove(one)
-                    one.process.join()
+                    running.remove(worker)
+                    worker.process.join()
                     if event["event"] == "broken":
-                        console.print(
-                            f"a worker gave up: {without_password(event['reason'])}",
-                            style="red",
-                            markup=False,
+                        print_line(
+                            console, f"a worker gave up: {without_password(event['reason'])}", "red"
                         )
-                progress.hear(event)
+                progress.receive(event)
                 if event["event"] == "stored" and event["record"]:
                     yield event["name"]
     finally:
-        for one in running:
-            one.process.terminate()
-        for one in running:
-            one.process.join()
-        for of in slots if not running else ():
-            if of.over():
-                of.tidy()
+        for worker in running:
+            worker.process.terminate()
+        for worker in running:
+            worker.process.join()
+        for each in slots if not running else ():
+            if each.over():
+                each.tidy()
 
 
-def follow(elsewhere: RemoteSearch, spec: Spec, slots: Sequence[Slots], console: Console) -> None:
-    """Other machines search; what they have done is told from the database.
+def follow(remote: RemoteSearch, spec: Spec, slots: Sequence[Slots], console: Console) -> None:
+    """Print the progress of a search on other machines, read from the database.
 
-    Trackers hear of trials where they are tried.
+    Trials are sent to trackers where they run.
     """
     progress = TrialProgress(spec, slots, console)
-    with contextlib.closing(elsewhere.events(slots, console)) as heard:  # type: ignore[type-var]
-        for event in heard:
-            done = sum(slot.over for of in slots for slot in of.slots()) - progress.before
-            if done != progress.trials or time.monotonic() - progress.said > QUIET_SECONDS:
+    with contextlib.closing(remote.events(slots, console)) as events:  # type: ignore[type-var]
+        for event in events:
+            done = sum(slot.over for each in slots for slot in each.slots()) - progress.before
+            if done != progress.trials or time.monotonic() - progress.printed > QUIET_SECONDS:
                 progress.trials = done
-                progress.hear(event)
+                progress.receive(event)
 
 
 def _start(spec: Spec, number: int) -> Process:

@@ -1,5 +1,6 @@
-"""A search on other machines: each job is the same command with executor=local, and joins in
-through the database.
+"""A search on other machines: each job runs the same command with executor=local.
+
+Jobs share trials through the database.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from study.config.setup import set_up
 from study.interfaces import Event
+from study.launch.console import print_line
 from study.records import StudyError
 from study.search.planning import default
 from study.search.slots import Slots
@@ -52,7 +54,7 @@ class RemoteSearch:
         return self.jobs * self.executor.workers
 
     def command(self) -> list[str]:
-        """What each job calls `python -m study` with: as typed, but for where it runs."""
+        """Arguments of `python -m study` in each job: as typed, except executor and device."""
         typed = [
             argument
             for argument in sys.argv[1:]
@@ -66,57 +68,49 @@ class RemoteSearch:
         return [*typed, "executor=local", *local, f"device={self.executor.device}"]
 
     def events(self, slots: Sequence[Slots], console: Console) -> Iterator[Event]:
-        """Until every slot is over, or jobs end without getting further.
+        """Submit jobs and yield events until every slot is over, or jobs end without progress.
 
-        Nothing is heard of single trials: the database has them.
+        There are no events of single trials; the database has them.
         """
         executor, folder, command = self.executor, self.spec.folder.resolve(), self.command()
         running = executor.find_running(folder, set(), command)
-        batches = {one.path.parent for one in running}
+        batches = {job.path.parent for job in running}
         tries, before = 0, -1
         try:
-            while not all(of.over() for of in slots):
+            while not all(each.over() for each in slots):
                 if not running or (tries == 0 and len(running) < self.jobs):
-                    done = sum(slot.over for of in slots for slot in of.slots())
+                    done = sum(slot.over for each in slots for slot in each.slots())
                     tries, before = (1, done) if done > before else (tries + 1, before)
                     if tries > executor.tries:
-                        console.print(
+                        print_line(
+                            console,
                             f"jobs have ended {executor.tries} times without finishing a trial",
-                            style="red",
-                            highlight=False,
+                            "red",
                         )
                         return
                     running += executor.submit(
                         [[]] * (self.jobs - len(running)), folder, command=command
                     )
-                    batches |= {one.path.parent for one in running}
-                    console.print(
-                        executor.queued_message([one.name for one in running]),
-                        markup=False,
-                        highlight=False,
-                    )
+                    batches |= {job.path.parent for job in running}
+                    print_line(console, executor.queued_message([job.name for job in running]))
                 time.sleep(executor.poll_seconds)
-                running = [one for one in running if not self.ended(one, console)]
-                yield {"event": "over"}  # no trial of a name, but something to count
+                running = [job for job in running if not self.ended(job, console)]
+                yield {"event": "over"}  # may have finished trials
         finally:
             if running:
                 executor.leave(running)
         for batch in batches:
             shutil.rmtree(batch, ignore_errors=True)
 
-    def ended(self, one: QueuedJob, console: Console) -> bool:
-        for event in one.receive():
-            one.over = event["event"] == "over"
+    def ended(self, job: QueuedJob, console: Console) -> bool:
+        """Whether a job has ended; print why if that was unexpected."""
+        for event in job.receive():
+            job.over = event["event"] == "over"
             if event["event"] == "refused":
                 raise StudyError(
-                    f"executor: job {one.name} was refused where it ran: {event['reason']}"
+                    f"executor: job {job.name} was refused where it ran: {event['reason']}"
                 )
-        end = self.executor.job_ends([one.name]).get(one.name)
-        if end is not None and not one.over:
-            console.print(
-                f"job {one.name}: {end.why}{self.executor.log_tail(one)}",
-                style="yellow",
-                markup=False,
-                highlight=False,
-            )
+        end = self.executor.job_ends([job.name]).get(job.name)
+        if end is not None and not job.over:
+            print_line(console, f"job {job.name}: {end.why}{self.executor.log_tail(job)}", "yellow")
         return end is not None

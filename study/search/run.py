@@ -1,7 +1,4 @@
-"""Carry out a search: open its storage, start workers, tell trackers, write what was found.
-
-A table of contents.
-"""
+"""Run a search: open its storage, start workers, send trials to trackers, write the findings."""
 
 from __future__ import annotations
 
@@ -13,19 +10,20 @@ from rich.console import Console
 
 from study.config.build import build
 from study.config.settings import Settings
-from study.launch.messages import typed
+from study.launch.console import print_line
+from study.launch.messages import command_line
 from study.launch.run import OK
 from study.launch.trackers import Trackers
 from study.machine.provenance import relative
 from study.search.arms import open_arms
 from study.search.findings import summary, tables
-from study.search.messages import _level, say_end, say_plan, say_start
+from study.search.messages import level_of, print_plan, print_start, print_summary
 from study.search.planning import SearchRequest, default
 from study.search.processes import events, follow, workers
 from study.search.remote import RemoteSearch
 from study.search.slots import Slots
 from study.search.spec import Spec, held, trial_name
-from study.search.storage import lost, open_storage, without_password
+from study.search.storage import open_storage, storage_errors, without_password
 from study.search.tuned import experiment, experiment_path
 from study.store import Store
 from study.store.atomic import write_whole
@@ -34,99 +32,86 @@ from study.workers.remote import RemoteExecutor
 
 
 def run(spec: Spec, request: SearchRequest, settings: Settings, console: Console) -> int:
-    """Exit status: 0 the budget is spent and every arm has a best trial, 1 some arm has none, 2
-    none has, 130 interrupted.
+    """Run or plan a search, and return the exit status.
+
+    0: the budget is spent and every arm has a best trial; 1: some arm has none; 2: no arm has one;
+    130: interrupted.
     """
     executor = build(settings.executor, "executor")
-    elsewhere = RemoteSearch(spec, executor) if isinstance(executor, RemoteExecutor) else None
-    count = elsewhere.workers if elsewhere else workers(spec, settings)
+    remote = RemoteSearch(spec, executor) if isinstance(executor, RemoteExecutor) else None
+    count = remote.workers if remote else workers(spec, settings)
     if settings.plan_only:
-        say_plan(spec, request, count, console)
-        if elsewhere:
-            console.print(
-                f"as {elsewhere.jobs} jobs of {executor.job_size()}, each the same command with"
+        print_plan(spec, request, count, console)
+        if remote:
+            print_line(
+                console,
+                f"as {remote.jobs} jobs of {executor.job_size()}, each the same command with"
                 " executor=local",
-                highlight=False,
             )
         return OK
-    with lost(spec.settings.storage):
-        return carry_out(spec, request, settings, elsewhere, count, console)
+    with storage_errors(spec.settings.storage):
+        return carry_out(spec, request, settings, remote, count, console)
 
 
 def carry_out(
     spec: Spec,
     request: SearchRequest,
     settings: Settings,
-    elsewhere: RemoteSearch | None,
+    remote: RemoteSearch | None,
     count: int,
     console: Console,
 ) -> int:
-    if elsewhere:
+    if remote:
         spec.search_folder.mkdir(parents=True, exist_ok=True)
-        told = elsewhere.executor.ready(spec.folder)
-        console.print(
-            told or "", end="\n" if told else "", markup=False, highlight=False, style="yellow"
-        )
+        if warning := remote.executor.ready(spec.folder):
+            print_line(console, warning, "yellow")
     storage = open_storage(spec.settings.storage, spec.search_folder)
     slots = open_arms(spec, storage)
-    for of in slots:
-        of.fill()
-    say_start(spec, request, slots, count, console)
+    for each in slots:
+        each.fill()
+    print_start(spec, request, slots, count, console)
     store = Store(spec.search_folder)
     trackers = Trackers(
         settings.trackers, spec.name, spec.folder, console, settings.store.tracker_seconds
     )
-    interrupted, begun = False, time.monotonic()
+    interrupted, started = False, time.monotonic()
     try:
-        hear(
-            trackers,
-            store,
-            recorded(spec, store),
-            marked=bests(SearchStore(spec.search_folder).summary()),
-        )
-        if elsewhere:
-            follow(elsewhere, spec, slots, console)
-        for name in () if elsewhere else events(spec, slots, count, console):
-            hear(trackers, store, [name])
+        best = best_trials(SearchStore(spec.search_folder).summary())
+        send_to_trackers(trackers, store, recorded(spec, store), marked=best)
+        if remote:
+            follow(remote, spec, slots, console)
+        for name in () if remote else events(spec, slots, count, console):
+            send_to_trackers(trackers, store, [name])
     except KeyboardInterrupt:
         interrupted = True
     finally:
         study = settings.study
         found = finish(spec, request, slots, title=study.title, question=study.question)
-    if found[
-        "complete"
-        # what was the best of a smaller budget may be it no longer: a tracker is told what has
-        # changed
-    ]:
-        hear(trackers, store, recorded(spec, store), marked=bests(found))
+    if found["complete"]:  # the best trial may have changed since an earlier, smaller budget
+        send_to_trackers(trackers, store, recorded(spec, store), marked=best_trials(found))
     trackers.close(now=interrupted)
-    return say_end(spec, found, interrupted, time.monotonic() - begun, console)
-
-
-# --- processes ------------------------------------------------------------------------------------
+    return print_summary(spec, found, interrupted, time.monotonic() - started, console)
 
 
 # --- trackers -------------------------------------------------------------------------------------
 
 
-def hear(
+def send_to_trackers(
     trackers: Trackers, store: Store, names: Sequence[str], *, marked: Collection[str] = ()
 ) -> None:
-    """Tell every tracker of trials that this machine has recorded; those `marked` are the best of
-    their arms.
-    """
+    """Send trials that this machine has stored to every tracker; `marked`: best of their arms."""
     for name in names:
         trackers.send(store, [name], ["search", "best"] if name in marked else ["search"])
 
 
 def recorded(spec: Spec, store: Store) -> list[str]:
-    """Trials of this search's arms that this machine has recorded."""
-    mine = {trial_name(arm.name, 0).partition("-")[0] for arm in spec.arms}
-    return [name for name in store.ids() if name.partition("-")[0] in mine]
+    """Names of the trials of this search's arms that this machine has stored."""
+    arms = {trial_name(arm.name, 0).partition("-")[0] for arm in spec.arms}
+    return [name for name in store.ids() if name.partition("-")[0] in arms]
 
 
-def bests(found: Mapping[str, Any] | None) -> set[str]:
-    """Names of the best trials of a summary; none before its search is complete."""
+def best_trials(found: Mapping[str, Any] | None) -> set[str]:
+    """Names of the best trials in a summary; none before the search is complete."""
     if found is None or not found["complete"]:
         return set()
     return {trial_name(arm["arm"], arm["best"]["trial"]) for arm in found["arms"] if arm["best"]}
@@ -143,16 +128,16 @@ def finish(
     title: str | None,
     question: str | None,
 ) -> dict[str, Any]:
-    """Write tables and summary as things stand, and the tuned experiment once every arm is over.
+    """Write tables and summary, and once every arm is over the tuned experiment.
 
     Returns the summary.
     """
     found = summary(spec, slots)
     composed = default(spec, spec.arms[0])
-    found["held"] = {key: _level(composed, key) for key in request.held}
-    found["command"] = without_password(relative(typed(), spec.folder))
-    for arm, told in zip(spec.arms, found["arms"], strict=True):
-        for setting in filter(None, (told["default"], told["best"])):
+    found["held"] = {key: level_of(composed, key) for key in request.held}
+    found["command"] = without_password(relative(command_line(), spec.folder))
+    for arm, result in zip(spec.arms, found["arms"], strict=True):
+        for setting in filter(None, (result["default"], result["best"])):
             batch = setting["setting"].get("batch", default(spec, arm).config["batch"])
             setting["held"] = held(arm.full, arm.between, batch)
     SearchStore(spec.search_folder).write(found, tables(spec, slots))
@@ -161,6 +146,3 @@ def finish(
         path.parent.mkdir(exist_ok=True)
         write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
     return found
-
-
-# --- words ----------------------------------------------------------------------------------------

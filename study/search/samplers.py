@@ -1,8 +1,6 @@
-"""Samplers of our own, and how any of them is built: anew for every trial, from the trial's own
-seed.
+"""Our own samplers, and how samplers and pruners are built: anew for every trial, with its seed.
 
-Then what is drawn depends on what has been found and on the trial, not on which process asks or how
-often it was started.
+So a draw depends on the trial and the results so far, not on the process or its restarts.
 """
 
 from __future__ import annotations
@@ -25,69 +23,70 @@ from study.search.space import Space
 
 
 class Grid(RandomSampler):
-    """Every combination of levels once, in an order drawn from the search's seed; `settings` are
-    handed out by slot.
-    """
+    """Every combination of levels once, in an order drawn from the search's seed."""
 
     @staticmethod
     def settings(space: Space, seed: int) -> list[dict[str, Any]]:
-        levels = {key: _levels(key, of) for key, of in space.items()}
+        """The combinations by slot."""
+        levels = {key: _levels(key, domain) for key, domain in space.items()}
         if math.prod(map(len, levels.values())) > 100_000:
             raise StudyError("search/sampler=grid: the space has more than 100,000 combinations")
-        made = [
+        combinations = [
             dict(zip(levels, values, strict=True)) for values in itertools.product(*levels.values())
         ]
-        return [made[index] for index in np.random.default_rng(seed).permutation(len(made))]
+        order = np.random.default_rng(seed).permutation(len(combinations))
+        return [combinations[index] for index in order]
 
 
-def _levels(key: str, of: Any) -> list[Any]:
-    if isinstance(of, CategoricalDistribution):
-        return list(of.choices)
-    if isinstance(of, IntDistribution):
-        return list(range(of.low, of.high + 1, of.step))
-    if isinstance(of, FloatDistribution) and of.step:
+def _levels(key: str, domain: Any) -> list[Any]:
+    if isinstance(domain, CategoricalDistribution):
+        return list(domain.choices)
+    if isinstance(domain, IntDistribution):
+        return list(range(domain.low, domain.high + 1, domain.step))
+    if isinstance(domain, FloatDistribution) and domain.step:
         return [
-            of.low + of.step * index for index in range(round((of.high - of.low) / of.step) + 1)
+            domain.low + domain.step * index
+            for index in range(round((domain.high - domain.low) / domain.step) + 1)
         ]
     raise StudyError(f"{key}: search/sampler=grid needs a choice or a range, not an interval")
 
 
 def build(node: Any, group: str, kind: type, **further: Any) -> Any:
-    """A sampler or pruner from its YAML."""
+    """Build a sampler or pruner from its YAML."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise StudyError(
             f"search.{group}: choose one with search/{group}=NAME (see python -m study --help), got"
             f" {node!r}"
         )
     try:
-        piece = get_class(node["_target_"])
-        takes = inspect.signature(piece).parameters
-        made = piece(
+        constructor = get_class(node["_target_"])
+        takes = inspect.signature(constructor).parameters
+        piece = constructor(
             **{key: value for key, value in node.items() if key != "_target_"},
             **{key: value for key, value in further.items() if key in takes},
         )
-        if isinstance(made, BaseSampler):
-            made.infer_relative_search_space  # noqa: B018
+        if isinstance(piece, BaseSampler):
+            piece.infer_relative_search_space  # noqa: B018
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise StudyError(f"search/{group}: {node['_target_']} cannot be made ({error})") from error
-    if not isinstance(made, kind):
+        raise StudyError(f"search/{group}: {node['_target_']} cannot be built ({error})") from error
+    if not isinstance(piece, kind):
         raise StudyError(
             f"search/{group}: _target_ must be a {kind.__name__} of Optuna, got {node['_target_']}"
         )
-    return made
+    return piece
 
 
 def sampler(node: Any, seed: int) -> BaseSampler:
-    made: BaseSampler = build(node, "sampler", BaseSampler, seed=seed)
-    return made
+    piece: BaseSampler = build(node, "sampler", BaseSampler, seed=seed)
+    return piece
 
 
 def pruner(node: Any) -> BasePruner:
-    made: BasePruner = build(node, "pruner", BasePruner)
-    return made
+    piece: BasePruner = build(node, "pruner", BasePruner)
+    return piece
 
 
 def seed_of(seed: int, *key: Any) -> int:
-    """A seed of (seed, key): equal in every process."""
+    """Derive a seed from (seed, key), the same in every process."""
     digest = hashlib.blake2b("/".join(map(str, (seed, *key))).encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1

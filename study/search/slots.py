@@ -1,10 +1,10 @@
 """The budget of one arm, kept exactly by any number of processes on any storage.
 
-A budget of N trials is N slots. A slot holds one trial that counts and, before it, those of workers
-that died. Who wants work claims the waiting trial of a slot, which a storage grants once. A trial
-that was lost or failed leaves its slot to another with the same settings. Two processes that fill
-the same slot at once do no harm: a trial may only be claimed when every earlier one of its slot has
-failed, and failing is final. So no lock is needed, and none is counted twice.
+A budget of N trials is N slots. A slot holds one trial that counts and, before it, the trials of
+workers that died. A worker claims the waiting trial of a slot, which the storage grants once. When
+a trial is lost or fails, another one with the same setting takes its slot. Two processes may fill
+the same slot at once: a trial can only be claimed when every earlier one of its slot has failed,
+and failing is final. So no lock is needed, and no slot counts twice.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 SLOT, REASON, SURPLUS, EXAMPLES = "slot", "reason", "surplus", "examples"
-FIXED = "fixed_params"  # where Optuna keeps what enqueue_trial was told
+FIXED = "fixed_params"  # where Optuna stores the parameters of enqueue_trial
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """`trials` of `price` examples each; with `refund`, what pruning saves buys further trials;
-    `retries` a slot.
+    """`trials` of `price` examples each, with `retries` per slot.
+
+    With `refund`, the examples that pruning saves buy further trials.
     """
 
     trials: int
@@ -36,7 +37,7 @@ class Budget:
     retries: int
 
     def slots(self, trials: Sequence[FrozenTrial]) -> int:
-        """How many slots the budget pays for, after what pruned trials have given back."""
+        """The number of slots that the budget pays for, with the refunds of pruned trials."""
         saved = sum(
             self.price - trial.user_attrs.get(EXAMPLES, self.price)
             for trial in trials
@@ -55,7 +56,7 @@ class Slot:
 
     @property
     def counted(self) -> FrozenTrial | None:
-        """The trial that counts, once it is finished."""
+        """The finished trial that counts, if there is one."""
         return next((trial for trial in self.trials if trial.state in FINISHED), None)
 
     @property
@@ -68,12 +69,12 @@ class Slot:
 
     @property
     def over(self) -> bool:
-        """Nothing is to be done here any more: a trial counts, or it failed too often."""
+        """Whether the slot is done: a trial counts, or too many have failed."""
         return self.counted is not None or len(self.failures) > self.retries
 
     @property
     def next(self) -> FrozenTrial | None:
-        """The trial that may be claimed: the first that has not failed, if it waits."""
+        """The trial that may be claimed: the first that has not failed, if it is waiting."""
         live = next((trial for trial in self.trials if trial.state != TrialState.FAIL), None)
         return (
             live
@@ -83,14 +84,14 @@ class Slot:
 
     @property
     def empty(self) -> bool:
-        """Every trial has failed, and another may be tried."""
+        """Whether all trials have failed and another may be tried."""
         return all(trial.state == TrialState.FAIL for trial in self.trials) and not self.over
 
 
 class Slots:
     """The slots of one Optuna study.
 
-    `settings(slot)`: what the trial of a slot is told to be; {} leaves it to the sampler.
+    `settings(slot)`: the setting fixed for a slot; {} leaves it to the sampler.
     """
 
     def __init__(
@@ -107,20 +108,18 @@ class Slots:
         return self.storage.get_all_trials(self.study_id, deepcopy=False)
 
     def slots(self) -> list[Slot]:
-        """The slots that the budget pays for, as they stand now."""
+        """The slots that the budget pays for, in their present state."""
         trials = self.trials()
-        of: dict[int, list[FrozenTrial]] = {
+        by_slot: dict[int, list[FrozenTrial]] = {
             number: [] for number in range(self.budget.slots(trials))
         }
         for trial in sorted(trials, key=lambda trial: trial.number):
-            if trial.user_attrs.get(SLOT) in of:
-                of[trial.user_attrs[SLOT]].append(trial)
-        return [Slot(number, found, self.budget.retries) for number, found in of.items()]
+            if trial.user_attrs.get(SLOT) in by_slot:
+                by_slot[trial.user_attrs[SLOT]].append(trial)
+        return [Slot(number, found, self.budget.retries) for number, found in by_slot.items()]
 
     def fill(self) -> None:
-        """A waiting trial for every slot that has none: at the start, after a failure, after a
-        refund.
-        """
+        """Add a waiting trial to every empty slot: at the start, after failures and refunds."""
         for slot in self.slots():
             if slot.empty:
                 settings = dict(self.settings(slot.number))
@@ -132,7 +131,7 @@ class Slots:
                     )
 
     def claim(self) -> int | None:
-        """The id of a trial claimed for this process; None if there is nothing to claim."""
+        """Claim a trial for this process and return its id; None if there is none."""
         for slot in self.slots():
             trial = slot.next
             if trial is not None:
@@ -143,15 +142,13 @@ class Slots:
         return None
 
     def _settle(self, slot: Slot, trial: FrozenTrial) -> None:
-        """A trial that stands in for a lost one gets its settings, also where it was waiting before
-        that one was lost.
-        """
+        """Give a trial that replaces a lost one the same setting, even if it was added earlier."""
         drawn = next((failed.params for failed in reversed(slot.failures) if failed.params), None)
         if drawn is not None and trial.system_attrs.get(FIXED) != drawn:
             self.storage.set_trial_system_attr(trial._trial_id, FIXED, drawn)
 
     def fail(self, trial_id: int, reason: str) -> bool:
-        """Mark a running trial as failed; False if somebody else has finished it before."""
+        """Mark a running trial as failed; False if another process has finished it."""
         try:
             self.storage.set_trial_user_attr(trial_id, REASON, reason)
             self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
@@ -163,7 +160,7 @@ class Slots:
         return all(slot.over for slot in self.slots())
 
     def tidy(self) -> None:
-        """Waiting trials of slots that are over are marked as surplus."""
+        """Mark the waiting trials that are left as surplus."""
         for trial in self.trials():
             if trial.state == TrialState.WAITING:
                 with contextlib.suppress(UpdateFinishedTrialError):

@@ -1,6 +1,4 @@
-"""From Hydra's sweep syntax to Optuna's distributions, and what a value says about the space it
-came from.
-"""
+"""Search spaces: Hydra's sweep syntax as Optuna distributions, and where values lie in them."""
 
 from __future__ import annotations
 
@@ -27,11 +25,8 @@ FORMS = (
 )
 
 
-def distribution(override: Override) -> BaseDistribution:
-    """The distribution of one swept key.
-
-    Raises StudyError with the key and what is wrong with its bounds.
-    """
+def to_distribution(override: Override) -> BaseDistribution:
+    """Convert one swept key to a distribution. Raises StudyError."""
     key, line = override.get_key_element(), override.input_line
     if not override.is_sweep_override():
         raise StudyError(f"{key}: a search space needs one of {FORMS}; got {line}")
@@ -39,7 +34,8 @@ def distribution(override: Override) -> BaseDistribution:
     unknown = set(getattr(value, "tags", ())) - {"log"}
     if unknown:
         raise StudyError(
-            f"{key}: the only tag a search knows is log, got {', '.join(sorted(unknown))} in {line}"
+            f"{key}: the only tag that a search supports is log, got {', '.join(sorted(unknown))}"
+            f" in {line}"
         )
     log = "log" in getattr(value, "tags", ())
     if isinstance(value, IntervalSweep):
@@ -108,72 +104,73 @@ def _range(key: str, sweep: RangeSweep, log: bool, line: str) -> BaseDistributio
     return FloatDistribution(float(low), float(high), step=float(sweep.step))
 
 
-def suggest(trial: Trial, key: str, of: BaseDistribution) -> Any:
+def suggest(trial: Trial, key: str, domain: BaseDistribution) -> Any:
     """Draw one key of a trial."""
-    if isinstance(of, FloatDistribution):
-        return trial.suggest_float(key, of.low, of.high, step=of.step, log=of.log)
-    if isinstance(of, IntDistribution):
-        return trial.suggest_int(key, of.low, of.high, step=of.step, log=of.log)
-    assert isinstance(of, CategoricalDistribution)
-    return trial.suggest_categorical(key, of.choices)
+    if isinstance(domain, FloatDistribution):
+        return trial.suggest_float(key, domain.low, domain.high, step=domain.step, log=domain.log)
+    if isinstance(domain, IntDistribution):
+        return trial.suggest_int(key, domain.low, domain.high, step=domain.step, log=domain.log)
+    assert isinstance(domain, CategoricalDistribution)
+    return trial.suggest_categorical(key, domain.choices)
 
 
-def contains(of: BaseDistribution, value: Any) -> bool:
-    """Whether a setting lies in the space. A step's grid counts."""
-    if isinstance(of, CategoricalDistribution):
-        return any(type(choice) is type(value) and choice == value for choice in of.choices)
+def contains(domain: BaseDistribution, value: Any) -> bool:
+    """Whether a value lies in a domain, and on its grid if it has a step."""
+    if isinstance(domain, CategoricalDistribution):
+        return any(type(choice) is type(value) and choice == value for choice in domain.choices)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    if isinstance(of, IntDistribution) and not isinstance(value, int):
+    if isinstance(domain, IntDistribution) and not isinstance(value, int):
         return False
-    assert isinstance(of, IntDistribution | FloatDistribution)
-    step = of.step or 0
+    assert isinstance(domain, IntDistribution | FloatDistribution)
+    step = domain.step or 0
     on_grid = (
-        not step or abs(round((value - of.low) / step) * step - (value - of.low)) < 1e-9 * step
+        not step
+        or abs(round((value - domain.low) / step) * step - (value - domain.low)) < 1e-9 * step
     )
-    return of.low <= value <= of.high and on_grid
+    return domain.low <= value <= domain.high and on_grid
 
 
-def ends(of: BaseDistribution) -> list[Any]:
-    """Values that show whether every setting of a key composes: both ends, or every level."""
-    if isinstance(of, CategoricalDistribution):
-        return list(of.choices)
-    assert isinstance(of, IntDistribution | FloatDistribution)
-    return [of.low] if of.low == of.high else [of.low, of.high]
+def ends(domain: BaseDistribution) -> list[Any]:
+    """Values to check before a search: both ends of a range, or every level."""
+    if isinstance(domain, CategoricalDistribution):
+        return list(domain.choices)
+    assert isinstance(domain, IntDistribution | FloatDistribution)
+    return [domain.low] if domain.low == domain.high else [domain.low, domain.high]
 
 
-def at_boundary(of: BaseDistribution, value: Any) -> str | None:
-    """`low` or `high` where a value lies at the edge of its space: a better one may lie beyond.
+def at_boundary(domain: BaseDistribution, value: Any) -> str | None:
+    """`low` or `high` if a value lies at the edge of its range, where a better one may lie beyond.
 
-    Within 2 % of the range (of its logarithm where it is logarithmic); levels that are no numbers
-    have no edge, and of two every one lies at it.
+    The edge is 2 % of the range, on its scale. Levels that are not numbers, and fewer than three
+    levels or grid points, have no edge.
     """
-    if isinstance(of, CategoricalDistribution):
+    if isinstance(domain, CategoricalDistribution):
         numbers = [
             choice
-            for choice in of.choices
+            for choice in domain.choices
             if isinstance(choice, int | float) and not isinstance(choice, bool)
         ]
-        if len(numbers) < 3 or len(numbers) < len(of.choices):
+        if len(numbers) < 3 or len(numbers) < len(domain.choices):
             return None
         return "low" if value == min(numbers) else "high" if value == max(numbers) else None
-    assert isinstance(of, IntDistribution | FloatDistribution)
-    if of.low == of.high or (of.step and of.high - of.low < 2 * of.step):
+    assert isinstance(domain, IntDistribution | FloatDistribution)
+    if domain.low == domain.high or (domain.step and domain.high - domain.low < 2 * domain.step):
         return None
-    scale = math.log if of.log else float
-    place = (scale(value) - scale(of.low)) / (scale(of.high) - scale(of.low))
+    scale = math.log if domain.log else float
+    place = (scale(value) - scale(domain.low)) / (scale(domain.high) - scale(domain.low))
     return "low" if place <= 0.02 else "high" if place >= 0.98 else None
 
 
 def to_text(space: Space) -> dict[str, str]:
-    """The space as it is stored and compared."""
-    return {key: distribution_to_json(of) for key, of in space.items()}
+    """The space as text, to be stored and compared."""
+    return {key: distribution_to_json(item) for key, item in space.items()}
 
 
-def show(of: BaseDistribution) -> str:
-    """A distribution in the words of the command line."""
-    if isinstance(of, CategoricalDistribution):
-        return f"choice({', '.join(map(str, of.choices))})"
-    assert isinstance(of, IntDistribution | FloatDistribution)
-    step = f", step {of.step:g}" if of.step and of.step != 1 else ""
-    return f"{of.low:g} to {of.high:g}{step}{', logarithmic' if of.log else ''}"
+def show(domain: BaseDistribution) -> str:
+    """Describe a distribution for messages."""
+    if isinstance(domain, CategoricalDistribution):
+        return f"choice({', '.join(map(str, domain.choices))})"
+    assert isinstance(domain, IntDistribution | FloatDistribution)
+    step = f", step {domain.step:g}" if domain.step and domain.step != 1 else ""
+    return f"{domain.low:g} to {domain.high:g}{step}{', logarithmic' if domain.log else ''}"

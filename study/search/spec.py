@@ -1,4 +1,4 @@
-"""What a search is, as plain values that travel to worker processes."""
+"""The specification of a search, as plain values that are sent to worker processes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from study.interfaces import Point
 from study.records import StudyError
 from study.search.objectives import TrialRequest
 
-HELD = ("updates", "validate_every", "seed")  # follow from the batch and the examples a trial sees
+HELD = ("updates", "validate_every", "seed")  # follow from the batch and search.examples
 
 
 @dataclass(frozen=True)
 class Settings:
-    """conf/search/NAME.yaml less its space and factors; the YAML says what each is."""
+    """Settings of conf/search/NAME.yaml, which explains them, without space and factors."""
 
     trials: int
     examples: int | None
@@ -41,8 +41,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Arm:
-    """One combination of the factors: `bases` by the levels that the space chooses among groups;
-    `default` setting of the space's keys.
+    """One combination of the factors.
+
+    `bases`: compositions by the levels of searched groups; `default`: default values of the
+    searched keys.
     """
 
     name: str
@@ -51,31 +53,31 @@ class Arm:
     bases: Mapping[tuple[tuple[str, Any], ...], HydraComposition]
     default: Mapping[str, Any]
     default_inside: bool
-    examples: int  # a trial sees
-    full: int  # a point of the study sees
-    between: int  # two validations
-    structure: str | None  # of every trial, where the space leaves it alone
+    examples: int  # per trial
+    full: int  # examples per point of the study
+    between: int  # examples between two validations
+    structure: str | None  # group_key of all trials; None if they differ
 
     @property
     def validations(self) -> int:
-        """Of a trial, the one before the first update not counted."""
+        """Validations per trial, without the one before the first update."""
         return max(1, round(self.examples / self.between))
 
 
 def trial_name(arm: str, slot: int) -> str:
-    """Of a trial in the store and in W&B.
+    """The name of a trial in the store and in W&B.
 
-    It follows from its arm's levels: further arms, or other ones, rename none.
+    It depends on the levels of its arm only, so adding or removing arms renames no trial.
     """
     return f"{hashlib.blake2b(arm.encode(), digest_size=4).hexdigest()}-{slot:04d}"
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A whole search: its arms share space and budget."""
+    """A search, whose arms share space and budget."""
 
     name: str
-    folder: Path  # of the study; the search's is search/ in it
+    folder: Path  # of the study; the search is in its search/
     experiment: str | None
     settings: Settings
     space: Mapping[str, BaseDistribution]
@@ -101,26 +103,22 @@ class Spec:
 
 
 def compose(spec: Spec, arm: Arm, setting: Mapping[str, Any], seed: int) -> Combination:
-    """The configuration of one setting of an arm: as many examples and validations as every other,
-    whatever the batch.
-    """
+    """Compose one setting of an arm, with the same number of examples whatever its batch."""
     base = arm.bases[tuple((key, setting[key]) for key in sorted(spec.groups))]
     values = {key: value for key, value in setting.items() if key not in spec.groups}
     batch = values.get("batch", base.config.batch)
     if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
         raise StudyError(f"batch: must be a whole number of at least 1, got {batch!r}")
     values |= held(arm.examples, arm.between, batch) | {"seed": seed}
-    made = with_values(base, values, list(spec.factors))
-    config = {**made.config, "tracker": {}, "search": None}
+    combination = with_values(base, values, list(spec.factors))
+    config = {**combination.config, "tracker": {}, "search": None}
     if "health" not in spec.settings.objectives:
         config["probe"] = {}
-    return Combination(config=config, labels=made.labels)
+    return Combination(config=config, labels=combination.labels)
 
 
 def held(examples: int, between: int, batch: int) -> dict[str, int]:
-    """Updates that see this many examples, and updates between validations that lie this many
-    apart.
-    """
+    """Updates for this many examples, and updates between validations `between` examples apart."""
     return {
         "updates": max(1, round(examples / batch)),
         "validate_every": max(1, round(between / batch)),
@@ -128,16 +126,19 @@ def held(examples: int, between: int, batch: int) -> dict[str, int]:
 
 
 def trial_request(spec: Spec, arm: Arm, slot: int, setting: Mapping[str, Any]) -> TrialRequest:
-    """A trial of a setting: its replicates as points of equal structure."""
+    """The request to run a setting, with one point per replicate."""
     name = trial_name(arm.name, slot)
     points = []
     for seed in spec.seeds:
-        made = compose(spec, arm, setting, seed)
-        labels = {key: value for key, value in made.labels.items() if key != "seed"}
+        combination = compose(spec, arm, setting, seed)
+        labels = {key: value for key, value in combination.labels.items() if key != "seed"}
         labels |= {key: value for key, value in setting.items() if key not in labels}
         points.append(
             Point(
-                id=f"{name}-{seed}", config=made.config, labels={**labels, "trial": slot}, seed=seed
+                id=f"{name}-{seed}",
+                config=combination.config,
+                labels={**labels, "trial": slot},
+                seed=seed,
             )
         )
     return TrialRequest(name=name, points=tuple(points), validations=arm.validations)

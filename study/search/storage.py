@@ -1,6 +1,4 @@
-"""Where trials are kept: a journal file beside the study's results, or a database that several
-machines share.
-"""
+"""Storage of trials: a journal file in the study's folder, or a database for several machines."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ def journal_file(folder: Path) -> Path:
 
 
 def without_password(text: str) -> str:
-    """A text without the user, password and host of a database's address in it."""
+    """Remove user, password and host of database addresses from a text."""
     return re.sub(r"(\w[\w+]*://)[^\s/'\"]*@?[^\s/'\"]*", r"\1…", text)
 
 
@@ -44,60 +42,60 @@ def check_address(where: str) -> None:
         )
 
 
-def reach(where: str) -> None:
-    """Connect to a database once and write nothing: what is wrong with it is told before the arms
-    are planned, which takes longer.
-    """
+def check_connection(where: str) -> None:
+    """Connect to a database, to report errors before arms are planned, which takes longer."""
     check_address(where)
-    if where == JOURNAL or where.startswith("sqlite"):  # files: sqlite's would be made by looking
+    if where == JOURNAL or where.startswith("sqlite"):  # files, which connecting would create
         return
-    with _told(where):
+    with _connection_errors(where):
         engine = sqlalchemy.create_engine(_with_driver(where), **_settings(where))
         engine.connect().close()
         engine.dispose()
 
 
 def open_storage(where: str, folder: Path) -> BaseStorage:
-    """The storage by its address; raises StudyError where it cannot be reached."""
+    """Open a storage by its address. Raises StudyError if it cannot be reached."""
     check_address(where)
     with quiet():
         if where == JOURNAL:
             return _journal(folder)
-        with _told(where):
+        with _connection_errors(where):
             return optuna.storages.get_storage(
                 RDBStorage(_with_driver(where), engine_kwargs=_settings(where))
             )
 
 
 @contextlib.contextmanager
-def _told(where: str) -> Iterator[None]:
+def _connection_errors(where: str) -> Iterator[None]:
+    """Turn errors of connecting to a database into StudyError."""
     try:
         yield
-    except ImportError as error:  # Optuna has its own words for SQLAlchemy's
+    except ImportError as error:  # SQLAlchemy's, or Optuna's in its place
         raise StudyError(
             f"search.storage: the driver of {where.split('://')[0]} is missing; pip install"
             f" {_package(where)}"
         ) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise StudyError(
-            f"search.storage: {without_password(where)} cannot be reached ({_words(error)})"
+            f"search.storage: {without_password(where)} cannot be reached"
+            f" ({_driver_message(error)})"
         ) from error
 
 
 @contextlib.contextmanager
-def lost(where: str) -> Iterator[None]:
-    """Losing the storage during a search gives one message; its trials stay counted."""
+def storage_errors(where: str) -> Iterator[None]:
+    """Turn the loss of the storage during a search into one StudyError."""
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        told = f"search.storage: {without_password(where)} is out of reach ({_words(error)})"
         raise StudyError(
-            f"{told}. Trials that it has stay counted; go on with the same command"
+            f"search.storage: {without_password(where)} is out of reach ({_driver_message(error)})."
+            " The trials in it still count; the same command resumes the search"
         ) from error
 
 
-def _words(error: BaseException) -> str:
-    """The first line of what a database's driver says, wherever it is wrapped."""
+def _driver_message(error: BaseException) -> str:
+    """The first line of the database driver's message, however deep its error is wrapped."""
     while getattr(error, "orig", None) is None and isinstance(error.__cause__, Exception):
         error = error.__cause__
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [
@@ -107,7 +105,7 @@ def _words(error: BaseException) -> str:
 
 
 def _package(where: str) -> str:
-    """What brings the driver."""
+    """The package that provides the driver."""
     if where.startswith("postgresql"):
         return "psycopg2-binary"
     named = where.split("://")[0].partition("+")[2]
@@ -121,23 +119,21 @@ def _journal(folder: Path) -> JournalStorage:
         lock: Any = KernelLock(path.with_name("journal.lock"))
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except OSError as error:
-        raise StudyError(
-            f"{path}: the search cannot be kept here ({error.strerror or error})"
-        ) from error
+        raise StudyError(f"{path}: cannot be written ({error.strerror or error})") from error
     except (ValueError, KeyError) as error:
         raise StudyError(f"{path}: damaged ({type(error).__name__}: {error})") from error
 
 
 class KernelLock:
-    """A lock that ends with its process.
+    """A file lock that the kernel releases when its process ends.
 
-    Optuna's own are files that a killed process leaves behind; with a relative path, as ours is,
-    its link is never found to be old, and whoever comes next waits for ever.
+    Optuna's own locks are files that a killed process leaves behind. With a relative path such as
+    ours, Optuna never finds them stale, and the next process waits for ever.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.mine = threading.Lock()  # of this process's threads
+        self.mine = threading.Lock()  # between threads of this process
         self.descriptor = -1
 
     def acquire(self) -> bool:
@@ -156,9 +152,7 @@ class KernelLock:
 
 
 def _with_driver(where: str) -> str:
-    """postgresql:// means another driver from one SQLAlchemy to the next: the one that is installed
-    is taken.
-    """
+    """Add the installed driver to postgresql://: the default depends on SQLAlchemy's version."""
     if where.startswith("postgresql://"):
         driver = next(
             (name for name in ("psycopg2", "psycopg") if importlib.util.find_spec(name)), "psycopg2"
@@ -168,9 +162,7 @@ def _with_driver(where: str) -> str:
 
 
 def _settings(where: str) -> dict[str, object]:
-    """A connection of each process's own, tried before it is used again: a database may be started
-    anew meanwhile.
-    """
+    """Engine settings: test connections before reuse, since the database may have restarted."""
     settings: dict[str, object] = {"pool_pre_ping": True}
     if where.startswith("postgresql"):
         settings["connect_args"] = {"connect_timeout": PATIENCE}
@@ -179,7 +171,7 @@ def _settings(where: str) -> dict[str, object]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Optuna's log line per trial and per experimental class; the launcher has its own."""
+    """Silence Optuna's log line per trial and its warnings about experimental classes."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -1,6 +1,4 @@
-"""A trial whose worth is known without training: for the benchmark of samplers and pruners, and for
-tests.
-"""
+"""An objective with a known optimum and no training, for benchmarks of samplers and tests."""
 
 from __future__ import annotations
 
@@ -13,17 +11,15 @@ import torch
 
 from study.interfaces import require
 from study.numerics.streams import generator
-from study.search.objectives import Hear, Objective, Outcome, TrialRequest
+from study.search.objectives import Objective, OnValidation, Outcome, TrialRequest
 
 
 class Bowl(Objective):
-    """score = 1 - distance² to the best setting, reached along a learning curve 1 - exp(-rate ·
-    share of the updates).
+    """score = (1 - squared distance to the best setting) · (1 - exp(-rate · share of the updates)).
 
-    Distances: decades of optimizer.lr from `lr`, eighths of hidden from `hidden`, powers of two of
-    batch from `batch`; a second layer costs `layer`. The best score is 1, at the best setting with
-    depth 1. `noise` is the standard deviation between settings' replicates; `seconds` a validation
-    takes.
+    Distances: 0.6 per decade of optimizer.lr from `lr`, 1 per 64 units of hidden from `hidden`, 1
+    per 4 doublings of batch from `batch`; each further layer costs `layer`. The best score is 1, at
+    depth 1. `noise`: standard deviation between replicates; `seconds`: duration of a validation.
     """
 
     def __init__(
@@ -52,7 +48,7 @@ class Bowl(Objective):
         return True
 
     def score(self, config: Mapping[str, Any]) -> float:
-        """The known worth of a setting after all updates, without noise."""
+        """The score of a setting after all updates, without noise."""
         decades = math.log10(config["optimizer"]["lr"] / self.lr)
         width, examples = (
             (config["hidden"] - self.hidden) / 64,
@@ -63,11 +59,23 @@ class Bowl(Objective):
         )
 
     def run(
-        self, trials: Sequence[TrialRequest], device: str, hear: Hear, wanted: Collection[str]
+        self,
+        trials: Sequence[TrialRequest],
+        device: str,
+        on_validation: OnValidation,
+        objectives: Collection[str],
     ) -> list[Outcome]:
-        return [self._run(index, trial, hear, wanted) for index, trial in enumerate(trials)]
+        return [
+            self._run(index, trial, on_validation, objectives) for index, trial in enumerate(trials)
+        ]
 
-    def _run(self, index: int, trial: TrialRequest, hear: Hear, wanted: Collection[str]) -> Outcome:
+    def _run(
+        self,
+        index: int,
+        trial: TrialRequest,
+        on_validation: OnValidation,
+        objectives: Collection[str],
+    ) -> Outcome:
         config, start = trial.points[0].config, time.perf_counter()
         draws = [
             float(
@@ -82,9 +90,9 @@ class Bowl(Objective):
         for step in range(trial.validations + 1):
             if self.seconds:
                 time.sleep(self.seconds)
-            reached = 1 - math.exp(-self.rate * step / trial.validations)
-            scores = [self.score(config) * reached + draw for draw in draws]
-            if hear(index, step, sum(scores) / len(scores)) and step < trial.validations:
+            learned = 1 - math.exp(-self.rate * step / trial.validations)
+            scores = [self.score(config) * learned + draw for draw in draws]
+            if on_validation(index, step, sum(scores) / len(scores)) and step < trial.validations:
                 pruned = True
                 break
         examples = round(
@@ -96,10 +104,10 @@ class Bowl(Objective):
             "cost": float(config["hidden"]),
         }
         reason = f"pruned after {step} of {trial.validations} validations" if pruned else None
-        taken = {name: values[name] for name in wanted}
+        chosen = {name: values[name] for name in objectives}
         return Outcome(
             "pruned" if pruned else "done",
-            taken,
+            chosen,
             scores,
             self.noise or None,
             examples,

@@ -1,6 +1,4 @@
-"""The experiment that a search writes: tuned and default setting of every arm side by side, with
-fresh seeds.
-"""
+"""Write the tuned experiment: tuned and default setting of every arm, on fresh seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from study.records import StudyError
 from study.search.planning import SearchRequest
 from study.search.spec import Spec
 
-FRESH = "0,1,2"  # seeds of a tuned study whose experiment declares none
+FRESH = "0,1,2"  # seeds of a tuned study if its experiment declares none
 
 
 def tuned_name(spec: Spec) -> str:
@@ -23,7 +21,7 @@ def tuned_name(spec: Spec) -> str:
 
 
 def experiment_path(spec: Spec) -> Path:
-    """In a folder for --config-dir: nothing is written among the committed experiments."""
+    """The path, in a folder for --config-dir, outside the committed experiments."""
     return spec.search_folder / "experiment" / f"{tuned_name(spec)}.yaml"
 
 
@@ -34,7 +32,7 @@ def experiment(
     title: str | None,
     question: str | None,
 ) -> str:
-    """The YAML, from the summary of a finished search."""
+    """The experiment's YAML, from the summary of a complete search."""
     arms = [arm for arm in found["arms"] if arm["best"]]
     fixed = [line.split("=", 1) for line in request.fixed if line.split("=", 1)[0] != "experiment"]
     defaults: list[Any] = [spec.experiment] if spec.experiment else []
@@ -65,23 +63,22 @@ def experiment(
     params = {key: ",".join(map(str, levels)) for key, levels in spec.factors.items()}
     params |= {"tuned": "false,true", "seed": request.seeds or FRESH}
     params |= {key: found["held"][key] for key in found["held"]}
-    # one level; the tuned arms have their own
+    # Searched keys get one level; tuned arms set their own values.
     params |= {
         key: str(dict(fixed).get(key, spec.arms[0].default.get(key))) for key in request.decided
     }
     node["hydra"] = {"sweeper": {"params": params}}
     head = (
-        f"# @package _global_\n# Written by the search {spec.name}: {found['trials']} trials an arm"
-        f" on validation data, seeds {', '.join(map(str, spec.seeds))}.\n# Its arms with the"
-        " setting that was found and with the default one, on other seeds.\n"
+        f"# @package _global_\n# Written by the search {spec.name}: {found['trials']} trials per"
+        f" arm on validation data, seeds {', '.join(map(str, spec.seeds))}.\n# Its arms with the"
+        " best setting found and with the default setting, on other seeds.\n"
     )
     return head + yaml.safe_dump(node, sort_keys=False, allow_unicode=True, width=160)
 
 
 def values(spec: Spec, setting: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
-    """What the tuned arm sets: the searched keys, and the updates that follow from its batch."""
-    made = dict(setting)
-    return made | {
+    """The values that a tuned arm sets: searched keys, and updates that follow from its batch."""
+    return dict(setting) | {
         key: value
         for key, value in arm["best"]["held"].items()
         if value != arm["default"]["held"][key]
@@ -89,7 +86,7 @@ def values(spec: Spec, setting: Mapping[str, Any], arm: Mapping[str, Any]) -> di
 
 
 def level(text: str) -> Any:
-    """A level or a list of levels, as YAML has it."""
+    """Parse a level or a list of levels."""
     return yaml.safe_load(text)
 
 

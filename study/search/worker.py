@@ -1,8 +1,7 @@
-"""A worker's life: claim a trial, draw its setting, train it, tell what came out; until every arm's
-budget is spent.
+"""A search worker: claims trials, draws their settings, trains them and records the outcomes.
 
-No worker waits for another while there is something to claim. Whoever finds a trial whose worker is
-gone frees its slot.
+It ends when every arm's budget is spent. No worker waits for another while there is a trial to
+claim, and each frees the slots of trials whose worker has died.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from study.config.build import build
 from study.config.resolve import resolve_device
 from study.config.setup import set_up
 from study.machine.provenance import relative
-from study.search.arms import load, slots
-from study.search.liveness import WORKER, Heartbeat, Watch, me
+from study.search.arms import load, slots_of
+from study.search.liveness import WORKER, Heartbeat, LostTrials, this_worker
 from study.search.objectives import Objective, Outcome, TrialRequest
 from study.search.slots import EXAMPLES, SLOT, Slots
 from study.search.space import suggest
@@ -35,15 +34,15 @@ from study.search.storage import open_storage, quiet
 from study.store import Store
 
 TOGETHER = 4  # trials of one structure trained as a group, where search.together is auto
-PAUSE = 0.25  # seconds between looks at the storage while others finish
+PAUSE = 0.25  # seconds between reads of the storage while other workers finish
 STATUS = "status"
 
-Say = Callable[[Mapping[str, Any]], None]
+Send = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass
 class Claimed:
-    """A trial that is this worker's."""
+    """A trial that this worker has claimed."""
 
     arm: Arm
     slots: Slots
@@ -54,54 +53,53 @@ class Claimed:
 
 
 class Worker:
-    """One process's view of the search. `device`: what its trials are trained on."""
+    """Runs trials on one `device` and sends events about them."""
 
-    def __init__(self, spec: Spec, storage: BaseStorage, device: str, say: Say) -> None:
-        self.spec, self.storage, self.device, self.say = spec, storage, device, say
+    def __init__(self, spec: Spec, storage: BaseStorage, device: str, send: Send) -> None:
+        self.spec, self.storage, self.device, self.send = spec, storage, device, send
         self.objective: Objective = build(spec.settings.objective, "search.objective")
-        self.slots = [slots(spec, arm, storage) for arm in spec.arms]
-        self.watch = Watch(spec.settings.heartbeat)
-        self.me = me()
+        self.slots = [slots_of(spec, arm, storage) for arm in spec.arms]
+        self.lost_trials = LostTrials(spec.settings.heartbeat)
+        self.worker_id = this_worker()
 
     def work(self) -> None:
-        """Until no trial is left to be run, here or elsewhere."""
+        """Run trials until none is left, here or in other workers."""
         while True:
             claimed = self.claim()
             if claimed:
                 self.run(claimed)
             elif not self.rescue():
-                if all(of.over() for of in self.slots):
+                if all(each.over() for each in self.slots):
                     return
                 time.sleep(PAUSE)
 
     def rescue(self) -> bool:
-        """Free the slots of lost trials and fill those that are empty; whether there is something
-        new to claim.
-        """
-        for of in self.slots:
-            for trial in of.trials():
+        """Free slots of lost trials, fill empty slots; return whether there is a trial to claim."""
+        for slots in self.slots:
+            for trial in slots.trials():
                 if trial.state == TrialState.RUNNING:
-                    why = self.watch.lost(trial)
-                    if why is not None and of.fail(trial._trial_id, why):
-                        self.say(
+                    why = self.lost_trials.reason(trial)
+                    if why is not None and slots.fail(trial._trial_id, why):
+                        self.send(
                             {
                                 "event": "lost",
                                 "trial": trial.number,
-                                "study": of.study.study_name,
+                                "study": slots.study.study_name,
                                 "reason": why,
                             }
                         )
-            of.fill()
-        return any(slot.next is not None for of in self.slots for slot in of.slots())
+            slots.fill()
+        return any(slot.next is not None for each in self.slots for slot in each.slots())
 
     # --- claiming ---------------------------------------------------------------------------------
 
     def claim(self) -> list[Claimed]:
-        """A trial of the arm that has been given the fewest, and where it pays others of its
-        structure.
+        """Claim a trial of the arm with the fewest, and more trials to train together with it.
+
+        Those have its structure; they are claimed if its model can train side by side.
         """
         first = next(
-            (one for number in self._order() if (one := self._claim(number)) is not None), None
+            (trial for number in self._order() if (trial := self._claim(number)) is not None), None
         )
         if first is None:
             return []
@@ -123,26 +121,27 @@ class Worker:
         return TOGETHER if isinstance(together, str) else together
 
     def _order(self) -> list[int]:
-        """Arms with the fewest trials begun first."""
-        begun = [
-            sum(trial.state != TrialState.WAITING for trial in of.trials()) for of in self.slots
+        """Indices of arms, those with the fewest started trials first."""
+        started = [
+            sum(trial.state != TrialState.WAITING for trial in slots.trials())
+            for slots in self.slots
         ]
-        return sorted(range(len(begun)), key=lambda number: begun[number])
+        return sorted(range(len(started)), key=lambda number: started[number])
 
     def _claim(self, number: int) -> Claimed | None:
-        arm, of = self.spec.arms[number], self.slots[number]
-        trial_id = of.claim()
+        arm, slots = self.spec.arms[number], self.slots[number]
+        trial_id = slots.claim()
         if trial_id is None:
             return None
         try:
-            self.storage.set_trial_user_attr(trial_id, WORKER, self.me)
+            self.storage.set_trial_user_attr(trial_id, WORKER, self.worker_id)
             slot = self.storage.get_trial(trial_id).user_attrs[SLOT]
             study = load(self.spec, arm, self.storage, slot)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 trial = Trial(study, trial_id)
                 if slot == 0 and not arm.default_inside:
-                    setting = dict(arm.default)  # outside the space: no sampler is told of it
+                    setting = dict(arm.default)  # outside the space, so not reported to the sampler
                 else:
                     setting = {
                         key: suggest(trial, key, distribution)
@@ -150,63 +149,60 @@ class Worker:
                     }
             trial.set_user_attr("setting", setting)
             return Claimed(
-                arm, of, study, trial, slot, trial_request(self.spec, arm, slot, setting)
+                arm, slots, study, trial, slot, trial_request(self.spec, arm, slot, setting)
             )
-        except Exception as error:  # whatever a sampler raises: the slot is told, and tried again
-            self._failed(of, trial_id, slot_name(arm, of, trial_id), error)
+        except Exception as error:  # whatever a sampler raises: the slot is tried again
+            self._failed(slots, trial_id, slot_name(arm, slots, trial_id), error)
             return None
 
     # --- running ----------------------------------------------------------------------------------
 
     def run(self, claimed: Sequence[Claimed]) -> None:
-        """Train trials of one structure and tell what came out."""
-        ids = [one.trial._trial_id for one in claimed]
-        for one in claimed:
-            self.say({"event": "started", "name": one.request.name, "arm": one.arm.name})
+        """Train trials of one structure together and record their outcomes."""
+        ids = [each.trial._trial_id for each in claimed]
+        for each in claimed:
+            self.send({"event": "started", "name": each.request.name, "arm": each.arm.name})
         with Heartbeat(self.storage, ids, self.spec.settings.heartbeat):
             try:
                 outcomes = self.objective.run(
-                    [one.request for one in claimed],
+                    [each.request for each in claimed],
                     self.device,
-                    self._hear(claimed),
+                    self._on_validation(claimed),
                     self.spec.settings.objectives,
                 )
-            except (
-                Exception
-            ) as error:  # whatever a piece raises: these trials have failed, the search goes on
-                for one in claimed:
-                    self._failed(one.slots, one.trial._trial_id, one.request.name, error)
+            except Exception as error:  # whatever a piece raises: only these trials fail
+                for each in claimed:
+                    self._failed(each.slots, each.trial._trial_id, each.request.name, error)
                 return
-        for one, outcome in zip(claimed, outcomes, strict=True):
-            self._tell(one, outcome)
+        for each, outcome in zip(claimed, outcomes, strict=True):
+            self._record(each, outcome)
 
-    def _hear(self, claimed: Sequence[Claimed]) -> Callable[[int, int, float], bool]:
-        """Validation scores go to the storage; the pruner answers whether the trial is to stop."""
-        said: dict[int, int] = {}
+    def _on_validation(self, claimed: Sequence[Claimed]) -> Callable[[int, int, float], bool]:
+        """The callback that reports validation scores and asks the pruner whether to stop."""
+        reported: dict[int, int] = {}
         several = len(self.spec.settings.objectives) > 1
 
-        def hear(index: int, step: int, value: float) -> bool:
-            if several or said.get(index) == step:
+        def on_validation(index: int, step: int, value: float) -> bool:
+            if several or reported.get(index) == step:
                 return False
-            said[index] = step
+            reported[index] = step
             trial = claimed[index].trial
             try:
                 with quiet():
                     trial.report(value, step)
                     return bool(trial.should_prune())
-            # it was taken for lost, and another is trained in its place: the rest of its group goes
-            # on
+            # The trial was considered lost and another took its place: stop this one only.
             except UpdateFinishedTrialError:
                 return True
 
-        return hear
+        return on_validation
 
-    def _tell(self, one: Claimed, outcome: Outcome) -> None:
-        """Record, then finish: a trial that counts has everything.
+    def _record(self, claimed: Claimed, outcome: Outcome) -> None:
+        """Store the outcome, then finish the trial, so that a trial that counts is complete.
 
-        One that was taken for lost meanwhile is dropped.
+        A trial that was considered lost meanwhile is dropped.
         """
-        trial, pruned = one.trial, outcome.status == "pruned"
+        trial, pruned = claimed.trial, outcome.status == "pruned"
         facts = {
             EXAMPLES: outcome.examples,
             "seconds": outcome.seconds,
@@ -216,15 +212,15 @@ class Worker:
         }
         facts |= {
             "reason": outcome.reason,
-            "updates": one.request.points[0].updates,
-            "name": one.request.name,
+            "updates": claimed.request.points[0].updates,
+            "name": claimed.request.name,
         }
         if self.storage.get_trial(trial._trial_id).state != TrialState.RUNNING:
-            self.say(
+            self.send(
                 {
                     "event": "dropped",
-                    "name": one.request.name,
-                    "reason": "it was taken for lost, and another is in its place",
+                    "name": claimed.request.name,
+                    "reason": "it was considered lost, and another trial is in its place",
                 }
             )
             return
@@ -236,46 +232,46 @@ class Worker:
             with quiet(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 if pruned:
-                    one.study.tell(trial, state=TrialState.PRUNED)
+                    claimed.study.tell(trial, state=TrialState.PRUNED)
                 else:
-                    one.study.tell(
+                    claimed.study.tell(
                         trial, [outcome.values[name] for name in self.spec.settings.objectives]
                     )
         except (UpdateFinishedTrialError, ValueError) as error:
             if self.storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
-                self._failed(one.slots, trial._trial_id, one.request.name, error)
+                self._failed(claimed.slots, trial._trial_id, claimed.request.name, error)
             else:
-                self.say({"event": "dropped", "name": one.request.name, "reason": str(error)})
+                self.send({"event": "dropped", "name": claimed.request.name, "reason": str(error)})
             return
-        one.slots.fill()  # what pruning saved may have bought another trial
-        told = {
+        claimed.slots.fill()  # what pruning saved may pay for another trial
+        event = {
             "event": "stored",
-            "name": one.request.name,
-            "arm": one.arm.name,
+            "name": claimed.request.name,
+            "arm": claimed.arm.name,
             "status": outcome.status,
             "examples": outcome.examples,
         }
-        self.say(
-            {**told, "record": outcome.record is not None, "score": outcome.values.get("score")}
+        self.send(
+            {**event, "record": outcome.record is not None, "score": outcome.values.get("score")}
         )
 
-    def _failed(self, of: Slots, trial_id: int, name: str, error: Exception) -> None:
+    def _failed(self, slots: Slots, trial_id: int, name: str, error: Exception) -> None:
         reason = f"{type(error).__name__}: {relative(str(error), self.spec.folder)}"
-        of.fail(trial_id, reason)
-        of.fill()
-        self.say({"event": "failed", "name": name, "reason": reason})
+        slots.fail(trial_id, reason)
+        slots.fill()
+        self.send({"event": "failed", "name": name, "reason": reason})
 
 
-def slot_name(arm: Arm, of: Slots, trial_id: int) -> str:
-    return trial_name(arm.name, of.storage.get_trial(trial_id).user_attrs.get(SLOT, 0))
+def slot_name(arm: Arm, slots: Slots, trial_id: int) -> str:
+    return trial_name(arm.name, slots.storage.get_trial(trial_id).user_attrs.get(SLOT, 0))
 
 
 def work(connection: Connection, number: int, spec: Spec) -> None:
-    """A worker process: its own storage connection, one GPU or core."""
+    """Run a worker process, with its own connection to the storage, on one GPU or core."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
 
-    def say(event: Mapping[str, Any]) -> None:
+    def send(event: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):
             connection.send(event)
 
@@ -287,12 +283,12 @@ def work(connection: Connection, number: int, spec: Spec) -> None:
             spec,
             storage,
             f"cuda:{number % torch.cuda.device_count()}" if device == "cuda" else device,
-            say,
+            send,
         ).work()
-        say({"event": "over"})
-    # the storage is out of reach: this worker ends, its trials are tried again by others
+        send({"event": "over"})
+    # For example without a storage: this worker ends, and others try its trials again.
     except Exception as error:
-        say(
+        send(
             {
                 "event": "broken",
                 "reason": f"{type(error).__name__}: {relative(str(error), spec.folder)}",

@@ -2,10 +2,10 @@
 
 outputs/NAME/checkpoints/ID.safetensors   everything that training carries from update to update,
                                           written whole or not at all
-outputs/NAME/checkpoints/ID.set-aside     one that could not be used, kept for inspection
+outputs/NAME/checkpoints/ID.set-aside     an unusable one, kept for inspection
 
 Draws are functions of (seed, update), so no generator state is stored. A file is verified by its
-digest, and used only by the code that wrote it: a point trained by two versions of the code would
+digest and used only by the code that wrote it: a point trained by two versions of the code would
 have the numbers of neither.
 """
 
@@ -34,24 +34,30 @@ from study.interfaces import AtLags, ByIndex, ByStep, Point
 from study.records import NUMERICS
 from study.store.atomic import write_whole
 from study.store.digests import UNSET, digest
-from study.training.serialize import Unpackable, join, mapped, named_tuples, pack, take, unpack
+from study.training.serialize import (
+    CannotSerialize,
+    map_leaves,
+    named_tuples,
+    pack,
+    stack_members,
+    take_member,
+    unpack,
+)
 from study.training.state import Measured, Training
 
 FOLDER, ENDING = "checkpoints", ".safetensors"
-VERSION = 1  # of the files
-PLAIN = ("params", "alive", "diverged_at", "best_score", "best_loss", "best_params")
-BY_UPDATE = ("losses", "norms", "scales", "cosines")
+VERSION = 1  # of the file format
+STACKED = ("params", "alive", "diverged_at", "best_score", "best_loss", "best_params")
+PER_UPDATE = ("losses", "norms", "scales", "cosines")
 
 
 class Unusable(Exception):
-    """A checkpoint that must not be gone on from, and why."""
+    """A checkpoint that cannot be resumed from, and why."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a file holds of one member: `update` updates made in `seconds`, and where it was
-    `resumed` before.
-    """
+class MemberCheckpoint:
+    """One member after `update` updates, which took `seconds`; `resumed`: earlier resume points."""
 
     update: int
     seconds: float
@@ -69,18 +75,15 @@ class Checkpoints:
         return self.folder / f"{id}{ENDING}"
 
     def updates(self, ids: Iterable[str]) -> dict[str, int]:
-        """Updates that are kept of these points, by the files' own word: for planning.
-
-        Points without one are left out.
-        """
-        there = (
+        """The update of each point's checkpoint, unverified, for planning; others are left out."""
+        existing = (
             {path.name.removesuffix(ENDING) for path in self.folder.glob(f"*{ENDING}")}
             if self.folder.is_dir()
             else set()
         )
         found = {}
         for id in ids:
-            if id in there:
+            if id in existing:
                 try:
                     with safe_open(self.path(id), framework="pt") as file:
                         found[id] = int(file.metadata()["update"])
@@ -91,8 +94,8 @@ class Checkpoints:
                     KeyError,
                     TypeError,
                     ValueError,
-                ):  # RuntimeError: the file is gone since
-                    continue  # whoever trains it looks closer, and tells
+                ):  # RuntimeError: the file was removed meanwhile
+                    continue  # `load` verifies the file before training, and reports
         return found
 
     def save(
@@ -102,23 +105,24 @@ class Checkpoints:
         seconds: Sequence[float],
         resumed: Sequence[Sequence[int]],
     ) -> None:
-        """Keep every member as it is before the probes of `update`.
+        """Write a checkpoint of every member, as it is before the probes of `update`.
 
-        Raises Unpackable, or OSError where it cannot be written.
+        Raises CannotSerialize, or OSError if a file cannot be written.
         """
         self.folder.mkdir(exist_ok=True)
-        for point, state, spent, at in zip(
+        # strict=False: a lone point's training has a second, equal member.
+        for point, state, spent, resumed_at in zip(
             training.points, _states(training), seconds, resumed, strict=False
         ):
             tensors: dict[str, Tensor] = {}
             facts = {
                 "state": pack(state, tensors),
                 "seconds": spent,
-                "resumed": list(at),
+                "resumed": list(resumed_at),
                 "shapes": _shapes(tensors),
             }
             data = _digested(
-                _flat(tensors),
+                _concatenated(tensors),
                 {
                     "update": str(update),
                     "stamp": json.dumps(stamp(point)),
@@ -127,10 +131,10 @@ class Checkpoints:
             )
             write_whole(self.path(point.id), functools.partial(_write, data))
 
-    def load(self, point: Point, training: Training) -> Kept | None:
-        """What is kept of a point; None if nothing is. `training`: any that has such points.
+    def load(self, point: Point, training: Training) -> MemberCheckpoint | None:
+        """Read a point's checkpoint; None if it has none. Raises Unusable.
 
-        Raises Unusable.
+        `training`: any training of such points, for the classes of named tuples.
         """
         try:
             data = self.path(point.id).read_bytes()
@@ -142,19 +146,19 @@ class Checkpoints:
             header = _header(data)
             if _digest(data, header["digest"]) != header["digest"]:
                 raise Unusable(
-                    "it is damaged: its content does not have the digest that was written with it"
+                    "it is damaged: its content does not match the digest written with it"
                 )
-            there, here = json.loads(header["stamp"]), stamp(point)
-            differ = [key for key in here if there.get(key) != here[key]]
+            written, current = json.loads(header["stamp"]), stamp(point)
+            differ = [key for key in current if written.get(key) != current[key]]
             if differ:
                 raise Unusable(f"it was written by another {', '.join(differ)}")
             facts = json.loads(header["facts"])
             named = named_tuples([training.optimizer_state, training.clip_states])
-            return Kept(
+            return MemberCheckpoint(
                 int(header["update"]),
                 facts["seconds"],
                 facts["resumed"],
-                unpack(facts["state"], _shaped(load(data), facts["shapes"]), named),
+                unpack(facts["state"], _split(load(data), facts["shapes"]), named),
             )
         except (
             SafetensorError,
@@ -170,14 +174,12 @@ class Checkpoints:
         self.path(id).rename(self.folder / f"{id}.set-aside")
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Of points that are stored, or failed: nothing will go on from there."""
+        """Remove checkpoints of points that are stored or have failed."""
         for id in ids:
             self.path(id).unlink(missing_ok=True)
 
     def tidy(self, ids: Collection[str]) -> None:
-        """Remove what is left of these points, half-written files of processes that were killed
-        among it.
-        """
+        """Remove leftovers of these points, including files half-written by killed processes."""
         for path in self.folder.glob(f"*{ENDING}"):
             partial = re.match(r"\.partial-\d+-", path.name)
             if path.name[partial.end() if partial else 0 :].removesuffix(ENDING) in ids:
@@ -191,24 +193,27 @@ def _write(data: bytes, path: Path) -> None:
     path.write_bytes(data)
 
 
-_type = functools.lru_cache(maxsize=None)(str)  # as text, which torch makes slowly
+_dtype_name = functools.lru_cache(maxsize=None)(str)  # cached: str(dtype) is slow
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> list[list[Any]]:
-    return [[name, _type(tensor.dtype), tuple(tensor.shape)] for name, tensor in tensors.items()]
+    return [
+        [name, _dtype_name(tensor.dtype), tuple(tensor.shape)] for name, tensor in tensors.items()
+    ]
 
 
-def _flat(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The values of all tensors of one type, one after the other: profiles are hundreds of small
-    ones, and each would cost as much as a large one.
+def _concatenated(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join the values of all tensors of one type into one tensor.
+
+    Profiles are hundreds of small tensors, and each costs as much to write as a large one.
     """
-    of: dict[str, list[Tensor]] = {}
+    by_type: dict[str, list[Tensor]] = {}
     for tensor in tensors.values():
-        of.setdefault(_type(tensor.dtype), []).append(tensor.reshape(-1))
-    return {dtype: torch.cat(parts) for dtype, parts in of.items()}
+        by_type.setdefault(_dtype_name(tensor.dtype), []).append(tensor.reshape(-1))
+    return {dtype: torch.cat(parts) for dtype, parts in by_type.items()}
 
 
-def _shaped(flat: Mapping[str, Tensor], shapes: Sequence[Sequence[Any]]) -> dict[str, Tensor]:
+def _split(flat: Mapping[str, Tensor], shapes: Sequence[Sequence[Any]]) -> dict[str, Tensor]:
     ends: dict[str, int] = {}
     tensors = {}
     for name, dtype, shape in shapes:
@@ -225,30 +230,28 @@ def _digested(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
         SafetensorError,
         ValueError,
         RuntimeError,
-    ) as error:  # a layout or a type that the format does not have
-        raise Unpackable(str(error)) from error
+    ) as error:  # a layout or type that the format lacks
+        raise CannotSerialize(str(error)) from error
     return data.replace(UNSET.encode(), _digest(data, UNSET).encode(), 1)
 
 
 def _digest(data: bytes, written: str) -> str:
-    """Digest of the whole file, with UNSET in the place of its own."""
+    """Digest of the whole file, with UNSET in place of the digest itself."""
     return digest(data.replace(written.encode(), UNSET.encode(), 1))
 
 
 def _header(data: bytes) -> dict[str, str]:
-    """The texts of a safetensors file: 8 bytes with the header's length, then the header."""
+    """Metadata of a safetensors file: 8 bytes with the length of the header, then the header."""
     (length,) = struct.unpack("<Q", data[:8])
     header: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
     return header
 
 
-# --- who wrote it ---------------------------------------------------------------------------------
+# --- what wrote it --------------------------------------------------------------------------------
 
 
 def stamp(point: Point) -> dict[str, Any]:
-    """What must be the same for training to go on; what decides a point's numbers by configuration
-    is in its id.
-    """
+    """What must be unchanged for a point to resume; its id covers the rest of its configuration."""
     measured = json.dumps([point.config["probe"], point.config["health"]], sort_keys=True)
     return {
         "version of checkpoints": VERSION,
@@ -270,13 +273,13 @@ def _pieces(node: Any) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=64)
 def sources(pieces: tuple[str, ...]) -> str:
-    """Digest of this package's sources and of the files of pieces from elsewhere."""
-    here = Path(__file__).resolve().parent.parent
+    """Digest of this package's sources and of the source files of users' pieces."""
+    package = Path(__file__).resolve().parent.parent
     files = {inspect.getsourcefile(get_class(piece)) for piece in pieces}
     digest = hashlib.blake2b(digest_size=8)
-    auto = here.glob("kernels/*.yaml")  # what kernel=auto means
+    tables = package.glob("kernels/*.yaml")  # decide what kernel=auto means
     for path in sorted(
-        {*here.rglob("*.py"), *auto, *(Path(file).resolve() for file in files if file)}
+        {*package.rglob("*.py"), *tables, *(Path(file).resolve() for file in files if file)}
     ):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -286,39 +289,39 @@ def sources(pieces: tuple[str, ...]) -> str:
 
 
 def _states(training: Training) -> Iterator[dict[str, Any]]:
-    """Everything that each member carries across updates."""
+    """Yield everything that each member carries from update to update."""
     members = len(training.points)
     by_update = {
         name: (
             torch.stack(values) if (values := getattr(training, name)) else torch.zeros(0, members)
         )
-        for name in BY_UPDATE
+        for name in PER_UPDATE
     }
     validated = [torch.stack([loss, score]) for _, loss, score in training.validations]
-    clips = [(rule, of.tolist()) for rule, of in training.clip_rules]
+    clip_members = [indices.tolist() for _, indices in training.clip_rules]
     for member in range(members):
-        clip, of = next(
-            (state, of)
-            for state, (_, of) in zip(training.clip_states, clips, strict=True)
-            if member in of
+        clip, indices = next(
+            (state, indices)
+            for state, indices in zip(training.clip_states, clip_members, strict=True)
+            if member in indices
         )
         yield {
-            **{name: getattr(training, name)[member] for name in PLAIN},
-            "optimizer": take(training.optimizer_state, member, members),
-            "clip": take(clip, of.index(member), len(of)),
-            "carried": take(training.carried, member, members),
+            **{name: getattr(training, name)[member] for name in STACKED},
+            "optimizer": take_member(training.optimizer_state, member, members),
+            "clip": take_member(clip, indices.index(member), len(indices)),
+            "carried": take_member(training.carried, member, members),
             **{name: values[:, member] for name, values in by_update.items()},
             "validations": [
                 (update, values[:, member])
                 for (update, _, _), values in zip(training.validations, validated, strict=True)
             ],
-            "measured": [_measured(one, member) for one in training.measured],
+            "measured": [_packed(measured, member) for measured in training.measured],
         }
 
 
-def _measured(one: Measured, member: int) -> dict[str, Any]:
+def _packed(measured: Measured, member: int) -> dict[str, Any]:
     values: dict[str, tuple[Any, ...]] = {}
-    for name, value in one.values.items():
+    for name, value in measured.values.items():
         if isinstance(value, AtLags):
             values[name] = ("lags", value.values[member], [int(lag) for lag in value.lags])
         elif isinstance(value, ByStep):
@@ -330,66 +333,69 @@ def _measured(one: Measured, member: int) -> dict[str, Any]:
                 else ("plain", value[member, ...])
             )
     return {
-        "of": (one.probe, one.stage, one.update),
+        "of": (measured.probe, measured.stage, measured.update),
         "values": values,
         "profiles": {
             which: {name: column[member] for name, column in columns.items()}
-            for which, columns in one.profiles.items()
+            for which, columns in measured.profiles.items()
         },
-        "states": {layer: rows[member] for layer, rows in one.states.items()},
+        "states": {layer: rows[member] for layer, rows in measured.states.items()},
     }
 
 
-def restore(training: Training, kept: Sequence[Kept]) -> None:
-    """Members as they were kept, all at one update, into a training just prepared; a lone one
-    stands for its shadow too.
+def restore(training: Training, saved: Sequence[MemberCheckpoint]) -> None:
+    """Put members' checkpoints, all of the same update, into a training just prepared.
 
-    Raises Unusable where they do not fit together.
+    A lone member is doubled. Raises Unusable if the checkpoints do not fit together.
     """
     states = (
-        [one.state for one in kept]
-        if len(kept) == len(training.points)
-        else [kept[0].state] * len(training.points)
+        [each.state for each in saved]
+        if len(saved) == len(training.points)
+        else [saved[0].state] * len(training.points)
     )
     device = training.device
     try:
-        for name in PLAIN:
+        for name in STACKED:
             setattr(training, name, torch.stack([state[name] for state in states]).to(device))
-        training.optimizer_state = _placed(join([state["optimizer"] for state in states]), device)
+        training.optimizer_state = _on_device(
+            stack_members([state["optimizer"] for state in states]), device
+        )
         training.clip_states = [
-            _placed(join([states[member]["clip"] for member in of.tolist()]), device)
-            for _, of in training.clip_rules
+            _on_device(stack_members([states[member]["clip"] for member in indices]), device)
+            for indices in (members.tolist() for _, members in training.clip_rules)
         ]
-        training.carried = _placed(join([state["carried"] for state in states]), device)
-        for name in BY_UPDATE:
+        training.carried = _on_device(stack_members([state["carried"] for state in states]), device)
+        for name in PER_UPDATE:
             setattr(
                 training,
                 name,
                 list(torch.stack([state[name] for state in states], dim=1).to(device).unbind(0)),
             )
-        # one [M, 2] a validation
-        both = join([[values for _, values in state["validations"]] for state in states])
+        # One [M, 2] per validation: loss and score.
+        validations = stack_members(
+            [[values for _, values in state["validations"]] for state in states]
+        )
         updates = [update for update, _ in states[0]["validations"]]
         training.validations = [
             (update, *values.to(device).unbind(1))
-            for update, values in zip(updates, both, strict=True)
+            for update, values in zip(updates, validations, strict=True)
         ]
         training.measured = [
-            _joined([state["measured"][index] for state in states])
+            _unpacked([state["measured"][index] for state in states])
             for index in range(len(states[0]["measured"]))
         ]
     except (ValueError, KeyError, IndexError, RuntimeError, TypeError) as error:
         raise Unusable(
-            f"what it holds does not fit this group ({type(error).__name__}: {error})"
+            f"its content does not fit this group ({type(error).__name__}: {error})"
         ) from error
 
 
-def _placed(state: Any, device: torch.device) -> Any:
-    return mapped(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, state)
+def _on_device(state: Any, device: torch.device) -> Any:
+    return map_leaves(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, state)
 
 
-def _joined(parts: Sequence[Mapping[str, Any]]) -> Measured:
-    probe, stage, update = join([part["of"] for part in parts])
+def _unpacked(parts: Sequence[Mapping[str, Any]]) -> Measured:
+    probe, stage, update = stack_members([part["of"] for part in parts])
     values: dict[str, np.ndarray | ByIndex | AtLags | ByStep] = {}
     for name, (kind, *_) in parts[0]["values"].items():
         both = [part["values"][name] for part in parts]
@@ -410,6 +416,6 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> Measured:
         stage,
         update,
         values=values,
-        profiles=join([part["profiles"] for part in parts]),
+        profiles=stack_members([part["profiles"] for part in parts]),
         states={layer: [part["states"][layer] for part in parts] for layer in parts[0]["states"]},
     )

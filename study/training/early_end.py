@@ -1,8 +1,7 @@
-"""Members that end before their updates are made, where the study declares it (`stop`): who they
-are, and a training of them alone.
+"""Members that end before their last update, where the study declares it (`stop`).
 
-Those that stay do not change by a bit (study/training/members.py), and whether a member ends is
-read off its own validations: neither depends on its company.
+Whether a member ends depends on its own validations only, and the numbers of the members that stay
+do not change by a bit (study/training/members.py).
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ from collections.abc import Sequence
 
 import torch
 
-from study.training.members import keep
+from study.training.members import keep_members
 from study.training.probing import next_stages, probe
 from study.training.state import Training
 
 
-def ending(training: Training, count: int) -> dict[int, str]:
-    """{member: solved | diverged} of the first `count` members that end at the validation just
-    made; one of records.ENDED.
+def members_ending(training: Training, count: int) -> dict[int, str]:
+    """{member: reason} for those of the first `count` members that end at the last validation.
+
+    Reasons are those of records.ENDED: solved or diverged.
     """
     alive = training.alive.tolist()
     found = {}
@@ -34,21 +34,21 @@ def ending(training: Training, count: int) -> dict[int, str]:
 
 
 def solved(training: Training, member: int, checks: int) -> bool:
-    """Whether the last `checks` validations all meet the task's rule."""
+    """Whether the last `checks` validations all meet the task's criterion."""
     facts, last = training.task.facts, training.validations[-checks:]
     scores = torch.stack([score[member] for _, _, score in last])
     met = scores >= facts.solved if facts.higher_is_better else scores <= facts.solved
     return len(last) == checks and bool(met.all())
 
 
-def apart(training: Training, members: Sequence[int], update: int) -> Training:
-    """A training of these members as they are after `update` updates.
+def split_off(training: Training, members: Sequence[int], update: int) -> Training:
+    """Return a training of these members alone, as they are after `update` updates.
 
-    Each probe's next stage is measured now: it is the end of those that are still finite.
+    Each probe measures its next stage now: this is the end of training for finite members.
     """
-    part = copy.copy(training)  # its tensors are shared: `keep` makes others in their place
+    part = copy.copy(training)  # shares tensors: `keep_members` replaces them, and changes none
     part.evaluations = {}
-    keep(part, members)
+    keep_members(part, members)
     if part.alive.any():
         probe(part, update, next_stages(part, update))
     return part

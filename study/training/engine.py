@@ -1,4 +1,4 @@
-"""Run one group from configurations to stored points: the table of contents."""
+"""Run one group from configurations to stored points."""
 
 from __future__ import annotations
 
@@ -13,131 +13,133 @@ from study.config.setup import set_up
 from study.interfaces import Group, Point
 from study.records import StudyError
 from study.store import CannotStore, PointRecord, Store
-from study.training.checkpoints import Checkpoints, Kept, Unusable, restore
-from study.training.early_end import apart, ending
+from study.training.checkpoints import Checkpoints, MemberCheckpoint, Unusable, restore
+from study.training.early_end import members_ending, split_off
 from study.training.evaluation import evaluate
 from study.training.loop import train
-from study.training.members import keep
+from study.training.members import keep_members
 from study.training.postmortem import first_nonfinite
 from study.training.precision import fixed_numerics
 from study.training.results import failed_record, point_record
-from study.training.serialize import Unpackable
+from study.training.serialize import CannotSerialize
 from study.training.state import Training, prepare
 
-Hear = Callable[[int], bool | None]
-"""hear(update): called before each update with the number made; true: keep a
-checkpoint and stop.
-"""
-Note = Callable[[str], None]
-"""note(text): something that the user should know, and that stops nothing."""
+OnProgress = Callable[[int], bool | None]
+"""on_progress(updates made): called before each update; true: write a checkpoint and stop."""
+Warn = Callable[[str], None]
+"""warn(text): something that the user should know and that stops nothing."""
 
-# what two that store one point at once may meet
-STORED_ELSEWHERE = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY)
+# Errors of a process that stores a point while another process stores the same point.
+STORED_MEANWHILE = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY)
 TRIES = 20
 
 
-class Left(Exception):
-    """Training has stopped where it was, on request; what it had is kept."""
+class Stopped(Exception):
+    """Training has stopped on request; its checkpoints are kept."""
 
 
 def run_group(
-    group: Group, folder: Path, device: str, hear: Hear, note: Note = lambda text: None
+    group: Group, folder: Path, device: str, on_progress: OnProgress, warn: Warn = lambda text: None
 ) -> list[str]:
-    """Train the points of a group from where they are kept, store them in the study at `folder`,
-    return their ids.
+    """Train the points of a group, store them in the study at `folder`, and return their ids.
 
-    device: cpu or cuda (cuda:1, …). Raises Left where `hear` said so.
+    Points resume from their checkpoints. device: cpu or cuda (cuda:1, …). Raises Stopped if
+    `on_progress` returned true.
     """
-    run_parts(group.points, folder, device, hear, note)
+    train_in_parts(group.points, folder, device, on_progress, warn)
     return [point.id for point in group.points]
 
 
-def run_parts(points: Sequence[Point], folder: Path, device: str, hear: Hear, note: Note) -> None:
-    """Side by side what can be: all that have made the same number of updates, or one by one."""
+def train_in_parts(
+    points: Sequence[Point], folder: Path, device: str, on_progress: OnProgress, warn: Warn
+) -> None:
+    """Train points that have made the same number of updates side by side, else one by one."""
     setup = set_up(points[0].config)
     together, updates = setup.model.whole_blocks(), setup.updates
-    made = Checkpoints(folder).updates(point.id for point in points)
+    resumed_at = Checkpoints(folder).updates(point.id for point in points)
     parts: dict[object, list[Point]] = {}
     for index, point in enumerate(points):
-        parts.setdefault(made.get(point.id, 0) if together else index, []).append(point)
+        parts.setdefault(resumed_at.get(point.id, 0) if together else index, []).append(point)
     for index, part in enumerate(parts.values()):
 
-        def hear_part(update: int, before: int = index * updates) -> bool | None:
-            return hear((before + update) // len(parts))
+        def on_part_progress(update: int, before: int = index * updates) -> bool | None:
+            return on_progress((before + update) // len(parts))
 
-        run_together(part, folder, device, hear_part, note)
+        train_together(part, folder, device, on_part_progress, warn)
 
 
-def run_together(
-    points: Sequence[Point], folder: Path, device: str, hear: Hear, note: Note
+def train_together(
+    points: Sequence[Point], folder: Path, device: str, on_progress: OnProgress, warn: Warn
 ) -> None:
     """Train points side by side and store them."""
     store, checkpoints = Store(folder), Checkpoints(folder)
-    start, begun = time.time(), time.perf_counter()
+    start, started = time.time(), time.perf_counter()
     writer = PointWriter(
         store, checkpoints, {point.id: store.version(point.id) for point in points}, start
     )
     with fixed_numerics():
         training = prepare(points, device)
-        kept = go_on(training, points, checkpoints, note)
-        if kept is None:
-            return run_parts(points, folder, device, hear, note)
-        keeper = CheckpointKeeper(checkpoints, training, kept, begun, hear, note)
+        saved = resume(training, points, checkpoints, warn)
+        if saved is None:
+            return train_in_parts(points, folder, device, on_progress, warn)
+        keeper = CheckpointKeeper(checkpoints, training, saved, started, on_progress, warn)
         train(
             training,
-            lambda update: leave_early(training, keeper, writer, update),
-            made=kept[0].update,
-            before=keeper,
+            lambda update: store_ended(training, keeper, writer, update),
+            updates_made=saved[0].update,
+            before_update=keeper,
         )
-        if keeper.kept:
-            writer.store(training, keeper, range(len(keeper.kept)), left=None)
+        if keeper.members:
+            writer.write(training, keeper, range(len(keeper.members)), ended_after=None)
     return None
 
 
-def leave_early(
+def store_ended(
     training: Training, keeper: CheckpointKeeper, writer: PointWriter, update: int
 ) -> bool:
-    """Store the members that end here, as `stop` declares, and go on without them; whether nobody
-    is left.
-    """
+    """Store the members that end here (`stop`) and continue without them; true: none is left."""
     if update == training.setup.updates:
         return False
-    leaving = list(ending(training, len(keeper.kept)))
-    if not leaving:
+    ended = list(members_ending(training, len(keeper.members)))
+    if not ended:
         return False
-    writer.store(apart(training, leaving, update), keeper, leaving, left=update)
-    stay = [member for member in range(len(keeper.kept)) if member not in leaving]
-    keeper.go_on_with(stay)
+    writer.write(split_off(training, ended, update), keeper, ended, ended_after=update)
+    stay = [member for member in range(len(keeper.members)) if member not in ended]
+    keeper.continue_with(stay)
     if stay:
-        keep(training, stay)
+        keep_members(training, stay)
     return not stay
 
 
 @dataclass(frozen=True)
 class PointWriter:
-    """Stores trained points. `versions`: of the stored points when their group began."""
+    """Stores trained points. `versions`: of the stored points when their group was started."""
 
-    points: Store
+    store: Store
     checkpoints: Checkpoints
     versions: Mapping[str, object]
     start: float
 
-    def store(
-        self, training: Training, keeper: CheckpointKeeper, members: Sequence[int], left: int | None
+    def write(
+        self,
+        training: Training,
+        keeper: CheckpointKeeper,
+        members: Sequence[int],
+        ended_after: int | None,
     ) -> None:
-        """Store the members of `training`, which `keeper` has under these numbers.
+        """Store the members of `training`; `members` are their indices in `keeper`.
 
-        `left`: the updates after which they ended early.
+        `ended_after`: the updates after which they ended early, if they did.
         """
         evaluate(training)
         causes, seconds = first_nonfinite(training, len(members)), keeper.seconds()
-        for here, member in enumerate(members):
-            point = training.points[here]
+        for index, member in enumerate(members):
+            point = training.points[index]
             record = point_record(
                 training,
-                here,
-                left=left,
-                cause=causes.get(here),
+                index,
+                ended_after=ended_after,
+                cause=causes.get(index),
                 start=self.start,
                 seconds=seconds[member],
             )
@@ -145,106 +147,113 @@ class PointWriter:
                 record = replace(
                     record, provenance={**record.provenance, "resumed": keeper.resumed[member]}
                 )
-            differ = self.points.differs(record) if training.setup.reprobe else None
+            differ = self.store.differs(record) if training.setup.reprobe else None
             if differ:
                 raise StudyError(
-                    f"point {record.id} trained again has another {differ} than the stored one,"
-                    " which is kept: another machine or other versions?"
+                    f"point {record.id}: trained again, its {differ} differs from the stored one,"
+                    " which is kept. Was it trained on another machine or with other versions?"
                 )
-            write_once(self.points, record, self.versions[point.id])
+            write_once(self.store, record, self.versions[point.id])
             self.checkpoints.remove([point.id])
 
 
-def go_on(
-    training: Training, points: Sequence[Point], checkpoints: Checkpoints, note: Note
-) -> list[Kept] | None:
-    """Put `training` where its points are kept.
+def resume(
+    training: Training, points: Sequence[Point], checkpoints: Checkpoints, warn: Warn
+) -> list[MemberCheckpoint] | None:
+    """Restore the checkpoints of a training's points; a point without one starts at update 0.
 
-    What cannot be used is set aside and told; None: they are then no longer at one update.
+    Unusable checkpoints are set aside with a warning. Returns None if the points are then not all
+    at the same update.
     """
-    kept = []
+    saved = []
     for point in points:
         try:
-            kept.append(
+            saved.append(
                 checkpoints.load(point, training)
-                or Kept(update=0, seconds=0.0, resumed=(), state={})
+                or MemberCheckpoint(update=0, seconds=0.0, resumed=(), state={})
             )
         except Unusable as error:
-            _set_aside(checkpoints, point, error, note)
+            _set_aside(checkpoints, point, error, warn)
             return None
-    if len({one.update for one in kept}) > 1:
+    if len({each.update for each in saved}) > 1:
         return None
-    if kept[0].update > 0:
+    if saved[0].update > 0:
         try:
-            restore(training, kept)
+            restore(training, saved)
         except Unusable as error:
             for point in points:
-                _set_aside(checkpoints, point, error, note)
+                _set_aside(checkpoints, point, error, warn)
             return None
-    return kept
+    return saved
 
 
-def _set_aside(checkpoints: Checkpoints, point: Point, error: Unusable, note: Note) -> None:
+def _set_aside(checkpoints: Checkpoints, point: Point, error: Unusable, warn: Warn) -> None:
     checkpoints.set_aside(point.id)
-    note(f"point {point.id} begins again, its checkpoint is set aside: {error}")
+    warn(f"point {point.id} starts again from update 0; its checkpoint is set aside: {error}")
 
 
 @dataclass
 class CheckpointKeeper:
-    """Writes checkpoints, every `checkpoint_seconds` and when training has to stop."""
+    """Writes checkpoints, every `checkpoint_seconds` and when training is asked to stop."""
 
     checkpoints: Checkpoints
     training: Training
-    kept: Sequence[Kept]  # of the members that are still there
-    begun: float  # when they, and no more than they, went on
-    hear: Hear
-    note: Note
+    members: Sequence[MemberCheckpoint]  # those still in training, as last resumed
+    started: float  # when exactly these members started or resumed
+    on_progress: OnProgress
+    warn: Warn
 
     def __post_init__(self) -> None:
-        self.every, self.saved = (self.training.setup.store.checkpoint_seconds, self.kept[0].update)
+        self.every, self.saved = (
+            self.training.setup.store.checkpoint_seconds,
+            self.members[0].update,
+        )
         self.last = time.monotonic()
-        self.resumed = [[*one.resumed, one.update] if one.update else [] for one in self.kept]
+        self.resumed = [
+            [*each.resumed, each.update] if each.update else [] for each in self.members
+        ]
 
     def __call__(self, update: int) -> None:
-        leave = self.hear(update)
-        if leave or (self.every is not None and time.monotonic() - self.last >= self.every):
-            self.keep(update)
-        if leave:
-            raise Left(f"after {update} updates")
+        stop = self.on_progress(update)
+        if stop or (self.every is not None and time.monotonic() - self.last >= self.every):
+            self.save(update)
+        if stop:
+            raise Stopped(f"after {update} updates")
 
-    def keep(self, update: int) -> None:
+    def save(self, update: int) -> None:
         if update > self.saved:
             try:
                 self.checkpoints.save(self.training, update, self.seconds(), self.resumed)
                 self.saved = update
-            except Unpackable as error:
+            except CannotSerialize as error:
                 self.every = None
-                self.note(
-                    "no checkpoints of groups with such a clip rule or optimizer, they begin again"
+                self.warn(
+                    "groups with this clip rule or optimizer have no checkpoints and start again"
                     f" after an interruption: {error}"
                 )
             except OSError as error:
-                self.note(f"a checkpoint could not be written, training goes on ({error.strerror})")
+                self.warn(
+                    f"a checkpoint could not be written; training continues ({error.strerror})"
+                )
         self.last = time.monotonic()
 
-    def go_on_with(self, stay: Sequence[int]) -> None:
-        """The other members have ended: they have had their share of the time until now, and have
-        none of what comes.
-        """
+    def continue_with(self, stay: Sequence[int]) -> None:
+        """Continue with these members; the time up to now is shared with those that ended."""
         seconds = self.seconds()
-        self.kept = [replace(self.kept[member], seconds=seconds[member]) for member in stay]
+        self.members = [replace(self.members[member], seconds=seconds[member]) for member in stay]
         self.resumed = [self.resumed[member] for member in stay]
-        self.begun = time.perf_counter()
+        self.started = time.perf_counter()
 
     def seconds(self) -> list[float]:
-        """Each point's share of the time until now, that of earlier launches included."""
-        share = (time.perf_counter() - self.begun) / len(self.kept)
-        return [one.seconds + share for one in self.kept]
+        """Each member's share of the time up to now, earlier launches included."""
+        share = (time.perf_counter() - self.started) / len(self.members)
+        return [each.seconds + share for each in self.members]
 
 
 def write_once(store: Store, record: PointRecord, before: object) -> None:
-    """Store a point, unless somebody has since `before`: a launch that took it over, and found the
-    same numbers. Raises CannotStore.
+    """Store a point unless its stored version is no longer `before`. Raises CannotStore.
+
+    Then another launch has taken the point over, and has stored the same numbers.
     """
     for attempt in range(TRIES):
         if store.version(record.id) != before:
@@ -253,20 +262,20 @@ def write_once(store: Store, record: PointRecord, before: object) -> None:
             store.write(record)
             return
         except OSError as error:
-            if error.errno not in STORED_ELSEWHERE or attempt == TRIES - 1:
+            if error.errno not in STORED_MEANWHILE or attempt == TRIES - 1:
                 why = os.strerror(error.errno) if error.errno else str(error)
                 raise CannotStore(
                     f"{store.folder}: results cannot be written ({why}); nothing incomplete is kept"
                 ) from error
-            time.sleep(0.05)  # both have moved the old one away; one of them is done at once
+            time.sleep(0.05)  # both have moved the old one away; one of them is finished soon
 
 
-def store_failure(points: Sequence[Point], folder: Path, told: Mapping[str, str]) -> None:
+def store_failure(points: Sequence[Point], folder: Path, failure: Mapping[str, str]) -> None:
     """Mark points failed, with the reason and the traceback (provenance.failure).
 
     Raises CannotStore.
     """
     store = Store(folder)
     for point in points:
-        write_once(store, failed_record(point, told), store.version(point.id))
+        write_once(store, failed_record(point, failure), store.version(point.id))
     Checkpoints(folder).remove(point.id for point in points)

@@ -1,4 +1,4 @@
-"""Fixed examples: validation while training, and the test data, read once at the end."""
+"""Evaluate on fixed examples: validation during training, test data once at the end."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from torch import Tensor
 
 from study.interfaces import Batch
 from study.training.state import Training
-from study.training.step import placed
+from study.training.step import to_device
 
-EVALUATION_CHUNK = (
-    128  # examples a forward pass outside training, whatever the group: part of the numbers
-)
+# Examples per forward pass outside training, the same for every group: it affects the numbers.
+EVALUATION_CHUNK = 128
 
 
 def validate(training: Training, update: int) -> None:
-    """Validation loss and score; the best weights so far are kept, earlier ones on ties."""
-    loss, metric = on_fixed(training, training.params, training.task.split("validation"))
+    """Record validation loss and score; keep the best weights so far, the earliest on ties."""
+    loss, metric = evaluate_on(training, training.params, training.task.split("validation"))
     score = metric.mean(1)
     alive = training.alive
     better = (
@@ -33,8 +32,8 @@ def validate(training: Training, update: int) -> None:
     )
 
 
-def on_fixed(training: Training, params: Tensor, examples: Batch) -> tuple[Tensor, Tensor]:
-    """Mean loss [M] and metric per example [M, B] of fixed examples, in cache-sized chunks."""
+def evaluate_on(training: Training, params: Tensor, examples: Batch) -> tuple[Tensor, Tensor]:
+    """Mean loss [M] and metric [M, B] on fixed examples, in chunks that fit the cache."""
     everyone = torch.zeros(len(training.points), dtype=torch.long)
     named = training.model.named(params)
     losses, metrics, counts = [], [], []
@@ -42,7 +41,7 @@ def on_fixed(training: Training, params: Tensor, examples: Batch) -> tuple[Tenso
         for start in range(0, len(examples.x), EVALUATION_CHUNK):
             part = slice(start, start + EVALUATION_CHUNK)
             lengths = None if examples.lengths is None else examples.lengths[part][None]
-            batch = placed(
+            batch = to_device(
                 training, Batch(examples.x[part][None], examples.y[part][None], lengths), everyone
             )
             outputs = training.model.forward(named, batch.x, batch.lengths)
@@ -53,15 +52,16 @@ def on_fixed(training: Training, params: Tensor, examples: Batch) -> tuple[Tenso
 
 
 def evaluate(training: Training) -> None:
-    """Test data are read here and nowhere else: once for the scored weights, once for the last
-    ones.
+    """Evaluate the best weights on test and training data, the final weights on test data.
+
+    Test data are read here and nowhere else.
     """
-    _, training.evaluations["test"] = on_fixed(
+    _, training.evaluations["test"] = evaluate_on(
         training, training.best_params, training.task.split("test")
     )
-    _, training.evaluations["final"] = on_fixed(
+    _, training.evaluations["final"] = evaluate_on(
         training, training.params, training.task.split("test")
     )
-    _, training.evaluations["train"] = on_fixed(
+    _, training.evaluations["train"] = evaluate_on(
         training, training.best_params, training.task.split("train")
     )

@@ -1,4 +1,4 @@
-"""Which points are trained together, and what that may cost."""
+"""Cut points into groups that are trained together, and estimate their cost."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from study.interfaces import Group, Point
 from study.machine.resources import memory
 from study.records import StudyError
 
-# Times slower than the compiled kernel, about: study/kernels/table.yaml.
+# Roughly how many times slower than the compiled kernel: study/kernels/table.yaml.
 SLOWER = {"fused": 1.8, "reference": 2.7}
 
 
 def cost(setup: Setup) -> float:
-    """Estimated seconds of one core to train a point: multiply-adds and element-wise work of the
-    recurrence, as measured once on a Xeon with AVX-512.
+    """Estimated seconds that one core needs to train a point.
 
-    Used only to balance workers and to estimate how long a study takes.
+    Multiply-adds and element-wise work of the recurrence, timed once on a Xeon with AVX-512. Used
+    only to balance workers and to estimate how long a study takes.
     """
     facts, model, hidden = setup.task.facts, setup.model, setup.hidden
     nanoseconds = 0.0  # per example and step, forward and backward
@@ -43,18 +43,17 @@ def cost(setup: Setup) -> float:
     return facts.steps * examples * nanoseconds * SLOWER.get(model.kernel, 1.0) * 1e-9
 
 
-# what a worker needs beside its group; of the memory there is, what groups may be planned for
-WORKER_BYTES, SHARE = (0.7e9, 0.8)
+WORKER_BYTES = 0.7e9  # memory that a worker needs besides its group
+SHARE = 0.8  # of all memory, planned for groups
 
 
-def room(device_type: str, workers: int, there: float | None = None) -> float:
-    """Bytes that a group may need where `workers` train one each: of `there` bytes (None: this
-    machine's memory), or of the smallest GPU's.
+def group_memory(device_type: str, workers: int, total: float | None = None) -> float:
+    """Bytes that a group may need when `workers` train one group each; infinite if unknown.
 
-    Infinite where that is unknown.
+    `total`: bytes of memory to share, None for this machine's. On GPUs, the smallest one counts.
     """
     if device_type == "cpu":
-        return max(SHARE * (memory() if there is None else there) / workers - WORKER_BYTES, 0.0)
+        return max(SHARE * (memory() if total is None else total) / workers - WORKER_BYTES, 0.0)
     gpus = torch.cuda.device_count()
     return min(
         (
@@ -69,16 +68,16 @@ def groups(
     points: Sequence[Point],
     workers: int,
     max_members: int,
-    begun: Mapping[str, int],
+    updates_made: Mapping[str, int],
     space: float = math.inf,
     device_type: str = "cpu",
 ) -> list[Group]:
-    """Groups of equal structure, longest first, cut so that `workers` finish at about the same time
-    and that each fits into `space` bytes (see `room`).
+    """Cut points into groups of equal structure, the longest first.
 
-    `begun`: id -> updates that a checkpoint has of a point; those of one group have made the same.
-    A point's numbers do not depend on the cut. On a GPU a group takes about as long as a point, so
-    there is no more cutting than workers need.
+    `workers` finish at about the same time, and each group fits into `space` bytes (see
+    `group_memory`). `updates_made`: id -> updates of the point's checkpoint, equal within a group.
+    A point's numbers do not depend on the cut. On a GPU a group takes about as long as a single
+    point, so there are no more groups than workers need.
     """
     if max_members < 1:
         raise StudyError(f"executor: max_members must be at least 1, got {max_members}")
@@ -86,31 +85,31 @@ def groups(
     setups: dict[tuple[str, int], Setup] = {}  # of the first point of each key
     for point in points:
         setup = set_up(point.config)
-        key = (setup.group_key, begun.get(point.id, 0))
+        key = (setup.group_key, updates_made.get(point.id, 0))
         by_key.setdefault(key, []).append(point)
         setups.setdefault(key, setup)
     costs = {
         key: cost(setup) * max(1 - key[1] / setup.updates, 0.01) for key, setup in setups.items()
     }
-    total = sum(costs[key] * len(of) for key, of in by_key.items())
-    # large groups are faster, several rounds a worker even out what the estimate gets wrong
+    total = sum(costs[key] * len(members) for key, members in by_key.items())
+    # Large groups are faster; several rounds per worker even out errors of the estimate.
     rounds = 1 if device_type == "cuda" else 2
     share = total / (rounds * workers)
-    made = []
-    for number, (key, of) in enumerate(by_key.items(), start=1):
+    cut = []
+    for number, (key, members) in enumerate(by_key.items(), start=1):
         fitting = min(space / member_bytes(setups[key]), max_members)
         fit = max(1, min(max_members, int(fitting)))
         parts = max(
-            math.ceil(len(of) / fit),
-            min(math.ceil(costs[key] * len(of) / share), math.ceil(len(of) / 4)),
+            math.ceil(len(members) / fit),
+            min(math.ceil(costs[key] * len(members) / share), math.ceil(len(members) / 4)),
         )
-        bounds = [round(part * len(of) / parts) for part in range(parts + 1)]
+        bounds = [round(part * len(members) / parts) for part in range(parts + 1)]
         for part, (start, end) in enumerate(itertools.pairwise(bounds), start=1):
-            made.append(
+            cut.append(
                 Group(
                     name=f"{number}.{part}",
-                    points=tuple(of[start:end]),
+                    points=tuple(members[start:end]),
                     cost=costs[key] * (end - start),
                 )
             )
-    return sorted(made, key=lambda group: -group.cost)
+    return sorted(cut, key=lambda group: -group.cost)

@@ -1,9 +1,9 @@
-"""Train a group: stack its members, update, validate, probe, freeze what is no longer finite.
+"""Train a group: update, validate, probe, freeze members that are no longer finite.
 
-A member's numbers do not depend on its company: reductions skip the member axis, every draw comes
-from the member's own streams, a lone member is doubled (at M = 1 libraries take other paths and
-round differently), and the sum over members is only taken for the backward pass. Nothing is fetched
-from the device inside the loop.
+A member's numbers do not depend on the other members: reductions skip the member axis, every draw
+comes from the member's own streams, a lone member is doubled (at M = 1 libraries take other code
+paths and round differently), and losses are summed over members only for the backward pass. Nothing
+is fetched from the device inside the loop.
 """
 
 from __future__ import annotations
@@ -11,32 +11,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from study.training.evaluation import validate
-from study.training.probing import due_stages, probe
+from study.training.probing import probe, stages_due
 from study.training.state import Training
 from study.training.step import step
 
 
 def train(
     training: Training,
-    report: Callable[[int], bool | None],
+    on_validation: Callable[[int], bool | None],
     *,
-    made: int = 0,
-    before: Callable[[int], None] = lambda update: None,
+    updates_made: int = 0,
+    before_update: Callable[[int], None] = lambda update: None,
 ) -> None:
-    """All updates after those `made`, with validations and probes at their times, before the first
-    update and after the last included.
+    """Make all updates after the first `updates_made`, with validations and probes in between.
 
-    `report` hears of every validation; a true answer ends training there. `before` hears of every
-    update before anything of it is done: what training carries is then whole
-    (study.training.checkpoints).
+    `on_validation(update)` is called after every validation; if it returns true, training ends.
+    `before_update(update)` is called when the state is complete, so it may write checkpoints
+    (study.training.checkpoints). Both run before the first update and after the last one, too.
     """
     updates, every = training.setup.updates, training.setup.validate_every
-    for update in range(made, updates + 1):
-        before(update)
-        probe(training, update, due_stages(training, update))
+    for update in range(updates_made, updates + 1):
+        before_update(update)
+        probe(training, update, stages_due(training, update))
         if update % every == 0 or update == updates:
             validate(training, update)
-            if report(update):
+            if on_validation(update):
                 return
         if update < updates:
             step(training, update)

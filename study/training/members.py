@@ -1,4 +1,4 @@
-"""Members that leave their group before its end. The numbers of those that stay do not change."""
+"""Remove members from a group in training; the numbers of those that stay do not change."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ import torch
 from torch import Tensor
 
 from study.config.setup import clip_rules_of, optimizer_of
-from study.training.serialize import mapped
+from study.training.serialize import map_leaves
 from study.training.state import Measured, Training
 
-# Fields of Training that are not simply tensors with M as first axis.
-OWN = ("setups", "clip_states", "clip_rules", "optimizer", "measured", "evaluations")
+# Fields of Training other than (nested) tensors with M as first axis.
+NOT_TENSORS = ("setups", "clip_states", "clip_rules", "optimizer", "measured", "evaluations")
 
 
-def keep(training: Training, stay: Sequence[int]) -> None:
-    """Go on with these members only, at least one.
-
-    A lone one is doubled, as at the start of training.
-    """
+def keep_members(training: Training, stay: Sequence[int]) -> None:
+    """Continue with these members only, at least one; a lone one is doubled, as in `prepare`."""
     stay = [stay[0]] * 2 if len(stay) == 1 else list(stay)
     index = torch.tensor(stay, device=training.device)
     clips = [
@@ -30,7 +27,7 @@ def keep(training: Training, stay: Sequence[int]) -> None:
         for state, (_, members) in zip(training.clip_states, training.clip_rules, strict=True)
     ]
     for field in fields(training):  # every tensor has M as first axis
-        if field.name not in OWN:
+        if field.name not in NOT_TENSORS:
             setattr(training, field.name, _select(getattr(training, field.name), index))
     training.points = [training.points[member] for member in stay]
     training.measured = [_of_members(measured, stay) for measured in training.measured]
@@ -40,17 +37,18 @@ def keep(training: Training, stay: Sequence[int]) -> None:
     training.clip_states = []
     for _, members in training.clip_rules:
         before = [stay[member] for member in members.tolist()]
-        state, of = next((state, of) for state, of in clips if before[0] in of)
+        state, indices = next((state, old) for state, old in clips if before[0] in old)
         training.clip_states.append(
             _select(
-                state, torch.tensor([of.index(member) for member in before], device=training.device)
+                state,
+                torch.tensor([indices.index(member) for member in before], device=training.device),
             )
         )
 
 
 def _select(state: Any, index: Tensor) -> Any:
-    """Members of tensors, however they are nested."""
-    return mapped(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, state)
+    """Select members from nested tensors."""
+    return map_leaves(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, state)
 
 
 def _of_members(measured: Measured, stay: Sequence[int]) -> Measured:

@@ -1,6 +1,4 @@
-"""Which tensor was the first that was not finite: the failing update is computed once more, out of
-the loop.
-"""
+"""Find the first tensor that was not finite, by computing the failing update again."""
 
 from __future__ import annotations
 
@@ -14,18 +12,17 @@ from study.training.step import loss_and_gradients, training_batch
 def first_nonfinite(training: Training, count: int) -> dict[int, str]:
     """{member: name of the tensor} for the first `count` members that diverged.
 
-    A frozen member still has the weights of its last finite update and its batch is a function of
-    (seed, update): the forward pass, the gradients from the top down, then the update itself are
-    looked at in this order.
+    A frozen member still has the weights of its last finite update, and its batch is a function of
+    (seed, update). Checked in order: the forward pass, the gradients from the top down, the update.
     """
     diverged_at = training.diverged_at.tolist()
     causes: dict[int, str] = {}
     for update in sorted({at for at in diverged_at[:count] if at >= 0}):
-        of_update = [member for member in range(count) if diverged_at[member] == update]
+        members = [member for member in range(count) if diverged_at[member] == update]
         states = _states(training, update)
         loss, grads, _, _ = loss_and_gradients(training, training.params, update)
         named = training.model.named(grads)
-        for member in of_update:
+        for member in members:
             causes[member] = _first(member, states, loss, named)
     return causes
 

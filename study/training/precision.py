@@ -1,4 +1,4 @@
-"""How the numbers of training round: one thread, denormals flushed, precision as asked."""
+"""Fix how training rounds: one thread, denormals flushed, the configured precision."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from study.training.state import Training
 
 @contextlib.contextmanager
 def fixed_numerics() -> Iterator[None]:
-    """One thread, denormals flushed (they slow vanishing gradients down up to ten times), full fp32
-    on CUDA, no autotuning.
+    """One thread, denormals flushed, full fp32 on CUDA, no autotuning.
+
+    Denormals make computations with vanishing gradients up to ten times slower.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -32,8 +33,9 @@ def fixed_numerics() -> Iterator[None]:
 
 @contextlib.contextmanager
 def rounding(training: Training) -> Iterator[None]:
-    """Products of an update, forward and back, as `precision` says of CUDA's; weights, validation,
-    tests and probes stay what they are.
+    """Round the matrix products of an update to tf32 on CUDA if `precision` says so.
+
+    Weights, validation, tests and probes are unaffected.
     """
     if training.setup.precision != "tf32":
         yield
@@ -46,7 +48,7 @@ def rounding(training: Training) -> Iterator[None]:
 
 
 def autocast(training: Training) -> contextlib.AbstractContextManager[Any]:
-    """bf16: products of a forward pass take operands of bfloat16, and so does their way back."""
+    """For precision=bf16: products of forward and backward pass take bfloat16 operands."""
     if training.setup.precision != "bf16":
         return contextlib.nullcontext()
     return torch.autocast(training.device.type, torch.bfloat16)

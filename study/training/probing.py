@@ -1,4 +1,4 @@
-"""Probes at their stages: what they are given, and how what they return is checked and reduced."""
+"""Run probes at their stages; check and reduce what they return."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from study.health.profiles import Logs, judged_lag, logs, profile, states
 from study.interfaces import AtLags, Batch, ByIndex, ByStep, LagNorms, Probe, ProfileProbe, Step
 from study.records import StudyError
 from study.training.state import Measured, Training
-from study.training.step import clip, loss_and_gradients, placed, training_batch
+from study.training.step import clip, loss_and_gradients, to_device, training_batch
 from study.training.trace import StageTrace
 
 
-def due_stages(training: Training, update: int) -> dict[str, int]:
-    """{probe: stage} of those whose schedule has this update."""
+def stages_due(training: Training, update: int) -> dict[str, int]:
+    """{probe: stage} for probes that are due at this update."""
     return {
         name: stages[update] for name, (_, stages) in training.probes.items() if update in stages
     }
 
 
 def next_stages(training: Training, update: int) -> dict[str, int]:
-    """{probe: stage} of those that have a stage later than this update and none at it: the first of
-    them.
-    """
+    """{probe: next stage} for probes that are not due at this update but later."""
     later = {
         name: [stage for at, stage in stages.items() if at > update]
         for name, (_, stages) in training.probes.items()
@@ -38,9 +36,9 @@ def next_stages(training: Training, update: int) -> dict[str, int]:
 
 
 def probe(training: Training, update: int, stages: Mapping[str, int]) -> None:
-    """These probes, each as the stage that is given for it.
+    """Run these probes, each for the given stage.
 
-    What a frozen member's say is not kept (study/training/results.py).
+    Values of frozen members are dropped later (study/training/results.py).
     """
     due = {name: (training.probes[name][0], stage) for name, stage in stages.items()}
     if not due:
@@ -51,7 +49,7 @@ def probe(training: Training, update: int, stages: Mapping[str, int]) -> None:
     }
     fixed = probe_batch(training)
     traces: dict[int, StageTrace] = {}
-    for name, (of, stage) in due.items():
+    for name, (piece, stage) in due.items():
         if stage not in traces:
             seeds = [point.seed for point in training.points]
             traces[stage] = StageTrace(
@@ -64,24 +62,25 @@ def probe(training: Training, update: int, stages: Mapping[str, int]) -> None:
                 seeds=seeds,
                 next_update=NextUpdate(training, update),
             )
-        training.measured.append(measured(training, name, of, traces[stage]))
+        training.measured.append(measure(training, name, piece, traces[stage]))
 
 
 @dataclass(frozen=True)
 class NextUpdate:
-    """The update that training makes next, computed apart (tracing.NextUpdate); at the end, one
-    more on the last batch.
+    """The next update, computed without touching training (trace.NextUpdate).
+
+    After the last update, one more on the last batch.
     """
 
     training: Training
     update: int
 
     def batch(self) -> Batch:
-        return in_double(training_batch(self.training, self._of()))
+        return in_double(training_batch(self.training, self._next()))
 
     def step(self) -> Step:
         training = self.training
-        _, grads, _, _ = loss_and_gradients(training, training.params, self._of())
+        _, grads, _, _ = loss_and_gradients(training, training.params, self._next())
         clipped, _ = clip(training, grads)
         after, _ = training.optimizer(clipped, training.params, training.optimizer_state)
         grads_, clipped_, before, after_ = (
@@ -90,7 +89,7 @@ class NextUpdate:
         )
         return Step(grads=grads_, clipped=clipped_, before=before, after=after_)
 
-    def _of(self) -> int:
+    def _next(self) -> int:
         return min(self.update, self.training.setup.updates - 1)
 
 
@@ -102,7 +101,7 @@ def in_double(batch: Batch) -> Batch:
     )
 
 
-def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> Measured:
+def measure(training: Training, name: str, probe: Probe, trace: StageTrace) -> Measured:
     """Call the probe and reduce what it returned."""
     returned = probe(trace)
     if not isinstance(returned, Mapping):
@@ -121,28 +120,29 @@ def measured(training: Training, name: str, probe: Probe, trace: StageTrace) -> 
         training.setup.thresholds,
         judged_lag(training.task.facts.lag, trace.last_step.numpy()),
     )
-    # of one layer, the network's is the layer's: reduced once
+    # With one layer, network and layer share their norms: these are reduced once.
     reduced: dict[int, tuple[Logs, dict[str, np.ndarray]]] = {}
     judged: dict[int, list[dict[str, Any]]] = {}
-    for which, of in returned.items():
-        assert isinstance(of, LagNorms)
-        if id(of) not in reduced:
-            by_lag = logs(of.norms.detach().cpu().numpy(), of.exists.cpu().numpy())
-            reduced[id(of)] = by_lag, profile(by_lag)
-        by_lag, profiles[which] = reduced[id(of)]
+    for which, norms in returned.items():
+        assert isinstance(norms, LagNorms)
+        if id(norms) not in reduced:
+            by_lag = logs(norms.norms.detach().cpu().numpy(), norms.exists.cpu().numpy())
+            reduced[id(norms)] = by_lag, profile(by_lag)
+        by_lag, profiles[which] = reduced[id(norms)]
         layer, state = which.split("/")
         if probe.decides and state == "s":
-            if id(of) not in judged:
-                judged[id(of)] = states(by_lag, lag, limits, np.random.default_rng(trace.stage))
-            rows[layer] = [dict(row) for row in judged[id(of)]]
+            if id(norms) not in judged:
+                judged[id(norms)] = states(by_lag, lag, limits, np.random.default_rng(trace.stage))
+            rows[layer] = [dict(row) for row in judged[id(norms)]]
     return Measured(name, trace.stage, trace.update, {}, profiles, rows)
 
 
 def _number(
     name: str, quantity: str, value: Any, members: int
 ) -> np.ndarray | ByIndex | AtLags | ByStep:
-    """What a probe returned for a quantity, one number a member (and layer, and lag or index, or
-    example and step).
+    """Check a quantity that a probe returned, and put it on the CPU in fp64.
+
+    One number per member, and per layer, lag, index, example or step. Raises ValueError.
     """
     if isinstance(value, ByStep):
         return _by_step(name, quantity, value, members)
@@ -155,13 +155,13 @@ def _number(
     )
     fits = isinstance(tensor, Tensor) and tensor.ndim in sizes and len(tensor) == members
     if not fits or (isinstance(value, AtLags) and tensor.shape[2] != len(value.lags)):
-        came = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+        got = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
         allowed = (
             "[M], [M, layers], [M, layers, lags], ByIndex of [M, layers, n] or AtLags of [M,"
             " layers, n lags] or [M, layers, n lags, i]"
         )
         raise ValueError(
-            f"probe {name}: {quantity} must be a tensor {allowed} with M = {members}, got {came}"
+            f"probe {name}: {quantity} must be a tensor {allowed} with M = {members}, got {got}"
         )
     tensor = tensor.detach().double().cpu()
     if isinstance(value, ByIndex):
@@ -177,10 +177,10 @@ def _by_step(name: str, quantity: str, value: ByStep, members: int) -> ByStep:
         or last.shape != values.shape[-2:-1]
         or not int(last.max()) < values.shape[-1]
     ):
-        came = f"{tuple(values.shape)} and last {last.tolist()}"
+        got = f"{tuple(values.shape)} and last {last.tolist()}"
         raise ValueError(
             f"probe {name}: {quantity} must be ByStep of [M, n, T] or [M, layers, n, T] with M ="
-            f" {members} and last [n] below T, got {came}"
+            f" {members} and last [n] below T, got {got}"
         )
     return ByStep(values.detach().double().cpu(), last.cpu())
 
@@ -189,10 +189,10 @@ def probe_batch(training: Training) -> Batch:
     """The first validation examples: the same for every point of the study."""
     examples, unit = training.task.split("validation"), training.model.padded_batch(1)
     count = min(training.setup.health.examples, len(examples.x))
-    # whole vectors a member, as in training
+    # Whole vectors per member, as in training.
     count = max(count // unit, 1) * unit if count >= unit else count
     lengths = None if examples.lengths is None else examples.lengths[None, :count]
-    batch = placed(
+    batch = to_device(
         training,
         Batch(examples.x[None, :count], examples.y[None, :count], lengths),
         torch.zeros(len(training.points), dtype=torch.long),

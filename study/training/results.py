@@ -1,4 +1,4 @@
-"""From a trained group to what each point leaves behind: its row, tables and weights."""
+"""Turn a trained group into records of its points: row, tables and weights."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def point_record(
     training: Training,
     member: int,
     *,
-    left: int | None,
+    ended_after: int | None,
     cause: str | None,
     start: float,
     seconds: float,
 ) -> PointRecord:
     """The record of one member.
 
-    left: the updates after which it ended early, if it did; cause: the first tensor that was not
-    finite, if it diverged; start: when training began (Unix time); seconds: its share of the time.
+    ended_after: updates after which it ended early, if it did; cause: its first tensor that was not
+    finite, if it diverged; start: Unix time of the start; seconds: its share of the time.
     """
     point, setup, facts = training.points[member], training.setups[member], training.task.facts
     at = int(training.diverged_at[member])
     diverged = at >= 0
-    last = setup.updates if left is None else left
+    last = setup.updates if ended_after is None else ended_after
     end = at if diverged else last
     history = history_table(training, member, end, diverged=diverged)
-    known = [one for one in training.measured if one.update <= end]  # frozen members: no later news
+    known = [each for each in training.measured if each.update <= end]  # not of a frozen member
     states = states_rows(known, member)
     layers = layers_rows(states, setup.thresholds, diverged=diverged)
     measures, traces = measures_table(known, member), traces_table(known, member)
@@ -52,7 +52,7 @@ def point_record(
         "status": "diverged" if diverged else "done",
         "params": training.model.count,
         "updates_done": end,
-        "ended_early": None if left is None else "diverged" if diverged else "solved",
+        "ended_early": None if ended_after is None else "diverged" if diverged else "solved",
         "updates_saved": setup.updates - last,
         "seconds": seconds,
         "solved_at": solved_at(history, facts),
@@ -97,7 +97,7 @@ def _description(point: Point) -> dict[str, Any]:
 
 
 def divergence(at: int, cause: str | None, history: Mapping[str, Any]) -> dict[str, Any]:
-    """When a point diverged, what was first not finite, and the last finite gradient norm."""
+    """When a point diverged, the first tensor not finite, the last finite gradient norm."""
     norm = _last_finite(history["grad_norm"])
     known = "there was no finite gradient norm"
     if norm is not None:
@@ -119,9 +119,7 @@ def scored_weights(training: Training, member: int) -> dict[str, np.ndarray]:
 
 
 def failed_record(point: Point, failure: Mapping[str, str]) -> PointRecord:
-    """The record of a point without a result: the reason and the traceback of its failure
-    (provenance.failure).
-    """
+    """The record of a failed point, with reason and traceback (provenance.failure)."""
     message = failure["message"].splitlines()[0] if failure["message"] else ""
     row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.updates}
     row |= sizes(point)
@@ -130,8 +128,9 @@ def failed_record(point: Point, failure: Mapping[str, str]) -> PointRecord:
 
 
 def config_text(point: Point) -> str:
-    """The composed configuration as YAML; by libyaml where it is there, since it takes as long as
-    everything else that is stored otherwise.
+    """The composed configuration as YAML.
+
+    With libyaml if it is installed: without it, this takes as long as storing everything else.
     """
     return str(
         yaml.dump(
@@ -159,12 +158,12 @@ def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
 
 
 def sizes(point: Point) -> dict[str, int]:
-    """records.SIZES of a point."""
+    """The values of records.SIZES for a point."""
     return {size: point.config[size] for size in SIZES}
 
 
 def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]:
-    """Scores on data apart; `score` with its standard error over the test examples."""
+    """Scores on test, validation and training data; the standard error is over test examples."""
     test, final, train = (
         training.evaluations[name][member].cpu().numpy() for name in ("test", "final", "train")
     )
@@ -211,7 +210,7 @@ def health(
     diverged: bool,
     solved: bool,
 ) -> dict[str, Any]:
-    """States at the ends, verdict and outcome. Without the transport probe there is no verdict."""
+    """Outcome, and with the transport probe also first and last state and the verdict."""
     validated = ~np.isnan(np.asarray(history["val_loss"], dtype=float))
     run = Run(
         diverged=diverged,
@@ -253,9 +252,7 @@ JUDGED = (
 def layers_rows(
     states: Sequence[Mapping[str, Any]], limits: Thresholds, *, diverged: bool
 ) -> list[dict[str, Any]]:
-    """Rows of layers.parquet: first and last state and the verdict of every layer and of the
-    network.
-    """
+    """Rows of layers.parquet: first and last state and verdict, per layer and for the network."""
     return [
         _layer_row(layer, [state for state in states if state["layer"] == layer], limits, diverged)
         for layer in dict.fromkeys(s["layer"] for s in states)
@@ -266,7 +263,7 @@ def _layer_row(
     layer: str, states: Sequence[Mapping[str, Any]], limits: Thresholds, diverged: bool
 ) -> dict[str, Any]:
     finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
-    # a diverged point uses its last finite probe
+    # A diverged point is judged by its last finite probe.
     known, end = (finite or states, 1) if diverged else (states, LAST)
     judged = known[-end:]
     first, last = states[0], last_state(judged, limits)
@@ -285,7 +282,7 @@ def _layer_row(
 
 
 def _largest(measures: Mapping[str, Any], quantity: str) -> list[float]:
-    """A quantity by stage, largest over layers."""
+    """The largest value over layers of a quantity, by stage."""
     by_stage: dict[int, float] = {}
     for name, stage, value in zip(
         measures["quantity"], measures["stage"], measures["value"], strict=True
@@ -305,9 +302,9 @@ def _last_finite(values: Sequence[float]) -> float | None:
 
 
 def history_table(training: Training, member: int, end: int, *, diverged: bool) -> dict[str, Any]:
-    """Row u: what was validated after u updates, and loss and gradient of the update made next."""
+    """Row u: validation after u updates, and loss and gradient of update u + 1."""
     rows = end + 1
-    made = end + 1 if diverged else end  # the update that failed is shown with what it found
+    updates = end + 1 if diverged else end  # including the update that failed
     validations = {
         update: (float(loss[member]), float(score[member]))
         for update, loss, score in training.validations
@@ -315,8 +312,8 @@ def history_table(training: Training, member: int, end: int, *, diverged: bool) 
     }
 
     def column(tensors: Sequence[Any]) -> list[float | None]:
-        values = torch.stack(list(tensors))[:made, member].double().tolist() if tensors else []
-        return values + [None] * (rows - made)
+        values = torch.stack(list(tensors))[:updates, member].double().tolist() if tensors else []
+        return values + [None] * (rows - updates)
 
     return {
         "update": list(range(rows)),
@@ -331,18 +328,18 @@ def history_table(training: Training, member: int, end: int, *, diverged: bool) 
 
 def profile_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
     parts: dict[str, list[np.ndarray]] = {}
-    for one in measured:
-        for which, columns in one.profiles.items():
+    for measurement in measured:
+        for which, columns in measurement.profiles.items():
             layer, state = which.split("/")
             lags = len(next(iter(columns.values()))[member])
-            told = {
-                "probe": one.probe,
-                "stage": one.stage,
-                "update": one.update,
+            keys = {
+                "probe": measurement.probe,
+                "stage": measurement.stage,
+                "update": measurement.update,
                 "layer": layer,
                 "state": state,
             }
-            for name, value in told.items():
+            for name, value in keys.items():
                 parts.setdefault(name, []).append(
                     np.full(lags, value, dtype=object if isinstance(value, str) else None)
                 )
@@ -355,31 +352,33 @@ def profile_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
 def states_rows(measured: Sequence[Measured], member: int) -> list[dict[str, Any]]:
     """Rows of states.parquet in the order of the stages."""
     return [
-        {"stage": one.stage, "update": one.update, "layer": layer, **rows[member]}
-        for one in measured
-        for layer, rows in one.states.items()
+        {"stage": measurement.stage, "update": measurement.update, "layer": layer, **rows[member]}
+        for measurement in measured
+        for layer, rows in measurement.states.items()
     ]
 
 
 def measures_table(measured: Sequence[Measured], member: int) -> Columns:
-    """One row a number: [M], [M, layers], [M, layers, lags], ByIndex [M, layers, n], AtLags [M,
-    layers, n] or [M, layers, n, i].
+    """One row per number.
+
+    Values are [M], [M, layers], [M, layers, lags], ByIndex [M, layers, n], AtLags [M, layers, n] or
+    [M, layers, n, i].
     """
     table: Columns = {
         name: []
         for name in ("probe", "quantity", "stage", "update", "layer", "lag", "index", "value")
     }
-    for one in measured:
-        for quantity, value in one.values.items():
+    for measurement in measured:
+        for quantity, value in measurement.values.items():
             if isinstance(value, ByStep):
                 continue
             values = value.values.numpy() if isinstance(value, ByIndex | AtLags) else value
             for at in np.ndindex(values.shape[1:]):
                 row = (
-                    one.probe,
+                    measurement.probe,
                     quantity,
-                    one.stage,
-                    one.update,
+                    measurement.stage,
+                    measurement.update,
                     *_place(value, at),
                     float(values[(member, *at)]),
                 )
@@ -389,34 +388,35 @@ def measures_table(measured: Sequence[Measured], member: int) -> Columns:
 
 
 def traces_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
-    """One row a number of ByStep [M, n, T] or [M, layers, n, T], padding left out; no column where
-    nothing was measured.
+    """One row per number of ByStep [M, n, T] or [M, layers, n, T], without padding.
+
+    Has no columns if nothing was measured.
     """
     parts: dict[str, list[Any]] = {}
-    for one in measured:
-        for quantity, value in one.values.items():
+    for measurement in measured:
+        for quantity, value in measurement.values.items():
             if not isinstance(value, ByStep):
                 continue
             values = value.values[member].numpy()
             layered = values if values.ndim == 3 else values[None]
-            for layer, of_layer in enumerate(layered, start=1):
+            for layer, numbers in enumerate(layered, start=1):
                 for example, last in enumerate(value.last.tolist()):
-                    told = {
-                        "probe": one.probe,
+                    keys = {
+                        "probe": measurement.probe,
                         "quantity": quantity,
-                        "stage": one.stage,
-                        "update": one.update,
+                        "stage": measurement.stage,
+                        "update": measurement.update,
                     }
-                    told |= {"layer": layer if values.ndim == 3 else None, "example": example}
-                    for name, same in told.items():
+                    keys |= {"layer": layer if values.ndim == 3 else None, "example": example}
+                    for name, same in keys.items():
                         parts.setdefault(name, []).extend([same] * (last + 1))
                     parts.setdefault("step", []).extend(range(last + 1))
-                    parts.setdefault("value", []).extend(of_layer[example, : last + 1].tolist())
+                    parts.setdefault("value", []).extend(numbers[example, : last + 1].tolist())
     return parts
 
 
 def _place(value: Any, at: tuple[int, ...]) -> tuple[int | None, int | None, int | None]:
-    """(layer from 1, lag, index) of the number at `at`, the member's axis left out."""
+    """(layer from 1, lag, index) of the number at `at`, an index without the member axis."""
     layer, second, third = (*at, None, None, None)[:3]
     number = None if layer is None else layer + 1
     if isinstance(value, ByIndex):
@@ -439,7 +439,7 @@ def provenance(training: Training, start: float, seconds: float) -> dict[str, An
         "data_hash": training.task.data_hash(),
         "kernel": training.model.kernel,
         "precision": (precision := training.setup.precision),
-        "tf32": precision == "tf32",  # the flag is up in updates only
+        "tf32": precision == "tf32",  # torch sets it in updates only
         "probes": training.setup.nodes["probe"],
         "task": asdict(training.task.facts),
         "start": started,

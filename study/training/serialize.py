@@ -1,9 +1,7 @@
-"""Nested states of training as plain files: tensors beside a text that says how they were nested.
-
-Reading runs no code.
+"""Serialize nested training states as tensors and a JSON text with their structure.
 
 A state is any nesting of mappings, lists, tuples and named tuples of tensors, arrays, numbers,
-texts and None.
+strings and None. Reading one runs no code.
 """
 
 from __future__ import annotations
@@ -16,16 +14,12 @@ import torch
 from torch import Tensor
 
 
-class Unpackable(Exception):
-    """A state that cannot be written without running code when it is read, or whose members cannot
-    be told apart.
-    """
+class CannotSerialize(Exception):
+    """A state that could only be read by running code, or that cannot be split into members."""
 
 
 def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """What json can write of `value`; its tensors and arrays are put into `tensors`, under the
-    names that stand for them.
-    """
+    """Return `value` in a form that JSON can hold; its tensors and arrays go into `tensors`."""
     if isinstance(value, Tensor | np.ndarray):
         tensors[name := f"t{len(tensors)}"] = _stored(value)
         return ["array" if isinstance(value, np.ndarray) else "tensor", name]
@@ -43,24 +37,24 @@ def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, tuple):
         named = type(value).__name__ if hasattr(value, "_fields") else None
         return ["tuple", [pack(item, tensors) for item in value], named]
-    raise Unpackable(
-        f"it holds a {type(value).__name__}; a state that can be kept is tensors, numbers, texts"
-        " and None in mappings, lists and tuples"
+    raise CannotSerialize(
+        f"it holds a {type(value).__name__}; a state may hold tensors, numbers, strings and None"
+        " in mappings, lists and tuples"
     )
 
 
 def _stored(value: Tensor | np.ndarray) -> Tensor:
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biuf":
-            raise Unpackable(f"it holds an array of {value.dtype}")
+            raise CannotSerialize(f"it holds an array of {value.dtype}")
         value = torch.from_numpy(np.array(value, order="C"))
     if value.layout is not torch.strided:
-        raise Unpackable(f"it holds a tensor of layout {value.layout}")
+        raise CannotSerialize(f"it holds a tensor of layout {value.layout}")
     return value.detach().cpu()
 
 
 def unpack(packed: Any, tensors: Mapping[str, Tensor], named: Mapping[str, type]) -> Any:
-    """The value again; `named` are the classes of named tuples it may hold, by name."""
+    """Invert `pack`; `named`: classes of the named tuples that may occur, by name."""
     kind, content, *more = packed
     if kind == "tensor":
         return tensors[content]
@@ -77,7 +71,7 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor], named: Mapping[str, type]
 
 
 def named_tuples(value: Any) -> dict[str, type]:
-    """Classes of the named tuples in a nested value, by name."""
+    """The classes of the named tuples in a nested value, by name."""
     return {
         type(each).__name__: type(each)
         for each in _walk(value)
@@ -93,32 +87,31 @@ def _walk(value: Any) -> Iterator[Any]:
         yield from _walk(item)
 
 
-def take(value: Any, member: int, members: int) -> Any:
-    """One member of a nested value whose tensors have M = `members` as first axis; what is no
-    tensor belongs to all of them.
+def take_member(value: Any, member: int, members: int) -> Any:
+    """Take one member of a nested value whose tensors have M = `members` as first axis.
+
+    Leaves that are no tensors belong to all members.
     """
 
-    def of(leaf: Any) -> Any:
+    def take(leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray):
-            raise Unpackable("it holds an array of numpy's; values of members must be tensors")
+            raise CannotSerialize("it holds a NumPy array; values of members must be tensors")
         if not isinstance(leaf, Tensor):
             return leaf
         if leaf.ndim == 0 or len(leaf) != members:
-            raise Unpackable(
+            raise CannotSerialize(
                 f"it holds a tensor of shape {tuple(leaf.shape)} for {members} members; the first"
                 " axis of every tensor must be M"
             )
         return leaf[member]
 
-    return mapped(of, value)
+    return map_leaves(take, value)
 
 
-def join(values: Sequence[Any]) -> Any:
-    """Members side by side again: tensors and arrays get M as first axis, what is neither must be
-    the same in all.
-    """
+def stack_members(values: Sequence[Any]) -> Any:
+    """Stack members: tensors and arrays get M as first axis, other leaves must be equal."""
 
-    def of(*leaves: Any) -> Any:
+    def stack(*leaves: Any) -> Any:
         first = leaves[0]
         if isinstance(first, Tensor):
             return torch.stack(leaves)
@@ -128,15 +121,15 @@ def join(values: Sequence[Any]) -> Any:
             raise ValueError(f"members differ in what they should share: {first!r} and others")
         return first
 
-    return mapped(of, *values)
+    return map_leaves(stack, *values)
 
 
-def mapped(of: Callable[..., Any], *values: Any) -> Any:
-    """The nesting that all `values` have, with of(leaf of each) at its leaves."""
+def map_leaves(function: Callable[..., Any], *values: Any) -> Any:
+    """Apply a function to the corresponding leaves of equally nested values."""
     first = values[0]
     if isinstance(first, Mapping):
-        return {name: mapped(of, *(value[name] for value in values)) for name in first}
+        return {name: map_leaves(function, *(value[name] for value in values)) for name in first}
     if isinstance(first, list | tuple):
-        parts = [mapped(of, *items) for items in zip(*values, strict=True)]
+        parts = [map_leaves(function, *items) for items in zip(*values, strict=True)]
         return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
-    return of(*values)
+    return function(*values)

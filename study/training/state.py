@@ -1,6 +1,4 @@
-"""What a group in training is made of, and how it is prepared: members stacked, first weights
-drawn.
-"""
+"""The state of a group in training, and how it is prepared."""
 
 from __future__ import annotations
 
@@ -32,10 +30,10 @@ from study.numerics.stages import stages
 
 @dataclass(frozen=True)
 class Measured:
-    """What one probe found at one stage. Profiles are reduced at once: raw norms are large.
+    """What one probe measured at one stage. Profiles are reduced at once: raw norms are large.
 
-    `values`: quantity -> [M, …]. `profiles`: "layer/state" -> columns [M, L]. `states`: layer -> a
-    row a member.
+    `values`: quantity -> [M, …]. `profiles`: "layer/state" -> columns [M, L]. `states`: layer ->
+    one row per member.
     """
 
     probe: str
@@ -48,16 +46,16 @@ class Measured:
 
 @dataclass
 class Training:
-    """One group on its way. Tensors have M as first axis and live on the device."""
+    """One group in training. Tensors have M as first axis and are on the device."""
 
-    points: Sequence[Point]  # M of them; the last is a shadow of the first where a point is alone
-    setups: Sequence[Setup]  # theirs
+    points: Sequence[Point]  # M of them; a lone point is listed twice
+    setups: Sequence[Setup]  # of the points
     task: Task
     model: Model
     params: Tensor
     optimizer: Optimizer
     optimizer_state: dict[str, Tensor]
-    clip_rules: list[tuple[ClipRule, Tensor]]  # a rule and the members it is for
+    clip_rules: list[tuple[ClipRule, Tensor]]  # a rule and the indices of its members
     clip_states: list[Any]
     probes: dict[str, tuple[Probe, dict[int, int]]]  # name -> (probe, update -> stage)
     device: torch.device
@@ -67,9 +65,9 @@ class Training:
     best_score: Tensor
     best_loss: Tensor
     best_params: Tensor
-    # each layer's states at the end of the last batch, where the task goes on from there
+    # Each layer's states at the end of the last batch, if the task carries them.
     carried: list[State] = field(default_factory=list)
-    # Records: one entry an update or validation, [M] each, still on the device.
+    # One entry per update or validation, each [M] and on the device.
     losses: list[Tensor] = field(default_factory=list)
     norms: list[Tensor] = field(default_factory=list)
     scales: list[Tensor] = field(default_factory=list)
@@ -77,17 +75,17 @@ class Training:
     # update, loss, score
     validations: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
-    # metric by example [M, B] on test, final test, train
+    # "test", "final" (last weights on test data), "train" -> metric [M, B]
     evaluations: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def setup(self) -> Setup:
-        """The setup of the first member. The group's members share all that its group_key names."""
+        """The setup of the first member; all members have the same group_key."""
         return self.setups[0]
 
 
 def prepare(points: Sequence[Point], device_name: str) -> Training:
-    """Members stacked, first weights drawn, pieces built for M members."""
+    """Build pieces for M members and draw their initial weights."""
     points = [*points, points[0]] if len(points) == 1 else list(points)
     setups = [set_up(point.config) for point in points]
     setup, task, model = setups[0], setups[0].task, setups[0].model
@@ -118,7 +116,7 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
 
 
 def initial_weights(setup: Setup, model: Model) -> Tensor:
-    """First weights of one member, [P] in fp64."""
+    """Initial weights of one member, [P] in fp64."""
     return model.initial(
         initializer=setup.initializer,
         standing=setup.weight_rules,
@@ -129,7 +127,7 @@ def initial_weights(setup: Setup, model: Model) -> Tensor:
 
 
 def schedule(probes: Mapping[str, Probe], updates: int) -> dict[str, tuple[Probe, dict[int, int]]]:
-    """Each probe with {update: stage}; empty for a probe that watches training's own passes."""
+    """Each probe with {update: stage}, empty for probes that observe training's own passes."""
     return {
         name: (
             probe,

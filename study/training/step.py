@@ -1,4 +1,4 @@
-"""One update of a group: batch, loss, backward pass, clipping, optimizer, its record."""
+"""One update of a group: batch, loss, backward pass, clipping, optimizer."""
 
 from __future__ import annotations
 
@@ -20,55 +20,59 @@ from study.training.state import Measured, Training
 
 
 def step(training: Training, update: int) -> None:
-    """One update of every member that is still finite."""
-    looked = [
-        (name, update // of.every)
-        for name, (of, _) in training.probes.items()
-        if isinstance(of, ProfileProbe) and of.every and update % of.every == 0
+    """Update every member that is still finite."""
+    profiling = [
+        (name, update // probe.every)
+        for name, (probe, _) in training.probes.items()
+        if isinstance(probe, ProfileProbe) and probe.every and update % probe.every == 0
     ]
-    loss, grads, reached, squares = loss_and_gradients(
-        training, training.params, update, look=bool(looked)
+    loss, grads, states, profiles = loss_and_gradients(
+        training, training.params, update, with_profiles=bool(profiling)
     )
-    training.measured += [Measured(name, stage, update, {}, squares, {}) for name, stage in looked]
+    training.measured += [
+        Measured(name, stage, update, {}, profiles, {}) for name, stage in profiling
+    ]
     norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
     clipped, training.clip_states = clip(training, grads)
-    after, state = training.optimizer(clipped, training.params, training.optimizer_state)
-    finite = loss.isfinite() & norm.isfinite() & after.abs().amax(1).isfinite()
+    params, optimizer_state = training.optimizer(clipped, training.params, training.optimizer_state)
+    finite = loss.isfinite() & norm.isfinite() & params.abs().amax(1).isfinite()
     fails_now = training.alive & ~finite
     training.diverged_at = torch.where(fails_now, update, training.diverged_at)
     training.alive = training.alive & finite
     training.params = (
-        after
+        params
         if known_true(training.alive.all())
-        else torch.where(training.alive[:, None], after, training.params)
+        else torch.where(training.alive[:, None], params, training.params)
     )
-    training.optimizer_state = state
-    training.carried = kept_states(training, reached)
-    note_update(training, loss, norm, grads, clipped)
+    training.optimizer_state = optimizer_state
+    training.carried = carried_states(training, states)
+    record_update(training, loss, norm, grads, clipped)
 
 
-def kept_states(training: Training, reached: list[State]) -> list[State]:
-    """States at the end of this batch; a frozen member keeps those that its failing update began
-    with (study/training/postmortem.py).
+def carried_states(training: Training, new: list[State]) -> list[State]:
+    """The states to carry to the next update.
+
+    A frozen member keeps those from before its failing update (study/training/postmortem.py).
     """
     if not training.carried:
-        return reached
+        return new
     alive = training.alive[:, None, None]
     return [
         tuple(torch.where(alive, *parts) for parts in zip(*states, strict=True))
-        for states in zip(reached, training.carried, strict=True)
+        for states in zip(new, training.carried, strict=True)
     ]
 
 
-def note_update(
+def record_update(
     training: Training, loss: Tensor, norm: Tensor, grads: Tensor, clipped: Tensor
 ) -> None:
-    """Loss, norm before clipping, how much the rule shrank it and turned it; 1 where it left it
-    alone.
+    """Record loss, gradient norm before clipping, and how clipping scaled and turned the gradient.
+
+    Scale and cosine are 1 for members whose gradient the rule left unchanged.
     """
     training.losses.append(loss.detach())
     training.norms.append(norm)
-    # as bytes: `any` takes ten times as long
+    # On bytes, because `any` takes ten times as long.
     changed = ((clipped != grads).view(torch.uint8).amax(1) > 0) & norm.isfinite()
     scales, cosines = torch.ones_like(norm), torch.ones_like(norm)
     if not known_true(~changed.any()):
@@ -76,8 +80,8 @@ def note_update(
         before, after = grads[rows].double(), clipped[rows].double()
         length = torch.linalg.vector_norm(after, dim=1)
         ratio, cosine = length / norm[rows], before.mul_(after).sum(1) / (norm[rows] * length)
-        # 1 says untouched: what was shortened in a tensor too small to show in the whole norm is
-        # the next number below.
+        # 1 means unchanged. If clipping changed too little to show in the whole norm, the scale is
+        # the next smaller number.
         scales[rows] = torch.where(changed[rows], torch.where(ratio == 1, 1 - 2.0**-53, ratio), 1.0)
         cosines[rows] = torch.where(changed[rows], cosine, 1.0)
     training.scales.append(scales)
@@ -96,45 +100,46 @@ def masked_indices(members: Tensor) -> Tensor:
 
 
 def clip(training: Training, grads: Tensor) -> tuple[Tensor, list[Any]]:
-    """Each rule on the members it is for: clipped gradients, next states."""
+    """Apply each clip rule to its members; return clipped gradients and next states."""
     clipped, states = torch.empty_like(grads), []
     for (rule, members), state in zip(training.clip_rules, training.clip_states, strict=True):
-        part, after = rule(grads[members], training.params[members], state)
+        part, next_state = rule(grads[members], training.params[members], state)
         clipped[members] = part
-        states.append(after)
+        states.append(next_state)
     return clipped, states
 
 
 def loss_and_gradients(
-    training: Training, params: Tensor, update: int, *, look: bool = False
+    training: Training, params: Tensor, update: int, *, with_profiles: bool = False
 ) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
-    """Losses [M] and gradients [M, P] of the batch of this update at `params`; states at its end
-    where the task carries them, else none.
+    """Losses [M] and gradients [M, P] of this update's batch at `params`, final states, profiles.
 
-    `look`: and the profile by layer of what comes back to each step (Measured.profiles), else none.
-    No number changes by it.
+    States only if the task carries them. With `with_profiles`, also profiles by layer of the
+    gradient norms at each step (Measured.profiles); this changes no number.
     """
     batch = training_batch(training, update)
     leaves = {
         name: view.detach().requires_grad_() for name, view in training.model.named(params).items()
     }
     taps = (
-        training.model.step_norm_inputs(*batch.x.shape[:3], device=training.device) if look else {}
+        training.model.step_norm_inputs(*batch.x.shape[:3], device=training.device)
+        if with_profiles
+        else {}
     )
     with rounding(training):
-        outputs, reached = forward(training, leaves | taps, batch, update)
+        outputs, states = forward(training, leaves | taps, batch, update)
         loss = training.task.loss(outputs, batch)
         grads = torch.autograd.grad(
             loss.sum(), [*leaves.values(), *taps.values()], allow_unused=True
         )
-    whole = {
+    all_grads = {
         name: torch.zeros_like(leaf) if grad is None else grad
         for (name, leaf), grad in zip(leaves.items(), grads, strict=False)
     }
     return (
         loss,
-        training.model.joined(whole),
-        reached,
+        training.model.joined(all_grads),
+        states,
         profiles_of(training.model, grads[len(leaves) :], batch),
     )
 
@@ -142,8 +147,9 @@ def loss_and_gradients(
 def profiles_of(
     model: Model, squares: Sequence[Tensor | None], batch: Batch
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Profiles by layer from squared norms [M, T, B']; StudyError where the cell's own kernel does
-    not tell them.
+    """Profiles by layer from squared norms [M, T, B'].
+
+    Raises StudyError if the cell's kernel does not compute these norms.
     """
     members, examples, steps, _ = batch.x.shape
     last = (
@@ -156,8 +162,8 @@ def profiles_of(
         if grad is None:
             name = type(model.cell).__name__
             raise StudyError(
-                f"probe.train_profile: kernel {model.kernel} of {name} does not tell what reaches a"
-                " step; use kernel=reference or every=null"
+                f"probe.train_profile: kernel {model.kernel} of {name} does not compute gradient"
+                " norms by step; use kernel=reference or every=null"
             )
         found[f"{number}/h"] = profile_of_squares(grad[..., :examples].cpu().numpy(), last)
     return found
@@ -166,20 +172,20 @@ def profiles_of(
 def forward(
     training: Training, params: Params, batch: Batch, update: int
 ) -> tuple[Tensor, list[State]]:
-    """Outputs and, where the task carries them, the states at the end, in training's own dtype."""
+    """Outputs and, if the task carries them, final states, in training's dtype."""
     dropped, model = masks(training, update, batch), training.model
     with autocast(training):
         if not training.setup.carries_states:
             return model.forward(params, batch.x, batch.lengths, dropped).to(training.dtype), []
         first = training.carried if training.task.carries(update, training.setup.batch) else []
-        outputs, reached = model.carrying(params, batch.x, dropped, first)
+        outputs, states = model.carrying(params, batch.x, dropped, first)
     return outputs.to(training.dtype), [
-        tuple(part.to(training.dtype) for part in state) for state in reached
+        tuple(part.to(training.dtype) for part in state) for state in states
     ]
 
 
 def training_batch(training: Training, update: int) -> Batch:
-    """Each member's own batch, drawn once for each distinct seed: a function of (seed, update)."""
+    """Each member's batch, a function of (seed, update), drawn once per distinct seed."""
     batch, seeds = training.setup.batch, [point.seed for point in training.points]
     distinct = list(dict.fromkeys(seeds))
     parts = [
@@ -187,7 +193,7 @@ def training_batch(training: Training, update: int) -> Batch:
         for seed in distinct
     ]
     index = torch.tensor([distinct.index(seed) for seed in seeds])
-    return placed(training, stack_batches(parts), index)
+    return to_device(training, stack_batches(parts), index)
 
 
 def stack_batches(parts: Sequence[Batch]) -> Batch:
@@ -203,15 +209,15 @@ def stack_batches(parts: Sequence[Batch]) -> Batch:
     )
 
 
-def placed(training: Training, batch: Batch, index: Tensor) -> Batch:
-    def place(tensor: Tensor) -> Tensor:
+def to_device(training: Training, batch: Batch, index: Tensor) -> Batch:
+    def move(tensor: Tensor) -> Tensor:
         tensor = tensor[index].to(training.device)
         return tensor.to(training.dtype) if tensor.is_floating_point() else tensor
 
     return Batch(
-        x=place(batch.x),
-        y=place(batch.y),
-        lengths=None if batch.lengths is None else place(batch.lengths),
+        x=move(batch.x),
+        y=move(batch.y),
+        lengths=None if batch.lengths is None else move(batch.lengths),
     )
 
 
@@ -219,10 +225,11 @@ def masks(training: Training, update: int, batch: Batch) -> list[Tensor]:
     if training.model.dropout == 0 or training.model.depth == 1:
         return []
     _, examples, steps, _ = batch.x.shape
-    of = [
+    by_member = [
         dropout_masks(training.model, point.seed, update, examples, steps)
         for point in training.points
     ]
     return [
-        torch.stack(layer).to(training.device, training.dtype) for layer in zip(*of, strict=True)
+        torch.stack(layer).to(training.device, training.dtype)
+        for layer in zip(*by_member, strict=True)
     ]

@@ -1,6 +1,4 @@
-"""What probes see at a stage: a copy of the weights in fp64, the fixed probe batch, and forward
-passes made once.
-"""
+"""What probes see at a stage: weights in fp64, the fixed probe batch, cached forward passes."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ STUDY_SEED = 0  # probes draw from the study's own stream, the same for every po
 
 
 class NextUpdate(Protocol):
-    """What a trace asks of training, which is not touched by it."""
+    """The next update of training, computed without changing training."""
 
     def batch(self) -> Batch: ...
 
@@ -114,8 +112,8 @@ class StageTrace:
     # functools.cached_property writes to __dict__, which a frozen dataclass allows.
     @functools.cached_property
     def _network(self) -> Unrolled:
-        # Step by step, the first state must depend on something that asks for a gradient: the input
-        # does, the weights need none.
+        # In a step-by-step pass the first state must require a gradient. It does if the input does;
+        # the weights need none.
         x = self.batch.x.detach().requires_grad_()
         with torch.enable_grad():
             return self.model.unrolled(self.params, x, self.batch.lengths)

@@ -21,7 +21,7 @@ from study.interfaces import Group
 from study.machine.provenance import failure
 from study.machine.signals import LEAVE, WRITE_STACK
 from study.store import CannotStore
-from study.training.engine import Left, run_group
+from study.training.engine import Stopped, run_group
 
 PROGRESS_SECONDS = 0.5  # between two progress events
 
@@ -111,7 +111,7 @@ class Worker:
                 self.on_progress,
                 lambda text: self.send(event="note", text=text),
             )
-        except Left:
+        except Stopped:
             return {"event": "left"}
         except CannotStore as error:
             return {"event": "unstorable", "reason": str(error)}

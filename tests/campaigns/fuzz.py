@@ -42,7 +42,7 @@ from study.store import Store, seal
 from study.store.leases import Leases
 from study.sync import waiting
 from study.training.checkpoints import Checkpoints, Unusable, _digested
-from study.training.engine import Left, run_group
+from study.training.engine import Stopped, run_group
 from study.training.state import prepare
 from tests import ROOT
 from tests.reports.synthetic import make
@@ -741,7 +741,7 @@ def checkpoints(box: Box) -> Callable[..., None]:
     folder = box.inside / "store" / "checkpoints-study"
     folder.mkdir(parents=True)
     points = (point(0, "p", updates=6), point(1, "q", updates=6))
-    with contextlib.suppress(Left):
+    with contextlib.suppress(Stopped):
         run_group(Group("1", points, 1.0), folder, "cpu", lambda update: update == 4)
     kept = Checkpoints(folder)
     path, training = kept.path("p"), prepare(points, "cpu")

@@ -11,7 +11,7 @@ from study.clipping.value import Value
 from study.training.probing import NextUpdate
 from study.training.results import gradients
 from study.training.state import prepare
-from study.training.step import note_update
+from study.training.step import record_update
 from study.training.step import step as training_step
 from tests.support.helpers import point
 
@@ -120,7 +120,7 @@ def test_an_update_of_which_only_a_tiny_tensor_was_clipped_counts():
     clipped = grads.clone()
     clipped[0, 0] = 1e-7
     norms = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
-    note_update(training, torch.zeros(2), norms, grads, clipped)
+    record_update(training, torch.zeros(2), norms, grads, clipped)
     assert norms[0] == torch.linalg.vector_norm(clipped[0], dtype=torch.float64)
     assert (training.scales[-1] != 1).tolist() == [True, False]
     assert float(training.scales[-1][0]) == pytest.approx(1)

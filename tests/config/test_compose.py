@@ -18,7 +18,7 @@ from study.config.paths import conf_folder
 from study.design.power import resolvable
 from study.hydra_plugins import register
 from study.launch.declaration import declaration
-from study.launch.describe import resolves
+from study.launch.describe import resolution
 from study.launch.plan import make_plan
 from study.records import StudyError
 
@@ -380,9 +380,9 @@ def test_a_plan_says_what_its_seeds_resolve(loader):
         f"{resolvable(weights, 3, df):.2g}"
         for weights, df in (([0.5, 0.25, 0.25] * 2, 12), ([0.5] * 4, 8), ([1 / 3] * 6, 12))
     ]
-    assert resolves(plan).endswith(
+    assert resolution(plan).endswith(
         f"standard deviations over seeds: gated {told[0]}, cell {told[1]}, clip {told[2]}, two"
         " arms 3.1"
     )
     single, once = made(loader, {"cell": "rnn,lstm"}, [])
-    assert resolves(make_plan(once, single, None)).startswith("one seed an arm")
+    assert resolution(make_plan(once, single, None)).startswith("one seed per arm")

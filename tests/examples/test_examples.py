@@ -9,9 +9,12 @@ import sys
 
 import nbclient
 import nbformat
+import pytest
 
 from tests import ROOT
 from tests.support import notebook
+
+pytestmark = pytest.mark.slow
 
 POINTS = 6
 

@@ -174,7 +174,8 @@ def test_another_command_than_the_studys_is_refused(planned):
         best_arms(plan, Store(plan.folder))
     _, _, plan = planned("seed=0")
     with pytest.raises(
-        StudyError, match=r"seed: best arms are chosen by all seeds of the study \(0, 3\), not by 0"
+        StudyError,
+        match=r"seed: the best arms are chosen by all seeds of the study \(0, 3\), not by 0",
     ):
         best_arms(plan, Store(plan.folder))
     loader, of, _ = planned("study.confirm.arms=0")

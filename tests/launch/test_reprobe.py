@@ -39,8 +39,8 @@ def test_from_the_command_line(tmp_path):
     study(tmp_path)
     said = study(tmp_path, "probe=[gates]")
     assert (
-        "note: 2 stored points without probe gates as asked for now; reprobe=true trains them again"
-        in said
+        "note: 2 stored points without probe gates as now configured; reprobe=true trains them"
+        " again" in said
     )
     assert "nothing to train" in said
     store = Store(tmp_path / "quick")
@@ -75,7 +75,7 @@ def test_a_stored_point_is_kept_where_its_numbers_come_out_otherwise(tmp_path):
     again = point(0, "a", reprobe=True)
     with pytest.raises(
         StudyError,
-        match="point a trained again has another history than the stored one, which is kept",
+        match="point a: trained again, its history differs from the stored one, which is kept",
     ):
         run(
             [

@@ -21,6 +21,8 @@ from tests.support.faults import command, end, gone, statuses, until
 from tests.support.mounts import tmpfs
 from tests.trackers.test_trackers import NODE, write
 
+pytestmark = pytest.mark.slow
+
 IDS = ["p1", "p2", "p3"]
 
 

@@ -310,8 +310,8 @@ def test_where_it_cannot_be_read_off_that_is_told():
     with pytest.raises(
         StudyError,
         match=(
-            "kernel native of Silent does not tell what reaches a step; use kernel=reference or"
-            " every=null"
+            "kernel native of Silent does not compute gradient norms by step; use kernel=reference"
+            " or every=null"
         ),
     ):
         step(training, 0)

@@ -21,6 +21,8 @@ from reports.statistics.survival import restricted_mean
 from reports.statistics.terms import contrast, terms
 from reports.statistics.variance_shares import HIGHER, intervals, shares
 
+pytestmark = pytest.mark.slow
+
 SIMULATIONS = 2000
 GRID = {"cell": 3, "initializer": 3, "clip": 2}
 

@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import statistics
 
+import pytest
+
 from tests.bench.search import missed, pruners, samplers
+
+pytestmark = pytest.mark.slow
 
 
 def test_tpe_beats_random_at_the_same_budget():

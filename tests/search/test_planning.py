@@ -16,7 +16,7 @@ from study.records import StudyError
 from study.search.arms import FINGERPRINT, open_arms
 from study.search.planning import default, fingerprint, settings_to_check
 from study.search.spec import compose, trial_request
-from study.search.storage import lost, open_storage
+from study.search.storage import open_storage, storage_errors
 from tests.search.helpers import SMALL, plan
 from tests.support.faults import LOCAL
 from tests.support.helpers import launch_config
@@ -117,7 +117,7 @@ def test_trials_of_one_structure_are_known_to_have_one(tmp_path):
         ([*DEFAULT, "hidden=32", "depth=1", "batch=64", "optimizer.lr=0.1"], "the space is empty"),
         ([*DEFAULT, "foo=interval(1,2)"], "foo: there is no such key"),
         ([*DEFAULT, "optimizer.foo=interval(1,2)"], "optimizer.foo: there is no such key"),
-        ([*DEFAULT, "weights=choice(1,2)"], "weights: is no single value"),
+        ([*DEFAULT, "weights=choice(1,2)"], "weights: is not a single value"),
         (
             [*DEFAULT, "hidden=int(interval(64,16))"],
             "hidden: the lower bound must not be above the upper one",
@@ -150,7 +150,7 @@ def test_trials_of_one_structure_are_known_to_have_one(tmp_path):
         ([*DEFAULT, "search.sampler=tpe"], "search.sampler: choose one with search/sampler=NAME"),
         (
             [*DEFAULT, "search.sampler._target_=optuna.samplers.Nothing"],
-            "optuna.samplers.Nothing cannot be made",
+            "optuna.samplers.Nothing cannot be built",
         ),
         ([*DEFAULT, "search.trials=0"], "search.trials: must be at least 1"),
         ([*DEFAULT, "search.trials=x"], "search.trials: must be a whole number, got 'x'"),
@@ -215,7 +215,7 @@ def test_a_storage_that_goes_away_is_one_message_without_its_password():
     wrapped = optuna.exceptions.StorageInternalError("An exception is raised during the commit")
     wrapped.__cause__ = plain
     for error in (plain, wrapped):
-        with pytest.raises(StudyError) as told, lost(address):
+        with pytest.raises(StudyError) as told, storage_errors(address):
             raise error
         assert words in str(told.value) and "same command" in str(told.value)
         assert "secret" not in str(told.value)
@@ -224,11 +224,11 @@ def test_a_storage_that_goes_away_is_one_message_without_its_password():
 @pytest.mark.parametrize(
     ("other", "differs"),
     [
-        ("hidden=range(16,33,8)", "space hidden: there 16 to 64, step 8, here 16 to 32, step 8"),
-        ("updates=200", "search.examples: there 25600, here 12800"),
-        ("dropout=0.1", "dropout: there 0.0, here 0.1"),
-        ("search.replicates=2", "search.replicates: there 1, here 2"),
-        ("task.form=pixel", "task.form: there 'row', here 'pixel'"),
+        ("hidden=range(16,33,8)", "space hidden: stored 16 to 64, step 8, now 16 to 32, step 8"),
+        ("updates=200", "search.examples: stored 25600, now 12800"),
+        ("dropout=0.1", "dropout: stored 0.0, now 0.1"),
+        ("search.replicates=2", "search.replicates: stored 1, now 2"),
+        ("task.form=pixel", "task.form: stored 'row', now 'pixel'"),
     ],
 )
 def test_a_stored_search_with_other_settings_is_refused_and_left_alone(tmp_path, other, differs):
@@ -259,7 +259,7 @@ def test_arms_of_other_factors_are_another_search(tmp_path):
     before = (spec.search_folder / "journal.log").read_bytes()
     other, _ = plan(tmp_path, *DEFAULT, *both, "search.per=[cell]")
     with pytest.raises(
-        StudyError, match=r"with other arms \(factors: there \[cell, initializer\], here \[cell\]\)"
+        StudyError, match=r"with other arms \(factors: stored \[cell, initializer\], now \[cell\]\)"
     ):
         open_arms(other, storage)
     assert (spec.search_folder / "journal.log").read_bytes() == before
@@ -329,7 +329,7 @@ def test_a_study_of_another_program_is_refused(tmp_path, monkeypatch, kind):
     )
     if kind == "with trials":
         study.ask()
-    with pytest.raises(StudyError, match="has not made"):
+    with pytest.raises(StudyError, match="has not created"):
         open_arms(spec, open_storage("journal", spec.search_folder))
 
 

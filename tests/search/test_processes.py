@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 
 from study.machine.orphans import descendants
-from study.search.arms import slots
+from study.search.arms import slots_of
 from study.search.liveness import WORKER
 from study.search.storage import JOURNAL, open_storage
 from tests import ROOT
@@ -83,12 +83,12 @@ def test_the_number_of_trials_is_exact_when_a_command_is_killed(tmp_path, where)
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     storage = open_storage(where, spec.search_folder)
-    found = [slot for arm in spec.arms for slot in slots(spec, arm, storage).slots()]
+    found = [slot for arm in spec.arms for slot in slots_of(spec, arm, storage).slots()]
     assert len(found) == 2 * TRIALS
     assert all(
         sum(trial.state == TrialState.COMPLETE for trial in slot.trials) == 1 for slot in found
     )
-    states = [trial.state for arm in spec.arms for trial in slots(spec, arm, storage).trials()]
+    states = [trial.state for arm in spec.arms for trial in slots_of(spec, arm, storage).trials()]
     assert states.count(TrialState.COMPLETE) == 2 * TRIALS
     assert {TrialState.RUNNING, TrialState.WAITING}.isdisjoint(states)
     lost = [slot for slot in found if slot.failures]
@@ -115,7 +115,7 @@ def kill_in_the_middle_of_a_trial(spec, process: subprocess.Popen[str]) -> int:
         assert process.poll() is None, process.communicate()[0]
         below = descendants(process.pid)
         try:
-            trials = [trial for arm in spec.arms for trial in slots(spec, arm, storage).trials()]
+            trials = [trial for arm in spec.arms for trial in slots_of(spec, arm, storage).trials()]
         except KeyError:  # the studies are not there yet
             trials = []
         mine = [trial for trial in trials if trial.user_attrs.get(WORKER, {}).get("pid") in below]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from optuna.trial import TrialState
 
-from study.search.arms import slots
+from study.search.arms import slots_of
 from study.search.liveness import WORKER
 from study.search.storage import open_storage
 from tests.search.helpers import plan, postgresql
@@ -80,7 +80,7 @@ def test_two_jobs_share_one_search(executor, request, server, tmp_path):
     assert status == 0, told
     spec, _ = plan(tmp_path / "outputs", *SEARCH, name, f"search.storage={server}")
     storage = open_storage(server, spec.search_folder)
-    found = [slot for arm in spec.arms for slot in slots(spec, arm, storage).slots()]
+    found = [slot for arm in spec.arms for slot in slots_of(spec, arm, storage).slots()]
     assert len(found) == 2 * TRIALS
     assert all(
         sum(trial.state == TrialState.COMPLETE for trial in slot.trials) == 1 for slot in found

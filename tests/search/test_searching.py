@@ -21,7 +21,7 @@ from study.search.arms import open_arms
 from study.search.findings import summary, tables
 from study.search.importance import importance
 from study.search.objectives import Objective
-from study.search.run import bests, finish, hear, recorded
+from study.search.run import best_trials, finish, recorded, send_to_trackers
 from study.search.slots import EXAMPLES
 from study.search.spec import trial_name, trial_request
 from study.search.storage import open_storage
@@ -184,7 +184,7 @@ def test_a_silent_workers_trial_is_tried_again_and_dropped_should_it_come_back(
     slots[0].fill()
     said: list[dict] = []
     elsewhere = Worker(spec, storage, "cpu", said.append)
-    elsewhere.me = {**elsewhere.me, "machine": "elsewhere"}
+    elsewhere.worker_id = {**elsewhere.worker_id, "machine": "elsewhere"}
     silent = elsewhere.claim()
     assert [one.slot for one in silent] == [0, 1]
     told: list[dict] = []
@@ -219,12 +219,12 @@ def test_trackers_hear_of_every_trial_and_of_the_best_as_it_changes(tmp_path):
     heard: dict[str, list[str]] = {}
 
     class Heard:
-        def hear(self, store, ids, tags):
+        def send(self, store, ids, tags):
             heard.update({store.result(id)["id"]: tags for id in ids})
 
     def marked(summary):
         heard.clear()
-        hear(Heard(), store, recorded(spec, store), marked=bests(summary))
+        send_to_trackers(Heard(), store, recorded(spec, store), marked=best_trials(summary))
         assert sorted(heard) == [trial_name("all", slot) for slot in range(3)]
         assert all(tags[0] == "search" for tags in heard.values())
         return [int(name.rpartition("-")[2]) for name, tags in heard.items() if "best" in tags]

@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from study.search import liveness
-from study.search.liveness import Heartbeat, Watch
+from study.search.liveness import Heartbeat, LostTrials
 from study.search.slots import EXAMPLES, SLOT, Budget, Slots
 from study.search.storage import open_storage
 from tests import ROOT
@@ -209,16 +209,20 @@ def test_a_worker_of_this_machine_is_found_gone_at_once(storage):
     of = made(storage)
     of.fill()
     trial_id = of.claim()
-    watch = Watch(interval=1000.0)
-    storage.set_trial_user_attr(trial_id, liveness.WORKER, liveness.me())
-    assert watch.lost(storage.get_trial(trial_id)) is None
+    watch = LostTrials(interval=1000.0)
+    storage.set_trial_user_attr(trial_id, liveness.WORKER, liveness.this_worker())
+    assert watch.reason(storage.get_trial(trial_id)) is None
     # another process has its number now
-    storage.set_trial_user_attr(trial_id, liveness.WORKER, {**liveness.me(), "started": "1"})
-    assert "gone" in watch.lost(storage.get_trial(trial_id))
     storage.set_trial_user_attr(
-        trial_id, liveness.WORKER, {**liveness.me(), "started": "1", "machine": "elsewhere"}
+        trial_id, liveness.WORKER, {**liveness.this_worker(), "started": "1"}
     )
-    assert watch.lost(storage.get_trial(trial_id)) is None
+    assert "gone" in watch.reason(storage.get_trial(trial_id))
+    storage.set_trial_user_attr(
+        trial_id,
+        liveness.WORKER,
+        {**liveness.this_worker(), "started": "1", "machine": "elsewhere"},
+    )
+    assert watch.reason(storage.get_trial(trial_id)) is None
 
 
 def test_a_silent_worker_elsewhere_is_given_up_and_one_that_beats_is_not(storage, monkeypatch):
@@ -226,13 +230,13 @@ def test_a_silent_worker_elsewhere_is_given_up_and_one_that_beats_is_not(storage
     of.fill()
     trial_id, now = of.claim(), [0.0]
     monkeypatch.setattr(liveness.time, "monotonic", lambda: now[0])
-    watch = Watch(interval=15.0)
+    watch = LostTrials(interval=15.0)
     for beat in range(20):
         storage.set_trial_user_attr(trial_id, liveness.BEAT, beat)
-        assert watch.lost(storage.get_trial(trial_id)) is None
+        assert watch.reason(storage.get_trial(trial_id)) is None
         now[0] += 59.0
     now[0] += 2.0
-    assert "no sign" in watch.lost(storage.get_trial(trial_id))
+    assert "no sign" in watch.reason(storage.get_trial(trial_id))
 
 
 def test_a_heart_beats_while_its_trial_runs_and_survives_that_it_is_finished_by_another(storage):

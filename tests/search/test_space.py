@@ -8,11 +8,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from study.records import StudyError
 from study.search.samplers import Grid
-from study.search.space import at_boundary, contains, distribution
+from study.search.space import at_boundary, contains, to_distribution
 
 
 def of(line: str):
-    return distribution(OverridesParser.create().parse_override(line))
+    return to_distribution(OverridesParser.create().parse_override(line))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_every_form_of_a_sweep(line, expected):
         ("lr=tag(log,interval(0,0.1))", "lr: a logarithmic scale needs bounds above 0, got 0.0"),
         ("lr=tag(log,interval(-1,0.1))", "needs bounds above 0"),
         ("lr=interval(0,inf)", "finite"),
-        ("lr=tag(fast,interval(0,1))", "the only tag a search knows is log, got fast"),
+        ("lr=tag(fast,interval(0,1))", "the only tag that a search supports is log, got fast"),
         ("lr=tag(log,choice(1,2))", "needs an interval or a range"),
         ("hidden=tag(log,range(1,9,2))", "takes no step"),
         ("hidden=choice(1,1)", "written twice"),

@@ -321,7 +321,7 @@ def test_a_launch_sets_damaged_points_aside_and_trains_them_again(tmp_path, monk
     (store.point_folder(ids[1]) / "result.json").unlink()
     status, told = launch(monkeypatch, capfd, "plan=true")
     assert (
-        status == 0 and told.count("damaged and to be trained again") == 2 and "2 to train" in told
+        status == 0 and told.count("damaged, will be trained again") == 2 and "2 to train" in told
     )
     assert not store.aside.exists(), "a plan changes nothing"
     version = store.version(ids[2])

@@ -245,6 +245,7 @@ def begun(folder: Path) -> Counter[str]:
     return Counter(path.name.split(".")[0] for path in (folder / "marks").iterdir())
 
 
+@pytest.mark.slow
 def test_two_launches_share_the_work_and_one_that_stood_still_does_no_harm(place):
     """First both run to their end; then, as another study, one is stopped past its leases' expiry
     and goes on after the other has finished.

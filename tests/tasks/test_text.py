@@ -17,7 +17,7 @@ from study.numerics.streams import generator
 from study.records import StudyError
 from study.store import Store
 from study.tasks.text import Text
-from study.training.members import keep
+from study.training.members import keep_members
 from study.training.state import prepare
 from study.training.step import step
 from tests.support.helpers import point, run
@@ -108,7 +108,7 @@ def test_members_that_leave_take_their_states_along(file):
     group, alone = prepare(points, "cpu"), prepare(points[2:], "cpu")
     for update in range(9):
         if update == 4:
-            keep(group, [0, 2])
+            keep_members(group, [0, 2])
         step(group, update)
         step(alone, update)
     assert torch.equal(group.params[1], alone.params[0])

@@ -205,6 +205,7 @@ def test_wandbs_own_reader_finds_the_run(offline):
     assert "loss" not in history[1]
 
 
+@pytest.mark.slow
 def test_a_second_launch_logs_nothing_twice(offline):
     folder, _ = offline
     before = offline_runs(folder)
@@ -212,6 +213,7 @@ def test_a_second_launch_logs_nothing_twice(offline):
     assert offline_runs(folder) == before
 
 
+@pytest.mark.slow
 def test_offline_sends_nothing_at_all(tmp_path):
     """wandb's own error reporting calls its server from offline runs too, unless it is told not
     to.
@@ -223,6 +225,7 @@ def test_offline_sends_nothing_at_all(tmp_path):
     assert len(offline_runs(tmp_path / "study")) == 1
 
 
+@pytest.mark.slow
 def test_sync_uploads_and_a_second_sync_updates_the_same_run(offline):
     run = next(path for path in offline_runs(offline[0]) if "p1" in path.name)
     with stub() as server:
@@ -246,6 +249,7 @@ def test_sync_uploads_and_a_second_sync_updates_the_same_run(offline):
         assert sorted(first["history"]) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_with_a_key_auto_is_online_and_every_point_is_sent_once(offline):
     """Points that lie there offline are sent by the first launch that is online, and by no later
     one.
@@ -274,6 +278,7 @@ def test_with_a_key_auto_is_online_and_every_point_is_sent_once(offline):
     assert len(offline_runs(folder)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["no server", "dies meanwhile", "no key"])
 def test_a_server_that_does_not_answer_is_given_up_soon(tmp_path, trouble):
     """By the tracker itself (StudyError), before the launcher's 60 seconds for a tracker pass."""

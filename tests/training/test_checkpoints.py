@@ -15,8 +15,8 @@ from study.interfaces import Group, Point
 from study.launch.plan import groups
 from study.store import Store
 from study.training.checkpoints import Checkpoints
-from study.training.engine import Left, run_group, store_failure
-from study.training.serialize import Unpackable, join, pack, take, unpack
+from study.training.engine import Stopped, run_group, store_failure
+from study.training.serialize import CannotSerialize, pack, stack_members, take_member, unpack
 from study.training.state import prepare
 from tests.support.helpers import point, run
 from tests.training.test_engine import CELLS, NORMAL, same_point
@@ -84,7 +84,7 @@ def group(points: list[Point]) -> Group:
 
 def leave(points: list[Point], folder: Path, at: int) -> None:
     """Train until so many updates are made, then leave."""
-    with pytest.raises(Left):
+    with pytest.raises(Stopped):
         run_group(group(points), folder, "cpu", lambda update: update == at)
 
 
@@ -212,7 +212,9 @@ def test_a_damaged_one_is_told_and_set_aside(members, undisturbed, tmp_path, how
     leave(members[:3], tmp_path, 5)
     damage(Checkpoints(tmp_path).path("zclip"), how)
     (note,) = go_on(members[:3], tmp_path)
-    assert note.startswith("point zclip begins again, its checkpoint is set aside: it is damaged")
+    assert note.startswith(
+        "point zclip starts again from update 0; its checkpoint is set aside: it is damaged"
+    )
     for each in members[:3]:
         same_point(undisturbed, Store(tmp_path), each.id)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["zclip.set-aside"]
@@ -289,7 +291,7 @@ def test_a_state_that_cannot_be_kept_stops_nothing(tmp_path):
         for seed in range(2)
     ]
     (note,) = go_on(points, tmp_path)
-    assert note.startswith("no checkpoints of groups with such a clip rule or optimizer")
+    assert note.startswith("groups with this clip rule or optimizer have no checkpoints")
     assert "Generator" in note
     assert len(Store(tmp_path).ids()) == 2
 
@@ -306,7 +308,7 @@ def test_a_full_disk_stops_nothing(members, tmp_path, monkeypatch):
         for each in members[:2]
     ]
     assert set(go_on(points, tmp_path)) == {
-        "a checkpoint could not be written, training goes on (No space left on device)"
+        "a checkpoint could not be written; training continues (No space left on device)"
     }
     assert len(Store(tmp_path).ids()) == 2
 
@@ -324,7 +326,7 @@ def test_a_failed_point_begins_again(members, tmp_path):
 
 def test_groups_are_planned_by_the_updates_made():
     points = [point(seed) for seed in range(6)]
-    made = groups(points, workers=1, max_members=8, begun={"p1": 3, "p4": 3, "p5": 2})
+    made = groups(points, workers=1, max_members=8, updates_made={"p1": 3, "p4": 3, "p5": 2})
     assert sorted(sorted(each.id for each in group.points) for group in made) == [
         ["p0", "p2", "p3"],
         ["p1", "p4"],
@@ -345,14 +347,14 @@ def test_trees_come_back_as_they_were():
 
 
 def test_what_is_not_of_members_is_refused():
-    with pytest.raises(Unpackable, match="the first axis of every tensor must be M"):
-        take({"count": torch.zeros(())}, 0, 2)
-    with pytest.raises(Unpackable, match="must be tensors"):
-        take({"count": torch.zeros(2).numpy()}, 0, 2)
-    with pytest.raises(Unpackable, match="set"):
+    with pytest.raises(CannotSerialize, match="the first axis of every tensor must be M"):
+        take_member({"count": torch.zeros(())}, 0, 2)
+    with pytest.raises(CannotSerialize, match="must be tensors"):
+        take_member({"count": torch.zeros(2).numpy()}, 0, 2)
+    with pytest.raises(CannotSerialize, match="set"):
         pack({1, 2}, {})
     with pytest.raises(ValueError, match="members differ"):
-        join([{"updates": 1}, {"updates": 2}])
+        stack_members([{"updates": 1}, {"updates": 2}])
 
 
 def test_a_checkpoint_that_is_gone_when_it_is_opened_is_none(tmp_path):

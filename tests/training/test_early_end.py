@@ -17,7 +17,7 @@ from study.interfaces import Group, Point
 from study.records import StudyError
 from study.store import Store
 from study.training.checkpoints import Checkpoints
-from study.training.engine import Left, run_group
+from study.training.engine import Stopped, run_group
 from tests.support.helpers import Sum, point, run
 from tests.training.test_checkpoints import CLIPS, PROBES, go_on
 from tests.training.test_engine import CELLS, same_point
@@ -161,7 +161,7 @@ def test_company_and_interruptions_change_nothing(tmp_path, cell, hidden, checks
         left = [
             each for each in points[:: 1 if at < 10 else -1] if each.id not in Store(folder).ids()
         ]
-        with contextlib.suppress(Left):
+        with contextlib.suppress(Stopped):
             if left:
                 run_group(
                     Group("1", tuple(left), 1.0), folder, "cpu", lambda update, at=at: update == at
@@ -218,7 +218,7 @@ def test_a_group_whose_members_have_all_ended_is_over(tmp_path):
     assert (
         max(heard) == max(row["updates_done"] for row in rows(Store(tmp_path)).values()) < UPDATES
     )
-    with pytest.raises(Left):  # and is left like any other
+    with pytest.raises(Stopped):  # and is left like any other
         run_group(
             Group("1", tuple(points), 1.0), tmp_path / "other", "cpu", lambda update: update == 1
         )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from study.training.loop import train
-from study.training.members import keep
+from study.training.members import keep_members
 from study.training.state import prepare
 from tests.support.helpers import point
 
@@ -56,7 +56,7 @@ def test_those_that_stay_end_as_if_all_had(optimizer, stay):
     everyone = prepare(points(optimizer), "cpu")
     train(everyone, lambda update: None)
     training = prepare(points(optimizer), "cpu")
-    train(training, lambda update: keep(training, stay) if update == 6 else None)
+    train(training, lambda update: keep_members(training, stay) if update == 6 else None)
     assert len(training.points) == max(len(stay), 2)
     for here, member in enumerate(stay):
         assert training.points[here].seed == member

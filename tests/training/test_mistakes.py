@@ -250,7 +250,7 @@ def test_a_mistake_in_a_piece_is_told_before_training(change, told):
 def test_a_study_of_cells_without_a_recurrent_product_can_be_grouped():
     """Their cost was 0, and the share of a worker with it."""
     points = [point(seed, cell={"_target_": "tests.support.helpers.MinGRU"}) for seed in range(3)]
-    made = groups(points, workers=2, max_members=8, begun={})
+    made = groups(points, workers=2, max_members=8, updates_made={})
     assert sorted(of.seed for group in made for of in group.points) == [0, 1, 2]
     assert all(group.cost > 0 for group in made)
     assert MinGRU().shapes(1, 4)[0].role == "input"

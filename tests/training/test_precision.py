@@ -89,7 +89,7 @@ def test_tf32_is_up_in_updates_and_in_nothing_else(monkeypatch):
                 point(
                     task={
                         **point().config["task"],
-                        "_target_": "tests.numerics.test_precision.Looking",
+                        "_target_": "tests.training.test_precision.Looking",
                     },
                     **SHARED,
                 )
@@ -140,7 +140,7 @@ class Looking(Sum):
         (
             {"precision": "tf32"},
             (
-                "precision: tf32 exists for CUDA's products only, and this runs on the CPU; use"
+                "precision: tf32 exists on CUDA only, and this runs on the CPU; use"
                 " precision=full or precision=bf16"
             ),
         ),
