@@ -5,7 +5,9 @@ holds.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -338,43 +340,53 @@ def test_verdict_of_five_seeds_is_a_word_and_of_three_a_count(tmp_path: Path) ->
     assert "◇ mixed: " in text or "5/5" in text
 
 
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (
-            "needs = ('scor',)\n    def render(self, study): ...",
-            "needs 'scor': no column of the points table, no factor and no setting is called scor;"
-            " use a name of study/records.py, such as score",
-        ),
-        (
-            "needs = ('measures.valve',)\n    def render(self, study): ...",
-            "needs 'measures.valve': no column of the measures table, no factor and no setting is"
-            " called valve",
-        ),
-        ("needs = 'score'\n    def render(self, study): ...", "needs must be a tuple of names"),
-        (
-            "needs = ()\n    def render(self, study): ...",
-            "render must return a Section of blocks (reports/blocks.py), got NoneType",
-        ),
-        (
-            "needs = ()\n    def render(self, study):\n        return Section(['a text'])",
-            "got ['str']",
-        ),
-    ],
-)
-def test_a_section_of_the_wrong_form_is_told(
-    small: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, message: str
-) -> None:
-    module = f"formless_{len(message)}_of_test"
-    (tmp_path / "section").mkdir()
-    (tmp_path / "section" / "formless.yaml").write_text(f"_target_: {module}.Formless\norder: 15\n")
-    (tmp_path / "section" / f"{module}.py").write_text(
-        f"from reports.blocks import Section\nclass Formless:\n    title = 'F'\n    {body}\n"
-    )
-    write(small.folder, [tmp_path])
-    said = capsys.readouterr().err
-    assert "section formless is broken: StudyError: section/formless.yaml: " in said
-    assert message in said
+FORMLESS = [
+    (
+        "needs = ('scor',)\n    def render(self, study): ...",
+        "needs 'scor': no column of the points table, no factor and no setting is called scor;"
+        " use a name of study/records.py, such as score",
+    ),
+    (
+        "needs = ('measures.valve',)\n    def render(self, study): ...",
+        "needs 'measures.valve': no column of the measures table, no factor and no setting is"
+        " called valve",
+    ),
+    ("needs = 'score'\n    def render(self, study): ...", "needs must be a tuple of names"),
+    (
+        "needs = ()\n    def render(self, study): ...",
+        "render must return a Section of blocks (reports/blocks.py), got NoneType",
+    ),
+    ("needs = ()\n    def render(self, study):\n        return Section(['a text'])", "got ['str']"),
+]
+
+
+@pytest.fixture(scope="module")
+def said_of_formless(small: Store, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What rendering one page with a section of every wrong form writes to standard error."""
+    folder = tmp_path_factory.mktemp("formless")
+    (folder / "section").mkdir()
+    for number, (body, _) in enumerate(FORMLESS):
+        name, module = f"formless_{number}", f"formless_{number}_of_test"
+        (folder / "section" / f"{name}.yaml").write_text(
+            f"_target_: {module}.Formless\norder: {15 + number}\n"
+        )
+        (folder / "section" / f"{module}.py").write_text(
+            f"from reports.blocks import Section\nclass Formless:\n    title = 'F'\n    {body}\n"
+        )
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        write(small.folder, [folder])
+    return said.getvalue()
+
+
+@pytest.mark.parametrize("number", range(len(FORMLESS)))
+def test_a_section_of_the_wrong_form_is_told(said_of_formless: str, number: int) -> None:
+    (line,) = [
+        line for line in said_of_formless.splitlines() if f"section formless_{number} is" in line
+    ]
+    told = f"section formless_{number} is broken: StudyError: section/formless_{number}.yaml: "
+    assert told in line
+    assert FORMLESS[number][1] in line
 
 
 def test_a_broken_section_shows_its_error_and_loses_nothing_else(
