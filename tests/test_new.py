@@ -97,7 +97,7 @@ def test_a_generated_folder_passes_the_battery_and_trains(
 def test_a_folder_without_pieces_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for folder, told in (
         (tmp_path, "has no YAML in a folder named task, cell,"),
-        (tmp_path / "absent", "is no folder"),
+        (tmp_path / "absent", "is not a folder"),
     ):
         assert check.main([str(folder)]) == 2
         assert told in capsys.readouterr().err
