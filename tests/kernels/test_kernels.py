@@ -310,6 +310,7 @@ def test_products_have_one_thread_in_training_and_denormals_are_flushed():
         assert all(pool["num_threads"] == 1 for pool in blas)
 
 
+@pytest.mark.slow
 def test_the_same_on_a_processor_with_narrower_vectors(tmp_path):
     """Compiled for narrow vectors, and cached separately."""
     if not WIDE:
