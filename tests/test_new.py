@@ -177,5 +177,3 @@ def test_a_piece_with_one_of_our_names_is_refused(tmp_path, capsys, monkeypatch)
     assert check.main([str(own)]) == 1
     said = capsys.readouterr().out
     assert "cell/gru.yaml: cell: gru is one of ours, which is found first" in said
-        "cell/gru.yaml: cell: gru is one of ours, which is found first" in capsys.readouterr().out
-    )
