@@ -139,7 +139,8 @@ def load(folder: str | Path, config_dirs: Sequence[str | Path] = ()) -> Result:
     """What a study in `folder`, such as outputs/quick, holds. Raises StudyError if it is none."""
     if not (Path(folder) / "study.json").is_file():
         raise StudyError(f"{folder}: no study here; it has no study.json")
-    return Result(Path(folder), tuple(str(folder) for folder in config_dirs))
+    given = [config_dirs] if isinstance(config_dirs, str | Path) else config_dirs
+    return Result(Path(folder).absolute(), tuple(str(Path(one).absolute()) for one in given))
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,14 @@ class Result:
 
     @property
     def points(self) -> pd.DataFrame:
-        """One row per point: id, levels, seed, status, verdict, scores (study/records.py)."""
-        return points(self.folder)
+        """One row per stored point of the last declared grid, in its order: id, levels, seed,
+        status, verdict, scores (study/records.py).
+        """
+        grid = Store(self.folder).study()["declaration"]["grid"]
+        place = {point["id"]: number for number, point in enumerate(grid)}
+        stored = points(self.folder)
+        declared = stored[stored["id"].isin(place)]
+        return declared.sort_values("id", key=lambda ids: ids.map(place), ignore_index=True)
 
     @property
     def failed(self) -> dict[str, str]:

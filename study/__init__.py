@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from study.diagnostics.gradient_profile import gradient_profile
     from study.diagnostics.watch import watch
     from study.launch.api import Result, load, plan, run
+    from study.records import StudyError
 
 __version__ = "0.1.0"
-__all__ = ["Result", "gradient_profile", "load", "plan", "run", "watch"]
+__all__ = ["Result", "StudyError", "gradient_profile", "load", "plan", "run", "watch"]
 
 _MODULES = {
     "Result": "study.launch.api",
+    "StudyError": "study.records",
     "load": "study.launch.api",
     "plan": "study.launch.api",
     "run": "study.launch.api",
@@ -32,3 +34,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import study
@@ -52,7 +54,7 @@ def command(folder: Path, *arguments: str) -> str:
 def test_a_script_without_a_main_guard_runs_once_and_the_command_finds_nothing_to_do(folder: Path):
     (folder / "script.py").write_text(SCRIPT.format(overrides=", ".join(map(repr, SMALL))))
     said = command(folder, "script.py")
-    assert said.count("training 4 points") == 1 and "page outputs/quick/report.html" in said
+    assert said.count("training 4 points") == 1 and "outputs/quick/report.html\n" in said
     assert (folder / "flow.png").stat().st_size > 1000
     assert "gru" in (folder / "outputs/quick/report.html").read_text(encoding="utf-8")
     launch = Store(folder / "outputs/quick").study()["launches"][-1]
@@ -105,6 +107,18 @@ def test_pieces_of_your_own_are_found_beside_their_yaml(folder: Path):
         (lambda: study.plan("quick", hidden=-1), "hidden: must be a whole number of at least 1"),
         (lambda: study.plan("quick", config_dirs=["none"]), "there is no folder none"),
         (lambda: study.load("outputs/none"), "no study here"),
+        (
+            lambda: study.plan("quick", "experiment=digits"),
+            "experiment: must be the first argument",
+        ),
+        (lambda: study.plan(["quick", "digits"]), "experiment: must be the name of one"),
+        (lambda: study.plan("quick", "hydra/sweeper=optuna"), "hydra/sweeper: .* full factorial"),
+        (
+            lambda: study.plan("quick", **{"optimizer.lr": {"a": 1}}),
+            "optimizer.lr: must be a value",
+        ),
+        (lambda: study.plan("quick", "cell=gru("), "."),
+        (lambda: study.run(study.plan("quick", plan=True)), "plan: must be false"),
     ],
 )
 def test_what_cannot_be_planned_or_read_gives_one_clear_error(folder: Path, call, message):
@@ -114,8 +128,28 @@ def test_what_cannot_be_planned_or_read_gives_one_clear_error(folder: Path, call
 
 
 def test_values_keep_their_types_and_odd_names_their_characters(folder: Path):
+    odd = "it's a, b = c: \\ 'x' Größe"
     plan = study.plan(
-        "quick", *SMALL, seed=0, reprobe=False, **{"study.title": "it's a, b = c: \\ 'x'"}
+        "quick", *SMALL, seed=np.arange(2), reprobe=np.False_, name="1e3", **{"study.title": odd}
     )
-    assert plan.settings.study.title == "it's a, b = c: \\ 'x'"
-    assert plan.settings.reprobe is False
+    assert plan.settings.study.title == odd
+    assert plan.settings.reprobe is False and plan.name == "1e3"
+    assert sorted({point.seed for point in plan.points}) == [0, 1]
+    assert study.plan("quick", probe=["transport"], tracker=[]).factors == plan.factors
+
+
+def test_a_plan_can_be_run_twice_and_from_another_folder(folder: Path, capsys):
+    plan = study.plan("quick", *SMALL, cell="rnn", initializer="normal", seed=[1, 0])
+    (folder / "elsewhere").mkdir()
+    os.chdir(folder / "elsewhere")
+    for said in ("training 2 points", "all 2 points are stored already"):
+        result = study.run(plan)
+        assert said in capsys.readouterr().out
+    assert result.folder == folder / "outputs" / "quick" and not list(Path().iterdir())
+    os.chdir(folder)
+    assert list(result.points["seed"]) == [1, 0], "in the order of the declared grid"
+
+
+def test_tab_completion_finds_the_names():
+    assert {"plan", "run", "load", "StudyError", "gradient_profile", "watch"} <= set(dir(study))
+    assert study.StudyError is StudyError

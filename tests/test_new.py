@@ -167,3 +167,13 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StudyError, match="cannot be written"):
         create("cell", "leaky", tmp_path / "file")
+
+
+def test_a_piece_with_one_of_our_names_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    own = tmp_path / "mine"
+    (own / "cell").mkdir(parents=True)
+    (own / "cell" / "gru.yaml").write_text("_target_: study.cells.gru.GRU\n")
+    assert check.main([str(own)]) == 1
+    said = capsys.readouterr().out
+    assert "cell/gru.yaml: cell: gru is one of ours, which is found first" in said

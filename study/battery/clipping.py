@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
-from study.battery.shared import COMPANY, SLICES, some_rows
+from study.battery.shared import COMPANY, SLICES, check_unchanged, some_rows
 from study.interfaces import ClipRule
 
 
 def check_clip(make_rule: object) -> None:
-    """Check that members do not mix, shapes stay, and finite and zero gradients stay so.
+    """Check that members do not mix, nothing changes in place, and zero gradients stay zero.
 
     `make_rule(M)` builds the rule for M members.
     """
@@ -20,7 +22,11 @@ def check_clip(make_rule: object) -> None:
     def clipped(rule: ClipRule, members: slice) -> list[Tensor]:
         state, out = rule.init(params[members], SLICES), []
         for update in range(4):
-            grads, state = rule(some_rows(3, seed=10 + update)[members], params[members], state)
+            grads = some_rows(3, seed=10 + update)[members]
+            given = {"gradients": grads, "parameters": params[members], "state": state}
+            before = copy.deepcopy(given)
+            grads, state = rule(grads, params[members], state)
+            check_unchanged(type(rule).__name__, given, before)
             out.append(grads)
         return out
 

@@ -26,6 +26,7 @@ from study.config.build import build, build_for_members
 from study.config.check import NAMED_PIECES
 from study.config.compose import Combination, compose, to_combination
 from study.config.loader import config_loader
+from study.config.paths import conf_folder
 from study.config.tasks import load_task
 from study.interfaces import Group
 from study.launch.plan import make_plan
@@ -88,6 +89,7 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
     with tempfile.TemporaryDirectory() as outputs:
         for kind, level in pieces:
             try:
+                _refuse_our_name(kind, level)
                 if kind == "section":
                     _section(loader, folder, level, Path(outputs))
                 elif kind in ("tracker", "executor"):
@@ -107,6 +109,16 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
                         f" {frame.lineno})"
                     ),
                 )
+
+
+def _refuse_our_name(kind: str, level: str) -> None:
+    """Hydra finds conf/ first, so a piece with one of our names would never be used. A section may
+    have one: it replaces ours.
+    """
+    if kind != "section" and (conf_folder() / kind / f"{level}.yaml").exists():
+        raise StudyError(
+            f"{kind}: {level} is one of ours, which is found first; choose another name"
+        )
 
 
 def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:

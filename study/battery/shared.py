@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -115,3 +116,23 @@ SLICES = {
     "layer1.bias": (slice(64, 72), (8,)),
     "readout.weight": (slice(72, 96), (3, 8)),
 }
+
+
+def check_unchanged(piece: str, given: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Check that a call left its arguments as they were: probes call it apart from training."""
+    for name, value in given.items():
+        assert _same(value, before[name]), (
+            f"{piece}: changed its {name} in place; return new tensors instead"
+        )
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two nestings hold equal tensors, arrays and values; NaN equals NaN."""
+    if isinstance(value, Tensor):
+        return torch.equal(value.nan_to_num(), other.nan_to_num())
+    if isinstance(value, Mapping):
+        return all(_same(item, other[key]) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        pairs = zip(value, other, strict=True)
+        return all(_same(item, like) for item, like in pairs)
+    return bool(np.array_equal(value, other))

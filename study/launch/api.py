@@ -21,7 +21,7 @@ import contextlib
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from study.config.compose import compose_all, read_sweep
 from study.config.loader import config_loader
 from study.config.paths import config_dirs as config_dirs_of
 from study.launch.describe import text
-from study.launch.plan import Plan, make_plan
+from study.launch.plan import Plan, look_again, make_plan
 from study.launch.run import INTERRUPTED
 from study.launch.run import run as carry_out
 from study.records import StudyError
@@ -49,6 +49,9 @@ Values = str | int | float | bool | None
 @dataclass(frozen=True, repr=False)
 class StudyPlan(Plan):
     """A plan that prints itself: factors, exclusions, points, groups, estimated time."""
+
+    # The working directory when it was made, which relative paths of the study refer to.
+    directory: Path = Path()
 
     def __str__(self) -> str:
         return text(self)
@@ -66,65 +69,98 @@ def plan(
 
     experiment: a file in conf/experiment, or in experiment/ of a folder in `config_dirs`; None for
     no factors besides those given here.
-    overrides: as typed on the command line, such as "optimizer.lr=0.01,0.001" or "tracker=[]".
+    overrides: as typed on the command line, such as "optimizer.lr=0.01,0.001".
     config_dirs: folders with your own configuration and pieces, as given with --config-dir.
     levels: a configuration key with one value, or with several values, which make it a factor:
-    cell=["rnn", "gru"], seed=range(3), hidden=64.
+    cell=["rnn", "gru"], seed=range(3), hidden=64. A list for probe or tracker is a list of pieces:
+    tracker=[] is none.
 
     Raises StudyError with the key, what is allowed and what came.
     """
     typed = [*overrides, *(_override(key, value) for key, value in levels.items())]
-    folders = [_importable(folder) for folder in config_dirs]
+    _check_arguments(experiment, typed)
+    given = [config_dirs] if isinstance(config_dirs, str | Path) else config_dirs
+    folders = [_importable(folder) for folder in given]
     loader = config_loader(folders)
     chosen = [] if experiment is None else [f"experiment={experiment}"]
-    sweep = read_sweep(loader, _factors_of_experiment(loader, chosen), [*chosen, *typed])
-    combinations = compose_all(loader, "config", sweep)
+    try:
+        sweep = read_sweep(loader, _factors(loader, [*chosen, *typed]), [*chosen, *typed])
+        combinations = compose_all(loader, "config", sweep)
+    except HydraException as error:
+        raise StudyError(str(error)) from error
     plan = make_plan(combinations, sweep if sweep.factors else None, experiment)
-    given = [part for folder in folders for part in ("--config-dir", folder)]
+    options = [part for folder in folders for part in ("--config-dir", folder)]
     multirun = ["-m"] if sweep.factors else []
-    command = shlex.join(["python", "-m", "study", *multirun, *given, *chosen, *typed])
+    command = shlex.join(["python", "-m", "study", *multirun, *options, *chosen, *typed])
     values = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    return StudyPlan(**values | {"command": command})
+    return StudyPlan(**values | {"command": command}, directory=Path.cwd())
 
 
-def run(plan: Plan) -> Result:
+def run(plan: StudyPlan) -> Result:
     """Train the missing points of a plan, with progress, and return the study's results.
 
     Ctrl-C raises KeyboardInterrupt; finished points are kept, and the same call resumes. Points
     that failed are listed in `Result.failed`. Raises StudyError if nothing can be trained.
     """
-    with _as_command(plan.command):
-        status = carry_out(plan)
+    if plan.settings.plan_only:
+        raise StudyError("plan: must be false to run a study; study.plan plans it without this key")
+    with contextlib.chdir(plan.directory), _as_command(plan.command):
+        status = carry_out(look_again(plan))
     if status == INTERRUPTED:
         raise KeyboardInterrupt
-    return Result(plan.folder, tuple(config_dirs_of(shlex.split(plan.command))))
+    options = tuple(config_dirs_of(shlex.split(plan.command)))
+    return Result(plan.directory / plan.folder, options)
 
 
-def _factors_of_experiment(loader: ConfigLoader, chosen: Sequence[str]) -> dict[str, Any]:
-    """Factors that an experiment declares under hydra.sweeper.params."""
-    try:
-        composed = loader.load_configuration(
-            config_name="config", overrides=list(chosen), run_mode=RunMode.MULTIRUN
+def _check_arguments(experiment: object, typed: Sequence[str]) -> None:
+    if experiment is not None and not isinstance(experiment, str):
+        raise StudyError(
+            f"experiment: must be the name of one experiment or None, got {experiment!r}"
         )
-    except HydraException as error:
-        raise StudyError(str(error)) from error
+    for override in typed:
+        key = override.lstrip("+~").partition("=")[0]
+        if key == "experiment":
+            raise StudyError(
+                f"experiment: must be the first argument of study.plan, got {override!r}"
+            )
+        if key in ("hydra/sweeper", "hydra/launcher"):
+            raise StudyError(
+                f"{key}: study.plan plans the full factorial only; a search and a confirmation are"
+                f" commands, such as python -m study -m … hydra/sweeper=optuna. Got {override!r}"
+            )
+
+
+def _factors(loader: ConfigLoader, overrides: Sequence[str]) -> dict[str, Any]:
+    """Factors that the experiment declares under hydra.sweeper.params."""
+    composed = loader.load_configuration(
+        config_name="config", overrides=list(overrides), run_mode=RunMode.MULTIRUN
+    )
     params = OmegaConf.to_container(composed.hydra.sweeper.params, resolve=True)
     return {str(key): value for key, value in params.items()} if isinstance(params, dict) else {}
 
 
-def _override(key: str, value: Values | Iterable[Values]) -> str:
+def _override(key: str, value: Any) -> str:
     """Write a key with one or several values as an override of Hydra's command line."""
-    values = [value] if value is None or isinstance(value, str | int | float) else list(value)
-    if not values:
-        return f"{key}=[]"  # no level of a group such as tracker or probe
-    return f"{key}={','.join(_typed(each) for each in values)}"
+    if isinstance(value, Mapping):
+        raise StudyError(f"{key}: must be a value or a list of values, got {value!r}")
+    if isinstance(value, str | Path) or not isinstance(value, Iterable):
+        return f"{key}={_typed(value)}"
+    values = [_typed(each) for each in value]
+    # These groups hold several pieces at once: their list is one choice, not a factor.
+    is_one_choice = key in ("probe", "tracker") or not values
+    return f"{key}=[{','.join(values)}]" if is_one_choice else f"{key}={','.join(values)}"
 
 
-def _typed(value: Values) -> str:
+def _typed(value: Any) -> str:
+    """Write one value so that Hydra reads the same value of the same type."""
+    value = value.item() if hasattr(value, "item") else value  # a number of numpy or torch
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = str(value)
-    if not isinstance(value, str) or re.fullmatch(r"[\w./:%@+-]+", text):
+    if isinstance(value, int | float):
+        return text
+    plain = re.fullmatch(r"[A-Za-z_][\w./-]*", text, re.ASCII)
+    if plain and text.lower() not in ("null", "true", "false", "nan", "inf"):
         return text
     # Hydra reads a backslash as itself unless a quote follows.
     escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), text)

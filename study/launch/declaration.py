@@ -51,9 +51,9 @@ def declaration(plan: Plan) -> dict[str, Any]:
 
 
 def tasks_of(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Facts of each task, by the name of its level.
+    """Facts of each task by the name of its level.
 
-    For a task of several lengths, the facts of the longest, without a lag, which varies too.
+    If a task's length is a factor: the facts of the longest, without `lag`, which differs by point.
     """
     tasks: dict[str, dict[str, Any]] = {}
     for point in plan.points:

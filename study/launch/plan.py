@@ -133,11 +133,7 @@ def make_plan(
         )
     points = _distinct([_point(combination) for combination in kept])
     stored = _stored(Store(settings.folder), {point.id for point in points})
-    unprobed = {
-        point.id: missing
-        for point in points
-        if (missing := _missing_probes(point, stored.probes.get(point.id)))
-    }
+    unprobed = _unprobed(points, stored)
     if settings.reprobe:
         # A point is replaced as a whole, so the probes of its stored result are repeated as well.
         points = [_with_probes(point, stored.probes.get(point.id, {})) for point in points]
@@ -182,6 +178,24 @@ def _levels(combinations: Sequence[Combination], sweep: Sweep | None) -> dict[st
     keys = [key for key in (sweep.factors if sweep is not None else ()) if key != "seed"]
     names = [key.lstrip("+~").split("@")[0] for key in keys]
     return {name: list(dict.fromkeys(each.labels[name] for each in combinations)) for name in names}
+
+
+def look_again(plan: Plan) -> Plan:
+    """The same plan with what the store holds now: it may have been run since it was made."""
+    stored = _stored(Store(plan.folder), {point.id for point in plan.points})
+    return replace(
+        plan,
+        stored=stored.status,
+        damaged=stored.damaged,
+        versions=stored.versions,
+        unprobed=_unprobed(plan.points, stored),
+    )
+
+
+def _unprobed(points: Sequence[Point], stored: _Stored) -> dict[str, list[str]]:
+    """Probes that stored points lack, by id."""
+    missing = {point.id: _missing_probes(point, stored.probes.get(point.id)) for point in points}
+    return {id: names for id, names in missing.items() if names}
 
 
 @dataclass

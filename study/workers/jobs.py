@@ -142,8 +142,10 @@ class JobRun:
         self.done: set[str] = set()
 
     def train(self, leases: Leases) -> None:
-        """Train in rounds while others hold points that they may lose, until any lost owner would
-        be known as such.
+        """Train what is free, then wait a while for points that other launches hold.
+
+        The wait is long enough to notice that their owner has died: their points are then trained
+        here.
         """
         deadline = time.monotonic() + PATIENCE * self.job.lease_seconds
         while self.left():

@@ -88,7 +88,7 @@ class RemoteExecutor(Executor):
 
     @abstractmethod
     def job_ends(self, names: Iterable[str]) -> Mapping[str, JobEnd]:
-        """How those of these jobs ended that have ended."""
+        """{job: how it ended}, for the jobs that have ended."""
 
     @abstractmethod
     def cancel(self, names: Sequence[str]) -> None: ...

@@ -16,10 +16,12 @@ from hydra import compose, initialize_config_dir
 
 from study import battery
 from study.cells.lstm import LSTM
+from study.clipping.norm import Norm
 from study.config.build import build, build_for_members
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
 from study.interfaces import Probe
+from study.optimizers.adam import Adam
 from study.readouts.mean import Mean
 from tests.support import data
 
@@ -286,3 +288,31 @@ def test_committed_experiments_compose_and_pass_their_checks(level, tmp_path):
     assert plan.name == level
     assert plan.settings.study.question
     assert "seed" not in plan.factors
+
+
+class DecaysItsState(Adam):
+    """Adam that changes its moments in place."""
+
+    def __call__(self, grads, params, state):
+        next(iter(state.values())).mul_(0.5)
+        return super().__call__(grads, params, state)
+
+
+class ScalesItsGradients(Norm):
+    """A clip rule that changes its input."""
+
+    def __call__(self, grads, params, state):
+        return super().__call__(grads.mul_(0.5), params, state)
+
+
+def test_what_changes_its_arguments_in_place_is_refused():
+    """A probe of the next update calls both apart from training, whose numbers would change."""
+
+    def optimizer(members):
+        lr = torch.full((members,), 0.01)
+        return DecaysItsState(lr=lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0 * lr)
+
+    with pytest.raises(AssertionError, match="DecaysItsState: changed its state in place"):
+        battery.check_optimizer(optimizer)
+    with pytest.raises(AssertionError, match="ScalesItsGradients: changed its gradients in place"):
+        battery.check_clip(lambda members: ScalesItsGradients(threshold=torch.ones(members)))
