@@ -68,6 +68,8 @@ def compact(folder: Path, lease_seconds: float) -> Report:
             raise StudyError(f"{folder}: another process is compacting this study")
         try:
             store.parts_folder.mkdir(exist_ok=True)
+            # Git keeps no empty folder: a compacted study that was checked out has none.
+            store.points_folder.mkdir(exist_ok=True)
             _remove_leftovers(store.parts_folder)
             _finish_earlier(store, leases)
             for points in _batches(store, leases, report):

@@ -126,6 +126,14 @@ def test_points_in_parts_read_as_points_in_folders(few, capsys, monkeypatch):
     )
 
 
+def test_a_compacted_study_without_its_empty_folder_can_be_compacted_again(few):
+    """Git keeps no empty folder."""
+    compact(few.folder)
+    shutil.rmtree(few.points_folder)
+    assert command([str(few.folder)]) == 0
+    assert len(few.points()) > 0
+
+
 def test_what_is_stored_again_counts_and_few_points_join_others(few):
     compact(few.folder)
     few.write(record("p1", seed=1, score=0.9))
