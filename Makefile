@@ -104,7 +104,7 @@ gallery: .venv/.ready-dev ## train the default study, and refresh reports/galler
 	@$(PY) -m study -m experiment=digits 'tracker=[]' && $(PY) -m reports render outputs/digits && $(PY) -m tests.support.gallery outputs/digits
 
 gpu: .venv/.ready-dev ## default study, default search, kernels against fp64 and repeatability on a CUDA GPU; says so where there is none
-	@$(PY) -m tests.bench.cuda
+	@$(PY) -m tests.bench.on_gpu
 
 clean: ## remove the environment and caches; results in outputs/ stay
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -61,7 +61,7 @@ def own(cell: Cell, hidden: int, device: str) -> list[str]:
         if triton.why_not(cell, hidden=hidden, dtype="float32", device_type=device, elsewhere=False)
         else ["triton"]
     )
-    return [*ours, *(kernel for kernel in kinds if cell.has(kernel)), "reference"]
+    return [*ours, *(kernel for kernel in kinds if cell.has_kernel(kernel)), "reference"]
 
 
 def once(cell: Cell, kernel: str, size: Size, steps: int, device: str = "cpu") -> float:

@@ -2,7 +2,7 @@
 tests.support.persistent prints as JSON what triton's interpreter finds on the CPU.
 
 A process of its own, since triton decides when it is imported whether it compiles or interprets.
-tests/kernels/test_triton.py judges; tests/bench/cuda.py asks a GPU.
+tests/kernels/test_triton.py judges; tests/bench/on_gpu.py asks a GPU.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """make gpu: default study and default search on a CUDA GPU, every kernel against the CPU in fp64,
 persistent kernels layer by layer, two runs bit for bit.
 
-python -m tests.bench.cuda [--quick]. Where there is no GPU it says so and measures nothing.
+python -m tests.bench.on_gpu [--quick]. Where there is no GPU it says so and measures nothing.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def command(*arguments: str) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.cuda", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.on_gpu", description=__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="kernels only, neither study nor search"
     )

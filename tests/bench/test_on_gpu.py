@@ -8,8 +8,8 @@ import yaml
 
 from study.cells.lstm import LSTM
 from study.kernels import table
-from tests.bench import cuda as bench_gpu
 from tests.bench import kernels as bench_kernels
+from tests.bench import on_gpu as bench_gpu
 
 CELLS = 3  # enough to hold the comparison; make gpu takes all
 
