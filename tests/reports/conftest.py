@@ -45,13 +45,8 @@ def small_page(small: Store) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str, browser_type_launch_args: dict[str, Any]) -> Iterator[Any]:
-    """Of a module, not of the session: Playwright's event loop ends with it, and a notebook's test
-    in the same process needs one of its own.
-    """
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**browser_type_launch_args)
-        yield browser
-        browser.close()
+def browser(playwright: Any, browser_type_launch_args: dict[str, Any]) -> Iterator[Any]:
+    """A browser of pytest-playwright's own Playwright: a process can run one of them only."""
+    browser = playwright.chromium.launch(**browser_type_launch_args)
+    yield browser
+    browser.close()

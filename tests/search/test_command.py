@@ -138,7 +138,7 @@ def test_another_space_is_refused_and_nothing_is_changed(searched):
     )
     assert other.returncode == 2
     assert (
-        "space optimizer.lr: there 0.0003 to 0.03, logarithmic, here 0.001 to 0.01" in other.stderr
+        "space optimizer.lr: stored 0.0003 to 0.03, logarithmic, now 0.001 to 0.01" in other.stderr
     )
     assert "Traceback" not in other.stderr
     assert journal.read_bytes() == before
