@@ -117,7 +117,7 @@ def test_pieces_of_your_own_are_found_beside_their_yaml(folder: Path):
             lambda: study.plan("quick", **{"optimizer.lr": {"a": 1}}),
             "optimizer.lr: must be a value",
         ),
-        (lambda: study.plan("quick", "cell=gru("), "."),
+        (lambda: study.plan("quick", "cell=gru("), r"at input 'gru\("),
         (lambda: study.run(study.plan("quick", plan=True)), "plan: must be false"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ class Search:
         return own
 
 
-class SearchSection:
+class SearchSection(ABC):
     """Base of sections about a search: empty if there is no search, or `blocks` returns none."""
 
     title: str
@@ -79,9 +80,9 @@ class SearchSection:
         search = find(study)
         return Section([]) if search is None else Section(self.blocks(search))
 
+    @abstractmethod
     def blocks(self, search: Search) -> list[Any]:
         """The section's blocks."""
-        raise NotImplementedError
 
 
 def find(study: Study) -> Search | None:
