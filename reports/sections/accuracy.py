@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import ranked, summary, with_counted, with_interval
+from reports.analysis.effect_words import gap_words
 from reports.analysis.effects import main_effects
+from reports.analysis.terms_shown import terms_shown
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels, shared_x_label
@@ -152,11 +154,12 @@ class Accuracy:
         )
 
     def _by_level(self, study: Study, points: pd.DataFrame) -> Table:
-        effects = {one.factor: one.difference for one in main_effects(study, points)}
+        effects = {one.factor: one for one in main_effects(study, points)}
+        terms = terms_shown(study, "score")
         rows: Rows = []
         for factor, names in study.factors.items():
             means = marginal_means(points, "counted", factor, names)
-            gap = effects.get(factor)
+            says = gap_words(factor, effects.get(factor), terms)
             for name in names:
                 one = means[name]
                 rows.append(
@@ -166,11 +169,7 @@ class Accuracy:
                         Cell(number(one.value, 3), one.value if known(one.value) else None),
                         interval(one.low, one.high, 3),
                         str(one.n),
-                        (
-                            f"{number(gap.value, 3)} {interval(gap.low, gap.high, 3)}"
-                            if gap
-                            else "n/a"
-                        ),
+                        Cell(says, None, "wrap"),
                     ]
                 )
         columns = [
@@ -184,7 +183,9 @@ class Accuracy:
         notes = (
             "Each level averaged over all arms that have it, arms weighing equally; intervals from"
             " the spread over seeds within arms; differences with the test set's noise added, over"
-            " arms that occur at both levels. Described, not tested."
+            " arms that occur at both levels. Where it depends on another factor which level is"
+            " better, the difference stands at each level of that one, corrected for their number."
+            " Described; the tests are under Contrasts."
         )
         return Table(columns, rows, "Means by factor level", notes)
 

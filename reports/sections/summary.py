@@ -7,6 +7,7 @@ import pandas as pd
 
 from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
 from reports.analysis.confirmation import confirmation
+from reports.analysis.effect_words import effects_words
 from reports.analysis.effects import main_effects
 from reports.analysis.prediction import at_share, prediction_words
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
@@ -19,7 +20,6 @@ from reports.formatting import (
     VERDICT_SYMBOLS,
     count,
     duration,
-    interval,
     known,
     level,
     levels,
@@ -130,38 +130,13 @@ class Summary:
         return f"{text}."
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
-        """Main effects, largest first, with those whose interval contains 0 at the end.
+        """What each factor does to the score.
 
         Differences between tasks say nothing about recipes and are left out.
         """
-        effects = [one for one in main_effects(study, points) if one.factor != "task"]
-        shown, quiet = [], []
-        for one in effects:
-            difference = (
-                f"{number(one.difference.value)}"
-                f" {interval(one.difference.low, one.difference.high)}"
-            )
-            if one.difference.low > 0:
-                sides = (
-                    f"{level(one.factor, one.better)} {number(one.better_mean)},"
-                    f" {level(one.factor, one.worse)} {number(one.worse_mean)}"
-                )
-                shown.append(f"{one.factor} {difference} ({sides})")
-            else:
-                quiet.append(f"{one.factor} ({difference})")
-        metric = f"mean test {study.metric}"
-        if not shown:
-            return (
-                f"No factor shows a difference in {metric}, averaged over everything else:"
-                f" {listing(quiet)}."
-                if quiet
-                else ""
-            )
-        text = (
-            f"Averaged over everything else, the largest differences in {metric} are:"
-            f" {'; '.join(shown)}."
+        return effects_words(
+            study, [one for one in main_effects(study, points) if one.factor != "task"]
         )
-        return text + (f" For {listing(quiet)} none is shown." if quiet else "")
 
     def _health(self, study: Study, points: pd.DataFrame) -> str:
         judged = points[points["verdict"].notna()]

@@ -68,10 +68,10 @@ def shares(
     """Shares over arms that have points; None if no arm has two, or nothing varies.
 
     `arms`: arm and its levels; `found`: their terms, if these are known already. Sums of squares of
-    the arms' means, arms weighing equally (n: their harmonic mean); ω² = (SS − df·MSE)/(SS_total + MSE), at least 0. Intervals: generalised
-    confidence (Weerahandi 1993): σ² drawn from SSE/χ², the noncentrality of every term from the
-    distribution that makes its sum of squares a quantile; for one term this is Steiger's (2004)
-    interval from the noncentral F.
+    the arms' means, arms weighing equally (n: their harmonic mean); ω² = (SS − df·MSE)/(SS_total +
+    MSE), at least 0. Intervals: generalised confidence (Weerahandi 1993): σ² drawn from SSE/χ², the
+    noncentrality of every term from the distribution that makes its sum of squares a quantile; for
+    one term this is Steiger's (2004) interval from the noncentral F.
     """
     model = _cell_means(points, column, arms)
     if model is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,9 @@ DIGITS = {
 }
 
 
+Score = Callable[[Mapping[str, Any], np.random.Generator], float]
+
+
 def make(
     folder: Path,
     *,
@@ -70,9 +73,11 @@ def make(
     question: str = "Which recipe learns to read digits over 64 steps?",
     examples: int = 360,
     command: str = "python -m study -m experiment=digits",
+    score: Score | None = None,
 ) -> Store:
     """Declare the full factorial and store its first `stored` share; `diverged` and `failed` number
-    points of the grid from 0 (-1: all).
+    points of the grid from 0 (-1: all). `score`: of a point, from its labels; else one that goes
+    with cell, initializer and depth.
     """
     store = Store(folder)
     points = []
@@ -142,10 +147,17 @@ def make(
                     bad,
                     tables,
                     examples,
+                    score,
                 )
             )
     store.write_points_table()
     return store
+
+
+def _correct(score: float, examples: int, rng: np.random.Generator) -> np.ndarray:
+    """Results by example with this mean; the same examples are hard for all points."""
+    hard = np.arange(examples) / examples + 0.2 * rng.standard_normal(examples)
+    return (np.argsort(np.argsort(hard)) < round(score * examples)).astype(float)
 
 
 def _failed(point: Mapping[str, Any], fixed: Mapping[str, Any]) -> PointRecord:
@@ -182,6 +194,7 @@ def _trained(
     bad: bool,
     tables: Sequence[str],
     examples: int,
+    given: Score | None,
 ) -> PointRecord:
     rng = np.random.default_rng([7, index])
     strength = {"rnn": 0.3, "lstm": 0.62, "gru": 1.0}.get(str(setting["cell"]), 0.5) + {
@@ -210,8 +223,11 @@ def _trained(
     states = [_state(value) for value in D]
     score = float(np.clip(0.55 + 0.33 * strength + 0.02 * rng.standard_normal(), 0.1, 0.97))
     score = 0.12 if bad and index % 2 else score
+    score = float(np.clip(given(setting, rng), 0, 1)) if given else score
     history = _history(rng, updates, end, score, strength, str(setting["clip"]), bad)
-    correct = (rng.random(examples) < score).astype(float)
+    correct = (
+        _correct(score, examples, rng) if given else (rng.random(examples) < score).astype(float)
+    )
     solved = max(value for value in history["val_score"] if value is not None) >= 0.9
     first, last = states[0], states[-1]
     row = {

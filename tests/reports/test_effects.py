@@ -59,7 +59,7 @@ def figures(section) -> list[Figure]:
 
 
 def test_shares_name_what_decides_and_noise_keeps_its_part(study: Study) -> None:
-    section = Effects(draws=300).render(study)
+    section = Effects().render(study)
     assert "cell" in texts(section).split("; ")[0] and re.search(
         r"the spread over seeds \d+ % \[\d+ %, \d+ %\]", texts(section)
     )
@@ -85,12 +85,12 @@ def test_the_diverged_point_counts(study: Study) -> None:
     hit = study.grid[study.grid["status"] == "diverged"].iloc[0]
     scores = points.set_index("arm").loc[hit["arm"], "scores"]
     assert len(scores) == 3 and min(scores) <= 0.1 + 1e-9
-    marks = figures(Effects(draws=50).render(study))[1].table.rows
+    marks = figures(Effects().render(study))[1].table.rows
     assert sum(int(row[5]) for row in marks if row[3] == "test accuracy") == 36
 
 
 def test_the_family_finds_cell_and_not_the_a_a_factor(study: Study) -> None:
-    family = factorial_contrasts(study, "score", 999)
+    family = factorial_contrasts(study, "score")
     assert (
         family is not None
         and family.name == "main effects and two-way interactions on test accuracy"
@@ -102,7 +102,7 @@ def test_the_family_finds_cell_and_not_the_a_a_factor(study: Study) -> None:
         and by["clip"].holm > 0.05
         and all(one.holm >= one.test.p for one in family.tests)
     )
-    said = texts(Contrasts(draws=999).render(study))
+    said = texts(Contrasts().render(study))
     assert (
         "shown for cell" in said
         and "not shown for" in said
@@ -144,7 +144,7 @@ def test_planned_contrasts_are_the_family_where_a_study_declares_them(study: Stu
     ]
     of = Study(study.store)
     of.declaration = {**of.declaration, "contrasts": asked}
-    family = planned_contrasts(of, 999)
+    family = planned_contrasts(of)
     assert family is not None and family.name == "the planned contrasts of the study"
     gated, plain, lost, nobody = family.tests
     means = (
@@ -166,7 +166,7 @@ def test_planned_contrasts_are_the_family_where_a_study_declares_them(study: Stu
         and lost.difference.value == pytest.approx(1 / 18)
     ), "the one that diverged was clipped"
     assert math.isnan(nobody.test.p), "not part of the family"
-    section = Contrasts(draws=999).render(of)
+    section = Contrasts().render(of)
     assert "the planned contrasts of the study (3 tests" in texts(
         section
     ) and "Not testable with the arms that are there: nobody there" in texts(section)
@@ -268,9 +268,9 @@ def test_one_seed_and_one_arm_are_said_so(tmp_path) -> None:
             examples=20,
         )
     )
-    assert "one seed per arm" in texts(
-        Effects(draws=50).render(one)
-    ) and "one seed per arm" in texts(Contrasts(draws=99).render(one))
+    assert "one seed per arm" in texts(Effects().render(one)) and "one seed per arm" in texts(
+        Contrasts().render(one)
+    )
     assert "cannot be determined" in texts(
         Power(seeds=[3]).render(one)
     ) and "which others are as good is not known" in texts(RecipeSection(shown=3).render(one))
@@ -285,10 +285,7 @@ def test_one_seed_and_one_arm_are_said_so(tmp_path) -> None:
             examples=20,
         )
     )
-    assert (
-        Effects(draws=50).render(alone).blocks == []
-        and Contrasts(draws=99).render(alone).blocks == []
-    )
+    assert Effects().render(alone).blocks == [] and Contrasts().render(alone).blocks == []
     assert (
         "There is one arm" in texts(RecipeSection(shown=3).render(alone))
         and single_arms(alone) == "There is one arm: nothing to compare."
