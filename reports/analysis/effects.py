@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -221,7 +221,7 @@ def _at_level(
         for way in (1, -1)
     ]
     way = 1.0 if difference.value >= 0 else -1.0
-    order: Sequence[int] = (0, 1) if way > 0 else (1, 0)
+    better, worse = (0, 1) if way > 0 else (1, 0)
     return AtLevel(
-        at, *(levels[k] for k in order), *(means[k] for k in order), with_sign(difference, way)
+        at, levels[better], levels[worse], means[better], means[worse], with_sign(difference, way)
     )

@@ -334,9 +334,10 @@ def _table(study: Study, family: Family) -> Table:
         "Freedman and Lane (1983): residuals of the model of arm means without the term are"
         " permuted among points that differ in the term's factors only; p counts F at least as"
         " large (≤: none is). Where the luck of the permutations could decide, there are more of"
-        f" them, up to {DRAWS[-1]:,}. Error: the spread over seeds within arms, assumed alike; where"
-        " it differs tenfold between arms, the true error of a nominal .05 is .06 to .08 (simulated). Diverged and"
-        " unsolved points count. How large a term is stands under Effects and interactions."
+        f" them, up to {DRAWS[-1]:,}. Error: the spread over seeds within arms, assumed alike; if it"
+        " differs tenfold between arms, the true error of a nominal .05 is .06 to .08 (simulated)."
+        " Diverged and unsolved points count. How large a term is stands under Effects and"
+        " interactions."
     )
     return Table(columns, rows, f"The family: {family.name}", notes)
 
