@@ -20,6 +20,8 @@ from reports.statistics.holm import FAMILY_ERROR
 from reports.statistics.levels import Moments, moments
 from reports.statistics.terms import Confounded, codes
 
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class AtLevel:
@@ -38,7 +40,7 @@ class AtLevel:
 
     @property
     def shown(self) -> bool:
-        return known(self.difference.low) and self.difference.low > 0
+        return known(self.difference.low) and _side(self.difference) > 0
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,8 @@ def _comparisons(
 
 def _side(difference: Estimate) -> int:
     """1 or −1 if the interval lies above or below 0; 0 if neither is shown."""
-    return int(difference.low > 0) - int(difference.high < 0)
+    # Arms without any spread have intervals of no width, where rounding must not decide.
+    return int(difference.low > ROUNDING) - int(difference.high < -ROUNDING)
 
 
 def _reversed_pair(differences: Mapping[tuple[str, Pair], Estimate]) -> Pair | None:

@@ -23,7 +23,7 @@ from reports.statistics.variance_shares import Shares, shares
 SEED = 2026  # of permutations and intervals: the same store gives the same page
 # Permutations per test; the later numbers are used where the ones before leave it undecided.
 DRAWS = (1_999, 9_999, 39_999)
-SHARE_DRAWS = 2_000  # per interval of a share; no verdict rests on them
+SHARE_DRAWS = 1_000  # per interval of a share; no verdict rests on them
 TOO_CLOSE = "too close to call"
 
 

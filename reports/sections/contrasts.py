@@ -6,6 +6,7 @@ Single arms are shown, not tested.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -21,7 +22,14 @@ from reports.analysis.contrasts import (
 )
 from reports.analysis.effect_words import apart_words
 from reports.analysis.effects import reversals
-from reports.analysis.terms_shown import DRAWS, TOO_CLOSE, corrected_p, p_text, terms_shown
+from reports.analysis.terms_shown import (
+    DRAWS,
+    TOO_CLOSE,
+    TermsShown,
+    corrected_p,
+    p_text,
+    terms_shown,
+)
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
@@ -154,13 +162,23 @@ def _level_rows(study: Study) -> list[Row]:
             )
             if not known(found.value):
                 continue
-            other = f" against {level(factor, names[1])}" if len(names) == 2 else ""
+            other = _against(factor, name, names, terms)
             at = f", {levels(place)}" if place else ""
             note = f"P(improve) {number(improve.value)}" if known(improve.value) else ""
             apart = known(found.low) and (found.low > 0 or found.high < 0)
             shown = apart and tested is not None and bool(tested.shown)
             rows.append((factor, name, f"{level(factor, name)}{other}{at}", found, note, shown))
     return rows
+
+
+def _against(factor: str, name: str, names: Sequence[str], terms: TermsShown | None) -> str:
+    """The other side, unless it is the mean of all other levels."""
+    confounded = terms.confounding(factor) if terms else None
+    islands = confounded.islands[factor] if confounded else (tuple(names),)
+    others = [one for island in islands if name in island for one in island if one != name]
+    if len(names) > 2 and not confounded:
+        return ""
+    return f" against {' or '.join(level(factor, one) for one in others)}"
 
 
 def _declared_rows(family: Family, by: str) -> list[Row]:
@@ -334,8 +352,8 @@ def _table(study: Study, family: Family) -> Table:
         "Freedman and Lane (1983): residuals of the model of arm means without the term are"
         " permuted among points that differ in the term's factors only; p counts F at least as"
         " large (≤: none is). Where the luck of the permutations could decide, there are more of"
-        f" them, up to {DRAWS[-1]:,}. Error: the spread over seeds within arms, assumed alike; if it"
-        " differs tenfold between arms, the true error of a nominal .05 is .06 to .08 (simulated)."
+        f" them, up to {DRAWS[-1]:,}. Error: the spread over seeds within arms, assumed alike; if"
+        " it differs tenfold between arms, a nominal .05 is truly .06 to .08 (simulated)."
         " Diverged and unsolved points count. How large a term is stands under Effects and"
         " interactions."
     )

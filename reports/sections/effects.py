@@ -12,16 +12,13 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import with_counted
 from reports.analysis.effect_words import (
-    better_word,
     close_words,
     confounding_words,
+    dependence_words,
     explains,
-    interaction_words,
     measure_text,
-    reversed_words,
     share_words,
 )
-from reports.analysis.effects import read, reversals
 from reports.analysis.terms_shown import TOO_CLOSE, Decided, TermsShown, corrected_p, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
@@ -96,7 +93,8 @@ def columns(study: Study) -> list[tuple[str, str]]:
 
 
 def _sentence(study: Study, terms: dict[str, TermsShown], found: dict[str, Shares]) -> str:
-    parts = []
+    parts: list[str] = []
+    told: list[object] = []
     for text, shares_found in found.items():
         of = terms[text]
         shown = sorted((one for one in of.terms if one.shown), key=lambda one: -one.share.value)
@@ -114,7 +112,11 @@ def _sentence(study: Study, terms: dict[str, TermsShown], found: dict[str, Share
         ]
         if close:
             parts.append(f"In {text}, {listing(close)}.")
-        parts += confounding_words(study, of) + _depends(study, of)
+        islands = [one.islands for one in of.confounded]
+        if islands not in told:  # mostly the same arms have both measures
+            parts += confounding_words(study, of)
+        told.append(islands)
+        parts += dependence_words(study, of)
     parts += _compared(terms, found) + _overlap(found)
     return " ".join(part[0].upper() + part[1:] for part in parts)
 
@@ -126,18 +128,6 @@ def _together(one: Share) -> bool:
 
 def _named_share(one: Share) -> str:
     return f"{one.name} {share_words(one.share)}"
-
-
-def _depends(study: Study, of: TermsShown) -> list[str]:
-    """The largest interaction level by level, and every other that reverses a factor."""
-    told = of.interactions[:1]
-    sides = [(side.factor, side.partner) for side in (read(study, of.by, one) for one in told)]
-    made = [interaction_words(study, of.by, one) for one in told]
-    for factor in study.factors:
-        reverses, _ = reversals(study, of.by, factor)
-        if reverses and (factor, reverses[0].partner) not in sides:
-            made.append(f"{reversed_words(study, reverses, better_word(of.by))}.")
-    return made
 
 
 def _compared(terms: dict[str, TermsShown], found: dict[str, Shares]) -> list[str]:

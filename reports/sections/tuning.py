@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.analysis.arms import with_counted
+from reports.analysis.effect_words import reversed_words
 from reports.analysis.effects import main_effects
 from reports.blocks import Cell, Definitions, Fold, Notice, Prose, Rows, Section, Table
 from reports.data.search import Search, find, setting, shown
@@ -73,7 +74,10 @@ def gain_words(study: Study, search: Search) -> str:
         found = next(
             (one for one in main_effects(study, with_counted(study)) if one.factor == "tuned"), None
         )
-        if found is not None:
+        if found is not None and found.reversed_by:
+            depends = reversed_words(found.reversed_by, "better")
+            sentence += f" On test data with fresh seeds, {depends}."
+        elif found is not None:
             effect, better = found.difference, "tuned" if found.better == "True" else "default"
             clear = effect.low > 0
             sentence += (
