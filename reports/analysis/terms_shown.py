@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import f
 
 from reports.analysis.measures import measured
 from reports.data.study import Study
 from reports.formatting import number
 from reports.statistics import NO_ESTIMATE, Estimate
-from reports.statistics.holm import holm, rejected
+from reports.statistics.holm import FAMILY_ERROR, holm, rejected
 from reports.statistics.permutation import TestResult, f_test
 from reports.statistics.terms import Confounded, confounded, terms
-from reports.statistics.variance_shares import Shares, shares
+from reports.statistics.variance_shares import Share, Shares, shares
 
 SEED = 2026  # of permutations and intervals: the same store gives the same page
 # Permutations per test; the later numbers are used where the ones before leave it undecided.
@@ -78,6 +79,17 @@ class TermsShown:
         """Those that are shown, largest share first."""
         both = [one for one in self.terms if len(one.factors) == 2 and one.shown]
         return sorted(both, key=lambda one: -np.nan_to_num(one.share.value))
+
+    @property
+    def together(self) -> list[Share]:
+        """Shares of several terms together that are shown: confounded ones, higher interactions.
+
+        They are outside of the family; each by the F distribution, corrected (Bonferroni) for all.
+        """
+        parts = [one for one in self.shares.terms if not one.factors] if self.shares else []
+        level = FAMILY_ERROR / (len(self.terms) + len(parts))
+        error_df = self.shares.error_df if self.shares else 0
+        return [one for one in parts if f.sf(one.F, one.df, error_df) <= level]
 
     def partners(self, factor: str) -> list[str]:
         """Factors whose interaction with this one is shown, largest first."""

@@ -98,7 +98,7 @@ def _sentence(study: Study, terms: dict[str, TermsShown], found: dict[str, Share
     for text, shares_found in found.items():
         of = terms[text]
         shown = sorted((one for one in of.terms if one.shown), key=lambda one: -one.share.value)
-        together = [_named_share(one) for one in shares_found.terms if _together(one)]
+        together = [_named_share(one) for one in of.together]
         listed = [f"{one.name} {explains(one).removeprefix('explains ')}" for one in shown]
         rest = f"the spread over seeds {share_words(shares_found.seeds)}"
         over = f"the variance of {text} over {count(shares_found.n, 'point')}"
@@ -119,11 +119,6 @@ def _sentence(study: Study, terms: dict[str, TermsShown], found: dict[str, Share
         parts += dependence_words(study, of)
     parts += _compared(terms, found) + _overlap(found)
     return " ".join(part[0].upper() + part[1:] for part in parts)
-
-
-def _together(one: Share) -> bool:
-    """Whether several terms have this share together, and it is not noise."""
-    return not one.factors and one.share.low > 0
 
 
 def _named_share(one: Share) -> str:
@@ -167,7 +162,7 @@ def _shares(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Figure:
         shown = next((one.shown for one in terms[text].terms if one.name == top.name), None)
         tops.append(
             f"{share_words(top.share)} of the variance of {text} goes with {top.name}"
-            if shown or _together(top)
+            if shown or top in terms[text].together
             else f"no term is shown to explain any of the variance of {text}"
         )
     finding = f"{'; '.join(tops)}."

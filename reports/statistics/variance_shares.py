@@ -44,7 +44,7 @@ class Shares:
 
     `spread`: standard deviation over seeds within arms; `whole`: no combination is missing. If
     combinations are missing, terms overlap and shares need not add up: `rest` is what then goes
-    with no single one.
+    with no single one. `error_df`: degrees of freedom of the spread.
     """
 
     terms: Sequence[Share]
@@ -52,6 +52,7 @@ class Shares:
     spread: float
     whole: bool
     n: int
+    error_df: int
     rest: float = 0.0
 
 
@@ -106,7 +107,7 @@ def shares(
     seeds = Estimate(min(1.0, mse / every), 1 - taken[1], 1 - taken[0], n)
     whole = len(model.arms) == math.prod(model.arms[factor].nunique() for factor in factors)
     rest = 0.0 if whole else max(0.0, 1 - seeds.value - sum(one.share.value for one in made))
-    return Shares(made, seeds, math.sqrt(mse), whole, n, rest)
+    return Shares(made, seeds, math.sqrt(mse), whole, n, model.error_df, rest)
 
 
 @dataclass(frozen=True)
