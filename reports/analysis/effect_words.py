@@ -65,7 +65,7 @@ def dependence_words(study: Study, found: TermsShown) -> list[str]:
     for factor in study.factors:
         reverses, _ = reversals(study, found.by, factor)
         if reverses and factor != "task" and (factor, reverses[0].partner) not in sides:
-            made.append(f"{reversed_words(reverses, better_word(found.by))}.")
+            made.append(f"{reversed_words(reverses, found.by)}.")
     return made
 
 
@@ -103,7 +103,7 @@ def gap_words(factor: str, one: Effect | None, terms: TermsShown | None) -> str:
     """The largest difference within a factor for a table: by level of what reverses it."""
     if one is not None and one.reversed_by:
         side = one.reversed_by[0]
-        return f"depends on {side.partner}: {by_level_words(side, 'better')}"
+        return f"depends on {side.partner}: {by_level_words(side, 'score')}"
     if one is None:
         confounded = terms.confounding(factor) if terms else None
         return _confounded_with(factor, confounded) if confounded else "n/a"
@@ -114,7 +114,7 @@ def gap_words(factor: str, one: Effect | None, terms: TermsShown | None) -> str:
 def interaction_words(study: Study, by: str, term: ShownTerm, side: Dependence) -> str:
     """An interaction that is shown: its share, and what it means level by level."""
     text = f"{term.name} {explains(term)} of the variance of {measure_text(study, by)}"
-    text += f": {by_level_words(side, better_word(by))}"
+    text += f": {by_level_words(side, by)}"
     return text + (
         f". Which level is better changes, so {side.factor} is not averaged over {side.partner}."
         if side.reverses and by == "score"
@@ -130,29 +130,29 @@ def explains(term: ShownTerm) -> str:
     return f"explains {share_words(term.share)}{beside}"
 
 
-def reversed_words(found: Sequence[Dependence], better: str) -> str:
-    """For example: clip depends on lr: for lr 0.1, … is better than …; for lr 0.01, …"""
+def reversed_words(found: Sequence[Dependence], by: str) -> str:
+    """For example: which clip is better depends on lr: for lr 0.1, … is better than …; …"""
     one, others = found[0], [other.partner for other in found[1:]]
     also = f", and on {listing(others)} as well" if others else ""
     return (
-        f"which {one.factor} is {better} depends on {one.partner}{also}:"
-        f" {by_level_words(one, better)}"
+        f"which {one.factor} {_better(by, than=False)} depends on {one.partner}{also}:"
+        f" {by_level_words(one, by)}"
     )
 
 
-def by_level_words(one: Dependence, better: str) -> str:
+def by_level_words(one: Dependence, by: str) -> str:
     """What a factor does at each level of its partner."""
-    parts = [_at_words(one, at, better) for at in one.by_level[:MOST]]
+    parts = [_at_words(one, at, by) for at in one.by_level[:MOST]]
     left = len(one.by_level) - len(parts)
     return "; ".join([*parts, *([f"and {left} more levels"] if left else [])])
 
 
-def _at_words(one: Dependence, at: AtLevel, better: str) -> str:
+def _at_words(one: Dependence, at: AtLevel, by: str) -> str:
     place = f"for {level(one.partner, at.at)}"
     if not at.shown:
         return f"{place}, no difference is shown ({_with_ends(at.difference)})"
     return (
-        f"{place}, {level(one.factor, at.better)} is {better} than"
+        f"{place}, {level(one.factor, at.better)} {_better(by, than=True)}"
         f" {level(one.factor, at.worse)} ({number(at.better_mean)} against"
         f" {number(at.worse_mean)}: {_with_ends(at.difference)})"
     )
@@ -211,8 +211,10 @@ def measure_text(study: Study, by: str) -> str:
     return f"test {study.metric}" if by == "score" else "health D at the end"
 
 
-def better_word(by: str) -> str:
-    return "better" if by == "score" else "higher"
+def _better(by: str, *, than: bool) -> str:
+    if by == "score":
+        return "is better than" if than else "is better"
+    return "has a higher D than" if than else "has the higher D"
 
 
 def _with_ends(one: Estimate) -> str:

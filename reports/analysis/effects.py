@@ -84,13 +84,16 @@ class Effect:
 
 
 def main_effects(study: Study, points: pd.DataFrame) -> list[Effect]:
-    """One effect per factor, largest first; factors without an interval are left out."""
+    """One effect per factor, largest first; those that have no interval and are not shown are left
+    out.
+    """
     effects, found = [], terms_shown(study, "score")
     for factor, names in study.factors.items():
         gap = level_gap(
             points, "counted", factor, names, [key for key in study.factors if key != factor]
         )
-        if gap is None or not known(gap.difference.low) or found is None:
+        term = found.term(factor) if found else None
+        if gap is None or found is None or not (known(gap.difference.low) or (term and term.shown)):
             continue
         wide = widen(gap.difference, contrast_noise(study, points, factor, gap.high, gap.low))
         sides = (
@@ -98,7 +101,6 @@ def main_effects(study: Study, points: pd.DataFrame) -> list[Effect]:
             if study.higher_is_better
             else (gap.low, gap.high, gap.low_mean, gap.high_mean)
         )
-        term = found.term(factor)
         reverses, varies = reversals(study, "score", factor)
         effects.append(
             Effect(

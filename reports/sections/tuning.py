@@ -72,10 +72,15 @@ def gain_words(study: Study, search: Search) -> str:
         )
     if "tuned" in study.factors:
         found = next(
-            (one for one in main_effects(study, with_counted(study)) if one.factor == "tuned"), None
+            (
+                one
+                for one in main_effects(study, with_counted(study))
+                if one.factor == "tuned" and known(one.difference.low)
+            ),
+            None,
         )
         if found is not None and found.reversed_by:
-            depends = reversed_words(found.reversed_by, "better")
+            depends = reversed_words(found.reversed_by, "score")
             sentence += f" On test data with fresh seeds, {depends}."
         elif found is not None:
             effect, better = found.difference, "tuned" if found.better == "True" else "default"

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 FAMILY_ERROR = 0.05
 CLOSE = 3  # standard errors of a p from permutations, within which luck could decide
@@ -15,10 +14,11 @@ CLOSE = 3  # standard errors of a p from permutations, within which luck could d
 def holm(p: Sequence[float]) -> list[float]:
     """p adjusted by Holm (1979); NaN (not testable) stays and does not count."""
     values = np.asarray(p, dtype=float)
-    known = np.isfinite(values)
+    known = np.flatnonzero(np.isfinite(values))
+    order = known[np.argsort(values[known], kind="stable")]
+    steps = values[order] * np.arange(len(order), 0, -1)
     adjusted = np.full(len(values), math.nan)
-    if known.any():
-        adjusted[known] = multipletests(values[known], method="holm")[1]
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
     return [float(value) for value in adjusted]
 
 
