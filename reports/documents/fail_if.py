@@ -28,6 +28,7 @@ from reports.analysis.claim_ledger import judge_all, read_ledger
 from reports.analysis.claims import judge
 from reports.analysis.recipe import leaders
 from reports.data.study import MISSING, Study
+from reports.findings.finding import STRENGTHS
 from reports.formatting import count, listing, slug
 from reports.statistics import Estimate, mean_interval
 from study.records import OUTCOMES, POINTS, STATES, STATUSES, VERDICTS, StudyError
@@ -52,7 +53,7 @@ WORDS: Mapping[str, Sequence[str]] = {
     "status": (*STATUSES, MISSING),
     "state": STATES,
     "state_init": STATES,
-    "claim": ("supported", "refuted", "inconclusive"),
+    "claim": STRENGTHS,
 }
 # A run whose last state is exploding has this verdict, whatever its first state.
 ALIASES = {"exploding": "explodes"}
@@ -112,7 +113,7 @@ def parse(text: str) -> Condition:
     if not found:
         raise StudyError(
             f"--fail-if {text!r}: expected [any|all] SUBJECT OP VALUE [where KEY=LEVEL ...], such"
-            " as 'score < 0.9' or 'claim:NAME != supported'"
+            " as 'score < 0.9' or 'claim:NAME != holds'"
         )
     subject, _, end = (
         found["subject"].partition(".")
@@ -159,6 +160,7 @@ def _equality(text: str, kind: str, end: str, op: str) -> str:
 
 def _word(text: str, kind: str, value: str) -> str:
     value = ALIASES.get(value, value) if kind == "verdict" else value
+    value = value.removesuffix(" here") if kind == "claim" else value
     if value not in WORDS[kind]:
         hint = (
             f"; {value} is a state: 'state == {value}'"
@@ -327,7 +329,7 @@ def summary_line(study: Study, words: Sequence[str]) -> str:
     if verdicts:
         parts.append(
             f"{count(len(verdicts), 'claim')}: "
-            + ", ".join(f"{verdicts.count(name)} {name}" for name in WORDS["claim"])
+            + ", ".join(f"{verdicts.count(name)} {name}" for name in STRENGTHS if name in verdicts)
         )
     for task, arm in leaders(study):
         where = f" on {task}" if task else ""

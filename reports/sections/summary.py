@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
+from reports.analysis.associations import at_share, prediction_words
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effects import main_effects
-from reports.analysis.prediction import at_share, prediction_words
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
 from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
