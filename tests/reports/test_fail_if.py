@@ -155,7 +155,8 @@ def test_what_is_not_there_cannot_be_judged_and_fails(tmp_path: Path) -> None:
         ("outcome == sovled", "outcome is one of solved, learning"),
         (
             "claim:x == true",
-            "claim is one of holds, opposite, too small to matter, mixed, not decided, not 'true'",
+            "claim is one of holds, opposite, too small to matter, mixed, not decided,"
+            " not testable, got 'true'",
         ),
         ("score < 1 where cell", "where takes KEY=LEVEL pairs"),
         ("__import__('os').system('true') == 0", "expected [any|all] SUBJECT OP VALUE"),
