@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from reports.analysis.arms import with_counted
 from reports.data.study import Study
 from reports.findings.finding import (
     HOLDS,
@@ -125,6 +126,15 @@ def at_share(study: Study, share: float) -> pd.Series:
     return nearest.set_index("id")["D"].astype(float)
 
 
+def association_at(study: Study, share: float, draws: int) -> Association:
+    """How D at a share of the run goes with solving, over all stored points; made once."""
+    found: Association = study.cached(
+        f"association at {share} by {draws} draws",
+        lambda: association(study, with_counted(study), at_share(study, share), draws),
+    )
+    return found
+
+
 def association(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> Association:
     """How D goes with solving over these points (those that are listed, in a large study)."""
     points = study.for_listing(points)
@@ -168,22 +178,29 @@ def prediction(
 
 
 def association_words(found: Association) -> str:
-    """The numbers that decide, for a sentence: AUC within the levels of each factor."""
+    """The numbers that decide, for a sentence: AUC over all points, and within each factor."""
     if not known(found.pooled.auc.value):
         return f"Of {count(found.pooled.auc.n, 'judged network')} {found.pooled.successes} solved"
     rests = f"n = {found.pooled.auc.n} points in {found.pooled.arms} arms"
-    parts = [f"within {key} {words(one.auc)}" for key, one in found.within.items()]
+    inside = [(key, one.auc) for key, one in found.within.items() if known(one.auc.value)]
+    inside.sort(key=lambda pair: pair[1].value)
+    if len(inside) == 1:
+        within = f"; within {inside[0][0]} {words(inside[0][1])}"
+    elif inside:
+        (first, least), (last, most) = inside[0], inside[-1]
+        within = (
+            f"; within one factor at a time from {words(least)} ({first}) to {words(most)} ({last})"
+        )
+    else:
+        within = ""
     if found.alike:
-        parts.append(f"alike in everything but the seed {words(found.alike.auc)}")
-    inside = f", {listing(parts)}" if parts else ""
-    return f"AUC {words(found.pooled.auc)} over all points{inside} ({rests})"
+        within += f"; alike in everything but the seed {words(found.alike.auc)}"
+    return f"AUC {words(found.pooled.auc)} over all points{within}; {rests}"
 
 
-def prediction_words(
-    study: Study, points: pd.DataFrame, D: pd.Series, when: str, draws: int
-) -> str:
+def prediction_words(study: Study, share: float, when: str, draws: int) -> str:
     """One or two sentences: whether D goes with solving here, by what, and within which levels."""
-    found = association(study, points, D, draws)
+    found = association_at(study, share, draws)
     word, _, why = found.judged(0.0)
     if not found.pooled.auc.n:
         return ""

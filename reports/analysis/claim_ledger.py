@@ -16,6 +16,7 @@ from reports.analysis.claims import JudgedClaim, judge
 from reports.analysis.measures import perfect_distance
 from reports.data.study import Study
 from reports.findings.finding import NOT_TESTABLE
+from reports.formatting import slug
 from study.design.claims import check_claim
 from study.records import StudyError
 
@@ -49,6 +50,40 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not claim.get("source"):
         raise StudyError(f"{where}: a claim of the ledger needs its source: who says so, and where")
     return dict(claim)
+
+
+@dataclass(frozen=True)
+class StudyClaims:
+    """Every claim that concerns a study.
+
+    `own`: those that it declares, by name (the words of the statement joined by hyphens);
+    `decided`: those of the ledger that it can test; `left`: those that it cannot, with the reason.
+    """
+
+    own: Mapping[str, JudgedClaim]
+    decided: Sequence[tuple[Entry, JudgedClaim]]
+    left: Sequence[tuple[Entry, str]]
+
+    @property
+    def by_name(self) -> dict[str, JudgedClaim]:
+        return {**{entry.name: one for entry, one in self.decided}, **self.own}
+
+
+def all_claims(study: Study) -> StudyClaims:
+    """The claims of the study and of the ledger, judged once."""
+    found: StudyClaims = study.cached("claims", lambda: _all_claims(study))
+    return found
+
+
+def _all_claims(study: Study) -> StudyClaims:
+    entries = read_ledger(study.folders)
+    decided, left = judge_all(study, entries)
+    own: dict[str, JudgedClaim] = {}
+    taken = [entry.name for entry in entries]
+    for claim in study.declaration.get("claims", []):
+        one = judge(study, claim)
+        own[slug(one.statement, [*taken, *own])] = one
+    return StudyClaims(own, decided, left)
 
 
 def judge_all(

@@ -24,12 +24,11 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import score_words, with_counted
-from reports.analysis.claim_ledger import judge_all, read_ledger
-from reports.analysis.claims import judge
+from reports.analysis.claim_ledger import all_claims
 from reports.analysis.recipe import leaders
 from reports.data.study import MISSING, Study
 from reports.findings.finding import STRENGTHS
-from reports.formatting import count, listing, slug
+from reports.formatting import count, listing
 from reports.statistics import Estimate, mean_interval
 from study.records import OUTCOMES, POINTS, STATES, STATUSES, VERDICTS, StudyError
 
@@ -229,20 +228,8 @@ def _claims(study: Study, condition: Condition) -> dict[str, str]:
 
 
 def claims(study: Study) -> dict[str, str]:
-    """Verdict of every claim that this study judges, by name.
-
-    The name is that of the ledger's file, or the statement's words joined by hyphens.
-    """
-    return dict(study.cached("claims by name", lambda: _judge(study)))
-
-
-def _judge(study: Study) -> dict[str, str]:
-    decided, _ = judge_all(study, read_ledger(study.folders))
-    verdicts = {entry.name: one.verdict for entry, one in decided}
-    for claim in study.declaration.get("claims", []):
-        one = judge(study, claim)
-        verdicts[slug(one.statement, [*verdicts])] = one.verdict
-    return verdicts
+    """Strength of every claim that this study can test, by name, and of its own in any case."""
+    return {name: one.verdict for name, one in all_claims(study).by_name.items()}
 
 
 def _values(study: Study, condition: Condition) -> dict[str, Any]:

@@ -35,11 +35,11 @@ MORE, NO_LESS = "more", "no less"  # directions in which a finding may be stated
 class Finding:
     """What a study says on one question.
 
-    `kind`: claim, effect, interaction, association, recommendation, …; `effect` is positive in the
-    direction in which the question is asked; `least`: smallest effect that matters; `rule`: what
-    decides `strength`; `scope`: where it was found; `why`: what keeps it from being decided, and
-    what would decide it; `points`: ids it rests on; `within`: the same at each level of a factor,
-    by "factor level".
+    `kind`: claim, effect, interaction, association, recommendation, selection or count, which has
+    no strength (""). `effect` is positive in the direction in which the question is asked. `least`:
+    smallest effect that matters; `rule`: what decides `strength`; `scope`: where it was found;
+    `why`: what keeps it from being decided, and what would decide it; `points`: ids it rests on;
+    `within`: the same at each level of a factor, by "factor=level".
     """
 
     kind: str

@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.claim_ledger import Entry, judge_all, read_ledger
-from reports.analysis.claims import JudgedClaim, judge, relative
+from reports.analysis.claim_ledger import Entry, all_claims
+from reports.analysis.claim_words import label, sentence, side_values
+from reports.analysis.claims import JudgedClaim, relative
 from reports.analysis.scope import scope_words
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
 from reports.data.study import MOST, Study
@@ -23,11 +24,9 @@ from reports.findings.finding import (
     NOT_TESTABLE,
     OPPOSITE,
     STRENGTHS,
-    SYMBOLS,
     TOO_SMALL,
 )
-from reports.formatting import count, interval, known, levels, number, percent, shorten
-from study.design.claims import SHARE_OF_SOLVED
+from reports.formatting import count, interval, known, levels, number, shorten
 
 HOW = (
     "A row is one [claim]; its mark is the effect that was found, the bar its [interval]."
@@ -61,8 +60,8 @@ class Claims:
     needs = ("outcome",)
 
     def render(self, study: Study) -> Section:
-        own = [judge(study, claim) for claim in study.declaration.get("claims", [])]
-        decided, left = judge_all(study, read_ledger(study.folders))
+        found = all_claims(study)
+        own, decided, left = list(found.own.values()), found.decided, found.left
         testable = [one for one in own if one.verdict != NOT_TESTABLE]
         every = [*testable, *(one for _, one in decided)]
         if not own and not every:
@@ -102,8 +101,8 @@ class Claims:
 def _overview(
     study: Study,
     own: list[JudgedClaim],
-    decided: list[tuple[Entry, JudgedClaim]],
-    left: list[tuple[Entry, str]],
+    decided: Sequence[tuple[Entry, JudgedClaim]],
+    left: Sequence[tuple[Entry, str]],
 ) -> list[str]:
     parts, compared = [], [one for _, one in decided]
     if own:
@@ -267,8 +266,8 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
             one.statement,
             Cell(label(one), one.verdict),
             one.measure,
-            f"{levels(one.better)}: {_side(one, 0)}" if one.better else one.text,
-            f"{levels(one.worse)}: {_side(one, 1)}" if one.worse else "",
+            f"{levels(one.better)}: {side_values(one, 0)}" if one.better else one.text,
+            f"{levels(one.worse)}: {side_values(one, 1)}" if one.worse else "",
             Cell(
                 f"{number(one.difference.value, 3, sign=True)}"
                 f" {interval(one.difference.low, one.difference.high, 3)}",
@@ -320,70 +319,3 @@ def _ids(ids: Sequence[str]) -> str:
         if len(ids) <= MOST
         else f"{' '.join(ids[: MOST // 10])} and {len(ids) - MOST // 10:,} more"
     )
-
-
-def label(one: JudgedClaim) -> str:
-    """The verdict with its symbol, here."""
-    return f"{SYMBOLS[one.verdict]} {one.verdict} here"
-
-
-def sentence(one: JudgedClaim) -> str:
-    """A claim with its verdict, numbers, and what would decide it.
-
-    For example: Clipping mends explosion: holds here (T = 64). Lost: 0 of 3 with clip norm, 3 of 3
-    with clip none …
-    """
-    where = f" ({one.length})" if one.length else ""
-    found = f"{one.statement.rstrip('.')}: {one.verdict} here{where}"
-    found += f", as {one.why}." if one.verdict == NOT_TESTABLE else "."
-    why = f" {one.why[0].upper()}{one.why[1:]}." if one.verdict == NOT_DECIDED and one.why else ""
-    if one.verdict == NOT_TESTABLE:
-        return found
-    if one.text or not one.better:
-        effect = "" if one.by == SHARE_OF_SOLVED else _effect(one)
-        return " ".join(text for text in (found, one.text, effect, why.strip()) if text)
-    sides = (
-        f"{one.measure[0].upper()}{one.measure[1:]}: {_side(one, 0)} with {levels(one.better)},"
-        f" {_side(one, 1)} with {levels(one.worse)}"
-    )
-    return (
-        f"{found} {sides} (difference {number(abs(one.difference.value))}, interval"
-        f" {_positive(one)}).{_parts(one)}{why}"
-    )
-
-
-def _parts(one: JudgedClaim) -> str:
-    """The claim level by level, where it is judged so."""
-    if not one.parts:
-        return ""
-    words = {HOLDS: "yes", OPPOSITE: "no, the opposite"}
-    listed = "; ".join(
-        f"{part.name} {words.get(part.strength, part.strength)}"
-        f" ({number(part.effect.value, sign=True)} {interval(part.effect.low, part.effect.high)})"
-        for part in one.parts
-    )
-    return f" By {one.parts[0].factor}: {listed}."
-
-
-def _effect(one: JudgedClaim) -> str:
-    return (
-        f"Effect {number(one.difference.value, 3, sign=True)}"
-        f" {interval(one.difference.low, one.difference.high, 3)}, where {number(one.least, 3)}"
-        " matters."
-    )
-
-
-def _positive(one: JudgedClaim) -> str:
-    """The interval, with the sign that the sentence gives to the difference."""
-    low, high = one.difference.low, one.difference.high
-    return interval(low, high) if one.difference.value >= 0 else interval(-high, -low)
-
-
-def _side(one: JudgedClaim, which: int) -> str:
-    values = np.asarray(one.values[which], dtype=float)
-    if not len(values):
-        return "no point"
-    if one.share:
-        return f"{int(values.sum())} of {len(values)} ({percent(float(values.mean()))})"
-    spread = f" ± {number(float(values.std(ddof=1)))} sd" if len(values) > 1 else ""
-    return f"{number(float(values.mean()))}{spread} (n = {len(values)})"

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from reports.analysis.arms import with_counted
 from reports.analysis.associations import (
     Association,
-    association,
+    association_at,
     association_words,
     at_share,
     prediction_words,
@@ -79,11 +79,8 @@ class Predicts:
     def render(self, study: Study) -> Section:
         points = with_counted(study)
         D = {share: at_share(study, share) for share in self.at}
-        found = {share: association(study, points, D[share], self.draws) for share in self.at}
-        text = " ".join(
-            prediction_words(study, points, D[share], _when(share), self.draws)
-            for share in self.at[-1:]
-        )
+        found = {share: association_at(study, share, self.draws) for share in self.at}
+        text = prediction_words(study, self.at[-1], _when(self.at[-1]), self.draws)
         text += (
             f" {self._early(found)} This is correlation over networks that differ in more than"
             " their gradient; nothing was stopped because of a verdict."

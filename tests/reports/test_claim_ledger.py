@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from reports.analysis.claim_ledger import judge_all, read_ledger
+from reports.analysis.claim_words import label, sentence
 from reports.analysis.claims import judge
 from reports.analysis.comparison import match
 from reports.analysis.measures import perfect_distance
@@ -18,7 +19,7 @@ from reports.analysis.testable import why_not_testable
 from reports.data.study import Study
 from reports.documents.page import write
 from reports.findings.finding import HOLDS, MIXED, NOT_DECIDED, OPPOSITE, TOO_SMALL
-from reports.sections.claims import Claims, label, sentence
+from reports.sections.claims import Claims
 from study.config.paths import conf_folder
 from study.records import StudyError
 from tests.reports.synthetic import make

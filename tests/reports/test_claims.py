@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from reports.analysis.claim_words import sentence
 from reports.analysis.claims import judge
 from reports.analysis.measures import MEASURES
 from reports.data.study import Study
 from reports.findings.finding import HOLDS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, TOO_SMALL
-from reports.sections.claims import sentence
 from reports.statistics import share_difference
 from study.design.claims import PREDICTORS, SHARE_OF_SOLVED
 from study.records import CLAIMED_BY

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reports.analysis.claim_words import sentence
 from reports.analysis.claims import judge
 from reports.findings.finding import HOLDS, MIXED, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, TOO_SMALL
-from reports.sections.claims import sentence
 from tests.reports.known import known_study
 
 CELLS = {"cell": ["rnn", "lstm"], "initializer": ["orthogonal", "normal"]}
