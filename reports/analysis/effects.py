@@ -17,7 +17,7 @@ from reports.data.test_set import contrast_noise, weighted_noise
 from reports.formatting import known
 from reports.statistics import Estimate, level_gap, widen
 from reports.statistics.holm import FAMILY_ERROR
-from reports.statistics.levels import Moments, moments
+from reports.statistics.levels import values_by_arm, weighted_values
 from reports.statistics.terms import Confounded, codes
 
 ROUNDING = 1e-9
@@ -150,18 +150,19 @@ def dependence(study: Study, by: str, factor: str, partner: str) -> Dependence:
 
 
 Pair = tuple[str, str]
+Values = Mapping[int, np.ndarray]  # of each arm
 
 
 def _dependence(study: Study, by: str, factor: str, partner: str) -> Dependence:
-    values: Moments = study.cached(
-        f"moments of {by}", lambda: moments(measured(study, by), "value")
+    values: Values = study.cached(
+        f"values of {by} by arm", lambda: values_by_arm(measured(study, by), "value")
     )
     compared = _comparisons(study, values, factor, partner)
     level = 1 - FAMILY_ERROR / max(1, len(compared))
     way = sign(study, by)
     differences: dict[tuple[str, Pair], Estimate] = {}
     for key, weights in compared.items():
-        found = values.weighted(weights, level=level)
+        found = weighted_values(values, weights, level=level)
         if by == "score":
             found = widen(found, weighted_noise(study, weights), level=level)
         differences[key] = with_sign(found, way)
@@ -178,10 +179,10 @@ def _dependence(study: Study, by: str, factor: str, partner: str) -> Dependence:
 
 
 def _comparisons(
-    study: Study, values: Moments, factor: str, partner: str
+    study: Study, values: Values, factor: str, partner: str
 ) -> dict[tuple[str, Pair], Mapping[int, float]]:
     """Weights of arms for each pair of levels at each level of the partner, matched in all else."""
-    arms = study.arms[study.arms["arm"].isin(list(values.mean))]
+    arms = study.arms[study.arms["arm"].isin(list(values))]
     block = codes(arms, [key for key in study.factors if key != factor])
     at: dict[tuple[str, str], dict[int, int]] = {}
     for place, level, number, arm in zip(
@@ -218,11 +219,11 @@ def _reversed_pair(differences: Mapping[tuple[str, Pair], Estimate]) -> Pair | N
 
 
 def _at_level(
-    values: Moments, key: tuple[str, Pair], difference: Estimate, weights: Mapping[int, float]
+    values: Values, key: tuple[str, Pair], difference: Estimate, weights: Mapping[int, float]
 ) -> AtLevel:
     (at, levels), arms = key, list(weights)
     means = [
-        float(np.mean([values.mean[arm] for arm in arms if weights[arm] * way > 0]))
+        float(np.mean([values[arm].mean() for arm in arms if weights[arm] * way > 0]))
         for way in (1, -1)
     ]
     way = 1.0 if difference.value >= 0 else -1.0

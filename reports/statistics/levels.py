@@ -14,52 +14,50 @@ from scipy import stats
 from reports.statistics.estimates import NO_ESTIMATE, Estimate, around
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Mean, variance over seeds, and number of points of each arm that has any."""
-
-    mean: Mapping[int, float]
-    variance: Mapping[int, float]
-    n: Mapping[int, int]
-
-    def weighted(self, weights: Mapping[int, float], *, level: float = 0.95) -> Estimate:
-        """Σ w_a · (mean over seeds of arm a), for fixed arms: the interval has seed noise only.
-
-        Var = Σ w_a² s_a²/n_a with Satterthwaite's degrees of freedom. No interval if an arm has
-        one seed.
-        """
-        if not set(weights) <= set(self.mean):
-            return NO_ESTIMATE
-        n = sum(self.n[arm] for arm in weights)
-        value = float(sum(weight * self.mean[arm] for arm, weight in weights.items()))
-        if any(self.n[arm] < 2 for arm in weights):
-            return Estimate(value, math.nan, math.nan, n)
-        parts = {
-            arm: weight**2 * self.variance[arm] / self.n[arm] for arm, weight in weights.items()
-        }
-        variance = sum(parts.values())
-        spread = sum(part**2 / (self.n[arm] - 1) for arm, part in parts.items())
-        freedom = variance**2 / spread if spread else math.inf
-        half = (
-            float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
-            if math.isfinite(freedom)
-            else 0.0
-        )
-        return around(value, half, n)
-
-
-def moments(points: pd.DataFrame, column: str) -> Moments:
-    """Of a column over the arms that have a value of it."""
-    known = points[np.isfinite(points[column].to_numpy(dtype=float))]
-    of = known.astype({column: float}).groupby("arm")[column].agg(["mean", "var", "size"])
-    return Moments(of["mean"].to_dict(), of["var"].to_dict(), of["size"].astype(int).to_dict())
-
-
 def weighted_arms(
     points: pd.DataFrame, column: str, weights: Mapping[int, float], *, level: float = 0.95
 ) -> Estimate:
-    """As Moments.weighted, of the arms of these points."""
-    return moments(points[points["arm"].isin(list(weights))], column).weighted(weights, level=level)
+    """Σ w_a · (mean over seeds of arm a), as in `weighted_values`."""
+    return weighted_values(values_by_arm(points, column), weights, level=level)
+
+
+def values_by_arm(points: pd.DataFrame, column: str) -> dict[int, np.ndarray]:
+    """The finite values of a column by arm."""
+    known = points[np.isfinite(points[column].to_numpy(dtype=float))]
+    return {int(arm): own.to_numpy(dtype=float) for arm, own in known.groupby("arm")[column]}
+
+
+def weighted_values(
+    by_arm: Mapping[int, np.ndarray], weights: Mapping[int, float], *, level: float = 0.95
+) -> Estimate:
+    """Σ w_a · (mean over seeds of arm a), for fixed arms: the interval has seed noise only.
+
+    Var = Σ w_a² s_a²/n_a with Satterthwaite's degrees of freedom. No interval if an arm has one
+    seed.
+    """
+    value, variance, spread, n = 0.0, 0.0, 0.0, 0
+    enough = True
+    for arm, weight in weights.items():
+        of_arm = by_arm.get(arm, np.array([]))
+        if not len(of_arm):
+            return NO_ESTIMATE
+        n += len(of_arm)
+        value += weight * of_arm.mean()
+        if len(of_arm) < 2:
+            enough = False
+            continue
+        part = weight**2 * of_arm.var(ddof=1) / len(of_arm)
+        variance += part
+        spread += part**2 / (len(of_arm) - 1)
+    if not enough:
+        return Estimate(value, math.nan, math.nan, n)
+    freedom = variance**2 / spread if spread else math.inf
+    half = (
+        float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+        if math.isfinite(freedom)
+        else 0.0
+    )
+    return around(value, half, n)
 
 
 def marginal_means(
