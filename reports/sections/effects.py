@@ -53,7 +53,6 @@ HOW_LINES = (
 )
 WIDTH = 10.0
 SEEDS = "seeds within arms"
-COLOURS = (SLOTS[9], SLOTS[0], SLOTS[3])  # of what has no factor of its own, one, or two
 MOST = 4  # panels side by side
 
 
@@ -201,13 +200,13 @@ def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
         estimates = {one.name: one.share for one in shares_found.terms} | {
             SEEDS: shares_found.seeds
         }
-        factors = {one.name: len(one.factors) for one in shares_found.terms}
+        terms = {one.name: one for one in shares_found.terms}
         for y, name in enumerate(order):
             one = estimates.get(name)
             if one is None:
                 axis.text(0.01, y, "cannot be determined", color=SOFT, fontsize=7, va="center")
                 continue
-            colour = COLOURS[min(2, factors.get(name, 0))]
+            colour = SLOTS[9] if name == SEEDS else _colour(terms[name])
             axis.barh(y, one.value, height=0.62, color=colour, alpha=0.75, linewidth=0)
             axis.plot([one.low, one.high], [y, y], color=INK, linewidth=1.1)
             axis.text(
@@ -231,6 +230,11 @@ def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
         fontsize=8.5,
     )
     return figure
+
+
+def _colour(one: Share) -> str:
+    """One for main effects, one for interactions, one for what is confounded."""
+    return SLOTS[8] if one.confounded else SLOTS[0] if len(one.factors) == 1 else SLOTS[3]
 
 
 def _table(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Table:
