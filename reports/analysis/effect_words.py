@@ -31,7 +31,7 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
     if found is None:
         return ""
     plain = [one for one in effects if not one.reversed_by]
-    shown = [_average(one) for one in plain if one.shown]
+    shown = [average_words(one) for one in plain if one.shown]
     quiet = [_quiet(one) for one in plain if one.shown is False]
     open_ones = [_quiet(one) for one in plain if one.shown is None]
     sentences = confounding_words(study, found)
@@ -69,7 +69,8 @@ def dependence_words(study: Study, found: TermsShown) -> list[str]:
     return made
 
 
-def _average(one: Effect) -> str:
+def average_words(one: Effect) -> str:
+    """For example: cell 0.07 [0.04, 0.10] (rnn 0.84, lstm 0.77), with what limits it."""
     sides = (
         f"{level(one.factor, one.better)} {number(one.better_mean)},"
         f" {level(one.factor, one.worse)} {number(one.worse_mean)}"
@@ -90,12 +91,13 @@ def _notes(one: Effect) -> list[str]:
     if one.varies_with:
         notes.append(f"how much depends on {listing(one.varies_with)}")
     if one.confounded:
-        which = _confounded_with(one.factor, one.confounded)
+        which = confounded_words(one.factor, one.confounded)
         notes.append(f"only between levels that are not {which}")
     return notes
 
 
-def _confounded_with(factor: str, one: Confounded) -> str:
+def confounded_words(factor: str, one: Confounded) -> str:
+    """For example: confounded with initializer."""
     return f"confounded with {listing(key for key in one.factors if key != factor)}"
 
 
@@ -106,7 +108,7 @@ def gap_words(factor: str, one: Effect | None, terms: TermsShown | None) -> str:
         return f"depends on {side.partner}: {by_level_words(side, 'score')}"
     if one is None:
         confounded = terms.confounding(factor) if terms else None
-        return _confounded_with(factor, confounded) if confounded else "n/a"
+        return confounded_words(factor, confounded) if confounded else "n/a"
     ends = one.difference
     return "; ".join([f"{number(ends.value, 3)} {interval(ends.low, ends.high, 3)}", *_notes(one)])
 

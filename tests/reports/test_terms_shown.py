@@ -17,6 +17,7 @@ import pytest
 
 from reports.analysis.arms import with_counted
 from reports.analysis.contrasts import factorial_contrasts
+from reports.analysis.effect_findings import effect_findings
 from reports.analysis.effects import dependence, main_effects
 from reports.analysis.terms_shown import DRAWS, corrected_p, decide, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Section, Table
@@ -187,6 +188,19 @@ def test_a_crossing_interaction_is_told_level_by_level_and_never_averaged(tmp_pa
     assert "clip is compared at each level of optimizer.lr" in figure.caption
     picture = [one for one in rendered("effects", study).blocks if isinstance(one, Figure)][1]
     assert "lines: clip" in picture.caption, "drawn is the interaction that is shown"
+
+
+def test_findings_say_the_same_as_the_page(tmp_path: Path) -> None:
+    study = study_of(tmp_path, crossing, factors={"cell": ["rnn", "gru"], **RATES})
+    shown, found = agree(study), {one.subject: one for one in effect_findings(study)}
+    assert {name for name, one in found.items() if one.strength in ("holds", "mixed")} == shown
+    for name, other in (("clip", "optimizer.lr"), ("optimizer.lr", "clip")):
+        one = found[name]
+        assert one.strength == "mixed" and math.isnan(one.effect.value), "no average"
+        assert [key.partition("=")[0] for key in one.within] == [other, other]
+        assert one.sentence[1:] in answer(study) or name == "optimizer.lr"
+    assert found["clip × optimizer.lr"].sentence[1:] in answer(study)
+    assert found["cell"].strength == "not decided" and "corrected p" in found["cell"].why
 
 
 def test_a_pair_beside_the_largest_that_reverses_counts(tmp_path: Path) -> None:
