@@ -103,20 +103,59 @@ def test_the_solved_end_after_as_many_checks_and_the_rest_change_by_no_bit(whole
         assert np.isfinite([row["score"], row["final_score"], row["train_score"]]).all()
 
 
-def test_probes_not_reached_are_absent_but_for_one_at_the_end(whole, early):
+def checked(store: Store, id: str) -> dict[int, bool]:
+    """Whether each validation meets the criterion, by its update."""
+    history = store.table("history", [id])
+    checks = history[history["val_score"].notna()]
+    return dict(zip(checks["update"], checks["val_score"] <= SOLVED, strict=True))
+
+
+def test_probes_not_reached_are_absent_but_for_those_of_the_end(whole, early):
+    """The scheduled ones change by no bit. The one that decides verdicts also measures at every
+    validation that meets the criterion, the others once at the end.
+    """
     for id in ("fast", "faster"):
         end = rows(early)[id]["updates_done"]
         full, found = (store.table("states", [id]) for store in (whole, early))
-        before = full[full["update"] < end]
+        scheduled = set(full.loc[full["update"] <= end, "update"])
+        met = {update for update, solved in checked(early, id).items() if solved}
+        assert met - scheduled, "or this tests nothing"
+        assert set(found["update"]) == scheduled | met
         pd.testing.assert_frame_equal(
-            found.iloc[: len(before)].reset_index(drop=True),
-            before.reset_index(drop=True),
+            found[found["update"].isin(scheduled)].drop(columns="stage").reset_index(drop=True),
+            full[full["update"] <= end].drop(columns="stage").reset_index(drop=True),
             check_exact=True,
         )
-        last = found.iloc[len(before) :]
-        assert set(last["update"]) == {end}
-        assert set(last["stage"]) == {before["stage"].max() + 1}
-        assert set(early.table("measures", [id])["update"]) == set(found["update"])
+        for table, probe, updates in (
+            ("states", None, scheduled | met),
+            ("profile", "transport", scheduled | met),
+            ("profile", "loss", scheduled | {end}),
+            ("measures", "recurrence", scheduled | {end}),
+        ):
+            own = early.table(table, [id])
+            own = own if probe is None else own[own["probe"] == probe]
+            numbers = own.drop_duplicates("stage")
+            assert numbers["update"].tolist() == sorted(updates), (table, probe)
+            assert numbers["stage"].tolist() == [*range(len(updates))], (table, probe)
+            assert len(own[["stage", "update"]].drop_duplicates()) == len(numbers)
+
+
+def test_the_end_state_is_of_the_probes_of_the_validations_that_ended_it(early):
+    for id in ("fast", "faster"):
+        row, checks = rows(early)[id], checked(early, id)
+        streak = sorted(checks)[-2:]
+        assert [checks[update] for update in streak] == [True, True]
+        states = early.table("states", [id])
+        for layer, own in states.groupby("layer"):
+            judged = own[own["update"].isin(streak) | (own["update"] > streak[0])].tail(3)
+            (kept,) = early.table("layers", [id]).query("layer == @layer").to_dict("records")
+            for name in ("D", "D_low", "D_high", "U", "U_low", "U_high"):
+                assert kept[name] == np.median(judged[name])
+            assert kept["judged_from"] == judged["update"].iloc[0] >= streak[0]
+            assert kept["judged_probes"] == len(judged) >= 2
+            if layer == "network":
+                for name in ("D", "U", "state", "verdict", "judged_from", "judged_probes"):
+                    assert row[name] == kept[name]
 
 
 def test_the_diverged_leave_and_no_number_depends_on_it(whole, early):
