@@ -221,6 +221,70 @@ def test_company_and_interruptions_change_nothing(tmp_path, cell, hidden, checks
     assert list(folder.glob("checkpoints/*")) == []
 
 
+def wavering(checks: int = 3) -> list[Point]:
+    """Two whose validations meet the criterion, miss it, and meet it again; one that is slow.
+
+    The first ends early, the second never has three in a row.
+    """
+    shared = members(checks)[0].config
+    return [
+        point(0, name, **{**changed, "optimizer": {**shared["optimizer"], "lr": rate}})
+        for name, rate in (("soon", 0.3), ("never", 0.5), ("slow", 1e-5))
+        for changed in [
+            {key: shared[key] for key in ("updates", "task", "stop")} | {"validate_every": 2}
+        ]
+    ]
+
+
+@pytest.fixture(scope="module")
+def wavered(tmp_path_factory) -> Store:
+    return run(wavering(), tmp_path_factory.mktemp("wavered"))
+
+
+def test_probes_of_broken_streaks_are_probes_like_any_other(wavered):
+    for id, ended in (("soon", "solved"), ("never", None)):
+        row, checks = rows(wavered)[id], checked(wavered, id)
+        assert row["ended_early"] == ended
+        met = {update for update, solved in checks.items() if solved}
+        streak = sorted(checks)[-3:]
+        assert (set(streak) <= met) == (ended == "solved")
+        assert any(update < streak[0] for update in met), "none was broken: this tests nothing"
+        states = wavered.table("states", [id]).query("layer == 'network'")
+        assert met <= set(states["update"])
+        assert states["stage"].tolist() == [*range(len(states))]
+        assert states["update"].is_monotonic_increasing
+        start = streak[0] if ended else round(0.6 * UPDATES)
+        judged = states[states["update"] >= start].tail(3)
+        assert row["D"] == np.median(judged["D"])
+        assert (row["judged_from"], row["judged_probes"]) == (judged["update"].iloc[0], len(judged))
+    assert len(wavered.table("states", ["slow"]).query("layer == 'network'")) == len(
+        point().config["health"]["stages"]
+    ), "no criterion met, no probe"
+
+
+def test_streaks_are_the_same_in_any_company_and_after_any_interruption(wavered, tmp_path):
+    points = wavering()
+    for number, company in enumerate((points[:1], points[1:], points[1::-1])):
+        store = run(company, tmp_path / f"company-{number}")
+        for each in company:
+            same_point(wavered, store, each.id)
+    for at in range(5, UPDATES, 3):  # before, in and after streaks
+        folder = tmp_path / f"left-{at}"
+        folder.mkdir()
+        with contextlib.suppress(Stopped):
+            run_group(
+                Group("1", tuple(points), 1.0), folder, "cpu", lambda update, at=at: update == at
+            )
+        left = [each for each in points if each.id not in Store(folder).ids()]
+        if at % 2:
+            go_on(left[:1], folder)  # alone
+            left = left[1:]
+        if left:
+            go_on(left, folder)
+        for each in points:
+            same_point(wavered, Store(folder), each.id)
+
+
 def test_an_interruption_between_deciding_and_storing_ends_it_at_the_same_update(
     early, tmp_path, monkeypatch
 ):
