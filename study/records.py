@@ -122,7 +122,7 @@ POINTS = _columns(
     ("status", "str", "", " | ".join(STATUSES)),
     ("reason", "str", "", "why the status is not done"),
     ("verdict", "str", "", " | ".join(VERDICTS)),
-    ("outcome", "str", "", " | ".join(OUTCOMES)),
+    ("outcome", "str", "", f"{' | '.join(OUTCOMES)}; solved: by the last validation"),
     ("state_init", "str", "", "state of the network at initialization"),
     (
         "state",
@@ -151,6 +151,7 @@ POINTS = _columns(
     ("baseline_loss", "float", "nats or squared units", "loss of that guess"),
     ("val_loss", "float", "nats or squared units", "validation loss of the scored weights"),
     ("solved_at", "int", "updates", "first validation that meets the task's rule"),
+    ("ends_solved", "bool", "", "the last validation meets the task's rule"),
     OPENED_AT,
     ("opened_loss", "float", "share of baseline_loss", "validation loss when it opened"),
     ("D_init", "float", "decades", "D at initialization"),
