@@ -8,6 +8,7 @@ import pandas as pd
 from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effects import main_effects
+from reports.analysis.ends import different_stopping_points
 from reports.analysis.prediction import at_share, prediction_words
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
 from reports.analysis.tallies import tally
@@ -353,6 +354,7 @@ class Summary:
                 f" non-finite, and {'counts' if silent == 1 else 'count'} with it too, whatever the"
                 " best validation was."
             )
+        sentences += [text for text in (different_stopping_points(points),) if text]
         if (
             len(arms) > 1
             and not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors)
