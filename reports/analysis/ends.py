@@ -81,7 +81,11 @@ def _shares(judged: pd.DataFrame) -> str:
     share = (100 * judged["update"] / judged["updates_done"].clip(lower=1)).round().astype(int)
     sets = share.groupby(judged["id"]).agg(tuple).unique()
     probes = judged.groupby("id").size()
-    at = listing(str(one) for one in sets[0]) if len(sets) == 1 else f"{share.min()} to {share.max()}"
+    at = (
+        listing(str(one) for one in sets[0])
+        if len(sets) == 1
+        else f"{share.min()} to {share.max()}"
+    )
     return (
         f"of {_points(judged)} that made all updates, the last {_number(probes)}, at {at} % of the"
         " updates"

@@ -177,7 +177,8 @@ def test_points_that_say_from_where_they_are_judged_keep_their_verdict(tmp_path:
     assert study.grid["verdict"].tolist()[:2] == ["mixed", "mixed"]
     assert (
         "of the 2 points that made all updates, the last 2 to 3, at 60 to 100 % of the updates; of"
-        " the 2 points that ended early as solved, the last 2 to 3, in the last 225 updates." in judged_by(study)
+        " the 2 points that ended early as solved, the last 2 to 3, in the last 225 updates."
+        in judged_by(study)
     )
 
 

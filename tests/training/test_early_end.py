@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from study.records import StudyError
 from study.store import Store
 from study.training.checkpoints import Checkpoints
 from study.training.engine import Stopped, run_group
+from tests.support.commands import call
 from tests.support.helpers import Sum, point, run
 from tests.training.test_checkpoints import CLIPS, PROBES, go_on
 from tests.training.test_engine import CELLS, same_point
@@ -283,6 +285,46 @@ def test_streaks_are_the_same_in_any_company_and_after_any_interruption(wavered,
             go_on(left, folder)
         for each in points:
             same_point(wavered, Store(folder), each.id)
+
+
+ADDING = (
+    *("-m", "name=adding", "tracker=[]", "device=cpu", "executor.workers=1", "task=adding"),
+    *("task.steps=40", "cell=gru", "seed=0,1", "hidden=16", "batch=32", "optimizer.lr=0.01"),
+    *("updates=2400", "validate_every=15", "stop.solved_checks=3", "probe=[transport]"),
+)
+
+
+def test_what_a_command_trains_until_it_has_solved_carries_at_its_end_and_the_page_says_so(
+    tmp_path,
+):
+    """GRUs on adding: they begin vanishing, and open shortly before they solve it. The scheduled
+    probes before the end lie in between.
+    """
+    ran = call(tmp_path, "study", *ADDING)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    store = Store(tmp_path / "outputs" / "adding")
+    earlier = []
+    for id, row in rows(store).items():
+        assert row["ended_early"] == "solved" and row["updates_done"] < 2400 / 4
+        states = store.table("states", [id]).query("layer == 'network'")
+        end = states[states["update"] > row["updates_done"] - 3 * 15]
+        assert end["update"].tolist() == [row["updates_done"] - 15 * before for before in (2, 1, 0)]
+        assert (row["judged_from"], row["judged_probes"]) == (end["update"].iloc[0], 3)
+        assert row["D"] == np.median(end["D"])
+        assert set(end["state"]) == {row["state"]} == {"carrying"}
+        assert row["verdict"] == "opens" and row["opened_at"] <= row["updates_done"]
+        earlier.append([*states["D"][~states.index.isin(end.index)][-2:], end["D"].iloc[-1]])
+    assert any(np.median(D) < -2 for D in earlier), (
+        "with the last scheduled probes as its end no point would be closed: this tests nothing"
+    )
+    one = store.ids()[-1]
+    labels = {**store.result(one)["labels"]}
+    alone = Point(id=one, config=store.config(one), seed=labels.pop("seed"), labels=labels)
+    same_point(store, run([alone], tmp_path / "alone"), one)
+    assert call(tmp_path, "reports", "render", "outputs/adding").returncode == 0
+    page = html.unescape((tmp_path / "outputs" / "adding" / "report.html").read_text())
+    assert "of the 2 points that ended early as solved, the last 3, in the last 30 updates." in page
+    assert "2 of 2 points were trained no further once the task was solved, after " in page
 
 
 def test_an_interruption_between_deciding_and_storing_ends_it_at_the_same_update(
