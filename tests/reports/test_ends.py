@@ -13,8 +13,10 @@ import pytest
 
 from reports.analysis.ends import different_stopping_points, judged_by
 from reports.blocks import Prose
+from reports.data.profiles import losses, transport
 from reports.data.study import Study
 from reports.documents.page import write
+from reports.figures.gradient_flow import _stage_words
 from reports.sections.states import States
 from study.health.verdicts import verdict
 from study.store import PointRecord, Store
@@ -225,3 +227,66 @@ def test_the_first_screen_says_so_before_one_relies_on_it(tmp_path: Path) -> Non
     sentence = different_stopping_points(study.stored)
     assert sentence and page.count(sentence) == 1
     assert page.index("Before you rely on this:") < page.index(sentence)
+
+
+def profile(probe: str, ends: Mapping[str, Mapping[int, float]]) -> pd.DataFrame:
+    """Profiles of one arm, point id -> {update: decades at lag 2}."""
+    rows = [
+        {
+            "arm": 0,
+            "cell": "lstm",
+            "id": id,
+            "probe": probe,
+            "stage": stage,
+            "update": update,
+            "layer": "network" if probe == "transport" else "1",
+            "state": "h",
+            "lag": lag,
+            **dict.fromkeys(("log10_mean", "log10_p10", "log10_p90"), decades * (lag == 2)),
+            "n": 10,
+            "n_zero": 0,
+            "n_nonfinite": 0,
+        }
+        for id, probes in ends.items()
+        for stage, (update, decades) in enumerate(probes.items())
+        for lag in (1, 2)
+    ]
+    return pd.DataFrame(rows)
+
+
+FIRST = {0: -1.0, 100: -2.0, 300: -3.0}  # scheduled, before anybody ends
+
+
+def test_maps_take_medians_over_seeds_at_the_same_update() -> None:
+    """Two end early; their probes at validations are not those of the third's next stages."""
+    found = transport(
+        profile(
+            "transport",
+            {
+                "a": {**FIRST, 325: -9.0, 350: -9.0, 375: -9.0},
+                "b": {**FIRST, 400: -9.0, 425: -9.0},
+                "c": {**FIRST, 600: -5.0, 800: -6.0, 1000: -7.0},
+            },
+        )
+    )
+    at = found[found["lag"] == 2]
+    assert dict(zip(at["update"], at["value"], strict=True)) == {
+        **FIRST,
+        600: -5.0,
+        800: -6.0,
+        1000: -7.0,
+    }
+    assert at["points"].tolist() == [3, 3, 3, 1, 1, 1]
+
+
+def test_the_last_probe_of_a_flow_is_everybodys_last() -> None:
+    ends = {"a": {**FIRST, 350: -9.0}, "b": {**FIRST, 600: -5.0, 800: -6.0, 1000: -7.0}}
+    found = losses(profile("loss", ends), ["cell"], {"a"})
+    at = found[found["lag"] == 2].set_index("stage")
+    assert at["log10_mean"].tolist() == [-1.0, -2.0, -3.0, -5.0, -6.0, -8.0]
+    assert at["points"].tolist() == [2, 2, 2, 1, 1, 2]
+    by_panel = losses(profile("loss", ends).assign(cell=lambda rows: rows["id"]), ["cell"], {"a"})
+    assert _stage_words(by_panel) == (
+        "update",
+        {0: "0", 1: "100", 2: "300", 3: "600", 4: "800", 5: "end"},
+    )
