@@ -61,12 +61,8 @@ def with_verdicts(store: Store, points: pd.DataFrame, again: Mapping[str, Layers
     if not again:
         return points
     points = points.set_index("id", drop=False)
-    rows = points.loc[list(again)]
-    found = {}
-    for id, layers in again.items():
-        network = next((row for row in layers if row["layer"] == NETWORK), {})
-        found[id] = {name: network.get(name) for name in JUDGED if not name.endswith("_init")}
-        found[id]["opened_loss"] = _opened_loss(store, rows.loc[id], network.get("opened_at"))
+    baselines = points["baseline_loss"]
+    found = {id: _columns(store, id, baselines[id], layers) for id, layers in again.items()}
     judged = pd.DataFrame.from_dict(found, orient="index")
     for name in judged:
         numeric = pd.api.types.is_numeric_dtype(points[name])
@@ -75,18 +71,38 @@ def with_verdicts(store: Store, points: pd.DataFrame, again: Mapping[str, Layers
     return points.reset_index(drop=True)
 
 
-def _opened_loss(store: Store, point: pd.Series, opened_at: float | None) -> float | None:
-    if opened_at is None:
+def as_judged(store: Store, row: Mapping[str, Any], health: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored row of one point, with what is judged again."""
+    names = ("id", "status", "verdict", "judged_from", "ended_early", "updates_done")
+    again = judge_again(store, pd.DataFrame([{name: row.get(name) for name in names}]), health)
+    judged = [_columns(store, id, row.get("baseline_loss"), layers) for id, layers in again.items()]
+    return {**row, **(judged[0] if judged else {})}
+
+
+def _columns(store: Store, id: str, baseline_loss: float | None, layers: Layers) -> dict[str, Any]:
+    """The columns of records.POINTS that change; null if there are no layers."""
+    network = next((row for row in layers if row["layer"] == NETWORK), {})
+    found = {name: network.get(name) for name in JUDGED if not name.endswith("_init")}
+    return {
+        **found,
+        "opened_loss": _opened_loss(store, id, network.get("opened_at"), baseline_loss),
+    }
+
+
+def _opened_loss(
+    store: Store, id: str, opened_at: float | None, baseline_loss: float | None
+) -> float | None:
+    if opened_at is None or baseline_loss is None:
         return None
     try:
-        history = store.table("history", [point["id"]])
+        history = store.table("history", [id])
     except Damaged:
         return None
     checks = history[np.isfinite(history["val_loss"].astype(float))]
     if checks.empty:
         return None
     updates, losses = checks["update"].tolist(), checks["val_loss"].tolist()
-    return opened_loss(int(opened_at), updates, losses, float(point["baseline_loss"]))
+    return opened_loss(int(opened_at), updates, losses, float(baseline_loss))
 
 
 def with_layers(rows: pd.DataFrame, again: Mapping[str, Layers]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pytest
 
 from reports.analysis.ends import different_stopping_points, judged_by
 from reports.blocks import Prose
+from reports.data.judged_again import as_judged
 from reports.data.profiles import losses, transport
 from reports.data.study import Study
 from reports.documents.page import write
@@ -134,6 +135,10 @@ def test_what_an_earlier_version_ended_early_is_judged_by_its_one_probe_at_the_e
     assert sorted(set(again["verdict"])) == ["carries", "opens"]
     assert set(again["layer"]) == {"1", "network"}
     assert study.store.points()["verdict"].tolist() == ["closes", "shut", "shut"], "as stored"
+    for point in grid.to_dict("records"):  # the model card of an export
+        row = as_judged(study.store, study.store.result(point["id"])["row"], study.health)
+        for name in ("verdict", "state", "D"):
+            assert row[name] == point[name]
     told = texts(study)
     assert (
         "End states are medians of D and U over the last probes: of the point that made all"
