@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 BARE = (
     "cell",
@@ -69,6 +69,11 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.0f} %"
 
 
+def as_number(name: str) -> str:
+    """Column with the numbers of a size (depth, …) that is a factor: its own column holds text."""
+    return f"{name} as a number"
+
+
 def count(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
@@ -101,10 +106,47 @@ def counts(tally: Mapping[str, int]) -> str:
     return " · ".join(f"{name} {n}" for name, n in tally.items())
 
 
+class Key(str):
+    """The key of a setting, with the name that tells it from the keys beside it: optimizer.lr."""
+
+    short: str
+
+
+def keys_of(names: Iterable[str]) -> dict[str, Key]:
+    """Keys that know their short names: as many of their last parts as no other key ends with."""
+    parts = {name: name.split(".") for name in names}
+    made = {}
+    for name, own in parts.items():
+        made[name] = Key(name)
+        made[name].short = next(
+            ".".join(own[-n:])
+            for n in range(1, len(own) + 1)
+            if n == len(own)
+            or not any(other[-n:] == own[-n:] for key, other in parts.items() if key != name)
+        )
+    return made
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    return {name: key.short for name, key in keys_of(names).items()}
+
+
+def rekeyed(value: Any, keys: Mapping[str, Key]) -> Any:
+    """A declaration in which these settings, as keys of mappings, know their short names."""
+    if isinstance(value, Mapping):
+        return {keys.get(key, key): rekeyed(one, keys) for key, one in value.items()}
+    return [rekeyed(one, keys) for one in value] if isinstance(value, list) else value
+
+
+def short_name(key: str) -> str:
+    """The name of a setting beside its level: lr for optimizer.lr, if no other ends with lr."""
+    return key.short if isinstance(key, Key) else key.rpartition(".")[2]
+
+
 def level(factor: str, label: object) -> str:
     """A level as text: cells and initializers alone, others with their factor (depth 2)."""
     text = isolated(str(label))
-    return text if factor in BARE else f"{factor.rpartition('.')[2]} {text}"
+    return text if factor in BARE else f"{short_name(factor)} {text}"
 
 
 def isolated(text: str) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from reports.analysis.arms import with_counted
 from reports.data.study import Study
-from reports.statistics.survival import times
+from reports.statistics.survival import planned_updates, times
 from study.design.ranking import counted
 
 LOST = ("diverged", "silently diverged")
@@ -64,7 +64,7 @@ MEASURES: Mapping[str, Measure] = {
     "solved": Measure("solved", _is("outcome", "solved"), True, True),
     "time": Measure(
         "time to solve, as a share of the run",
-        lambda study, points: times(points)["time"] / points["updates"].astype(float),
+        lambda study, points: times(points)["time"] / planned_updates(points),
         False,
     ),
     "lost": Measure("lost (diverged or silently diverged)", _is("outcome", *LOST), False, True),

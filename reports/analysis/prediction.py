@@ -8,6 +8,7 @@ import pandas as pd
 from reports.data.study import Study
 from reports.formatting import interval, known, level, listing, number
 from reports.statistics import Estimate, Prediction, predict
+from reports.statistics.survival import planned_updates
 from study.records import NETWORK
 
 SEED = 2026  # of the bootstrap: the same store gives the same interval
@@ -22,10 +23,12 @@ def at_share(study: Study, share: float) -> pd.Series:
     if share >= 1:
         return study.stored.set_index("id")["D"].astype(float)
     states = study.table("states")
-    states = states[states["layer"] == NETWORK].merge(study.stored[["id", "updates"]], on="id")
+    states = states[states["layer"] == NETWORK].merge(
+        study.stored.assign(planned=planned_updates)[["id", "planned"]], on="id"
+    )
     if states.empty:
         return pd.Series(dtype=float)
-    away = (states["update"].astype(float) - share * states["updates"].astype(float)).abs()
+    away = (states["update"].astype(float) - share * states["planned"]).abs()
     nearest = states.assign(away=away).sort_values(["id", "away"]).groupby("id").head(1)
     return nearest.set_index("id")["D"].astype(float)
 

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from reports.data.declaration import malformed_launches, malformed_part, restrict
-from reports.formatting import levels
+from reports.formatting import as_number, keys_of, levels, rekeyed
 from study.config.paths import conf_folder
-from study.records import POINTS, StudyError
+from study.records import POINTS, SIZES, StudyError
 from study.store import Store
 from study.store.validate import MEND
 
@@ -37,7 +37,9 @@ class Study:
 
     `grid`: one row per declared point, in declared order: id, seed, arm (number from 0), the label
     of each factor's level, and the columns of records.POINTS; status "missing" if nothing is
-    stored. `outside_grid`: stored points that are not declared. `factors`: those with more than one
+    stored. A factor's column holds the text of its levels; the numbers of a size that is a
+    factor (depth, hidden, batch, updates) stand under formatting.as_number of its name.
+    `outside_grid`: stored points that are not declared. `factors`: those with more than one
     level, cell and initializer first; `constant`: settings that do not vary.
     """
 
@@ -64,6 +66,15 @@ class Study:
         self.declaration = restrict(whole, levels) if levels else whole
         self.seeds = list(self.declaration["seeds"])
         self._set_factors(self.declaration["factors"])
+        named = keys_of(self.factors)
+        self.declaration = {
+            **self.declaration,
+            **{
+                part: rekeyed(self.declaration[part], named)
+                for part in ("claims", "contrasts", "arms", "excluded")
+                if part in self.declaration
+            },
+        }
         self.tasks: Mapping[str, Mapping[str, Any]] = self.declaration.get("tasks", {})
         self.health: Mapping[str, Any] = self.declaration.get("health", {})
         metrics = {
@@ -103,7 +114,7 @@ class Study:
         texts = {key: [str(label) for label in labels] for key, labels in declared.items()}
         varied = [key for key, labels in texts.items() if len(labels) > 1]
         order = [*(key for key in FIRST if key in varied), *(k for k in varied if k not in FIRST)]
-        self.factors = {key: texts[key] for key in order}
+        self.factors: dict[str, list[str]] = {key: texts[key] for key in keys_of(order).values()}
         self.constant = {
             key: str(label) for key, label in self.declaration.get("fixed", {}).items()
         }
@@ -150,6 +161,8 @@ class Study:
         )
         grid = grid.assign(order=present).sort_values(["order", "seed"], kind="stable")
         grid["arm"] = pd.factorize(grid["order"])[0]
+        displaced = [name for name in SIZES if name in grid and name in stored]
+        stored = stored.assign(**{as_number(name): stored[name] for name in displaced})
         kept = [column for column in stored.columns if column == "id" or column not in grid.columns]
         joined = (
             grid.drop(columns="order")

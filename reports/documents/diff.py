@@ -14,7 +14,7 @@ import pandas as pd
 
 from reports.analysis.arms import with_counted
 from reports.data.study import MISSING, Study
-from reports.formatting import count, interval, levels, listing, number
+from reports.formatting import count, interval, keys_of, levels, listing, number
 from reports.statistics import NO_ESTIMATE, Estimate, mean_interval, weighted_arms
 from study.records import NOT_IDENTITY, StudyError
 from study.store import Store
@@ -207,7 +207,7 @@ def _by_key(study: Study, keys: Sequence[str]) -> dict[Key, pd.Series]:
 
 def _namer(first: Study, second: Study, keys: Sequence[str]) -> Callable[[Key], tuple[str, str]]:
     """A function from key to (arm, seed), in words; the arm by the settings that vary."""
-    shown = [key for key in keys if key in first.factors or key in second.factors]
+    shown = keys_of(key for key in keys if key in first.factors or key in second.factors).values()
     places = [keys.index(key) for key in shown]
 
     def name(key: Key) -> tuple[str, str]:

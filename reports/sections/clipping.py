@@ -23,6 +23,7 @@ from reports.figures.theme import (
 )
 from reports.formatting import known, level, listing, number, percent, slug
 from reports.statistics import Estimate, mean_interval
+from reports.statistics.survival import planned_updates
 
 HOW = (
     "Above: how long the gradient is before the rule sees it ([update] by update, log scale)."
@@ -107,7 +108,7 @@ class Clipping:
         clip = points.set_index("id")["clip"]
         history = history.assign(
             clip=history["id"].map(clip),
-            total=history["id"].map(points.set_index("id")["updates"]).astype(float),
+            total=history["id"].map(planned_updates(points.set_index("id"))),
         )
         history = history[np.isfinite(history["grad_norm"].astype(float)) & history["clip"].notna()]
         at = history["update"].astype(float) / history["total"]
@@ -242,8 +243,8 @@ class Clipping:
             name=f"clipping-{slug(task)}" if task else "clipping",
         )
         at = history["update"].astype(float) / history["id"].map(
-            fired.set_index("id")["updates"]
-        ).astype(float)
+            planned_updates(fired.set_index("id"))
+        )
         early, late = (
             mean_interval(clipped_share(history[part]).tolist())
             for part in (at < 1 / 3, at >= 2 / 3)

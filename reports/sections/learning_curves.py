@@ -26,6 +26,7 @@ from reports.figures.theme import (
 )
 from reports.formatting import interval, known, level, listing, number, slug
 from reports.statistics import marginal_means
+from reports.statistics.survival import planned_updates
 
 HOW = (
     "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means"
@@ -101,7 +102,7 @@ class LearningCurves:
         )
         finding, table = self._end(study, points, names, task)
         lost = [key for key in others if key != dash_key and points[key].nunique() > 1]
-        short = points["updates_done"].astype(float) < points["updates"].astype(float).max()
+        short = points["updates_done"].astype(float) < planned_updates(points).max()
         caption = (
             f"Every trained point is a line (n = {history['id'].nunique()}); panel: {panel};"
             f" colour: {ink_key}"

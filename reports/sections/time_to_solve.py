@@ -55,10 +55,8 @@ class TimeToSolve:
                 " is known is that each takes longer than the run."
             )
             return Section([Prose(text)])
-        if points["updates"].nunique() > 1:
-            points = points.assign(
-                time=points["time"] / points["updates"].astype(float), updates=1.0
-            )
+        if points["planned"].nunique() > 1:
+            points = points.assign(time=points["time"] / points["planned"], planned=1.0)
         return Section([Prose(_sentence(study, points)), _figure(study, points)])
 
 
@@ -68,11 +66,11 @@ def _keys(study: Study) -> tuple[str, str]:
 
 
 def _unit(points: pd.DataFrame) -> str:
-    return "share of the run" if float(points["updates"].max()) == 1.0 else "updates"
+    return "share of the run" if float(points["planned"].max()) == 1.0 else "updates"
 
 
 def _sentence(study: Study, points: pd.DataFrame) -> str:
-    until, key = float(points["updates"].max()), study.panel_factors[0]
+    until, key = float(points["planned"].max()), study.panel_factors[0]
     solved = wilson(int(points["solved"].sum()), len(points))
     limit = f"{number(until, 0)} updates" if until > 1 else "the run"
     task = "their task" if "task" in study.factors else "the task"
@@ -128,7 +126,7 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
     pooled = [
         key for key in study.factors if key != line_key and (key != panel_key or not panels_of)
     ]
-    across = "updates" if points["updates"].max() > 1 else "the share of the run"
+    across = "updates" if points["planned"].max() > 1 else "the share of the run"
     caption = (
         f"Share of networks that have met the task's rule, against {across} (1 − Kaplan–Meier);"
         " steps fall on validations. Shaded: ± 1.96 Greenwood standard errors (none where all or"
@@ -144,7 +142,7 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
 def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: list[str]) -> Drawing:
     line_key, panel_key = _keys(study)
     ink, shape = colours(names), markers(names)
-    until = float(points["updates"].max())
+    until = float(points["planned"].max())
     figure, axes = panels(
         1,
         max(1, len(panels_of)),
@@ -210,7 +208,7 @@ def _curve(
 
 
 def _table(study: Study, points: pd.DataFrame) -> Table:
-    until = float(points["updates"].max())
+    until = float(points["planned"].max())
     digits = 0 if until > 1 else 2
     rows: Rows = []
     for _, arm in study.arms.iterrows():

@@ -7,7 +7,16 @@ from reports.analysis.effects import main_effects
 from reports.blocks import Cell, Definitions, Fold, Notice, Prose, Rows, Section, Table
 from reports.data.search import Search, find, setting, shown
 from reports.data.study import Study
-from reports.formatting import count, duration, interval, known, listing, number, percent
+from reports.formatting import (
+    count,
+    duration,
+    interval,
+    known,
+    listing,
+    number,
+    percent,
+    short_names,
+)
 
 
 class Tuning:
@@ -178,8 +187,9 @@ def by_arm(search: Search) -> Table:
 
 def ranges(values: dict[str, list[object]]) -> str:
     texts = []
+    names = short_names(values)
     for key, summary in values.items():
-        name = key.rpartition(".")[2]
+        name = names[key]
         texts.append(
             f"{name} {shown(summary[0])}"
             if len(summary) == 1 or summary[0] == summary[-1]

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from reports.formatting import as_number
 from reports.statistics.estimates import NO_ESTIMATE, Array, Estimate
 
 
@@ -74,18 +75,24 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
     return Estimate(mean, max(0.0, mean - half), min(until, mean + half), n)
 
 
+def planned_updates(points: pd.DataFrame) -> pd.Series:
+    """Planned updates of each point as a number, also where `updates` is a factor's text."""
+    number = as_number("updates")
+    return points[number if number in points else "updates"].astype(float)
+
+
 def times(points: pd.DataFrame) -> pd.DataFrame:
-    """Points with columns time, solved and updates.
+    """Points with columns time, solved and planned (updates).
 
     A diverged point will never solve its task, so it counts as unsolved to the end; a pruned one is
     censored when it was pruned.
     """
     solved = points["solved_at"].notna().to_numpy()
     pruned = (points["status"] == "pruned").to_numpy()
-    updates = points["updates"].to_numpy(dtype=float)
-    end = np.where(pruned, points["updates_done"].to_numpy(dtype=float), updates)
+    planned = planned_updates(points).to_numpy()
+    end = np.where(pruned, points["updates_done"].to_numpy(dtype=float), planned)
     return points.assign(
-        updates=updates,
+        planned=planned,
         time=np.where(solved, points["solved_at"].to_numpy(dtype=float), end),
         solved=solved,
     )

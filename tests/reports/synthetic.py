@@ -6,8 +6,9 @@ Numbers are plausible, not trained.
 from __future__ import annotations
 
 import itertools
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from study.health.verdicts import verdict
 from study.records import NETWORK
-from study.store import PointRecord, Store
+from study.store import PointRecord, Store, seal
 
 HEALTH = {
     "stages": [0, 0.01, 0.03, 0.1, 0.3, 0.6, 0.8, 1],
@@ -70,6 +71,8 @@ def make(
     question: str = "Which recipe learns to read digits over 64 steps?",
     examples: int = 360,
     command: str = "python -m study -m experiment=digits",
+    claims: Sequence[Mapping[str, Any]] = (),
+    task: Mapping[str, Any] = TASK,
 ) -> Store:
     """Declare the full factorial and store its first `stored` share; `diverged` and `failed` number
     points of the grid from 0 (-1: all).
@@ -93,7 +96,7 @@ def make(
         "readout": "last",
     }
     fixed |= {"depth": 1, "hidden": 32, "batch": 64, "updates": updates, "dropout": 0.0}
-    task = {**TASK, "steps": steps, "lag": steps}
+    facts = {**task, "steps": steps, "lag": steps}
     store.declare(
         {
             "name": folder.name,
@@ -108,7 +111,8 @@ def make(
                 "arms": [],
                 "fixed": {key: value for key, value in fixed.items() if key not in factors},
                 "grid": points,
-                "tasks": {"digits": task},
+                "tasks": {"digits": facts},
+                "claims": list(claims),
                 "health": HEALTH,
             },
         },
@@ -146,6 +150,20 @@ def make(
             )
     store.write_points_table()
     return store
+
+
+def edit_points(
+    store: Store, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Change stored rows of points: `change` takes a row and returns what is new in it."""
+    rows = []
+    for path in sorted((store.folder / "points").glob("*/result.json")):
+        result = json.loads(path.read_text())
+        result["row"] |= change(result["row"])
+        seal(path.parent, result)
+        rows.append(result["row"])
+    Store(store.folder).write_points_table()
+    return rows
 
 
 def _failed(point: Mapping[str, Any], fixed: Mapping[str, Any]) -> PointRecord:
@@ -262,7 +280,7 @@ def _trained(
         "params": 4554,
         "steps": int(setting.get("task.steps", steps)),
         "lag": int(setting.get("task.steps", steps)),
-        "updates": updates,
+        "updates": int(setting["updates"]),
         "updates_done": end,
         "seconds": 2.4 + 0.7 * float(setting["depth"]),
     }
