@@ -17,6 +17,8 @@ BARE = (
 )  # factors whose levels need no name beside them
 ABSOLUTE = re.compile(r"(?<![\w<>.:/~-])/[\w.+@-]+(?:/[\w.+@-]+)+|\b[A-Za-z]:\\[\w.+@\\ -]+")
 
+MOST_DECIMALS = 12
+
 VERDICT_SYMBOLS = {
     "carries": "→",
     "opens": "↗",
@@ -56,6 +58,52 @@ def interval(low: float, high: float, digits: int = 2) -> str:
         if math.isfinite(low) and math.isfinite(high)
         else "[no interval]"
     )
+
+
+def decimals(value: float, half: float = math.nan, least: int = 2) -> int:
+    """Decimals that show a value and an interval that reaches `half` to each side.
+
+    At least `least`, and as many as one digit of `half` takes. A value under `least` gets two
+    digits where it exceeds `half`, so that it differs from its neighbours, and one where `half` is
+    up to ten times its size. No more than four digits, so that rounding errors show no spread.
+    """
+    value, half = abs(value), abs(half)
+    if not math.isfinite(value):
+        return least
+    half = half if math.isfinite(half) else 0.0
+    wanted = [-_exponent(half)] if half > 0 else []
+    if 0 < value < 10**-least and value >= half / 10:
+        wanted.append((1 if value >= half else 0) - _exponent(value))
+    most = 3 - _exponent(value) if value > 0 else MOST_DECIMALS
+    return max(least, min(max(wanted, default=least), most, MOST_DECIMALS))
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(value))
+
+
+def score_number(value: float | None, least: int = 2) -> str:
+    """A score alone: 0.87, and 0.00042 rather than 0.00."""
+    return number(value, least if value is None else decimals(value, least=least))
+
+
+def with_ends(value: float, low: float, high: float, least: int = 2, *, sign: bool = False) -> str:
+    """For example: 0.91 [0.89, 0.93], 0.00042 [0.00037, 0.00047]; without an interval, the value."""
+    half = (high - low) / 2
+    digits = decimals(value, half, least)
+    ends = f" {interval(low, high, digits)}" if math.isfinite(half) else ""
+    return number(value, digits, sign=sign) + ends
+
+
+def plus_minus(value: float, low: float, high: float, least: int = 2) -> str:
+    """For example: 0.91 ± 0.02; with both ends if one side is shorter, the value alone if none."""
+    half = (high - low) / 2
+    digits = decimals(value, half, least)
+    if not math.isfinite(half):
+        return number(value, digits)
+    if number(high - value, digits) != number(value - low, digits):
+        return with_ends(value, low, high, least)
+    return f"{number(value, digits)}\u00a0±\u00a0{number(half, digits)}"
 
 
 def percent(share: float | None) -> str:

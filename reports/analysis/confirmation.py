@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.analysis.arms import with_counted
+from reports.analysis.arms import summary, with_counted, with_interval
 from reports.analysis.comparison import (
     Comparison,
     as_term,
@@ -17,8 +17,8 @@ from reports.analysis.comparison import (
     with_sign,
 )
 from reports.data.study import Study
-from reports.formatting import count, interval, known, listing, number
-from reports.statistics import NO_ESTIMATE, Estimate, mean_interval
+from reports.formatting import count, known, listing, score_number
+from reports.statistics import NO_ESTIMATE, Estimate
 from reports.statistics.holm import holm
 from reports.statistics.permutation import f_test
 from study.design.ranking import best_first
@@ -89,15 +89,15 @@ def _read(study: Study) -> Confirmation | None:
     by_rank = sorted(numbers, key=lambda arm: ranks.get(numbers[arm][0], len(ranks)))
     first, made = by_rank[0], []
     for arm in by_rank:
-        number, label = numbers[arm]
-        before, after = screened[screened["arm"] == number], fresh[fresh["arm"] == arm]
+        screened_as, label = numbers[arm]
+        before, after = screened[screened["arm"] == screened_as], fresh[fresh["arm"] == arm]
         old, new = (
-            mean_interval(points_of["counted"].tolist(), points_of["score_se"].tolist())
-            for points_of in (before, after)
+            summary(of).set_index("arm").loc[place, "score"]
+            for of, place in ((study, screened_as), (again, arm))
         )
         made.append(
             ConfirmedArm(
-                number,
+                screened_as,
                 label,
                 before["counted"].tolist(),
                 after["counted"].tolist(),
@@ -153,9 +153,8 @@ def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
     first, *others = confirmed.arms
     sentence = (
         f"Confirmed on {count(len(confirmed.seeds), 'fresh seed')}: {first.label}, first by"
-        f" validation, has a mean test {study.metric} of {number(first.estimate.value, 3)}"
-        f" {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it:"
-        f" {number(first.screening.value, 3)})."
+        f" validation, has a mean test {study.metric} of {with_interval(first.estimate, 3)} (on the"
+        f" seeds that chose it: {score_number(first.screening.value, 3)})."
     )
     if not others:
         return sentence
@@ -179,7 +178,4 @@ def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
 
 def _against_first(one: ConfirmedArm) -> str:
     p = f", p {'< 0.001' if one.p < 0.001 else f'= {one.p:.3f}'}" if known(one.p) else ""
-    return (
-        f"{one.label} (difference {number(one.behind.value, 3, sign=True)}"
-        f" {interval(one.behind.low, one.behind.high, 3)}{p})"
-    )
+    return f"{one.label} (difference {with_interval(one.behind, 3, sign=True)}{p})"

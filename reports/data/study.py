@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports.data.declaration import malformed_launches, malformed_part, restrict
@@ -22,6 +24,7 @@ FIRST = ("cell", "initializer")  # rows and columns of every matrix, if they var
 MISSING = "missing"
 # Most points whose tables are read: more would be gigabytes, and no figure can show them.
 MOST = 2000
+SHARES = ("accuracy", "share", "recall")  # in the names of metrics between 0 and 1
 SCORES = (
     "score",
     "val_score",
@@ -290,6 +293,21 @@ class Study:
         return self.as_skill or all(
             bool(facts.get("higher_is_better", True)) for facts in self.tasks.values()
         )
+
+    @functools.cached_property
+    def score_range(self) -> tuple[float, float]:
+        """Smallest and largest score that is possible.
+
+        Shares lie between 0 and 1, errors are at least 0, and what is better when higher is
+        perfect at 1. A metric of your own whose scores lie beyond is not bounded there.
+        """
+        share = not self.as_skill and any(word in self.metric for word in SHARES)
+        low = 0.0 if share or not self.higher_is_better else -math.inf
+        high = 1.0 if self.higher_is_better else math.inf
+        columns = [name for name in SCORES if name in self.stored]
+        seen = self.stored[columns].to_numpy(dtype=float)
+        seen = seen[np.isfinite(seen)]
+        return (-math.inf if (seen < low).any() else low, math.inf if (seen > high).any() else high)
 
     def why_excluded(self, labels: Mapping[str, str]) -> str | None:
         """Why a combination of levels is not in the grid; None if it was not excluded."""

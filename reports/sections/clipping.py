@@ -22,7 +22,7 @@ from reports.figures.theme import (
     update_ticks,
 )
 from reports.formatting import known, level, listing, number, percent, slug
-from reports.statistics import Estimate, mean_interval
+from reports.statistics import Estimate, clamp, mean_interval
 from reports.statistics.survival import planned_updates
 
 HOW = (
@@ -246,7 +246,7 @@ class Clipping:
             planned_updates(fired.set_index("id"))
         )
         early, late = (
-            mean_interval(clipped_share(history[part]).tolist())
+            clamp(mean_interval(clipped_share(history[part]).tolist()), 0.0, 1.0)
             for part in (at < 1 / 3, at >= 2 / 3)
         )
         finding = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.arms import with_interval
 from reports.analysis.comparison import side_words
 from reports.analysis.contrasts import (
     Contrast,
@@ -22,6 +23,7 @@ from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
 from reports.formatting import (
     count,
+    decimals,
     interval,
     known,
     level,
@@ -188,10 +190,7 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
     picture = draw(lambda rasterized: _forest(study, rows, by), name=f"contrasts-{slug(by)}")
     largest = max(rows, key=lambda row: abs(row[3].value))
     other = "" if declared or " against " in largest[2] else " against the mean of its other levels"
-    found = (
-        f"{number(largest[3].value, 3, sign=True)} {interval(largest[3].low, largest[3].high, 3)}"
-        f" (n = {largest[3].n})"
-    )
+    found = f"{with_interval(largest[3], 3, sign=True)} (n = {largest[3].n})"
     finding = f"Largest in {measure_name(study, by)}: {largest[2]}{other}, {found}."
     what = (
         "Each planned contrast, first side minus second, over arms alike in everything else."
@@ -290,12 +289,13 @@ def _rows_table(rows: list[Row]) -> Table:
         [
             label,
             group,
-            Cell(number(compared.value, 3, sign=True), compared.value),
-            interval(compared.low, compared.high, 3),
+            Cell(number(compared.value, digits, sign=True), compared.value),
+            interval(compared.low, compared.high, digits),
             note,
             str(compared.n),
         ]
         for group, _, label, compared, note, _ in rows
+        for digits in (decimals(compared.value, compared.half, 3),)
     ]
     return Table(
         ["contrast", "factor", "difference", "95 % interval", "note", "n"],
@@ -352,8 +352,7 @@ def _effect(study: Study, one: Contrast) -> list[Cell | str]:
     delta = cliffs_delta(one.improve)
     text = (
         f"{levels(side_words(one.first))} minus {levels(side_words(one.second))} in"
-        f" {measure_name(study, one.by)}: {number(one.difference.value, 3, sign=True)}"
-        f" {interval(one.difference.low, one.difference.high, 3)}; P(improve)"
+        f" {measure_name(study, one.by)}: {with_interval(one.difference, 3, sign=True)}; P(improve)"
         f" {percent(one.improve.value)} [{percent(one.improve.low)}, {percent(one.improve.high)}];"
         f" Cliff's δ {number(delta.value, sign=True)}"
     )

@@ -10,22 +10,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import with_counted
+from reports.analysis.arms import with_counted, with_interval
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SLOTS, SOFT, colours, draw, markers, named_marks, panels
 from reports.formatting import (
     count,
-    interval,
     known,
     level,
     levels,
     listing,
     number,
     percent,
+    score_number,
     shorten,
 )
-from reports.statistics import Estimate, weighted_arms
+from reports.statistics import Estimate, clamp, weighted_arms
 from reports.statistics.variance_shares import HIGHER, Shares, shares
 
 HOW_SHARES = (
@@ -231,7 +231,7 @@ def _table(found: dict[str, Shares]) -> Table:
                     one.name,
                     text,
                     _share(one.share),
-                    f"{number(one.size.value, 3)} {interval(one.size.low, one.size.high, 3)}",
+                    f"{with_interval(one.size, 3)}",
                     number(one.F),
                     str(one.df),
                     str(shares_found.n),
@@ -242,7 +242,7 @@ def _table(found: dict[str, Shares]) -> Table:
                 SEEDS,
                 text,
                 _share(shares_found.seeds),
-                f"sd {number(shares_found.spread, 3)}",
+                f"sd {score_number(shares_found.spread, 3)}",
                 "",
                 "",
                 str(shares_found.n),
@@ -328,11 +328,7 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
             level(x_key, mark["x"]),
             levels(mark["panel"]) if mark["panel"] else "all",
             mark["text"],
-            Cell(
-                f"{number(mark['mean'].value, 3)}"
-                f" {interval(mark['mean'].low, mark['mean'].high, 3)}",
-                mark["mean"].value,
-            ),
+            Cell(f"{with_interval(mark['mean'], 3)}", mark["mean"].value),
             str(mark["mean"].n),
         ]
         for mark in marks
@@ -396,6 +392,7 @@ def _marks(
                 arms = sorted(own["arm"].unique())
                 if arms:
                     mean = weighted_arms(own, column, {arm: 1 / len(arms) for arm in arms})
+                    mean = clamp(mean, *study.score_range) if column == "counted" else mean
                     runs = own.loc[own["id"].isin(listed), column].astype(float).tolist()
                     marks.append(
                         {
@@ -446,7 +443,7 @@ def _crossing(
         if len(means) > 1:
             best = (max if higher else min)(means, key=lambda x: means[x])
             best_of_lines.append(
-                f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}"
+                f"{level(line_key, line)} {level(x_key, best)} {score_number(means[best])}"
             )
     sentence += (
         f"; {'highest' if higher else 'lowest'} mean: {', '.join(best_of_lines)}."

@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import share_words, with_counted
+from reports.analysis.arms import share_words, with_counted, with_interval
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import (
@@ -24,7 +24,7 @@ from reports.figures.theme import (
     shared_x_label,
     update_ticks,
 )
-from reports.formatting import interval, known, level, listing, number, slug
+from reports.formatting import known, level, listing, number, score_number, slug
 from reports.statistics import marginal_means
 from reports.statistics.survival import planned_updates
 
@@ -141,8 +141,8 @@ class LearningCurves:
                     str(len(own)),
                     str(len(solved)),
                     Cell(number(solved.median(), 0) if len(solved) else "–", None),
-                    number(best.median()),
-                    f"{number(best.min())} to {number(best.max())}",
+                    score_number(best.median()),
+                    f"{score_number(best.min())} to {score_number(best.max())}",
                 ]
             )
         columns = [
@@ -181,25 +181,23 @@ class LearningCurves:
                     rows.append(
                         [
                             level(key, name),
-                            number(train[name].value),
-                            Cell(
-                                f"{number(one.value, 3)} {interval(one.low, one.high, 3)}",
-                                one.value,
-                            ),
+                            score_number(train[name].value),
+                            Cell(f"{with_interval(one, 3)}", one.value),
                             str(one.n),
                         ]
                     )
         overall = float(points["gap"].mean()) if len(points) else np.nan
         sentence = (
-            f"Training {study.metric} exceeds test {study.metric} by {number(overall, 3)} on"
+            f"Training {study.metric} exceeds test {study.metric} by {score_number(overall, 3)} on"
             f" average over {len(points)} finished points"
             if known(overall)
             else "No finished point to compare training with test on"
         )
         if len(extremes) > 1:
             sentence += (
-                f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)})"
-                f" and least for {min(extremes)[1]} ({number(min(extremes)[0], 3)})"
+                f"; by factor level, most for {max(extremes)[1]}"
+                f" ({score_number(max(extremes)[0], 3)}) and least for {min(extremes)[1]}"
+                f" ({score_number(min(extremes)[0], 3)})"
             )
         columns = ["level", f"training {study.metric}", "training − test", "n"]
         return sentence + ".", Table(

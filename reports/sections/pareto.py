@@ -14,7 +14,7 @@ from reports.analysis.pareto import aims, fronts
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import PAPER, SOFT, colours, draw, markers, panels
-from reports.formatting import count, known, level, levels, number, percent, slug
+from reports.formatting import count, known, level, levels, number, percent, score_number, slug
 
 HOW = (
     "A mark is one [arm]: its mean score upwards; across, on the left how well credit travels at"
@@ -129,7 +129,7 @@ class Pareto:
             ["on_front", "score"], ascending=False, kind="stable"
         ).iterrows():
             cells = [
-                Cell(number(sign * arm["score"], 3), sign * arm["score"]),
+                Cell(score_number(sign * arm["score"], 3), sign * arm["score"]),
                 Cell(number(arm["health"], 1), arm["health"]),
             ]
             horizon = (

@@ -19,7 +19,7 @@ from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.data.test_set import weighted_noise
 from reports.figures.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
-from reports.formatting import known, level, listing, number, shorten
+from reports.formatting import known, level, listing, score_number, shorten
 from reports.statistics import level_gap
 from reports.statistics.levels import Gap
 from study.design.power import LEVEL, POWER, resolvable, seeds_for
@@ -90,8 +90,8 @@ class Power:
         two = next(one for one in asked if one.name == NOT_A_FACTOR)
         more = next((seeds for seeds in self.seeds if seeds >= 4 * n), 4 * n)
         sentence = (
-            f"With the measured spread over seeds (sd {number(spread, 3)} in test {study.metric}),"
-            f" n = {n} seeds per arm cannot resolve less than {_size(two, spread, n)} between two"
+            f"With the measured spread over seeds (sd {score_number(spread, 3)} in test"
+            f" {study.metric}), n = {n} seeds per arm cannot resolve less than {_size(two, spread, n)} between two"
             f" arms; n = {more} would resolve {_size(two, spread, more)} (80 % power, two-sided"
             " .05, one test)."
         )
@@ -113,13 +113,13 @@ class Power:
                     f"{need:,} seeds per arm" if need else "more than 10,000 seeds per arm"
                 )
                 sentence += (
-                    f" The largest difference measured for {one.name}, {number(one.measured, 3)},"
-                    f" is smaller than that; to resolve it would take {seeds_needed}."
+                    f" The largest difference measured for {one.name},"
+                    f" {score_number(one.measured, 3)}, is smaller than that; to resolve it would take {seeds_needed}."
                 )
         if known(floor):
             sentence += (
                 " The test set alone, however many seeds, leaves differences between the two best"
-                f" arms under {number(floor, 3)} unresolved."
+                f" arms under {score_number(floor, 3)} unresolved."
             )
         return sentence
 
@@ -146,8 +146,8 @@ class Power:
             f"Smallest difference in mean test {study.metric} that a two-sided t test at .05 finds"
             " with 80 % power, against seeds per arm; marks: the largest differences measured, at"
             f" the {n} seeds of this study: a mark under its line cannot be relied on. Spread over"
-            f" seeds taken as {number(spread, 3)} everywhere; arms lie between {number(low, 3)} and"
-            f" {number(high, 3)}."
+            f" seeds taken as {score_number(spread, 3)} everywhere; arms lie between"
+            f" {score_number(low, 3)} and {score_number(high, 3)}."
         )
         rows: Rows = []
         for one in asked:
@@ -163,7 +163,9 @@ class Power:
                 )
                 for seeds in self.seeds
             ]
-            rows.append([one.name, *tried, number(one.measured, 3), f"{need:,}" if need else "n/a"])
+            rows.append(
+                [one.name, *tried, score_number(one.measured, 3), f"{need:,}" if need else "n/a"]
+            )
         columns = [
             "difference between",
             *(f"n = {seeds}" for seeds in self.seeds),
@@ -221,7 +223,7 @@ def _floor(study: Study) -> float:
 
 
 def _size(one: Question, spread: float, seeds: int) -> str:
-    return number(
+    return score_number(
         resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1), level=LEVEL, power=POWER)
         * spread,
         3,

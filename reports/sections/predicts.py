@@ -15,7 +15,7 @@ from reports.analysis.prediction import at_share, prediction, prediction_words, 
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import SOFT, colours, draw, markers, panels
-from reports.formatting import count, interval, known, level, number, percent
+from reports.formatting import count, interval, known, level, number, percent, score_number
 from reports.statistics import Estimate, Prediction
 from study.records import OUTCOMES
 
@@ -199,7 +199,7 @@ class Predicts:
             [
                 row["id"],
                 *[number(D[share].get(row["id"], np.nan)) for share in self.at],
-                number(row["counted"], 3),
+                score_number(row["counted"], 3),
                 row["outcome"] or "–",
             ]
             for _, row in points.iterrows()

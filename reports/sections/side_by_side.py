@@ -17,7 +17,7 @@ from reports.analysis.pareto import health
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import PAPER, SOFT, draw, panels, squeezed, transport_map
-from reports.formatting import known, level, levels, number, slug
+from reports.formatting import decimals, known, level, levels, number, slug
 from reports.statistics import Estimate, mean_interval
 
 HOW = (
@@ -292,11 +292,12 @@ def panel(
             dark = (
                 luminance(shades((values[i, j] - low) / (high - low))) < 0.179
             )  # white and black have equal contrast there
+            places = digits if digits == 1 else decimals(values[i, j], arm["score"].half, digits)
             star = "*" if digits == 1 and arm["health"].n < arm["n"] else ""
             axis.text(
                 j + 0.5,
                 i + 0.5,
-                f"{number(values[i, j], digits)}{star}",
+                f"{number(values[i, j], places)}{star}",
                 ha="center",
                 va="center",
                 fontsize=7.5,

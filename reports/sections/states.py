@@ -9,7 +9,7 @@ from reports.analysis.arms import outcome_words, summary, verdict_words
 from reports.analysis.loss_against_transport import loss_minus_transport
 from reports.blocks import Cell, Fold, Prose, Section, Table
 from reports.data.study import Study
-from reports.formatting import VERDICT_SYMBOLS, count, interval, known, listing, number
+from reports.formatting import VERDICT_SYMBOLS, count, decimals, interval, known, listing, number
 from reports.statistics import mean_interval
 from study.records import NETWORK
 
@@ -243,7 +243,7 @@ class States:
                     _cell(float(seen["margin"]) if seen is not None else np.nan, 2),
                     _cell(float(seen["against"]) if seen is not None else np.nan, 1),
                     _cell(point["horizon"], 0),
-                    _cell(point["counted"] if "counted" in point else point["score"], 3),
+                    _score_cell(point["counted"] if "counted" in point else point["score"]),
                     point["id"],
                 ]
             )
@@ -302,6 +302,10 @@ def _estimate(values: pd.Series) -> Cell:
 
 def _cell(value: float, digits: int) -> Cell:
     return Cell(number(value, digits), float(value)) if known(float(value)) else Cell("–", None)
+
+
+def _score_cell(score: float) -> Cell:
+    return _cell(score, decimals(score, least=3))
 
 
 def _with_interval(value: float, seen: pd.Series | None, name: str) -> Cell:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
+from reports.analysis.arms import (
+    outcome_words,
+    score_words,
+    summary,
+    verdict_words,
+    with_counted,
+    with_interval,
+)
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effects import main_effects
 from reports.analysis.prediction import at_share, prediction_words
@@ -16,14 +23,15 @@ from reports.formatting import (
     OUTCOME_SYMBOLS,
     VERDICT_SYMBOLS,
     count,
+    decimals,
     duration,
-    interval,
     known,
     level,
     levels,
     listing,
     number,
     percent,
+    plus_minus,
 )
 from reports.statistics import Estimate, mean_interval, wilson
 from study.records import VERDICTS
@@ -123,14 +131,12 @@ class Summary:
         effects = [one for one in main_effects(study, points) if one.factor != "task"]
         shown, quiet = [], []
         for one in effects:
-            difference = (
-                f"{number(one.difference.value)}"
-                f" {interval(one.difference.low, one.difference.high)}"
-            )
+            difference = with_interval(one.difference)
+            digits = decimals(one.difference.value, one.difference.half)
             if one.difference.low > 0:
                 sides = (
-                    f"{level(one.factor, one.better)} {number(one.better_mean)},"
-                    f" {level(one.factor, one.worse)} {number(one.worse_mean)}"
+                    f"{level(one.factor, one.better)} {number(one.better_mean, digits)},"
+                    f" {level(one.factor, one.worse)} {number(one.worse_mean, digits)}"
                 )
                 shown.append(f"{one.factor} {difference} ({sides})")
             else:
@@ -437,7 +443,7 @@ def _lead(study: Study, by_arm: pd.DataFrame, found: Recipe) -> tuple[str, str, 
     half = np.hypot(noise[0].half, noise[1].half)
     return (
         "lead over runner-up",
-        number(lead) + (f"\u00a0±\u00a0{number(half)}" if known(half) else ""),
+        plus_minus(lead, lead - half, lead + half),
         f"{b['label']}; shown, not tested",
     )
 

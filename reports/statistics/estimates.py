@@ -60,6 +60,15 @@ def around(value: float, half: float, n: int) -> Estimate:
     return Estimate(value, value - half, value + half, n)
 
 
+def clamp(estimate: Estimate, lowest: float, highest: float) -> Estimate:
+    """The part of the interval that is possible for a quantity between these; no difference is."""
+    if not math.isfinite(estimate.half):
+        return estimate
+    lowest, highest = min(lowest, estimate.value), max(highest, estimate.value)
+    low, high = (min(max(end, lowest), highest) for end in (estimate.low, estimate.high))
+    return Estimate(estimate.value, low, high, estimate.n)
+
+
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     """A share with Wilson's score interval."""
     if n == 0:
