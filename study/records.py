@@ -96,7 +96,7 @@ POINTS = _columns(
     ("status", "str", "", " | ".join(STATUSES)),
     ("reason", "str", "", "why the status is not done"),
     ("verdict", "str", "", " | ".join(VERDICTS)),
-    ("outcome", "str", "", " | ".join(OUTCOMES)),
+    ("outcome", "str", "", f"{' | '.join(OUTCOMES)}; solved: by the last validation"),
     ("state_init", "str", "", "state of the network at initialization"),
     (
         "state",
@@ -123,6 +123,7 @@ POINTS = _columns(
     ("baseline_loss", "float", "nats or squared units", "loss of that guess"),
     ("val_loss", "float", "nats or squared units", "validation loss of the scored weights"),
     ("solved_at", "int", "updates", "first validation that meets the task's rule"),
+    ("ends_solved", "bool", "", "the last validation meets the task's rule"),
     (
         "opened_at",
         "int",

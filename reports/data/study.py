@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from reports.data.declaration import malformed_launches, malformed_part, restrict
-from reports.formatting import as_number, keys_of, levels, rekeyed
+from reports.formatting import as_number, keys_of, known, levels, rekeyed
 from study.config.paths import conf_folder
+from study.design.outcomes import solved_at_end
 from study.records import POINTS, SIZES, StudyError
 from study.store import Store
 from study.store.validate import MEND
@@ -42,8 +43,10 @@ class Study:
     of each factor's level, and the columns of records.POINTS; status "missing" if nothing is
     stored. A factor's column holds the text of its levels; the numbers of a size that is a
     factor (depth, hidden, batch, updates) stand under formatting.as_number of its name.
-    `outside_grid`: stored points that are not declared. `factors`: those with more than one
-    level, cell and initializer first; `constant`: settings that do not vary.
+    Outcome "solved" is that of the end: a point that met the rule at some time (`solved_at`) and
+    not at its last validation is "learning". `outside_grid`: stored points that are not declared.
+    `factors`: those with more than one level, cell and initializer first; `constant`: settings
+    that do not vary.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Study:
         }
         self.as_skill = len(metrics) > 1
         stored = _plain(store.points(cores()) if points is None else points)
+        stored = self._with_ends(stored)
         if self.as_skill:
             stored = self._skill(stored, SCORES, ("score_se",), stored["task"])
         declared = [
@@ -149,6 +153,25 @@ class Study:
         }
         turned |= {name: rows[name].astype(float) / (perfect - baseline).abs() for name in errors}
         return rows.assign(**turned)
+
+    def _with_ends(self, stored: pd.DataFrame) -> pd.DataFrame:
+        """Points with `ends_solved`, and outcome "learning" where the end does not meet the rule.
+
+        Points of older stores lack `ends_solved`, and count as solved if any validation met the
+        rule; their last validation is read from their history.
+        """
+        unknown = stored["outcome"].eq("solved") & stored["ends_solved"].isna()
+        if unknown.any() and unknown.sum() <= MOST:
+            history = self.store.table("history", stored.loc[unknown, "id"])
+            last = history[history["val_score"].notna()].groupby("id").tail(1).set_index("id")
+            for place, point in stored[unknown & stored["id"].isin(last.index)].iterrows():
+                facts = self.tasks.get(str(point["task"]), self.task)
+                if known(facts.get("solved")):
+                    score, limit = float(last["val_score"][point["id"]]), float(facts["solved"])
+                    higher = facts.get("higher_is_better", True)
+                    stored.at[place, "ends_solved"] = score >= limit if higher else score <= limit
+        ended = stored["outcome"].eq("solved") & ~solved_at_end(stored)
+        return stored.assign(outcome=stored["outcome"].mask(ended, "learning"))
 
     def _join(self, grid: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
         if grid.empty:

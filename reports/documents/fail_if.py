@@ -321,7 +321,7 @@ def lines(study: Study, found: Sequence[Result]) -> list[str]:
 
 
 def summary_line(study: Study, words: Sequence[str]) -> str:
-    """Conditions, points by status, claims by verdict, and the first arm by validation."""
+    """Conditions, points by status, claims by verdict, and the recommended arm."""
     status = study.grid["status"].value_counts()
     parts = (
         [
@@ -344,7 +344,7 @@ def summary_line(study: Study, words: Sequence[str]) -> str:
     for task, arm in leaders(study):
         where = f" on {task}" if task else ""
         parts.append(
-            f"first by validation{where}: {study.metric} {score_words(arm['score'])} n={arm['n']}"
+            f"recommended{where}: {study.metric} {score_words(arm['score'])} n={arm['n']}"
             f" ({arm['label']})".replace("\u00a0", " ")
         )
     return f"{study.name}: {'; '.join(parts)}"

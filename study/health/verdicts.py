@@ -55,7 +55,7 @@ class OutcomeLimits:
 
 @dataclass(frozen=True)
 class Run:
-    """The course of one point's training.
+    """The course of one point's training; `solved`: its last validation met the task's rule.
 
     updates, val_loss: by validation. grad_norm: by update. radius, saturation: spectral radius and
     share of saturated states by stage, the largest over layers; empty if not probed.

@@ -56,6 +56,7 @@ def point_record(
         "updates_saved": setup.updates - last,
         "seconds": seconds,
         "solved_at": solved_at(history, facts),
+        "ends_solved": ends_solved(history, facts),
     }
     row |= divergence(at, cause, history) if diverged else {}
     row |= health(
@@ -65,7 +66,7 @@ def point_record(
         facts,
         setup.outcome_limits,
         diverged=diverged,
-        solved=row["solved_at"] is not None,
+        solved=row["ends_solved"],
     )
     tables = {
         "history": history,
@@ -194,10 +195,23 @@ def gradients(history: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def solved_at(history: Mapping[str, Any], facts: TaskFacts) -> int | None:
+    """The first update after which a validation met the task's rule; None if none did."""
+    met = _meets(history, facts)
+    return int(np.asarray(history["update"])[met][0]) if met.any() else None
+
+
+def ends_solved(history: Mapping[str, Any], facts: TaskFacts) -> bool:
+    """Whether the last validation met the task's rule."""
+    met = _meets(history, facts)
+    validated = ~np.isnan(np.asarray(history["val_score"], dtype=float))
+    return bool(met[validated][-1]) if validated.any() else False
+
+
+def _meets(history: Mapping[str, Any], facts: TaskFacts) -> np.ndarray:
+    """Whether the validation after each update met the rule; false where there was none."""
     score = np.asarray(history["val_score"], dtype=float)
     with np.errstate(invalid="ignore"):
-        met = score >= facts.solved if facts.higher_is_better else score <= facts.solved
-    return int(np.asarray(history["update"])[met][0]) if met.any() else None
+        return score >= facts.solved if facts.higher_is_better else score <= facts.solved
 
 
 def health(
