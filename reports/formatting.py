@@ -88,7 +88,7 @@ def score_number(value: float | None, least: int = 2) -> str:
 
 
 def with_ends(value: float, low: float, high: float, least: int = 2, *, sign: bool = False) -> str:
-    """For example: 0.91 [0.89, 0.93], 0.00042 [0.00037, 0.00047]; the value if it has no interval."""
+    """For example: 0.91 [0.89, 0.93], 0.00042 [0.00037, 0.00047]; the value if alone."""
     half = (high - low) / 2
     digits = decimals(value, half, least)
     ends = f" {interval(low, high, digits)}" if math.isfinite(half) else ""

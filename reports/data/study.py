@@ -17,6 +17,7 @@ from reports.data.declaration import malformed_launches, malformed_part, restric
 from reports.formatting import as_number, keys_of, known, levels, rekeyed
 from study.config.paths import conf_folder
 from study.design.outcomes import solved_at_end
+from study.design.power import is_share
 from study.records import POINTS, SIZES, StudyError
 from study.store import Store
 from study.store.validate import MEND
@@ -25,7 +26,6 @@ FIRST = ("cell", "initializer")  # rows and columns of every matrix, if they var
 MISSING = "missing"
 # Most points whose tables are read: more would be gigabytes, and no figure can show them.
 MOST = 2000
-SHARES = ("accuracy", "share", "recall")  # in the names of metrics between 0 and 1
 SCORES = (
     "score",
     "val_score",
@@ -324,7 +324,7 @@ class Study:
         Shares lie between 0 and 1, errors are at least 0, and what is better when higher is
         perfect at 1. A metric of your own whose scores lie beyond is not bounded there.
         """
-        share = not self.as_skill and any(word in self.metric for word in SHARES)
+        share = not self.as_skill and is_share(self.metric)
         low = 0.0 if share or not self.higher_is_better else -math.inf
         high = 1.0 if self.higher_is_better else math.inf
         columns = [name for name in SCORES if name in self.stored]

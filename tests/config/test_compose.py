@@ -18,7 +18,7 @@ from study.config.paths import conf_folder
 from study.design.power import resolvable
 from study.hydra_plugins import register
 from study.launch.declaration import declaration
-from study.launch.describe import resolution
+from study.launch.describe import bound_of_test_set, resolution
 from study.launch.plan import make_plan
 from study.records import StudyError
 
@@ -384,5 +384,13 @@ def test_a_plan_says_what_its_seeds_resolve(loader):
         f"standard deviations over seeds: gated {told[0]}, cell {told[1]}, clip {told[2]}, two"
         " arms 3.1"
     )
+    examples = plan.points[0].config["task"]["test"]
+    bound = 2.8 * (0.5 / examples) ** 0.5
+    assert bound_of_test_set(plan) == (
+        f"however many seeds, the test set of {examples} examples may leave up to {bound:.2g}"
+        " between two arms unresolved (a bound for shares)"
+    )
+    errors, swept = made(loader, {"cell": "rnn,lstm"}, ["task=adding"])
+    assert bound_of_test_set(make_plan(swept, errors, None)) == "", "an error has no bound"
     single, once = made(loader, {"cell": "rnn,lstm"}, [])
     assert resolution(make_plan(once, single, None)).startswith("one seed per arm")

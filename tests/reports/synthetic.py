@@ -10,9 +10,11 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from study.health.verdicts import verdict
 from study.records import NETWORK
@@ -153,13 +155,21 @@ def make(
 
 
 def edit_points(
-    store: Store, change: Callable[[dict[str, Any]], Mapping[str, Any]]
+    store: Store,
+    change: Callable[[dict[str, Any]], Mapping[str, Any]],
+    tables: Mapping[str, Callable[[dict[str, Any]], Mapping[str, Any]]] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
-    """Change stored rows of points: `change` takes a row and returns what is new in it."""
+    """Change stored rows of points: `change` takes a row and returns what is new in it; each of
+    `tables` takes the changed row and returns the table's new columns.
+    """
     rows = []
     for path in sorted((store.folder / "points").glob("*/result.json")):
         result = json.loads(path.read_text())
         result["row"] |= change(result["row"])
+        for name, make_table in tables.items():
+            table = path.parent / f"{name}.parquet"
+            frame = pd.DataFrame(make_table(result["row"]))
+            frame.to_parquet(table, index=False)
         seal(path.parent, result)
         rows.append(result["row"])
     Store(store.folder).write_points_table()
