@@ -15,6 +15,7 @@ from reports.analysis.arms import (
 )
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effects import main_effects
+from reports.analysis.margins import close_ends
 from reports.analysis.prediction import at_share, prediction_words
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
 from reports.analysis.tallies import tally
@@ -368,28 +369,14 @@ class Summary:
                 "The learning rate is the same for every arm and not tuned: differences between"
                 " cells and initializers hold at this rate."
             )
-        edges = self._margins(study)
-        if edges:
-            sentences.append(edges)
+        if close := close_ends(study):
+            sentences.append(close)
         if len(study.outside_grid):
             sentences.append(
                 f"{count(len(study.outside_grid), 'stored point')} outside the declared grid left"
                 " out."
             )
         return sentences
-
-    def _margins(self, study: Study) -> str:
-        states = study.table("states")
-        if states.empty:
-            return ""
-        last = states[states["layer"] == "network"].sort_values("stage").groupby("id").tail(1)
-        near = int((last["margin"].astype(float) < 0.5).sum())
-        return (
-            f"{near} of {len(last)} points end within half a decade of another class: their"
-            " verdict depends on where the limit lies."
-            if near
-            else ""
-        )
 
 
 def _lead_words(found: Recipe, others: int) -> str:
