@@ -122,6 +122,16 @@ def as_number(name: str) -> str:
     return f"{name} as a number"
 
 
+def p_text(p: float, *, smallest: bool = False) -> str:
+    """A p value with its sign: = 0.012, < 0.001, and ≤ 0.0005 if no arrangement gives less."""
+    if not known(p):
+        return "n/a"
+    if not smallest:
+        return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    digits = max(3, -_exponent(p))
+    return f"≤ {math.ceil(round(p * 10**digits, 6)) / 10**digits:.{digits}f}"
+
+
 def count(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from reports.analysis.comparison import (
     with_sign,
 )
 from reports.data.study import Study
-from reports.formatting import count, known, listing, score_number
+from reports.formatting import count, known, listing, p_text, score_number
 from reports.statistics import NO_ESTIMATE, Estimate
 from reports.statistics.holm import holm
 from reports.statistics.permutation import f_test
@@ -34,7 +34,7 @@ class ConfirmedArm:
     """One arm: scores on the seeds that chose it (`screened`) and on fresh ones (`fresh`).
 
     `behind`: how far it is behind the first arm on fresh seeds (positive: worse), with p of a
-    permutation test, corrected by Holm.
+    permutation test, corrected by Holm; `smallest`: no arrangement of the seeds gives less.
     """
 
     arm: int
@@ -46,6 +46,11 @@ class ConfirmedArm:
     behind: Estimate = NO_ESTIMATE
     improve: Estimate = NO_ESTIMATE
     p: float = float("nan")
+    smallest: bool = False
+
+    @property
+    def p_words(self) -> str:
+        return p_text(self.p, smallest=self.smallest)
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def _read(study: Study) -> Confirmation | None:
             )
         )
     adjusted = holm([one.p for one in made])
-    arms = [ConfirmedArm(**{**vars(one), "p": p}) for one, p in zip(made, adjusted, strict=True)]
+    arms = [replace(one, p=p) for one, p in zip(made, adjusted, strict=True)]
     used = {int(seed) for seed in study.seeds} | {
         int(seed) for seed in study.outside_grid["seed"].dropna()
     }
@@ -126,24 +131,25 @@ def _level(study: Study, row: Mapping[str, str], key: str) -> str | None:
 
 def _behind(
     again: Study, points: pd.DataFrame, first: int, arm: int
-) -> tuple[Estimate, Estimate, float]:
-    """Difference, P(improve) of the first arm over this one, and p."""
+) -> tuple[Estimate, Estimate, float, bool]:
+    """Difference, P(improve) of the first arm over this one, p, and whether p is the smallest."""
     if arm == first:
-        return NO_ESTIMATE, NO_ESTIMATE, float("nan")
+        return NO_ESTIMATE, NO_ESTIMATE, float("nan"), False
     both = points[points["arm"].isin([first, arm])].assign(
         value=lambda points_of: points_of["counted"].astype(float)
     )
     both = both[np.isfinite(both["value"])]
     if both["arm"].nunique() < 2:
-        return NO_ESTIMATE, NO_ESTIMATE, float("nan")
+        return NO_ESTIMATE, NO_ESTIMATE, float("nan"), False
     points_of = Comparison(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
     made, row = as_term(again, points_of, "first against another", list(again.factors))
-    p = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED).p
+    test = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED)
     found = with_sign(
         difference(again, points_of, share=False, scored=True),
         1.0 if again.higher_is_better else -1.0,
     )
-    return found, probability_of_improvement(points_of, higher_is_better=again.higher_is_better), p
+    improve = probability_of_improvement(points_of, higher_is_better=again.higher_is_better)
+    return found, improve, test.p, test.smallest
 
 
 def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
@@ -175,5 +181,5 @@ def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
 
 
 def _against_first(one: ConfirmedArm) -> str:
-    p = f", p {'< 0.001' if one.p < 0.001 else f'= {one.p:.3f}'}" if known(one.p) else ""
+    p = f", p {one.p_words}" if known(one.p) else ""
     return f"{one.label} (difference {with_interval(one.behind, 3, sign=True)}{p})"

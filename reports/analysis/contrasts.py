@@ -20,6 +20,7 @@ from reports.analysis.comparison import (
 )
 from reports.analysis.measures import MEASURES, measured
 from reports.data.study import Study
+from reports.formatting import p_text
 from reports.statistics import NO_ESTIMATE, Estimate
 from reports.statistics.holm import holm
 from reports.statistics.permutation import TestResult, f_test
@@ -44,6 +45,14 @@ class Contrast:
     improve: Estimate = NO_ESTIMATE
     first: Mapping[str, Any] | None = None
     second: Mapping[str, Any] | None = None
+
+    @property
+    def p_text(self) -> str:
+        return p_text(self.test.p, smallest=self.test.smallest)
+
+    @property
+    def holm_text(self) -> str:
+        return p_text(self.holm, smallest=self.test.smallest)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,10 @@ def _table(study: Study, confirmed: Confirmation) -> Table:
             Cell(f"{with_interval(one.screening, 3)}", one.screening.value),
             (f"{with_interval(one.behind, 3, sign=True)}" if known(one.behind.value) else "–"),
             (f"{with_interval(one.improve)}" if known(one.improve.value) else "–"),
-            Cell("–" if not known(one.p) else f"{one.p:.3f}", one.p if known(one.p) else None),
+            Cell(
+                one.p_words.removeprefix("= ") if known(one.p) else "–",
+                one.p if known(one.p) else None,
+            ),
         ]
         for one in confirmed.arms
     ]

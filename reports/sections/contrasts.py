@@ -112,7 +112,7 @@ def _sentence(family: Family, *, planned_contrasts: bool) -> str:
         f" error {LEVEL:.2f}): "
     )
     sentence += (
-        f"shown for {listing(f'{one.name} (p {p_text(one.holm)})' for one in shown)}"
+        f"shown for {listing(f'{one.name} (p {one.holm_text})' for one in shown)}"
         if shown
         else "none is shown"
     )
@@ -139,10 +139,6 @@ def single_arms(study: Study) -> str:
         f"{sentence}; the best against the {arms - 1} others, corrected, needs at least"
         f" {seeds_to_test(arms - 1)} seeds per arm to reach .05 at all."
     )
-
-
-def p_text(p: float) -> str:
-    return "n/a" if not known(p) else "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 Row = tuple[
@@ -178,7 +174,7 @@ def _declared_rows(family: Family, by: str) -> list[Row]:
             one.name,
             one.name,
             one.difference,
-            f"Holm p {p_text(one.holm)}",
+            f"Holm p {one.holm_text}",
             known(one.holm) and one.holm <= LEVEL,
         )
         for one in family.tests
@@ -322,7 +318,8 @@ def _table(study: Study, family: Family) -> Table:
     notes = (
         "Freedman and Lane (1983): residuals of the model of arm means without the term are"
         " permuted among points that differ in the term's factors only; p counts F at least as"
-        " large. Error: the spread over seeds within arms, assumed alike; where it differs tenfold"
+        " large (≤: no arrangement had a larger one, so this is the smallest p there can be here)."
+        " Error: the spread over seeds within arms, assumed alike; where it differs tenfold"
         " between arms, the true error of a nominal .05 is .06 to .08 (simulated). Diverged and"
         " unsolved points count. How large a term is stands under Effects and interactions."
     )
@@ -334,8 +331,8 @@ def _statistics(one: Contrast) -> list[Cell | str]:
     return [
         Cell(number(test.F), test.F if known(test.F) else None),
         f"{test.df}, {test.error_df}",
-        Cell(p_text(test.p).lstrip("= "), test.p if known(test.p) else None),
-        Cell(p_text(one.holm).lstrip("= "), one.holm if known(one.holm) else None),
+        Cell(one.p_text.removeprefix("= "), test.p if known(test.p) else None),
+        Cell(one.holm_text.removeprefix("= "), one.holm if known(one.holm) else None),
         f"{test.n} ({test.blocks})",
     ]
 

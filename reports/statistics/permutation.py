@@ -25,6 +25,9 @@ MANY = 2000
 class TestResult:
     """F of a term with its degrees of freedom, and p of permutations within `blocks`; NaN if
     untestable.
+
+    `smallest`: no arrangement had a larger F, so that more draws, or more seeds where the
+    arrangements are few, could give a smaller p.
     """
 
     F: float
@@ -33,6 +36,7 @@ class TestResult:
     p: float
     n: int
     blocks: int
+    smallest: bool = False
 
 
 def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> TestResult:
@@ -54,7 +58,7 @@ def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> T
         or not np.isin(np.flatnonzero(np.abs(term.weights).max(1) > 0), present).all()
     ):
         return TestResult(math.nan, term.df, max(error_df, 0), math.nan, n, blocks)
-    F, p = statistics(values[None], arm, term, draws=draws if n <= MANY else 0, seed=seed)
+    F, p, beaten = _permuted(values[None], arm, term, draws=draws if n <= MANY else 0, seed=seed)
     by_distribution = n > MANY
     return TestResult(
         float(F[0]),
@@ -63,6 +67,7 @@ def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> T
         float(f.sf(F[0], term.df, error_df)) if by_distribution else float(p[0]),
         n,
         blocks,
+        not by_distribution and not beaten[0] and p[0] < 1,
     )
 
 
@@ -70,6 +75,13 @@ def statistics(
     values: Array, arm: Array, term: Term, *, draws: int, seed: int
 ) -> tuple[Array, Array]:
     """F and p [S] of S sets of values [S, n] over the same points, with the same permutations."""
+    return _permuted(values, arm, term, draws=draws, seed=seed)[:2]
+
+
+def _permuted(
+    values: Array, arm: Array, term: Term, *, draws: int, seed: int
+) -> tuple[Array, Array, Array]:
+    """F and p as `statistics`, and whether some arrangement had a larger F."""
     sizes = np.bincount(arm, minlength=len(term.weights)).astype(float)
     per_arm = (np.eye(len(term.weights))[arm] / np.sqrt(np.maximum(sizes, 1)))[
         :, sizes > 0
@@ -90,13 +102,15 @@ def statistics(
 
     residuals = values - (values @ per_arm) @ per_arm.T + (values @ direction) @ direction.T
     found = ratio(residuals, floor)
-    larger = np.zeros(len(values))
+    as_large, beaten = np.zeros(len(values)), np.zeros(len(values), dtype=bool)
     order = permutations(term.block[arm], draws, seed)
     step = max(1, CHUNK // max(1, values.shape[1] * len(values)))
     for start in range(0, draws, step):
         shuffled = residuals[:, order[start : start + step]]
-        larger += (ratio(shuffled, floor[:, None]) >= found[:, None] * ALIKE).sum(1)
-    return found, (1 + larger) / (1 + draws)
+        drawn = ratio(shuffled, floor[:, None])
+        as_large += (drawn >= found[:, None] * ALIKE).sum(1)
+        beaten |= (drawn > found[:, None] / ALIKE).any(1)
+    return found, (1 + as_large) / (1 + draws), beaten
 
 
 def permutations(block: Array, draws: int, seed: int) -> Array:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from reports.formatting import p_text
 from reports.statistics import (
     agreed_word,
     auc,
@@ -24,6 +25,8 @@ from reports.statistics import (
     widen,
     wilson,
 )
+from reports.statistics.permutation import f_test
+from reports.statistics.terms import contrast
 
 
 def test_mean_interval_equals_scipys_t_interval() -> None:
@@ -229,3 +232,29 @@ def test_words_of_an_arm() -> None:
         and agreed_word({"opens": 7, "shut": 3}) == "mixed"
         and agreed_word({}) is None
     )
+
+
+def test_the_smallest_p_there_can_be_is_marked() -> None:
+    """Two arms of three seeds wholly apart: 2 of 20 arrangements are as extreme, none is more."""
+    term = contrast({0: 1.0, 1: -1.0}, [0, 1], np.zeros(2, dtype=int), "two arms")
+    arm = np.array([0, 0, 0, 1, 1, 1])
+    apart = f_test(np.array([1.0, 2, 3, 7, 8, 9]), arm, term, draws=1999, seed=0)
+    mixed = f_test(np.array([1.0, 2, 8, 7, 3, 9]), arm, term, draws=1999, seed=0)
+    equal = f_test(np.ones(6), arm, term, draws=1999, seed=0)
+    assert apart.smallest and apart.p == pytest.approx(0.1, abs=0.02)
+    assert not mixed.smallest and not equal.smallest and equal.p == 1
+    many = np.repeat([0, 1], 20)
+    far = f_test(np.arange(40.0) + 40 * many, many, term, draws=1999, seed=0)
+    assert far.smallest and p_text(far.p, smallest=far.smallest) == "≤ 0.0005"
+
+
+def test_p_is_written_with_what_it_is_known_for() -> None:
+    assert [p_text(p) for p in (0.0123, 0.0004, 1.0, math.nan)] == [
+        "= 0.012",
+        "< 0.001",
+        "= 1.000",
+        "n/a",
+    ]
+    floors = [p_text(p, smallest=True) for p in (0.1, 1 / 2000, 1 / 10_000, 6 / 10_000)]
+    assert floors == ["≤ 0.100", "≤ 0.0005", "≤ 0.0001", "≤ 0.0006"]
+    assert p_text(0.10051, smallest=True) == "≤ 0.101", "rounded up, or it would not hold"
