@@ -1,0 +1,122 @@
+"""Words and sentences of describing sections: true for every optimizer, reading and count."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.analysis.spikes import spike
+from reports.blocks import Figure, Prose, Section, Table
+from reports.data.study import Study
+from reports.documents.sections import build, declared_sections
+from reports.sections.dynamics import _read
+from tests.reports.synthetic import edit_points, make
+
+BUILT = {one.name: one for one in declared_sections()}
+SMALL = {"steps": 16, "updates": 80, "examples": 40, "tables": ("history", "states", "layers")}
+
+
+def section(name: str, study: Study) -> Section:
+    return build(BUILT[name]).render(study)
+
+
+def texts(made: Section) -> str:
+    return " ".join(block.text for block in made.blocks if isinstance(block, Prose))
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "said", "unsaid"),
+    [
+        (["sgd"], ["With sgd, whose steps are in proportion"], ["cancels"]),
+        (["adam"], ["With adam, which divides", "cancels out"], ["another learning rate"]),
+        (["rmsprop"], ["With rmsprop, which divides"], ["another learning rate"]),
+        (["adam", "sgd"], ["With adam, which", "With sgd, whose"], []),
+        (["mine"], [], ["cancels", "learning rate", "With mine"]),
+        (["mine", "adam", "rmsprop"], ["With adam and rmsprop, which"], ["mine,"]),
+    ],
+    ids=str,
+)
+def test_what_a_limiter_does_depends_on_the_optimizer(
+    tmp_path: Path, optimizers: list[str], said: list[str], unsaid: list[str]
+) -> None:
+    """A rescaling that all gradients share is another learning rate under SGD, not under Adam."""
+    factors = {"cell": ["rnn", "gru"], "optimizer": optimizers}
+    store = make(tmp_path / "limited", factors=factors, seeds=(0, 1), **SMALL)
+    edit_points(
+        store,
+        lambda row: {"clip_rate": 1.0},
+        tables={
+            "history": lambda row: {
+                "update": np.arange(81),
+                "loss": np.ones(81),
+                "grad_norm": np.full(81, 8.0),
+                "clip_scale": np.full(81, 0.125),
+                "clip_cosine": np.ones(81),
+                "val_loss": np.ones(81),
+                "val_score": np.full(81, 0.5),
+            }
+        },
+    )
+    made = section("clipping", Study(store))
+    (figure,) = [block for block in made.blocks if isinstance(block, Figure)]
+    for text in (texts(made), figure.how):
+        assert all(one in text for one in said), text
+        assert not any(one in text for one in unsaid), text
+        assert "step-size" not in text
+
+
+def test_what_the_recurrence_does_is_a_sentence_for_every_reading() -> None:
+    def read(*words: str) -> str:
+        return re.match(r"By .* last probe, (.*?)\. It is", _read(words))[1]  # type: ignore[index]
+
+    assert read("forgets") == "the recurrence forgets in the only arm"
+    assert read("chaotic", "chaotic") == "the recurrence is chaotic in both arms"
+    assert read(*["undecided"] * 3) == "the recurrence cannot be called either in all 3 arms"
+    assert read("forgets", "forgets", "forgets", "chaotic", "undecided") == (
+        "the recurrence is chaotic in 1, forgets in 3 and cannot be called either in 1 of 5 arms"
+    )
+    assert read("no interval", "forgets") == (
+        "the recurrence forgets in 1 and has no interval to judge by in 1 of 2 arms"
+    )
+
+
+def test_a_spike_is_named_with_its_update_and_its_size(tmp_path: Path) -> None:
+    store = make(tmp_path / "spiked", factors={"cell": ["rnn", "gru"]}, **SMALL, diverged=(5,))
+    calm = np.exp(0.1 * np.random.default_rng(0).standard_normal(81))
+
+    def norms(row: dict[str, Any]) -> np.ndarray:
+        return np.where((np.arange(81) == 41) & (row["seed"] == 1), 300.0, calm)
+
+    edit_points(
+        store,
+        lambda row: {"outcome": "silently diverged"} if row["seed"] < 2 else {},
+        tables={
+            "history": lambda row: {
+                "update": np.arange(81),
+                "loss": np.ones(81),
+                "grad_norm": norms(row),
+                "val_loss": np.ones(81),
+            }
+        },
+    )
+    made = section("failures", Study(store))
+    by_caption = {block.caption[:6]: block for block in made.blocks if isinstance(block, Table)}
+    silent = [row[1:3] for row in by_caption["Silent"].rows]
+    said = r"update 41: 3\d\d times the norms before \(300 after (0\.9\d*|1\.0\d*|1)\)"
+    assert [seed for seed, text in silent if re.fullmatch(said, str(text))] == ["1", "1"]
+    assert [text for seed, text in silent if seed == "0"] == ["none", "none"]
+    assert by_caption["Points"].rows[0][-1] == "none"
+
+
+def test_a_spike_needs_norms_before_it() -> None:
+    few = pd.DataFrame({"update": range(5), "grad_norm": [1, 1, 1, 1, 1e6]})
+    assert spike(few, 6.0) == ""
+    zero = pd.DataFrame(
+        {"update": range(0, 40, 2), "grad_norm": [0.0, np.nan] + [0.5] * 17 + [4e3]}
+    )
+    assert spike(zero, 6.0) == "update 38: 8,000 times the norms before (4,000 after 0.5)"
