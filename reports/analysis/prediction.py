@@ -1,4 +1,4 @@
-"""Whether health predicts success: D at a share of the run against outcome and score."""
+"""Whether transport D predicts success: D at a share of the run against outcome and score."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def prediction_words(
     if not known(overall.auc.value):
         same = "solved" if overall.successes else "failed to solve"
         return (
-            "Whether health goes with success cannot be determined here: every judged network"
+            "Whether transport D goes with success cannot be determined here: every judged network"
             f" {same} the task."
             if overall.auc.n
             else ""
@@ -76,11 +76,11 @@ def prediction_words(
         f" {words(overall.auc)} ({rests})"
     )
     if not overall.predictive:
-        sentence += ": over all points, health is not predictive."
+        sentence += ": over all points, D is not predictive."
     elif overall.auc.value > 0.5:
-        sentence += ": the healthier, the more often solved."
+        sentence += ": the more is carried, the more often solved."
     else:
-        sentence += ": the healthier, the less often solved."
+        sentence += ": the more is carried, the less often solved."
     return sentence + _within(study, points, D, draws)
 
 

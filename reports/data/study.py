@@ -293,9 +293,9 @@ class Study:
             f" {len(self.stored):,} points."
         )
         return (
-            f"{of_all} Curves, profiles, states by stage, results by example and how health goes"
-            f" with success are of {len(self.sampled):,} points: {which}. Of more than {MOST:,}"
-            " points, no list and no figure of marks shows more than that."
+            f"{of_all} Curves, profiles, states by stage, results by example and how transport D"
+            f" goes with success are of {len(self.sampled):,} points: {which}. Of more than"
+            f" {MOST:,} points, no list and no figure of marks shows more than that."
         )
 
     @property

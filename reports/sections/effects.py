@@ -1,4 +1,4 @@
-"""Effects and interactions: how much of score and gradient health each factor explains."""
+"""Effects and interactions: how much of score and transport D each factor explains."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ HOW_SHARES = (
     "A bar is the share of all differences between networks that one [factor|factor, level]"
     " explains, or two of them beyond what each does alone ([ω²|variance share]); the thin line is"
     " its interval. Grey is the spread between [seeds|seed] of one [arm]: where that is large, no"
-    " recipe decides. On the left for the score, on the right for health: a factor that is long on"
-    " one side and not on the other moves accuracy without moving [credit], or the reverse."
+    " recipe decides. On the left for the score, on the right for transport [D]: a factor that is"
+    " long on one side and not on the other moves accuracy without moving [credit], or the reverse."
 )
 HOW_LINES = (
     "Each line joins the means of one level over the levels on the axis. Parallel lines mean that"
@@ -89,7 +89,7 @@ def columns(study: Study) -> list[tuple[str, str]]:
     known_D = study.stored["D"].notna().any()
     return [
         ("counted", f"test {study.metric}"),
-        *([("D", "health D at the end")] if known_D else []),
+        *([("D", "transport D at the end")] if known_D else []),
     ]
 
 
@@ -416,7 +416,7 @@ def _crossing(
     Levels are compared over arms that are alike in everything else.
     """
     line_key, x_key = study.matrix_factors
-    higher = study.higher_is_better or text.startswith("health")
+    higher = study.higher_is_better or column == "D"
     share = (
         next(
             (one.share for one in shares_found.terms if set(one.factors) == {line_key, x_key}), None

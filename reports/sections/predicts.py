@@ -1,4 +1,4 @@
-"""Does health predict success here? AUC and rank correlation, overall and within cells."""
+"""Does transport D predict success here? AUC and rank correlation, overall and within cells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from study.records import OUTCOMES
 
 HOW = (
     "A mark is one [point]; across: how much [credit] arrives at the judged lag ([D], in"
-    " [decades|decade]), up: its test score. If health predicted success, the marks would rise"
+    " [decades|decade]), up: its test score. If D predicted success, the marks would rise"
     " from left to right and the shapes (outcomes) would stand apart. [AUC] and [rank"
     " correlation] say how well they do; an interval that holds .5 (or 0) says that it is not"
     " shown here."
@@ -48,7 +48,7 @@ class Found:
 class Predicts:
     """`at`: shares of the run at which D is read; `draws`: draws of the bootstrap over arms."""
 
-    title = "Does health predict success here?"
+    title = "Does transport D predict success here?"
     needs = ("D", "outcome")
 
     def __init__(self, *, at: list[float], draws: int) -> None:
@@ -104,7 +104,7 @@ class Predicts:
             if not known(one.auc.value):
                 continue
             inverse = (
-                " inversely: the healthier, the less often solved"
+                " inversely: the more is carried, the less often solved"
                 if one.predictive and one.auc.value < 0.5
                 else ""
             )
@@ -210,7 +210,7 @@ class Predicts:
             "The marks",
         )
         return Figure(
-            picture, caption, f"Health against success. {finding}", table, 10.0, finding, HOW
+            picture, caption, f"Transport D against success. {finding}", table, 10.0, finding, HOW
         )
 
 

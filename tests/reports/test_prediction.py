@@ -1,5 +1,5 @@
-"""Does health predict success: which D is read when, what counts as success; and what a clip rule
-is called by how often it fires.
+"""Does transport D predict success: which D is read when, what counts as success; and what a
+clip rule is called by how often it fires.
 """
 
 from __future__ import annotations

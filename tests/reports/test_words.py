@@ -13,7 +13,7 @@ import pytest
 from reports.analysis.spikes import spike
 from reports.blocks import Figure, Prose, Section, Table
 from reports.data.study import Study
-from reports.documents.sections import build, declared_sections
+from reports.documents.sections import build, declared_sections, render_section
 from reports.sections.dynamics import _read
 from tests.reports.synthetic import edit_points, make
 
@@ -120,3 +120,84 @@ def test_a_spike_needs_norms_before_it() -> None:
         {"update": range(0, 40, 2), "grad_norm": [0.0, np.nan] + [0.5] * 17 + [4e3]}
     )
     assert spike(zero, 6.0) == "update 38: 8,000 times the norms before (4,000 after 0.5)"
+
+
+def aimed(tmp_path: Path, name: str, change: dict[str, dict[str, Any]]) -> Study:
+    """Arms by cell with the given score, D and seconds; the seeds differ by a thousandth."""
+    store = make(tmp_path / name, factors={"cell": list(change)}, **SMALL)
+
+    def row_of(row: dict[str, Any]) -> dict[str, Any]:
+        new = {"U": 0.0, **change[row["cell"]]}
+        return new | {"score": new["score"] + 0.001 * (row["seed"] - 1), "D": new["D"]}
+
+    edit_points(store, row_of)
+    return Study(store)
+
+
+def test_a_front_is_not_decided_by_the_noise_of_a_clock(tmp_path: Path) -> None:
+    """gru is better in all but .02 s of a shared clock: lstm is surely beaten all the same."""
+    study = aimed(
+        tmp_path,
+        "clock",
+        {
+            "rnn": {"score": 0.5, "D": -3.0, "seconds": 1.0},
+            "lstm": {"score": 0.7, "D": -2.0, "seconds": 2.98},
+            "gru": {"score": 0.8, "D": -1.0, "seconds": 3.0},
+        },
+    )
+    made = section("pareto", study)
+    (figure,) = [block for block in made.blocks if isinstance(block, Figure)]
+    places = {str(row[0]): row[5] for row in figure.table.rows}
+    assert places == {"gru": "on", "rnn": "on", "lstm": "beaten"}
+    said = texts(made)
+    assert (
+        "2 arms of 3 are beaten by no other" in said and "The other one is surely beaten." in said
+    )
+    assert "equal shares of its time" in figure.caption
+    dearer = aimed(
+        tmp_path,
+        "dearer",
+        {
+            "lstm": {"score": 0.7, "D": -2.0, "seconds": 2.0},
+            "gru": {"score": 0.8, "D": -1.0, "seconds": 3.0},
+        },
+    )
+    assert "2 arms of 2 are beaten by no other" in texts(section("pareto", dearer))
+
+
+def test_what_seeds_do_not_decide_is_open_on_the_front(tmp_path: Path) -> None:
+    study = aimed(
+        tmp_path,
+        "open",
+        {
+            "rnn": {"score": 0.7, "D": -1.0, "seconds": 1.0},
+            "gru": {"score": 0.7002, "D": -1.0, "seconds": 1.0},
+        },
+    )
+    made = section("pareto", study)
+    (figure,) = [block for block in made.blocks if isinstance(block, Figure)]
+    assert "No arm of 2 is surely on the front" in texts(made)
+    assert "For 2 arms it is open: gru; rnn." in texts(made)
+    assert {row[5] for row in figure.table.rows} == {"open"}
+    single = Study(make(tmp_path / "one", factors={"cell": ["rnn", "gru"]}, seeds=(0,), **SMALL))
+    assert "With one seed in an arm nothing says how sure that is." in texts(
+        section("pareto", single)
+    )
+
+
+def test_health_is_one_number_with_one_name(tmp_path: Path) -> None:
+    """D is transport D, min(0, D) − max(0, U) is gradient health; the verdict is a word."""
+    few = {"factors": {"cell": ["rnn", "gru"]}, "steps": 16, "updates": 60, "examples": 30}
+    study = Study(make(tmp_path / "names", **few))
+    for one in declared_sections():
+        rendered = render_section(one, study, one.name)
+        assert not rendered.broken
+        html = " ".join([rendered.title, rendered.part, *map(str, rendered.blocks)])
+        text = re.sub(r"<svg.*?</svg>", " ", html, flags=re.S)
+        text = " ".join(re.sub(r"<[^>]+>", " ", text).split())
+        for found in re.finditer(r"(?i)(?<!gradient )\bhealth(?!\.\w)", text):
+            raise AssertionError(f"{one.name}: {text[: found.end()][-80:]}")
+    (glossary,) = section("glossary", study).blocks
+    terms = {term: (meaning, formula) for _, term, meaning, formula in glossary.items}
+    assert terms["gradient health"][1] == "min(0, D) − max(0, U)"
+    assert "transport D" in terms["D"][0]
