@@ -126,6 +126,11 @@ def shown(value: object) -> str:
     return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
 
 
+def objective_name(objective: str) -> str:
+    """An objective as the page calls it."""
+    return "gradient health" if objective == "health" else objective
+
+
 def setting(values: Mapping[str, Any]) -> str:
     names = short_names(values)
     return ", ".join(f"{names[key]} {shown(value)}" for key, value in values.items())

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, SearchSection
+from reports.data.search import Search, SearchSection, objective_name
 from reports.figures.theme import INK, SLOTS, draw, panels
 from reports.formatting import count, listing, percent, short_names
 
@@ -67,7 +67,7 @@ def figure(search: Search, objective: str) -> Figure:
     top = [named(search, columns[singles[int(np.nanargmax(row[singles]))]]) for row in table]
     counted = {name: top.count(name) for name in dict.fromkeys(top)}
     leading = listing([f"{name} ({count(n, 'arm')})" for name, n in counted.items()])
-    finding = f"Most of the {objective}'s variance goes with {leading}."
+    finding = f"Most of the variance of the {objective_name(objective)} goes with {leading}."
     trials = search.importance["trials"]
     many = f"{int(trials.min())}" + (
         f" to {int(trials.max())}" if trials.max() > trials.min() else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reports.analysis.arms import with_counted, with_interval
 from reports.analysis.effects import main_effects
 from reports.blocks import Cell, Definitions, Fold, Notice, Prose, Rows, Section, Table
-from reports.data.search import Search, find, setting, shown
+from reports.data.search import Search, find, objective_name, setting, shown
 from reports.data.study import Study
 from reports.formatting import (
     count,
@@ -207,7 +207,7 @@ def how(search: Search) -> list[tuple[str, str]]:
             "seeds",
             f"{listing(str(seed) for seed in facts['seeds'])}; the study's points have others",
         ),
-        ("objectives", listing(facts["objectives"])),
+        ("objectives", listing(map(objective_name, facts["objectives"]))),
         ("trials", f"{facts['trials']} an arm; budget counted in {facts['budget']}"),
         ("kept in", str(facts["storage"])),
     ]
