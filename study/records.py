@@ -36,6 +36,7 @@ CLAIMED_BY = (
     "ranking",
     "auc_D_init",
     "auc_D",
+    "carry_if_solved",
 )
 
 # Settings that every point labels, factor or not, so that a report can always group by them.

@@ -13,10 +13,11 @@ from reports.analysis.arms import (
     with_counted,
     with_interval,
 )
+from reports.analysis.associations import prediction_words
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effects import main_effects
+from reports.analysis.flattery import flattery
 from reports.analysis.margins import close_ends
-from reports.analysis.prediction import at_share, prediction_words
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
 from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
@@ -136,6 +137,13 @@ class Summary:
                 f"; {found.gave_up} more met {'its' if found.gave_up == 1 else 'their'} rule at an"
                 f" earlier validation and not at the last"
             )
+        flattered = flattery(study)
+        if flattered and flattered.met and flattered.reach is not None:
+            text += (
+                f". The rule is held to validation: of the {flattered.met} that ever met it,"
+                f" {_number(flattered.reach)} {'reaches' if flattered.reach == 1 else 'reach'} the"
+                " same limit on test"
+            )
         return f"{text}."
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
@@ -189,10 +197,7 @@ class Summary:
                 f" Of the {found.without_carrying} that ended without carrying,"
                 f" {_number(found.solved_without_carrying)} solved {_its(study)} task at the end."
             )
-        return (
-            f"{text}"
-            f" {prediction_words(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
-        )
+        return f"{text} {prediction_words(study, 1.0, 'at the end', self.draws)}"
 
     # --- facts, matrix, caveats ---
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.analysis.prediction import at_share
+from reports.analysis.associations import at_share
 from reports.data.study import Study
 from reports.documents.sections import declared_sections, render_section
 from reports.formatting import short_names
