@@ -17,7 +17,7 @@ from reports.formatting import (
     plus_minus,
     with_ends,
 )
-from reports.statistics import Estimate, agreed_word, clamp, count, wilson
+from reports.statistics import Estimate, agreed_word, clamp, count, share_over_arms, wilson
 from reports.statistics.bootstrap import ENOUGH, score_interval
 from study.design.outcomes import lost
 from study.design.ranking import DIVERGED, counted
@@ -147,3 +147,16 @@ def share_words(hits: int, n: int) -> str:
     """For example: 14 of 36 [25 %, 55 %], with Wilson's interval."""
     share = wilson(hits, n)
     return f"{hits or 'none'} of {n} [{percent(share.low)}, {percent(share.high)}]"
+
+
+def share_over_arms_words(hits: pd.Series, arms: pd.Series) -> str:
+    """As share_words, of networks of several arms: networks of one arm are alike."""
+    share = share_over_arms(hits.to_numpy(dtype=float), arms.to_numpy())
+    n = int(hits.sum())
+    return f"{n or 'none'} of {len(hits)} [{percent(share.low)}, {percent(share.high)}]"
+
+
+def unit_words(points: pd.DataFrame, key: str) -> str:
+    """What varies independently within a level: arms, or networks if each level is one arm."""
+    pooled = bool((points.groupby(key, observed=True)["arm"].nunique() > 1).any())
+    return "arms, whose networks are alike" if pooled else "networks"

@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import share_words, with_counted, with_interval
+from reports.analysis.arms import share_over_arms_words, unit_words, with_counted, with_interval
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import (
@@ -130,7 +130,7 @@ class LearningCurves:
         for name in names:
             own = points[points[key] == name]
             solved = own["solved_at"].dropna()
-            text = share_words(len(solved), len(own)) + (
+            text = share_over_arms_words(own["solved_at"].notna(), own["arm"]) + (
                 f", at update {solved.median():,.0f} (median of these)" if len(solved) else ""
             )
             parts.append(f"{level(key, name)} {text}")
@@ -157,7 +157,7 @@ class LearningCurves:
         return (
             (
                 f"Solved{where} at some validation: {'; '.join(parts)}; 95 % Wilson intervals over"
-                " points."
+                f" {unit_words(points, key)}."
             ),
             Table(columns, rows, "Learning, by " + key),
         )

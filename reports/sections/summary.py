@@ -37,7 +37,8 @@ from reports.formatting import (
     percent,
     plus_minus,
 )
-from reports.statistics import Estimate, mean_interval, wilson
+from reports.statistics import Estimate, mean_interval, share_over_arms
+from study.design.outcomes import solved_at_end
 from study.records import VERDICTS
 
 
@@ -126,7 +127,9 @@ class Summary:
     def _solved(self, study: Study) -> str:
         """How many networks end solved, and how many met the rule earlier and no longer do."""
         found = tally(study.stored)
-        share = wilson(found.solved, found.n)
+        share = share_over_arms(
+            solved_at_end(study.stored).to_numpy(), study.stored["arm"].to_numpy()
+        )
         networks = f"{_of(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
         text = (
             f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task at the end"

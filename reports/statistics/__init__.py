@@ -19,6 +19,7 @@ from reports.statistics.estimates import (
     clamp,
     mean_interval,
     share_difference,
+    share_over_arms,
     widen,
     wilson,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "mean_interval",
     "predict",
     "share_difference",
+    "share_over_arms",
     "spearman",
     "weighted_arms",
     "widen",

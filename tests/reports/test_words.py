@@ -201,3 +201,33 @@ def test_health_is_one_number_with_one_name(tmp_path: Path) -> None:
     terms = {term: (meaning, formula) for _, term, meaning, formula in glossary.items}
     assert terms["gradient health"][1] == "min(0, D) − max(0, U)"
     assert "transport D" in terms["D"][0]
+
+
+def test_time_to_solve_says_what_its_intervals_are_over(tmp_path: Path) -> None:
+    factors = {"cell": ["rnn", "gru"], "clip": ["none", "norm", "value", "agc"]}
+    store = make(tmp_path / "pooled", factors=factors, seeds=range(6), **SMALL)
+    early = {"solved_at": 30, "outcome": "solved"}
+    edit_points(
+        store,
+        lambda row: (
+            {"solved_at": None, "outcome": "learning"}
+            | (early if row["cell"] == "gru" and row["clip"] in ("none", "norm") else {})
+        ),
+    )
+    study = Study(store)
+    made = section("time_to_solve", study)
+    said = texts(made)
+    assert "95 % interval over arms, whose networks are alike" in said
+    assert "gru 12 of 24, mean time 55 [9, 80]" in said and "rnn none of 24;" in said
+    curves = next(
+        block for block in section("learning_curves", study).blocks if isinstance(block, Figure)
+    )
+    assert "Wilson intervals over arms, whose networks are alike." in curves.finding
+    (figure,) = [block for block in made.blocks if isinstance(block, Figure)]
+    assert "Wilson intervals over arms, whose networks are alike." in figure.finding
+    low, high = map(int, re.search(r"gru 12 of 24 \[(\d+) %, (\d+) %\]", figure.finding).groups())
+    assert low < 15 and high > 85, "two arms of four, not 12 networks of 24"
+    alone = Study(make(tmp_path / "alone", factors={"cell": ["rnn", "gru"]}, **SMALL))
+    edit_points(alone.store, lambda row: {"solved_at": 30 + row["seed"]})
+    said = texts(section("time_to_solve", Study(alone.store)))
+    assert "95 % interval over networks)" in said
