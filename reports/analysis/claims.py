@@ -49,7 +49,9 @@ from study.design.claims import PREDICTORS, SHARE_OF_SOLVED, same_level
 from study.design.outcomes import solved_at_end
 from study.design.ranking import best_first
 
-LEVEL = 0.95
+LEVEL = (
+    0.99  # of the intervals that decide: a page judges twenty claims, and hardly one may be wrong
+)
 DRAWS = 10_000  # of the bootstrap over arms, at least, for claims about what goes with success
 
 

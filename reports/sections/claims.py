@@ -153,15 +153,15 @@ def _figure(every: list[JudgedClaim], own: int) -> Figure:
     picture = draw(lambda rasterized: forest(every), name="claims")
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
-        "Effect of each claim with its 95 % interval, in units of the smallest difference that"
+        "Effect of each claim with its 99 % interval, in units of the smallest difference that"
         " matters to it (shaded: too small to matter); to the right is what the claim says."
         " Arrows: the interval extends beyond the figure. At the right: the effect in the units of"
         " what it is measured by (the table has them), and points. ✓ holds here: the interval lies"
         " above 0 and the effect reaches 1 (for claims of “no less”: the interval lies above −1)."
         " ✕ the opposite, by the same rule. ≈ too small to matter: the whole interval lies in the"
         " shaded band. ◇ mixed: the effect depends on another factor, whose levels decide"
-        " differently. ? not decided. Claims were not picked by looking; several claims are not"
-        " corrected for one another."
+        " differently. ? not decided. Claims were not picked by looking; they are decided by 99 %"
+        " intervals, since a page has many, and not corrected for one another beyond that."
     )
     return Figure(
         picture,
@@ -199,7 +199,7 @@ def forest(every: list[JudgedClaim]) -> Drawing:
         ylim=(len(every) - 0.4, -0.6),
         xlabel="effect ÷ smallest difference that matters",
     )
-    axis.text(EDGE * 2.06, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
+    axis.text(EDGE * 2.06, -0.85, "effect [99 %] · n", color=SOFT, fontsize=7.5, va="center")
     axis.set_yticks(
         range(len(every)),
         [
@@ -277,7 +277,7 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
         "by",
         "claimed better",
         "claimed worse",
-        "effect, 95 % interval",
+        "effect, 99 % interval",
         "smallest difference that matters",
         "n",
         "source",
