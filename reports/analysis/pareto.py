@@ -11,6 +11,7 @@ from reports.data.test_set import by_example
 AIMS = ("score", "health", "cost")
 CLOCK = 0.05  # share of the seconds that a clock on a shared machine may be off
 SURE = 0.9  # share of draws
+LEAST_DRAWS, PAIRS = 300, 20_000_000
 
 
 def aims(study: Study, points: pd.DataFrame) -> pd.DataFrame:
@@ -55,6 +56,11 @@ def clock_noise(frame: pd.DataFrame) -> np.ndarray:
     by_arm = frame.groupby("arm")["cost"]
     mean, se = by_arm.mean().abs().to_numpy(), by_arm.sem(ddof=1).fillna(0.0).to_numpy()
     return np.maximum(CLOCK * np.maximum(mean[:, None], mean), 1.96 * np.hypot(se[:, None], se))
+
+
+def affordable(draws: int, arms: int) -> int:
+    """As many draws as take a second or so, at most `draws`: each compares all pairs of arms."""
+    return min(draws, max(LEAST_DRAWS, PAIRS // max(1, arms**2)))
 
 
 def fronts(study: Study, frame: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:

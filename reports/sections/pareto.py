@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from reports.analysis.arms import summary, with_counted, with_interval
-from reports.analysis.pareto import CLOCK, SURE, aims, fronts
+from reports.analysis.pareto import CLOCK, SURE, affordable, aims, fronts
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import PAPER, SOFT, colours, draw, markers, panels
@@ -32,7 +32,7 @@ SEED = 2026
 
 
 class Pareto:
-    """`draws`: number of times that seeds are resampled."""
+    """`draws`: number of times that seeds and test examples are resampled; fewer for many arms."""
 
     title = "Accuracy against gradient health against cost"
     needs = ("score", "D", "U", "seconds")
@@ -54,7 +54,8 @@ class Pareto:
     def _blocks(self, study: Study, points: pd.DataFrame, task: str | None) -> list[object]:
         """Blocks of one task; scores of different tasks are not compared."""
         frame = aims(study, points)
-        found = fronts(study, frame, draws=self.draws, seed=SEED)
+        draws = affordable(self.draws, frame["arm"].nunique())
+        found = fronts(study, frame, draws=draws, seed=SEED)
         if len(found) < 2:
             return [
                 Prose(
@@ -68,9 +69,12 @@ class Pareto:
         found["place"] = [_place(arm) for _, arm in found.iterrows()]
         found = found.join(arms).join(points.groupby("arm")["horizon"].median())
         left_out = len(points) - len(frame)
-        return [Prose(self._sentence(found)), self._figure(study, found, points, left_out, task)]
+        return [
+            Prose(self._sentence(found, draws)),
+            self._figure(study, found, points, left_out, draws, task),
+        ]
 
-    def _sentence(self, found: pd.DataFrame) -> str:
+    def _sentence(self, found: pd.DataFrame, draws: int) -> str:
         if found["share"].isna().all():
             on = found[found["on_front"]]
             return (
@@ -81,7 +85,7 @@ class Pareto:
             )
         sure, open_ = found[found["place"] == ON], found[found["place"] == OPEN]
         beaten = len(found) - len(sure) - len(open_)
-        at_least = f"in at least {percent(SURE)} of {self.draws} draws of seeds and test examples"
+        at_least = f"in at least {percent(SURE)} of {draws} draws of seeds and test examples"
         sentence = (
             f"{count(len(sure), 'arm')} of {len(found)} {'is' if len(sure) == 1 else 'are'} beaten"
             " by no other in score, gradient health and cost at once,"
@@ -102,6 +106,7 @@ class Pareto:
         found: pd.DataFrame,
         points: pd.DataFrame,
         left_out: int,
+        draws: int,
         task: str | None,
     ) -> Figure:
         keys = study.panel_factors
@@ -134,7 +139,7 @@ class Pareto:
             )
             + (f" {count(left_out, 'point')} without all three left out." if left_out else "")
         )
-        table = self._table(study, found)
+        table = self._table(study, found, draws)
         return Figure(
             picture,
             caption,
@@ -145,7 +150,7 @@ class Pareto:
             HOW,
         )
 
-    def _table(self, study: Study, found: pd.DataFrame) -> Table:
+    def _table(self, study: Study, found: pd.DataFrame, draws: int) -> Table:
         sign = 1 if study.higher_is_better else -1
         rows: Rows = []
         order = found.assign(rank=found["place"].map(list(PLACES).index))
@@ -187,7 +192,7 @@ class Pareto:
             "n",
         ]
         notes = (
-            f"Means over seeds; horizon: median, steps. Share of draws: of {self.draws} draws of"
+            f"Means over seeds; horizon: median, steps. Share of draws: of {draws} draws of"
             " the seeds within every arm, and of the test examples where they were kept, those"
             f" that put it on the front; on or beaten: in at least {percent(SURE)} of them."
         )
