@@ -17,7 +17,7 @@ BARE = (
 )  # factors whose levels need no name beside them
 ABSOLUTE = re.compile(r"(?<![\w<>.:/~-])/[\w.+@-]+(?:/[\w.+@-]+)+|\b[A-Za-z]:\\[\w.+@\\ -]+")
 
-MOST_DECIMALS = 12
+MOST_DECIMALS = 9  # what is smaller is a rounding error
 
 VERDICT_SYMBOLS = {
     "carries": "→",
@@ -71,6 +71,7 @@ def decimals(value: float, half: float = math.nan, least: int = 2) -> int:
     if not math.isfinite(value):
         return least
     half = half if math.isfinite(half) else 0.0
+    value, half = (one if one >= 10**-MOST_DECIMALS else 0.0 for one in (value, half))
     wanted = [-_exponent(half)] if half > 0 else []
     if 0 < value < 10**-least and value >= half / 10:
         wanted.append((1 if value >= half else 0) - _exponent(value))

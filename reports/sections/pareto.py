@@ -85,7 +85,7 @@ class Pareto:
             )
         sure, open_ = found[found["place"] == ON], found[found["place"] == OPEN]
         beaten = len(found) - len(sure) - len(open_)
-        at_least = f"in at least {percent(SURE)} of {draws} draws of seeds and test examples"
+        at_least = f"in at least {percent(SURE)} of {draws:,} draws of seeds and test examples"
         sentence = (
             f"{count(len(sure), 'arm')} of {len(found)} {'is' if len(sure) == 1 else 'are'} beaten"
             " by no other in score, gradient health and cost at once,"
@@ -192,7 +192,7 @@ class Pareto:
             "n",
         ]
         notes = (
-            f"Means over seeds; horizon: median, steps. Share of draws: of {draws} draws of"
+            f"Means over seeds; horizon: median, steps. Share of draws: of {draws:,} draws of"
             " the seeds within every arm, and of the test examples where they were kept, those"
             f" that put it on the front; on or beaten: in at least {percent(SURE)} of them."
         )
