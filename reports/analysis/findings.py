@@ -140,14 +140,16 @@ def _flattery(study: Study) -> list[Finding]:
     found = flattery(study)
     if found is None:
         return []
+    word = strength(found.mean, 0.0)
     return [
         Finding(
             "selection",
             "best validation minus test",
             study.metric,
-            strength(found.mean, 0.0),
+            word,
             found.mean,
             rule="mean over arms with a 95 % t interval over seeds",
+            why="there is no interval apart from 0" if word == NOT_DECIDED else "",
             sentence=flattery_words(study),
         )
     ]

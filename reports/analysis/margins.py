@@ -15,7 +15,7 @@ CLOSE = 0.5  # decades
 def evidence(study: Study) -> pd.DataFrame:
     """EVIDENCE for the end state of the network, by point id, as the verdict rests on it.
 
-    Medians over the last three probes, as D and U are. Older stores have the last probe only.
+    Medians over the judged probes, as D and U are. Older stores have the last probe only.
     """
     layers, states = study.table("layers"), study.table("states")
     kept = layers[layers["layer"] == NETWORK].set_index("id")[EVIDENCE]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from reports.data.declaration import malformed_launches, malformed_part, restrict
+from reports.data.judged_again import judge_again, with_layers, with_verdicts
 from reports.formatting import as_number, keys_of, known, levels, rekeyed
 from study.config.paths import conf_folder
 from study.design.outcomes import solved_at_end
@@ -46,7 +47,8 @@ class Study:
     Outcome "solved" is that of the end: a point that met the rule at some time (`solved_at`) and
     not at its last validation is "learning". `outside_grid`: stored points that are not declared.
     `factors`: those with more than one level, cell and initializer first; `constant`: settings
-    that do not vary.
+    that do not vary. `judged_again`: points whose verdict is not the stored one
+    (data.judged_again).
     """
 
     def __init__(
@@ -89,6 +91,8 @@ class Study:
         }
         self.as_skill = len(metrics) > 1
         stored = _plain(store.points(cores()) if points is None else points)
+        self.judged_again = judge_again(store, stored, self.health)
+        stored = with_verdicts(store, stored, self.judged_again)
         stored = self._with_ends(stored)
         if self.as_skill:
             stored = self._skill(stored, SCORES, ("score_se",), stored["task"])
@@ -353,7 +357,12 @@ class Study:
         row.
         """
         if name not in self._tables:
-            rows = self.with_factors(self.store.table(name, self.sampled["id"]))
+            rows = self.store.table(name, self.sampled["id"])
+            if name == "layers":
+                sampled = set(self.sampled["id"])
+                again = {id: of for id, of in self.judged_again.items() if id in sampled}
+                rows = with_layers(rows, again)
+            rows = self.with_factors(rows)
             if self.as_skill and name in TABLE_SCORES and len(rows):
                 rows = self._skill(
                     rows,

@@ -14,6 +14,7 @@ from reports.analysis.arms import with_interval
 from reports.analysis.claim_ledger import Entry, all_claims
 from reports.analysis.claim_words import label, sentence, side_values
 from reports.analysis.claims import JudgedClaim, relative
+from reports.analysis.ends import different_stopping_points
 from reports.analysis.scope import scope_words
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
 from reports.data.study import MOST, Study
@@ -119,6 +120,7 @@ def _overview(
             f" {'is' if len(left) == 1 else 'are'} listed below."
         )
     parts.append(f"“Here” is {scope_words(study, study.stored)}.")
+    parts += [text for text in (different_stopping_points(study.stored),) if text]
     named = {
         word: [_short(one.statement) for one in compared if one.verdict == word]
         for word in (HOLDS, OPPOSITE, TOO_SMALL, MIXED)

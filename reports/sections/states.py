@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import outcome_words, summary, verdict_words
+from reports.analysis.ends import judged_by
 from reports.analysis.loss_against_transport import loss_minus_transport
 from reports.analysis.margins import close_ends, evidence
 from reports.blocks import Cell, Fold, Prose, Section, Table
@@ -33,6 +34,7 @@ class States:
         arms, points = summary(study), study.stored
         found = evidence(study).join(loss_minus_transport(study)["end"].rename("against"))
         blocks: list[object] = [Prose(self._sentence(study, points, found))]
+        blocks += [Prose(text) for text in (judged_by(study),) if text]
         if found["against"].notna().any():
             blocks.append(Prose(self._against(found["against"].dropna())))
         blocks.append(self._by_arm(arms, points, found))
@@ -245,8 +247,8 @@ class States:
         return Table(
             columns,
             rows,
-            "Every point; intervals: bootstrap over examples, 95 %, medians of the last three"
-            " probes",
+            "Every point; intervals: bootstrap over examples, 95 %, medians over the probes of the"
+            " end state",
             notes,
             filtered=True,
         )

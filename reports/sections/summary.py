@@ -16,6 +16,7 @@ from reports.analysis.arms import (
 from reports.analysis.associations import prediction_words
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effects import main_effects
+from reports.analysis.ends import different_stopping_points
 from reports.analysis.flattery import flattery
 from reports.analysis.margins import close_ends
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
@@ -368,6 +369,7 @@ class Summary:
                 f" non-finite, and {'counts' if silent == 1 else 'count'} with it too, whatever the"
                 " best validation was."
             )
+        sentences += [text for text in (different_stopping_points(points),) if text]
         if (
             len(arms) > 1
             and not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors)

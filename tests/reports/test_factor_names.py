@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reports.analysis.associations import at_share
+from reports.analysis.ends import different_stopping_points
 from reports.data.study import Study
 from reports.documents.sections import declared_sections, render_section
 from reports.formatting import short_names
@@ -55,6 +56,9 @@ def test_a_size_as_a_factor_breaks_no_section_and_no_sum(
     assert f"{less:,} of {planned:,} updates were saved" in pages["Cost"]
     assert re.search(r"\d{3}(,\d{3}){4}", pages["Cost"]) is None, "texts were joined"
     assert len(at_share(study, 0.1)) == len(study.stored)
+    whole = study.stored.assign(ended_early=["solved", *[None] * (len(study.stored) - 1)])
+    most = max(sizes.get("updates", [80]))
+    assert f"the others for up to {most}" in different_stopping_points(whole)
 
 
 def test_short_names_are_as_long_as_it_takes() -> None:
