@@ -20,6 +20,7 @@ from reports.analysis.comparison import (
 from reports.analysis.measures import MEASURES, measured
 from reports.analysis.terms_shown import SEED, Decided, decide, terms_shown
 from reports.data.study import Study
+from reports.formatting import p_text
 from reports.statistics import NO_ESTIMATE, Estimate
 from reports.statistics.permutation import TestResult, f_test
 
@@ -51,6 +52,14 @@ class Contrast:
     @property
     def shown(self) -> bool | None:
         return self.decided.shown
+
+    @property
+    def p_text(self) -> str:
+        return p_text(self.test.p, smallest=self.test.smallest)
+
+    @property
+    def holm_text(self) -> str:
+        return p_text(self.holm, smallest=self.test.smallest)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from reports.analysis.terms_shown import (
     terms_shown,
 )
 from reports.data.study import Study
-from reports.formatting import interval, known, level, listing, number, percent
+from reports.formatting import decimals, known, level, listing, number, percent, with_ends
 from reports.statistics import Estimate
 from reports.statistics.terms import Confounded
 
@@ -71,10 +71,8 @@ def dependence_words(study: Study, found: TermsShown) -> list[str]:
 
 def average_words(one: Effect) -> str:
     """For example: cell 0.07 [0.04, 0.10] (rnn 0.84, lstm 0.77), with what limits it."""
-    sides = (
-        f"{level(one.factor, one.better)} {number(one.better_mean)},"
-        f" {level(one.factor, one.worse)} {number(one.worse_mean)}"
-    )
+    better, worse = _means(one)
+    sides = f"{level(one.factor, one.better)} {better}, {level(one.factor, one.worse)} {worse}"
     return f"{one.factor} {_with_ends(one.difference)} ({'; '.join([sides, *_notes(one)])})"
 
 
@@ -110,7 +108,7 @@ def gap_words(factor: str, one: Effect | None, terms: TermsShown | None) -> str:
         confounded = terms.confounding(factor) if terms else None
         return confounded_words(factor, confounded) if confounded else "n/a"
     ends = one.difference
-    return "; ".join([f"{number(ends.value, 3)} {interval(ends.low, ends.high, 3)}", *_notes(one)])
+    return "; ".join([with_ends(ends.value, ends.low, ends.high, 3), *_notes(one)])
 
 
 def interaction_words(study: Study, by: str, term: ShownTerm, side: Dependence) -> str:
@@ -153,10 +151,10 @@ def _at_words(one: Dependence, at: AtLevel, by: str) -> str:
     place = f"for {level(one.partner, at.at)}"
     if not at.shown:
         return f"{place}, no difference is shown ({_with_ends(at.difference)})"
+    better, worse = _means(at)
     return (
         f"{place}, {level(one.factor, at.better)} {_better(by, than=True)}"
-        f" {level(one.factor, at.worse)} ({number(at.better_mean)} against"
-        f" {number(at.worse_mean)}: {_with_ends(at.difference)})"
+        f" {level(one.factor, at.worse)} ({better} against {worse}: {_with_ends(at.difference)})"
     )
 
 
@@ -210,7 +208,7 @@ def close_words(one: Decided) -> str:
 
 
 def measure_text(study: Study, by: str) -> str:
-    return f"test {study.metric}" if by == "score" else "health D at the end"
+    return f"test {study.metric}" if by == "score" else "transport D at the end"
 
 
 def _better(by: str, *, than: bool) -> str:
@@ -220,4 +218,10 @@ def _better(by: str, *, than: bool) -> str:
 
 
 def _with_ends(one: Estimate) -> str:
-    return f"{number(one.value)} {interval(one.low, one.high)}"
+    return with_ends(one.value, one.low, one.high)
+
+
+def _means(one: Effect | AtLevel) -> tuple[str, str]:
+    """Means of the better and the worse level, with the digits that the difference needs."""
+    digits = decimals(one.difference.value, one.difference.half)
+    return number(one.better_mean, digits), number(one.worse_mean, digits)

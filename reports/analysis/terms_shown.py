@@ -14,7 +14,7 @@ from scipy.stats import f
 
 from reports.analysis.measures import measured
 from reports.data.study import Study
-from reports.formatting import number
+from reports.formatting import p_text
 from reports.statistics import NO_ESTIMATE, Estimate
 from reports.statistics.holm import FAMILY_ERROR, holm, rejected
 from reports.statistics.permutation import TestResult, f_test
@@ -153,14 +153,5 @@ def _rejected(results: Sequence[TestResult]) -> list[bool | None]:
     return rejected([one.p for one in results], [one.draws for one in results])
 
 
-def p_text(p: float, *, at_floor: bool = False) -> str:
-    """For example: = 0.012, < 0.001; ≤ 0.004 where no permutation went as far (see at_floor)."""
-    if not np.isfinite(p):
-        return "n/a"
-    if at_floor:
-        return f"≤ {number(np.ceil(1000 * p) / 1000, 3)}"
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
 def corrected_p(one: Decided) -> str:
-    return p_text(one.holm, at_floor=one.test.at_floor)
+    return p_text(one.holm, smallest=one.test.smallest)

@@ -19,8 +19,18 @@ from reports.analysis.terms_shown import terms_shown
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels, shared_x_label
-from reports.formatting import count, interval, known, level, levels, listing, number
-from reports.statistics import marginal_means, wilson
+from reports.formatting import (
+    count,
+    decimals,
+    interval,
+    known,
+    level,
+    levels,
+    listing,
+    number,
+    score_number,
+)
+from reports.statistics import Estimate, clamp, marginal_means, wilson
 
 HOW = (
     "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar"
@@ -65,14 +75,14 @@ class Accuracy:
         if len(arms) == 1 and spread.notna().any():
             return (
                 f"{sentence} The spread over its {len(arms['scores'].iloc[0])} seeds is sd"
-                f" {number(spread.iloc[0], 3)}."
+                f" {score_number(spread.iloc[0], 3)}."
             )
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
             sentence += (
                 " Where no seed was lost, the spread over seeds runs from sd"
-                f" {number(spread[low], 3)} ({arms.loc[low, 'label']}) to {number(spread[high], 3)}"
-                f" ({arms.loc[high, 'label']})."
+                f" {score_number(spread[low], 3)} ({arms.loc[low, 'label']}) to"
+                f" {score_number(spread[high], 3)} ({arms.loc[high, 'label']})."
             )
         return sentence
 
@@ -131,10 +141,9 @@ class Accuracy:
             rows.append(
                 [
                     arm["label"],
-                    Cell(number(one.value, 3), one.value if known(one.value) else None),
-                    interval(one.low, one.high, 3),
+                    *_value_and_interval(one),
                     str(arm["n"]),
-                    ", ".join(number(score, 3) for score in arm["scores"]),
+                    ", ".join(score_number(score, 3) for score in arm["scores"]),
                     Cell(
                         f"{arm['outcomes'].get('solved', 0)}/{arm['n']}"
                         f" {interval(solved.low, solved.high)}",
@@ -164,13 +173,12 @@ class Accuracy:
             means = marginal_means(points, "counted", factor, names)
             says = gap_words(factor, effects.get(factor), terms)
             for name in names:
-                one = means[name]
+                one = clamp(means[name], *study.score_range)
                 rows.append(
                     [
                         Cell(level(factor, name)),
                         factor,
-                        Cell(number(one.value, 3), one.value if known(one.value) else None),
-                        interval(one.low, one.high, 3),
+                        *_value_and_interval(one),
                         str(one.n),
                         Cell(says, None, "wrap"),
                     ]
@@ -219,11 +227,21 @@ def _range(study: Study, points: pd.DataFrame) -> tuple[float, float]:
     return low, high
 
 
+def _value_and_interval(one: Estimate) -> tuple[Cell, str]:
+    digits = decimals(one.value, one.half, 3)
+    return (
+        Cell(number(one.value, digits), one.value if known(one.value) else None),
+        interval(one.low, one.high, digits),
+    )
+
+
 def _dashed(study: Study, points: pd.DataFrame) -> str:
     low, high = _range(study, points)
     inside = [name for name, mark in _marks(study).items() if low <= mark <= high]
     outside = [
-        f"{name}, {number(mark)}" for name, mark in _marks(study).items() if not low <= mark <= high
+        f"{name}, {score_number(mark)}"
+        for name, mark in _marks(study).items()
+        if not low <= mark <= high
     ]
     return (f"Dashed: {listing(inside)}. " if inside else "") + (
         f"Beyond the frame: {listing(outside)}. " if outside else ""

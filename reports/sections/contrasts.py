@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.arms import with_interval
 from reports.analysis.comparison import side_words
 from reports.analysis.contrasts import (
     Contrast,
@@ -22,19 +23,13 @@ from reports.analysis.contrasts import (
 )
 from reports.analysis.effect_words import apart_words
 from reports.analysis.effects import reversals
-from reports.analysis.terms_shown import (
-    DRAWS,
-    TOO_CLOSE,
-    TermsShown,
-    corrected_p,
-    p_text,
-    terms_shown,
-)
+from reports.analysis.terms_shown import DRAWS, TOO_CLOSE, TermsShown, corrected_p, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
 from reports.formatting import (
     count,
+    decimals,
     interval,
     known,
     level,
@@ -110,7 +105,7 @@ def _sentence(family: Family, *, planned_contrasts: bool) -> str:
         f" error {FAMILY_ERROR:.2f}): "
     )
     sentence += (
-        f"shown for {listing(f'{one.name} (p {corrected_p(one.decided)})' for one in shown)}"
+        f"shown for {listing(f'{one.name} (p {one.holm_text})' for one in shown)}"
         if shown
         else "none is shown"
     )
@@ -183,14 +178,7 @@ def _against(factor: str, name: str, names: Sequence[str], terms: TermsShown | N
 
 def _declared_rows(family: Family, by: str) -> list[Row]:
     return [
-        (
-            "",
-            one.name,
-            one.name,
-            one.difference,
-            f"Holm p {corrected_p(one.decided)}",
-            bool(one.shown),
-        )
+        ("", one.name, one.name, one.difference, f"Holm p {one.holm_text}", bool(one.shown))
         for one in family.tests
         if one.by == by and known(one.difference.value)
     ]
@@ -200,10 +188,7 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
     picture = draw(lambda rasterized: _forest(study, rows, by), name=f"contrasts-{slug(by)}")
     largest = max(rows, key=lambda row: abs(row[3].value))
     other = "" if declared or " against " in largest[2] else " against the mean of its other levels"
-    found = (
-        f"{number(largest[3].value, 3, sign=True)} {interval(largest[3].low, largest[3].high, 3)}"
-        f" (n = {largest[3].n})"
-    )
+    found = f"{with_interval(largest[3], 3, sign=True)} (n = {largest[3].n})"
     finding = f"Largest in {measure_name(study, by)}: {largest[2]}{other}, {found}."
     what = (
         "Each planned contrast, first side minus second, over arms alike in everything else."
@@ -319,12 +304,13 @@ def _rows_table(rows: list[Row]) -> Table:
         [
             label,
             group,
-            Cell(number(compared.value, 3, sign=True), compared.value),
-            interval(compared.low, compared.high, 3),
+            Cell(number(compared.value, digits, sign=True), compared.value),
+            interval(compared.low, compared.high, digits),
             note,
             str(compared.n),
         ]
         for group, _, label, compared, note, _ in rows
+        for digits in (decimals(compared.value, compared.half, 3),)
     ]
     return Table(
         ["contrast", "factor", "difference", "95 % interval", "note", "n"],
@@ -351,7 +337,8 @@ def _table(study: Study, family: Family) -> Table:
     notes = (
         "Freedman and Lane (1983): residuals of the model of arm means without the term are"
         " permuted among points that differ in the term's factors only; p counts F at least as"
-        " large (≤: none is). Where the luck of the permutations could decide, there are more of"
+        " large (≤: none is larger, so that this is the smallest p there can be here). Where the"
+        " luck of the permutations could decide, there are more of"
         f" them, up to {DRAWS[-1]:,}. Error: the spread over seeds within arms, assumed alike; if"
         " it differs tenfold between arms, a nominal .05 is truly .06 to .08 (simulated)."
         " Diverged and unsolved points count. How large a term is stands under Effects and"
@@ -365,10 +352,8 @@ def _statistics(one: Contrast) -> list[Cell | str]:
     return [
         Cell(number(test.F), test.F if known(test.F) else None),
         f"{test.df}, {test.error_df}",
-        Cell(
-            p_text(test.p, at_floor=test.at_floor).lstrip("= "), test.p if known(test.p) else None
-        ),
-        Cell(corrected_p(one.decided).lstrip("= "), one.holm if known(one.holm) else None),
+        Cell(one.p_text.removeprefix("= "), test.p if known(test.p) else None),
+        Cell(one.holm_text.removeprefix("= "), one.holm if known(one.holm) else None),
         f"{test.n} ({test.blocks})",
     ]
 
@@ -385,8 +370,7 @@ def _effect(study: Study, one: Contrast) -> list[Cell | str]:
     delta = cliffs_delta(one.improve)
     text = (
         f"{levels(side_words(one.first))} minus {levels(side_words(one.second))} in"
-        f" {measure_name(study, one.by)}: {number(one.difference.value, 3, sign=True)}"
-        f" {interval(one.difference.low, one.difference.high, 3)}; P(improve)"
+        f" {measure_name(study, one.by)}: {with_interval(one.difference, 3, sign=True)}; P(improve)"
         f" {percent(one.improve.value)} [{percent(one.improve.low)}, {percent(one.improve.high)}];"
         f" Cliff's δ {number(delta.value, sign=True)}"
     )

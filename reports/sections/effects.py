@@ -1,4 +1,4 @@
-"""Effects and interactions: how much of score and gradient health each factor explains."""
+"""Effects and interactions: how much of score and transport D each factor explains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import with_counted
+from reports.analysis.arms import with_counted, with_interval
 from reports.analysis.effect_words import (
     close_words,
     confounding_words,
@@ -25,25 +25,25 @@ from reports.data.study import Study
 from reports.figures.theme import INK, SLOTS, SOFT, colours, draw, markers, named_marks, panels
 from reports.formatting import (
     count,
-    interval,
     known,
     level,
     levels,
     listing,
     number,
     percent,
+    score_number,
     shorten,
 )
-from reports.statistics import Estimate, weighted_arms
+from reports.statistics import Estimate, clamp, weighted_arms
 from reports.statistics.variance_shares import HIGHER, Share, Shares
 
 HOW_SHARES = (
     "A bar is the share of all differences between networks that one [factor|factor, level]"
     " explains, or two of them beyond what each does alone ([ω²|variance share]); the thin line is"
     " its interval. Grey is the spread between [seeds|seed] of one [arm]: where that is large, no"
-    " recipe decides. On the left for the score, on the right for health: a factor that is long on"
-    " one side and not on the other moves accuracy without moving [credit], or the reverse. What"
-    " the arms that are there cannot tell apart has one bar together, called confounded."
+    " recipe decides. On the left for the score, on the right for transport [D]: a factor that is"
+    " long on one side and not on the other moves accuracy without moving [credit], or the reverse."
+    " What the arms that are there cannot tell apart has one bar together, called confounded."
 )
 HOW_LINES = (
     "Each line joins the means of one level over the levels on the axis. Parallel lines mean that"
@@ -247,7 +247,7 @@ def _table(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Table:
                     one.name,
                     text,
                     _share(one.share),
-                    f"{number(one.size.value, 3)} {interval(one.size.low, one.size.high, 3)}",
+                    f"{with_interval(one.size, 3)}",
                     number(one.F),
                     str(one.df),
                     _verdict(decided.get(one.name)),
@@ -259,7 +259,7 @@ def _table(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Table:
                 SEEDS,
                 text,
                 _share(shares_found.seeds),
-                f"sd {number(shares_found.spread, 3)}",
+                f"sd {score_number(shares_found.spread, 3)}",
                 "",
                 "",
                 "",
@@ -364,11 +364,7 @@ def _interactions(study: Study, points: pd.DataFrame, terms: dict[str, TermsShow
             level(x_key, mark["x"]),
             levels(mark["panel"]) if mark["panel"] else "all",
             mark["text"],
-            Cell(
-                f"{number(mark['mean'].value, 3)}"
-                f" {interval(mark['mean'].low, mark['mean'].high, 3)}",
-                mark["mean"].value,
-            ),
+            Cell(f"{with_interval(mark['mean'], 3)}", mark["mean"].value),
             str(mark["mean"].n),
         ]
         for mark in marks
@@ -446,6 +442,7 @@ def _marks(
                 arms = sorted(own["arm"].unique())
                 if arms:
                     mean = weighted_arms(own, column, {arm: 1 / len(arms) for arm in arms})
+                    mean = clamp(mean, *study.score_range) if column == "counted" else mean
                     runs = own.loc[own["id"].isin(listed), column].astype(float).tolist()
                     marks.append(
                         {
@@ -492,7 +489,7 @@ def _crossing(
         if len(means) > 1:
             best = (max if higher else min)(means, key=lambda x: means[x])
             best_of_lines.append(
-                f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}"
+                f"{level(line_key, line)} {level(x_key, best)} {score_number(means[best])}"
             )
     sentence += (
         f"; {'highest' if higher else 'lowest'} mean: {', '.join(best_of_lines)}."

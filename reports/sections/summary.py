@@ -12,6 +12,7 @@ from reports.analysis.effect_words import effects_words
 from reports.analysis.effects import main_effects
 from reports.analysis.ends import different_stopping_points
 from reports.analysis.flattery import flattery
+from reports.analysis.margins import close_ends
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
 from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
@@ -28,8 +29,10 @@ from reports.formatting import (
     listing,
     number,
     percent,
+    plus_minus,
 )
-from reports.statistics import Estimate, mean_interval, wilson
+from reports.statistics import Estimate, mean_interval, share_over_arms
+from study.design.outcomes import solved_at_end
 from study.records import VERDICTS
 
 
@@ -118,7 +121,9 @@ class Summary:
     def _solved(self, study: Study) -> str:
         """How many networks end solved, and how many met the rule earlier and no longer do."""
         found = tally(study.stored)
-        share = wilson(found.solved, found.n)
+        share = share_over_arms(
+            solved_at_end(study.stored).to_numpy(), study.stored["arm"].to_numpy()
+        )
         networks = f"{_of(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
         text = (
             f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task at the end"
@@ -344,28 +349,14 @@ class Summary:
                 "The learning rate is the same for every arm and not tuned: differences between"
                 " cells and initializers hold at this rate."
             )
-        edges = self._margins(study)
-        if edges:
-            sentences.append(edges)
+        if close := close_ends(study):
+            sentences.append(close)
         if len(study.outside_grid):
             sentences.append(
                 f"{count(len(study.outside_grid), 'stored point')} outside the declared grid left"
                 " out."
             )
         return sentences
-
-    def _margins(self, study: Study) -> str:
-        states = study.table("states")
-        if states.empty:
-            return ""
-        last = states[states["layer"] == "network"].sort_values("stage").groupby("id").tail(1)
-        near = int((last["margin"].astype(float) < 0.5).sum())
-        return (
-            f"{near} of {len(last)} points end within half a decade of another class: their"
-            " verdict depends on where the limit lies."
-            if near
-            else ""
-        )
 
 
 def _lead_words(found: Recipe, others: int) -> str:
@@ -427,7 +418,7 @@ def _lead(study: Study, by_arm: pd.DataFrame, found: Recipe) -> tuple[str, str, 
     half = np.hypot(half, test_set) if known(test_set) else half
     return (
         "lead over runner-up",
-        number(lead) + (f"\u00a0±\u00a0{number(half)}" if known(half) else ""),
+        plus_minus(lead, lead - half, lead + half),
         f"{b['label']}; shown, not tested",
     )
 

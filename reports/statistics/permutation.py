@@ -27,6 +27,8 @@ class TestResult:
     untestable.
 
     `draws`: permutations behind p; 0 if p is that of the F distribution.
+    `smallest`: no arrangement had a larger F, so that more draws, or more seeds where the
+    arrangements are few, could give a smaller p.
     """
 
     F: float
@@ -36,11 +38,7 @@ class TestResult:
     n: int
     blocks: int
     draws: int = 0
-
-    @property
-    def at_floor(self) -> bool:
-        """Whether no permutation went as far, so that p is only known to be at most this."""
-        return self.draws > 0 and self.p * (1 + self.draws) < 1.5
+    smallest: bool = False
 
 
 def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> TestResult:
@@ -62,7 +60,7 @@ def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> T
         or not np.isin(np.flatnonzero(np.abs(term.weights).max(1) > 0), present).all()
     ):
         return TestResult(math.nan, term.df, max(error_df, 0), math.nan, n, blocks)
-    F, p = statistics(values[None], arm, term, draws=draws if n <= MANY else 0, seed=seed)
+    F, p, beaten = _permuted(values[None], arm, term, draws=draws if n <= MANY else 0, seed=seed)
     by_distribution = n > MANY
     return TestResult(
         float(F[0]),
@@ -72,6 +70,7 @@ def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> T
         n,
         blocks,
         0 if by_distribution else draws,
+        not by_distribution and not beaten[0] and p[0] < 1,
     )
 
 
@@ -79,6 +78,13 @@ def statistics(
     values: Array, arm: Array, term: Term, *, draws: int, seed: int
 ) -> tuple[Array, Array]:
     """F and p [S] of S sets of values [S, n] over the same points, with the same permutations."""
+    return _permuted(values, arm, term, draws=draws, seed=seed)[:2]
+
+
+def _permuted(
+    values: Array, arm: Array, term: Term, *, draws: int, seed: int
+) -> tuple[Array, Array, Array]:
+    """F and p as `statistics`, and whether some arrangement had a larger F."""
     by_arm = np.argsort(arm, kind="stable")
     values, arm = values[:, by_arm], arm[by_arm]
     sizes = np.bincount(arm, minlength=len(term.weights)).astype(float)
@@ -101,12 +107,15 @@ def statistics(
     residuals = values - np.repeat(means, own.astype(int), axis=-1)
     residuals += (values @ direction) @ direction.T
     found = ratio(residuals, floor)
-    larger, rng = np.zeros(len(values)), np.random.default_rng(seed)
+    as_large, rng = np.zeros(len(values)), np.random.default_rng(seed)
+    beaten = np.zeros(len(values), dtype=bool)
     step = max(1, CHUNK // max(1, values.shape[1] * len(values)))
     for start in range(0, draws, step):
         order = permutations(term.block[arm], min(step, draws - start), rng)
-        larger += (ratio(residuals[:, order], floor[:, None]) >= found[:, None] * ALIKE).sum(1)
-    return found, (1 + larger) / (1 + draws)
+        drawn = ratio(residuals[:, order], floor[:, None])
+        as_large += (drawn >= found[:, None] * ALIKE).sum(1)
+        beaten |= (drawn > found[:, None] / ALIKE).any(1)
+    return found, (1 + as_large) / (1 + draws), beaten
 
 
 def permutations(block: Array, draws: int, seed: int | np.random.Generator) -> Array:

@@ -310,8 +310,8 @@ def test_a_folded_command_is_the_same_command() -> None:
         (
             "side_by_side",
             (
-                r"the healthiest arm .+, health \S+ \[\S+, \S+\] decades at test accuracy \S+"
-                r" \[\S+, \S+\] \(n = 3, 95 % t-interval over seeds\)"
+                r"the arm of best gradient health .+, gradient health \S+ \[\S+, \S+\] decades at"
+                r" test accuracy \S+ \[\S+, \S+\] \(n = 3, 95 % t-interval over seeds\)"
             ),
         ),
         ("time_to_solve", r"gru \d+ of 12 \[\d+ %, \d+ %\].*; 95 % Wilson intervals"),

@@ -462,6 +462,6 @@ def test_a_p_that_no_permutation_reached_is_a_bound() -> None:
     rng = np.random.default_rng(0)
     far = f_test(5.0 * arm + rng.standard_normal(16), arm, term, draws=199, seed=0)
     near = f_test(rng.standard_normal(16), arm, term, draws=199, seed=0)
-    assert far.at_floor and far.p == 1 / 200 and not near.at_floor
+    assert far.smallest and far.p == 1 / 200 and not near.smallest
     (found,) = decide([lambda draws: far])
     assert corrected_p(found) == "≤ 0.005"
