@@ -23,6 +23,8 @@ from study.design.outcomes import lost
 from study.design.ranking import DIVERGED, counted
 from study.records import OUTCOMES, VERDICTS
 
+# What a lost point counts with, for sentences.
+WORST = "the memoryless baseline, or their own score where that is worse"
 DRAWS, SEED = 2000, 2026  # of the bootstrap: the same store gives the same interval
 
 
@@ -109,7 +111,7 @@ def verdict_words(row: pd.Series) -> tuple[str, str]:
         return "no verdict", ""
     leading = next(iter(tally))
     if row["word"] == "mixed":
-        return f"{VERDICT_SYMBOLS['mixed']} mixed: {counts(tally)}", "v-mixed"
+        return f"{VERDICT_SYMBOLS['mixed']} seeds differ: {counts(tally)}", "v-mixed"
     kind = leading if len(tally) == 1 or row["word"] else "mixed"
     text = counts(tally) if len(tally) > 1 else f"{leading} {tally[leading]}/{row['n']}"
     return f"{VERDICT_SYMBOLS[kind]} {text}", f"v-{kind}"

@@ -9,7 +9,7 @@ import numpy as np
 from reports.analysis.arms import with_interval
 from reports.analysis.claims import JudgedClaim
 from reports.findings.finding import HOLDS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, SYMBOLS
-from reports.formatting import decimals, interval, levels, number, percent, score_number
+from reports.formatting import decimals, interval, known, levels, number, percent, score_number
 from study.design.claims import SHARE_OF_SOLVED
 
 
@@ -37,7 +37,7 @@ def sentence(one: JudgedClaim) -> str:
     return (
         f"{found} {measure}: {side_values(one, 0)} with {levels(one.better)}, {side_values(one, 1)}"
         f" with {levels(one.worse)} (difference {number(abs(one.difference.value), _digits(one))},"
-        f" interval {_positive(one)}).{_parts(one)}{why}"
+        f" {_positive(one)}).{_parts(one)}{why}"
     )
 
 
@@ -63,13 +63,17 @@ def _effect(one: JudgedClaim) -> str:
 
 def _positive(one: JudgedClaim) -> str:
     """The interval, with the sign that the sentence gives to the difference."""
+    if not known(one.difference.low):
+        return "no interval"
     low, high = one.difference.low, one.difference.high
     low, high = (low, high) if one.difference.value >= 0 else (-high, -low)
-    return interval(low, high, _digits(one))
+    return f"interval {interval(low, high, _digits(one))}"
 
 
 def _digits(one: JudgedClaim) -> int:
-    return decimals(one.difference.value, one.difference.half)
+    """Decimals that show the difference, its interval, and the smallest difference that matters."""
+    own = decimals(one.difference.value, one.difference.half)
+    return max(own, decimals(0.0, one.least)) if one.least else own
 
 
 def side_values(one: JudgedClaim, which: int) -> str:

@@ -17,6 +17,7 @@ from reports.analysis.associations import association, association_words, at_sha
 from reports.analysis.comparison import (
     Comparison,
     difference,
+    extreme,
     has_interval,
     has_levels,
     match,
@@ -42,13 +43,13 @@ from reports.findings.finding import (
     depending,
     strength,
 )
+from reports.formatting import decimals, levels, number
 from reports.formatting import level as level_words
-from reports.formatting import levels
-from reports.statistics import NO_ESTIMATE, Estimate, wilson
+from reports.statistics import NO_ESTIMATE, Estimate, share_over_arms
 from reports.statistics.estimates import difference_of
 from study.design.claims import PREDICTORS, SHARE_OF_SOLVED, same_level
 from study.design.outcomes import solved_at_end
-from study.design.ranking import best_first
+from study.design.ranking import best_first, ranking
 
 LEVEL = (
     0.99  # of the intervals that decide: a page judges twenty claims, and hardly one may be wrong
@@ -152,20 +153,18 @@ def _base(
 
 
 def _side_here(study: Study, side: Mapping[str, Any]) -> dict[str, str]:
-    """The levels of a side that this study has, as text."""
-    return side_words(
-        {
-            key: [
-                one
-                for one in study.factors.get(key, [])
-                if any(same_level(one, name) for name in level)
-            ]
-            or level
-            if isinstance(level, list)
-            else level
-            for key, level in side.items()
-        }
-    )
+    """The levels of a side that this study has, as text; "smallest" as the level that it is."""
+    here = {}
+    for key, level in side.items():
+        named = level if isinstance(level, list) else [level]
+        wanted = [extreme(study, key, str(one)) for one in named]
+        own = [
+            one
+            for one in study.factors.get(key, [])
+            if any(same_level(one, name) for name in wanted)
+        ]
+        here[key] = own or level
+    return side_words(here)
 
 
 def _not_testable(study: Study, claim: Mapping[str, Any], why: str) -> JudgedClaim:
@@ -327,7 +326,15 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim
     }
     found, text, least = NO_ESTIMATE, "", float(claim["least"]) * unit
     why = "there are fewer than two arms to rank"
-    if len(compared.blocks) > 1:
+    idle = [
+        side
+        for side, arms in (("better", compared.first), ("worse", compared.second))
+        if not _learned(study, points, arms)
+    ]
+    if len(compared.blocks) > 1 and idle:
+        sides = " and with ".join(levels(_side_here(study, claim[side])) for side in idle)
+        why = f"with {sides} no arm learned anything that it could be ranked by"
+    elif len(compared.blocks) > 1:
         (a, second_a, at_a), (b, second_b, at_b) = (
             _best_two(study, points, arms, names) for arms in (compared.first, compared.second)
         )
@@ -339,11 +346,12 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim
         smaller = Estimate(value, low, high, lead_a.n + lead_b.n)
         found = smaller if a != b else with_sign(smaller, -1.0)
         won = (
-            f"{a} and {b}, by {lead_a.value:.3f} and {lead_b.value:.3f} over each other"
+            f"{a} leads {b} by {_lead_number(lead_a)} on one side, {b} leads {a} by"
+            f" {_lead_number(lead_b)} on the other"
             if a != b
-            else f"{a}, on both sides"
+            else f"{a} on both sides"
         )
-        text = f"The best on the two sides: {won}."
+        text = f"First by validation, with leads in test score: {won}."
         why = nothing_to_decide(study, "score", compared, least, strength(found, least), MORE) or (
             "the leads are within what seeds and test set vary by"
             if strength(found, least) == NOT_DECIDED
@@ -365,6 +373,16 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim
         text=text,
         why=why,
     )
+
+
+def _learned(study: Study, points: pd.DataFrame, arms: Sequence[int]) -> bool:
+    """Whether any of these arms learned anything."""
+    found = ranking(points[points["arm"].isin(arms)], higher_is_better=study.higher_is_better)
+    return bool(found["learned"].any())
+
+
+def _lead_number(lead: Estimate) -> str:
+    return number(lead.value, decimals(lead.value, lead.half, 3))
 
 
 def _best_two(
@@ -410,14 +428,16 @@ def _association(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
 def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     """Whether all networks that solved their task carry at the end, but for a share `least`.
 
-    It holds if Wilson's interval of the share lies above 1 − `least`, the opposite if it lies below
-    one half, and it is mixed if it lies below 1 − `least`.
+    It holds if the interval of the share, over arms, lies above 1 − `least`, the opposite if it
+    lies below one half, and it is mixed if it lies below 1 − `least`.
     """
     points = measured(study, "carries")
     solved = points[solved_at_end(points)]
     others = points[~points["id"].isin(solved["id"])]
     carrying, n = int(solved["value"].sum()), len(solved)
-    share, needed = wilson(carrying, n), 1 - float(claim["least"])
+    share = share_over_arms(solved["value"].to_numpy(), solved["arm"].to_numpy())
+    over = "over arms" if solved["arm"].nunique() > 1 else "over networks"
+    needed = 1 - float(claim["least"])
     word = NOT_DECIDED
     if n and share.low > needed:
         word = HOLDS
@@ -429,10 +449,11 @@ def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
             "the interval of the share contains what is needed; more solved networks would"
             " decide it"
         )
+    rest = f"; {int(others['value'].sum())} of the other {len(others)}" if len(others) else ""
     text = (
-        f"{carrying} of {n} that solved their task carry at the end;"
-        f" {int(others['value'].sum())} of the other {len(others)}. It holds if the interval of the"
-        f" share, {share.low:.2f} to {share.high:.2f} (95 %), lies above {needed:.2f}."
+        f"{carrying} of {n} that solved their task carry at the end{rest}. It holds if the interval"
+        f" of the share, {share.low:.2f} to {share.high:.2f} (95 %, {over}), lies above"
+        f" {needed:.2f}."
         if n
         else ""
     )

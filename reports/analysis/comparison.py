@@ -99,8 +99,7 @@ def has_levels(study: Study, arms: pd.DataFrame, when: Mapping[str, Any]) -> np.
     keep = np.ones(len(arms), dtype=bool)
     for key, level in when.items():
         wanted = {
-            _extreme(study, key, str(one))
-            for one in (level if isinstance(level, list) else [level])
+            extreme(study, key, str(one)) for one in (level if isinstance(level, list) else [level])
         }
         if key in arms:
             here = [
@@ -112,7 +111,8 @@ def has_levels(study: Study, arms: pd.DataFrame, when: Mapping[str, Any]) -> np.
     return keep
 
 
-def _extreme(study: Study, key: str, level: str) -> str:
+def extreme(study: Study, key: str, level: str) -> str:
+    """The level that "smallest" or "largest" stands for; any other level as it is."""
     numbers = as_numbers(study.factors.get(key, []))
     return (
         level

@@ -222,6 +222,11 @@ def _with_ends(one: Estimate) -> str:
 
 
 def _means(one: Effect | AtLevel) -> tuple[str, str]:
-    """Means of the better and the worse level, with the digits that the difference needs."""
+    """Means of the better and the worse level, with the digits that the difference needs, and
+    those that a small mean needs.
+    """
     digits = decimals(one.difference.value, one.difference.half)
-    return number(one.better_mean, digits), number(one.worse_mean, digits)
+    better, worse = (
+        number(mean, max(digits, decimals(mean))) for mean in (one.better_mean, one.worse_mean)
+    )
+    return better, worse

@@ -98,13 +98,25 @@ def flattery_words(study: Study) -> str:
         f" than its test score by {value}{around} on average"
         f"{f' ({listing(by)})' if by else ''}: the best of several readings flatters."
         if found.mean.low > 0
+        else "The best validation score of a network is worse than its test score by"
+        f" {value} [{number(-found.mean.high, digits)}, {number(-found.mean.low, digits)}] on"
+        " average, so selection is not seen to flatter here."
+        if found.mean.high < 0
         else "The best validation score of a network lies"
         f" {number(found.mean.value, digits, sign=True)}{around} from its test score on average"
         " (positive: validation is the better)."
     )
     if found.met and found.reach is not None:
-        text += (
-            f" Of {found.met} that met the rule on some validation, {found.reach or 'none'}"
-            f" {'reaches' if found.reach == 1 else 'reach'} the limit on test."
-        )
+        reached = reaching(found.reach, found.met, "met the rule on some validation")
+        text += f" {reached[0].upper()}{reached[1:]} the limit on test."
     return text
+
+
+def reaching(reach: int, met: int, how: str) -> str:
+    """For example: of the 17 that ever met it, 11 reach."""
+    if met == 1:
+        return f"the one that {how} {'reaches' if reach else 'does not reach'}"
+    return (
+        f"of the {met} that {how}, {'all' if reach == met else reach or 'none'}"
+        f" {'reaches' if reach == 1 else 'reach'}"
+    )

@@ -28,9 +28,9 @@ def nothing_to_decide(
     if by == "time":
         return _censored(compared)
     if measure.share and not values.any():
-        return f"it is none of {n} networks on either side: the outcome did not occur here"
+        return f"that is none of the {n} networks of both sides: the outcome did not occur here"
     if measure.share and values.all():
-        return f"it is all {n} networks on both sides: nothing tells the sides apart here"
+        return f"that is all {n} networks of both sides: nothing tells the sides apart here"
     if n and np.ptp(values) == 0:
         return f"{measure.text} is the same in all {n} networks here"
     similar = word == TOO_SMALL or (direction == NO_LESS and word != "opposite")

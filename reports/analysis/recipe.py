@@ -22,8 +22,9 @@ from study.design.ranking import ranking
 DROPPED = ("name", "plan", "reprobe", "seed", "store.folder")
 
 NOTHING_LEARNED = (
-    "No arm is recommended: on validation none is better than the memoryless baseline on average,"
-    " so nothing has been learned that a recipe could be chosen by."
+    "No arm is recommended: the networks of every arm are stuck at the memoryless baseline, lost,"
+    " or on average no better than it on validation, so nothing has been learned that a recipe"
+    " could be chosen by."
 )
 
 
@@ -54,7 +55,7 @@ class Recipe:
 
     @property
     def learned(self) -> bool:
-        """Whether the first arm's mean validation score is better than the memoryless baseline."""
+        """Whether the first arm learned anything (study.design.ranking)."""
         return bool(self.ranked.loc[self.first, "learned"])
 
     @property
@@ -63,6 +64,8 @@ class Recipe:
         if len(self.order) < 2:
             return "it is the only one"
         one, other = (self.ranked.loc[arm] for arm in self.order[:2])
+        if one["learned"] and not other["learned"]:
+            return "being the only one that learned anything"
         if other["behind"]:
             return "validation score"
         for column, words in (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from reports.analysis.arms import score_words, with_interval
+from reports.analysis.arms import WORST, score_words, with_interval
 from reports.analysis.recipe import leaders
 from reports.blocks import Cell, Notice, Prose, Rows, Table
 from reports.data.study import MISSING, Study
@@ -180,8 +180,8 @@ def _arms(found: Difference) -> Table:
         )
     columns = ["arm", found.names[0], found.names[1], "difference, 95 % interval", "n"]
     notes = (
-        f"Mean test {found.metric}; diverged points count with the memoryless baseline. Welch's t"
-        " interval over seeds, corrected for nothing."
+        f"Mean test {found.metric}; lost points count with {WORST}. Welch's t interval over seeds,"
+        " corrected for nothing."
     )
     return Table(columns, rows, f"{count(len(rows), 'arm')} of both studies", notes, filtered=True)
 

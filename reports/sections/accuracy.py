@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import ranked, summary, with_counted, with_interval
+from reports.analysis.arms import WORST, ranked, summary, with_counted, with_interval
 from reports.analysis.effect_words import gap_words
 from reports.analysis.effects import main_effects
 from reports.analysis.flattery import flattery_words, limit_on_test
@@ -77,6 +77,8 @@ class Accuracy:
                 f"{sentence} The spread over its {len(arms['scores'].iloc[0])} seeds is sd"
                 f" {score_number(spread.iloc[0], 3)}."
             )
+        if spread.notna().any() and not spread.max() > 0:
+            return f"{sentence} Where no seed was lost, the seeds of an arm have equal scores."
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
             sentence += (
@@ -103,12 +105,14 @@ class Accuracy:
         finding = (
             f"Mean test {study.metric} of the arms runs from {with_interval(worst['score'])}"
             f" ({worst['label']}, n = {worst['n']}) to {with_interval(best['score'])}"
-            f" ({best['label']}, n = {best['n']}); 95 % intervals."
+            f" ({best['label']}, n = {best['n']}){_intervals(order)}."
+            if best["score"].value != worst["score"].value
+            else f"Mean test {study.metric} is {with_interval(best['score'])} in every arm."
         )
         if len(order) == 1:
             finding = (
                 f"Mean test {study.metric} {with_interval(best['score'])}"
-                f" ({count(best['n'], 'seed')}; 95 % interval)."
+                f" ({count(best['n'], 'seed')}{'; 95 % interval' if best['n'] > 1 else ''})."
             )
         found = tally(points)
         caption = (
@@ -117,7 +121,7 @@ class Accuracy:
             " added (from 10 seeds on: bootstrap over seeds and examples). "
             + (
                 f"✕: {found.lost} lost ({found.diverged} diverged, {found.silent} silently),"
-                " counted with the memoryless baseline. "
+                f" counted with {WORST}. "
                 if found.lost
                 else ""
             )
@@ -199,6 +203,11 @@ class Accuracy:
             " Described; the tests are under Contrasts."
         )
         return Table(columns, rows, "Means by factor level", notes)
+
+
+def _intervals(arms: pd.DataFrame) -> str:
+    there = any(known(one.low) for one in arms["score"])
+    return "; 95 % intervals" if there else "; one seed each, no interval"
 
 
 def _marks(study: Study) -> dict[str, float]:

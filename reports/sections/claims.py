@@ -148,21 +148,24 @@ def _short(statement: str) -> str:
 
 def _counts(claims: list[JudgedClaim]) -> str:
     counts = {word: sum(one.verdict == word for one in claims) for word in STRENGTHS}
-    return ", ".join(f"{n} {word} here" for word, n in counts.items() if n)
+    return ", ".join(
+        f"{n} {'hold' if word == HOLDS and n > 1 else word} here" for word, n in counts.items() if n
+    )
 
 
 def _figure(every: list[JudgedClaim], own: int) -> Figure:
     picture = draw(lambda rasterized: forest(every), name="claims")
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
-        "Effect of each claim with its 99 % interval, in units of the smallest difference that"
-        " matters to it (shaded: too small to matter); to the right is what the claim says."
+        "Effect of each claim with its interval (99 %; 95 % of claims on what goes with solving),"
+        " in units of the smallest difference that matters to it (shaded: too small to matter); to"
+        " the right is what the claim says."
         " Arrows: the interval extends beyond the figure. At the right: the effect in the units of"
         " what it is measured by (the table has them), and points. ✓ holds here: the interval lies"
         " above 0 and the effect reaches 1 (for claims of “no less”: the interval lies above −1)."
         " ✕ the opposite, by the same rule. ≈ too small to matter: the whole interval lies in the"
         " shaded band. ◇ mixed: the effect depends on another factor, whose levels decide"
-        " differently. ? not decided. Claims were not picked by looking; they are decided by 99 %"
+        " differently. ? not decided. Claims were not picked by looking; they are decided by wide"
         " intervals, since a page has many, and not corrected for one another beyond that."
     )
     return Figure(
@@ -201,7 +204,7 @@ def forest(every: list[JudgedClaim]) -> Drawing:
         ylim=(len(every) - 0.4, -0.6),
         xlabel="effect ÷ smallest difference that matters",
     )
-    axis.text(EDGE * 2.06, -0.85, "effect [99 %] · n", color=SOFT, fontsize=7.5, va="center")
+    axis.text(EDGE * 2.06, -0.85, "effect [interval] · n", color=SOFT, fontsize=7.5, va="center")
     axis.set_yticks(
         range(len(every)),
         [
@@ -279,7 +282,7 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
         "by",
         "claimed better",
         "claimed worse",
-        "effect, 99 % interval",
+        "effect, interval",
         "smallest difference that matters",
         "n",
         "source",

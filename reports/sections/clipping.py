@@ -23,7 +23,7 @@ from reports.figures.theme import (
 )
 from reports.formatting import known, level, listing, number, percent, slug
 from reports.statistics import Estimate, clamp, mean_interval
-from reports.statistics.survival import planned_updates
+from reports.statistics.survival import trained_updates
 
 HOW = (
     "Above: how long the gradient is before the rule sees it ([update] by update, log scale)."
@@ -127,7 +127,7 @@ class Clipping:
         clip = points.set_index("id")["clip"]
         history = history.assign(
             clip=history["id"].map(clip),
-            total=history["id"].map(planned_updates(points.set_index("id"))),
+            total=history["id"].map(trained_updates(points.set_index("id"))),
         )
         history = history[np.isfinite(history["grad_norm"].astype(float)) & history["clip"].notna()]
         at = history["update"].astype(float) / history["total"]
@@ -188,7 +188,7 @@ class Clipping:
             "updates",
         ]
         spans = "; ".join(
-            f"{name}: {percent(start)} to {percent(end)} of the run"
+            f"{name}: {percent(start)} to {percent(end)} of the updates that a point made"
             for name, (start, end) in self.phases.items()
         )
         notes = (
@@ -263,7 +263,7 @@ class Clipping:
             name=f"clipping-{slug(task)}" if task else "clipping",
         )
         at = history["update"].astype(float) / history["id"].map(
-            planned_updates(fired.set_index("id"))
+            trained_updates(fired.set_index("id"))
         )
         early, late = (
             clamp(mean_interval(clipped_share(history[part]).tolist()), 0.0, 1.0)
@@ -271,7 +271,7 @@ class Clipping:
         )
         finding = (
             f"Where a rule fired at all, it did so on {_share(early)} of the updates in the first"
-            f" third of the run and on {_share(late)} in the last (n = {early.n} points; 95 % t"
+            f" third of its run and on {_share(late)} in the last (n = {early.n} points; 95 % t"
             " interval over points)."
         )
         caption = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reports.blocks import Box, Fold, Matrices, Matrix, Prose, Section, Table
 from reports.data.study import MISSING, MOST, Study
 from reports.formatting import STATUS_SYMBOLS, count, level, levels
@@ -85,8 +87,7 @@ class Completeness:
         legend = [(f"{symbol} {name}", "") for name, symbol in STATUS_SYMBOLS.items()]
         return Matrices(
             [matrix],
-            f"One symbol per seed, seeds {', '.join(map(str, study.seeds))} from left to right; a"
-            " count if some are missing."
+            f"One symbol per seed, {_seeds(study.seeds)}; a count if some are missing."
             + (
                 " Design has the reasons for exclusions."
                 if study.declaration.get("excluded")
@@ -100,3 +101,9 @@ class Completeness:
             legend,
             compact=True,
         )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"here seed {seeds[0]}"
+    return f"seeds {', '.join(map(str, seeds))} from left to right"

@@ -122,6 +122,12 @@ def single_arms(study: Study) -> str:
     seeds, arms = len(study.seeds), len(study.arms)
     if arms < 2:
         return "There is one arm: nothing to compare."
+    if seeds < 2:
+        return (
+            "Single arms are shown, not tested: with one seed each nothing says what is chance;"
+            f" the best against the {count(arms - 1, 'other')} needs at least"
+            f" {seeds_to_test(arms - 1)} seeds per arm to reach .05 at all."
+        )
     least = f"p = {number(smallest_p(seeds), 3)}"
     sentence = (
         f"Single arms are shown, not tested: with {count(seeds, 'seed')} per side a permutation"
@@ -189,7 +195,11 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
     largest = max(rows, key=lambda row: abs(row[3].value))
     other = "" if declared or " against " in largest[2] else " against the mean of its other levels"
     found = f"{with_interval(largest[3], 3, sign=True)} (n = {largest[3].n})"
-    finding = f"Largest in {measure_name(study, by)}: {largest[2]}{other}, {found}."
+    finding = (
+        f"Largest in {measure_name(study, by)}: {largest[2]}{other}, {found}."
+        if largest[3].value
+        else f"No difference at all in {measure_name(study, by)}."
+    )
     what = (
         "Each planned contrast, first side minus second, over arms alike in everything else."
         " Filled: shown after Holm's correction."

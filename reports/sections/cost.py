@@ -24,10 +24,10 @@ class Cost:
         seconds = points["seconds"].dropna()
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         sentence = (
-            f"{duration(float(seconds.sum()))} of training over {len(seconds)} points (median"
-            f" {number(float(seconds.median()), 1)} s per point), {duration(wall)} on the clock. A"
-            " point's seconds are an equal share of its group's time: they distinguish cells,"
-            " depths and tasks, not what was trained together, and have no interval over"
+            f"{duration(float(seconds.sum()))} of training over {count(len(seconds), 'point')}"
+            f" (median {number(float(seconds.median()), 1)} s per point), {duration(wall)} on the"
+            " clock. A point's seconds are an equal share of its group's time: they distinguish"
+            " cells, depths and tasks, not what was trained together, and have no interval over"
             " seeds. They depend on what else the machine did."
         )
         sentence += saved(points)

@@ -356,7 +356,7 @@ def _interactions(study: Study, points: pd.DataFrame, terms: dict[str, TermsShow
     caption = (
         f"Means with 95 % intervals over seeds, arms weighing equally; lines: {line_key}; small"
         f" dots: the runs.{over} Bars that reach the frame continue beyond it. Parallel lines would"
-        f" mean that {x_key} does the same to every {line_key}."
+        f" mean that {x_key} does the same at every level of {line_key}."
     )
     rows: Rows = [
         [

@@ -33,8 +33,9 @@ class Failures:
             return Section(
                 [
                     Prose(
-                        f"None: all {count(len(study.grid), 'declared point')} finished, and none"
-                        " diverged silently."
+                        f"None: {'all ' if len(study.grid) > 1 else 'the '}"
+                        f"{count(len(study.grid), 'declared point')} finished, and none diverged"
+                        " silently."
                     )
                 ]
             )

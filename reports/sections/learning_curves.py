@@ -24,7 +24,7 @@ from reports.figures.theme import (
     shared_x_label,
     update_ticks,
 )
-from reports.formatting import known, level, listing, number, score_number, slug
+from reports.formatting import count, decimals, known, level, listing, number, score_number, slug
 from reports.statistics import marginal_means
 from reports.statistics.survival import planned_updates
 
@@ -163,9 +163,7 @@ class LearningCurves:
         )
 
     def _gap(self, study: Study, points: pd.DataFrame) -> tuple[str, Table]:
-        """Training score minus test score of the selected weights (sign reversed if lower is
-        better).
-        """
+        """By how much the selected weights are better on training data than on test data."""
         sign = 1.0 if study.higher_is_better else -1.0
         points = points[points["status"] != "diverged"].assign(
             gap=lambda frame: sign * (frame["train_score"] - frame["score"])
@@ -188,24 +186,37 @@ class LearningCurves:
                     )
         overall = float(points["gap"].mean()) if len(points) else np.nan
         sentence = (
-            f"Training {study.metric} exceeds test {study.metric} by {score_number(overall, 3)} on"
-            f" average over {len(points)} finished points"
+            f"Training {study.metric} is {_apart(overall)} on average over"
+            f" {count(len(points), 'finished point')}"
             if known(overall)
             else "No finished point to compare training with test on"
         )
         if len(extremes) > 1:
             sentence += (
-                f"; by factor level, most for {max(extremes)[1]}"
-                f" ({score_number(max(extremes)[0], 3)}) and least for {min(extremes)[1]}"
-                f" ({score_number(min(extremes)[0], 3)})"
+                f"; by factor level from {_signed(min(extremes))} to {_signed(max(extremes))}"
+                " (positive: training is the better)"
             )
-        columns = ["level", f"training {study.metric}", "training − test", "n"]
+        columns = ["level", f"training {study.metric}", "better than on test by", "n"]
         return sentence + ".", Table(
             columns,
             rows,
             "Gap between training and test, averaged over all other factors, 95 % interval from the"
             " spread over seeds within arms",
         )
+
+
+def _apart(gap: float) -> str:
+    """For example: better than the test score by 0.02."""
+    return (
+        f"{'better' if gap > 0 else 'worse'} than the test score by {score_number(abs(gap), 3)}"
+        if gap
+        else "the same as the test score"
+    )
+
+
+def _signed(extreme: tuple[float, str]) -> str:
+    gap, name = extreme
+    return f"{number(gap, decimals(gap, least=3), sign=True)} ({name})"
 
 
 def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:

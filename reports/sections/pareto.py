@@ -47,8 +47,10 @@ class Pareto:
         blocks: list[object] = []
         for task in study.by_task:
             own = points if task is None else points[points["task"] == task]
+            gone = own.groupby("arm")["lost"].transform("all").astype(bool)
             blocks += [Heading(f"Task {task}")] if task else []
-            blocks += self._blocks(study, own, task)
+            blocks += self._blocks(study, own[~gone], task)
+            blocks += [Prose(_gone(own.loc[gone, "arm"].nunique()))] if gone.any() else []
         return Section(blocks)
 
     def _blocks(self, study: Study, points: pd.DataFrame, task: str | None) -> list[object]:
@@ -118,12 +120,18 @@ class Pareto:
         )
         scores = summary(study).set_index("arm")["score"]
         best, cheap = found.loc[found["score"].idxmax()], found.loc[found["cost"].idxmax()]
+        cheaper = abs(best["cost"] - cheap["cost"]) > CLOCK * abs(best["cost"])
         finding = (
             f"The best mean score, {with_interval(scores[best.name])} ({best['label']}, n ="
-            f" {int(best['n'])}), costs {number(-best['cost'], 1)} s per point at a gradient"
-            f" health of {number(best['health'], 1)} decades; the cheapest arm ({cheap['label']}, n"
-            f" = {int(cheap['n'])}, {number(-cheap['cost'], 1)} s) reaches"
-            f" {with_interval(scores[cheap.name])}; 95 % intervals over seeds."
+            f" {int(best['n'])}), costs {score_number(-best['cost'], 1)} s per point at a gradient"
+            f" health of {number(best['health'], 1)} decades; "
+            + (
+                f"the cheapest arm ({cheap['label']}, n = {int(cheap['n'])},"
+                f" {score_number(-cheap['cost'], 1)} s) reaches {with_interval(scores[cheap.name])}"
+                if cheaper
+                else "no arm is cheaper"
+            )
+            + "; 95 % intervals over seeds."
         )
         caption = (
             f"One mark per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
@@ -311,3 +319,11 @@ def _handles(
         if (found["place"] == place).any()
     ]
     return handles
+
+
+def _gone(n: int) -> str:
+    """Arms whose points ended or failed early cost little, which is no merit."""
+    return (
+        f"{count(n, 'arm')} lost all {'its' if n == 1 else 'their'} seeds and"
+        f" {'is' if n == 1 else 'are'} left out: a run that diverges is cheap because it fails."
+    )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
@@ -87,8 +88,8 @@ class Power:
             return Section(
                 [
                     Prose(
-                        "What more seeds would resolve cannot be determined: no arm has two seeds"
-                        " that differ, or there is one arm."
+                        "What more seeds would resolve cannot be determined: "
+                        + ("there is one arm." if len(study.arms) < 2 else _no_spread(points))
                     )
                 ]
             )
@@ -357,3 +358,9 @@ def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
         axis.annotate(
             shorten(name, 40), (x, 10**y), fontsize=7.5, color=INK, bbox=ground, zorder=6, **place
         )
+
+
+def _no_spread(points: pd.DataFrame) -> str:
+    if (points.groupby("arm")["counted"].count() < 2).all():
+        return "no arm has two seeds with a score."
+    return "the seeds of every arm have the same score."

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from reports.analysis.arms import with_counted
+from reports.analysis.arms import WORST, with_counted
 from reports.analysis.associations import (
     Association,
     association_at,
@@ -134,7 +134,7 @@ class Predicts:
                     text,
                     _when(one_found.share),
                     _value(one, "auc"),
-                    _value(one, "rho"),
+                    "–" if one_found.key and not one_found.level else _value(one, "rho"),
                     sentence,
                     f"{one.auc.n} ({count(one.arms, 'arm')})",
                     str(one.successes),
@@ -181,18 +181,19 @@ class Predicts:
         rho = overall[best].rho
         correlations = "; ".join(f"{_when(share)} {words(overall[share].rho)}" for share in self.at)
         few = (
-            f"{count(overall[best].arms, 'arm')} with D and score are too few for a rank"
-            f" correlation of D with test {study.metric}."
+            f"A rank correlation of D with test {study.metric} has no interval here:"
+            f" {_why_no_correlation(overall[best], points)}."
         )
         finding = (
-            f"Rank correlation of D with test {study.metric}: {correlations}."
+            f"Rank correlation of D with test {study.metric} over all points (positive: the more is"
+            f" carried, the better the score): {correlations}."
             if any(known(one.rho.low) for one in overall.values())
             else few
         )
         caption = (
             f"One mark per point (n = {min(rho.n, len(points))}); colour: {key}; shape: outcome. D"
-            " in decades relative to lag 1; diverged points stand at the baseline. Brackets: 95 %"
-            " interval, bootstrap over arms."
+            f" in decades relative to lag 1; lost points stand at {WORST}. Brackets: 95 % interval,"
+            " bootstrap over arms."
         )
         rows = [
             [
@@ -367,4 +368,13 @@ def _when(share: float) -> str:
         else "at the end"
         if share >= 1
         else f"at {percent(share)} of the updates"
+    )
+
+
+def _why_no_correlation(one: Prediction, points: pd.DataFrame) -> str:
+    if points["counted"].nunique() < 2:
+        return "every network has the same score"
+    return (
+        f"{count(one.arms, 'arm')} with D and score {'is' if one.arms == 1 else 'are'} too few,"
+        " or D is the same in too many"
     )

@@ -96,14 +96,18 @@ class RecipeSection:
             "seconds",
         ]
         notes = (
-            f"The first {min(self.shown, len(found.order))} of {len(found.order)} arms, in this"
-            " order: fewest lost, most solved at the end, mean validation score with lost seeds at"
-            " the baseline; arms whose best seed is far below another arm's mean come after these."
-            " Seconds: per point. Distinguished: the difference of mean test scores lies outside an"
-            " interval that holds for all arms at once (Bonferroni; spread over seeds pooled over"
-            " arms, and the noise of the test set). "
+            f"{_which(self.shown, len(found.order))} in this order: fewest lost, most"
+            " solved at the end, mean validation score with lost seeds at the baseline; arms that"
+            " learned nothing, and those whose best seed is far below another arm's mean, come"
+            " after these. Seconds: per point. Distinguished: the difference of mean test scores"
+            " lies outside an interval that holds for all arms at once (Bonferroni; spread over"
+            " seeds pooled over arms, and the noise of the test set). "
         )
         return Table(columns, rows, "The arms to choose from", notes)
+
+
+def _which(shown: int, n: int) -> str:
+    return f"The first {shown} of {n} arms," if shown < n else "All arms," if n > 1 else "One arm;"
 
 
 def _fresh(one: ConfirmedArm | None) -> Cell | str:
@@ -126,7 +130,7 @@ def _sentences(
     first = arms.loc[found.first]
     score = f"mean test {study.metric} {with_interval(first['score'], 3)}, n = {first['n']}"
     if len(found.order) == 1:
-        return [f"There is one arm: {first['label']} ({score})."]
+        return [f"There is one arm, so that there is nothing to choose from ({score})."]
     second = arms.loc[found.order[1]]
     runner = f"Runner-up: {second['label']} ({with_interval(second['score'], 3)})"
     chosen = f"{first['label']} ({score}), chosen over the runner-up by {found.chosen_by}"

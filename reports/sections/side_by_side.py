@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
-from reports.analysis.arms import score_words, summary, with_counted, with_interval
+from reports.analysis.arms import WORST, score_words, summary, with_counted, with_interval
 from reports.analysis.pareto import health
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
@@ -20,6 +20,7 @@ from reports.figures.theme import PAPER, SOFT, draw, panels, squeezed, transport
 from reports.formatting import decimals, known, level, levels, number, slug
 from reports.statistics import Estimate, clamp, mean_interval
 
+START = "By their means the arm of best gradient health"
 HOW = (
     "Both panels have the same boxes, one an [arm]. On the left the [gradient health]: how well"
     " credit travels at the end of training (0 carries; −2: a hundredth is left); on the right the"
@@ -78,7 +79,7 @@ class SideBySide:
         caption = (
             f"One box per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
             f" seeds; left: gradient health, min(0, D) − max(0, U) at the end, decades; right: test"
-            f" {study.metric}, diverged points at the baseline."
+            f" {study.metric}; lost points count with {WORST}."
         )
         table = _table(study, found, task)
         return [
@@ -119,13 +120,27 @@ def _finding(study: Study, seen: pd.DataFrame) -> str:
         index=seen.index,
     )
     sign = 1 if study.higher_is_better else -1
-    well, best = seen.loc[means["health"].idxmax()], seen.loc[(sign * means["score"]).idxmax()]
-    start = "By their means the arm of best gradient health"
-    if well["arm"] == best["arm"]:
-        return f"{start} is the most accurate: {_arm_words(study, best)}."
+    signed = sign * means["score"]
+    healthy, good = means["health"] == means["health"].max(), signed == signed.max()
+    both = healthy & good
+    if both.any():
+        best, tied = seen[both].iloc[0], int(healthy.sum() + good.sum()) > 2
+        also = ", though not the only one" if tied else ""
+        return f"{START} has the best mean score{also}: {_arm_words(study, best)}."
+    well, best = seen[healthy].iloc[0], seen[good].iloc[0]
+    apart = _disjoint(well["score"], best["score"])
+    hedge = "" if apart else "; the intervals of these scores overlap" if apart is False else ""
     return (
-        f"{start} is not the most accurate: {_arm_words(study, well)}; {_arm_words(study, best)}."
+        f"{START} does not have the best mean score: {_arm_words(study, well)};"
+        f" {_arm_words(study, best)}{hedge}."
     )
+
+
+def _disjoint(one: Estimate, other: Estimate) -> bool | None:
+    """Whether two intervals are apart; None without intervals."""
+    if not (known(one.low) and known(other.low)):
+        return None
+    return one.low > other.high or other.low > one.high
 
 
 def _arm_words(study: Study, arm: pd.Series) -> str:

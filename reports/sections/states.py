@@ -112,6 +112,9 @@ class States:
         return (
             f"{lost} in {start or 'none'} of {count(len(own), 'point')} at initialization and in"
             f" {end or 'none'} at the end."
+            if len(own) > 1
+            else f"{lost} at initialization: {'yes' if start else 'no'}; at the end:"
+            f" {'yes' if end else 'no'}."
         )
 
     def _by_layer(self, arms: pd.DataFrame, layers: pd.DataFrame) -> Table:

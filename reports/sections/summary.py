@@ -5,15 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
+from reports.analysis.arms import (
+    WORST,
+    outcome_words,
+    score_words,
+    summary,
+    verdict_words,
+    with_counted,
+)
 from reports.analysis.associations import prediction_words
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effect_words import effects_words
 from reports.analysis.effects import main_effects
 from reports.analysis.ends import different_stopping_points
-from reports.analysis.flattery import flattery
+from reports.analysis.flattery import flattery, reaching
 from reports.analysis.margins import close_ends
-from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
+from reports.analysis.recipe import NOTHING_LEARNED, Recipe, leaders, recipe
 from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
 from reports.data.study import MISSING, Study
@@ -138,9 +145,8 @@ class Summary:
         flattered = flattery(study)
         if flattered and flattered.met and flattered.reach is not None:
             text += (
-                f". The rule is held to validation: of the {flattered.met} that ever met it,"
-                f" {_number(flattered.reach)} {'reaches' if flattered.reach == 1 else 'reach'} the"
-                " same limit on test"
+                ". The rule is held to validation:"
+                f" {reaching(flattered.reach, flattered.met, 'ever met it')} the same limit on test"
             )
         return f"{text}."
 
@@ -159,11 +165,11 @@ class Summary:
             return ""
         found = tally(judged)
         text = (
-            "At initialization credit vanished or faded before the judged lag in"
-            f" {_of(found.began_without, found.judged)} networks"
+            "At initialization transport at the judged lag was vanishing or fading in"
+            f" {_of(found.began_without, found.judged)} network{'s' if found.judged > 1 else ''}"
         )
         text += (
-            f"; {_number(found.opened)} of these carried at the end."
+            f"; {_these(found.opened, found.began_without)} carried at the end."
             if found.began_without
             else "."
         )
@@ -220,9 +226,10 @@ class Summary:
         if not one.learned:
             return [*facts, ("recommended", "none", "nothing has been learned")]
         first = by_arm.loc[one.first]
+        name = "recommended" if len(one.order) > 1 else f"mean test {study.metric}"
         return [
             *facts,
-            ("recommended", score_words(first["score"]), first["label"]),
+            (name, score_words(first["score"]), first["label"]),
             _lead(study, by_arm, one),
         ]
 
@@ -310,13 +317,14 @@ class Summary:
         seeds = len(study.seeds)
         if seeds < self.trusted and len(arms) > 1:
             sentences.append(
-                f"{count(seeds, 'seed')} per arm: single arms are shown with their intervals and"
-                " not tested against each other (no permutation test of two arms can reach p <"
-                " .05 below 4 seeds each)."
+                f"{count(seeds, 'seed')} per arm: single arms are shown"
+                f" {'with their intervals' if seeds > 1 else 'without intervals'} and not tested"
+                " against each other (no permutation test of two arms can reach p < .05 below 4"
+                " seeds each)."
             )
         if points.empty:
             return sentences
-        if len(arms) > 1 and confirmation(study) is None:
+        if len(arms) > 1 and confirmation(study) is None and leaders(study):
             confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
             sentences.append(
                 f"The first arm was chosen on these seeds, so its score is optimistic; {confirm}"
@@ -329,16 +337,15 @@ class Summary:
             sentences.append(
                 f"{count(len(diverged), 'point')} diverged"
                 f" ({listing(f'{n} {level(key, name)}' for name, n in where.items())})"
-                f" and {'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline,"
-                " never dropped."
+                f" and {_counts_with(len(diverged))}, never dropped."
             )
         silent = tally(points).silent
         if silent:
             sentences.append(
                 f"{count(silent, 'point')} diverged silently:"
-                f" {OUTCOME_SYMBOLS['silently diverged']} back at the baseline with nothing"
-                f" non-finite, and {'counts' if silent == 1 else 'count'} with it too, whatever the"
-                " best validation was."
+                f" {OUTCOME_SYMBOLS['silently diverged']} back at the baseline or above it with"
+                f" nothing non-finite, and {_counts_with(silent)}, whatever the best validation"
+                " was."
             )
         sentences += [text for text in (different_stopping_points(points),) if text]
         if (
@@ -427,6 +434,15 @@ def _lead(study: Study, by_arm: pd.DataFrame, found: Recipe) -> tuple[str, str, 
 def _of(n: int, total: int) -> str:
     """3 of 18; all 18; none of 18."""
     return f"all {total}" if n == total > 1 else f"{_number(n)} of {total}"
+
+
+def _these(n: int, total: int) -> str:
+    """3 of these; all of these; none of these."""
+    return f"{'all' if n == total > 1 else _number(n)} of these"
+
+
+def _counts_with(n: int) -> str:
+    return f"count with {WORST}" if n > 1 else f"counts with {WORST.replace('their', 'its')}"
 
 
 def _number(n: int) -> str:

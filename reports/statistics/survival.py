@@ -131,6 +131,13 @@ def mean_over_arms(
     )
 
 
+def trained_updates(points: pd.DataFrame) -> pd.Series:
+    """Updates that each point made: fewer than planned if it ended early."""
+    if "updates_done" not in points:
+        return planned_updates(points)
+    return points["updates_done"].astype(float).fillna(planned_updates(points))
+
+
 def planned_updates(points: pd.DataFrame) -> pd.Series:
     """Planned updates of each point as a number, also where `updates` is a factor's text."""
     number = as_number("updates")

@@ -11,6 +11,7 @@ import pandas as pd
 from study.design.outcomes import lost, solved_at_end
 
 DIVERGED = "diverged"
+UNLEARNED = ("stuck", "diverged", "silently diverged")  # outcomes: no better than the baseline
 # Columns of points that a ranking reads, beside `arm`.
 RANKED_BY = ("status", "outcome", "solved_at", "ends_solved", "val_score", "baseline")
 # An arm is clearly behind if its best seed lies below another arm's mean by over this share of the
@@ -33,9 +34,11 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
 
     Columns: `lost` and `solved`, shares of the arm's points that are lost and that end solved;
     `validation`, their mean best validation score with lost points at the baseline; `behind`,
-    whether another arm is clearly ahead; `learned`, whether the mean is better than the baseline.
-    Order: arms that no other is clearly ahead of, by fewest lost, most solved at the end,
-    validation; then the others by validation. Arms without a validation score are left out.
+    whether another arm is clearly ahead; `learned`, whether the mean is better than the baseline
+    and not all points are stuck or lost (the best of many validations exceeds chance by chance).
+    Order: arms that learned and that no other is clearly ahead of, by fewest lost, most solved at
+    the end, validation; then the others by validation. Arms without a validation score are left
+    out.
     """
     sign = 1.0 if higher_is_better else -1.0
     made = pd.DataFrame(
@@ -45,6 +48,7 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
             "solved": solved_at_end(points).astype(float),
             "value": sign * counted(points, "val_score", higher_is_better=higher_is_better),
             "baseline": sign * points["baseline"].astype(float),
+            "off": ~points["outcome"].isin(UNLEARNED),
         }
     )
     made = made[made["value"].notna()]
@@ -54,22 +58,24 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
         validation=("value", "mean"),
         best=("value", "max"),
         baseline=("baseline", "mean"),
+        off=("off", "any"),
     )
     if by_arm.empty:
         return by_arm.assign(behind=False, learned=False)
     top = by_arm.loc[by_arm["validation"].idxmax()]
     way = max(float(top["validation"] - top["baseline"]), 0.0)
     by_arm["behind"] = by_arm["best"] < top["validation"] - CLEARLY * way
-    by_arm["learned"] = by_arm["validation"] > by_arm["baseline"]
+    by_arm["learned"] = (by_arm["validation"] > by_arm["baseline"]) & by_arm["off"]
     keys = pd.DataFrame(
         {
+            "unlearned": ~by_arm["learned"],
             "behind": by_arm["behind"],
             "lost": by_arm["lost"].where(~by_arm["behind"], 0.0),
             "solved": -by_arm["solved"].where(~by_arm["behind"], 0.0),
             "validation": -by_arm["validation"],
         }
     ).reset_index()
-    order = keys.sort_values(["behind", "lost", "solved", "validation", "arm"])["arm"]
+    order = keys.sort_values(["unlearned", "behind", "lost", "solved", "validation", "arm"])["arm"]
     by_arm["validation"] *= sign
     return by_arm.loc[order, ["lost", "solved", "validation", "behind", "learned"]]
 
