@@ -235,8 +235,8 @@ def _by_level(study: Study, found: Association) -> str:
     ]
     rest = _one_outcome(key, by_level)
     if not within:
-        return f" Within a single {key} it cannot be determined: {rest}." if rest else ""
-    return f" Within a single {key}: {', '.join(within)}{f'; {rest}' if rest else ''}."
+        return f" Within one level of {key} it cannot be determined: {rest}." if rest else ""
+    return f" Within one level of {key}: {', '.join(within)}{f'; {rest}' if rest else ''}."
 
 
 def _one_outcome(key: str, by_level: Mapping[str, Prediction]) -> str:

@@ -73,7 +73,10 @@ def average_words(one: Effect) -> str:
     """For example: cell 0.07 [0.04, 0.10] (rnn 0.84, lstm 0.77), with what limits it."""
     better, worse = _means(one)
     sides = f"{level(one.factor, one.better)} {better}, {level(one.factor, one.worse)} {worse}"
-    return f"{one.factor} {_with_ends(one.difference)} ({'; '.join([sides, *_notes(one)])})"
+    notes = _notes(one)
+    if one.decided and one.difference.low <= 0:  # the test shows what the interval leaves open
+        notes = [f"corrected p {corrected_p(one.decided)}", *notes]
+    return f"{one.factor} {_with_ends(one.difference)} ({'; '.join([sides, *notes])})"
 
 
 def _quiet(one: Effect) -> str:

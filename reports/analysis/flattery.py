@@ -67,7 +67,8 @@ def limit_on_test(study: Study) -> float | None:
     if not known(limit) or study.as_skill:
         return None
     sign = 1.0 if study.higher_is_better else -1.0
-    return float(limit) - (sign * found.mean.value if found else 0.0)
+    # Networks that never came near the limit do not say by how much validation flatters there.
+    return float(limit) - (sign * found.mean.value if found and found.met else 0.0)
 
 
 def flattery_words(study: Study) -> str:
@@ -117,6 +118,6 @@ def reaching(reach: int, met: int, how: str) -> str:
     if met == 1:
         return f"the one that {how} {'reaches' if reach else 'does not reach'}"
     return (
-        f"of the {met} that {how}, {'all' if reach == met else reach or 'none'}"
+        f"of {met} that {how}, {'all' if reach == met else reach or 'none'}"
         f" {'reaches' if reach == 1 else 'reach'}"
     )

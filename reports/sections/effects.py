@@ -135,9 +135,10 @@ def _compared(terms: dict[str, TermsShown], found: dict[str, Shares]) -> list[st
         return []
     (a, first), (b, second) = tops.items()
     return [
-        f"{first} has the largest share of both."
+        f"By the estimates {first} has the largest share of both."
         if first == second
-        else f"What moves {b} most ({second}) is not what moves {a} most ({first})."
+        else f"By the estimates what moves {b} most ({second}) is not what moves {a} most"
+        f" ({first})."
     ]
 
 

@@ -146,8 +146,8 @@ class Power:
             " with 80 % power, against seeds per arm; marks: the largest differences measured, at"
             f" the {n} seeds of this study: a mark under its line cannot be relied on. Spread over"
             f" seeds taken as {score_number(spread, 3)} everywhere; arms lie between"
-            f" {score_number(low, 3)} and {score_number(high, 3)}. The noise of the test set"
-            f" {'is added to it.' if two.floor else 'is not known and left out.'}"
+            f" {score_number(low, 3)} and {score_number(high, 3)}. The noise of the test set "
+            + ("is added." if any(one.floor for one in asked) else "is not known and left out.")
         )
         rows: Rows = []
         for one in asked:

@@ -174,8 +174,9 @@ class Summary:
             else "."
         )
         if found.without_carrying:
+            those = "one" if found.without_carrying == 1 else found.without_carrying
             text += (
-                f" Of the {found.without_carrying} that ended without carrying,"
+                f" Of the {those} that ended without carrying,"
                 f" {_number(found.solved_without_carrying)} solved {_its(study)} task at the end."
             )
         return f"{text} {prediction_words(study, 1.0, 'at the end', self.draws)}"
@@ -355,7 +356,7 @@ class Summary:
         ):
             sentences.append(
                 "The learning rate is the same for every arm and not tuned: differences between"
-                " cells and initializers hold at this rate."
+                " arms hold at this rate."
             )
         if close := close_ends(study):
             sentences.append(close)

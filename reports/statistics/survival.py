@@ -135,7 +135,8 @@ def trained_updates(points: pd.DataFrame) -> pd.Series:
     """Updates that each point made: fewer than planned if it ended early."""
     if "updates_done" not in points:
         return planned_updates(points)
-    return points["updates_done"].astype(float).fillna(planned_updates(points))
+    planned = planned_updates(points)
+    return points["updates_done"].astype(float).fillna(planned).clip(upper=planned)
 
 
 def planned_updates(points: pd.DataFrame) -> pd.Series:

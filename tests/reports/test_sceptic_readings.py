@@ -189,4 +189,4 @@ def test_seeds_that_disagree_are_no_verdict_of_their_own() -> None:
 
     text = said(known_study(GRID, point))
     assert not re.search(r"◇ mixed: (mixed|closes|carries) \d", text)
-    assert "seeds differ: mixed 2 · carries 1" in text or "seeds differ: mixed 2" in text
+    assert re.search(r"seeds differ: (mixed|closes) 2", text)
