@@ -10,12 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.config.setup import clip_rules_of, optimizer_of
+from study.config.setup import clip_rules_of, optimizer_of, penalty_of
 from study.training.serialize import map_leaves
 from study.training.state import Measured, Training
 
 # Fields of Training other than (nested) tensors with M as first axis.
-NOT_TENSORS = ("setups", "clip_states", "clip_rules", "optimizer", "measured", "evaluations")
+NOT_TENSORS = (
+    "setups",
+    "clip_states",
+    "clip_rules",
+    "optimizer",
+    "penalty",
+    "measured",
+    "evaluations",
+)
 
 
 def keep_members(training: Training, stay: Sequence[int]) -> None:
@@ -34,6 +42,7 @@ def keep_members(training: Training, stay: Sequence[int]) -> None:
     training.setups = [training.setups[member] for member in stay]
     training.optimizer = optimizer_of(training.setups, training.device, training.dtype)
     training.clip_rules = clip_rules_of(training.setups, training.device, training.dtype)
+    training.penalty = penalty_of(training.setups, training.device, training.dtype)
     training.clip_states = []
     for _, members in training.clip_rules:
         before = [stay[member] for member in members.tolist()]
