@@ -179,7 +179,7 @@ def _add_conditions(command: argparse.ArgumentParser) -> None:
         metavar="CONDITION",
         help=(
             "exit status 1 where it holds: 'score < 0.9 where cell=gru', 'verdict == explodes',"
-            " 'claim:NAME != supported' (can be repeated)"
+            " 'claim:NAME != holds' (can be repeated)"
         ),
     )
     command.add_argument(

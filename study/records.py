@@ -36,6 +36,7 @@ CLAIMED_BY = (
     "ranking",
     "auc_D_init",
     "auc_D",
+    "carry_if_solved",
 )
 
 # Settings that every point labels, factor or not, so that a report can always group by them.
@@ -81,6 +82,32 @@ def _columns(*rows: tuple[str, str, str, str]) -> tuple[Column, ...]:
     return tuple(Column(*row) for row in rows)
 
 
+JUDGED_FROM = (
+    "judged_from",
+    "int",
+    "updates",
+    "update of the first of the judged probes, whose median is the end state",
+)
+JUDGED_PROBES = (
+    "judged_probes",
+    "int",
+    "",
+    (
+        "number of these probes: the last three, without those before 60 % of the updates trained"
+        " or, where training ended early because the task was solved, before the first of the"
+        " validations in a row that ended it; where it diverged, the last finite one"
+    ),
+)
+OPENED_AT = (
+    "opened_at",
+    "int",
+    "updates",
+    (
+        "first probe from which the state stays carrying, those of the end state as one by their"
+        " median; for verdict opens"
+    ),
+)
+
 POINTS = _columns(
     ("id", "str", "", "identity: hash of everything that decides the numbers"),
     *((name, "str", "", f"{name}, by the name of its level") for name in CHOICES),
@@ -96,14 +123,16 @@ POINTS = _columns(
     ("status", "str", "", " | ".join(STATUSES)),
     ("reason", "str", "", "why the status is not done"),
     ("verdict", "str", "", " | ".join(VERDICTS)),
-    ("outcome", "str", "", " | ".join(OUTCOMES)),
+    ("outcome", "str", "", f"{' | '.join(OUTCOMES)}; solved: by the last validation"),
     ("state_init", "str", "", "state of the network at initialization"),
     (
         "state",
         "str",
         "",
-        "state of the network at the end: median D and U of the last three probes",
+        "state of the network at the end: of the median D and U of the judged probes",
     ),
+    JUDGED_FROM,
+    JUDGED_PROBES,
     (
         "score",
         "float",
@@ -123,15 +152,8 @@ POINTS = _columns(
     ("baseline_loss", "float", "nats or squared units", "loss of that guess"),
     ("val_loss", "float", "nats or squared units", "validation loss of the scored weights"),
     ("solved_at", "int", "updates", "first validation that meets the task's rule"),
-    (
-        "opened_at",
-        "int",
-        "updates",
-        (
-            "first probe from which the state stays carrying, the last three as one by their"
-            " median; for verdict opens"
-        ),
-    ),
+    ("ends_solved", "bool", "", "the last validation meets the task's rule"),
+    OPENED_AT,
     ("opened_loss", "float", "share of baseline_loss", "validation loss when it opened"),
     ("D_init", "float", "decades", "D at initialization"),
     ("D", "float", "decades", "transport at the task's lag relative to lag 1, end of training"),
@@ -259,7 +281,9 @@ LAYERS = _columns(
     ("layer", "str", "", f"layer from 1, or {NETWORK}: the network decides the point's verdict"),
     ("lag", "int", "steps", "K, the lag that is judged: the task's own where it declares one"),
     ("state_init", "str", "", " | ".join(STATES)),
-    ("state", "str", "", "state at the end: of the median D and U of the last three probes"),
+    ("state", "str", "", "state at the end: of the median D and U of the judged probes"),
+    JUDGED_FROM,
+    JUDGED_PROBES,
     ("verdict", "str", "", " | ".join(VERDICTS)),
     ("margin", "float", "decades", "distance of the end's D and U to the next class"),
     ("D_init", "float", "decades", "D at initialization"),
@@ -268,22 +292,14 @@ LAYERS = _columns(
         "D_low",
         "float",
         "decades",
-        "median of the lower ends of its intervals over the last three probes",
+        "median of the lower ends of its intervals over the judged probes",
     ),
     ("D_high", "float", "decades", "of the upper ends"),
     ("U_init", "float", "decades", "U at initialization"),
     ("U", "float", "decades", "U at the end"),
     ("U_low", "float", "decades", "as D_low"),
     ("U_high", "float", "decades", "as D_high"),
-    (
-        "opened_at",
-        "int",
-        "updates",
-        (
-            "first probe from which the state stays carrying, the last three as one by their"
-            " median; for verdict opens"
-        ),
-    ),
+    OPENED_AT,
     (
         "horizon_init",
         "int",

@@ -12,6 +12,7 @@ from reports.data.study import MISSING, Study
 from reports.formatting import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, interval, number, percent
 from reports.statistics import Estimate, agreed_word, count, wilson
 from reports.statistics.bootstrap import ENOUGH, score_interval
+from study.design.outcomes import lost
 from study.design.ranking import DIVERGED, counted
 from study.records import OUTCOMES, VERDICTS
 
@@ -19,18 +20,20 @@ DRAWS, SEED = 2000, 2026  # of the bootstrap: the same store gives the same inte
 
 
 def with_counted(study: Study) -> pd.DataFrame:
-    """Stored points with column `counted`: the score, or the memoryless baseline (or worse) if
-    diverged.
+    """Stored points with columns `lost` and `counted`: the score, or the memoryless baseline (or
+    worse) if lost, that is diverged or silently diverged.
     """
     points = study.stored
-    return points.assign(counted=counted(points, "score", higher_is_better=study.higher_is_better))
+    return points.assign(
+        lost=lost(points), counted=counted(points, "score", higher_is_better=study.higher_is_better)
+    )
 
 
 def summary(study: Study) -> pd.DataFrame:
     """One row per arm: its levels, label, counts, verdicts and outcomes, word, score and scores.
 
-    `declared`, `n` (stored), `diverged`, `missing`, `failed` are counts of points; `score` is an
-    Estimate.
+    `declared`, `n` (stored), `lost`, `diverged`, `missing`, `failed` are counts of points; `score`
+    is an Estimate.
     """
     made: pd.DataFrame = study.cached("summary of arms", lambda: _summary(study))
     return made.copy()
@@ -48,6 +51,7 @@ def _summary(study: Study) -> pd.DataFrame:
                 "arm": arm.arm,
                 "declared": len(grid),
                 "n": len(own),
+                "lost": int(own["lost"].sum()),
                 **{
                     status: int(statuses.get(status, 0)) for status in (DIVERGED, MISSING, "failed")
                 },
@@ -70,9 +74,9 @@ def _summary(study: Study) -> pd.DataFrame:
 def _by_example(study: Study, own: pd.DataFrame) -> np.ndarray | None:
     """Results [seeds, examples] of an arm for a bootstrap over both, or None.
 
-    None with too few seeds, or if a point diverged and so counts with another score.
+    None with too few seeds, or if a point is lost and so counts with another score.
     """
-    if len(own) < ENOUGH or (own["status"] == DIVERGED).any():
+    if len(own) < ENOUGH or own["lost"].any():
         return None
     test = study.table("test")
     rows = test[test["id"].isin(own["id"])].pivot_table(

@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from reports.analysis.claims import JudgedClaim, comparison_of, judge
-from reports.analysis.comparison import as_numbers
+from reports.analysis.claims import JudgedClaim, judge
 from reports.analysis.measures import perfect_distance
 from reports.data.study import Study
-from reports.formatting import listing
-from study.design.claims import EXTREMES, check_claim
+from reports.findings.finding import NOT_TESTABLE
+from reports.formatting import slug
+from study.design.claims import check_claim
 from study.records import StudyError
 
 
@@ -52,61 +52,49 @@ def _read(path: Path) -> Mapping[str, Any]:
     return dict(claim)
 
 
+@dataclass(frozen=True)
+class StudyClaims:
+    """Every claim that concerns a study.
+
+    `own`: those that it declares, by name (the words of the statement joined by hyphens);
+    `decided`: those of the ledger that it can test; `left`: those that it cannot, with the reason.
+    """
+
+    own: Mapping[str, JudgedClaim]
+    decided: Sequence[tuple[Entry, JudgedClaim]]
+    left: Sequence[tuple[Entry, str]]
+
+    @property
+    def by_name(self) -> dict[str, JudgedClaim]:
+        return {**{entry.name: one for entry, one in self.decided}, **self.own}
+
+
+def all_claims(study: Study) -> StudyClaims:
+    """The claims of the study and of the ledger, judged once."""
+    found: StudyClaims = study.cached("claims", lambda: _all_claims(study))
+    return found
+
+
+def _all_claims(study: Study) -> StudyClaims:
+    entries = read_ledger(study.folders)
+    decided, left = judge_all(study, entries)
+    own: dict[str, JudgedClaim] = {}
+    taken = [entry.name for entry in entries]
+    for claim in study.declaration.get("claims", []):
+        one = judge(study, claim)
+        own[slug(one.statement, [*taken, *own])] = one
+    return StudyClaims(own, decided, left)
+
+
 def judge_all(
     study: Study, entries: Sequence[Entry]
 ) -> tuple[list[tuple[Entry, JudgedClaim]], list[tuple[Entry, str]]]:
-    """Judge the claims that the study can decide; the others with the reason.
+    """Judge the claims that the study can test; the others with the reason.
 
     For scores, `least` is a share of the distance from baseline to perfect.
     """
-    decided, left = [], []
-    for entry in entries:
-        claim, why = restricted(study, entry.claim)
-        if why:
-            left.append((entry, why))
-        else:
-            decided.append((entry, judge(study, claim, unit=perfect_distance(study))))
-    return decided, left
-
-
-def restricted(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """The claim restricted to this study's tasks, and why the study cannot decide it ("" if it
-    can).
-    """
-    if "lag" in claim:
-        long = [
-            name
-            for name, facts in study.tasks.items()
-            if int(facts.get("lag") or facts.get("steps") or 0) >= claim["lag"]
-        ]
-        if not long:
-            return claim, f"no task asks for {claim['lag']} steps of memory"
-        if len(long) < len(study.tasks):
-            claim = {**claim, "when": {**claim.get("when", {}), "task": long}}
-    if "better" not in claim:
-        both = study.stored["outcome"].eq("solved")
-        return claim, (
-            "" if both.any() and not both.all() else "every point solved the task, or none did"
-        )
-    for key in dict.fromkeys([*claim["better"], *claim["worse"]]):
-        if key not in study.factors:
-            fixed = study.constant.get(key)
-            return claim, f"{key} does not vary" + (
-                f" (it is {fixed})" if fixed is not None else ""
-            )
-    for side in (claim["better"], claim["worse"]):
-        for key, level in side.items():
-            wanted = [str(one) for one in (level if isinstance(level, list) else [level])]
-            if set(wanted) & set(EXTREMES):
-                if not as_numbers(study.factors[key]):
-                    return claim, f"levels of {key} are not numbers"
-            elif not set(wanted) & set(study.factors[key]):
-                return claim, f"{key} has no level {' or '.join(wanted)}"
-    for key, level in claim.get("when", {}).items():
-        named = {str(one) for one in (level if isinstance(level, list) else [level])}
-        if not named & {*study.factors.get(key, []), study.constant.get(key)}:
-            here = study.factors.get(key) or [str(study.constant.get(key, "not known"))]
-            return claim, f"{key} is {listing(here)} here"
-    if claim["by"] != "ranking" and not comparison_of(study, claim).blocks:
-        return claim, "no two stored arms differ in this alone"
-    return claim, ""
+    judged = [(entry, judge(study, entry.claim, unit=perfect_distance(study))) for entry in entries]
+    return (
+        [(entry, one) for entry, one in judged if one.verdict != NOT_TESTABLE],
+        [(entry, one.why) for entry, one in judged if one.verdict == NOT_TESTABLE],
+    )

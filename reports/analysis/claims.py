@@ -1,15 +1,19 @@
-"""Judges claims: a statement, and the contrast that would show it."""
+"""Judges claims: a statement, and the comparison that would show it.
+
+A claim is judged within the factors that its effect depends on, and only by outcomes that occurred.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from reports.analysis.associations import association, association_words, at_share
 from reports.analysis.comparison import (
     Comparison,
     difference,
@@ -20,14 +24,49 @@ from reports.analysis.comparison import (
     with_sign,
 )
 from reports.analysis.measures import MEASURES, measured, sign
-from reports.analysis.prediction import at_share, prediction
+from reports.analysis.occurrence import nothing_to_decide
+from reports.analysis.precision import what_would_decide
+from reports.analysis.scope import length_words, scope_words
+from reports.analysis.testable import why_not_testable
 from reports.data.study import Study
+from reports.findings.finding import (
+    HOLDS,
+    MIXED,
+    MORE,
+    NOT_DECIDED,
+    NOT_TESTABLE,
+    OPPOSITE,
+    TOO_SMALL,
+    combined,
+    depending,
+    strength,
+)
+from reports.formatting import level as level_words
 from reports.formatting import levels
-from reports.statistics import NO_ESTIMATE, Estimate
+from reports.statistics import NO_ESTIMATE, Estimate, wilson
+from reports.statistics.estimates import difference_of
+from study.design.claims import PREDICTORS, SHARE_OF_SOLVED, same_level
+from study.design.outcomes import solved_at_end
 from study.design.ranking import best_first
 
-SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
-DRAWS = 1000  # of the bootstrap over arms, for claims about prediction
+LEVEL = (
+    0.99  # of the intervals that decide: a page judges twenty claims, and hardly one may be wrong
+)
+DRAWS = 10_000  # of the bootstrap over arms, at least, for claims about what goes with success
+
+
+@dataclass(frozen=True)
+class Part:
+    """The claim at one level of a factor that its effect may depend on."""
+
+    factor: str
+    level: str
+    effect: Estimate
+    strength: str
+
+    @property
+    def name(self) -> str:
+        return level_words(self.factor, self.level)
 
 
 @dataclass(frozen=True)
@@ -35,8 +74,10 @@ class JudgedClaim:
     """A claim with what was found.
 
     `difference`: better minus worse (positive supports the claim); `values`: of each side;
-    `rests_on`: ids of points; `each`: the same within every level of the factor that the claim
-    names; `text`: replaces the sides of a claim that has none.
+    `rests_on`: ids of points; `parts`: the same within each level of the factor that the claim
+    names (`each`), or of one that its effect is shown to depend on; `why`: why it is not decided or
+    not testable, and what would decide it; `text`: replaces the sides of a claim that has none;
+    `length`: of the task, for "here".
     """
 
     statement: str
@@ -51,8 +92,11 @@ class JudgedClaim:
     direction: str
     verdict: str
     rests_on: Sequence[str] = ()
-    each: Mapping[str, JudgedClaim] = field(default_factory=dict)
+    parts: Sequence[Part] = field(default=())
     text: str = ""
+    why: str = ""
+    length: str = ""
+    scope: str = ""
 
     @property
     def share(self) -> bool:
@@ -60,127 +104,208 @@ class JudgedClaim:
 
 
 def judge(
-    study: Study, claim: Mapping[str, Any], *, unit: float = 1.0, level: float = 0.95
+    study: Study, claim: Mapping[str, Any], *, unit: float = 1.0, level: float = LEVEL
 ) -> JudgedClaim:
     """Judge a claim: better against worse over arms alike in everything else, where `when` holds.
 
-    Direction more: supported if the interval lies above 0 and the difference is at least `least`;
-    refuted if the interval lies below `least`. Direction no less: supported if the interval lies
-    above −least; refuted if it lies below. Otherwise inconclusive. With `each`: supported if every
-    level supports it; refuted if one level refutes it, at a level corrected for their number.
-    `unit`: of `least`, in the task's metric.
+    `reports.findings.finding.strength` has the rule. It is not decided if the outcome did not
+    occur, and mixed if the effect depends on another factor and its levels decide differently.
+    With `each`: it is what all levels of that factor agree on. `unit`: of `least`, in the task's
+    metric.
     """
-    if claim["by"] in ("auc_D_init", "auc_D"):
-        return _prediction(study, claim)
+    claim, why = why_not_testable(study, claim)
+    if why:
+        return _not_testable(study, claim, why)
+    if claim["by"] in PREDICTORS:
+        return _association(study, claim)
+    if claim["by"] == SHARE_OF_SOLVED:
+        return _all_or_none(study, claim)
     if claim["by"] == "ranking":
         return _ranking(study, claim, unit)
-    names = study.levels(str(claim["each"])) if claim.get("each") in study.factors else []
-    whole = _contrast(study, claim, unit, level)
-    if not names:
-        return whole
-    key = str(claim["each"])
-    within = {}
-    for name in names:
-        one = _contrast(
-            study,
-            {**claim, "when": {**claim.get("when", {}), key: name}},
-            unit,
-            1 - (1 - level) / len(names),
-        )
-        if len(one.values[0]) and len(one.values[1]):
-            within[name] = one
-    words = [one.verdict for one in within.values()]
-    verdict = (
-        REFUTED
-        if REFUTED in words
-        else SUPPORTED
-        if words and set(words) == {SUPPORTED}
-        else INCONCLUSIVE
-    )
-    return JudgedClaim(**{**vars(whole), "verdict": verdict, "each": within})
+    return _contrast(study, claim, unit, level)
 
 
-def comparison_of(study: Study, claim: Mapping[str, Any]) -> Comparison:
-    return match(
-        study,
-        measured(study, str(claim["by"])),
-        claim["better"],
-        claim["worse"],
-        claim.get("when", {}),
+def _base(
+    study: Study, claim: Mapping[str, Any], points: pd.DataFrame, **found: Any
+) -> JudgedClaim:
+    """The parts of a judged claim that do not depend on how it is judged."""
+    texts = [_side_here(study, claim.get(side, {})) for side in ("better", "worse")]
+    known = {
+        "measure": MEASURES[str(claim["by"])].text if claim["by"] in MEASURES else "",
+        "values": ((), ()),
+        "difference": NO_ESTIMATE,
+        "least": float(claim["least"]),
+        "direction": str(claim.get("direction", MORE)),
+        "rests_on": tuple(str(id) for id in points["id"]),
+        "length": length_words(study, points) if len(points) else "",
+        "scope": scope_words(study, points) if len(points) else "",
+    }
+    return JudgedClaim(
+        statement=str(claim["statement"]),
+        source=str(claim.get("source", "")),
+        by=str(claim["by"]),
+        better=texts[0],
+        worse=texts[1],
+        **{**known, **found},
     )
+
+
+def _side_here(study: Study, side: Mapping[str, Any]) -> dict[str, str]:
+    """The levels of a side that this study has, as text."""
+    return side_words(
+        {
+            key: [
+                one
+                for one in study.factors.get(key, [])
+                if any(same_level(one, name) for name in level)
+            ]
+            or level
+            if isinstance(level, list)
+            else level
+            for key, level in side.items()
+        }
+    )
+
+
+def _not_testable(study: Study, claim: Mapping[str, Any], why: str) -> JudgedClaim:
+    return _base(study, claim, study.stored.head(0), verdict=NOT_TESTABLE, why=why)
 
 
 def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float) -> JudgedClaim:
     by = str(claim["by"])
-    measure, compared = MEASURES[by], comparison_of(study, claim)
-    found = (
-        difference(study, compared, share=measure.share, scored=by == "score", level=level)
-        if compared.blocks
-        else NO_ESTIMATE
+    measure = MEASURES[by]
+    compared = match(
+        study, measured(study, by), claim["better"], claim["worse"], claim.get("when", {})
     )
     least = float(claim["least"]) * (unit if measure.in_metric else 1.0)
-    found = with_sign(found, sign(study, by))
-    direction = str(claim.get("direction", "more"))
-    texts = [side_words(claim[side]) for side in ("better", "worse")]
-    values = (
-        (compared.values(compared.first), compared.values(compared.second))
-        if compared.blocks
-        else _unmatched(study, claim)
+    direction = str(claim.get("direction", MORE))
+    judged = _Judge(study, by, least, direction)
+    found, word, why = judged(compared, level)
+    each = str(claim.get("each", ""))
+    if each in study.factors:
+        parts = judged.parts(compared, each, level)
+        word, why = combined([one.strength for one in parts]), ""
+    else:
+        parts = judged.moderator(compared, claim, level)
+        if parts:
+            word = depending([one.strength for one in parts], word)
+            why = "" if word == MIXED else why
+    if word == NOT_DECIDED and not why:
+        why = what_would_decide(study, compared, by, found, least, direction, level)
+    return _base(
+        study,
+        claim,
+        compared.points,
+        values=(compared.values(compared.first), compared.values(compared.second)),
+        difference=found,
+        least=least,
+        verdict=word,
+        parts=parts,
+        why=why,
     )
-    return JudgedClaim(
-        str(claim["statement"]),
-        str(claim.get("source", "")),
-        by,
-        measure.text,
-        texts[0],
-        texts[1],
-        values,
-        found,
-        least,
-        direction,
-        verdict(found, least, direction),
-        _ids(compared.points),
-    )
 
 
-def _unmatched(study: Study, claim: Mapping[str, Any]) -> tuple[list[float], list[float]]:
-    """Values of the two sides if none of their arms match."""
-    points = measured(study, str(claim["by"]))
-    first, second = (
-        points.loc[
-            has_levels(study, points, {**claim.get("when", {}), **claim[side]}), "value"
-        ].tolist()
-        for side in ("better", "worse")
-    )
-    return first, second
+@dataclass(frozen=True)
+class _Judge:
+    """Judges comparisons by one measure."""
 
+    study: Study
+    by: str
+    least: float
+    direction: str
 
-def _ids(points: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(str(id) for id in points["id"])
-
-
-def verdict(difference: Estimate, least: float, direction: str) -> str:
-    if not has_interval(difference):
-        return INCONCLUSIVE
-    if direction == "no less":
-        return (
-            SUPPORTED
-            if difference.low > -least
-            else REFUTED
-            if difference.high < -least
-            else INCONCLUSIVE
+    def __call__(self, compared: Comparison, level: float) -> tuple[Estimate, str, str]:
+        """Effect, strength, and why it cannot be decided ("" if that is not so)."""
+        measure = MEASURES[self.by]
+        found = with_sign(
+            difference(
+                self.study, compared, share=measure.share, scored=self.by == "score", level=level
+            ),
+            sign(self.study, self.by),
         )
-    if difference.low > 0 and difference.value >= least:
-        return SUPPORTED
-    return REFUTED if difference.high < least else INCONCLUSIVE
+        word = strength(found, self.least, self.direction)
+        why = nothing_to_decide(self.study, self.by, compared, self.least, word, self.direction)
+        return found, NOT_DECIDED if why else word, why
+
+    def parts(self, compared: Comparison, factor: str, level: float) -> list[Part]:
+        """The claim within each level of a factor, corrected for their number (Bonferroni)."""
+        arms = self.study.arms.set_index("arm")[factor]
+        inside = {
+            name: compared.only({int(arm) for arm in arms.index[arms == name]})
+            for name in self.study.levels(factor)
+        }
+        return self._parts(factor, {name: one for name, one in inside.items() if one.blocks}, level)
+
+    def moderator(self, compared: Comparison, claim: Mapping[str, Any], level: float) -> list[Part]:
+        """The claim at the levels of the factor that its effect depends on most; [] if none does.
+
+        Shown if two levels' effects differ by an interval apart from 0, corrected for all pairs of
+        levels of all factors; levels that a side of the claim joins count as well.
+        """
+        splits = self._splits(compared, claim)
+        pairs = sum(len(one) * (len(one) - 1) // 2 for one in splits.values())
+        shown: list[tuple[float, list[Part]]] = []
+        for (factor, _), inside in splits.items():
+            corrected = 1 - (1 - level) / pairs
+            effects = [self(one, corrected)[0] for one in inside.values()]
+            apart = max(
+                (
+                    _distance(difference_of(*pair))
+                    for pair in itertools.combinations(effects, 2)
+                    if all(map(has_interval, pair))
+                ),
+                default=0.0,
+            )
+            if apart > 0:
+                shown.append((apart, self._parts(factor, inside, level)))
+        differing = [one for one in shown if len({part.strength for part in one[1]}) > 1]
+        return max(differing or shown, key=lambda one: one[0])[1] if shown else []
+
+    def _parts(self, factor: str, inside: Mapping[str, Comparison], level: float) -> list[Part]:
+        made = []
+        for name, one in inside.items():
+            found, word, _ = self(one, 1 - (1 - level) / len(inside))
+            made.append(Part(factor, name, found, word))
+        return made
+
+    def _splits(
+        self, compared: Comparison, claim: Mapping[str, Any]
+    ) -> dict[tuple[str, str], dict[str, Comparison]]:
+        """Comparisons by level, for factors that blocks or a side have several levels of."""
+        arms = self.study.arms.set_index("arm")
+        first, second = set(compared.first), set(compared.second)
+        made: dict[tuple[str, str], dict[str, Comparison]] = {}
+        for factor in self.study.factors:
+            sides: list[tuple[str, set[int], set[int]]]
+            if factor not in {*claim["better"], *claim["worse"]}:
+                sides = [("", first | second, set())]
+            else:
+                sides = [("better", first, second), ("worse", second, first)]
+            for side, split, whole in sides:
+                names = arms.loc[sorted(split), factor]
+                inside = {
+                    str(name): compared.only({*names.index[names == name], *whole})
+                    for name in self.study.levels(factor)
+                    if (names == name).any()
+                }
+                inside = {name: one for name, one in inside.items() if one.blocks}
+                if len(inside) > 1:
+                    made[factor, side] = inside
+        return made
+
+
+def _distance(estimate: Estimate) -> float:
+    """How far an interval lies from 0, in half widths; 0 if it contains 0."""
+    inner = max(estimate.low, -estimate.high, 0.0)
+    return inner / estimate.half if inner and estimate.half > 0 else inner and math.inf
 
 
 def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim:
     """Whether the arms rank differently on the two sides: the best on one side loses on the other.
 
-    Let a and b be the best arms (by validation) on each side. The effect is the smaller of a's lead
-    over b where a won and b's lead over a where b won; its interval has the smaller ends, so that
-    both leads must hold (intersection–union; Berger 1982). If one arm wins on both sides, the
+    Let a and b be the best arms (as recommended) on each side. The effect is the smaller of a's
+    lead over b where a won and b's lead over a where b won; its interval has the smaller ends, so
+    that both leads must hold (intersection–union; Berger 1982). If one arm wins on both sides, the
     effect is its smaller lead over the runners-up, counted against the claim.
     """
     points = measured(study, "score")
@@ -190,7 +315,8 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim
         int(row["arm"]): levels({key: row[key] for key in shared})
         for _, row in study.arms.iterrows()
     }
-    found, text = NO_ESTIMATE, "There are fewer than two arms to rank."
+    found, text, least = NO_ESTIMATE, "", float(claim["least"]) * unit
+    why = "there are fewer than two arms to rank"
     if len(compared.blocks) > 1:
         (a, second_a, at_a), (b, second_b, at_b) = (
             _best_two(study, points, arms, names) for arms in (compared.first, compared.second)
@@ -207,31 +333,34 @@ def _ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim
             if a != b
             else f"{a}, on both sides"
         )
-        text = f"The best by validation: {won}."
-    least = float(claim["least"]) * unit
-    texts = [side_words(claim[side]) for side in ("better", "worse")]
-    return JudgedClaim(
-        str(claim["statement"]),
-        str(claim.get("source", "")),
-        "ranking",
-        "lead that changes sides",
-        texts[0],
-        texts[1],
-        (compared.values(compared.first), compared.values(compared.second)),
-        found,
-        least,
-        "more",
-        verdict(found, least, "more"),
-        _ids(compared.points),
-        {},
-        text,
+        text = f"The best on the two sides: {won}."
+        why = nothing_to_decide(study, "score", compared, least, strength(found, least), MORE) or (
+            "the leads are within what seeds and test set vary by"
+            if strength(found, least) == NOT_DECIDED
+            else ""
+        )
+    word = NOT_DECIDED if why else strength(found, least)
+    if word == TOO_SMALL:
+        word, why = NOT_DECIDED, "the best arms are too close to be ranked"
+    return _base(
+        study,
+        claim,
+        compared.points,
+        measure="lead that changes sides",
+        values=(compared.values(compared.first), compared.values(compared.second)),
+        difference=found,
+        least=least,
+        direction=MORE,
+        verdict=word,
+        text=text,
+        why=why,
     )
 
 
 def _best_two(
     study: Study, points: pd.DataFrame, arms: Sequence[int], names: Mapping[int, str]
 ) -> tuple[str, str, dict[str, int]]:
-    """Names of the two best arms by validation, and all arms by name."""
+    """Names of the two best arms, and all arms by name."""
     order = best_first(points[points["arm"].isin(arms)], higher_is_better=study.higher_is_better)
     return names[order[0]], names[order[1]], {names[arm]: arm for arm in order}
 
@@ -243,38 +372,74 @@ def _lead(study: Study, points: pd.DataFrame, one: int, other: int) -> Estimate:
     return with_sign(difference(study, pair, share=False, scored=True), sign(study, "score"))
 
 
-def _prediction(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
-    """Whether D separates solved from unsolved points: AUC − .5, by a bootstrap over arms."""
-    by, points = str(claim["by"]), measured(study, "solved")
-    D = at_share(study, 0.0 if by == "auc_D_init" else 1.0)
-    auc = prediction(study, points, D, DRAWS).auc
-    found = Estimate(auc.value - 0.5, auc.low - 0.5, auc.high - 0.5, auc.n)
-    least, direction = float(claim["least"]), str(claim.get("direction", "more"))
-    solved = [float(value) for value in points["value"]]
-    values = ([value for value in solved if value == 1], [value for value in solved if value == 0])
-    text = (
-        f"AUC {auc.value:.2f} over {auc.n} points."
-        if np.isfinite(auc.value)
-        else "Every judged point solved the task, or none did."
-    )
+def _association(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
+    """Whether D separates solved from unsolved points, within the levels of every factor."""
+    least, direction = float(claim["least"]), str(claim.get("direction", MORE))
+    points = measured(study, "solved")
+    points = points[has_levels(study, points, claim.get("when", {}))]
+    found = association(study, points, at_share(study, float(claim["by"] == "auc_D")), DRAWS)
+    word, effect, why = found.judged(least, direction)
+    solved = points["value"].tolist()
     measure = (
-        f"AUC − .5 of D {'at initialization' if by == 'auc_D_init' else 'at the end'} for solved"
+        f"AUC − .5 of D {'at initialization' if claim['by'] == 'auc_D_init' else 'at the end'}"
+        " for solved"
     )
-    return JudgedClaim(
-        str(claim["statement"]),
-        str(claim.get("source", "")),
-        by,
-        measure,
-        {},
-        {},
-        values,
-        found,
-        least,
-        direction,
-        verdict(found, least, direction),
-        _ids(points),
-        {},
-        text,
+    return _base(
+        study,
+        claim,
+        points,
+        measure=measure,
+        values=([one for one in solved if one == 1], [one for one in solved if one == 0]),
+        difference=effect,
+        verdict=word,
+        text=f"{association_words(found)}.",
+        why=why,
+    )
+
+
+def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
+    """Whether all networks that solved their task carry at the end, but for a share `least`.
+
+    It holds if Wilson's interval of the share lies above 1 − `least`, the opposite if it lies below
+    one half, and it is mixed if it lies below 1 − `least`.
+    """
+    points = measured(study, "carries")
+    solved = points[solved_at_end(points)]
+    others = points[~points["id"].isin(solved["id"])]
+    carrying, n = int(solved["value"].sum()), len(solved)
+    share, needed = wilson(carrying, n), 1 - float(claim["least"])
+    word = NOT_DECIDED
+    if n and share.low > needed:
+        word = HOLDS
+    elif n and share.high < needed:
+        word = OPPOSITE if share.high < 0.5 else MIXED
+    why = "" if n else "no network solved its task at the end"
+    if word == NOT_DECIDED and n:
+        why = (
+            "the interval of the share contains what is needed; more solved networks would"
+            " decide it"
+        )
+    text = (
+        f"{carrying} of {n} that solved their task carry at the end;"
+        f" {int(others['value'].sum())} of the other {len(others)}. It holds if the interval of the"
+        f" share, {share.low:.2f} to {share.high:.2f}, lies above {needed:.2f}."
+        if n
+        else ""
+    )
+    return _base(
+        study,
+        claim,
+        solved,
+        measure="share of solved networks that carry at the end, beyond what is needed",
+        values=(solved["value"].tolist(), others["value"].tolist()),
+        difference=(
+            Estimate(share.value - needed, share.low - needed, share.high - needed, n)
+            if n
+            else NO_ESTIMATE
+        ),
+        verdict=word,
+        text=text,
+        why=why,
     )
 
 

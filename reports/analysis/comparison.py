@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,12 @@ import pandas as pd
 
 from reports.data.study import Study
 from reports.data.test_set import weighted_noise
-from reports.statistics import Estimate, share_difference, weighted_arms, widen
+from reports.statistics import Estimate, widen
+from reports.statistics.estimates import stratified_share_difference
 from reports.statistics.improvement import improvement
+from reports.statistics.levels import values_by_arm, weighted_values
 from reports.statistics.terms import Term, codes, contrast
-from study.design.claims import EXTREMES
+from study.design.claims import EXTREMES, same_level
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,33 @@ class Comparison:
     def second(self) -> list[int]:
         return [arm for block in self.blocks for arm in block[1]]
 
+    @functools.cached_property
+    def by_arm(self) -> Mapping[int, np.ndarray]:
+        return values_by_arm(self.points, "value")
+
     def values(self, arms: Sequence[int]) -> list[float]:
-        return [float(value) for value in self.points.loc[self.points["arm"].isin(arms), "value"]]
+        return [float(value) for arm in arms for value in self.by_arm.get(arm, ())]
+
+    def of(self, arms: Sequence[int]) -> pd.DataFrame:
+        return self.points[self.points["arm"].isin(arms)]
+
+    def only(self, arms: Container[int]) -> Comparison:
+        """The comparison of these arms alone, in the blocks that still have both sides."""
+        kept = [
+            ([arm for arm in first if arm in arms], [arm for arm in second if arm in arms])
+            for first, second in self.blocks
+        ]
+        return in_blocks(self.points, [block for block in kept if all(block)])
+
+
+def in_blocks(points: pd.DataFrame, blocks: Sequence[tuple[list[int], list[int]]]) -> Comparison:
+    """The comparison of these blocks: blocks weigh equally, and arms within a side of a block."""
+    weights: dict[int, float] = {}
+    for pair in blocks:
+        for own, way in zip(pair, (1.0, -1.0), strict=True):
+            for arm in own:
+                weights[arm] = weights.get(arm, 0.0) + way / (len(blocks) * len(own))
+    return Comparison(points[points["arm"].isin(weights)], weights, blocks)
 
 
 def match(
@@ -60,13 +88,7 @@ def match(
     for side, place in ((first, 0), (second, 1)):
         for row in np.flatnonzero(has_levels(study, arms, {**when, **side})):
             by_block.setdefault(int(block[row]), ([], []))[place].append(numbers[row])
-    blocks = [by_block[number] for number in sorted(by_block) if all(by_block[number])]
-    weights: dict[int, float] = {}
-    for pair in blocks:
-        for own, way in zip(pair, (1.0, -1.0), strict=True):
-            for arm in own:
-                weights[arm] = weights.get(arm, 0.0) + way / (len(blocks) * len(own))
-    return Comparison(points[points["arm"].isin(weights)], weights, blocks)
+    return in_blocks(points, [by_block[one] for one in sorted(by_block) if all(by_block[one])])
 
 
 def has_levels(study: Study, arms: pd.DataFrame, when: Mapping[str, Any]) -> np.ndarray:
@@ -80,11 +102,13 @@ def has_levels(study: Study, arms: pd.DataFrame, when: Mapping[str, Any]) -> np.
             _extreme(study, key, str(one))
             for one in (level if isinstance(level, list) else [level])
         }
-        keep &= (
-            arms[key].astype(str).isin(wanted).to_numpy()
-            if key in arms
-            else np.full(len(arms), study.constant.get(key) in wanted)
-        )
+        if key in arms:
+            here = [
+                own for own in arms[key].unique() if any(same_level(own, one) for one in wanted)
+            ]
+            keep &= arms[key].isin(here).to_numpy()
+        else:
+            keep &= any(same_level(study.constant.get(key), one) for one in wanted)
     return keep
 
 
@@ -108,26 +132,30 @@ def as_numbers(levels: Sequence[str]) -> dict[str, float]:
 def difference(
     study: Study, comparison: Comparison, *, share: bool, scored: bool, level: float = 0.95
 ) -> Estimate:
-    """First side minus second.
+    """First side minus second, within blocks of arms that are alike in everything else.
 
     Means: t interval over seeds within fixed arms (Satterthwaite), with the test set's noise if
-    scores are compared. Shares: Newcombe's interval (1998, method 10).
+    scores are compared. Shares: Newcombe's interval (1998, method 10) within blocks.
     """
+    found = seed_difference(comparison, share=share, level=level)
+    if share or not scored:
+        return found
+    return widen(found, weighted_noise(study, comparison.weights), level=level)
+
+
+def seed_difference(comparison: Comparison, *, share: bool, level: float = 0.95) -> Estimate:
+    """As `difference`, with the noise of the seeds alone."""
     if share:
-        return share_difference(
-            comparison.values(comparison.first), comparison.values(comparison.second), level=level
+        return stratified_share_difference(
+            [(comparison.values(a), comparison.values(b)) for a, b in comparison.blocks],
+            level=level,
         )
-    found = weighted_arms(comparison.points, "value", comparison.weights, level=level)
-    return widen(found, weighted_noise(study, comparison.weights), level=level) if scored else found
+    return weighted_values(comparison.by_arm, comparison.weights, level=level)
 
 
 def probability_of_improvement(comparison: Comparison, *, higher_is_better: bool) -> Estimate:
     """P(improve): a run of the first side beats one of the second in the same block."""
-    values = {int(arm): own.tolist() for arm, own in comparison.points.groupby("arm")["value"]}
-    pairs = [
-        ([v for arm in first for v in values[arm]], [v for arm in second for v in values[arm]])
-        for first, second in comparison.blocks
-    ]
+    pairs = [(comparison.values(a), comparison.values(b)) for a, b in comparison.blocks]
     return improvement(pairs, higher_is_better=higher_is_better)
 
 

@@ -50,7 +50,7 @@ class ConfirmedArm:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Arms in the order of validation. `fresh`: whether no seed was used before."""
+    """Arms in the order of the recommendation. `fresh`: whether no seed was used before."""
 
     arms: Sequence[ConfirmedArm]
     seeds: Sequence[int]
@@ -119,8 +119,6 @@ def _read(study: Study) -> Confirmation | None:
         not used & {int(seed) for seed in again.seeds},
     )
 
-    return best_first(study.stored, higher_is_better=study.higher_is_better)
-
 
 def _level(study: Study, row: Mapping[str, str], key: str) -> str | None:
     return row[key] if key in row else study.constant.get(key)
@@ -152,8 +150,8 @@ def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
     """For example: Confirmed on 5 fresh seeds: lstm has .91 (on the seeds that chose it: .93)."""
     first, *others = confirmed.arms
     sentence = (
-        f"Confirmed on {count(len(confirmed.seeds), 'fresh seed')}: {first.label}, first by"
-        f" validation, has a mean test {study.metric} of {number(first.estimate.value, 3)}"
+        f"Confirmed on {count(len(confirmed.seeds), 'fresh seed')}: {first.label}, the"
+        f" recommended arm, has a mean test {study.metric} of {number(first.estimate.value, 3)}"
         f" {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it:"
         f" {number(first.screening.value, 3)})."
     )

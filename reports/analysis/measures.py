@@ -13,9 +13,8 @@ import pandas as pd
 from reports.analysis.arms import with_counted
 from reports.data.study import Study
 from reports.statistics.survival import times
+from study.design.outcomes import lost, solved_at_end
 from study.design.ranking import counted
-
-LOST = ("diverged", "silently diverged")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def _is(column: str, *values: str) -> Callable[[Study, pd.DataFrame], pd.Series]
 
 
 def _gap(study: Study, points: pd.DataFrame) -> pd.Series:
-    """Training score minus test score, in the better direction; a diverged point has neither."""
+    """Training score minus test score, in the better direction; a lost point has neither."""
     sign = 1.0 if study.higher_is_better else -1.0
     return (
         sign
@@ -61,13 +60,20 @@ MEASURES: Mapping[str, Measure] = {
         in_metric=True,
     ),
     "gap": Measure("training score beyond test score", _gap, False, in_metric=True),
-    "solved": Measure("solved", _is("outcome", "solved"), True, True),
+    "solved": Measure(
+        "solved at the end", lambda study, points: solved_at_end(points).astype(float), True, True
+    ),
     "time": Measure(
-        "time to solve, as a share of the run",
+        "time until the rule is first met, as a share of the run",
         lambda study, points: times(points)["time"] / points["updates"].astype(float),
         False,
     ),
-    "lost": Measure("lost (diverged or silently diverged)", _is("outcome", *LOST), False, True),
+    "lost": Measure(
+        "lost (diverged or silently diverged)",
+        lambda study, points: lost(points).astype(float),
+        False,
+        True,
+    ),
     "opens": Measure("opened", _is("verdict", "opens"), True, True),
     "carries": Measure("carrying at the end", _is("state", "carrying"), True, True),
     "D_init": Measure(

@@ -1,4 +1,4 @@
-"""The recommended arm: first by validation, arms that are as good, and how to reproduce a point."""
+"""The recommended arm, arms that are as good, and how to train one of its points again."""
 
 from __future__ import annotations
 
@@ -14,23 +14,30 @@ from scipy import stats
 
 from reports.analysis.arms import summary, with_counted
 from reports.data.study import Study
+from reports.data.test_set import weighted_noise
 from reports.formatting import private
-from study.design.ranking import best_first, counted
+from study.design.ranking import ranking
 
 # Keys of the study's command that the command of one point sets or leaves out.
 DROPPED = ("name", "plan", "reprobe", "seed", "store.folder")
 
+NOTHING_LEARNED = (
+    "No arm is recommended: on validation none is better than the memoryless baseline on average,"
+    " so nothing has been learned that a recipe could be chosen by."
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """Arms in order of mean validation score.
+    """Arms in the order of study.design.ranking, which test scores do not influence.
 
-    `close`: arms whose test score is indistinguishable from the first's; None if unknown.
+    `ranked`: what puts each arm where it is (columns of `ranking`); `close`: arms whose test score
+    cannot be told apart from the first's, seeds and test examples being a sample; None if unknown.
     """
 
     order: Sequence[int]
     close: Sequence[int] | None
-    validation: dict[int, float]
+    ranked: pd.DataFrame
 
     @property
     def first(self) -> int:
@@ -45,48 +52,69 @@ class Recipe:
             and len(self.close) == len(self.order) - 1
         )
 
+    @property
+    def learned(self) -> bool:
+        """Whether the first arm's mean validation score is better than the memoryless baseline."""
+        return bool(self.ranked.loc[self.first, "learned"])
+
+    @property
+    def chosen_by(self) -> str:
+        """What puts the first arm ahead of the second, for a sentence."""
+        if len(self.order) < 2:
+            return "it is the only one"
+        one, other = (self.ranked.loc[arm] for arm in self.order[:2])
+        if other["behind"]:
+            return "validation score"
+        for column, words in (
+            ("lost", "fewest lost seeds"),
+            ("solved", "most seeds solved at the end"),
+            ("validation", "validation score"),
+        ):
+            if one[column] != other[column]:
+                return words
+        return "order of declaration, as it ties with the next in all else"
+
 
 def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Recipe | None:
     """The order of all arms, or of those of one task; None if there is no validation score.
 
-    An arm is close if |difference of mean test scores| lies within a t interval at level 1 − (1 −
-    level)/(arms − 1) (Bonferroni). The spread over seeds is pooled over arms, since two arms of
-    three seeds alone would show nothing.
+    An arm is close if |difference of mean test scores| lies within an interval at level 1 − (1 −
+    level)/(arms − 1) (Bonferroni): t with the spread over seeds pooled over arms, since two arms of
+    three seeds alone would show nothing, and the noise of the common test set.
     """
     points = with_counted(study)
     points = points if task is None else points[points["task"] == task]
-    order = best_first(points, higher_is_better=study.higher_is_better)
+    ranked = ranking(points, higher_is_better=study.higher_is_better)
+    order = [int(arm) for arm in ranked.index]
     if not order:
         return None
-    validation = (
-        counted(points, "val_score", higher_is_better=study.higher_is_better)
-        .groupby(points["arm"])
-        .mean()
-        .to_dict()
-    )
     by_arm = points.groupby("arm")["counted"].agg(["mean", "size", "var"])
     df = int((by_arm["size"] - 1).sum())
     if df < 1 or len(order) < 2:
-        return Recipe(order, None, validation)
+        return Recipe(order, None, ranked)
     spread = math.sqrt(float((by_arm["var"].fillna(0) * (by_arm["size"] - 1)).sum()) / df)
-    edge = float(stats.t.ppf(1 - (1 - level) / 2 / (len(order) - 1), df)) * spread
+    tail = (1 - level) / 2 / (len(order) - 1)
+    t, z = float(stats.t.ppf(1 - tail, df)), float(stats.norm.ppf(1 - tail))
     first = by_arm.loc[order[0]]
-    close = [
-        arm
-        for arm in order[1:]
-        if abs(first["mean"] - by_arm.loc[arm, "mean"])
-        <= edge * math.sqrt(1 / first["size"] + 1 / by_arm.loc[arm, "size"])
-    ]
-    return Recipe(order, close, validation)
+
+    def within(arm: int) -> bool:
+        other = by_arm.loc[arm]
+        seeds = t * spread * math.sqrt(1 / first["size"] + 1 / other["size"])
+        noise = weighted_noise(study, {order[0]: 1.0, arm: -1.0})
+        half = math.hypot(seeds, z * noise) if math.isfinite(noise) else seeds
+        return bool(abs(first["mean"] - other["mean"]) <= half)
+
+    return Recipe(order, [arm for arm in order[1:] if within(arm)], ranked)
 
 
 def leaders(study: Study) -> list[tuple[str | None, pd.Series]]:
-    """(task, row of arms.summary) of the first arm by validation in each task; task None if there
-    is one.
+    """(task, row of arms.summary) of the recommended arm in each task; task None if there is one.
+
+    Tasks on which no arm learned anything are left out.
     """
     arms = summary(study).set_index("arm")
     found = {task: recipe(study, task) for task in study.by_task}
-    return [(task, arms.loc[one.first]) for task, one in found.items() if one]
+    return [(task, arms.loc[one.first]) for task, one in found.items() if one and one.learned]
 
 
 def point_of(study: Study, arm: int) -> str | None:

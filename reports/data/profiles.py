@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,20 +17,22 @@ def transport(profile: pd.DataFrame) -> pd.DataFrame:
     """Transport of the network relative to lag 1, median over the seeds of each arm.
 
     Columns arm, update, lag (from 1), value (decades), zero and bad (shares of examples), points.
+    At the updates where every seed was probed that had not ended before: single ones are probed in
+    between, before they end early.
     """
     rows = profile[
         (profile["probe"] == "transport") & (profile["layer"] == NETWORK) & (profile["lag"] >= 1)
     ]
     if rows.empty:
         return pd.DataFrame(columns=["arm", "update", "lag", "value", "zero", "bad", "points"])
+    rows = _probed_together(rows)
     first = rows.loc[rows["lag"] == 1, ["id", "stage", "log10_mean"]].rename(
         columns={"log10_mean": "at_one"}
     )
     rows = rows.merge(first, on=["id", "stage"], how="left")
     rows["value"] = _zeros_lowest(rows, rows["log10_mean"] - rows["at_one"])
-    by = rows.groupby(["arm", "stage", "lag"], sort=True)
+    by = rows.groupby(["arm", "update", "lag"], sort=True)
     out = by.agg(
-        update=("update", "median"),
         value=("value", "median"),
         points=("id", "nunique"),
         **{name: (name, "sum") for name in COUNTS},
@@ -38,9 +40,24 @@ def transport(profile: pd.DataFrame) -> pd.DataFrame:
     return _shares(out)
 
 
-def losses(profile: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def _probed_together(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows at updates where every point of the arm was probed that had not ended before."""
+    probes = rows.loc[rows["lag"] == 1, ["arm", "id", "update"]]
+    probed = probes.groupby(["arm", "update"], as_index=False).size()
+    ends = probes.groupby(["arm", "id"], as_index=False)["update"].max()
+    there = probed.merge(ends[["arm", "update"]].rename(columns={"update": "end"}), on="arm")
+    there = there[there["end"] >= there["update"]].groupby(["arm", "update"]).size()
+    together = probed.set_index(["arm", "update"])["size"] == there
+    shared = together[together].reset_index()[["arm", "update"]]
+    return rows.merge(shared, on=["arm", "update"])
+
+
+def losses(
+    profile: pd.DataFrame, by: Sequence[str], ended_early: Collection[str] = ()
+) -> pd.DataFrame:
     """Gradient of the loss at h by lag and layer, median over points of each combination of `by`.
 
+    The last probe of the points `ended_early`, by id, has the stage of the others' last one.
     Columns by…, above (layers between this one and the loss: 0 is the top one), stage, update, lag,
     the VALUES, zero, bad, points.
     """
@@ -51,6 +68,8 @@ def losses(profile: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         return pd.DataFrame(
             columns=[*by, "above", "stage", "update", "lag", *VALUES, "zero", "bad", "points"]
         )
+    last = rows["stage"] == rows.groupby("id")["stage"].transform("max")
+    rows.loc[last & rows["id"].isin(list(ended_early)), "stage"] = rows["stage"].max()
     layer = rows["layer"].astype(str).astype(int)
     rows["above"] = layer.groupby(rows["id"]).transform("max") - layer
     for name in VALUES:

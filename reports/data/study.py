@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from reports.data.declaration import malformed_launches, malformed_part, restrict
-from reports.formatting import levels
+from reports.data.judged_again import judge_again, with_layers, with_verdicts
+from reports.formatting import known, levels
 from study.config.paths import conf_folder
+from study.design.outcomes import solved_at_end
 from study.records import POINTS, StudyError
 from study.store import Store
 from study.store.validate import MEND
@@ -37,8 +39,11 @@ class Study:
 
     `grid`: one row per declared point, in declared order: id, seed, arm (number from 0), the label
     of each factor's level, and the columns of records.POINTS; status "missing" if nothing is
-    stored. `outside_grid`: stored points that are not declared. `factors`: those with more than one
-    level, cell and initializer first; `constant`: settings that do not vary.
+    stored. Outcome "solved" is that of the end: a point that met the rule at some time
+    (`solved_at`) and not at its last validation is "learning". `outside_grid`: stored points that
+    are not declared. `factors`: those with more than one level, cell and initializer first;
+    `constant`: settings that do not vary. `judged_again`: points whose verdict is not the stored
+    one (data.judged_again).
     """
 
     def __init__(
@@ -72,6 +77,9 @@ class Study:
         }
         self.as_skill = len(metrics) > 1
         stored = _plain(store.points(cores()) if points is None else points)
+        self.judged_again = judge_again(store, stored, self.health)
+        stored = with_verdicts(store, stored, self.judged_again)
+        stored = self._with_ends(stored)
         if self.as_skill:
             stored = self._skill(stored, SCORES, ("score_se",), stored["task"])
         declared = [
@@ -135,6 +143,25 @@ class Study:
         }
         turned |= {name: rows[name].astype(float) / (perfect - baseline).abs() for name in errors}
         return rows.assign(**turned)
+
+    def _with_ends(self, stored: pd.DataFrame) -> pd.DataFrame:
+        """Points with `ends_solved`, and outcome "learning" where the end does not meet the rule.
+
+        Points of older stores lack `ends_solved`, and count as solved if any validation met the
+        rule; their last validation is read from their history.
+        """
+        unknown = stored["outcome"].eq("solved") & stored["ends_solved"].isna()
+        if unknown.any() and unknown.sum() <= MOST:
+            history = self.store.table("history", stored.loc[unknown, "id"])
+            last = history[history["val_score"].notna()].groupby("id").tail(1).set_index("id")
+            for place, point in stored[unknown & stored["id"].isin(last.index)].iterrows():
+                facts = self.tasks.get(str(point["task"]), self.task)
+                if known(facts.get("solved")):
+                    score, limit = float(last["val_score"][point["id"]]), float(facts["solved"])
+                    higher = facts.get("higher_is_better", True)
+                    stored.at[place, "ends_solved"] = score >= limit if higher else score <= limit
+        ended = stored["outcome"].eq("solved") & ~solved_at_end(stored)
+        return stored.assign(outcome=stored["outcome"].mask(ended, "learning"))
 
     def _join(self, grid: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
         if grid.empty:
@@ -299,7 +326,12 @@ class Study:
         row.
         """
         if name not in self._tables:
-            rows = self.with_factors(self.store.table(name, self.sampled["id"]))
+            rows = self.store.table(name, self.sampled["id"])
+            if name == "layers":
+                sampled = set(self.sampled["id"])
+                again = {id: of for id, of in self.judged_again.items() if id in sampled}
+                rows = with_layers(rows, again)
+            rows = self.with_factors(rows)
             if self.as_skill and name in TABLE_SCORES and len(rows):
                 rows = self._skill(
                     rows,

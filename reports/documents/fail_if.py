@@ -24,11 +24,11 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import score_words, with_counted
-from reports.analysis.claim_ledger import judge_all, read_ledger
-from reports.analysis.claims import judge
+from reports.analysis.claim_ledger import all_claims
 from reports.analysis.recipe import leaders
 from reports.data.study import MISSING, Study
-from reports.formatting import count, listing, slug
+from reports.findings.finding import STRENGTHS
+from reports.formatting import count, listing
 from reports.statistics import Estimate, mean_interval
 from study.records import OUTCOMES, POINTS, STATES, STATUSES, VERDICTS, StudyError
 
@@ -52,7 +52,7 @@ WORDS: Mapping[str, Sequence[str]] = {
     "status": (*STATUSES, MISSING),
     "state": STATES,
     "state_init": STATES,
-    "claim": ("supported", "refuted", "inconclusive"),
+    "claim": STRENGTHS,
 }
 # A run whose last state is exploding has this verdict, whatever its first state.
 ALIASES = {"exploding": "explodes"}
@@ -112,7 +112,7 @@ def parse(text: str) -> Condition:
     if not found:
         raise StudyError(
             f"--fail-if {text!r}: expected [any|all] SUBJECT OP VALUE [where KEY=LEVEL ...], such"
-            " as 'score < 0.9' or 'claim:NAME != supported'"
+            " as 'score < 0.9' or 'claim:NAME != holds'"
         )
     subject, _, end = (
         found["subject"].partition(".")
@@ -159,6 +159,7 @@ def _equality(text: str, kind: str, end: str, op: str) -> str:
 
 def _word(text: str, kind: str, value: str) -> str:
     value = ALIASES.get(value, value) if kind == "verdict" else value
+    value = value.removesuffix(" here") if kind == "claim" else value
     if value not in WORDS[kind]:
         hint = (
             f"; {value} is a state: 'state == {value}'"
@@ -227,20 +228,8 @@ def _claims(study: Study, condition: Condition) -> dict[str, str]:
 
 
 def claims(study: Study) -> dict[str, str]:
-    """Verdict of every claim that this study judges, by name.
-
-    The name is that of the ledger's file, or the statement's words joined by hyphens.
-    """
-    return dict(study.cached("claims by name", lambda: _judge(study)))
-
-
-def _judge(study: Study) -> dict[str, str]:
-    decided, _ = judge_all(study, read_ledger(study.folders))
-    verdicts = {entry.name: one.verdict for entry, one in decided}
-    for claim in study.declaration.get("claims", []):
-        one = judge(study, claim)
-        verdicts[slug(one.statement, [*verdicts])] = one.verdict
-    return verdicts
+    """Strength of every claim that this study can test, by name, and of its own in any case."""
+    return {name: one.verdict for name, one in all_claims(study).by_name.items()}
 
 
 def _values(study: Study, condition: Condition) -> dict[str, Any]:
@@ -309,7 +298,7 @@ def lines(study: Study, found: Sequence[Result]) -> list[str]:
 
 
 def summary_line(study: Study, words: Sequence[str]) -> str:
-    """Conditions, points by status, claims by verdict, and the first arm by validation."""
+    """Conditions, points by status, claims by verdict, and the recommended arm."""
     status = study.grid["status"].value_counts()
     parts = (
         [
@@ -327,12 +316,12 @@ def summary_line(study: Study, words: Sequence[str]) -> str:
     if verdicts:
         parts.append(
             f"{count(len(verdicts), 'claim')}: "
-            + ", ".join(f"{verdicts.count(name)} {name}" for name in WORDS["claim"])
+            + ", ".join(f"{verdicts.count(name)} {name}" for name in STRENGTHS if name in verdicts)
         )
     for task, arm in leaders(study):
         where = f" on {task}" if task else ""
         parts.append(
-            f"first by validation{where}: {study.metric} {score_words(arm['score'])} n={arm['n']}"
+            f"recommended{where}: {study.metric} {score_words(arm['score'])} n={arm['n']}"
             f" ({arm['label']})".replace("\u00a0", " ")
         )
     return f"{study.name}: {'; '.join(parts)}"

@@ -83,7 +83,7 @@ def entry(folder: Path, base: Path) -> Entry:
             )
         )
         for task, best in leaders(study):
-            name = f"first by validation{f' on {task}' if task else ''}, test {study.metric}"
+            name = f"recommended{f' on {task}' if task else ''}, test {study.metric}"
             facts.append((name, f"{score_words(best['score'])} · n={best['n']} · {best['label']}"))
         times = [str(launch["time"]) for launch in study.launches if launch.get("time")]
         facts.append(

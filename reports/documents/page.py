@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from reports.analysis.contradictions import check_findings
+from reports.analysis.findings import findings
 from reports.data.study import Study
 from reports.documents.files import write_file, write_text
+from reports.documents.findings_file import findings_text
 from reports.documents.sections import (
     RenderedSection,
     declared_sections,
@@ -24,9 +27,10 @@ from study.store import Store
 
 @dataclass(frozen=True)
 class Page:
-    """The page's HTML, the frames that its sections keep, and titles of broken sections."""
+    """The page's HTML, the text of report.json, frames that sections keep, broken sections."""
 
     text: str
+    findings: str
     tables: Mapping[str, pd.DataFrame]
     broken: Sequence[str] = ()
 
@@ -37,12 +41,13 @@ def page(
     reload: float | None = None,
     workers: int | None = None,
 ) -> Page:
-    """Render the page of a study.
+    """Render the page of a study; StudyError if its findings contradict each other.
 
     `reload`: seconds after which an open page reloads itself, while the study runs; `workers` as in
     `render_sections`.
     """
     study.folders += config_dirs
+    check_findings(study, findings(study))
     declared = declared_sections(config_dirs)
     ids: list[str] = []
     for section in declared:
@@ -63,11 +68,12 @@ def page(
         reload=reload,
     )
     tables = {name: frame for one in rendered for name, frame in one.tables.items()}
-    return Page(without_dead_links(text), tables, [one.title for one in rendered if one.broken])
+    broken = [one.title for one in rendered if one.broken]
+    return Page(without_dead_links(text), findings_text(study), tables, broken)
 
 
 def write(folder: Path, config_dirs: Sequence[Path] = ()) -> Path:
-    """Render the study in a folder into its report.html; the path of that file."""
+    """Render the study in a folder into its report.html and report.json; the page's path."""
     return render(folder, config_dirs)[0]
 
 
@@ -84,4 +90,5 @@ def render(
         )
     path = folder / "report.html"
     write_text(path, made.text)
+    write_text(folder / "report.json", made.findings)
     return path, made.broken

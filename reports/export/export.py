@@ -16,6 +16,7 @@ import jinja2
 import numpy as np
 from safetensors.numpy import save_file
 
+from reports.data.judged_again import as_judged
 from reports.formatting import number, private
 from study.records import StudyError
 from study.store import CONFIG, Store
@@ -51,6 +52,8 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
     record = store.study()
     id = find(store, point)
     config, result = point_config(store, id), store.result(id)
+    health = record["declaration"].get("health", {})
+    result = {**result, "row": as_judged(store, result["row"], health)}
     if not store.has_weights(id):
         status = str(result["row"].get("status"))
         why = (

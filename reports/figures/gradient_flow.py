@@ -227,14 +227,16 @@ def _steps(longest: float) -> list[int]:
 
 
 def _stage_words(rows: pd.DataFrame) -> tuple[str, dict[float, str]]:
-    """The title and names of the stages: updates, or shares of the run if runs differ in length."""
-    whole = rows[rows["stage"] == rows["stage"].max()]
-    if whole["update"].nunique() <= 1:
-        return "update", {
-            stage: f"{update:,.0f}"
-            for stage, update in rows.groupby("stage")["update"].median().items()
-        }
-    shares = rows.groupby("stage")["update"].median() / whole["update"].median()
+    """The title and names of the stages: updates, or shares of the run if runs differ in length.
+
+    Runs that only end at different updates are probed at the same ones before.
+    """
+    by = rows.groupby("stage")["update"]
+    updates, alike = by.median(), by.nunique() <= 1
+    if alike.iloc[:-1].all():
+        words = {stage: f"{update:,.0f}" for stage, update in updates.items()}
+        return "update", words if alike.iloc[-1] else words | {updates.index[-1]: "end"}
+    shares = updates / updates.iloc[-1]
     return "of the run", {stage: f"{100 * share:.0f} %" for stage, share in shares.items()}
 
 

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import ranked, summary, with_counted, with_interval
 from reports.analysis.effects import main_effects
+from reports.analysis.flattery import flattery_words, limit_on_test
+from reports.analysis.tallies import tally
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels, shared_x_label
@@ -36,7 +38,7 @@ class Accuracy:
     def render(self, study: Study) -> Section:
         arms, points = summary(study), with_counted(study)
         blocks: list[object] = [
-            Prose(self._sentence(study, arms)),
+            Prose(f"{self._sentence(study, arms)} {flattery_words(study)}".strip()),
             self._figure(study, arms, points),
         ]
         if study.factors:
@@ -54,8 +56,8 @@ class Accuracy:
                 " best looks better than it is."
             )
         whole = [
-            len(scores) > 1 and not diverged
-            for scores, diverged in zip(arms["scores"], arms["diverged"], strict=True)
+            len(scores) > 1 and not lost
+            for scores, lost in zip(arms["scores"], arms["lost"], strict=True)
         ]
         spread = arms.loc[whole, "scores"].map(lambda scores: np.std(scores, ddof=1))
         if len(arms) == 1 and spread.notna().any():
@@ -66,7 +68,7 @@ class Accuracy:
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
             sentence += (
-                " Where no seed diverged, the spread over seeds runs from sd"
+                " Where no seed was lost, the spread over seeds runs from sd"
                 f" {number(spread[low], 3)} ({arms.loc[low, 'label']}) to {number(spread[high], 3)}"
                 f" ({arms.loc[high, 'label']})."
             )
@@ -96,14 +98,15 @@ class Accuracy:
                 f"Mean test {study.metric} {with_interval(best['score'])}"
                 f" ({count(best['n'], 'seed')}; 95 % interval)."
             )
-        diverged = int((points["status"] == "diverged").sum())
+        found = tally(points)
         caption = (
             f"Every seed is a mark ({count(len(points), 'point')} in {count(len(arms), 'arm')});"
             " upright stroke: mean; bar: 95 % t interval over seeds with the test set's noise"
             " added (from 10 seeds on: bootstrap over seeds and examples). "
             + (
-                f"✕: {diverged} diverged, counted with the memoryless baseline. "
-                if diverged
+                f"✕: {found.lost} lost ({found.diverged} diverged, {found.silent} silently),"
+                " counted with the memoryless baseline. "
+                if found.lost
                 else ""
             )
             + _dashed(study, points)
@@ -144,7 +147,7 @@ class Accuracy:
                 "95 % interval",
                 "n",
                 "seeds",
-                "solved, Wilson interval",
+                "solved at the end, Wilson interval",
             ],
             rows,
             "Every arm with every seed",
@@ -191,9 +194,13 @@ class Accuracy:
 
 def _marks(study: Study) -> dict[str, float]:
     """Reference scores that every panel marks."""
+    limit = (
+        f"the limit for solved, {number(study.task.get('solved'))} on validation, as it reads on"
+        " test"
+    )
     marks = {
         "the memoryless baseline": 0.0 if study.as_skill else study.task.get("baseline"),
-        "the score that counts as solved (on validation)": study.task.get("solved"),
+        limit: limit_on_test(study),
     }
     return {name: float(mark) for name, mark in marks.items() if known(mark)}
 
@@ -300,7 +307,7 @@ def _arm(
             zorder=2,
         )
     axis.plot([one.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3, zorder=3)
-    fine = own["status"] != "diverged"
+    fine = ~own["lost"]
     axis.plot(
         own.loc[fine, "counted"],
         np.full(int(fine.sum()), y),

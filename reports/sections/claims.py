@@ -10,23 +10,42 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.claim_ledger import Entry, judge_all, read_ledger
-from reports.analysis.claims import INCONCLUSIVE, REFUTED, SUPPORTED, JudgedClaim, judge, relative
+from reports.analysis.claim_ledger import Entry, all_claims
+from reports.analysis.claim_words import label, sentence, side_values
+from reports.analysis.claims import JudgedClaim, relative
+from reports.analysis.ends import different_stopping_points
+from reports.analysis.scope import scope_words
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
 from reports.data.study import MOST, Study
 from reports.figures.theme import INK, SOFT, draw, panels
-from reports.formatting import count, interval, known, levels, listing, number, percent, shorten
+from reports.findings.finding import (
+    HOLDS,
+    MIXED,
+    NOT_DECIDED,
+    NOT_TESTABLE,
+    OPPOSITE,
+    STRENGTHS,
+    TOO_SMALL,
+)
+from reports.formatting import count, interval, known, levels, number, shorten
 
 HOW = (
     "A row is one [claim]; its mark is the effect that was found, the bar its [interval]."
     " Everything is measured in the smallest difference that matters to that claim, so that all"
     " fit one axis: inside the shaded band an effect is too small to care about, to the right of"
-    " it the claim is supported, to the left the opposite holds. Look at the bar before the mark:"
-    " a bar that reaches from one side to the other decides nothing, however far out its mark"
-    " lies."
+    " it the claim holds here, to the left the opposite does. Look at the bar before the mark: a"
+    " bar that reaches from one side to the other decides nothing, however far out its mark lies. A"
+    " claim whose effect depends on another factor is mixed: the table has it level by level."
 )
-SIGNS = {SUPPORTED: "✓", REFUTED: "✕", INCONCLUSIVE: "?"}
-INKS = {SUPPORTED: "#2e9e4f", REFUTED: "#c04848", INCONCLUSIVE: "#7a8a99"}
+INKS = {
+    HOLDS: "#2e9e4f",
+    OPPOSITE: "#c04848",
+    TOO_SMALL: "#8a6d1f",
+    MIXED: "#7a4fb0",
+    NOT_DECIDED: "#7a8a99",
+    NOT_TESTABLE: "#7a8a99",
+}
+MARKS = {HOLDS: "o", OPPOSITE: "X", TOO_SMALL: "s", MIXED: "P", NOT_DECIDED: "D", NOT_TESTABLE: "D"}
 EDGE = 8.0  # of the x axis, in differences that matter
 WIDTH = 10.0
 LINE_LENGTH = 56  # characters of a statement per line
@@ -42,15 +61,16 @@ class Claims:
     needs = ("outcome",)
 
     def render(self, study: Study) -> Section:
-        own = [judge(study, claim) for claim in study.declaration.get("claims", [])]
-        decided, left = judge_all(study, read_ledger(study.folders))
-        every = [*own, *(one for _, one in decided)]
-        if not every:
+        found = all_claims(study)
+        own, decided, left = list(found.own.values()), found.decided, found.left
+        testable = [one for one in own if one.verdict != NOT_TESTABLE]
+        every = [*testable, *(one for _, one in decided)]
+        if not own and not every:
             return Section([])
         blocks: list[object] = [
-            *[Prose(text) for text in _overview(own, decided, left)],
+            *[Prose(text) for text in _overview(study, own, decided, left)],
             *[Prose(sentence(one)) for one in own],
-            _figure(every, len(own)),
+            *([_figure(every, len(testable))] if every else []),
         ]
         if decided:
             blocks.append(
@@ -66,12 +86,12 @@ class Claims:
             ]
             blocks.append(
                 Fold(
-                    f"Not tested here: {count(len(left), 'claim')}",
+                    f"Not testable here: {count(len(left), 'claim')}",
                     [
                         Table(
                             ["claim", "why not here", "source"],
                             rows,
-                            "Claims of the ledger that this study cannot decide",
+                            "Claims of the ledger that this study cannot test",
                         )
                     ],
                 )
@@ -80,7 +100,10 @@ class Claims:
 
 
 def _overview(
-    own: list[JudgedClaim], decided: list[tuple[Entry, JudgedClaim]], left: list[tuple[Entry, str]]
+    study: Study,
+    own: list[JudgedClaim],
+    decided: Sequence[tuple[Entry, JudgedClaim]],
+    left: Sequence[tuple[Entry, str]],
 ) -> list[str]:
     parts, compared = [], [one for _, one in decided]
     if own:
@@ -88,21 +111,28 @@ def _overview(
     if compared:
         parts.append(
             f"Of {count(len(compared), 'claim')} of the ledger, the same for every study, that"
-            f" these factors can decide: {_counts(compared)}."
+            f" this study can test: {_counts(compared)}."
         )
     if left:
         parts.append(
-            f"{count(len(left), 'claim')} cannot be decided here and"
+            f"{count(len(left), 'claim')} cannot be tested here and"
             f" {'is' if len(left) == 1 else 'are'} listed below."
         )
+    parts.append(f"“Here” is {scope_words(study, study.stored)}.")
+    parts += [text for text in (different_stopping_points(study.stored),) if text]
     named = {
         word: [_short(one.statement) for one in compared if one.verdict == word]
-        for word in (SUPPORTED, REFUTED)
+        for word in (HOLDS, OPPOSITE, TOO_SMALL, MIXED)
     }
     return [
         " ".join(parts),
-        *(f"{word.capitalize()}: {'; '.join(names)}." for word, names in named.items() if names),
+        *(f"{_heading(word)}: {'; '.join(names)}." for word, names in named.items() if names),
     ]
+
+
+def _heading(word: str) -> str:
+    text = f"{word} here"
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _short(statement: str) -> str:
@@ -116,22 +146,23 @@ def _short(statement: str) -> str:
 
 
 def _counts(claims: list[JudgedClaim]) -> str:
-    counts = {word: sum(one.verdict == word for one in claims) for word in SIGNS}
-    return ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+    counts = {word: sum(one.verdict == word for one in claims) for word in STRENGTHS}
+    return ", ".join(f"{n} {word} here" for word, n in counts.items() if n)
 
 
 def _figure(every: list[JudgedClaim], own: int) -> Figure:
     picture = draw(lambda rasterized: forest(every), name="claims")
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
-        "Effect of each claim with its 95 % interval, in units of the smallest difference that"
-        " matters to it (shaded: too small to matter); to the right supports the claim. Arrows:"
-        " the interval extends beyond the figure. At the right: the effect in the units of what"
-        " it is measured by (the table has them), and points. ✓ supported: the interval lies"
+        "Effect of each claim with its 99 % interval, in units of the smallest difference that"
+        " matters to it (shaded: too small to matter); to the right is what the claim says."
+        " Arrows: the interval extends beyond the figure. At the right: the effect in the units of"
+        " what it is measured by (the table has them), and points. ✓ holds here: the interval lies"
         " above 0 and the effect reaches 1 (for claims of “no less”: the interval lies above −1)."
-        " ✕ refuted: the whole interval lies below what matters: the opposite holds, or the"
-        " effect is too small to matter. Claims were not picked by looking; several claims are"
-        " not corrected for one another."
+        " ✕ the opposite, by the same rule. ≈ too small to matter: the whole interval lies in the"
+        " shaded band. ◇ mixed: the effect depends on another factor, whose levels decide"
+        " differently. ? not decided. Claims were not picked by looking; they are decided by 99 %"
+        " intervals, since a page has many, and not corrected for one another beyond that."
     )
     return Figure(
         picture,
@@ -169,7 +200,7 @@ def forest(every: list[JudgedClaim]) -> Drawing:
         ylim=(len(every) - 0.4, -0.6),
         xlabel="effect ÷ smallest difference that matters",
     )
-    axis.text(EDGE * 2.06, -0.85, "effect [95 %] · n", color=SOFT, fontsize=7.5, va="center")
+    axis.text(EDGE * 2.06, -0.85, "effect [99 %] · n", color=SOFT, fontsize=7.5, va="center")
     axis.set_yticks(
         range(len(every)),
         [
@@ -205,7 +236,7 @@ def _effect_mark(axis: Axes, y: int, one: JudgedClaim) -> None:
         axis.plot(
             [np.clip(value, -EDGE, EDGE)],
             [y],
-            {SUPPORTED: "o", REFUTED: "X", INCONCLUSIVE: "D"}[one.verdict],
+            MARKS[one.verdict],
             color=colour,
             markersize=5,
             markeredgewidth=0,
@@ -237,8 +268,8 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
             one.statement,
             Cell(label(one), one.verdict),
             one.measure,
-            f"{levels(one.better)}: {_side(one, 0)}" if one.better else one.text,
-            f"{levels(one.worse)}: {_side(one, 1)}" if one.worse else "",
+            f"{levels(one.better)}: {side_values(one, 0)}" if one.better else one.text,
+            f"{levels(one.worse)}: {side_values(one, 1)}" if one.worse else "",
             Cell(
                 f"{number(one.difference.value, 3, sign=True)}"
                 f" {interval(one.difference.low, one.difference.high, 3)}",
@@ -256,7 +287,7 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
         "by",
         "claimed better",
         "claimed worse",
-        "effect, 95 % interval",
+        "effect, 99 % interval",
         "smallest difference that matters",
         "n",
         "source",
@@ -290,74 +321,3 @@ def _ids(ids: Sequence[str]) -> str:
         if len(ids) <= MOST
         else f"{' '.join(ids[: MOST // 10])} and {len(ids) - MOST // 10:,} more"
     )
-
-
-def label(one: JudgedClaim) -> str:
-    """The verdict with its symbol; a refutation with its kind."""
-    kind = " (opposite)" if one.difference.high < 0 else " (too small)"
-    return f"{SIGNS[one.verdict]} {one.verdict}" + (
-        kind if one.verdict == REFUTED and not one.each else ""
-    )
-
-
-def sentence(one: JudgedClaim) -> str:
-    """A claim with its verdict and numbers.
-
-    For example: Clipping mends explosion: supported. Lost: 0 of 3 with clip norm, 3 of 3 with clip
-    none …
-    """
-    found = f"{one.statement.rstrip('.')}: {one.verdict}."
-    if one.text:
-        return f"{found} {one.text} {_effect(one)}"
-    empty = [
-        levels(side)
-        for side, values in zip((one.better, one.worse), one.values, strict=True)
-        if not len(values)
-    ]
-    if empty:
-        return f"{found} There is no point yet on {' nor on '.join(empty)}."
-    if not known(one.difference.value):
-        return (
-            f"{found} No arm with {levels(one.better)} is alike in everything else to one with"
-            f" {levels(one.worse)}."
-        )
-    sides = (
-        f"{one.measure[0].upper()}{one.measure[1:]}: {_side(one, 0)} with {levels(one.better)},"
-        f" {_side(one, 1)} with {levels(one.worse)}"
-    )
-    text = (
-        f"{found} {sides} (difference {number(abs(one.difference.value))}, interval"
-        f" {_positive(one)})."
-    )
-    if one.each:
-        within = listing(
-            f"{name} {compared.verdict} ({number(compared.difference.value, sign=True)}"
-            f" {interval(compared.difference.low, compared.difference.high)})"
-            for name, compared in one.each.items()
-        )
-        text += f" Within each: {within}."
-    return text
-
-
-def _effect(one: JudgedClaim) -> str:
-    return (
-        f"Effect {number(one.difference.value, 3, sign=True)}"
-        f" {interval(one.difference.low, one.difference.high, 3)}, where {number(one.least, 3)}"
-        " matters."
-    )
-
-
-def _positive(one: JudgedClaim) -> str:
-    """The interval, with the sign that the sentence gives to the difference."""
-    low, high = one.difference.low, one.difference.high
-    return interval(low, high) if one.difference.value >= 0 else interval(-high, -low)
-
-
-def _side(one: JudgedClaim, which: int) -> str:
-    values = np.asarray(one.values[which], dtype=float)
-    if not len(values):
-        return "no point"
-    if one.share:
-        return f"{int(values.sum())} of {len(values)} ({percent(float(values.mean()))})"
-    spread = f" ± {number(float(values.std(ddof=1)))} sd" if len(values) > 1 else ""
-    return f"{number(float(values.mean()))}{spread} (n = {len(values)})"

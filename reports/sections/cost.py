@@ -73,7 +73,7 @@ def saved(points: pd.DataFrame) -> str:
     if "solved" in why:
         sentence += (
             " A solved one ends after as many validations in a row that meet the task's rule as"
-            " stop.solved_checks says; its state at the end, verdict and last score are of that"
-            " update, and probes that were due later are not there."
+            " stop.solved_checks says; its state at the end and verdict are of these validations,"
+            " and probes that were due later are not there."
         )
     return sentence

@@ -51,7 +51,8 @@ class GradientFlow:
             for key in ("task", "depth")
             if key in study.factors and key not in (row_key, column_key)
         ]
-        rows = losses(study.table("profile"), [row_key, column_key, *splits])
+        early = study.stored.loc[study.stored["ended_early"].eq("solved"), "id"]
+        rows = losses(study.table("profile"), [row_key, column_key, *splits], set(early))
         if rows.empty:
             return Section(
                 [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from reports.blocks import Filled, Section
 from reports.data.study import Study
 from reports.formatting import number
+from study.health.end_state import LATE
 
 
 class Method:
@@ -29,6 +30,7 @@ class Method:
             "percent": percent,
             "plain": lambda name: health.get(name, "n/a"),
             "stages": ", ".join(f"{100 * float(share):g}" for share in health.get("stages", [])),
+            "late": f"{100 * LATE:g} %",
             "worse_side": "below" if study.higher_is_better else "above",
             "metric": study.metric,
         }

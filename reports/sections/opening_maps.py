@@ -70,6 +70,8 @@ class OpeningMaps:
         )
 
     def _caption(self, study: Study, arms: int, judged: list[int]) -> str:
+        early = study.stored["ended_early"].eq("solved").any()
+        left = " Seeds that have ended early are not in the medians that follow." if early else ""
         dashed = f" Dashed: the lag that is judged, {listing(map(str, judged))}." if judged else ""
         return (
             f"One map per arm ({count(arms, 'arm')}; median over {count(len(study.seeds), 'seed')};"
@@ -78,7 +80,7 @@ class OpeningMaps:
             f" {number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. Ticks at the"
             " foot of a map: the probes; between them, linear interpolation in decades. Line:"
             " validation loss, median over seeds, as a share of the memoryless baseline (cut at"
-            f" 1.1).{dashed} Above each map: verdicts, counted over seeds."
+            f" 1.1).{left}{dashed} Above each map: verdicts, counted over seeds."
         )
 
     def _maps(
@@ -141,13 +143,13 @@ class OpeningMaps:
     ) -> Map | str:
         if rows.empty:
             return "no point yet"
-        grid = rows.pivot(index="lag", columns="stage", values=["value", "zero", "bad"])
+        grid = rows.pivot(index="lag", columns="update", values=["value", "zero", "bad"])
         line = (
             (loss["update"].to_numpy(dtype=float), loss["value"].to_numpy(dtype=float))
             if loss is not None
             else (np.array([]), np.array([]))
         )
-        updates = rows.groupby("stage")["update"].first().to_numpy(dtype=float)
+        updates = np.sort(rows["update"].unique()).astype(float)
         value, zero, bad = (grid[name].to_numpy(dtype=float) for name in ("value", "zero", "bad"))
         return Map(updates, value, zero, bad, loss=line, word=word, lag=lag)
 
@@ -198,24 +200,31 @@ class OpeningMaps:
     def _table(self, profile: pd.DataFrame, arms: pd.DataFrame, judged: int | None) -> Table:
         lag = judged or (int(profile["lag"].max()) if len(profile) else 1)
         at = profile[profile["lag"] == lag]
-        stages = sorted(at["stage"].unique())
-        updates = at.groupby("stage")["update"].median()
+        of_arms = at.groupby("update")["arm"].nunique()
+        updates = sorted(of_arms.index[2 * of_arms >= at["arm"].nunique()])
+        ends = at.groupby("arm")["update"].max()
+        apart = bool((~ends.isin(updates)).any())  # an arm whose seeds all ended early
         rows = []
         for arm in arms.itertuples(index=False):
-            own = at[at["arm"] == arm.arm].set_index("stage")
-            cells = [_decade(own, stage) for stage in stages]
+            own = at[at["arm"] == arm.arm].set_index("update")
+            cells = [_decade(own, update) for update in updates]
+            cells += [_decade(own, ends.get(arm.arm, -1))] if apart else []
             rows.append([arm.label, *cells])
         return Table(
-            ["arm", *(f"update {updates[stage]:,.0f}" for stage in stages)],
+            [
+                "arm",
+                *(f"update {update:,.0f}" for update in updates),
+                *(["last probe"] if apart else []),
+            ],
             rows,
             f"Transport at lag {lag} relative to lag 1, decades, median over seeds",
         )
 
 
-def _decade(own: pd.DataFrame, stage: int) -> Cell:
-    if stage not in own.index:
+def _decade(own: pd.DataFrame, update: float) -> Cell:
+    if update not in own.index:
         return Cell("–", None)
-    row = own.loc[stage]
+    row = own.loc[update]
     if row["bad"] > 0.5:
         return Cell("not finite", None)
     if row["zero"] > 0.5:

@@ -1,4 +1,4 @@
-"""Does health predict success here? AUC and rank correlation, overall and within cells."""
+"""Does health predict success here? AUC and rank correlation, over all and within each factor."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from reports.analysis.arms import with_counted
-from reports.analysis.prediction import at_share, prediction, prediction_words, words
+from reports.analysis.associations import (
+    Association,
+    association_at,
+    association_words,
+    at_share,
+    prediction_words,
+    words,
+)
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import SOFT, colours, draw, markers, panels
+from reports.findings.finding import HOLDS, MIXED, OPPOSITE
 from reports.formatting import count, interval, known, level, number, percent
 from reports.statistics import Estimate, Prediction
 from study.records import OUTCOMES
@@ -35,14 +43,26 @@ LINEAR = (
 
 @dataclass(frozen=True)
 class Found:
-    """One prediction: within a level of a factor (None: over all points), with D at a share of the
-    run.
+    """One prediction, with D at a share of the run.
+
+    `level` of `key`: within this level. `key` alone: networks are compared within its levels. No
+    `key`: over all points, which decides nothing.
     """
 
     key: str | None
     level: str | None
     share: float
     prediction: Prediction
+
+    @property
+    def points(self) -> str:
+        if self.key is None:
+            return "all points, pooled"
+        return (
+            f"compared within {self.key}"
+            if self.level is None
+            else f"within {level(self.key, self.level)}"
+        )
 
 
 class Predicts:
@@ -59,75 +79,51 @@ class Predicts:
     def render(self, study: Study) -> Section:
         points = with_counted(study)
         D = {share: at_share(study, share) for share in self.at}
-        overall = {share: prediction(study, points, D[share], self.draws) for share in self.at}
-        text = " ".join(
-            prediction_words(study, points, D[share], _when(share), self.draws)
-            for share in self.at[-1:]
-        )
+        found = {share: association_at(study, share, self.draws) for share in self.at}
+        text = prediction_words(study, self.at[-1], _when(self.at[-1]), self.draws)
         text += (
-            f" {self._early(overall)} This is correlation over arms that differ in more than their"
-            " gradient; nothing was stopped because of a verdict."
+            f" {self._early(found)} This is correlation over networks that differ in more than"
+            " their gradient; nothing was stopped because of a verdict."
         )
-        found = self._found(study, points, D, overall)
+        rows = self._found(study, found)
         return Section(
-            [Prose(text), self._figure(study, points, D, overall), self._table(found)],
-            {"prediction": _frame(found)},
+            [Prose(text), self._figure(study, points, D, found), self._table(rows)],
+            {"prediction": _frame(rows)},
         )
 
-    def _found(
-        self,
-        study: Study,
-        points: pd.DataFrame,
-        D: dict[float, pd.Series],
-        overall: dict[float, Prediction],
-    ) -> list[Found]:
-        """Predictions at every share: over all points, then within levels of the first factor."""
+    def _found(self, study: Study, found: dict[float, Association]) -> list[Found]:
+        """Predictions at every share: pooled, within each factor, at each level of the first."""
+        rows = [Found(None, None, share, one.pooled) for share, one in found.items()]
+        for key in study.factors:
+            rows += [Found(key, None, share, one.within[key]) for share, one in found.items()]
         key = study.matrix_factors[0]
-        found = [Found(None, None, share, overall[share]) for share in self.at]
-        if key in study.factors:
-            found += [
-                Found(
-                    key,
-                    name,
-                    share,
-                    prediction(study, points[points[key] == name], D[share], self.draws),
-                )
-                for name in study.levels(key)
-                for share in self.at
+        for name in study.levels(key) if key in study.factors else []:
+            rows += [
+                Found(key, name, share, one.levels[key][name])
+                for share, one in found.items()
+                if key in one.levels
             ]
-        return found
+        return rows
 
-    def _early(self, overall: dict[float, Prediction]) -> str:
+    def _early(self, found: dict[float, Association]) -> str:
         parts = []
         for share in self.at[:-1]:
-            one = overall[share]
-            if not known(one.auc.value):
+            one = found[share]
+            if not known(one.pooled.auc.value):
                 continue
-            inverse = (
-                " inversely: the healthier, the less often solved"
-                if one.predictive and one.auc.value < 0.5
-                else ""
-            )
-            words_for = {
-                True: f"D goes with success{inverse}",
-                False: "D is not shown to go with success",
-                None: "there is too little data to say whether D goes with success",
-            }
-            parts.append(f"{_when(share)} {words_for[one.predictive]} (AUC {_brief(one.auc)})")
+            said = {
+                HOLDS: "D goes with success within every factor",
+                OPPOSITE: "D goes against success within every factor",
+                MIXED: "D goes with success at some levels and against it at others",
+            }.get(one.word, "D is not shown to go with success")
+            parts.append(f"{_when(share)} {said} ({association_words(one)})")
         text = "; ".join(parts)
         return f"{text[0].upper()}{text[1:]}." if text else ""
 
     def _table(self, found: list[Found]) -> Table:
         rows: Rows = []
         for one_found in found:
-            one, text = (
-                one_found.prediction,
-                (
-                    "all points"
-                    if one_found.key is None
-                    else f"within {level(one_found.key, str(one_found.level))}"
-                ),
-            )
+            one, text = one_found.prediction, one_found.points
             sentence = {
                 True: "predictive" if one.auc.value > 0.5 else "inversely",
                 False: "not shown",
@@ -154,9 +150,11 @@ class Predicts:
             "solved",
         ]
         notes = (
-            f"95 % percentile interval of a bootstrap over arms ({self.draws:,} draws, fixed seed);"
-            " none below 5 arms, 5 points of either outcome or 2 arms that have it. AUC .5 is"
-            " chance. Kept as tables/prediction.parquet of the study."
+            f"95 % percentile interval of a bootstrap over arms (at least {self.draws:,} draws,"
+            " and more where the draws would decide); none below 5 arms, 5 points of either outcome"
+            " or 2 arms that have it. AUC .5 is chance. Pooled over cells or initializers it may"
+            " show what differs between these; what is said rests on networks compared within"
+            " each factor. Kept as tables/prediction.parquet of the study."
         )
         return Table(columns, rows, "How well D predicts success", notes)
 
@@ -165,9 +163,10 @@ class Predicts:
         study: Study,
         points: pd.DataFrame,
         D: dict[float, pd.Series],
-        overall: dict[float, Prediction],
+        found: dict[float, Association],
     ) -> Figure:
         key, points = study.matrix_factors[0], study.for_listing(points)
+        overall = {share: one.pooled for share, one in found.items()}
         ink, shape = colours(study.levels(key)), markers(OUTCOMES)
         picture = draw(
             lambda rasterized: _scatter(study, points, D, key, ink, shape, rasterized),

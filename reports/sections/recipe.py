@@ -13,7 +13,7 @@ from reports.analysis.confirmation import (
     confirmation,
     confirmation_sentence,
 )
-from reports.analysis.recipe import Recipe, command, folded, point_of, recipe
+from reports.analysis.recipe import NOTHING_LEARNED, Recipe, command, folded, point_of, recipe
 from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.export.export import point_config
@@ -42,6 +42,8 @@ class RecipeSection:
         found, again = recipe(study, task), confirmation(study)
         if found is None:
             return [Prose("No point has a validation score yet: there is nothing to recommend.")]
+        if not found.learned:
+            return [Prose(NOTHING_LEARNED)]
         again = again if again and {one.arm for one in again.arms} <= set(found.order) else None
         arms = summary(study).set_index("arm")
         blocks: list[object] = [Prose(text) for text in _sentences(study, found, arms, again)]
@@ -60,13 +62,17 @@ class RecipeSection:
             rows.append(
                 [
                     row["label"],
-                    Cell(number(found.validation[arm], 3), found.validation[arm]),
+                    Cell(
+                        number(found.ranked.loc[arm, "validation"], 3),
+                        found.ranked.loc[arm, "validation"],
+                    ),
                     Cell(
                         f"{number(one.value, 3)} {interval(one.low, one.high, 3)}",
                         one.value if known(one.value) else None,
                     ),
                     str(row["n"]),
                     f"{row['outcomes'].get('solved', 0)}/{row['n']}",
+                    f"{row['lost']}/{row['n']}",
                     *([_fresh(fresh.get(arm))] if fresh else []),
                     "first" if arm == found.first else _close(found, arm),
                     (
@@ -85,17 +91,20 @@ class RecipeSection:
             "validation",
             f"test {study.metric}, 95 %",
             "n",
-            "solved",
+            "solved at the end",
+            "lost",
             *(["on fresh seeds"] if fresh else []),
             "against the first",
             "trained values",
             "seconds",
         ]
         notes = (
-            "Means over seeds, in order of validation; the first"
-            f" {min(self.shown, len(found.order))} of {len(found.order)} arms. Seconds: per point."
-            " Distinguished: the difference of mean test scores lies outside an interval that holds"
-            " for all arms at once (Bonferroni, spread over seeds pooled over arms). "
+            f"The first {min(self.shown, len(found.order))} of {len(found.order)} arms, in this"
+            " order: fewest lost, most solved at the end, mean validation score with lost seeds at"
+            " the baseline; arms whose best seed is far below another arm's mean come after these."
+            " Seconds: per point. Distinguished: the difference of mean test scores lies outside an"
+            " interval that holds for all arms at once (Bonferroni; spread over seeds pooled over"
+            " arms, and the noise of the test set). "
         )
         return Table(columns, rows, "The arms to choose from", notes)
 
@@ -136,16 +145,14 @@ def _sentences(
         f"Runner-up: {second['label']} ({number(second['score'].value, 3)}"
         f" {interval(second['score'].low, second['score'].high, 3)})"
     )
+    chosen = f"{first['label']} ({score}), chosen over the runner-up by {found.chosen_by}"
     if found.undecided:
         sentence = (
-            f"No arm is distinguishable: none of the {len(found.order) - 1} others can be"
-            f" distinguished from the first by validation, {first['label']} ({score}). {runner}."
+            f"No arm can be told apart from the first: {chosen}, is ahead of the"
+            f" {len(found.order) - 1} others by no more than chance. {runner}."
         )
     else:
-        sentence = (
-            f"Recommended, first by mean validation score: {first['label']} ({score}). {runner}."
-        )
-        sentence += _equals(found, arms)
+        sentence = f"Recommended: {chosen}. {runner}.{_equals(found, arms)}"
     sentence += _quickest(study, found, arms)
     confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
     flattered = (
@@ -160,7 +167,10 @@ def _equals(found: Recipe, arms: pd.DataFrame) -> str:
     if found.close is None:
         return " One seed per arm: which others are as good is not known."
     if not found.close:
-        return f" {'It lies' if len(found.order) == 2 else 'All others lie'} apart from the first."
+        return (
+            f" {'The other' if len(found.order) == 2 else 'All others'} can be told apart from it"
+            " by test score."
+        )
     names = [
         "the runner-up" if arm == found.order[1] else arms.loc[arm, "label"] for arm in found.close
     ]

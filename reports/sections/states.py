@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import outcome_words, summary, verdict_words
+from reports.analysis.ends import judged_by
 from reports.analysis.loss_against_transport import loss_minus_transport
 from reports.blocks import Cell, Fold, Prose, Section, Table
 from reports.data.study import Study
@@ -34,6 +35,7 @@ class States:
         arms, points = summary(study), study.stored
         evidence = self._evidence(study).join(loss_minus_transport(study)["end"].rename("against"))
         blocks: list[object] = [Prose(self._sentence(points, evidence))]
+        blocks += [Prose(text) for text in (judged_by(study),) if text]
         if evidence["against"].notna().any():
             blocks.append(Prose(self._against(evidence["against"].dropna())))
         blocks.append(self._by_arm(arms, points, evidence))
@@ -56,7 +58,7 @@ class States:
     def _evidence(self, study: Study) -> pd.DataFrame:
         """EVIDENCE for the end state of the network, by point id.
 
-        Medians over the last three probes, as D and U are. Older stores have the last probe only.
+        Medians over the judged probes, as D and U are. Older stores have the last probe only.
         """
         layers, states = study.table("layers"), study.table("states")
         kept = layers[layers["layer"] == NETWORK].set_index("id")[EVIDENCE]
@@ -269,8 +271,8 @@ class States:
         return Table(
             columns,
             rows,
-            "Every point; intervals: bootstrap over examples, 95 %, medians of the last three"
-            " probes",
+            "Every point; intervals: bootstrap over examples, 95 %, medians over the probes of the"
+            " end state",
             notes,
             filtered=True,
         )

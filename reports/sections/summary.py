@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
+from reports.analysis.associations import prediction_words
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effects import main_effects
-from reports.analysis.prediction import at_share, prediction_words
-from reports.analysis.recipe import Recipe, recipe
+from reports.analysis.ends import different_stopping_points
+from reports.analysis.flattery import flattery
+from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
+from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
 from reports.data.study import MISSING, Study
+from reports.data.test_set import weighted_noise
 from reports.formatting import (
     OUTCOME_SYMBOLS,
     VERDICT_SYMBOLS,
@@ -72,11 +76,15 @@ class Summary:
         return [text for text in (self._leaders(study, arms), self._effects(study, points)) if text]
 
     def _leaders(self, study: Study, arms: pd.DataFrame) -> str:
-        """The first arm by validation; the test score has no part in the choice."""
+        """The recommended arm of each task; the test score has no part in the choice."""
         by_arm, sentences = arms.set_index("arm"), []
         for task in study.by_task:
             found = recipe(study, task)
             if found is None:
+                continue
+            on = f"On {task}: " if task else ""
+            if not found.learned:
+                sentences.append(f"{on}{NOTHING_LEARNED}")
                 continue
             first, others = by_arm.loc[found.first], len(found.order) - 1
             score = (
@@ -84,7 +92,9 @@ class Summary:
                 f" ({count(first['n'], 'seed')})"
             )
             name = _short(study, by_arm, found.first)
-            text = f"{f'On {task}, first' if task else 'First'} by validation is {name}: {score}."
+            text = (
+                f"{on}{'r' if task else 'R'}ecommended, by {found.chosen_by}, is {name}: {score}."
+            )
             if not others:
                 text = (
                     f"{f'On {task} there' if task else 'There'} is one arm with a score: {score}."
@@ -103,17 +113,30 @@ class Summary:
                     f" {score_words(fresh.estimate)}."
                 )
             sentences.append(text)
-        trained = study.stored
-        solved = wilson(int((trained["outcome"] == "solved").sum()), len(trained))
-        networks = (
-            f"{_of(round(solved.value * len(trained)), len(trained))}"
-            f" network{'s' if len(trained) > 1 else ''}"
+        return " ".join([*sentences, self._solved(study)])
+
+    def _solved(self, study: Study) -> str:
+        """How many networks end solved, and how many met the rule earlier and no longer do."""
+        found = tally(study.stored)
+        share = wilson(found.solved, found.n)
+        networks = f"{_of(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
+        text = (
+            f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task at the end"
+            f" ({percent(share.value)}, 95 % interval {_span(share)})"
         )
-        sentences.append(
-            f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task"
-            f" ({percent(solved.value)}, 95 % interval {_span(solved)})."
-        )
-        return " ".join(sentences)
+        if found.gave_up:
+            text += (
+                f"; {found.gave_up} more met {'its' if found.gave_up == 1 else 'their'} rule at an"
+                f" earlier validation and not at the last"
+            )
+        flattered = flattery(study)
+        if flattered and flattered.met and flattered.reach is not None:
+            text += (
+                f". The rule is held to validation: of the {flattered.met} that ever met it,"
+                f" {_number(flattered.reach)} {'reaches' if flattered.reach == 1 else 'reach'} the"
+                " same limit on test"
+            )
+        return f"{text}."
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
         """Main effects, largest first, with those whose interval contains 0 at the end.
@@ -153,31 +176,22 @@ class Summary:
         judged = points[points["verdict"].notna()]
         if judged.empty:
             return ""
-        begun = judged["state_init"].isin(["vanishing", "fading"])
-        opened, shut = (
-            int((judged["verdict"] == "opens").sum()),
-            int((judged["verdict"] == "shut").sum()),
-        )
+        found = tally(judged)
         text = (
             "At initialization credit vanished or faded before the judged lag in"
-            f" {_of(int(begun.sum()), len(judged))} networks"
+            f" {_of(found.began_without, found.judged)} networks"
         )
         text += (
-            f"; {_number(opened)} opened in training and {_number(shut)} stayed shut."
-            if begun.any()
+            f"; {_number(found.opened)} of these carried at the end."
+            if found.began_without
             else "."
         )
-        unhealthy = judged["verdict"].isin(["shut", "closes", "explodes"])
-        solved = int((judged.loc[unhealthy, "outcome"] == "solved").sum())
-        if unhealthy.any():
+        if found.without_carrying:
             text += (
-                f" Of the {int(unhealthy.sum())} that ended without carrying, {_number(solved)}"
-                f" solved {_its(study)} task."
+                f" Of the {found.without_carrying} that ended without carrying,"
+                f" {_number(found.solved_without_carrying)} solved {_its(study)} task at the end."
             )
-        return (
-            f"{text}"
-            f" {prediction_words(study, points, at_share(study, 1.0), 'at the end', self.draws)}"
-        )
+        return f"{text} {prediction_words(study, 1.0, 'at the end', self.draws)}"
 
     # --- facts, matrix, caveats ---
 
@@ -187,7 +201,7 @@ class Summary:
         status = study.grid["status"].value_counts()
         get = lambda name: int(status.get(name, 0))  # noqa: E731
         notes = [f"{get(name)} {name}" for name in ("pruned", "failed", MISSING) if get(name)]
-        silent = int((points["outcome"] == "silently diverged").sum())
+        silent = tally(points).silent
         facts = [
             (
                 "points done",
@@ -207,27 +221,27 @@ class Summary:
         ]
         by_arm, found = arms.set_index("arm"), {task: recipe(study, task) for task in study.by_task}
         ranked = {task: one for task, one in found.items() if one}
+        ranked = {task: one for task, one in ranked.items() if one.learned or len(found) == 1}
         if len(found) > 1:
             notes = [
                 f"{task}: {_short(study, by_arm, one.first)}"
                 f" {score_words(by_arm.loc[one.first, 'score'])}"
                 for task, one in ranked.items()
             ]
-            return [
-                *facts,
-                ("first by validation", "by task", "; ".join(notes) or "nothing trained yet"),
-            ]
+            return [*facts, ("recommended", "by task", "; ".join(notes) or "nothing learned yet")]
         if not ranked:
             return [
                 *facts,
-                ("first by validation", "n/a", "nothing trained yet"),
+                ("recommended", "n/a", "nothing trained yet"),
                 ("lead over runner-up", "n/a", "nothing trained yet"),
             ]
         (one,) = ranked.values()
+        if not one.learned:
+            return [*facts, ("recommended", "none", "nothing has been learned")]
         first = by_arm.loc[one.first]
         return [
             *facts,
-            ("first by validation", score_words(first["score"]), first["label"]),
+            ("recommended", score_words(first["score"]), first["label"]),
             _lead(study, by_arm, one),
         ]
 
@@ -337,13 +351,15 @@ class Summary:
                 f" and {'counts' if len(diverged) == 1 else 'count'} with the memoryless baseline,"
                 " never dropped."
             )
-        silent = int((points["outcome"] == "silently diverged").sum())
+        silent = tally(points).silent
         if silent:
             sentences.append(
                 f"{count(silent, 'point')} diverged silently:"
                 f" {OUTCOME_SYMBOLS['silently diverged']} back at the baseline with nothing"
-                " non-finite."
+                f" non-finite, and {'counts' if silent == 1 else 'count'} with it too, whatever the"
+                " best validation was."
             )
+        sentences += [text for text in (different_stopping_points(points),) if text]
         if (
             len(arms) > 1
             and not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors)
@@ -389,7 +405,7 @@ def _lead_words(found: Recipe, others: int) -> str:
         )
     if found.close:
         return f" Of the other {others} arms {len(found.close)} cannot be distinguished from it."
-    return f" The other {'arm lies' if others == 1 else f'{others} arms lie'} apart from it."
+    return f" The other {'arm' if others == 1 else f'{others} arms'} can be told apart from it."
 
 
 def _its(study: Study) -> str:
@@ -425,16 +441,15 @@ def _matrix_caption(study: Study, hidden: int) -> str:
 
 
 def _lead(study: Study, by_arm: pd.DataFrame, found: Recipe) -> tuple[str, str, str]:
-    """Lead of the first arm over the second in test score; positive is better.
-
-    Both have the same test set, so its noise is left out.
-    """
+    """Lead of the first arm over the second in test score; positive is better."""
     if len(found.order) < 2:
         return "lead over runner-up", "n/a", "one arm"
     a, b = by_arm.loc[found.order[0]], by_arm.loc[found.order[1]]
     lead = (a["score"].value - b["score"].value) * (1 if study.higher_is_better else -1)
     noise = mean_interval(a["scores"]), mean_interval(b["scores"])
+    test_set = 1.96 * weighted_noise(study, {found.order[0]: 1.0, found.order[1]: -1.0})
     half = np.hypot(noise[0].half, noise[1].half)
+    half = np.hypot(half, test_set) if known(test_set) else half
     return (
         "lead over runner-up",
         number(lead) + (f"\u00a0±\u00a0{number(half)}" if known(half) else ""),

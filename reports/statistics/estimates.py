@@ -87,6 +87,51 @@ def share_difference(
     return Estimate(value, float(low), float(high), sum(sizes))
 
 
+def stratified_share_difference(
+    blocks: Sequence[tuple[Sequence[float], Sequence[float]]], *, level: float = 0.95
+) -> Estimate:
+    """Share of ones in the first minus that in the second side, within blocks (pairs of sides).
+
+    Blocks weigh as in Cochran, Mantel and Haenszel; the interval is Newcombe's, of Wilson intervals
+    for each side's weighted share with its effective number of points (Yan & Su 2010, without
+    their correction for shares that differ between blocks, which would make it narrower). For
+    blocks of equal sizes this is `share_difference` of all points.
+    """
+    blocks = [(first, second) for first, second in blocks if len(first) and len(second)]
+    if not blocks:
+        return NO_ESTIMATE
+    sizes = np.array([[len(first), len(second)] for first, second in blocks], dtype=float)
+    shares = np.array([[np.mean(first), np.mean(second)] for first, second in blocks])
+    weights = sizes.prod(1) / sizes.sum(1)
+    weights /= weights.sum()
+    p = weights @ shares
+    n = 1 / (weights[:, None] ** 2 / sizes).sum(0)
+    z = float(stats.norm.ppf((1 + level) / 2))
+    middle, half = (
+        (p + z**2 / (2 * n)) / (1 + z**2 / n),
+        z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n),
+    )
+    low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    value = float(p[0] - p[1])
+    return Estimate(
+        value,
+        value - math.hypot(p[0] - low[0], high[1] - p[1]),
+        value + math.hypot(high[0] - p[0], p[1] - low[1]),
+        int(sizes.sum()),
+    )
+
+
+def difference_of(first: Estimate, second: Estimate) -> Estimate:
+    """First minus second of two independent estimates (MOVER; Zou & Donner 2008)."""
+    value = first.value - second.value
+    return Estimate(
+        value,
+        value - math.hypot(first.value - first.low, second.high - second.value),
+        value + math.hypot(first.high - first.value, second.value - second.low),
+        first.n + second.n,
+    )
+
+
 def widen(estimate: Estimate, se: float, *, level: float = 0.95) -> Estimate:
     """The interval with the noise of a common test set added in quadrature."""
     if not math.isfinite(se) or not math.isfinite(estimate.half):

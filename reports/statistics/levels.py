@@ -17,13 +17,24 @@ from reports.statistics.estimates import NO_ESTIMATE, Estimate, around
 def weighted_arms(
     points: pd.DataFrame, column: str, weights: Mapping[int, float], *, level: float = 0.95
 ) -> Estimate:
+    """Σ w_a · (mean over seeds of arm a), as in `weighted_values`."""
+    return weighted_values(values_by_arm(points, column), weights, level=level)
+
+
+def values_by_arm(points: pd.DataFrame, column: str) -> dict[int, np.ndarray]:
+    """The finite values of a column by arm."""
+    known = points[np.isfinite(points[column].to_numpy(dtype=float))]
+    return {int(arm): own.to_numpy(dtype=float) for arm, own in known.groupby("arm")[column]}
+
+
+def weighted_values(
+    by_arm: Mapping[int, np.ndarray], weights: Mapping[int, float], *, level: float = 0.95
+) -> Estimate:
     """Σ w_a · (mean over seeds of arm a), for fixed arms: the interval has seed noise only.
 
     Var = Σ w_a² s_a²/n_a with Satterthwaite's degrees of freedom. No interval if an arm has one
     seed.
     """
-    known = points[np.isfinite(points[column].to_numpy(dtype=float))]
-    by_arm = {arm: own.to_numpy(dtype=float) for arm, own in known.groupby("arm")[column]}
     value, variance, spread, n = 0.0, 0.0, 0.0, 0
     enough = True
     for arm, weight in weights.items():

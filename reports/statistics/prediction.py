@@ -1,14 +1,19 @@
-"""Whether a number predicts success: AUC and rank correlation, with a bootstrap over arms."""
+"""Whether a number predicts success: AUC and rank correlation, with a bootstrap over arms.
+
+The AUC can be taken within blocks: then only points of one block are compared, so that what differs
+between blocks cannot pass for an association (Simpson's paradox).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from reports.statistics.estimates import Array, Estimate
+from reports.statistics.estimates import NO_ESTIMATE, Array, Estimate
 
 
 def auc(predictor: Array, success: Array) -> float:
@@ -45,19 +50,38 @@ def _spearmans(x: Array, y: Array) -> Array:
     return np.divide((a * b).sum(1), scale, out=np.full(len(x), math.nan), where=scale > 0)
 
 
+MOST_DRAWS = 80_000
+SETTLED = (
+    3.0  # Monte-Carlo standard errors between an end of an interval and the value it is held to
+)
+PARTS = 10  # of the draws, whose spread is the Monte-Carlo error
+AT_ONCE = 40_000_000  # numbers held at once
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """How well a number predicts success (auc) and the score (rho), over points in `arms` arms."""
+    """How well a number predicts success (auc) and the score (rho), over points in `arms` arms.
+
+    `drawn`: Monte-Carlo standard error of the ends of the AUC's interval; `pairs`: of a success and
+    a failure that were compared.
+    """
 
     auc: Estimate
     rho: Estimate
     arms: int
     successes: int
+    pairs: int = 0
+    drawn: float = 0.0
 
     @property
     def predictive(self) -> bool | None:
-        """Whether the interval of the AUC excludes one half; None without an interval."""
+        """Whether the interval of the AUC excludes one half.
+
+        None without an interval, or if other draws of the bootstrap might say otherwise.
+        """
         if not math.isfinite(self.auc.low):
+            return None
+        if min(abs(self.auc.low - 0.5), abs(self.auc.high - 0.5)) < SETTLED * self.drawn:
             return None
         return self.auc.low > 0.5 or self.auc.high < 0.5
 
@@ -71,47 +95,113 @@ def predict(
     draws: int,
     seed: int,
     fewest: int = 5,
+    block: Array | None = None,
+    edges: Sequence[float] = (0.5,),
+    level: float = 0.95,
 ) -> Prediction:
     """AUC and Spearman with percentile intervals of a bootstrap over arms.
 
-    The seeds of an arm are drawn together, since they are alike. No interval with fewer than
-    `fewest` arms, or if under 90 % of draws define the statistic; none of the AUC if an outcome has
-    fewer than `fewest` points or two arms.
+    The seeds of an arm are drawn together, since they are alike. `block` [n]: the AUC compares
+    points of the same block only. No interval with fewer than `fewest` arms, or if under 90 % of
+    draws define the statistic; none of the AUC if an outcome has fewer than `fewest` points or two
+    arms. Draws are doubled, up to MOST_DRAWS, while an end of the AUC's interval is so close to one
+    of `edges` that other draws might put it on the other side.
     """
     known = np.isfinite(predictor) & np.isfinite(score)
-    predictor, success, score, arm = (
-        np.asarray(values)[known] for values in (predictor, success, score, arm)
+    block = np.zeros(len(predictor), dtype=int) if block is None else np.asarray(block)
+    predictor, success, score, arm, block = (
+        np.asarray(values)[known] for values in (predictor, success, score, arm, block)
     )
-    members = [np.flatnonzero(arm == one) for one in np.unique(arm)]
-    values = auc(predictor, success), spearman(predictor, score)
-    # A few failures in a single arm would give an interval without width.
-    enough = all(
+    success = success.astype(bool)
+    arms, number = np.unique(arm, return_inverse=True)
+    if not len(predictor):
+        return Prediction(Estimate(math.nan, math.nan, math.nan, 0), NO_ESTIMATE, 0, 0)
+    wins, pairs = _by_arms(predictor, success, number, block)
+    value = float(wins.sum() / pairs.sum()) if pairs.any() else math.nan
+    low = high = drawn = math.nan
+    if len(arms) >= fewest and _enough(success, arm, fewest) and pairs.any():
+        low, high, drawn = _interval_of_auc(wins, pairs, draws, seed, edges, (1 - level) / 2)
+    rho = spearman(predictor, score)
+    ends = (
+        _interval_of_rho(predictor, score, number, min(draws, 1000), seed)
+        if len(arms) >= fewest
+        else (math.nan, math.nan)
+    )
+    n = len(predictor)
+    return Prediction(
+        Estimate(value, low, high, n),
+        Estimate(rho, *ends, n),
+        len(arms),
+        int(success.sum()),
+        int(pairs.sum()),
+        drawn if math.isfinite(drawn) else 0.0,
+    )
+
+
+def _enough(success: Array, arm: Array, fewest: int) -> bool:
+    """Whether both outcomes are there often enough; a few in one arm would give no width."""
+    return all(
         outcome.sum() >= fewest and len(np.unique(arm[outcome])) >= 2
-        for outcome in (success.astype(bool), ~success.astype(bool))
+        for outcome in (success, ~success)
     )
-    drawn = np.full((2, draws), math.nan)
-    if len(members) >= fewest:
-        chosen = np.random.default_rng(seed).integers(0, len(members), (draws, len(members)))
-        sizes = np.array([len(rows) for rows in members])
-        total = sizes[chosen].sum(1)
-        for size in np.unique(
-            total
-        ):  # draws of equal size at once: a single size if arms have equally many seeds
-            same = np.flatnonzero(total == size)
-            rows = np.stack(
-                [np.concatenate([members[one] for one in chosen[draw]]) for draw in same]
-            )
-            drawn[0, same], drawn[1, same] = (
-                _aucs(predictor[rows], success[rows]),
-                _spearmans(predictor[rows], score[rows]),
-            )
-    if not enough:
-        drawn[0] = math.nan
-    both = [
-        Estimate(value, *_percentiles(row), len(predictor))
-        for value, row in zip(values, drawn, strict=True)
-    ]
-    return Prediction(both[0], both[1], len(members), int(np.sum(success)) if len(predictor) else 0)
+
+
+def _by_arms(predictor: Array, success: Array, arm: Array, block: Array) -> tuple[Array, Array]:
+    """Wins and pairs [arms, arms]: of successes in the first arm over failures in the second."""
+    size = int(arm.max()) + 1
+    wins, pairs = np.zeros((size, size)), np.zeros((size, size))
+    for one in np.unique(block):
+        good, bad = (np.flatnonzero((block == one) & outcome) for outcome in (success, ~success))
+        if not len(good) or not len(bad):
+            continue
+        x, y = predictor[good][:, None], predictor[bad][None]
+        place = np.broadcast_arrays(arm[good][:, None], arm[bad][None])
+        np.add.at(wins, tuple(place), (x > y) + 0.5 * (x == y))
+        np.add.at(pairs, tuple(place), 1.0)
+    return wins, pairs
+
+
+def _interval_of_auc(
+    wins: Array, pairs: Array, draws: int, seed: int, edges: Sequence[float], tail: float
+) -> tuple[float, float, float]:
+    """Ends of the percentile interval and their Monte-Carlo standard error; NaN if undefined."""
+    rng, size = np.random.default_rng(seed), len(wins)
+    drawn = np.zeros(0)
+    while True:
+        more = max(draws, len(drawn))
+        for count in _steps(more, size):
+            times = rng.multinomial(size, np.full(size, 1 / size), count).astype(float)
+            of = ((times @ pairs) * times).sum(1)
+            won = ((times @ wins) * times).sum(1)
+            drawn = np.append(drawn, np.divide(won, of, out=np.full(count, np.nan), where=of > 0))
+        known = drawn[np.isfinite(drawn)]
+        if len(known) < 0.9 * len(drawn):
+            return math.nan, math.nan, math.nan
+        ends = np.quantile(known, [tail, 1 - tail])
+        parts = [np.quantile(part, [tail, 1 - tail]) for part in np.array_split(known, PARTS)]
+        error = float(np.std(parts, axis=0, ddof=1).max() / math.sqrt(PARTS))
+        close = min(abs(float(end) - edge) for end in ends for edge in edges)
+        if close >= SETTLED * error or 2 * len(drawn) > MOST_DRAWS:
+            return float(ends[0]), float(ends[1]), error
+
+
+def _steps(draws: int, size: int) -> list[int]:
+    """`draws` in parts that fit into memory."""
+    step = max(1, AT_ONCE // max(1, size))
+    return [min(step, draws - at) for at in range(0, draws, step)]
+
+
+def _interval_of_rho(x: Array, y: Array, arm: Array, draws: int, seed: int) -> tuple[float, float]:
+    """Percentile interval of the rank correlation over draws of arms."""
+    members = [np.flatnonzero(arm == one) for one in range(int(arm.max()) + 1)]
+    chosen = np.random.default_rng(seed).integers(0, len(members), (draws, len(members)))
+    total = np.array([len(rows) for rows in members])[chosen].sum(1)
+    drawn = np.full(draws, math.nan)
+    for size in np.unique(total):  # one size if arms have equally many seeds
+        same = np.flatnonzero(total == size)
+        rows = np.stack([np.concatenate([members[one] for one in chosen[draw]]) for draw in same])
+        drawn[same] = _spearmans(x[rows], y[rows])
+    return _percentiles(drawn)
 
 
 def _percentiles(row: Array) -> tuple[float, float]:

@@ -15,6 +15,8 @@ DIRECTIONS = ("more", "no less")
 EXTREMES = ("smallest", "largest")
 # measures without sides: how well a number separates solved from unsolved points
 PREDICTORS = ("auc_D_init", "auc_D")
+# measure without sides: how many of the networks that solved their task carry at the end
+SHARE_OF_SOLVED = "carry_if_solved"
 
 FORM = (
     "{statement: …, when: {key: level}, better: {key: level}, worse: {key: level}, by: score,"
@@ -29,7 +31,7 @@ def check_claim(claim: Any, where: str) -> None:
     if not isinstance(claim, Mapping):
         raise StudyError(f"{where}: each entry is {FORM} (when may be left out), got {claim!r}")
     required = {"statement", "by", "least"} | (
-        set() if claim.get("by") in PREDICTORS else {"better", "worse"}
+        set() if claim.get("by") in (*PREDICTORS, SHARE_OF_SOLVED) else {"better", "worse"}
     )
     if set(claim) - OPTIONAL != required:
         raise StudyError(
@@ -70,7 +72,8 @@ def check_contrast(contrast: Any, where: str) -> None:
         raise StudyError(
             f"{where}: each entry is {CONTRAST} (when may be left out), got {contrast!r}"
         )
-    compared = tuple(name for name in CLAIMED_BY if name not in PREDICTORS and name != "ranking")
+    without_sides = (*PREDICTORS, SHARE_OF_SOLVED, "ranking")
+    compared = tuple(name for name in CLAIMED_BY if name not in without_sides)
     if contrast["by"] not in compared:
         raise StudyError(f"{where}: by must be {', '.join(compared)}, got {contrast['by']!r}")
     for when in sides(contrast):
@@ -84,6 +87,16 @@ def sides(claim: Mapping[str, Any]) -> list[Any]:
         claim.get("when", {}),
         *(claim[side] for side in ("better", "worse", "first", "second") if side in claim),
     ]
+
+
+def same_level(one: Any, other: Any) -> bool:
+    """Whether two levels are the same text, or the same number (1 and 1.0)."""
+    if str(one) == str(other):
+        return True
+    try:
+        return float(str(one)) == float(str(other))
+    except ValueError:
+        return False
 
 
 def _number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Ranks arms by validation score, so that test examples do not influence the choice.
+"""Ranks arms without their test scores, so that test examples do not influence the choice.
 
 Imports pandas only, for reports and for confirmation runs.
 """
@@ -8,23 +8,72 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from study.design.outcomes import lost, solved_at_end
+
 DIVERGED = "diverged"
+# Columns of points that a ranking reads, beside `arm`.
+RANKED_BY = ("status", "outcome", "solved_at", "ends_solved", "val_score", "baseline")
+# An arm is clearly behind if its best seed lies below another arm's mean by over this share of the
+# way from the memoryless baseline to that mean.
+CLEARLY = 0.1
 
 
 def counted(points: pd.DataFrame, column: str, *, higher_is_better: bool) -> pd.Series:
-    """Scores of points; a diverged point gets the memoryless baseline if its own is better.
+    """Scores of points; a lost point gets the memoryless baseline if its own score is better.
 
-    NaN: missing.
+    Lost points diverged, with or without a NaN. NaN: missing.
     """
     score, baseline = points[column].to_numpy(dtype=float), points["baseline"].to_numpy(dtype=float)
     worst = np.fmin(score, baseline) if higher_is_better else np.fmax(score, baseline)
-    return pd.Series(np.where(points["status"] == DIVERGED, worst, score), index=points.index)
+    return pd.Series(np.where(lost(points), worst, score), index=points.index)
+
+
+def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
+    """Arms (index `arm`) in order, best first, with what puts them there; ties in numerical order.
+
+    Columns: `lost` and `solved`, shares of the arm's points that are lost and that end solved;
+    `validation`, their mean best validation score with lost points at the baseline; `behind`,
+    whether another arm is clearly ahead; `learned`, whether the mean is better than the baseline.
+    Order: arms that no other is clearly ahead of, by fewest lost, most solved at the end,
+    validation; then the others by validation. Arms without a validation score are left out.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    made = pd.DataFrame(
+        {
+            "arm": points["arm"],
+            "lost": lost(points).astype(float),
+            "solved": solved_at_end(points).astype(float),
+            "value": sign * counted(points, "val_score", higher_is_better=higher_is_better),
+            "baseline": sign * points["baseline"].astype(float),
+        }
+    )
+    made = made[made["value"].notna()]
+    by_arm = made.groupby("arm").agg(
+        lost=("lost", "mean"),
+        solved=("solved", "mean"),
+        validation=("value", "mean"),
+        best=("value", "max"),
+        baseline=("baseline", "mean"),
+    )
+    if by_arm.empty:
+        return by_arm.assign(behind=False, learned=False)
+    top = by_arm.loc[by_arm["validation"].idxmax()]
+    way = max(float(top["validation"] - top["baseline"]), 0.0)
+    by_arm["behind"] = by_arm["best"] < top["validation"] - CLEARLY * way
+    by_arm["learned"] = by_arm["validation"] > by_arm["baseline"]
+    keys = pd.DataFrame(
+        {
+            "behind": by_arm["behind"],
+            "lost": by_arm["lost"].where(~by_arm["behind"], 0.0),
+            "solved": -by_arm["solved"].where(~by_arm["behind"], 0.0),
+            "validation": -by_arm["validation"],
+        }
+    ).reset_index()
+    order = keys.sort_values(["behind", "lost", "solved", "validation", "arm"])["arm"]
+    by_arm["validation"] *= sign
+    return by_arm.loc[order, ["lost", "solved", "validation", "behind", "learned"]]
 
 
 def best_first(points: pd.DataFrame, *, higher_is_better: bool) -> list[int]:
-    """Arm numbers (column `arm`), best mean validation score first, ties in numerical order."""
-    values = counted(points, "val_score", higher_is_better=higher_is_better)
-    means = values.groupby(points["arm"]).mean().dropna().sort_index()
-    return [
-        int(arm) for arm in means.sort_values(ascending=not higher_is_better, kind="stable").index
-    ]
+    """Arm numbers (column `arm`) in the order of `ranking`."""
+    return [int(arm) for arm in ranking(points, higher_is_better=higher_is_better).index]

@@ -22,7 +22,8 @@ from study.diagnostics.modules import (
     sequences,
     why_unsupported,
 )
-from study.health.profiles import Thresholds, last_state
+from study.health.end_state import last_state, probes_at_end
+from study.health.profiles import Thresholds
 from study.health.verdicts import verdict
 from study.records import StudyError
 
@@ -165,16 +166,18 @@ class Watched:
     def verdicts(self) -> dict[str, str]:
         """carries | opens | shut | closes | explodes | mixed, by recurrent module.
 
-        From the first state to the last (median D and U of the final three calls).
+        From the first state to the last: the median D and U of the last three calls, of those at
+        60 % or more of the backward passes so far.
         """
         found = {}
         for name in dict.fromkeys(name for name, _, _ in self.health):
             rows = [
-                dict(health.network)
-                for (module, _, _), health in self.health.items()
+                {**health.network, "update": backward}
+                for (module, backward, _), health in self.health.items()
                 if module == name
             ]
-            found[name] = verdict(rows[0]["state"], last_state(rows, self.thresholds)["state"])
+            end = probes_at_end(rows, updates=self.backwards - 1, solved_from=None)
+            found[name] = verdict(rows[0]["state"], last_state(end, self.thresholds)["state"])
         return found
 
     @property

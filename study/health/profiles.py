@@ -259,22 +259,3 @@ def _horizon(mean: Array, share: float) -> tuple[int | None, bool | None]:
     measured = np.flatnonzero(np.isfinite(mean))
     reached = measured[(mean[measured] - mean[1] >= math.log10(share)) & (measured >= 1)]
     return int(reached[-1]), bool(reached[-1] == len(mean) - 1)
-
-
-LAST = 3  # probes at the end whose median is the last state
-
-
-def last_state(rows: Sequence[Mapping[str, Any]], limits: Thresholds) -> dict[str, Any]:
-    """The state at the end, from the median D and U of the last three probes.
-
-    Undefined if most of them are. Interval bounds are medians, too.
-    """
-    last = rows[-LAST:]
-    median = {
-        key: float(np.median([row[key] for row in last]))
-        for key in ("D", "D_low", "D_high", "U", "U_low", "U_high")
-    }
-    state, margin = state_of(median["D"], median["U"], limits)
-    if sum(row["state"] == "undefined" for row in last) * 2 > len(last):
-        state, margin = "undefined", math.nan
-    return {**median, "state": state, "margin": margin}

@@ -28,7 +28,7 @@ def verdict(first: str, last: str) -> str:
 def opened_at(states: Sequence[Mapping[str, Any]], end: int) -> int | None:
     """Update of the first probe from which the state stays carrying; None if no probe carries.
 
-    For runs that end carrying. The last `end` probes, whose median is the last state, count as one,
+    For runs that end carrying. The last `end` probes, whose median is the end state, count as one,
     so that a single one below the limit does not matter.
     """
     at = None
@@ -39,6 +39,16 @@ def opened_at(states: Sequence[Mapping[str, Any]], end: int) -> int | None:
         if at is not None
         else next((row["update"] for row in states[-end:] if row["state"] == "carrying"), None)
     )
+
+
+def opened_loss(
+    opened_at: int, updates: Sequence[int], val_loss: Sequence[float], baseline_loss: float
+) -> float:
+    """Validation loss at the update where a run opened, as a share of the baseline's.
+
+    Interpolated between validations (`updates`, `val_loss`).
+    """
+    return float(np.interp(opened_at, updates, val_loss) / baseline_loss)
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class OutcomeLimits:
 
 @dataclass(frozen=True)
 class Run:
-    """The course of one point's training.
+    """The course of one point's training; `solved`: its last validation met the task's rule.
 
     updates, val_loss: by validation. grad_norm: by update. radius, saturation: spectral radius and
     share of saturated states by stage, the largest over layers; empty if not probed.

@@ -14,7 +14,7 @@ from hydra.core.config_loader import ConfigLoader
 
 from study.config.compose import Combination, Sweep, compose_all
 from study.config.setup import set_up
-from study.design.ranking import best_first
+from study.design.ranking import RANKED_BY, best_first
 from study.launch.plan import Plan, make_plan
 from study.launch.run import run
 from study.records import StudyError
@@ -51,7 +51,7 @@ def confirm(loader: ConfigLoader, config_name: str, sweep: Sweep, experiment: st
 
 
 def best_arms(plan: Plan, store: Store) -> list[tuple[Any, ...]]:
-    """The levels of all arms, ordered by mean validation score, best first."""
+    """The levels of all arms in the order in which the report recommends them."""
     missing = len([point for point in plan.points if plan.stored.get(point.id) in (None, "failed")])
     if missing:
         launches = store.study()["launches"] if (store.folder / "study.json").exists() else []
@@ -81,7 +81,7 @@ def best_arms(plan: Plan, store: Store) -> list[tuple[Any, ...]]:
     arms = list(dict.fromkeys(_arm(point.labels, plan) for point in plan.points))
     number = {point.id: arms.index(_arm(point.labels, plan)) for point in plan.points}
     rows = [{**Store.known(store.result(id)["row"]), "arm": arm} for id, arm in number.items()]
-    points = pd.DataFrame(rows).reindex(columns=["arm", "status", "val_score", "baseline"])
+    points = pd.DataFrame(rows).reindex(columns=["arm", *RANKED_BY])
     order = best_first(points, higher_is_better=facts[0].higher_is_better)
     if not order:
         raise StudyError(

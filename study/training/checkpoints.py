@@ -316,6 +316,7 @@ def _states(training: Training) -> Iterator[dict[str, Any]]:
                 for (update, _, _), values in zip(training.validations, validated, strict=True)
             ],
             "measured": [_packed(measured, member) for measured in training.measured],
+            "measured alone": [_packed(each, 0) for each in training.measured_alone[member]],
         }
 
 
@@ -383,6 +384,9 @@ def restore(training: Training, saved: Sequence[MemberCheckpoint]) -> None:
         training.measured = [
             _unpacked([state["measured"][index] for state in states])
             for index in range(len(states[0]["measured"]))
+        ]
+        training.measured_alone = [
+            [_unpacked([part]) for part in state["measured alone"]] for state in states
         ]
     except (ValueError, KeyError, IndexError, RuntimeError, TypeError) as error:
         raise Unusable(

@@ -14,7 +14,7 @@ from study.interfaces import Group, Point
 from study.records import StudyError
 from study.store import CannotStore, PointRecord, Store
 from study.training.checkpoints import Checkpoints, MemberCheckpoint, Unusable, restore
-from study.training.early_end import members_ending, split_off
+from study.training.early_end import members_ending, probe_streaks, split_off
 from study.training.evaluation import evaluate
 from study.training.loop import train
 from study.training.members import keep_members
@@ -85,7 +85,7 @@ def train_together(
         keeper = CheckpointKeeper(checkpoints, training, saved, started, on_progress, warn)
         train(
             training,
-            lambda update: store_ended(training, keeper, writer, update),
+            lambda update: after_validation(training, keeper, writer, update),
             updates_made=saved[0].update,
             before_update=keeper,
         )
@@ -94,10 +94,11 @@ def train_together(
     return None
 
 
-def store_ended(
+def after_validation(
     training: Training, keeper: CheckpointKeeper, writer: PointWriter, update: int
 ) -> bool:
     """Store the members that end here (`stop`) and continue without them; true: none is left."""
+    probe_streaks(training, len(keeper.members), update)
     if update == training.setup.updates:
         return False
     ended = list(members_ending(training, len(keeper.members)))

@@ -22,6 +22,7 @@ NOT_TENSORS = (
     "optimizer",
     "penalty",
     "measured",
+    "measured_alone",
     "evaluations",
 )
 
@@ -38,7 +39,8 @@ def keep_members(training: Training, stay: Sequence[int]) -> None:
         if field.name not in NOT_TENSORS:
             setattr(training, field.name, _select(getattr(training, field.name), index))
     training.points = [training.points[member] for member in stay]
-    training.measured = [_of_members(measured, stay) for measured in training.measured]
+    training.measured = [of_members(measured, stay) for measured in training.measured]
+    training.measured_alone = [training.measured_alone[member] for member in stay]
     training.setups = [training.setups[member] for member in stay]
     training.optimizer = optimizer_of(training.setups, training.device, training.dtype)
     training.clip_rules = clip_rules_of(training.setups, training.device, training.dtype)
@@ -60,7 +62,9 @@ def _select(state: Any, index: Tensor) -> Any:
     return map_leaves(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, state)
 
 
-def _of_members(measured: Measured, stay: Sequence[int]) -> Measured:
+def of_members(measured: Measured, stay: Sequence[int]) -> Measured:
+    """The same measurement with these members only."""
+    stay = list(stay)
     values = {
         name: (
             value[stay]

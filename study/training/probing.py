@@ -35,6 +35,15 @@ def next_stages(training: Training, update: int) -> dict[str, int]:
     return {name: min(stages) for name, stages in later.items() if stages}
 
 
+def deciding(training: Training) -> dict[str, dict[int, int]]:
+    """{probe: {update: stage}} for the probes that give the states, and with them the verdict."""
+    return {
+        name: stages
+        for name, (probe, stages) in training.probes.items()
+        if isinstance(probe, ProfileProbe) and probe.decides
+    }
+
+
 def probe(training: Training, update: int, stages: Mapping[str, int]) -> None:
     """Run these probes, each for the given stage.
 

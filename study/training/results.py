@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
 
-from study.health.profiles import LAST, Thresholds, last_state
-from study.health.verdicts import OutcomeLimits, Run, opened_at, outcome, verdict
+from study.health.end_state import JUDGED, layers_rows
+from study.health.verdicts import OutcomeLimits, Run, opened_loss, outcome
 from study.interfaces import AtLags, ByIndex, ByStep, Point, TaskFacts
 from study.machine.provenance import code, machine
 from study.records import CHOICES, NETWORK, SIZES
 from study.store import PointRecord
+from study.training.early_end import streak
+from study.training.members import of_members
 from study.training.state import Measured, Training
 
 Columns = dict[str, list[Any]]
@@ -43,19 +46,27 @@ def point_record(
     last = setup.updates if ended_after is None else ended_after
     end = at if diverged else last
     history = history_table(training, member, end, diverged=diverged)
-    known = [each for each in training.measured if each.update <= end]  # not of a frozen member
-    states = states_rows(known, member)
-    layers = layers_rows(states, setup.thresholds, diverged=diverged)
-    measures, traces = measures_table(known, member), traces_table(known, member)
+    known = measured_of(training, member, end)  # not of a frozen member
+    states = states_rows(known)
+    solved = ended_after is not None and not diverged
+    layers = layers_rows(
+        states,
+        setup.thresholds,
+        diverged=diverged,
+        updates=last,
+        solved_from=streak(training, member)[0] if solved else None,
+    )
+    measures, traces = measures_table(known), traces_table(known)
     row = base_row(point, facts) | scores(training, member, diverged=diverged) | gradients(history)
     row |= {
         "status": "diverged" if diverged else "done",
         "params": training.model.count,
         "updates_done": end,
-        "ended_early": None if ended_after is None else "diverged" if diverged else "solved",
+        "ended_early": "solved" if solved else None if ended_after is None else "diverged",
         "updates_saved": setup.updates - last,
         "seconds": seconds,
         "solved_at": solved_at(history, facts),
+        "ends_solved": ends_solved(history, facts),
     }
     row |= divergence(at, cause, history) if diverged else {}
     row |= health(
@@ -65,11 +76,11 @@ def point_record(
         facts,
         setup.outcome_limits,
         diverged=diverged,
-        solved=row["solved_at"] is not None,
+        solved=row["ends_solved"],
     )
     tables = {
         "history": history,
-        "profile": profile_table(known, member),
+        "profile": profile_table(known),
         "states": _columns(states),
         "layers": _columns(layers),
         "measures": measures,
@@ -194,10 +205,23 @@ def gradients(history: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def solved_at(history: Mapping[str, Any], facts: TaskFacts) -> int | None:
+    """The first update after which a validation met the task's rule; None if none did."""
+    met = _meets(history, facts)
+    return int(np.asarray(history["update"])[met][0]) if met.any() else None
+
+
+def ends_solved(history: Mapping[str, Any], facts: TaskFacts) -> bool:
+    """Whether the last validation met the task's rule."""
+    met = _meets(history, facts)
+    validated = ~np.isnan(np.asarray(history["val_score"], dtype=float))
+    return bool(met[validated][-1]) if validated.any() else False
+
+
+def _meets(history: Mapping[str, Any], facts: TaskFacts) -> np.ndarray:
+    """Whether the validation after each update met the rule; false where there was none."""
     score = np.asarray(history["val_score"], dtype=float)
     with np.errstate(invalid="ignore"):
-        met = score >= facts.solved if facts.higher_is_better else score <= facts.solved
-    return int(np.asarray(history["update"])[met][0]) if met.any() else None
+        return score >= facts.solved if facts.higher_is_better else score <= facts.solved
 
 
 def health(
@@ -228,57 +252,10 @@ def health(
         return row
     row |= {name: judged[name] for name in JUDGED}
     if row["opened_at"] is not None:
-        row["opened_loss"] = float(
-            np.interp(row["opened_at"], run.updates, run.val_loss) / facts.baseline_loss
+        row["opened_loss"] = opened_loss(
+            row["opened_at"], run.updates, run.val_loss, facts.baseline_loss
         )
     return row
-
-
-JUDGED = (
-    "state_init",
-    "state",
-    "verdict",
-    "D_init",
-    "D",
-    "U_init",
-    "U",
-    "opened_at",
-    "horizon_init",
-    "horizon",
-    "horizon_censored",
-)
-
-
-def layers_rows(
-    states: Sequence[Mapping[str, Any]], limits: Thresholds, *, diverged: bool
-) -> list[dict[str, Any]]:
-    """Rows of layers.parquet: first and last state and verdict, per layer and for the network."""
-    return [
-        _layer_row(layer, [state for state in states if state["layer"] == layer], limits, diverged)
-        for layer in dict.fromkeys(s["layer"] for s in states)
-    ]
-
-
-def _layer_row(
-    layer: str, states: Sequence[Mapping[str, Any]], limits: Thresholds, diverged: bool
-) -> dict[str, Any]:
-    finite = [state for state in states if math.isfinite(state["D"]) and math.isfinite(state["U"])]
-    # A diverged point is judged by its last finite probe.
-    known, end = (finite or states, 1) if diverged else (states, LAST)
-    judged = known[-end:]
-    first, last = states[0], last_state(judged, limits)
-    word = verdict(first["state"], last["state"])
-    return {
-        "layer": layer,
-        "lag": first["lag"],
-        "state_init": first["state"],
-        "verdict": word,
-        **{f"{name}_init": first[name] for name in ("D", "U", "horizon")},
-        **last,
-        "opened_at": opened_at(known, end) if word == "opens" else None,
-        "horizon": judged[-1]["horizon"],
-        "horizon_censored": judged[-1]["horizon_censored"],
-    }
 
 
 def _largest(measures: Mapping[str, Any], quantity: str) -> list[float]:
@@ -326,12 +303,29 @@ def history_table(training: Training, member: int, end: int, *, diverged: bool) 
     }
 
 
-def profile_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
+def measured_of(training: Training, member: int, end: int) -> list[Measured]:
+    """What the probes measured of one member up to update `end`, in order; M = 1.
+
+    Stages are counted anew for each probe, because members may have been probed between the
+    scheduled ones.
+    """
+    found = [of_members(each, [member]) for each in training.measured if each.update <= end]
+    found += [each for each in training.measured_alone[member] if each.update <= end]
+    found.sort(key=lambda each: each.update)  # keeps the order within an update
+    stages = collections.Counter[str]()
+    numbered = []
+    for each in found:
+        numbered.append(replace(each, stage=stages[each.probe]))
+        stages[each.probe] += 1
+    return numbered
+
+
+def profile_table(measured: Sequence[Measured]) -> dict[str, Any]:
     parts: dict[str, list[np.ndarray]] = {}
     for measurement in measured:
         for which, columns in measurement.profiles.items():
             layer, state = which.split("/")
-            lags = len(next(iter(columns.values()))[member])
+            lags = len(next(iter(columns.values()))[0])
             keys = {
                 "probe": measurement.probe,
                 "stage": measurement.stage,
@@ -345,20 +339,20 @@ def profile_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
                 )
             parts.setdefault("lag", []).append(np.arange(lags))
             for name, values in columns.items():
-                parts.setdefault(name, []).append(values[member])
+                parts.setdefault(name, []).append(values[0])
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def states_rows(measured: Sequence[Measured], member: int) -> list[dict[str, Any]]:
+def states_rows(measured: Sequence[Measured]) -> list[dict[str, Any]]:
     """Rows of states.parquet in the order of the stages."""
     return [
-        {"stage": measurement.stage, "update": measurement.update, "layer": layer, **rows[member]}
+        {"stage": measurement.stage, "update": measurement.update, "layer": layer, **rows[0]}
         for measurement in measured
         for layer, rows in measurement.states.items()
     ]
 
 
-def measures_table(measured: Sequence[Measured], member: int) -> Columns:
+def measures_table(measured: Sequence[Measured]) -> Columns:
     """One row per number.
 
     Values are [M], [M, layers], [M, layers, lags], ByIndex [M, layers, n], AtLags [M, layers, n] or
@@ -380,14 +374,14 @@ def measures_table(measured: Sequence[Measured], member: int) -> Columns:
                     measurement.stage,
                     measurement.update,
                     *_place(value, at),
-                    float(values[(member, *at)]),
+                    float(values[(0, *at)]),
                 )
                 for name, cell in zip(table, row, strict=True):
                     table[name].append(cell)
     return table
 
 
-def traces_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
+def traces_table(measured: Sequence[Measured]) -> dict[str, Any]:
     """One row per number of ByStep [M, n, T] or [M, layers, n, T], without padding.
 
     Has no columns if nothing was measured.
@@ -397,7 +391,7 @@ def traces_table(measured: Sequence[Measured], member: int) -> dict[str, Any]:
         for quantity, value in measurement.values.items():
             if not isinstance(value, ByStep):
                 continue
-            values = value.values[member].numpy()
+            values = value.values[0].numpy()
             layered = values if values.ndim == 3 else values[None]
             for layer, numbers in enumerate(layered, start=1):
                 for example, last in enumerate(value.last.tolist()):

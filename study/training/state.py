@@ -77,6 +77,8 @@ class Training:
     # update, loss, score
     validations: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
+    # What was measured of single members between the stages, M = 1: one list per member.
+    measured_alone: list[list[Measured]] = field(default_factory=list)
     # "test", "final" (last weights on test data), "train" -> metric [M, B]
     evaluations: dict[str, Tensor] = field(default_factory=dict)
 
@@ -115,6 +117,7 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
         best_score=torch.full((len(points),), worst, dtype=torch.float64, device=device),
         best_loss=torch.full((len(points),), torch.nan, dtype=torch.float64, device=device),
         best_params=params,
+        measured_alone=[[] for _ in points],
     )
 
 

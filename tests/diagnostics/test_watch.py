@@ -414,6 +414,7 @@ def test_nothing_to_measure_is_a_warning_and_the_loop_goes_on():
     ("gains", "verdict"),
     [
         ((0.1, 0.5, 1, 1, 1), "opens"),
+        ((0.1, 1), "opens"),  # the first is not part of the end
         ((1, 1, 1), "carries"),
         ((0.1, 0.1), "shut"),
         ((1, 0.1, 0.1), "closes"),

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
+from study.health.end_state import last_state, probes_at_end
 from study.health.profiles import (
     Logs,
     Thresholds,
     carry,
     judged_lag,
-    last_state,
     logs,
     profile,
     state_of,
@@ -208,8 +208,9 @@ def test_D_is_relative_to_lag_1_not_to_the_anchor():
 
 
 def test_the_last_state_is_of_the_median_of_three():
-    def probed(D: float, U: float, state: str) -> dict[str, object]:
+    def probed(D: float, U: float, state: str, update: int = 0) -> dict[str, object]:
         return {
+            "update": update,
             "D": D,
             "D_low": D - 0.1,
             "D_high": D + 0.1,
@@ -220,10 +221,15 @@ def test_the_last_state_is_of_the_median_of_three():
         }
 
     rows = [
-        probed(D, 0.0, state)
-        for D, state in [(-9, "vanishing"), (-1, "carrying"), (-3, "fading"), (-1.5, "carrying")]
+        probed(D, 0.0, state, update)
+        for D, state, update in [
+            (-9, "vanishing", 0),
+            (-1, "carrying", 60),
+            (-3, "fading", 80),
+            (-1.5, "carrying", 100),
+        ]
     ]
-    found = last_state(rows, LIMITS)
+    found = last_state(probes_at_end(rows, updates=100, solved_from=None), LIMITS)
     assert {key: found[key] for key in ("D", "D_low", "D_high", "U", "state")} == {
         "D": -1.5,
         "D_low": -1.6,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.analysis.prediction import at_share, prediction
+from reports.analysis.associations import at_share, prediction
 from reports.sections.clipping import Clipping
 
 

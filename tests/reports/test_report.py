@@ -611,7 +611,7 @@ def test_tasks_of_several_metrics_share_the_scale_of_skill(tmp_path):
 def test_scores_are_ranked_within_their_task():
     from types import SimpleNamespace
 
-    from reports.analysis.prediction import prediction
+    from reports.analysis.associations import prediction
 
     points = pd.DataFrame(
         {

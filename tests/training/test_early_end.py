@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from study.records import StudyError
 from study.store import Store
 from study.training.checkpoints import Checkpoints
 from study.training.engine import Stopped, run_group
+from tests.support.commands import call
 from tests.support.helpers import Sum, point, run
 from tests.training.test_checkpoints import CLIPS, PROBES, go_on
 from tests.training.test_engine import CELLS, same_point
@@ -103,20 +105,59 @@ def test_the_solved_end_after_as_many_checks_and_the_rest_change_by_no_bit(whole
         assert np.isfinite([row["score"], row["final_score"], row["train_score"]]).all()
 
 
-def test_probes_not_reached_are_absent_but_for_one_at_the_end(whole, early):
+def checked(store: Store, id: str) -> dict[int, bool]:
+    """Whether each validation meets the criterion, by its update."""
+    history = store.table("history", [id])
+    checks = history[history["val_score"].notna()]
+    return dict(zip(checks["update"], checks["val_score"] <= SOLVED, strict=True))
+
+
+def test_probes_not_reached_are_absent_but_for_those_of_the_end(whole, early):
+    """The scheduled ones change by no bit. The one that decides verdicts also measures at every
+    validation that meets the criterion, the others once at the end.
+    """
     for id in ("fast", "faster"):
         end = rows(early)[id]["updates_done"]
         full, found = (store.table("states", [id]) for store in (whole, early))
-        before = full[full["update"] < end]
+        scheduled = set(full.loc[full["update"] <= end, "update"])
+        met = {update for update, solved in checked(early, id).items() if solved}
+        assert met - scheduled, "or this tests nothing"
+        assert set(found["update"]) == scheduled | met
         pd.testing.assert_frame_equal(
-            found.iloc[: len(before)].reset_index(drop=True),
-            before.reset_index(drop=True),
+            found[found["update"].isin(scheduled)].drop(columns="stage").reset_index(drop=True),
+            full[full["update"] <= end].drop(columns="stage").reset_index(drop=True),
             check_exact=True,
         )
-        last = found.iloc[len(before) :]
-        assert set(last["update"]) == {end}
-        assert set(last["stage"]) == {before["stage"].max() + 1}
-        assert set(early.table("measures", [id])["update"]) == set(found["update"])
+        for table, probe, updates in (
+            ("states", None, scheduled | met),
+            ("profile", "transport", scheduled | met),
+            ("profile", "loss", scheduled | {end}),
+            ("measures", "recurrence", scheduled | {end}),
+        ):
+            own = early.table(table, [id])
+            own = own if probe is None else own[own["probe"] == probe]
+            numbers = own.drop_duplicates("stage")
+            assert numbers["update"].tolist() == sorted(updates), (table, probe)
+            assert numbers["stage"].tolist() == [*range(len(updates))], (table, probe)
+            assert len(own[["stage", "update"]].drop_duplicates()) == len(numbers)
+
+
+def test_the_end_state_is_of_the_probes_of_the_validations_that_ended_it(early):
+    for id in ("fast", "faster"):
+        row, checks = rows(early)[id], checked(early, id)
+        streak = sorted(checks)[-2:]
+        assert [checks[update] for update in streak] == [True, True]
+        states = early.table("states", [id])
+        for layer, own in states.groupby("layer"):
+            judged = own[own["update"].isin(streak) | (own["update"] > streak[0])].tail(3)
+            (kept,) = early.table("layers", [id]).query("layer == @layer").to_dict("records")
+            for name in ("D", "D_low", "D_high", "U", "U_low", "U_high"):
+                assert kept[name] == np.median(judged[name])
+            assert kept["judged_from"] == judged["update"].iloc[0] >= streak[0]
+            assert kept["judged_probes"] == len(judged) >= 2
+            if layer == "network":
+                for name in ("D", "U", "state", "verdict", "judged_from", "judged_probes"):
+                    assert row[name] == kept[name]
 
 
 def test_the_diverged_leave_and_no_number_depends_on_it(whole, early):
@@ -180,6 +221,110 @@ def test_company_and_interruptions_change_nothing(tmp_path, cell, hidden, checks
     for each in points:
         same_point(together, Store(folder), each.id)
     assert list(folder.glob("checkpoints/*")) == []
+
+
+def wavering(checks: int = 3) -> list[Point]:
+    """Two whose validations meet the criterion, miss it, and meet it again; one that is slow.
+
+    The first ends early, the second never has three in a row.
+    """
+    shared = members(checks)[0].config
+    return [
+        point(0, name, **{**changed, "optimizer": {**shared["optimizer"], "lr": rate}})
+        for name, rate in (("soon", 0.3), ("never", 0.5), ("slow", 1e-5))
+        for changed in [
+            {key: shared[key] for key in ("updates", "task", "stop")} | {"validate_every": 2}
+        ]
+    ]
+
+
+@pytest.fixture(scope="module")
+def wavered(tmp_path_factory) -> Store:
+    return run(wavering(), tmp_path_factory.mktemp("wavered"))
+
+
+def test_probes_of_broken_streaks_are_probes_like_any_other(wavered):
+    for id, ended in (("soon", "solved"), ("never", None)):
+        row, checks = rows(wavered)[id], checked(wavered, id)
+        assert row["ended_early"] == ended
+        met = {update for update, solved in checks.items() if solved}
+        streak = sorted(checks)[-3:]
+        assert (set(streak) <= met) == (ended == "solved")
+        assert any(update < streak[0] for update in met), "none was broken: this tests nothing"
+        states = wavered.table("states", [id]).query("layer == 'network'")
+        assert met <= set(states["update"])
+        assert states["stage"].tolist() == [*range(len(states))]
+        assert states["update"].is_monotonic_increasing
+        start = streak[0] if ended else round(0.6 * UPDATES)
+        judged = states[states["update"] >= start].tail(3)
+        assert row["D"] == np.median(judged["D"])
+        assert (row["judged_from"], row["judged_probes"]) == (judged["update"].iloc[0], len(judged))
+    assert len(wavered.table("states", ["slow"]).query("layer == 'network'")) == len(
+        point().config["health"]["stages"]
+    ), "no criterion met, no probe"
+
+
+def test_streaks_are_the_same_in_any_company_and_after_any_interruption(wavered, tmp_path):
+    points = wavering()
+    for number, company in enumerate((points[:1], points[1:], points[1::-1])):
+        store = run(company, tmp_path / f"company-{number}")
+        for each in company:
+            same_point(wavered, store, each.id)
+    for at in range(5, UPDATES, 3):  # before, in and after streaks
+        folder = tmp_path / f"left-{at}"
+        folder.mkdir()
+        with contextlib.suppress(Stopped):
+            run_group(
+                Group("1", tuple(points), 1.0), folder, "cpu", lambda update, at=at: update == at
+            )
+        left = [each for each in points if each.id not in Store(folder).ids()]
+        if at % 2:
+            go_on(left[:1], folder)  # alone
+            left = left[1:]
+        if left:
+            go_on(left, folder)
+        for each in points:
+            same_point(wavered, Store(folder), each.id)
+
+
+ADDING = (
+    *("-m", "name=adding", "tracker=[]", "device=cpu", "executor.workers=1", "task=adding"),
+    *("task.steps=40", "cell=gru", "seed=0,1", "hidden=16", "batch=32", "optimizer.lr=0.01"),
+    *("updates=2400", "validate_every=15", "stop.solved_checks=3", "probe=[transport]"),
+)
+
+
+def test_what_a_command_trains_until_it_has_solved_carries_at_its_end_and_the_page_says_so(
+    tmp_path,
+):
+    """GRUs on adding: they begin vanishing, and open shortly before they solve it. The scheduled
+    probes before the end lie in between.
+    """
+    ran = call(tmp_path, "study", *ADDING)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    store = Store(tmp_path / "outputs" / "adding")
+    earlier = []
+    for id, row in rows(store).items():
+        assert row["ended_early"] == "solved" and row["updates_done"] < 2400 / 4
+        states = store.table("states", [id]).query("layer == 'network'")
+        end = states[states["update"] > row["updates_done"] - 3 * 15]
+        assert end["update"].tolist() == [row["updates_done"] - 15 * before for before in (2, 1, 0)]
+        assert (row["judged_from"], row["judged_probes"]) == (end["update"].iloc[0], 3)
+        assert row["D"] == np.median(end["D"])
+        assert set(end["state"]) == {row["state"]} == {"carrying"}
+        assert row["verdict"] == "opens" and row["opened_at"] <= row["updates_done"]
+        earlier.append([*states["D"][~states.index.isin(end.index)][-2:], end["D"].iloc[-1]])
+    assert any(np.median(D) < -2 for D in earlier), (
+        "with the last scheduled probes as its end no point would be closed: this tests nothing"
+    )
+    one = store.ids()[-1]
+    labels = {**store.result(one)["labels"]}
+    alone = Point(id=one, config=store.config(one), seed=labels.pop("seed"), labels=labels)
+    same_point(store, run([alone], tmp_path / "alone"), one)
+    assert call(tmp_path, "reports", "render", "outputs/adding").returncode == 0
+    page = html.unescape((tmp_path / "outputs" / "adding" / "report.html").read_text())
+    assert "of the 2 points that ended early as solved, the last 3, in the last 30 updates." in page
+    assert "2 of 2 points were trained no further once the task was solved, after " in page
 
 
 def test_an_interruption_between_deciding_and_storing_ends_it_at_the_same_update(

@@ -33,7 +33,7 @@ CELLS = {
 }
 NORMAL = {"_target_": "study.initializers.normal.Normal", "std": "auto"}
 NO_CLIP = {"_target_": "study.clipping.none.NoClip"}
-TABLES = ("history", "profile", "states", "measures", "traces", "test")
+TABLES = ("history", "profile", "states", "layers", "measures", "traces", "test")
 
 
 def same_point(one: Store, other: Store, id: str, tables: tuple[str, ...] = TABLES) -> None:

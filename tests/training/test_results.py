@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from study.config.setup import set_up
-from study.training.results import _largest, health, layers_rows
-from tests.support.helpers import Sum, point
+from study.health.end_state import layers_rows, probes_at_end
+from study.numerics.stages import stages
+from study.training.results import _largest, health
+from tests.support.helpers import HEALTH, Sum, point
 
 FACTS = Sum(steps=9, inputs=1, every_step=False, lag=9).facts
 LIMITS = set_up(point().config)
@@ -46,8 +48,18 @@ def probed(*D: float, layer: str = "network") -> list[dict[str, Any]]:
     ]
 
 
+def judged(
+    rows: list[dict[str, Any]], *, diverged: bool = False, solved_from: int | None = None
+) -> list[dict[str, Any]]:
+    """Rows of layers.parquet for a run that trained until its last probe."""
+    updates = rows[-1]["update"]
+    return layers_rows(
+        rows, LIMITS.thresholds, diverged=diverged, updates=updates, solved_from=solved_from
+    )
+
+
 def test_a_run_that_opened_has_the_update_and_the_loss_there_as_a_share_of_the_baseline():
-    (layer,) = layers_rows(probed(-9, -5, -1, -1, -1.5, -2.1), LIMITS.thresholds, diverged=False)
+    (layer,) = judged(probed(-9, -5, -1, -1, -1.5, -2.1))
     assert (
         layer["verdict"],
         layer["opened_at"],
@@ -72,7 +84,7 @@ def test_a_run_that_opened_has_the_update_and_the_loss_there_as_a_share_of_the_b
         "between two validations"
     )
     assert (row["verdict"], row["D"], row["outcome"]) == ("opens", -1.5, "learning")
-    (shut,) = layers_rows(probed(-9, -5, -8), LIMITS.thresholds, diverged=False)
+    (shut,) = judged(probed(-9, -5, -8))
     assert (shut["verdict"], shut["opened_at"]) == ("shut", None)
     assert "opened_loss" not in health(
         [shut],
@@ -86,14 +98,15 @@ def test_a_run_that_opened_has_the_update_and_the_loss_there_as_a_share_of_the_b
 
 
 def test_a_diverged_run_is_judged_by_its_last_finite_probe_alone():
-    (layer,) = layers_rows(probed(-9, -1, -8, -1.5, math.nan), LIMITS.thresholds, diverged=True)
+    (layer,) = judged(probed(-9, -1, -8, -1.5, math.nan), diverged=True)
     assert (layer["verdict"], layer["D"], layer["horizon"], layer["opened_at"]) == (
         "opens",
         -1.5,
         6,
         30,
     )
-    (lost,) = layers_rows(probed(math.nan, math.nan), LIMITS.thresholds, diverged=True)
+    assert (layer["judged_from"], layer["judged_probes"]) == (30, 1)
+    (lost,) = judged(probed(math.nan, math.nan), diverged=True)
     assert (lost["verdict"], lost["state"]) == ("mixed", "undefined")
 
 
@@ -110,17 +123,48 @@ def test_the_worst_layer_tells_of_silent_divergence():
 
 
 def test_every_layer_is_judged_by_its_own_probes():
-    rows = layers_rows(
+    rows = judged(
         [
             *probed(-1, -1, -1, -1),
             *probed(-9, -9, -9, -9, layer="1"),
             *probed(-9, -1, -1, -1, layer="2"),
-        ],
-        LIMITS.thresholds,
-        diverged=False,
+        ]
     )
     assert {row["layer"]: row["verdict"] for row in rows} == {
         "network": "carries",
         "1": "shut",
         "2": "opens",
     }
+
+
+@pytest.mark.parametrize(
+    ("D", "solved_from", "end"),
+    [
+        # stages 0, .5 and 1: neither the initialization nor the half is the end
+        ((-9, -5, -1), None, (-1.0, "opens", 20, 1)),
+        ((-9, -1), None, (-1.0, "opens", 10, 1)),
+        ((-1,), None, (-1.0, "carries", 0, 1)),
+        # at 60 % or more, at most three
+        ((-9, -9, -9, -1, -1.2), None, (-1.1, "opens", 30, 2)),
+        ((-9,) * 7 + (-1, -1.2, -1.4), None, (-1.2, "opens", 70, 3)),
+        # ended early: from the first validation in a row that met the criterion on
+        ((-1, -7, -8, -9, -0.5), 40, (-0.5, "carries", 40, 1)),
+        ((-1, -7, -8, -0.9, -0.5), 30, (-0.7, "carries", 30, 2)),
+        ((-1, -7, -8, -0.9, -0.5, -0.7), 30, (-0.7, "carries", 30, 3)),
+        ((-1, -7, -8, -0.9, -0.5, -0.7), 20, (-0.7, "carries", 30, 3)),
+        # which is earlier than 60 % of what it trained, but the end
+        ((-9, -1, -1.2, -1.4), 10, (-1.2, "opens", 10, 3)),
+    ],
+)
+def test_the_end_is_what_comes_late_in_what_was_trained(D, solved_from, end):
+    (layer,) = judged(probed(*D), solved_from=solved_from)
+    assert (layer["D"], layer["verdict"], layer["judged_from"], layer["judged_probes"]) == (
+        pytest.approx(end[0]),
+        *end[1:],
+    )
+
+
+@pytest.mark.parametrize("updates", [*range(4, 60), 64, 150, 400, 1001, 5000])
+def test_with_the_default_stages_the_last_three_probes_are_the_end(updates):
+    probes = [{"update": update} for update in stages(HEALTH["stages"], updates)]
+    assert probes_at_end(probes, updates=updates, solved_from=None) == probes[-3:]

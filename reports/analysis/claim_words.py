@@ -1,0 +1,75 @@
+"""Claims in words: the verdict here, the numbers of both sides, and what would decide it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reports.analysis.claims import JudgedClaim
+from reports.findings.finding import HOLDS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, SYMBOLS
+from reports.formatting import interval, levels, number, percent
+from study.design.claims import SHARE_OF_SOLVED
+
+
+def label(one: JudgedClaim) -> str:
+    """The verdict with its symbol, here."""
+    return f"{SYMBOLS[one.verdict]} {one.verdict} here"
+
+
+def sentence(one: JudgedClaim) -> str:
+    """A claim with its verdict, numbers, and what would decide it.
+
+    For example: Clipping mends explosion: holds here (T = 64). Lost: 0 of 3 with clip norm, 3 of 3
+    with clip none …
+    """
+    where = f" ({one.length})" if one.length else ""
+    found = f"{one.statement.rstrip('.')}: {one.verdict} here{where}"
+    found += f", as {one.why}." if one.verdict == NOT_TESTABLE else "."
+    why = f" {one.why[0].upper()}{one.why[1:]}." if one.verdict == NOT_DECIDED and one.why else ""
+    if one.verdict == NOT_TESTABLE:
+        return found
+    if one.text or not one.better:
+        effect = "" if one.by == SHARE_OF_SOLVED else _effect(one)
+        return " ".join(text for text in (found, one.text, effect, why.strip()) if text)
+    measure = f"{one.measure[0].upper()}{one.measure[1:]}"
+    return (
+        f"{found} {measure}: {side_values(one, 0)} with {levels(one.better)}, {side_values(one, 1)}"
+        f" with {levels(one.worse)} (difference {number(abs(one.difference.value))}, interval"
+        f" {_positive(one)}).{_parts(one)}{why}"
+    )
+
+
+def _parts(one: JudgedClaim) -> str:
+    """The claim level by level, where it is judged so."""
+    if not one.parts:
+        return ""
+    words = {HOLDS: "yes", OPPOSITE: "no, the opposite"}
+    listed = "; ".join(
+        f"{part.name} {words.get(part.strength, part.strength)}"
+        f" ({number(part.effect.value, sign=True)} {interval(part.effect.low, part.effect.high)})"
+        for part in one.parts
+    )
+    return f" By {one.parts[0].factor}: {listed}."
+
+
+def _effect(one: JudgedClaim) -> str:
+    return (
+        f"Effect {number(one.difference.value, 3, sign=True)}"
+        f" {interval(one.difference.low, one.difference.high, 3)}, where {number(one.least, 3)}"
+        " matters."
+    )
+
+
+def _positive(one: JudgedClaim) -> str:
+    """The interval, with the sign that the sentence gives to the difference."""
+    low, high = one.difference.low, one.difference.high
+    return interval(low, high) if one.difference.value >= 0 else interval(-high, -low)
+
+
+def side_values(one: JudgedClaim, which: int) -> str:
+    values = np.asarray(one.values[which], dtype=float)
+    if not len(values):
+        return "no point"
+    if one.share:
+        return f"{int(values.sum())} of {len(values)} ({percent(float(values.mean()))})"
+    spread = f" ± {number(float(values.std(ddof=1)))} sd" if len(values) > 1 else ""
+    return f"{number(float(values.mean()))}{spread} (n = {len(values)})"

@@ -1,0 +1,189 @@
+"""Every finding of a study, as values: what the page says, and what report.json holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reports.analysis.arms import summary, with_counted
+from reports.analysis.associations import association_at, association_words, at_share
+from reports.analysis.claim_ledger import all_claims
+from reports.analysis.claim_words import sentence
+from reports.analysis.claims import DRAWS, JudgedClaim
+from reports.analysis.flattery import flattery, flattery_words
+from reports.analysis.recipe import recipe
+from reports.analysis.scope import scope_words
+from reports.analysis.tallies import tally
+from reports.data.study import Study
+from reports.findings.finding import HOLDS, MORE, NOT_DECIDED, Finding, strength
+from reports.formatting import count, levels
+from reports.statistics import wilson
+
+CLAIM_RULES = {
+    MORE: "interval above 0 and effect at least `least`: holds; the mirror: opposite; interval"
+    " within ±`least`: too small to matter",
+    "no less": "interval above −`least`: holds; below: opposite",
+}
+
+
+def findings(study: Study) -> Sequence[Finding]:
+    """All findings of the study, made once; counts first, then the recommendation, and so on."""
+    found: Sequence[Finding] = study.cached("findings", lambda: _findings(study))
+    return found
+
+
+def _findings(study: Study) -> Sequence[Finding]:
+    if study.stored.empty:
+        return []
+    scope = scope_words(study, study.stored)
+    every = [
+        *_counts(study),
+        *_recommendations(study),
+        *_associations(study),
+        *_flattery(study),
+        *_claims(study),
+    ]
+    return [one if one.scope else replace(one, scope=scope) for one in every]
+
+
+def _counts(study: Study) -> list[Finding]:
+    """How many networks were lost, solved their task, and carry at the end."""
+    found = tally(study.stored)
+    shares = [
+        ("lost (diverged or silently diverged)", found.lost, found.n),
+        ("solved at the end", found.solved, found.n),
+        ("solved at some time", found.ever, found.n),
+        ("solved at some time and kept it to the end", found.solved, found.ever),
+        ("carrying at the end", found.carrying, found.judged),
+        ("without carrying at the end", found.without_carrying, found.judged),
+        ("solved at the end without carrying", found.solved_without_carrying, found.solved),
+    ]
+    return [
+        Finding(
+            "count",
+            "networks",
+            measure,
+            "",
+            wilson(hits, n),
+            rule="share of points with Wilson's 95 % interval",
+            sentence=f"{measure[0].upper()}{measure[1:]}: {hits} of {count(n, 'network')}.",
+        )
+        for measure, hits, n in shares
+        if n
+    ]
+
+
+def _recommendations(study: Study) -> list[Finding]:
+    """The recommended arm of each task, and which arms cannot be told apart from it."""
+    arms, made = summary(study).set_index("arm"), []
+    for task in study.by_task:
+        found = recipe(study, task)
+        if found is None or not found.learned:
+            continue
+        first = arms.loc[found.first]
+        close = len(found.close) if found.close is not None else None
+        subject = levels({key: first[key] for key in study.factors})
+        made.append(
+            Finding(
+                "recommendation",
+                subject,
+                f"test {study.metric}",
+                NOT_DECIDED if found.undecided or close is None else HOLDS,
+                first["score"],
+                rule="fewest lost, most solved at the end, mean validation score; arms whose test"
+                " score lies within a simultaneous interval cannot be told apart",
+                why=(
+                    ""
+                    if close == 0
+                    else "one seed per arm"
+                    if close is None
+                    else f"{count(close, 'other arm')} cannot be told apart from it"
+                ),
+                sentence=f"Recommended{f' on {task}' if task else ''}: {subject}.",
+                points=_ids(study, found.first),
+            )
+        )
+    return made
+
+
+def _ids(study: Study, arm: int) -> tuple[str, ...]:
+    points = study.stored
+    return tuple(str(id) for id in points.loc[points["arm"] == arm, "id"])
+
+
+def _associations(study: Study) -> list[Finding]:
+    """Whether D at initialization and at the end goes with solving, within every factor."""
+    points, made = with_counted(study), []
+    for share, when in ((0.0, "at initialization"), (1.0, "at the end")):
+        D = at_share(study, share)
+        if D.empty or not points["id"].map(D).notna().any():
+            continue
+        found = association_at(study, share, DRAWS)
+        word, effect, why = found.judged(0.0)
+        made.append(
+            Finding(
+                "association",
+                f"D {when}",
+                "solved at the end (AUC − .5)",
+                word,
+                effect,
+                rule="AUC apart from .5 among networks that share a level, for every factor",
+                why=why,
+                sentence=f"D {when} and solving the task: {association_words(found)}.",
+                points=tuple(str(id) for id in study.for_listing(points)["id"]),
+            )
+        )
+    return made
+
+
+def _flattery(study: Study) -> list[Finding]:
+    found = flattery(study)
+    if found is None:
+        return []
+    word = strength(found.mean, 0.0)
+    return [
+        Finding(
+            "selection",
+            "best validation minus test",
+            study.metric,
+            word,
+            found.mean,
+            rule="mean over arms with a 95 % t interval over seeds",
+            why="there is no interval apart from 0" if word == NOT_DECIDED else "",
+            sentence=flattery_words(study),
+        )
+    ]
+
+
+def _claims(study: Study) -> list[Finding]:
+    found = all_claims(study)
+    made = [_claim(name, one) for name, one in found.by_name.items()]
+    return [
+        *made,
+        *(
+            Finding("claim", entry.name, str(entry.claim["by"]), "not testable", why=why)
+            for entry, why in found.left
+        ),
+    ]
+
+
+def _claim(name: str, one: JudgedClaim) -> Finding:
+    return Finding(
+        "claim",
+        name,
+        one.measure,
+        one.verdict,
+        one.difference,
+        one.least,
+        CLAIM_RULES[one.direction],
+        one.scope,
+        one.why,
+        sentence(one),
+        one.rests_on,
+        {
+            f"{part.factor}={part.level}": Finding(
+                "claim", name, one.measure, part.strength, part.effect, one.least
+            )
+            for part in one.parts
+        },
+    )

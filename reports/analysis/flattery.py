@@ -1,0 +1,110 @@
+"""How far the best of several validations flatters: best validation score minus test score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.analysis.arms import with_counted
+from reports.data.study import Study
+from reports.formatting import known, level, listing, number
+from reports.statistics import Estimate, weighted_arms
+from study.design.outcomes import ever_solved
+
+MOST = 5  # most levels in a sentence
+
+
+@dataclass(frozen=True)
+class Flattery:
+    """Validation minus test, positive where validation is the better, over points not lost.
+
+    `mean` over arms, with a t interval over seeds; `by`: the same at each level of the first
+    factor; `met`: points of which some validation met the task's rule; `reach`: of these, those
+    whose test score meets it as well (None with several tasks).
+    """
+
+    mean: Estimate
+    by: Mapping[str, Estimate]
+    met: int
+    reach: int | None
+
+
+def flattery(study: Study) -> Flattery | None:
+    """The flattery of this study's points; None if none has both scores."""
+    found: Flattery | None = study.cached("flattery", lambda: _flattery(study))
+    return found
+
+
+def _flattery(study: Study) -> Flattery | None:
+    points = with_counted(study)
+    points = points[~points["lost"]]
+    sign = 1.0 if study.higher_is_better else -1.0
+    points = points.assign(apart=sign * (points["val_score"] - points["score"]).astype(float))
+    points = points[points["apart"].notna()]
+    if points.empty:
+        return None
+    key, limit = study.matrix_factors[0], study.task.get("solved")
+    met = points[ever_solved(points)]
+    reach = None
+    if known(limit) and not study.as_skill:
+        reach = int((sign * met["score"].astype(float) >= sign * float(limit)).sum())
+    by = {name: _mean(points[points[key] == name]) for name in study.levels(key)}
+    return Flattery(
+        _mean(points), {name: one for name, one in by.items() if one.n}, len(met), reach
+    )
+
+
+def _mean(points: pd.DataFrame) -> Estimate:
+    arms = points["arm"].unique()
+    return weighted_arms(points, "apart", {int(arm): 1 / len(arms) for arm in arms})
+
+
+def limit_on_test(study: Study) -> float | None:
+    """Where the limit for "solved", which is held to validation, lies among test scores."""
+    limit, found = study.task.get("solved"), flattery(study)
+    if not known(limit) or study.as_skill:
+        return None
+    sign = 1.0 if study.higher_is_better else -1.0
+    return float(limit) - (sign * found.mean.value if found else 0.0)
+
+
+def flattery_words(study: Study) -> str:
+    """For example: The best of several validations flatters: it is better than the test score by
+    0.04 [0.03, 0.05] on average (gru 0.07) …
+    """
+    found = flattery(study)
+    if found is None:
+        return ""
+    digits = 3
+    value = number(abs(found.mean.value), digits)
+    around = (
+        f" [{number(found.mean.low, digits)}, {number(found.mean.high, digits)}]"
+        if known(found.mean.low)
+        else ""
+    )
+    key = study.matrix_factors[0]
+    by = (
+        [
+            f"{level(key, name)} {number(one.value, digits, sign=True)}"
+            for name, one in found.by.items()
+        ]
+        if 1 < len(found.by) <= MOST
+        else []
+    )
+    text = (
+        f"The best validation score of a network is {'better' if found.mean.value > 0 else 'worse'}"
+        f" than its test score by {value}{around} on average"
+        f"{f' ({listing(by)})' if by else ''}: the best of several readings flatters."
+        if found.mean.low > 0
+        else "The best validation score of a network lies"
+        f" {number(found.mean.value, digits, sign=True)}{around} from its test score on average"
+        " (positive: validation is the better)."
+    )
+    if found.met and found.reach is not None:
+        text += (
+            f" Of {found.met} that met the rule on some validation, {found.reach or 'none'}"
+            f" {'reaches' if found.reach == 1 else 'reach'} the limit on test."
+        )
+    return text

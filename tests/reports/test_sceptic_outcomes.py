@@ -1,0 +1,165 @@
+"""A sceptic's battery for outcomes: what ended well, what was lost, what is recommended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from reports.analysis.flattery import flattery, flattery_words, limit_on_test
+from reports.analysis.recipe import recipe
+from reports.analysis.tallies import tally
+from reports.sections.recipe import RecipeSection
+from reports.sections.summary import Summary
+from study.design.ranking import best_first
+from tests.reports.known import known_study
+
+ARMS = {"cell": ["rnn", "lstm", "gru"]}
+
+
+def texts(section: Any) -> str:
+    """All prose, facts and notices of a section."""
+    parts = []
+    for block in section.blocks:
+        parts += [block.text] if hasattr(block, "text") else []
+        parts += [str(item) for item in getattr(block, "items", ())]
+    return " ".join(parts)
+
+
+def first(study: Any) -> str:
+    found = recipe(study)
+    assert found is not None
+    return str(study.arms.set_index("arm").loc[found.first, "cell"])
+
+
+def silent(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+    """Three arms of nearly equal best validation; one seed of the LSTM is lost silently."""
+    gone = labels["cell"] == "lstm" and seed == 2
+    best = {"rnn": 0.950, "lstm": 0.953, "gru": 0.951}[labels["cell"]]
+    return {
+        "score": best - 0.01 + 0.001 * seed,
+        "val_score": best + 0.001 * seed,
+        "final_score": 0.11 if gone else best,
+        "outcome": "silently diverged" if gone else "solved",
+        "ends_solved": not gone,
+    }
+
+
+def test_an_arm_with_a_silently_lost_seed_is_not_recommended() -> None:
+    study = known_study(ARMS, silent)
+    assert first(study) == "gru"
+    text = texts(RecipeSection(shown=5).render(study))
+    assert "gru" in text and "chosen over the runner-up by validation score" in text
+
+
+def test_fewest_lost_then_most_solved_then_validation() -> None:
+    def point(lost: dict[str, int], solved: dict[str, int], val: dict[str, float]) -> Any:
+        def of(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+            cell = labels["cell"]
+            gone = seed < lost.get(cell, 0)
+            ends = not gone and seed < lost.get(cell, 0) + solved.get(cell, 5)
+            return {
+                "score": val[cell] + 0.002 * seed,
+                "outcome": "diverged" if gone else "solved" if ends else "learning",
+                "status": "diverged" if gone else "done",
+                "ends_solved": ends,
+            }
+
+        return of
+
+    alike = {"rnn": 0.92, "lstm": 0.91, "gru": 0.90}
+    assert first(known_study(ARMS, point({"rnn": 1}, {}, alike))) == "lstm"
+    assert first(known_study(ARMS, point({}, {"rnn": 4, "lstm": 3, "gru": 5}, alike))) == "gru"
+    assert first(known_study(ARMS, point({}, {}, alike))) == "rnn"
+    far = {"rnn": 0.95, "lstm": 0.30, "gru": 0.31}
+    assert first(known_study(ARMS, point({"rnn": 1}, {"lstm": 0, "gru": 0}, far))) == "rnn", (
+        "an arm that learns little is not recommended for losing no seed"
+    )
+
+
+def test_where_nothing_was_learned_nothing_is_recommended() -> None:
+    study = known_study(ARMS, lambda labels, seed, rng: {"score": 0.1 - 0.001 * seed})
+    assert "No arm is recommended" in texts(RecipeSection(shown=5).render(study))
+    assert "No arm is recommended" in texts(Summary(trusted=5, draws=1000).render(study))
+
+
+def test_the_test_set_counts_in_what_cannot_be_told_apart() -> None:
+    """Seeds agree to a thousandth, and 50 test examples cannot tell .90 from .86."""
+    scores = {"rnn": 0.90, "lstm": 0.86, "gru": 0.20}
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        return {"score": scores[labels["cell"]], "val_score": scores[labels["cell"]]}
+
+    found = recipe(known_study(ARMS, point, examples=50, draw=3))
+    assert found is not None and found.close is not None and len(found.close) == 1
+
+
+def test_met_once_and_not_at_the_end_is_counted_apart() -> None:
+    study = known_study(
+        ARMS,
+        lambda labels, seed, rng: {
+            "score": 0.93,
+            "outcome": "solved",
+            "solved_at": 100.0,
+            "ends_solved": seed != 0,
+        },
+    )
+    found = tally(study.stored)
+    assert (found.ever, found.solved, found.gave_up) == (15, 12, 3)
+    text = texts(Summary(trusted=5, draws=1000).render(study))
+    assert "12 of 15 networks solved the task at the end" in text and "3 more met their" in text
+
+
+@pytest.mark.parametrize("state", ["fading", "vanishing", "exploding", "undefined"])
+def test_every_state_but_carrying_ends_without_carrying(state: str) -> None:
+    study = known_study(
+        ARMS, lambda labels, seed, rng: {"score": 0.5, "state": state if seed < 2 else "carrying"}
+    )
+    found = tally(study.stored)
+    assert (found.without_carrying, found.carrying) == (6, 9)
+    assert "Of the 6 that ended without carrying, none solved" in texts(
+        Summary(trusted=5, draws=1000).render(study)
+    )
+
+
+def test_what_validation_flatters_by_is_measured_and_said() -> None:
+    study = known_study(
+        ARMS,
+        lambda labels, seed, rng: {
+            "score": 0.88 + 0.001 * seed,
+            "val_score": 0.92 + 0.001 * seed + 0.02 * (labels["cell"] == "gru"),
+        },
+    )
+    found = flattery(study)
+    assert found is not None and found.mean.value == pytest.approx(0.04 + 0.02 / 3)
+    assert (found.met, found.reach) == (15, 0)
+    assert limit_on_test(study) == pytest.approx(0.9 - found.mean.value)
+    text = flattery_words(study)
+    assert "gru +0.060" in text and "Of 15 that met the rule on some validation, none reach" in text
+
+
+def test_a_rank_needs_no_test_score() -> None:
+    points = known_study(ARMS, silent).stored
+    changed = points.assign(score=[0.99, *[0.1] * (len(points) - 1)])
+    assert best_first(points, higher_is_better=True) == best_first(changed, higher_is_better=True)
+
+
+def test_old_points_end_as_their_history_says() -> None:
+    """Stored before `ends_solved`: the last validation is read from the history."""
+    study = known_study({"cell": ["rnn"]}, lambda labels, seed, rng: {"score": 0.95}, seeds=2)
+    ids = study.grid["id"].tolist()
+    history = pd.DataFrame(
+        {
+            "id": [ids[0]] * 2 + [ids[1]] * 2,
+            "update": [200, 400] * 2,
+            "val_score": [0.95, 0.93, 0.95, 0.80],
+        }
+    )
+    old = known_study(
+        {"cell": ["rnn"]},
+        lambda labels, seed, rng: {"score": 0.95, "ends_solved": None},
+        seeds=2,
+        tables={"history": history},
+    )
+    assert old.stored["outcome"].tolist() == ["solved", "learning"]
