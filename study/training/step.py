@@ -115,8 +115,9 @@ def loss_and_gradients(
 ) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
     """Losses [M] and gradients [M, P] of this update's batch at `params`, final states, profiles.
 
-    States only if the task carries them. With `with_profiles`, also profiles by layer of the
-    gradient norms at each step (Measured.profiles); this changes no number.
+    Losses are the task's, gradients those of loss and penalty. States only if the task carries
+    them. With `with_profiles`, also profiles by layer of the norms of the loss's gradients at each
+    step (Measured.profiles); this changes no number.
     """
     batch, penalty = training_batch(training, update), training.penalty
     leaves = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -190,6 +191,22 @@ def test_gradients_are_those_of_loss_plus_term():
     assert pair[1].setup.kernel == "native"
     assert torch.equal(loss, same)
     torch.testing.assert_close(grads, without + 0.3 * pair[1].params)
+
+
+def test_the_profile_of_an_update_is_that_of_the_loss():
+    changes = {"cell": RNN, "depth": 2}
+    with fixed_numerics():
+        profiles = [
+            loss_and_gradients(training, training.params, 0, with_profiles=True)[3]
+            for training in (
+                prepare([point(kernel="reference", **changes)], "cpu"),
+                prepare([point(penalty=node("activation_norm", 5.0), **changes)], "cpu"),
+            )
+        ]
+    assert set(profiles[0]) == {"1/h", "2/h"}
+    for layer, columns in profiles[0].items():
+        for name, column in columns.items():
+            np.testing.assert_array_equal(column, profiles[1][layer][name])
 
 
 def test_members_that_stay_keep_their_own_strength():
