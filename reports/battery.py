@@ -10,7 +10,9 @@ import itertools
 import math
 import re
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,7 @@ TASK = {
     "source": "made up",
     "licence": "none needed",
 }
+SIZES = {"updates": (UPDATES, 4 * UPDATES), "hidden": (8, 16)}
 HEALTH = {
     "exploding": 1.0,
     "fading": -2.0,
@@ -75,7 +78,8 @@ def check_section(section: SectionRenderer, study: Study | None = None) -> None:
 
     Title, needs and blocks; the same bytes twice; nothing from outside, text escaped; figures with
     finding, alt text, table and how to read them. Rendered on made-up studies: complete; half
-    missing, with diverged and failed points; with a hostile name; and on `study` if given.
+    missing, with diverged and failed points; with a hostile name; with sizes as factors, whose
+    columns then hold text (see Study); and on `study` if given.
     """
     name = type(section).__name__
     assert isinstance(section.title, str) and section.title, f"{name}: title must be a text"
@@ -87,6 +91,7 @@ def check_section(section: SectionRenderer, study: Study | None = None) -> None:
             made_up(Path(folder) / "whole"),
             made_up(Path(folder) / "part", stored=0.7, spoilt=True),
             made_up(Path(folder) / "hostile", first=HOSTILE),
+            made_up(Path(folder) / "sizes", others=SIZES),
         ]
         studies += [study] if study is not None else []
         rendered = [
@@ -131,25 +136,28 @@ def _html(section: SectionRenderer, study: Study) -> str:
 
 
 def made_up(
-    folder: Path, *, stored: float = 1.0, spoilt: bool = False, first: str = CELLS[0]
+    folder: Path,
+    *,
+    stored: float = 1.0,
+    spoilt: bool = False,
+    first: str = CELLS[0],
+    others: Mapping[str, Sequence[Any]] = MappingProxyType({"initializer": INITIALIZERS}),
 ) -> Study:
-    """A study with plausible numbers: two cells × two initializers × three seeds.
+    """A study with plausible numbers: two cells × the levels of `others` × three seeds.
 
     `spoilt`: one point diverged, one failed.
     """
-    store, cells = Store(folder), (first, CELLS[1])
+    store, factors = Store(folder), {"cell": [first, CELLS[1]], **others}
     grid = [
-        {"id": f"{number:016x}", "seed": seed, "labels": {"cell": cell, "initializer": initializer}}
-        for number, (cell, initializer, seed) in enumerate(
-            itertools.product(cells, INITIALIZERS, SEEDS)
-        )
+        {"id": f"{number:016x}", "seed": seed, "labels": dict(zip(factors, levels, strict=True))}
+        for number, (*levels, seed) in enumerate(itertools.product(*factors.values(), SEEDS))
     ]
     declaration = {
-        "factors": {"cell": list(cells), "initializer": list(INITIALIZERS)},
+        "factors": {key: list(levels) for key, levels in factors.items()},
         "seeds": list(SEEDS),
         "excluded": [],
         "arms": [],
-        "fixed": FIXED,
+        "fixed": {key: value for key, value in FIXED.items() if key not in factors},
         "grid": grid,
         "tasks": {"made_up": TASK},
         "health": HEALTH,
@@ -190,7 +198,7 @@ def made_up(
 
 def _point(number: int, point: dict[str, Any], status: str) -> PointRecord:
     rng = np.random.default_rng(number)
-    labels = {**FIXED, **point["labels"], "seed": point["seed"]}
+    labels = {"initializer": INITIALIZERS[0], **FIXED, **point["labels"], "seed": point["seed"]}
     row: dict[str, Any] = {
         **labels,
         "id": point["id"],
@@ -233,7 +241,7 @@ def _point(number: int, point: dict[str, Any], status: str) -> PointRecord:
         "shrink": 0.6,
         "max_grad_norm": 4.0,
         "params": 100 + 200 * (number >= 6),
-        "updates_done": UPDATES,
+        "updates_done": labels["updates"],
         "steps": STEPS,
         "lag": STEPS,
         "seconds": 1.5,

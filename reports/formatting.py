@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 BARE = (
     "cell",
@@ -16,6 +16,8 @@ BARE = (
     "readout",
 )  # factors whose levels need no name beside them
 ABSOLUTE = re.compile(r"(?<![\w<>.:/~-])/[\w.+@-]+(?:/[\w.+@-]+)+|\b[A-Za-z]:\\[\w.+@\\ -]+")
+
+MOST_DECIMALS = 9  # what is smaller is a rounding error
 
 VERDICT_SYMBOLS = {
     "carries": "→",
@@ -58,6 +60,53 @@ def interval(low: float, high: float, digits: int = 2) -> str:
     )
 
 
+def decimals(value: float, half: float = math.nan, least: int = 2) -> int:
+    """Decimals that show a value and an interval that reaches `half` to each side.
+
+    At least `least`, and as many as one digit of `half` takes. A value under `least` gets two
+    digits where it exceeds `half`, so that it differs from its neighbours, and one where `half` is
+    up to ten times its size. No more than four digits, so that rounding errors show no spread.
+    """
+    value, half = abs(value), abs(half)
+    if not math.isfinite(value):
+        return least
+    half = half if math.isfinite(half) else 0.0
+    value, half = (one if one >= 10**-MOST_DECIMALS else 0.0 for one in (value, half))
+    wanted = [-_exponent(half)] if half > 0 else []
+    if 0 < value < 10**-least and value >= half / 10:
+        wanted.append((1 if value >= half else 0) - _exponent(value))
+    most = 3 - _exponent(value) if value > 0 else MOST_DECIMALS
+    return max(least, min(max(wanted, default=least), most, MOST_DECIMALS))
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(value))
+
+
+def score_number(value: float | None, least: int = 2) -> str:
+    """A score alone: 0.87, and 0.00042 rather than 0.00."""
+    return number(value, least if value is None else decimals(value, least=least))
+
+
+def with_ends(value: float, low: float, high: float, least: int = 2, *, sign: bool = False) -> str:
+    """For example: 0.91 [0.89, 0.93], 0.00042 [0.00037, 0.00047]; the value if alone."""
+    half = (high - low) / 2
+    digits = decimals(value, half, least)
+    ends = f" {interval(low, high, digits)}" if math.isfinite(half) else ""
+    return number(value, digits, sign=sign) + ends
+
+
+def plus_minus(value: float, low: float, high: float, least: int = 2) -> str:
+    """For example: 0.91 ± 0.02; with both ends if one side is shorter, the value alone if none."""
+    half = (high - low) / 2
+    digits = decimals(value, half, least)
+    if not math.isfinite(half):
+        return number(value, digits)
+    if number(high - value, digits) != number(value - low, digits):
+        return with_ends(value, low, high, least)
+    return f"{number(value, digits)}\u00a0±\u00a0{number(half, digits)}"
+
+
 def percent(share: float | None) -> str:
     """Whole percents; 0 % and 100 % only if exact."""
     if share is None or not math.isfinite(share):
@@ -67,6 +116,21 @@ def percent(share: float | None) -> str:
     if 0.99 < share < 1:
         return "over 99 %"
     return f"{100 * share:.0f} %"
+
+
+def as_number(name: str) -> str:
+    """Column with the numbers of a size (depth, …) that is a factor: its own column holds text."""
+    return f"{name} as a number"
+
+
+def p_text(p: float, *, smallest: bool = False) -> str:
+    """A p value with its sign: = 0.012, < 0.001, and ≤ 0.0005 if no arrangement gives less."""
+    if not known(p):
+        return "n/a"
+    if not smallest:
+        return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    digits = max(3, -_exponent(p))
+    return f"≤ {math.ceil(round(p * 10**digits, 6)) / 10**digits:.{digits}f}"
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
@@ -101,10 +165,47 @@ def counts(tally: Mapping[str, int]) -> str:
     return " · ".join(f"{name} {n}" for name, n in tally.items())
 
 
+class Key(str):
+    """The key of a setting, with the name that tells it from the keys beside it: optimizer.lr."""
+
+    short: str
+
+
+def keys_of(names: Iterable[str]) -> dict[str, Key]:
+    """Keys that know their short names: as many of their last parts as no other key ends with."""
+    parts = {name: name.split(".") for name in names}
+    made = {}
+    for name, own in parts.items():
+        made[name] = Key(name)
+        made[name].short = next(
+            ".".join(own[-n:])
+            for n in range(1, len(own) + 1)
+            if n == len(own)
+            or not any(other[-n:] == own[-n:] for key, other in parts.items() if key != name)
+        )
+    return made
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    return {name: key.short for name, key in keys_of(names).items()}
+
+
+def rekeyed(value: Any, keys: Mapping[str, Key]) -> Any:
+    """A declaration in which these settings, as keys of mappings, know their short names."""
+    if isinstance(value, Mapping):
+        return {keys.get(key, key): rekeyed(one, keys) for key, one in value.items()}
+    return [rekeyed(one, keys) for one in value] if isinstance(value, list) else value
+
+
+def short_name(key: str) -> str:
+    """The name of a setting beside its level: lr for optimizer.lr, if no other ends with lr."""
+    return key.short if isinstance(key, Key) else key.rpartition(".")[2]
+
+
 def level(factor: str, label: object) -> str:
     """A level as text: cells and initializers alone, others with their factor (depth 2)."""
     text = isolated(str(label))
-    return text if factor in BARE else f"{factor.rpartition('.')[2]} {text}"
+    return text if factor in BARE else f"{short_name(factor)} {text}"
 
 
 def isolated(text: str) -> str:

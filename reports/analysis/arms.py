@@ -9,8 +9,15 @@ import numpy as np
 import pandas as pd
 
 from reports.data.study import MISSING, Study
-from reports.formatting import OUTCOME_SYMBOLS, VERDICT_SYMBOLS, counts, interval, number, percent
-from reports.statistics import Estimate, agreed_word, count, wilson
+from reports.formatting import (
+    OUTCOME_SYMBOLS,
+    VERDICT_SYMBOLS,
+    counts,
+    percent,
+    plus_minus,
+    with_ends,
+)
+from reports.statistics import Estimate, agreed_word, clamp, count, share_over_arms, wilson
 from reports.statistics.bootstrap import ENOUGH, score_interval
 from study.design.outcomes import lost
 from study.design.ranking import DIVERGED, counted
@@ -58,12 +65,15 @@ def _summary(study: Study) -> pd.DataFrame:
                 "verdicts": verdicts,
                 "word": agreed_word(verdicts),
                 "outcomes": count(own["outcome"].tolist(), OUTCOMES),
-                "score": score_interval(
-                    own["counted"].tolist(),
-                    own["score_se"].tolist(),
-                    _by_example(study, own),
-                    draws=DRAWS,
-                    seed=SEED,
+                "score": clamp(
+                    score_interval(
+                        own["counted"].tolist(),
+                        own["score_se"].tolist(),
+                        _by_example(study, own),
+                        draws=DRAWS,
+                        seed=SEED,
+                    ),
+                    *study.score_range,
                 ),
                 "scores": own["counted"].tolist(),
             }
@@ -125,19 +135,28 @@ def outcome_words(row: pd.Series) -> str:
 
 def score_words(estimate: Estimate) -> str:
     """For example: .91 ± .02; with one seed, the score alone."""
-    return number(estimate.value) + (
-        f"\u00a0±\u00a0{number(estimate.half)}" if np.isfinite(estimate.half) else ""
-    )
+    return plus_minus(estimate.value, estimate.low, estimate.high)
 
 
-def with_interval(estimate: Estimate) -> str:
+def with_interval(estimate: Estimate, digits: int = 2, *, sign: bool = False) -> str:
     """For example: .91 [.89, .93]; without an interval, the value alone."""
-    return number(estimate.value) + (
-        f" {interval(estimate.low, estimate.high)}" if np.isfinite(estimate.half) else ""
-    )
+    return with_ends(estimate.value, estimate.low, estimate.high, digits, sign=sign)
 
 
 def share_words(hits: int, n: int) -> str:
     """For example: 14 of 36 [25 %, 55 %], with Wilson's interval."""
     share = wilson(hits, n)
     return f"{hits or 'none'} of {n} [{percent(share.low)}, {percent(share.high)}]"
+
+
+def share_over_arms_words(hits: pd.Series, arms: pd.Series) -> str:
+    """As share_words, of networks of several arms: networks of one arm are alike."""
+    share = share_over_arms(hits.to_numpy(dtype=float), arms.to_numpy())
+    n = int(hits.sum())
+    return f"{n or 'none'} of {len(hits)} [{percent(share.low)}, {percent(share.high)}]"
+
+
+def unit_words(points: pd.DataFrame, key: str) -> str:
+    """What varies independently within a level: arms, or networks if each level is one arm."""
+    pooled = bool((points.groupby(key, observed=True)["arm"].nunique() > 1).any())
+    return "arms, whose networks are alike" if pooled else "networks"

@@ -1,4 +1,4 @@
-"""Whether health goes with success: D at a share of the run against outcome and score.
+"""Whether transport D goes with success: D at a share of the run against outcome and score.
 
 Networks are compared within the levels of every factor, since what differs between cells would
 otherwise pass for an association.
@@ -28,6 +28,7 @@ from reports.findings.finding import (
 from reports.formatting import count, interval, known, level, listing, number
 from reports.statistics import NO_ESTIMATE, Estimate, Prediction, predict
 from reports.statistics.prediction import SETTLED
+from reports.statistics.survival import planned_updates
 from reports.statistics.terms import codes
 from study.records import NETWORK
 
@@ -81,7 +82,7 @@ class Association:
 
     @property
     def word(self) -> str:
-        """HOLDS: the healthier, the more often solved, within every factor; OPPOSITE; or less."""
+        """HOLDS: the more carried, the more often solved, within each factor; OPPOSITE; or less."""
         return self.judged(0.0)[0]
 
     def _same_outcome(self) -> str:
@@ -118,10 +119,12 @@ def at_share(study: Study, share: float) -> pd.Series:
     if share >= 1:
         return study.stored.set_index("id")["D"].astype(float)
     states = study.table("states")
-    states = states[states["layer"] == NETWORK].merge(study.stored[["id", "updates"]], on="id")
+    states = states[states["layer"] == NETWORK].merge(
+        study.stored.assign(planned=planned_updates)[["id", "planned"]], on="id"
+    )
     if states.empty:
         return pd.Series(dtype=float)
-    away = (states["update"].astype(float) - share * states["updates"].astype(float)).abs()
+    away = (states["update"].astype(float) - share * states["planned"]).abs()
     nearest = states.assign(away=away).sort_values(["id", "away"]).groupby("id").head(1)
     return nearest.set_index("id")["D"].astype(float)
 
@@ -207,10 +210,10 @@ def prediction_words(study: Study, share: float, when: str, draws: int) -> str:
     if not known(found.pooled.auc.value):
         return f"Whether transport {when} (D) goes with success cannot be determined here: {why}."
     said = {
-        HOLDS: "goes with solving the task here: the healthier, the more often solved, within every"
-        " factor",
-        OPPOSITE: "goes against solving the task here: the healthier, the less often solved, within"
+        HOLDS: "goes with solving the task here: the more is carried, the more often solved, within"
         " every factor",
+        OPPOSITE: "goes against solving the task here: the more is carried, the less often solved,"
+        " within every factor",
         MIXED: "goes with solving the task at some levels here and against it at others",
     }.get(word, "is not shown to go with solving the task here")
     return (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from reports.analysis.arms import with_interval
 from reports.analysis.claims import JudgedClaim
 from reports.findings.finding import HOLDS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, SYMBOLS
-from reports.formatting import interval, levels, number, percent
+from reports.formatting import decimals, interval, levels, number, percent, score_number
 from study.design.claims import SHARE_OF_SOLVED
 
 
@@ -33,8 +36,8 @@ def sentence(one: JudgedClaim) -> str:
     measure = f"{one.measure[0].upper()}{one.measure[1:]}"
     return (
         f"{found} {measure}: {side_values(one, 0)} with {levels(one.better)}, {side_values(one, 1)}"
-        f" with {levels(one.worse)} (difference {number(abs(one.difference.value))}, interval"
-        f" {_positive(one)}).{_parts(one)}{why}"
+        f" with {levels(one.worse)} (difference {number(abs(one.difference.value), _digits(one))},"
+        f" interval {_positive(one)}).{_parts(one)}{why}"
     )
 
 
@@ -45,7 +48,7 @@ def _parts(one: JudgedClaim) -> str:
     words = {HOLDS: "yes", OPPOSITE: "no, the opposite"}
     listed = "; ".join(
         f"{part.name} {words.get(part.strength, part.strength)}"
-        f" ({number(part.effect.value, sign=True)} {interval(part.effect.low, part.effect.high)})"
+        f" ({with_interval(part.effect, sign=True)})"
         for part in one.parts
     )
     return f" By {one.parts[0].factor}: {listed}."
@@ -53,8 +56,7 @@ def _parts(one: JudgedClaim) -> str:
 
 def _effect(one: JudgedClaim) -> str:
     return (
-        f"Effect {number(one.difference.value, 3, sign=True)}"
-        f" {interval(one.difference.low, one.difference.high, 3)}, where {number(one.least, 3)}"
+        f"Effect {with_interval(one.difference, 3, sign=True)}, where {score_number(one.least, 3)}"
         " matters."
     )
 
@@ -62,7 +64,12 @@ def _effect(one: JudgedClaim) -> str:
 def _positive(one: JudgedClaim) -> str:
     """The interval, with the sign that the sentence gives to the difference."""
     low, high = one.difference.low, one.difference.high
-    return interval(low, high) if one.difference.value >= 0 else interval(-high, -low)
+    low, high = (low, high) if one.difference.value >= 0 else (-high, -low)
+    return interval(low, high, _digits(one))
+
+
+def _digits(one: JudgedClaim) -> int:
+    return decimals(one.difference.value, one.difference.half)
 
 
 def side_values(one: JudgedClaim, which: int) -> str:
@@ -71,5 +78,7 @@ def side_values(one: JudgedClaim, which: int) -> str:
         return "no point"
     if one.share:
         return f"{int(values.sum())} of {len(values)} ({percent(float(values.mean()))})"
-    spread = f" ± {number(float(values.std(ddof=1)))} sd" if len(values) > 1 else ""
-    return f"{number(float(values.mean()))}{spread} (n = {len(values)})"
+    mean, sd = float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    digits = decimals(mean, sd)
+    spread = f" ± {number(sd, digits)} sd" if len(values) > 1 else ""
+    return f"{number(mean, digits)}{spread} (n = {len(values)})"

@@ -27,6 +27,7 @@ from reports.analysis.measures import MEASURES, measured, sign
 from reports.analysis.occurrence import nothing_to_decide
 from reports.analysis.precision import what_would_decide
 from reports.analysis.scope import length_words, scope_words
+from reports.analysis.terms_shown import terms_shown
 from reports.analysis.testable import why_not_testable
 from reports.data.study import Study
 from reports.findings.finding import (
@@ -240,9 +241,10 @@ class _Judge:
         """The claim at the levels of the factor that its effect depends on most; [] if none does.
 
         Shown if two levels' effects differ by an interval apart from 0, corrected for all pairs of
-        levels of all factors; levels that a side of the claim joins count as well.
+        levels of all factors, or if the study's tests show the interaction (terms_shown); levels
+        that a side of the claim joins count as well.
         """
-        splits = self._splits(compared, claim)
+        splits, partners = self._splits(compared, claim), self._partners(claim)
         pairs = sum(len(one) * (len(one) - 1) // 2 for one in splits.values())
         shown: list[tuple[float, list[Part]]] = []
         for (factor, _), inside in splits.items():
@@ -256,10 +258,18 @@ class _Judge:
                 ),
                 default=0.0,
             )
-            if apart > 0:
+            if apart > 0 or factor in partners:
                 shown.append((apart, self._parts(factor, inside, level)))
         differing = [one for one in shown if len({part.strength for part in one[1]}) > 1]
         return max(differing or shown, key=lambda one: one[0])[1] if shown else []
+
+    def _partners(self, claim: Mapping[str, Any]) -> set[str]:
+        """Factors whose interaction with those of the claim is shown in the whole study."""
+        if self.by not in ("score", "D") or claim.get("when"):
+            return set()
+        found = terms_shown(self.study, self.by)
+        keys = {*claim["better"], *claim["worse"]}
+        return {name for key in keys for name in found.partners(key)} if found else set()
 
     def _parts(self, factor: str, inside: Mapping[str, Comparison], level: float) -> list[Part]:
         made = []
@@ -422,7 +432,7 @@ def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     text = (
         f"{carrying} of {n} that solved their task carry at the end;"
         f" {int(others['value'].sum())} of the other {len(others)}. It holds if the interval of the"
-        f" share, {share.low:.2f} to {share.high:.2f}, lies above {needed:.2f}."
+        f" share, {share.low:.2f} to {share.high:.2f} (95 %), lies above {needed:.2f}."
         if n
         else ""
     )

@@ -187,7 +187,7 @@ def with_sign(estimate: Estimate, sign: float) -> Estimate:
 def side_words(side: Mapping[str, Any]) -> dict[str, str]:
     """Levels of a side as text; several levels are joined by "or"."""
     return {
-        str(key): " or ".join(map(str, level)) if isinstance(level, list) else str(level)
+        key: " or ".join(map(str, level)) if isinstance(level, list) else str(level)
         for key, level in side.items()
     }
 

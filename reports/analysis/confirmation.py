@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from reports.analysis.arms import with_counted
+from reports.analysis.arms import summary, with_counted, with_interval
 from reports.analysis.comparison import (
     Comparison,
     as_term,
@@ -17,8 +17,8 @@ from reports.analysis.comparison import (
     with_sign,
 )
 from reports.data.study import Study
-from reports.formatting import count, interval, known, listing, number
-from reports.statistics import NO_ESTIMATE, Estimate, mean_interval
+from reports.formatting import count, known, listing, p_text, score_number
+from reports.statistics import NO_ESTIMATE, Estimate
 from reports.statistics.holm import holm
 from reports.statistics.permutation import f_test
 from study.design.ranking import best_first
@@ -34,7 +34,7 @@ class ConfirmedArm:
     """One arm: scores on the seeds that chose it (`screened`) and on fresh ones (`fresh`).
 
     `behind`: how far it is behind the first arm on fresh seeds (positive: worse), with p of a
-    permutation test, corrected by Holm.
+    permutation test, corrected by Holm; `smallest`: no arrangement of the seeds gives less.
     """
 
     arm: int
@@ -46,6 +46,11 @@ class ConfirmedArm:
     behind: Estimate = NO_ESTIMATE
     improve: Estimate = NO_ESTIMATE
     p: float = float("nan")
+    smallest: bool = False
+
+    @property
+    def p_words(self) -> str:
+        return p_text(self.p, smallest=self.smallest)
 
 
 @dataclass(frozen=True)
@@ -89,15 +94,15 @@ def _read(study: Study) -> Confirmation | None:
     by_rank = sorted(numbers, key=lambda arm: ranks.get(numbers[arm][0], len(ranks)))
     first, made = by_rank[0], []
     for arm in by_rank:
-        number, label = numbers[arm]
-        before, after = screened[screened["arm"] == number], fresh[fresh["arm"] == arm]
+        screened_as, label = numbers[arm]
+        before, after = screened[screened["arm"] == screened_as], fresh[fresh["arm"] == arm]
         old, new = (
-            mean_interval(points_of["counted"].tolist(), points_of["score_se"].tolist())
-            for points_of in (before, after)
+            summary(of).set_index("arm").loc[place, "score"]
+            for of, place in ((study, screened_as), (again, arm))
         )
         made.append(
             ConfirmedArm(
-                number,
+                screened_as,
                 label,
                 before["counted"].tolist(),
                 after["counted"].tolist(),
@@ -107,7 +112,7 @@ def _read(study: Study) -> Confirmation | None:
             )
         )
     adjusted = holm([one.p for one in made])
-    arms = [ConfirmedArm(**{**vars(one), "p": p}) for one, p in zip(made, adjusted, strict=True)]
+    arms = [replace(one, p=p) for one, p in zip(made, adjusted, strict=True)]
     used = {int(seed) for seed in study.seeds} | {
         int(seed) for seed in study.outside_grid["seed"].dropna()
     }
@@ -126,24 +131,25 @@ def _level(study: Study, row: Mapping[str, str], key: str) -> str | None:
 
 def _behind(
     again: Study, points: pd.DataFrame, first: int, arm: int
-) -> tuple[Estimate, Estimate, float]:
-    """Difference, P(improve) of the first arm over this one, and p."""
+) -> tuple[Estimate, Estimate, float, bool]:
+    """Difference, P(improve) of the first arm over this one, p, and whether p is the smallest."""
     if arm == first:
-        return NO_ESTIMATE, NO_ESTIMATE, float("nan")
+        return NO_ESTIMATE, NO_ESTIMATE, float("nan"), False
     both = points[points["arm"].isin([first, arm])].assign(
         value=lambda points_of: points_of["counted"].astype(float)
     )
     both = both[np.isfinite(both["value"])]
     if both["arm"].nunique() < 2:
-        return NO_ESTIMATE, NO_ESTIMATE, float("nan")
+        return NO_ESTIMATE, NO_ESTIMATE, float("nan"), False
     points_of = Comparison(both, {first: 1.0, arm: -1.0}, [([first], [arm])])
     made, row = as_term(again, points_of, "first against another", list(again.factors))
-    p = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED).p
+    test = f_test(both["value"].to_numpy(dtype=float), row, made, draws=DRAWS, seed=SEED)
     found = with_sign(
         difference(again, points_of, share=False, scored=True),
         1.0 if again.higher_is_better else -1.0,
     )
-    return found, probability_of_improvement(points_of, higher_is_better=again.higher_is_better), p
+    improve = probability_of_improvement(points_of, higher_is_better=again.higher_is_better)
+    return found, improve, test.p, test.smallest
 
 
 def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
@@ -151,9 +157,8 @@ def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
     first, *others = confirmed.arms
     sentence = (
         f"Confirmed on {count(len(confirmed.seeds), 'fresh seed')}: {first.label}, the"
-        f" recommended arm, has a mean test {study.metric} of {number(first.estimate.value, 3)}"
-        f" {interval(first.estimate.low, first.estimate.high, 3)} (on the seeds that chose it:"
-        f" {number(first.screening.value, 3)})."
+        f" recommended arm, has a mean test {study.metric} of {with_interval(first.estimate, 3)}"
+        f" (on the seeds that chose it: {score_number(first.screening.value, 3)})."
     )
     if not others:
         return sentence
@@ -176,8 +181,5 @@ def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
 
 
 def _against_first(one: ConfirmedArm) -> str:
-    p = f", p {'< 0.001' if one.p < 0.001 else f'= {one.p:.3f}'}" if known(one.p) else ""
-    return (
-        f"{one.label} (difference {number(one.behind.value, 3, sign=True)}"
-        f" {interval(one.behind.low, one.behind.high, 3)}{p})"
-    )
+    p = f", p {one.p_words}" if known(one.p) else ""
+    return f"{one.label} (difference {with_interval(one.behind, 3, sign=True)}{p})"

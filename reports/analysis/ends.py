@@ -7,6 +7,7 @@ import pandas as pd
 
 from reports.data.study import Study
 from reports.formatting import count, listing
+from reports.statistics.survival import planned_updates
 from study.health.end_state import LAST
 from study.records import NETWORK
 
@@ -18,7 +19,7 @@ def different_stopping_points(points: pd.DataFrame) -> str:
     Columns ended_early, updates_done and updates.
     """
     early = points["ended_early"].eq("solved")
-    made, planned = points.loc[early, "updates_done"], points.loc[~early, "updates"]
+    made, planned = points.loc[early, "updates_done"], planned_updates(points)[~early]
     if not early.any() or (planned.empty and made.nunique() == 1):
         return ""
     are = "was" if early.sum() == 1 else "were"

@@ -10,6 +10,7 @@ from reports.analysis.associations import association_at, association_words, at_
 from reports.analysis.claim_ledger import all_claims
 from reports.analysis.claim_words import sentence
 from reports.analysis.claims import DRAWS, JudgedClaim
+from reports.analysis.effect_findings import effect_findings
 from reports.analysis.flattery import flattery, flattery_words
 from reports.analysis.recipe import recipe
 from reports.analysis.scope import scope_words
@@ -41,6 +42,7 @@ def _findings(study: Study) -> Sequence[Finding]:
         *_recommendations(study),
         *_associations(study),
         *_flattery(study),
+        *effect_findings(study),
         *_claims(study),
     ]
     return [one if one.scope else replace(one, scope=scope) for one in every]

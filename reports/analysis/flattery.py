@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.analysis.arms import with_counted
 from reports.data.study import Study
-from reports.formatting import known, level, listing, number
+from reports.formatting import decimals, known, level, listing, number
 from reports.statistics import Estimate, weighted_arms
 from study.design.outcomes import ever_solved
 
@@ -77,7 +77,7 @@ def flattery_words(study: Study) -> str:
     found = flattery(study)
     if found is None:
         return ""
-    digits = 3
+    digits = decimals(found.mean.value, found.mean.half, 3)
     value = number(abs(found.mean.value), digits)
     around = (
         f" [{number(found.mean.low, digits)}, {number(found.mean.high, digits)}]"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from reports.analysis.arms import with_counted
 from reports.data.study import Study
-from reports.statistics.survival import times
+from reports.statistics.survival import planned_updates, times
 from study.design.outcomes import lost, solved_at_end
 from study.design.ranking import counted
 
@@ -65,7 +65,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "time": Measure(
         "time until the rule is first met, as a share of the run",
-        lambda study, points: times(points)["time"] / points["updates"].astype(float),
+        lambda study, points: times(points)["time"] / planned_updates(points),
         False,
     ),
     "lost": Measure(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from reports.blocks import Section
 from reports.data.study import Study
-from reports.formatting import levels
+from reports.formatting import keys_of, levels, rekeyed, short_names
 from study.store.search import SearchStore, beside
 
 COUNTED = ("done", "diverged")  # trials that were trained to the end
@@ -99,6 +99,8 @@ def _find(study: Study, pointed: object) -> Search | None:
     for store in map(SearchStore, folders):
         summary = store.summary()
         if summary is not None:
+            keys = keys_of(key for arm in summary["arms"][:1] for key in arm["levels"])
+            summary = {**summary, "arms": rekeyed(summary["arms"], keys)}
             labels = {
                 arm["arm"]: levels(arm["levels"]) if arm["levels"] else "all arms"
                 for arm in summary["arms"]
@@ -124,8 +126,14 @@ def shown(value: object) -> str:
     return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
 
 
+def objective_name(objective: str) -> str:
+    """An objective as the page calls it."""
+    return "gradient health" if objective == "health" else objective
+
+
 def setting(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key.rpartition('.')[2]} {shown(value)}" for key, value in values.items())
+    names = short_names(values)
+    return ", ".join(f"{names[key]} {shown(value)}" for key, value in values.items())
 
 
 def numeric(text: str) -> bool:

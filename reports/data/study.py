@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports.data.declaration import malformed_launches, malformed_part, restrict
 from reports.data.judged_again import judge_again, with_layers, with_verdicts
-from reports.formatting import known, levels
+from reports.formatting import as_number, keys_of, known, levels, rekeyed
 from study.config.paths import conf_folder
 from study.design.outcomes import solved_at_end
-from study.records import POINTS, StudyError
+from study.design.power import is_share
+from study.records import POINTS, SIZES, StudyError
 from study.store import Store
 from study.store.validate import MEND
 
@@ -39,11 +42,13 @@ class Study:
 
     `grid`: one row per declared point, in declared order: id, seed, arm (number from 0), the label
     of each factor's level, and the columns of records.POINTS; status "missing" if nothing is
-    stored. Outcome "solved" is that of the end: a point that met the rule at some time
-    (`solved_at`) and not at its last validation is "learning". `outside_grid`: stored points that
-    are not declared. `factors`: those with more than one level, cell and initializer first;
-    `constant`: settings that do not vary. `judged_again`: points whose verdict is not the stored
-    one (data.judged_again).
+    stored. A factor's column holds the text of its levels; the numbers of a size that is a
+    factor (depth, hidden, batch, updates) stand under formatting.as_number of its name.
+    Outcome "solved" is that of the end: a point that met the rule at some time (`solved_at`) and
+    not at its last validation is "learning". `outside_grid`: stored points that are not declared.
+    `factors`: those with more than one level, cell and initializer first; `constant`: settings
+    that do not vary. `judged_again`: points whose verdict is not the stored one
+    (data.judged_again).
     """
 
     def __init__(
@@ -69,6 +74,15 @@ class Study:
         self.declaration = restrict(whole, levels) if levels else whole
         self.seeds = list(self.declaration["seeds"])
         self._set_factors(self.declaration["factors"])
+        named = keys_of(self.factors)
+        self.declaration = {
+            **self.declaration,
+            **{
+                part: rekeyed(self.declaration[part], named)
+                for part in ("claims", "contrasts", "arms", "excluded")
+                if part in self.declaration
+            },
+        }
         self.tasks: Mapping[str, Mapping[str, Any]] = self.declaration.get("tasks", {})
         self.health: Mapping[str, Any] = self.declaration.get("health", {})
         metrics = {
@@ -111,7 +125,7 @@ class Study:
         texts = {key: [str(label) for label in labels] for key, labels in declared.items()}
         varied = [key for key, labels in texts.items() if len(labels) > 1]
         order = [*(key for key in FIRST if key in varied), *(k for k in varied if k not in FIRST)]
-        self.factors = {key: texts[key] for key in order}
+        self.factors: dict[str, list[str]] = {key: texts[key] for key in keys_of(order).values()}
         self.constant = {
             key: str(label) for key, label in self.declaration.get("fixed", {}).items()
         }
@@ -177,6 +191,8 @@ class Study:
         )
         grid = grid.assign(order=present).sort_values(["order", "seed"], kind="stable")
         grid["arm"] = pd.factorize(grid["order"])[0]
+        displaced = [name for name in SIZES if name in grid and name in stored]
+        stored = stored.assign(**{as_number(name): stored[name] for name in displaced})
         kept = [column for column in stored.columns if column == "id" or column not in grid.columns]
         joined = (
             grid.drop(columns="order")
@@ -281,9 +297,9 @@ class Study:
             f" {len(self.stored):,} points."
         )
         return (
-            f"{of_all} Curves, profiles, states by stage, results by example and how health goes"
-            f" with success are of {len(self.sampled):,} points: {which}. Of more than {MOST:,}"
-            " points, no list and no figure of marks shows more than that."
+            f"{of_all} Curves, profiles, states by stage, results by example and how transport D"
+            f" goes with success are of {len(self.sampled):,} points: {which}. Of more than"
+            f" {MOST:,} points, no list and no figure of marks shows more than that."
         )
 
     @property
@@ -304,6 +320,21 @@ class Study:
         return self.as_skill or all(
             bool(facts.get("higher_is_better", True)) for facts in self.tasks.values()
         )
+
+    @functools.cached_property
+    def score_range(self) -> tuple[float, float]:
+        """Smallest and largest score that is possible.
+
+        Shares lie between 0 and 1, errors are at least 0, and what is better when higher is
+        perfect at 1. A metric of your own whose scores lie beyond is not bounded there.
+        """
+        share = not self.as_skill and is_share(self.metric)
+        low = 0.0 if share or not self.higher_is_better else -math.inf
+        high = 1.0 if self.higher_is_better else math.inf
+        columns = [name for name in SCORES if name in self.stored]
+        seen = self.stored[columns].to_numpy(dtype=float)
+        seen = seen[np.isfinite(seen)]
+        return (-math.inf if (seen < low).any() else low, math.inf if (seen > high).any() else high)
 
     def why_excluded(self, labels: Mapping[str, str]) -> str | None:
         """Why a combination of levels is not in the grid; None if it was not excluded."""

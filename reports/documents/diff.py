@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.arms import with_counted
+from reports.analysis.arms import with_counted, with_interval
 from reports.data.study import MISSING, Study
-from reports.formatting import count, interval, levels, listing, number
+from reports.formatting import count, decimals, keys_of, levels, listing, number
 from reports.statistics import NO_ESTIMATE, Estimate, mean_interval, weighted_arms
 from study.records import NOT_IDENTITY, StudyError
 from study.store import Store
@@ -207,7 +207,7 @@ def _by_key(study: Study, keys: Sequence[str]) -> dict[Key, pd.Series]:
 
 def _namer(first: Study, second: Study, keys: Sequence[str]) -> Callable[[Key], tuple[str, str]]:
     """A function from key to (arm, seed), in words; the arm by the settings that vary."""
-    shown = [key for key in keys if key in first.factors or key in second.factors]
+    shown = keys_of(key for key in keys if key in first.factors or key in second.factors).values()
     places = [keys.index(key) for key in shown]
 
     def name(key: Key) -> tuple[str, str]:
@@ -229,7 +229,11 @@ def _changed(a: pd.Series, b: pd.Series) -> str:
     )
     if same and a["id"] == b["id"]:
         return ""
-    scores = f"{number(a['counted'], 3)} → {number(b['counted'], 3)}"
+    digits = max(
+        decimals(score, abs(a["counted"] - b["counted"]), 3)
+        for score in (a["counted"], b["counted"])
+    )
+    scores = f"{number(a['counted'], digits)} → {number(b['counted'], digits)}"
     return f"{'other settings' if a['id'] != b['id'] else 'same settings, other numbers'}: {scores}"
 
 
@@ -363,7 +367,7 @@ def sentences(found: Difference) -> list[str]:
     change = found.overall
     lines.append(
         f"Mean {found.metric} over {len(found.arms)} shared arms:"
-        f" {number(change.value, 3, sign=True)} {interval(change.low, change.high, 3)} (second"
+        f" {with_interval(change, 3, sign=True)} (second"
         f" minus first, 95 % interval over seeds, n = {change.n} points)."
     )
     lines.append(
@@ -412,7 +416,4 @@ def _block(title: str, rows: Sequence[str], most: int) -> list[str]:
 def arm_words(arm: ArmChange) -> str:
     """For example: +0.02 [−0.01, 0.05], n 3 and 3."""
     change = arm.difference
-    return (
-        f"{number(change.value, 3, sign=True)} {interval(change.low, change.high, 3)}, n"
-        f" {arm.first.n} and {arm.second.n}"
-    )
+    return f"{with_interval(change, 3, sign=True)}, n {arm.first.n} and {arm.second.n}"

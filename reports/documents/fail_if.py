@@ -23,13 +23,13 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 import pandas as pd
 
-from reports.analysis.arms import score_words, with_counted
+from reports.analysis.arms import score_words, summary
 from reports.analysis.claim_ledger import all_claims
 from reports.analysis.recipe import leaders
-from reports.data.study import MISSING, Study
+from reports.data.study import MISSING, SCORES, Study
 from reports.findings.finding import STRENGTHS
 from reports.formatting import count, listing
-from reports.statistics import Estimate, mean_interval
+from reports.statistics import Estimate, clamp, mean_interval
 from study.records import OUTCOMES, POINTS, STATES, STATUSES, VERDICTS, StudyError
 
 OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -59,6 +59,13 @@ ALIASES = {"exploding": "explodes"}
 NUMBERS = tuple(
     column.name for column in POINTS if column.kind in ("int", "float") and column.name != "seed"
 )
+ANY = (-math.inf, math.inf)
+# What a mean can be: a share, or what is never below 0.
+RANGES: Mapping[str, tuple[float, float]] = {
+    column.name: (0.0, 1.0 if column.unit.startswith("share of updates") else math.inf)
+    for column in POINTS
+    if column.kind in ("int", "float") and column.unit != "decades"
+}
 SHOWN = 5  # most names in a message
 
 
@@ -241,11 +248,10 @@ def _values(study: Study, condition: Condition) -> dict[str, Any]:
             f"{label[point['arm']]} seed {point['seed']}": point[condition.subject]
             for _, point in grid.iterrows()
         }
-    points = with_counted(study)
     values = {}
     for arm in grid["arm"].drop_duplicates():
         whole = not (grid.loc[grid["arm"] == arm, "status"].isin([MISSING, "failed"])).any()
-        estimate = _estimate(points[points["arm"] == arm], condition.subject) if whole else None
+        estimate = _estimate(study, arm, condition.subject) if whole else None
         values[label[arm]] = (
             {"": estimate.value, "low": estimate.low, "high": estimate.high}[condition.end]
             if estimate
@@ -254,12 +260,18 @@ def _values(study: Study, condition: Condition) -> dict[str, Any]:
     return values
 
 
-def _estimate(points: pd.DataFrame, name: str) -> Estimate:
-    """Mean over an arm's seeds with its interval; for the score, diverged points count."""
+def _estimate(study: Study, arm: int, name: str) -> Estimate:
+    """Mean over an arm's seeds with the part of its interval that is possible.
+
+    The score is that of the page: diverged points count.
+    """
     if name == "score":
-        return mean_interval(points["counted"].tolist(), points["score_se"].tolist())
+        scores: pd.Series = summary(study).set_index("arm")["score"]
+        return scores[arm]
+    points = study.stored[study.stored["arm"] == arm]
     values = points[name].to_numpy(dtype=float)
-    return mean_interval(values.tolist() if np.isfinite(values).all() else [])
+    found = mean_interval(values.tolist() if np.isfinite(values).all() else [])
+    return clamp(found, *(study.score_range if name in SCORES else RANGES.get(name, ANY)))
 
 
 def _points_of(study: Study, condition: Condition) -> pd.DataFrame:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from reports.analysis.arms import score_words
+from reports.analysis.arms import score_words, with_interval
 from reports.analysis.recipe import leaders
 from reports.blocks import Cell, Notice, Prose, Rows, Table
 from reports.data.study import MISSING, Study
 from reports.documents.diff import Difference, sentences
 from reports.documents.files import write_text
 from reports.documents.templates import Templates
-from reports.formatting import STATUS_SYMBOLS, VERDICT_SYMBOLS, count, interval, number, private
+from reports.formatting import STATUS_SYMBOLS, VERDICT_SYMBOLS, count, private, score_number
 from reports.statistics import count as counted
 from study.records import STATUSES, VERDICTS, StudyError
 from study.store import Store
@@ -166,16 +166,14 @@ def _arms(found: Difference) -> Table:
     for arm in found.arms:
         change = arm.difference
         words_of_arm = (
-            "the very same points"
-            if arm.same
-            else f"{number(change.value, 3, sign=True)} {interval(change.low, change.high, 3)}"
+            "the very same points" if arm.same else f"{with_interval(change, 3, sign=True)}"
         )
         sizes = f"{arm.first.n} and {arm.second.n}"
         rows.append(
             [
                 arm.label,
-                number(arm.first.value, 3),
-                number(arm.second.value, 3),
+                score_number(arm.first.value, 3),
+                score_number(arm.second.value, 3),
                 Cell(words_of_arm, 0.0 if arm.same else change.value),
                 sizes,
             ]

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from reports.data.judged_again import as_judged
-from reports.formatting import number, private
+from reports.formatting import private, score_number
 from study.records import StudyError
 from study.store import CONFIG, Store
 
@@ -266,9 +266,9 @@ def card(
         kind=model["cell"].split("_")[0],
         dtype=about["dtype"],
         digest=digest,
-        score=number(row.get("score"), 4),
-        score_se=number(row.get("score_se"), 4),
-        baseline=number(row.get("baseline"), 4),
+        score=score_number(row.get("score"), 4),
+        score_se=score_number(row.get("score_se"), 4),
+        baseline=score_number(row.get("baseline"), 4),
         settings={key: json.dumps(config.get(key)) for key in keys},
         commit=(provenance.get("git") or {}).get("commit") or "not known",
         versions=", ".join(

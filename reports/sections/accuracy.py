@@ -11,14 +11,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import ranked, summary, with_counted, with_interval
+from reports.analysis.effect_words import gap_words
 from reports.analysis.effects import main_effects
 from reports.analysis.flattery import flattery_words, limit_on_test
 from reports.analysis.tallies import tally
+from reports.analysis.terms_shown import terms_shown
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels, shared_x_label
-from reports.formatting import count, interval, known, level, levels, listing, number
-from reports.statistics import marginal_means, wilson
+from reports.formatting import (
+    count,
+    decimals,
+    interval,
+    known,
+    level,
+    levels,
+    listing,
+    number,
+    score_number,
+)
+from reports.statistics import Estimate, clamp, marginal_means, wilson
 
 HOW = (
     "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar"
@@ -63,14 +75,14 @@ class Accuracy:
         if len(arms) == 1 and spread.notna().any():
             return (
                 f"{sentence} The spread over its {len(arms['scores'].iloc[0])} seeds is sd"
-                f" {number(spread.iloc[0], 3)}."
+                f" {score_number(spread.iloc[0], 3)}."
             )
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
             sentence += (
                 " Where no seed was lost, the spread over seeds runs from sd"
-                f" {number(spread[low], 3)} ({arms.loc[low, 'label']}) to {number(spread[high], 3)}"
-                f" ({arms.loc[high, 'label']})."
+                f" {score_number(spread[low], 3)} ({arms.loc[low, 'label']}) to"
+                f" {score_number(spread[high], 3)} ({arms.loc[high, 'label']})."
             )
         return sentence
 
@@ -129,10 +141,9 @@ class Accuracy:
             rows.append(
                 [
                     arm["label"],
-                    Cell(number(one.value, 3), one.value if known(one.value) else None),
-                    interval(one.low, one.high, 3),
+                    *_value_and_interval(one),
                     str(arm["n"]),
-                    ", ".join(number(score, 3) for score in arm["scores"]),
+                    ", ".join(score_number(score, 3) for score in arm["scores"]),
                     Cell(
                         f"{arm['outcomes'].get('solved', 0)}/{arm['n']}"
                         f" {interval(solved.low, solved.high)}",
@@ -155,25 +166,21 @@ class Accuracy:
         )
 
     def _by_level(self, study: Study, points: pd.DataFrame) -> Table:
-        effects = {one.factor: one.difference for one in main_effects(study, points)}
+        effects = {one.factor: one for one in main_effects(study, points)}
+        terms = terms_shown(study, "score")
         rows: Rows = []
         for factor, names in study.factors.items():
             means = marginal_means(points, "counted", factor, names)
-            gap = effects.get(factor)
+            says = gap_words(factor, effects.get(factor), terms)
             for name in names:
-                one = means[name]
+                one = clamp(means[name], *study.score_range)
                 rows.append(
                     [
                         Cell(level(factor, name)),
                         factor,
-                        Cell(number(one.value, 3), one.value if known(one.value) else None),
-                        interval(one.low, one.high, 3),
+                        *_value_and_interval(one),
                         str(one.n),
-                        (
-                            f"{number(gap.value, 3)} {interval(gap.low, gap.high, 3)}"
-                            if gap
-                            else "n/a"
-                        ),
+                        Cell(says, None, "wrap"),
                     ]
                 )
         columns = [
@@ -187,7 +194,9 @@ class Accuracy:
         notes = (
             "Each level averaged over all arms that have it, arms weighing equally; intervals from"
             " the spread over seeds within arms; differences with the test set's noise added, over"
-            " arms that occur at both levels. Described, not tested."
+            " arms that occur at both levels. Where it depends on another factor which level is"
+            " better, the difference stands at each level of that one, corrected for their number."
+            " Described; the tests are under Contrasts."
         )
         return Table(columns, rows, "Means by factor level", notes)
 
@@ -218,11 +227,21 @@ def _range(study: Study, points: pd.DataFrame) -> tuple[float, float]:
     return low, high
 
 
+def _value_and_interval(one: Estimate) -> tuple[Cell, str]:
+    digits = decimals(one.value, one.half, 3)
+    return (
+        Cell(number(one.value, digits), one.value if known(one.value) else None),
+        interval(one.low, one.high, digits),
+    )
+
+
 def _dashed(study: Study, points: pd.DataFrame) -> str:
     low, high = _range(study, points)
     inside = [name for name, mark in _marks(study).items() if low <= mark <= high]
     outside = [
-        f"{name}, {number(mark)}" for name, mark in _marks(study).items() if not low <= mark <= high
+        f"{name}, {score_number(mark)}"
+        for name, mark in _marks(study).items()
+        if not low <= mark <= high
     ]
     return (f"Dashed: {listing(inside)}. " if inside else "") + (
         f"Beyond the frame: {listing(outside)}. " if outside else ""

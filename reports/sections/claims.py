@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.arms import with_interval
 from reports.analysis.claim_ledger import Entry, all_claims
 from reports.analysis.claim_words import label, sentence, side_values
 from reports.analysis.claims import JudgedClaim, relative
@@ -27,7 +28,7 @@ from reports.findings.finding import (
     STRENGTHS,
     TOO_SMALL,
 )
-from reports.formatting import count, interval, known, levels, number, shorten
+from reports.formatting import count, known, levels, score_number, shorten
 
 HOW = (
     "A row is one [claim]; its mark is the effect that was found, the bar its [interval]."
@@ -251,13 +252,8 @@ def _found(one: JudgedClaim) -> str:
     if not known(one.difference.value):
         return ""
     digits = 2 if abs(one.difference.value) < 100 else 0
-    around = (
-        f" {interval(one.difference.low, one.difference.high, digits)}"
-        if known(one.difference.low)
-        else ""
-    )
     return (
-        f"{number(one.difference.value, digits, sign=True)}{around} ·"
+        f"{with_interval(one.difference, digits, sign=True)} ·"
         f" {one.difference.n or sum(map(len, one.values))}"
     )
 
@@ -270,12 +266,8 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
             one.measure,
             f"{levels(one.better)}: {side_values(one, 0)}" if one.better else one.text,
             f"{levels(one.worse)}: {side_values(one, 1)}" if one.worse else "",
-            Cell(
-                f"{number(one.difference.value, 3, sign=True)}"
-                f" {interval(one.difference.low, one.difference.high, 3)}",
-                _sort(one.difference.value),
-            ),
-            number(one.least, 3) + (" (no less)" if one.direction == "no less" else ""),
+            Cell(f"{with_interval(one.difference, 3, sign=True)}", _sort(one.difference.value)),
+            score_number(one.least, 3) + (" (no less)" if one.direction == "no less" else ""),
             str(one.difference.n or sum(map(len, one.values))),
             one.source or ("declared with the study" if place < own else ""),
         ]

@@ -1,4 +1,4 @@
-"""Clipping: how often each rule fired, and whether it was a guard or a step-size limiter."""
+"""Clipping: how often each rule fired, and whether it was a guard or a limiter."""
 
 from __future__ import annotations
 
@@ -22,15 +22,35 @@ from reports.figures.theme import (
     update_ticks,
 )
 from reports.formatting import known, level, listing, number, percent, slug
-from reports.statistics import Estimate, mean_interval
+from reports.statistics import Estimate, clamp, mean_interval
+from reports.statistics.survival import planned_updates
 
 HOW = (
     "Above: how long the gradient is before the rule sees it ([update] by update, log scale)."
     " Below: the share of updates that the rule changed ([clip rate]). A rule that fires on few"
-    " updates is a guard against spikes; one that fires on nearly all of them sets the length of"
-    " every step, which is another learning rate and no safety. How much it shortens is [shrink] in"
-    " the table."
+    " updates is a guard; one that fires on nearly all of them shortens every gradient, and is no"
+    " safety.{} How much it shortens is [shrink] in the table."
 )
+# What shortening nearly every gradient does; of other optimizers nothing is said.
+PLAIN = (
+    "With {}, whose steps are in proportion to the gradients, that is in effect another learning"
+    " rate."
+)
+ADAPTIVE = (
+    "With {}, which divides by the size of recent gradients, a rescaling that all gradients share"
+    " nearly cancels out of the steps: it only changes how updates weigh against each other."
+)
+EFFECTS = {"sgd": PLAIN, "adam": ADAPTIVE, "rmsprop": ADAPTIVE}
+
+
+def _effects(optimizers: pd.Series) -> str:
+    """What it does to shorten nearly every gradient, with the optimizers that we know."""
+    names = dict.fromkeys(str(name) for name in optimizers.dropna())
+    by_effect: dict[str, list[str]] = {}
+    for name in names:
+        if name in EFFECTS:
+            by_effect.setdefault(EFFECTS[name], []).append(name)
+    return "".join(f" {text.format(listing(own))}" for text, own in by_effect.items())
 
 
 class Clipping:
@@ -107,7 +127,7 @@ class Clipping:
         clip = points.set_index("id")["clip"]
         history = history.assign(
             clip=history["id"].map(clip),
-            total=history["id"].map(points.set_index("id")["updates"]).astype(float),
+            total=history["id"].map(planned_updates(points.set_index("id"))),
         )
         history = history[np.isfinite(history["grad_norm"].astype(float)) & history["clip"].notna()]
         at = history["update"].astype(float) / history["total"]
@@ -197,10 +217,10 @@ class Clipping:
         if rate < self.inert:
             return "inert: it changes nearly nothing"
         if rate <= self.guard:
-            return "a guard against spikes"
+            return "a guard, which fires on few updates"
         if rate > self.limiter:
-            return "a step-size limiter, not a guard"
-        return "between a guard and a step-size limiter: it shortens many ordinary updates"
+            return "a limiter of nearly every gradient, not a guard"
+        return "between a guard and a limiter: it shortens many ordinary gradients"
 
     def _sentence(self, study: Study, name: str, own: pd.DataFrame) -> str:
         rates = own["clip_rate"].dropna()
@@ -219,6 +239,7 @@ class Clipping:
             f"clip={name} fired on {percent(mean)} of updates (mean of {len(rates)} points, from"
             f" {percent(float(rates.min()))} to {percent(float(rates.max()))}): here it is"
             f" {self.word(mean)}.{agree}"
+            + (_effects(own["optimizer"]) if mean > self.limiter else "")
         )
 
     def _figure(self, study: Study, fired: pd.DataFrame, task: str | None) -> Figure:
@@ -242,10 +263,10 @@ class Clipping:
             name=f"clipping-{slug(task)}" if task else "clipping",
         )
         at = history["update"].astype(float) / history["id"].map(
-            fired.set_index("id")["updates"]
-        ).astype(float)
+            planned_updates(fired.set_index("id"))
+        )
         early, late = (
-            mean_interval(clipped_share(history[part]).tolist())
+            clamp(mean_interval(clipped_share(history[part]).tolist()), 0.0, 1.0)
             for part in (at < 1 / 3, at >= 2 / 3)
         )
         finding = (
@@ -279,7 +300,7 @@ class Clipping:
             ),
             width,
             finding,
-            HOW,
+            HOW.format(_effects(fired["optimizer"])),
         )
 
     def _binned(self, history: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -336,7 +357,7 @@ class Clipping:
         ]
         limits = (
             f"Under {percent(self.inert)} of updates a rule is inert, up to {percent(self.guard)} a"
-            f" guard, up to {percent(self.limiter)} frequent, above a step-size limiter. "
+            f" guard, up to {percent(self.limiter)} frequent, above a limiter. "
         )
         return Table(
             columns,

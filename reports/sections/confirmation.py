@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.arms import with_interval
 from reports.analysis.confirmation import Confirmation, confirmation, confirmation_sentence
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
-from reports.formatting import count, interval, known, number, shorten
+from reports.formatting import count, known, score_number, shorten
 from reports.statistics import Estimate
 
 HOW = (
@@ -52,8 +53,10 @@ class Confirmed:
 def _figure(study: Study, confirmed: Confirmation) -> Figure:
     picture = draw(lambda rasterized: _dots(study, confirmed), name="confirmation")
     first = confirmed.arms[0]
-    scored = f"{number(first.estimate.value, 3)} on {count(len(first.fresh), 'fresh seed')}"
-    finding = f"{first.label}: {scored}, {number(first.screening.value, 3)} on those that chose it."
+    scored = f"{score_number(first.estimate.value, 3)} on {count(len(first.fresh), 'fresh seed')}"
+    finding = (
+        f"{first.label}: {scored}, {score_number(first.screening.value, 3)} on those that chose it."
+    )
     drops = [
         one.screening.value - one.estimate.value
         for one in confirmed.arms
@@ -64,7 +67,7 @@ def _figure(study: Study, confirmed: Confirmation) -> Figure:
     caption = (
         "Filled: runs on fresh seeds, with mean and 95 % t interval (test set's noise added);"
         " hollow: runs on the seeds that chose the arms. On fresh seeds the arms score"
-        f" {number(abs(mean), 3)} {'less' if way * mean > 0 else 'more'} well on average."
+        f" {score_number(abs(mean), 3)} {'less' if way * mean > 0 else 'more'} well on average."
     )
     return Figure(
         picture, caption, f"Confirmation. {finding}", _table(study, confirmed), WIDTH, finding, HOW
@@ -75,29 +78,15 @@ def _table(study: Study, confirmed: Confirmation) -> Table:
     rows: Rows = [
         [
             one.label,
+            Cell(f"{with_interval(one.estimate, 3)}", one.estimate.value),
+            ", ".join(score_number(score, 3) for score in one.fresh),
+            Cell(f"{with_interval(one.screening, 3)}", one.screening.value),
+            (f"{with_interval(one.behind, 3, sign=True)}" if known(one.behind.value) else "–"),
+            (f"{with_interval(one.improve)}" if known(one.improve.value) else "–"),
             Cell(
-                f"{number(one.estimate.value, 3)}"
-                f" {interval(one.estimate.low, one.estimate.high, 3)}",
-                one.estimate.value,
+                one.p_words.removeprefix("= ") if known(one.p) else "–",
+                one.p if known(one.p) else None,
             ),
-            ", ".join(number(score, 3) for score in one.fresh),
-            Cell(
-                f"{number(one.screening.value, 3)}"
-                f" {interval(one.screening.low, one.screening.high, 3)}",
-                one.screening.value,
-            ),
-            (
-                f"{number(one.behind.value, 3, sign=True)}"
-                f" {interval(one.behind.low, one.behind.high, 3)}"
-                if known(one.behind.value)
-                else "–"
-            ),
-            (
-                f"{number(one.improve.value)} {interval(one.improve.low, one.improve.high)}"
-                if known(one.improve.value)
-                else "–"
-            ),
-            Cell("–" if not known(one.p) else f"{one.p:.3f}", one.p if known(one.p) else None),
         ]
         for one in confirmed.arms
     ]

@@ -5,9 +5,13 @@ Single arms are shown, not tested.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.arms import with_interval
 from reports.analysis.comparison import side_words
 from reports.analysis.contrasts import (
     Contrast,
@@ -17,11 +21,15 @@ from reports.analysis.contrasts import (
     measure_name,
     planned_contrasts,
 )
+from reports.analysis.effect_words import apart_words
+from reports.analysis.effects import reversals
+from reports.analysis.terms_shown import DRAWS, TOO_CLOSE, TermsShown, corrected_p, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
 from reports.formatting import (
     count,
+    decimals,
     interval,
     known,
     level,
@@ -33,6 +41,7 @@ from reports.formatting import (
     slug,
 )
 from reports.statistics import Estimate
+from reports.statistics.holm import FAMILY_ERROR
 from reports.statistics.improvement import cliffs_delta
 from reports.statistics.permutation import MANY
 from study.design.power import seeds_to_test, smallest_p
@@ -44,33 +53,18 @@ HOW = (
     " made together."
 )
 WIDTH = 10.0
-LEVEL = 0.05  # family error
 
 
 class Contrasts:
-    """`draws`: permutations per test."""
-
     title = "Contrasts"
     needs = ("score",)
 
-    def __init__(self, *, draws: int) -> None:
-        if draws < 99:
-            raise ValueError(
-                f"Contrasts: draws must be at least 99, got {draws!r}: p cannot be smaller than"
-                " 1/(draws + 1)"
-            )
-        self.draws = draws
-
     def render(self, study: Study) -> Section:
-        of_study = planned_contrasts(study, self.draws)
+        of_study = planned_contrasts(study)
         families = (
             [of_study]
             if of_study
-            else [
-                family
-                for by in ("score", "D")
-                if (family := factorial_contrasts(study, by, self.draws))
-            ]
+            else [family for by in ("score", "D") if (family := factorial_contrasts(study, by))]
         )
         if not families:
             return Section([])
@@ -98,8 +92,9 @@ def _sentence(family: Family, *, planned_contrasts: bool) -> str:
     tests = [one for one in family.tests if known(one.test.p)]
     if not tests:
         return f"Of {family.name}, none can be tested."
-    shown = sorted((one for one in tests if one.holm <= LEVEL), key=lambda one: one.holm)
-    quiet = [one.name for one in tests if one.holm > LEVEL]
+    shown = sorted((one for one in tests if one.shown), key=lambda one: one.holm)
+    quiet = [one.name for one in tests if one.shown is False]
+    close = [f"{one.name} (p {corrected_p(one.decided)})" for one in tests if one.shown is None]
     how = (
         "permutation of residuals within blocks"
         if max((one.test.n for one in tests), default=0) <= MANY
@@ -107,14 +102,15 @@ def _sentence(family: Family, *, planned_contrasts: bool) -> str:
     )
     sentence = (
         f"Tested as one family, {family.name} ({count(len(tests), 'test')}; {how}, Holm, family"
-        f" error {LEVEL:.2f}): "
+        f" error {FAMILY_ERROR:.2f}): "
     )
     sentence += (
-        f"shown for {listing(f'{one.name} (p {p_text(one.holm)})' for one in shown)}"
+        f"shown for {listing(f'{one.name} (p {one.holm_text})' for one in shown)}"
         if shown
         else "none is shown"
     )
-    sentence += f"; not shown for {listing(quiet)}." if quiet and shown else "."
+    sentence += f"; not shown for {listing(quiet)}" if quiet and shown else ""
+    sentence += f"; {TOO_CLOSE} for {listing(close)}." if close else "."
     left = [one.name for one in family.tests if not known(one.test.p)]
     return sentence + (
         f" Not testable with the arms that are there: {listing(left)}." if left else ""
@@ -139,46 +135,50 @@ def single_arms(study: Study) -> str:
     )
 
 
-def p_text(p: float) -> str:
-    return "n/a" if not known(p) else "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
 Row = tuple[
     str, str, str, Estimate, str, bool
 ]  # group, name of the mark, label, difference, note, shown
 
 
 def _level_rows(study: Study) -> list[Row]:
+    """Each level against the others; at each level of the partner that reverses it, if one does."""
     rows: list[Row] = []
+    terms = terms_shown(study, "score")
     for factor, names in study.factors.items():
-        for name in names[:1] if len(names) == 2 else names:
-            found, improve, _ = against_other_levels(study, factor, name)
-            other = f" against {level(factor, names[1])}" if len(names) == 2 else ""
+        reverses, _ = reversals(study, "score", factor)
+        partner = reverses[0].partner if reverses else None
+        places = [{partner: name} for name in study.levels(partner)] if partner else [{}]
+        tested = terms.term(*([factor, partner] if partner else [factor])) if terms else None
+        own = names[:1] if len(names) == 2 else names
+        confidence = 1 - FAMILY_ERROR / (len(places) * len(own)) if partner else 0.95
+        for place, name in itertools.product(places, own):
+            found, improve, _ = against_other_levels(
+                study, factor, name, place, confidence=confidence
+            )
+            if not known(found.value):
+                continue
+            other = _against(factor, name, names, terms)
+            at = f", {levels(place)}" if place else ""
             note = f"P(improve) {number(improve.value)}" if known(improve.value) else ""
-            if known(found.value):
-                rows.append(
-                    (
-                        factor,
-                        name,
-                        f"{level(factor, name)}{other}",
-                        found,
-                        note,
-                        known(found.low) and (found.low > 0 or found.high < 0),
-                    )
-                )
+            apart = known(found.low) and (found.low > 0 or found.high < 0)
+            shown = apart and tested is not None and bool(tested.shown)
+            rows.append((factor, name, f"{level(factor, name)}{other}{at}", found, note, shown))
     return rows
+
+
+def _against(factor: str, name: str, names: Sequence[str], terms: TermsShown | None) -> str:
+    """The other side, unless it is the mean of all other levels."""
+    confounded = terms.confounding(factor) if terms else None
+    islands = confounded.islands[factor] if confounded else (tuple(names),)
+    others = [one for island in islands if name in island for one in island if one != name]
+    if len(names) > 2 and not confounded:
+        return ""
+    return f" against {' or '.join(level(factor, one) for one in others)}"
 
 
 def _declared_rows(family: Family, by: str) -> list[Row]:
     return [
-        (
-            "",
-            one.name,
-            one.name,
-            one.difference,
-            f"Holm p {p_text(one.holm)}",
-            known(one.holm) and one.holm <= LEVEL,
-        )
+        ("", one.name, one.name, one.difference, f"Holm p {one.holm_text}", bool(one.shown))
         for one in family.tests
         if one.by == by and known(one.difference.value)
     ]
@@ -188,10 +188,7 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
     picture = draw(lambda rasterized: _forest(study, rows, by), name=f"contrasts-{slug(by)}")
     largest = max(rows, key=lambda row: abs(row[3].value))
     other = "" if declared or " against " in largest[2] else " against the mean of its other levels"
-    found = (
-        f"{number(largest[3].value, 3, sign=True)} {interval(largest[3].low, largest[3].high, 3)}"
-        f" (n = {largest[3].n})"
-    )
+    found = f"{with_interval(largest[3], 3, sign=True)} (n = {largest[3].n})"
     finding = f"Largest in {measure_name(study, by)}: {largest[2]}{other}, {found}."
     what = (
         "Each planned contrast, first side minus second, over arms alike in everything else."
@@ -199,8 +196,8 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
         if declared
         else (
             f"Each level against the mean of the other levels of its factor in test {study.metric},"
-            " over arms alike in everything else. Filled: the interval lies apart from 0 (single"
-            " intervals, not corrected; the tests are those of the family)."
+            " over arms alike in everything else. Filled: the factor is shown in the family, and"
+            f" this interval lies apart from 0.{_scope(study)}"
         )
     )
     caption = (
@@ -208,6 +205,23 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
         " P(improve): chance that a run of it is better than one of the others."
     )
     return Figure(picture, caption, f"Contrasts. {finding}", _rows_table(rows), WIDTH, finding, HOW)
+
+
+def _scope(study: Study) -> str:
+    """Which factors are not averaged over which, and which are confounded."""
+    sentences = []
+    for factor in study.factors:
+        reverses, _ = reversals(study, "score", factor)
+        if reverses:
+            sentences.append(
+                f" {factor} is compared at each level of {reverses[0].partner}, as that decides"
+                f" which is better (intervals corrected for their number)."
+            )
+    terms = terms_shown(study, "score")
+    for one in terms.confounded if terms else []:
+        if one.factors:
+            sentences.append(f" {listing(one.factors)} are confounded: {apart_words(one)}.")
+    return "".join(sentences)
 
 
 def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
@@ -290,12 +304,13 @@ def _rows_table(rows: list[Row]) -> Table:
         [
             label,
             group,
-            Cell(number(compared.value, 3, sign=True), compared.value),
-            interval(compared.low, compared.high, 3),
+            Cell(number(compared.value, digits, sign=True), compared.value),
+            interval(compared.low, compared.high, digits),
             note,
             str(compared.n),
         ]
         for group, _, label, compared, note, _ in rows
+        for digits in (decimals(compared.value, compared.half, 3),)
     ]
     return Table(
         ["contrast", "factor", "difference", "95 % interval", "note", "n"],
@@ -322,9 +337,12 @@ def _table(study: Study, family: Family) -> Table:
     notes = (
         "Freedman and Lane (1983): residuals of the model of arm means without the term are"
         " permuted among points that differ in the term's factors only; p counts F at least as"
-        " large. Error: the spread over seeds within arms, assumed alike; where it differs tenfold"
-        " between arms, the true error of a nominal .05 is .06 to .08 (simulated). Diverged and"
-        " unsolved points count. How large a term is stands under Effects and interactions."
+        " large (≤: none is larger, so that this is the smallest p there can be here). Where the"
+        " luck of the permutations could decide, there are more of"
+        f" them, up to {DRAWS[-1]:,}. Error: the spread over seeds within arms, assumed alike; if"
+        " it differs tenfold between arms, a nominal .05 is truly .06 to .08 (simulated)."
+        " Diverged and unsolved points count. How large a term is stands under Effects and"
+        " interactions."
     )
     return Table(columns, rows, f"The family: {family.name}", notes)
 
@@ -334,8 +352,8 @@ def _statistics(one: Contrast) -> list[Cell | str]:
     return [
         Cell(number(test.F), test.F if known(test.F) else None),
         f"{test.df}, {test.error_df}",
-        Cell(p_text(test.p).lstrip("= "), test.p if known(test.p) else None),
-        Cell(p_text(one.holm).lstrip("= "), one.holm if known(one.holm) else None),
+        Cell(one.p_text.removeprefix("= "), test.p if known(test.p) else None),
+        Cell(one.holm_text.removeprefix("= "), one.holm if known(one.holm) else None),
         f"{test.n} ({test.blocks})",
     ]
 
@@ -352,8 +370,7 @@ def _effect(study: Study, one: Contrast) -> list[Cell | str]:
     delta = cliffs_delta(one.improve)
     text = (
         f"{levels(side_words(one.first))} minus {levels(side_words(one.second))} in"
-        f" {measure_name(study, one.by)}: {number(one.difference.value, 3, sign=True)}"
-        f" {interval(one.difference.low, one.difference.high, 3)}; P(improve)"
+        f" {measure_name(study, one.by)}: {with_interval(one.difference, 3, sign=True)}; P(improve)"
         f" {percent(one.improve.value)} [{percent(one.improve.low)}, {percent(one.improve.high)}];"
         f" Cliff's δ {number(delta.value, sign=True)}"
     )

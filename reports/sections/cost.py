@@ -9,6 +9,7 @@ from reports.blocks import Cell, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.formatting import count, duration, known, level, number, percent
 from reports.statistics import marginal_means
+from reports.statistics.survival import planned_updates
 from study.records import ENDED
 
 
@@ -65,7 +66,7 @@ def saved(points: pd.DataFrame) -> str:
         return ""
     why = early["ended_early"].value_counts()
     reasons = ", ".join(f"{why[name]} {name}" for name in ENDED if name in why)
-    less, asked = float(early["updates_saved"].sum()), float(points["updates"].sum())
+    less, asked = float(early["updates_saved"].sum()), float(planned_updates(points).sum())
     sentence = (
         f" {count(len(early), 'point')} of {len(points)} ended early ({reasons}): {less:,.0f} of"
         f" {asked:,.0f} updates were saved ({percent(less / asked)})."

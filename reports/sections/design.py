@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from reports.blocks import Definitions, Fold, Prose, Section, Table
 from reports.data.study import Study
-from reports.formatting import count, known, level, levels, number
+from reports.formatting import count, known, level, levels, score_number
 
 BUDGET = (
     "updates",
@@ -146,7 +146,9 @@ class Design:
 
 def _figure(value: object) -> str:
     return (
-        number(float(value), 3) if isinstance(value, int | float) and known(float(value)) else "n/a"
+        score_number(float(value), 3)
+        if isinstance(value, int | float) and known(float(value))
+        else "n/a"
     )
 
 

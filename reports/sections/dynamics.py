@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.analysis.dynamics import READINGS, Reading, ends, judged_lags, reading, spectra
+from reports.analysis.dynamics import Reading, ends, judged_lags, reading, spectra
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.lyapunov import lyapunov_spectra
@@ -117,6 +117,12 @@ COLUMNS = (
 )
 
 
+PHRASES = {
+    "chaotic": "is chaotic",
+    "forgets": "forgets",
+    "undecided": "cannot be called either",
+    "no interval": "has no interval to judge by",
+}
 SAID = {
     "radius of W_h": "The spectral radius of the recurrent weights",
     "saturated": "The share of saturated states",
@@ -180,16 +186,7 @@ class Dynamics:
     ) -> str:
         parts = []
         if readings:
-            words = [one.word for one in readings.values()]
-            sentence = listing(
-                f"{word} in {words.count(word)}" for word in READINGS if word in words
-            )
-            parts.append(
-                f"By the largest Lyapunov exponent at the last probe the recurrence is {sentence}"
-                f" of {count(len(words), 'arm')}. It is called chaotic only where the 95 %"
-                " interval over seeds lies above 0, forgetful only where it lies below"
-                " −ln(100)/K."
-            )
+            parts.append(_read([one.word for one in readings.values()]))
         for title in ("radius of W_h", "saturated", "timescale", "Ω"):
             if title in columns:
                 one, found = columns[title]
@@ -268,6 +265,22 @@ class Dynamics:
 def _with_levels(study: Study, side: int) -> tuple[str, list[str]]:
     key = study.matrix_factors[side]
     return key, study.levels(key)
+
+
+def _read(words: Sequence[str]) -> str:
+    """What the recurrence does, by how many arms have each reading."""
+    total = len(words)
+    said = [f"{phrase} in {words.count(word)}" for word, phrase in PHRASES.items() if word in words]
+    if len(said) == 1:
+        arms = "the only arm" if total == 1 else "both arms" if total == 2 else f"all {total} arms"
+        does = f"{PHRASES[words[0]]} in {arms}"
+    else:
+        does = f"{listing(said)} of {total} arms"
+    return (
+        f"By the largest Lyapunov exponent at the last probe, the recurrence {does}. It is called"
+        " chaotic only where the 95 % interval over seeds lies above 0, and said to forget only"
+        " where the interval lies below −ln(100)/K."
+    )
 
 
 def _largest(rows: pd.DataFrame, grid: PanelGrid) -> str:

@@ -1,4 +1,4 @@
-"""Effects and interactions: how much of score and gradient health each factor explains."""
+"""Effects and interactions: how much of score and transport D each factor explains."""
 
 from __future__ import annotations
 
@@ -10,30 +10,40 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import with_counted
+from reports.analysis.arms import with_counted, with_interval
+from reports.analysis.effect_words import (
+    close_words,
+    confounding_words,
+    dependence_words,
+    explains,
+    measure_text,
+    share_words,
+)
+from reports.analysis.terms_shown import TOO_CLOSE, Decided, TermsShown, corrected_p, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import INK, SLOTS, SOFT, colours, draw, markers, named_marks, panels
 from reports.formatting import (
     count,
-    interval,
     known,
     level,
     levels,
     listing,
     number,
     percent,
+    score_number,
     shorten,
 )
-from reports.statistics import Estimate, weighted_arms
-from reports.statistics.variance_shares import HIGHER, Shares, shares
+from reports.statistics import Estimate, clamp, weighted_arms
+from reports.statistics.variance_shares import HIGHER, Share, Shares
 
 HOW_SHARES = (
     "A bar is the share of all differences between networks that one [factor|factor, level]"
     " explains, or two of them beyond what each does alone ([ω²|variance share]); the thin line is"
     " its interval. Grey is the spread between [seeds|seed] of one [arm]: where that is large, no"
-    " recipe decides. On the left for the score, on the right for health: a factor that is long on"
-    " one side and not on the other moves accuracy without moving [credit], or the reverse."
+    " recipe decides. On the left for the score, on the right for transport [D]: a factor that is"
+    " long on one side and not on the other moves accuracy without moving [credit], or the reverse."
+    " What the arms that are there cannot tell apart has one bar together, called confounded."
 )
 HOW_LINES = (
     "Each line joins the means of one level over the levels on the axis. Parallel lines mean that"
@@ -42,37 +52,23 @@ HOW_LINES = (
     " means; a gap that is smaller than their spread is nothing to build on."
 )
 WIDTH = 10.0
-SEED = 2026  # of the intervals' draws: the same store gives the same page
 SEEDS = "seeds within arms"
 MOST = 4  # panels side by side
-SHOWN = 0.005  # share of variance above which the lower end of an interval counts as above 0
 
 
 class Effects:
-    """`draws`: draws per generalised confidence interval of the shares."""
-
     title = "Effects and interactions"
     needs = ("score",)
-
-    def __init__(self, *, draws: int) -> None:
-        self.draws = draws
 
     def render(self, study: Study) -> Section:
         if not study.factors:
             return Section([])
         points = with_counted(study)
-        found = {
-            text: shares_found
-            for column, text in columns(study)
-            if (
-                shares_found := shares(
-                    points, column, study.arms, list(study.factors), draws=self.draws, seed=SEED
-                )
-            )
-        }
+        terms = {text: of for by, text in measures(study) if (of := terms_shown(study, by))}
+        found = {text: of.shares for text, of in terms.items() if of.shares}
         blocks: list[object] = []
         if found:
-            blocks += [Prose(_sentence(found)), _shares(found)]
+            blocks += [Prose(_sentence(study, terms, found)), _shares(terms, found)]
         else:
             why = (
                 "one seed per arm leaves no spread over seeds to compare effects with, or nothing"
@@ -80,78 +76,93 @@ class Effects:
             )
             blocks.append(Notice(f"Shares of variance cannot be determined: {why}.", "plain"))
         if len(study.factors) > 1:
-            blocks.append(_interactions(study, points, found))
-        return Section(blocks, {"shares": _frame(found)} if found else {})
+            blocks.append(_interactions(study, points, terms))
+        return Section(blocks, {"shares": _frame(terms, found)} if found else {})
+
+
+def measures(study: Study) -> list[tuple[str, str]]:
+    """Measures whose variance is explained: name of the measure, name on the page."""
+    known_D = study.stored["D"].notna().any()
+    return [(by, measure_text(study, by)) for by in ("score", *(["D"] if known_D else []))]
 
 
 def columns(study: Study) -> list[tuple[str, str]]:
-    """Measures whose variance is explained: column of the points, name on the page."""
-    known_D = study.stored["D"].notna().any()
-    return [
-        ("counted", f"test {study.metric}"),
-        *([("D", "health D at the end")] if known_D else []),
-    ]
+    """The same measures: column of the points, name on the page."""
+    return [("counted" if by == "score" else by, text) for by, text in measures(study)]
 
 
-def _sentence(found: dict[str, Shares]) -> str:
-    parts = []
+def _sentence(study: Study, terms: dict[str, TermsShown], found: dict[str, Shares]) -> str:
+    parts: list[str] = []
+    told: list[object] = []
     for text, shares_found in found.items():
-        shown = sorted(
-            (one for one in shares_found.terms if one.share.low > SHOWN),
-            key=lambda one: -one.share.value,
-        )
-        shares_of = "; ".join(
-            f"{one.name} {percent(one.share.value)} [{percent(one.share.low)},"
-            f" {percent(one.share.high)}]"
-            for one in shown
-        )
-        rest = (
-            f"the spread over seeds {percent(shares_found.seeds.value)}"
-            f" [{percent(shares_found.seeds.low)}, {percent(shares_found.seeds.high)}]"
-        )
-        lead = (
-            f"The variance of {text} over {count(shares_found.n, 'point')} is explained by"
-            f" {shares_of}; {rest}."
-            if shares_of
-            else (
-                f"Of the variance of {text} over {count(shares_found.n, 'point')} no term's share"
-                f" is shown to be above 0; {rest}."
-            )
-        )
-        parts.append(lead)
-    tops = {
-        text: max(shares_found.terms, key=lambda one: one.share.value).name
-        for text, shares_found in found.items()
-        if any(one.share.low > SHOWN for one in shares_found.terms)
-    }
-    if len(tops) == 2:
-        (a, first), (b, second) = tops.items()
+        of = terms[text]
+        shown = sorted((one for one in of.terms if one.shown), key=lambda one: -one.share.value)
+        together = [_named_share(one) for one in of.together]
+        listed = [f"{one.name} {explains(one).removeprefix('explains ')}" for one in shown]
+        rest = f"the spread over seeds {share_words(shares_found.seeds)}"
+        over = f"the variance of {text} over {count(shares_found.n, 'point')}"
         parts.append(
-            f"{first} has the largest share of both."
-            if first == second
-            else f"What moves {b} most ({second}) is not what moves {a} most ({first})."
+            f"{over} is explained by {'; '.join([*listed, *together])}; {rest}."
+            if listed or together
+            else f"Of {over} no term is shown to explain any; {rest}."
         )
-    if any(not shares_found.whole for shares_found in found.values()):
-        parts.append("Combinations are missing, so terms overlap and shares need not add up.")
-    return " ".join(parts)
+        close = [
+            f"{one.name} is {close_words(one.decided)}" for one in of.terms if one.decided.too_close
+        ]
+        if close:
+            parts.append(f"In {text}, {listing(close)}.")
+        islands = [one.islands for one in of.confounded]
+        if islands not in told:  # mostly the same arms have both measures
+            parts += confounding_words(study, of)
+        told.append(islands)
+        parts += dependence_words(study, of)
+    parts += _compared(terms, found) + _overlap(found)
+    return " ".join(part[0].upper() + part[1:] for part in parts)
 
 
-def _shares(found: dict[str, Shares]) -> Figure:
-    names = list(
-        dict.fromkeys(one.name for shares_found in found.values() for one in shares_found.terms)
-    )
-    order = [
-        *(name for name in names if name != HIGHER),
-        *([HIGHER] if HIGHER in names else []),
-        SEEDS,
+def _named_share(one: Share) -> str:
+    return f"{one.name} {share_words(one.share)}"
+
+
+def _compared(terms: dict[str, TermsShown], found: dict[str, Shares]) -> list[str]:
+    """Whether the same term has the largest share of both measures."""
+    tops = {
+        text: max(own, key=lambda one: one.share.value).name
+        for text in found
+        if (own := [one for one in terms[text].terms if one.shown])
+    }
+    if len(tops) < 2:
+        return []
+    (a, first), (b, second) = tops.items()
+    return [
+        f"{first} has the largest share of both."
+        if first == second
+        else f"What moves {b} most ({second}) is not what moves {a} most ({first})."
     ]
+
+
+def _overlap(found: dict[str, Shares]) -> list[str]:
+    if all(of.whole for of in found.values()):
+        return []
+    left = [f"{percent(of.rest)} of {text}" for text, of in found.items() if of.rest >= 0.01]
+    return [
+        "Combinations are missing, so terms overlap and shares need not add up"
+        + (f": {listing(left)} could go with more than one." if left else ".")
+    ]
+
+
+def _shares(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Figure:
+    names = {one.name: one for of in found.values() for one in of.terms}
+    order = [*sorted(names, key=lambda name: (not names[name].factors, name == HIGHER)), SEEDS]
     picture = draw(lambda rasterized: _bars(found, order), name="shares")
     tops = []
-    for text, shares_found in found.items():
-        top = max(shares_found.terms, key=lambda one: one.share.value)
+    for text, of in found.items():
+        top = max(of.terms, key=lambda one: one.share.value)
+        shown = next((one.shown for one in terms[text].terms if one.name == top.name), None)
         tops.append(
-            f"{percent(top.share.value)} [{percent(top.share.low)}, {percent(top.share.high)}] of"
-            f" the variance of {text} goes with {top.name}"
+            f"{share_words(top.share)} of the variance of {text} goes with {top.name}"
+            if shown or top in terms[text].together
+            else f"no term is shown to explain any of the variance of {text}"
         )
     finding = f"{'; '.join(tops)}."
     finding = finding[0].upper() + finding[1:]
@@ -164,7 +175,7 @@ def _shares(found: dict[str, Shares]) -> Figure:
         picture,
         caption,
         f"Shares of variance. {finding}",
-        _table(found),
+        _table(terms, found),
         WIDTH,
         finding,
         HOW_SHARES,
@@ -189,14 +200,13 @@ def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
         estimates = {one.name: one.share for one in shares_found.terms} | {
             SEEDS: shares_found.seeds
         }
+        terms = {one.name: one for one in shares_found.terms}
         for y, name in enumerate(order):
             one = estimates.get(name)
             if one is None:
                 axis.text(0.01, y, "cannot be determined", color=SOFT, fontsize=7, va="center")
                 continue
-            colour = (
-                SLOTS[9] if name in (SEEDS, HIGHER) else SLOTS[0] if " × " not in name else SLOTS[3]
-            )
+            colour = SLOTS[9] if name == SEEDS else _colour(terms[name])
             axis.barh(y, one.value, height=0.62, color=colour, alpha=0.75, linewidth=0)
             axis.plot([one.low, one.high], [y, y], color=INK, linewidth=1.1)
             axis.text(
@@ -222,18 +232,25 @@ def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
     return figure
 
 
-def _table(found: dict[str, Shares]) -> Table:
+def _colour(one: Share) -> str:
+    """One for main effects, one for interactions, one for what is confounded."""
+    return SLOTS[8] if one.confounded else SLOTS[0] if len(one.factors) == 1 else SLOTS[3]
+
+
+def _table(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Table:
     rows: Rows = []
     for text, shares_found in found.items():
+        decided = {one.name: one.decided for one in terms[text].terms}
         for one in shares_found.terms:
             rows.append(
                 [
                     one.name,
                     text,
                     _share(one.share),
-                    f"{number(one.size.value, 3)} {interval(one.size.low, one.size.high, 3)}",
+                    f"{with_interval(one.size, 3)}",
                     number(one.F),
                     str(one.df),
+                    _verdict(decided.get(one.name)),
                     str(shares_found.n),
                 ]
             )
@@ -242,7 +259,8 @@ def _table(found: dict[str, Shares]) -> Table:
                 SEEDS,
                 text,
                 _share(shares_found.seeds),
-                f"sd {number(shares_found.spread, 3)}",
+                f"sd {score_number(shares_found.spread, 3)}",
+                "",
                 "",
                 "",
                 str(shares_found.n),
@@ -255,25 +273,35 @@ def _table(found: dict[str, Shares]) -> Table:
         "typical size (rms), 95 % interval",
         "F",
         "degrees of freedom",
+        "corrected p",
         "n",
     ]
     notes = (
-        "Typical size: root mean square of the term over the arms, in the units of what it is of."
+        "Corrected p: Holm's, of permutation tests of all main effects and two-way interactions of"
+        " one measure; a term is shown if it is at most .05, whatever the interval of its share."
+        " Typical size: root mean square of the term over the arms, in the units of what it is of."
         " Noise alone has a share of 0 on average. Kept as tables/shares.parquet."
     )
     return Table(columns, rows, "Shares of variance", notes)
 
 
+def _verdict(decided: Decided | None) -> str:
+    """The corrected p and whether the term is shown; nothing for what is not tested."""
+    if decided is None:
+        return ""
+    word = {True: "shown", False: "not shown", None: "not testable"}[decided.shown]
+    word = TOO_CLOSE if decided.too_close else word
+    return f"{corrected_p(decided).removeprefix('= ')}: {word}"
+
+
 def _share(estimate: Estimate) -> Cell:
-    return Cell(
-        f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]",
-        estimate.value,
-    )
+    return Cell(share_words(estimate), estimate.value)
 
 
-def _frame(found: dict[str, Shares]) -> pd.DataFrame:
+def _frame(terms: dict[str, TermsShown], found: dict[str, Shares]) -> pd.DataFrame:
     rows = []
     for text, shares_found in found.items():
+        corrected = {one.name: one.decided.holm for one in terms[text].terms}
         rows += [
             {
                 "of": text,
@@ -284,6 +312,7 @@ def _frame(found: dict[str, Shares]) -> pd.DataFrame:
                 "low": one.share.low,
                 "high": one.share.high,
                 "size": one.size.value,
+                "corrected_p": corrected.get(one.name, math.nan),
             }
             for one in shares_found.terms
         ]
@@ -297,6 +326,7 @@ def _frame(found: dict[str, Shares]) -> pd.DataFrame:
                 "low": shares_found.seeds.low,
                 "high": shares_found.seeds.high,
                 "size": shares_found.spread,
+                "corrected_p": math.nan,
             }
         )
     return pd.DataFrame(rows)
@@ -305,17 +335,23 @@ def _frame(found: dict[str, Shares]) -> pd.DataFrame:
 # --- interactions ---
 
 
-def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) -> Figure:
-    line_key, x_key = study.matrix_factors
-    by = _panels(study)
+Pair = tuple[str, str]  # factor of the lines, factor on the axis
+
+
+def _interactions(study: Study, points: pd.DataFrame, terms: dict[str, TermsShown]) -> Figure:
+    pair = line_key, x_key = _largest(study, terms)
+    by = _panels(study, pair)
     marks = [
-        mark for column, text in columns(study) for mark in _marks(study, points, column, text, by)
+        mark
+        for column, text in columns(study)
+        for mark in _marks(study, pair, points, column, text, by)
     ]
-    picture = draw(lambda rasterized: _lines(study, points, marks, by), name="interactions")
+    picture = draw(lambda rasterized: _lines(study, pair, points, marks, by), name="interactions")
     finding = " ".join(
-        _crossing(study, points, column, text, found.get(text)) for column, text in columns(study)
+        _crossing(study, pair, points, column, text, terms.get(text))
+        for column, text in columns(study)
     )
-    pooled = [key for key in study.other_factors if key not in (by[0] if by else {})]
+    pooled = [key for key in study.factors if key not in pair and key not in (by[0] if by else {})]
     over = f" Averaged over {listing(pooled)}." if pooled else ""
     caption = (
         f"Means with 95 % intervals over seeds, arms weighing equally; lines: {line_key}; small"
@@ -328,11 +364,7 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
             level(x_key, mark["x"]),
             levels(mark["panel"]) if mark["panel"] else "all",
             mark["text"],
-            Cell(
-                f"{number(mark['mean'].value, 3)}"
-                f" {interval(mark['mean'].low, mark['mean'].high, 3)}",
-                mark["mean"].value,
-            ),
+            Cell(f"{with_interval(mark['mean'], 3)}", mark["mean"].value),
             str(mark["mean"].n),
         ]
         for mark in marks
@@ -351,11 +383,20 @@ def _interactions(study: Study, points: pd.DataFrame, found: dict[str, Shares]) 
     )
 
 
-def _panels(study: Study) -> list[dict[str, str]]:
+def _largest(study: Study, terms: dict[str, TermsShown]) -> Pair:
+    """Factors of the largest interaction that is shown, of the score first; else of the matrix."""
+    shown = [one for of in terms.values() for one in of.interactions]
+    if not shown:
+        return study.matrix_factors
+    first, second = (key for key in study.factors if key in shown[0].factors)
+    return first, second
+
+
+def _panels(study: Study, pair: Pair) -> list[dict[str, str]]:
     """Combinations of the other factors, as many as fit side by side."""
     keys: list[str] = []
-    for key in study.other_factors:
-        if len(study.combinations([*keys, key])) <= MOST:
+    for key in study.factors:
+        if key not in pair and len(study.combinations([*keys, key])) <= MOST:
             keys.append(key)
     there = study.arms
     return [panel for panel in study.combinations(keys) if _any(there, panel)]
@@ -374,9 +415,14 @@ def _any(arms: pd.DataFrame, panel: dict[str, str]) -> bool:
 
 
 def _marks(
-    study: Study, points: pd.DataFrame, column: str, text: str, by: Sequence[dict[str, str]]
+    study: Study,
+    pair: Pair,
+    points: pd.DataFrame,
+    column: str,
+    text: str,
+    by: Sequence[dict[str, str]],
 ) -> list[dict]:
-    line_key, x_key = study.matrix_factors
+    line_key, x_key = pair
     known_points = points[points[column].notna()]
     listed = set(study.for_listing(points)["id"])
     marks = []
@@ -396,6 +442,7 @@ def _marks(
                 arms = sorted(own["arm"].unique())
                 if arms:
                     mean = weighted_arms(own, column, {arm: 1 / len(arms) for arm in arms})
+                    mean = clamp(mean, *study.score_range) if column == "counted" else mean
                     runs = own.loc[own["id"].isin(listed), column].astype(float).tolist()
                     marks.append(
                         {
@@ -412,41 +459,37 @@ def _marks(
 
 
 def _crossing(
-    study: Study, points: pd.DataFrame, column: str, text: str, shares_found: Shares | None
+    study: Study, pair: Pair, points: pd.DataFrame, column: str, text: str, terms: TermsShown | None
 ) -> str:
     """The interaction's share of variance, and the best level of x for each line.
 
     Levels are compared over arms that are alike in everything else.
     """
-    line_key, x_key = study.matrix_factors
-    higher = study.higher_is_better or text.startswith("health")
-    share = (
-        next(
-            (one.share for one in shares_found.terms if set(one.factors) == {line_key, x_key}), None
-        )
-        if shares_found
-        else None
-    )
-    if share is None or shares_found is None:
+    line_key, x_key = pair
+    higher = study.higher_is_better or column == "D"
+    term = terms.term(*pair) if terms else None
+    if terms is None or term is None or not term.decided.testable:
         sentence = (
             f"Whether {x_key} acts alike on {text} in every {line_key} cannot be determined from"
             " the arms that are there"
         )
+    elif term.shown:
+        sentence = f"{term.name} {explains(term)} of the variance of {text}"
     else:
-        size = f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
-        shown = share.low > SHOWN
+        size = f"{share_words(term.share)}, " if known(term.share.value) else ""
+        what = TOO_CLOSE if term.decided.too_close else "not shown"
         sentence = (
-            f"{line_key} × {x_key} explains {size} of the variance of {text}"
-            if shown
-            else f"no interaction is shown in {text} ({line_key} × {x_key}: {size})"
+            f"{term.name} is {what} in {text} ({size}corrected p {corrected_p(term.decided)})"
         )
+    also = [one.name for one in terms.interactions if one is not term] if terms else []
+    sentence += f"; {listing(also)} {'is' if len(also) == 1 else 'are'} shown" if also else ""
     best_of_lines = []
     for line in study.levels(line_key):
-        means = _alike(study, points, column, line)
+        means = _alike(study, pair, points, column, line)
         if len(means) > 1:
             best = (max if higher else min)(means, key=lambda x: means[x])
             best_of_lines.append(
-                f"{level(line_key, line)} {level(x_key, best)} {number(means[best])}"
+                f"{level(line_key, line)} {level(x_key, best)} {score_number(means[best])}"
             )
     sentence += (
         f"; {'highest' if higher else 'lowest'} mean: {', '.join(best_of_lines)}."
@@ -456,13 +499,15 @@ def _crossing(
     return f"{sentence[0].upper()}{sentence[1:]}"
 
 
-def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[str, float]:
+def _alike(
+    study: Study, pair: Pair, points: pd.DataFrame, column: str, line: str
+) -> dict[str, float]:
     """Mean at each level of x for one line, over settings of the other factors that have all
     levels.
 
     With other arms, settings would be compared and not levels.
     """
-    line_key, x_key = study.matrix_factors
+    line_key, x_key = pair
     own = points[(points[line_key] == line) & points[column].notna()]
     keys = [key for key in study.factors if key not in (line_key, x_key)]
     means = own.groupby([x_key, *keys], sort=False)[column].mean()
@@ -475,9 +520,9 @@ def _alike(study: Study, points: pd.DataFrame, column: str, line: str) -> dict[s
 
 
 def _lines(
-    study: Study, points: pd.DataFrame, marks: list[dict], by: Sequence[dict[str, str]]
+    study: Study, pair: Pair, points: pd.DataFrame, marks: list[dict], by: Sequence[dict[str, str]]
 ) -> Drawing:
-    line_key, x_key = study.matrix_factors
+    line_key, x_key = pair
     names, xs, texts = (
         study.levels(line_key),
         study.levels(x_key),

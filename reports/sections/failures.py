@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from reports.analysis.spikes import spikes
 from reports.blocks import Cell, Fold, Listing, Prose, Section, Table
 from reports.data.study import MISSING, Study
 from reports.formatting import STATUS_SYMBOLS, count, private
+
+NO = "none"
 
 
 class Failures:
@@ -46,11 +49,12 @@ class Failures:
                 " every statistic; a missing point is missing, and counts in none."
             )
         ]
-        rows = [_row(point, label) for _, point in study.for_listing(wrong).iterrows()]
+        spiked = spikes(study, [*wrong["id"], *silent["id"]])
+        rows = [_row(point, label, spiked) for _, point in study.for_listing(wrong).iterrows()]
         if rows:
             blocks.append(
                 Table(
-                    ["arm", "seed", "status", "reason", "at update"],
+                    ["arm", "seed", "status", "reason", "at update", "first gradient spike"],
                     rows,
                     "Points without a full run",
                     filtered=True,
@@ -58,12 +62,12 @@ class Failures:
             )
         if len(silent):
             silent_rows = [
-                [label[point["arm"]], str(point["seed"]), point["id"]]
+                [label[point["arm"]], str(point["seed"]), spiked.get(point["id"], NO), point["id"]]
                 for _, point in study.for_listing(silent).iterrows()
             ]
             blocks.append(
                 Table(
-                    ["arm", "seed", "id"],
+                    ["arm", "seed", "first gradient spike", "id"],
                     silent_rows,
                     "Silently diverged: the loss is back at the baseline or above it, the"
                     " recurrence blew up or saturated, and nothing is NaN",
@@ -89,7 +93,7 @@ class Failures:
         ]
 
 
-def _row(point: pd.Series, label: Mapping[int, str]) -> list[Cell | str]:
+def _row(point: pd.Series, label: Mapping[int, str], spiked: Mapping[str, str]) -> list[Cell | str]:
     """A point without a full run, and why."""
     reason = point["reason"] or (
         "nothing stored yet" if point["status"] == MISSING else "no reason stored"
@@ -101,6 +105,7 @@ def _row(point: pd.Series, label: Mapping[int, str]) -> list[Cell | str]:
         f"{STATUS_SYMBOLS[point['status']]} {point['status']}",
         Cell(private(str(reason)), None, "wrap"),
         f"{at:,.0f}" if at == at else "–",
+        spiked.get(point["id"], NO),
     ]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import share_words, with_counted
+from reports.analysis.arms import share_over_arms_words, unit_words, with_counted, with_interval
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import (
@@ -24,8 +24,9 @@ from reports.figures.theme import (
     shared_x_label,
     update_ticks,
 )
-from reports.formatting import interval, known, level, listing, number, slug
+from reports.formatting import known, level, listing, number, score_number, slug
 from reports.statistics import marginal_means
+from reports.statistics.survival import planned_updates
 
 HOW = (
     "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means"
@@ -101,7 +102,7 @@ class LearningCurves:
         )
         finding, table = self._end(study, points, names, task)
         lost = [key for key in others if key != dash_key and points[key].nunique() > 1]
-        short = points["updates_done"].astype(float) < points["updates"].astype(float).max()
+        short = points["updates_done"].astype(float) < planned_updates(points).max()
         caption = (
             f"Every trained point is a line (n = {history['id'].nunique()}); panel: {panel};"
             f" colour: {ink_key}"
@@ -129,7 +130,7 @@ class LearningCurves:
         for name in names:
             own = points[points[key] == name]
             solved = own["solved_at"].dropna()
-            text = share_words(len(solved), len(own)) + (
+            text = share_over_arms_words(own["solved_at"].notna(), own["arm"]) + (
                 f", at update {solved.median():,.0f} (median of these)" if len(solved) else ""
             )
             parts.append(f"{level(key, name)} {text}")
@@ -140,8 +141,8 @@ class LearningCurves:
                     str(len(own)),
                     str(len(solved)),
                     Cell(number(solved.median(), 0) if len(solved) else "–", None),
-                    number(best.median()),
-                    f"{number(best.min())} to {number(best.max())}",
+                    score_number(best.median()),
+                    f"{score_number(best.min())} to {score_number(best.max())}",
                 ]
             )
         columns = [
@@ -156,7 +157,7 @@ class LearningCurves:
         return (
             (
                 f"Solved{where} at some validation: {'; '.join(parts)}; 95 % Wilson intervals over"
-                " points."
+                f" {unit_words(points, key)}."
             ),
             Table(columns, rows, "Learning, by " + key),
         )
@@ -180,25 +181,23 @@ class LearningCurves:
                     rows.append(
                         [
                             level(key, name),
-                            number(train[name].value),
-                            Cell(
-                                f"{number(one.value, 3)} {interval(one.low, one.high, 3)}",
-                                one.value,
-                            ),
+                            score_number(train[name].value),
+                            Cell(f"{with_interval(one, 3)}", one.value),
                             str(one.n),
                         ]
                     )
         overall = float(points["gap"].mean()) if len(points) else np.nan
         sentence = (
-            f"Training {study.metric} exceeds test {study.metric} by {number(overall, 3)} on"
+            f"Training {study.metric} exceeds test {study.metric} by {score_number(overall, 3)} on"
             f" average over {len(points)} finished points"
             if known(overall)
             else "No finished point to compare training with test on"
         )
         if len(extremes) > 1:
             sentence += (
-                f"; by factor level, most for {max(extremes)[1]} ({number(max(extremes)[0], 3)})"
-                f" and least for {min(extremes)[1]} ({number(min(extremes)[0], 3)})"
+                f"; by factor level, most for {max(extremes)[1]}"
+                f" ({score_number(max(extremes)[0], 3)}) and least for {min(extremes)[1]}"
+                f" ({score_number(min(extremes)[0], 3)})"
             )
         columns = ["level", f"training {study.metric}", "training − test", "n"]
         return sentence + ".", Table(

@@ -1,4 +1,4 @@
-"""Accuracy against health against cost: which arms no other arm beats in all three."""
+"""Accuracy against gradient health against cost: which arms no other arm beats in all three."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from reports.analysis.arms import summary, with_counted, with_interval
-from reports.analysis.pareto import aims, fronts
+from reports.analysis.pareto import CLOCK, SURE, affordable, aims, fronts
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import PAPER, SOFT, colours, draw, markers, panels
-from reports.formatting import count, known, level, levels, number, percent, slug
+from reports.formatting import count, known, level, levels, number, percent, score_number, slug
 
 HOW = (
-    "A mark is one [arm]: its mean score upwards; across, on the left how well credit travels at"
-    " the end of training (0 carries; −2 means that a hundredth is left, or that it explodes by as"
-    " much), on the right what a [point] costs in seconds. The larger the mark, the longer it"
-    " trains. Filled marks are on the [Pareto front]: a better score"
-    " costs health or time. Hollow marks are beaten in everything by another arm. The share in"
-    " the table says how often the same seeds, drawn again, put an arm on the front: near 100 % is"
-    " sure, near 50 % is a toss-up."
+    "A mark is one [arm]: its mean score upwards; across, on the left its [gradient health] (0"
+    " carries; −2 means that a hundredth is left, or that it explodes by as much), on the right"
+    " what a [point] costs in seconds. The larger the mark, the longer it trains. Filled marks are"
+    " surely on the [Pareto front]: a better score costs gradient health or"
+    " time. Hollow marks are surely"
+    " beaten in everything by another arm. Pale marks are open: which they are depends on the"
+    " seeds and test examples drawn."
 )
 NAMED = 6  # arms in a sentence
+PLACES = ON, OPEN, BEATEN = "on", "open", "beaten"
 SEED = 2026
 
 
 class Pareto:
-    """`draws`: number of times that seeds are resampled."""
+    """`draws`: number of times that seeds and test examples are resampled; fewer for many arms."""
 
-    title = "Accuracy against health against cost"
+    title = "Accuracy against gradient health against cost"
     needs = ("score", "D", "U", "seconds")
 
     def __init__(self, *, draws: int) -> None:
@@ -52,42 +54,61 @@ class Pareto:
     def _blocks(self, study: Study, points: pd.DataFrame, task: str | None) -> list[object]:
         """Blocks of one task; scores of different tasks are not compared."""
         frame = aims(study, points)
-        found = fronts(frame, draws=self.draws, seed=SEED)
+        draws = affordable(self.draws, frame["arm"].nunique())
+        found = fronts(study, frame, draws=draws, seed=SEED)
         if len(found) < 2:
             return [
                 Prose(
-                    "Fewer than two arms have score, health and cost: there is nothing to compare."
+                    "Fewer than two arms have score, gradient health and cost: there is nothing to"
+                    " compare."
                 )
             ]
         arms = study.arms.set_index("arm").assign(
             label=lambda rows_of: [_label(study, row, task) for _, row in rows_of.iterrows()]
         )
+        found["place"] = [_place(arm) for _, arm in found.iterrows()]
         found = found.join(arms).join(points.groupby("arm")["horizon"].median())
         left_out = len(points) - len(frame)
-        return [Prose(self._sentence(found)), self._figure(study, found, left_out, task)]
+        return [
+            Prose(self._sentence(found, draws)),
+            self._figure(study, found, points, left_out, draws, task),
+        ]
 
-    def _sentence(self, found: pd.DataFrame) -> str:
-        on = found[found["on_front"]].sort_values("score", ascending=False, kind="stable")
-        names = [str(name) for name in on["label"][:NAMED]]
+    def _sentence(self, found: pd.DataFrame, draws: int) -> str:
+        if found["share"].isna().all():
+            on = found[found["on_front"]]
+            return (
+                f"By their means, {count(len(on), 'arm')} of {len(found)}"
+                f" {'is' if len(on) == 1 else 'are'} beaten by no other in score, gradient health"
+                f" and cost at once: {_names(on)}. With one seed in an arm nothing says how sure"
+                " that is."
+            )
+        sure, open_ = found[found["place"] == ON], found[found["place"] == OPEN]
+        beaten = len(found) - len(sure) - len(open_)
+        at_least = f"in at least {percent(SURE)} of {draws:,} draws of seeds and test examples"
         sentence = (
-            f"{'; '.join(names)}; and {len(on) - NAMED} more"
-            if len(on) > NAMED
-            else "; ".join(names)
+            f"{count(len(sure), 'arm')} of {len(found)} {'is' if len(sure) == 1 else 'are'} beaten"
+            " by no other in score, gradient health and cost at once,"
+            f" {at_least}: {_names(sure)}."
+            if len(sure)
+            else f"No arm of {len(found)} is surely on the front of score, gradient health and"
+            f" cost ({at_least})."
         )
-        stay = int((on["share"] >= 0.9).sum())
-        sure = (
-            f"{str(stay) if stay else 'None'} of these {'stays' if stay == 1 else 'stay'} there in"
-            f" at least 90 % of {self.draws} draws of the seeds"
-            if on["share"].notna().any()
-            else "With one seed in an arm nothing says how sure that is"
-        )
-        return (
-            f"{count(len(on), 'arm')} of {len(found)} {'is' if len(on) == 1 else 'are'} beaten by"
-            f" no other in score, health and cost at once: {sentence}. {sure}; a front by means is"
-            " optimistic, like any best of many."
-        )
+        if len(open_):
+            sentence += f" For {count(len(open_), 'arm')} it is open: {_names(open_)}."
+        if beaten:
+            sentence += f" {_others(beaten, len(found))} surely beaten."
+        return sentence
 
-    def _figure(self, study: Study, found: pd.DataFrame, left_out: int, task: str | None) -> Figure:
+    def _figure(
+        self,
+        study: Study,
+        found: pd.DataFrame,
+        points: pd.DataFrame,
+        left_out: int,
+        draws: int,
+        task: str | None,
+    ) -> Figure:
         keys = study.panel_factors
         ink, shape = colours(study.levels(keys[0])), markers(study.levels(keys[1]))
         sign = 1 if study.higher_is_better else -1
@@ -99,37 +120,45 @@ class Pareto:
         best, cheap = found.loc[found["score"].idxmax()], found.loc[found["cost"].idxmax()]
         finding = (
             f"The best mean score, {with_interval(scores[best.name])} ({best['label']}, n ="
-            f" {int(best['n'])}), costs {number(-best['cost'], 1)} s per point at a health of"
-            f" {number(best['health'], 1)} decades; the cheapest arm ({cheap['label']}, n ="
-            f" {int(cheap['n'])}, {number(-cheap['cost'], 1)} s) reaches"
+            f" {int(best['n'])}), costs {number(-best['cost'], 1)} s per point at a gradient"
+            f" health of {number(best['health'], 1)} decades; the cheapest arm ({cheap['label']}, n"
+            f" = {int(cheap['n'])}, {number(-cheap['cost'], 1)} s) reaches"
             f" {with_interval(scores[cheap.name])}; 95 % intervals over seeds."
         )
         caption = (
             f"One mark per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
             f" seeds, no interval drawn; colour: {keys[0]}; shape: {keys[1]}; size: seconds;"
-            " filled: on the front of score, health and cost. Health: min(0, D) − max(0, U) at the"
-            " end, decades."
+            " filled: surely on the front of score, gradient health and cost; hollow: surely"
+            " beaten; pale: open. Gradient health: min(0, D) − max(0, U) at the end, decades."
+            f" Costs that differ by less than {percent(CLOCK)}, or than they vary over seeds, count"
+            " as equal."
+            + (
+                " Points that were trained in one group have equal shares of its time."
+                if points["seconds"].dropna().duplicated().any()
+                else ""
+            )
             + (f" {count(left_out, 'point')} without all three left out." if left_out else "")
         )
-        table = self._table(study, found)
+        table = self._table(study, found, draws)
         return Figure(
             picture,
             caption,
-            f"Accuracy against health against cost. {finding}",
+            f"Accuracy against gradient health against cost. {finding}",
             table,
             10.0,
             finding,
             HOW,
         )
 
-    def _table(self, study: Study, found: pd.DataFrame) -> Table:
+    def _table(self, study: Study, found: pd.DataFrame, draws: int) -> Table:
         sign = 1 if study.higher_is_better else -1
         rows: Rows = []
-        for _, arm in found.sort_values(
-            ["on_front", "score"], ascending=False, kind="stable"
+        order = found.assign(rank=found["place"].map(list(PLACES).index))
+        for _, arm in order.sort_values(
+            ["rank", "score"], ascending=[True, False], kind="stable"
         ).iterrows():
             cells = [
-                Cell(number(sign * arm["score"], 3), sign * arm["score"]),
+                Cell(score_number(sign * arm["score"], 3), sign * arm["score"]),
                 Cell(number(arm["health"], 1), arm["health"]),
             ]
             horizon = (
@@ -147,7 +176,7 @@ class Pareto:
                     *cells,
                     horizon,
                     cost,
-                    "yes" if arm["on_front"] else "no",
+                    str(arm["place"]),
                     share,
                     str(int(arm["n"])),
                 ]
@@ -155,18 +184,40 @@ class Pareto:
         columns = [
             "arm",
             f"test {study.metric}",
-            "health",
+            "gradient health",
             "horizon",
             "seconds",
-            "on the front",
+            "front",
             "share of draws",
             "n",
         ]
         notes = (
-            f"Means over seeds; horizon: median, steps. Share of draws: {self.draws} draws of the"
-            " seeds within every arm that put it on the front."
+            f"Means over seeds; horizon: median, steps. Share of draws: of {draws:,} draws of"
+            " the seeds within every arm, and of the test examples where they were kept, those"
+            f" that put it on the front; on or beaten: in at least {percent(SURE)} of them."
         )
-        return Table(columns, rows, "Score, health and cost, one row per arm", notes, filtered=True)
+        title = "Score, gradient health and cost, one row per arm"
+        return Table(columns, rows, title, notes, filtered=True)
+
+
+def _place(arm: pd.Series) -> str:
+    """Where an arm surely is; with one seed in an arm, by the means alone, it is open or beaten."""
+    if not known(float(arm["share"])):
+        return OPEN if arm["on_front"] else BEATEN
+    return ON if arm["share"] >= SURE else BEATEN if arm["share"] <= 1 - SURE else OPEN
+
+
+def _names(arms: pd.DataFrame) -> str:
+    """The arms by name, best score first."""
+    names = [str(name) for name in arms.sort_values("score", ascending=False)["label"]]
+    more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return "; ".join(names[:NAMED]) + more
+
+
+def _others(n: int, total: int) -> str:
+    if n == total:
+        return f"All {n} are"
+    return "The other one is" if n == 1 else f"The other {n} are"
 
 
 def _label(study: Study, arm: pd.Series, task: str | None) -> str:
@@ -178,6 +229,10 @@ def _label(study: Study, arm: pd.Series, task: str | None) -> str:
             if task is None or key != "task" or len(study.factors) == 1
         }
     )
+
+
+def _fill(colour: str, place: str) -> Any:
+    return {ON: colour, OPEN: to_rgba(colour, 0.3), BEATEN: PAPER}[place]
 
 
 def _there(found: pd.DataFrame, study: Study, key: str) -> list[str]:
@@ -200,7 +255,7 @@ def drawing(
     area = 18 + 90 * cost / (cost.max() or 1)
     for axis, (column, title) in zip(
         axes[0],
-        (("health", "health at the end (decades)"), ("cost", "seconds per point")),
+        (("health", "gradient health (decades)"), ("cost", "seconds per point")),
         strict=True,
     ):
         for (_, arm), size in zip(found.iterrows(), area, strict=True):
@@ -210,10 +265,10 @@ def drawing(
                 [sign * arm["score"]],
                 s=size,
                 marker=shape[str(arm[keys[1]])],
-                facecolor=colour if arm["on_front"] else PAPER,
+                facecolor=_fill(colour, str(arm["place"])),
                 edgecolor=colour,
                 linewidth=1.1,
-                zorder=4 if arm["on_front"] else 3,
+                zorder=5 - PLACES.index(str(arm["place"])),
                 rasterized=rasterized,
             )
         axis.set_xlabel(title)
@@ -249,7 +304,10 @@ def _handles(
         for name in _there(found, study, keys[1])
     ]
     handles += [
-        Line2D([], [], marker="o", color=SOFT, markerfacecolor=fill, label=name, **plain)
-        for name, fill in (("on the front", SOFT), ("beaten", PAPER))
+        Line2D(
+            [], [], marker="o", color=SOFT, markerfacecolor=_fill(SOFT, place), label=name, **plain
+        )
+        for place, name in ((ON, "on the front"), (OPEN, "open"), (BEATEN, "beaten"))
+        if (found["place"] == place).any()
     ]
     return handles

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -17,12 +17,12 @@ from reports.analysis.comparison import match
 from reports.analysis.measures import measured
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.data.test_set import weighted_noise
+from reports.data.test_set import by_example, weighted_noise
 from reports.figures.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
-from reports.formatting import known, level, listing, number, shorten
+from reports.formatting import known, level, listing, score_number, shorten
 from reports.statistics import level_gap
 from reports.statistics.levels import Gap
-from study.design.power import LEVEL, POWER, resolvable, seeds_for
+from study.design.power import MAX_SEEDS, floor_of_test_set, resolvable, seeds_for
 
 HOW = (
     "A line falls from left to right: more [seeds|seed] an [arm] find smaller differences. Take the"
@@ -39,13 +39,33 @@ class Question:
     """A difference to resolve.
 
     `weights` of the arms compared; `df_per_seed`: degrees of freedom that another seed adds;
-    `measured`: the difference found, or NaN.
+    `measured`: the difference found, or NaN; `floor`: what the test set alone leaves unresolved of
+    it, however many seeds, 0 if unknown.
     """
 
     name: str
     weights: Sequence[float]
     df_per_seed: int
     measured: float
+    floor: float
+
+    def resolved(self, seeds: int, spread: float) -> float:
+        """Smallest difference found with this many seeds per arm and this spread over them."""
+        df = self.df_per_seed * (seeds - 1)
+        return resolvable(self.weights, seeds, df, self.floor / spread) * spread
+
+    def seeds(self, spread: float) -> int | None:
+        """Seeds per arm that would resolve the measured difference; None if no number would."""
+        return seeds_for(
+            self.measured / spread, self.weights, self.df_per_seed, self.floor / spread
+        )
+
+    def examples(self, examples: int, seeds: int, spread: float) -> int | None:
+        """Test examples, `examples` now, that would resolve it with these seeds; None if none."""
+        by_seeds = replace(self, floor=0.0).resolved(seeds, spread)
+        if not self.measured > by_seeds:
+            return None
+        return math.ceil(examples * self.floor**2 / (self.measured**2 - by_seeds**2))
 
 
 class Power:
@@ -74,26 +94,21 @@ class Power:
             )
         asked = questions(study)
         n = max(2, len(study.seeds))
-        floor = _floor(study)
         return Section(
             [
-                Prose(self._sentence(study, asked, spread, n, floor)),
-                self._figure(
-                    study, asked, spread, float(spreads.min()), float(spreads.max()), n, floor
-                ),
+                Prose(self._sentence(study, asked, spread, n)),
+                self._figure(study, asked, spread, float(spreads.min()), float(spreads.max()), n),
             ]
         )
 
-    def _sentence(
-        self, study: Study, asked: list[Question], spread: float, n: int, floor: float
-    ) -> str:
+    def _sentence(self, study: Study, asked: list[Question], spread: float, n: int) -> str:
         two = next(one for one in asked if one.name == NOT_A_FACTOR)
         more = next((seeds for seeds in self.seeds if seeds >= 4 * n), 4 * n)
         sentence = (
-            f"With the measured spread over seeds (sd {number(spread, 3)} in test {study.metric}),"
-            f" n = {n} seeds per arm cannot resolve less than {_size(two, spread, n)} between two"
-            f" arms; n = {more} would resolve {_size(two, spread, more)} (80 % power, two-sided"
-            " .05, one test)."
+            f"With the measured spread over seeds (sd {score_number(spread, 3)} in test"
+            f" {study.metric}){_and_test_set(study)}, n = {n} seeds per arm cannot resolve less"
+            f" than {_size(two, spread, n)} between two arms; n = {more} would resolve"
+            f" {_size(two, spread, more)} (80 % power, two-sided .05, one test)."
         )
         factors = [one for one in asked if one.name != NOT_A_FACTOR]
         if factors:
@@ -104,38 +119,21 @@ class Power:
             small = [
                 one
                 for one in factors
-                if known(one.measured)
-                and one.measured < resolvable(one.weights, n, one.df_per_seed * (n - 1)) * spread
+                if known(one.measured) and one.measured < one.resolved(n, spread)
             ]
-            for one in small:
-                need = seeds_for(one.measured / spread, one.weights, one.df_per_seed)
-                seeds_needed = (
-                    f"{need:,} seeds per arm" if need else "more than 10,000 seeds per arm"
-                )
-                sentence += (
-                    f" The largest difference measured for {one.name}, {number(one.measured, 3)},"
-                    f" is smaller than that; to resolve it would take {seeds_needed}."
-                )
-        if known(floor):
+            sentence += "".join(_what_would(study, one, n, spread) for one in small)
+        if two.floor:
             sentence += (
                 " The test set alone, however many seeds, leaves differences between the two best"
-                f" arms under {number(floor, 3)} unresolved."
+                f" arms under {score_number(two.floor, 3)} unresolved."
             )
         return sentence
 
     def _figure(
-        self,
-        study: Study,
-        asked: list[Question],
-        spread: float,
-        low: float,
-        high: float,
-        n: int,
-        floor: float,
+        self, study: Study, asked: list[Question], spread: float, low: float, high: float, n: int
     ) -> Figure:
         picture = draw(
-            lambda rasterized: _curves(study, asked, spread, n, floor, max(self.seeds)),
-            name="power",
+            lambda rasterized: _curves(study, asked, spread, n, max(self.seeds)), name="power"
         )
         two = next(one for one in asked if one.name == NOT_A_FACTOR)
         finding = (
@@ -146,24 +144,18 @@ class Power:
             f"Smallest difference in mean test {study.metric} that a two-sided t test at .05 finds"
             " with 80 % power, against seeds per arm; marks: the largest differences measured, at"
             f" the {n} seeds of this study: a mark under its line cannot be relied on. Spread over"
-            f" seeds taken as {number(spread, 3)} everywhere; arms lie between {number(low, 3)} and"
-            f" {number(high, 3)}."
+            f" seeds taken as {score_number(spread, 3)} everywhere; arms lie between"
+            f" {score_number(low, 3)} and {score_number(high, 3)}. The noise of the test set"
+            f" {'is added to it.' if two.floor else 'is not known and left out.'}"
         )
         rows: Rows = []
         for one in asked:
-            need = (
-                seeds_for(one.measured / spread, one.weights, one.df_per_seed)
-                if known(one.measured)
-                else None
-            )
             tried = [
-                Cell(
-                    _size(one, spread, seeds),
-                    resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread,
-                )
-                for seeds in self.seeds
+                Cell(_size(one, spread, seeds), one.resolved(seeds, spread)) for seeds in self.seeds
             ]
-            rows.append([one.name, *tried, number(one.measured, 3), f"{need:,}" if need else "n/a"])
+            rows.append(
+                [one.name, *tried, score_number(one.measured, 3), _seeds_needed(one, spread)]
+            )
         columns = [
             "difference between",
             *(f"n = {seeds}" for seeds in self.seeds),
@@ -200,37 +192,74 @@ def questions(study: Study) -> list[Question]:
                     list(compared.weights.values()),
                     len(compared.weights),
                     gap.difference.value,
+                    _floor(study, compared.weights),
                 )
             )
-    return [*asked, Question(NOT_A_FACTOR, [1.0, -1.0], 2, math.nan)]
+    best = points.groupby("arm")["value"].mean().sort_values(ascending=not study.higher_is_better)
+    two = dict(zip(map(int, best.index[:2]), (1.0, -1.0), strict=False))
+    return [*asked, Question(NOT_A_FACTOR, [1.0, -1.0], 2, math.nan, _floor(study, two))]
 
 
-def _floor(study: Study) -> float:
-    """Difference between the two best arms that the test set could resolve with unlimited seeds."""
-    points = measured(study, "score")
-    means = (
-        points.groupby("arm")["value"]
-        .mean()
-        .sort_values(ascending=not study.higher_is_better, kind="stable")
+def _floor(study: Study, weights: Mapping[int, float]) -> float:
+    """What the test set leaves unresolved of a difference; 0 if results by example are missing."""
+    floor = floor_of_test_set(weighted_noise(study, weights))
+    return floor if known(floor) else 0.0
+
+
+def _and_test_set(study: Study) -> str:
+    examples = len(by_example(study))
+    return f" and the noise of a test set of {examples:,} examples" if examples else ""
+
+
+def _seeds_needed(one: Question, spread: float) -> str:
+    if not known(one.measured) or not one.measured > 0:
+        return "n/a"
+    need = one.seeds(spread)
+    return (
+        f"{need:,}"
+        if need
+        else "no number would"
+        if one.measured <= one.floor
+        else f"over {MAX_SEEDS:,}"
     )
-    if len(means) < 2:
-        return math.nan
-    return (1.959964 + 0.841621) * weighted_noise(
-        study, {int(means.index[0]): 1.0, int(means.index[1]): -1.0}
+
+
+def _what_would(study: Study, one: Question, n: int, spread: float) -> str:
+    """What would resolve a measured difference that n seeds do not: seeds, or test examples."""
+    start = (
+        f" The largest difference measured for {one.name}, {score_number(one.measured, 3)}, is"
+        " smaller than that;"
     )
+    if need := one.seeds(spread):
+        return f"{start} to resolve it would take {need:,} seeds per arm."
+    if one.measured > one.floor or not one.floor:
+        return f"{start} to resolve it would take more than {MAX_SEEDS:,} seeds per arm."
+    now = len(by_example(study))
+    start += (
+        f" no number of seeds would resolve it, since the test set of {now:,} examples alone leaves"
+        f" {score_number(one.floor, 3)} unresolved."
+    )
+    if not one.measured > 0:
+        return start
+    examples = one.examples(now, n, spread)
+    if examples:
+        return f"{start} About {_rounded(examples)} test examples would, with these seeds."
+    least = math.ceil(now * (one.floor / one.measured) ** 2)
+    return f"{start} It would take over {_rounded(least)} test examples, and more seeds too."
+
+
+def _rounded(n: int) -> str:
+    """Two significant digits: 12,345 is 12,000."""
+    unit = 10 ** max(0, len(str(n)) - 2)
+    return f"{round(n / unit) * unit:,}"
 
 
 def _size(one: Question, spread: float, seeds: int) -> str:
-    return number(
-        resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1), level=LEVEL, power=POWER)
-        * spread,
-        3,
-    )
+    return score_number(one.resolved(seeds, spread), 3)
 
 
-def _curves(
-    study: Study, asked: list[Question], spread: float, n: int, floor: float, most: int
-) -> Drawing:
+def _curves(study: Study, asked: list[Question], spread: float, n: int, most: int) -> Drawing:
+    floor = next(one.floor for one in asked if one.name == NOT_A_FACTOR)
     figure, axes = panels(
         1, 1, width=WIDTH, height=3.6, left=0.75, right=2.9, top=0.15, bottom=0.5, gap=(0, 0)
     )
@@ -255,7 +284,7 @@ def _curves(
     values = [
         *(y for curve in alike for y in curve),
         *(10 ** mark[0] for mark in marks),
-        *([floor] if known(floor) and floor > 0 else []),
+        *([floor] if floor > 0 else []),
     ]
     axis.axvline(n, color=SOFT, linewidth=0.8, dashes=(2, 2), zorder=0)
     axis.set(
@@ -265,7 +294,7 @@ def _curves(
         ylim=(min(values) / 1.25, max(values) * 1.25),
         xlabel="seeds per arm",
     )
-    if known(floor) and floor > 0:
+    if floor > 0:
         axis.axhline(floor, color=SOFT, linewidth=0.8, zorder=0)
         lines.append([math.log10(floor), "limit of the test set, two best arms", INK])
     axis.set_ylabel(f"resolved in test {study.metric}")
@@ -283,10 +312,7 @@ def _alike_curves(
     """Names of the questions by curve: factors with as many arms per level share one."""
     alike: dict[tuple[float, ...], list[str]] = {}
     for one in asked:
-        curve = tuple(
-            resolvable(one.weights, seeds, one.df_per_seed * (seeds - 1)) * spread
-            for seeds in tried
-        )
+        curve = tuple(one.resolved(seeds, spread) for seeds in tried)
         key = next(
             (
                 other

@@ -1,4 +1,4 @@
-"""Does health predict success here? AUC and rank correlation, over all and within each factor."""
+"""Does D predict success here? AUC and rank correlation, over all and within each factor."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import SOFT, colours, draw, markers, panels
 from reports.findings.finding import HOLDS, MIXED, OPPOSITE
-from reports.formatting import count, interval, known, level, number, percent
+from reports.formatting import count, interval, known, level, number, percent, score_number
 from reports.statistics import Estimate, Prediction
 from study.records import OUTCOMES
 
 HOW = (
     "A mark is one [point]; across: how much [credit] arrives at the judged lag ([D], in"
-    " [decades|decade]), up: its test score. If health predicted success, the marks would rise"
+    " [decades|decade]), up: its test score. If D predicted success, the marks would rise"
     " from left to right and the shapes (outcomes) would stand apart. [AUC] and [rank"
     " correlation] say how well they do; an interval that holds .5 (or 0) says that it is not"
     " shown here."
@@ -68,7 +68,7 @@ class Found:
 class Predicts:
     """`at`: shares of the run at which D is read; `draws`: draws of the bootstrap over arms."""
 
-    title = "Does health predict success here?"
+    title = "Does transport D predict success here?"
     needs = ("D", "outcome")
 
     def __init__(self, *, at: list[float], draws: int) -> None:
@@ -198,7 +198,7 @@ class Predicts:
             [
                 row["id"],
                 *[number(D[share].get(row["id"], np.nan)) for share in self.at],
-                number(row["counted"], 3),
+                score_number(row["counted"], 3),
                 row["outcome"] or "–",
             ]
             for _, row in points.iterrows()
@@ -209,7 +209,7 @@ class Predicts:
             "The marks",
         )
         return Figure(
-            picture, caption, f"Health against success. {finding}", table, 10.0, finding, HOW
+            picture, caption, f"Transport D against success. {finding}", table, 10.0, finding, HOW
         )
 
 

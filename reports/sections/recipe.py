@@ -6,7 +6,7 @@ import shlex
 
 import pandas as pd
 
-from reports.analysis.arms import summary
+from reports.analysis.arms import summary, with_interval
 from reports.analysis.confirmation import (
     Confirmation,
     ConfirmedArm,
@@ -18,7 +18,7 @@ from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, T
 from reports.data.study import Study
 from reports.export.export import point_config
 from reports.export.snippet import snippet
-from reports.formatting import count, interval, known, number, private
+from reports.formatting import count, known, number, private, score_number
 from study.records import StudyError
 
 
@@ -63,13 +63,10 @@ class RecipeSection:
                 [
                     row["label"],
                     Cell(
-                        number(found.ranked.loc[arm, "validation"], 3),
+                        score_number(found.ranked.loc[arm, "validation"], 3),
                         found.ranked.loc[arm, "validation"],
                     ),
-                    Cell(
-                        f"{number(one.value, 3)} {interval(one.low, one.high, 3)}",
-                        one.value if known(one.value) else None,
-                    ),
+                    Cell(with_interval(one, 3), one.value if known(one.value) else None),
                     str(row["n"]),
                     f"{row['outcomes'].get('solved', 0)}/{row['n']}",
                     f"{row['lost']}/{row['n']}",
@@ -110,14 +107,7 @@ class RecipeSection:
 
 
 def _fresh(one: ConfirmedArm | None) -> Cell | str:
-    return (
-        "–"
-        if one is None
-        else Cell(
-            f"{number(one.estimate.value, 3)} {interval(one.estimate.low, one.estimate.high, 3)}",
-            one.estimate.value,
-        )
-    )
+    return "–" if one is None else Cell(f"{with_interval(one.estimate, 3)}", one.estimate.value)
 
 
 def _close(found: Recipe, arm: int) -> str:
@@ -134,17 +124,11 @@ def _sentences(
     study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None
 ) -> list[str]:
     first = arms.loc[found.first]
-    score = (
-        f"mean test {study.metric} {number(first['score'].value, 3)}"
-        f" {interval(first['score'].low, first['score'].high, 3)}, n = {first['n']}"
-    )
+    score = f"mean test {study.metric} {with_interval(first['score'], 3)}, n = {first['n']}"
     if len(found.order) == 1:
         return [f"There is one arm: {first['label']} ({score})."]
     second = arms.loc[found.order[1]]
-    runner = (
-        f"Runner-up: {second['label']} ({number(second['score'].value, 3)}"
-        f" {interval(second['score'].low, second['score'].high, 3)})"
-    )
+    runner = f"Runner-up: {second['label']} ({with_interval(second['score'], 3)})"
     chosen = f"{first['label']} ({score}), chosen over the runner-up by {found.chosen_by}"
     if found.undecided:
         sentence = (

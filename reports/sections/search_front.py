@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, SearchSection, numeric, setting
+from reports.data.search import Search, SearchSection, numeric, objective_name, setting
 from reports.figures.theme import SLOTS, SOFT, draw, panels
-from reports.formatting import count, number
+from reports.formatting import count, score_number
 
 HOW = (
     "A mark is one trial. Filled marks are on the [Pareto front] of their [arm]: no other trial of"
@@ -19,7 +19,7 @@ HOW = (
 )
 
 
-UNITS = {"health": "health (decades from carrying)", "cost": "cost (s of one core, planned)"}
+UNITS = {"health": "gradient health (decades)", "cost": "cost (s of one core, planned)"}
 COLUMNS = 3
 
 
@@ -48,7 +48,8 @@ def figure(search: Search, other: str) -> Figure:
     )
     caption = (
         "Every trial trained to its end; filled: on the front over"
-        f" {', '.join(search.summary['objectives'])}. A search writes the front's best score down."
+        f" {', '.join(map(objective_name, search.summary['objectives']))}. A search writes the"
+        " front's best score down."
     )
     values = search.settings.groupby(["arm", "trial"])[["key", "value"]].apply(
         lambda own: dict(zip(own["key"], own["value"], strict=True))
@@ -62,16 +63,24 @@ def figure(search: Search, other: str) -> Figure:
             }
         )
         scores = [
-            Cell(number(trial[name], 3), trial[name]) for name in search.summary["objectives"]
+            Cell(score_number(trial[name], 3), trial[name]) for name in search.summary["objectives"]
         ]
         rows.append([search.labels[trial["arm"]], *scores, sentence])
     table = Table(
-        ["arm", *search.summary["objectives"], "setting"],
+        ["arm", *map(objective_name, search.summary["objectives"]), "setting"],
         rows,
         "Settings on the front",
         filtered=True,
     )
-    return Figure(picture, caption, f"Score against {other}. {finding}", table, 10.0, finding, HOW)
+    return Figure(
+        picture,
+        caption,
+        f"Score against {objective_name(other)}. {finding}",
+        table,
+        10.0,
+        finding,
+        HOW,
+    )
 
 
 def drawing(search: Search, other: str) -> Drawing:

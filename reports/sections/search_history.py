@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection
 from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
-from reports.formatting import count, number
+from reports.formatting import count, score_number
 
 HOW = (
     "Trials from left to right in the order they began; the line is the best so far. A line that"
@@ -46,7 +46,7 @@ def figure(search: Search) -> Figure:
             [
                 label,
                 str(int(first["trial"])),
-                Cell(number(first["score"], 3), first["score"]),
+                Cell(score_number(first["score"], 3), first["score"]),
                 str(len(own)),
             ]
         )

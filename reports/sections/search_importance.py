@@ -7,9 +7,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from reports.blocks import Cell, Figure, Rows, Table
-from reports.data.search import Search, SearchSection
+from reports.data.search import Search, SearchSection, objective_name
 from reports.figures.theme import INK, SLOTS, draw, panels
-from reports.formatting import count, listing, percent
+from reports.formatting import count, listing, percent, short_names
 
 HOW = (
     "A row is one [arm], a column one searched key, then pairs of keys; the number is the"
@@ -52,8 +52,9 @@ def shares(search: Search, objective: str) -> tuple[list[str], np.ndarray]:
     return arms, table
 
 
-def named(column: tuple[str, str | None]) -> str:
-    return " × ".join(part.rpartition(".")[2] for part in column if part)
+def named(search: Search, column: tuple[str, str | None]) -> str:
+    names = short_names(search.keys)
+    return " × ".join(names[part] for part in column if part)
 
 
 def figure(search: Search, objective: str) -> Figure:
@@ -63,10 +64,10 @@ def figure(search: Search, objective: str) -> Figure:
     picture = draw(
         lambda rasterized: heat(search, arms, table, columns), name=f"search-importance-{objective}"
     )
-    top = [named(columns[singles[int(np.nanargmax(row[singles]))]]) for row in table]
+    top = [named(search, columns[singles[int(np.nanargmax(row[singles]))]]) for row in table]
     counted = {name: top.count(name) for name in dict.fromkeys(top)}
     leading = listing([f"{name} ({count(n, 'arm')})" for name, n in counted.items()])
-    finding = f"Most of the {objective}'s variance goes with {leading}."
+    finding = f"Most of the variance of the {objective_name(objective)} goes with {leading}."
     trials = search.importance["trials"]
     many = f"{int(trials.min())}" + (
         f" to {int(trials.max())}" if trials.max() > trials.min() else ""
@@ -80,7 +81,7 @@ def figure(search: Search, objective: str) -> Figure:
     rows: Rows = [
         [
             search.labels[arm],
-            named((key, None if other is None or other != other else other)),
+            named(search, (key, None if other is None or other != other else other)),
             Cell(percent(share), share),
             percent(sd),
         ]
@@ -146,7 +147,7 @@ def heat(
             )
     axis.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(arms) - 0.5, -0.5))
     axis.set_xticks(
-        range(len(columns)), [named(column) for column in columns], rotation=30, ha="right"
+        range(len(columns)), [named(search, column) for column in columns], rotation=30, ha="right"
     )
     axis.set_yticks(range(len(arms)), [search.labels[arm] for arm in arms])
     axis.tick_params(length=0)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection, numeric, shown
 from reports.figures.theme import INK, SOFT, draw, panels
-from reports.formatting import listing, number
+from reports.formatting import listing, score_number, short_names
 
 HOW = (
     "A line is one setting that the search tried; it crosses each upright axis at its value of that"
@@ -74,7 +74,7 @@ def figure(search: Search) -> Figure:
             [
                 search.labels[trial["arm"]],
                 Cell(str(trial["trial"]), float(trial["trial"])),
-                Cell(number(trial["score"], 3), trial["score"]),
+                Cell(score_number(trial["score"], 3), trial["score"]),
                 *sentences,
             ]
         )
@@ -130,7 +130,7 @@ def drawing(search: Search, at: dict[str, pd.DataFrame]) -> Drawing:
         axis.set(
             xlim=(-0.15, len(keys) - 0.85), ylim=(-0.06, 1.06), title=search.labels[arms[place]]
         )
-        axis.set_xticks(range(len(keys)), [key.rpartition(".")[2] for key in keys])
+        axis.set_xticks(range(len(keys)), list(short_names(keys).values()))
         axis.set_yticks([])
         axis.spines["left"].set_visible(False)
     return made

@@ -1,4 +1,4 @@
-"""Health beside accuracy: the same arms in two heat maps."""
+"""Gradient health beside accuracy: the same arms in two heat maps."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from reports.analysis.pareto import health
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import PAPER, SOFT, draw, panels, squeezed, transport_map
-from reports.formatting import known, level, levels, number, slug
-from reports.statistics import Estimate, mean_interval
+from reports.formatting import decimals, known, level, levels, number, slug
+from reports.statistics import Estimate, clamp, mean_interval
 
 HOW = (
-    "Both panels have the same boxes, one an [arm]. On the left how well credit travels at the end"
-    " of training, [D] less what explodes (0 carries; −2: a hundredth is left); on the right the"
-    " mean score on test data. Pale and bright in the same place: health and success go together"
-    " there. Pale on the left and dark on the right: credit travels, and something else is in the"
-    " way (the optimizer, the capacity, too few updates). Hatched: no seed of the arm has a finite"
-    " number. A star: some seeds have none, and the mean is of the others."
+    "Both panels have the same boxes, one an [arm]. On the left the [gradient health]: how well"
+    " credit travels at the end of training (0 carries; −2: a hundredth is left); on the right the"
+    " mean score on test data. Pale and bright in the same place: gradient health and success go"
+    " together there. Pale on the left and dark on the right: credit travels, and something else is"
+    " in the way (the optimizer, the capacity, too few updates). Hatched: no seed of the arm has a"
+    " finite number. A star: some seeds have none, and the mean is of the others."
 )
 TIGHT = 0.19  # inches per row
 # The left scale goes down to this many decades, so that small differences look small.
@@ -36,7 +36,7 @@ LEAST = -2.0
 class SideBySide:
     """`boxes`: most arms that are drawn."""
 
-    title = "Health beside accuracy"
+    title = "Gradient health beside accuracy"
     needs = ("score", "D", "U")
 
     def __init__(self, *, boxes: int) -> None:
@@ -58,7 +58,7 @@ class SideBySide:
         if len(seen) < 2:
             return [
                 Prose(
-                    "Fewer than two arms have a score and a finite health: there is"
+                    "Fewer than two arms have a score and a finite gradient health: there is"
                     " nothing to compare."
                 )
             ]
@@ -77,13 +77,19 @@ class SideBySide:
         finding = _finding(study, seen)
         caption = (
             f"One box per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
-            f" seeds; left: min(0, D) − max(0, U) at the end, decades; right: test {study.metric},"
-            " diverged points at the baseline."
+            f" seeds; left: gradient health, min(0, D) − max(0, U) at the end, decades; right: test"
+            f" {study.metric}, diverged points at the baseline."
         )
         table = _table(study, found, task)
         return [
             Figure(
-                picture, caption, f"Health beside accuracy. {finding}", table, 10.0, finding, HOW
+                picture,
+                caption,
+                f"Gradient health beside accuracy. {finding}",
+                table,
+                10.0,
+                finding,
+                HOW,
             )
         ]
 
@@ -94,10 +100,14 @@ def _arms(study: Study) -> pd.DataFrame:
     by_point = health(points)
     arms = summary(study)
     arms["health"] = [
-        mean_interval([value for value in by_point[points["arm"] == arm] if np.isfinite(value)])
+        clamp(mean_interval(_finite(by_point[points["arm"] == arm])), -np.inf, 0.0)
         for arm in arms["arm"]
     ]
     return arms
+
+
+def _finite(values: pd.Series) -> list[float]:
+    return [float(value) for value in values if np.isfinite(value)]
 
 
 def _finding(study: Study, seen: pd.DataFrame) -> str:
@@ -110,19 +120,19 @@ def _finding(study: Study, seen: pd.DataFrame) -> str:
     )
     sign = 1 if study.higher_is_better else -1
     well, best = seen.loc[means["health"].idxmax()], seen.loc[(sign * means["score"]).idxmax()]
+    start = "By their means the arm of best gradient health"
     if well["arm"] == best["arm"]:
-        return f"By their means the healthiest arm is the most accurate: {_arm_words(study, best)}."
+        return f"{start} is the most accurate: {_arm_words(study, best)}."
     return (
-        f"By their means the healthiest arm is not the most accurate: {_arm_words(study, well)};"
-        f" {_arm_words(study, best)}."
+        f"{start} is not the most accurate: {_arm_words(study, well)}; {_arm_words(study, best)}."
     )
 
 
 def _arm_words(study: Study, arm: pd.Series) -> str:
     spread = "95 % t-interval over seeds" if known(arm["health"].low) else "one seed, no interval"
     return (
-        f"{arm['label']}, health {with_interval(arm['health'])} decades at test {study.metric}"
-        f" {with_interval(arm['score'])} (n = {arm['n']}, {spread})"
+        f"{arm['label']}, gradient health {with_interval(arm['health'])} decades at test"
+        f" {study.metric} {with_interval(arm['score'])} (n = {arm['n']}, {spread})"
     )
 
 
@@ -152,12 +162,13 @@ def _table(study: Study, found: pd.DataFrame, task: str | None) -> Table:
         ]
         rows.append([name, *cells, f"{left.n}/{arm['n']}"])
     notes = (
-        "Mean ± half a 95 % interval over seeds; n: seeds with a finite health, of those stored."
+        "Mean ± half a 95 % interval over seeds, or its ends; n: seeds with a finite gradient"
+        " health, of those stored."
     )
     return Table(
-        ["arm", "health (decades)", f"test {study.metric}", "n"],
+        ["arm", "gradient health (decades)", f"test {study.metric}", "n"],
         rows,
-        "Health and score, one row per arm",
+        "Gradient health and score, one row per arm",
         notes,
         filtered=True,
     )
@@ -207,7 +218,7 @@ def drawing(
     # Bright is good, as in the panel beside it.
     shades = better.reversed() if study.higher_is_better else better
     span = (float(np.nanmin(score)), float(np.nanmax(score)))
-    title = "health at the end (decades)"
+    title = "gradient health (decades)"
     panel(axes[0, 0], health, boxes, transport_map(low, high), (low, high), title, 1, rasterized)
     panel(axes[0, 1], score, boxes, shades, span, f"test {study.metric}", 2, rasterized)
     axes[0, 0].set_yticks(np.arange(len(down)) + 0.5, names)
@@ -292,11 +303,12 @@ def panel(
             dark = (
                 luminance(shades((values[i, j] - low) / (high - low))) < 0.179
             )  # white and black have equal contrast there
+            places = digits if digits == 1 else decimals(values[i, j], arm["score"].half, digits)
             star = "*" if digits == 1 and arm["health"].n < arm["n"] else ""
             axis.text(
                 j + 0.5,
                 i + 0.5,
-                f"{number(values[i, j], digits)}{star}",
+                f"{number(values[i, j], places)}{star}",
                 ha="center",
                 va="center",
                 fontsize=7.5,

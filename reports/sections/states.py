@@ -8,13 +8,12 @@ import pandas as pd
 from reports.analysis.arms import outcome_words, summary, verdict_words
 from reports.analysis.ends import judged_by
 from reports.analysis.loss_against_transport import loss_minus_transport
+from reports.analysis.margins import close_ends, evidence
 from reports.blocks import Cell, Fold, Prose, Section, Table
 from reports.data.study import Study
-from reports.formatting import VERDICT_SYMBOLS, count, interval, known, listing, number
+from reports.formatting import VERDICT_SYMBOLS, count, decimals, interval, known, listing, number
 from reports.statistics import mean_interval
 from study.records import NETWORK
-
-EVIDENCE = ["lag", "margin", "D_low", "D_high", "U_low", "U_high"]
 
 
 class States:
@@ -33,12 +32,12 @@ class States:
 
     def render(self, study: Study) -> Section:
         arms, points = summary(study), study.stored
-        evidence = self._evidence(study).join(loss_minus_transport(study)["end"].rename("against"))
-        blocks: list[object] = [Prose(self._sentence(points, evidence))]
+        found = evidence(study).join(loss_minus_transport(study)["end"].rename("against"))
+        blocks: list[object] = [Prose(self._sentence(study, points, found))]
         blocks += [Prose(text) for text in (judged_by(study),) if text]
-        if evidence["against"].notna().any():
-            blocks.append(Prose(self._against(evidence["against"].dropna())))
-        blocks.append(self._by_arm(arms, points, evidence))
+        if found["against"].notna().any():
+            blocks.append(Prose(self._against(found["against"].dropna())))
+        blocks.append(self._by_arm(arms, points, found))
         layers = study.table("layers")
         if layers["layer"].nunique() > 2:  # the network and its only layer are the same
             blocks.append(
@@ -50,28 +49,10 @@ class States:
             Fold(
                 f"{which} {count(len(listed), 'point')}, with the interval of D and U over the"
                 " probe examples",
-                [self._by_point(study, arms, listed, evidence)],
+                [self._by_point(study, arms, listed, found)],
             )
         )
         return Section(blocks)
-
-    def _evidence(self, study: Study) -> pd.DataFrame:
-        """EVIDENCE for the end state of the network, by point id.
-
-        Medians over the judged probes, as D and U are. Older stores have the last probe only.
-        """
-        layers, states = study.table("layers"), study.table("states")
-        kept = layers[layers["layer"] == NETWORK].set_index("id")[EVIDENCE]
-        last = (
-            states[states["layer"] == NETWORK]
-            .sort_values("stage", kind="stable")
-            .groupby("id")
-            .tail(1)
-            .set_index("id")[EVIDENCE]
-        )
-        return pd.concat(
-            [part for part in (kept, last[~last.index.isin(kept.index)]) if len(part)] or [last]
-        )
 
     def _against(self, against: pd.Series) -> str:
         """A finding on the points where the loss gradient and transport differ by more than
@@ -100,8 +81,7 @@ class States:
             f" {'; '.join(parts)}. The verdict follows the transport."
         )
 
-    def _sentence(self, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
-        close = int((evidence["margin"].astype(float) < 0.5).sum()) if len(evidence) else 0
+    def _sentence(self, study: Study, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
         counts = points["verdict"].value_counts()
         sentence = listing(f"{name} {n}" for name, n in counts.items())
         silent = int((points["outcome"] == "silently diverged").sum())
@@ -110,11 +90,7 @@ class States:
             f"Verdicts of {count(len(points), 'point')}: {sentence}.",
             self._credit(points, evidence),
         ]
-        if close:
-            parts.append(
-                f"{count(close, 'point ends', 'points end')} less than half a decade from another"
-                " class."
-            )
+        parts += [close] if (close := close_ends(study)) else []
         if silent:
             parts.append(f"{count(silent, 'point')} diverged silently.")
         if undefined:
@@ -245,7 +221,7 @@ class States:
                     _cell(float(seen["margin"]) if seen is not None else np.nan, 2),
                     _cell(float(seen["against"]) if seen is not None else np.nan, 1),
                     _cell(point["horizon"], 0),
-                    _cell(point["counted"] if "counted" in point else point["score"], 3),
+                    _score_cell(point["counted"] if "counted" in point else point["score"]),
                     point["id"],
                 ]
             )
@@ -304,6 +280,10 @@ def _estimate(values: pd.Series) -> Cell:
 
 def _cell(value: float, digits: int) -> Cell:
     return Cell(number(value, digits), float(value)) if known(float(value)) else Cell("–", None)
+
+
+def _score_cell(score: float) -> Cell:
+    return _cell(score, decimals(score, least=3))
 
 
 def _with_interval(value: float, seen: pd.Series | None, name: str) -> Cell:

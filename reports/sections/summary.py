@@ -8,9 +8,11 @@ import pandas as pd
 from reports.analysis.arms import outcome_words, score_words, summary, verdict_words, with_counted
 from reports.analysis.associations import prediction_words
 from reports.analysis.confirmation import confirmation
+from reports.analysis.effect_words import effects_words
 from reports.analysis.effects import main_effects
 from reports.analysis.ends import different_stopping_points
 from reports.analysis.flattery import flattery
+from reports.analysis.margins import close_ends
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, recipe
 from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
@@ -21,15 +23,16 @@ from reports.formatting import (
     VERDICT_SYMBOLS,
     count,
     duration,
-    interval,
     known,
     level,
     levels,
     listing,
     number,
     percent,
+    plus_minus,
 )
-from reports.statistics import Estimate, mean_interval, wilson
+from reports.statistics import Estimate, mean_interval, share_over_arms
+from study.design.outcomes import solved_at_end
 from study.records import VERDICTS
 
 
@@ -118,7 +121,9 @@ class Summary:
     def _solved(self, study: Study) -> str:
         """How many networks end solved, and how many met the rule earlier and no longer do."""
         found = tally(study.stored)
-        share = wilson(found.solved, found.n)
+        share = share_over_arms(
+            solved_at_end(study.stored).to_numpy(), study.stored["arm"].to_numpy()
+        )
         networks = f"{_of(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
         text = (
             f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task at the end"
@@ -139,38 +144,13 @@ class Summary:
         return f"{text}."
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
-        """Main effects, largest first, with those whose interval contains 0 at the end.
+        """What each factor does to the score.
 
         Differences between tasks say nothing about recipes and are left out.
         """
-        effects = [one for one in main_effects(study, points) if one.factor != "task"]
-        shown, quiet = [], []
-        for one in effects:
-            difference = (
-                f"{number(one.difference.value)}"
-                f" {interval(one.difference.low, one.difference.high)}"
-            )
-            if one.difference.low > 0:
-                sides = (
-                    f"{level(one.factor, one.better)} {number(one.better_mean)},"
-                    f" {level(one.factor, one.worse)} {number(one.worse_mean)}"
-                )
-                shown.append(f"{one.factor} {difference} ({sides})")
-            else:
-                quiet.append(f"{one.factor} ({difference})")
-        metric = f"mean test {study.metric}"
-        if not shown:
-            return (
-                f"No factor shows a difference in {metric}, averaged over everything else:"
-                f" {listing(quiet)}."
-                if quiet
-                else ""
-            )
-        text = (
-            f"Averaged over everything else, the largest differences in {metric} are:"
-            f" {'; '.join(shown)}."
+        return effects_words(
+            study, [one for one in main_effects(study, points) if one.factor != "task"]
         )
-        return text + (f" For {listing(quiet)} none is shown." if quiet else "")
 
     def _health(self, study: Study, points: pd.DataFrame) -> str:
         judged = points[points["verdict"].notna()]
@@ -369,28 +349,14 @@ class Summary:
                 "The learning rate is the same for every arm and not tuned: differences between"
                 " cells and initializers hold at this rate."
             )
-        edges = self._margins(study)
-        if edges:
-            sentences.append(edges)
+        if close := close_ends(study):
+            sentences.append(close)
         if len(study.outside_grid):
             sentences.append(
                 f"{count(len(study.outside_grid), 'stored point')} outside the declared grid left"
                 " out."
             )
         return sentences
-
-    def _margins(self, study: Study) -> str:
-        states = study.table("states")
-        if states.empty:
-            return ""
-        last = states[states["layer"] == "network"].sort_values("stage").groupby("id").tail(1)
-        near = int((last["margin"].astype(float) < 0.5).sum())
-        return (
-            f"{near} of {len(last)} points end within half a decade of another class: their"
-            " verdict depends on where the limit lies."
-            if near
-            else ""
-        )
 
 
 def _lead_words(found: Recipe, others: int) -> str:
@@ -452,7 +418,7 @@ def _lead(study: Study, by_arm: pd.DataFrame, found: Recipe) -> tuple[str, str, 
     half = np.hypot(half, test_set) if known(test_set) else half
     return (
         "lead over runner-up",
-        number(lead) + (f"\u00a0±\u00a0{number(half)}" if known(half) else ""),
+        plus_minus(lead, lead - half, lead + half),
         f"{b['label']}; shown, not tested",
     )
 

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import share_words, with_counted
+from reports.analysis.arms import share_over_arms_words, unit_words, with_counted
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import (
@@ -27,8 +27,15 @@ from reports.figures.theme import (
     update_ticks,
 )
 from reports.formatting import count, interval, known, level, listing, number, percent
-from reports.statistics import wilson
-from reports.statistics.survival import median_time, restricted_mean, times, unsolved
+from reports.statistics import share_over_arms, wilson
+from reports.statistics.survival import (
+    mean_over_arms,
+    median_time,
+    restricted_mean,
+    times,
+    unsolved,
+    unsolved_over_arms,
+)
 
 HOW = (
     "A line climbs by a step whenever a network meets the task's rule for the first time; where it"
@@ -55,10 +62,8 @@ class TimeToSolve:
                 " is known is that each takes longer than the run."
             )
             return Section([Prose(text)])
-        if points["updates"].nunique() > 1:
-            points = points.assign(
-                time=points["time"] / points["updates"].astype(float), updates=1.0
-            )
+        if points["planned"].nunique() > 1:
+            points = points.assign(time=points["time"] / points["planned"], planned=1.0)
         return Section([Prose(_sentence(study, points)), _figure(study, points)])
 
 
@@ -68,12 +73,12 @@ def _keys(study: Study) -> tuple[str, str]:
 
 
 def _unit(points: pd.DataFrame) -> str:
-    return "share of the run" if float(points["updates"].max()) == 1.0 else "updates"
+    return "share of the run" if float(points["planned"].max()) == 1.0 else "updates"
 
 
 def _sentence(study: Study, points: pd.DataFrame) -> str:
-    until, key = float(points["updates"].max()), study.panel_factors[0]
-    solved = wilson(int(points["solved"].sum()), len(points))
+    until, key = float(points["planned"].max()), study.panel_factors[0]
+    solved = share_over_arms(points["solved"].to_numpy(), points["arm"].to_numpy())
     limit = f"{number(until, 0)} updates" if until > 1 else "the run"
     task = "their task" if "task" in study.factors else "the task"
     sentences = [
@@ -86,7 +91,7 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
         for name in study.levels(key):
             own = points[points[key] == name]
             if len(own):
-                mean = restricted_mean(own["time"].to_numpy(), own["solved"].to_numpy(), until)
+                mean = mean_over_arms(*_arrays(own), until)
                 digits = 0 if until > 1 else 2
                 time = (
                     f", mean time {number(mean.value, digits)}"
@@ -99,7 +104,7 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
                 )
         sentences.append(
             f"By {key} ({_unit(points)}; what never solved counts as the end of the run; 95 %"
-            f" interval over points): {'; '.join(parts)}."
+            f" interval over {unit_words(points, key)}): {'; '.join(parts)}."
         )
     lost = int((points["status"] == "diverged").sum())
     if lost:
@@ -110,6 +115,10 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
+def _arrays(points: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return points["time"].to_numpy(), points["solved"].to_numpy(), points["arm"].to_numpy()
+
+
 def _figure(study: Study, points: pd.DataFrame) -> Figure:
     line_key, panel_key = _keys(study)
     names, panels_of = study.levels(line_key), study.levels(panel_key)
@@ -118,21 +127,25 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
     picture = draw(
         lambda rasterized: _curves(study, points, names, panels_of), name="time-to-solve"
     )
-    shares = {name: points.loc[points[line_key] == name, "solved"] for name in names}
+    shares = {name: points[points[line_key] == name] for name in names}
     shares_solved = listing(
-        f"{level(line_key, name)} {share_words(int(curve.sum()), len(curve))}"
-        for name, curve in shares.items()
-        if len(curve)
+        f"{level(line_key, name)} {share_over_arms_words(own['solved'], own['arm'])}"
+        for name, own in shares.items()
+        if len(own)
     )
-    finding = f"Solved by the end: {shares_solved}; 95 % Wilson intervals over networks."
+    finding = (
+        f"Solved by the end: {shares_solved}; 95 % Wilson intervals over"
+        f" {unit_words(points, line_key)}."
+    )
     pooled = [
         key for key in study.factors if key != line_key and (key != panel_key or not panels_of)
     ]
-    across = "updates" if points["updates"].max() > 1 else "the share of the run"
+    across = "updates" if points["planned"].max() > 1 else "the share of the run"
     caption = (
         f"Share of networks that have met the task's rule, against {across} (1 − Kaplan–Meier);"
-        " steps fall on validations. Shaded: ± 1.96 Greenwood standard errors (none where all or"
-        " none have solved: the table has intervals that hold there). A network that never solved,"
+        " steps fall on validations. Shaded: ± 1.96 standard errors, Greenwood's or those over the"
+        " arms of a line if larger (none where all or none have solved: the table has intervals"
+        " that hold there). A network that never solved,"
         " diverged ones too, counts to the end as"
         f" unsolved.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
     )
@@ -144,7 +157,7 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
 def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: list[str]) -> Drawing:
     line_key, panel_key = _keys(study)
     ink, shape = colours(names), markers(names)
-    until = float(points["updates"].max())
+    until = float(points["planned"].max())
     figure, axes = panels(
         1,
         max(1, len(panels_of)),
@@ -190,7 +203,7 @@ def _curve(
     axis: Axes, own: pd.DataFrame, until: float, colour: str, marker: str, dash: object
 ) -> None:
     """Share solved so far (1 − Kaplan–Meier) with its band, and a mark at the end of the run."""
-    curve = unsolved(own["time"].to_numpy(), own["solved"].to_numpy())
+    curve = unsolved_over_arms(*_arrays(own))
     x = np.concatenate([[0.0], curve.time, [until]])
     y = 1 - np.concatenate([[1.0], curve.share, curve.share[-1:] if len(curve.share) else [1.0]])
     se = np.concatenate([[0.0], curve.se, curve.se[-1:] if len(curve.se) else [0.0]])
@@ -210,7 +223,7 @@ def _curve(
 
 
 def _table(study: Study, points: pd.DataFrame) -> Table:
-    until = float(points["updates"].max())
+    until = float(points["planned"].max())
     digits = 0 if until > 1 else 2
     rows: Rows = []
     for _, arm in study.arms.iterrows():

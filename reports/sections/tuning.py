@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from reports.analysis.arms import with_counted
+from reports.analysis.arms import with_counted, with_interval
+from reports.analysis.effect_words import reversed_words
 from reports.analysis.effects import main_effects
 from reports.blocks import Cell, Definitions, Fold, Notice, Prose, Rows, Section, Table
-from reports.data.search import Search, find, setting, shown
+from reports.data.search import Search, find, objective_name, setting, shown
 from reports.data.study import Study
-from reports.formatting import count, duration, interval, known, listing, number, percent
+from reports.formatting import (
+    count,
+    duration,
+    known,
+    listing,
+    number,
+    percent,
+    score_number,
+    short_names,
+)
 
 
 class Tuning:
@@ -65,20 +75,28 @@ def gain_words(study: Study, search: Search) -> str:
     if gains:
         sentence = (
             f"On the search's validation data a setting better than the default was found in {won}"
-            f" of {count(len(gains), 'arm')}; the gain runs from {number(min(gains), 3)} to"
-            f" {number(max(gains), 3)}. That gain is a best of several and so looks larger than"
-            " it is."
+            f" of {count(len(gains), 'arm')}; the gain runs from {score_number(min(gains), 3)} to"
+            f" {score_number(max(gains), 3)}. That gain is a best of several and so looks larger"
+            " than it is."
         )
     if "tuned" in study.factors:
         found = next(
-            (one for one in main_effects(study, with_counted(study)) if one.factor == "tuned"), None
+            (
+                one
+                for one in main_effects(study, with_counted(study))
+                if one.factor == "tuned" and known(one.difference.low)
+            ),
+            None,
         )
-        if found is not None:
+        if found is not None and found.reversed_by:
+            depends = reversed_words(found.reversed_by, "score")
+            sentence += f" On test data with fresh seeds, {depends}."
+        elif found is not None:
             effect, better = found.difference, "tuned" if found.better == "True" else "default"
             clear = effect.low > 0
             sentence += (
                 f" On test data with fresh seeds, {better} arms are better by"
-                f" {number(effect.value, 3)} {interval(effect.low, effect.high, 3)} in"
+                f" {with_interval(effect, 3)} in"
                 f" {study.metric} on"
                 f" average{'' if clear else ', an interval with 0 in it: inconclusive'}."
             )
@@ -130,7 +148,7 @@ def by_arm(search: Search) -> Table:
             rows.append(
                 [
                     label,
-                    number(default, 3),
+                    score_number(default, 3),
                     "n/a",
                     "n/a",
                     "none finished",
@@ -144,8 +162,8 @@ def by_arm(search: Search) -> Table:
         rows.append(
             [
                 label,
-                Cell(number(default, 3), default),
-                Cell(f"{number(best['score'], 3)}{spread}", best["score"]),
+                Cell(score_number(default, 3), default),
+                Cell(f"{score_number(best['score'], 3)}{spread}", best["score"]),
                 Cell(number(gain, 3, sign=True), gain),
                 Cell(
                     "the default" if best["is_default"] else setting(best["setting"]), kind="free"
@@ -178,8 +196,9 @@ def by_arm(search: Search) -> Table:
 
 def ranges(values: dict[str, list[object]]) -> str:
     texts = []
+    names = short_names(values)
     for key, summary in values.items():
-        name = key.rpartition(".")[2]
+        name = names[key]
         texts.append(
             f"{name} {shown(summary[0])}"
             if len(summary) == 1 or summary[0] == summary[-1]
@@ -197,7 +216,7 @@ def how(search: Search) -> list[tuple[str, str]]:
             "seeds",
             f"{listing(str(seed) for seed in facts['seeds'])}; the study's points have others",
         ),
-        ("objectives", listing(facts["objectives"])),
+        ("objectives", listing(map(objective_name, facts["objectives"]))),
         ("trials", f"{facts['trials']} an arm; budget counted in {facts['budget']}"),
         ("kept in", str(facts["storage"])),
     ]

@@ -60,6 +60,15 @@ def around(value: float, half: float, n: int) -> Estimate:
     return Estimate(value, value - half, value + half, n)
 
 
+def clamp(estimate: Estimate, lowest: float, highest: float) -> Estimate:
+    """The part of the interval that is possible for a quantity between these; no difference is."""
+    if not math.isfinite(estimate.half):
+        return estimate
+    lowest, highest = min(lowest, estimate.value), max(highest, estimate.value)
+    low, high = (min(max(end, lowest), highest) for end in (estimate.low, estimate.high))
+    return Estimate(estimate.value, low, high, estimate.n)
+
+
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     """A share with Wilson's score interval."""
     if n == 0:
@@ -67,6 +76,32 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
     # Rounding may put an end a hair beyond 0 or 1.
     return Estimate(successes / n, max(0.0, float(low)), min(1.0, float(high)), n)
+
+
+def share_over_arms(hits: Array, arm: Array, *, level: float = 0.95) -> Estimate:
+    """The share of ones among networks of several arms, which are alike within an arm.
+
+    Wilson's interval for as many independent networks as would vary as much as the arms do (Kish's
+    effective size, with t for the number of arms, as Korn & Graubard 1998), at most n. All or none
+    is as sure as the number of arms. With one arm, Wilson's interval of its networks.
+    """
+    hits, n = np.asarray(hits, dtype=float), len(hits)
+    _, place, sizes = np.unique(arm, return_inverse=True, return_counts=True)
+    k = len(sizes)
+    if k < 2:
+        return wilson(int(hits.sum()), n, level=level)
+    share = float(hits.mean())
+    by_arm = np.bincount(place, weights=hits) / sizes
+    variance = k / (k - 1) * float(((sizes * (by_arm - share)) ** 2).sum()) / n**2
+    effective = float(n)
+    if share in (0.0, 1.0):
+        effective = float(k)
+    elif variance > 0:
+        ends = (1 + level) / 2
+        wider = float(stats.norm.ppf(ends) / stats.t.ppf(ends, k - 1)) ** 2
+        effective = min(effective, share * (1 - share) / variance * wider)
+    low, high = proportion_confint(share * effective, effective, alpha=1 - level, method="wilson")
+    return Estimate(share, max(0.0, float(low)), min(1.0, float(high)), n)
 
 
 def share_difference(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from reports.formatting import as_number
 from reports.statistics.estimates import NO_ESTIMATE, Array, Estimate
 
 
@@ -32,6 +34,26 @@ def unsolved(time: Array, solved: Array) -> Unsolved:
     made = SurvfuncRight(time, solved.astype(int))
     return Unsolved(
         np.asarray(made.surv_times), np.asarray(made.surv_prob), np.asarray(made.surv_prob_se)
+    )
+
+
+def unsolved_over_arms(time: Array, solved: Array, arm: Array) -> Unsolved:
+    """The curve of networks of several arms, with the standard error over arms where it is larger
+    than Greenwood's.
+    """
+    curve = unsolved(time, solved)
+    arms, sizes = np.unique(arm, return_counts=True)
+    if len(arms) < 2 or not len(curve.time):
+        return curve
+    by_arm = []
+    for one in arms:
+        own = unsolved(time[arm == one], solved[arm == one])
+        steps = np.concatenate([[1.0], own.share])
+        by_arm.append(steps[np.searchsorted(own.time, curve.time, side="right")])
+    k, n = len(arms), len(time)
+    squares = ((sizes[:, None] * (np.array(by_arm) - curve.share)) ** 2).sum(0)
+    return Unsolved(
+        curve.time, curve.share, np.maximum(curve.se, np.sqrt(k / (k - 1) * squares) / n)
     )
 
 
@@ -74,18 +96,59 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
     return Estimate(mean, max(0.0, mean - half), min(until, mean + half), n)
 
 
+def arms_spread(values: Mapping[object, float], sizes: Mapping[object, int]) -> float:
+    """Standard error over arms of a mean over networks; NaN with one arm.
+
+    That of the arms' means `values`, each weighing as its `sizes` networks do.
+    """
+    k, n = len(values), sum(sizes.values())
+    if k < 2:
+        return math.nan
+    mean = sum(sizes[arm] * value for arm, value in values.items()) / n
+    squares = sum((sizes[arm] * (value - mean)) ** 2 for arm, value in values.items())
+    return math.sqrt(k / (k - 1) * squares) / n
+
+
+def mean_over_arms(
+    time: Array, solved: Array, arm: Array, until: float, *, level: float = 0.95
+) -> Estimate:
+    """The restricted mean of networks of several arms.
+
+    Networks of one arm are alike, so that arms are the unit: t interval of the arms' means, unless
+    that over networks is wider, as it is where the arms happen to agree.
+    """
+    found = restricted_mean(time, solved, until, level=level)
+    arms = np.unique(arm)
+    own = {one: restricted_mean(time[arm == one], solved[arm == one], until) for one in arms}
+    se = arms_spread(
+        {one: mean.value for one, mean in own.items()}, {one: mean.n for one, mean in own.items()}
+    )
+    if not math.isfinite(se):
+        return found
+    half = max(found.half, float(stats.t.ppf((1 + level) / 2, len(arms) - 1)) * se)
+    return Estimate(
+        found.value, max(0.0, found.value - half), min(until, found.value + half), found.n
+    )
+
+
+def planned_updates(points: pd.DataFrame) -> pd.Series:
+    """Planned updates of each point as a number, also where `updates` is a factor's text."""
+    number = as_number("updates")
+    return points[number if number in points else "updates"].astype(float)
+
+
 def times(points: pd.DataFrame) -> pd.DataFrame:
-    """Points with columns time, solved and updates.
+    """Points with columns time, solved and planned (updates).
 
     A diverged point will never solve its task, so it counts as unsolved to the end; a pruned one is
     censored when it was pruned.
     """
     solved = points["solved_at"].notna().to_numpy()
     pruned = (points["status"] == "pruned").to_numpy()
-    updates = points["updates"].to_numpy(dtype=float)
-    end = np.where(pruned, points["updates_done"].to_numpy(dtype=float), updates)
+    planned = planned_updates(points).to_numpy()
+    end = np.where(pruned, points["updates_done"].to_numpy(dtype=float), planned)
     return points.assign(
-        updates=updates,
+        planned=planned,
         time=np.where(solved, points["solved_at"].to_numpy(dtype=float), end),
         solved=solved,
     )

@@ -14,15 +14,20 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from reports.formatting import listing
 from reports.statistics.estimates import Array, Estimate
-from reports.statistics.terms import Term, terms
+from reports.statistics.terms import Confounded, Term, basis, confounded, levels_and_pairs, terms
 
 HIGHER = "higher interactions"
+CONFOUNDED = "confounded"
 
 
 @dataclass(frozen=True)
 class Share:
-    """One term: its ω² share of all variance, and `size`, the rms of its effect over the arms."""
+    """One term: its ω² share of all variance, and `size`, the rms of its effect over the arms.
+
+    `factors`: none for what several terms have together, which is `confounded` or HIGHER.
+    """
 
     name: str
     factors: tuple[str, ...]
@@ -30,14 +35,16 @@ class Share:
     F: float
     share: Estimate
     size: Estimate
+    confounded: Confounded | None = None
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of all terms.
+    """Shares of all terms, of what they cannot be told apart in, and of higher interactions.
 
     `spread`: standard deviation over seeds within arms; `whole`: no combination is missing. If
-    combinations are missing, terms overlap and shares need not add up.
+    combinations are missing, terms overlap and shares need not add up: `rest` is what then goes
+    with no single one. `error_df`: degrees of freedom of the spread.
     """
 
     terms: Sequence[Share]
@@ -45,6 +52,8 @@ class Shares:
     spread: float
     whole: bool
     n: int
+    error_df: int
+    rest: float = 0.0
 
 
 def shares(
@@ -55,49 +64,50 @@ def shares(
     *,
     draws: int,
     seed: int,
+    found: Sequence[Term] | None = None,
 ) -> Shares | None:
     """Shares over arms that have points; None if no arm has two, or nothing varies.
 
-    `arms`: arm and its levels. Sums of squares of the arms' means, arms weighing equally (n: their
-    harmonic mean); ω² = (SS − df·MSE)/(SS_total + MSE), at least 0. Intervals: generalised
-    confidence (Weerahandi 1993): σ² drawn from SSE/χ², the noncentrality of every term from the
-    distribution that makes its sum of squares a quantile; for one term this is Steiger's (2004)
-    interval from the noncentral F.
+    `arms`: arm and its levels; `found`: their terms, if these are known already. Sums of squares of
+    the arms' means, arms weighing equally (n: their harmonic mean); ω² = (SS − df·MSE)/(SS_total +
+    MSE), at least 0. Intervals: generalised confidence (Weerahandi 1993): σ² drawn from SSE/χ², the
+    noncentrality of every term from the distribution that makes its sum of squares a quantile; for
+    one term this is Steiger's (2004) interval from the noncentral F.
     """
     model = _cell_means(points, column, arms)
     if model is None:
         return None
-    sums = _sums_of_squares(model, factors)
-    total = model.n * len(model.arms)
+    if found is None or len(model.arms) < len(arms):
+        found = terms(model.arms, factors)
+    sums = _sums_of_squares(model, factors, found)
+    total, between_df = model.n * len(model.arms), len(model.arms) - 1
     mse, n = model.mse, model.points
-    every = sum(one.square - one.df * mse for one in sums) / total + mse
+    between = model.n * float(((model.means - model.means.mean()) ** 2).sum())
+    every = max(0.0, between - between_df * mse) / total + mse
     interval = functools.partial(
         intervals, mse=mse, error_df=model.error_df, total=total, draws=draws, seed=seed
     )
-    found = []
+    made = []
     for one in sums:
         part = max(0.0, (one.square - one.df * mse) / total)
-        others = [other for other in sums if other is not one]
-        share, size = interval(
-            one.square,
-            one.df,
-            sum(other.square for other in others),
-            sum(other.df for other in others),
-        )
-        found.append(
+        others = max(0.0, between - one.square), between_df - one.df
+        share, size = interval(one.square, one.df, *others)
+        made.append(
             Share(
                 one.name,
                 one.factors,
                 one.df,
                 one.square / one.df / mse,
-                Estimate(min(1.0, part / max(every, mse)), *share, n),
+                Estimate(min(1.0, part / every), *share, n),
                 Estimate(math.sqrt(part), *size, n),
+                one.confounded,
             )
         )
-    taken, _ = interval(sum(one.square for one in sums), sum(one.df for one in sums), 0.0, 0)
-    seeds = Estimate(min(1.0, mse / max(every, mse)), 1 - taken[1], 1 - taken[0], n)
-    cells = math.prod(model.arms[factor].nunique() for factor in factors)
-    return Shares(found, seeds, math.sqrt(mse), len(model.arms) == cells, n)
+    taken, _ = interval(between, between_df, 0.0, 0)
+    seeds = Estimate(min(1.0, mse / every), 1 - taken[1], 1 - taken[0], n)
+    whole = len(model.arms) == math.prod(model.arms[factor].nunique() for factor in factors)
+    rest = 0.0 if whole else max(0.0, 1 - seeds.value - sum(one.share.value for one in made))
+    return Shares(made, seeds, math.sqrt(mse), whole, n, model.error_df, rest)
 
 
 @dataclass(frozen=True)
@@ -137,25 +147,43 @@ class _SumOfSquares:
     factors: tuple[str, ...]
     df: int
     square: float
+    confounded: Confounded | None = None
 
 
-def _sums_of_squares(model: _CellMeans, factors: Sequence[str]) -> list[_SumOfSquares]:
-    """Of main effects, two-way interactions, and all higher interactions together."""
-    n, means = model.n, model.means
-    found = terms(model.arms, factors)
-    sums = [
-        _SumOfSquares(
-            term.name, term.factors, term.df, n * float(((term.weights.T @ means) ** 2).sum())
-        )
-        for term in found
-    ]
-    spanned = _spanned(found)
-    rest = len(model.arms) - 1 - spanned.shape[1]
-    if rest > 0:
-        between = n * float(((means - means.mean()) ** 2).sum())
-        square = max(0.0, between - n * float(((spanned.T @ means) ** 2).sum()))
-        sums.append(_SumOfSquares(HIGHER, (), rest, square))
+def _sums_of_squares(
+    model: _CellMeans, factors: Sequence[str], found: Sequence[Term]
+) -> list[_SumOfSquares]:
+    """Of main effects, two-way interactions, what of these is confounded, and all higher
+    interactions together.
+    """
+
+    def square(weights: Array) -> float:
+        return model.n * float(((weights.T @ model.means) ** 2).sum())
+
+    sums = [_SumOfSquares(one.name, one.factors, one.df, square(one.weights)) for one in found]
+    for one in confounded(model.arms, factors, found):
+        name, df = confounded_name(one), one.weights.shape[1]
+        sums.append(_SumOfSquares(name, (), df, square(one.weights), one))
+    spanned = _of_two_at_most(model.arms, factors, found)
+    higher, means = len(model.arms) - 1 - spanned.shape[1], model.means - model.means.mean()
+    if higher > 0:
+        beyond = max(0.0, model.n * float((means**2).sum()) - square(spanned))
+        sums.append(_SumOfSquares(HIGHER, (), higher, beyond))
     return [one for one in sums if one.df > 0]
+
+
+def confounded_name(one: Confounded) -> str:
+    """For example: cell and initializer, confounded."""
+    return f"{listing(one.factors) if one.factors else 'two-way interactions'}, {CONFOUNDED}"
+
+
+def _of_two_at_most(arms: pd.DataFrame, factors: Sequence[str], found: Sequence[Term]) -> Array:
+    """Orthonormal columns for all that effects of one or two factors give, without the mean."""
+    of_terms = np.hstack([one.weights for one in found])
+    if len(arms) == math.prod(arms[factor].nunique() for factor in factors):
+        return of_terms  # of a whole factorial, terms are orthogonal and are all there is
+    lower = np.hstack([levels_and_pairs(arms, factors), of_terms])
+    return basis(lower - lower.mean(0))
 
 
 def intervals(
@@ -178,12 +206,6 @@ def intervals(
     own = _noncentrality(square / noise, df, rng.random(draws))
     other = _noncentrality(rest / noise, rest_df, rng.random(draws)) if rest_df else 0.0
     return _ends(own / (own + other + total)), _ends(np.sqrt(own * noise / total))
-
-
-def _spanned(found: Sequence[Term]) -> Array:
-    """Orthonormal columns for all terms together."""
-    u, s, _ = np.linalg.svd(np.hstack([term.weights for term in found]), full_matrices=False)
-    return u[:, s > 1e-8]
 
 
 def _noncentrality(x: Array, df: int, u: Array) -> Array:

@@ -89,6 +89,11 @@ def sides(claim: Mapping[str, Any]) -> list[Any]:
     ]
 
 
+def named(claim: Mapping[str, Any]) -> str:
+    """A claim or contrast as messages call it."""
+    return repr(claim["statement"] if "statement" in claim else claim["name"])
+
+
 def same_level(one: Any, other: Any) -> bool:
     """Whether two levels are the same text, or the same number (1 and 1.0)."""
     if str(one) == str(other):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 POWER, LEVEL = 0.80, 0.05  # true positive rate, false positive rate
 MAX_SEEDS = 10_000  # per arm
+SHARES = ("accuracy", "share", "recall")  # in the names of metrics between 0 and 1
 
 
 def noncentrality(df: float, level: float, power: float) -> float:
@@ -27,38 +28,69 @@ def noncentrality(df: float, level: float, power: float) -> float:
 
 
 def resolvable(
-    weights: Sequence[float], seeds: int, df: float, *, level: float = LEVEL, power: float = POWER
+    weights: Sequence[float],
+    seeds: int,
+    df: float,
+    floor: float = 0.0,
+    *,
+    level: float = LEVEL,
+    power: float = POWER,
 ) -> float:
     """Smallest Σ w·mean, in standard deviations over seeds, found with probability `power`.
 
     weights: of the arms' means; df: of the estimated standard deviation. For a pair of arms: (1,
-    −1), df = 2(n − 1). Inf if df < 1, since there is no spread to compare with.
+    −1), df = 2(n − 1). `floor`: what the test set alone leaves unresolved, in the same unit; the
+    two add in quadrature. Inf if df < 1, since there is no spread to compare with.
     """
-    return (
-        noncentrality(df, level, power) * math.sqrt(sum(weight**2 for weight in weights) / seeds)
-        if df >= 1
-        else math.inf
-    )
+    if df < 1:
+        return math.inf
+    size = math.sqrt(sum(weight**2 for weight in weights) / seeds)
+    return math.hypot(noncentrality(df, level, power) * size, floor)
+
+
+def floor_of_test_set(se: float) -> float:
+    """The difference that a test set finds with POWER at LEVEL, with as many seeds as one likes.
+
+    `se`: standard error of the difference over the test examples.
+    """
+    from scipy import stats
+
+    return float(stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)) * se
+
+
+def shares_floor(examples: int) -> float:
+    """The largest `floor_of_test_set` of two arms scored by shares, on this many test examples.
+
+    A share has at most variance 1/4 per example, and the same examples seldom set two arms apart.
+    """
+    return floor_of_test_set(math.sqrt(0.5 / examples))
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric of this name lies between 0 and 1."""
+    return any(word in metric for word in SHARES)
 
 
 def seeds_for(
     difference: float,
     weights: Sequence[float],
     df_per_seed: int,
+    floor: float = 0.0,
     *,
     level: float = LEVEL,
     power: float = POWER,
 ) -> int | None:
     """Smallest number of seeds per arm that resolves a difference in standard deviations.
 
-    df = df_per_seed·(n − 1). None beyond MAX_SEEDS.
+    df = df_per_seed·(n − 1). None beyond MAX_SEEDS, or if the test set alone leaves it unresolved
+    (`floor`).
     """
-    if not difference > 0:
+    if not difference > floor:
         return None
 
     def enough(seeds: int) -> bool:
         df = df_per_seed * (seeds - 1)
-        return resolvable(weights, seeds, df, level=level, power=power) <= difference
+        return resolvable(weights, seeds, df, floor, level=level, power=power) <= difference
 
     high = 2
     while not enough(high):

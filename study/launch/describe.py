@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from study.config.compose import matches
-from study.design.power import resolvable
+from study.config.setup import set_up
+from study.design.power import is_share, resolvable, shares_floor
 from study.interfaces import duration
 from study.launch.console import print_line
 from study.launch.plan import Plan
@@ -30,8 +31,9 @@ def show(plan: Plan, console: Console) -> None:
     console.print(_factors(plan))
     for line in _exclusions(plan):
         print_line(console, line)
-    if precision := resolution(plan):
-        print_line(console, precision)
+    for precision in (resolution(plan), bound_of_test_set(plan)):
+        if precision:
+            print_line(console, precision)
     print_missing_probes(plan, console)
     for id, why in list(plan.damaged.items())[:SHOWN]:
         print_line(console, f"damaged, will be trained again: {id} ({why})")
@@ -109,6 +111,21 @@ def resolution(plan: Plan) -> str:
     return (
         f"{seeds} seeds per arm resolve (80 % power, one test), in standard deviations over seeds:"
         f" {', '.join(differences)}"
+    )
+
+
+def bound_of_test_set(plan: Plan) -> str:
+    """What the smallest test set leaves unresolved however many seeds; "" if not bounded.
+
+    Only shares have a largest variance before anything is measured.
+    """
+    tasks = [set_up(point.config).task for point in plan.points]
+    if len(plan.points) < 2 or not all(is_share(task.facts.metric) for task in tasks):
+        return ""
+    examples = min(len(task.split("test").x) for task in dict.fromkeys(tasks))
+    return (
+        f"however many seeds, the test set of {examples:,} examples may leave up to"
+        f" {shares_floor(examples):.2g} between two arms unresolved (a bound for shares)"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from study.config.build import build
 from study.config.check import check_all
-from study.config.compose import Combination, Sweep, exclusion
+from study.config.compose import Combination, Sweep, check_named_levels, exclusion
 from study.config.settings import Settings, settings_of
 from study.config.setup import set_up
 from study.interfaces import Executor, Group, Point
@@ -126,6 +126,9 @@ def make_plan(
     with fixed_numerics():
         check_all(kept)
     settings = settings_of(kept[0].config)
+    if sweep is not None and sweep.factors:  # one point alone judges no claim
+        study = {"claims": settings.study.claims, "contrasts": settings.study.contrasts}
+        check_named_levels(study, [each.labels for each in kept])
     if (search := settings.study.search) is not None and not beside(search):
         raise StudyError(
             "study.search: must be the folder of a search beside the study's, such as"

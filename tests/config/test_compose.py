@@ -18,7 +18,7 @@ from study.config.paths import conf_folder
 from study.design.power import resolvable
 from study.hydra_plugins import register
 from study.launch.declaration import declaration
-from study.launch.describe import resolution
+from study.launch.describe import bound_of_test_set, resolution
 from study.launch.plan import make_plan
 from study.records import StudyError
 
@@ -365,6 +365,59 @@ def test_a_contrast_that_cannot_be_tested_is_refused_before_training(loader, con
         made(loader, {"cell": "rnn,lstm"}, [f"study.contrasts={contrast}"])
 
 
+CLAIM = "[{{statement: Wider is better, better: {}, worse: {}, by: score, least: .02}}]"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        (
+            "study.claims=" + CLAIM.format("{cell: gru}", "{cell: rnn}"),
+            "study.claims: cell has the levels rnn, lstm in this plan, got 'gru' in 'Wider is"
+            " better'",
+        ),
+        (
+            "study.claims=" + CLAIM.format("{hidden: 64}", "{hidden: smallest}"),
+            "hidden has the levels 8, 16, smallest, largest in this plan, got 64",
+        ),
+        (
+            "study.claims=" + CLAIM.format("{cell: largest}", "{cell: rnn}"),
+            "cell has the levels rnn, lstm in this plan, got 'largest'",
+        ),
+        (
+            "study.claims=" + CLAIM.format("{hidden: 16, depth: 2}", "{hidden: 8}"),
+            "depth has the levels 1, smallest, largest in this plan, got 2",
+        ),
+        (
+            "study.claims=" + CLAIM.format("{width: 16}", "{hidden: 8}"),
+            "study.claims: when names 'width', which this study does not have; it has",
+        ),
+        (
+            "study.contrasts=[{name: wide, first: {hidden: [16, 32]}, second: {hidden: 8},"
+            " by: score}]",
+            "study.contrasts: hidden has the levels 8, 16, smallest, largest in this plan, got 32"
+            " in 'wide'",
+        ),
+    ],
+)
+def test_a_claim_on_a_level_that_is_absent_is_refused_before_training(loader, setting, told):
+    with pytest.raises(StudyError, match=re.escape(told)) as error:
+        of, combinations = made(loader, {"cell": "rnn,lstm", "hidden": "8,16"}, [setting])
+        make_plan(combinations, of, None)
+    assert "in 'W" in str(error.value) or "in 'w" in str(error.value), "the claim is named"
+
+
+def test_levels_that_are_one_number_and_extremes_pass(loader):
+    claims = "study.claims=" + CLAIM.format(
+        "{optimizer.lr: 1.0e-2, hidden: largest}", "{optimizer.lr: 0.10, hidden: [8, smallest]}"
+    )
+    varied = {"optimizer.lr": "0.01,0.1", "hidden": "8,16", "cell": "rnn,lstm"}
+    of, combinations = made(loader, varied, [claims])
+    assert len(make_plan(combinations, of, None).points) == 8
+    _, single = made(loader, {}, ["study.claims=" + CLAIM.format("{cell: gru}", "{cell: rnn}")])
+    assert len(make_plan(single, None, None).points) == 1, "one point alone judges no claim"
+
+
 def test_a_plan_says_what_its_seeds_resolve(loader):
     contrast = "[{name: gated, first: {cell: [lstm, gru]}, second: {cell: rnn}, by: score}]"
     of, combinations = made(
@@ -384,5 +437,13 @@ def test_a_plan_says_what_its_seeds_resolve(loader):
         f"standard deviations over seeds: gated {told[0]}, cell {told[1]}, clip {told[2]}, two"
         " arms 3.1"
     )
+    examples = plan.points[0].config["task"]["test"]
+    bound = 2.8 * (0.5 / examples) ** 0.5
+    assert bound_of_test_set(plan) == (
+        f"however many seeds, the test set of {examples} examples may leave up to {bound:.2g}"
+        " between two arms unresolved (a bound for shares)"
+    )
+    errors, swept = made(loader, {"cell": "rnn,lstm"}, ["task=adding"])
+    assert bound_of_test_set(make_plan(swept, errors, None)) == "", "an error has no bound"
     single, once = made(loader, {"cell": "rnn,lstm"}, [])
     assert resolution(make_plan(once, single, None)).startswith("one seed per arm")

@@ -6,16 +6,19 @@ Numbers are plausible, not trained.
 from __future__ import annotations
 
 import itertools
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from study.health.verdicts import verdict
 from study.records import NETWORK
-from study.store import PointRecord, Store
+from study.store import PointRecord, Store, seal
 
 HEALTH = {
     "stages": [0, 0.01, 0.03, 0.1, 0.3, 0.6, 0.8, 1],
@@ -55,6 +58,9 @@ DIGITS = {
 }
 
 
+Score = Callable[[Mapping[str, Any], np.random.Generator], float]
+
+
 def make(
     folder: Path,
     *,
@@ -70,9 +76,13 @@ def make(
     question: str = "Which recipe learns to read digits over 64 steps?",
     examples: int = 360,
     command: str = "python -m study -m experiment=digits",
+    score: Score | None = None,
+    claims: Sequence[Mapping[str, Any]] = (),
+    task: Mapping[str, Any] = TASK,
 ) -> Store:
     """Declare the full factorial and store its first `stored` share; `diverged` and `failed` number
-    points of the grid from 0 (-1: all).
+    points of the grid from 0 (-1: all). `score`: of a point, from its labels; else one that goes
+    with cell, initializer and depth.
     """
     store = Store(folder)
     points = []
@@ -93,7 +103,7 @@ def make(
         "readout": "last",
     }
     fixed |= {"depth": 1, "hidden": 32, "batch": 64, "updates": updates, "dropout": 0.0}
-    task = {**TASK, "steps": steps, "lag": steps}
+    facts = {**task, "steps": steps, "lag": steps}
     store.declare(
         {
             "name": folder.name,
@@ -108,7 +118,8 @@ def make(
                 "arms": [],
                 "fixed": {key: value for key, value in fixed.items() if key not in factors},
                 "grid": points,
-                "tasks": {"digits": task},
+                "tasks": {"digits": facts},
+                "claims": list(claims),
                 "health": HEALTH,
             },
         },
@@ -142,10 +153,39 @@ def make(
                     bad,
                     tables,
                     examples,
+                    score,
                 )
             )
     store.write_points_table()
     return store
+
+
+def _correct(score: float, examples: int, rng: np.random.Generator) -> np.ndarray:
+    """Results by example with this mean; the same examples are hard for all points."""
+    hard = np.arange(examples) / examples + 0.2 * rng.standard_normal(examples)
+    return (np.argsort(np.argsort(hard)) < round(score * examples)).astype(float)
+
+
+def edit_points(
+    store: Store,
+    change: Callable[[dict[str, Any]], Mapping[str, Any]],
+    tables: Mapping[str, Callable[[dict[str, Any]], Mapping[str, Any]]] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """Change stored rows of points: `change` takes a row and returns what is new in it; each of
+    `tables` takes the changed row and returns the table's new columns.
+    """
+    rows = []
+    for path in sorted((store.folder / "points").glob("*/result.json")):
+        result = json.loads(path.read_text())
+        result["row"] |= change(result["row"])
+        for name, make_table in tables.items():
+            table = path.parent / f"{name}.parquet"
+            frame = pd.DataFrame(make_table(result["row"]))
+            frame.to_parquet(table, index=False)
+        seal(path.parent, result)
+        rows.append(result["row"])
+    Store(store.folder).write_points_table()
+    return rows
 
 
 def _failed(point: Mapping[str, Any], fixed: Mapping[str, Any]) -> PointRecord:
@@ -182,6 +222,7 @@ def _trained(
     bad: bool,
     tables: Sequence[str],
     examples: int,
+    given: Score | None,
 ) -> PointRecord:
     rng = np.random.default_rng([7, index])
     strength = {"rnn": 0.3, "lstm": 0.62, "gru": 1.0}.get(str(setting["cell"]), 0.5) + {
@@ -210,8 +251,11 @@ def _trained(
     states = [_state(value) for value in D]
     score = float(np.clip(0.55 + 0.33 * strength + 0.02 * rng.standard_normal(), 0.1, 0.97))
     score = 0.12 if bad and index % 2 else score
+    score = float(np.clip(given(setting, rng), 0, 1)) if given else score
     history = _history(rng, updates, end, score, strength, str(setting["clip"]), bad)
-    correct = (rng.random(examples) < score).astype(float)
+    correct = (
+        _correct(score, examples, rng) if given else (rng.random(examples) < score).astype(float)
+    )
     solved = max(value for value in history["val_score"] if value is not None) >= 0.9
     first, last = states[0], states[-1]
     row = {
@@ -262,7 +306,7 @@ def _trained(
         "params": 4554,
         "steps": int(setting.get("task.steps", steps)),
         "lag": int(setting.get("task.steps", steps)),
-        "updates": updates,
+        "updates": int(setting["updates"]),
         "updates_done": end,
         "seconds": 2.4 + 0.7 * float(setting["depth"]),
     }

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from reports.analysis.contrasts import factorial_contrasts, planned_contrasts
 from reports.analysis.recipe import recipe
 from reports.blocks import Figure, Notice, Prose, Table
 from reports.data.study import Study
+from reports.data.test_set import weighted_noise
 from reports.sections.contrasts import Contrasts, single_arms
 from reports.sections.effects import SEEDS, Effects
 from reports.sections.power import Power, questions
@@ -23,7 +27,7 @@ from reports.sections.time_to_solve import TimeToSolve
 from reports.statistics import mean_interval
 from reports.statistics.bootstrap import two_way
 from study.design.power import resolvable
-from tests.reports.synthetic import make
+from tests.reports.synthetic import edit_points, make
 
 FACTORS = {
     "cell": ["rnn", "lstm", "gru"],
@@ -59,7 +63,7 @@ def figures(section) -> list[Figure]:
 
 
 def test_shares_name_what_decides_and_noise_keeps_its_part(study: Study) -> None:
-    section = Effects(draws=300).render(study)
+    section = Effects().render(study)
     assert "cell" in texts(section).split("; ")[0] and re.search(
         r"the spread over seeds \d+ % \[\d+ %, \d+ %\]", texts(section)
     )
@@ -85,12 +89,12 @@ def test_the_diverged_point_counts(study: Study) -> None:
     hit = study.grid[study.grid["status"] == "diverged"].iloc[0]
     scores = points.set_index("arm").loc[hit["arm"], "scores"]
     assert len(scores) == 3 and min(scores) <= 0.1 + 1e-9
-    marks = figures(Effects(draws=50).render(study))[1].table.rows
+    marks = figures(Effects().render(study))[1].table.rows
     assert sum(int(row[5]) for row in marks if row[3] == "test accuracy") == 36
 
 
 def test_the_family_finds_cell_and_not_the_a_a_factor(study: Study) -> None:
-    family = factorial_contrasts(study, "score", 999)
+    family = factorial_contrasts(study, "score")
     assert (
         family is not None
         and family.name == "main effects and two-way interactions on test accuracy"
@@ -102,7 +106,7 @@ def test_the_family_finds_cell_and_not_the_a_a_factor(study: Study) -> None:
         and by["clip"].holm > 0.05
         and all(one.holm >= one.test.p for one in family.tests)
     )
-    said = texts(Contrasts(draws=999).render(study))
+    said = texts(Contrasts().render(study))
     assert (
         "shown for cell" in said
         and "not shown for" in said
@@ -144,7 +148,7 @@ def test_planned_contrasts_are_the_family_where_a_study_declares_them(study: Stu
     ]
     of = Study(study.store)
     of.declaration = {**of.declaration, "contrasts": asked}
-    family = planned_contrasts(of, 999)
+    family = planned_contrasts(of)
     assert family is not None and family.name == "the planned contrasts of the study"
     gated, plain, lost, nobody = family.tests
     means = (
@@ -166,7 +170,7 @@ def test_planned_contrasts_are_the_family_where_a_study_declares_them(study: Stu
         and lost.difference.value == pytest.approx(1 / 18)
     ), "the one that diverged was clipped"
     assert math.isnan(nobody.test.p), "not part of the family"
-    section = Contrasts(draws=999).render(of)
+    section = Contrasts().render(of)
     assert "the planned contrasts of the study (3 tests" in texts(
         section
     ) and "Not testable with the arms that are there: nobody there" in texts(section)
@@ -180,7 +184,9 @@ def test_planned_contrasts_are_the_family_where_a_study_declares_them(study: Stu
 def test_power_says_what_more_seeds_would_resolve(study: Study) -> None:
     section = Power(seeds=[3, 5, 12, 30]).render(study)
     spread = math.sqrt(np.mean([np.var(scores, ddof=1) for scores in summary(study)["scores"]]))
-    two = [resolvable((1, -1), n, 2 * (n - 1)) * spread for n in (3, 12)]
+    best = summary(study)["score"].map(lambda one: one.value).nlargest(2).index
+    floor = 2.801585 * weighted_noise(study, dict(zip(best, (1.0, -1.0), strict=True)))
+    two = [math.hypot(resolvable((1, -1), n, 2 * (n - 1)) * spread, floor) for n in (3, 12)]
     assert (
         f"n = 3 seeds per arm cannot resolve less than {two[0]:.3f} between two arms; n = 12 would"
         f" resolve {two[1]:.3f}" in texts(section)
@@ -192,6 +198,54 @@ def test_power_says_what_more_seeds_would_resolve(study: Study) -> None:
     )
     with pytest.raises(ValueError, match="numbers of at least 2, rising"):
         Power(seeds=[5, 3])
+
+
+def test_power_counts_the_test_set_and_says_where_no_number_of_seeds_would_do(
+    tmp_path: Path,
+) -> None:
+    """Two cells differ by a test example or so: seeds that hardly vary would resolve that, but
+    other test examples would not.
+    """
+    store = make(
+        tmp_path / "close",
+        factors={"cell": ["rnn", "gru"]},
+        seeds=(0, 1, 2, 3),
+        steps=8,
+        updates=40,
+        examples=60,
+        tables=("history", "test"),
+    )
+    rng = np.random.default_rng(1)
+    right = {cell: rng.random(60) < 0.6 for cell in ("rnn", "gru")}
+    for cell, n in (("rnn", 36), ("gru", 37)):
+        right[cell][:] = np.isin(np.arange(60), rng.permutation(60)[:n])
+
+    def results(row: dict[str, Any]) -> np.ndarray:
+        values = right[row["cell"]].astype(float)
+        values[row["seed"]] = 1 - values[row["seed"]] if row["seed"] == 3 else values[row["seed"]]
+        return values
+
+    edit_points(
+        store,
+        lambda row: dict.fromkeys(("score", "val_score"), float(results(row).mean())),
+        tables={"test": lambda row: {"example": np.arange(60), "value": results(row)}},
+    )
+    of = Study(store)
+    said = texts(Power(seeds=[3, 5, 12, 30]).render(of))
+    (cell, two) = questions(of)
+    assert cell.floor == two.floor > cell.measured > 0
+    assert "and the noise of a test set of 60 examples, n = 4" in said
+    assert (
+        "no number of seeds would resolve it, since the test set of 60 examples alone leaves"
+        f" {cell.floor:.3f} unresolved" in said
+    )
+    examples = cell.examples(60, 4, 0.004)
+    assert examples and replace(cell, floor=cell.floor * math.sqrt(60 / examples)).resolved(
+        4, 0.004
+    ) == pytest.approx(cell.measured, rel=0.01)
+    table = figures(Power(seeds=[3]).render(of))[0].table.rows
+    assert table[0][-1] == "no number would"
+    assert cell.seeds(0.004) is None and replace(cell, floor=0.0).seeds(0.004) is not None
 
 
 def test_time_to_solve_keeps_those_that_never_did(study: Study) -> None:
@@ -268,9 +322,9 @@ def test_one_seed_and_one_arm_are_said_so(tmp_path) -> None:
             examples=20,
         )
     )
-    assert "one seed per arm" in texts(
-        Effects(draws=50).render(one)
-    ) and "one seed per arm" in texts(Contrasts(draws=99).render(one))
+    assert "one seed per arm" in texts(Effects().render(one)) and "one seed per arm" in texts(
+        Contrasts().render(one)
+    )
     assert "cannot be determined" in texts(
         Power(seeds=[3]).render(one)
     ) and "which others are as good is not known" in texts(RecipeSection(shown=3).render(one))
@@ -285,10 +339,7 @@ def test_one_seed_and_one_arm_are_said_so(tmp_path) -> None:
             examples=20,
         )
     )
-    assert (
-        Effects(draws=50).render(alone).blocks == []
-        and Contrasts(draws=99).render(alone).blocks == []
-    )
+    assert Effects().render(alone).blocks == [] and Contrasts().render(alone).blocks == []
     assert (
         "There is one arm" in texts(RecipeSection(shown=3).render(alone))
         and single_arms(alone) == "There is one arm: nothing to compare."

@@ -208,7 +208,7 @@ def test_exit_status_summary_line_and_junit(
     assert counts is not None
     every, kinds = int(counts[1]), [int(number) for number in re.findall(r"\d+", counts[2])]
     assert every == sum(kinds) > len(CLAIMS), "the ledger's beside the study's own"
-    assert "recommended: accuracy 0.92 ± " in out[-1]
+    assert "recommended: accuracy 0.92 [0.79, 1.00] n=2 (gru)" in out[-1]
     suite = ET.parse(tmp_path / "j.xml").getroot()
     assert (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("errors")) == (
         "guarded",

@@ -70,7 +70,8 @@ def test_every_study_is_listed_with_what_it_found(outputs: Path) -> None:
         and "INCOMPLETE" in entries["half"]
     )
     assert re.search(
-        r"first by validation, test accuracy</dt><dd>0\.\d\d\u00a0±\u00a00\.\d\d · n=3 · gru",
+        r"recommended, test accuracy</dt><dd>0\.\d\d"
+        r"(\u00a0±\u00a00\.\d\d| \[0\.\d\d, [01]\.\d\d\]) · n=3 · gru",
         entries["whole"],
     )
     assert "2026-11-23 18:00" in entries["whole"]

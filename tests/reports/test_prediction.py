@@ -1,5 +1,5 @@
-"""Does health predict success: which D is read when, what counts as success; and what a clip rule
-is called by how often it fires.
+"""Does transport D predict success: which D is read when, what counts as success; and what a
+clip rule is called by how often it fires.
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ def test_a_rule_is_called_by_how_often_it_fires():
     assert {rate: rule.kind(rate) for rate in words} == words
     assert all(
         rule.word(rate).startswith(
-            {"limiter": "a step-size limiter", "guard": "a guard", "frequent": "between"}.get(
-                word, word
-            )
+            {"limiter": "a limiter", "guard": "a guard", "frequent": "between"}.get(word, word)
         )
         for rate, word in words.items()
     )

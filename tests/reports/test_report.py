@@ -37,7 +37,7 @@ TITLES = [
     "Credit-opening maps",
     "Gradient flow",
     "States and verdicts",
-    "Does health predict success here?",
+    "Does transport D predict success here?",
     "Learning curves",
     "Clipping",
     "Accuracy",
@@ -45,8 +45,8 @@ TITLES = [
     "Contrasts",
     "Power",
     "Time to solve",
-    "Health beside accuracy",
-    "Accuracy against health against cost",
+    "Gradient health beside accuracy",
+    "Accuracy against gradient health against cost",
     "Cost",
     "Failures",
     "Recipe",
@@ -686,8 +686,8 @@ def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
     made = page(study, workers=1)
     assert made.broken == []
     message = (
-        "are of all 24 points. Curves, profiles, states by stage, results by example and how health"
-        " goes with success are of 8 points: the first 2 seeds of each arm."
+        "are of all 24 points. Curves, profiles, states by stage, results by example and how"
+        " transport D goes with success are of 8 points: the first 2 seeds of each arm."
     )
     assert message in made.text
     assert "points.parquet and study.json lie beside it" in made.text

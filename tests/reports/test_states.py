@@ -14,6 +14,7 @@ import pytest
 from reports.analysis.loss_against_transport import loss_minus_transport
 from reports.blocks import Prose, Table
 from reports.data.study import Study
+from reports.documents.sections import declared_sections, render_section
 from reports.sections.states import States
 from tests.reports.synthetic import make
 
@@ -145,3 +146,21 @@ def test_disagreement_is_told_with_its_direction(small_study: Study) -> None:
     assert "differ by more than a decade at the judged lag at" in texts(small_study)
     with pytest.raises(ValueError, match="apart must be greater than 0, got 0"):
         States(apart=0)
+
+
+def test_summary_and_states_count_the_same_margins(tmp_path: Path) -> None:
+    """Stored with the end state: far from every limit. Its last probe alone would say otherwise."""
+    few = {"factors": {"cell": ["rnn", "gru"]}, "steps": 16, "updates": 60, "examples": 30}
+    for tables in (("history", "states", "layers"), ("history", "states")):
+        study = Study(make(tmp_path / f"{len(tables)}", tables=tables, **few))
+        states = study.table("states")
+        states.loc[states.groupby("id")["stage"].idxmax(), "margin"] = [0.1, 0.2, 3, 3, 3, 3]
+        (summary,) = [one for one in declared_sections() if one.name == "summary"]
+        said = render_section(summary, study, "s").blocks
+        sentence = (
+            "2 of 6 points end less than half a decade from another class: there the verdict"
+            " depends on where the limit lies."
+        )
+        for page in (texts(study), " ".join(map(str, said))):
+            assert (sentence in page) == ("layers" not in tables)
+            assert ("half a decade" in page) == ("layers" not in tables)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from reports.formatting import p_text
 from reports.statistics import (
     agreed_word,
     auc,
@@ -19,11 +20,20 @@ from reports.statistics import (
     marginal_means,
     mean_interval,
     predict,
+    share_over_arms,
     spearman,
     weighted_arms,
     widen,
     wilson,
 )
+from reports.statistics.permutation import f_test
+from reports.statistics.survival import (
+    mean_over_arms,
+    restricted_mean,
+    unsolved,
+    unsolved_over_arms,
+)
+from reports.statistics.terms import contrast
 
 
 def test_mean_interval_equals_scipys_t_interval() -> None:
@@ -229,3 +239,66 @@ def test_words_of_an_arm() -> None:
         and agreed_word({"opens": 7, "shut": 3}) == "mixed"
         and agreed_word({}) is None
     )
+
+
+def test_the_smallest_p_there_can_be_is_marked() -> None:
+    """Two arms of three seeds wholly apart: 2 of 20 arrangements are as extreme, none is more."""
+    term = contrast({0: 1.0, 1: -1.0}, [0, 1], np.zeros(2, dtype=int), "two arms")
+    arm = np.array([0, 0, 0, 1, 1, 1])
+    apart = f_test(np.array([1.0, 2, 3, 7, 8, 9]), arm, term, draws=1999, seed=0)
+    mixed = f_test(np.array([1.0, 2, 8, 7, 3, 9]), arm, term, draws=1999, seed=0)
+    equal = f_test(np.ones(6), arm, term, draws=1999, seed=0)
+    assert apart.smallest and apart.p == pytest.approx(0.1, abs=0.02)
+    assert not mixed.smallest and not equal.smallest and equal.p == 1
+    many = np.repeat([0, 1], 20)
+    far = f_test(np.arange(40.0) + 40 * many, many, term, draws=1999, seed=0)
+    assert far.smallest and p_text(far.p, smallest=far.smallest) == "≤ 0.0005"
+
+
+def test_p_is_written_with_what_it_is_known_for() -> None:
+    assert [p_text(p) for p in (0.0123, 0.0004, 1.0, math.nan)] == [
+        "= 0.012",
+        "< 0.001",
+        "= 1.000",
+        "n/a",
+    ]
+    floors = [p_text(p, smallest=True) for p in (0.1, 1 / 2000, 1 / 10_000, 6 / 10_000)]
+    assert floors == ["≤ 0.100", "≤ 0.0005", "≤ 0.0001", "≤ 0.0006"]
+    assert p_text(0.10051, smallest=True) == "≤ 0.101", "rounded up, or it would not hold"
+
+
+def test_networks_of_one_arm_are_not_independent() -> None:
+    """Six arms of 20 seeds: three solve always, three never. That is 6 cases and not 120."""
+    arm = np.repeat(np.arange(6), 20)
+    solved = arm < 3
+    over_arms = share_over_arms(solved.astype(float), arm)
+    naive = wilson(60, 120)
+    assert over_arms.value == 0.5 and over_arms.n == 120
+    assert over_arms.high - over_arms.low > 4 * (naive.high - naive.low)
+    mixed = np.tile([1.0, 0.0], 60)
+    assert share_over_arms(mixed, arm).low == pytest.approx(naive.low), "arms that agree cost none"
+    one = share_over_arms(mixed[:20], arm[:20])
+    assert (one.low, one.high) == pytest.approx((wilson(10, 20).low, wilson(10, 20).high))
+    assert share_over_arms(np.ones(120), arm).low == pytest.approx(wilson(6, 6).low)
+
+    time = np.where(solved, 100.0 + np.tile(np.arange(20), 6), 1000.0)
+    mean = mean_over_arms(time, solved, arm, 1000.0)
+    alone = restricted_mean(time, solved, 1000.0)
+    assert mean.value == alone.value and mean.half > 2 * alone.half
+    assert mean.low >= 0 and mean.high <= 1000
+    curve, plain = unsolved_over_arms(time, solved, arm), unsolved(time, solved)
+    assert curve.share.tolist() == plain.share.tolist()
+    assert curve.se[-1] == pytest.approx(math.sqrt(6 / 5 * 6 * 100) / 120)
+    assert curve.se[-1] > 3 * plain.se[-1]
+
+
+def test_intervals_over_arms_hold_what_they_should() -> None:
+    """Arms with shares of their own, drawn anew: the interval covers the mean share."""
+    rng = np.random.default_rng(0)
+    arm, covered = np.repeat(np.arange(12), 5), [0, 0]
+    for _ in range(600):
+        hits = (rng.random(60) < np.repeat(rng.beta(1, 1, 12), 5)).astype(float)
+        for which, one in enumerate((share_over_arms(hits, arm), wilson(int(hits.sum()), 60))):
+            covered[which] += one.low <= 0.5 <= one.high
+    assert 0.92 <= covered[0] / 600 <= 0.99
+    assert covered[1] / 600 < 0.88, "over networks it would not hold"

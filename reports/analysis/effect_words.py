@@ -1,0 +1,227 @@
+"""Effects in words: main effects, what depends on what, and what is confounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.analysis.effects import AtLevel, Dependence, Effect, read, reversals
+from reports.analysis.terms_shown import (
+    TOO_CLOSE,
+    Decided,
+    ShownTerm,
+    TermsShown,
+    corrected_p,
+    terms_shown,
+)
+from reports.data.study import Study
+from reports.formatting import decimals, known, level, listing, number, percent, with_ends
+from reports.statistics import Estimate
+from reports.statistics.terms import Confounded
+
+MOST = 6  # levels told one by one
+
+
+def effects_words(study: Study, effects: Sequence[Effect]) -> str:
+    """Main effects on the score, largest first, and what they depend on.
+
+    The largest interaction that is shown is told level by level, and so is each factor that an
+    interaction reverses; only the others are stated as an average.
+    """
+    found, metric = terms_shown(study, "score"), f"mean test {study.metric}"
+    if found is None:
+        return ""
+    plain = [one for one in effects if not one.reversed_by]
+    shown = [average_words(one) for one in plain if one.shown]
+    quiet = [_quiet(one) for one in plain if one.shown is False]
+    open_ones = [_quiet(one) for one in plain if one.shown is None]
+    sentences = confounding_words(study, found)
+    if shown:
+        sentences.append(
+            f"Averaged over everything else, the largest differences in {metric} are:"
+            f" {'; '.join(shown)}."
+        )
+    if quiet:
+        which = "other factor" if len(plain) < len(effects) else "factor"
+        which += " that varies alone" if sentences and not shown else ""
+        sentences.append(
+            f"For {listing(quiet)} none is shown."
+            if shown
+            else f"No {which} shows a difference in {metric}, averaged over everything else:"
+            f" {listing(quiet)}."
+        )
+    if open_ones:
+        sentences.append(f"For {listing(open_ones)} it is {TOO_CLOSE}.")
+    sentences += dependence_words(study, found)
+    return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+
+
+def dependence_words(study: Study, found: TermsShown) -> list[str]:
+    """The largest interaction that is shown, level by level, and every other that reverses a
+    factor; the task is not a choice, so that nothing is said of what it does.
+    """
+    told = [(one, read(study, found.by, one)) for one in found.interactions[:1]]
+    made = [interaction_words(study, found.by, one, side) for one, side in told]
+    sides = [(side.factor, side.partner) for _, side in told]
+    for factor in study.factors:
+        reverses, _ = reversals(study, found.by, factor)
+        if reverses and factor != "task" and (factor, reverses[0].partner) not in sides:
+            made.append(f"{reversed_words(reverses, found.by)}.")
+    return made
+
+
+def average_words(one: Effect) -> str:
+    """For example: cell 0.07 [0.04, 0.10] (rnn 0.84, lstm 0.77), with what limits it."""
+    better, worse = _means(one)
+    sides = f"{level(one.factor, one.better)} {better}, {level(one.factor, one.worse)} {worse}"
+    return f"{one.factor} {_with_ends(one.difference)} ({'; '.join([sides, *_notes(one)])})"
+
+
+def _quiet(one: Effect) -> str:
+    parts = [_with_ends(one.difference)]
+    if one.decided and (one.difference.low > 0 or one.decided.too_close):
+        parts.append(f"corrected p {corrected_p(one.decided)}")
+    return f"{one.factor} ({'; '.join([*parts, *_notes(one)])})"
+
+
+def _notes(one: Effect) -> list[str]:
+    """What limits an average."""
+    notes = []
+    if one.varies_with:
+        notes.append(f"how much depends on {listing(one.varies_with)}")
+    if one.confounded:
+        which = confounded_words(one.factor, one.confounded)
+        notes.append(f"only between levels that are not {which}")
+    return notes
+
+
+def confounded_words(factor: str, one: Confounded) -> str:
+    """For example: confounded with initializer."""
+    return f"confounded with {listing(key for key in one.factors if key != factor)}"
+
+
+def gap_words(factor: str, one: Effect | None, terms: TermsShown | None) -> str:
+    """The largest difference within a factor for a table: by level of what reverses it."""
+    if one is not None and one.reversed_by:
+        side = one.reversed_by[0]
+        return f"depends on {side.partner}: {by_level_words(side, 'score')}"
+    if one is None:
+        confounded = terms.confounding(factor) if terms else None
+        return confounded_words(factor, confounded) if confounded else "n/a"
+    ends = one.difference
+    return "; ".join([with_ends(ends.value, ends.low, ends.high, 3), *_notes(one)])
+
+
+def interaction_words(study: Study, by: str, term: ShownTerm, side: Dependence) -> str:
+    """An interaction that is shown: its share, and what it means level by level."""
+    text = f"{term.name} {explains(term)} of the variance of {measure_text(study, by)}"
+    text += f": {by_level_words(side, by)}"
+    return text + (
+        f". Which level is better changes, so {side.factor} is not averaged over {side.partner}."
+        if side.reverses and by == "score"
+        else "."
+    )
+
+
+def explains(term: ShownTerm) -> str:
+    """For example: explains 42 % [33 %, 50 %]; with the corrected p if the interval has 0 in it."""
+    if not known(term.share.value):
+        return f"(corrected p {corrected_p(term.decided)}) explains a share that is not known"
+    beside = "" if term.share.low > 0 else f" (corrected p {corrected_p(term.decided)})"
+    return f"explains {share_words(term.share)}{beside}"
+
+
+def reversed_words(found: Sequence[Dependence], by: str) -> str:
+    """For example: which clip is better depends on lr: for lr 0.1, … is better than …; …"""
+    one, others = found[0], [other.partner for other in found[1:]]
+    also = f", and on {listing(others)} as well" if others else ""
+    return (
+        f"which {one.factor} {_better(by, than=False)} depends on {one.partner}{also}:"
+        f" {by_level_words(one, by)}"
+    )
+
+
+def by_level_words(one: Dependence, by: str) -> str:
+    """What a factor does at each level of its partner."""
+    parts = [_at_words(one, at, by) for at in one.by_level[:MOST]]
+    left = len(one.by_level) - len(parts)
+    return "; ".join([*parts, *([f"and {left} more levels"] if left else [])])
+
+
+def _at_words(one: Dependence, at: AtLevel, by: str) -> str:
+    place = f"for {level(one.partner, at.at)}"
+    if not at.shown:
+        return f"{place}, no difference is shown ({_with_ends(at.difference)})"
+    better, worse = _means(at)
+    return (
+        f"{place}, {level(one.factor, at.better)} {_better(by, than=True)}"
+        f" {level(one.factor, at.worse)} ({better} against {worse}: {_with_ends(at.difference)})"
+    )
+
+
+def confounding_words(study: Study, found: TermsShown) -> list[str]:
+    """A sentence for each set of factors that the arms cannot tell apart."""
+    return [_confounding(study, found, one) for one in found.confounded if one.factors]
+
+
+def _confounding(study: Study, found: TermsShown, one: Confounded) -> str:
+    share = next(
+        (
+            part.share
+            for part in (found.shares.terms if found.shares else [])
+            if part.confounded and part.confounded.factors == one.factors
+        ),
+        None,
+    )
+    text = f"{listing(one.factors)} are confounded in the arms that are there: {apart_words(one)}"
+    if share is not None:
+        text += (
+            f". {share_words(share)} of the variance of {measure_text(study, found.by)} goes with"
+            f" {'both' if len(one.factors) == 2 else 'all'} of them together, and cannot be given"
+            " to one"
+        )
+    example = " · ".join(level(key, name) for key, name in one.missing.items())
+    return f"{text}. An arm with {example} would begin to separate them."
+
+
+def apart_words(one: Confounded) -> str:
+    """Which comparisons are lacking, for example: no two arms differ in one of them alone."""
+    whole = {
+        key: all(len(island) == 1 for island in islands) for key, islands in one.islands.items()
+    }
+    if all(whole.get(key) for key in one.factors):
+        return "no two arms differ in one of them alone"
+    parts: list[str] = []
+    for key, islands in one.islands.items():
+        groups = [" or ".join(level(key, name) for name in island) for island in islands]
+        between = "" if whole[key] else f" between {listing(groups)}"
+        lead = "none" if parts else "no two arms differ"
+        parts.append(f"{lead} in {key} alone{between}")
+    return ", and ".join(parts)
+
+
+def share_words(share: Estimate) -> str:
+    return f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
+
+
+def close_words(one: Decided) -> str:
+    return f"{TOO_CLOSE} (corrected p {corrected_p(one)})"
+
+
+def measure_text(study: Study, by: str) -> str:
+    return f"test {study.metric}" if by == "score" else "transport D at the end"
+
+
+def _better(by: str, *, than: bool) -> str:
+    if by == "score":
+        return "is better than" if than else "is better"
+    return "has a higher D than" if than else "has the higher D"
+
+
+def _with_ends(one: Estimate) -> str:
+    return with_ends(one.value, one.low, one.high)
+
+
+def _means(one: Effect | AtLevel) -> tuple[str, str]:
+    """Means of the better and the worse level, with the digits that the difference needs."""
+    digits = decimals(one.difference.value, one.difference.half)
+    return number(one.better_mean, digits), number(one.worse_mean, digits)
