@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pandas as pd
+
 from reports.analysis.arms import summary, with_counted
 from reports.analysis.associations import association_at, association_words, at_share
 from reports.analysis.claim_ledger import all_claims
@@ -14,11 +16,11 @@ from reports.analysis.effect_findings import effect_findings
 from reports.analysis.flattery import flattery, flattery_words
 from reports.analysis.recipe import recipe
 from reports.analysis.scope import scope_words
-from reports.analysis.tallies import tally
 from reports.data.study import Study
 from reports.findings.finding import HOLDS, MORE, NOT_DECIDED, Finding, strength
 from reports.formatting import count, levels
-from reports.statistics import wilson
+from reports.statistics.estimates import share_over_arms
+from study.design.outcomes import ever_solved, lost, solved_at_end
 
 CLAIM_RULES = {
     MORE: "interval above 0 and effect at least `least`: holds; the mirror: opposite; interval"
@@ -50,15 +52,18 @@ def _findings(study: Study) -> Sequence[Finding]:
 
 def _counts(study: Study) -> list[Finding]:
     """How many networks were lost, solved their task, and carry at the end."""
-    found = tally(study.stored)
+    points = study.stored
+    solved, ever = solved_at_end(points), ever_solved(points)
+    judged, carrying = points["state"].notna(), points["state"].eq("carrying")
+    every = pd.Series(True, index=points.index)
     shares = [
-        ("lost (diverged or silently diverged)", found.lost, found.n),
-        ("solved at the end", found.solved, found.n),
-        ("solved at some time", found.ever, found.n),
-        ("solved at some time and kept it to the end", found.solved, found.ever),
-        ("carrying at the end", found.carrying, found.judged),
-        ("without carrying at the end", found.without_carrying, found.judged),
-        ("solved at the end without carrying", found.solved_without_carrying, found.solved),
+        ("lost (diverged or silently diverged)", lost(points), every),
+        ("solved at the end", solved, every),
+        ("solved at some time", ever, every),
+        ("solved at some time and kept it to the end", solved, ever),
+        ("carrying at the end", carrying, judged),
+        ("without carrying at the end", ~carrying, judged),
+        ("solved at the end without carrying", ~carrying, solved & judged),
     ]
     return [
         Finding(
@@ -66,12 +71,13 @@ def _counts(study: Study) -> list[Finding]:
             "networks",
             measure,
             "",
-            wilson(hits, n),
-            rule="share of points with Wilson's 95 % interval",
-            sentence=f"{measure[0].upper()}{measure[1:]}: {hits} of {count(n, 'network')}.",
+            share_over_arms(hits[among].to_numpy(), points.loc[among, "arm"].to_numpy()),
+            rule="share of points; 95 % interval over arms, whose seeds are alike",
+            sentence=f"{measure[0].upper()}{measure[1:]}: {int(hits[among].sum())} of"
+            f" {count(int(among.sum()), 'network')}.",
         )
-        for measure, hits, n in shares
-        if n
+        for measure, hits, among in shares
+        if among.any()
     ]
 
 

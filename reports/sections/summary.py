@@ -96,7 +96,8 @@ class Summary:
             )
             name = _short(study, by_arm, found.first)
             text = (
-                f"{on}{'r' if task else 'R'}ecommended, by {found.chosen_by}, is {name}: {score}."
+                f"{f'On {task}, r' if task else 'R'}ecommended is {name} (by {found.chosen_by}):"
+                f" {score}."
             )
             if not others:
                 text = (

@@ -230,7 +230,7 @@ def test_the_first_screen_says_so_before_one_relies_on_it(tmp_path: Path) -> Non
     study = stored(tmp_path / "old", [{"D": SHUT_THEN_OPEN, "ended_early": "solved"}, {"D": FULL}])
     page = write(study.store.folder).read_text()
     sentence = different_stopping_points(study.stored)
-    assert sentence and page.count(sentence) == 1
+    assert sentence and page.count(sentence) in (1, 2), "once more beside claims"
     assert page.index("Before you rely on this:") < page.index(sentence)
 
 

@@ -94,8 +94,8 @@ def test_the_first_screen_and_the_recipe_name_the_same_arm_and_the_same_rivals(
     first = study.arms.set_index("arm").loc[found.first, "label"]
     screen, chosen = render("summary", study), texts(render("recipe", study))
     lead = texts(screen)
-    assert lead.startswith(f"First by validation is {first}: mean test accuracy")
-    assert f"Recommended, first by mean validation score: {first}" in chosen
+    assert lead.startswith(f"Recommended is {first} (by {found.chosen_by}): mean test accuracy")
+    assert f"Recommended: {first}" in chosen
     others = len(found.order) - 1
     assert f"Of the other {others} arms {len(found.close)} cannot be distinguished from it." in lead
     assert f"of the other {others} cannot be distinguished from it" in chosen and chosen.split(
@@ -106,7 +106,7 @@ def test_the_first_screen_and_the_recipe_name_the_same_arm_and_the_same_rivals(
         "points done",
         "seeds",
         "diverged",
-        "first by validation",
+        "recommended",
         "lead over runner-up",
     ]
     assert facts.items[3][2] == first
@@ -164,7 +164,7 @@ def test_tasks_are_told_one_by_one(two_tasks: Study) -> None:
         cell, start = (
             two_tasks.arms.set_index("arm").loc[of.first, key] for key in ("cell", "initializer")
         )
-        assert f"On {task}, first by validation is {cell} · {start}: " in lead
+        assert f"On {task}, recommended is {cell} · {start} (by {of.chosen_by}): " in lead
     assert "task 0." not in lead, "what tasks differ by is no finding about recipes"
 
 
