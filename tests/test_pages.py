@@ -218,6 +218,7 @@ BASES = (
     ["executor=ray"],
     ["probe=[train_profile]"],
     ["encoder=conv"],
+    ["penalty=pascanu"],
     ["initializer=normal"],
     *([f"task={name}"] for name in ("ucr", "csv", "text", "mnist")),
 )
