@@ -162,7 +162,7 @@ CASES = {
         (
             r"Recommended[^.]*gru · orthogonal · clip none",
             r"all 40 networks? solved",
-            r"40 of 40 [^.]*at the end",
+            r"40 of 40 [^.;]*at the end",
         ),
     ),
     "unequal variance": Case(
