@@ -264,11 +264,25 @@ class _Judge:
         return max(differing or shown, key=lambda one: one[0])[1] if shown else []
 
     def _partners(self, claim: Mapping[str, Any]) -> set[str]:
-        """Factors whose interaction with those of the claim is shown in the whole study."""
+        """Factors whose interaction with those of the claim is shown in the whole study.
+
+        Only of factors of which the claim has every level: an interaction may be that of another.
+        """
         if self.by not in ("score", "D") or claim.get("when"):
             return set()
         found = terms_shown(self.study, self.by)
-        keys = {*claim["better"], *claim["worse"]}
+        keys = {
+            key
+            for key in {*claim["better"], *claim["worse"]}
+            if all(
+                any(
+                    same_level(name, one)
+                    for side in ("better", "worse")
+                    for one in _as_list(claim[side].get(key, []))
+                )
+                for name in self.study.factors.get(key, [])
+            )
+        }
         return {name for key in keys for name in found.partners(key)} if found else set()
 
     def _parts(self, factor: str, inside: Mapping[str, Comparison], level: float) -> list[Part]:
@@ -302,6 +316,10 @@ class _Judge:
                 if len(inside) > 1:
                     made[factor, side] = inside
         return made
+
+
+def _as_list(level: Any) -> list[Any]:
+    return level if isinstance(level, list) else [level]
 
 
 def _distance(estimate: Estimate) -> float:
@@ -402,7 +420,7 @@ def _association(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
         values=([one for one in solved if one == 1], [one for one in solved if one == 0]),
         difference=effect,
         verdict=word,
-        text=f"{association_words(found)}.",
+        text="" if found.too_few else f"{association_words(found)}.",
         why=why,
     )
 
@@ -430,9 +448,9 @@ def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
             " decide it"
         )
     text = (
-        f"{carrying} of {n} that solved their task carry at the end;"
-        f" {int(others['value'].sum())} of the other {len(others)}. It holds if the interval of the"
-        f" share, {share.low:.2f} to {share.high:.2f} (95 %), lies above {needed:.2f}."
+        f"{carrying} of {n} that solved their task carry at the end; {_others(others['value'])}. It"
+        f" holds if the interval of the share, {share.low:.2f} to {share.high:.2f} (95 %, each"
+        f" network counting as one), lies above {needed:.2f}."
         if n
         else ""
     )
@@ -451,6 +469,14 @@ def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
         text=text,
         why=why,
     )
+
+
+def _others(carry: pd.Series) -> str:
+    """How many of the networks that did not solve their task carry all the same."""
+    if len(carry) and carry.all():
+        of = f"all of the other {len(carry)}" if len(carry) > 1 else "the other one"
+        return f"so do{'es' if len(carry) == 1 else ''} {of}, so that it tells nothing apart"
+    return f"{int(carry.sum())} of the other {len(carry)} do"
 
 
 def relative(claim: JudgedClaim) -> tuple[float, float, float]:

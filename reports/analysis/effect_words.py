@@ -14,7 +14,7 @@ from reports.analysis.terms_shown import (
     terms_shown,
 )
 from reports.data.study import Study
-from reports.formatting import decimals, known, level, listing, number, percent, with_ends
+from reports.formatting import decimals_of, known, level, listing, number, percent, with_ends
 from reports.statistics import Estimate
 from reports.statistics.terms import Confounded
 
@@ -40,17 +40,19 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
             f"Averaged over everything else, the largest differences in {metric} are:"
             f" {'; '.join(shown)}."
         )
+    if open_ones:
+        sentences.append(
+            f"For {listing(open_ones)} it is {TOO_CLOSE} whether there is a difference in {metric}."
+        )
     if quiet:
-        which = "other factor" if len(plain) < len(effects) else "factor"
-        which += " that varies alone" if sentences and not shown else ""
+        which = "other factor" if len(plain) < len(effects) or open_ones else "factor"
+        which += " that varies alone" if found.confounded and not shown else ""
         sentences.append(
             f"For {listing(quiet)} none is shown."
             if shown
             else f"No {which} shows a difference in {metric}, averaged over everything else:"
             f" {listing(quiet)}."
         )
-    if open_ones:
-        sentences.append(f"For {listing(open_ones)} it is {TOO_CLOSE}.")
     sentences += dependence_words(study, found)
     return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
@@ -73,7 +75,10 @@ def average_words(one: Effect) -> str:
     """For example: cell 0.07 [0.04, 0.10] (rnn 0.84, lstm 0.77), with what limits it."""
     better, worse = _means(one)
     sides = f"{level(one.factor, one.better)} {better}, {level(one.factor, one.worse)} {worse}"
-    return f"{one.factor} {_with_ends(one.difference)} ({'; '.join([sides, *_notes(one)])})"
+    notes = _notes(one)
+    if one.decided and not one.difference.low > 0:
+        notes.insert(0, f"corrected p {corrected_p(one.decided)}, though the interval has 0 in it")
+    return f"{one.factor} {_with_ends(one.difference)} ({'; '.join([sides, *notes])})"
 
 
 def _quiet(one: Effect) -> str:
@@ -223,5 +228,6 @@ def _with_ends(one: Estimate) -> str:
 
 def _means(one: Effect | AtLevel) -> tuple[str, str]:
     """Means of the better and the worse level, with the digits that the difference needs."""
-    digits = decimals(one.difference.value, one.difference.half)
+    ends = one.difference
+    digits = decimals_of(ends.value, ends.low, ends.high)
     return number(one.better_mean, digits), number(one.worse_mean, digits)

@@ -148,7 +148,9 @@ def _short(statement: str) -> str:
 
 def _counts(claims: list[JudgedClaim]) -> str:
     counts = {word: sum(one.verdict == word for one in claims) for word in STRENGTHS}
-    return ", ".join(f"{n} {word} here" for word, n in counts.items() if n)
+    return ", ".join(
+        f"{n} {'hold' if word == HOLDS and n > 1 else word} here" for word, n in counts.items() if n
+    )
 
 
 def _figure(every: list[JudgedClaim], own: int) -> Figure:
@@ -161,7 +163,7 @@ def _figure(every: list[JudgedClaim], own: int) -> Figure:
         " what it is measured by (the table has them), and points. ✓ holds here: the interval lies"
         " above 0 and the effect reaches 1 (for claims of “no less”: the interval lies above −1)."
         " ✕ the opposite, by the same rule. ≈ too small to matter: the whole interval lies in the"
-        " shaded band. ◇ mixed: the effect depends on another factor, whose levels decide"
+        " shaded band. ◇ mixed: the effect depends on another factor, whose levels come out"
         " differently. ? not decided. Claims were not picked by looking; they are decided by 99 %"
         " intervals, since a page has many, and not corrected for one another beyond that."
     )

@@ -131,17 +131,18 @@ def _sentences(
     runner = f"Runner-up: {second['label']} ({with_interval(second['score'], 3)})"
     chosen = f"{first['label']} ({score}), chosen over the runner-up by {found.chosen_by}"
     if found.undecided:
+        others = len(found.order) - 1
         sentence = (
-            f"No arm can be told apart from the first: {chosen}, is ahead of the"
-            f" {len(found.order) - 1} others by no more than chance. {runner}."
+            f"No arm can be told apart from the first: {chosen}, is not shown to be ahead of the"
+            f" {f'{others} others' if others > 1 else 'other'} in test score. {runner}."
         )
     else:
         sentence = f"Recommended: {chosen}. {runner}.{_equals(found, arms)}"
     sentence += _quickest(study, found, arms)
     confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
     flattered = (
-        f"It was chosen on these seeds, so its score here is optimistic; {confirm} trains it and"
-        " the runners-up on fresh ones."
+        f"The first was chosen on these seeds, so its score here is optimistic; {confirm} trains it"
+        " and the runners-up on fresh ones."
     )
     return [sentence, confirmation_sentence(study, again) if again else flattered]
 

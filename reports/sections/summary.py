@@ -137,10 +137,10 @@ class Summary:
             )
         flattered = flattery(study)
         if flattered and flattered.met and flattered.reach is not None:
+            of = _of(flattered.reach, flattered.met).replace(" of ", " of the ")
             text += (
-                f". The rule is held to validation: of the {flattered.met} that ever met it,"
-                f" {_number(flattered.reach)} {'reaches' if flattered.reach == 1 else 'reach'} the"
-                " same limit on test"
+                f". Solved is judged on validation; on test, {of} {flattered.whose}"
+                f" {'reaches' if flattered.reach == 1 else 'reach'} its limit"
             )
         return f"{text}."
 
@@ -172,7 +172,8 @@ class Summary:
                 f" Of the {found.without_carrying} that ended without carrying,"
                 f" {_number(found.solved_without_carrying)} solved {_its(study)} task at the end."
             )
-        return f"{text} {prediction_words(study, 1.0, 'at the end', self.draws)}"
+        prediction = prediction_words(study, 1.0, "at the end", self.draws, brief=True)
+        return f"{text} {prediction}"
 
     # --- facts, matrix, caveats ---
 

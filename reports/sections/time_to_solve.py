@@ -27,7 +27,7 @@ from reports.figures.theme import (
     update_ticks,
 )
 from reports.formatting import count, interval, known, level, listing, number, percent
-from reports.statistics import share_over_arms, wilson
+from reports.statistics import Estimate, share_over_arms, wilson
 from reports.statistics.survival import (
     mean_over_arms,
     median_time,
@@ -39,8 +39,8 @@ from reports.statistics.survival import (
 
 HOW = (
     "A line climbs by a step whenever a network meets the task's rule for the first time; where it"
-    " ends is the share that ever did. A line further left solves sooner, a line further up solves"
-    " more often. Networks that never solved are part of every line: they keep it from reaching"
+    " ends is the share that ever did. A line further left meets it sooner, a line further up more"
+    " often. Networks that never met it are part of every line: they keep it from reaching"
     " 100 %."
 )
 WIDTH = 10.0
@@ -80,30 +80,25 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
     until, key = float(points["planned"].max()), study.panel_factors[0]
     solved = share_over_arms(points["solved"].to_numpy(), points["arm"].to_numpy())
     limit = f"{number(until, 0)} updates" if until > 1 else "the run"
-    task = "their task" if "task" in study.factors else "the task"
+    rule = f"{'their' if 'task' in study.factors else 'the'} task's rule"
     sentences = [
-        f"{int(points['solved'].sum())} of {count(len(points), 'network')} solved {task}"
-        f" ({percent(solved.value)} [{percent(solved.low)}, {percent(solved.high)}]) within"
-        f" {limit}."
+        f"{int(points['solved'].sum())} of {count(len(points), 'network')} met {rule} at some"
+        f" validation within {limit}"
+        f" ({percent(solved.value)} [{percent(solved.low)}, {percent(solved.high)}]); not all"
+        " need meet it at the last."
     ]
     if key in study.factors:
         parts = []
         for name in study.levels(key):
             own = points[points[key] == name]
             if len(own):
-                mean = mean_over_arms(*_arrays(own), until)
-                digits = 0 if until > 1 else 2
-                time = (
-                    f", mean time {number(mean.value, digits)}"
-                    f" {interval(mean.low, mean.high, digits)}"
-                    if own["solved"].any()
-                    else ""
-                )
+                mean = _mean_words(mean_over_arms(*_arrays(own), until), own, until)
+                time = f", mean time {mean}" if own["solved"].any() else ""
                 parts.append(
                     f"{level(key, name)} {int(own['solved'].sum()) or 'none'} of {len(own)}{time}"
                 )
         sentences.append(
-            f"By {key} ({_unit(points)}; what never solved counts as the end of the run; 95 %"
+            f"By {key} ({_unit(points)}; what never met it counts as the end of the run; 95 %"
             f" interval over {unit_words(points, key)}): {'; '.join(parts)}."
         )
     lost = int((points["status"] == "diverged").sum())
@@ -134,7 +129,7 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         if len(own)
     )
     finding = (
-        f"Solved by the end: {shares_solved}; 95 % Wilson intervals over"
+        f"Ever met the task's rule: {shares_solved}; 95 % Wilson intervals over"
         f" {unit_words(points, line_key)}."
     )
     pooled = [
@@ -145,9 +140,9 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         f"Share of networks that have met the task's rule, against {across} (1 − Kaplan–Meier);"
         " steps fall on validations. Shaded: ± 1.96 standard errors, Greenwood's or those over the"
         " arms of a line if larger (none where all or none have solved: the table has intervals"
-        " that hold there). A network that never solved,"
-        " diverged ones too, counts to the end as"
-        f" unsolved.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
+        " that hold there). A network that never met it,"
+        " diverged ones too, counts to the end as one that has"
+        f" not.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
     )
     return Figure(
         picture, caption, f"Time to solve. {finding}", _table(study, points), WIDTH, finding, HOW
@@ -190,7 +185,7 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
         else:
             axis.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
             edge_labels(axis)
-    axes[0, 0].set_ylabel("solved")
+    axes[0, 0].set_ylabel("ever met the rule")
     x_label = "update" if until > 1 else "share of the run"
     shared_x_label(figure, x_label, left=0.7, right=1.3, y=0.015 * 3.1)
     named_marks(
@@ -222,6 +217,16 @@ def _curve(
     )
 
 
+def _mean_words(mean: Estimate, own: pd.DataFrame, until: float) -> str:
+    """The restricted mean; without an interval where every time lies at the end of the run."""
+    digits = 0 if until > 1 else 2
+    if not own["solved"].any():
+        return f"over {number(until, digits)}"
+    if (own["time"] >= until).all():
+        return number(until, digits) + ("" if own["solved"].all() else " or more")
+    return f"{number(mean.value, digits)} {interval(mean.low, mean.high, digits)}"
+
+
 def _table(study: Study, points: pd.DataFrame) -> Table:
     until = float(points["planned"].max())
     digits = 0 if until > 1 else 2
@@ -246,14 +251,7 @@ def _table(study: Study, points: pd.DataFrame) -> Table:
                     number(half, digits) if known(half) else "not reached",
                     half if known(half) else math.inf,
                 ),
-                Cell(
-                    (
-                        f"{number(mean.value, digits)} {interval(mean.low, mean.high, digits)}"
-                        if solved.any()
-                        else f"over {number(until, digits)}"
-                    ),
-                    mean.value,
-                ),
+                Cell(_mean_words(mean, own, until), mean.value),
                 ", ".join(
                     f"{number(float(one), digits)}{'' if done else '+'}"
                     for one, done in zip(time, solved, strict=True)
@@ -262,9 +260,9 @@ def _table(study: Study, points: pd.DataFrame) -> Table:
         )
     columns = [
         "arm",
-        "solved, Wilson interval",
+        "ever met the rule, Wilson interval",
         f"median ({_unit(points)})",
         f"restricted mean ({_unit(points)}), 95 % interval",
-        "seeds (+: not solved by then)",
+        "seeds (+: not met by then)",
     ]
     return Table(columns, rows, "Time to solve by arm", filtered=True)
