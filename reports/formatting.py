@@ -108,10 +108,12 @@ def with_ends(value: float, low: float, high: float, least: int = 2, *, sign: bo
 
 
 def plus_minus(value: float, low: float, high: float, least: int = 2) -> str:
-    """For example: 0.91 ± 0.02; with both ends if one side is shorter, the value alone if none."""
+    """For example: 0.91 ± 0.02; with both ends if one side is shorter, the value alone if none
+    or without any spread.
+    """
     half = (high - low) / 2
     digits = decimals_of(value, low, high, least)
-    if not math.isfinite(half):
+    if not math.isfinite(half) or 0 <= half < 10**-MOST_DECIMALS:
         return number(value, digits)
     if number(high - value, digits) != number(value - low, digits):
         return with_ends(value, low, high, least)

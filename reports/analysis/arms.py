@@ -109,7 +109,7 @@ def verdict_words(row: pd.Series) -> tuple[str, str]:
         return "no verdict", ""
     leading = next(iter(tally))
     if row["word"] == "mixed":
-        return f"{VERDICT_SYMBOLS['mixed']} mixed: {counts(tally)}", "v-mixed"
+        return f"{VERDICT_SYMBOLS['mixed']} no agreement: {counts(tally)}", "v-mixed"
     kind = leading if len(tally) == 1 or row["word"] else "mixed"
     text = counts(tally) if len(tally) > 1 else f"{leading} {tally[leading]}/{row['n']}"
     return f"{VERDICT_SYMBOLS[kind]} {text}", f"v-{kind}"

@@ -14,7 +14,16 @@ from reports.analysis.terms_shown import (
     terms_shown,
 )
 from reports.data.study import Study
-from reports.formatting import decimals_of, known, level, listing, number, percent, with_ends
+from reports.formatting import (
+    decimals_of,
+    known,
+    level,
+    listing,
+    number,
+    percent,
+    score_number,
+    with_ends,
+)
 from reports.statistics import Estimate
 from reports.statistics.terms import Confounded
 
@@ -230,4 +239,10 @@ def _means(one: Effect | AtLevel) -> tuple[str, str]:
     """Means of the better and the worse level, with the digits that the difference needs."""
     ends = one.difference
     digits = decimals_of(ends.value, ends.low, ends.high)
-    return number(one.better_mean, digits), number(one.worse_mean, digits)
+    better, worse = (
+        score_number(mean, digits)
+        if number(mean, digits) == number(0.0, digits)
+        else number(mean, digits)
+        for mean in (one.better_mean, one.worse_mean)
+    )
+    return better, worse

@@ -28,9 +28,9 @@ def nothing_to_decide(
     if by == "time":
         return _censored(compared)
     if measure.share and not values.any():
-        return f"the outcome did not occur here, in any of {n} networks"
+        return f"there is none among the {n} networks: the outcome did not occur here"
     if measure.share and values.all():
-        return f"the outcome occurred in all {n} networks here: nothing tells the sides apart"
+        return f"all {n} networks are alike in this: nothing tells the sides apart here"
     if n and np.ptp(values) == 0:
         return f"{measure.text} is the same in all {n} networks here"
     similar = word == TOO_SMALL or (direction == NO_LESS and word != "opposite")

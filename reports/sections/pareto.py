@@ -97,7 +97,7 @@ class Pareto:
             sentence += f" For {count(len(open_), 'arm')} it is open: {_names(open_)}."
         if beaten:
             sentence += (
-                f" {_others(beaten, len(found))} beaten {'in as many' if len(sure) else at_least}."
+                f" {_others(beaten, len(found))} beaten in at least {percent(SURE)} of the draws."
             )
         return sentence
 

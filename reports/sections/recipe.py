@@ -171,10 +171,19 @@ def _equals(found: Recipe, arms: pd.DataFrame) -> str:
 
 
 def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
-    """The arm that trains clearly faster among those as good as the first, if there is one."""
-    if not found.close:
+    """The arm that trains clearly faster among those as good as the first, if there is one.
+
+    As good: not told apart by test score, with no more seeds lost and no fewer solved at the end.
+    """
+    ranked, first = found.ranked, found.ranked.loc[found.first]
+    good = [
+        arm
+        for arm in found.close or ()
+        if ranked.loc[arm, "lost"] <= first["lost"] and ranked.loc[arm, "solved"] >= first["solved"]
+    ]
+    if not good:
         return ""
-    among = study.stored[study.stored["arm"].isin([found.first, *found.close])]
+    among = study.stored[study.stored["arm"].isin([found.first, *good])]
     cheapest = among.groupby("arm")["seconds"].mean().dropna()
     if not len(cheapest) or cheapest.min() >= 0.8 * cheapest.get(found.first, 0.0):
         return ""
@@ -183,7 +192,10 @@ def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
         f"{number(float(cheapest[arm]), 1)} s per point against"
         f" {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
     )
-    return f" The quickest among these is {arms.loc[arm, 'label']}: {times}."
+    return (
+        f" The quickest of those that lose no more seeds and solve as many is"
+        f" {arms.loc[arm, 'label']}: {times}."
+    )
 
 
 def _how(study: Study, id: str) -> list[object]:

@@ -219,7 +219,7 @@ def test_an_outcome_that_did_not_occur_is_said_in_a_sentence() -> None:
     study = known_study(CELLS, scores(lambda labels: 0.5, 0.02), seeds=3, claims=[claim])
     said = page_text(study)["claims"]
     assert "It is none of" not in said
-    assert "The outcome did not occur here, in any of 18 networks" in said
+    assert "There is none among the 18 networks: the outcome did not occur here" in said
 
 
 def test_a_share_of_draws_is_not_called_sure() -> None:
@@ -248,3 +248,38 @@ def test_the_summary_has_no_more_numbers_of_an_association_than_a_reader_needs()
         if "judged lag at the end (D)" in sentence
     )
     assert len(re.findall(r"\d+(?:\.\d+)?", said)) <= 5
+
+
+def test_the_smallest_p_is_that_of_the_seeds_there_are() -> None:
+    study = known_study(CELLS, scores(lambda labels: 0.5, 0.02), seeds=5)
+    said = page_text(study)["accuracy"]
+    assert "with 5 seeds per side the smallest two-sided p of a permutation test is 0.0079" in said
+
+
+def test_a_cheap_arm_that_solves_nothing_is_not_offered_in_place_of_the_first() -> None:
+    """Plain networks are quick, and by luck some score as well; none of them solves the task."""
+    study = known_study(
+        CELLS,
+        lambda labels, seed, rng: {
+            "score": 0.85 + 0.02 * seed if labels["cell"] == "rnn" else 0.95,
+            "seconds": 0.1 if labels["cell"] == "rnn" else 3.0,
+        },
+        seeds=3,
+    )
+    said = page_text(study)["recipe"]
+    assert "rnn · orthogonal" in said and "cannot be distinguished" in said
+    assert "quickest" not in said
+
+
+def test_a_small_mean_beside_a_large_difference_does_not_print_as_zero() -> None:
+    study = known_study(
+        CELLS,
+        scores(lambda labels: 0.0013 if labels["cell"] == "gru" else 0.16, 0.0001),
+        seeds=3,
+        task={"metric": "error", "higher_is_better": False, "baseline": 0.17, "solved": 0.01},
+    )
+    assert "gru 0.0013, " in page_text(study)["summary"]
+
+
+def test_scores_without_any_spread_have_no_interval() -> None:
+    assert plus_minus(1.0, 1.0, 1.0) == "1.00"
