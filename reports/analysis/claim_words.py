@@ -98,6 +98,6 @@ def side_values(one: JudgedClaim, which: int) -> str:
     return f"{number(mean, digits)}{spread} (n = {len(values)})"
 
 
-def _mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+def _mean_and_sd(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     known = np.asarray(values, dtype=float)
     return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan

@@ -236,13 +236,19 @@ def _with_ends(one: Estimate) -> str:
 
 
 def _means(one: Effect | AtLevel) -> tuple[str, str]:
-    """Means of the better and the worse level, with the digits that the difference needs."""
-    ends = one.difference
+    """Means of the better and the worse level, with the digits that the difference needs.
+
+    One digit more if the means as printed would differ by something else than the difference.
+    """
+    ends, means = one.difference, (one.better_mean, one.worse_mean)
     digits = decimals_of(ends.value, ends.low, ends.high)
+    apart = abs(round(means[0], digits) - round(means[1], digits))
+    if abs(apart - round(abs(ends.value), digits)) > 0.5 * 10**-digits:
+        digits += 1
     better, worse = (
         score_number(mean, digits)
         if number(mean, digits) == number(0.0, digits)
         else number(mean, digits)
-        for mean in (one.better_mean, one.worse_mean)
+        for mean in means
     )
     return better, worse

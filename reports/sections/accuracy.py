@@ -68,8 +68,8 @@ class Accuracy:
             sentence += (
                 " Single arms are shown and not tested against each other: with"
                 f" {count(seeds, 'seed')} per side the smallest two-sided p of a permutation test"
-                f" is {min(1.0, 2 / math.comb(2 * seeds, seeds)):.2g}, and of many arms the best looks"
-                " better than it is."
+                f" is {min(1.0, 2 / math.comb(2 * seeds, seeds)):.2g}, and of many arms the best"
+                " looks better than it is."
             )
         whole = [
             len(scores) > 1 and not lost

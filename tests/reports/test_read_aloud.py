@@ -283,3 +283,15 @@ def test_a_small_mean_beside_a_large_difference_does_not_print_as_zero() -> None
 
 def test_scores_without_any_spread_have_no_interval() -> None:
     assert plus_minus(1.0, 1.0, 1.0) == "1.00"
+
+
+def test_printed_means_differ_by_the_printed_difference() -> None:
+    """.6649 and .6083 are .06 apart: 0.66 and 0.61 would be .05."""
+    study = known_study(
+        {"cell": ["rnn", "lstm"], "initializer": ["orthogonal", "normal"]},
+        scores(lambda labels: 0.6649 if labels["cell"] == "rnn" else 0.6083, 0.0),
+        seeds=3,
+    )
+    (one, *_) = main_effects(study, with_counted(study))
+    wide = replace(one, difference=replace(one.difference, low=0.01, high=0.10))
+    assert "cell 0.06 [0.01, 0.10] (rnn 0.665, lstm 0.608" in average_words(wide)
