@@ -6,7 +6,7 @@ PY := .venv/bin/python
 FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev api sweep confirm report plan search sync compact test test-fast test-slow test-all check-plugin chaos fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
+.PHONY: help dev api sweep confirm report plan search sync compact test test-fast test-slow test-all check-plugin chaos sceptic fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,7 +50,7 @@ plan: .venv/.ready ## what make sweep would run: points, groups, time; trains no
 # than cores, and two more for the slow tests, which often wait for processes of their own.
 CORES := $$(n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 6 ? n : 6)))
 PYTEST_ALL = OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($(CORES) + $(1))) --dist loadfile --no-loadscope-reorder
-FAST := $(addprefix tests/, store config cells clipping encoders health initializers optimizers readouts probes diagnostics numerics machine launch/test_progress.py search/test_space.py search/test_slots.py test_tiers.py test_screen.py)
+FAST := $(addprefix tests/, store config cells clipping encoders health initializers optimizers penalties readouts probes diagnostics numerics machine launch/test_progress.py search/test_space.py search/test_slots.py test_tiers.py test_screen.py)
 
 test: .venv/.ready-dev ## the tests but for the slow ones (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
 	@$(call PYTEST_ALL,1) -m "not slow and not cluster" $(PYTEST)
@@ -78,6 +78,9 @@ lint: .venv/.ready-dev ## style, types, and which layer may import which
 
 chaos: .venv/.ready-dev ## a campaign of SIGKILLs over a real sweep, and what it changed: nothing (CHAOS="--kills 300 --seed 1" for more; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.chaos $(CHAOS)
+
+sceptic: .venv/.ready-dev ## 2,000 random studies of known truth: how often the report's statements are wrong (STUDIES=500 for fewer; some minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.reports.simulated $(STUDIES)
 
 fuzz: .venv/.ready-dev ## 10,000 inputs that nobody meant to write: overrides, YAML, files of a store (FUZZ="--inputs 50000 --seed 1"; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.fuzz $(FUZZ)

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from reports import blocks
+from reports.analysis.findings import findings
 from reports.data.study import Study, cores
 from reports.documents import page
 from reports.documents.sections import (
@@ -26,6 +27,7 @@ from reports.documents.sections import (
     section_blocks,
 )
 from reports.figures.theme import Picture
+from reports.findings.finding import Finding
 from reports.formatting import listing
 from study.records import TABLES, StudyError
 from study.store import Store
@@ -177,6 +179,16 @@ class Result:
     def figure(self, section: str, *, index: int = 0, **levels: Any) -> Drawing:
         """A figure of a report section, drawn for the points with these levels."""
         return figure(self.folder, section, index=index, config_dirs=self.config_dirs, **levels)
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What the study found, as values: the claims, effects and counts that the report states.
+
+        The same as in report.json (reports/documents/findings_file.py).
+        """
+        study = Study(Store(self.folder))
+        study.folders += [Path(one) for one in self.config_dirs]
+        return findings(study)
 
     def report(self) -> Path:
         """Render the report and return the page's path."""

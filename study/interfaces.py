@@ -237,6 +237,58 @@ class Optimizer(ABC):
         """(new params [M, P], next state), without changing anything in place."""
 
 
+# --- penalties ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LayerPass:
+    """One layer in the forward pass of an update; its tensors carry the graph.
+
+    `params` and their `roles` by the cell's own names; `x` [M, T, B, D]: the layer's inputs;
+    `before` and `after`: the states before and after each step, each [M, T, B, H] (before the first
+    step: zeros, or what the task carries over). `gradients`: total derivatives of the task's mean
+    loss at `after`, as Unrolled.derivatives has them; constants, zero at padding.
+    """
+
+    params: Params
+    roles: Mapping[str, Role]
+    x: Tensor
+    before: State
+    after: State
+    gradients: State
+
+
+@dataclass(frozen=True)
+class UpdatePass:
+    """What a penalty sees of one update.
+
+    `params` (leaves) and their `roles` by name, such as layer1.weight_h. `layers`, from the first,
+    only for a penalty that `reads_states`. `valid` [M, T, B]: 1 at the steps of examples and 0 at
+    padding (steps after their last one, and examples that fill up the batch).
+    """
+
+    cell: Cell
+    params: Params
+    roles: Mapping[str, Role]
+    layers: Sequence[LayerPass]
+    valid: Tensor
+
+
+class Penalty(ABC):
+    """A term that is added to the loss of updates, and to no loss or score that is stored.
+
+    Gradients before clipping are those of loss plus term. `reads_states`: it needs
+    UpdatePass.layers. Its points are then trained by the reference kernel, the only one whose
+    states carry a graph.
+    """
+
+    reads_states: bool = False
+
+    @abstractmethod
+    def __call__(self, update: UpdatePass) -> Tensor:
+        """The term of each member [M]; what it detaches is held constant in its gradient."""
+
+
 # --- tasks, encoders and readouts -----------------------------------------------------------------
 
 

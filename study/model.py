@@ -70,6 +70,18 @@ def _stacked(steps: Sequence[Tensor]) -> Tensor:
     return steps[0] if steps[0].ndim == 4 else torch.stack(tuple(steps), dim=1)
 
 
+@dataclass(frozen=True)
+class StepwiseLayer:
+    """A layer that was computed step by step: `x` [M, T, B, D], its states `first` and `after`.
+
+    `first`: before the first step (None: zeros); `after`: one State per step.
+    """
+
+    x: Tensor
+    first: State | None
+    after: Sequence[State]
+
+
 class Model:
     """The structure that all members of a group share; it holds no weights.
 
@@ -227,31 +239,35 @@ class Model:
             )
         return self.readout(of_readout(params), h, lengths)[:, :batch]
 
-    def carrying(
-        self, params: Params, x: Tensor, masks: Sequence[Tensor], first: Sequence[State]
-    ) -> tuple[Tensor, list[State]]:
-        """Outputs for a segment x [M, B, T, D] of a stream, and last states [M, B', H] by layer.
+    def stepwise(
+        self,
+        params: Params,
+        x: Tensor,
+        lengths: Tensor | None,
+        masks: Sequence[Tensor],
+        first: Sequence[State],
+        *,
+        taps: bool,
+    ) -> tuple[Tensor, list[StepwiseLayer]]:
+        """As `forward`, and every layer (padded), by the reference kernel.
 
-        The last states are padded and detached. `first`: those of the previous segment; empty for
-        the first one. Uses the reference kernel, the only one that can start from given states.
+        `first`: the states [M, B', H] by layer to start from, such as the last ones of the previous
+        segment of a stream; empty: zeros. `taps`: as in `reference.unroll`.
         """
         batch = x.shape[1]
-        h = self.encoded(params, self._padded(x, None)[0])
-        last: list[State] = []
+        x, lengths = self._padded(x, lengths)
+        h = self.encoded(params, x)
+        layers: list[StepwiseLayer] = []
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
                 h = h * masks[layer - 2]
+            start = first[layer - 1] if first else None
             states = reference.unroll(
-                self.cell,
-                of_layer(params, layer),
-                h,
-                self.hidden,
-                taps=False,
-                first=first[layer - 1] if first else None,
+                self.cell, of_layer(params, layer), h, self.hidden, taps=taps, first=start
             )
-            last.append(tuple(state.detach() for state in states[-1]))
+            layers.append(StepwiseLayer(h, start, states))
             h = torch.stack([state[0] for state in states], dim=1)
-        return self.readout(of_readout(params), h, None)[:, :batch], last
+        return self.readout(of_readout(params), h, lengths)[:, :batch], layers
 
     def encoded(self, params: Params, x: Tensor) -> Tensor:
         """The first layer's input: x [M, T, B, D] -> [M, T, B, D']."""
@@ -281,7 +297,7 @@ class Model:
     ) -> Tensors:
         """Forward pass with a tap at every state, by the native kernel if it is the model's.
 
-        With first states, as in `carrying`, by the reference kernel.
+        With first states, as in `stepwise`, by the reference kernel.
         """
         h = self.encoded(params, x.transpose(1, 2))
         layers, taps = [], []
@@ -369,6 +385,11 @@ class Model:
                 else torch.cat([lengths, lengths.new_full((members, extra), steps)], dim=1)
             )
         return x.transpose(1, 2).contiguous(), lengths
+
+
+def last_states(layer: StepwiseLayer) -> State:
+    """The layer's states after its last step, without their graph."""
+    return tuple(state.detach() for state in layer.after[-1])
 
 
 def dropout_masks(model: Model, seed: int, update: int, batch: int, steps: int) -> list[Tensor]:

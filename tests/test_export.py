@@ -492,6 +492,10 @@ def test_the_snippet_starts_as_the_study_does(tmp_path: Path) -> None:
             {"weights": {"input": {"_target_": "mine.W"}, "readout": {}, "forget_bias": 1.0}},
             "weights.input follows mine.W",
         ),
+        (
+            {"penalty": {"_target_": "mine.Small"}},
+            "mine.Small is a penalty, which the snippet cannot write",
+        ),
     ],
 )
 def test_a_recipe_that_torch_cannot_say_has_no_snippet(tmp_path: Path, change, told: str) -> None:

@@ -86,6 +86,19 @@ def resolved(name: str) -> bool:
     return False
 
 
+# --- figures of the gallery -----------------------------------------------------------------------
+
+
+def test_the_ledger_on_the_default_study_is_counted_as_on_its_page():
+    """reports/README.md quotes reports/gallery/digits.html."""
+    page = (ROOT / "reports" / "gallery" / "digits.html").read_text(encoding="utf-8")
+    found = re.search(r"Of (\d+) claims of the ledger[^:]*: ([^.]*)\. (\d+) claims? cannot", page)
+    assert found is not None
+    tested, words, left = int(found[1]), found[2], int(found[3])
+    readme = re.sub(r"\s+", " ", PAGES["reports/README.md"])
+    assert f"On the default study {tested} of {tested + left} can be tested: {words}." in readme
+
+
 # --- commands -------------------------------------------------------------------------------------
 
 
@@ -205,6 +218,7 @@ BASES = (
     ["executor=ray"],
     ["probe=[train_profile]"],
     ["encoder=conv"],
+    ["penalty=pascanu"],
     ["initializer=normal"],
     *([f"task={name}"] for name in ("ucr", "csv", "text", "mnist")),
 )

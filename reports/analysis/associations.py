@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -157,18 +157,21 @@ def association_at(study: Study, share: float, draws: int) -> Association:
 def association(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) -> Association:
     """How D goes with solving over these points (those that are listed, in a large study)."""
     points = study.for_listing(points)
+    pooled = prediction(study, points, D, draws)
     found = {}
     by_level = {}
     for key in study.factors:
-        found[key] = prediction(study, points, D, draws, blocks=[key])
+        within = prediction(study, points, D, draws, blocks=[key], ranks=False)
+        found[key] = replace(within, rho=pooled.rho)
         if len(study.levels(key)) <= MOST_LEVELS:
+            shown = key == study.matrix_factors[0]
             by_level[key] = {
-                name: prediction(study, points[points[key] == name], D, draws)
+                name: prediction(study, points[points[key] == name], D, draws, ranks=shown)
                 for name in study.levels(key)
             }
-    alike = prediction(study, points, D, draws, blocks=list(study.factors))
+    alike = prediction(study, points, D, draws, blocks=list(study.factors), ranks=False)
     return Association(
-        prediction(study, points, D, draws),
+        pooled,
         found,
         by_level,
         alike if alike.pairs >= FEWEST_PAIRS and known(alike.auc.low) else None,
@@ -176,7 +179,12 @@ def association(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) ->
 
 
 def prediction(
-    study: Study, points: pd.DataFrame, D: pd.Series, draws: int, blocks: list[str] | None = None
+    study: Study,
+    points: pd.DataFrame,
+    D: pd.Series,
+    draws: int,
+    blocks: list[str] | None = None,
+    ranks: bool = True,
 ) -> Prediction:
     """The prediction over these points, compared within equal levels of the factors `blocks`.
 
@@ -193,6 +201,7 @@ def prediction(
         draws=draws,
         seed=SEED,
         block=codes(points, blocks) if blocks else None,
+        ranks=ranks,
     )
 
 

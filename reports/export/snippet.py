@@ -86,6 +86,10 @@ def _check(config: Mapping[str, Any]) -> None:
         raise StudyError(
             f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write"
         )
+    if config.get("penalty"):
+        raise StudyError(
+            f"{config['penalty']['_target_']} is a penalty, which the snippet cannot write"
+        )
     if config.get("precision", "full") != "full":
         raise StudyError(
             f"precision {config['precision']}: products of updates are rounded in a way that the"

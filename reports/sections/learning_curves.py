@@ -148,7 +148,7 @@ class LearningCurves:
         columns = [
             key,
             "points",
-            "ever met the rule",
+            "met the rule at some time",
             "at update, median",
             f"best validation {study.metric}, median",
             "range",
@@ -156,7 +156,7 @@ class LearningCurves:
         rule = f"the rule of {task}" if task else "the task's rule"
         return (
             (
-                f"Ever met {rule}: {'; '.join(parts)}; 95 % Wilson intervals over"
+                f"Met {rule} at some time: {'; '.join(parts)}; 95 % Wilson intervals over"
                 f" {unit_words(points, key)}."
             ),
             Table(columns, rows, "Learning, by " + key),

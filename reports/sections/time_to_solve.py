@@ -1,4 +1,4 @@
-"""Time to solve: the share of networks that have solved the task, by update.
+"""Time to solve: the share of networks that have met the task's rule, by update.
 
 Networks that never solved it are censored, not dropped.
 """
@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import share_over_arms_words, unit_words, with_counted
+from reports.analysis.tallies import tally
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import (
@@ -39,8 +40,8 @@ from reports.statistics.survival import (
 
 HOW = (
     "A line climbs by a step whenever a network meets the task's rule for the first time; where it"
-    " ends is the share that ever did. A line further left meets it sooner, a line further up more"
-    " often. Networks that never met it are part of every line: they keep it from reaching"
+    " ends is the share that ever did. A line further left solves sooner, a line further up solves"
+    " more often. Networks that never did are part of every line: they keep it from reaching"
     " 100 %."
 )
 WIDTH = 10.0
@@ -80,12 +81,11 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
     until, key = float(points["planned"].max()), study.panel_factors[0]
     solved = share_over_arms(points["solved"].to_numpy(), points["arm"].to_numpy())
     limit = f"{number(until, 0)} updates" if until > 1 else "the run"
-    rule = f"{'their' if 'task' in study.factors else 'the'} task's rule"
+    found = tally(points)
     sentences = [
-        f"{int(points['solved'].sum())} of {count(len(points), 'network')} met {rule} at some"
-        f" validation within {limit}"
-        f" ({percent(solved.value)} [{percent(solved.low)}, {percent(solved.high)}]); not all"
-        " need meet it at the last."
+        f"{found.ever} of {count(found.n, 'network')} met the task's rule at some time"
+        f" ({percent(solved.value)} [{percent(solved.low)}, {percent(solved.high)}]) within"
+        f" {limit}; at the end {found.solved or 'none'} still did."
     ]
     if key in study.factors:
         parts = []
@@ -101,11 +101,11 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
             f"By {key} ({_unit(points)}; what never met it counts as the end of the run; 95 %"
             f" interval over {unit_words(points, key)}): {'; '.join(parts)}."
         )
-    lost = int((points["status"] == "diverged").sum())
+    lost = int((points["status"].eq("diverged") & ~points["solved"]).sum())
     if lost:
         sentences.append(
-            f"{count(lost, 'diverged network')} {'counts' if lost == 1 else 'count'} as never"
-            " solving."
+            f"{count(lost, 'network')} that diverged before meeting it"
+            f" {'counts' if lost == 1 else 'count'} as never meeting it."
         )
     return " ".join(sentences)
 
@@ -129,7 +129,7 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         if len(own)
     )
     finding = (
-        f"Ever met the task's rule: {shares_solved}; 95 % Wilson intervals over"
+        f"Met the rule at some time: {shares_solved}; 95 % Wilson intervals over"
         f" {unit_words(points, line_key)}."
     )
     pooled = [
@@ -140,9 +140,8 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         f"Share of networks that have met the task's rule, against {across} (1 − Kaplan–Meier);"
         " steps fall on validations. Shaded: ± 1.96 standard errors, Greenwood's or those over the"
         " arms of a line if larger (none where all or none have solved: the table has intervals"
-        " that hold there). A network that never met it,"
-        " diverged ones too, counts to the end as one that has"
-        f" not.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
+        " that hold there). A network that never met it, diverged ones too, counts to the end as"
+        f" not having met it.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
     )
     return Figure(
         picture, caption, f"Time to solve. {finding}", _table(study, points), WIDTH, finding, HOW
@@ -185,7 +184,7 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
         else:
             axis.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
             edge_labels(axis)
-    axes[0, 0].set_ylabel("ever met the rule")
+    axes[0, 0].set_ylabel("met the rule")
     x_label = "update" if until > 1 else "share of the run"
     shared_x_label(figure, x_label, left=0.7, right=1.3, y=0.015 * 3.1)
     named_marks(
@@ -260,7 +259,7 @@ def _table(study: Study, points: pd.DataFrame) -> Table:
         )
     columns = [
         "arm",
-        "ever met the rule, Wilson interval",
+        "met the rule at some time, Wilson interval",
         f"median ({_unit(points)})",
         f"restricted mean ({_unit(points)}), 95 % interval",
         "seeds (+: not met by then)",

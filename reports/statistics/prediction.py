@@ -55,7 +55,8 @@ SETTLED = (
     3.0  # Monte-Carlo standard errors between an end of an interval and the value it is held to
 )
 PARTS = 10  # of the draws, whose spread is the Monte-Carlo error
-AT_ONCE = 40_000_000  # numbers held at once
+FIRST_NUMBERS = 2_000_000  # in the first draws
+AT_ONCE = 4_000_000  # numbers held at once
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def predict(
     block: Array | None = None,
     edges: Sequence[float] = (0.5,),
     level: float = 0.95,
+    ranks: bool = True,
 ) -> Prediction:
     """AUC and Spearman with percentile intervals of a bootstrap over arms.
 
@@ -105,7 +107,8 @@ def predict(
     points of the same block only. No interval with fewer than `fewest` arms, or if under 90 % of
     draws define the statistic; none of the AUC if an outcome has fewer than `fewest` points or two
     arms. Draws are doubled, up to MOST_DRAWS, while an end of the AUC's interval is so close to one
-    of `edges` that other draws might put it on the other side.
+    of `edges` that other draws might put it on the other side; many points begin with fewer, as
+    theirs lie closer together. `ranks`: whether to compute Spearman's correlation.
     """
     known = np.isfinite(predictor) & np.isfinite(score)
     block = np.zeros(len(predictor), dtype=int) if block is None else np.asarray(block)
@@ -116,15 +119,16 @@ def predict(
     arms, number = np.unique(arm, return_inverse=True)
     if not len(predictor):
         return Prediction(Estimate(math.nan, math.nan, math.nan, 0), NO_ESTIMATE, 0, 0)
-    wins, pairs = _by_arms(predictor, success, number, block)
-    value = float(wins.sum() / pairs.sum()) if pairs.any() else math.nan
+    points = _Sorted.of(predictor, success, number, block)
+    wins, pairs = (float(each[0]) for each in points.count(np.ones((1, len(arms)))))
+    value = wins / pairs if pairs else math.nan
     low = high = drawn = math.nan
-    if len(arms) >= fewest and _enough(success, arm, fewest) and pairs.any():
-        low, high, drawn = _interval_of_auc(wins, pairs, draws, seed, edges, (1 - level) / 2)
-    rho = spearman(predictor, score)
+    if len(arms) >= fewest and _enough(success, arm, fewest) and pairs:
+        low, high, drawn = _interval_of_auc(points, len(arms), draws, seed, edges, (1 - level) / 2)
+    rho = spearman(predictor, score) if ranks else math.nan
     ends = (
         _interval_of_rho(predictor, score, number, min(draws, 1000), seed)
-        if len(arms) >= fewest
+        if ranks and len(arms) >= fewest
         else (math.nan, math.nan)
     )
     n = len(predictor)
@@ -133,7 +137,7 @@ def predict(
         Estimate(rho, *ends, n),
         len(arms),
         int(success.sum()),
-        int(pairs.sum()),
+        int(pairs),
         drawn if math.isfinite(drawn) else 0.0,
     )
 
@@ -146,33 +150,67 @@ def _enough(success: Array, arm: Array, fewest: int) -> bool:
     )
 
 
-def _by_arms(predictor: Array, success: Array, arm: Array, block: Array) -> tuple[Array, Array]:
-    """Wins and pairs [arms, arms]: of successes in the first arm over failures in the second."""
-    size = int(arm.max()) + 1
-    wins, pairs = np.zeros((size, size)), np.zeros((size, size))
-    for one in np.unique(block):
-        good, bad = (np.flatnonzero((block == one) & outcome) for outcome in (success, ~success))
-        if not len(good) or not len(bad):
-            continue
-        x, y = predictor[good][:, None], predictor[bad][None]
-        place = np.broadcast_arrays(arm[good][:, None], arm[bad][None])
-        np.add.at(wins, tuple(place), (x > y) + 0.5 * (x == y))
-        np.add.at(pairs, tuple(place), 1.0)
-    return wins, pairs
+@dataclass(frozen=True)
+class _Sorted:
+    """Points sorted by block and predictor, to count wins with weights of arms.
+
+    `arm`, `failure` [n]: of each point in order. Of each success: its place `at` in order, and
+    where its block and its group of equal predictors start and end (numbers of points before).
+    """
+
+    arm: Array
+    failure: Array
+    at: Array
+    block_start: Array
+    block_end: Array
+    tie_start: Array
+    tie_end: Array
+
+    @classmethod
+    def of(cls, predictor: Array, success: Array, arm: Array, block: Array) -> _Sorted:
+        order = np.lexsort((predictor, block))
+        x, own = predictor[order], block[order]
+        new_block = np.append(True, own[1:] != own[:-1])
+        new_tie = new_block | np.append(True, x[1:] != x[:-1])
+        at = np.flatnonzero(success[order])
+        return cls(
+            arm[order],
+            (~success[order]).astype(float),
+            at,
+            *(edges[at] for new in (new_block, new_tie) for edges in _edges(new)),
+        )
+
+    def count(self, times: Array) -> tuple[Array, Array]:
+        """Wins and pairs [R] of successes over failures; `times` [R, arms] that an arm counts."""
+        weights = times[:, self.arm]
+        below = np.zeros((len(times), len(self.arm) + 1))
+        np.cumsum(weights * self.failure, axis=1, out=below[:, 1:])
+        own = weights[:, self.at]
+        lower = below[:, self.tie_start] - below[:, self.block_start]
+        equal = below[:, self.tie_end] - below[:, self.tie_start]
+        every = below[:, self.block_end] - below[:, self.block_start]
+        return (own * (lower + 0.5 * equal)).sum(1), (own * every).sum(1)
+
+
+def _edges(new: Array) -> tuple[Array, Array]:
+    """Start and end [n] of the run that each place is in, from where runs begin."""
+    starts = np.flatnonzero(new)
+    ends = np.append(starts[1:], len(new))
+    run = np.cumsum(new) - 1
+    return starts[run], ends[run]
 
 
 def _interval_of_auc(
-    wins: Array, pairs: Array, draws: int, seed: int, edges: Sequence[float], tail: float
+    points: _Sorted, size: int, draws: int, seed: int, edges: Sequence[float], tail: float
 ) -> tuple[float, float, float]:
     """Ends of the percentile interval and their Monte-Carlo standard error; NaN if undefined."""
-    rng, size = np.random.default_rng(seed), len(wins)
+    rng = np.random.default_rng(seed)
+    first = min(draws, max(1000, FIRST_NUMBERS // len(points.arm)))
     drawn = np.zeros(0)
     while True:
-        more = max(draws, len(drawn))
-        for count in _steps(more, size):
+        for count in _steps(max(first, len(drawn)), len(points.arm)):
             times = rng.multinomial(size, np.full(size, 1 / size), count).astype(float)
-            of = ((times @ pairs) * times).sum(1)
-            won = ((times @ wins) * times).sum(1)
+            won, of = points.count(times)
             drawn = np.append(drawn, np.divide(won, of, out=np.full(count, np.nan), where=of > 0))
         known = drawn[np.isfinite(drawn)]
         if len(known) < 0.9 * len(drawn):

@@ -48,6 +48,7 @@ BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
     "initializer": lambda node, key: battery.check_initializer(build(node, key)),
     "clip": lambda node, key: battery.check_clip(_members(node, key)),
     "optimizer": lambda node, key: battery.check_optimizer(_members(node, key)),
+    "penalty": lambda node, key: battery.check_penalty(_members(node, key)),
     "encoder": lambda node, key: battery.check_encoder(build(node, key)),
     "readout": lambda node, key: battery.check_readout(build(node, key)),
     "probe": lambda node, key: battery.check_probe(build(node, key)),

@@ -26,6 +26,7 @@ from study.interfaces import (
     Initializer,
     Optimizer,
     Parameter,
+    Penalty,
     PointFacts,
     Probe,
     Readout,
@@ -38,6 +39,7 @@ from study.machine.resources import memory
 from study.model import Model
 from study.numerics.streams import generator
 from study.records import StudyError
+from study.update_pass import state_taps, update_pass, valid_steps
 
 WHOLE_NUMBERS = ("depth", "hidden", "batch", "updates", "validate_every")
 
@@ -66,6 +68,8 @@ def check(config: Mapping[str, Any]) -> Setup:
     _check_memory(setup)
     _check_forward(model, facts)
     _check_members(model, facts)
+    if setup.penalty is not None:
+        _check_penalty(setup.penalty, model, facts)
     for name, probe in setup.probes.items():
         _check_probe(name, probe, setup)
     return setup
@@ -327,6 +331,30 @@ def _check_members(model: Model, facts: TaskFacts) -> None:
         )
 
 
+def _check_penalty(penalty: Penalty, model: Model, facts: TaskFacts) -> None:
+    """Apply the penalty to two steps of two members, and check that it depends on the weights."""
+    name, rng = type(penalty).__name__, generator(0, "check, penalty")
+    leaves = {
+        key: value.clone().requires_grad_()
+        for key, value in model.named(0.1 * torch.randn(2, model.width, generator=rng)).items()
+    }
+    x = torch.randn(2, 2, 2, facts.inputs, generator=rng)
+    outputs, layers = model.stepwise(leaves, x, None, [], [], taps=True)
+    at_states = torch.autograd.grad(
+        outputs.sum(), state_taps(layers), allow_unused=True, retain_graph=True
+    )
+    with as_study_error("penalty", f"{name} fails on two steps"):
+        term = penalty(update_pass(model, leaves, layers, at_states, valid_steps(model, x, None)))
+    got = tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__
+    if got != (2,):
+        raise StudyError(f"penalty: {name} must return one value per member, [M] = (2,), got {got}")
+    if not term.requires_grad:
+        raise StudyError(
+            f"penalty: {name} depends on no weight of this network (cell"
+            f" {type(model.cell).__name__}), so it would change nothing; leave it out"
+        )
+
+
 def _check_step(model: Model, params: Mapping[str, Tensor], x: Tensor) -> None:
     """Check that the first step of the first layer returns one [M, B, H] per state."""
     cell, name, expected = model.cell, type(model.cell).__name__, (2, 2, model.hidden)
@@ -360,6 +388,7 @@ SINGLE_PIECES = {
     "task": Task,
     "executor": Executor,
 }
+OPTIONAL_PIECES = {"encoder": Encoder, "penalty": Penalty}
 NAMED_PIECES = {"probe": Probe, "tracker": Tracker}
 
 
@@ -379,7 +408,7 @@ def check_pieces(config: Mapping[str, Any], seen: set[str]) -> None:
     for key, kind, node in [
         *(
             (key, kind, config[key])
-            for key, kind in {**SINGLE_PIECES, "encoder": Encoder}.items()
+            for key, kind in {**SINGLE_PIECES, **OPTIONAL_PIECES}.items()
             if key in config
         ),
         *named,

@@ -538,9 +538,10 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise StudyError(str(error).splitlines()[0]) from error
     assert isinstance(container, dict)
-    # No encoder leaves no key, so points from before encoders existed keep their ids.
-    if container.get("encoder") is None:
-        container.pop("encoder", None)
+    # None of them leaves no key, so points from before these pieces existed keep their ids.
+    for piece in ("encoder", "penalty"):
+        if container.get(piece) is None:
+            container.pop(piece, None)
     return {str(key): value for key, value in container.items()}
 
 

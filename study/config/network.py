@@ -48,6 +48,7 @@ def input_drive(examples: Batch) -> float:
 # cells keep fewer. Probes, in fp64: measured with the default probes and gradient_share, on gated
 # cells, with any kernel.
 KEPT_BY_TRAINING = 12
+KEPT_WITH_STATES = 50  # by a penalty that reads states: pascanu on gated cells keeps 45 to 58
 KEPT_BY_PROBES = 18
 
 
@@ -83,10 +84,8 @@ def member_bytes(setup: Setup) -> float:
     """
     facts, model, units = setup.task.facts, setup.model, setup.hidden * setup.depth
     per_step = facts.inputs + kept_by_encoder(model) + facts.outputs * facts.every_step
-    training = (
-        model.padded_batch(setup.batch)
-        * (per_step + KEPT_BY_TRAINING * units)
-        * setup.dtype.itemsize
-    )
+    reads_states = setup.penalty is not None and setup.penalty.reads_states
+    kept = KEPT_WITH_STATES if reads_states else KEPT_BY_TRAINING
+    training = model.padded_batch(setup.batch) * (per_step + kept * units) * setup.dtype.itemsize
     probing = setup.health.examples * (per_step + KEPT_BY_PROBES * units) * torch.float64.itemsize
     return float(facts.steps * max(training, probing if setup.nodes["probe"] else 0))

@@ -79,6 +79,7 @@ def resolve_kernel(
     cell: Cell,
     *,
     stream: bool,
+    penalized: bool,
     hidden: int,
     batch: int,
     dtype: str,
@@ -91,7 +92,7 @@ def resolve_kernel(
     For `auto`, the committed table has the fastest kernel by device, cell and sizes. What the table
     does not cover (a user's cell, a dtype other than float32, a precision other than full) gets the
     first kernel of KERNELS that can compute it. `stream`: states are carried from update
-    to update. `remote`: jobs run on other machines.
+    to update. `penalized`: a penalty reads the states. `remote`: jobs run on other machines.
     """
     if kernel not in KERNELS:
         raise StudyError(f"kernel: must be {' or '.join(KERNELS)}, got {kernel!r}")
@@ -101,6 +102,13 @@ def resolve_kernel(
             raise StudyError(
                 f"kernel: {kernel} starts from zero states, and this task carries states from"
                 " update to update; use kernel=auto or kernel=reference"
+            )
+        return "reference"
+    if penalized:
+        if kernel in special:
+            raise StudyError(
+                f"kernel: {kernel} gives states without a graph, and the penalty needs the gradient"
+                " of a term of the states; use kernel=auto or kernel=reference"
             )
         return "reference"
     refused = {

@@ -99,6 +99,7 @@ class Root:
     tuned: bool = MISSING
     search: Any = None  # null: a group without a level has no node
     encoder: Any = None  # likewise
+    penalty: Any = None
     weights: Weights = MISSING
     health: Health = MISSING
     stop: Stop = MISSING
@@ -112,7 +113,8 @@ def missing_keys(config: Mapping[Any, Any], schema: type = Root) -> list[str]:
     for field in fields(schema):
         kind = kinds[field.name]
         if field.name not in config:
-            found += [] if field.name in ("search", "encoder") and schema is Root else [field.name]
+            optional = schema is Root and field.name in ("search", "encoder", "penalty")
+            found += [] if optional else [field.name]
         elif is_dataclass(kind):
             node = config[field.name]
             if isinstance(node, Mapping):

@@ -21,7 +21,17 @@ from study.config.schema import Health, Stop, Store
 from study.config.tasks import is_stream, load_task
 from study.health.profiles import Thresholds
 from study.health.verdicts import OutcomeLimits
-from study.interfaces import Cell, ClipRule, Encoder, Initializer, Optimizer, Probe, Readout, Task
+from study.interfaces import (
+    Cell,
+    ClipRule,
+    Encoder,
+    Initializer,
+    Optimizer,
+    Penalty,
+    Probe,
+    Readout,
+    Task,
+)
 from study.model import Model
 from study.records import StudyError
 
@@ -63,6 +73,7 @@ class Setup:
     updates: int
     validate_every: int
     dropout: float
+    penalty: Penalty | None
     seed: int
     forget_bias: float
     reprobe: bool
@@ -149,6 +160,7 @@ class Setup:
         nodes = self.nodes
         key = {name: nodes[name] for name in SHARED}
         key |= {"encoder": nodes.get("encoder"), "precision": self.precision}
+        key["penalty"] = structure(nodes["penalty"], "penalty") if "penalty" in nodes else None
         key |= {name: structure(nodes[name], name) for name in ("cell", "optimizer")}
         return json.dumps(key, sort_keys=True)
 
@@ -166,10 +178,12 @@ def set_up(config: Mapping[str, Any]) -> Setup:
         str(config.get("precision", "full")), config["dtype"], device, local=gpus is None
     )
     task = load_task(config["task"])
+    penalty = _penalty(config)
     kernel = resolve_kernel(
         config["kernel"],
         _cell(json.dumps(config["cell"])),
         stream=is_stream(task, config["batch"]),
+        penalized=penalty is not None and penalty.reads_states,
         hidden=config["hidden"],
         batch=config["batch"],
         dtype=config["dtype"],
@@ -184,6 +198,7 @@ def set_up(config: Mapping[str, Any]) -> Setup:
         device=device,
         precision=precision,
         dtype=dtype,
+        penalty=penalty,
         forget_bias=config["weights"]["forget_bias"],
         health=Health(**config["health"]),
         stop=Stop(**config["stop"]),
@@ -201,6 +216,11 @@ def _cell(text: str) -> Cell:
     """The cell of a node as JSON; cached, because thousands of points share a few cells."""
     cell: Cell = build(json.loads(text), "cell")
     return cell
+
+
+def _penalty(config: Mapping[str, Any]) -> Penalty | None:
+    penalty: Penalty | None = build(config["penalty"], "penalty") if "penalty" in config else None
+    return penalty
 
 
 def optimizer_of(setups: Sequence[Setup], device: torch.device, dtype: torch.dtype) -> Optimizer:
@@ -225,3 +245,12 @@ def clip_rules_of(
         )
         for indices in members.values()
     ]
+
+
+def penalty_of(setups: Sequence[Setup], device: torch.device, dtype: torch.dtype) -> Penalty | None:
+    """Build the penalty of a group, if it has one; its settings [M] may differ."""
+    if "penalty" not in setups[0].nodes:
+        return None
+    nodes = [setup.nodes["penalty"] for setup in setups]
+    penalty: Penalty = build_for_members(nodes, "penalty", device, dtype)
+    return penalty

@@ -31,6 +31,10 @@ def declaration(plan: Plan) -> dict[str, Any]:
         and all(rate == rates[0] for rate in rates)
     ):
         fixed["optimizer.lr"] = rates[0]
+    for piece in ("encoder", "penalty"):
+        nodes = [point.config.get(piece) for point in plan.points]
+        if nodes[0] is not None and all(node == nodes[0] for node in nodes):
+            fixed[piece] = nodes[0]["_target_"].split(".")[-2]  # its file
     fixed = {key: value for key, value in fixed.items() if key not in varying}
     return {
         "factors": {key: list(levels) for key, levels in plan.factors.items()},

@@ -16,6 +16,7 @@ from study.records import StudyError
 
 # Roughly how many times slower than the compiled kernel: study/kernels/table.yaml.
 SLOWER = {"fused": 1.8, "reference": 2.7}
+PENALIZED = 2.0  # how many times slower than without it a penalty that reads states is, about
 
 
 def cost(setup: Setup) -> float:
@@ -37,6 +38,8 @@ def cost(setup: Setup) -> float:
         rows = recurrent or max((tensor.shape[0] for tensor in tensors), default=hidden)
         columns = hidden + (model.read if number == 1 else hidden)
         nanoseconds += 50 + rows * 1.9 + recurrent * 0.036 * columns
+    if setup.penalty is not None and setup.penalty.reads_states:
+        nanoseconds *= PENALIZED
     validations = setup.updates / setup.validate_every + 3
     validated = 0.4 * validations * len(setup.task.split("validation").x)
     examples = setup.updates * setup.batch + validated

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from study.config.network import init_facts
-from study.config.setup import Setup, clip_rules_of, optimizer_of, set_up
+from study.config.setup import Setup, clip_rules_of, optimizer_of, penalty_of, set_up
 from study.interfaces import (
     AtLags,
     ByIndex,
     ByStep,
     ClipRule,
     Optimizer,
+    Penalty,
     Point,
     Probe,
     ProfileProbe,
@@ -57,6 +58,7 @@ class Training:
     optimizer_state: dict[str, Tensor]
     clip_rules: list[tuple[ClipRule, Tensor]]  # a rule and the indices of its members
     clip_states: list[Any]
+    penalty: Penalty | None
     probes: dict[str, tuple[Probe, dict[int, int]]]  # name -> (probe, update -> stage)
     device: torch.device
     dtype: torch.dtype
@@ -106,6 +108,7 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
         optimizer_state=optimizer.init(params),
         clip_rules=clip_rules,
         clip_states=[rule.init(params[members], model.slices) for rule, members in clip_rules],
+        penalty=penalty_of(setups, device, dtype),
         probes=schedule(setup.probes, setup.updates),
         device=device,
         dtype=dtype,

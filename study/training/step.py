@@ -11,12 +11,13 @@ from torch import Tensor
 
 from study.health.profiles import profile_of_squares
 from study.interfaces import Batch, Params, ProfileProbe, State
-from study.model import Model, dropout_masks
+from study.model import Model, StepwiseLayer, dropout_masks, last_states
 from study.numerics.norms import known_true
 from study.numerics.streams import generator
 from study.records import StudyError
 from study.training.precision import autocast, rounding
 from study.training.state import Measured, Training
+from study.update_pass import state_taps, update_pass, valid_steps
 
 
 def step(training: Training, update: int) -> None:
@@ -114,10 +115,11 @@ def loss_and_gradients(
 ) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
     """Losses [M] and gradients [M, P] of this update's batch at `params`, final states, profiles.
 
-    States only if the task carries them. With `with_profiles`, also profiles by layer of the
-    gradient norms at each step (Measured.profiles); this changes no number.
+    Losses are the task's, gradients those of loss and penalty. States only if the task carries
+    them. With `with_profiles`, also profiles by layer of the norms of the loss's gradients at each
+    step (Measured.profiles); this changes no number.
     """
-    batch = training_batch(training, update)
+    batch, penalty = training_batch(training, update), training.penalty
     leaves = {
         name: view.detach().requires_grad_() for name, view in training.model.named(params).items()
     }
@@ -127,21 +129,42 @@ def loss_and_gradients(
         else {}
     )
     with rounding(training):
-        outputs, states = forward(training, leaves | taps, batch, update)
+        outputs, states, layers = forward(training, leaves | taps, batch, update)
         loss = training.task.loss(outputs, batch)
+        after = state_taps(layers)
+        wanted = [*leaves.values(), *taps.values(), *after]
         grads = torch.autograd.grad(
-            loss.sum(), [*leaves.values(), *taps.values()], allow_unused=True
+            loss.sum(), wanted, allow_unused=True, retain_graph=bool(layers) or None
         )
-    all_grads = {
+        joined = training.model.joined(with_zeros(leaves, grads))
+        if penalty is not None:
+            at_states = grads[len(grads) - len(after) :]
+            joined = joined + penalty_gradients(training, leaves, batch, layers, at_states)
+    profiles = profiles_of(training.model, grads[len(leaves) : len(leaves) + len(taps)], batch)
+    return loss, joined, states, profiles
+
+
+def penalty_gradients(
+    training: Training,
+    leaves: Params,
+    batch: Batch,
+    layers: Sequence[StepwiseLayer],
+    at_states: Sequence[Tensor | None],
+) -> Tensor:
+    """Gradients [M, P] of the group's penalty; `layers` and `at_states` as in `update_pass`."""
+    assert training.penalty is not None
+    valid = valid_steps(training.model, batch.x, batch.lengths)
+    term = training.penalty(update_pass(training.model, leaves, layers, at_states, valid))
+    grads = torch.autograd.grad(term.sum(), list(leaves.values()), allow_unused=True)
+    return training.model.joined(with_zeros(leaves, grads))
+
+
+def with_zeros(leaves: Params, grads: Sequence[Tensor | None]) -> dict[str, Tensor]:
+    """The first of `grads` by the names of `leaves`; zeros where nothing depends on the leaf."""
+    return {
         name: torch.zeros_like(leaf) if grad is None else grad
         for (name, leaf), grad in zip(leaves.items(), grads, strict=False)
     }
-    return (
-        loss,
-        training.model.joined(all_grads),
-        states,
-        profiles_of(training.model, grads[len(leaves) :], batch),
-    )
 
 
 def profiles_of(
@@ -171,17 +194,21 @@ def profiles_of(
 
 def forward(
     training: Training, params: Params, batch: Batch, update: int
-) -> tuple[Tensor, list[State]]:
-    """Outputs and, if the task carries them, final states, in training's dtype."""
-    dropped, model = masks(training, update, batch), training.model
+) -> tuple[Tensor, list[State], list[StepwiseLayer]]:
+    """Outputs in training's dtype; final states if the task carries them; layers for a penalty."""
+    dropped, model, penalty = masks(training, update, batch), training.model, training.penalty
+    carries, layered = training.setup.carries_states, penalty is not None and penalty.reads_states
     with autocast(training):
-        if not training.setup.carries_states:
-            return model.forward(params, batch.x, batch.lengths, dropped).to(training.dtype), []
-        first = training.carried if training.task.carries(update, training.setup.batch) else []
-        outputs, states = model.carrying(params, batch.x, dropped, first)
-    return outputs.to(training.dtype), [
-        tuple(part.to(training.dtype) for part in state) for state in states
-    ]
+        if not carries and not layered:
+            outputs = model.forward(params, batch.x, batch.lengths, dropped)
+            return outputs.to(training.dtype), [], []
+        goes_on = carries and training.task.carries(update, training.setup.batch)
+        first = training.carried if goes_on else []
+        outputs, layers = model.stepwise(
+            params, batch.x, batch.lengths, dropped, first, taps=layered
+        )
+    states = [tuple(part.to(training.dtype) for part in last_states(layer)) for layer in layers]
+    return outputs.to(training.dtype), states if carries else [], layers if layered else []
 
 
 def training_batch(training: Training, update: int) -> Batch:

@@ -20,7 +20,7 @@ from study.clipping.norm import Norm
 from study.config.build import build, build_for_members
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
-from study.interfaces import Probe
+from study.interfaces import Penalty, Probe
 from study.optimizers.adam import Adam
 from study.readouts.mean import Mean
 from tests.support import data
@@ -132,6 +132,56 @@ def test_optimizer(node_of, level):
             [node] * members, "optimizer", torch.device("cpu"), torch.float32
         )
     )
+
+
+@pytest.mark.parametrize("level", [level for level in levels("penalty") if level != "none"])
+def test_penalty(node_of, level):
+    node = node_of("penalty", level)
+    battery.check_penalty(
+        lambda members: build_for_members(
+            [node] * members, "penalty", torch.device("cpu"), torch.float32
+        )
+    )
+
+
+class Shrinks(Penalty):
+    """A penalty on the states that is wrong in the way `wrong` names."""
+
+    reads_states = True
+
+    def __init__(self, *, wrong: str) -> None:
+        self.wrong = wrong
+
+    def __call__(self, update):
+        h, valid = update.layers[0].after[0], update.valid
+        if self.wrong == "detaches":
+            h = h.detach()
+        squares = h.square().sum(-1)
+        if self.wrong == "root":
+            squares = squares.sqrt()
+        if self.wrong == "gradient":
+            squares = squares * squares.detach().exp() ** 0.1
+        if self.wrong == "padding":
+            valid = torch.ones_like(valid)
+        term = torch.where(valid > 0, squares, 0.0).sum((1, 2))
+        return {"mixes": term * term.mean(), "shape": term.sum()}.get(self.wrong, term)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("mixes", "gradient with respect to another member's weights"),
+        ("shape", "one value per member, (3,), got ()"),
+        ("detaches", "depends on no parameter"),
+        ("padding", "depends on padding"),
+        ("root", "with all weights at 0, layer"),
+        ("gradient", "its gradients are not those of its term"),
+        ("nothing", None),
+    ],
+)
+def test_the_battery_finds_what_is_wrong_with_a_penalty(wrong, told):
+    with pytest.raises(AssertionError, match=re.escape(told)) if told else nullcontext():
+        battery.check_penalty(lambda members: Shrinks(wrong=wrong))
 
 
 @pytest.mark.parametrize("level", levels("task"))

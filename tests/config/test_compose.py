@@ -31,8 +31,8 @@ def loader():
 
 def by_hydra(loader, overrides: list[str]) -> dict:
     config = loader.load_configuration("config", overrides, run_mode=RunMode.RUN)
-    # no encoder is no setting
-    left_out = {"hydra"} | ({"encoder"} if config.encoder is None else set())
+    # no encoder and no penalty are no settings
+    left_out = {"hydra", *(key for key in ("encoder", "penalty") if config[key] is None)}
     return OmegaConf.to_container(
         OmegaConf.masked_copy(config, [key for key in config if key not in left_out]), resolve=True
     )
@@ -232,7 +232,7 @@ def test_a_task_whose_length_is_a_factor(loader):
     [
         (
             ["study.arms=[{when:{cell:elman},set:{hidden:5}}]"],
-            "study.arms: cell has no level 'elman'; it has gru",
+            "study.arms: cell has no level 'elman'; it has antisymmetric, gru",
         ),
         (["study.arms=[{when:{cell:gru},sets:{hidden:5}}]"], "set: {key: value}"),
         (["study.exclude=[{when:{cell:elman}}]"], "study.exclude: cell has no level 'elman'"),

@@ -26,16 +26,31 @@ COMMANDS = ("length", "quick")  # the others in this process, which is faster
 DRAWN = (
     "adding",
     "caption",
+    "chrono",
+    "clip_rates",
     "copying",
+    "forget_bias",
+    "identity_adds",
     "moving_digits",
     "noiseless_memory",
+    "orthogonal_copies",
     "parity",
+    "regularizers",
     "temporal_order",
     "text",
 )
 # its 120 points of up to 200 steps take a minute
 FEWER = {"thresholds": ["cell=rnn", "task=temporal_order"]}
-SMALL = ["updates=2", "hidden=8", "batch=8", "seed=0", "tracker=[]", "health.stages=[0,1]"]
+SMALL = ["updates=2", "hidden=8", "batch=8", "tracker=[]", "health.stages=[0,1]"]
+# studies of fewer than six arms are trained on two seeds
+FEW_ARMS = (
+    "chrono",
+    "forget_bias",
+    "identity_adds",
+    "mean_field",
+    "orthogonal_copies",
+    "regularizers",
+)
 
 
 class Here(Executor):
@@ -55,6 +70,7 @@ def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
         experiment,
         [
             *SMALL,
+            "seed=0,1" if experiment in FEW_ARMS else "seed=0",
             *(["task.examples=40"] if experiment in DRAWN else []),
             *FEWER.get(experiment, []),
             *data.overrides(experiment, tmp_path),
@@ -76,7 +92,8 @@ def test_experiment_in_this_process(tmp_path, monkeypatch, experiment):
 @pytest.mark.parametrize("experiment", COMMANDS)
 def test_experiment(tmp_path, experiment):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    small = [*SMALL, "task.examples=40", "task.steps=30,60"] if experiment == "length" else SMALL
+    small = [*SMALL, "seed=0"]
+    small += ["task.examples=40", "task.steps=30,60"] if experiment == "length" else []
     ran = subprocess.run(
         [sys.executable, "-m", "study", "-m", f"experiment={experiment}", *small],
         cwd=tmp_path,

@@ -211,7 +211,12 @@ def test_the_committed_table_names_kernels_that_the_built_in_cells_have():
         cell = build(yaml.safe_load(path.read_text()), "cell")
         cells[f"{type(cell).__module__}.{type(cell).__qualname__}"] = cell
     rows = table.read(table.TABLE)["cpu"]
-    assert set(rows) == set(cells)
+    choosing = {
+        name
+        for name, cell in cells.items()
+        if any(cell.has_kernel(kernel) for kernel in CELL_KERNELS)
+    }
+    assert choosing <= set(rows) <= set(cells), "the reference alone leaves nothing to choose"
     for name, of in rows.items():
         for hidden, batch, kernel in of:
             assert kernel == "reference" or (

@@ -1,7 +1,11 @@
-"""Random studies with known truth, and how often what the report says of them is wrong."""
+"""Random studies with known truth, and how often what the report says of them is wrong.
+
+`python -m tests.reports.simulated [STUDIES]` prints the rates; a smaller number is a slow test.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from reports.analysis.arms import with_counted
+from reports.analysis.associations import association, at_share
 from reports.analysis.claims import judge
+from reports.analysis.terms_shown import terms_shown
 from reports.data.study import Study
 from reports.findings.finding import DECIDED, HOLDS, MIXED, OPPOSITE, TOO_SMALL
 from tests.reports.known import known_study
@@ -116,3 +123,65 @@ def judged(draws: Sequence[int], by: str) -> Counter[str]:
         counts["decided"] += word in (*DECIDED, MIXED)
         counts["wrong"] += wrong(word, truth)
     return counts
+
+
+def terms_wrong(draws: Sequence[int]) -> Counter[str]:
+    """Main effects and interactions that are said to be shown, and how many the truth denies.
+
+    The initializer's effect is the true one; the cells differ in their means, and clip in nothing.
+    """
+    counts: Counter[str] = Counter()
+    for draw in draws:
+        study, truth = random_study(draw, "score")
+        found = terms_shown(study, "score")
+        false = {"clip", "cell × clip", "initializer × clip"}
+        false |= set() if truth.differs else {"cell × initializer"}
+        false |= {"initializer"} if not any(truth.effect.values()) else set()
+        shown = {one.name for one in found.terms if one.shown} if found else set()
+        counts["shown"] += len(shown)
+        counts["wrong"] += len(shown & false)
+        counts["studies with a wrong one"] += bool(shown & false)
+        counts["studies"] += 1
+    return counts
+
+
+def associations_wrong(draws: Sequence[int]) -> Counter[str]:
+    """How often D is said to go with solving where it does so between cells only (Simpson)."""
+    counts: Counter[str] = Counter()
+    for draw in draws:
+        rng = np.random.default_rng([99, draw])
+        shift, chance = rng.uniform(0, 6), {"rnn": rng.uniform(0.1, 0.4), "gru": 0.7}
+
+        def point(labels: Mapping[str, Any], seed: int, own: Any) -> dict[str, Any]:
+            solved = own.random() < chance[labels["cell"]]  # noqa: B023
+            D = -6 + shift * (labels["cell"] == "gru") + own.standard_normal()  # noqa: B023
+            return {"score": 0.95 if solved else 0.5, "D": D}
+
+        study = known_study(
+            {"cell": ["rnn", "gru"], "initializer": ["a", "b", "c"], "clip": ["none", "norm"]},
+            point,
+            seeds=int(rng.integers(3, 9)),
+            draw=draw,
+        )
+        found = association(study, with_counted(study), at_share(study, 1.0), 2000)
+        counts["studies"] += 1
+        counts["wrong"] += found.judged(0.0)[0] in (HOLDS, OPPOSITE, MIXED)
+        counts["pooled alone would be wrong"] += bool(found.pooled.predictive)
+    return counts
+
+
+def main() -> None:
+    """Print how often statements are wrong over this many random studies (default 2,000)."""
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    total: Counter[str] = Counter()
+    for by in LEAST:
+        found = judged(range(number // len(LEAST)), by)
+        total += found
+        print(f"claims by {by}: {dict(found)}", flush=True)
+    print(f"claims: {total['wrong']} of {total['decided']} decided are wrong, of {number} studies")
+    print(f"terms: {dict(terms_wrong(range(number // 4)))}", flush=True)
+    print(f"associations: {dict(associations_wrong(range(number // 10)))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

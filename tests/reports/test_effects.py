@@ -254,7 +254,7 @@ def test_time_to_solve_keeps_those_that_never_did(study: Study) -> None:
     of.grid["solved_at"] = np.where(solved, 20.0 + of.grid["seed"].astype(float), np.nan)
     section = TimeToSolve().render(of)
     assert (
-        "12 of 36 networks met the task's rule at some validation" in texts(section)
+        "12 of 36 networks met the task's rule at some time" in texts(section)
         and "rnn none of 12; " in texts(section)
         and "gru 12 of 12, mean time 21 [20, 22]" in texts(section)
     )

@@ -13,6 +13,7 @@ from reports.analysis import contradictions
 from reports.analysis.claim_ledger import all_claims
 from reports.analysis.findings import findings
 from reports.analysis.tallies import tally
+from reports.api import load
 from reports.data.study import Study
 from reports.documents import page
 from reports.documents.fail_if import claims
@@ -122,6 +123,14 @@ def test_counts_that_do_not_add_up_are_named(study: Study) -> None:
     found = tally(study.stored)
     assert contradictions.miscounted(found) == []
     assert contradictions.miscounted(dataclasses.replace(found, ever=found.solved - 1))
+
+
+def test_a_script_reads_the_same_findings(small_page: Path) -> None:
+    made = json.loads((small_page.parent / "report.json").read_text(encoding="utf-8"))
+    read = load(small_page.parent).findings
+    assert [(one.kind, one.subject, one.strength or None) for one in read] == [
+        (one["kind"], one["subject"], one["strength"]) for one in made["findings"]
+    ]
 
 
 def test_rendering_writes_the_file_beside_the_page(small_page: Path) -> None:

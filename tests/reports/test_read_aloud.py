@@ -155,7 +155,7 @@ def test_ever_and_at_the_end_are_told_apart() -> None:
     text = page_text(study)
     assert "12 of 18 networks solved the task at the end" in text["summary"]
     assert not re.search(r"[Ss]olved (by the end|at the end|the task)", text["time_to_solve"])
-    assert "18 of 18 networks met the task's rule at some validation" in text["time_to_solve"]
+    assert "18 of 18 networks met the task's rule at some time" in text["time_to_solve"]
 
 
 def test_the_correlation_with_the_score_stands_only_where_it_was_computed() -> None:
@@ -278,7 +278,7 @@ def test_a_small_mean_beside_a_large_difference_does_not_print_as_zero() -> None
         seeds=3,
         task={"metric": "error", "higher_is_better": False, "baseline": 0.17, "solved": 0.01},
     )
-    assert "gru 0.0013, " in page_text(study)["summary"]
+    assert re.search(r"gru 0\.0*[1-9]\d*, ", page_text(study)["summary"])
 
 
 def test_scores_without_any_spread_have_no_interval() -> None:

@@ -13,6 +13,7 @@ FOLDERS = (
     "initializer",
     "clip",
     "optimizer",
+    "penalty",
     "readout",
     "encoder",
     "task",

@@ -1,0 +1,1 @@
+"""Penalties, one per file: terms that are added to the loss of updates."""
