@@ -85,7 +85,7 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
     sentences = [
         f"{found.ever} of {count(found.n, 'network')} met the task's rule at some time"
         f" ({percent(solved.value)} [{percent(solved.low)}, {percent(solved.high)}]) within"
-        f" {limit}; at the end {found.solved or 'none'} still did."
+        f" {limit}. At the end {found.solved or 'none'} still did."
     ]
     if key in study.factors:
         parts = []

@@ -258,7 +258,7 @@ def test_time_to_solve_keeps_those_that_never_did(study: Study) -> None:
         and "rnn none of 12; " in texts(section)
         and "gru 12 of 12, mean time 21 [20, 22]" in texts(section)
     )
-    assert "1 diverged network counts as never solving" in texts(section)
+    assert "1 network that diverged before meeting it counts as never meeting it" in texts(section)
     assert len(figures(section)[0].table.rows) == 12 and figures(section)[0].table.rows[0][
         4
     ].startswith("80+, 80+")
