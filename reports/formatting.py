@@ -88,19 +88,32 @@ def score_number(value: float | None, least: int = 2) -> str:
     return number(value, least if value is None else decimals(value, least=least))
 
 
+def decimals_of(value: float, low: float, high: float, least: int = 2) -> int:
+    """As decimals, and one more if a value or an end that is not 0 would print as 0."""
+    digits = decimals(value, (high - low) / 2, least)
+    reads_zero = [
+        [one for one in (value, low, high) if known(one) and abs(one) < 0.5 * 10**-places]
+        for places in (digits, digits + 1)
+    ]
+    small, smaller = ([one for one in ones if abs(one) >= 1e-9] for ones in reads_zero)
+    return digits + 1 if len(smaller) < len(small) else digits
+
+
 def with_ends(value: float, low: float, high: float, least: int = 2, *, sign: bool = False) -> str:
     """For example: 0.91 [0.89, 0.93], 0.00042 [0.00037, 0.00047]; the value if alone."""
     half = (high - low) / 2
-    digits = decimals(value, half, least)
+    digits = decimals_of(value, low, high, least)
     ends = f" {interval(low, high, digits)}" if math.isfinite(half) else ""
     return number(value, digits, sign=sign) + ends
 
 
 def plus_minus(value: float, low: float, high: float, least: int = 2) -> str:
-    """For example: 0.91 ± 0.02; with both ends if one side is shorter, the value alone if none."""
+    """For example: 0.91 ± 0.02; with both ends if one side is shorter, the value alone if none
+    or without any spread.
+    """
     half = (high - low) / 2
-    digits = decimals(value, half, least)
-    if not math.isfinite(half):
+    digits = decimals_of(value, low, high, least)
+    if not math.isfinite(half) or 0 <= half < 10**-MOST_DECIMALS:
         return number(value, digits)
     if number(high - value, digits) != number(value - low, digits):
         return with_ends(value, low, high, least)

@@ -35,6 +35,7 @@ from study.records import NETWORK
 SEED = 2026  # of the bootstrap: the same store gives the same interval
 MOST = 5  # most levels in a sentence
 MOST_LEVELS = 12  # of a factor, within each of which the association is shown
+FEWEST = 5  # networks of either outcome, below which an AUC has no interval
 FEWEST_PAIRS = 30  # of a solved and an unsolved network that are alike in every factor
 
 
@@ -68,6 +69,8 @@ class Association:
         known_effects = [one for one in effects if known(one.value)]
         if not known_effects:
             return NOT_DECIDED, NO_ESTIMATE, self._same_outcome()
+        if self.too_few:
+            return NOT_DECIDED, NO_ESTIMATE, self.too_few
         weakest = min(known_effects, key=lambda one: one.low if known(one.low) else -math.inf)
         for by_level in self.levels.values():
             words = [_word(one, least, direction) for one in by_level.values()]
@@ -79,6 +82,19 @@ class Association:
         if word in (HOLDS, OPPOSITE, TOO_SMALL):
             return word, weakest, ""
         return NOT_DECIDED, weakest, "within the levels of some factor it is not shown"
+
+    @property
+    def too_few(self) -> str:
+        """Why no part has an interval, for a sentence; "" if one has."""
+        if any(known(one.auc.low) for one in [self.pooled, *self.parts]):
+            return ""
+        one = self.pooled
+        solved, rest = one.successes, one.auc.n - one.successes
+        text = f"{solved} of {count(one.auc.n, 'judged network')} solved their task"
+        if min(solved, rest) >= FEWEST:
+            return f"{text}, in arms too few or too alike for an interval"
+        few = f"{solved} that did" if solved < rest else f"{rest} that did not"
+        return f"{text}; the {few} are too few to compare"
 
     @property
     def word(self) -> str:
@@ -193,6 +209,8 @@ def association_words(found: Association) -> str:
     """The numbers that decide, for a sentence: AUC over all points, and within each factor."""
     if not known(found.pooled.auc.value):
         return f"Of {count(found.pooled.auc.n, 'judged network')} {found.pooled.successes} solved"
+    if found.too_few:
+        return found.too_few
     rests = f"n = {found.pooled.auc.n} points in {found.pooled.arms} arms"
     inside = [(key, one.auc) for key, one in found.within.items() if known(one.auc.value)]
     inside.sort(key=lambda pair: pair[1].value)
@@ -210,14 +228,31 @@ def association_words(found: Association) -> str:
     return f"AUC {words(found.pooled.auc)} over all points{within}; {rests}"
 
 
-def prediction_words(study: Study, share: float, when: str, draws: int) -> str:
-    """One or two sentences: whether D goes with solving here, by what, and within which levels."""
+def brief_words(found: Association) -> str:
+    """The same for a reader with a minute: the AUC over all points, and its span within factors."""
+    within = [one.auc.value for one in found.within.values() if known(one.auc.value)]
+    low, high = (number(end(within)) if within else "" for end in (min, max))
+    span = low if low == high else f"{low} to {high}"
+    inside = f"; within one factor at a time {span}" if within else ""
+    return f"AUC {words(found.pooled.auc)} over all points{inside}"
+
+
+def prediction_words(
+    study: Study, share: float, when: str, draws: int, *, brief: bool = False
+) -> str:
+    """One or two sentences: whether D goes with solving here, by what, and within which levels.
+
+    Brief: without the intervals within factors, and without the levels.
+    """
     found = association_at(study, share, draws)
     word, _, why = found.judged(0.0)
     if not found.pooled.auc.n:
         return ""
-    if not known(found.pooled.auc.value):
-        return f"Whether transport {when} (D) goes with success cannot be determined here: {why}."
+    if not known(found.pooled.auc.value) or found.too_few:
+        return (
+            f"Whether transport {when} (D) goes with solving the task cannot be determined here:"
+            f" {why}."
+        )
     said = {
         HOLDS: "goes with solving the task here: the more is carried, the more often solved, within"
         " every factor",
@@ -226,8 +261,9 @@ def prediction_words(study: Study, share: float, when: str, draws: int) -> str:
         MIXED: "goes with solving the task at some levels here and against it at others",
     }.get(word, "is not shown to go with solving the task here")
     return (
-        f"Transport at the judged lag {when} (D) {said} ({association_words(found)})."
-        f"{_by_level(study, found)}"
+        f"Transport at the judged lag {when} (D) {said}"
+        f" ({brief_words(found) if brief else association_words(found)})."
+        f"{'' if brief else _by_level(study, found)}"
     )
 
 

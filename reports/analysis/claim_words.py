@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from reports.analysis.arms import with_interval
 from reports.analysis.claims import JudgedClaim
 from reports.findings.finding import HOLDS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, SYMBOLS
-from reports.formatting import decimals, interval, known, levels, number, percent, score_number
+from reports.formatting import (
+    decimals,
+    decimals_of,
+    interval,
+    known,
+    levels,
+    number,
+    percent,
+    score_number,
+)
 from study.design.claims import SHARE_OF_SOLVED
 
 
@@ -31,7 +41,9 @@ def sentence(one: JudgedClaim) -> str:
     if one.verdict == NOT_TESTABLE:
         return found
     if one.text or not one.better:
-        effect = "" if one.by == SHARE_OF_SOLVED else _effect(one)
+        effect = (
+            "" if one.by == SHARE_OF_SOLVED or not known(one.difference.value) else _effect(one)
+        )
         return " ".join(text for text in (found, one.text, effect, why.strip()) if text)
     measure = f"{one.measure[0].upper()}{one.measure[1:]}"
     return (
@@ -56,8 +68,9 @@ def _parts(one: JudgedClaim) -> str:
 
 def _effect(one: JudgedClaim) -> str:
     return (
-        f"Effect {with_interval(one.difference, 3, sign=True)}, where {score_number(one.least, 3)}"
-        " matters."
+        "The part that says least for it lies"
+        f" {with_interval(one.difference, 3, sign=True)} from .5; {score_number(one.least, 3)}"
+        " would matter."
     )
 
 
@@ -72,7 +85,8 @@ def _positive(one: JudgedClaim) -> str:
 
 def _digits(one: JudgedClaim) -> int:
     """Decimals that show the difference, its interval, and the smallest difference that matters."""
-    own = decimals(one.difference.value, one.difference.half)
+    ends = one.difference
+    own = decimals_of(ends.value, ends.low, ends.high)
     return max(own, decimals(0.0, one.least)) if one.least else own
 
 
@@ -82,7 +96,12 @@ def side_values(one: JudgedClaim, which: int) -> str:
         return "no point"
     if one.share:
         return f"{int(values.sum())} of {len(values)} ({percent(float(values.mean()))})"
-    mean, sd = float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    digits = decimals(mean, sd)
+    mean, sd = _mean_and_sd(values)
+    digits = max(decimals(*_mean_and_sd(side)) for side in one.values if len(side))
     spread = f" ± {number(sd, digits)} sd" if len(values) > 1 else ""
     return f"{number(mean, digits)}{spread} (n = {len(values)})"
+
+
+def _mean_and_sd(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    known = np.asarray(values, dtype=float)
+    return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan

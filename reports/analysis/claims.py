@@ -263,11 +263,25 @@ class _Judge:
         return max(differing or shown, key=lambda one: one[0])[1] if shown else []
 
     def _partners(self, claim: Mapping[str, Any]) -> set[str]:
-        """Factors whose interaction with those of the claim is shown in the whole study."""
+        """Factors whose interaction with those of the claim is shown in the whole study.
+
+        Only of factors of which the claim has every level: an interaction may be that of another.
+        """
         if self.by not in ("score", "D") or claim.get("when"):
             return set()
         found = terms_shown(self.study, self.by)
-        keys = {*claim["better"], *claim["worse"]}
+        keys = {
+            key
+            for key in {*claim["better"], *claim["worse"]}
+            if all(
+                any(
+                    same_level(name, one)
+                    for side in ("better", "worse")
+                    for one in _as_list(claim[side].get(key, []))
+                )
+                for name in self.study.factors.get(key, [])
+            )
+        }
         return {name for key in keys for name in found.partners(key)} if found else set()
 
     def _parts(self, factor: str, inside: Mapping[str, Comparison], level: float) -> list[Part]:
@@ -301,6 +315,10 @@ class _Judge:
                 if len(inside) > 1:
                     made[factor, side] = inside
         return made
+
+
+def _as_list(level: Any) -> list[Any]:
+    return level if isinstance(level, list) else [level]
 
 
 def _distance(estimate: Estimate) -> float:
@@ -420,7 +438,7 @@ def _association(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
         values=([one for one in solved if one == 1], [one for one in solved if one == 0]),
         difference=effect,
         verdict=word,
-        text=f"{association_words(found)}.",
+        text="" if found.too_few else f"{association_words(found)}.",
         why=why,
     )
 
@@ -428,32 +446,28 @@ def _association(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
 def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     """Whether all networks that solved their task carry at the end, but for a share `least`.
 
-    It holds if the interval of the share, over arms, lies above 1 − `least`, the opposite if it
-    lies below one half, and it is mixed if it lies below 1 − `least`.
+    By the 99 % interval of the share over arms: it holds if the interval lies above one half and
+    the share is at least 1 − `least`, the opposite if it lies below one half; it is mixed if it
+    lies below 1 − `least`.
     """
     points = measured(study, "carries")
     solved = points[solved_at_end(points)]
     others = points[~points["id"].isin(solved["id"])]
     carrying, n = int(solved["value"].sum()), len(solved)
-    share = share_over_arms(solved["value"].to_numpy(), solved["arm"].to_numpy())
+    share = share_over_arms(solved["value"].to_numpy(), solved["arm"].to_numpy(), level=LEVEL)
     over = "over arms" if solved["arm"].nunique() > 1 else "over networks"
     needed = 1 - float(claim["least"])
-    word = NOT_DECIDED
-    if n and share.low > needed:
+    word, why = NOT_DECIDED, "no network solved its task at the end"
+    if n and share.low > 0.5 and share.value >= needed:
         word = HOLDS
     elif n and share.high < needed:
         word = OPPOSITE if share.high < 0.5 else MIXED
-    why = "" if n else "no network solved its task at the end"
-    if word == NOT_DECIDED and n:
-        why = (
-            "the interval of the share contains what is needed; more solved networks would"
-            " decide it"
-        )
-    rest = f"; {int(others['value'].sum())} of the other {len(others)}" if len(others) else ""
+    elif n:
+        why = "more solved networks would decide it"
     text = (
-        f"{carrying} of {n} that solved their task carry at the end{rest}. It holds if the interval"
-        f" of the share, {share.low:.2f} to {share.high:.2f} (95 %, {over}), lies above"
-        f" {needed:.2f}."
+        f"{carrying} of {n} that solved their task carry at the end; {_others(others['value'])}. It"
+        f" holds if at least {100 * needed:.0f} % do and the interval of the share,"
+        f" {share.low:.2f} to {share.high:.2f} (99 %, {over}), lies above one half."
         if n
         else ""
     )
@@ -461,17 +475,24 @@ def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
         study,
         claim,
         solved,
-        measure="share of solved networks that carry at the end, beyond what is needed",
+        measure="share of solved networks that carry at the end, beyond one half",
         values=(solved["value"].tolist(), others["value"].tolist()),
         difference=(
-            Estimate(share.value - needed, share.low - needed, share.high - needed, n)
-            if n
-            else NO_ESTIMATE
+            Estimate(share.value - 0.5, share.low - 0.5, share.high - 0.5, n) if n else NO_ESTIMATE
         ),
+        least=needed - 0.5,
         verdict=word,
         text=text,
-        why=why,
+        why=why if word == NOT_DECIDED else "",
     )
+
+
+def _others(carry: pd.Series) -> str:
+    """How many of the networks that did not solve their task carry all the same."""
+    if len(carry) and carry.all():
+        of = f"all of the other {len(carry)}" if len(carry) > 1 else "the other one"
+        return f"so do{'es' if len(carry) == 1 else ''} {of}, so that it tells nothing apart"
+    return f"{int(carry.sum())} of the other {len(carry)} do"
 
 
 def relative(claim: JudgedClaim) -> tuple[float, float, float]:

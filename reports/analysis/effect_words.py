@@ -14,7 +14,16 @@ from reports.analysis.terms_shown import (
     terms_shown,
 )
 from reports.data.study import Study
-from reports.formatting import decimals, known, level, listing, number, percent, with_ends
+from reports.formatting import (
+    decimals_of,
+    known,
+    level,
+    listing,
+    number,
+    percent,
+    score_number,
+    with_ends,
+)
 from reports.statistics import Estimate
 from reports.statistics.terms import Confounded
 
@@ -40,17 +49,19 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
             f"Averaged over everything else, the largest differences in {metric} are:"
             f" {'; '.join(shown)}."
         )
+    if open_ones:
+        sentences.append(
+            f"For {listing(open_ones)} it is {TOO_CLOSE} whether there is a difference in {metric}."
+        )
     if quiet:
-        which = "other factor" if len(plain) < len(effects) else "factor"
-        which += " that varies alone" if sentences and not shown else ""
+        which = "other factor" if len(plain) < len(effects) or open_ones else "factor"
+        which += " that varies alone" if found.confounded and not shown else ""
         sentences.append(
             f"For {listing(quiet)} none is shown."
             if shown
             else f"No {which} shows a difference in {metric}, averaged over everything else:"
             f" {listing(quiet)}."
         )
-    if open_ones:
-        sentences.append(f"For {listing(open_ones)} it is {TOO_CLOSE}.")
     sentences += dependence_words(study, found)
     return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
@@ -74,8 +85,8 @@ def average_words(one: Effect) -> str:
     better, worse = _means(one)
     sides = f"{level(one.factor, one.better)} {better}, {level(one.factor, one.worse)} {worse}"
     notes = _notes(one)
-    if one.decided and one.difference.low <= 0:  # the test shows what the interval leaves open
-        notes = [f"corrected p {corrected_p(one.decided)}", *notes]
+    if one.decided and not one.difference.low > 0:
+        notes.insert(0, f"corrected p {corrected_p(one.decided)}, though the interval has 0 in it")
     return f"{one.factor} {_with_ends(one.difference)} ({'; '.join([sides, *notes])})"
 
 
@@ -225,11 +236,19 @@ def _with_ends(one: Estimate) -> str:
 
 
 def _means(one: Effect | AtLevel) -> tuple[str, str]:
-    """Means of the better and the worse level, with the digits that the difference needs, and
-    those that a small mean needs.
+    """Means of the better and the worse level, with the digits that the difference needs.
+
+    One digit more if the means as printed would differ by something else than the difference.
     """
-    digits = decimals(one.difference.value, one.difference.half)
+    ends, means = one.difference, (one.better_mean, one.worse_mean)
+    digits = decimals_of(ends.value, ends.low, ends.high)
+    apart = abs(round(means[0], digits) - round(means[1], digits))
+    if abs(apart - round(abs(ends.value), digits)) > 0.5 * 10**-digits:
+        digits += 1
     better, worse = (
-        number(mean, max(digits, decimals(mean))) for mean in (one.better_mean, one.worse_mean)
+        score_number(mean, digits)
+        if number(mean, digits) == number(0.0, digits)
+        else number(mean, digits)
+        for mean in means
     )
     return better, worse

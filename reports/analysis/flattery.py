@@ -21,14 +21,21 @@ class Flattery:
     """Validation minus test, positive where validation is the better, over points not lost.
 
     `mean` over arms, with a t interval over seeds; `by`: the same at each level of the first
-    factor; `met`: points of which some validation met the task's rule; `reach`: of these, those
-    whose test score meets it as well (None with several tasks).
+    factor; `met`: of these, points of which some validation met the task's rule, and `lost` as many
+    that met it and were lost; `reach`: of `met`, those whose test score meets it as well (None with
+    several tasks).
     """
 
     mean: Estimate
     by: Mapping[str, Estimate]
     met: int
     reach: int | None
+    lost: int
+
+    @property
+    def whose(self) -> str:
+        """Which networks `met` counts, for a sentence."""
+        return f"met the rule{' and were not lost' if self.lost else ' on some validation'}"
 
 
 def flattery(study: Study) -> Flattery | None:
@@ -39,6 +46,7 @@ def flattery(study: Study) -> Flattery | None:
 
 def _flattery(study: Study) -> Flattery | None:
     points = with_counted(study)
+    lost = int((ever_solved(points) & points["lost"]).sum())
     points = points[~points["lost"]]
     sign = 1.0 if study.higher_is_better else -1.0
     points = points.assign(apart=sign * (points["val_score"] - points["score"]).astype(float))
@@ -52,7 +60,7 @@ def _flattery(study: Study) -> Flattery | None:
         reach = int((sign * met["score"].astype(float) >= sign * float(limit)).sum())
     by = {name: _mean(points[points[key] == name]) for name in study.levels(key)}
     return Flattery(
-        _mean(points), {name: one for name, one in by.items() if one.n}, len(met), reach
+        _mean(points), {name: one for name, one in by.items() if one.n}, len(met), reach, lost
     )
 
 
@@ -95,9 +103,9 @@ def flattery_words(study: Study) -> str:
         else []
     )
     text = (
-        f"The best validation score of a network is {'better' if found.mean.value > 0 else 'worse'}"
-        f" than its test score by {value}{around} on average"
-        f"{f' ({listing(by)})' if by else ''}: the best of several readings flatters."
+        f"The best validation score of a network is better than its test score by {value}{around}"
+        f" on average{f' ({listing(by)})' if by else ''}: the best of several readings flatters,"
+        " and one of the two sets may be the harder."
         if found.mean.low > 0
         else "The best validation score of a network is worse than its test score by"
         f" {value} [{number(-found.mean.high, digits)}, {number(-found.mean.low, digits)}] on"
@@ -108,7 +116,7 @@ def flattery_words(study: Study) -> str:
         " (positive: validation is the better)."
     )
     if found.met and found.reach is not None:
-        reached = reaching(found.reach, found.met, "met the rule on some validation")
+        reached = reaching(found.reach, found.met, found.whose)
         text += f" {reached[0].upper()}{reached[1:]} the limit on test."
     return text
 

@@ -69,8 +69,8 @@ class Recipe:
         if other["behind"]:
             return "validation score"
         for column, words in (
-            ("lost", "fewest lost seeds"),
-            ("solved", "most seeds solved at the end"),
+            ("lost", "the fewest lost seeds"),
+            ("solved", "the most seeds solved at the end"),
             ("validation", "validation score"),
         ):
             if one[column] != other[column]:

@@ -309,11 +309,11 @@ class Study:
 
     @property
     def metric(self) -> str:
-        return (
-            "skill"
-            if self.as_skill
-            else str(next(iter(self.tasks.values()), {}).get("metric", "score"))
-        )
+        """The metric inside a sentence, which says mean and test itself: squared error."""
+        if self.as_skill:
+            return "skill"
+        name = str(next(iter(self.tasks.values()), {}).get("metric", "score"))
+        return name.partition(",")[0].removeprefix("mean ")
 
     @property
     def higher_is_better(self) -> bool:

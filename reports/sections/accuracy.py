@@ -5,6 +5,8 @@ No arm is represented by its best run.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -61,11 +63,13 @@ class Accuracy:
         sentence = (
             f"Test {study.metric} of the weights with the best validation, read once at the end."
         )
+        seeds = len(study.seeds)
         if len(arms) > 1:
             sentence += (
-                " Single arms are shown and not tested against each other: with 3 seeds per side"
-                " the smallest two-sided p of a permutation test is .10, and with many arms the"
-                " best looks better than it is."
+                " Single arms are shown and not tested against each other: with"
+                f" {count(seeds, 'seed')} per side the smallest two-sided p of a permutation test"
+                f" is {min(1.0, 2 / math.comb(2 * seeds, seeds)):.2g}, and of many arms the best"
+                " looks better than it is."
             )
         whole = [
             len(scores) > 1 and not lost

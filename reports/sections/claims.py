@@ -164,7 +164,7 @@ def _figure(every: list[JudgedClaim], own: int) -> Figure:
         " what it is measured by (the table has them), and points. ✓ holds here: the interval lies"
         " above 0 and the effect reaches 1 (for claims of “no less”: the interval lies above −1)."
         " ✕ the opposite, by the same rule. ≈ too small to matter: the whole interval lies in the"
-        " shaded band. ◇ mixed: the effect depends on another factor, whose levels decide"
+        " shaded band. ◇ mixed: the effect depends on another factor, whose levels come out"
         " differently. ? not decided. Claims were not picked by looking; they are decided by wide"
         " intervals, since a page has many, and not corrected for one another beyond that."
     )

@@ -217,7 +217,7 @@ class Clipping:
         if rate < self.inert:
             return "inert: it changes nearly nothing"
         if rate <= self.guard:
-            return "a guard, which fires on few updates"
+            return "a guard, which leaves most updates as they are"
         if rate > self.limiter:
             return "a limiter of nearly every gradient, not a guard"
         return "between a guard and a limiter: it shortens many ordinary gradients"

@@ -123,8 +123,8 @@ class Design:
                 "Sequences",
                 (
                     f"{facts.get('steps')} steps, {facts.get('inputs')} input(s) per step,"
-                    f" {facts.get('outputs')} output(s), judged lag"
-                    f" {facts.get('lag') or 'not declared'}"
+                    f" {facts.get('outputs')} output(s), longest lag"
+                    f" asked for {facts.get('lag') or 'not declared'}"
                 ),
             ),
             ("Loss and metric", f"{facts.get('loss')}; {facts.get('metric')}, {better}"),

@@ -281,7 +281,8 @@ def _table(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Table:
         "Corrected p: Holm's, of permutation tests of all main effects and two-way interactions of"
         " one measure; a term is shown if it is at most .05, whatever the interval of its share."
         " Typical size: root mean square of the term over the arms, in the units of what it is of."
-        " Noise alone has a share of 0 on average. Kept as tables/shares.parquet."
+        " Noise alone has a share of 0 on average; what comes out below 0 is shown as 0, so that"
+        " shares may sum to more than 100 %. Kept as tables/shares.parquet."
     )
     return Table(columns, rows, "Shares of variance", notes)
 

@@ -165,6 +165,8 @@ class GradientFlow:
         self, study: Study, rows: pd.DataFrame, row_key: str, column_key: str
     ) -> tuple[Table, str]:
         """Table and sentence: gradient left at the longest lag, first and last probe, top layer."""
+        measured = rows["log10_mean"].notna() | (rows["zero"] > 0.5) | (rows["bad"] > 0.5)
+        rows = rows[measured] if measured.any() else rows  # short sequences have no long lags
         top = rows[rows["above"] == 0]
         stages = sorted(top["stage"].unique())
         table: Rows = []
@@ -191,7 +193,9 @@ class GradientFlow:
             f"Gradient of the loss at lag {int(rows['lag'].max())} relative to the loss step, top"
             " layer, decades",
         )
-        return shown, self._sentence(study, (row_key, column_key), last, int(rows["lag"].max()))
+        where = " in the top layer" if int(rows["above"].max()) else ""
+        far = int(rows["lag"].max())
+        return shown, self._sentence(study, (row_key, column_key), last, far, where)
 
     def _sentence(
         self,
@@ -199,11 +203,12 @@ class GradientFlow:
         keys: tuple[str, str],
         last: dict[tuple[str, str], list[tuple[float, str]]],
         lag: int,
+        where: str,
     ) -> str:
         """Each panel if there are few, else medians over the columns with their range."""
         if not last:
             return "Nothing measured yet."
-        sentence = f"Gradient left {lag} steps back, decades, first → last probe"
+        sentence = f"Gradient left {lag} steps back{where}, decades, first → last probe"
         if len(last) <= NAMED or len({row for row, _ in last}) == 1:
             panels = [
                 f"{level(keys[0], row)} {level(keys[1], column)} {_middle([first])} →"

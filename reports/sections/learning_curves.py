@@ -30,7 +30,7 @@ from reports.statistics.survival import planned_updates
 
 HOW = (
     "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means"
-    " that the sequence is ignored yet. Below: the score. A line is one network; lines of"
+    " that the sequence is still ignored. Below: the score. A line is one network; lines of"
     " one colour that lie together say that the seed matters little. A plateau at 1 followed by a"
     " fall is a network that learned late. What is learned and does not carry over to new"
     " data is the [training gap] in the table."
@@ -148,15 +148,15 @@ class LearningCurves:
         columns = [
             key,
             "points",
-            "solved at some validation",
-            "median update of solving",
+            "met the rule at some time",
+            "at update, median",
             f"best validation {study.metric}, median",
             "range",
         ]
-        where = f" {task}" if task else " the task"
+        rule = f"the rule of {task}" if task else "the task's rule"
         return (
             (
-                f"Solved{where} at some validation: {'; '.join(parts)}; 95 % Wilson intervals over"
+                f"Met {rule} at some time: {'; '.join(parts)}; 95 % Wilson intervals over"
                 f" {unit_words(points, key)}."
             ),
             Table(columns, rows, "Learning, by " + key),

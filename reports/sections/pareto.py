@@ -21,10 +21,9 @@ HOW = (
     "A mark is one [arm]: its mean score upwards; across, on the left its [gradient health] (0"
     " carries; −2 means that a hundredth is left, or that it explodes by as much), on the right"
     " what a [point] costs in seconds. The larger the mark, the longer it trains. Filled marks are"
-    " surely on the [Pareto front]: a better score costs gradient health or"
-    " time. Hollow marks are surely"
-    " beaten in everything by another arm. Pale marks are open: which they are depends on the"
-    " seeds and test examples drawn."
+    " on the [Pareto front] in nearly all draws of seeds and test examples: a better score costs"
+    " gradient health or time. Hollow marks are beaten in everything by another arm in nearly all"
+    " draws. Pale marks are open: which they are depends on the draw."
 )
 NAMED = 6  # arms in a sentence
 PLACES = ON, OPEN, BEATEN = "on", "open", "beaten"
@@ -95,13 +94,15 @@ class Pareto:
             " by no other in score, gradient health and cost at once,"
             f" {at_least}: {_names(sure)}."
             if len(sure)
-            else f"No arm of {len(found)} is surely on the front of score, gradient health and"
-            f" cost ({at_least})."
+            else f"No arm of {len(found)} is on the front of score, gradient health and cost"
+            f" {at_least}."
         )
         if len(open_):
             sentence += f" For {count(len(open_), 'arm')} it is open: {_names(open_)}."
         if beaten:
-            sentence += f" {_others(beaten, len(found))} surely beaten."
+            sentence += (
+                f" {_others(beaten, len(found))} beaten in at least {percent(SURE)} of the draws."
+            )
         return sentence
 
     def _figure(
@@ -138,8 +139,9 @@ class Pareto:
         caption = (
             f"One mark per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
             f" seeds, no interval drawn; colour: {keys[0]}; shape: {keys[1]}; size: seconds;"
-            " filled: surely on the front of score, gradient health and cost; hollow: surely"
-            " beaten; pale: open. Gradient health: min(0, D) − max(0, U) at the end, decades."
+            f" filled: on the front of score, gradient health and cost in at least {percent(SURE)}"
+            " of the draws; hollow: beaten in as many; pale: open. Gradient health: min(0,"
+            " D) − max(0, U) at the end, decades."
             f" Costs that differ by less than {percent(CLOCK)}, or than they vary over seeds, count"
             " as equal."
             + (
@@ -211,7 +213,7 @@ class Pareto:
 
 
 def _place(arm: pd.Series) -> str:
-    """Where an arm surely is; with one seed in an arm, by the means alone, it is open or beaten."""
+    """Where an arm is in nearly all draws; with one seed in an arm, open or beaten by the means."""
     if not known(float(arm["share"])):
         return OPEN if arm["on_front"] else BEATEN
     return ON if arm["share"] >= SURE else BEATEN if arm["share"] <= 1 - SURE else OPEN

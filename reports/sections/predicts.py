@@ -55,6 +55,11 @@ class Found:
     prediction: Prediction
 
     @property
+    def own_rho(self) -> bool:
+        """Whether the rank correlation is of these points; blocks are for the AUC alone."""
+        return self.key is None or self.level is not None
+
+    @property
     def points(self) -> str:
         if self.key is None:
             return "all points, pooled"
@@ -81,10 +86,13 @@ class Predicts:
         D = {share: at_share(study, share) for share in self.at}
         found = {share: association_at(study, share, self.draws) for share in self.at}
         text = prediction_words(study, self.at[-1], _when(self.at[-1]), self.draws)
-        text += (
-            f" {self._early(found)} This is correlation over networks that differ in more than"
-            " their gradient; nothing was stopped because of a verdict."
-        )
+        early = self._early(found)
+        text += f" {early}" if early else ""
+        if "AUC" in text:
+            text += (
+                " This is correlation over networks that differ in more than their gradient;"
+                " nothing was stopped because of a verdict."
+            )
         rows = self._found(study, found)
         return Section(
             [Prose(text), self._figure(study, points, D, found), self._table(rows)],
@@ -109,7 +117,7 @@ class Predicts:
         parts = []
         for share in self.at[:-1]:
             one = found[share]
-            if not known(one.pooled.auc.value):
+            if not known(one.pooled.auc.value) or one.too_few:
                 continue
             said = {
                 HOLDS: "D goes with success within every factor",
@@ -134,7 +142,7 @@ class Predicts:
                     text,
                     _when(one_found.share),
                     _value(one, "auc"),
-                    "–" if one_found.key and not one_found.level else _value(one, "rho"),
+                    _value(one, "rho") if one_found.own_rho else "–",
                     sentence,
                     f"{one.auc.n} ({count(one.arms, 'arm')})",
                     str(one.successes),

@@ -135,17 +135,18 @@ def _sentences(
     runner = f"Runner-up: {second['label']} ({with_interval(second['score'], 3)})"
     chosen = f"{first['label']} ({score}), chosen over the runner-up by {found.chosen_by}"
     if found.undecided:
+        others = len(found.order) - 1
         sentence = (
-            f"No arm can be told apart from the first: {chosen}, is ahead of the"
-            f" {len(found.order) - 1} others by no more than chance. {runner}."
+            f"No arm can be told apart from the first: {chosen}, is not shown to be ahead of the"
+            f" {f'{others} others' if others > 1 else 'other'} in test score. {runner}."
         )
     else:
         sentence = f"Recommended: {chosen}. {runner}.{_equals(found, arms)}"
     sentence += _quickest(study, found, arms)
     confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
     flattered = (
-        f"It was chosen on these seeds, so its score here is optimistic; {confirm} trains it and"
-        " the runners-up on fresh ones."
+        f"The first was chosen on these seeds, so its score here is optimistic; {confirm} trains it"
+        " and the runners-up on fresh ones."
     )
     return [sentence, confirmation_sentence(study, again) if again else flattered]
 
@@ -174,10 +175,19 @@ def _equals(found: Recipe, arms: pd.DataFrame) -> str:
 
 
 def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
-    """The arm that trains clearly faster among those as good as the first, if there is one."""
-    if not found.close:
+    """The arm that trains clearly faster among those as good as the first, if there is one.
+
+    As good: not told apart by test score, with no more seeds lost and no fewer solved at the end.
+    """
+    ranked, first = found.ranked, found.ranked.loc[found.first]
+    good = [
+        arm
+        for arm in found.close or ()
+        if ranked.loc[arm, "lost"] <= first["lost"] and ranked.loc[arm, "solved"] >= first["solved"]
+    ]
+    if not good:
         return ""
-    among = study.stored[study.stored["arm"].isin([found.first, *found.close])]
+    among = study.stored[study.stored["arm"].isin([found.first, *good])]
     cheapest = among.groupby("arm")["seconds"].mean().dropna()
     if not len(cheapest) or cheapest.min() >= 0.8 * cheapest.get(found.first, 0.0):
         return ""
@@ -186,7 +196,10 @@ def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
         f"{number(float(cheapest[arm]), 1)} s per point against"
         f" {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
     )
-    return f" The quickest among these is {arms.loc[arm, 'label']}: {times}."
+    return (
+        f" The quickest of those that lose no more seeds and solve as many is"
+        f" {arms.loc[arm, 'label']}: {times}."
+    )
 
 
 def _how(study: Study, id: str) -> list[object]:

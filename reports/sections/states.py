@@ -74,7 +74,8 @@ class States:
         if len(slower):
             parts.append(
                 f"at {len(slower)} slower ({number(float(slower.median()), 1, sign=True)}): it"
-                " enters along a direction that carries"
+                " enters along a direction that carries, or by a way past the state, as from a"
+                " readout that sees every step"
             )
         return (
             f"{text}{len(faster) + len(slower)} of {count(len(against), 'point')}:"

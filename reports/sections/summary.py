@@ -145,8 +145,8 @@ class Summary:
         flattered = flattery(study)
         if flattered and flattered.met and flattered.reach is not None:
             text += (
-                ". The rule is held to validation:"
-                f" {reaching(flattered.reach, flattered.met, 'ever met it')} the same limit on test"
+                ". Solved is judged on validation:"
+                f" {reaching(flattered.reach, flattered.met, flattered.whose)} its limit on test"
             )
         return f"{text}."
 
@@ -179,7 +179,8 @@ class Summary:
                 f" Of the {those} that ended without carrying,"
                 f" {_number(found.solved_without_carrying)} solved {_its(study)} task at the end."
             )
-        return f"{text} {prediction_words(study, 1.0, 'at the end', self.draws)}"
+        prediction = prediction_words(study, 1.0, "at the end", self.draws, brief=True)
+        return f"{text} {prediction}"
 
     # --- facts, matrix, caveats ---
 

@@ -28,7 +28,7 @@ from reports.figures.theme import (
     update_ticks,
 )
 from reports.formatting import count, interval, known, level, listing, number, percent
-from reports.statistics import share_over_arms, wilson
+from reports.statistics import Estimate, share_over_arms, wilson
 from reports.statistics.survival import (
     mean_over_arms,
     median_time,
@@ -85,21 +85,15 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
     sentences = [
         f"{found.ever} of {count(found.n, 'network')} met the task's rule at some time"
         f" ({percent(solved.value)} [{percent(solved.low)}, {percent(solved.high)}]) within"
-        f" {limit}; at the end {found.solved or 'none'} still did."
+        f" {limit}. At the end {found.solved or 'none'} still did."
     ]
     if key in study.factors:
         parts = []
         for name in study.levels(key):
             own = points[points[key] == name]
             if len(own):
-                mean = mean_over_arms(*_arrays(own), until)
-                digits = 0 if until > 1 else 2
-                time = (
-                    f", mean time {number(mean.value, digits)}"
-                    f" {interval(mean.low, mean.high, digits)}"
-                    if own["solved"].any()
-                    else ""
-                )
+                mean = _mean_words(mean_over_arms(*_arrays(own), until), own, until)
+                time = f", mean time {mean}" if own["solved"].any() else ""
                 parts.append(
                     f"{level(key, name)} {int(own['solved'].sum()) or 'none'} of {len(own)}{time}"
                 )
@@ -222,6 +216,16 @@ def _curve(
     )
 
 
+def _mean_words(mean: Estimate, own: pd.DataFrame, until: float) -> str:
+    """The restricted mean; without an interval where every time lies at the end of the run."""
+    digits = 0 if until > 1 else 2
+    if not own["solved"].any():
+        return f"over {number(until, digits)}"
+    if (own["time"] >= until).all():
+        return number(until, digits) + ("" if own["solved"].all() else " or more")
+    return f"{number(mean.value, digits)} {interval(mean.low, mean.high, digits)}"
+
+
 def _table(study: Study, points: pd.DataFrame) -> Table:
     until = float(points["planned"].max())
     digits = 0 if until > 1 else 2
@@ -246,14 +250,7 @@ def _table(study: Study, points: pd.DataFrame) -> Table:
                     number(half, digits) if known(half) else "not reached",
                     half if known(half) else math.inf,
                 ),
-                Cell(
-                    (
-                        f"{number(mean.value, digits)} {interval(mean.low, mean.high, digits)}"
-                        if solved.any()
-                        else f"over {number(until, digits)}"
-                    ),
-                    mean.value,
-                ),
+                Cell(_mean_words(mean, own, until), mean.value),
                 ", ".join(
                     f"{number(float(one), digits)}{'' if done else '+'}"
                     for one, done in zip(time, solved, strict=True)

@@ -74,8 +74,14 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     if n == 0:
         return NO_ESTIMATE
     low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
-    # Rounding may put an end a hair beyond 0 or 1.
-    return Estimate(successes / n, max(0.0, float(low)), min(1.0, float(high)), n)
+    return _share(successes / n, float(low), float(high), n)
+
+
+def _share(share: float, low: float, high: float, n: int) -> Estimate:
+    """A share with its interval, whose ends rounding may have put a hair beside 0 or 1."""
+    return Estimate(
+        share, 0.0 if share == 0 else max(0.0, low), 1.0 if share == 1 else min(1.0, high), n
+    )
 
 
 def share_over_arms(hits: Array, arm: Array, *, level: float = 0.95) -> Estimate:
@@ -101,7 +107,7 @@ def share_over_arms(hits: Array, arm: Array, *, level: float = 0.95) -> Estimate
         wider = float(stats.norm.ppf(ends) / stats.t.ppf(ends, k - 1)) ** 2
         effective = min(effective, share * (1 - share) / variance * wider)
     low, high = proportion_confint(share * effective, effective, alpha=1 - level, method="wilson")
-    return Estimate(share, max(0.0, float(low)), min(1.0, float(high)), n)
+    return _share(share, float(low), float(high), n)
 
 
 def share_difference(

@@ -453,5 +453,5 @@ def test_hydras_own_options_work(tmp_path):
     assert shown.returncode == 0
     assert "study.cells.gru.GRU" in shown.stdout
     helped = study(tmp_path, "--help")
-    assert "experiment: adding, attention, caption, clipping" in helped.stdout
+    assert "experiment: adding, antisymmetric, attention, caption" in helped.stdout
     assert list(tmp_path.iterdir()) == []

@@ -338,7 +338,7 @@ def test_verdict_of_five_seeds_is_a_word_and_of_three_a_count(tmp_path: Path) ->
             ).folder
         ).read_text()
     ).text
-    assert "◇ mixed: " in text or "5/5" in text
+    assert "◇ no agreement: " in text or "5/5" in text
 
 
 FORMLESS = [

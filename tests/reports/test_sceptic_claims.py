@@ -226,7 +226,7 @@ def test_all_or_none_is_judged_as_what_it_says(carry: int, solved: int, word: st
         seeds=20,
     )
     found = judge(
-        study, {"statement": "Solved networks carry", "by": "carry_if_solved", "least": 0.25}
+        study, {"statement": "Solved networks carry", "by": "carry_if_solved", "least": 0.1}
     )
     assert found.verdict == word
     assert f"{carry} of {solved} that solved their task carry at the end" in sentence(found)
