@@ -67,6 +67,7 @@ class Association:
         """
         effects = [_beyond_chance(one) for one in self.parts]
         known_effects = [one for one in effects if known(one.value)]
+        known_effects = [one for one in known_effects if known(one.low)] or known_effects
         if not known_effects:
             return NOT_DECIDED, NO_ESTIMATE, self._same_outcome()
         if self.too_few:

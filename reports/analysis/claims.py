@@ -154,7 +154,7 @@ def _base(
 
 def _side_here(study: Study, side: Mapping[str, Any]) -> dict[str, str]:
     """The levels of a side that this study has, as text; "smallest" as the level that it is."""
-    here = {}
+    here, keys = {}, {str(key): key for key in study.factors}  # which know their short names
     for key, level in side.items():
         named = level if isinstance(level, list) else [level]
         wanted = [extreme(study, key, str(one)) for one in named]
@@ -163,7 +163,7 @@ def _side_here(study: Study, side: Mapping[str, Any]) -> dict[str, str]:
             for one in study.factors.get(key, [])
             if any(same_level(one, name) for name in wanted)
         ]
-        here[key] = own or level
+        here[keys.get(key, key)] = own or level
     return side_words(here)
 
 
@@ -465,7 +465,7 @@ def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     elif n:
         why = "more solved networks would decide it"
     text = (
-        f"{carrying} of {n} that solved their task carry at the end; {_others(others['value'])}. It"
+        f"{carrying} of {n} that solved their task carry at the end{_others(others['value'])}. It"
         f" holds if at least {100 * needed:.0f} % do and the interval of the share,"
         f" {share.low:.2f} to {share.high:.2f} (99 %, {over}), lies above one half."
         if n
@@ -491,8 +491,8 @@ def _others(carry: pd.Series) -> str:
     """How many of the networks that did not solve their task carry all the same."""
     if len(carry) and carry.all():
         of = f"all of the other {len(carry)}" if len(carry) > 1 else "the other one"
-        return f"so do{'es' if len(carry) == 1 else ''} {of}, so that it tells nothing apart"
-    return f"{int(carry.sum())} of the other {len(carry)} do"
+        return f"; so do{'es' if len(carry) == 1 else ''} {of}, so that it tells nothing apart"
+    return f"; {int(carry.sum())} of the other {len(carry)} do" if len(carry) else ""
 
 
 def relative(claim: JudgedClaim) -> tuple[float, float, float]:

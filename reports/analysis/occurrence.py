@@ -25,8 +25,8 @@ def nothing_to_decide(
     values = np.array([*compared.values(compared.first), *compared.values(compared.second)])
     measure = MEASURES[by]
     n = len(values)
-    if by == "time":
-        return _censored(compared)
+    if by == "time" and (why := _censored(compared)):
+        return why
     if measure.share and not values.any():
         return f"that is none of the {n} networks of both sides: the outcome did not occur here"
     if measure.share and values.all():

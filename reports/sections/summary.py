@@ -377,7 +377,7 @@ def _lead_words(found: Recipe, others: int) -> str:
         return (
             " The other arm cannot be distinguished from it."
             if others == 1
-            else f" No arm is distinguishable: its lead over the other {others} may be chance."
+            else f" Its lead over the other {others} may be chance: none can be told apart from it."
         )
     if found.close:
         return f" Of the other {others} arms {len(found.close)} cannot be distinguished from it."

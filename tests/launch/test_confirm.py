@@ -34,13 +34,13 @@ from tests import ROOT
 from tests.support.commands import call
 
 FIXED = [
-    "updates=3",
-    "hidden=4",
-    "batch=8",
+    "updates=60",  # enough to learn something: else nothing is recommended
+    "hidden=16",
+    "batch=32",
     "tracker=[]",
     "executor.workers=1",
     "health.stages=[0,1]",
-    "validate_every=1",
+    "validate_every=20",
 ]
 FACTORS = ["cell=rnn,gru", "initializer=orthogonal,normal", "seed=0,3"]
 

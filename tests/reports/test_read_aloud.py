@@ -219,7 +219,7 @@ def test_an_outcome_that_did_not_occur_is_said_in_a_sentence() -> None:
     study = known_study(CELLS, scores(lambda labels: 0.5, 0.02), seeds=3, claims=[claim])
     said = page_text(study)["claims"]
     assert "It is none of" not in said
-    assert "There is none among the 18 networks: the outcome did not occur here" in said
+    assert "That is none of the 18 networks of both sides: the outcome did not occur here" in said
 
 
 def test_a_share_of_draws_is_not_called_sure() -> None:

@@ -137,7 +137,7 @@ def test_a_gap_names_the_side_that_is_larger() -> None:
     made = known_study(GRID, point, task=ERROR, tables={"history": pd.DataFrame(rows)})
     text = page_text(made)["learning_curves"]
     assert "exceeds" not in text
-    assert re.search(r"mean squared error is worse than the test score by 0\.02", text)
+    assert re.search(r"squared error is worse than the test score by 0\.02", text)
 
 
 def test_one_arm_and_one_seed_are_singular() -> None:
