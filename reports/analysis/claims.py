@@ -32,18 +32,16 @@ from reports.analysis.terms_shown import terms_shown
 from reports.analysis.testable import why_not_testable
 from reports.data.study import Study
 from reports.findings.finding import (
-    HOLDS,
     MIXED,
     MORE,
     NOT_DECIDED,
     NOT_TESTABLE,
-    OPPOSITE,
     TOO_SMALL,
     combined,
     depending,
     strength,
 )
-from reports.formatting import decimals, levels, number
+from reports.formatting import decimals, levels, listing, number
 from reports.formatting import level as level_words
 from reports.statistics import NO_ESTIMATE, Estimate, share_over_arms
 from reports.statistics.estimates import difference_of
@@ -51,9 +49,8 @@ from study.design.claims import PREDICTORS, SHARE_OF_SOLVED, same_level
 from study.design.outcomes import solved_at_end
 from study.design.ranking import best_first, ranking
 
-LEVEL = (
-    0.99  # of the intervals that decide: a page judges twenty claims, and hardly one may be wrong
-)
+# Of the intervals that decide: a page judges twenty claims, and hardly one may be wrong.
+LEVEL = 0.99
 DRAWS = 10_000  # of the bootstrap over arms, at least, for claims about what goes with success
 
 
@@ -180,7 +177,8 @@ def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float)
     least = float(claim["least"]) * (unit if measure.in_metric else 1.0)
     direction = str(claim.get("direction", MORE))
     judged = _Judge(study, by, least, direction)
-    found, word, why = judged(compared, level)
+    found, whole, why = judged(compared, level)
+    word = whole
     each = str(claim.get("each", ""))
     if each in study.factors:
         parts = judged.parts(compared, each, level)
@@ -188,10 +186,14 @@ def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float)
     else:
         parts = judged.moderator(compared, claim, level)
         if parts:
-            word = depending([one.strength for one in parts], word)
+            word = depending([one.strength for one in parts], whole)
             why = "" if word == MIXED else why
     if word == NOT_DECIDED and not why:
-        why = what_would_decide(study, compared, by, found, least, direction, level)
+        why = (
+            _undecided(parts)
+            if parts and (each or whole != NOT_DECIDED)
+            else what_would_decide(study, compared, by, found, least, direction, level)
+        )
     return _base(
         study,
         claim,
@@ -203,6 +205,12 @@ def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float)
         parts=parts,
         why=why,
     )
+
+
+def _undecided(parts: Sequence[Part]) -> str:
+    """Where a claim that is judged level by level is not decided."""
+    names = [one.name for one in parts if one.strength == NOT_DECIDED]
+    return f"for {listing(names)} the interval leaves it open"
 
 
 @dataclass(frozen=True)
@@ -446,9 +454,9 @@ def _association(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
 def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     """Whether all networks that solved their task carry at the end, but for a share `least`.
 
-    By the 99 % interval of the share over arms: it holds if the interval lies above one half and
-    the share is at least 1 − `least`, the opposite if it lies below one half; it is mixed if it
-    lies below 1 − `least`.
+    The effect is the share beyond one half, over arms, judged as any effect against 1/2 − `least`:
+    holds if most do surely and at least 1 − `least` do, opposite if it is so of those that do not,
+    and mixed if surely neither.
     """
     points = measured(study, "carries")
     solved = points[solved_at_end(points)]
@@ -456,17 +464,14 @@ def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     carrying, n = int(solved["value"].sum()), len(solved)
     share = share_over_arms(solved["value"].to_numpy(), solved["arm"].to_numpy(), level=LEVEL)
     over = "over arms" if solved["arm"].nunique() > 1 else "over networks"
-    needed = 1 - float(claim["least"])
+    effect = Estimate(share.value - 0.5, share.low - 0.5, share.high - 0.5, n)
+    least = 0.5 - float(claim["least"])
     word, why = NOT_DECIDED, "no network solved its task at the end"
-    if n and share.low > 0.5 and share.value >= needed:
-        word = HOLDS
-    elif n and share.high < needed:
-        word = OPPOSITE if share.high < 0.5 else MIXED
-    elif n:
-        why = "more solved networks would decide it"
+    if n:
+        word, why = strength(effect, least), "more solved networks would decide it"
     text = (
         f"{carrying} of {n} that solved their task carry at the end{_others(others['value'])}. It"
-        f" holds if at least {100 * needed:.0f} % do and the interval of the share,"
+        f" holds if at least {100 * (0.5 + least):.0f} % do and the interval of the share,"
         f" {share.low:.2f} to {share.high:.2f} (99 %, {over}), lies above one half."
         if n
         else ""
@@ -477,11 +482,9 @@ def _all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
         solved,
         measure="share of solved networks that carry at the end, beyond one half",
         values=(solved["value"].tolist(), others["value"].tolist()),
-        difference=(
-            Estimate(share.value - 0.5, share.low - 0.5, share.high - 0.5, n) if n else NO_ESTIMATE
-        ),
-        least=needed - 0.5,
-        verdict=word,
+        difference=effect if n else NO_ESTIMATE,
+        least=least,
+        verdict=MIXED if word == TOO_SMALL else word,
         text=text,
         why=why if word == NOT_DECIDED else "",
     )

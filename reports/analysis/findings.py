@@ -16,12 +16,13 @@ from reports.analysis.effect_findings import effect_findings
 from reports.analysis.flattery import flattery, flattery_words
 from reports.analysis.recipe import recipe
 from reports.analysis.scope import scope_words
+from reports.analysis.tallies import classes
 from reports.data.study import Study
 from reports.findings.finding import HOLDS, MORE, NOT_DECIDED, Finding, strength
 from reports.formatting import count, levels
 from reports.statistics.estimates import share_over_arms
-from study.design.outcomes import ever_solved, lost, solved_at_end
 
+LOST, SOLVED = "lost (diverged or silently diverged)", "solved at the end"  # what is counted
 CLAIM_RULES = {
     MORE: "interval above 0 and effect at least `least`: holds; the mirror: opposite; interval"
     " within ±`least`: too small to matter",
@@ -52,18 +53,16 @@ def _findings(study: Study) -> Sequence[Finding]:
 
 def _counts(study: Study) -> list[Finding]:
     """How many networks were lost, solved their task, and carry at the end."""
-    points = study.stored
-    solved, ever = solved_at_end(points), ever_solved(points)
-    judged, carrying = points["state"].notna(), points["state"].eq("carrying")
+    points, of = study.stored, classes(study.stored)
     every = pd.Series(True, index=points.index)
     shares = [
-        ("lost (diverged or silently diverged)", lost(points), every),
-        ("solved at the end", solved, every),
-        ("solved at some time", ever, every),
-        ("solved at some time and kept it to the end", solved, ever),
-        ("carrying at the end", carrying, judged),
-        ("without carrying at the end", ~carrying, judged),
-        ("solved at the end without carrying", ~carrying, solved & judged),
+        (LOST, of["lost"], every),
+        (SOLVED, of["solved"], every),
+        ("solved at some time", of["ever"], every),
+        ("solved at some time and kept it to the end", of["solved"], of["ever"]),
+        ("carrying at the end", of["carrying"], of["judged"]),
+        ("without carrying at the end", ~of["carrying"], of["judged"]),
+        ("solved at the end without carrying", ~of["carrying"], of["solved"] & of["judged"]),
     ]
     return [
         Finding(

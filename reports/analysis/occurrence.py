@@ -7,7 +7,7 @@ import numpy as np
 from reports.analysis.comparison import Comparison
 from reports.analysis.measures import MEASURES
 from reports.data.study import Study
-from reports.findings.finding import NO_LESS, TOO_SMALL
+from reports.findings.finding import NO_LESS, OPPOSITE, TOO_SMALL
 from study.design.outcomes import ever_solved
 
 # Scores within this share of the way from the memoryless baseline to perfect count as at an end,
@@ -33,7 +33,7 @@ def nothing_to_decide(
         return f"that is all {n} networks of both sides: nothing tells the sides apart here"
     if n and np.ptp(values) == 0:
         return f"{measure.text} is the same in all {n} networks here"
-    similar = word == TOO_SMALL or (direction == NO_LESS and word != "opposite")
+    similar = word == TOO_SMALL or (direction == NO_LESS and word != OPPOSITE)
     return _at_an_end(study, compared, least) if measure.in_metric and similar else ""
 
 
@@ -55,7 +55,7 @@ def _censored(compared: Comparison) -> str:
 def _at_an_end(study: Study, compared: Comparison, least: float) -> str:
     """Both sides no better than the baseline, or both too close to perfect to differ."""
     perfect = 1.0 if study.higher_is_better else 0.0
-    ways = []
+    ways, spans = [], []
     for side in (compared.first, compared.second):
         points = compared.of(side)
         baseline = points["baseline"].to_numpy(dtype=float)
@@ -64,7 +64,8 @@ def _at_an_end(study: Study, compared: Comparison, least: float) -> str:
         if not (np.abs(way) > 0).all() or (way > 0).all() != study.higher_is_better:
             return ""  # a metric without a known best value
         ways.append(float(((points["counted"].to_numpy(dtype=float) - baseline) / way).mean()))
-        matters = max(least / float(np.abs(way).mean()), AT_AN_END)
+        spans.append(float(np.abs(way).mean()))
+    matters = max(least / min(spans), AT_AN_END)
     if max(ways) < matters:
         return "neither side got better than the memoryless baseline by what matters"
     if min(ways) > 1 - matters:

@@ -16,7 +16,7 @@ class Tally:
     """Numbers of points, of `n`.
 
     `diverged` and `silent` are together `lost`; `ever` met the task's rule at some validation,
-    `solved` at the last one, and `gave_up` at some but not at the last. Of `judged`, which have a
+    `solved` at the last one, and `not_kept` at some but not at the last. Of `judged`, which have a
     state at the end: `carrying`, `without_carrying` (every other state, undefined too), and
     `solved_without_carrying`; `began_without` lost credit at initialization, and `opened` of these
     carry at the end.
@@ -29,7 +29,6 @@ class Tally:
     solved: int
     judged: int
     carrying: int
-    solved_carrying: int
     solved_without_carrying: int
     began_without: int
     opened: int
@@ -39,7 +38,7 @@ class Tally:
         return self.diverged + self.silent
 
     @property
-    def gave_up(self) -> int:
+    def not_kept(self) -> int:
         return self.ever - self.solved
 
     @property
@@ -47,23 +46,38 @@ class Tally:
         return self.judged - self.carrying
 
 
-def tally(points: pd.DataFrame) -> Tally:
-    """Count stored points: columns status, outcome, solved_at, ends_solved, state, state_init."""
-    gone, solved = lost(points), solved_at_end(points)
-    diverged = points["status"].eq("diverged")
+def classes(points: pd.DataFrame) -> pd.DataFrame:
+    """Whether each point is in each class: columns lost, diverged, ever, solved, judged, carrying,
+    began_without.
+
+    `points`: columns status, outcome, solved_at, ends_solved, state, state_init.
+    """
     judged = points["state"].notna()
-    carrying = points["state"].eq("carrying")
-    began = judged & points["state_init"].isin(LOSES_CREDIT)
+    return pd.DataFrame(
+        {
+            "lost": lost(points),
+            "diverged": points["status"].eq("diverged"),
+            "ever": ever_solved(points),
+            "solved": solved_at_end(points),
+            "judged": judged,
+            "carrying": points["state"].eq("carrying"),
+            "began_without": judged & points["state_init"].isin(LOSES_CREDIT),
+        }
+    )
+
+
+def tally(points: pd.DataFrame) -> Tally:
+    """Count stored points by class."""
+    of = classes(points)
     return Tally(
         n=len(points),
-        diverged=int(diverged.sum()),
-        silent=int((gone & ~diverged).sum()),
-        ever=int(ever_solved(points).sum()),
-        solved=int(solved.sum()),
-        judged=int(judged.sum()),
-        carrying=int(carrying.sum()),
-        solved_carrying=int((solved & carrying).sum()),
-        solved_without_carrying=int((solved & judged & ~carrying).sum()),
-        began_without=int(began.sum()),
-        opened=int((began & carrying).sum()),
+        diverged=int(of["diverged"].sum()),
+        silent=int((of["lost"] & ~of["diverged"]).sum()),
+        ever=int(of["ever"].sum()),
+        solved=int(of["solved"].sum()),
+        judged=int(of["judged"].sum()),
+        carrying=int(of["carrying"].sum()),
+        solved_without_carrying=int((of["solved"] & of["judged"] & ~of["carrying"]).sum()),
+        began_without=int(of["began_without"].sum()),
+        opened=int((of["began_without"] & of["carrying"]).sum()),
     )

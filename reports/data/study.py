@@ -15,12 +15,13 @@ import pandas as pd
 
 from reports.data.declaration import malformed_launches, malformed_part, restrict
 from reports.data.judged_again import judge_again, with_layers, with_verdicts
-from reports.formatting import as_number, keys_of, known, levels, rekeyed
+from reports.formatting import as_number, keys_of, levels, rekeyed
 from study.config.paths import conf_folder
 from study.design.outcomes import solved_at_end
 from study.design.power import is_share
 from study.records import POINTS, SIZES, StudyError
 from study.store import Store
+from study.store.ends import with_ends
 from study.store.validate import MEND
 
 FIRST = ("cell", "initializer")  # rows and columns of every matrix, if they vary
@@ -161,19 +162,9 @@ class Study:
     def _with_ends(self, stored: pd.DataFrame) -> pd.DataFrame:
         """Points with `ends_solved`, and outcome "learning" where the end does not meet the rule.
 
-        Points of older stores lack `ends_solved`, and count as solved if any validation met the
-        rule; their last validation is read from their history.
+        Older stores have outcome "solved" if any validation met the rule.
         """
-        unknown = stored["outcome"].eq("solved") & stored["ends_solved"].isna()
-        if unknown.any() and unknown.sum() <= MOST:
-            history = self.store.table("history", stored.loc[unknown, "id"])
-            last = history[history["val_score"].notna()].groupby("id").tail(1).set_index("id")
-            for place, point in stored[unknown & stored["id"].isin(last.index)].iterrows():
-                facts = self.tasks.get(str(point["task"]), self.task)
-                if known(facts.get("solved")):
-                    score, limit = float(last["val_score"][point["id"]]), float(facts["solved"])
-                    higher = facts.get("higher_is_better", True)
-                    stored.at[place, "ends_solved"] = score >= limit if higher else score <= limit
+        stored = with_ends(self.store, stored, self.tasks)
         ended = stored["outcome"].eq("solved") & ~solved_at_end(stored)
         return stored.assign(outcome=stored["outcome"].mask(ended, "learning"))
 

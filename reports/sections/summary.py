@@ -137,10 +137,11 @@ class Summary:
             f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task at the end"
             f" ({percent(share.value)}, 95 % interval {_span(share)})"
         )
-        if found.gave_up:
+        if found.not_kept:
+            whose = "its" if found.not_kept == 1 else "their"
             text += (
-                f"; {found.gave_up} more met {'its' if found.gave_up == 1 else 'their'} rule at an"
-                f" earlier validation and not at the last"
+                f"; {found.not_kept} more met {whose} rule at an earlier validation and not at the"
+                " last"
             )
         flattered = flattery(study)
         if flattered and flattered.met and flattered.reach is not None:

@@ -42,6 +42,11 @@ def check_claim(claim: Any, where: str) -> None:
         raise StudyError(f"{where}: by must be {', '.join(CLAIMED_BY)}, got {claim['by']!r}")
     if not _number(claim["least"]) or claim["least"] < 0:
         raise StudyError(f"{where}: least must be a number of at least 0, got {claim['least']!r}")
+    if claim["by"] == SHARE_OF_SOLVED and not claim["least"] < 0.5:
+        raise StudyError(
+            f"{where}: least is the share of exceptions that {SHARE_OF_SOLVED} allows, below 0.5,"
+            f" got {claim['least']!r}"
+        )
     if claim.get("direction", DIRECTIONS[0]) not in DIRECTIONS:
         raise StudyError(
             f"{where}: direction must be {' or '.join(DIRECTIONS)}, got {claim['direction']!r}"

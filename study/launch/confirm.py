@@ -19,6 +19,7 @@ from study.launch.plan import Plan, make_plan
 from study.launch.run import run
 from study.records import StudyError
 from study.store import Store
+from study.store.ends import with_ends
 from study.store.search import SearchStore
 
 
@@ -81,7 +82,8 @@ def best_arms(plan: Plan, store: Store) -> list[tuple[Any, ...]]:
     arms = list(dict.fromkeys(_arm(point.labels, plan) for point in plan.points))
     number = {point.id: arms.index(_arm(point.labels, plan)) for point in plan.points}
     rows = [{**Store.known(store.result(id)["row"]), "arm": arm} for id, arm in number.items()]
-    points = pd.DataFrame(rows).reindex(columns=["arm", *RANKED_BY])
+    points = pd.DataFrame(rows).reindex(columns=["id", "task", "arm", *RANKED_BY])
+    points = with_ends(store, points, {"": vars(facts[0])})
     order = best_first(points, higher_is_better=facts[0].higher_is_better)
     if not order:
         raise StudyError(

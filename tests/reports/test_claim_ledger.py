@@ -284,6 +284,10 @@ def test_time_counts_what_never_solved_as_the_whole_run(study: Study) -> None:
             ),
             "needs a least above 0",
         ),
+        (
+            "statement: s\nby: carry_if_solved\nleast: .5\nsource: me",
+            "least is the share of exceptions that carry_if_solved allows, below 0.5, got 0.5",
+        ),
         ("a: [", "claim/mine.yaml: not readable as YAML"),
         ("7", "claim/mine.yaml: each entry is"),
     ],

@@ -106,7 +106,7 @@ def test_met_once_and_not_at_the_end_is_counted_apart() -> None:
         },
     )
     found = tally(study.stored)
-    assert (found.ever, found.solved, found.gave_up) == (15, 12, 3)
+    assert (found.ever, found.solved, found.not_kept) == (15, 12, 3)
     text = texts(Summary(trusted=5, draws=1000).render(study))
     assert "12 of 15 networks solved the task at the end" in text and "3 more met their" in text
 
