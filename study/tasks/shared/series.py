@@ -27,7 +27,9 @@ class Read:
     sequences: [T_i, D] each. targets: class names [N], or numbers [N] or [N, O]. names: the origin
     of each example, for messages ("series 7", "row 12"). parts, split: set by sources with a split
     of their own. rules: mean squared error, in the targets' units, of rules that need no training,
-    by name.
+    by name. columns: the channels' names in order, empty if they have none. left_out: columns that
+    are not read, each with the reason. warnings: sentences for the plan and the page. groups: [N],
+    examples of one group stay in one part.
     """
 
     sequences: Sequence[np.ndarray]
@@ -38,6 +40,10 @@ class Read:
     parts: Mapping[str, np.ndarray] | None = None
     split: str = ""
     rules: Mapping[str, float] = field(default_factory=dict)
+    columns: Sequence[str] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    groups: np.ndarray | None = None
 
 
 class Series(Arrays):
