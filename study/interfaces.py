@@ -306,7 +306,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What a task declares; `solved` is the validation metric from which it counts as solved."""
+    """What a task declares; `solved` is the validation metric from which it counts as solved.
+
+    `choices`: names of its settings that a recipe may choose, such as how many rows a forecast
+    reads; its other settings make another problem.
+    """
 
     inputs: int
     outputs: int
@@ -322,6 +326,7 @@ class TaskFacts:
     split: str
     source: str
     licence: str
+    choices: tuple[str, ...] = ()
 
 
 class Task(ABC):

@@ -14,7 +14,7 @@ from reports.analysis.claim_words import sentence
 from reports.analysis.claims import DRAWS, JudgedClaim
 from reports.analysis.effect_findings import effect_findings
 from reports.analysis.flattery import flattery, flattery_words
-from reports.analysis.recipe import recipe
+from reports.analysis.recipe import recipes
 from reports.analysis.scope import scope_words
 from reports.analysis.tallies import classes
 from reports.data.study import Study
@@ -81,11 +81,10 @@ def _counts(study: Study) -> list[Finding]:
 
 
 def _recommendations(study: Study) -> list[Finding]:
-    """The recommended arm of each task, and which arms cannot be told apart from it."""
+    """The recommended arm of each problem, and which arms cannot be told apart from it."""
     arms, made = summary(study).set_index("arm"), []
-    for task in study.by_task:
-        found = recipe(study, task)
-        if found is None or not found.learned:
+    for problem, found in recipes(study):
+        if not found.learned or (len(found.order) == 1 and problem.levels):
             continue
         first = arms.loc[found.first]
         close = len(found.close) if found.close is not None else None
@@ -106,7 +105,7 @@ def _recommendations(study: Study) -> list[Finding]:
                     if close is None
                     else f"{count(close, 'other arm')} cannot be told apart from it"
                 ),
-                sentence=f"Recommended{f' on {task}' if task else ''}: {subject}.",
+                sentence=f"Recommended{f' on {problem.name}' if problem.name else ''}: {subject}.",
                 points=_ids(study, found.first),
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from reports.analysis.arms import summary, with_counted
-from reports.data.study import Study
+from reports.data.study import Problem, Study
 from reports.data.test_set import weighted_noise
 from reports.formatting import private
 from study.design.ranking import ranking
@@ -78,15 +79,15 @@ class Recipe:
         return "order of declaration, as it ties with the next in all else"
 
 
-def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Recipe | None:
-    """The order of all arms, or of those of one task; None if there is no validation score.
+def recipe(study: Study, problem: Problem | None = None, *, level: float = 0.95) -> Recipe | None:
+    """The order of all arms, or of those of one problem; None if there is no validation score.
 
     An arm is close if |difference of mean test scores| lies within an interval at level 1 − (1 −
     level)/(arms − 1) (Bonferroni): t with the spread over seeds pooled over arms, since two arms of
     three seeds alone would show nothing, and the noise of the common test set.
     """
     points = with_counted(study)
-    points = points if task is None else points[points["task"] == task]
+    points = points if problem is None else problem.of(points)
     ranked = ranking(points, higher_is_better=study.higher_is_better)
     order = [int(arm) for arm in ranked.index]
     if not order:
@@ -110,14 +111,46 @@ def recipe(study: Study, task: str | None = None, *, level: float = 0.95) -> Rec
     return Recipe(order, [arm for arm in order[1:] if within(arm)], ranked)
 
 
-def leaders(study: Study) -> list[tuple[str | None, pd.Series]]:
-    """(task, row of arms.summary) of the recommended arm in each task; task None if there is one.
+def recipes(study: Study) -> list[tuple[Problem, Recipe]]:
+    """What each problem's arms are ranked as; problems without a validation score are left out."""
+    found = [(problem, recipe(study, problem)) for problem in study.problems]
+    return [(problem, one) for problem, one in found if one]
 
-    Tasks on which no arm learned anything are left out.
+
+def leaders(study: Study) -> list[tuple[str, pd.Series]]:
+    """(name of the problem, row of arms.summary) of the recommended arm of each problem.
+
+    Left out are problems on which no arm learned anything, and those of one arm, which leave
+    nothing to choose.
     """
     arms = summary(study).set_index("arm")
-    found = {task: recipe(study, task) for task in study.by_task}
-    return [(task, arms.loc[one.first]) for task, one in found.items() if one and one.learned]
+    found = recipes(study)
+    return [
+        (problem.name, arms.loc[one.first])
+        for problem, one in found
+        if one.learned and (len(one.order) > 1 or len(study.problems) == 1)
+    ]
+
+
+def most_often_first(
+    study: Study, found: Sequence[tuple[Problem, Recipe]]
+) -> tuple[dict[str, str], int, int] | None:
+    """The choice that is first, or not told apart from the first, in most problems.
+
+    Returns (its levels, in how many problems, of how many in which anything was learned); None if
+    two choices share that place.
+    """
+    arms = study.arms.set_index("arm")
+    learned = [one for _, one in found if one.learned]
+    times = Counter(
+        tuple(str(arms.loc[arm, key]) for key in study.same_problem)
+        for one in learned
+        for arm in (one.first, *(one.close or ()))
+    )
+    top = times.most_common(2)
+    if not top or (len(top) > 1 and top[0][1] == top[1][1]):
+        return None
+    return dict(zip(study.same_problem, top[0][0], strict=True)), top[0][1], len(learned)
 
 
 def point_of(study: Study, arm: int) -> str | None:

@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import pandas as pd
 
 from reports.data.declaration import malformed_launches, malformed_part, restrict
 from reports.data.judged_again import judge_again, with_layers, with_verdicts
-from reports.formatting import as_number, keys_of, levels, rekeyed
+from reports.formatting import as_number, keys_of, level, levels, rekeyed
 from study.config.paths import conf_folder
 from study.design.outcomes import solved_at_end
 from study.design.power import is_share
+from study.design.problems import of_problem
 from study.records import POINTS, SIZES, StudyError
 from study.store import Store
 from study.store.ends import with_ends
@@ -36,6 +38,24 @@ SCORES = (
     "baseline",
 )  # columns in the task's metric
 TABLE_SCORES = {"history": ("val_score",), "test": ("value",)}  # the same, of tables
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One task at one of its settings. `levels`: of the factors that make it, maybe none."""
+
+    levels: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """For sentences: digits, or adding, steps 50; empty if the study has one problem."""
+        return ", ".join(level(key, label) for key, label in self.levels.items())
+
+    def of(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Those of these rows (points or arms) that are about this problem."""
+        for key, label in self.levels.items():
+            rows = rows[rows[key] == label]
+        return rows
 
 
 class Study:
@@ -215,6 +235,23 @@ class Study:
     def by_task(self) -> list[str | None]:
         """Tasks that each need their own figure; [None] if there is one task."""
         return list(self.levels("task")) if "task" in self.factors else [None]
+
+    @functools.cached_property
+    def problems(self) -> list[Problem]:
+        """What is to be solved, one by one: tasks, and tasks of other settings, such as lengths.
+
+        Scores of different problems are not compared. A study of one has one without a name.
+        """
+        choices = {name for facts in self.tasks.values() for name in facts.get("choices", ())}
+        keys = of_problem(self.factors, choices)
+        there = set(self.arms[keys].itertuples(index=False, name=None)) if keys else {()}
+        every = [one for one in self.combinations(keys) if tuple(one.values()) in there]
+        return [Problem(one) for one in every]
+
+    @property
+    def same_problem(self) -> list[str]:
+        """Factors that can be chosen within a problem."""
+        return [key for key in self.factors if key not in self.problems[0].levels]
 
     @property
     def other_factors(self) -> list[str]:

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from reports.analysis.arms import summary, with_counted, with_interval
+from reports.analysis.by_problem import under
 from reports.analysis.pareto import CLOCK, SURE, affordable, aims, fronts
-from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
+from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import PAPER, SOFT, colours, draw, markers, panels
 from reports.formatting import count, known, level, levels, number, percent, score_number, slug
@@ -44,15 +45,15 @@ class Pareto:
     def render(self, study: Study) -> Section:
         points = with_counted(study)
         blocks: list[object] = []
-        for task in study.by_task:
-            own = points if task is None else points[points["task"] == task]
+        for problem in study.problems:
+            own, task = problem.of(points), problem.name
             gone = own.groupby("arm")["lost"].transform("all").astype(bool)
-            blocks += [Heading(f"Task {task}")] if task else []
-            blocks += self._blocks(study, own[~gone], task)
-            blocks += [Prose(_gone(own.loc[gone, "arm"].nunique()))] if gone.any() else []
+            made = self._blocks(study, own[~gone], task)
+            made += [Prose(_gone(own.loc[gone, "arm"].nunique()))] if gone.any() else []
+            blocks += under(study, problem, made)
         return Section(blocks)
 
-    def _blocks(self, study: Study, points: pd.DataFrame, task: str | None) -> list[object]:
+    def _blocks(self, study: Study, points: pd.DataFrame, task: str) -> list[object]:
         """Blocks of one task; scores of different tasks are not compared."""
         if points.empty:
             return []
@@ -112,7 +113,7 @@ class Pareto:
         points: pd.DataFrame,
         left_out: int,
         draws: int,
-        task: str | None,
+        task: str,
     ) -> Figure:
         keys = study.panel_factors
         ink, shape = colours(study.levels(keys[0])), markers(study.levels(keys[1]))
@@ -232,15 +233,10 @@ def _others(n: int, total: int) -> str:
     return "The other one is" if n == 1 else f"The other {n} are"
 
 
-def _label(study: Study, arm: pd.Series, task: str | None) -> str:
-    """The arm's levels, without the task if the heading names it."""
-    return levels(
-        {
-            key: arm[key]
-            for key in study.factors
-            if task is None or key != "task" or len(study.factors) == 1
-        }
-    )
+def _label(study: Study, arm: pd.Series, task: str) -> str:
+    """The arm's levels, without those of the task if the heading names it."""
+    keys = (study.same_problem if task else []) or list(study.factors)
+    return levels({key: arm[key] for key in keys})
 
 
 def _fill(colour: str, place: str) -> Any:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 import pandas as pd
 
 from reports.analysis.arms import summary, with_interval
+from reports.analysis.by_problem import MANY, nothing_to_choose, under
 from reports.analysis.confirmation import (
     Confirmation,
     ConfirmedArm,
     confirmation,
     confirmation_sentence,
 )
-from reports.analysis.recipe import NOTHING_LEARNED, Recipe, command, folded, point_of, recipe
+from reports.analysis.recipe import NOTHING_LEARNED, Recipe, command, folded, point_of, recipes
 from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, Table
-from reports.data.study import Study
+from reports.data.study import Problem, Study
 from reports.export.export import point_config
 from reports.export.snippet import snippet
-from reports.formatting import count, known, number, private, score_number
+from reports.formatting import count, known, levels, number, private, score_number
 from study.records import StudyError
 
 
@@ -32,16 +34,21 @@ class RecipeSection:
         self.shown = shown
 
     def render(self, study: Study) -> Section:
+        every = recipes(study)
         blocks: list[object] = []
-        for task in study.by_task:
-            blocks += [Heading(f"Task {task}")] if task else []
-            blocks += self._blocks(study, task)
+        if not every:
+            text = "No point has a validation score yet: there is nothing to recommend."
+            return Section([Prose(text)])
+        if len(every) > 1 and all(len(found.order) == 1 for _, found in every):
+            return Section([Prose(f"{nothing_to_choose(study)}.")])
+        if len(study.problems) > MANY:
+            blocks.append(_first_of_each(study, every))
+        for problem, found in every:
+            blocks += under(study, problem, self._blocks(study, found))
         return Section(blocks)
 
-    def _blocks(self, study: Study, task: str | None) -> list[object]:
-        found, again = recipe(study, task), confirmation(study)
-        if found is None:
-            return [Prose("No point has a validation score yet: there is nothing to recommend.")]
+    def _blocks(self, study: Study, found: Recipe) -> list[object]:
+        again = confirmation(study)
         if not found.learned:
             return [Prose(NOTHING_LEARNED)]
         again = again if again and {one.arm for one in again.arms} <= set(found.order) else None
@@ -49,7 +56,7 @@ class RecipeSection:
         blocks: list[object] = [Prose(text) for text in _sentences(study, found, arms, again)]
         blocks.append(self._table(study, found, arms, again))
         id = point_of(study, found.first)
-        return [*blocks, *(_how(study, id) if id else [])]
+        return [*blocks, *(_how(study, id, brief=len(study.problems) > MANY) if id else [])]
 
     def _table(
         self, study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None
@@ -104,6 +111,22 @@ class RecipeSection:
             " seeds pooled over arms, and the noise of the test set). "
         )
         return Table(columns, rows, "The arms to choose from", notes)
+
+
+def _first_of_each(study: Study, every: Sequence[tuple[Problem, Recipe]]) -> Table:
+    """One row for each of many problems: the arm to take there, and how sure that is."""
+    arms, rows = summary(study).set_index("arm"), []
+    keys = study.same_problem or list(study.factors)
+    for problem, found in every:
+        row = arms.loc[found.first]
+        close = "n/a" if found.close is None else f"{len(found.close)} of {len(found.order) - 1}"
+        name = levels({key: row[key] for key in keys}) if found.learned else "nothing learned"
+        score = with_interval(row["score"], 3) if found.learned else "–"
+        solved = f"{row['outcomes'].get('solved', 0)}/{row['n']}" if found.learned else "–"
+        rows.append([problem.name, name, score, solved, close if found.learned else "–"])
+    columns = ["task", "first", f"test {study.metric}, 95 %", "solved at the end", "not told apart"]
+    notes = "Not told apart: other arms of that task that the first is not shown to beat."
+    return Table(columns, rows, "What to take for each task", notes)
 
 
 def _which(shown: int, n: int) -> str:
@@ -202,8 +225,8 @@ def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
     )
 
 
-def _how(study: Study, id: str) -> list[object]:
-    """Commands and a PyTorch snippet for a typical point."""
+def _how(study: Study, id: str, *, brief: bool) -> list[object]:
+    """Commands and, unless `brief`, a PyTorch snippet for a typical point."""
     try:
         config = point_config(study.store, id)
     except StudyError as error:
@@ -219,6 +242,8 @@ def _how(study: Study, id: str) -> list[object]:
         Heading("Take the trained weights"),
         Listing(shlex.join(["python", "-m", "reports", "export", f"outputs/{study.name}", id])),
     ]
+    if brief:
+        return blocks
     try:
         facts = study.tasks.get(
             str(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -14,16 +16,17 @@ from reports.analysis.arms import (
     with_counted,
 )
 from reports.analysis.associations import prediction_words
+from reports.analysis.by_problem import MANY, nothing_to_choose
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effect_words import effects_words
 from reports.analysis.effects import main_effects
 from reports.analysis.ends import different_stopping_points
 from reports.analysis.flattery import flattery, reaching
 from reports.analysis.margins import close_ends
-from reports.analysis.recipe import NOTHING_LEARNED, Recipe, leaders, recipe
+from reports.analysis.recipe import NOTHING_LEARNED, Recipe, leaders, most_often_first, recipes
 from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
-from reports.data.study import MISSING, Study
+from reports.data.study import MISSING, Problem, Study
 from reports.data.test_set import weighted_noise
 from reports.formatting import (
     OUTCOME_SYMBOLS,
@@ -37,6 +40,7 @@ from reports.formatting import (
     number,
     percent,
     plus_minus,
+    short_name,
 )
 from reports.statistics import Estimate, mean_interval, share_over_arms
 from study.design.outcomes import solved_at_end
@@ -86,12 +90,16 @@ class Summary:
         return [text for text in (self._leaders(study, arms), self._effects(study, points)) if text]
 
     def _leaders(self, study: Study, arms: pd.DataFrame) -> str:
-        """The recommended arm of each task; the test score has no part in the choice."""
-        by_arm, sentences = arms.set_index("arm"), []
-        for task in study.by_task:
-            found = recipe(study, task)
-            if found is None:
-                continue
+        """The recommended arm of each problem; the test score has no part in the choice."""
+        by_arm, sentences, every = arms.set_index("arm"), [], recipes(study)
+        if len(every) > 1 and all(len(found.order) == 1 for _, found in every):
+            sentences.append(f"{nothing_to_choose(study)}.")
+            every = []
+        if len(every) > MANY:
+            sentences.append(_over_problems(study, every))
+            every = []
+        for problem, found in every:
+            task = problem.name
             on = f"On {task}: " if task else ""
             if not found.learned:
                 sentences.append(f"{on}{NOTHING_LEARNED}")
@@ -209,23 +217,16 @@ class Summary:
                 f"of {len(points)} trained" + (f"; {silent} more silently" if silent else ""),
             ),
         ]
-        by_arm, found = arms.set_index("arm"), {task: recipe(study, task) for task in study.by_task}
-        ranked = {task: one for task, one in found.items() if one}
-        ranked = {task: one for task, one in ranked.items() if one.learned or len(found) == 1}
-        if len(found) > 1:
-            notes = [
-                f"{task}: {_short(study, by_arm, one.first)}"
-                f" {score_words(by_arm.loc[one.first, 'score'])}"
-                for task, one in ranked.items()
-            ]
-            return [*facts, ("recommended", "by task", "; ".join(notes) or "nothing learned yet")]
-        if not ranked:
+        by_arm, every = arms.set_index("arm"), recipes(study)
+        if len(study.problems) > 1:
+            return [*facts, ("recommended", "by task", self._by_task(study, by_arm, every))]
+        if not every:
             return [
                 *facts,
                 ("recommended", "n/a", "nothing trained yet"),
                 ("lead over runner-up", "n/a", "nothing trained yet"),
             ]
-        (one,) = ranked.values()
+        ((_, one),) = every
         if not one.learned:
             return [*facts, ("recommended", "none", "nothing has been learned")]
         first = by_arm.loc[one.first]
@@ -235,6 +236,19 @@ class Summary:
             (name, score_words(first["score"]), first["label"]),
             _lead(study, by_arm, one),
         ]
+
+    def _by_task(
+        self, study: Study, by_arm: pd.DataFrame, every: Sequence[tuple[Problem, Recipe]]
+    ) -> str:
+        if all(len(one.order) == 1 for _, one in every):
+            return nothing_to_choose(study) if every else "nothing trained yet"
+        notes = [
+            f"{problem.name}: {_short(study, by_arm, one.first)}"
+            f" {score_words(by_arm.loc[one.first, 'score'])}"
+            for problem, one in every
+            if one.learned
+        ]
+        return "; ".join(notes) or "nothing learned yet"
 
     def _time(self, study: Study, points: pd.DataFrame) -> str:
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
@@ -385,19 +399,33 @@ def _lead_words(found: Recipe, others: int) -> str:
     return f" The other {'arm' if others == 1 else f'{others} arms'} can be told apart from it."
 
 
+def _over_problems(study: Study, every: Sequence[tuple[Problem, Recipe]]) -> str:
+    """Which choice does well in most of many problems, for one sentence."""
+    keys = listing([short_name(key) for key in study.problems[0].levels])
+    learned = sum(one.learned for _, one in every)
+    if not learned:
+        return f"In none of the {len(every)} tasks ({keys}) has an arm learned anything."
+    there = f"There are {len(every)} tasks ({keys})"
+    if learned < len(every):
+        there += f", and in {learned} of them an arm learned"
+    most = most_often_first(study, every)
+    if most is None:
+        return f"{there}. No choice leads most often; the recipe of each is below."
+    chosen, times, of = most
+    return (
+        f"{there}. {levels(chosen)} is first, or cannot be told apart from the first, in"
+        f" {times} of {of}, more often than any other choice; the recipe of each is below."
+    )
+
+
 def _its(study: Study) -> str:
     return "their" if "task" in study.factors else "the"
 
 
 def _short(study: Study, by_arm: pd.DataFrame, arm: int) -> str:
-    """The arm's levels without the task, which the sentence names."""
-    return levels(
-        {
-            key: by_arm.loc[arm, key]
-            for key in study.factors
-            if key != "task" or len(study.factors) == 1
-        }
-    )
+    """The arm's levels without those of its task, which the sentence names."""
+    keys = study.same_problem or list(study.factors)
+    return levels({key: by_arm.loc[arm, key] for key in keys})
 
 
 def _matrix_caption(study: Study, hidden: int) -> str:

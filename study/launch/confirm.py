@@ -14,6 +14,7 @@ from hydra.core.config_loader import ConfigLoader
 
 from study.config.compose import Combination, Sweep, compose_all
 from study.config.setup import set_up
+from study.design.problems import of_problem
 from study.design.ranking import RANKED_BY, best_first
 from study.launch.plan import Plan, make_plan
 from study.launch.run import run
@@ -70,21 +71,25 @@ def best_arms(plan: Plan, store: Store) -> list[tuple[Any, ...]]:
             f" ({', '.join(map(str, trained_with))}), not by {', '.join(map(str, seeds))}; leave"
             " seed out"
         )
-    facts = [
-        set_up(point.config).task.facts
+    facts = {
+        str(point.labels["task"]): set_up(point.config).task.facts
         for point in {str(point.labels["task"]): point for point in plan.points}.values()
-    ]
-    if len(facts) > 1:
-        raise StudyError(
-            "confirm: arms of several tasks have no common score; confirm them task by task, such"
-            " as task=adding"
-        )
+    }
+    keys = of_problem(plan.factors, {name for one in facts.values() for name in one.choices})
+    for key in keys:
+        there = list(dict.fromkeys(str(point.labels[key]) for point in plan.points))
+        if len(there) > 1:
+            raise StudyError(
+                "confirm: arms of several tasks have no common score; confirm them one by one, such"
+                f" as {key}={there[0]}"
+            )
     arms = list(dict.fromkeys(_arm(point.labels, plan) for point in plan.points))
     number = {point.id: arms.index(_arm(point.labels, plan)) for point in plan.points}
     rows = [{**Store.known(store.result(id)["row"]), "arm": arm} for id, arm in number.items()]
     points = pd.DataFrame(rows).reindex(columns=["id", "task", "arm", *RANKED_BY])
-    points = with_ends(store, points, {"": vars(facts[0])})
-    order = best_first(points, higher_is_better=facts[0].higher_is_better)
+    one = next(iter(facts.values()))
+    points = with_ends(store, points, {"": vars(one)})
+    order = best_first(points, higher_is_better=one.higher_is_better)
     if not order:
         raise StudyError(
             f"{store.folder}: no point has a validation score, so there is no best arm"

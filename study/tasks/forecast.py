@@ -29,6 +29,8 @@ class Forecast(Series):
     target, so that a trend does not leave the range seen in training; errors keep their size.
     """
 
+    choices = ("window", "relative")
+
     def __init__(
         self,
         *,

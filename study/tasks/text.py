@@ -192,6 +192,7 @@ class Text(ClassEachStep):
         return TaskFacts(
             inputs=len(self.alphabet) + 1,
             outputs=len(self.alphabet) + 1,
+            choices=("steps",),
             steps=self.steps,
             lag=self.lag if self.lag is not None else self.steps,
             every_step=True,

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from reports.analysis.flattery import flattery, flattery_words, limit_on_test
-from reports.analysis.recipe import recipe
+from reports.analysis.recipe import leaders, recipe
 from reports.analysis.tallies import tally
+from reports.blocks import Fold
 from reports.sections.recipe import RecipeSection
 from reports.sections.summary import Summary
 from study.design.ranking import best_first
@@ -163,3 +164,54 @@ def test_old_points_end_as_their_history_says() -> None:
         tables={"history": history},
     )
     assert old.stored["outcome"].tolist() == ["solved", "learning"]
+
+
+LENGTHS = {"cell": ["rnn", "lstm"], "task.steps": [16, 64]}
+
+
+def test_a_length_is_a_task_of_its_own_and_no_choice() -> None:
+    """At 16 steps all is easy: nobody may be told to take 16 steps."""
+    scores = {("rnn", 16): 0.99, ("lstm", 16): 0.95, ("rnn", 64): 0.30, ("lstm", 64): 0.90}
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        return {"score": scores[labels["cell"], labels["task.steps"]] + 0.001 * seed}
+
+    study = known_study(LENGTHS, point)
+    text = texts(Summary(trusted=5, draws=1000).render(study))
+    assert "On steps 16, recommended is rnn" in text and "On steps 64, recommended is lstm" in text
+    assert [name for name, _ in leaders(study)] == ["steps 16", "steps 64"]
+    section = texts(RecipeSection(shown=5).render(study))
+    assert "Task steps 16" in section and "Runner-up: lstm · steps 16" in section
+
+
+def test_of_many_tasks_the_choice_that_leads_most_is_said() -> None:
+    lengths = {"cell": ["rnn", "lstm"], "task.steps": [16, 32, 64, 128]}
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        short = labels["task.steps"] == 16
+        return {"score": (0.95 if (labels["cell"] == "rnn") == short else 0.6) + 0.001 * seed}
+
+    text = texts(Summary(trusted=5, draws=1000).render(study := known_study(lengths, point)))
+    assert "There are 4 tasks (steps). lstm is first" in text and "in 3 of 4, more often" in text
+    blocks = RecipeSection(shown=5).render(study).blocks
+    assert [one.summary for one in blocks if isinstance(one, Fold)] == [
+        f"Task steps {steps}" for steps in lengths["task.steps"]
+    ]
+
+
+def test_arms_that_differ_in_the_task_alone_leave_nothing_to_choose() -> None:
+    study = known_study({"task.steps": [16, 64]}, lambda labels, seed, rng: {"score": 0.9})
+    text = texts(Summary(trusted=5, draws=1000).render(study))
+    assert "there is no recipe to choose" in text and "ecommended is" not in text
+    assert "ecommended" not in texts(RecipeSection(shown=5).render(study))
+
+
+def test_what_a_task_calls_a_choice_can_be_recommended() -> None:
+    """How many rows a forecast reads is chosen with the recipe."""
+    study = known_study(
+        {"task.window": [24, 48]},
+        lambda labels, seed, rng: {"score": labels["task.window"] / 100 + 0.001 * seed},
+        task={"choices": ["window"]},
+    )
+    text = texts(Summary(trusted=5, draws=1000).render(study))
+    assert "ecommended is window 48" in text

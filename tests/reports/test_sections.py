@@ -159,7 +159,8 @@ def test_tasks_are_told_one_by_one(two_tasks: Study) -> None:
             == 2
         ), "pictures have ids of their own"
     lead = texts(render("summary", two_tasks))
-    best = {task: recipe(two_tasks, task) for task in ("digits", "adding")}
+    best = {problem.name: recipe(two_tasks, problem) for problem in two_tasks.problems}
+    assert list(best) == ["digits", "adding"]
     for task, of in best.items():
         cell, start = (
             two_tasks.arms.set_index("arm").loc[of.first, key] for key in ("cell", "initializer")

@@ -62,6 +62,7 @@ class Images(OneClass, Arrays):
             ),
             baseline=float(shares.max()),
             solved=self.solved,
+            choices=("form", "pool"),
             split=split,
             source=source,
             licence=licence,

@@ -57,6 +57,8 @@ class Series(Arrays):
     them; `solved`: in the metric's units.
     """
 
+    choices: tuple[str, ...] = ("window", "missing")  # TaskFacts.choices
+
     def __init__(
         self,
         *,
@@ -290,6 +292,7 @@ class Series(Arrays):
             ),
             source=self.data.source,
             licence=self.data.licence,
+            choices=self.choices,
         )
 
     def _split_name(self) -> str:
