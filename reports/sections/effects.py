@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import with_counted, with_interval
 from reports.analysis.effect_words import (
@@ -22,18 +20,9 @@ from reports.analysis.effect_words import (
 from reports.analysis.terms_shown import TOO_CLOSE, Decided, TermsShown, corrected_p, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.figures.theme import INK, SLOTS, SOFT, colours, draw, markers, named_marks, panels
-from reports.formatting import (
-    count,
-    known,
-    level,
-    levels,
-    listing,
-    number,
-    percent,
-    score_number,
-    shorten,
-)
+from reports.figures.effects import SEEDS, WIDTH, bars_of_shares, lines_of_means
+from reports.figures.theme import draw
+from reports.formatting import count, known, level, levels, listing, number, percent, score_number
 from reports.statistics import Estimate, clamp, weighted_arms
 from reports.statistics.variance_shares import HIGHER, Share, Shares
 
@@ -51,8 +40,7 @@ HOW_LINES = (
     " depends on the other one, and an average over it misleads. Small dots are the runs behind the"
     " means; a gap that is smaller than their spread is nothing to build on."
 )
-WIDTH = 10.0
-SEEDS = "seeds within arms"
+LARGE, LEAST = 0.1, 0.01  # shares that are told though not shown; that can be the largest
 MOST = 4  # panels side by side
 
 
@@ -106,6 +94,14 @@ def _sentence(study: Study, terms: dict[str, TermsShown], found: dict[str, Share
             if listed or together
             else f"Of {over} no term is shown to explain any; {rest}."
         )
+        shown_names = {one.name for one in shown} | {one.name for one in of.together}
+        unsure = [
+            f"{one.name} {share_words(one.share)}"
+            for one in shares_found.terms
+            if one.name not in shown_names and one.share.value >= LARGE
+        ]
+        if unsure:
+            parts.append(f"Large by the estimate, and not shown, are in {text} {listing(unsure)}.")
         close = [
             f"{one.name} is {close_words(one.decided)}" for one in of.terms if one.decided.too_close
         ]
@@ -129,7 +125,7 @@ def _compared(terms: dict[str, TermsShown], found: dict[str, Shares]) -> list[st
     tops = {
         text: max(own, key=lambda one: one.share.value).name
         for text in found
-        if (own := [one for one in terms[text].terms if one.shown])
+        if (own := [one for one in terms[text].terms if one.shown and one.share.value >= LEAST])
     }
     if len(tops) < 2:
         return []
@@ -155,15 +151,17 @@ def _overlap(found: dict[str, Shares]) -> list[str]:
 def _shares(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Figure:
     names = {one.name: one for of in found.values() for one in of.terms}
     order = [*sorted(names, key=lambda name: (not names[name].factors, name == HIGHER)), SEEDS]
-    picture = draw(lambda rasterized: _bars(found, order), name="shares")
+    picture = draw(lambda rasterized: bars_of_shares(found, order), name="shares")
     tops = []
     for text, of in found.items():
-        top = max(of.terms, key=lambda one: one.share.value)
-        shown = next((one.shown for one in terms[text].terms if one.name == top.name), None)
+        names_shown = {one.name for one in terms[text].terms if one.shown}
+        sure = [one for one in of.terms if one.name in names_shown or one in terms[text].together]
+        top = max(sure, key=lambda one: one.share.value, default=None)
         tops.append(
-            f"{share_words(top.share)} of the variance of {text} goes with {top.name}"
-            if shown or top in terms[text].together
-            else f"no term is shown to explain any of the variance of {text}"
+            f"no term is shown to explain any of the variance of {text}"
+            if top is None
+            else f"{share_words(top.share)} of the variance of {text} goes with {top.name},"
+            " the most of the terms that are shown"
         )
     finding = f"{'; '.join(tops)}."
     finding = finding[0].upper() + finding[1:]
@@ -181,61 +179,6 @@ def _shares(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Figure:
         finding,
         HOW_SHARES,
     )
-
-
-def _bars(found: dict[str, Shares], order: Sequence[str]) -> Drawing:
-    left = min(3.6, 0.5 + 0.068 * max(map(len, order)))
-    figure, axes = panels(
-        1,
-        len(found),
-        width=WIDTH,
-        height=0.85 + 0.24 * len(order),
-        left=left,
-        right=0.3,
-        top=0.3,
-        bottom=0.5,
-        gap=(0.35, 0),
-    )
-    for j, (text, shares_found) in enumerate(found.items()):
-        axis = axes[0, j]
-        estimates = {one.name: one.share for one in shares_found.terms} | {
-            SEEDS: shares_found.seeds
-        }
-        terms = {one.name: one for one in shares_found.terms}
-        for y, name in enumerate(order):
-            one = estimates.get(name)
-            if one is None:
-                axis.text(0.01, y, "cannot be determined", color=SOFT, fontsize=7, va="center")
-                continue
-            colour = SLOTS[9] if name == SEEDS else _colour(terms[name])
-            axis.barh(y, one.value, height=0.62, color=colour, alpha=0.75, linewidth=0)
-            axis.plot([one.low, one.high], [y, y], color=INK, linewidth=1.1)
-            axis.text(
-                min(one.high, 1) + 0.015,
-                y,
-                percent(one.value),
-                fontsize=7.5,
-                va="center",
-                color=INK,
-            )
-        axis.set(xlim=(0, 1.12), ylim=(len(order) - 0.5, -0.5), title=text)
-        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
-        axis.set_yticks(range(len(order)), [shorten(name, 46) for name in order] if j == 0 else [])
-        axis.tick_params(axis="y", length=0)
-    figure.text(
-        (left + WIDTH - 0.3) / 2 / WIDTH,
-        0.01,
-        "share of variance (ω²)",
-        ha="center",
-        va="bottom",
-        fontsize=8.5,
-    )
-    return figure
-
-
-def _colour(one: Share) -> str:
-    """One for main effects, one for interactions, one for what is confounded."""
-    return SLOTS[8] if one.confounded else SLOTS[0] if len(one.factors) == 1 else SLOTS[3]
 
 
 def _table(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Table:
@@ -348,7 +291,12 @@ def _interactions(study: Study, points: pd.DataFrame, terms: dict[str, TermsShow
         for column, text in columns(study)
         for mark in _marks(study, pair, points, column, text, by)
     ]
-    picture = draw(lambda rasterized: _lines(study, pair, points, marks, by), name="interactions")
+    picture = draw(
+        lambda rasterized: lines_of_means(
+            line_key, x_key, study.levels(line_key), study.levels(x_key), marks, by
+        ),
+        name="interactions",
+    )
     finding = " ".join(
         _crossing(study, pair, points, column, text, terms.get(text))
         for column, text in columns(study)
@@ -519,99 +467,3 @@ def _alike(
     fullest = table.iloc[[int(table.notna().sum(axis=1).to_numpy().argmax())]]
     shared = [x for x in study.levels(x_key) if x in table and fullest[x].notna().all()]
     return {x: float(value) for x, value in table[shared].dropna().astype(float).mean().items()}
-
-
-def _lines(
-    study: Study, pair: Pair, points: pd.DataFrame, marks: list[dict], by: Sequence[dict[str, str]]
-) -> Drawing:
-    line_key, x_key = pair
-    names, xs, texts = (
-        study.levels(line_key),
-        study.levels(x_key),
-        list(dict.fromkeys(mark["text"] for mark in marks)),
-    )
-    ink, shape = colours(names), markers(names)
-    long = max(len(level(x_key, x)) for x in xs) * len(xs) * len(by) > 90
-    bottom = 0.78 if long else 0.35
-    figure, axes = panels(
-        len(texts),
-        len(by),
-        width=WIDTH,
-        height=0.45 + bottom + 2.15 * len(texts),
-        left=0.75,
-        right=1.25,
-        top=0.3,
-        bottom=bottom,
-        gap=(0.15, 0.2),
-    )
-    for i, text in enumerate(texts):
-        of_text = [mark for mark in marks if mark["text"] == text]
-        values = [run for mark in of_text for run in mark["runs"]]
-        pad = 0.06 * ((max(values) - min(values)) or 1)
-        for j, panel in enumerate(by):
-            axis = axes[i, j]
-            for k, name in enumerate(names):
-                shift = (k - (len(names) - 1) / 2) * 0.5 / max(1, len(names))
-                own = {
-                    mark["x"]: mark
-                    for mark in of_text
-                    if mark["panel"] == panel and mark["line"] == name
-                }
-                at = [(xs.index(x) + shift, mark) for x, mark in own.items()]
-                _line(axis, at, ink[name], shape[name])
-            axis.set(xlim=(-0.5, len(xs) - 0.5), ylim=(min(values) - pad, max(values) + pad))
-            labels = [shorten(level(x_key, x), 18) for x in xs] if i == len(texts) - 1 else []
-            turned = {"rotation": 30, "ha": "right"} if long and labels else {}
-            axis.set_xticks(range(len(xs)), labels, **turned)
-            if i == 0 and panel:
-                axis.set_title(levels(panel))
-            if j:
-                axis.tick_params(labelleft=False)
-            else:
-                axis.set_ylabel(text)
-    named_marks(
-        figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.25
-    )
-    return figure
-
-
-def _line(axis: Axes, at: Sequence[tuple[float, dict]], colour: str, marker: str) -> None:
-    """One line of an interaction plot: means, their intervals, and the runs."""
-    axis.plot(
-        [x for x, _ in at],
-        [mark["mean"].value for _, mark in at],
-        color=colour,
-        linewidth=1.3,
-        alpha=0.85,
-        zorder=2,
-    )
-    for x, mark in at:
-        if known(mark["mean"].low):
-            axis.plot(
-                [x, x],
-                [mark["mean"].low, mark["mean"].high],
-                color=colour,
-                linewidth=3.2,
-                alpha=0.3,
-                solid_capstyle="butt",
-                zorder=1,
-            )
-        axis.plot(
-            [x] * len(mark["runs"]),
-            mark["runs"],
-            "o",
-            color=colour,
-            markersize=1.9,
-            alpha=0.9,
-            markeredgewidth=0,
-            zorder=2,
-        )
-        axis.plot(
-            [x],
-            [mark["mean"].value],
-            marker,
-            color=colour,
-            markersize=4.6,
-            markeredgewidth=0,
-            zorder=3,
-        )
