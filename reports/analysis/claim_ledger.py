@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from reports.analysis.claims import JudgedClaim, judge
+from reports.analysis.claims import judge
+from reports.analysis.judged_claim import JudgedClaim
 from reports.analysis.measures import perfect_distance
 from reports.data.study import Study
 from reports.findings.finding import NOT_TESTABLE

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.analysis.arms import with_interval
-from reports.analysis.claims import JudgedClaim
+from reports.analysis.judged_claim import JudgedClaim
 from reports.findings.finding import HOLDS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, SYMBOLS
 from reports.formatting import (
     decimals,

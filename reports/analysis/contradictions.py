@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from reports.analysis.arms import summary
 from reports.analysis.claim_ledger import all_claims
-from reports.analysis.claims import JudgedClaim
 from reports.analysis.findings import LOST, SOLVED
+from reports.analysis.judged_claim import JudgedClaim
 from reports.data.study import Study
 from reports.findings.finding import HOLDS, NOT_TESTABLE, OPPOSITE, Finding
 from study.records import StudyError

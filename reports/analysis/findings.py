@@ -11,9 +11,9 @@ from reports.analysis.arms import summary, with_counted
 from reports.analysis.associations import association_at, association_words, at_share
 from reports.analysis.claim_ledger import all_claims
 from reports.analysis.claim_words import sentence
-from reports.analysis.claims import DRAWS, JudgedClaim
 from reports.analysis.effect_findings import effect_findings
 from reports.analysis.flattery import flattery, flattery_words
+from reports.analysis.judged_claim import DRAWS, JudgedClaim
 from reports.analysis.recipe import recipes
 from reports.analysis.scope import scope_words
 from reports.analysis.tallies import classes

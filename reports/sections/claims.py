@@ -13,8 +13,8 @@ from matplotlib.figure import Figure as Drawing
 from reports.analysis.arms import with_interval
 from reports.analysis.claim_ledger import Entry, all_claims
 from reports.analysis.claim_words import label, sentence, side_values
-from reports.analysis.claims import JudgedClaim, relative
 from reports.analysis.ends import different_stopping_points
+from reports.analysis.judged_claim import JudgedClaim, relative
 from reports.analysis.scope import scope_words
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
 from reports.data.study import MOST, Study
