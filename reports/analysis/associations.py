@@ -82,7 +82,24 @@ class Association:
             weakest = max(known_effects, key=lambda one: one.high)
         if word in (HOLDS, OPPOSITE, TOO_SMALL):
             return word, weakest, ""
-        return NOT_DECIDED, weakest, "within the levels of some factor it is not shown"
+        return NOT_DECIDED, weakest, self._open(least, direction)
+
+    def _open(self, least: float, direction: str) -> str:
+        """Within which factors it is not shown, and why."""
+        open_ones = {
+            key: one
+            for key, one in self.within.items()
+            if _word(one, least, direction) == NOT_DECIDED
+        }
+        without = [key for key, one in open_ones.items() if not known(one.auc.low)]
+        leaves = [f"{key} {words(one.auc)}" for key, one in open_ones.items() if key not in without]
+        parts = [f"within {listing(leaves)}"] if leaves else []
+        if without:
+            few = "too few networks of both outcomes share a level for an interval"
+            parts.append(f"within {listing(without)} {few}")
+        if not parts and self.alike:
+            parts = [f"alike in everything but the seed {words(self.alike.auc)}"]
+        return f"it is left open {'; '.join(parts)}" if parts else "the interval leaves it open"
 
     @property
     def too_few(self) -> str:
@@ -230,12 +247,17 @@ def association_words(found: Association) -> str:
 
 
 def brief_words(found: Association) -> str:
-    """The same for a reader with a minute: the AUC over all points, and its span within factors."""
+    """The same for a reader with a minute: the AUC over all points, and what leaves it open, or its
+    span within factors.
+    """
+    pooled = f"AUC {words(found.pooled.auc)} over all points"
+    word, _, why = found.judged(0.0)
+    if word == NOT_DECIDED and why:
+        return f"{pooled}; {why}"
     within = [one.auc.value for one in found.within.values() if known(one.auc.value)]
     low, high = (number(end(within)) if within else "" for end in (min, max))
     span = low if low == high else f"{low} to {high}"
-    inside = f"; within one factor at a time {span}" if within else ""
-    return f"AUC {words(found.pooled.auc)} over all points{inside}"
+    return f"{pooled}{f'; within one factor at a time {span}' if within else ''}"
 
 
 def prediction_words(
@@ -246,10 +268,10 @@ def prediction_words(
     Brief: without the intervals within factors, and without the levels.
     """
     found = association_at(study, share, draws)
-    word, _, why = found.judged(0.0)
+    word, effect, why = found.judged(0.0)
     if not found.pooled.auc.n:
         return ""
-    if not known(found.pooled.auc.value) or found.too_few:
+    if not known(effect.value):
         return (
             f"Whether transport {when} (D) goes with solving the task cannot be determined here:"
             f" {why}."
@@ -264,8 +286,17 @@ def prediction_words(
     return (
         f"Transport at the judged lag {when} (D) {said}"
         f" ({brief_words(found) if brief else association_words(found)})."
-        f"{'' if brief else _by_level(study, found)}"
+        f"{'' if brief else _by_level(study, found)}{_explosions(study) if share >= 1 else ''}"
     )
+
+
+def _explosions(study: Study) -> str:
+    """That networks whose gradients explode have the largest D, if there are any."""
+    n = int((study.stored["verdict"] == "explodes").sum())
+    if not n:
+        return ""
+    carry = "it carries" if n == 1 else "they carry"
+    return f" {count(n, 'network')} end exploding, and to D {carry} most."
 
 
 def _by_level(study: Study, found: Association) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.analysis.arms import with_interval
-from reports.analysis.judged_claim import JudgedClaim
-from reports.findings.finding import HOLDS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, SYMBOLS
+from reports.analysis.judged_claim import LEVEL, JudgedClaim
+from reports.findings.finding import HOLDS, NO_LESS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, SYMBOLS
 from reports.formatting import (
     decimals,
     decimals_of,
@@ -20,7 +20,8 @@ from reports.formatting import (
     percent,
     score_number,
 )
-from study.design.claims import SHARE_OF_SOLVED
+from reports.statistics import Estimate
+from study.design.claims import PREDICTORS, SHARE_OF_SOLVED
 
 
 def label(one: JudgedClaim) -> str:
@@ -48,8 +49,8 @@ def sentence(one: JudgedClaim) -> str:
     measure = f"{one.measure[0].upper()}{one.measure[1:]}"
     return (
         f"{found} {measure}: {side_values(one, 0)} with {levels(one.better)}, {side_values(one, 1)}"
-        f" with {levels(one.worse)} (difference {number(abs(one.difference.value), _digits(one))},"
-        f" {_positive(one)}).{_parts(one)}{why}"
+        f" with {levels(one.worse)} (in the claim's favour: {_signed(one)}).{_parts(one)}"
+        f"{_better_than_claimed(one)}{why}"
     )
 
 
@@ -60,27 +61,38 @@ def _parts(one: JudgedClaim) -> str:
     words = {HOLDS: "yes", OPPOSITE: "no, the opposite"}
     listed = "; ".join(
         f"{part.name} {words.get(part.strength, part.strength)}"
-        f" ({with_interval(part.effect, sign=True)})"
+        f" ({with_interval(part.effect, sign=True)}{f'; {part.why}' if part.why else ''})"
         for part in one.parts
     )
-    return f" By {one.parts[0].factor}: {listed}."
+    level = f"{percent(LEVEL)} for all levels at once"
+    return f" By {one.parts[0].factor} ({level}): {listed}."
+
+
+def _better_than_claimed(one: JudgedClaim) -> str:
+    """Of a claim of "no less" that is more than that."""
+    more = one.direction == NO_LESS and one.verdict == HOLDS and one.difference.low > 0
+    return " It is more than claimed: better here." if more else ""
 
 
 def _effect(one: JudgedClaim) -> str:
-    return (
-        "The part that says least for it lies"
-        f" {with_interval(one.difference, 3, sign=True)} from .5; {score_number(one.least, 3)}"
-        " would matter."
-    )
+    """What was found, of a claim that compares no two sides."""
+    if one.by not in PREDICTORS:
+        found = with_interval(one.difference, 3, sign=True)
+        return f"In the claim's favour: {found}; {score_number(one.least, 3)} would matter."
+    away = one.difference
+    half = Estimate(0.5 + away.value, 0.5 + away.low, 0.5 + away.high, away.n)
+    least = "" if not one.least else f"; {0.5 + one.least:.2f} would matter"
+    return f"Its weakest part, by the interval: AUC {with_interval(half, 2)}{least}."
 
 
-def _positive(one: JudgedClaim) -> str:
-    """The interval, with the sign that the sentence gives to the difference."""
+def _signed(one: JudgedClaim) -> str:
+    """The difference, positive where it supports the claim, with its interval and its level."""
+    digits = _digits(one)
+    value = number(one.difference.value, digits, sign=True)
     if not known(one.difference.low):
-        return "no interval"
-    low, high = one.difference.low, one.difference.high
-    low, high = (low, high) if one.difference.value >= 0 else (-high, -low)
-    return f"interval {interval(low, high, _digits(one))}"
+        return f"{value}, no interval"
+    ends = interval(one.difference.low, one.difference.high, digits)
+    return f"{value}, {percent(LEVEL)} interval {ends}"
 
 
 def _digits(one: JudgedClaim) -> int:

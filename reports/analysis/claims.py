@@ -31,7 +31,7 @@ from reports.findings.finding import (
 )
 from reports.formatting import listing
 from reports.statistics import Estimate
-from reports.statistics.estimates import difference_of
+from reports.statistics.estimates import clamp_difference, difference_of
 from study.design.claims import PREDICTORS, SHARE_OF_SOLVED, same_level
 
 
@@ -124,6 +124,8 @@ class _Judge:
             ),
             sign(self.study, self.by),
         )
+        if measure.in_metric:
+            found = clamp_difference(found, *self.study.score_range)
         word = strength(found, self.least, self.direction)
         why = nothing_to_decide(self.study, self.by, compared, self.least, word, self.direction)
         return found, NOT_DECIDED if why else word, why
@@ -188,8 +190,8 @@ class _Judge:
     def _parts(self, factor: str, inside: Mapping[str, Comparison], level: float) -> list[Part]:
         made = []
         for name, one in inside.items():
-            found, word, _ = self(one, 1 - (1 - level) / len(inside))
-            made.append(Part(factor, name, found, word))
+            found, word, why = self(one, 1 - (1 - level) / len(inside))
+            made.append(Part(factor, name, found, word, why))
         return made
 
     def _splits(

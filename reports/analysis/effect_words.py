@@ -44,11 +44,14 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
     quiet = [_quiet(one) for one in plain if one.shown is False]
     open_ones = [_quiet(one) for one in plain if one.shown is None]
     sentences = confounding_words(study, found)
+    several = len(study.factors) > 1
     if shown:
-        sentences.append(
-            f"Averaged over everything else, the largest differences in {metric} are:"
-            f" {'; '.join(shown)}."
+        which = "largest differences" if len(shown) > 1 else "difference that is shown"
+        lead = (
+            f"averaged over everything else, the {which}" if several else "the largest difference"
         )
+        are = "are" if len(shown) > 1 else "is"
+        sentences.append(f"{lead} in {metric} {are}: {'; '.join(shown)}.")
     if open_ones:
         sentences.append(
             f"For {listing(open_ones)} it is {TOO_CLOSE} whether there is a difference in {metric}."
@@ -59,10 +62,10 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
         sentences.append(
             f"For {listing(quiet)} none is shown."
             if shown
-            else f"No {which} shows a difference in {metric}, averaged over everything else:"
-            f" {listing(quiet)}."
+            else f"No {which} shows a difference in {metric}"
+            f"{', averaged over everything else' if several else ''}: {listing(quiet)}."
         )
-    sentences += dependence_words(study, found)
+    sentences += dependence_words(study, found) or no_dependence_words(found)
     return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
@@ -78,6 +81,25 @@ def dependence_words(study: Study, found: TermsShown) -> list[str]:
         if reverses and factor != "task" and (factor, reverses[0].partner) not in sides:
             made.append(f"{reversed_words(reverses, found.by)}.")
     return made
+
+
+def no_dependence_words(found: TermsShown) -> list[str]:
+    """That no interaction is shown, with the largest by the estimate; of those that were tested."""
+    both = [one for one in found.terms if len(one.factors) == 2 and one.decided.testable]
+    if not both or found.interactions:
+        return []
+    top = max(both, key=lambda one: one.share.value if known(one.share.value) else -1.0)
+    size = f"{share_words(top.share)} of the variance, " if known(top.share.value) else ""
+    p = f"{size}corrected p {corrected_p(top.decided)}"
+    close = [one.name for one in both if one.decided.too_close]
+    if close:
+        return [f"For {listing(close)} it is {TOO_CLOSE} whether one depends on the other."]
+    if len(both) == 1:
+        return [f"{top.name} is not shown ({p}): neither is shown to depend on the other."]
+    return [
+        f"Of {len(both)} interactions of two factors none is shown; by the estimate the largest is"
+        f" {top.name} ({p})."
+    ]
 
 
 def average_words(one: Effect) -> str:
@@ -100,6 +122,8 @@ def _quiet(one: Effect) -> str:
 def _notes(one: Effect) -> list[str]:
     """What limits an average."""
     notes = []
+    if one.alike[0] < one.alike[1]:
+        notes.append(f"over the {one.alike[0]} of {one.alike[1]} arms that differ in it alone")
     if one.varies_with:
         notes.append(f"how much depends on {listing(one.varies_with)}")
     if one.confounded:
@@ -128,7 +152,7 @@ def gap_words(factor: str, one: Effect | None, terms: TermsShown | None) -> str:
 def interaction_words(study: Study, by: str, term: ShownTerm, side: Dependence) -> str:
     """An interaction that is shown: its share, and what it means level by level."""
     text = f"{term.name} {explains(term)} of the variance of {measure_text(study, by)}"
-    text += f": {by_level_words(side, by)}"
+    text += f" (intervals: 95 % for all comparisons at once): {by_level_words(side, by)}"
     return text + (
         f". Which level is better changes, so {side.factor} is not averaged over {side.partner}."
         if side.reverses and by == "score"

@@ -16,6 +16,7 @@ from reports.data.study import Study
 from reports.data.test_set import contrast_noise, weighted_noise
 from reports.formatting import known
 from reports.statistics import Estimate, level_gap, widen
+from reports.statistics.estimates import clamp_difference
 from reports.statistics.holm import FAMILY_ERROR
 from reports.statistics.levels import values_by_arm, weighted_values
 from reports.statistics.terms import Confounded, codes
@@ -65,6 +66,8 @@ class Effect:
     `decided`: the test of the factor's main effect. `reversed_by`: interactions that are shown and
     change which level is better, so that the average says nothing; `varies_with`: partners in the
     other interactions that are shown. `confounded`: what its levels cannot be told apart from.
+    `alike`: (arms that are compared, arms that have either level): where not all have a partner
+    that is alike in everything else, the average is over those that have.
     """
 
     factor: str
@@ -77,6 +80,7 @@ class Effect:
     reversed_by: tuple[Dependence, ...] = ()
     varies_with: tuple[str, ...] = ()
     confounded: Confounded | None = None
+    alike: tuple[int, int] = (0, 0)
 
     @property
     def shown(self) -> bool | None:
@@ -96,6 +100,7 @@ def main_effects(study: Study, points: pd.DataFrame) -> list[Effect]:
         if gap is None or found is None or not (known(gap.difference.low) or (term and term.shown)):
             continue
         wide = widen(gap.difference, contrast_noise(study, points, factor, gap.high, gap.low))
+        wide = clamp_difference(wide, *study.score_range)
         sides = (
             (gap.high, gap.low, gap.high_mean, gap.low_mean)
             if study.higher_is_better
@@ -111,6 +116,7 @@ def main_effects(study: Study, points: pd.DataFrame) -> list[Effect]:
                 reverses,
                 varies,
                 found.confounding(factor),
+                (gap.arms, gap.of),
             )
         )
     return sorted(effects, key=lambda one: -one.difference.value)
@@ -165,6 +171,7 @@ def _dependence(study: Study, by: str, factor: str, partner: str) -> Dependence:
         found = weighted_values(values, weights, level=level)
         if by == "score":
             found = widen(found, weighted_noise(study, weights), level=level)
+            found = clamp_difference(found, *study.score_range)
         differences[key] = with_sign(found, way)
     pair = _reversed_pair(differences)
     by_level = []

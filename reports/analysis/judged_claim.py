@@ -31,6 +31,7 @@ class Part:
     level: str
     effect: Estimate
     strength: str
+    why: str = ""  # it cannot be decided there
 
     @property
     def name(self) -> str:

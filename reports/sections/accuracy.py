@@ -85,6 +85,12 @@ class Accuracy:
             return f"{sentence} Where no seed was lost, the seeds of an arm have equal scores."
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
+            if low == high or not spread.max() > spread.min():
+                of = f" ({arms.loc[low, 'label']})" if spread.notna().sum() == 1 else ""
+                return (
+                    f"{sentence} Where no seed was lost, the spread over seeds is sd"
+                    f" {score_number(spread[low], 3)}{of}."
+                )
             sentence += (
                 " Where no seed was lost, the spread over seeds runs from sd"
                 f" {score_number(spread[low], 3)} ({arms.loc[low, 'label']}) to"

@@ -36,7 +36,7 @@ HOW = (
     " fit one axis: inside the shaded band an effect is too small to care about, to the right of"
     " it the claim holds here, to the left the opposite does. Look at the bar before the mark: a"
     " bar that reaches from one side to the other decides nothing, however far out its mark lies. A"
-    " claim whose effect depends on another factor is mixed: the table has it level by level."
+    " claim whose effect depends on a factor is mixed: its sentence has it level by level."
 )
 INKS = {
     HOLDS: "#2e9e4f",
@@ -164,8 +164,9 @@ def _figure(every: list[JudgedClaim], own: int) -> Figure:
         " what it is measured by (the table has them), and points. ✓ holds here: the interval lies"
         " above 0 and the effect reaches 1 (for claims of “no less”: the interval lies above −1)."
         " ✕ the opposite, by the same rule. ≈ too small to matter: the whole interval lies in the"
-        " shaded band. ◇ mixed: the effect depends on another factor, whose levels come out"
-        " differently. ? not decided. Claims were not picked by looking; they are decided by wide"
+        " shaded band. ◇ mixed: the effect depends on a factor: at some of its levels it is"
+        " decided, at others it comes out differently or is not decided. ? not decided. Claims were"
+        " not picked by looking; they are decided by wide"
         " intervals, since a page has many, and not corrected for one another beyond that."
     )
     return Figure(
@@ -265,7 +266,7 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
     rows: Rows = [
         [
             one.statement,
-            Cell(label(one), one.verdict),
+            Cell(_label_and_why(one), one.verdict),
             one.measure,
             f"{levels(one.better)}: {side_values(one, 0)}" if one.better else one.text,
             f"{levels(one.worse)}: {side_values(one, 1)}" if one.worse else "",
@@ -295,6 +296,11 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
         " perfect, so that one claim fits every task."
     )
     return Table(columns, rows, "Claims and what was found", notes)
+
+
+def _label_and_why(one: JudgedClaim) -> str:
+    why = one.why if one.verdict == NOT_DECIDED else ""
+    return f"{label(one)}{f': {why}' if why else ''}"
 
 
 def _sort(value: float) -> float | None:

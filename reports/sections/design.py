@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reports.analysis.rates import rate_is_chosen, rate_words
 from reports.blocks import Definitions, Fold, Prose, Section, Table
 from reports.data.study import Study
 from reports.formatting import count, known, level, levels, score_number
@@ -84,13 +85,14 @@ class Design:
     def _settings(self, study: Study) -> list[object]:
         set_by_arm = study.declaration.get("arms", [])
         tuned = [level(key, "") for key in study.factors if "tuned" in key]
-        sentences = (
-            ""
-            if set_by_arm
-            else "No setting was tuned: every arm runs with the same fixed settings."
+        sentences = "No setting was tuned: every arm runs with the same fixed settings" + (
+            ", but for those that the study sets for single arms." if set_by_arm else "."
         )
         if tuned:
             sentences = "Tuning is a factor of this study (tuned)."
+        rates = rate_words(study) if "optimizer.lr" not in study.constant else ""
+        if rates and not rate_is_chosen(study):
+            sentences += f" Learning rate: {rates}."
         budget = [f"{key} {study.constant[key]}" for key in BUDGET if key in study.constant]
         sentences += f" Budget and size of every point: {', '.join(budget)}." if budget else ""
         blocks: list[object] = [Prose(sentences.strip())] if sentences else []

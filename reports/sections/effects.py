@@ -101,7 +101,8 @@ def _sentence(study: Study, terms: dict[str, TermsShown], found: dict[str, Share
             if one.name not in shown_names and one.share.value >= LARGE
         ]
         if unsure:
-            parts.append(f"Large by the estimate, and not shown, are in {text} {listing(unsure)}.")
+            are = "is" if len(unsure) == 1 else "are"
+            parts.append(f"In {text} {listing(unsure)} {are} large by the estimate and not shown.")
         close = [
             f"{one.name} is {close_words(one.decided)}" for one in of.terms if one.decided.too_close
         ]
@@ -160,6 +161,9 @@ def _shares(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Figure:
         tops.append(
             f"no term is shown to explain any of the variance of {text}"
             if top is None
+            else f"what is shown ({listing([one.name for one in sure])}) explains under 1 % of the"
+            f" variance of {text}"
+            if top.share.value < LEAST
             else f"{share_words(top.share)} of the variance of {text} goes with {top.name},"
             " the most of the terms that are shown"
         )
@@ -438,8 +442,10 @@ def _crossing(
         means = _alike(study, pair, points, column, line)
         if len(means) > 1:
             best = (max if higher else min)(means, key=lambda x: means[x])
+            alike = [x for x in means if number(means[x], 3) == number(means[best], 3)]
             best_of_lines.append(
-                f"{level(line_key, line)} {level(x_key, best)} {score_number(means[best])}"
+                f"{level(line_key, line)} {' and '.join(level(x_key, x) for x in alike)}"
+                f" {score_number(means[best])}"
             )
     sentence += (
         f"; {'highest' if higher else 'lowest'} mean: {', '.join(best_of_lines)}."

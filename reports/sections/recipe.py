@@ -15,7 +15,15 @@ from reports.analysis.confirmation import (
     confirmation,
     confirmation_sentence,
 )
-from reports.analysis.recipe import NOTHING_LEARNED, Recipe, command, folded, point_of, recipes
+from reports.analysis.recipe import (
+    NOTHING_LEARNED,
+    Recipe,
+    command,
+    folded,
+    point_of,
+    quickest,
+    recipes,
+)
 from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, Table
 from reports.data.study import Problem, Study
 from reports.export.export import point_config
@@ -104,11 +112,11 @@ class RecipeSection:
         ]
         notes = (
             f"{_which(self.shown, len(found.order))} in this order: fewest lost, most"
-            " solved at the end, mean validation score with lost seeds at the baseline; arms that"
-            " learned nothing, and those whose best seed is far below another arm's mean, come"
-            " after these. Seconds: per point. Distinguished: the difference of mean test scores"
-            " lies outside an interval that holds for all arms at once (Bonferroni; spread over"
-            " seeds pooled over arms, and the noise of the test set). "
+            " solved at the end, mean validation score with lost seeds at the baseline, soonest;"
+            " arms that learned nothing, and those whose best seed is far below another arm's mean,"
+            " come after these. Seconds: per point. Distinguished: the difference of mean test"
+            " scores lies outside an interval that holds for all arms at once (Bonferroni; spread"
+            " over seeds pooled over arms, and the noise of the test set). "
         )
         return Table(columns, rows, "The arms to choose from", notes)
 
@@ -179,10 +187,8 @@ def _equals(found: Recipe, arms: pd.DataFrame) -> str:
     if found.close is None:
         return " One seed per arm: which others are as good is not known."
     if not found.close:
-        return (
-            f" {'The other' if len(found.order) == 2 else 'All others'} can be told apart from it"
-            " by test score."
-        )
+        others = "other arm" if len(found.order) == 2 else f"{len(found.order) - 1} other arms"
+        return f" The {others} can be told apart from the first by test score."
     names = [
         "the runner-up" if arm == found.order[1] else arms.loc[arm, "label"] for arm in found.close
     ]
@@ -198,30 +204,15 @@ def _equals(found: Recipe, arms: pd.DataFrame) -> str:
 
 
 def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
-    """The arm that trains clearly faster among those as good as the first, if there is one.
-
-    As good: not told apart by test score, with no more seeds lost and no fewer solved at the end.
-    """
-    ranked, first = found.ranked, found.ranked.loc[found.first]
-    good = [
-        arm
-        for arm in found.close or ()
-        if ranked.loc[arm, "lost"] <= first["lost"] and ranked.loc[arm, "solved"] >= first["solved"]
-    ]
-    if not good:
+    """The arm that trains clearly faster among those as good as the first, if there is one."""
+    quick = quickest(study, found)
+    if quick is None:
         return ""
-    among = study.stored[study.stored["arm"].isin([found.first, *good])]
-    cheapest = among.groupby("arm")["seconds"].mean().dropna()
-    if not len(cheapest) or cheapest.min() >= 0.8 * cheapest.get(found.first, 0.0):
-        return ""
-    arm = int(cheapest.idxmin())
-    times = (
-        f"{number(float(cheapest[arm]), 1)} s per point against"
-        f" {number(float(cheapest.get(found.first, float('nan'))), 1)} s"
-    )
+    arm, seconds, of_first = quick
     return (
         f" The quickest of those that lose no more seeds and solve as many is"
-        f" {arms.loc[arm, 'label']}: {times}."
+        f" {arms.loc[arm, 'label']}: {number(seconds, 1)} s per point against"
+        f" {number(of_first, 1)} s."
     )
 
 

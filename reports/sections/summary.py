@@ -17,13 +17,23 @@ from reports.analysis.arms import (
 )
 from reports.analysis.associations import prediction_words
 from reports.analysis.by_problem import MANY, nothing_to_choose
+from reports.analysis.claim_ledger import all_claims
+from reports.analysis.claim_words import label
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effect_words import effects_words
 from reports.analysis.effects import main_effects
 from reports.analysis.ends import different_stopping_points
 from reports.analysis.flattery import flattery, reaching
 from reports.analysis.margins import close_ends
-from reports.analysis.recipe import NOTHING_LEARNED, Recipe, leaders, most_often_first, recipes
+from reports.analysis.rates import rate_is_chosen, rate_words
+from reports.analysis.recipe import (
+    NOTHING_LEARNED,
+    Recipe,
+    leaders,
+    most_often_first,
+    quickest,
+    recipes,
+)
 from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
 from reports.data.study import MISSING, Problem, Study
@@ -72,6 +82,7 @@ class Summary:
                 )
             )
         blocks += [Prose(text, "lead") for text in self._answer(study, arms, points)]
+        blocks += [Prose(text) for text in (_declared_claims(study),) if text]
         blocks.append(Facts(self._facts(study, arms, points)))
         blocks.append(self._matrix(study, arms))
         blocks += [Prose(text) for text in (self._health(study, points),) if text]
@@ -120,6 +131,7 @@ class Summary:
                 )
             else:
                 text += _lead_words(found, others)
+                text += _quickest(study, by_arm, found)
             again = confirmation(study)
             fresh = (
                 next((one for one in again.arms if one.arm == found.first), None)
@@ -336,8 +348,9 @@ class Summary:
             sentences.append(
                 f"{count(seeds, 'seed')} per arm: single arms are shown"
                 f" {'with their intervals' if seeds > 1 else 'without intervals'} and not tested"
-                " against each other (no permutation test of two arms can reach p < .05 below 4"
-                " seeds each)."
+                " against each other one by one (no permutation test of two arms can reach p < .05"
+                " below 4 seeds each); which can be told apart from the first rests on the spread"
+                " over seeds pooled over all arms."
             )
         if points.empty:
             return sentences
@@ -365,14 +378,15 @@ class Summary:
                 " was."
             )
         sentences += [text for text in (different_stopping_points(points),) if text]
-        if (
-            len(arms) > 1
-            and not any("lr" in key.rpartition(".")[2] or key == "tuned" for key in study.factors)
-            and not study.declaration.get("arms")
-        ):
+        if len(arms) > 1 and not rate_is_chosen(study):
+            rates = rate_words(study)
+            several = "optimizer" in study.factors and rates
             sentences.append(
-                "The learning rate is the same for every arm and not tuned: differences between"
-                " arms hold at this rate."
+                f"The learning rate is the same for every arm of an optimizer ({rates}) and not"
+                " tuned: differences between arms, and between optimizers, hold at these rates."
+                if several
+                else f"The learning rate is the same for every arm{f' ({rates})' if rates else ''}"
+                " and not tuned: differences between arms hold at this rate."
             )
         if close := close_ends(study):
             sentences.append(close)
@@ -382,6 +396,19 @@ class Summary:
                 " out."
             )
         return sentences
+
+
+def _quickest(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
+    """An arm that is as good and clearly quicker, if there is one."""
+    quick = quickest(study, found)
+    if quick is None:
+        return ""
+    arm, seconds, of_first = quick
+    name = _short(study, by_arm, arm)
+    return (
+        f" Of these {name} trains quickest ({number(seconds, 1)} s a point against"
+        f" {number(of_first, 1)} s)."
+    )
 
 
 def _lead_words(found: Recipe, others: int) -> str:
@@ -397,6 +424,13 @@ def _lead_words(found: Recipe, others: int) -> str:
     if found.close:
         return f" Of the other {others} arms {len(found.close)} cannot be distinguished from it."
     return f" The other {'arm' if others == 1 else f'{others} arms'} can be told apart from it."
+
+
+def _declared_claims(study: Study) -> str:
+    """The claims declared with the study, which are its question, and what was found."""
+    own = all_claims(study).own.values() if study.declaration.get("claims") else []
+    said = [f"{one.statement.rstrip('.')}: {label(one)}" for one in own]
+    return f"Claimed with the study, and found. {'. '.join(said)}." if said else ""
 
 
 def _over_problems(study: Study, every: Sequence[tuple[Problem, Recipe]]) -> str:

@@ -61,12 +61,17 @@ def around(value: float, half: float, n: int) -> Estimate:
 
 
 def clamp(estimate: Estimate, lowest: float, highest: float) -> Estimate:
-    """The part of the interval that is possible for a quantity between these; no difference is."""
+    """The part of the interval that is possible for a quantity between these."""
     if not math.isfinite(estimate.half):
         return estimate
     lowest, highest = min(lowest, estimate.value), max(highest, estimate.value)
     low, high = (min(max(end, lowest), highest) for end in (estimate.low, estimate.high))
     return Estimate(estimate.value, low, high, estimate.n)
+
+
+def clamp_difference(estimate: Estimate, lowest: float, highest: float) -> Estimate:
+    """The part of the interval that is possible for a difference of quantities between these."""
+    return clamp(estimate, lowest - highest, highest - lowest)
 
 
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:

@@ -79,7 +79,7 @@ def marginal_means(
 @dataclass(frozen=True)
 class Gap:
     """The two levels of a factor that are furthest apart: means and difference, over shared
-    settings.
+    settings. `arms`: how many of both levels are compared; `of`: how many there are.
     """
 
     high: str
@@ -87,6 +87,8 @@ class Gap:
     high_mean: float
     low_mean: float
     difference: Estimate
+    arms: int
+    of: int
 
 
 def level_gap(
@@ -122,5 +124,7 @@ def level_gap(
             weights = {at[high][key]: 1 / len(both) for key in both} | {
                 at[low][key]: -1 / len(both) for key in both
             }
-            best = Gap(high, low, mean[high], mean[low], weighted_arms(known, column, weights))
+            gap = weighted_arms(known, column, weights)
+            there = len(at[one]) + len(at[other])
+            best = Gap(high, low, mean[high], mean[low], gap, len(weights), there)
     return best

@@ -37,8 +37,9 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
     whether another arm is clearly ahead; `learned`, whether the mean is better than the baseline
     and not all points are stuck or lost (the best of many validations exceeds chance by chance).
     Order: arms that learned and that no other is clearly ahead of, by fewest lost, most solved at
-    the end, validation; then the others by validation. Arms without a validation score are left
-    out.
+    the end, validation, and then by `sooner`, the mean update at which the rule was first met if
+    all of an arm's points met it; then the others by validation. Arms without a validation score
+    are left out.
     """
     sign = 1.0 if higher_is_better else -1.0
     made = pd.DataFrame(
@@ -48,6 +49,7 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
             "solved": solved_at_end(points).astype(float),
             "value": sign * counted(points, "val_score", higher_is_better=higher_is_better),
             "baseline": sign * points["baseline"].astype(float),
+            "sooner": points["solved_at"].astype(float),
             "off": ~points["outcome"].isin(UNLEARNED),
         }
     )
@@ -58,6 +60,7 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
         validation=("value", "mean"),
         best=("value", "max"),
         baseline=("baseline", "mean"),
+        sooner=("sooner", lambda updates: updates.mean(skipna=False)),
         off=("off", "any"),
     )
     if by_arm.empty:
@@ -73,11 +76,14 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
             "lost": by_arm["lost"].where(~by_arm["behind"], 0.0),
             "solved": -by_arm["solved"].where(~by_arm["behind"], 0.0),
             "validation": -by_arm["validation"],
+            "sooner": by_arm["sooner"].fillna(np.inf),
         }
     ).reset_index()
-    order = keys.sort_values(["unlearned", "behind", "lost", "solved", "validation", "arm"])["arm"]
+    order = keys.sort_values(
+        ["unlearned", "behind", "lost", "solved", "validation", "sooner", "arm"]
+    )["arm"]
     by_arm["validation"] *= sign
-    return by_arm.loc[order, ["lost", "solved", "validation", "behind", "learned"]]
+    return by_arm.loc[order, ["lost", "solved", "validation", "sooner", "behind", "learned"]]
 
 
 def best_first(points: pd.DataFrame, *, higher_is_better: bool) -> list[int]:

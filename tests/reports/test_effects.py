@@ -23,10 +23,12 @@ from reports.sections.contrasts import Contrasts, single_arms
 from reports.sections.effects import SEEDS, Effects
 from reports.sections.power import Power, questions
 from reports.sections.recipe import RecipeSection
+from reports.sections.summary import Summary
 from reports.sections.time_to_solve import TimeToSolve
 from reports.statistics import mean_interval
 from reports.statistics.bootstrap import two_way
 from study.design.power import resolvable
+from tests.reports.known import known_study
 from tests.reports.synthetic import edit_points, make
 
 FACTORS = {
@@ -367,3 +369,16 @@ def test_arms_of_ten_seeds_have_the_interval_of_both_noises(tmp_path) -> None:
     assert arms.loc[0, "score"] == mean_interval(arms.loc[0, "scores"], own["score_se"].tolist()), (
         "a diverged point counts with the baseline, which no example shows"
     )
+
+
+def test_the_summary_says_which_interactions_are_not_shown() -> None:
+    """A study about an interaction that is not there must hear so on the first screen."""
+    factors = {"cell": ["rnn", "lstm"], "readout": ["last", "attention"], "clip": ["none", "norm"]}
+    study = known_study(
+        factors,
+        lambda labels, seed, rng: {
+            "score": 0.8 + 0.1 * (labels["readout"] == "attention") + 0.01 * rng.normal()
+        },
+    )
+    text = texts(Summary(trusted=5, draws=1000).render(study))
+    assert "Of 3 interactions of two factors none is shown; by the estimate the largest is" in text

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from reports.analysis.claim_words import sentence
 from reports.analysis.claims import judge
@@ -270,3 +271,73 @@ def test_an_association_between_cells_is_none_within_them() -> None:
     assert found.verdict in (NOT_DECIDED, TOO_SMALL)
     assert judge(associated(3.0, 0.0), claimed).verdict == HOLDS
     assert judge(associated(-3.0, 0.0), claimed).verdict == OPPOSITE
+
+
+def test_the_seeds_that_would_decide_are_those_of_the_interval_itself() -> None:
+    """2 of 3 against 0 of 3: Newcombe's 99 % interval leaves 0 out from 7 seeds on."""
+    study = known_study(
+        {"clip": ["none", "norm"]},
+        lambda labels, seed, rng: {"score": 0.95 if labels["clip"] == "norm" and seed else 0.5},
+        seeds=3,
+    )
+    sides = {"better": {"clip": "norm"}, "worse": {"clip": "none"}}
+    found = judge(study, claim(**sides, by="solved", least=0.2))
+
+    def low(seeds: int) -> float:
+        two_thirds = 2 * seeds / 3
+        ends = confint_proportions_2indep(
+            two_thirds, seeds, 0, seeds, compare="diff", method="newcomb", alpha=0.01
+        )
+        return float(ends[0])
+
+    needed = next(seeds for seeds in range(3, 50) if low(seeds) > 0)
+    assert f"bout {needed - 3} more seeds per arm would decide it, as holding" in sentence(found)
+
+
+def test_what_more_seeds_would_decide_against_a_claim_is_said() -> None:
+    study = known_study(
+        {"initializer": ["orthogonal", "normal"]},
+        lambda labels, seed, rng: {"score": 0.5 + 0.05 * (seed - 1)},
+        seeds=3,
+    )
+    found = judge(study, claim())
+    assert "would decide it, as too small to matter, if" in sentence(found)
+
+
+def test_a_sentence_has_the_sign_that_its_table_has() -> None:
+    study = scored(lambda labels: 0.5 - 0.012 * (labels["initializer"] == "orthogonal"))
+    found = judge(study, claim(least=0.05))
+    assert found.difference.value < 0
+    assert "(in the claim's favour: −0.01" in sentence(found)
+    assert "99 % interval [−0.0" in sentence(found)
+
+
+def test_no_less_that_is_more_is_said_to_be_more() -> None:
+    study = scored(lambda labels: 0.5 + 0.2 * (labels["initializer"] == "orthogonal"))
+    found = judge(study, claim(direction="no less"))
+    assert found.verdict == HOLDS and "It is more than claimed: better here." in sentence(found)
+
+
+def test_an_interval_does_not_leave_what_a_difference_can_be() -> None:
+    study = known_study(
+        {"clip": ["none", "norm"]},
+        lambda labels, seed, rng: {"score": 1.0 if labels["clip"] == "norm" or seed else 0.0},
+        seeds=2,
+    )
+    found = judge(study, claim(better={"clip": "norm"}, worse={"clip": "none"}))
+    assert found.difference.low >= -1 and found.difference.high <= 1
+
+
+def test_a_level_that_cannot_be_decided_says_why() -> None:
+    """At normal weights nobody is better than the baseline: alike, and nothing is shown by it."""
+    factors = {"clip": ["none", "norm"], "initializer": ["orthogonal", "normal"]}
+    study = known_study(
+        factors,
+        lambda labels, seed, rng: {
+            "score": 0.1
+            + 0.5 * (labels["initializer"] == "orthogonal") * (labels["clip"] == "norm")
+            + 0.001 * rng.standard_normal()
+        },
+    )
+    found = judge(study, claim(better={"clip": "norm"}, worse={"clip": "none"}))
+    assert "neither side got better than the memoryless baseline" in sentence(found)

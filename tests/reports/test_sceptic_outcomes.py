@@ -215,3 +215,51 @@ def test_what_a_task_calls_a_choice_can_be_recommended() -> None:
     )
     text = texts(Summary(trusted=5, draws=1000).render(study))
     assert "ecommended is window 48" in text
+
+
+def test_a_tie_goes_to_the_arm_that_met_the_rule_sooner() -> None:
+    """All three end solved at a perfect score: the last declared one was there first."""
+    at = {"rnn": 800.0, "lstm": 400.0, "gru": 400.0}
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        return {"score": 1.0, "ends_solved": True, "solved_at": at[labels["cell"]] + 10 * seed}
+
+    found = recipe(known_study(ARMS, point))
+    assert found is not None and found.order[-1] == 0
+    assert found.chosen_by.startswith("order of declaration, tying with the next in lost seeds")
+    at["gru"] = 300.0
+    sooner = recipe(known_study(ARMS, point))
+    assert sooner is not None and sooner.first == 2
+    assert sooner.chosen_by.startswith("meeting the rule soonest")
+
+
+def test_the_first_screen_has_the_claims_and_what_limits_an_average() -> None:
+    factors = {"cell": ["rnn", "lstm"], "clip": ["none", "norm"]}
+    study = known_study(
+        factors,
+        lambda labels, seed, rng: {"score": 0.5 + 0.3 * (labels["cell"] == "lstm")},
+        excluded=lambda labels: labels == {"cell": "rnn", "clip": "none"},
+        claims=[
+            {
+                "statement": "The LSTM is better",
+                "better": {"cell": "lstm"},
+                "worse": {"cell": "rnn"},
+                "by": "score",
+                "least": 0.05,
+            }
+        ],
+    )
+    text = texts(Summary(trusted=5, draws=1000).render(study))
+    assert "Claimed with the study, and found. The LSTM is better: ✓ holds here." in text
+    assert "over the 2 of 3 arms that differ in it alone" in text
+
+
+def test_where_no_level_has_both_outcomes_nothing_is_said_of_transport() -> None:
+    """One factor, whose levels all solve or all fail: within them there is nothing to compare."""
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        good = labels["cell"] == "lstm"
+        return {"score": 0.95 if good else 0.3, "D": -1.0 + 9 * (not good) + 0.1 * seed}
+
+    text = texts(Summary(trusted=5, draws=1000).render(known_study(ARMS, point)))
+    assert "cannot be determined here: no solved and unsolved network share a level" in text
