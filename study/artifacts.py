@@ -19,9 +19,11 @@ from study.store import Store
 from study.store.wandb_runs import (
     LOGGED,
     SENT,
+    disabled,
     entries,
     fast,
     key_configured,
+    leave_agent,
     note,
     package,
     run_id,
@@ -36,6 +38,8 @@ def log_artifacts(folder: Path) -> str:
 
     Returns what was done in words, "" if the study is not tracked. Raises StudyError.
     """
+    if disabled():
+        return ""
     last = _last(folder / "wandb" / LOGGED)
     files = [folder / name for name in ARTIFACTS if (folder / name).is_file()]
     if last is None or not files:
@@ -58,6 +62,7 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
     # wandb copies what it sends; the copies belong to the study, not to the user's home folder.
     for name, place in (("WANDB_DATA_DIR", "data"), ("WANDB_CACHE_DIR", "cache")):
         os.environ.setdefault(name, str((folder / "wandb" / place).resolve()))
+    leave_agent()
     wandb = package()
     name = str(Store(folder).study().get("name", folder.name))
     if mode == "online" and not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):

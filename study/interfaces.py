@@ -330,7 +330,13 @@ class TaskFacts:
 
 
 class Task(ABC):
-    """Sequences, their loss and their metric; nothing is loaded before `load` is called."""
+    """Sequences, their loss and their metric; nothing is loaded before `load` is called.
+
+    `read_by`: names of settings that say how data are read, and whose whole effect is in
+    `data_hash`; ids leave them out.
+    """
+
+    read_by: tuple[str, ...] = ()
 
     @abstractmethod
     def load(self) -> None:
@@ -663,12 +669,16 @@ class Tracker(ABC):
 
 @dataclass(frozen=True)
 class Point:
-    """One grid point: its composed configuration as plain values, and its levels by name."""
+    """One grid point: its composed configuration as plain values, and its levels by name.
+
+    `data_hash`: of the data that it was planned with; "" if that is not known.
+    """
 
     id: str
     config: Mapping[str, Any]
     labels: Mapping[str, str | int | float | bool]
     seed: int
+    data_hash: str = ""
 
     @property
     def updates(self) -> int:

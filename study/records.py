@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,9 @@ NOT_IDENTITY = (
     "search",
     "stop",
 )
+
+# Settings of a task that say where its data lie. What the data are is in their hash.
+LOCATED = ("path", "folder")
 
 NETWORK = "network"  # in column `layer`: the states of all layers together
 
@@ -445,12 +448,27 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 }
 
 
-def identity(config: Mapping[str, Any], *, data_hash: str, kernel: str, device_type: str) -> str:
+def identity(
+    config: Mapping[str, Any],
+    *,
+    data_hash: str,
+    kernel: str,
+    device_type: str,
+    read_by: Collection[str] = (),
+    located: bool = False,
+) -> str:
     """Id of a grid point: a hash of everything that determines its numbers, and of nothing else.
 
-    `config` is the composed configuration as plain values; `device_type` is cpu or cuda.
+    `config` is the composed configuration as plain values; `device_type` is cpu or cuda; `read_by`:
+    settings of the task whose whole effect is in `data_hash` (Task.read_by). `located`: the id that
+    earlier versions gave, which depended on where the data lie.
     """
     decides = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    decides["task"] = {
+        key: None if key in LOCATED and not located else value
+        for key, value in decides["task"].items()
+        if key not in read_by
+    }
     # left out if null, so that ids from before this key existed stay valid
     if (checks := config["stop"]["solved_checks"]) is not None:
         decides["stop"] = {"solved_checks": checks}

@@ -39,6 +39,19 @@ class Waiting:
         return any(self.folder.glob("*.wandb.synced"))
 
 
+def unfinished(study: Path) -> int:
+    """How many offline runs lie there that no ledger has: a launch was interrupted at them, or they
+    are not this study's.
+    """
+    noted = {entry[0].split("+")[0] for entry in entries(study / "wandb" / LOGGED)}
+    report = run_id(str(Store(study).study().get("name", study.name)), "report")
+    there = [
+        (path.name.split("-", 3)[3], any(path.glob("*.wandb.synced")))
+        for path in (study / "wandb").glob("offline-run-*")
+    ]
+    return len({id for id, sent in there if not sent and id not in {*noted, report}})
+
+
 def waiting(study: Path) -> list[Waiting]:
     """Complete offline runs that are not online yet, each with its newest files."""
     newest: dict[str, Path] = {}
@@ -131,11 +144,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (StudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    incomplete = unfinished(options.folder)
     print(
         f"W&B: {sent} runs uploaded, {left} still waiting"
         if sent or left
+        else "W&B: no complete offline runs are waiting"
+        if incomplete
         else "W&B: no offline runs are waiting"
     )
+    if incomplete:
+        runs = "1 offline run was" if incomplete == 1 else f"{incomplete} offline runs were"
+        print(
+            f"W&B: {runs} never completed, since a launch was interrupted; run the study again to"
+            " log what is missing"
+        )
     if left:
         print(
             f"error: {left} runs did not arrive (no server, or nothing arrived for"

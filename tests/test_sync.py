@@ -18,6 +18,12 @@ from study.sync import waiting
 from tests.support.wandb_stub import KEY, stub
 from tests.trackers.test_trackers import NODE, ROOT, log_in_process, offline_runs, write
 
+CUT_SHORT = (
+    "W&B: 1 offline run was never completed, since a launch was interrupted; run the study again to"
+    " log what is missing\n"
+)
+NOTHING_MORE = f"W&B: no complete offline runs are waiting\n{CUT_SHORT}"
+
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -81,14 +87,14 @@ def test_every_run_is_sent_once(offline):
     before = len(list((offline.parent / "home").iterdir()))
     with stub() as server:
         status, told = sync(offline, server.url)
-        assert (status, told) == (0, "W&B: 2 runs uploaded, 0 still waiting\n")
+        assert (status, told) == (0, f"W&B: 2 runs uploaded, 0 still waiting\n{CUT_SHORT}")
         assert sorted(server.runs) == ["my-study-p1", "my-study-p2"]
         assert [sorted(run["history"]) for run in server.runs.values()] == [[0, 1, 2], [0, 1, 2]]
         sent = len(server.sent)
-        assert sync(offline, server.url) == (0, "W&B: no offline runs are waiting\n")
+        assert sync(offline, server.url) == (0, NOTHING_MORE)
         for mark in offline.rglob("*.synced"):
             mark.unlink()  # the study's own notes say so too
-        assert sync(offline, server.url) == (0, "W&B: no offline runs are waiting\n")
+        assert sync(offline, server.url) == (0, NOTHING_MORE)
         log_in_process(
             offline,
             ["p1", "p2"],

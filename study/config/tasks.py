@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,19 +16,33 @@ from torch import Tensor
 from study.config.build import as_study_error, build
 from study.interfaces import PARTS, Batch, Task, TaskFacts
 from study.numerics.streams import generator
-from study.records import StudyError
+from study.records import LOCATED, StudyError
+
+MOST_FILES = 20  # of a folder, whose changes are noticed within a process
 
 
 def load_task(node: Mapping[str, Any]) -> Task:
     """Return the task of a configuration node with its data loaded, cached per process.
 
-    A loaded task is never changed.
+    A loaded task is never changed; a file that has changed is read again.
     """
-    return _load_task(json.dumps(node, sort_keys=True))
+    return _load_task(json.dumps(node, sort_keys=True), _stamps(node))
+
+
+def _stamps(node: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:
+    """Names, times and sizes of the files that the node names, also of those in a folder."""
+    paths = [Path(value) for key in LOCATED if isinstance(value := node.get(key), str)]
+    files = [each for path in paths for each in (path, *(path.iterdir() if path.is_dir() else ()))]
+    found = []
+    for file in sorted(files)[:MOST_FILES]:
+        with contextlib.suppress(OSError):
+            facts = file.stat()
+            found.append((str(file), facts.st_mtime_ns, facts.st_size))
+    return tuple(found)
 
 
 @functools.lru_cache(maxsize=8)
-def _load_task(text: str) -> Task:
+def _load_task(text: str, stamps: tuple[tuple[str, int, int], ...]) -> Task:
     task: Task = build(json.loads(text), "task")
     name = type(task).__name__
     with as_study_error("task", f"{name} cannot load its data"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from study.config.compose import Combination, Sweep, check_named_levels, exclusi
 from study.config.settings import Settings, settings_of
 from study.config.setup import set_up
 from study.interfaces import Executor, Group, Point
-from study.records import NUMERICS, StudyError, identity
+from study.records import LOCATED, NUMERICS, StudyError, identity
 from study.store import Damaged, Store
 from study.store.search import beside
 from study.training.checkpoints import Checkpoints
@@ -134,8 +134,10 @@ def make_plan(
             "study.search: must be the folder of a search beside the study's, such as"
             f" ../digits/search, got {search!r}"
         )
-    points = _distinct([_point(combination) for combination in kept])
-    stored = _stored(Store(settings.folder), {point.id for point in points})
+    store = Store(settings.folder)
+    there = store.names()
+    points = _distinct([_point(combination, there) for combination in kept])
+    stored = _stored(store, {point.id for point in points})
     unprobed = _unprobed(points, stored)
     if settings.reprobe:
         # A point is replaced as a whole, so the probes of its stored result are repeated as well.
@@ -251,13 +253,23 @@ def _missing_probes(point: Point, measured: Mapping[str, Any] | None) -> list[st
     )
 
 
-def _point(combination: Combination) -> Point:
+def _point(combination: Combination, there: Collection[str]) -> Point:
+    """The point of a combination; an id of earlier versions if that is stored."""
     setup = set_up(dict(combination.config))
-    id = identity(
-        setup.nodes, data_hash=setup.task.data_hash(), kernel=setup.kernel, device_type=setup.device
+    id_of = functools.partial(
+        identity,
+        setup.nodes,
+        data_hash=setup.task.data_hash(),
+        kernel=setup.kernel,
+        device_type=setup.device,
+        read_by=setup.task.read_by,
     )
+    id = id_of()
+    if id not in there and any(setup.nodes["task"].get(key) is not None for key in LOCATED):
+        earlier = id_of(located=True)
+        id = earlier if earlier in there else id
     labels = {key: value for key, value in combination.labels.items() if key != "seed"}
-    return Point(id=id, config=setup.nodes, labels=labels, seed=setup.seed)
+    return Point(id, setup.nodes, labels, setup.seed, setup.task.data_hash())
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:

@@ -30,6 +30,9 @@ FAST: dict[str, Any] = {
     "finish_timeout_raises": True,
 }
 
+# What a `wandb agent` sets for the one run that it expects: with it, wandb gives every run that id.
+AGENT = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
+
 LOGGED, SENT = "logged.jsonl", "artifacts.jsonl"  # ledgers in wandb/: of points, of artifacts
 
 
@@ -42,6 +45,17 @@ def package(otherwise: str = "") -> Any:
     except ImportError as error:
         raise StudyError(f"wandb is not installed; pip install wandb{otherwise}") from error
     return wandb
+
+
+def disabled() -> bool:
+    """Whether the environment forbids W&B altogether: then nothing is written or sent."""
+    return os.environ.get("WANDB_MODE", "").lower() == "disabled"
+
+
+def leave_agent() -> str:
+    """Keep the runs that this process makes apart from an agent's run; the sweep's id, or ""."""
+    left = {name: os.environ.pop(name, "") for name in AGENT}
+    return left["WANDB_SWEEP_ID"]
 
 
 def fast(mode: str, patience: float, **further: Any) -> Any:

@@ -10,9 +10,19 @@ from typing import Any, Literal
 
 from study.interfaces import Tracker, require
 from study.numerics.stages import stages
-from study.records import CHOICES, HISTORY, NOT_IDENTITY, SIZES, StudyError
+from study.records import CHOICES, HISTORY, LOCATED, NOT_IDENTITY, SIZES, StudyError
 from study.store import Store
-from study.store.wandb_runs import LOGGED, entries, fast, key_configured, note, package, run_id
+from study.store.wandb_runs import (
+    LOGGED,
+    disabled,
+    entries,
+    fast,
+    key_configured,
+    leave_agent,
+    note,
+    package,
+    run_id,
+)
 
 ROOM = 2**20  # free bytes required before and after a run is logged
 
@@ -20,8 +30,9 @@ ROOM = 2**20  # free bytes required before and after a run is logged
 class Wandb(Tracker):
     """The run id consists of study and point id, so that logging again updates a run.
 
-    mode: auto is online if a key is configured (environment, netrc or wandb's settings) and
-    WANDB_MODE does not forbid it, else offline; then runs wait in the study's wandb/ folder for
+    With WANDB_MODE=disabled nothing is written. mode: auto is online if a key is configured
+    (environment, netrc or wandb's settings) and WANDB_MODE does not forbid it, else offline; then
+    runs wait in the study's wandb/ folder for
     `python -m study.sync`. patience: seconds a server may take at the start and at the end of a
     run; then the tracker gives up, and the next launch tries again. rows: number of updates in a
     run's history, evenly spread, in addition to validations, probe stages and the last update;
@@ -49,6 +60,14 @@ class Wandb(Tracker):
         self.patience, self.rows = patience, rows
 
     def open(self, study: str, folder: Path) -> None:
+        self.off = disabled()
+        if self.off:
+            print("W&B: nothing is written or sent, since WANDB_MODE is disabled")
+            return
+        if sweep := leave_agent():
+            print(
+                f"W&B: points are runs of their own, with their own ids, not runs of sweep {sweep}"
+            )
         wandb = package(", or tracker=[] to do without")
         self.wandb, self.study, self.folder = wandb, study, folder / "wandb"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -69,6 +88,8 @@ class Wandb(Tracker):
         self.logged = self._read_ledger()
 
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
+        if self.off:
+            return
         run, tags = run_id(self.study, result["id"]), list(result.get("tags", ()))
         # With its tags: a trial that becomes the best one, or no longer is, is logged again.
         entry = "+".join([run, *tags])
@@ -158,8 +179,15 @@ def declared_factors(store: Store) -> set[str]:
 
 
 def settings(composed: Mapping[str, Any]) -> dict[str, Any]:
-    """The composed configuration of a point without keys that do not affect its numbers."""
-    return {key: value for key, value in composed.items() if key not in NOT_IDENTITY}
+    """The composed configuration of a point without keys that do not affect its numbers, and
+    without paths: a file's name is kept, not where it lies on somebody's machine.
+    """
+    kept = {key: value for key, value in composed.items() if key not in NOT_IDENTITY}
+    task = {
+        key: Path(value).name if key in LOCATED and isinstance(value, str) else value
+        for key, value in (kept.get("task") or {}).items()
+    }
+    return kept | {"task": task}
 
 
 def resolve(mode: str, key: bool, environment: str) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from study.interfaces import (
 )
 from study.model import Model
 from study.numerics.stages import stages
+from study.records import StudyError
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,22 @@ class Training:
         return self.setups[0]
 
 
+def _check_same_data(points: Sequence[Point], task: Task) -> None:
+    """A point stored under the id of other data would be a wrong number without a word."""
+    planned = {point.data_hash for point in points} - {""}
+    if planned and planned != {task.data_hash()}:
+        raise StudyError(
+            "task: its data are not those that were there when the study was planned; a file has"
+            " changed meanwhile. Run the command again"
+        )
+
+
 def prepare(points: Sequence[Point], device_name: str) -> Training:
     """Build pieces for M members and draw their initial weights."""
     points = [*points, points[0]] if len(points) == 1 else list(points)
     setups = [set_up(point.config) for point in points]
     setup, task, model = setups[0], setups[0].task, setups[0].model
+    _check_same_data(points, task)
     device, dtype = torch.device(device_name), setup.dtype
     params = torch.stack([initial_weights(each, model) for each in setups]).to(device, dtype)
     optimizer = optimizer_of(setups, device, dtype)

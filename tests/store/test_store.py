@@ -186,6 +186,7 @@ def test_reading_needs_no_torch(tmp_path):
 def test_identity_is_of_what_decides_the_numbers_and_nothing_else():
     config = {
         "cell": {"_target_": "x"},
+        "task": {"_target_": "y", "path": "here/a.csv", "target": "price"},
         "seed": 0,
         "batch": 64,
         "name": "a",
@@ -199,6 +200,7 @@ def test_identity_is_of_what_decides_the_numbers_and_nothing_else():
     same = {
         **config,
         "name": "b",
+        "task": {**config["task"], "path": "there/b.csv"},  # what is in it is in the data's hash
         "probe": {"p": 1},
         "tracker": {"t": 1},
         "executor": {"workers": 9},

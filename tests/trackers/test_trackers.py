@@ -20,7 +20,7 @@ from study.config.build import build
 from study.records import StudyError
 from study.store import PointRecord, Store
 from study.store.wandb_runs import run_id
-from study.trackers.wandb import declared_factors, history_rows, probed, resolve, run_name
+from study.trackers.wandb import declared_factors, history_rows, probed, resolve, run_name, settings
 from tests import ROOT
 from tests.support.wandb_stub import KEY, Stub, stub
 
@@ -223,6 +223,29 @@ def test_offline_sends_nothing_at_all(tmp_path):
         log_in_process(tmp_path / "study", ["p1"], {"WANDB_BASE_URL": server.url}, NODE)
         assert server.sent == []
     assert len(offline_runs(tmp_path / "study")) == 1
+
+
+def test_disabled_writes_nothing_and_says_so(tmp_path):
+    write(tmp_path / "study", "p1")
+    told = log_in_process(tmp_path / "study", ["p1"], {"WANDB_MODE": "disabled"}, NODE)
+    assert told == "W&B: nothing is written or sent, since WANDB_MODE is disabled\n"
+    assert not (tmp_path / "study" / "wandb").exists()
+
+
+def test_under_a_wandb_agent_points_keep_their_own_ids(tmp_path):
+    """An agent sets the id of the one run that it expects; without care every point gets it."""
+    agent = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "agent1", "WANDB_SWEEP_PARAM_PATH": ""}
+    for point in ("p1", "p2"):
+        write(tmp_path / "study", point)
+    told = log_in_process(tmp_path / "study", ["p1", "p2"], agent, NODE)
+    assert "points are runs of their own, with their own ids, not runs of sweep sweep1" in told
+    names = [path.name for path in offline_runs(tmp_path / "study")]
+    assert names == ["run-my-study-p1.wandb", "run-my-study-p2.wandb"]
+
+
+def test_where_a_users_files_lie_does_not_leave_this_machine():
+    composed = {"task": {"_target_": "x", "path": "/home/ada/secret/mine.csv", "target": "y"}}
+    assert settings(composed) == {"task": {"_target_": "x", "path": "mine.csv", "target": "y"}}
 
 
 @pytest.mark.slow
