@@ -34,7 +34,8 @@ def different_stopping_points(points: pd.DataFrame) -> str:
 def judged_by(study: Study) -> str:
     """From which probes the end states and verdicts of the stored points come."""
     points = study.stored[study.stored["verdict"].notna()].set_index("id")
-    judged = _judged_probes(study, points)
+    judged = judged_probes(study, points)
+    judged = judged[judged["layer"] == NETWORK]
     if judged.empty:
         return ""
     whole, early, diverged = (
@@ -57,18 +58,33 @@ def judged_by(study: Study) -> str:
     return text + _again(study, points)
 
 
-def _judged_probes(study: Study, points: pd.DataFrame) -> pd.DataFrame:
-    """One row per judged probe: id, update and updates_done of its point."""
+def end_horizons(study: Study) -> pd.Series:
+    """The horizon at the end by (id, layer), over the probes that the end state rests on.
+
+    Their median, as D and U are; NaN where most of them have none. (The stored horizon is that of
+    the last probe alone, which may be of another class.)
+    """
+    points = study.stored[study.stored["verdict"].notna()].set_index("id")
+    judged = judged_probes(study, points)
+    horizon = judged["horizon"].astype(float)
+    by = horizon.groupby([judged["id"], judged["layer"].astype(str)])
+    return by.median().where(by.count() * 2 >= by.size())
+
+
+def judged_probes(study: Study, points: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the table `states` from judged probes, with updates_done; `points`: by id."""
     states = study.table("states")
-    states = states[(states["layer"] == NETWORK) & states["id"].isin(points.index)]
-    states = states.sort_values(["id", "update"], kind="stable")[["id", "update", "D", "U"]]
+    states = states[states["id"].isin(points.index)]
+    states = states.sort_values(["id", "layer", "update"], kind="stable")
+    states = states[["id", "layer", "update", "D", "U", "horizon"]]
     states = states.join(points[["judged_from", "updates_done", "status"]], on="id")
+    own = ["id", "layer"]
     diverged = states["status"].eq("diverged")
     finite = np.isfinite(states[["D", "U"]].astype(float)).all(axis=1)
     # Older stores do not say from which update on: there the last ones counted.
     late = states["judged_from"].isna() | (states["update"] >= states["judged_from"])
-    last = states[~diverged & late].groupby("id").tail(LAST)
-    kept = pd.concat([last, states[diverged & finite].groupby("id").tail(1)])
+    last = states[~diverged & late].groupby(own, observed=True).tail(LAST)
+    kept = pd.concat([last, states[diverged & finite].groupby(own, observed=True).tail(1)])
     return kept.dropna(subset=["updates_done"])
 
 

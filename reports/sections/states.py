@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import outcome_words, summary, verdict_words
-from reports.analysis.ends import judged_by
+from reports.analysis.ends import end_horizons, judged_by
 from reports.analysis.loss_against_transport import loss_minus_transport
 from reports.analysis.margins import close_ends, evidence
 from reports.blocks import Cell, Fold, Prose, Section, Table
@@ -14,6 +16,8 @@ from reports.data.study import Study
 from reports.formatting import VERDICT_SYMBOLS, count, decimals, interval, known, listing, number
 from reports.statistics import mean_interval
 from study.records import NETWORK
+
+JUDGED = 0.9  # share of the judged lag from which lags are judged
 
 
 class States:
@@ -39,6 +43,9 @@ class States:
             blocks.append(Prose(self._against(found["against"].dropna())))
         blocks.append(self._by_arm(arms, points, found))
         layers = study.table("layers")
+        horizons = end_horizons(study).reset_index(name="over_probes")
+        layers = layers.astype({"layer": str}).merge(horizons, on=["id", "layer"], how="left")
+        layers["horizon"] = layers["over_probes"].fillna(layers["horizon"].astype(float))
         if layers["layer"].nunique() > 2:  # the network and its only layer are the same
             blocks.append(
                 Fold("Layer by layer", [self._by_layer(arms, layers[layers["layer"] != NETWORK])])
@@ -104,19 +111,37 @@ class States:
         """At how many points credit is lost before the judged lag, at initialization and at the
         end.
         """
-        own = points.set_index("id")
-        lag = evidence["lag"].reindex(own.index).astype(float)
-        start, end = (
-            int((own[name].astype(float) < lag).sum()) for name in ("horizon_init", "horizon")
+        judged = evidence[evidence["lag"].notna()]
+        own = points.set_index("id").reindex(judged.index)
+        if judged.empty:
+            return ""
+        # As D, which is the median over these lags: what carries has not lost credit before them.
+        first = judged["lag"].astype(float).map(lambda lag: math.ceil(JUDGED * lag))
+        reached = own["horizon_init"].astype(float), judged["horizon"].astype(float)
+        (start, of_start), (end, of_end) = (
+            (int((one < first).sum()), int(one.notna().sum())) for one in reached
         )
-        lost = "Credit is lost before the judged lag (transport below a thousandth)"
-        return (
-            f"{lost} in {start or 'none'} of {count(len(own), 'point')} at initialization and in"
-            f" {end or 'none'} at the end."
-            if len(own) > 1
-            else f"{lost} at initialization: {'yes' if start else 'no'}; at the end:"
-            f" {'yes' if end else 'no'}."
+        lost = "Credit is lost before the judged lags (transport below a thousandth)"
+        if len(own) == 1 == of_start == of_end:
+            return (
+                f"{lost} at initialization: {'yes' if start else 'no'}; at the end:"
+                f" {'yes' if end else 'no'}."
+            )
+        text = (
+            f"{lost} in {start or 'none'} of {count(of_start, 'point')} at initialization and in"
+            f" {end or 'none'}{f' of {of_end}' if of_end != of_start else ''} at the end."
         )
+        without = [
+            f"{len(own) - n} {when}"
+            for n, when in ((of_start, "at initialization"), (of_end, "at the end"))
+            if n < len(own)
+        ]
+        if without:
+            text += (
+                f" Without a horizon: {listing(without)}, where every gradient is exactly 0 or not"
+                " finite a single step back."
+            )
+        return text
 
     def _by_layer(self, arms: pd.DataFrame, layers: pd.DataFrame) -> Table:
         label = dict(zip(arms["arm"], arms["label"], strict=True))
@@ -170,7 +195,7 @@ class States:
                     _estimate(own["D"]),
                     _estimate(own["U"]),
                     _cell(margin, 1),
-                    _of_lag(seen.assign(horizon=own["horizon"].to_numpy()), one_lag),
+                    _of_lag(seen, one_lag),
                     (
                         Cell(f"{opened.median():,.0f} ({len(opened)})", float(opened.median()))
                         if len(opened)
@@ -193,13 +218,15 @@ class States:
         notes = (
             "D: decades of transport at the judged lag relative to lag 1; U: its largest value on"
             " the way; both mean over seeds with 95 % t interval. Margin: smallest distance of a"
-            " seed's end state to another class, decades. Horizon: median, steps"
+            " seed's end state to another class, decades. Horizon: median over the probes of the"
+            " end state and over seeds, steps"
             + (
                 f"; the judged lag is {number(one_lag, 0)}. "
                 if one_lag
                 else ", of the judged lag. "
             )
-            + "Opened at: update, median over the seeds that opened (how many)."
+            + "Opened at: update of the first probe from which it carries, median over the seeds"
+            " that opened (how many); they opened at some update since the probe before."
         )
         return Table(
             columns, rows, "Verdicts with their evidence, one row per arm", notes, filtered=True
@@ -224,7 +251,7 @@ class States:
                     _with_interval(point["U"], seen, "U"),
                     _cell(float(seen["margin"]) if seen is not None else np.nan, 2),
                     _cell(float(seen["against"]) if seen is not None else np.nan, 1),
-                    _cell(point["horizon"], 0),
+                    _cell(float(seen["horizon"]) if seen is not None else np.nan, 0),
                     _score_cell(point["counted"] if "counted" in point else point["score"]),
                     point["id"],
                 ]
