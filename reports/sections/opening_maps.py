@@ -6,24 +6,30 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import short_words, summary
-from reports.blocks import Cell, Figure, Prose, Section, Table
+from reports.analysis.by_problem import MANY
+from reports.analysis.margins import initial_networks
+from reports.analysis.openings import AFTER, BEFORE, UNKNOWN, openings
+from reports.analysis.tallies import classes, tally
+from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.profiles import transport, validation
 from reports.data.study import Study
 from reports.figures.opening_maps import Map, opening_maps
 from reports.figures.theme import draw
 from reports.formatting import count, known, level, levels, listing, number, percent, shorten
+from reports.statistics.survival import planned_updates
 
 HOW = (
     "One map is one [arm]. Go from left to right along training ([update], on a log scale) and from"
     " the bottom to the top back in time ([lag]). The colour is [transport]: pale means that as"
     " much [credit] arrives as one step back, dark that it is lost on the way, red that it is"
-    " amplified. A map that is dark above and turns pale to the right is a network that opens;"
-    " compare where the validation loss (line) falls: often the way opens while the loss is still"
-    " flat. A map that turns dark closes. Grey and magenta are exact zeros and values that are not"
-    " finite."
+    " amplified. A map that is dark above and turns pale to the right is a network that opens, at"
+    " some update between two probes (ticks at the foot); compare where the validation loss (line)"
+    " falls, before that or after. A map that turns dark closes. Grey and magenta are exact zeros"
+    " and values that are not finite."
 )
 
 
+FEW = 2  # intervals between probes that a sentence gives one by one
 Labels = dict[str, str]
 
 
@@ -55,7 +61,7 @@ class OpeningMaps:
         )
         finding = self._finding(study)
         every = sorted(set(lags.values()))
-        table = self._table(profile, arms, every[0] if len(every) == 1 else None)
+        table = self._table(study, profile, arms, lags)
         caption = self._caption(study, len(arms), every)
         return Section(
             [
@@ -161,64 +167,131 @@ class OpeningMaps:
 
     def _finding(self, study: Study) -> str:
         """How many networks opened; counts are of points, not arms."""
-        points = study.stored[study.stored["D"].notna()]
-        if points.empty:
+        points, found = study.stored, tally(study.stored)
+        if not found.judged:
             return "No point has a verdict yet."
-        begun = points["state_init"].isin(["vanishing", "fading"])
-        opened = begun & (points["state"] == "carrying")
-        if not begun.any():
+        networks = count(found.judged, "network")
+        if not found.began_without:
             return (
-                f"None of {count(len(points), 'network')} begins vanishing or fading;"
-                f" {int((points['state'] == 'carrying').sum())} end carrying."
+                f"None of {networks} begins vanishing or fading; {found.carrying} end"
+                f"{'s' if found.carrying == 1 else ''} carrying."
             )
-        begin = "begins" if begun.sum() == 1 else "begin"
+        begin = "begins" if found.began_without == 1 else "begin"
         text = (
-            f"{int(begun.sum())} of {count(len(points), 'network')} {begin} vanishing or fading;"
-            f" {int(opened.sum())} of these end carrying"
+            f"{found.began_without} of {networks} {begin} vanishing or"
+            f" fading{initial_networks(points[classes(points)['began_without']])};"
+            f" {found.opened or 'none'} of these end{'s' if found.opened == 1 else ''} carrying"
         )
         key = study.matrix_factors[0]
         if study.levels(key)[1:]:
-            starts, ends = (
-                points.loc[begun, key].value_counts(),
-                points.loc[opened, key].value_counts(),
-            )
+            by_level = {name: tally(points[points[key] == name]) for name in study.levels(key)}
             parts = [
-                f"{level(key, name)} {ends.get(name, 0)} of {starts[name]}"
-                for name in study.levels(key)
-                if name in starts
+                f"{level(key, name)} {own.opened} of {own.began_without}"
+                for name, own in by_level.items()
+                if own.began_without
             ]
             text += f" ({', '.join(parts)})"
-        share = points.loc[opened, "opened_loss"].median()
-        late = (
-            f". Where they opened, the validation loss still stood at {percent(share)} of the"
-            " baseline (median)"
-            if known(share)
-            else ""
-        )
-        return f"{text}{late}."
+        return " ".join([f"{text}.", *self._when(study)])
 
-    def _table(self, profile: pd.DataFrame, arms: pd.DataFrame, judged: int | None) -> Table:
-        lag = judged or (int(profile["lag"].max()) if len(profile) else 1)
-        at = profile[profile["lag"] == lag]
-        of_arms = at.groupby("update")["arm"].nunique()
-        updates = sorted(of_arms.index[2 * of_arms >= at["arm"].nunique()])
-        ends = at.groupby("arm")["update"].max()
-        apart = bool((~ends.isin(updates)).any())  # an arm whose seeds all ended early
-        rows = []
+    def _when(self, study: Study) -> list[str]:
+        """When networks opened, a sentence per problem: updates differ between them."""
+        found = openings(study)
+        if found.empty:
+            return []
+        points = study.stored
+        parts = [
+            (problem.name, own)
+            for problem in study.problems
+            if len(own := found[found.index.isin(problem.of(points)["id"])])
+        ]
+        if len(parts) > MANY:
+            return [_order(study, found, f"Of the {len(found)} that opened,")]
+        return [
+            _order(
+                study,
+                own,
+                f"{f'On {name} t' if name else 'T'}hey opened {_between(own)}:"
+                if len(own) > 1
+                else f"{f'On {name} o' if name else 'O'}ne opened {_between(own)}:",
+            )
+            for name, own in parts
+        ]
+
+    def _table(
+        self, study: Study, profile: pd.DataFrame, arms: pd.DataFrame, judged: dict[int, int]
+    ) -> Table:
+        """Transport of each arm at its own judged lag (or the longest), probe by probe.
+
+        Where runs differ in length, at shares of their updates.
+        """
+        longest = profile.groupby("arm")["lag"].max()
+        lag = {arm: int(judged.get(arm, most)) for arm, most in longest.items()}
+        planned = planned_updates(study.stored).groupby(study.stored["arm"]).max()
+        one_lag, one_length = len(set(lag.values())) < 2, planned.nunique() < 2
+        at = profile[profile["lag"] == profile["arm"].map(lag)]
+        when = at["update"] if one_length else 100 * at["update"] / at["arm"].map(planned)
+        at = at.assign(when=when.astype(float).round().astype(int))
+        at = at.drop_duplicates(["arm", "when"], keep="last")
+        of_arms = at.groupby("when")["arm"].nunique()
+        times = sorted(of_arms.index[2 * of_arms >= at["arm"].nunique()])
+        ends = at.groupby("arm")["when"].max()
+        apart = bool((~ends.isin(times)).any())  # an arm whose seeds all ended early
+        rows: Rows = []
         for arm in arms.itertuples(index=False):
-            own = at[at["arm"] == arm.arm].set_index("update")
-            cells = [_decade(own, update) for update in updates]
+            own = at[at["arm"] == arm.arm].set_index("when")
+            cells: list[Cell | str] = [arm.label]
+            if not one_lag:
+                cells.append(str(lag.get(arm.arm, "–")))
+            cells += [_decade(own, time) for time in times]
             cells += [_decade(own, ends.get(arm.arm, -1))] if apart else []
-            rows.append([arm.label, *cells])
+            rows.append(cells)
+        which = str(next(iter(lag.values()), 1)) if one_lag else "K, the judged one of each arm,"
         return Table(
             [
                 "arm",
-                *(f"update {update:,.0f}" for update in updates),
+                *([] if one_lag else ["lag K"]),
+                *(f"update {time:,}" if one_length else f"{time} % of updates" for time in times),
                 *(["last probe"] if apart else []),
             ],
             rows,
-            f"Transport at lag {lag} relative to lag 1, decades, median over seeds",
+            f"Transport at lag {which} relative to lag 1, decades, median over seeds",
         )
+
+
+def _between(found: pd.DataFrame) -> str:
+    """Between which probes: each interval if there are few, else from the first to the last."""
+    by = found.groupby(["since", "by"]).size()
+    if len(by) > FEW:
+        low, high = found["since"].min(), found["by"].max()
+        return f"between updates {low:,.0f} and {high:,.0f}"
+    return listing(
+        f"between updates {since:,.0f} and {until:,.0f}" + (f" ({n})" if len(by) > 1 else "")
+        for (since, until), n in by.items()
+    )
+
+
+def _order(study: Study, found: pd.DataFrame, start: str) -> str:
+    """Whether they opened before or after the loss fell, as far as probes and validations tell."""
+    numbers = found["order"].value_counts()
+    n = {name: int(numbers.get(name, 0)) for name in (BEFORE, AFTER, UNKNOWN)}
+    if n[UNKNOWN] == len(found):
+        return (
+            f"{start} probes and validations lie too far apart to tell whether that was before"
+            " or after the validation loss began to fall."
+        )
+    share = percent(float(study.health["stuck"]))
+    fallen = f" the validation loss had fallen below {share} of the baseline"
+    parts: list[str] = []
+    for name in (BEFORE, AFTER):
+        if n[name]:
+            parts.append(f"{_some(n[name], len(found))} {name}{' that' if parts else fallen}")
+    if n[UNKNOWN]:
+        parts.append(f"{n[UNKNOWN]} with probes and validations too far apart to tell")
+    return f"{start} {', '.join(parts)}."
+
+
+def _some(n: int, total: int) -> str:
+    return str(n) if n < total or n == 1 else "both" if n == 2 else "all"
 
 
 def _decade(own: pd.DataFrame, update: float) -> Cell:
