@@ -10,6 +10,7 @@ import pandas as pd
 from study.records import NETWORK
 
 VALUES = ["log10_mean", "log10_p10", "log10_p90"]
+SPREAD = {"lowest": "min", "highest": "max"}  # over points
 COUNTS = ["n", "n_zero", "n_nonfinite"]
 
 
@@ -59,28 +60,27 @@ def losses(
 
     The last probe of the points `ended_early`, by id, has the stage of the others' last one.
     Columns by…, above (layers between this one and the loss: 0 is the top one), stage, update, lag,
-    the VALUES, zero, bad, points.
+    the VALUES, lowest and highest log10_mean of a point (−∞: exactly 0), zero, bad, points.
     """
     rows = profile[
         (profile["probe"] == "loss") & (profile["state"] == "h") & (profile["layer"] != NETWORK)
     ].copy()
+    keys = [*by, "above", "stage", "lag"]
     if rows.empty:
-        return pd.DataFrame(
-            columns=[*by, "above", "stage", "update", "lag", *VALUES, "zero", "bad", "points"]
-        )
+        return pd.DataFrame(columns=[*keys, "update", *VALUES, *SPREAD, "zero", "bad", "points"])
     last = rows["stage"] == rows.groupby("id")["stage"].transform("max")
     rows.loc[last & rows["id"].isin(list(ended_early)), "stage"] = rows["stage"].max()
     layer = rows["layer"].astype(str).astype(int)
     rows["above"] = layer.groupby(rows["id"]).transform("max") - layer
     for name in VALUES:
         rows[name] = _zeros_lowest(rows, rows[name])
-    keys = [*by, "above", "stage", "lag"]
     wanted = {"update": ("update", "median"), "points": ("id", "nunique")}
     out = (
         rows.groupby(keys, sort=True)
         .agg(
             **wanted,
             **{name: (name, "median") for name in VALUES},
+            **{name: ("log10_mean", how) for name, how in SPREAD.items()},
             **{name: (name, "sum") for name in COUNTS},
         )
         .reset_index()

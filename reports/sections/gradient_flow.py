@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,18 @@ HOW = (
 
 NAMED = 4  # panels up to which the finding gives each one's numbers
 FALLBACK = {"exploding": 1.0, "fading": -2.0, "vanishing": -4.0}
+
+
+@dataclass(frozen=True)
+class Far:
+    """Decades at the longest lag: median over networks, the lowest (−∞: exactly 0) and the highest
+    of them, and the reason if there is no number.
+    """
+
+    value: float
+    lowest: float
+    highest: float
+    why: str
 
 
 class GradientFlow:
@@ -170,7 +183,7 @@ class GradientFlow:
         top = rows[rows["above"] == 0]
         stages = sorted(top["stage"].unique())
         table: Rows = []
-        last: dict[tuple[str, str], list[tuple[float, str]]] = {}
+        last: dict[tuple[str, str], list[Far]] = {}
         for one in study.levels(row_key):
             for other in study.levels(column_key):
                 own = top[(top[row_key] == one) & (top[column_key] == other)]
@@ -191,7 +204,7 @@ class GradientFlow:
             columns,
             table,
             f"Gradient of the loss at lag {int(rows['lag'].max())} relative to the loss step, top"
-            " layer, decades",
+            " layer, decades; median [lowest, highest] over networks",
         )
         where = " in the top layer" if int(rows["above"].max()) else ""
         far = int(rows["lag"].max())
@@ -201,7 +214,7 @@ class GradientFlow:
         self,
         study: Study,
         keys: tuple[str, str],
-        last: dict[tuple[str, str], list[tuple[float, str]]],
+        last: dict[tuple[str, str], list[Far]],
         lag: int,
         where: str,
     ) -> str:
@@ -215,7 +228,7 @@ class GradientFlow:
                 f" {_middle([end])}"
                 for (row, column), (first, end) in last.items()
             ]
-            return f"{sentence}: {'; '.join(panels)}."
+            return f"{sentence}, median [lowest, highest network]: {'; '.join(panels)}."
         parts = []
         for one in study.levels(keys[0]):
             ends = [cells for (row, _), cells in last.items() if row == one]
@@ -224,43 +237,42 @@ class GradientFlow:
                     f"{level(keys[0], one)} {_middle([first for first, _ in ends])} →"
                     f" {_middle([end for _, end in ends])}"
                 )
-        return f"{sentence}, median over the columns [lowest, highest]: {'; '.join(parts)}."
+        return f"{sentence}, median over the columns [lowest, highest network]: {'; '.join(parts)}."
 
 
-def _middle(cells: list[tuple[float, str]]) -> str:
-    """Median of the finite values with their range, and the number of others."""
-    values, without = (
-        [value for value, _ in cells if known(value)],
-        [why for value, why in cells if not known(value)],
-    )
+def _middle(cells: list[Far]) -> str:
+    """Median of the finite values with the range over networks, and the number of others."""
+    values = [cell.value for cell in cells if known(cell.value)]
+    without = [cell.why for cell in cells if not known(cell.value)]
     if not values:
         return listing(dict.fromkeys(without))
-    ends = {number(min(values), 1), number(max(values), 1)}
-    span = f" [{number(min(values), 1)}, {number(max(values), 1)}]" if len(ends) > 1 else ""
-    return (
-        number(float(np.median(values)), 1)
-        + span
-        + (
-            f" ({len(without)} of {len(cells)} {listing(dict.fromkeys(without))})"
-            if without
-            else ""
-        )
+    found = [cell for cell in cells if known(cell.value)]
+    low, high = min(cell.lowest for cell in found), max(cell.highest for cell in found)
+    return _with_range(float(np.median(values)), low, high) + (
+        f" ({len(without)} of {len(cells)} {listing(dict.fromkeys(without))})" if without else ""
     )
+
+
+def _with_range(value: float, low: float, high: float) -> str:
+    ends = ["exactly 0" if end == -math.inf else number(end, 1) for end in (low, high)]
+    return number(value, 1) + (f" [{', '.join(ends)}]" if ends[0] != ends[1] else "")
 
 
 def _leaves(rows: pd.DataFrame, span: tuple[float, float]) -> bool:
     return bool((rows["log10_mean"] < span[0]).any() or (rows["log10_mean"] > span[1]).any())
 
 
-def _far(rows: pd.DataFrame) -> tuple[float, str]:
-    """Decades at the longest lag, and the reason if there is no number."""
+def _far(rows: pd.DataFrame) -> Far:
+    """What is left at the longest lag."""
     if rows.empty:
-        return math.nan, "–"
+        return Far(math.nan, math.nan, math.nan, "–")
     row = rows.loc[rows["lag"].idxmax()]
-    return float(row["log10_mean"]), (
-        "not finite" if row["bad"] > 0.5 else "exactly 0" if row["zero"] > 0.5 else "n/a"
-    )
+    why = "not finite" if row["bad"] > 0.5 else "exactly 0" if row["zero"] > 0.5 else "n/a"
+    value, low, high = (float(row[name]) for name in ("log10_mean", "lowest", "highest"))
+    return Far(value, low, high, why)
 
 
-def _cell(end: tuple[float, str]) -> Cell:
-    return Cell(number(end[0], 1), end[0]) if known(end[0]) else Cell(end[1], None)
+def _cell(far: Far) -> Cell:
+    if not known(far.value):
+        return Cell(far.why, None)
+    return Cell(_with_range(far.value, far.lowest, far.highest), far.value)
