@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from reports.analysis.costs import with_cost
 from reports.data.study import Study
 from reports.data.test_set import by_example
 
@@ -19,12 +20,13 @@ def aims(study: Study, points: pd.DataFrame) -> pd.DataFrame:
 
     Incomplete points are dropped.
     """
+    points = with_cost(study, points)
     frame = pd.DataFrame(
         {
             "arm": points["arm"],
             "score": points["counted"].astype(float) * (1 if study.higher_is_better else -1),
             "health": health(points),
-            "cost": -points["seconds"].astype(float),
+            "cost": -points["cost"],
         }
     )
     return frame[np.isfinite(frame[list(AIMS)]).all(axis=1)]
@@ -64,7 +66,8 @@ def affordable(draws: int, arms: int) -> int:
 
 
 def fronts(study: Study, frame: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
-    """By arm: mean of each aim, n, on_front, and the share of draws in which it is on the front.
+    """By arm: mean of each aim, n, on_front, whether no arm is cheaper beyond the clock's noise
+    (`cheapest`), and the share of draws in which it is on the front.
 
     In each draw, seeds are resampled within arms (deviations stretched by √(n/(n−1)), as few seeds
     vary too little) and the examples of the common test set are resampled too. Cost is the mean,
@@ -88,8 +91,13 @@ def fronts(study: Study, frame: pd.DataFrame, *, draws: int, seed: int) -> pd.Da
         drawn[:, AIMS.index("score")] += shift
         drawn[:, AIMS.index("cost")] = centre[:, AIMS.index("cost")]
         hits += front(drawn, noise)
+    cost, noise_of = centre[:, AIMS.index("cost")], noise[..., AIMS.index("cost")]
+    cheapest = np.all(cost[:, None] >= cost - noise_of, axis=1)
     return means.assign(
-        n=sizes, on_front=front(centre, noise), share=hits / draws if sizes.min() > 1 else np.nan
+        n=sizes,
+        cheapest=cheapest,
+        on_front=front(centre, noise),
+        share=hits / draws if sizes.min() > 1 else np.nan,
     )
 
 

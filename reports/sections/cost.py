@@ -5,58 +5,70 @@ from __future__ import annotations
 import pandas as pd
 
 from reports.analysis.arms import with_counted
+from reports.analysis.costs import with_cost, work_factors
 from reports.blocks import Cell, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.formatting import count, duration, known, level, number, percent
-from reports.statistics import marginal_means
-from reports.statistics.survival import planned_updates
+from reports.formatting import count, duration, levels, number, percent
+from reports.statistics.survival import planned_updates, trained_updates
 from study.records import ENDED
 
 
 class Cost:
-    """Training time by factor level, and the size of the models."""
+    """Training time by what the networks compute, and the size of the models."""
 
     title = "Cost"
     needs = ("seconds",)
 
     def render(self, study: Study) -> Section:
-        points = with_counted(study)
+        points = with_cost(study, with_counted(study))
         seconds = points["seconds"].dropna()
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         sentence = (
             f"{duration(float(seconds.sum()))} of training over {count(len(seconds), 'point')}"
             f" (median {number(float(seconds.median()), 1)} s per point), {duration(wall)} on the"
-            " clock. A point's seconds are an equal share of its group's time: they distinguish"
-            " cells, depths and tasks, not what was trained together, and have no interval over"
-            " seeds. They depend on what else the machine did."
+            " clock. A point's seconds are an equal share of its group's time, and depend on what"
+            " else the machine did and on whether kernels had to be compiled. Networks that differ"
+            " in initial weights, clip rule or optimizer alone do the same arithmetic and are"
+            " counted together here: they differ by the updates made."
         )
         sentence += saved(points)
-        rows: Rows = []
-        for key in study.factors or {study.matrix_factors[0]: []}:
-            means = marginal_means(points, "seconds", key, study.levels(key))
-            for name, one in means.items():
-                own = points[points[key] == name]
-                if known(one.value):
-                    size = own["params"].dropna()
-                    values = (
-                        f"{size.min():,.0f}" + (f"…{size.max():,.0f}" if size.nunique() > 1 else "")
-                        if len(size)
-                        else "n/a"
-                    )
-                    rows.append(
-                        [
-                            level(key, name),
-                            Cell(number(one.value, 1), one.value),
-                            values,
-                            str(one.n),
-                        ]
-                    )
-        table = Table(
-            ["level", "seconds per point", "trained values", "points"],
-            rows,
-            "Averaged over all other factors",
+        return Section([Prose(sentence), _table(study, points)])
+
+
+def _table(study: Study, points: pd.DataFrame) -> Table:
+    """One row per kind of network that does the same arithmetic: nothing is averaged over kinds."""
+    keys = work_factors(study)
+    rows: Rows = []
+    for labels in study.combinations(keys):
+        own = points[points["cost"].notna()]
+        for key, name in labels.items():
+            own = own[own[key] == name]
+        if own.empty:
+            continue
+        updates = trained_updates(own)
+        size = own["params"].dropna()
+        values = f"{size.min():,.0f}" if len(size) else "n/a"
+        values += f"…{size.max():,.0f}" if size.nunique() > 1 else ""
+        rate = 1000 * float(own["cost"].sum()) / float(updates.sum())
+        rows.append(
+            [
+                levels(labels) if labels else "every network",
+                Cell(number(rate, 2), rate),
+                Cell(f"{updates.mean():,.0f}", float(updates.mean())),
+                Cell(number(float(own["cost"].mean()), 1), float(own["cost"].mean())),
+                values,
+                str(len(own)),
+            ]
         )
-        return Section([Prose(sentence), table])
+    columns = [
+        "network",
+        "seconds per 1,000 updates",
+        "updates made (mean)",
+        "seconds per point (mean)",
+        "trained values",
+        "points",
+    ]
+    return Table(columns, rows, "Cost of networks that do the same arithmetic")
 
 
 def saved(points: pd.DataFrame) -> str:

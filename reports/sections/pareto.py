@@ -12,11 +12,13 @@ from matplotlib.lines import Line2D
 
 from reports.analysis.arms import summary, with_counted, with_interval
 from reports.analysis.by_problem import under
+from reports.analysis.margins import evidence
 from reports.analysis.pareto import CLOCK, SURE, affordable, aims, fronts
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.theme import PAPER, SOFT, colours, draw, markers, panels
 from reports.formatting import count, known, level, levels, number, percent, score_number, slug
+from study.design.ranking import ranking
 
 HOW = (
     "A mark is one [arm]: its mean score upwards; across, on the left its [gradient health] (0"
@@ -48,8 +50,11 @@ class Pareto:
         for problem in study.problems:
             own, task = problem.of(points), problem.name
             gone = own.groupby("arm")["lost"].transform("all").astype(bool)
-            made = self._blocks(study, own[~gone], task)
-            made += [Prose(_gone(own.loc[gone, "arm"].nunique()))] if gone.any() else []
+            ranks = ranking(own, higher_is_better=study.higher_is_better)
+            unlearned = own["arm"].isin(ranks.index[~ranks["learned"]]) & ~gone
+            made = self._blocks(study, own[~gone & ~unlearned], task)
+            for out, why in ((gone, _gone), (unlearned, _unlearned)):
+                made += [Prose(why(own.loc[out, "arm"].nunique()))] if out.any() else []
             blocks += under(study, problem, made)
         return Section(blocks)
 
@@ -71,7 +76,8 @@ class Pareto:
             label=lambda rows_of: [_label(study, row, task) for _, row in rows_of.iterrows()]
         )
         found["place"] = [_place(arm) for _, arm in found.iterrows()]
-        found = found.join(arms).join(points.groupby("arm")["horizon"].median())
+        by_arm = points.assign(horizon=points["id"].map(evidence(study)["horizon"])).groupby("arm")
+        found = found.join(arms).join(by_arm["horizon"].median()).join(by_arm["lost"].sum())
         left_out = len(points) - len(frame)
         return [
             Prose(self._sentence(found, draws)),
@@ -123,14 +129,18 @@ class Pareto:
             name=f"pareto-{slug(task)}" if task else "pareto",
         )
         scores = summary(study).set_index("arm")["score"]
-        best, cheap = found.loc[found["score"].idxmax()], found.loc[found["cost"].idxmax()]
-        cheaper = cheap["cost"] > best["cost"]
+        best = found.loc[found["score"].idxmax()]
+        cheapest = found[found["cheapest"]]
+        cheap = cheapest.loc[cheapest["score"].idxmax()]
+        cheaper = best.name not in cheapest.index
+        which = "the cheapest arm" if len(cheapest) == 1 else f"of the {len(cheapest)} cheapest the"
+        which += "" if len(cheapest) == 1 else " best"
         finding = (
             f"The best mean score, {with_interval(scores[best.name])} ({best['label']}, n ="
             f" {int(best['n'])}), costs {score_number(-best['cost'], 1)} s per point at a gradient"
             f" health of {number(best['health'], 1)} decades; "
             + (
-                f"the cheapest arm ({cheap['label']}, n = {int(cheap['n'])},"
+                f"{which} ({cheap['label']}, n = {int(cheap['n'])},"
                 f" {score_number(-cheap['cost'], 1)} s) reaches {with_interval(scores[cheap.name])}"
                 if cheaper
                 else "no arm is cheaper"
@@ -143,13 +153,10 @@ class Pareto:
             f" filled: on the front of score, gradient health and cost in at least {percent(SURE)}"
             " of the draws; hollow: beaten in as many; pale: open. Gradient health: min(0,"
             " D) − max(0, U) at the end, decades."
+            " Cost: updates made, times the seconds per update of all networks that do the same"
+            " arithmetic (those that differ in initial weights, clip rule or optimizer alone do)."
             f" Costs that differ by less than {percent(CLOCK)}, or than they vary over seeds, count"
             " as equal."
-            + (
-                " Points that were trained in one group have equal shares of its time."
-                if points["seconds"].dropna().duplicated().any()
-                else ""
-            )
             + (f" {count(left_out, 'point')} without all three left out." if left_out else "")
         )
         table = self._table(study, found, draws)
@@ -192,6 +199,7 @@ class Pareto:
                     str(arm["place"]),
                     share,
                     str(int(arm["n"])),
+                    str(arm["lost"]),
                 ]
             )
         columns = [
@@ -203,9 +211,11 @@ class Pareto:
             "front",
             "share of draws",
             "n",
+            "lost",
         ]
         notes = (
-            f"Means over seeds; horizon: median, steps. Share of draws: of {draws:,} draws of"
+            f"Means over seeds; horizon: median, steps; lost: seeds that diverged, silently or not."
+            f" Share of draws: of {draws:,} draws of"
             " the seeds within every arm, and of the test examples where they were kept, those"
             f" that put it on the front; on or beaten: in at least {percent(SURE)} of them."
         )
@@ -222,7 +232,11 @@ def _place(arm: pd.Series) -> str:
 
 def _names(arms: pd.DataFrame) -> str:
     """The arms by name, best score first."""
-    names = [str(name) for name in arms.sort_values("score", ascending=False)["label"]]
+    names = [
+        f"{arm['label']}"
+        + (f" ({arm['lost']} of {count(int(arm['n']), 'seed')} lost)" if arm["lost"] else "")
+        for _, arm in arms.sort_values("score", ascending=False).iterrows()
+    ]
     more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return "; ".join(names[:NAMED]) + more
 
@@ -326,4 +340,10 @@ def _gone(n: int) -> str:
     return (
         f"{count(n, 'arm')} lost all {'its' if n == 1 else 'their'} seeds and"
         f" {'is' if n == 1 else 'are'} left out: a run that diverges is cheap because it fails."
+    )
+
+
+def _unlearned(n: int) -> str:
+    return (
+        f"{count(n, 'arm')} learned nothing on validation and {'is' if n == 1 else 'are'} left out."
     )
