@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,14 @@ import pandas as pd
 
 from reports.data.study import Study
 from reports.statistics import Estimate, mean_interval
-from study.records import NETWORK
+from study.records import NETWORK, StudyError
 
+# Cells whose outputs end at ±1, by their _target_. Others of whose states a share lies near 1 are
+# not saturated: there a linear cell, or a ReLU, is as steep as anywhere.
+SQUASHING = tuple(
+    f"study.cells.{name}"
+    for name in ("rnn.RNN", "lstm.LSTM", "gru.GRU", "gru_reset_after.GRUResetAfter")
+)
 READINGS = ("chaotic", "forgets", "undecided", "no interval")
 
 
@@ -50,6 +56,25 @@ def reading(exponents: Sequence[float], lag: float) -> Reading:
             else "undecided"
         )
     return Reading(word, mean, lost)
+
+
+def can_saturate(study: Study) -> set[str]:
+    """Ids of the sampled points whose states have ±1 as a limit, by the configuration of the first
+    point of each arm; those without one that can be read are taken to have it.
+    """
+    first = study.sampled.drop_duplicates("arm")
+    squash = {row.arm for row in first.itertuples(index=False) if _squashes(study, row.id)}
+    return set(study.sampled.loc[study.sampled["arm"].isin(squash), "id"])
+
+
+def _squashes(study: Study, id: str) -> bool:
+    try:
+        cell = study.store.config(id).get("cell")
+    except StudyError:
+        return True
+    if not isinstance(cell, Mapping):
+        return True
+    return cell.get("_target_") in SQUASHING and cell.get("nonlinearity", "tanh") == "tanh"
 
 
 def ends(measures: pd.DataFrame, quantity: str, across: str) -> pd.DataFrame:

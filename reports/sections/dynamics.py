@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.analysis.dynamics import Reading, ends, judged_lags, reading, spectra
+from reports.analysis.dynamics import Reading, can_saturate, ends, judged_lags, reading, spectra
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.lyapunov import lyapunov_spectra
@@ -106,7 +106,13 @@ COLUMNS = (
         "gradient at the worst layer relative to the top one at the same step, longest lag"
         " measured, decades",
     ),
-    Shown("saturated", "saturation", "max", percent, "share of |h| near 1, layer with the most"),
+    Shown(
+        "saturated",
+        "saturation",
+        "max",
+        percent,
+        "share of |h| near 1, layer with the most; of cells whose states end there, as tanh does",
+    ),
     Shown(
         "timescale",
         "unit_timescale.",
@@ -153,6 +159,8 @@ class Dynamics:
         measures = study.table("measures")
         if measures.empty:
             return Section([])
+        flat = measures["quantity"].eq("saturation") & ~measures["id"].isin(can_saturate(study))
+        measures = measures[~flat]
         columns = {one.title: (one, ends(measures, one.quantity, one.across)) for one in COLUMNS}
         if measures.loc[measures["quantity"] == "log10_depth", "layer"].nunique() == 1:
             del columns["depth"]  # nothing lies below the top layer
@@ -190,14 +198,12 @@ class Dynamics:
         for title in ("radius of W_h", "saturated", "timescale", "Ω"):
             if title in columns:
                 one, found = columns[title]
-                middle = found.median()
-                start, end = one.write(float(middle["start"])), one.write(float(middle["end"]))
-                parts.append(
-                    f"{SAID[title]}"
-                    f" {f'went from {start} to {end}' if start != end else f'stayed at {start}'}."
-                )
+                found = found.dropna()
+                if len(found):
+                    parts.append(f"{SAID[title]} {_went(one, found, len(study.stored))}.")
         return " ".join(parts) + (
-            f" Medians over {count(len(study.stored), 'point')}, first to last probe."
+            f" Medians over {count(len(study.stored), 'point')}, first to last probe [lowest,"
+            " highest at the last]."
             if len(columns)
             else ""
         )
@@ -260,6 +266,22 @@ class Dynamics:
         )
         table = _spectra_table(rows, study.matrix_factors)
         return Figure(picture, caption, f"Lyapunov spectra. {finding}", table, width, finding, HOW)
+
+
+def _went(one: Shown, found: pd.DataFrame, total: int) -> str:
+    """Medians at the first and the last probe, with the range at the last, which may be wide."""
+    start, end, low, high = (
+        one.write(float(value))
+        for value in (
+            found["start"].median(),
+            found["end"].median(),
+            found["end"].min(),
+            found["end"].max(),
+        )
+    )
+    text = f"went from {start} to {end}" if start != end else f"stayed at {start}"
+    text += f" [{low}, {high}]" if low != high else ""
+    return text + (f" at {count(len(found), 'point')}" if len(found) < total else "")
 
 
 def _with_levels(study: Study, side: int) -> tuple[str, list[str]]:
