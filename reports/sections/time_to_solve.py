@@ -46,6 +46,7 @@ HOW = (
 )
 WIDTH = 10.0
 MOST = 6  # panels
+ENOUGH = 4  # arms, or networks of one arm, for a t interval of a time
 
 
 class TimeToSolve:
@@ -93,13 +94,15 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
             own = points[points[key] == name]
             if len(own):
                 mean = _mean_words(mean_over_arms(*_arrays(own), until), own, until)
+                mean += _few_words(own)
                 time = f", mean time {mean}" if own["solved"].any() else ""
                 parts.append(
                     f"{level(key, name)} {int(own['solved'].sum()) or 'none'} of {len(own)}{time}"
                 )
         sentences.append(
             f"By {key} ({_unit(points)}; what never met it counts as the end of the run; 95 %"
-            f" interval over {unit_words(points, key)}): {'; '.join(parts)}."
+            f" interval over {unit_words(points, key)}{_few_note(points, key)}):"
+            f" {'; '.join(parts)}."
         )
     lost = int((points["status"].eq("diverged") & ~points["solved"]).sum())
     if lost:
@@ -216,13 +219,46 @@ def _curve(
     )
 
 
+def _units(own: pd.DataFrame) -> int:
+    """What varies independently: arms, or the networks of a single one."""
+    arms = own["arm"].nunique()
+    return arms if arms > 1 else len(own)
+
+
+def _few_words(own: pd.DataFrame) -> str:
+    n, arms = _units(own), own["arm"].nunique()
+    return f" over {count(n, 'arm' if arms > 1 else 'network')}" if 1 < n < ENOUGH else ""
+
+
+def _few_note(points: pd.DataFrame, key: str) -> str:
+    """A t interval of two or three values is cut at impossible ends: the values are given."""
+    units = [_units(own) for _, own in points.groupby(key, observed=True)]
+    few = f"of fewer than {ENOUGH}, too few for an interval, lowest to highest"
+    return f"; {few}" if any(1 < n < ENOUGH for n in units) else ""
+
+
+def _lowest_to_highest(own: pd.DataFrame, until: float, digits: int) -> str:
+    by_arm = own.groupby("arm")
+    if by_arm.ngroups > 1:
+        means = [restricted_mean(*_arrays(one)[:2], until).value for _, one in by_arm]
+        return f"{number(min(means), digits)} to {number(max(means), digits)}"
+    last = own.loc[own["time"].idxmax()]
+    over = "" if own.loc[own["time"] == last["time"], "solved"].all() else "over "
+    low, high = (number(own["time"].agg(end), digits) for end in ("min", "max"))
+    return f"{low} to {over}{high}"
+
+
 def _mean_words(mean: Estimate, own: pd.DataFrame, until: float) -> str:
-    """The restricted mean; without an interval where every time lies at the end of the run."""
+    """The restricted mean; without an interval where every time lies at the end of the run, and
+    with the range of fewer than ENOUGH units.
+    """
     digits = 0 if until > 1 else 2
     if not own["solved"].any():
         return f"over {number(until, digits)}"
     if (own["time"] >= until).all():
         return number(until, digits) + ("" if own["solved"].all() else " or more")
+    if 1 < _units(own) < ENOUGH:
+        return f"{number(mean.value, digits)}, {_lowest_to_highest(own, until, digits)}"
     return f"{number(mean.value, digits)} {interval(mean.low, mean.high, digits)}"
 
 
@@ -261,7 +297,8 @@ def _table(study: Study, points: pd.DataFrame) -> Table:
         "arm",
         "met the rule at some time, Wilson interval",
         f"median ({_unit(points)})",
-        f"restricted mean ({_unit(points)}), 95 % interval",
+        f"restricted mean ({_unit(points)}), [95 % interval] or, of fewer than {ENOUGH} seeds,"
+        " lowest to highest",
         "seeds (+: not met by then)",
     ]
     return Table(columns, rows, "Time to solve by arm", filtered=True)
