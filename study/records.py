@@ -157,7 +157,12 @@ POINTS = _columns(
     ("solved_at", "int", "updates", "first validation that meets the task's rule"),
     ("ends_solved", "bool", "", "the last validation meets the task's rule"),
     OPENED_AT,
-    ("opened_loss", "float", "share of baseline_loss", "validation loss when it opened"),
+    (
+        "opened_loss",
+        "float",
+        "share of baseline_loss",
+        "validation loss at opened_at, interpolated",
+    ),
     ("D_init", "float", "decades", "D at initialization"),
     ("D", "float", "decades", "transport at the task's lag relative to lag 1, end of training"),
     ("U_init", "float", "decades", "U at initialization"),

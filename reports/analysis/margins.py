@@ -20,6 +20,11 @@ def evidence(study: Study) -> pd.DataFrame:
 
     Medians over the judged probes, as D and U are. Older stores have the last probe only.
     """
+    made: pd.DataFrame = study.cached("evidence", lambda: _evidence(study))
+    return made
+
+
+def _evidence(study: Study) -> pd.DataFrame:
     layers = study.table("layers")
     kept = layers[layers["layer"] == NETWORK].set_index("id")[EVIDENCE]
     last = _of_network(study).groupby("id").tail(1).set_index("id")[EVIDENCE]

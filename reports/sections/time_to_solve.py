@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import share_over_arms_words, unit_words, with_counted
+from reports.analysis.by_problem import MANY
 from reports.analysis.tallies import tally
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
@@ -89,20 +90,15 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
         f" {limit}. At the end {found.solved or 'none'} still did."
     ]
     if key in study.factors:
-        parts = []
-        for name in study.levels(key):
-            own = points[points[key] == name]
-            if len(own):
-                mean = _mean_words(mean_over_arms(*_arrays(own), until), own, until)
-                mean += _few_words(own)
-                time = f", mean time {mean}" if own["solved"].any() else ""
-                parts.append(
-                    f"{level(key, name)} {int(own['solved'].sum()) or 'none'} of {len(own)}{time}"
-                )
+        parts = _parts(study, points)
+        words = [
+            f"{f'on {name}: ' if name else ''}{'; '.join(_of_levels(study, own, until))}"
+            for name, own in parts
+        ]
+        few = _few_note([own for _, own in parts], key)
         sentences.append(
             f"By {key} ({_unit(points)}; what never met it counts as the end of the run; 95 %"
-            f" interval over {unit_words(points, key)}{_few_note(points, key)}):"
-            f" {'; '.join(parts)}."
+            f" interval over {unit_words(points, key)}{few}): {'. '.join(words)}."
         )
     lost = int((points["status"].eq("diverged") & ~points["solved"]).sum())
     if lost:
@@ -111,6 +107,29 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
             f" {'counts' if lost == 1 else 'count'} as never meeting it."
         )
     return " ".join(sentences)
+
+
+def _parts(study: Study, points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The points problem by problem, with its name: levels may have been trained on other ones.
+
+    Many problems are pooled.
+    """
+    if not 1 < len(study.problems) <= MANY:
+        return [("", points)]
+    return [(one.name, own) for one in study.problems if len(own := one.of(points))]
+
+
+def _of_levels(study: Study, points: pd.DataFrame, until: float) -> list[str]:
+    """How many of each level met the rule, and when."""
+    key, parts = study.panel_factors[0], []
+    for name in study.levels(key):
+        own = points[points[key] == name]
+        if own.empty:
+            continue
+        mean = _mean_words(mean_over_arms(*_arrays(own), until), own, until) + _few_words(own)
+        time = f", mean time {mean}" if own["solved"].any() else ""
+        parts.append(f"{level(key, name)} {int(own['solved'].sum()) or 'none'} of {len(own)}{time}")
+    return parts
 
 
 def _arrays(points: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,11 +144,14 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
     picture = draw(
         lambda rasterized: _curves(study, points, names, panels_of), name="time-to-solve"
     )
-    shares = {name: points[points[line_key] == name] for name in names}
-    shares_solved = listing(
-        f"{level(line_key, name)} {share_over_arms_words(own['solved'], own['arm'])}"
-        for name, own in shares.items()
-        if len(own)
+    shares_solved = "; ".join(
+        (f"on {problem} " if problem else "")
+        + listing(
+            f"{level(line_key, name)} {share_over_arms_words(own['solved'], own['arm'])}"
+            for name in names
+            if len(own := part[part[line_key] == name])
+        )
+        for problem, part in _parts(study, points)
     )
     finding = (
         f"Met the rule at some time: {shares_solved}; 95 % Wilson intervals over"
@@ -230,9 +252,9 @@ def _few_words(own: pd.DataFrame) -> str:
     return f" over {count(n, 'arm' if arms > 1 else 'network')}" if 1 < n < ENOUGH else ""
 
 
-def _few_note(points: pd.DataFrame, key: str) -> str:
+def _few_note(parts: list[pd.DataFrame], key: str) -> str:
     """A t interval of two or three values is cut at impossible ends: the values are given."""
-    units = [_units(own) for _, own in points.groupby(key, observed=True)]
+    units = [_units(own) for part in parts for _, own in part.groupby(key) if own["solved"].any()]
     few = f"of fewer than {ENOUGH}, too few for an interval, lowest to highest"
     return f"; {few}" if any(1 < n < ENOUGH for n in units) else ""
 

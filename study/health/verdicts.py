@@ -46,7 +46,7 @@ def opened_loss(
 ) -> float:
     """Validation loss at the update where a run opened, as a share of the baseline's.
 
-    Interpolated between validations (`updates`, `val_loss`).
+    Interpolated between validations (`updates`, `val_loss`): no finding where these lie far apart.
     """
     return float(np.interp(opened_at, updates, val_loss) / baseline_loss)
 

@@ -350,3 +350,20 @@ def test_two_or_three_arms_have_no_interval_of_time() -> None:
     assert not re.search(r"\[0, |, 400\]", said)
     few = text_of("time_to_solve", known_study(RATES, point, seeds=3))
     assert re.search(r"lr 0\.01 \| 3/3 [^|]* \| 60 \| 60, 50 to 70 \|", few)
+
+
+def test_times_of_levels_that_were_trained_on_other_tasks_are_not_pooled() -> None:
+    """lstm was trained on the easy task alone, and is no faster for it."""
+
+    def point(labels: Mapping[str, Any], seed: int, rng: Any) -> dict[str, Any]:
+        easy = labels["task"] == "digits"
+        return {"score": 0.95 if easy else 0.5, "solved_at": 100.0 + seed if easy else math.nan}
+
+    study = known_study(
+        {"task": list(TASKS), "cell": ["rnn", "lstm"]},
+        point,
+        excluded=lambda labels: labels == {"task": "adding", "cell": "lstm"},
+    )
+    said = text_of("time_to_solve", study)
+    assert "on digits: rnn 5 of 5, mean time 102" in said and "on adding: rnn none of 5." in said
+    assert "5 of 10" not in said
