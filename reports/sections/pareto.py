@@ -336,10 +336,9 @@ def _handles(
 
 
 def _gone(n: int) -> str:
-    """Arms whose points ended or failed early cost little, which is no merit."""
     return (
         f"{count(n, 'arm')} lost all {'its' if n == 1 else 'their'} seeds and"
-        f" {'is' if n == 1 else 'are'} left out: a run that diverges is cheap because it fails."
+        f" {'is' if n == 1 else 'are'} left out: whatever was learned is gone."
     )
 
 

@@ -92,13 +92,13 @@ def _sentence(study: Study, points: pd.DataFrame) -> str:
     if key in study.factors:
         parts = _parts(study, points)
         words = [
-            f"{f'on {name}: ' if name else ''}{'; '.join(_of_levels(study, own, until))}"
+            f"{f'On {name}: ' if name else ''}{'; '.join(_of_levels(study, own, until))}."
             for name, own in parts
         ]
         few = _few_note([own for _, own in parts], key)
         sentences.append(
             f"By {key} ({_unit(points)}; what never met it counts as the end of the run; 95 %"
-            f" interval over {unit_words(points, key)}{few}): {'. '.join(words)}."
+            f" interval over {_over(parts, key)}{few}): {' '.join(words)}"
         )
     lost = int((points["status"].eq("diverged") & ~points["solved"]).sum())
     if lost:
@@ -117,6 +117,11 @@ def _parts(study: Study, points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]
     if not 1 < len(study.problems) <= MANY:
         return [("", points)]
     return [(one.name, own) for one in study.problems if len(own := one.of(points))]
+
+
+def _over(parts: list[tuple[str, pd.DataFrame]], key: str) -> str:
+    """What the intervals are over: arms, if any part has a level of several; else networks."""
+    return min(unit_words(own, key) for _, own in parts)
 
 
 def _of_levels(study: Study, points: pd.DataFrame, until: float) -> list[str]:
@@ -155,7 +160,7 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
     )
     finding = (
         f"Met the rule at some time: {shares_solved}; 95 % Wilson intervals over"
-        f" {unit_words(points, line_key)}."
+        f" {_over(_parts(study, points), line_key)}."
     )
     pooled = [
         key for key in study.factors if key != line_key and (key != panel_key or not panels_of)

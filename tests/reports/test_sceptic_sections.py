@@ -365,5 +365,5 @@ def test_times_of_levels_that_were_trained_on_other_tasks_are_not_pooled() -> No
         excluded=lambda labels: labels == {"task": "adding", "cell": "lstm"},
     )
     said = text_of("time_to_solve", study)
-    assert "on digits: rnn 5 of 5, mean time 102" in said and "on adding: rnn none of 5." in said
+    assert "On digits: rnn 5 of 5, mean time 102" in said and "On adding: rnn none of 5." in said
     assert "5 of 10" not in said
