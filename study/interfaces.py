@@ -346,6 +346,13 @@ class Task(ABC):
     @abstractmethod
     def facts(self) -> TaskFacts: ...
 
+    def guess_loss(self, part: Part) -> float:
+        """Loss of the memoryless guess on this split: by default as declared.
+
+        A small drawn set may be easier or harder for the guess than the distribution is.
+        """
+        return self.facts.baseline_loss
+
     @abstractmethod
     def data_hash(self) -> str:
         """A hash of the data and their split; part of every point's id."""

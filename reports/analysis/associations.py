@@ -44,8 +44,8 @@ class Association:
     """How D goes with solving the task.
 
     `pooled`: over all points, which describes and decides nothing; `within`: by factor, of points
-    that share its level; `levels`: by factor and level; `alike`: of points that share every factor,
-    None if there are too few pairs.
+    that share its level and their task at one of its settings; `levels`: by factor and level;
+    `alike`: of points that share every factor, None if there are too few pairs.
     """
 
     pooled: Prediction
@@ -176,15 +176,26 @@ def association(study: Study, points: pd.DataFrame, D: pd.Series, draws: int) ->
     """How D goes with solving over these points (those that are listed, in a large study)."""
     points = study.for_listing(points)
     pooled = prediction(study, points, D, draws)
+    # Tasks differ in how much is solved and in what is carried, so that networks are compared
+    # within one, whatever else they share.
+    problem = list(study.problems[0].levels)
     found = {}
     by_level = {}
     for key in study.factors:
-        within = prediction(study, points, D, draws, blocks=[key], ranks=False)
+        blocks = list(dict.fromkeys([key, *problem]))
+        within = prediction(study, points, D, draws, blocks=blocks, ranks=False)
         found[key] = replace(within, rho=pooled.rho)
         if len(study.levels(key)) <= MOST_LEVELS:
             shown = key == study.matrix_factors[0]
             by_level[key] = {
-                name: prediction(study, points[points[key] == name], D, draws, ranks=shown)
+                name: prediction(
+                    study,
+                    points[points[key] == name],
+                    D,
+                    draws,
+                    blocks=[one for one in problem if one != key] or None,
+                    ranks=shown,
+                )
                 for name in study.levels(key)
             }
     alike = prediction(study, points, D, draws, blocks=list(study.factors), ranks=False)
@@ -247,17 +258,22 @@ def association_words(found: Association) -> str:
 
 
 def brief_words(found: Association) -> str:
-    """The same for a reader with a minute: the AUC over all points, and what leaves it open, or its
-    span within factors.
+    """The same for a reader with a minute: the AUC over all points, and of the factor that leaves
+    it open most, or its span within factors.
     """
-    pooled = f"AUC {words(found.pooled.auc)} over all points"
     word, _, why = found.judged(0.0)
     if word == NOT_DECIDED and why:
-        return f"{pooled}; {why}"
+        known_lows = {key: one.auc for key, one in found.within.items() if known(one.auc.low)}
+        if not known_lows:
+            return f"AUC {words(found.pooled.auc)} over all points; {why}"
+        key = min(known_lows, key=lambda name: known_lows[name].low)
+        pooled = number(found.pooled.auc.value)
+        return f"AUC {pooled} over all points; within {key} {words(known_lows[key])}"
     within = [one.auc.value for one in found.within.values() if known(one.auc.value)]
     low, high = (number(end(within)) if within else "" for end in (min, max))
     span = low if low == high else f"{low} to {high}"
-    return f"{pooled}{f'; within one factor at a time {span}' if within else ''}"
+    inside = f"; within one factor at a time {span}" if within else ""
+    return f"AUC {words(found.pooled.auc)} over all points{inside}"
 
 
 def prediction_words(

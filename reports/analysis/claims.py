@@ -29,6 +29,7 @@ from reports.findings.finding import (
     depending,
     strength,
 )
+from reports.formatting import level as level_words
 from reports.formatting import listing
 from reports.statistics import Estimate
 from reports.statistics.estimates import clamp_difference, difference_of
@@ -85,7 +86,8 @@ def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float)
         why = (
             _undecided(parts)
             if parts and (each or whole != NOT_DECIDED)
-            else what_would_decide(study, compared, by, found, least, direction, level)
+            else judged.both_ways(compared, claim)
+            or what_would_decide(study, compared, by, found, least, direction, level)
         )
     return claim_of(
         study,
@@ -164,6 +166,27 @@ class _Judge:
                 shown.append((apart, self._parts(factor, inside, level)))
         differing = [one for one in shown if len({part.strength for part in one[1]}) > 1]
         return max(differing or shown, key=lambda one: one[0])[1] if shown else []
+
+    def both_ways(self, compared: Comparison, claim: Mapping[str, Any]) -> str:
+        """That the effect has both signs at levels of a factor, by more than matters each."""
+        for (factor, _), inside in self._splits(compared, claim).items():
+            effects = {name: self(one, LEVEL)[0].value for name, one in inside.items()}
+            up, down = (
+                [name for name, value in effects.items() if sign * value >= self.least > 0]
+                for sign in (1, -1)
+            )
+            if up and down:
+                most = max(up, key=lambda name: effects[name])
+                least = min(down, key=lambda name: effects[name])
+                both = " and ".join(
+                    f"{effects[name]:+.2g} for {level_words(factor, name)}".replace("-", "−")
+                    for name in (most, least)
+                )
+                return (
+                    f"by {factor} the estimates go both ways ({both}), so that their mean says"
+                    " little"
+                )
+        return ""
 
     def _partners(self, claim: Mapping[str, Any]) -> set[str]:
         """Factors whose interaction with those of the claim is shown in the whole study.

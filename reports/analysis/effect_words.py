@@ -71,14 +71,15 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
 
 def dependence_words(study: Study, found: TermsShown) -> list[str]:
     """The largest interaction that is shown, level by level, and every other that reverses a
-    factor; the task is not a choice, so that nothing is said of what it does.
+    factor; what makes another problem is not a choice, so that nothing is said of what it does.
     """
-    told = [(one, read(study, found.by, one)) for one in found.interactions[:1]]
+    choices = [one for one in found.interactions if set(one.factors) & set(study.same_problem)]
+    told = [(one, read(study, found.by, one)) for one in choices[:1]]
     made = [interaction_words(study, found.by, one, side) for one, side in told]
     sides = [(side.factor, side.partner) for _, side in told]
     for factor in study.factors:
         reverses, _ = reversals(study, found.by, factor)
-        if reverses and factor != "task" and (factor, reverses[0].partner) not in sides:
+        if reverses and factor in study.same_problem and (factor, reverses[0].partner) not in sides:
             made.append(f"{reversed_words(reverses, found.by)}.")
     return made
 

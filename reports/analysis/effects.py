@@ -137,13 +137,18 @@ def read(study: Study, by: str, term: ShownTerm) -> Dependence:
     """An interaction told from the side that says most.
 
     That is what one factor does by level of the other: rather one that reverses or has a difference
-    that is shown, rather not the task, rather the second in the order of the study's factors.
+    that is shown, rather a choice than what makes another problem, rather the second in the order
+    of the study's factors.
     """
     first, second = (key for key in study.factors if key in term.factors)
     sides = [dependence(study, by, *pair) for pair in ((second, first), (first, second))]
     return max(
         sides,
-        key=lambda one: (one.factor != "task", one.reverses, any(at.shown for at in one.by_level)),
+        key=lambda one: (
+            one.factor in study.same_problem,
+            one.reverses,
+            any(at.shown for at in one.by_level),
+        ),
     )
 
 

@@ -27,6 +27,11 @@ def nothing_to_decide(
     n = len(values)
     if by == "time" and (why := _censored(compared)):
         return why
+    if by == "score" and word != OPPOSITE and _ended_by_the_rule(compared):
+        return (
+            "every network ended as soon as it met the task's rule, so that scores are those of"
+            " that moment; the time to solve can be compared instead"
+        )
     if measure.share and not values.any():
         return f"that is none of the {n} networks of both sides: the outcome did not occur here"
     if measure.share and values.all():
@@ -35,6 +40,12 @@ def nothing_to_decide(
         return f"{measure.text} is the same in all {n} networks here"
     similar = word == TOO_SMALL or (direction == NO_LESS and word != OPPOSITE)
     return _at_an_end(study, compared, least) if measure.in_metric and similar else ""
+
+
+def _ended_by_the_rule(compared: Comparison) -> bool:
+    """Whether all points of both sides were ended when they met the rule (stop.solved_checks)."""
+    ended = compared.points.get("ended_early")
+    return ended is not None and len(ended) > 0 and bool((ended == "solved").all())
 
 
 def _censored(compared: Comparison) -> str:

@@ -11,7 +11,7 @@ from reports.analysis.measures import MEASURES, sign
 from reports.data.study import Study
 from reports.data.test_set import weighted_noise
 from reports.findings.finding import HOLDS, NOT_DECIDED, OPPOSITE, strength
-from reports.formatting import count
+from reports.formatting import count, score_number
 from reports.statistics import Estimate, widen
 from reports.statistics.estimates import stratified_share_difference
 from reports.statistics.levels import weighted_values
@@ -35,6 +35,12 @@ def what_would_decide(
     its own t or score quantiles, would decide, and how it would.
     """
     if not has_interval(found):
+        fewest = min((len(values) for values in compared.by_arm.values()), default=0)
+        seeds = len(study.seeds)
+        if seeds > 1:
+            return (
+                f"an arm has {fewest} value of its {count(seeds, 'seed')}, so there is no interval"
+            )
         return "one seed per arm has no interval; a second seed would give one"
     noise = weighted_noise(study, compared.weights) if by == "score" else 0.0
 
@@ -54,9 +60,10 @@ def what_would_decide(
         return f"over {MOST:,} more seeds per arm would be needed if the effect is as measured"
     place = bisect.bisect_left(numbers, True, key=lambda seeds: word(seeds) != NOT_DECIDED)
     decided = word(numbers[place])
+    how = HOW.get(decided) or f"{decided} (less than {score_number(least, 3)})"
     return (
-        f"about {count(place + 1, 'more seed')} per arm would decide it, as"
-        f" {HOW.get(decided, decided)}, if the effect is as measured"
+        f"about {count(place + 1, 'more seed')} per arm would decide it, as {how}, if the effect is"
+        " as measured"
     )
 
 

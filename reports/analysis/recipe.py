@@ -72,6 +72,10 @@ class Recipe:
             return "being the only one that learned anything"
         if other["behind"]:
             return "validation score"
+        if one["ended"] == other["ended"] == 1 and all(
+            one[name] == other[name] for name in ("lost", "solved")
+        ):
+            return "meeting the rule soonest, as every network ended when it met it"
         for column, words in (
             ("lost", "the fewest lost seeds"),
             ("solved", "the most seeds solved at the end"),

@@ -18,12 +18,14 @@ from reports.analysis.arms import (
 from reports.analysis.associations import prediction_words
 from reports.analysis.by_problem import MANY, nothing_to_choose
 from reports.analysis.claim_ledger import all_claims
-from reports.analysis.claim_words import label
+from reports.analysis.claim_words import label, side_values
 from reports.analysis.confirmation import confirmation
 from reports.analysis.effect_words import effects_words
 from reports.analysis.effects import main_effects
 from reports.analysis.ends import different_stopping_points
 from reports.analysis.flattery import flattery, reaching
+from reports.analysis.judged_claim import JudgedClaim
+from reports.analysis.longest_lag import length_factor, longest_lags
 from reports.analysis.margins import close_ends
 from reports.analysis.rates import rate_is_chosen, rate_words
 from reports.analysis.recipe import (
@@ -56,6 +58,9 @@ from reports.statistics import Estimate, mean_interval, share_over_arms
 from study.design.outcomes import solved_at_end
 from study.records import VERDICTS
 
+HALF = 0.5  # of the seeds, that must solve a length
+MOST_LENGTHS = 12  # choices whose longest lengths are told on the first screen
+
 
 class Summary:
     """`trusted`: number of seeds below which the page warns of wide intervals; `draws`: of the
@@ -82,7 +87,7 @@ class Summary:
                 )
             )
         blocks += [Prose(text, "lead") for text in self._answer(study, arms, points)]
-        blocks += [Prose(text) for text in (_declared_claims(study),) if text]
+        blocks += [Prose(text) for text in (_lengths(study), _declared_claims(study)) if text]
         blocks.append(Facts(self._facts(study, arms, points)))
         blocks.append(self._matrix(study, arms))
         blocks += [Prose(text) for text in (self._health(study, points),) if text]
@@ -152,10 +157,12 @@ class Summary:
         share = share_over_arms(
             solved_at_end(study.stored).to_numpy(), study.stored["arm"].to_numpy()
         )
+        arms = study.stored["arm"].nunique()
+        over = f" over {arms} arms, whose seeds are alike" if arms > 1 else ""
         networks = f"{_of(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
         text = (
             f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task at the end"
-            f" ({percent(share.value)}, 95 % interval {_span(share)})"
+            f" ({percent(share.value)}, 95 % interval {_span(share)}{over})"
         )
         if found.not_kept:
             whose = "its" if found.not_kept == 1 else "their"
@@ -174,11 +181,10 @@ class Summary:
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
         """What each factor does to the score.
 
-        Differences between tasks say nothing about recipes and are left out.
+        Differences between problems say nothing about recipes and are left out.
         """
-        return effects_words(
-            study, [one for one in main_effects(study, points) if one.factor != "task"]
-        )
+        effects = main_effects(study, points)
+        return effects_words(study, [one for one in effects if one.factor in study.same_problem])
 
     def _health(self, study: Study, points: pd.DataFrame) -> str:
         judged = points[points["verdict"].notna()]
@@ -200,8 +206,14 @@ class Summary:
                 f" Of the {those} that ended without carrying,"
                 f" {_number(found.solved_without_carrying)} solved {_its(study)} task at the end."
             )
-        prediction = prediction_words(study, 1.0, "at the end", self.draws, brief=True)
-        return f"{text} {prediction}"
+        predictions = [
+            prediction_words(study, share, when, self.draws, brief=True)
+            for share, when in ((0.0, "at initialization"), (1.0, "at the end"))
+        ]
+        if predictions[0].replace("at initialization", "at the end") == predictions[1]:
+            both = predictions[1].replace("at the end", "at initialization or at the end", 1)
+            predictions = [both]
+        return " ".join([text, *(one for one in predictions if one)])
 
     # --- facts, matrix, caveats ---
 
@@ -344,13 +356,16 @@ class Summary:
     def _caveats(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[str]:
         sentences = []
         seeds = len(study.seeds)
+        pooled = (
+            "; which can be told apart from the first rests on the spread over seeds pooled over"
+            " all arms"
+        )
         if seeds < self.trusted and len(arms) > 1:
             sentences.append(
                 f"{count(seeds, 'seed')} per arm: single arms are shown"
                 f" {'with their intervals' if seeds > 1 else 'without intervals'} and not tested"
                 " against each other one by one (no permutation test of two arms can reach p < .05"
-                " below 4 seeds each); which can be told apart from the first rests on the spread"
-                " over seeds pooled over all arms."
+                f" below 4 seeds each){pooled if seeds > 1 else ''}."
             )
         if points.empty:
             return sentences
@@ -413,6 +428,8 @@ def _quickest(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
 
 def _lead_words(found: Recipe, others: int) -> str:
     """How sure it is that the first of several arms is ahead."""
+    if found.ranked.loc[found.first, "ended"] == 1:
+        return ""  # scores are those of the moment at which the rule was met
     if found.close is None:
         return " Which of the others are as good is not known from one seed per arm."
     if found.undecided:
@@ -426,11 +443,37 @@ def _lead_words(found: Recipe, others: int) -> str:
     return f" The other {'arm' if others == 1 else f'{others} arms'} can be told apart from it."
 
 
+def _lengths(study: Study) -> str:
+    """Up to which length each choice solves its task, if length is a factor."""
+    key = length_factor(study)
+    found = longest_lags(study, key, HALF) if key else []
+    if not found or len(found) > MOST_LENGTHS:
+        return ""
+    reached: dict[str, list[str]] = {}
+    for one in found:
+        if one.longest is None:
+            reach = f"none of {listing([f'{at.steps:,}' for at in one.tried])}"
+        else:
+            reach = f"{one.longest.steps:,}{' (the longest tried)' if one.all_tried else ''}"
+        name = levels(one.labels) if one.labels else "the network"
+        reached.setdefault(reach, []).append(name)
+    said = [f"{reach}: {listing(names)}" for reach, names in reached.items()]
+    return f"Longest length that more than half of the seeds solve at the end. {'; '.join(said)}."
+
+
 def _declared_claims(study: Study) -> str:
     """The claims declared with the study, which are its question, and what was found."""
     own = all_claims(study).own.values() if study.declaration.get("claims") else []
-    said = [f"{one.statement.rstrip('.')}: {label(one)}" for one in own]
+    said = [f"{one.statement.rstrip('.')}: {label(one)}{_sides(one)}" for one in own]
     return f"Claimed with the study, and found. {'. '.join(said)}." if said else ""
+
+
+def _sides(one: JudgedClaim) -> str:
+    """The two sides of a claim in numbers, if it has any."""
+    if not one.better or not known(one.difference.value):
+        return ""
+    first, second = (side_values(one, which) for which in (0, 1))
+    return f" ({one.measure}: {first} against {second})"
 
 
 def _over_problems(study: Study, every: Sequence[tuple[Problem, Recipe]]) -> str:

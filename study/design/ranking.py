@@ -13,7 +13,15 @@ from study.design.outcomes import lost, solved_at_end
 DIVERGED = "diverged"
 UNLEARNED = ("stuck", "diverged", "silently diverged")  # outcomes: no better than the baseline
 # Columns of points that a ranking reads, beside `arm`.
-RANKED_BY = ("status", "outcome", "solved_at", "ends_solved", "val_score", "baseline")
+RANKED_BY = (
+    "status",
+    "outcome",
+    "solved_at",
+    "ends_solved",
+    "ended_early",
+    "val_score",
+    "baseline",
+)
 # An arm is clearly behind if its best seed lies below another arm's mean by over this share of the
 # way from the memoryless baseline to that mean.
 CLEARLY = 0.1
@@ -39,7 +47,8 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
     Order: arms that learned and that no other is clearly ahead of, by fewest lost, most solved at
     the end, validation, and then by `sooner`, the mean update at which the rule was first met if
     all of an arm's points met it; then the others by validation. Arms without a validation score
-    are left out.
+    are left out. Arms whose points all ended when they met the rule are ranked by `sooner` before
+    validation.
     """
     sign = 1.0 if higher_is_better else -1.0
     made = pd.DataFrame(
@@ -50,6 +59,7 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
             "value": sign * counted(points, "val_score", higher_is_better=higher_is_better),
             "baseline": sign * points["baseline"].astype(float),
             "sooner": points["solved_at"].astype(float),
+            "ended": (points["ended_early"] == "solved").astype(float),
             "off": ~points["outcome"].isin(UNLEARNED),
         }
     )
@@ -61,6 +71,7 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
         best=("value", "max"),
         baseline=("baseline", "mean"),
         sooner=("sooner", lambda updates: updates.mean(skipna=False)),
+        ended=("ended", "mean"),
         off=("off", "any"),
     )
     if by_arm.empty:
@@ -69,21 +80,26 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
     way = max(float(top["validation"] - top["baseline"]), 0.0)
     by_arm["behind"] = by_arm["best"] < top["validation"] - CLEARLY * way
     by_arm["learned"] = (by_arm["validation"] > by_arm["baseline"]) & by_arm["off"]
+    # Scores of networks that ended when they met the rule are those of that moment.
+    ended = by_arm["ended"] == 1
     keys = pd.DataFrame(
         {
             "unlearned": ~by_arm["learned"],
             "behind": by_arm["behind"],
             "lost": by_arm["lost"].where(~by_arm["behind"], 0.0),
             "solved": -by_arm["solved"].where(~by_arm["behind"], 0.0),
+            "first": by_arm["sooner"].where(ended, np.inf).fillna(np.inf),
             "validation": -by_arm["validation"],
             "sooner": by_arm["sooner"].fillna(np.inf),
         }
     ).reset_index()
     order = keys.sort_values(
-        ["unlearned", "behind", "lost", "solved", "validation", "sooner", "arm"]
+        ["unlearned", "behind", "lost", "solved", "first", "validation", "sooner", "arm"]
     )["arm"]
     by_arm["validation"] *= sign
-    return by_arm.loc[order, ["lost", "solved", "validation", "sooner", "behind", "learned"]]
+    return by_arm.loc[
+        order, ["lost", "solved", "validation", "sooner", "ended", "behind", "learned"]
+    ]
 
 
 def best_first(points: pd.DataFrame, *, higher_is_better: bool) -> list[int]:

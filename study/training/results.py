@@ -73,7 +73,7 @@ def point_record(
         layers,
         history,
         measures,
-        facts,
+        training.task.guess_loss("validation"),
         setup.outcome_limits,
         diverged=diverged,
         solved=row["ends_solved"],
@@ -228,20 +228,23 @@ def health(
     layers: Sequence[dict[str, Any]],
     history: Mapping[str, Any],
     measures: Mapping[str, Any],
-    facts: TaskFacts,
+    guess_loss: float,
     limits: OutcomeLimits,
     *,
     diverged: bool,
     solved: bool,
 ) -> dict[str, Any]:
-    """Outcome, and with the transport probe also first and last state and the verdict."""
+    """Outcome, and with the transport probe also first and last state and the verdict.
+
+    `guess_loss`: of the memoryless guess on the validation examples.
+    """
     validated = ~np.isnan(np.asarray(history["val_loss"], dtype=float))
     run = Run(
         diverged=diverged,
         solved=solved,
         updates=np.asarray(history["update"])[validated].tolist(),
         val_loss=np.asarray(history["val_loss"], dtype=float)[validated].tolist(),
-        baseline_loss=facts.baseline_loss,
+        baseline_loss=guess_loss,
         grad_norm=history["grad_norm"],
         radius=_largest(measures, "spectral_radius"),
         saturation=_largest(measures, "saturation"),
@@ -252,9 +255,7 @@ def health(
         return row
     row |= {name: judged[name] for name in JUDGED}
     if row["opened_at"] is not None:
-        row["opened_loss"] = opened_loss(
-            row["opened_at"], run.updates, run.val_loss, facts.baseline_loss
-        )
+        row["opened_loss"] = opened_loss(row["opened_at"], run.updates, run.val_loss, guess_loss)
     return row
 
 

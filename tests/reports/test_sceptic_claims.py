@@ -301,7 +301,7 @@ def test_what_more_seeds_would_decide_against_a_claim_is_said() -> None:
         seeds=3,
     )
     found = judge(study, claim())
-    assert "would decide it, as too small to matter, if" in sentence(found)
+    assert "would decide it, as too small to matter (less than 0.020), if" in sentence(found)
 
 
 def test_a_sentence_has_the_sign_that_its_table_has() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from reports.analysis.associations import association_at
+from reports.analysis.claims import judge
 from reports.analysis.flattery import flattery, flattery_words, limit_on_test
 from reports.analysis.recipe import leaders, recipe
 from reports.analysis.tallies import tally
 from reports.blocks import Fold
+from reports.data.test_set import weighted_noise
+from reports.findings.finding import HOLDS, NOT_DECIDED
 from reports.sections.recipe import RecipeSection
 from reports.sections.summary import Summary
 from study.design.ranking import best_first
@@ -250,7 +255,8 @@ def test_the_first_screen_has_the_claims_and_what_limits_an_average() -> None:
         ],
     )
     text = texts(Summary(trusted=5, draws=1000).render(study))
-    assert "Claimed with the study, and found. The LSTM is better: ✓ holds here." in text
+    found = "The LSTM is better: ✓ holds here (test score: "
+    assert f"Claimed with the study, and found. {found}" in text
     assert "over the 2 of 3 arms that differ in it alone" in text
 
 
@@ -263,3 +269,76 @@ def test_where_no_level_has_both_outcomes_nothing_is_said_of_transport() -> None
 
     text = texts(Summary(trusted=5, draws=1000).render(known_study(ARMS, point)))
     assert "cannot be determined here: no solved and unsolved network share a level" in text
+
+
+def test_what_ended_when_it_met_the_rule_is_ranked_by_when_it_did() -> None:
+    """Its score is that of the moment, and the better score may be the slowest arm's."""
+    at = {"rnn": 900.0, "lstm": 500.0, "gru": 700.0}
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        when = at[labels["cell"]] + seed
+        better = 0.95 + when / 100_000
+        return {"score": better, "ends_solved": True, "solved_at": when, "ended_early": "solved"}
+
+    study = known_study(ARMS, point)
+    found = recipe(study)
+    assert found is not None and found.order == [1, 2, 0]
+    text = texts(Summary(trusted=5, draws=1000).render(study))
+    assert "by meeting the rule soonest, as every network ended when it met it" in text
+    assert "can be told apart" not in text and "cannot be distinguished" not in text
+    claimed = {"by": "score", "least": 0.01, "statement": "As good", "direction": "no less"}
+    of = judge(study, {**claimed, "better": {"cell": "lstm"}, "worse": {"cell": "rnn"}})
+    assert of.verdict == NOT_DECIDED and "scores are those of that moment" in of.why
+
+
+def test_lengths_are_never_ranked_and_have_test_sets_of_their_own() -> None:
+    """Nobody learns anything; the test set of one length happens to be easier."""
+    luck = {16: 0.10, 64: 0.13}
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        return {"score": luck[labels["task.steps"]] + 0.0005 * seed}
+
+    study = known_study(LENGTHS, point, examples=200, draw=5)
+    text = texts(Summary(trusted=5, draws=1000).render(study))
+    assert "is better than" not in text and "steps 0." not in text
+    weights = {0: 1.0, 1: -1.0}
+    (one, other) = (weighted_noise(study, {arm: 1.0}) for arm in weights)
+    assert weighted_noise(study, weights) == pytest.approx(math.hypot(one, other))
+
+
+def test_transport_and_success_are_compared_within_a_task() -> None:
+    """On one task nobody solves and all carry; on the other it separates perfectly."""
+    factors = {"task": ["adding", "copying"], "cell": ["rnn", "lstm"], "clip": ["none", "norm"]}
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        solved = labels["task"] == "adding" and seed % 2 == 0
+        D = -1.0 if solved else -3.0 if labels["task"] == "adding" else -0.5
+        return {"score": 0.95 if solved else 0.3, "D": D + 0.01 * seed}
+
+    found = association_at(known_study(factors, point, seeds=8), 1.0, 1000)
+    assert found.word == HOLDS
+    assert all(one.auc.value == 1.0 for one in found.within.values())
+
+
+def test_where_levels_disagree_no_number_of_seeds_is_forecast() -> None:
+    factors = {"cell": ["lstm", "gru"], "initializer": ["orthogonal", "normal"]}
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        way = {"lstm": -0.15, "gru": 0.2}[labels["cell"]] * (labels["initializer"] == "orthogonal")
+        return {"score": 0.5 + way + 0.2 * (seed - 1)}
+
+    claimed = {"statement": "Orthogonal is better", "by": "score", "least": 0.1}
+    sides = {"better": {"initializer": "orthogonal"}, "worse": {"initializer": "normal"}}
+    found = judge(known_study(factors, point, seeds=3), {**claimed, **sides})
+    assert found.verdict == NOT_DECIDED and "the estimates go both ways" in found.why
+
+
+def test_the_first_screen_says_up_to_which_length_each_choice_solves() -> None:
+    reach = {"rnn": 16, "lstm": 64}
+
+    def point(labels: Any, seed: int, rng: Any) -> dict[str, Any]:
+        solved = labels["task.steps"] <= reach[labels["cell"]]
+        return {"score": 0.95 if solved else 0.3, "steps": labels["task.steps"]}
+
+    text = texts(Summary(trusted=5, draws=1000).render(known_study(LENGTHS, point)))
+    assert "solve at the end. 16: rnn; 64 (the longest tried): lstm." in text

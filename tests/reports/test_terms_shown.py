@@ -109,7 +109,8 @@ def agree(study: Study) -> set[str]:
     assert bool(shown) == (listed is not None and "none is shown" not in first)
     for name in shown:
         assert listed and f"{name} (p" in first
-    averaged = re.search(r"largest differences in mean test accuracy are: (.*?)\. ", answer(study))
+    lead = r"(?:largest differences|difference that is shown) in mean test accuracy (?:are|is): "
+    averaged = re.search(rf"{lead}(.*?)\. ", answer(study))
     for one in main_effects(study, with_counted(study)):
         stated = bool(averaged) and f"{one.factor} 0" in averaged[1]
         assert stated == (one.factor in shown and not one.reversed_by), one.factor
@@ -148,7 +149,7 @@ def test_one_main_effect(tmp_path: Path) -> None:
     of = {"rnn": 0.4, "lstm": 0.6, "gru": 0.8}
     study = study_of(tmp_path, lambda labels: of[labels["cell"]], factors={**CELLS, **RATES})
     assert agree(study) == {"cell"}
-    assert re.search(r"are: cell 0\.4\d \[.*\(gru 0\.\d+, rnn 0\.\d+\)\. For ", answer(study))
+    assert re.search(r"is: cell 0\.4\d \[.*\(gru 0\.\d+, rnn 0\.\d+\)\. For ", answer(study))
     assert "depends on" not in answer(study) + said("effects", study) + said("contrasts", study)
 
 
@@ -158,7 +159,8 @@ def test_a_crossing_interaction_is_told_level_by_level_and_never_averaged(tmp_pa
     for text in (answer(study), said("effects", study)):
         assert re.search(
             r"Clip × optimizer\.lr explains \d+ % \[\d+ %, \d+ %\] of the variance of test"
-            r" accuracy: for clip none, lr 0\.01 is better than lr 0\.05 \(0\.\d+ against 0\.\d+:"
+            r" accuracy \(intervals: 95 % for all comparisons at once\): for clip none,"
+            r" lr 0\.01 is better than lr 0\.05 \(0\.\d+ against 0\.\d+:"
             r" 0\.\d+ \[0.*\]\);"
             r" for clip norm, lr 0\.05 is better than lr 0\.01",
             text,

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from study.health.verdicts import OutcomeLimits, Run, outcome
 from study.interfaces import Batch, Parameter
 from study.numerics.streams import generator
 from study.tasks.adding import Adding
@@ -435,3 +436,28 @@ def test_temporal_order_fills_its_windows_and_no_more(steps):
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="must be|at least|between"):
         wrong()
+
+
+def test_an_easy_draw_makes_no_constant_look_as_if_it_had_learned():
+    """Of 100 drawn sums the guess of their expectation is by luck better or worse than 1/6."""
+    limits = OutcomeLimits(
+        stuck=0.95, spike=6.0, blown=10.0, radius_blown=2.0, radius_jump=2.0, saturation_jump=0.5
+    )
+    seen = []
+    for steps in (20, 40, 60, 80, 100):
+        task = Adding(steps=steps, lag=None, examples=100, solved=0.01)
+        y = task.split("validation").y
+        always_one = float(squared_error(torch.ones_like(y), y).mean())
+        seen.append(always_one / task.facts.baseline_loss)
+        run = Run(
+            diverged=False,
+            solved=False,
+            updates=[0, 10, 20],
+            val_loss=[always_one] * 3,
+            baseline_loss=task.guess_loss("validation"),
+            grad_norm=[1.0] * 20,
+            radius=[1.0] * 3,
+            saturation=[0.0] * 3,
+        )
+        assert outcome(run, limits) == "stuck"
+    assert min(seen) < 0.95, "by the distribution's own loss one of them would have learned"

@@ -5,7 +5,6 @@ diverged run's last finite probe.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,7 +74,7 @@ def test_a_run_that_opened_has_the_update_and_the_loss_there_as_a_share_of_the_b
         [layer],
         history,
         {"quantity": [], "stage": [], "value": []},
-        replace(FACTS, baseline_loss=baseline),
+        baseline,
         LIMITS.outcome_limits,
         diverged=False,
         solved=False,
@@ -90,7 +89,7 @@ def test_a_run_that_opened_has_the_update_and_the_loss_there_as_a_share_of_the_b
         [shut],
         history,
         {"quantity": [], "stage": [], "value": []},
-        FACTS,
+        FACTS.baseline_loss,
         LIMITS.outcome_limits,
         diverged=False,
         solved=False,
