@@ -410,6 +410,29 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path, data, told):
             "example 0 has nan at step 0, channel 0",
         ),
         ({"x": np.array([["a"] * 4] * 9), "y": np.arange(9) % 2}, "must be numbers"),
+        ({"x": np.zeros((9, 4, 0)), "y": np.arange(9) % 2}, "sequences of no channels"),
+        ({"x": np.zeros((9, 0)), "y": np.arange(9) % 2}, "example 0 has no steps"),
+        ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, "holds no sequence"),
+        (
+            {"x": np.zeros((9, 4)), "y": np.where(np.arange(9) == 3, np.nan, 1)},
+            "example 3 has no class .its target is nan",
+        ),
+        ({"x": np.zeros((9, 4)), "y": np.array(["a"] * 5 + [""] + ["b"] * 3)}, "example 5 has no"),
+        ({"x": np.zeros((9, 4)), "y": np.zeros((9, 0))}, "there is no target"),
+        ({"x": np.zeros((9, 4)), "y": np.eye(9)[:, :2]}, r"save y.argmax\(1\)"),
+        ({"x": np.zeros((9, 4)), "y": np.arange(9) * 1j}, "must be numbers or text, got complex"),
+        (
+            {"x": np.zeros((9, 4)), "y": np.arange(9) % 2, "lengths": np.arange(9) * 0.5},
+            "whole numbers between 1 and 4, .* example 0 has 0.0",
+        ),
+        (
+            {"x": np.zeros((9, 4)), "y": np.arange(9) % 2, "lengths": np.full((9, 2), 3)},
+            r"lengths of .* must be \[N\], got",
+        ),
+        (
+            {"x": np.zeros((9, 4)), "y": np.arange(9) % 2, "lengths": [1, 2, np.nan] * 3},
+            "example 2 has nan",
+        ),
     ],
 )
 def test_what_is_wrong_with_arrays_is_told(tmp_path, arrays, told):
@@ -417,10 +440,33 @@ def test_what_is_wrong_with_arrays_is_told(tmp_path, arrays, told):
         npz(tmp_path, **arrays)
 
 
+def test_arrays_in_their_usual_forms_are_read(tmp_path):
+    """Text and byte labels, columns [N, 1], lengths as floats, labels as floats, 0 and 1 as x."""
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    plain = npz(tmp_path, x=x, y=np.arange(40) % 2, lengths=np.arange(40) % 4 + 1)
+    labels = np.where(np.arange(40) % 2, "up", "down")
+    for y in (labels, labels[:, None], labels.astype("S"), np.arange(40)[:, None] % 2.0):
+        task = npz(tmp_path, x=x, y=y, lengths=(np.arange(40)[:, None] % 4 + 1.0))
+        assert len(task.classes) == 2
+        assert torch.equal(task.parts["train"].x, plain.parts["train"].x)
+        assert torch.equal(task.parts["test"].lengths, plain.parts["test"].lengths)
+    assert npz(tmp_path, x=x, y=labels.astype("S")).classes == ["down", "up"]
+    column = npz(tmp_path, {"kind": "regression"}, x=x, y=np.arange(40)[:, None])
+    assert column.facts.outputs == 1
+    assert npz(tmp_path, x=x > 0, y=labels).facts.inputs == 1
+    other = npz(tmp_path, x=x, y=labels, weights=np.ones(3))
+    assert list(other.data.left_out) == ["weights"]
+
+
+def test_text_to_predict_as_a_number_is_refused(tmp_path):
+    with pytest.raises(StudyError, match=r"y of .* is text, which is for .*classification"):
+        npz(tmp_path, {"kind": "regression"}, x=np.zeros((9, 4)), y=np.array(["a"] * 9))
+
+
 def test_a_pickle_in_an_npz_and_a_single_array_are_refused(tmp_path):
     path = tmp_path / "evil.npz"
     np.savez(path, x=np.array([{"a": 1}], dtype=object), y=np.zeros(1))
-    with pytest.raises(StudyError, match="plain arrays"):
+    with pytest.raises(StudyError, match="plain arrays: x holds Python objects"):
         Npz(path=str(path), kind="classification", **SPLIT).load()
     np.save(tmp_path / "x.npy", np.zeros((9, 4)))
     with pytest.raises(StudyError, match="is a single array .*savez"):
