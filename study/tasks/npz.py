@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from study.records import StudyError
 from study.tasks.shared.series import Names, Read, Series
 
 READ = ("x", "y", "lengths", "groups", "parts")
+MISSING = ("nan", "none", "null", "nat", "<na>")  # as astype(str) writes missing values
 COLUMNS = ("lengths", "groups", "parts")  # [N], or [N, 1]
 
 
@@ -53,7 +54,10 @@ class Npz(Series):
                 else None
             ),
             left_out={name: f"npz reads {', '.join(READ)}" for name in sorted(unread)},
-            warnings=unused,
+            warnings=[
+                *unused,
+                *(text for name in ("y", "groups") for text in _odd_names(name, read)),
+            ],
         )
 
     def _files(self) -> dict[str, Path]:
@@ -136,7 +140,8 @@ class Npz(Series):
                 f"task.path: x of {path} must be numbers [N, T] or [N, T, D], got {x.dtype}"
                 f" {arrays['x'].shape}"
             )
-        found = {name: _flat(array) if name in COLUMNS else array for name, array in arrays.items()}
+        found = {name: _as_text(path, name, array) for name, array in arrays.items()}
+        found |= {name: _flat(found[name]) for name in COLUMNS if name in found}
         found["x"] = x
         for name, array in found.items():
             if name in READ and (array.ndim < 1 or len(array) != len(x)):
@@ -157,9 +162,7 @@ class Npz(Series):
     def _targets_of(self, path: Path, y: np.ndarray) -> np.ndarray:
         if y.ndim > 1 and 0 in y.shape[1:]:
             raise StudyError(f"task.path: y of {path} is empty, {y.shape}: there is no target")
-        if y.dtype.kind == "S":
-            y = np.char.decode(y, "utf-8")
-        if y.dtype.kind not in "biufUS":
+        if y.dtype.kind not in "biufU":
             raise StudyError(f"task.path: y of {path} must be numbers or text, got {y.dtype}")
         if self.kind == "regression":
             if y.dtype.kind == "U":
@@ -179,6 +182,34 @@ class Npz(Series):
                 f" got {y.shape}; if each row marks its class with a 1, save y.argmax(1)"
             )
         return y
+
+
+def _odd_names(name: str, read: list[dict[str, np.ndarray]]) -> Iterator[str]:
+    """Sentences about text that is probably a missing name, or another one with a slip."""
+    names = {
+        text
+        for arrays in read
+        if name in arrays and arrays[name].dtype.kind == "U"
+        for text in np.unique(arrays[name]).tolist()
+    }
+    if missing := sorted(text for text in names if text.strip().lower() in MISSING):
+        yield f"{name} has examples of {missing[0]!r}, which is read as a name"
+    plain: dict[str, str] = {}
+    for text in sorted(names):
+        other = plain.setdefault(" ".join(text.split()).casefold(), text)
+        if other != text:
+            yield f"{name} has {other!r} and {text!r}, which are read as two names"
+            return
+
+
+def _as_text(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    """Bytes as text, anything else as it is."""
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise StudyError(f"task.path: {name} of {path} is not UTF-8 text ({error})") from error
 
 
 def _flat(array: np.ndarray) -> np.ndarray:

@@ -418,6 +418,8 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path, data, told):
             "example 3 has no class .its target is nan",
         ),
         ({"x": np.zeros((9, 4)), "y": np.array(["a"] * 5 + [""] + ["b"] * 3)}, "example 5 has no"),
+        ({"x": np.zeros((9, 4)), "y": [1, 2, np.inf] * 3}, "example 2 has no class"),
+        ({"x": np.zeros((9, 4)), "y": np.array([b"a", b"\xe4", b"b"] * 3)}, "y of .* not UTF-8"),
         ({"x": np.zeros((9, 4)), "y": np.zeros((9, 0))}, "there is no target"),
         ({"x": np.zeros((9, 4)), "y": np.eye(9)[:, :2]}, r"save y.argmax\(1\)"),
         ({"x": np.zeros((9, 4)), "y": np.arange(9) * 1j}, "must be numbers or text, got complex"),
@@ -454,6 +456,11 @@ def test_arrays_in_their_usual_forms_are_read(tmp_path):
     column = npz(tmp_path, {"kind": "regression"}, x=x, y=np.arange(40)[:, None])
     assert column.facts.outputs == 1
     assert npz(tmp_path, x=x > 0, y=labels).facts.inputs == 1
+    slips = npz(tmp_path, x=x, y=np.array(["a", "A ", "b", "nan"] * 10))
+    assert slips.warnings == [
+        "y has examples of 'nan', which is read as a name",
+        "y has 'A ' and 'a', which are read as two names",
+    ]
     other = npz(tmp_path, x=x, y=labels, weights=np.ones(3))
     assert list(other.data.left_out) == ["weights"]
 

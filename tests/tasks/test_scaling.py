@@ -63,9 +63,9 @@ def test_a_channel_constant_in_training_only_is_0_everywhere_and_reported(tmp_pa
     task = npz(tmp_path, {"kind": "regression", "split": "time"}, x=x, y=np.arange(60.0))
     assert all((of.x[:, :, 1:] == 0).all() for of in task.parts.values())
     assert task.warnings == [
-        "channel 1 (from 0): constant in training and not in test, so it cannot be scaled; it is 0"
-        " in all parts",
-        "channel 2 (from 0): constant in training, so it says nothing; it is 0",
+        "channel 1 (from 0): constant in training and not in test; what cannot be scaled is read"
+        " as 0 in all parts",
+        "channel 2 (from 0): constant in training, read as 0",
     ]
     again = (x[-12:] - task.mean) / task.deviation  # as an export computes it
     assert np.allclose(again, task.parts["test"].x.numpy(), atol=1e-6)
@@ -91,9 +91,20 @@ def test_targets_are_constant_whatever_their_value(tmp_path, value):
 
 
 def test_values_beyond_double_precision_are_refused(tmp_path):
-    x = np.random.default_rng(0).normal(size=(50, 4, 2)) * [1, 1e200]
-    with np.errstate(over="ignore"), pytest.raises(StudyError, match="channel 1 .* too large"):
-        npz(tmp_path, x=x, y=np.arange(50) % 2)
+    x, y = np.random.default_rng(0).normal(size=(50, 4, 2)), np.arange(50) % 2
+    for factor in (1e200, 1e-320):
+        with (
+            np.errstate(over="ignore"),
+            pytest.raises(StudyError, match="channel 1 .* too large or"),
+        ):
+            npz(tmp_path, x=x * [1, factor], y=y)
+
+
+def test_data_without_any_changing_channel_are_refused(tmp_path):
+    x, y = np.full((50, 4, 2), 0.07), np.arange(50) % 2
+    with pytest.raises(StudyError, match="channels 0, 1 .*constant in .* nothing to learn from"):
+        npz(tmp_path, x=x, y=y)
+    assert npz(tmp_path, x=x, y=y, lengths=y + 3).facts.steps == 4, "lengths may say something"
 
 
 def test_memory_is_checked_before_anything_is_copied(tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ def test_groups_are_stratified_by_class_and_drawn_with_the_seed(tmp_path):
             {"split": "group", "split_seed": seed},
             x=numbered(300),
             y=y,
-            groups=groups.astype(str),
+            groups=groups.astype("S"),
         )
         ill = {part: int((y[index] == "ill").sum()) for part, index in members(task).items()}
         assert ill == {"train": 36, "validation": 12, "test": 12}
@@ -115,6 +115,13 @@ def test_shares_that_groups_cannot_meet_are_reported(tmp_path):
             {"parts": np.array(["train", "test"] * 20), "groups": np.arange(40) // 2},
             "examples of the group '0' in train and in test",
         ),
+        (
+            {"split": "file"},
+            {"parts": np.array(["train"] * 20 + ["test"] * 19 + ["validation"])},
+            "gives 1 example to validation; at least 2 are needed",
+        ),
+        ({"test": None}, {}, "test .*a share, or split=file"),
+        ({}, {"groups": np.array(["a", " ", "b", "c"] * 10)}, "example 1 .* has no group"),
         ({"split": "days"}, {}, "split .*time, stratified, group or file"),
         (
             {"split": "time"},

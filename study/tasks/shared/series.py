@@ -119,6 +119,7 @@ class Series(Arrays):
             "time, stratified, group or file",
             split,
         )
+        require(test is not None or split == "file", name, "test", "a share, or split=file", test)
         self.shares = {"validation": validation} | ({} if test is None else {"test": test})
         for key, share in self.shares.items():
             require(
@@ -370,6 +371,12 @@ class Series(Arrays):
             parts = {part: np.asarray(index) for part, index in (data.parts or {}).items()}
         if not all(len(parts.get(part, ())) for part in ("train", "test")):
             raise StudyError(f"task.split: {data.source} must give examples to train and to test")
+        for part, index in parts.items():
+            if 0 < len(index) < MIN_EXAMPLES:
+                raise StudyError(
+                    f"task.split: {data.source} gives {_counted(len(index))} to {part}; at least"
+                    f" {MIN_EXAMPLES} are needed"
+                )
         if data.groups is not None:
             self._check_groups(data, parts)
         if len(parts.get("validation", ())):
@@ -430,11 +437,16 @@ class Series(Arrays):
 
     def _scale(self, data: Read, found: Scale) -> None:
         self.scale, self.mean, self.deviation = found, found.mean, found.deviation
-        wrong = ~(np.isfinite(self.mean) & np.isfinite(self.deviation))
+        wrong = ~(np.isfinite(self.mean) & np.isfinite(self.deviation) & (self.deviation > 0))
         if wrong.any():
             raise StudyError(
-                f"task: {data.source}: values of {self._channels(data, wrong)} are too large to"
-                " compute their mean and deviation; divide them by a power of ten"
+                f"task: {data.source}: values of {self._channels(data, wrong)} are too large or"
+                " too small to compute their mean and deviation; change their unit"
+            )
+        if found.constant.all() and len(set(self.lengths.tolist())) == 1:
+            raise StudyError(
+                f"task: {data.source}: {self._channels(data, found.constant)}: constant in"
+                " training; there is nothing to learn from"
             )
 
     def _padded(self, data: Read, parts: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
@@ -480,14 +492,12 @@ class Series(Arrays):
         for part, channels in moved.items():
             if channels.any():
                 self.warnings.append(
-                    f"{self._channels(data, channels)}: constant in training and not in {part}, so"
-                    " it cannot be scaled; it is 0 in all parts"
+                    f"{self._channels(data, channels)}: constant in training and not in {part};"
+                    " what cannot be scaled is read as 0 in all parts"
                 )
                 still &= ~channels
         if still.any():
-            self.warnings.append(
-                f"{self._channels(data, still)}: constant in training, so it says nothing; it is 0"
-            )
+            self.warnings.append(f"{self._channels(data, still)}: constant in training, read as 0")
 
     def _warn_of_far_values(self, data: Read) -> None:
         most = {}
@@ -638,7 +648,7 @@ def part_names(labels: np.ndarray, names: Sequence[str] | str) -> np.ndarray:
         where = names if isinstance(names, str) else names[int(wrong[0])]
         raise StudyError(
             f"task.split: the part of {where} must be {', '.join(PARTS[:-1])} or {PARTS[-1]}, got"
-            f" {labels[int(wrong[0])]!r}"
+            f" {labels.tolist()[int(wrong[0])]!r}"
         )
     return found
 
@@ -646,7 +656,7 @@ def part_names(labels: np.ndarray, names: Sequence[str] | str) -> np.ndarray:
 def _labels(values: np.ndarray) -> np.ndarray:
     """Labels as text, so that any two can be compared; StudyError where one is missing."""
     values = np.asarray(values)
-    empty = [n for n, value in enumerate(values.tolist()) if value is None or value != value]
+    empty = [n for n, value in enumerate(values.tolist()) if _no_class(value)]
     if empty:
         raise StudyError(f"task: example {empty[0]} (from 0) has no group or part")
     return values.astype(str)
@@ -657,7 +667,9 @@ def _sizes(parts: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def _no_class(label: Any) -> bool:
-    return label is None or label != label or label == ""  # NaN differs from itself
+    if isinstance(label, str):
+        return not label.strip()
+    return label is None or not np.isfinite(label)
 
 
 def _counted(count: int) -> str:
