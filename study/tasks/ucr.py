@@ -17,6 +17,7 @@ from study.tasks.shared.series import Names, Read, Series
 from study.tasks.shared.series_files import parsed
 
 SUFFIXES = (".ts", ".arff", ".tsv", ".txt")
+ARCHIVES = "of the UCR/UEA archives (Dau 2018, Bagnall 2018; timeseriesclassification.com)"
 MEAN = 1.0  # the standardised error of the training mean, about
 
 
@@ -96,11 +97,12 @@ class Ucr(Series):
                 ("TRAIN example ", range(1, len(train) + 1)),
                 ("TEST example ", range(1, len(test) + 1)),
             ),
-            source=(
-                f"{self.name} of the UCR/UEA archives (Dau 2018, Bagnall 2018;"
-                " timeseriesclassification.com)"
+            source=f"{self.name} {ARCHIVES if self.folder is None else 'in task.folder'}",
+            licence=(
+                "as its donors state on timeseriesclassification.com"
+                if self.folder is None
+                else "as the owner of these files states"
             ),
-            licence="as its donors state on timeseriesclassification.com",
             parts=(
                 {"train": everyone[: len(train)], "test": everyone[len(train) :]}
                 if self.how == "file"

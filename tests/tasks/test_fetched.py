@@ -258,8 +258,8 @@ def test_test_data_do_not_move_what_is_trained_on(tmp_path):
         ("\n".join(["1,2:3,4:a"] * 20), "\n".join(["1,2:3,4:a"] * 4), "has one class only"),
         (
             "1,2:3,4:a\n1,3:3,4:b",
-            "1,2:3,4:b",
-            "train, validation, test: 0 examples of 3 would be left to validation",
+            "1,2:3,4:b\n1,2:3,4:a",
+            "train, validation, test: 0 examples of 4 would be left to validation",
         ),
     ],
 )
@@ -304,9 +304,11 @@ def in_format(folder, suffix, *, channels=1, targets=LABELS, header=None):
             )
         names = "targetLabel true" if numeric else f"classLabel true {kinds}"
         begin = {
-            ".ts": f"# a comment\n@timeStamps false\n@{names}\n@data\n",
+            ".ts": (f"# a comment\n@timeStamps false\n@equalLength\ttrue\n@{names}\n@data\n"),
             ".arff": (
-                "% a comment\n@relation Own\n@attribute 'a b' numeric\n@ATTRIBUTE target "
+                "% a comment\n@relation Own\n"
+                + "".join(f"@attribute 'step {step}' numeric\n" for step in range(6))
+                + "@ATTRIBUTE target "
                 + ("real" if numeric else f"{{{kinds.replace(' ', ',')}}}")
                 + "\n@DATA\n"
             ),
@@ -360,8 +362,18 @@ def test_several_channels_and_numbers_to_predict(tmp_path, suffix):
     ("suffix", "old", "new", "told"),
     [
         (".tsv", "k1\t", "k1\tx\t", "line 2 of Own_TRAIN.tsv is not numbers"),
-        (".arff", ",k1", "", "line 7 of Own_TRAIN.arff ends in .*none of the classes"),
-        (".arff", "@DATA\n", "@DATA\n{0 1, 3 k1}\n", "line 6 of Own_TRAIN.arff is sparse"),
+        (
+            ".arff",
+            ",k1",
+            "",
+            "line 12 of Own_TRAIN.arff has 5 values before its target, and its header 6",
+        ),
+        (".arff", "@DATA\n", "@DATA\n{0 1, 3 k1}\n", "line 11 of Own_TRAIN.arff is sparse"),
+        (".arff", "@DATA\n", "", "has no line @data"),
+        (".arff", "'step 3' numeric", "'step 3' {a,b}", "classes as the last attribute"),
+        (".arff", ",k1\n", ",kl\n", "line 12 of .* ends in 'kl', which is none of the classes"),
+        (".ts", ":k1\n", "\n", "line 7 of .* which is none of the classes of the header: k0, k1"),
+        (".ts", ":k1\n", ",1:k1\n", "line 7 of .* has 7 steps and earlier ones 6; .*equalLength"),
         (".tsv", "k1\t", "k1\tNaN\t", "TRAIN example 2 has nan at step 0"),
     ],
 )
@@ -388,6 +400,14 @@ def test_classes_of_one_training_example_name_the_setting_that_helps(tmp_path):
     }
     with pytest.raises(ValueError, match="test .*a share with other splits"):
         own(tmp_path, split="stratified")
+
+
+def test_numbers_that_a_table_holds_as_classes_are_refused(tmp_path):
+    in_format(tmp_path, ".tsv", targets=[f"{number % 7}.5" for number in range(30)])
+    with pytest.raises(StudyError, match="7 classes for 30 examples; numbers to predict are for"):
+        own(tmp_path)
+    in_format(tmp_path, ".tsv", targets=["1", "2.0", "1.0e0"] * 10)
+    assert own(tmp_path).classes == ["1", "2"]
 
 
 def test_keys_that_came_later_leave_ids_as_they_were():

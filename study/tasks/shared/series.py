@@ -315,7 +315,8 @@ class Series(Arrays):
                 f"task: {data.source} has one class only ({classes[0]!r}); there is nothing to"
                 " classify"
             )
-        if len(classes) > max(len(labels) / 2, 2):
+        fractions = sum(_is_fraction(label) for label in classes)
+        if len(classes) > 2 and len(classes) * (10 if fractions else 2) > len(labels):
             raise StudyError(
                 f"task: {data.source} has {len(classes)} classes for {len(labels)} examples;"
                 " numbers to predict are for task.kind=regression"
@@ -660,6 +661,14 @@ def _labels(values: np.ndarray) -> np.ndarray:
     if empty:
         raise StudyError(f"task: example {empty[0]} (from 0) has no group or part")
     return values.astype(str)
+
+
+def _is_fraction(label: Any) -> bool:
+    """Whether a class is a number that is not whole, also one written as text."""
+    try:
+        return bool(float(label) % 1)
+    except (TypeError, ValueError):
+        return False
 
 
 def _sizes(parts: Mapping[str, np.ndarray]) -> dict[str, float]:

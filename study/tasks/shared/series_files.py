@@ -42,6 +42,8 @@ def parsed(lines: list[str], file: str, kind: str = "classification") -> Found:
         sequences.append(steps)
         targets.append(target)
     if not sequences:
+        if suffix in ("ts", "arff") and not any(_bare(line).startswith("@data") for line in lines):
+            raise StudyError(f"task: {file} has no line @data; it must be UTF-8 text")
         raise StudyError(f"task: {file} holds no example")
     return sequences, targets
 
@@ -65,7 +67,7 @@ Case = tuple[int, list[list[str]], str]  # line, channels, target
 def _ts(lines: list[str], file: str, kind: str) -> Iterator[Case]:
     """One case per line, channels separated by ":", the target last."""
     header: dict[str, str] = {}
-    begun, declared = False, list[str]()
+    begun, declared, length = False, list[str](), 0
     for number, line in enumerate(lines, start=1):
         line = line.strip()
         if not line or line.startswith("#"):
@@ -73,11 +75,18 @@ def _ts(lines: list[str], file: str, kind: str) -> Iterator[Case]:
         if begun:
             *channels, target = line.split(":")
             _check_declared(target, declared, number, file)
-            yield number, [channel.split(",") for channel in channels], target.strip()
+            split = [channel.split(",") for channel in channels]
+            length = length or len(split[0])
+            if header.get("@equallength") == "true" and len(split[0]) != length:
+                raise StudyError(
+                    f"task: line {number} of {file} has {len(split[0])} steps and earlier ones"
+                    f" {length}; its header says @equalLength true"
+                )
+            yield number, split, target.strip()
             continue
-        key, _, value = line.partition(" ")
-        header[key.lower()] = value.strip().lower()
-        begun = key.lower() == "@data"
+        key, *value = line.lower().split(maxsplit=1)
+        header[key] = value[0] if value else ""
+        begun = key == "@data"
         if begun:
             _check_header(header, file, kind)
             declared = header.get("@classlabel", "").split()[1:]
@@ -121,24 +130,17 @@ def _bare(text: str) -> str:
 
 def _arff(lines: list[str], file: str, kind: str) -> Iterator[Case]:
     """The target is the last attribute; several channels are lines within one quoted value."""
-    begun, target_type, declared = False, "", list[str]()
+    begun, types, declared = False, list[str](), list[str]()
     for number, line in enumerate(lines, start=1):
         line = line.strip()
         if not line or line.startswith("%"):
             continue
         if not begun:
-            begun = line.lower().startswith("@data")
             attribute = re.match(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)\s*(.*)", line, re.I)
-            target_type = attribute[2].strip() if attribute else target_type
+            types += [attribute[2].strip().lower()] if attribute else []
+            begun = line.lower().startswith("@data")
             if begun:
-                declared = (
-                    [_bare(name) for name in target_type.strip("{} ").split(",")]
-                    if target_type.startswith("{")
-                    else []
-                )
-                of = "classification" if target_type.startswith("{") else "regression"
-                if of != kind:
-                    raise StudyError(f"task.kind: {file} is for {of}; use task.kind={of}")
+                declared = _declared(types, file, kind)
             continue
         if line.startswith("{"):
             raise StudyError(f"task: line {number} of {file} is sparse, which is not read")
@@ -150,8 +152,24 @@ def _arff(lines: list[str], file: str, kind: str) -> Iterator[Case]:
         else:
             values, _, target = line.rpartition(",")
             channels = [values.split(",")]
+            if len(channels[0]) != len(types) - 1:
+                raise StudyError(
+                    f"task: line {number} of {file} has {len(channels[0])} values before its"
+                    f" target, and its header {len(types) - 1} attributes"
+                )
         _check_declared(target, declared, number, file)
         yield number, channels, target.strip().strip("'\"")
+
+
+def _declared(types: list[str], file: str, kind: str) -> list[str]:
+    """The classes of a header, whose attributes have these types."""
+    nominal = [of.startswith("{") for of in types]
+    if any(nominal[:-1]):
+        raise StudyError(f"task: {file} must have its classes as the last attribute, and no others")
+    of = "classification" if any(nominal) else "regression"
+    if of != kind:
+        raise StudyError(f"task.kind: {file} is for {of}; use task.kind={of}")
+    return [_bare(name) for name in types[-1].strip("{} ").split(",")] if any(nominal) else []
 
 
 def _plain(lines: list[str], file: str, kind: str) -> Iterator[Case]:
@@ -160,4 +178,6 @@ def _plain(lines: list[str], file: str, kind: str) -> Iterator[Case]:
         if line.strip():
             separator = "\t" if "\t" in line else "," if "," in line else None
             target, *values = line.strip().split(separator)
+            if _is_number(target) and float(target) % 1 == 0:
+                target = str(int(float(target)))  # 1.0000000e+00 in one file and 1 in the other
             yield number, [values] if values else [], target.strip()
