@@ -186,10 +186,25 @@ def test_rows_belong_to_the_part_that_the_file_says():
             (parts[one : other + 1] == part).all() for one, other in zip(first, asked, strict=True)
         )
     assert task.warnings == [
-        "2 stretches of fewer than task.window + task.horizon = 7 rows give no window"
+        "2 of the stretches of rows are shorter than task.window + task.horizon = 7 and give no"
+        " window"
     ]
     with pytest.raises(StudyError, match="validation has no stretch of task.window"):
         loaded([("", values)], parts=[np.where(parts == "validation", "test", parts)], season=None)
+
+
+def test_no_window_crosses_a_gap():
+    pieces = np.repeat([0, 1, 2, 3], [25, 40, 4, 31])
+    task = loaded(
+        [("", np.arange(100.0)[:, None])], pieces=[pieces], season=None, horizon=1, stride=2
+    )
+    for part, of in task.parts.items():
+        first = (of.x[:, 0, 0] * task.deviation[0] + task.mean[0]).round().int()
+        asked = (of.y[:, 0] * task.target_deviation[0] + task.target_mean[0]).round().int()
+        assert (pieces[first] == pieces[asked]).all()
+        assert (asked - first == 6).all()
+        assert len(of.x) == {"train": 10 + 15, "validation": 3, "test": 7}[part]
+    assert "2 of the stretches" in task.warnings[0]
 
 
 def test_values_that_are_not_finite_are_found_in_views(views):

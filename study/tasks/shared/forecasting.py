@@ -27,6 +27,7 @@ def windows(
     stride: int = 1,
     groups: Sequence[object] | None = None,
     parts: Sequence[np.ndarray] | None = None,
+    pieces: Sequence[np.ndarray] | None = None,
     how: str = "time",
     seed: int = 0,
 ) -> Read:
@@ -35,7 +36,8 @@ def windows(
     `series`: (name, [rows, D], the target last). Rows are split by time, the last shares for
     validation and test; with `groups` [one per series], whole groups are drawn with `seed` (how =
     time: in their order); with `parts` [rows of each series], rows belong to the part named there.
-    A window and its target are in the same part. Windows whose copies would be large are views.
+    A window and its target are in the same part, and where `pieces` [rows of each series] numbers
+    stretches without a gap, in the same one. Windows whose copies would be large are views.
     Persistence predicts the target's last value in the window, seasonal naive its latest known
     value a whole number of seasons before the predicted one.
     """
@@ -63,14 +65,14 @@ def windows(
         found, split = _in_time(series, shares, ahead, source), "chronological"
     runs: dict[str, list[tuple[int, int, int]]] = {part: [] for part in PARTS}
     short = 0
-    for number, begin, rows, part in found:
+    for number, begin, rows, part in found if pieces is None else _within(found, pieces):
         if rows > ahead:
             runs[part].append((number, begin, (rows - ahead - 1) // stride + 1))
         short += rows <= ahead
     if short:
         warnings.append(
-            f"{short} stretches of fewer than task.window + task.horizon = {ahead + 1} rows give no"
-            " window"
+            f"{short} of the stretches of rows are shorter than task.window + task.horizon ="
+            f" {ahead + 1} and give no window"
         )
     for part, some in runs.items():
         if not some:
@@ -173,7 +175,15 @@ def _in_file(
     ]
 
 
+def _within(found: Sequence[Stretch], pieces: Sequence[np.ndarray]) -> Iterator[Stretch]:
+    """Stretches that cross no gap."""
+    for number, begin, rows, part in found:
+        for first, end, _ in _stretches(pieces[number][begin : begin + rows]):
+            yield number, begin + first, end - first, part
+
+
 def _stretches(names: np.ndarray) -> Iterator[tuple[int, int, str]]:
+    """(begin, end, name) of rows of one name."""
     cuts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
     for begin, end in itertools.pairwise(cuts):
         yield begin, end, str(names[begin])

@@ -143,6 +143,7 @@ class Series(Arrays):
         )
         self.kind, self.how, self.split_seed = kind, split, split_seed
         self.lag, self.solved = lag, solved
+        self.warnings: list[str] = []
 
     @abstractmethod
     def read(self) -> Read:
@@ -333,7 +334,7 @@ class Series(Arrays):
             raise StudyError(
                 f"task.split: file needs the part of each example, and {data.source} has none"
             )
-        count = len(data.sequences)
+        count = len(data.targets)  # sources may ask for the split before they have sequences
         if data.groups is not None:
             parts = split_groups(
                 data.groups,
