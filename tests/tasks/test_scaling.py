@@ -92,7 +92,7 @@ def test_targets_are_constant_whatever_their_value(tmp_path, value):
 
 def test_values_beyond_double_precision_are_refused(tmp_path):
     x, y = np.random.default_rng(0).normal(size=(50, 4, 2)), np.arange(50) % 2
-    for factor in (1e200, 1e-320):
+    for factor in (1e200, 1e-200):
         with (
             np.errstate(over="ignore"),
             pytest.raises(StudyError, match="channel 1 .* too large or"),

@@ -215,6 +215,15 @@ def test_values_that_are_not_finite_are_found_in_views(views):
         loaded(data)
 
 
+def test_targets_that_windows_see_as_one_number_are_refused(views):
+    views(True)
+    values = np.full((500, 1), 20.1)
+    for changed, told in ((499, "in all training examples"), (299, "in all training windows")):
+        values[changed] = 7.0
+        with pytest.raises(StudyError, match=f"the target is the same number {told}"):
+            loaded([("", values)])
+
+
 def test_names_are_written_when_read():
     names = Names(("row ", range(2, 10**7)), ("late ", [5, 7]))
     assert (names[0], names[-1], names[10**7 - 2], len(names)) == (

@@ -62,7 +62,7 @@ def windows(
         warnings += sizes_off(sizes, shares, "whole groups")
         split = "by group in time" if how in ("time", "chronological") else f"by group, seed {seed}"
     else:
-        found, split = _in_time(series, shares, ahead, source), "chronological"
+        found, split = _in_time(series, shares, ahead, source), "by time"
     runs: dict[str, list[tuple[int, int, int]]] = {part: [] for part in PARTS}
     short = 0
     for number, begin, rows, part in found if pieces is None else _within(found, pieces):

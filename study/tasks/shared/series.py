@@ -201,8 +201,13 @@ class Series(Arrays):
         for name, values in zip(spans.names, spans.series, strict=True):
             self._check_rows(data, name.strip(" ,") or "the series", values)
         found = scale(spans.pieces())
-        self._scale(data, found)
         self._scale_targets(data, spans.targets("train")[:, None])
+        if found.constant[-1]:  # also if the rows behind the last windows differ
+            raise StudyError(
+                f"task: {data.source}: the target is the same number in all training windows,"
+                f" {found.mean[-1]:.6g}; there is nothing to predict from"
+            )
+        self._scale(data, found)
         rows_read, moved = spans.standardised(found)
         self._warn_of_constants(data, {"other rows": moved})
         target = (float(self.target_mean[0]), float(self.target_deviation[0]))
