@@ -413,12 +413,28 @@ def test_numbers_that_a_table_holds_as_classes_are_refused(tmp_path):
 def test_keys_that_came_later_leave_ids_as_they_were():
     settings = {"data_hash": "0", "kernel": "reference", "device_type": "cpu"}
     config = point(task={"_target_": "study.tasks.ucr.Ucr", "name": "Own", **UCR}).config
-    before = {
-        key: value for key, value in config["task"].items() if key not in ("kind", "split", "test")
+    before = {key: value for key, value in config["task"].items() if key not in Ucr.read_by}
+    ids = [
+        identity({**config, "task": task}, read_by=Ucr.read_by, **settings)
+        for task in (config["task"], before)
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_the_hash_has_what_ids_leave_out(tmp_path):
+    in_format(tmp_path, ".tsv", targets=[f"{number % 3}" for number in range(30)])
+    shares = {"test": 0.3, "validation": 0.2}
+    hashes = {
+        own(tmp_path, **changes).data_hash()
+        for changes in (
+            {},
+            {"kind": "regression", "solved": None},
+            {"split": "stratified", **shares},
+            {"split": "time", **shares},
+            {"split": "time", **shares, "test": 0.4},
+        )
     }
-    other = {**config, "task": {**config["task"], "split": "time"}}
-    ids = [identity(each, **settings) for each in (config, {**config, "task": before}, other)]
-    assert ids[0] == ids[1] != ids[2]
+    assert len(hashes) == 5
 
 
 def test_a_set_that_is_nowhere_says_what_to_fetch_and_where_to_put_it(tmp_path, monkeypatch):
