@@ -18,6 +18,7 @@ from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
 
 MIN_EXAMPLES = 2  # per class and part
+NAMED = 20  # columns named in one note
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Read:
     of their own. rules: mean squared error, in the targets' units, of rules that need no training,
     by name. columns: the channels' names in order, empty if they have none. left_out: columns that
     are not read, each with the reason. warnings: sentences for the plan and the page. groups: [N],
-    examples of one group stay in one part.
+    examples of one group stay in one part. notes: further sentences on how it was read.
     """
 
     sequences: Sequence[np.ndarray]
@@ -44,6 +45,28 @@ class Read:
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     groups: np.ndarray | None = None
+    notes: Sequence[str] = ()
+
+
+def _notes(data: Read) -> list[str]:
+    """Which columns are read, and which are left out and why."""
+    found = []
+    if data.columns:
+        shown = ", ".join(data.columns[:NAMED])
+        more = len(data.columns) - NAMED
+        found.append(
+            f"reads {len(data.columns)} column{'s' if len(data.columns) > 1 else ''} of"
+            f" {data.source}: {shown}{f' and {more} more' if more > 0 else ''}"
+        )
+    reasons: dict[str, list[str]] = {}
+    for name, why in data.left_out.items():
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        more = len(names) - NAMED
+        found.append(
+            f"left out: {', '.join(names[:NAMED])}{f' and {more} more' if more > 0 else ''} ({why})"
+        )
+    return [*found, *data.notes]
 
 
 class Series(Arrays):
@@ -115,6 +138,7 @@ class Series(Arrays):
 
     def load(self) -> None:
         data = self.read()
+        self.warnings = list(data.warnings)
         if not len(data.sequences):
             raise StudyError(f"task: {data.source} holds no sequence")
         self._check_finite(data)
@@ -293,6 +317,8 @@ class Series(Arrays):
             source=self.data.source,
             licence=self.data.licence,
             choices=self.choices,
+            notes=_notes(self.data),
+            warnings=tuple(self.warnings),
         )
 
     def _split_name(self) -> str:
