@@ -176,7 +176,7 @@ def test_the_plan_says_what_is_read_and_left_out(tmp_path):
         "batch=4", "tracker=[]",
     )  # fmt: skip
     assert shown.returncode == 0, shown.stderr
-    assert "reads 2 columns of mine.csv: f, g" in shown.stdout
+    assert "reads 2 columns: f, g" in shown.stdout
     assert "left out: row (it counts the rows)" in shown.stdout
 
 
@@ -193,7 +193,7 @@ def test_the_page_says_what_is_read_and_warns(tmp_path):
     assert call(tmp_path, "reports", "render", "outputs/s").returncode == 0
     page = (tmp_path / "outputs/s/report.html").read_text()
     assert told in page
-    assert "reads 2 columns of page.csv: f, same" in page
+    assert "reads 2 columns: f, same" in page
 
 
 # --- one sentence ---------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from study.machine.resources import memory
 from study.records import StudyError
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
+from study.tasks.shared.notes import of_columns
 
 MIN_EXAMPLES = 2  # per class and part
-NAMED = 20  # columns named in one note
 
 
 @dataclass(frozen=True)
@@ -46,27 +46,6 @@ class Read:
     warnings: Sequence[str] = ()
     groups: np.ndarray | None = None
     notes: Sequence[str] = ()
-
-
-def _notes(data: Read) -> list[str]:
-    """Which columns are read, and which are left out and why."""
-    found = []
-    if data.columns:
-        shown = ", ".join(data.columns[:NAMED])
-        more = len(data.columns) - NAMED
-        found.append(
-            f"reads {len(data.columns)} column{'s' if len(data.columns) > 1 else ''} of"
-            f" {data.source}: {shown}{f' and {more} more' if more > 0 else ''}"
-        )
-    reasons: dict[str, list[str]] = {}
-    for name, why in data.left_out.items():
-        reasons.setdefault(why, []).append(name)
-    for why, names in reasons.items():
-        more = len(names) - NAMED
-        found.append(
-            f"left out: {', '.join(names[:NAMED])}{f' and {more} more' if more > 0 else ''} ({why})"
-        )
-    return [*found, *data.notes]
 
 
 class Series(Arrays):
@@ -317,7 +296,7 @@ class Series(Arrays):
             source=self.data.source,
             licence=self.data.licence,
             choices=self.choices,
-            notes=_notes(self.data),
+            notes=[*of_columns(self.data.columns, self.data.left_out), *self.data.notes],
             warnings=tuple(self.warnings),
         )
 
