@@ -125,7 +125,8 @@ class Csv(Series):
         self.categories, self.missing, self.gaps = categories, missing, gaps
         self.resample, self.elapsed, self.encoding = resample, elapsed, encoding
         self.window, self.horizon, self.season = window, horizon, season
-        self.separator, self.style = mark(separator), Style(mark(decimal), mark(thousands or ""))
+        self.separator = mark(str(separator))
+        self.style = Style(mark(str(decimal)), mark("" if thousands is None else str(thousands)))
         # whether a row is a step, not a sequence
         self.ordered = series is not None or kind == "forecast"
         self._check_marks()
@@ -335,7 +336,7 @@ class Csv(Series):
         read = self._data(targets, [f"row {reading.row(row)}" for row in order], groups)
         reading.warnings += leaks.giveaways(
             found.order,
-            values,
+            list(values.T),
             self._codes(targets),
             np.arange(len(values)),
             classes=self.kind == "classification",
@@ -434,7 +435,7 @@ class Csv(Series):
         train = self._training_rows(steps, read)
         channels, steps = self._known_levels(reading, found, channels, steps, train)
         steps = self._filled(reading, channels, steps, train)
-        self._warn_of_features(reading, channels, steps, read)
+        self._warn_of_features(reading, found, channels, steps, read)
         if timed is not None and self.elapsed:
             place = len(channels) - (self.form == "forecast")
             channels.insert(place, ELAPSED)
@@ -467,8 +468,13 @@ class Csv(Series):
             levels = found.levels[name][1] if name in found.levels else None
             channels += [name] if levels is None else [f"{name}={level}" for level in levels]
         channels += [self.target] if self.form == "forecast" else []
-        if self.elapsed and ELAPSED in channels:
-            raise StudyError(f"task.elapsed: {self.path} has a column {ELAPSED}; rename it")
+        made = [*channels, *([ELAPSED] if self.elapsed else [])]
+        if len(set(made)) < len(made):
+            twice = next(name for name in made if made.count(name) > 1)
+            raise StudyError(
+                f"task.features: two channels would be named {twice!r}; rename the column of"
+                f" {self.path} or leave it out"
+            )
         values, place = np.empty((reading.table.rows, len(channels))), 0
         for name in found.order:
             if name in found.levels:
@@ -598,6 +604,11 @@ class Csv(Series):
         self._refuse_missing(
             reading, len(rows), int(steps.origin[rows[first]]), channels[columns[first]]
         )
+        if self.form == "forecast" and (lacking := int((~finite[:, -1]).sum())):
+            reading.warnings.append(
+                f"{lacking:,} of the filled values are of the target {self.target}, which is"
+                " predicted and scored there as well"
+            )
         values = np.where(finite, steps.values, np.nan)
         if self.missing == "forward":
             values = forward(values, steps.begins)
@@ -610,7 +621,12 @@ class Csv(Series):
         return replace(steps, values=values)
 
     def _warn_of_features(
-        self, reading: Reading, channels: Sequence[str], steps: Steps, read: Read | None
+        self,
+        reading: Reading,
+        found: Features,
+        channels: Sequence[str],
+        steps: Steps,
+        read: Read | None,
     ) -> None:
         """Warn of columns that say nothing, or give the target away."""
         features = steps.values[:, : len(channels) - (self.form == "forecast")]
@@ -623,9 +639,14 @@ class Csv(Series):
                 channels[:-1], features[first], steps.values[first, -1], self.window + self.horizon
             )
             return
+        # of a text column all levels together
+        places: dict[str, list[int]] = {}
+        for place, name in enumerate(channels):
+            column = name.partition("=")[0]
+            places.setdefault(column if column in found.levels else name, []).append(place)
         reading.warnings += leaks.giveaways(
-            channels,
-            features,
+            list(places),
+            [features[:, of] @ np.arange(1.0, len(of) + 1) for of in places.values()],
             np.repeat(self._codes(read.targets), steps.lengths),
             steps.begins,
             classes=self.kind == "classification",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import itertools
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -136,7 +137,7 @@ def test_names_are_text_whatever_they_hold(tmp_path):
         for t in range(3)
     ]
     task = loaded(tmp_path, "\n".join(["id,t,f,label", *rows]), **LONG)
-    assert len(task.data.sequences) == 28
+    assert len(task.data.names) == 28
     assert task.classes == ["NA", "nan"]
 
 
@@ -145,7 +146,7 @@ def test_an_id_is_one_id_from_the_first_row_to_the_last(tmp_path):
     names = [str(n) if n < 30 else "M07b" for n in range(31)]
     rows = [f"{names[n // 500 % 31]},{n % 97},{'ab'[n // 500 % 31 % 2]}" for n in range(300_000)]
     task = loaded(tmp_path, "\n".join(["id,f,label", *rows]), series="id")
-    assert len(task.data.sequences) == 31
+    assert len(task.data.names) == 31
 
 
 def test_classes_are_in_the_order_of_their_numbers(tmp_path):
@@ -218,8 +219,10 @@ def test_the_page_says_what_is_read_and_warns(tmp_path):
         ("sep=,\n" + WIDE, {}, "the first line must be the header"),
         ("Report of 2024,,,\n" + WIDE, {}, "names 1 of its 4 columns; it must be the header"),
         ("label\n1\n2,3\n", {"kind": "forecast"}, "line 3 has 2 fields"),
+        ('"a,b,label"\n"1,2,x"\n', {}, "the header .* is one quoted field"),
         # settings
         (WIDE, {"separator": "xy"}, "separator must be one character"),
+        (WIDE, {"separator": None}, "separator must be one character"),
         (WIDE, {"decimal": ";"}, "decimal must be point or comma"),
         (WIDE, {"thousands": "point"}, "thousands must be .* another than decimal"),
         (WIDE, {"encoding": "utf-9"}, "task.encoding: must be the name of an encoding"),
@@ -260,6 +263,7 @@ def test_the_page_says_what_is_read_and_warns(tmp_path):
         # roles
         (WIDE, {"features": ["a", "label"]}, "label is task.target and cannot be a feature"),
         (WIDE, {"features": ["a", "a"]}, "names 'a' twice"),
+        (WIDE.replace(".5,", ".5,,").replace("b,c", "b,n,c"), {"features": ["n"]}, "n .* no value"),
         (steps(), {**LONG, "features": ["id", "f"]}, "id is task.series and cannot be a feature"),
         (steps(), {"series": "id", "time": "id"}, "task.time: id is task.series already"),
         (steps(), {**LONG, "group": "who"}, "task.group: .* no column 'who'"),
@@ -314,6 +318,11 @@ def test_what_would_be_wrong_unnoticed_is_told(tmp_path, data, settings, told):
          "column f equals the target"),
         (steps(row=lambda s, t: f"s{s},{t},{s ** 3},{float(s)}"), {**LONG, "kind": "regression"},
          "column f predicts the target perfectly"),
+        (steps(series=30, header="id,t,f,kind,label",
+               row=lambda s, t: f"s{s},{t},{RNG.normal()},k{s % 3},{'abc'[s % 3]}"),
+         {**LONG, "categories": "auto"}, "column kind predicts the target perfectly"),
+        (forecast([r if n != 7 else r[:11] + "1," for n, r in enumerate(daily())]),
+         {**FORECAST, "missing": "forward"}, "1 of the filled values are of the target label"),
         (steps(header="id,t,f,g,label",
                row=lambda s, t: f"s{s},{t},3,{RNG.normal()},{'ab'[s % 2]}"),
          LONG, "column f has the same value"),
@@ -376,6 +385,13 @@ def test_missing_steps_are_filled_along_the_row(tmp_path):
     filled = values(mean)[:, :, 0]
     known = filled[filled[:, 0].round() % 2 == 0, 1]
     assert np.allclose(filled[filled[:, 0].round() % 2 == 1, 1], known.mean(), atol=1e-3)
+
+
+def test_a_workbook_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "book.csv", "w") as book:
+        book.writestr("xl/workbook.xml", "")
+    with pytest.raises(StudyError, match="book.csv is a workbook; save its sheet as CSV"):
+        loaded(tmp_path, (tmp_path / "book.csv").read_bytes(), name="book.csv")
 
 
 def test_a_time_column_orders_rows_that_are_split_in_time(tmp_path):

@@ -68,6 +68,8 @@ def features(
                 left_out[name] = "task.features does not name it"
             continue
         read = numbers(column, style)
+        if named is not None and read.empty:
+            raise StudyError(f"task.features: column {name} of {table.path} holds no value")
         if named is None:
             why = _why_left_out(name, column, read, categories, steps)
             if why:

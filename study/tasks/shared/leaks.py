@@ -12,7 +12,7 @@ SAMPLE = 20_000  # rows looked at first; few features need a look at all of them
 
 def giveaways(
     names: Sequence[str],
-    values: np.ndarray,
+    values: Sequence[np.ndarray],
     targets: np.ndarray,
     begins: np.ndarray,
     *,
@@ -20,15 +20,15 @@ def giveaways(
 ) -> list[str]:
     """Sentences on features of which a single row tells the target.
 
-    values: [N, D]; targets: numbers [N], classes as codes; begins: the first row of each example.
-    A feature is judged by rows, or by examples if it is the same in each of theirs.
+    values: [N] of each name; targets: numbers [N], classes as codes; begins: the first row of each
+    example. A feature is judged by rows, or by examples if it is the same in each of theirs.
     """
     count = len(begins)
     if count < ENOUGH:
         return []
     lengths = np.diff(begins, append=len(targets))
     found = []
-    for name, column in zip(names, values.T, strict=True):
+    for name, column in zip(names, values, strict=True):
         fixed = count < len(column) and bool((column == np.repeat(column[begins], lengths)).all())
         x, y = (column[begins], targets[begins]) if fixed else (column, targets)
         some = slice(None, None, max(len(x) // SAMPLE, 1))

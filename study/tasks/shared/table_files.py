@@ -335,6 +335,11 @@ def _checked_header(path: str, names: list[str], separator: str) -> tuple[list[s
     """(names, those without one as Unnamed: 3, warnings); StudyError if this is no header."""
     if len(names) == 1:
         other = max(SEPARATORS, key=lambda mark: names[0].count(mark))
+        if names[0].count(separator):
+            raise StudyError(
+                f"task.path: the header of {path} is one quoted field ({names[0][:60]!r}); save the"
+                " table without quotes around whole lines"
+            )
         if names[0].count(other):
             raise StudyError(
                 f"task.separator: the header of {path} has no {mark_name(separator)} and"
