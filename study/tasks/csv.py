@@ -175,11 +175,13 @@ class Csv(Series):
             raise StudyError("task.gaps: fill needs task.missing=forward or mean")
         if self.resample is not None:
             try:
-                pd.tseries.frequencies.to_offset(self.resample)
-            except ValueError as error:
+                positive = pd.tseries.frequencies.to_offset(self.resample).n > 0
+            except (ValueError, TypeError, AttributeError):
+                positive = False
+            if not positive or not isinstance(self.resample, str):
                 raise StudyError(
                     f"task.resample: must be a span such as 1h, 15min or 1D, got {self.resample!r}"
-                ) from error
+                )
 
     # --- reading ----------------------------------------------------------------------------------
 

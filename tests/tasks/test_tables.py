@@ -114,6 +114,8 @@ def test_latin_1_names_are_read(tmp_path):
     ("cells", "settings", "expected"),
     [
         (("True", "no", "YES", "false"), {}, (1, 0, 1, 0)),
+        (("TRUE", "0", "1", "no"), {}, (1, 0, 1, 0)),
+        (("1'234", "12’345", "7", "0"), {"thousands": "apostrophe"}, (1234, 12345, 7, 0)),
         (("12 %", "3%", "-4 %", "0 %"), {}, (12, 3, -4, 0)),
         (("$5", "-$1.50", "$ 2", "$0"), {}, (5, -1.5, 2, 0)),
         (('"1,234"', '"12,345.5"', "7", "0"), {"thousands": "comma"}, (1234, 12345.5, 7, 0)),
@@ -237,6 +239,8 @@ def test_the_page_says_what_is_read_and_warns(tmp_path):
         (WIDE, {"resample": "1h"}, "task.resample: needs task.time"),
         (WIDE, {"season": 3}, "task.season: is for task.kind=forecast"),
         (WIDE, {"categories": "auto"}, "task.categories: .* need task.series"),
+        (steps(), {**LONG, "resample": "0h"}, "task.resample: must be a span such as 1h"),
+        (steps(), {**LONG, "resample": 5}, "task.resample: must be a span such as 1h"),
         (steps(), {**LONG, "resample": "1x"}, "task.resample: must be a span such as 1h"),
         (steps(), {**LONG, "resample": "1h"}, "task.resample: .* need dates"),
         (steps(), {**LONG, "gaps": "fill"}, "task.gaps: fill needs task.missing"),
@@ -249,6 +253,8 @@ def test_the_page_says_what_is_read_and_warns(tmp_path):
         (WIDE.replace(".5,", ".5 kg,"), {}, "column b .*row 2 has '0.5 kg'"),
         (WIDE.replace("\n4,", "\n4 %,", 1), {}, "row 4 has '4 %'; most others have no sign"),
         (WIDE.replace("\n", "\n$").replace("$4", "€4")[:-1], {}, "'€4'; most others have '\\$'"),
+        (steps(row=lambda s, t: f"s{s},{t},{'t' if s == 3 else t % 2},{'ab'[s % 2]}"), LONG,
+         "column f .*row 20 has 't'"),
         (WIDE.replace("\n4,", "\nx,", 1), {}, "row 4 has 'x'; or name the columns"),
         (
             WIDE.replace("\n", ",?\n").replace("label,?", "label,n", 1).replace("y,?", "y,3", 3),
@@ -619,6 +625,48 @@ def test_a_cell_is_a_number_or_not(text, style, value):
     column = numbers(pa.chunked_array([[text, "x"]]), style)  # the vectorised rules agree
     assert (0 in column.wrong) == (value is None)
     assert column.values[0] == pytest.approx(np.nan if value is None else value, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1,234", "2,345"],
+        ["1 234", "12 345"],
+        ["12,34,567", "1,23,456"],
+        ["5 kg", "7 kg"],
+        ["EUR 5", "EUR 7.5"],
+        ["US$ 5", "US$7"],
+        ["5 EUR", "7 EUR"],
+        ["1k", "2M", "3"],
+        ["<5", "<10", "12"],
+        ["(5)", "(7)"],
+        ["0x1A", "0x1B"],
+        ["1_000", "2_000"],
+        ["-", "?", "5"],
+        ["unknown", "unknown", "5"],
+        ["5", "6", "7", "x"],
+    ],
+)
+def test_what_looks_like_numbers_is_never_taken_for_text(cells):
+    assert numbers(pa.chunked_array([cells]), Style()).meant
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["s1", "s2"],
+        ["0", "M07b", "K1"],
+        ["12A", "13B"],
+        ["2024-01-31", "2024-02-01"],
+        ["12:30", "12:31"],
+        ["10.0.0.1", "10.0.0.2"],
+        ["red", "green"],
+        ["yes", "no", "maybe"],
+        ["NA", "x", "y"],
+    ],
+)
+def test_names_are_not_taken_for_numbers(cells):
+    assert not numbers(pa.chunked_array([cells]), Style()).meant
 
 
 def test_a_hint_names_the_key_that_would_read_a_cell():

@@ -31,11 +31,15 @@ _AFFIXED = re.compile(
     rf"(?P<body>[\d.,' ]*\d[.,]?(?:[eE][+-]?\d+)?|inf(?:inity)?)\s*(?P<after>[%‰{CURRENCY}]?)",
     re.IGNORECASE,
 )
-# Looks like a number to a reader: figures in groups, at most a short unit behind them.
+# Looks like a number to a reader: figures in groups, a currency or comparison before them, at most
+# a short unit behind them.
 _ALIKE = re.compile(
-    rf"[(+-]*[{CURRENCY}]?\s*[+-]?(?P<body>\d{{1,3}}(?:[.,' ]\d{{3}})+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
+    rf"[(+-]*(?:[<>≤≥~≈]\s*|[A-Z]{{3}}\s|[A-Z]{{0,3}}[{CURRENCY}]\s*)?[+-]?"
+    r"(?:\d{1,3}(?:[.,'_ ]\d{3})+(?:[.,]\d+)?|\d{1,2}(?:,\d{2})+,\d{3}|\d+(?:[.,]\d+)?"
+    r"|0x[\da-fA-F]+)"
     r"(?:[eE][+-]?\d+)?\s*(?P<unit>[^\d\s]{0,4})"
 )
+_MULTIPLES = frozenset({"", "k", "K", "m", "M", "b", "B", "bn", "Mio", "Mrd"})
 SAMPLE = 10_000  # cells of a long column that say whether it is text
 DATE_FIGURES = {8: "%Y%m%d", 6: "%Y%m"}  # 20240131, 202401
 
@@ -69,9 +73,7 @@ class Cell:
 
 def read_cell(text: str, style: Style) -> Cell | None:
     """The number in a cell, or None if it holds something else."""
-    text = text.strip().replace("−", "-")
-    for space in _SPACES:
-        text = text.replace(space, " ")
+    text = _usual(text)
     if text.casefold() in MISSING:
         return Cell(np.nan, missing=True)
     found = _AFFIXED.fullmatch(text)
@@ -88,6 +90,14 @@ def read_cell(text: str, style: Style) -> Cell | None:
     value = float(body)
     negative = "-" in (found["sign"], found["inner"])
     return Cell(-value if negative else value, found["before"] or found["after"])
+
+
+def _usual(text: str) -> str:
+    """The text with the usual minus, apostrophe and space."""
+    text = text.strip().replace("−", "-").replace("’", "'")
+    for space in _SPACES:
+        text = text.replace(space, " ")
+    return text
 
 
 def hint(text: str, style: Style) -> str:
@@ -189,7 +199,13 @@ def _with_others(
     cells = [read_cell(text, style) for text in texts]
     counts = np.bincount(codes, minlength=len(texts))
     plain = len(values) - len(others)
-    truth = None if plain else _truth(texts, cells)
+    truth = _truth(texts, cells)
+    if plain and truth is not None:  # beside 1 and 0, a letter may be a slip
+        words = all(
+            len(text.strip()) > 1 for text, cell in zip(texts, cells, strict=True) if not cell
+        )
+        figures = np.delete(values, others)
+        truth = truth if words and bool(np.isin(figures, (0, 1)).all()) else None
     if truth is not None:
         values[others] = truth[codes]
         return Numbers(values, np.array([], dtype=int), 1.0, "true/false")
@@ -239,14 +255,15 @@ def _truth(texts: list[str], cells: list[Cell | None]) -> np.ndarray | None:
 
 def _alike(texts: Iterable[str], share: float, style: Style) -> bool:
     """Whether cells that are no numbers look like numbers, or stand where numbers are missing."""
-    texts = [text.strip().replace("−", "-") for text in texts]
+    texts = [_usual(text) for text in texts]
     if share > 0 and (
         len(texts) == 1 or (len(texts) <= 3 and not any(c.isalnum() for c in "".join(texts)))
     ):
         return True  # "?" or "-" or one word in all cells without a number
     found = [_ALIKE.fullmatch(text) for text in texts]
     like = [each for each in found if each]
-    return len(like) > len(texts) / 2 and len({each["unit"] for each in like}) == 1
+    units = {each["unit"] for each in like}
+    return len(like) > len(texts) / 2 and (len(units) == 1 or units <= _MULTIPLES)
 
 
 def _typed(column: pa.ChunkedArray) -> Numbers:
@@ -343,7 +360,11 @@ class Times:
 
     def show(self, amount: float) -> str:
         """A distance in time, to be read."""
-        return str(pd.Timedelta(int(amount), "us")) if self.dates else f"{amount:.15g}"
+        if not self.dates:
+            return f"{amount:.15g}"
+        return (
+            str(pd.Timedelta(int(amount), "us")).removesuffix(" 00:00:00").removeprefix("0 days ")
+        )
 
 
 def times(column: pa.ChunkedArray) -> Times:
@@ -404,7 +425,7 @@ def _figures(found: np.ndarray) -> np.ndarray | None:
 
 def looks_like_dates(column: pa.ChunkedArray) -> bool:
     """Whether a text column holds dates, judged by its first cells."""
-    if pa.types.is_temporal(column.type):
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return True
     if not pa.types.is_string(column.type):
         return False
