@@ -74,6 +74,12 @@ class Csv(Series):
     one part into another. `season`, in rows, adds the seasonal naive rule to persistence.
     """
 
+    # all that came after ids were first stored
+    read_by = (
+        *("group", "categories", "separator", "decimal", "thousands", "encoding"),
+        *("gaps", "resample", "elapsed"),
+    )
+
     def __init__(
         self,
         *,
