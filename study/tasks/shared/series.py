@@ -19,6 +19,7 @@ from study.records import StudyError
 from study.tasks.shared import splitting
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
+from study.tasks.shared.notes import of_columns
 from study.tasks.shared.scaling import PIECE, SAME, Scale, chunks, pieces, scale, stacked
 from study.tasks.shared.windows import Spans, Windows, hash_of, of_part
 
@@ -58,8 +59,9 @@ class Read:
     of such a split. rules: mean squared error, in the targets' units, of rules that need no
     training, by name. columns: the channels' names in order, empty if they have none. left_out:
     columns that are not read, each with the reason. warnings: sentences for the plan and the page.
-    groups: [N], examples of one group stay in one part. windows: instead of sequences, targets,
-    names and parts, where copies of them would not fit.
+    groups: [N], examples of one group stay in one part. notes: further sentences on how it
+    was read. windows: instead of sequences, targets, names and parts, where copies of them would
+    not fit.
     """
 
     sequences: Sequence[np.ndarray] | np.ndarray
@@ -74,6 +76,7 @@ class Read:
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     groups: np.ndarray | None = None
+    notes: Sequence[str] = ()
     windows: Spans | None = None
 
 
@@ -585,6 +588,8 @@ class Series(Arrays):
             source=self.data.source,
             licence=self.data.licence,
             choices=self.choices,
+            notes=[*of_columns(self.data.columns, self.data.left_out), *self.data.notes],
+            warnings=tuple(self.warnings),
         )
 
     def _split_name(self) -> str:

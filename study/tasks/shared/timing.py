@@ -1,0 +1,95 @@
+"""Rows in time: order, stamps that repeat, gaps in a regular series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+DAY = 86_400_000_000  # microseconds
+REGULAR = 0.9  # share of equal steps from which a series with odd steps counts as regular
+JITTER = 0.1  # of a step; so far apart are steps that count as equal
+
+
+@dataclass(frozen=True)
+class Between:
+    """The distances between rows that follow each other in a series.
+
+    step: the usual distance on `clock` [N], which counts rows of a regular series; None if the
+    rows come at no regular times. gaps: rows that come later than one step after the row before.
+    early: rows that come sooner. unit: what a step of the clock is, such as "months".
+    """
+
+    clock: np.ndarray
+    step: float | None
+    gaps: np.ndarray
+    early: np.ndarray
+    unit: str
+
+    def missing(self, row: int) -> float:
+        """Steps that are missing before a row."""
+        assert self.step is not None
+        return float((self.clock[row] - self.clock[row - 1]) / self.step - 1)
+
+
+def steps_between(stamps: np.ndarray, begins: np.ndarray, *, dates: bool) -> Between:
+    """Look for gaps; `stamps` are sorted within the series, whose first rows are `begins`."""
+    none = np.array([], dtype=int)
+    inside = np.ones(len(stamps), bool)
+    inside[begins] = False
+    unit, clock = _clock(stamps) if dates else ("", stamps)
+    apart = np.diff(clock, prepend=clock[:1])
+    moved = apart[inside & (apart > 0)]
+    if len(moved) < 3:
+        return Between(clock, None, none, none, unit)
+    step = float(np.median(moved))
+    near = np.abs(moved / step - 1) <= JITTER
+    whole = np.abs(moved / step - np.round(moved / step)) <= JITTER
+    if near.mean() < REGULAR and not (near.mean() > 0.5 and whole.all()):
+        return Between(clock, None, none, none, unit)
+    late, early = apart > 1.5 * step, (apart > 0) & (apart < 0.5 * step)
+    return Between(clock, step, np.flatnonzero(inside & late), np.flatnonzero(inside & early), unit)
+
+
+def _clock(stamps: np.ndarray) -> tuple[str, np.ndarray]:
+    """Dates on the clock on which they may be regular: months and weekends are no gaps."""
+    days = (stamps // DAY).astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    first = days - months.astype("datetime64[D]")
+    last = (months + 1).astype("datetime64[D]") - days
+    if (first == first[0]).all() or (last == last[0]).all():
+        return "months", months.astype(np.int64)
+    weekdays = (stamps // DAY + 3) % 7 < 5  # 1970-01-01 was a Thursday
+    if (stamps % DAY == stamps[0] % DAY).all() and weekdays.all():
+        return "weekdays", np.busday_count(np.datetime64("1970-01-01"), days)
+    return "", stamps
+
+
+def filled(between: Between, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(row of each new row, -1 where it is inserted [N'], stamps [N']), without gaps."""
+    counts = np.ones(len(stamps), dtype=int)
+    counts[between.gaps] += [round(between.missing(int(row))) for row in between.gaps]
+    ends = np.cumsum(counts)
+    origin = np.full(int(ends[-1]), -1)
+    origin[ends - 1] = np.arange(len(stamps))
+    # inserted rows lie before the row that follows them, at equal distances
+    after = np.repeat(np.arange(len(stamps)), counts)
+    back = ends[after] - 1 - np.arange(len(origin))
+    apart = stamps[after] - stamps[np.maximum(after - 1, 0)]
+    made = stamps[after] - np.where(back > 0, back * apart / counts[after], 0)
+    return origin, np.where(back > 0, made, stamps[after]).astype(stamps.dtype)
+
+
+def resampled(
+    values: np.ndarray, codes: np.ndarray, stamps: np.ndarray, rule: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(values, codes, stamps) of the means over bins of `rule`; NaN where a bin has no row."""
+    frame = pd.DataFrame(values)
+    frame["stamp"] = stamps.astype("datetime64[us]")
+    found = frame.groupby(codes, sort=True).resample(rule, on="stamp").mean()
+    return (
+        found.to_numpy(np.float64),
+        found.index.get_level_values(0).to_numpy(),
+        found.index.get_level_values(1).to_numpy().astype("datetime64[us]").astype(np.int64),
+    )
