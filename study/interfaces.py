@@ -310,6 +310,7 @@ class TaskFacts:
 
     `choices`: names of its settings that a recipe may choose, such as how many rows a forecast
     reads; its other settings make another problem.
+    notes, warnings: sentences on the data for the plan and the page.
     """
 
     inputs: int
@@ -327,6 +328,8 @@ class TaskFacts:
     source: str
     licence: str
     choices: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 class Task(ABC):

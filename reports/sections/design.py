@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reports.analysis.rates import rate_is_chosen, rate_words
-from reports.blocks import Definitions, Fold, Prose, Section, Table
+from reports.blocks import Definitions, Fold, Notice, Prose, Section, Table
 from reports.data.study import Study
 from reports.formatting import count, known, level, levels, score_number
 
@@ -114,6 +114,8 @@ class Design:
                 )
             )
         for name, facts in study.tasks.items():
+            if warnings := _sentences(facts, "warnings"):
+                blocks.append(Notice(f"Warnings on the data of {name}:", "caution", warnings))
             blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts))]))
         return blocks
 
@@ -143,6 +145,7 @@ class Design:
             ),
             ("Split", str(facts.get("split"))),
             ("Source and licence", f"{facts.get('source')}; {facts.get('licence')}"),
+            *(("Columns", note) for note in _sentences(facts, "notes")),
         ]
 
 
@@ -152,6 +155,12 @@ def _figure(value: object) -> str:
         if isinstance(value, int | float) and known(float(value))
         else "n/a"
     )
+
+
+def _sentences(facts: Mapping[str, object], key: str) -> list[str]:
+    """Sentences of a task on its data; older studies have none."""
+    found = facts.get(key)
+    return [str(each) for each in found] if isinstance(found, list | tuple) else []
 
 
 def _texts(labels: dict[str, object]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from study.config.compose import matches
 from study.config.setup import set_up
 from study.design.power import is_share, resolvable, shares_floor
-from study.interfaces import duration
+from study.interfaces import TaskFacts, duration
 from study.launch.console import print_line
 from study.launch.plan import Plan
 
@@ -31,6 +31,9 @@ def show(plan: Plan, console: Console) -> None:
     console.print(_factors(plan))
     for line in _exclusions(plan):
         print_line(console, line)
+    for line in facts_of_data(plan):
+        print_line(console, line)
+    print_data_warnings(plan, console)
     for precision in (resolution(plan), bound_of_test_set(plan)):
         if precision:
             print_line(console, precision)
@@ -52,6 +55,22 @@ def show(plan: Plan, console: Console) -> None:
         f"about {duration(plan.seconds(groups))} on {executor.workers} workers, a rough estimate"
     )
     print_line(console, f"{cost}; results go to {plan.folder}")
+
+
+def facts_of_data(plan: Plan) -> list[str]:
+    """What the tasks say about their data, such as the columns that are read or left out."""
+    return list(dict.fromkeys(note for facts in _facts(plan) for note in facts.notes))
+
+
+def print_data_warnings(plan: Plan, console: Console) -> None:
+    """Print what the tasks warn of in their data."""
+    for warning in dict.fromkeys(warning for facts in _facts(plan) for warning in facts.warnings):
+        print_line(console, f"warning: {warning}", "yellow")
+
+
+def _facts(plan: Plan) -> list[TaskFacts]:
+    tasks = dict.fromkeys(set_up(point.config).task for point in plan.points)
+    return [task.facts for task in tasks]
 
 
 def _factors(plan: Plan) -> Table:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from study.launch.console import print_line
 from study.launch.declaration import declaration
-from study.launch.describe import SHOWN, show
+from study.launch.describe import SHOWN, print_data_warnings, show
 from study.launch.messages import command_line, print_given_up, print_start, print_summary
 from study.launch.plan import Plan
 from study.launch.share import Shared
@@ -71,6 +71,7 @@ def carry_out(
     executor = plan.executor
     if plan.missing and (warning := executor.ready(plan.folder)):
         print_line(console, warning, "yellow")
+    print_data_warnings(plan, console)
     with leases.alone(STUDY):
         store.check_mine(fingerprint)  # another launch may have been first
         declare(store, plan, fingerprint, getattr(executor, "workers", 1), leases.id)

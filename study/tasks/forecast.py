@@ -48,7 +48,7 @@ class Forecast(Series):
         require(
             season is None or season >= 1, "forecast", "season", "at least 1 step, or null", season
         )
-        super().__init__(kind="regression", split="chronological", split_seed=0, **settings)
+        super().__init__(kind="regression", split="time", split_seed=0, **settings)
         self.series, self.window, self.horizon, self.season, self.differences, self.relative = (
             series,
             window,

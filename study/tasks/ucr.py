@@ -1,34 +1,52 @@
-"""Any classification set of the UCR and UEA archives (timeseriesclassification.com), by name."""
+"""Sets of the UCR, UEA and TSER archives (timeseriesclassification.com), or files like theirs."""
 
 from __future__ import annotations
 
 import importlib.util
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from study.interfaces import require
 from study.records import StudyError
 from study.tasks.shared.fetching import CACHE, cached
-from study.tasks.shared.series import Read, Series
+from study.tasks.shared.series import Names, Read, Series
+from study.tasks.shared.series_files import parsed
 
-HOLDINGS = ("TRAIN", "TEST")
+SUFFIXES = (".ts", ".arff", ".tsv", ".txt")
+ARCHIVES = "of the UCR/UEA archives (Dau 2018, Bagnall 2018; timeseriesclassification.com)"
+MEAN = 1.0  # the standardised error of the training mean, about
 
 
 class Ucr(Series):
-    """`name`: as spelt in the archive, whose test set is used.
+    """`name`: as spelt in the archive, or of your own NAME_TRAIN and NAME_TEST files.
 
-    `validation`: a stratified share of its TRAIN. Files are read from `folder` if given
-    (NAME_TRAIN.ts and NAME_TEST.ts, or NAME.zip), else from the data of the package aeon (its code
-    is not imported), else from the cache, into which they are downloaded from `url` with {name}
-    replaced. `checksum`: "sha256:…" of the archive; null: the one recorded on first download.
+    `kind`: classification, or regression on sets with @targetLabel. `split`: file, the archive's
+    own test set, with `validation` a stratified share of its TRAIN; or another one, by which all
+    parts are drawn from all examples and `test` is a share, too. Files are read from `folder` if
+    given (NAME_TRAIN and NAME_TEST, both .ts, .arff, .tsv or .txt, also in a folder NAME, or
+    NAME.zip), else from the data of the package aeon (its code is not imported), else from the
+    cache, into which they are downloaded from `url` with {name} replaced. `checksum`: "sha256:…" of
+    the archive; null: the one recorded on first download.
     """
 
+    read_by = ("kind", "split", "test")
+
     def __init__(
-        self, *, name: str, folder: str | None, url: str, checksum: str | None, **settings: Any
+        self,
+        *,
+        name: str,
+        kind: Literal["classification", "regression"],
+        folder: str | None,
+        url: str,
+        checksum: str | None,
+        split: Literal["file", "stratified", "time"],
+        test: float | None,
+        solved: float | None,
+        **settings: Any,
     ) -> None:
         require(
             name.replace("_", "").replace("-", "").isalnum(),
@@ -38,82 +56,85 @@ class Ucr(Series):
             name,
         )
         require("{name}" in url, "ucr", "url", "an address with {name} in it", url)
-        super().__init__(kind="classification", split="stratified", test=None, **settings)
+        require(split != "group", "ucr", "split", "file, stratified or time", split)
+        require(
+            (test is None) == (split == "file"),
+            "ucr",
+            "test",
+            "null with split=file (the archive's test set), a share with other splits",
+            test,
+        )
+        require(
+            kind == "classification" or solved is None or solved < MEAN,
+            "ucr",
+            "solved",
+            "with kind=regression an error below that of the mean, 1, or null for a tenth of it",
+            solved,
+        )
+        super().__init__(kind=kind, split=split, test=test, solved=solved, **settings)
         self.name, self.folder, self.url, self.checksum = name, folder, url, checksum
 
     def read(self) -> Read:
-        holdings = {
-            which: parsed(lines, f"{self.name}_{which}.ts")
-            for which, lines in self._files().items()
+        found = {
+            which: (parsed(lines, file, self.kind), file)
+            for which, (lines, file) in self._files().items()
         }
-        (train, train_labels), (test, test_labels) = (holdings[which] for which in HOLDINGS)
-        unknown = sorted(set(test_labels) - set(train_labels))
-        if unknown:
+        (train, targets), train_file = found["TRAIN"]
+        (test, test_targets), test_file = found["TEST"]
+        unknown = sorted(set(test_targets) - set(targets))
+        if unknown and self.kind == "classification" and self.how == "file":
             raise StudyError(
-                f"task: {self.name}_TEST.ts has the class {unknown[0]!r}, which"
-                f" {self.name}_TRAIN.ts has not"
+                f"task: {test_file} has the class {unknown[0]!r}, which {train_file} has not"
             )
+        everyone = np.arange(len(train) + len(test))
+        drawn = "stratified" if self.kind == "classification" else "random"
         return Read(
             sequences=[*train, *test],
-            targets=np.array(train_labels + test_labels),
-            names=[
-                f"{which} example {number}"
-                for which, part in zip(HOLDINGS, (train, test), strict=True)
-                for number in range(1, len(part) + 1)
-            ],
-            source=(
-                f"{self.name} of the UCR/UEA archives (Dau 2018, Bagnall 2018;"
-                " timeseriesclassification.com)"
+            targets=np.array(
+                targets + test_targets, dtype=float if self.kind == "regression" else None
             ),
-            licence="as its donors state on timeseriesclassification.com",
-            parts=self._parts(train_labels, len(test)),
+            names=Names(
+                ("TRAIN example ", range(1, len(train) + 1)),
+                ("TEST example ", range(1, len(test) + 1)),
+            ),
+            source=f"{self.name} {ARCHIVES if self.folder is None else 'in task.folder'}",
+            licence=(
+                "as its donors state on timeseriesclassification.com"
+                if self.folder is None
+                else "as the owner of these files states"
+            ),
+            parts=(
+                {"train": everyone[: len(train)], "test": everyone[len(train) :]}
+                if self.how == "file"
+                else None
+            ),
             split=(
-                "the archive's test; validation from its train, stratified, seed"
-                f" {self.split_seed},"
+                f"the archive's test; validation from its train, {drawn}, seed {self.split_seed},"
+                if self.how == "file"
+                else ""
             ),
         )
 
-    def _parts(self, labels: list[str], tests: int) -> dict[str, np.ndarray]:
-        from sklearn.model_selection import train_test_split
-
-        everyone = np.arange(len(labels))
-        try:
-            train, validation = train_test_split(
-                everyone,
-                test_size=self.shares["validation"],
-                stratify=labels,
-                random_state=self.split_seed,
-            )
-        except ValueError as error:
-            raise StudyError(
-                f"task.validation: {self.name} has {len(labels)} training examples, which cannot be"
-                f" split ({error})"
-            ) from error
-        return {"train": train, "validation": validation, "test": len(labels) + np.arange(tests)}
-
     # --- files ------------------------------------------------------------------------------------
 
-    def _files(self) -> dict[str, list[str]]:
-        """{TRAIN, TEST: lines}."""
-        names = {which: f"{self.name}_{which}.ts" for which in HOLDINGS}
+    def _files(self) -> dict[str, tuple[list[str], str]]:
+        """{TRAIN, TEST: (lines, file)}."""
         for folder in self._folders():
-            if all((folder / file).is_file() for file in names.values()):
+            there = {path.name: path for path in folder.glob(f"{self.name}_*")}
+            if named := self._pair(there):
                 return {
-                    which: (
-                        (folder / file).read_text(encoding="utf-8", errors="replace").splitlines()
-                    )
-                    for which, file in names.items()
+                    which: (_lines(there[file].read_bytes()), file) for which, file in named.items()
                 }
             if (folder / f"{self.name}.zip").is_file() and self.folder is not None:
                 return self._unpacked(folder / f"{self.name}.zip")
         if self.folder is not None:
             raise StudyError(
-                f"task.folder: {self.folder} has neither {' and '.join(names.values())} nor"
-                f" {self.name}.zip"
+                f"task.folder: {self.folder} has neither {self.name}_TRAIN.ts and"
+                f" {self.name}_TEST.ts (or {', '.join(SUFFIXES[1:])}) nor {self.name}.zip"
             )
         place = f"{CACHE}/ucr/{self.name}.zip"
         instead = (
-            f"Without a network: put the archive at {place}, or its .ts files into a folder and"
+            f"Without a network: put the archive at {place}, or its files into a folder and"
             " give task.folder; "
         )
         instead += (
@@ -125,7 +146,7 @@ class Ucr(Series):
 
     def _folders(self) -> Iterable[Path]:
         if self.folder is not None:
-            return [Path(self.folder)]
+            return [Path(self.folder), Path(self.folder) / self.name]
         # only its data files are used, since its code requires older versions of our dependencies
         found = importlib.util.find_spec("aeon")
         return (
@@ -137,17 +158,15 @@ class Ucr(Series):
             else []
         )
 
-    def _unpacked(self, archive: Path) -> dict[str, list[str]]:
+    def _unpacked(self, archive: Path) -> dict[str, tuple[list[str], str]]:
         try:
             with zipfile.ZipFile(archive) as files:
                 inside = {Path(name).name: name for name in files.namelist()}
+                named = self._pair(inside)
+                if not named:
+                    raise KeyError(f"it has {', '.join(inside) or 'no file'}")
                 return {
-                    which: (
-                        files.read(inside[f"{self.name}_{which}.ts"])
-                        .decode("utf-8", "replace")
-                        .splitlines()
-                    )
-                    for which in HOLDINGS
+                    which: (_lines(files.read(inside[file])), file) for which, file in named.items()
                 }
         except (zipfile.BadZipFile, KeyError, OSError) as error:
             raise StudyError(
@@ -155,55 +174,14 @@ class Ucr(Series):
                 f" {self.name}_TEST.ts ({error})"
             ) from error
 
+    def _pair(self, there: Collection[str]) -> dict[str, str]:
+        """{TRAIN, TEST: file} of the first suffix that has both, or {}."""
+        for suffix in SUFFIXES:
+            named = {which: f"{self.name}_{which}{suffix}" for which in ("TRAIN", "TEST")}
+            if all(file in there for file in named.values()):
+                return named
+        return {}
 
-def parsed(lines: list[str], file: str) -> tuple[list[np.ndarray], list[str]]:
-    """Sequences [T_i, D] and class names from the lines of a .ts file.
 
-    One case per line, channels separated by ":", the class last.
-    """
-    sequences: list[np.ndarray] = []
-    labels: list[str] = []
-    header: dict[str, str] = {}
-    begun = False
-    for number, line in enumerate(lines, start=1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        if not begun:
-            key, _, value = line.partition(" ")
-            header[key.lower()] = value.strip().lower()
-            begun = key.lower() == "@data"
-            if begun and (
-                header.get("@timestamps", "false") != "false"
-                or not header.get("@classlabel", "").startswith("true")
-            ):
-                got = (
-                    f"@classLabel {header.get('@classlabel')}, @timeStamps"
-                    f" {header.get('@timestamps')}"
-                )
-                raise StudyError(
-                    f"task: {file} must hold classes and no time stamps; its header says {got}"
-                )
-            continue
-        *channels, label = line.split(":")
-        try:
-            values = [
-                np.array(
-                    ["nan" if value.strip() == "?" else value for value in channel.split(",")],
-                    dtype=np.float64,
-                )
-                for channel in channels
-            ]
-        except ValueError as error:
-            raise StudyError(f"task: line {number} of {file} is not numbers ({error})") from error
-        lengths = sorted({len(channel) for channel in values})
-        if len(lengths) != 1:
-            got = " and ".join(map(str, lengths)) or "no"
-            raise StudyError(
-                f"task: line {number} of {file} has channels of {got} steps; all must have the same"
-            )
-        sequences.append(np.stack(values, axis=1))
-        labels.append(label.strip())
-    if not sequences:
-        raise StudyError(f"task: {file} holds no example")
-    return sequences, labels
+def _lines(content: bytes) -> list[str]:
+    return content.decode("utf-8-sig", "replace").splitlines()

@@ -22,10 +22,11 @@ from study.interfaces import Batch
 from study.model import Model
 from study.probes.loss import LossProfile
 from study.readouts.last import Last
-from study.records import StudyError
+from study.records import StudyError, identity
 from study.tasks.mnist import FILES, Mnist
 from study.tasks.shared.fetching import cached
-from study.tasks.ucr import Ucr, parsed
+from study.tasks.shared.series_files import parsed
+from study.tasks.ucr import Ucr
 from study.training.trace import StageTrace
 from tests.support import data
 from tests.support.helpers import Descent, point
@@ -34,7 +35,10 @@ UCR = {
     "folder": None,
     "url": "http://127.0.0.1:9/{name}.zip",
     "checksum": None,
+    "kind": "classification",
+    "split": "file",
     "validation": 0.2,
+    "test": None,
     "split_seed": 0,
     "lag": None,
     "solved": 0.95,
@@ -107,7 +111,7 @@ def test_the_bundled_sets_are_what_their_source_states(name, counts, channels, l
         # as donated to UCI
         assert torch.bincount(task.parts["test"].y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
     content = hashlib.sha256(
-        b"".join(x.tobytes() for x in task.data.sequences) + "".join(task.data.targets).encode()
+        b"".join(x.tobytes() for x in task.read().sequences) + "".join(task.data.targets).encode()
     ).hexdigest()
     assert (
         content[:16]
@@ -120,7 +124,8 @@ def nearest(task: Ucr) -> float:
 
     Distance: Euclidean, summed over all steps.
     """
-    table = np.stack([np.pad(x, ((0, task.steps - len(x)), (0, 0))) for x in task.data.sequences])
+    sequences = task.read().sequences
+    table = np.stack([np.pad(x, ((0, task.steps - len(x)), (0, 0))) for x in sequences])
     labels, tests = np.asarray(task.data.targets), len(task.parts["test"].x)
     train = table[:-tests]
     found = [int(np.linalg.norm(train - one, axis=2).sum(1).argmin()) for one in table[-tests:]]
@@ -251,7 +256,11 @@ def test_test_data_do_not_move_what_is_trained_on(tmp_path):
             "Own_TEST.ts has the class 'b', which Own_TRAIN.ts has not",
         ),
         ("\n".join(["1,2:3,4:a"] * 20), "\n".join(["1,2:3,4:a"] * 4), "has one class only"),
-        ("1,2:3,4:a\n1,3:3,4:b", "1,2:3,4:b", "Own has 2 training examples, which cannot be split"),
+        (
+            "1,2:3,4:a\n1,3:3,4:b",
+            "1,2:3,4:b\n1,2:3,4:a",
+            "train, validation, test: 0 examples of 4 would be left to validation",
+        ),
     ],
 )
 def test_what_is_wrong_with_an_archive_is_told(tmp_path, train, test, told):
@@ -269,6 +278,165 @@ def test_time_stamps_and_targets_that_are_no_classes_are_refused():
         parsed(["@timeStamps false", "@classLabel false", "@data", "1,2:3"], "Own.ts")
 
 
+ROWS = np.random.default_rng(2).normal(size=(30, 2, 6)).round(3)
+LABELS = [f"k{number % 3}" for number in range(30)]
+
+
+def in_format(folder, suffix, *, channels=1, targets=LABELS, header=None):
+    """The same 20 training and 10 test examples in each format of the archives."""
+    kinds = " ".join(sorted(set(targets)))
+    numeric = not targets[0].startswith("k")
+    for which, index in (("TRAIN", range(20)), ("TEST", range(20, 30))):
+        cases = []
+        for number in index:
+            values = [",".join(map(str, row)) for row in ROWS[number, :channels]]
+            cases.append(
+                {
+                    ".ts": f"{':'.join(values)}:{targets[number]}",
+                    ".arff": (
+                        f"{values[0]},{targets[number]}"
+                        if channels == 1
+                        else "'" + "\\n".join(values) + f"',{targets[number]}"
+                    ),
+                    ".tsv": f"{targets[number]}\t" + values[0].replace(",", "\t") + "\tNaN",
+                    ".txt": f"  {targets[number]}  " + values[0].replace(",", "  "),
+                }[suffix]
+            )
+        names = "targetLabel true" if numeric else f"classLabel true {kinds}"
+        begin = {
+            ".ts": (f"# a comment\n@timeStamps false\n@equalLength\ttrue\n@{names}\n@data\n"),
+            ".arff": (
+                "% a comment\n@relation Own\n"
+                + "".join(f"@attribute 'step {step}' numeric\n" for step in range(6))
+                + "@ATTRIBUTE target "
+                + ("real" if numeric else f"{{{kinds.replace(' ', ',')}}}")
+                + "\n@DATA\n"
+            ),
+        }.get(suffix, "")
+        (folder / f"Own_{which}{suffix}").write_text(begin + "\n".join(cases) + "\n")
+
+
+def own(folder, **changes):
+    task = Ucr(**{**UCR, "name": "Own", "folder": str(folder), **changes})
+    task.load()
+    return task
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".arff", ".tsv", ".txt"])
+@pytest.mark.parametrize("inner", ["", "Own"])
+def test_every_format_holds_the_same_examples(tmp_path, suffix, inner):
+    (tmp_path / inner).mkdir(exist_ok=True)
+    in_format(tmp_path / inner, suffix)
+    task = own(tmp_path)
+    assert task.classes == ["k0", "k1", "k2"]
+    assert {part: len(of.x) for part, of in task.parts.items()} == {
+        "train": 16,
+        "validation": 4,
+        "test": 10,
+    }
+    read = task.read()
+    assert np.array_equal(np.stack(read.sequences)[:, :, 0], ROWS[:, 0])
+    assert read.targets.tolist() == LABELS
+    assert (read.names[0], read.names[20]) == ("TRAIN example 1", "TEST example 1")
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".arff"])
+def test_several_channels_and_numbers_to_predict(tmp_path, suffix):
+    numbers = [str(round(float(row.mean()), 4)) for row in ROWS]
+    in_format(tmp_path, suffix, channels=2, targets=numbers)
+    with pytest.raises(StudyError, match=r"is for regression; use task.kind=regression"):
+        own(tmp_path)
+    with pytest.raises(ValueError, match="solved .*with kind=regression an error below"):
+        own(tmp_path, kind="regression", solved=1.0)
+    task = own(tmp_path, kind="regression", solved=None)
+    assert (task.facts.inputs, task.facts.outputs) == (2, 1)
+    assert np.array_equal(np.stack(task.read().sequences), ROWS.transpose(0, 2, 1))
+    assert task.read().targets.tolist() == [float(number) for number in numbers]
+    assert "validation from its train, random" in task.facts.split
+    in_format(tmp_path, suffix)
+    with pytest.raises(StudyError, match=r"is for classification; use task.kind=classification"):
+        own(tmp_path, kind="regression", solved=None)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "old", "new", "told"),
+    [
+        (".tsv", "k1\t", "k1\tx\t", "line 2 of Own_TRAIN.tsv is not numbers"),
+        (
+            ".arff",
+            ",k1",
+            "",
+            "line 12 of Own_TRAIN.arff has 5 values before its target, and its header 6",
+        ),
+        (".arff", "@DATA\n", "@DATA\n{0 1, 3 k1}\n", "line 11 of Own_TRAIN.arff is sparse"),
+        (".arff", "@DATA\n", "", "has no line @data"),
+        (".arff", "'step 3' numeric", "'step 3' {a,b}", "classes as the last attribute"),
+        (".arff", ",k1\n", ",kl\n", "line 12 of .* ends in 'kl', which is none of the classes"),
+        (".ts", ":k1\n", "\n", "line 7 of .* which is none of the classes of the header: k0, k1"),
+        (".ts", ":k1\n", ",1:k1\n", "line 7 of .* has 7 steps and earlier ones 6; .*equalLength"),
+        (".tsv", "k1\t", "k1\tNaN\t", "TRAIN example 2 has nan at step 0"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_another_format_is_told(tmp_path, suffix, old, new, told):
+    in_format(tmp_path, suffix)
+    path = tmp_path / f"Own_TRAIN{suffix}"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(StudyError, match=told):
+        own(tmp_path)
+
+
+def test_classes_of_one_training_example_name_the_setting_that_helps(tmp_path):
+    """As in Fungi, 18 classes of one training example each."""
+    in_format(tmp_path, ".tsv")
+    train = tmp_path / "Own_TRAIN.tsv"
+    train.write_text("\n".join(train.read_text().splitlines()[:3]))
+    with pytest.raises(StudyError, match=r"0 examples of 13 .* with task.split=stratified and"):
+        own(tmp_path)
+    task = own(tmp_path, split="stratified", test=0.3, validation=0.3)
+    assert {part: len(of.x) for part, of in task.parts.items()} == {
+        "train": 5,
+        "validation": 4,
+        "test": 4,
+    }
+    with pytest.raises(ValueError, match="test .*a share with other splits"):
+        own(tmp_path, split="stratified")
+
+
+def test_numbers_that_a_table_holds_as_classes_are_refused(tmp_path):
+    in_format(tmp_path, ".tsv", targets=[f"{number % 7}.5" for number in range(30)])
+    with pytest.raises(StudyError, match="7 classes for 30 examples; numbers to predict are for"):
+        own(tmp_path)
+    in_format(tmp_path, ".tsv", targets=["1", "2.0", "1.0e0"] * 10)
+    assert own(tmp_path).classes == ["1", "2"]
+
+
+def test_keys_that_came_later_leave_ids_as_they_were():
+    settings = {"data_hash": "0", "kernel": "reference", "device_type": "cpu"}
+    config = point(task={"_target_": "study.tasks.ucr.Ucr", "name": "Own", **UCR}).config
+    before = {key: value for key, value in config["task"].items() if key not in Ucr.read_by}
+    ids = [
+        identity({**config, "task": task}, read_by=Ucr.read_by, **settings)
+        for task in (config["task"], before)
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_the_hash_has_what_ids_leave_out(tmp_path):
+    in_format(tmp_path, ".tsv", targets=[f"{number % 3}" for number in range(30)])
+    shares = {"test": 0.3, "validation": 0.2}
+    hashes = {
+        own(tmp_path, **changes).data_hash()
+        for changes in (
+            {},
+            {"kind": "regression", "solved": None},
+            {"split": "stratified", **shares},
+            {"split": "time", **shares},
+            {"split": "time", **shares, "test": 0.4},
+        )
+    }
+    assert len(hashes) == 5
+
+
 def test_a_set_that_is_nowhere_says_what_to_fetch_and_where_to_put_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(
@@ -280,7 +448,8 @@ def test_a_set_that_is_nowhere_says_what_to_fetch_and_where_to_put_it(tmp_path, 
     ):
         Ucr(name="SpokenArabicDigits", **UCR).load()
     with pytest.raises(
-        StudyError, match="task.folder: .* has neither Own_TRAIN.ts and Own_TEST.ts nor Own.zip"
+        StudyError,
+        match="task.folder: .* has neither Own_TRAIN.ts and Own_TEST.ts .or .* nor Own.zip",
     ):
         Ucr(**{**UCR, "name": "Own", "folder": str(tmp_path)}).load()
     with pytest.raises(

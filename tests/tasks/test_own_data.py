@@ -26,10 +26,21 @@ TABLE = {
     "kind": "classification",
     "series": None,
     "time": None,
+    "group": None,
     "features": None,
+    "categories": None,
+    "separator": "comma",
+    "decimal": "point",
+    "thousands": None,
+    "encoding": None,
     "missing": "refuse",
+    "gaps": "refuse",
+    "resample": None,
+    "elapsed": False,
+    "part": None,
     "window": 4,
     "horizon": 1,
+    "stride": 1,
     "season": None,
     **SPLIT,
 }
@@ -316,11 +327,6 @@ def with_gap(frame):
             {"series": "id"},
             "1 missing or infinite values, the first in row 6, column f1; task.missing=forward",
         ),
-        (
-            with_gap(long_table()),
-            {"series": "id", "missing": "mean"},
-            "needs to know which rows train",
-        ),
         (long_table().assign(label="same"), {"series": "id"}, "one class only .'same'."),
         (
             long_table().assign(f0=["x"] * 3 + [1.0] * (len(long_table()) - 3)),
@@ -361,7 +367,7 @@ def with_gap(frame):
             "must be at least 12",
         ),
         (
-            pd.DataFrame({"label": [3.0] * 50, "f": range(50)}),
+            pd.DataFrame({"label": [3.0] * 50, "f": range(0, 100, 2)}),
             {"kind": "regression"},
             "the same number in all training examples",
         ),
@@ -410,6 +416,31 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path, data, told):
             "example 0 has nan at step 0, channel 0",
         ),
         ({"x": np.array([["a"] * 4] * 9), "y": np.arange(9) % 2}, "must be numbers"),
+        ({"x": np.zeros((9, 4, 0)), "y": np.arange(9) % 2}, "sequences of no channels"),
+        ({"x": np.zeros((9, 0)), "y": np.arange(9) % 2}, "example 0 has no steps"),
+        ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, "holds no sequence"),
+        (
+            {"x": np.zeros((9, 4)), "y": np.where(np.arange(9) == 3, np.nan, 1)},
+            "example 3 has no class .its target is nan",
+        ),
+        ({"x": np.zeros((9, 4)), "y": np.array(["a"] * 5 + [""] + ["b"] * 3)}, "example 5 has no"),
+        ({"x": np.zeros((9, 4)), "y": [1, 2, np.inf] * 3}, "example 2 has no class"),
+        ({"x": np.zeros((9, 4)), "y": np.array([b"a", b"\xe4", b"b"] * 3)}, "y of .* not UTF-8"),
+        ({"x": np.zeros((9, 4)), "y": np.zeros((9, 0))}, "there is no target"),
+        ({"x": np.zeros((9, 4)), "y": np.eye(9)[:, :2]}, r"save y.argmax\(1\)"),
+        ({"x": np.zeros((9, 4)), "y": np.arange(9) * 1j}, "must be numbers or text, got complex"),
+        (
+            {"x": np.zeros((9, 4)), "y": np.arange(9) % 2, "lengths": np.arange(9) * 0.5},
+            "whole numbers between 1 and 4, .* example 0 has 0.0",
+        ),
+        (
+            {"x": np.zeros((9, 4)), "y": np.arange(9) % 2, "lengths": np.full((9, 2), 3)},
+            r"lengths of .* must be \[N\], got",
+        ),
+        (
+            {"x": np.zeros((9, 4)), "y": np.arange(9) % 2, "lengths": [1, 2, np.nan] * 3},
+            "example 2 has nan",
+        ),
     ],
 )
 def test_what_is_wrong_with_arrays_is_told(tmp_path, arrays, told):
@@ -417,10 +448,38 @@ def test_what_is_wrong_with_arrays_is_told(tmp_path, arrays, told):
         npz(tmp_path, **arrays)
 
 
+def test_arrays_in_their_usual_forms_are_read(tmp_path):
+    """Text and byte labels, columns [N, 1], lengths as floats, labels as floats, 0 and 1 as x."""
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    plain = npz(tmp_path, x=x, y=np.arange(40) % 2, lengths=np.arange(40) % 4 + 1)
+    labels = np.where(np.arange(40) % 2, "up", "down")
+    for y in (labels, labels[:, None], labels.astype("S"), np.arange(40)[:, None] % 2.0):
+        task = npz(tmp_path, x=x, y=y, lengths=(np.arange(40)[:, None] % 4 + 1.0))
+        assert len(task.classes) == 2
+        assert torch.equal(task.parts["train"].x, plain.parts["train"].x)
+        assert torch.equal(task.parts["test"].lengths, plain.parts["test"].lengths)
+    assert npz(tmp_path, x=x, y=labels.astype("S")).classes == ["down", "up"]
+    column = npz(tmp_path, {"kind": "regression"}, x=x, y=np.arange(40)[:, None])
+    assert column.facts.outputs == 1
+    assert npz(tmp_path, x=x > 0, y=labels).facts.inputs == 1
+    slips = npz(tmp_path, x=x, y=np.array(["a", "A ", "b", "nan"] * 10))
+    assert slips.warnings == [
+        "y has examples of 'nan', which is read as a name",
+        "y has 'A ' and 'a', which are read as two names",
+    ]
+    other = npz(tmp_path, x=x, y=labels, weights=np.ones(3))
+    assert list(other.data.left_out) == ["weights"]
+
+
+def test_text_to_predict_as_a_number_is_refused(tmp_path):
+    with pytest.raises(StudyError, match=r"y of .* is text, which is for .*classification"):
+        npz(tmp_path, {"kind": "regression"}, x=np.zeros((9, 4)), y=np.array(["a"] * 9))
+
+
 def test_a_pickle_in_an_npz_and_a_single_array_are_refused(tmp_path):
     path = tmp_path / "evil.npz"
     np.savez(path, x=np.array([{"a": 1}], dtype=object), y=np.zeros(1))
-    with pytest.raises(StudyError, match="plain arrays"):
+    with pytest.raises(StudyError, match="plain arrays: x holds Python objects"):
         Npz(path=str(path), kind="classification", **SPLIT).load()
     np.save(tmp_path / "x.npy", np.zeros((9, 4)))
     with pytest.raises(StudyError, match="is a single array .*savez"):

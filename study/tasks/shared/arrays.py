@@ -22,13 +22,20 @@ class Arrays(Task):
     def load(self) -> None: ...
 
     def data_hash(self) -> str:
+        return self._stored_hash
+
+    @functools.cached_property
+    def _stored_hash(self) -> str:
+        return self._hash()
+
+    def _hash(self) -> str:
         digest = hashlib.blake2b(digest_size=8)
         for name in PARTS:
             part = self.parts[name]
             for tensor in (part.x, part.y, part.lengths):
                 if tensor is not None:
                     digest.update(str((tuple(tensor.shape), tensor.dtype)).encode())
-                    digest.update(tensor.contiguous().numpy().tobytes())
+                    digest.update(tensor.contiguous().numpy().data)  # not copied
         return digest.hexdigest()
 
     def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
@@ -54,13 +61,10 @@ class Arrays(Task):
 
     @functools.cached_property
     def _splits(self) -> dict[str, Batch]:
-        validation = self.parts["validation"]
-        return self.parts | {
-            "train": take(
-                self.parts["train"],
-                torch.arange(min(len(validation.x), len(self.parts["train"].x))),
-            )
-        }
+        """The first training examples, as many as validation has, are views."""
+        train, count = self.parts["train"], len(self.parts["validation"].x)
+        lengths = None if train.lengths is None else train.lengths[:count]
+        return self.parts | {"train": Batch(train.x[:count], train.y[:count], lengths)}
 
 
 def take(part: Batch, index: torch.Tensor) -> Batch:

@@ -1,7 +1,8 @@
-"""Windows of series, split by time, with two baselines: persistence and seasonal naive."""
+"""Windows of series, split by time, by group or by row, with persistence and seasonal naive."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from study.interfaces import PARTS
 from study.records import StudyError
-from study.tasks.shared.series import Read
+from study.tasks.shared.series import Names, Read, part_names, split_groups
+from study.tasks.shared.splitting import sizes_off
+from study.tasks.shared.windows import Spans
 
 
 def windows(
@@ -21,13 +24,22 @@ def windows(
     shares: Mapping[str, float],
     source: str,
     licence: str,
+    stride: int = 1,
+    groups: Sequence[object] | None = None,
+    parts: Sequence[np.ndarray] | None = None,
+    pieces: Sequence[np.ndarray] | None = None,
+    how: str = "time",
+    seed: int = 0,
 ) -> Read:
-    """Every window of `window` rows, to predict the last column `horizon` rows after its end.
+    """Every `stride`-th window of `window` rows, to predict the last column `horizon` rows later.
 
     `series`: (name, [rows, D], the target last). Rows are split by time, the last shares for
-    validation and test; a window and its target are in the same part. Persistence predicts the
-    target's last value in the window, seasonal naive its latest known value a whole number of
-    seasons before the predicted one.
+    validation and test; with `groups` [one per series], whole groups are drawn with `seed` (how =
+    time: in their order); with `parts` [rows of each series], rows belong to the part named there.
+    A window and its target are in the same part, and where `pieces` [rows of each series] numbers
+    stretches without a gap, in the same one. Windows whose copies would be large are views.
+    Persistence predicts the target's last value in the window, seasonal naive its latest known
+    value a whole number of seasons before the predicted one.
     """
     # the smallest number of whole seasons that is at least the horizon
     back = 0 if season is None else math.ceil(horizon / season) * season
@@ -37,40 +49,109 @@ def windows(
             f"task.season: {season} rows do not fit task.window={window}; with"
             f" task.horizon={horizon} it must be at least {back - horizon + 1}"
         )
-    sequences: list[np.ndarray] = []
-    targets: list[float] = []
-    names: list[str] = []
-    index: dict[str, list[int]] = {part: [] for part in PARTS}
-    errors: dict[str, list[float]] = {"persistence": [], "seasonal naive": []}
-    for name, values, part, begin in _positions(series, ahead, shares, source):
-        index[part].append(len(sequences))
-        sequences.append(values[begin : begin + window])
-        targets.append(values[begin + ahead, -1])
-        names.append(f"{name}rows {begin} to {begin + window - 1}")
-        if part == "validation":
-            errors["persistence"].append((targets[-1] - values[begin + window - 1, -1]) ** 2)
-            errors["seasonal naive"].append((targets[-1] - values[begin + ahead - back, -1]) ** 2)
-    return Read(
-        sequences=sequences,
-        targets=np.array(targets),
-        names=names,
+    warnings: list[str] = []
+    if parts is not None:
+        found, split = _in_file(series, parts), "as the file says"
+    elif groups is not None:
+        lengths = np.array([len(values) for _, values in series])
+        of = split_groups(
+            np.asarray(groups), shares, how=how, seed=seed, weights=lengths, source=source
+        )
+        found = [(n, 0, len(series[n][1]), part) for part, index in of.items() for n in index]
+        sizes = {part: float(lengths[index].sum()) for part, index in of.items()}
+        warnings += sizes_off(sizes, shares, "whole groups")
+        split = "by group in time" if how in ("time", "chronological") else f"by group, seed {seed}"
+    else:
+        found, split = _in_time(series, shares, ahead, source), "by time"
+    runs: dict[str, list[tuple[int, int, int]]] = {part: [] for part in PARTS}
+    short = 0
+    for number, begin, rows, part in found if pieces is None else _within(found, pieces):
+        if rows > ahead:
+            runs[part].append((number, begin, (rows - ahead - 1) // stride + 1))
+        short += rows <= ahead
+    if short:
+        warnings.append(
+            f"{short} of the stretches of rows are shorter than task.window + task.horizon ="
+            f" {ahead + 1} and give no window"
+        )
+    for part, some in runs.items():
+        if not some:
+            raise StudyError(
+                f"task: {source}: {part} has no stretch of task.window + task.horizon ="
+                f" {ahead + 1} rows"
+            )
+    spans = Spans(
+        series=[values for _, values in series],
+        names=[name for name, _ in series],
+        runs={part: np.array(some, dtype=np.int64) for part, some in runs.items()},
+        window=window,
+        ahead=ahead,
+        stride=stride,
+    )
+    large = spans.too_many_to_copy()
+    validation = spans.positions("validation", spans.evaluated("validation") if large else None)
+    asked = spans.values(validation, ahead)
+    rules = {"persistence": window - 1, "seasonal naive": ahead - back}
+    return _read(
+        spans,
+        large,
         source=source,
         licence=licence,
-        parts={part: np.array(found, dtype=int) for part, found in index.items()},
-        split="chronological, windows",
+        split=f"{split}, windows",
+        warnings=warnings,
         rules={
-            name: float(np.mean(found))
-            for name, found in errors.items()
+            name: float(np.mean((asked - spans.values(validation, after)) ** 2))
+            for name, after in rules.items()
             if season is not None or name == "persistence"
         },
     )
 
 
-def _positions(
-    series: Sequence[tuple[str, np.ndarray]], ahead: int, shares: Mapping[str, float], source: str
-) -> Iterator[tuple[str, np.ndarray, str, int]]:
-    """(name, values, part, first row) of every window; StudyError if a part is too short."""
-    for name, values in series:
+def _read(spans: Spans, large: bool, **described: object) -> Read:
+    """The windows as views of their rows, copied when they are padded, or never if `large`."""
+    if large:
+        return Read(
+            sequences=(),
+            targets=np.empty(0),
+            names=(),
+            windows=spans,
+            **described,  # type: ignore[arg-type]
+        )
+    # in the order of the series, then of their rows
+    runs = sorted(
+        (int(number), int(begin), int(count), part)
+        for part in PARTS
+        for number, begin, count in spans.runs[part]
+    )
+    sequences: list[np.ndarray] = []
+    targets: list[np.ndarray] = []
+    names: list[tuple[str, Sequence[int]]] = []
+    index: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    for number, begin, count, part in runs:
+        index[part].append(np.arange(len(sequences), len(sequences) + count))
+        values = spans.series[number]
+        starts = range(begin, begin + count * spans.stride, spans.stride)
+        sequences += [values[start : start + spans.window] for start in starts]
+        targets.append(values[np.array(starts) + spans.ahead, -1])
+        names.append((f"{spans.names[number]}window from row ", starts))
+    return Read(
+        sequences=sequences,
+        targets=np.concatenate(targets),
+        names=Names(*names),
+        parts={part: np.concatenate(some) for part, some in index.items()},
+        **described,  # type: ignore[arg-type]
+    )
+
+
+Stretch = tuple[int, int, int, str]  # a series' number, first row, rows, part
+
+
+def _in_time(
+    series: Sequence[tuple[str, np.ndarray]], shares: Mapping[str, float], ahead: int, source: str
+) -> list[Stretch]:
+    """The parts of each series; StudyError if one is too short."""
+    found: list[Stretch] = []
+    for number, (name, values) in enumerate(series):
         start = 0
         for part, rows in zip(PARTS, _counts(len(values), shares), strict=True):
             if rows <= ahead:
@@ -78,9 +159,34 @@ def _positions(
                     f"task: {source}: {name}{part} has {rows} rows, fewer than task.window +"
                     f" task.horizon = {ahead + 1}"
                 )
-            for begin in range(start, start + rows - ahead):
-                yield name, values, part, begin
+            found.append((number, start, rows, part))
             start += rows
+    return found
+
+
+def _in_file(
+    series: Sequence[tuple[str, np.ndarray]], parts: Sequence[np.ndarray]
+) -> list[Stretch]:
+    """Stretches of rows that the file gives to one part."""
+    return [
+        (number, begin, end - begin, part)
+        for number, of in enumerate(parts)
+        for begin, end, part in _stretches(part_names(np.asarray(of), series[number][0] or "row"))
+    ]
+
+
+def _within(found: Sequence[Stretch], pieces: Sequence[np.ndarray]) -> Iterator[Stretch]:
+    """Stretches that cross no gap."""
+    for number, begin, rows, part in found:
+        for first, end, _ in _stretches(pieces[number][begin : begin + rows]):
+            yield number, begin + first, end - first, part
+
+
+def _stretches(names: np.ndarray) -> Iterator[tuple[int, int, str]]:
+    """(begin, end, name) of rows of one name."""
+    cuts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+    for begin, end in itertools.pairwise(cuts):
+        yield begin, end, str(names[begin])
 
 
 def _counts(rows: int, shares: Mapping[str, float]) -> list[int]:

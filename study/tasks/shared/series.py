@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,36 +16,68 @@ from torch import Tensor
 from study.interfaces import PARTS, Batch, TaskFacts, require
 from study.machine.resources import memory
 from study.records import StudyError
+from study.tasks.shared import splitting
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
+from study.tasks.shared.notes import of_columns
+from study.tasks.shared.scaling import PIECE, SAME, Scale, chunks, pieces, scale, stacked
+from study.tasks.shared.windows import Spans, Windows, hash_of, of_part
 
-MIN_EXAMPLES = 2  # per class and part
+MIN_EXAMPLES = 2  # per part
+SPLITS = ("time", "stratified", "group", "file")
+NAMED = 5  # channels named in one sentence
+FAR = 1000  # training deviations from the mean beyond which values are reported
+
+
+class Names(Sequence[str]):
+    """Names of examples that are written when read: runs of a prefix with numbers behind it."""
+
+    def __init__(self, *runs: tuple[str, Sequence[int]]) -> None:
+        self.runs = runs
+        self.ends = list(itertools.accumulate(len(numbers) for _, numbers in runs))
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[one] for one in range(len(self))[place]]
+        place = range(len(self))[place]
+        run = bisect.bisect_right(self.ends, place)
+        prefix, numbers = self.runs[run]
+        return f"{prefix}{numbers[place - self.ends[run] + len(numbers)]}"
 
 
 @dataclass(frozen=True)
 class Read:
     """The content of a data source.
 
-    sequences: [T_i, D] each. targets: class names [N], or numbers [N] or [N, O]. names: the origin
-    of each example, for messages ("series 7", "row 12"). parts, split: set by sources with a split
-    of their own. rules: mean squared error, in the targets' units, of rules that need no training,
-    by name. columns: the channels' names in order, empty if they have none. left_out: columns that
-    are not read, each with the reason. warnings: sentences for the plan and the page. groups: [N],
-    examples of one group stay in one part.
+    sequences: [T_i, D] each, or one array [N, T, D] if all are of one length. targets: class names
+    [N], or numbers [N] or [N, O]. names: the origin of each example, for messages ("series 7", "row
+    12"). parts: for sources with a split of their own, the examples of each part, or the part's
+    name of each example [N]; without validation, it is drawn from train. split: what the page says
+    of such a split. rules: mean squared error, in the targets' units, of rules that need no
+    training, by name. columns: the channels' names in order, empty if they have none. left_out:
+    columns that are not read, each with the reason. warnings: sentences for the plan and the page.
+    groups: [N], examples of one group stay in one part. notes: further sentences on how it
+    was read. windows: instead of sequences, targets, names and parts, where copies of them would
+    not fit.
     """
 
-    sequences: Sequence[np.ndarray]
+    sequences: Sequence[np.ndarray] | np.ndarray
     targets: np.ndarray
     names: Sequence[str]
     source: str
     licence: str
-    parts: Mapping[str, np.ndarray] | None = None
+    parts: Mapping[str, np.ndarray] | np.ndarray | None = None
     split: str = ""
     rules: Mapping[str, float] = field(default_factory=dict)
     columns: Sequence[str] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     groups: np.ndarray | None = None
+    notes: Sequence[str] = ()
+    windows: Spans | None = None
 
 
 class Series(Arrays):
@@ -51,19 +85,22 @@ class Series(Arrays):
 
     Classification has cross-entropy and accuracy, regression the mean squared error of the
     standardised target. Inputs are standardised by channel, over the valid steps of the training
-    examples. `validation` and `test` are shares (test None: `read` sets `parts`). `split`:
-    stratified (drawn with `split_seed`, classes in equal shares; at random for regression) or
-    chronological (in file order, the last ones are the test set). `lag`: in steps, null for all of
-    them; `solved`: in the metric's units.
+    examples; a channel that is constant there is 0 in all parts. `validation` and `test` are shares
+    (test None: `read` sets `parts`). `split`: stratified (drawn with `split_seed`, classes in equal
+    shares; at random for regression), time (in file order, the last ones are the test set; once
+    called chronological), group or file (`read` sets `groups` or `parts`). Where `read` sets
+    `groups`, no split divides one. `lag`: in steps, null for all of them; `solved`: in the metric's
+    units. After `load`, `warnings` has what the plan and the page must say of the data.
     """
 
     choices: tuple[str, ...] = ("window", "missing")  # TaskFacts.choices
+    windows: Mapping[str, Windows] | None = None  # by part, where examples are views
 
     def __init__(
         self,
         *,
         kind: Literal["classification", "regression"],
-        split: Literal["stratified", "chronological"],
+        split: Literal["time", "stratified", "group", "file", "chronological"],
         validation: float,
         test: float | None,
         split_seed: int,
@@ -79,12 +116,13 @@ class Series(Arrays):
             kind,
         )
         require(
-            split in ("stratified", "chronological"),
+            split in (*SPLITS, "chronological"),
             name,
             "split",
-            "stratified or chronological",
+            "time, stratified, group or file",
             split,
         )
+        require(test is not None or split == "file", name, "test", "a share, or split=file", test)
         self.shares = {"validation": validation} | ({} if test is None else {"test": test})
         for key, share in self.shares.items():
             require(
@@ -108,6 +146,7 @@ class Series(Arrays):
         )
         self.kind, self.how, self.split_seed = kind, split, split_seed
         self.lag, self.solved = lag, solved
+        self.warnings: list[str] = []
 
     @abstractmethod
     def read(self) -> Read:
@@ -115,129 +154,384 @@ class Series(Arrays):
 
     def load(self) -> None:
         data = self.read()
+        self.warnings = list(data.warnings)
+        if self.how == "chronological":
+            self.warnings.append("task.split: chronological is now called time, and means the same")
+        if data.windows is not None:
+            self._load_windows(data, data.windows)
+            return
         if not len(data.sequences):
             raise StudyError(f"task: {data.source} holds no sequence")
+        self.lengths = np.array([len(sequence) for sequence in data.sequences])
+        self.steps = int(self.lengths.max())
+        self._check_memory(data)
         self._check_finite(data)
-        self.classes = sorted(set(data.targets.tolist())) if self.kind == "classification" else []
-        if self.kind == "classification" and len(self.classes) < 2:
-            raise StudyError(
-                f"task: {data.source} has one class only ({self.classes[0]!r}); there is nothing to"
-                " classify"
-            )
-        parts = self._split(data) if data.parts is None else dict(data.parts)
+        self.classes = self._check_classes(data) if self.kind == "classification" else []
+        parts = self._split(data)
         for part, index in parts.items():
             if len(index) < MIN_EXAMPLES:
                 raise StudyError(
-                    f"task: {data.source} leaves {len(index)} examples to {part}, of"
-                    f" {len(data.sequences)} in all; at least {MIN_EXAMPLES} are needed"
+                    f"task: {data.source} cannot be split into {', '.join(PARTS)}:"
+                    f" {_counted(len(index))} of {len(data.sequences)} would be left to {part}, and"
+                    f" at least {MIN_EXAMPLES} are needed{self._help(data)}"
                 )
-        self.data, self.lengths = data, np.array([len(sequence) for sequence in data.sequences])
-        x, self.steps = self._padded(data, parts["train"]), int(self.lengths.max())
-        y = self._targets(data, parts["train"])
+        if self.classes:
+            self.warnings += splitting.missing_classes(parts, data.targets, self.classes)
+            present = set(data.targets[parts["train"]].tolist())
+            if len(present) < 2:
+                raise StudyError(
+                    f"task: all training examples of {data.source} are of the class"
+                    f" {min(present)!r}; task.split=stratified draws them from all classes"
+                )
+        self._scale(data, scale(pieces(data.sequences, self.lengths, parts["train"])))
+        x, y = self._padded(data, parts), self._targets(data, parts["train"])
         lengths = torch.from_numpy(self.lengths) if len(set(self.lengths.tolist())) > 1 else None
         self.parts = {
-            part: Batch(x[index], y[index], None if lengths is None else lengths[index])
+            part: Batch(x[part], y[index], None if lengths is None else lengths[index])
             for part, index in parts.items()
         }
+        self._warn_of_far_values(data)
+        self.data = replace(data, sequences=())  # what is trained on are `parts`
+
+    def _load_windows(self, data: Read, spans: Spans) -> None:
+        """Windows as views: trained on all of them, evaluated on some."""
+        self.steps, self.lengths, self.classes = spans.window, np.array([spans.window]), []
+        self.data, counts = replace(data, windows=None), {p: spans.count(p) for p in PARTS}
+        rows = sum(map(len, spans.series))
+        need = 4.0 * rows * spans.series[0].shape[1]
+        if need > memory():
+            raise StudyError(self._too_large(data, f"{rows} rows are {need / 1e9:.0f} GB"))
+        for name, values in zip(spans.names, spans.series, strict=True):
+            self._check_rows(data, name.strip(" ,") or "the series", values)
+        found = scale(spans.pieces())
+        self._scale_targets(data, spans.targets("train")[:, None])
+        if found.constant[-1]:  # also if the rows behind the last windows differ
+            raise StudyError(
+                f"task: {data.source}: the target is the same number in all training windows,"
+                f" {found.mean[-1]:.6g}; there is nothing to predict from"
+            )
+        self._scale(data, found)
+        rows_read, moved = spans.standardised(found)
+        self._warn_of_constants(data, {"other rows": moved})
+        target = (float(self.target_mean[0]), float(self.target_deviation[0]))
+        self.windows = {part: of_part(spans, part, rows_read, found, target) for part in PARTS}
+        self.parts = {
+            part: self.windows[part].batch(torch.from_numpy(spans.evaluated(part)))
+            for part in PARTS
+        }
+        for part in PARTS[1:]:
+            if len(self.parts[part].x) < counts[part]:
+                self.warnings.append(
+                    f"{part} is measured on {len(self.parts[part].x):,} of its {counts[part]:,}"
+                    " windows, evenly spaced"
+                )
+        self._warn_of_far_values(data)
+
+    def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
+        """As of all fixed data; where windows are views, each is drawn from all of them."""
+        if self.windows is None:
+            return super().sample(stream, update, batch)
+        train = self.windows["train"]
+        return train.batch(torch.randint(len(train), (batch,), generator=stream(update)))
+
+    def _hash(self) -> str:
+        return super()._hash() if self.windows is None else hash_of(self.windows)
 
     # --- checks -----------------------------------------------------------------------------------
 
-    def _check_finite(self, data: Read) -> None:
-        widths = {sequence.shape[1] for sequence in data.sequences}
-        if len(widths) > 1:
+    def _check_memory(self, data: Read) -> None:
+        longest = int(self.lengths.argmax())
+        need = 4.0 * len(data.sequences) * self.steps * data.sequences[longest].shape[1]
+        if need > memory():
             raise StudyError(
-                f"task: {data.source}: sequences have {' and '.join(map(str, sorted(widths)))}"
-                " channels; all must have the same"
-            )
-        for name, sequence in zip(data.names, data.sequences, strict=True):
-            if not len(sequence):
-                raise StudyError(f"task: {data.source}: {name} has no steps")
-            bad = np.argwhere(~np.isfinite(sequence))
-            if len(bad):
-                raise StudyError(
-                    f"task: {data.source}: {name} has {sequence[tuple(bad[0])]} at step"
-                    f" {bad[0][0]}, channel {bad[0][1]} (both from 0)"
+                self._too_large(
+                    data,
+                    f"{data.names[longest]} has {self.steps} steps, and {len(data.sequences)}"
+                    f" sequences padded to that are {need / 1e9:.0f} GB; cut long sequences into"
+                    " pieces",
                 )
-        if self.kind == "regression" and not np.isfinite(data.targets.astype(float)).all():
-            first = int(np.argwhere(~np.isfinite(data.targets.astype(float)))[0][0])
+            )
+
+    def _too_large(self, data: Read, problem: str) -> str:
+        return (
+            f"task: {data.source} does not fit the memory of this machine, {memory() / 1e9:.0f} GB:"
+            f" {problem}"
+        )
+
+    def _check_finite(self, data: Read) -> None:
+        if not isinstance(data.sequences, np.ndarray):
+            widths = {sequence.shape[1] for sequence in data.sequences}
+            if len(widths) > 1:
+                raise StudyError(
+                    f"task: {data.source}: sequences have {' and '.join(map(str, sorted(widths)))}"
+                    " channels; all must have the same"
+                )
+        if not data.sequences[0].shape[1]:
+            raise StudyError(f"task: {data.source} has sequences of no channels")
+        if not self.lengths.min():
+            name = data.names[int(self.lengths.argmin())]
+            raise StudyError(f"task: {data.source}: {name} has no steps")
+        for chunk in chunks(self.lengths, data.sequences[0].shape[1]):
+            if not np.isfinite(stacked(data.sequences, chunk)).all():
+                for number in chunk:
+                    self._check_rows(data, data.names[number], data.sequences[number])
+        if self.kind == "regression":
+            self._check_numbers(data)
+
+    def _check_rows(self, data: Read, name: str, rows: np.ndarray) -> None:
+        """Check one sequence, or the rows of one series, in pieces."""
+        size = max(PIECE // rows.shape[1], 1)
+        for begin in range(0, len(rows), size):
+            piece = rows[begin : begin + size]
+            if not np.isfinite(piece).all():
+                step, channel = np.argwhere(~np.isfinite(piece))[0]
+                raise StudyError(
+                    f"task: {data.source}: {name} has {piece[step, channel]} at step"
+                    f" {begin + step}, channel {channel} (both from 0)"
+                )
+
+    def _check_numbers(self, data: Read) -> None:
+        try:
+            numbers = data.targets.astype(float)
+        except (ValueError, TypeError) as error:
+            raise StudyError(
+                f"task: {data.source}: targets must be numbers for task.kind=regression ({error});"
+                " text is for task.kind=classification"
+            ) from error
+        if not np.isfinite(numbers).all():
+            first = int(np.argwhere(~np.isfinite(numbers))[0][0])
             raise StudyError(
                 f"task: {data.source}: the target of {data.names[first]} is {data.targets[first]}"
             )
 
-    # --- splitting, standardising -----------------------------------------------------------------
+    def _check_classes(self, data: Read) -> list[Any]:
+        """The classes, sorted; StudyError if an example has none, or if they are numbers."""
+        labels = data.targets.tolist()
+        if any(_no_class(label) for label in set(labels)):
+            first = next(n for n, label in enumerate(labels) if _no_class(label))
+            raise StudyError(
+                f"task: {data.source}: {data.names[first]} has no class (its target is"
+                f" {labels[first]!r})"
+            )
+        try:
+            classes = sorted(set(labels))
+        except TypeError as error:
+            raise StudyError(
+                f"task: {data.source}: classes must be all text or all numbers ({error})"
+            ) from error
+        if len(classes) < 2:
+            raise StudyError(
+                f"task: {data.source} has one class only ({classes[0]!r}); there is nothing to"
+                " classify"
+            )
+        fractions = sum(_is_fraction(label) for label in classes)
+        if len(classes) > 2 and len(classes) * (10 if fractions else 2) > len(labels):
+            raise StudyError(
+                f"task: {data.source} has {len(classes)} classes for {len(labels)} examples;"
+                " numbers to predict are for task.kind=regression"
+            )
+        return classes
+
+    # --- splitting --------------------------------------------------------------------------------
 
     def _split(self, data: Read) -> dict[str, np.ndarray]:
-        from sklearn.model_selection import train_test_split
-
-        everyone = np.arange(len(data.sequences))
-        counts = {part: max(1, round(share * len(everyone))) for part, share in self.shares.items()}
-        if self.how == "chronological":
-            last = len(everyone) - counts["test"]
+        strata = data.targets if self.kind == "classification" else None
+        if data.parts is not None:
+            return self._split_by_file(data, strata)
+        if self.how == "file":
+            raise StudyError(
+                f"task.split: file needs the part of each example, and {data.source} has none"
+            )
+        count = len(data.targets)  # sources may ask for the split before they have sequences
+        if data.groups is not None:
+            parts = split_groups(
+                data.groups,
+                self.shares,
+                how=self.how,
+                seed=self.split_seed,
+                strata=strata,
+                source=data.source,
+            )
+            self.warnings += splitting.sizes_off(_sizes(parts), self.shares, "whole groups")
+            return parts
+        if self.how == "group":
+            raise StudyError(
+                f"task.split: group needs the group of each example, and {data.source} has none"
+            )
+        counts = {part: max(1, round(share * count)) for part, share in self.shares.items()}
+        if self.how != "stratified":
+            last = count - counts["test"]
+            everyone = np.arange(count)
             return {
-                "train": everyone[: last - counts["validation"]],
-                "validation": everyone[last - counts["validation"] : last],
+                "train": everyone[: max(last - counts["validation"], 0)],
+                "validation": everyone[max(last - counts["validation"], 0) : last],
                 "test": everyone[last:],
             }
-        strata = data.targets if self.kind == "classification" else None
         try:
-            others, test = train_test_split(
-                everyone, test_size=counts["test"], stratify=strata, random_state=self.split_seed
-            )
-            other_strata = None if strata is None else strata[others]
-            train, validation = train_test_split(
-                others,
-                test_size=counts["validation"],
-                stratify=other_strata,
-                random_state=self.split_seed,
-            )
-        except ValueError as error:
-            few = {str(name): int((data.targets == name).sum()) for name in self.classes}
-            least = min(few, key=lambda name: few[name]) if few else ""
-            hint = (
-                f"; the smallest class, {least!r}, has {few[least]} of {len(everyone)} examples"
-                if few
-                else ""
-            )
-            raise StudyError(
-                f"task: {data.source} cannot be split into {', '.join(PARTS)} ({error}){hint}"
-            ) from error
-        return {"train": train, "validation": validation, "test": test}
+            return splitting.at_random(counts, strata, self.split_seed, count)
+        except ValueError:  # a class is too small for that
+            return self._spread(count, self.shares, strata)
 
-    def _padded(self, data: Read, train: np.ndarray) -> Tensor:
-        """[N, T, D], standardised; padding is 0, the mean."""
-        steps = np.concatenate([data.sequences[index] for index in train]).astype(np.float64)
-        self.mean, deviation = steps.mean(0), steps.std(0)
-        # constant channels become 0
-        self.deviation = np.where(deviation > 0, deviation, 1.0)
-        longest = int(self.lengths.argmax())
-        need = 4.0 * len(data.sequences) * int(self.lengths[longest]) * steps.shape[1]
-        if need > memory():
-            problem = (
-                f"{data.names[longest]} has {self.lengths[longest]} steps, and"
-                f" {len(data.sequences)} sequences padded to that are {need / 1e9:.0f} GB"
+    def _split_by_file(self, data: Read, strata: np.ndarray | None) -> dict[str, np.ndarray]:
+        parts: dict[str, np.ndarray]
+        if isinstance(data.parts, np.ndarray):
+            of = part_names(data.parts, data.names)
+            parts = {part: np.flatnonzero(of == part) for part in PARTS}
+        else:
+            parts = {part: np.asarray(index) for part, index in (data.parts or {}).items()}
+        if not all(len(parts.get(part, ())) for part in ("train", "test")):
+            raise StudyError(f"task.split: {data.source} must give examples to train and to test")
+        for part, index in parts.items():
+            if 0 < len(index) < MIN_EXAMPLES:
+                raise StudyError(
+                    f"task.split: {data.source} gives {_counted(len(index))} to {part}; at least"
+                    f" {MIN_EXAMPLES} are needed"
+                )
+        if data.groups is not None:
+            self._check_groups(data, parts)
+        if len(parts.get("validation", ())):
+            return {part: parts[part] for part in PARTS}
+        others, share = parts["train"], {"validation": self.shares["validation"]}
+        inside = None if strata is None else strata[others]
+        if data.groups is not None:
+            drawn = splitting.spread(
+                share, _labels(data.groups[others]), inside, self.split_seed, fill=True
             )
+        else:
+            try:
+                drawn = splitting.at_random(share, inside, self.split_seed, len(others))
+            except ValueError:
+                drawn = self._spread(len(others), share, inside)
+        return {part: others[index] for part, index in drawn.items()} | {"test": parts["test"]}
+
+    def _spread(
+        self, count: int, shares: Mapping[str, float], strata: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        """Examples of classes that are too small to be in every part, training ones first."""
+        parts = splitting.spread(shares, np.arange(count), strata, self.split_seed, fill=False)
+        self.warnings += splitting.sizes_off(_sizes(parts), shares, "classes of few examples")
+        return parts
+
+    def _check_groups(self, data: Read, parts: Mapping[str, np.ndarray]) -> None:
+        """Check that the file's own parts divide no group."""
+        groups = _labels(np.asarray(data.groups))
+        for one, other in itertools.combinations(parts, 2):
+            both = np.intersect1d(groups[parts[one]], groups[parts[other]])
+            if len(both):
+                raise StudyError(
+                    f"task.split: {data.source} has examples of the group {both[0].item()!r} in"
+                    f" {one} and in {other}"
+                )
+
+    def _help(self, data: Read) -> str:
+        """What to do about a part without examples."""
+        if data.parts is not None and self.kind == "classification":
+            return (
+                "; classes of one training example cannot be held out: with task.split=stratified"
+                " and task.test, all parts are drawn from all examples"
+            )
+        if data.groups is not None:
+            return "; there are too few groups"
+        if self.kind == "classification":
+            least, count = min(
+                zip(*np.unique(data.targets, return_counts=True), strict=True),
+                key=lambda pair: int(pair[1]),
+            )
+            return (
+                f"; the smallest class, {str(least)!r}, has {count} examples; larger"
+                " task.validation and task.test may help"
+            )
+        return "; larger task.validation and task.test may help"
+
+    # --- standardising ----------------------------------------------------------------------------
+
+    def _scale(self, data: Read, found: Scale) -> None:
+        self.scale, self.mean, self.deviation = found, found.mean, found.deviation
+        wrong = ~(np.isfinite(self.mean) & np.isfinite(self.deviation) & (self.deviation > 0))
+        if wrong.any():
             raise StudyError(
-                f"task: {data.source} does not fit the memory of this machine, {memory() / 1e9:.0f}"
-                f" GB: {problem}; cut long sequences into pieces"
+                f"task: {data.source}: values of {self._channels(data, wrong)} are too large or"
+                " too small to compute their mean and deviation; change their unit"
             )
-        x = np.zeros((len(data.sequences), int(self.lengths[longest]), steps.shape[1]), np.float32)
-        for row, sequence in zip(x, data.sequences, strict=True):
-            row[: len(sequence)] = (sequence - self.mean) / self.deviation
-        return torch.from_numpy(x)
+        if found.constant.all() and len(set(self.lengths.tolist())) == 1:
+            raise StudyError(
+                f"task: {data.source}: {self._channels(data, found.constant)}: constant in"
+                " training; there is nothing to learn from"
+            )
+
+    def _padded(self, data: Read, parts: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """[N, T, D] of each part, standardised; padding is 0, the mean."""
+        width, x, moved = len(self.mean), {}, {}
+        for part, index in parts.items():
+            x[part] = np.zeros((len(index), self.steps, width), np.float32)
+            moved[part] = np.zeros(width, bool)
+            for chunk in chunks(self.lengths[index], width):
+                steps = stacked(data.sequences, index[chunk])
+                moved[part] |= self.scale.moved(steps)
+                if isinstance(data.sequences, np.ndarray):
+                    x[part][chunk] = self.scale(steps).reshape(len(chunk), -1, width)
+                    continue
+                ends = np.cumsum(self.lengths[index[chunk]])[:-1]
+                for row, scaled in zip(chunk, np.split(self.scale(steps), ends), strict=True):
+                    x[part][row, : len(scaled)] = scaled
+        self._warn_of_constants(data, moved)
+        return {part: torch.from_numpy(values) for part, values in x.items()}
 
     def _targets(self, data: Read, train: np.ndarray) -> Tensor:
         if self.kind == "classification":
             number = {name: place for place, name in enumerate(self.classes)}
             return torch.tensor([number[name] for name in data.targets.tolist()])
         y = data.targets.astype(np.float64).reshape(len(data.targets), -1)
-        self.target_mean, deviation = y[train].mean(0), y[train].std(0)
-        if not (deviation > 0).all():
-            raise StudyError(
-                f"task: {data.source}: the target is the same number in all training examples;"
-                " there is nothing to predict"
-            )
-        self.target_deviation = deviation
+        self._scale_targets(data, y[train])
         return torch.from_numpy((y - self.target_mean) / self.target_deviation).float()
+
+    def _scale_targets(self, data: Read, y: np.ndarray) -> None:
+        self.target_mean, self.target_deviation = y.mean(0), y.std(0)
+        low, high = y.min(0), y.max(0)
+        same = high - low <= SAME * np.maximum(np.abs(low), np.abs(high))
+        if same.any():
+            which = "the target" if len(same) == 1 else f"target {int(same.argmax())} (from 0)"
+            raise StudyError(
+                f"task: {data.source}: {which} is the same number in all training examples,"
+                f" {low[int(same.argmax())]:.6g}; there is nothing to predict"
+            )
+
+    def _warn_of_constants(self, data: Read, moved: Mapping[str, np.ndarray]) -> None:
+        """moved: by part, the constant channels that have another value there."""
+        still = self.scale.constant.copy()
+        for part, channels in moved.items():
+            if channels.any():
+                self.warnings.append(
+                    f"{self._channels(data, channels)}: constant in training and not in {part};"
+                    " what cannot be scaled is read as 0 in all parts"
+                )
+                still &= ~channels
+        if still.any():
+            self.warnings.append(f"{self._channels(data, still)}: constant in training, read as 0")
+
+    def _warn_of_far_values(self, data: Read) -> None:
+        most = {}
+        for part, of in self.parts.items():
+            flat = of.x.flatten(0, 1)
+            most[part] = torch.maximum(flat.amax(0), -flat.amin(0)).double().numpy()
+        for part in PARTS[1:]:
+            far = (most[part] > FAR) & (most[part] > 10 * most["train"])
+            if far.any():
+                self.warnings.append(
+                    f"{self._channels(data, far)}: values in {part} lie up to"
+                    f" {most[part].max():.2g} training deviations from the training mean"
+                )
+
+    def _channels(self, data: Read, which: np.ndarray) -> str:
+        numbers = np.flatnonzero(which)
+        names = [
+            repr(data.columns[number]) if len(data.columns) == len(which) else str(number)
+            for number in numbers[:NAMED]
+        ]
+        more = f" and {len(numbers) - NAMED} more" if len(numbers) > NAMED else ""
+        unit = "channel" if len(numbers) == 1 else "channels"
+        counted = "" if len(data.columns) == len(which) else " (from 0)"
+        return f"{unit} {', '.join(names)}{more}{counted}"
 
     # --- facts ------------------------------------------------------------------------------------
 
@@ -268,6 +562,10 @@ class Series(Arrays):
             if share
             else ""
         )
+        counts = [
+            str(len(self.parts[part].x if self.windows is None else self.windows[part]))
+            for part in PARTS
+        ]
         return TaskFacts(
             inputs=train.x.shape[-1],
             outputs=len(self.classes) if self.kind == "classification" else train.y.shape[-1],
@@ -286,24 +584,23 @@ class Series(Arrays):
             baseline_loss=baseline_loss,
             baseline=baseline,
             solved=solved,
-            split=(
-                f"{self.data.split or self._split_name()}"
-                f" {'/'.join(str(len(self.parts[part].x)) for part in PARTS)}{rules}"
-            ),
+            split=f"{self.data.split or self._split_name()} {'/'.join(counts)}{rules}",
             source=self.data.source,
             licence=self.data.licence,
             choices=self.choices,
+            notes=[*of_columns(self.data.columns, self.data.left_out), *self.data.notes],
+            warnings=tuple(self.warnings),
         )
 
     def _split_name(self) -> str:
-        return (
-            self.how
-            if self.how == "chronological"
-            else (
-                f"{'stratified' if self.kind == 'classification' else 'random'}, seed"
-                f" {self.split_seed},"
-            )
-        )
+        if self.data.parts is not None:
+            return "as the file says,"
+        if self.how in ("time", "chronological"):
+            groups = "" if self.data.groups is None else ", whole groups"
+            return ("by time" if self.how == "time" else self.how) + groups
+        kind = "stratified" if self.kind == "classification" else "random"
+        by = "" if self.data.groups is None else "by group, "
+        return f"{by}{kind}, seed {self.split_seed},"
 
     # --- losses -----------------------------------------------------------------------------------
 
@@ -323,3 +620,77 @@ class Series(Arrays):
             if self.kind == "classification"
             else squared_error(outputs, batch.y)
         )
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+
+def split_groups(
+    groups: np.ndarray,
+    shares: Mapping[str, float],
+    *,
+    how: str,
+    seed: int,
+    source: str,
+    strata: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Parts of whole groups, in their order if `how` is time, else drawn; StudyError if too few.
+
+    groups, strata: [N], the group and the class of each example. weights: [N], None for 1 each.
+    """
+    labels = _labels(groups)
+    if len(set(labels.tolist())) < len(PARTS):
+        raise StudyError(
+            f"task.group: {source} has {len(set(labels.tolist()))} groups; train, validation and"
+            " test need one each"
+        )
+    if how in ("time", "chronological"):
+        return splitting.by_time(
+            shares, labels, np.ones(len(labels)) if weights is None else weights
+        )
+    return splitting.spread(shares, labels, strata, seed, weights=weights, fill=True)
+
+
+def part_names(labels: np.ndarray, names: Sequence[str] | str) -> np.ndarray:
+    """[N] of train, validation or test; StudyError that names the first other one."""
+    found = np.char.lower(np.char.strip(_labels(labels)))
+    wrong = np.flatnonzero(~np.isin(found, PARTS))
+    if len(wrong):
+        where = names if isinstance(names, str) else names[int(wrong[0])]
+        raise StudyError(
+            f"task.split: the part of {where} must be {', '.join(PARTS[:-1])} or {PARTS[-1]}, got"
+            f" {labels.tolist()[int(wrong[0])]!r}"
+        )
+    return found
+
+
+def _labels(values: np.ndarray) -> np.ndarray:
+    """Labels as text, so that any two can be compared; StudyError where one is missing."""
+    values = np.asarray(values)
+    empty = [n for n, value in enumerate(values.tolist()) if _no_class(value)]
+    if empty:
+        raise StudyError(f"task: example {empty[0]} (from 0) has no group or part")
+    return values.astype(str)
+
+
+def _is_fraction(label: Any) -> bool:
+    """Whether a class is a number that is not whole, also one written as text."""
+    try:
+        return bool(float(label) % 1)
+    except (TypeError, ValueError):
+        return False
+
+
+def _sizes(parts: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {part: len(index) for part, index in parts.items()}
+
+
+def _no_class(label: Any) -> bool:
+    if isinstance(label, str):
+        return not label.strip()
+    return label is None or not np.isfinite(label)
+
+
+def _counted(count: int) -> str:
+    return f"{count} example" + ("" if count == 1 else "s")

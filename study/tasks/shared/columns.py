@@ -1,0 +1,195 @@
+"""Which columns of a table are features, and which are left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from study.records import StudyError
+from study.tasks.shared.table import (
+    Numbers,
+    Style,
+    coded,
+    hint,
+    looks_like_dates,
+    names_of,
+    numbers,
+    read_cell,
+)
+from study.tasks.shared.table_files import Table
+
+MAX_LEVELS = 50  # of a text column that is read by categories
+EXACT = 2**53  # whole numbers up to here are exact
+STORED_INDEX = "Unnamed: 0"  # as pandas names the column of an index
+
+
+@dataclass(frozen=True)
+class Features:
+    """numbers: [N] by column; levels: (code of each row, -1 for blank; levels) by text column.
+
+    order: all of them as they are read. left_out: reasons by column. notes, warnings: sentences
+    for the plan.
+    """
+
+    numbers: Mapping[str, np.ndarray]
+    levels: Mapping[str, tuple[np.ndarray, list[str]]]
+    order: Sequence[str]
+    left_out: Mapping[str, str]
+    notes: Sequence[str]
+    warnings: Sequence[str]
+
+
+def features(
+    table: Table,
+    roles: Mapping[str, str],
+    *,
+    named: Sequence[str] | None,
+    categories: bool,
+    steps: bool,
+    style: Style,
+) -> Features:
+    """Choose and read the features; `roles`: columns that are something else, and their keys.
+
+    `named`: the columns to read; null: all numeric ones, and by `categories` text. `steps`: whether
+    a row is a step, so that text and times have a use.
+    """
+    if named is not None:
+        _check_named(table, roles, named)
+    found: dict[str, np.ndarray] = {}
+    levels: dict[str, tuple[np.ndarray, list[str]]] = {}
+    left_out, warnings = dict(table.left_out), []
+    units: dict[str, list[str]] = {}
+    for name, column in table.columns.items():
+        if (named is None and name in roles) or (named is not None and name not in named):
+            if name not in roles:
+                left_out[name] = "task.features does not name it"
+            continue
+        read = numbers(column, style)
+        if named is not None and read.empty:
+            raise StudyError(f"task.features: column {name} of {table.path} holds no value")
+        if named is None:
+            why = _why_left_out(name, column, read, categories, steps)
+            if why:
+                left_out[name] = why
+                if not read.meant and read.share > 0.05:
+                    warnings.append(
+                        f"column {name} is left out as text, but {read.share:.0%} of its values are"
+                        " numbers"
+                    )
+                continue
+        if categories and not read.meant:
+            levels[name] = _levels(name, column)
+            continue
+        or_else = "; or name the columns to read with task.features"
+        if named is not None:
+            or_else = "; task.categories=auto reads text" if steps and not read.meant else ""
+        check_numbers(table, name, read, style, or_else)
+        found[name] = read.values
+        if read.unit:
+            units.setdefault(read.unit, []).append(name)
+        warnings += [] if named is not None else _too_large(name, column, read)
+    order = [name for name in named or table.columns if name in found or name in levels]
+    notes = [
+        f"{', '.join(names)}: read as 1 and 0"
+        if unit == "true/false"
+        else f"{', '.join(names)}: the numbers before or after {unit}"
+        for unit, names in units.items()
+    ]
+    return Features(found, levels, order, left_out, notes, warnings)
+
+
+def _check_named(table: Table, roles: Mapping[str, str], named: Sequence[str]) -> None:
+    for name in named:
+        if name in table.left_out:
+            raise StudyError(
+                f"task.features: column {name} of {table.path} cannot be read:"
+                f" {table.left_out[name]}"
+            )
+        if name not in table.columns:
+            raise StudyError(
+                f"task.features: {table.path} has no column {name!r}; it has"
+                f" {', '.join(table.columns)}"
+            )
+        if roles.get(name, "time") != "time":
+            raise StudyError(
+                f"task.features: {name} is task.{roles[name]} and cannot be a feature as well;"
+                " leave it out of task.features"
+            )
+    if len(set(named)) < len(named):
+        twice = next(name for name in named if list(named).count(name) > 1)
+        raise StudyError(f"task.features: names {twice!r} twice")
+
+
+def _why_left_out(
+    name: str, column: pa.ChunkedArray, read: Numbers, categories: bool, steps: bool
+) -> str:
+    """Why a column that nobody named is no feature; "" if it is one."""
+    if name == STORED_INDEX:
+        return "the index that pandas stores"
+    if read.empty:
+        return "it holds no value"
+    if read.meant:
+        return "it counts the rows" if _counts_rows(column, read) else ""
+    if looks_like_dates(column):
+        return f"it holds dates{'; task.time orders the rows by it' if steps else ''}"
+    if not pa.types.is_string(column.type):
+        return f"it holds {column.type}"
+    _, texts = coded(names_of(column))
+    texts = [text for text in texts if text]
+    if not categories:
+        use = "; task.categories=auto reads text" if steps else ""
+        return f"it holds text, such as {texts[0][:30]!r}{use}"
+    if len(texts) > MAX_LEVELS:
+        return f"it holds {len(texts)} different texts; categories have at most {MAX_LEVELS}"
+    return ""
+
+
+def _counts_rows(column: pa.ChunkedArray, read: Numbers) -> bool:
+    """Whether a column is a plain running index: whole numbers, each one more than the last."""
+    values = read.values
+    if len(values) < 3 or len(read.wrong) or not bool((np.diff(values) == 1).all()):
+        return False
+    return float(values[0]).is_integer() and "." not in str(column[0].as_py())
+
+
+def _too_large(name: str, column: pa.ChunkedArray, read: Numbers) -> list[str]:
+    """A warning on whole numbers so large that neighbours become the same number."""
+    largest = np.nanmax(np.abs(np.where(np.isinf(read.values), 0, read.values)), initial=0)
+    if largest < EXACT or pa.types.is_floating(column.type):
+        return []
+    text = str(column[int(np.nanargmax(np.abs(read.values)))].as_py())
+    if not text.lstrip("+-").isdigit():
+        return []
+    return [f"column {name} holds numbers such as {text}, which are rounded; is it a name?"]
+
+
+def _levels(name: str, column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+    """(the level of each row, -1 for blank; levels in alphabetical order)."""
+    codes, texts = coded(names_of(column))
+    levels = sorted(text for text in texts if text)
+    if len(levels) > MAX_LEVELS:
+        raise StudyError(
+            f"task.categories: column {name} has {len(levels)} different texts, at most"
+            f" {MAX_LEVELS} can be read; leave it out of task.features"
+        )
+    place = {level: number for number, level in enumerate(levels)} | {"": -1}
+    return np.array([place[text] for text in texts])[codes], levels
+
+
+def check_numbers(table: Table, name: str, read: Numbers, style: Style, or_else: str = "") -> None:
+    """Refuse the first cell of a number column that holds something else."""
+    if not len(read.wrong):
+        return
+    row = int(read.wrong[0])
+    value = table.cell(name, row)
+    key = hint(value, style) if isinstance(value, str) else ""
+    if isinstance(value, str) and read_cell(value, style) is not None:
+        beside = f"{read.unit!r} beside them" if read.unit else "no sign beside them"
+        key = f"; most others have {beside}"
+    raise StudyError(
+        f"task.path: column {name} of {table.path} must hold numbers; row {table.row(row)} has"
+        f" {value!r}{key}{or_else}"
+    )

@@ -1,0 +1,25 @@
+"""What the plan and the page say of a source's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+NAMED = 20  # columns named in one note
+
+
+def of_columns(columns: Sequence[str], left_out: Mapping[str, str]) -> list[str]:
+    """Which columns are read, and which are left out and why."""
+    found = []
+    if columns:
+        found.append(
+            f"reads {len(columns)} column{'s' if len(columns) > 1 else ''}: {_listed(columns)}"
+        )
+    reasons: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        reasons.setdefault(why, []).append(name)
+    return found + [f"left out: {_listed(names)} ({why})" for why, names in reasons.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return f"{', '.join(names[:NAMED])}{f' and {more} more' if more > 0 else ''}"
