@@ -638,9 +638,9 @@ class Csv(Series):
     ) -> None:
         """Warn of columns that say nothing, or give the target away."""
         features = steps.values[:, : len(channels) - (self.form == "forecast")]
-        for name, column in zip(channels, features.T, strict=False):
-            if column.min() == column.max():
-                reading.warnings.append(f"column {name} has the same value in all rows")
+        low, high = features.min(0), features.max(0)
+        if still := [channels[place] for place in np.flatnonzero(low == high).tolist()]:
+            reading.warnings.append(f"the same value is in all rows of {listed(still)}")
         if read is None:
             first = slice(0, steps.lengths[0])
             reading.warnings += leaks.copies_of_the_future(

@@ -333,7 +333,7 @@ def test_what_would_be_wrong_unnoticed_is_told(tmp_path, data, settings, told):
          {**FORECAST, "missing": "forward"}, "1 of the filled values are of the target label"),
         (steps(header="id,t,f,g,label",
                row=lambda s, t: f"s{s},{t},3,{RNG.normal()},{'ab'[s % 2]}"),
-         LONG, "column f has the same value"),
+         LONG, "the same value is in all rows of 'f'"),
         (steps(header="id,t,f,g,label",
                row=lambda s, t: f"s{s},{t},{RNG.normal()},{2**60 + 3 * s},{'ab'[s % 2]}"),
          LONG, "column g holds numbers such as .* rounded"),
