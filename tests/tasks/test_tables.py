@@ -535,9 +535,10 @@ def test_rows_are_resampled(tmp_path):
 
 
 def test_levels_are_shares_of_the_rows_that_are_read_as_one(tmp_path):
-    data = steps(row=lambda s, t: f"s{s},2024-01-0{t + 1},{'xy'[t % 2]},{'ab'[s % 2]}")
+    data = steps(row=lambda s, t: f"s{s},2024-01-0{t + 1},{'xyyyyy'[t]},{'ab'[s % 2]}")
     task = loaded(tmp_path, data, **LONG, resample="2D", categories="auto")
-    assert task.data.columns == ["f=x", "f=y"] and np.allclose(values(task), 0.5, atol=1e-4)
+    assert task.data.columns == ["f=x", "f=y"]
+    assert np.allclose(values(task)[:], [[0.5, 0.5], [0, 1], [0, 1]], atol=1e-4)
 
 
 def test_every_series_has_a_step_of_its_own(tmp_path):
