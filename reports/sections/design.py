@@ -115,7 +115,7 @@ class Design:
             )
         for name, facts in study.tasks.items():
             if warnings := _sentences(facts, "warnings"):
-                blocks.append(Notice(f"Of the data of {name}:", "caution", warnings))
+                blocks.append(Notice(f"Warnings on the data of {name}:", "caution", warnings))
             blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts))]))
         return blocks
 

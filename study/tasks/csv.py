@@ -641,7 +641,7 @@ class Csv(Series):
         drop: list[str] = []
         for name, (_, levels) in found.levels.items():
             places = [channels.index(f"{name}={level}") for level in levels]
-            hot = steps.values[:, places] == 1
+            hot = steps.values[:, places] > 0
             unknown = np.flatnonzero(~hot[train].any(0))
             if len(unknown):
                 named = [levels[number] for number in unknown]

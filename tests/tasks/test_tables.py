@@ -247,6 +247,9 @@ def test_the_page_says_what_is_read_and_warns(tmp_path):
         ("a,b,a,label\n1,2,3,x\n", {}, "two columns named 'a', the 1. and the 3."),
         ("5.1,3.5,1.4,0.2,setosa\n4.9,3,1.4,.2,setosa\n", {"target": "setosa"}, "looks like data"),
         ("3.5,yes\n2.5,no\n", {"target": "yes"}, "looks like data"),
+        ("s1,0,1.5,a\n" + steps(), {"target": "a"}, "looks like data"),
+        ("2024-01-01,5.5,1\n" + steps(), {"target": "1"}, "looks like data"),
+        ("label\n1,5\n2,5\n", {"kind": "forecast"}, "separator=semicolon task.decimal=comma"),
         # cells
         (WIDE.replace("\n4,", '\n"1,234",', 1), {}, "row 4 has '1,234'; task.thou.*1234"),
         (WIDE.replace(".5,", ".5 kg,"), {}, "column b .*row 2 has '0.5 kg'"),
@@ -529,6 +532,29 @@ def test_rows_are_resampled(tmp_path):
     by_series = steps(row=lambda s, t: f"s{s},2024-01-01T00:{t * 10:02d},{s},{'ab'[s % 2]}")
     task = loaded(tmp_path, by_series, **LONG, resample="30min")
     assert task.facts.steps == 2 and task.data.names[3] == "id 's3'"
+
+
+def test_levels_are_shares_of_the_rows_that_are_read_as_one(tmp_path):
+    data = steps(row=lambda s, t: f"s{s},2024-01-0{t + 1},{'xyyyyy'[t]},{'ab'[s % 2]}")
+    task = loaded(tmp_path, data, **LONG, resample="2D", categories="auto")
+    assert task.data.columns == ["f=x", "f=y"]
+    assert np.allclose(values(task)[:], [[0.5, 0.5], [0, 1], [0, 1]], atol=1e-4)
+
+
+def test_every_series_has_a_step_of_its_own(tmp_path):
+    rows = [f"{n * step},{n % 5},{step}" for step in (1, 7) for n in range(60)]
+    settings = {**FORECAST, "series": "shop"}
+    assert not loaded(tmp_path, forecast(rows, "t,label,shop"), **settings).facts.warnings
+    with pytest.raises(
+        StudyError, match="every 7, but 1 rows come late, the first row 82 of shop 7"
+    ):
+        loaded(tmp_path, forecast(rows[:80] + rows[81:], "t,label,shop"), **settings)
+
+
+def test_numbers_that_count_may_be_names_of_columns(tmp_path):
+    for header in ("0,1,2", "2001,2002,2003", "0.5,1.0,1.5", "1,2,9", "3,2,1"):
+        task = loaded(tmp_path, WIDE.replace("a,b,c", header))
+        assert task.data.columns == header.split(",")
 
 
 def test_the_time_since_the_last_row_is_an_input(tmp_path):

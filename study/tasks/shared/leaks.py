@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 ENOUGH = 20  # examples from which a perfect rule is no accident
+NAMED = 10  # features that get a sentence of their own
 SAMPLE = 20_000  # rows looked at first; few features need a look at all of them
 
 
@@ -37,7 +38,8 @@ def giveaways(
             rule = _rule(x, y, count, classes)
         if rule:
             found.append(f"column {name} {rule}")
-    return found
+    more = len(found) - NAMED
+    return found[:NAMED] + [f"{more} more columns predict the target by themselves"] * (more > 0)
 
 
 def _rule(x: np.ndarray, y: np.ndarray, examples: int, classes: bool) -> str:

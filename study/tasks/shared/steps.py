@@ -225,9 +225,7 @@ class Timed:
     def _gaps(self, steps: Steps, between: timing.Between) -> str:
         """The sentence on gaps in a regular series, and on rows between the regular times."""
         assert steps.stamps is not None and between.step is not None
-        unit = between.unit
-        every = f"{between.step:g} {unit}" if unit else self.times.show(between.step)
-        told = []
+        told, unit = [], between.unit
         for places, what in ((between.gaps, "come late"), (between.early, "come early")):
             if len(places):
                 place = int(places[0])
@@ -238,9 +236,12 @@ class Timed:
                     " after the row before it"
                 )
         if len(between.gaps):
-            lacking = sum(round(between.missing(int(row))) for row in between.gaps)
-            told.append(f"{lacking:,} rows are missing in all")
-        return f"{self.column} is regular, every {every}, but {'; '.join(told)}" if told else ""
+            told.append(f"{int(between.missing().sum()):,} rows are missing in all")
+        if not told:
+            return ""
+        step = float(between.step[[*between.gaps, *between.early][0]])
+        every = f"{step:g} {unit}" if unit else self.times.show(step)
+        return f"{self.column} is regular, every {every}, but {'; '.join(told)}"
 
     def since(self, steps: Steps) -> np.ndarray:
         """The time since the last row [N], 0 in the first of a series; dates in seconds."""

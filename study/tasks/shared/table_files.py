@@ -304,6 +304,8 @@ def _ragged(path: str, record: _Record, names: list[str], separator: str) -> str
         f" field{'s' if len(fields) != 1 else ''}, the header has {count}"
         f" ({shown[:60]!r}{'…' if len(shown) > 60 else ''})"
     )
+    if count == 1 and re.fullmatch(r"-?\d+,\d+", shown):
+        return f"{what}; for decimal commas set task.separator=semicolon task.decimal=comma"
     if count == 1 or names[0].lower().startswith("sep="):
         return f"{what}; the first line must be the header, with the columns' names"
     if len(fields) > count and not fields[-1].strip():
@@ -361,16 +363,18 @@ def _checked_header(path: str, names: list[str], separator: str) -> tuple[list[s
     found = [value for name in names if (value := _number(name)) is not None]
     if not found:
         return names, []
+    # numbers are names of columns only where they count, as the steps of a row do
     steps = np.diff(found)
-    whole = all(float(value).is_integer() and value >= 0 for value in found)
-    even = len(found) > 1 and bool(steps[0] and np.allclose(steps, steps[0], rtol=1e-6))
-    ordered = even or (len(found) > 1 and bool((steps > 0).all()))
-    if not ordered and not (len(found) == 1 and whole):
+    even = len(found) > 2 and bool(steps[0] and np.allclose(steps, steps[0], rtol=1e-6))
+    rising = len(found) > 2 and bool((steps > 0).all())
+    whole = all(value.is_integer() and value >= 0 for value in found) and bool((steps > 0).all())
+    dates = any(re.match(r"\d{4}-\d{2}-\d{2}", name) for name in names)
+    if dates or not (even or rising or whole):
         raise StudyError(
             f"task.path: the first line of {path} looks like data"
             f" ({separator.join(names)[:60]!r}); a table needs a header with the columns' names"
         )
-    if ordered and not even and len(found) > len(names) / 2:
+    if not even and len(found) > max(len(names) / 2, 2):
         return names, [
             f"the first line of {Path(path).name} is read as the header, and most of it are numbers"
         ]

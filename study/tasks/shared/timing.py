@@ -16,21 +16,22 @@ JITTER = 0.1  # of a step; so far apart are steps that count as equal
 class Between:
     """The distances between rows that follow each other in a series.
 
-    step: the usual distance on `clock` [N], which counts rows of a regular series; None if the
-    rows come at no regular times. gaps: rows that come later than one step after the row before.
-    early: rows that come sooner. unit: what a step of the clock is, such as "months".
+    step: [N], the usual distance in a row's series on `clock` [N], which counts rows of a regular
+    series; None if the rows come at no regular times. gaps: rows that come later than one step
+    after the row before. early: rows that come sooner. unit: of the clock, such as "months".
     """
 
     clock: np.ndarray
-    step: float | None
+    step: np.ndarray | None
     gaps: np.ndarray
     early: np.ndarray
     unit: str
 
-    def missing(self, row: int) -> float:
-        """Steps that are missing before a row."""
+    def missing(self) -> np.ndarray:
+        """Rows that are missing before each of `gaps`."""
         assert self.step is not None
-        return float((self.clock[row] - self.clock[row - 1]) / self.step - 1)
+        apart = self.clock[self.gaps] - self.clock[self.gaps - 1]
+        return np.round(apart / self.step[self.gaps] - 1).astype(int)
 
 
 def steps_between(stamps: np.ndarray, begins: np.ndarray, *, dates: bool) -> Between:
@@ -40,16 +41,30 @@ def steps_between(stamps: np.ndarray, begins: np.ndarray, *, dates: bool) -> Bet
     inside[begins] = False
     unit, clock = _clock(stamps) if dates else ("", stamps)
     apart = np.diff(clock, prepend=clock[:1])
-    moved = apart[inside & (apart > 0)]
-    if len(moved) < 3:
+    rows = np.flatnonzero(inside & (apart > 0))
+    if len(rows) < 3:
         return Between(clock, None, none, none, unit)
-    step = float(np.median(moved))
-    near = np.abs(moved / step - 1) <= JITTER
-    whole = np.abs(moved / step - np.round(moved / step)) <= JITTER
+    step = _usual(apart, rows, begins)
+    relative = apart[rows] / step[rows]
+    near = np.abs(relative - 1) <= JITTER
+    whole = np.abs(relative - np.round(relative)) <= JITTER
     if near.mean() < REGULAR and not (near.mean() > 0.5 and whole.all()):
         return Between(clock, None, none, none, unit)
-    late, early = apart > 1.5 * step, (apart > 0) & (apart < 0.5 * step)
-    return Between(clock, step, np.flatnonzero(inside & late), np.flatnonzero(inside & early), unit)
+    return Between(clock, step, rows[relative > 1.5], rows[relative < 0.5], unit)
+
+
+def _usual(apart: np.ndarray, rows: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """The median distance [N] of each row's series, or of all where a series has few."""
+    moved = apart[rows]
+    median = float(np.sort(moved)[(len(moved) - 1) // 2])
+    if len(begins) == 1 or moved.min() == moved.max():
+        return np.full(len(apart), median)
+    series = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(apart)))
+    moved = moved[np.lexsort((moved, series[rows]))]
+    counts = np.bincount(series[rows], minlength=len(begins))
+    middle = np.cumsum(counts) - counts + (counts - 1) // 2
+    medians = np.where(counts >= 3, moved[np.clip(middle, 0, len(moved) - 1)], median)
+    return medians[series].astype(float)
 
 
 def _clock(stamps: np.ndarray) -> tuple[str, np.ndarray]:
@@ -69,7 +84,7 @@ def _clock(stamps: np.ndarray) -> tuple[str, np.ndarray]:
 def filled(between: Between, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(row of each new row, -1 where it is inserted [N'], stamps [N']), without gaps."""
     counts = np.ones(len(stamps), dtype=int)
-    counts[between.gaps] += [round(between.missing(int(row))) for row in between.gaps]
+    counts[between.gaps] += between.missing()
     ends = np.cumsum(counts)
     origin = np.full(int(ends[-1]), -1)
     origin[ends - 1] = np.arange(len(stamps))
