@@ -403,8 +403,8 @@ def test_classes_of_one_training_example_name_the_setting_that_helps(tmp_path):
 
 
 def test_numbers_that_a_table_holds_as_classes_are_refused(tmp_path):
-    in_format(tmp_path, ".tsv", targets=[f"{number % 7}.5" for number in range(30)])
-    with pytest.raises(StudyError, match="7 classes for 30 examples; numbers to predict are for"):
+    in_format(tmp_path, ".tsv", targets=[f"{number % 9}.5" for number in range(30)])
+    with pytest.raises(StudyError, match="9 classes for 30 examples; numbers to predict are for"):
         own(tmp_path)
     in_format(tmp_path, ".tsv", targets=["1", "2.0", "1.0e0"] * 10)
     assert own(tmp_path).classes == ["1", "2"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,64 +19,25 @@ from study.tasks.shared import splitting
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
 from study.tasks.shared.notes import of_columns
-from study.tasks.shared.scaling import PIECE, SAME, Scale, chunks, pieces, scale, stacked
+from study.tasks.shared.reading import (
+    Names,
+    Read,
+    check_finite,
+    check_numbers,
+    check_rows,
+    classes_of,
+    labels_of,
+    part_names,
+)
+from study.tasks.shared.scaling import SAME, Scale, chunks, pieces, scale, stacked
 from study.tasks.shared.windows import Spans, Windows, hash_of, of_part
+
+__all__ = ["Names", "Read", "Series", "part_names", "split_groups"]  # what tasks need
 
 MIN_EXAMPLES = 2  # per part
 SPLITS = ("time", "stratified", "group", "file")
 NAMED = 5  # channels named in one sentence
 FAR = 1000  # training deviations from the mean beyond which values are reported
-
-
-class Names(Sequence[str]):
-    """Names of examples that are written when read: runs of a prefix with numbers behind it."""
-
-    def __init__(self, *runs: tuple[str, Sequence[int]]) -> None:
-        self.runs = runs
-        self.ends = list(itertools.accumulate(len(numbers) for _, numbers in runs))
-
-    def __len__(self) -> int:
-        return self.ends[-1]
-
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self[one] for one in range(len(self))[place]]
-        place = range(len(self))[place]
-        run = bisect.bisect_right(self.ends, place)
-        prefix, numbers = self.runs[run]
-        return f"{prefix}{numbers[place - self.ends[run] + len(numbers)]}"
-
-
-@dataclass(frozen=True)
-class Read:
-    """The content of a data source.
-
-    sequences: [T_i, D] each, or one array [N, T, D] if all are of one length. targets: class names
-    [N], or numbers [N] or [N, O]. names: the origin of each example, for messages ("series 7", "row
-    12"). parts: for sources with a split of their own, the examples of each part, or the part's
-    name of each example [N]; without validation, it is drawn from train. split: what the page says
-    of such a split. rules: mean squared error, in the targets' units, of rules that need no
-    training, by name. columns: the channels' names in order, empty if they have none. left_out:
-    columns that are not read, each with the reason. warnings: sentences for the plan and the page.
-    groups: [N], examples of one group stay in one part. notes: further sentences on how it
-    was read. windows: instead of sequences, targets, names and parts, where copies of them would
-    not fit.
-    """
-
-    sequences: Sequence[np.ndarray] | np.ndarray
-    targets: np.ndarray
-    names: Sequence[str]
-    source: str
-    licence: str
-    parts: Mapping[str, np.ndarray] | np.ndarray | None = None
-    split: str = ""
-    rules: Mapping[str, float] = field(default_factory=dict)
-    columns: Sequence[str] = ()
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
-    groups: np.ndarray | None = None
-    notes: Sequence[str] = ()
-    windows: Spans | None = None
 
 
 class Series(Arrays):
@@ -165,8 +125,10 @@ class Series(Arrays):
         self.lengths = np.array([len(sequence) for sequence in data.sequences])
         self.steps = int(self.lengths.max())
         self._check_memory(data)
-        self._check_finite(data)
-        self.classes = self._check_classes(data) if self.kind == "classification" else []
+        check_finite(data, self.lengths)
+        if self.kind == "regression":
+            check_numbers(data)
+        self.classes = classes_of(data) if self.kind == "classification" else []
         parts = self._split(data)
         for part, index in parts.items():
             if len(index) < MIN_EXAMPLES:
@@ -202,7 +164,7 @@ class Series(Arrays):
         if need > memory():
             raise StudyError(self._too_large(data, f"{rows} rows are {need / 1e9:.0f} GB"))
         for name, values in zip(spans.names, spans.series, strict=True):
-            self._check_rows(data, name.strip(" ,") or "the series", values)
+            check_rows(data, name.strip(" ,") or "the series", values)
         found = scale(spans.pieces())
         self._scale_targets(data, spans.targets("train")[:, None])
         if found.constant[-1]:  # also if the rows behind the last windows differ
@@ -257,80 +219,6 @@ class Series(Arrays):
             f"task: {data.source} does not fit the memory of this machine, {memory() / 1e9:.0f} GB:"
             f" {problem}"
         )
-
-    def _check_finite(self, data: Read) -> None:
-        if not isinstance(data.sequences, np.ndarray):
-            widths = {sequence.shape[1] for sequence in data.sequences}
-            if len(widths) > 1:
-                raise StudyError(
-                    f"task: {data.source}: sequences have {' and '.join(map(str, sorted(widths)))}"
-                    " channels; all must have the same"
-                )
-        if not data.sequences[0].shape[1]:
-            raise StudyError(f"task: {data.source} has sequences of no channels")
-        if not self.lengths.min():
-            name = data.names[int(self.lengths.argmin())]
-            raise StudyError(f"task: {data.source}: {name} has no steps")
-        for chunk in chunks(self.lengths, data.sequences[0].shape[1]):
-            if not np.isfinite(stacked(data.sequences, chunk)).all():
-                for number in chunk:
-                    self._check_rows(data, data.names[number], data.sequences[number])
-        if self.kind == "regression":
-            self._check_numbers(data)
-
-    def _check_rows(self, data: Read, name: str, rows: np.ndarray) -> None:
-        """Check one sequence, or the rows of one series, in pieces."""
-        size = max(PIECE // rows.shape[1], 1)
-        for begin in range(0, len(rows), size):
-            piece = rows[begin : begin + size]
-            if not np.isfinite(piece).all():
-                step, channel = np.argwhere(~np.isfinite(piece))[0]
-                raise StudyError(
-                    f"task: {data.source}: {name} has {piece[step, channel]} at step"
-                    f" {begin + step}, channel {channel} (both from 0)"
-                )
-
-    def _check_numbers(self, data: Read) -> None:
-        try:
-            numbers = data.targets.astype(float)
-        except (ValueError, TypeError) as error:
-            raise StudyError(
-                f"task: {data.source}: targets must be numbers for task.kind=regression ({error});"
-                " text is for task.kind=classification"
-            ) from error
-        if not np.isfinite(numbers).all():
-            first = int(np.argwhere(~np.isfinite(numbers))[0][0])
-            raise StudyError(
-                f"task: {data.source}: the target of {data.names[first]} is {data.targets[first]}"
-            )
-
-    def _check_classes(self, data: Read) -> list[Any]:
-        """The classes, sorted; StudyError if an example has none, or if they are numbers."""
-        labels = data.targets.tolist()
-        if any(_no_class(label) for label in set(labels)):
-            first = next(n for n, label in enumerate(labels) if _no_class(label))
-            raise StudyError(
-                f"task: {data.source}: {data.names[first]} has no class (its target is"
-                f" {labels[first]!r})"
-            )
-        try:
-            classes = sorted(set(labels))
-        except TypeError as error:
-            raise StudyError(
-                f"task: {data.source}: classes must be all text or all numbers ({error})"
-            ) from error
-        if len(classes) < 2:
-            raise StudyError(
-                f"task: {data.source} has one class only ({classes[0]!r}); there is nothing to"
-                " classify"
-            )
-        fractions = sum(_is_fraction(label) for label in classes)
-        if len(classes) > 2 and len(classes) * (10 if fractions else 2) > len(labels):
-            raise StudyError(
-                f"task: {data.source} has {len(classes)} classes for {len(labels)} examples;"
-                " numbers to predict are for task.kind=regression"
-            )
-        return classes
 
     # --- splitting --------------------------------------------------------------------------------
 
@@ -395,7 +283,7 @@ class Series(Arrays):
         inside = None if strata is None else strata[others]
         if data.groups is not None:
             drawn = splitting.spread(
-                share, _labels(data.groups[others]), inside, self.split_seed, fill=True
+                share, labels_of(data.groups[others]), inside, self.split_seed, fill=True
             )
         else:
             try:
@@ -414,7 +302,7 @@ class Series(Arrays):
 
     def _check_groups(self, data: Read, parts: Mapping[str, np.ndarray]) -> None:
         """Check that the file's own parts divide no group."""
-        groups = _labels(np.asarray(data.groups))
+        groups = labels_of(np.asarray(data.groups))
         for one, other in itertools.combinations(parts, 2):
             both = np.intersect1d(groups[parts[one]], groups[parts[other]])
             if len(both):
@@ -639,7 +527,7 @@ def split_groups(
 
     groups, strata: [N], the group and the class of each example. weights: [N], None for 1 each.
     """
-    labels = _labels(groups)
+    labels = labels_of(groups)
     if len(set(labels.tolist())) < len(PARTS):
         raise StudyError(
             f"task.group: {source} has {len(set(labels.tolist()))} groups; train, validation and"
@@ -652,44 +540,8 @@ def split_groups(
     return splitting.spread(shares, labels, strata, seed, weights=weights, fill=True)
 
 
-def part_names(labels: np.ndarray, names: Sequence[str] | str) -> np.ndarray:
-    """[N] of train, validation or test; StudyError that names the first other one."""
-    found = np.char.lower(np.char.strip(_labels(labels)))
-    wrong = np.flatnonzero(~np.isin(found, PARTS))
-    if len(wrong):
-        where = names if isinstance(names, str) else names[int(wrong[0])]
-        raise StudyError(
-            f"task.split: the part of {where} must be {', '.join(PARTS[:-1])} or {PARTS[-1]}, got"
-            f" {labels.tolist()[int(wrong[0])]!r}"
-        )
-    return found
-
-
-def _labels(values: np.ndarray) -> np.ndarray:
-    """Labels as text, so that any two can be compared; StudyError where one is missing."""
-    values = np.asarray(values)
-    empty = [n for n, value in enumerate(values.tolist()) if _no_class(value)]
-    if empty:
-        raise StudyError(f"task: example {empty[0]} (from 0) has no group or part")
-    return values.astype(str)
-
-
-def _is_fraction(label: Any) -> bool:
-    """Whether a class is a number that is not whole, also one written as text."""
-    try:
-        return bool(float(label) % 1)
-    except (TypeError, ValueError):
-        return False
-
-
 def _sizes(parts: Mapping[str, np.ndarray]) -> dict[str, float]:
     return {part: len(index) for part, index in parts.items()}
-
-
-def _no_class(label: Any) -> bool:
-    if isinstance(label, str):
-        return not label.strip()
-    return label is None or not np.isfinite(label)
 
 
 def _counted(count: int) -> str:
