@@ -225,6 +225,19 @@ class Csv(Series):
             filled = values.fillna(values.iloc[:train].mean())
         return frame.assign(**{name: filled[name] for name in columns})
 
+    def signature(self) -> dict[str, Any]:
+        found = super().signature()
+        layout = "window" if self.form == "forecast" else "row" if self.series is None else "series"
+        columns = list(self.data.columns)
+        if len(columns) != (self.steps if layout == "row" else len(self.mean)):
+            columns = self._columns(self._frame())
+            columns += [self.target] if layout == "window" else []
+        found["input"] |= {"columns": columns, "layout": layout, "missing": self.missing}
+        found["input"] |= {"series": self.series, "time": self.time}
+        found["output"] |= {"name": self.target}
+        found["output"] |= {"ahead": self.horizon} if layout == "window" else {}
+        return found
+
     def _windows(self, frame: pd.DataFrame, columns: Sequence[str]) -> Read:
         names = [*columns, self.target]
         groups = (

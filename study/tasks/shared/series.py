@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -294,6 +294,27 @@ class Series(Arrays):
             licence=self.data.licence,
             choices=self.choices,
         )
+
+    def signature(self) -> dict[str, Any]:
+        taken = {
+            "kind": "numbers",
+            "columns": list(self.data.columns),
+            "mean": self.mean.tolist(),
+            "deviation": self.deviation.tolist(),
+            "steps": self.steps,
+            "varying": self.parts["train"].lengths is not None,
+        }
+        if self.kind == "classification":
+            names = [name.decode() if isinstance(name, bytes) else name for name in self.classes]
+            return {"input": taken, "output": {"kind": "classes", "classes": names}}
+        return {
+            "input": taken,
+            "output": {
+                "kind": "numbers",
+                "mean": self.target_mean.tolist(),
+                "deviation": self.target_deviation.tolist(),
+            },
+        }
 
     def _split_name(self) -> str:
         return (
