@@ -35,6 +35,14 @@ CELLS = {
     "gru": {"_target_": "study.cells.gru.GRU"},
     "gru_reset_after": {"_target_": "study.cells.gru_reset_after.GRUResetAfter"},
 }
+OTHERS = {
+    "antisymmetric": {
+        "_target_": "study.cells.antisymmetric.Antisymmetric",
+        "step_length": 0.1,
+        "damping": 0.01,
+    },
+    "rnn_linear": {"_target_": "study.cells.linear.Linear"},
+}
 TASKS = {
     "last": {
         "_target_": "study.tasks.adding.Adding",
@@ -74,7 +82,7 @@ def stored(
     of = point(
         0,
         "c0ffee00c0ffee00",
-        cell=CELLS.get(cell),
+        cell=(CELLS | OTHERS).get(cell),
         readout=READOUTS[readout],
         task=TASKS[readout],
         depth=depth,
@@ -83,7 +91,7 @@ def stored(
     )
     config = {**of.config, **changes}
     model = set_up(
-        {**config, "cell": CELLS.get(cell, config["cell"]), "readout": READOUTS[readout]}
+        {**config, "cell": (CELLS | OTHERS).get(cell, config["cell"]), "readout": READOUTS[readout]}
     ).model
     flat = (
         torch.randn(
@@ -418,6 +426,8 @@ RECIPES = {
         {"readout": "every"},
     ),
     "gru_reset_after double": ("gru_reset_after", {}, {"dtype": "float64"}),
+    "antisymmetric": ("antisymmetric", {}, {}),
+    "linear of two layers": ("rnn_linear", {}, {"depth": 2}),
 }
 
 

@@ -59,6 +59,7 @@ READOUTS = {
     ),
 }
 CONV = "study.encoders.conv.Conv"
+CONSTANT = 1e30  # deviations from here on make a channel 0
 OLD = "was stored before points kept how their task reads raw input, so the task is read anew, and"
 
 
@@ -188,18 +189,28 @@ def example(about: Mapping[str, Any]) -> Any:
     steps = spec["steps"] + bool(spec.get("differences"))
     shape = (min(steps, 3) if spec.get("varying") else steps, inputs)
     swing = (np.add.outer(np.arange(shape[0]), np.arange(inputs)) % 3 - 1).astype(float)
-    values = np.array(spec.get("mean", 0.0)) + np.array(spec.get("deviation", 1.0)) * swing
+    deviation = np.array(spec.get("deviation", 1.0))
+    deviation = np.where(deviation < CONSTANT, deviation, 0.0)
+    values = np.array(spec.get("mean", 0.0)) + deviation * swing
     if spec.get("differences"):
         values = values.cumsum(0)
     values = np.vectorize(lambda value: float(f"{value:.4g}"))(values)
     if not spec.get("layout"):
         return [values.tolist()]
     if spec["layout"] == "row":
-        return [dict(zip(spec["columns"], values[:, 0].tolist(), strict=True))]
+        row: list[float | None] = values[:, 0].tolist()
+        row += [None] * (len(spec["columns"]) - len(row))
+        return [dict(zip(spec["columns"], row, strict=True))]
+    if spec.get("elapsed"):
+        values = np.concatenate([values[:1], values])  # whose first row has a row before it
     columns = dict(zip(spec["columns"], values.T.tolist(), strict=True))
-    if spec["series"] is not None:
+    columns.pop(spec.get("elapsed"), None)
+    for channel, (column, level) in spec.get("levels", {}).items():
+        columns.pop(channel)
+        columns[column] = [level] * len(values)
+    if spec.get("series") is not None:
         columns |= {spec["series"]: ["a"] * len(values)}
-    if spec["time"] is not None:
+    if spec.get("time") is not None:
         columns |= {spec["time"]: list(range(len(values)))}
     return columns
 
@@ -441,7 +452,12 @@ def _in_words(about: Mapping[str, Any]) -> dict[str, str]:
     return {
         "listed": shortened(spec.get("columns") or [])[1:-1],
         "means": shortened([float(f"{value:.6g}") for value in spec.get("mean", [])]),
-        "deviations": shortened([float(f"{value:.6g}") for value in spec.get("deviation", [])]),
+        "deviations": shortened(
+            [
+                float(f"{value:.6g}") if value < CONSTANT else "constant: 0"
+                for value in spec.get("deviation", [])
+            ]
+        ),
         "classes": shortened(output.get("classes", []))[1:-1],
         "files": files[spec["kind"]],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +73,10 @@ class Csv(Series):
     def read(self) -> Read:
         frame = self._frame()
         columns = self._columns(frame)
+        named = [*columns, *([self.target] if self.form == "forecast" else [])]
+        return replace(self._sequences(frame, columns), columns=named)
+
+    def _sequences(self, frame: pd.DataFrame, columns: list[str]) -> Read:
         frame = self._filled(
             frame, [*columns, *([self.target] if self.form != "classification" else [])]
         )
@@ -227,15 +232,13 @@ class Csv(Series):
 
     def signature(self) -> dict[str, Any]:
         found = super().signature()
-        layout = "window" if self.form == "forecast" else "row" if self.series is None else "series"
-        columns = list(self.data.columns)
-        if len(columns) != (self.steps if layout == "row" else len(self.mean)):
-            columns = self._columns(self._frame())
-            columns += [self.target] if layout == "window" else []
-        found["input"] |= {"columns": columns, "layout": layout, "missing": self.missing}
-        found["input"] |= {"series": self.series, "time": self.time}
         found["output"] |= {"name": self.target}
-        found["output"] |= {"ahead": self.horizon} if layout == "window" else {}
+        if self.form != "forecast" and self.series is None:
+            found["input"] |= {"layout": "row"}
+            return found
+        found["input"] |= {"series": self.series, "time": self.time, "missing": self.missing}
+        found["input"] |= {"layout": "window" if self.form == "forecast" else "series"}
+        found["output"] |= {"ahead": self.horizon} if self.form == "forecast" else {}
         return found
 
     def _windows(self, frame: pd.DataFrame, columns: Sequence[str]) -> Read:

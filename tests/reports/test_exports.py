@@ -25,7 +25,7 @@ from torch import Tensor
 
 from reports.__main__ import main
 from reports.export.export import export, without_paths
-from reports.export.predict import predict
+from reports.export.predict import _run, predict
 from study.config.paths import conf_folder
 from study.config.setup import set_up
 from study.config.tasks import load_task, signature
@@ -570,6 +570,38 @@ def test_gaps_are_filled_as_the_task_did(tmp_path: Path) -> None:
     gaps = {"wind": [1.0, 2.0, None, 4.0, 5.0, 6.0], "price": [300.0, "", 310, 320, 330, 340]}
     full = {"wind": [1.0, 2.0, 2.0, 4.0, 5.0, 6.0], "price": [300.0, 300, 310, 320, 330, 340]}
     assert predict(folder, gaps) == predict(folder, full)
+
+
+def test_categories_times_between_rows_and_short_rows_are_read(tmp_path: Path) -> None:
+    """Keys of a signature that no committed task uses in this form."""
+    folder = exported(tmp_path, generated("adding", steps=9))
+    about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    long = {"steps": 9, "varying": True, "layout": "series", "series": "id", "time": "day"}
+    long |= {"kind": "numbers", "columns": ["sky=sun", "elapsed"], "elapsed": "elapsed"}
+    long |= {"levels": {"sky=sun": ["sky", "sun"]}}
+    days = {"id": ["a", "b", "a"], "day": ["2024-01-02", "2024-01", "2024-01-01"]}
+    with pytest.warns(UserWarning, match="levels that the network does not know: 'fog' of sky"):
+        sequences = read_by(folder, about, long, days | {"sky": ["sun", "fog", " sun"]})
+    assert sequences == [[[1, 0], [1, 24 * 3600]], [[0, 0]]]
+    wide = {"kind": "numbers", "steps": 3, "varying": True, "layout": "row"}
+    wide |= {"columns": ["t0", "t1", "t2"], "missing": "forward", "marks": {"decimal": ","}}
+    cells = {"t0": ["1,5", 4], "t1": [None, "n"], "t2": ["", 6]}
+    with pytest.raises(StudyError, match="column t1, row 1: 'n' is no number"):
+        read_by(folder, about, wide, cells)
+    cells["t1"] = [None, ""]
+    assert read_by(folder, about, wide, cells, inputs=1) == [[[1.5]], [[4], [4], [6]]]
+
+
+def read_by(folder: Path, about: Any, spec: Any, data: Any, inputs: int = 2) -> Any:
+    """What model.py reads by another signature, without padding."""
+    (folder / "config.json").write_text(json.dumps(about | {"input": spec}))
+
+    def read(module: Any, net: Any) -> Any:
+        net.inputs = inputs
+        x, lengths, _, _ = module.prepare(net, data)
+        return [row[:length].tolist() for row, length in zip(x, lengths, strict=True)]
+
+    return _run(folder, read)
 
 
 NEW = {

@@ -9,7 +9,6 @@ python model.py FILE   # answers as CSV
 
 import csv
 import datetime
-import itertools
 import json
 import math
 import re
@@ -269,13 +268,22 @@ def table(net, data, lengths=None):
 
 # --- numbers: arrays and tables -------------------------------------------------------------------
 #
-# Keys of such an input, all but `steps` optional. steps: those of the task's sequences; varying:
-# they had up to that many. mean, deviation: one each per channel, x = (raw - mean) / deviation.
-# columns: names of the channels in order, or of the steps if layout is row. layout: how sequences
-# stand in a table: row (each row is one), series (rows with the same value in column `series`),
-# window (the last `steps` rows). time: the column that orders rows. missing: forward fills gaps
-# with the value before. differences: x are changes from row to row. relative: the last row of the
-# window is subtracted, and added to the answer.
+# Keys of such an input, all but `steps` optional.
+#
+# steps: those of the task's sequences; varying: they had up to that many
+# mean, deviation: one each per channel: x = (raw - mean) / deviation
+# columns: names of the channels in order, or of the steps if layout is row
+# layout: how sequences stand in a table: row (each row is one; if varying, up to its last value),
+#   series (rows with the same value in column `series`), window (the last `steps` rows)
+# time: the column that orders rows
+# levels: {channel: [column, text]}: 1 where the column holds the text, else 0
+# elapsed: the channel that is the time since the row before; dates in seconds
+# missing: forward fills gaps with the value of the step before
+# differences: x are changes from row to row
+# relative: the last row of the window is subtracted, and added to the answer
+# marks: separator, decimal and thousands of a file, where they are not found by themselves
+# resample: the span over whose rows the task took means
+#
 # Keys of the output. mean, deviation: answer = output · deviation + mean. name: what is predicted;
 # ahead: that many rows after the window. classes: their names, in the order of the outputs.
 
@@ -310,7 +318,8 @@ def _numbers(spec, inputs, data, lengths):
 def _check_steps(spec, name, count):
     """ValueError or a warning if a sequence is not as long as those of the task."""
     steps = spec["steps"] + bool(spec.get("differences"))
-    if spec.get("layout") in ("row", "window") and count != steps:
+    fixed = spec.get("layout") in ("row", "window") and not spec.get("varying")
+    if fixed and count != steps:
         raise ValueError(f"data: {name} has {count} steps, and the task's sequences have {steps}")
     if count < 1:
         raise ValueError(f"data: {name} has no steps")
@@ -397,7 +406,7 @@ def _from_table(spec, inputs, columns, first):
     by = spec.get("series") if layout else "sequence" if "sequence" in columns else None
     time = spec.get("time")
     if layout is None and by is None:
-        matrix = _matrix(columns, list(columns), first)
+        matrix = _matrix(spec, columns, list(columns), first)
         if matrix.shape[1] % inputs:
             raise ValueError(
                 f"data: without a column sequence each row is a sequence of steps · {inputs}"
@@ -409,73 +418,112 @@ def _from_table(spec, inputs, columns, first):
         raise ValueError(
             f"data: need a column {by} and {inputs} more, got {', '.join(map(str, columns))}"
         )
-    wanted = [*names, *([] if by is None else [by]), *([] if time is None else [time])]
-    lacking = [name for name in dict.fromkeys(wanted) if name not in columns]
-    if lacking:
-        raise ValueError(
-            f"data: the table has no column {', '.join(lacking)}; the network reads"
-            f" {', '.join(wanted)}, and the table has {', '.join(columns) or 'none'}"
-        )
-    extra = [name for name in columns if name not in (*wanted, spec.get("target"))]
-    if extra:
-        warnings.warn(f"columns that the network does not read: {', '.join(extra)}", stacklevel=2)
-    matrix = _matrix(columns, names, first)
-    order = _order(columns[time], time, first) if time is not None else np.arange(len(matrix))
+    _check_columns(spec, names, by, time, columns)
     if layout == "row":
-        rows = [first + row for row in range(len(matrix))]
-        return list(_filled(spec, matrix, order)[..., None]), ("row", rows)
+        matrix = _matrix(spec, columns, names, first)
+        sequences = [_filled(spec, row[: _last(row, spec)])[:, None] for row in matrix]
+        return sequences, ("row", [first + row for row in range(len(matrix))])
+    moments = None if time is None else _moments(columns[time], time, first)
+    own = [name for name in names if name != spec.get("elapsed")]
+    matrix = _matrix(spec, columns, own, first)
     groups = defaultdict(list)
-    for row in order:
+    for row in range(len(matrix)):
         groups["" if by is None else columns[by][row]].append(row)
-    order_of_file = sorted(groups, key=lambda key: min(groups[key]))
     sequences = []
-    for key in order_of_file:
-        sequence = _filled(spec, matrix[groups[key]], np.arange(len(groups[key])))
+    for key, rows in groups.items():
+        if moments is not None:
+            rows = [rows[place] for place in np.argsort(moments[rows], kind="stable")]
+        sequence = _filled(spec, matrix[rows])
+        if spec.get("elapsed") and moments is not None:
+            since = np.diff(moments[rows], prepend=moments[rows[0]])
+            sequence = np.insert(sequence, names.index(spec["elapsed"]), since, axis=1)
         if layout == "window":
             steps = spec["steps"] + bool(spec.get("differences"))
-            if len(sequence) < steps:
+            least = steps + bool(spec.get("elapsed"))  # the first row has a row before it
+            if len(sequence) < least:
                 raise ValueError(
                     f"data: {f'{by} {key}' if by else 'the table'} has {len(sequence)} rows, fewer"
-                    f" than the {steps} that a forecast reads"
+                    f" than the {least} that a forecast reads"
                 )
             sequence = sequence[-steps:]
         sequences.append(sequence)
-    return sequences, (by or "sequence", order_of_file if by else [0])
+    return sequences, (by or "sequence", list(groups) if by else [0])
 
 
-def _matrix(columns, names, first):
-    """[rows, columns] of numbers; NaN where there is none."""
+def _check_columns(spec, names, by, time, columns):
+    """ValueError if the table lacks a column, a warning on what is not read."""
+    levels = spec.get("levels", {})
+    read = [levels[name][0] if name in levels else name for name in names]
+    read = [name for name in [*read, by, time] if name not in (None, spec.get("elapsed"))]
+    lacking = [name for name in dict.fromkeys(read) if name not in columns]
+    if lacking:
+        raise ValueError(
+            f"data: the table has no column {', '.join(lacking)}; the network reads"
+            f" {', '.join(dict.fromkeys(read))}, and the table has {', '.join(columns) or 'none'}"
+        )
+    extra = [name for name in columns if name not in (*read, spec.get("target"))]
+    if extra:
+        warnings.warn(f"columns that the network does not read: {', '.join(extra)}", stacklevel=2)
+    if spec.get("resample"):
+        warnings.warn(
+            f"the network reads means over {spec['resample']}; rows are read as they are",
+            stacklevel=2,
+        )
+
+
+def _last(row, spec):
+    """The steps of a row: up to its last value, if sequences have different lengths."""
+    known = np.flatnonzero(~np.isnan(row))
+    return known[-1] + 1 if spec.get("varying") and len(known) else len(row)
+
+
+def _matrix(spec, columns, names, first):
+    """[rows, channels] of numbers; NaN where there is none."""
     found = np.empty((len(next(iter(columns.values()), [])), len(names)))
+    marks, unknown = spec.get("marks", {}), {}
     for place, name in enumerate(names):
-        for row, value in enumerate(columns[name]):
+        column, level = spec.get("levels", {}).get(name, (name, None))
+        known = [text for other, text in spec.get("levels", {}).values() if other == column]
+        for row, value in enumerate(columns[column]):
             try:
-                found[row, place] = _number(value)
+                if level is None:
+                    found[row, place] = _number(value, marks)
+                    continue
             except (TypeError, ValueError) as error:
                 raise ValueError(
                     f"data: column {name}, row {first + row}: {value!r} is no number"
                 ) from error
+            text = "" if value is None or value != value else str(value).strip()
+            found[row, place] = text == level if text else math.nan
+            if text and text not in known:
+                unknown[text] = column
+    if unknown:
+        shown = ", ".join(f"{text!r} of {column}" for text, column in unknown.items())
+        warnings.warn(f"levels that the network does not know: {shown}", stacklevel=2)
     return found
 
 
-def _number(value):
-    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "na", "nan")):
-        return math.nan
-    words = {"true": 1.0, "false": 0.0}
-    return words[value.lower()] if str(value).lower() in words else float(value)
+def _number(value, marks):
+    words = {"": math.nan, "na": math.nan, "none": math.nan, "true": 1.0, "false": 0.0}
+    text = str(value).strip().lower()
+    if isinstance(value, str):
+        value = value.replace(marks.get("thousands") or "\0", "")
+        value = value.replace(marks.get("decimal") or ".", ".")
+    return words[text] if text in words else float(value)
 
 
-def _filled(spec, matrix, order):
-    """Gaps filled with the value before, in this order of the rows, if the task did so."""
+def _filled(spec, steps):
+    """Gaps filled with the value of the step before, if the task did so."""
     if spec.get("missing") != "forward":
-        return matrix
-    matrix = matrix.copy()
-    for before, row in itertools.pairwise(order):
-        matrix[row] = np.where(np.isnan(matrix[row]), matrix[before], matrix[row])
-    return matrix
+        return steps
+    steps = steps.copy()
+    for step in range(1, len(steps)):
+        steps[step] = np.where(np.isnan(steps[step]), steps[step - 1], steps[step])
+    return steps
 
 
-def _order(values, name, first):
-    """Rows in the order of a column of numbers or dates, as 2024-01-31."""
+def _moments(values, name, first):
+    """[rows] of a column of numbers or dates, as 2024-01-31."""
     found = []
     for row, value in enumerate(values):
         try:
@@ -485,7 +533,7 @@ def _order(values, name, first):
                 f"data: column {name}, row {first + row}: {value!r} is neither a number nor a date"
                 " as 2024-01-31"
             ) from error
-    return np.argsort(found, kind="stable")
+    return np.array(found)
 
 
 def _time(value):
@@ -523,7 +571,7 @@ def _opened(data, lengths, spec):
         return arrays["x"], arrays.get("lengths", lengths), 0
     if path.suffix not in (".csv", ".tsv"):
         raise ValueError(f"{path}: must end in .npy, .npz, .csv or .tsv")
-    return *_read_csv(path, lengths, header=bool(spec.get("layout"))), 2
+    return _read_csv(path, spec), lengths, 2
 
 
 def _loaded(path):
@@ -534,25 +582,25 @@ def _loaded(path):
         raise ValueError(f"{path}: not a file of plain arrays ({error})") from error
 
 
-def _read_csv(path, lengths, header):
-    """({column: values}, lengths); `header`: whether the first row must be one."""
+def _read_csv(path, spec):
+    """{column: values}; where a layout is known, the first row must be a header."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
             line = file.readline()
             file.seek(0)
-            mark = max(",;\t", key=line.count)
+            mark = spec.get("marks", {}).get("separator") or max(",;\t", key=line.count)
             rows = [
                 [cell.strip() for cell in row]
-                for row in csv.reader(file, delimiter=mark, skipinitialspace=True)
+                for row in csv.reader(file, delimiter=mark, skipinitialspace=mark != "\t")
                 if row
             ]
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path}: not a table in UTF-8 ({error})") from error
     if not rows:
         raise ValueError(f"{path}: is empty")
-    if mark == ";":  # where numbers have a decimal comma
+    if mark == ";" and "marks" not in spec:  # where numbers have a decimal comma
         rows = [[re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", cell) for cell in row] for row in rows]
-    if not header and _are_numbers(rows[0]):
+    if not spec.get("layout") and _are_numbers(rows[0]):
         rows = [[str(place) for place in range(len(rows[0]))], *rows]
     names, body = rows[0], rows[1:]
     twice = [name for name in names if names.count(name) > 1]
@@ -561,7 +609,7 @@ def _read_csv(path, lengths, header):
     for number, row in enumerate(body, start=2):
         if len(row) != len(names):
             raise ValueError(f"{path}: row {number} has {len(row)} cells, the first {len(names)}")
-    return {name: [row[at] for row in body] for at, name in enumerate(names)}, lengths
+    return {name: [row[at] for row in body] for at, name in enumerate(names)}
 
 
 def _are_numbers(row):
@@ -581,7 +629,7 @@ def _images(spec, inputs, data, lengths):
     side, pool, white = spec["side"], spec["pool"], spec["white"]
     data, _, _ = _opened(data, None, {})
     if isinstance(data, Mapping):
-        data = _matrix(data, list(data), 2)
+        data = _matrix({}, data, list(data), 2)
     try:
         images = np.asarray(data, dtype=np.float32)
     except (TypeError, ValueError) as error:
