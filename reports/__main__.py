@@ -1,6 +1,6 @@
 """python -m reports render | check | status | table | diff | index | export | predict
 
-Reads stored studies; needs no torch, except for predict.
+Reads stored studies; needs no torch, except for export and predict.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def _add_export_and_predict(commands: Any) -> None:
     export = commands.add_parser(
         "export",
         help=(
-            "write a trained network as a plain torch.nn state dict, with its module and a model"
-            " card"
+            "write a trained network with its module, which takes raw data, a worked example and a"
+            " model card"
         ),
     )
     _add_study(export)
@@ -142,15 +142,17 @@ def _add_export_and_predict(commands: Any) -> None:
     )
     export.add_argument("--to", type=Path, metavar="FOLDER", help="default: DIR/exports/ID")
     export.set_defaults(run=_export)
-    predict = commands.add_parser("predict", help="apply an exported network to new sequences")
+    predict = commands.add_parser(
+        "predict", help="apply an exported network to new data, with answers in the task's units"
+    )
     predict.add_argument("folder", type=Path, metavar="FOLDER", help="folder of an export")
     predict.add_argument(
         "data",
         type=Path,
         metavar="DATA",
         help=(
-            ".npy [N, T, D], or .csv with one row per sequence, or one row per step and a column"
-            " sequence"
+            "data as the task had them: a table of the same columns, arrays (.npy, .npz with x and"
+            " lengths, .csv), images, a text"
         ),
     )
     predict.add_argument(

@@ -393,6 +393,19 @@ class Task(ABC):
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Metric [M, B] of each example; a point's score is their mean."""
 
+    def signature(self) -> dict[str, Any]:
+        """How raw input becomes x and outputs become answers, in values that JSON can hold.
+
+        Stored with every point, so that an export needs neither the task nor its data. input has a
+        `kind`, numbers, image or text, and output one, numbers or classes; their other keys are
+        described where they are read, in reports/templates/export/model.py. Default: arrays
+        [N, T, D] are x as they are, and outputs are the answers.
+        """
+        return {
+            "input": {"kind": "numbers", "steps": self.facts.steps},
+            "output": {"kind": "numbers"},
+        }
+
 
 class Encoder(ABC):
     """Maps the task's input at each step to what the first layer reads; trained with the network.

@@ -20,11 +20,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reports.__main__ import main
-from reports.export.export import export, find
-from reports.export.predict import predict, read
+from reports.export.export import export, find, model_module
 from reports.export.snippet import snippet
 from study.config.setup import set_up
-from study.config.tasks import load_task
+from study.config.tasks import load_task, signature
 from study.records import StudyError
 from study.store import PointRecord, Store, seal
 from tests.support.helpers import point
@@ -35,6 +34,14 @@ CELLS = {
     "lstm": {"_target_": "study.cells.lstm.LSTM"},
     "gru": {"_target_": "study.cells.gru.GRU"},
     "gru_reset_after": {"_target_": "study.cells.gru_reset_after.GRUResetAfter"},
+}
+OTHERS = {
+    "antisymmetric": {
+        "_target_": "study.cells.antisymmetric.Antisymmetric",
+        "step_length": 0.1,
+        "damping": 0.01,
+    },
+    "rnn_linear": {"_target_": "study.cells.linear.Linear"},
 }
 TASKS = {
     "last": {
@@ -75,7 +82,7 @@ def stored(
     of = point(
         0,
         "c0ffee00c0ffee00",
-        cell=CELLS.get(cell),
+        cell=(CELLS | OTHERS).get(cell),
         readout=READOUTS[readout],
         task=TASKS[readout],
         depth=depth,
@@ -84,7 +91,7 @@ def stored(
     )
     config = {**of.config, **changes}
     model = set_up(
-        {**config, "cell": CELLS.get(cell, config["cell"]), "readout": READOUTS[readout]}
+        {**config, "cell": (CELLS | OTHERS).get(cell, config["cell"]), "readout": READOUTS[readout]}
     ).model
     flat = (
         torch.randn(
@@ -130,11 +137,17 @@ def stored(
             {"task": "t", "seed": 0},
             yaml.safe_dump(config),
             [],
-            {"git": {"commit": "abc"}},
+            {"git": {"commit": "abc"}, "signature": signature(task)},
             weights=tensors if weights else None,
         )
     )
     return model, flat, config
+
+
+def theirs(folder: Path, x: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+    """What the exported network makes of scaled inputs."""
+    module = model_module()
+    return module.outputs(module.load(folder), x, lengths)
 
 
 def ours(model, flat, x: torch.Tensor) -> np.ndarray:
@@ -155,7 +168,7 @@ def test_the_exported_network_is_the_trained_one(
     limit = 1e-6 * max(
         1.0, float(np.abs(expected).max())
     )  # ReLU outputs have no bound, and fp32 has seven digits
-    assert np.abs(predict(folder, x.numpy(), None) - expected).max() < limit
+    assert np.abs(theirs(folder, x.numpy()) - expected).max() < limit
     kind = cell.split("_")[0]
     if cell == "gru":
         state = load_file(folder / "model.safetensors")
@@ -188,7 +201,7 @@ def test_double_precision_and_sequences_of_unequal_length(tmp_path: Path, cell: 
     folder = export(tmp_path / "s", "c0ffee", None)
     x = torch.rand(3, 9, model.inputs, dtype=torch.float64)
     lengths = np.array([4, 9, 1])
-    found = predict(folder, x.numpy(), lengths)
+    found = theirs(folder, x.numpy(), lengths)
     assert found.dtype == np.float64
     for row, length in enumerate(lengths):
         assert np.abs(found[row] - ours(model, flat, x[row : row + 1, :length])[0]).max() < 1e-12, (
@@ -200,7 +213,7 @@ def test_dropout_between_layers_is_off_when_predicting(tmp_path: Path) -> None:
     model, flat, _ = stored(tmp_path / "s", "gru", depth=2, dropout=0.5)
     folder = export(tmp_path / "s", "c0ffee", None)
     x = torch.rand(4, 9, model.inputs)
-    assert np.abs(predict(folder, x.numpy(), None) - ours(model, flat, x)).max() < 1e-6
+    assert np.abs(theirs(folder, x.numpy()) - ours(model, flat, x)).max() < 1e-6
     assert json.loads((folder / "config.json").read_text())["model"]["dropout"] == 0.5
 
 
@@ -214,12 +227,11 @@ def test_the_folder_works_alone_in_a_fresh_process_and_its_card_runs(tmp_path: P
     np.save(tmp_path / "out" / "x.npy", x.numpy())
     card = (folder / "README.md").read_text(encoding="utf-8")
     first, second = re.findall(r"```python\n(.*?)```", card, flags=re.S)
-    first = first.replace(
-        "predict(net, sequences)", 'predict(net, __import__("numpy").load("x.npy"))'
-    )
     code = (
         first
-        + "import numpy as np\nnp.save('y.npy', outputs)\n"
+        + "assert [each.tolist() for each in answers] == example['answer']\n"
+        + "import numpy as np\nfrom model import outputs\n"
+        + "np.save('y.npy', outputs(net, np.load('x.npy')))\n"
         + second
         + "assert isinstance(net.gru, GRUResetBefore)\n"
     )
@@ -252,7 +264,7 @@ def test_predictions_on_the_command_line(
     np.save(tmp_path / "x.npy", x)
     assert main(["predict", str(tmp_path / "net"), str(tmp_path / "x.npy")]) == 0
     printed = [line.split(",") for line in capsys.readouterr().out.splitlines()]
-    assert printed[0] == ["sequence", "output_0"] and [
+    assert printed[0] == ["sequence", "output"] and [
         float(row[1]) for row in printed[1:]
     ] == pytest.approx(expected[:, 0].tolist(), abs=1e-6)
     (tmp_path / "rows.csv").write_text("\n".join(",".join(map(str, row.ravel())) for row in x))
@@ -268,15 +280,13 @@ def test_predictions_on_the_command_line(
         )
         == 0
     )
-    assert np.load(tmp_path / "y.npy") == pytest.approx(expected, abs=1e-6)
+    assert np.load(tmp_path / "y.npy") == pytest.approx(expected[:, 0], abs=1e-6)
     long = "sequence,a,b\n" + "".join(
         f"{name},{a},{b}\n"
         for name, of, length in zip("pqr", x, (5, 2, 4), strict=True)
         for a, b in of[:length]
     )
     (tmp_path / "long.csv").write_text(long)
-    sequences, lengths = read(tmp_path / "long.csv", 2)
-    assert lengths is not None and lengths.tolist() == [5, 2, 4] and sequences.shape == (3, 5, 2)
     assert (
         main(
             [
@@ -300,23 +310,17 @@ def test_predictions_on_the_command_line(
     [
         (
             {"cell": {"_target_": "mine.Leaky", "a": 0.1}},
-            "cell mine.Leaky: torch.nn has no such layer",
+            "cell mine.Leaky: neither torch.nn nor model.py of exports has it",
         ),
         (
             {"readout": {"_target_": "mine.Attention"}},
-            "readout mine.Attention: only the linear readouts",
+            "readout mine.Attention: model.py of exports lacks it",
         ),
         (
-            {"readout": {"_target_": "study.readouts.mean.Mean"}},
-            (
-                "readout study.readouts.mean.Mean: only the linear readouts of the last or of every"
-                " step"
-            ),
+            {"encoder": {"_target_": "mine.Filters"}},
+            "encoder mine.Filters: model.py of exports lacks it",
         ),
-        (
-            {"readout": {"_target_": "study.readouts.attention.Attention"}},
-            "readout study.readouts.attention.Attention: only the linear readouts",
-        ),
+        ({"readout": {"_target_": "study.readouts.attention.Attention"}}, "stored tensors are"),
         ({"cell": CELLS["gru"]}, "weight_h has shape"),
         ({"cell": CELLS["gru_reset_after"]}, "stored tensors are"),
         ({"depth": 2}, "stored tensors are"),
@@ -353,10 +357,10 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ),
         (["predict", str(tmp_path), str(tmp_path / "bad.npy")], "no exported network"),
         (["predict", str(folder), str(tmp_path / "bad.npy")], "not finite"),
-        (["predict", str(folder), str(tmp_path / "wide.npy")], "must be [N, T, 2]"),
+        (["predict", str(folder), str(tmp_path / "wide.npy")], "data: must be [N, T, 2]"),
         (["predict", str(folder), str(tmp_path / "words.csv")], "no number"),
         (["predict", str(folder), str(tmp_path / "none.csv")], "cannot be read"),
-        (["predict", str(folder), str(tmp_path / "x.txt")], "must end in .npy or .csv"),
+        (["predict", str(folder), str(tmp_path / "x.txt")], "must end in .npy, .npz, .csv or .tsv"),
     ]:
         assert main(arguments) == 2, arguments
         said = capsys.readouterr().err
@@ -422,6 +426,8 @@ RECIPES = {
         {"readout": "every"},
     ),
     "gru_reset_after double": ("gru_reset_after", {}, {"dtype": "float64"}),
+    "antisymmetric": ("antisymmetric", {}, {}),
+    "linear of two layers": ("rnn_linear", {}, {"depth": 2}),
 }
 
 
@@ -483,7 +489,7 @@ def test_the_snippet_starts_as_the_study_does(tmp_path: Path) -> None:
         ),
         ({"clip": {"_target_": "study.clipping.autoclip.AutoClip"}}, "is not torch.nn.utils'"),
         ({"optimizer": {"_target_": "mine.Lion", "lr": 1}}, "is not torch.optim's"),
-        ({"cell": {"_target_": "mine.Leaky"}}, "is no layer of torch.nn"),
+        ({"cell": {"_target_": "mine.Leaky"}}, "mine.Leaky is no layer"),
         (
             {"readout": {"_target_": "study.readouts.mean.Mean"}},
             "study.readouts.mean.Mean is none of the linear readouts",

@@ -1,15 +1,19 @@
-"""Exports a trained point: a plain torch.nn state dict, a module that loads it, a model card.
+"""Exports a trained point: its weights, a module that loads and applies them, a model card.
 
-Writes with numpy; torch is needed only to run the network.
+Needs torch for the worked example alone, which the exported module computes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jinja2
@@ -22,31 +26,48 @@ from study.records import StudyError
 from study.store import CONFIG, Store
 
 HERE = Path(__file__).parent.parent / "templates" / "export"
-WRITTEN = ("model.safetensors", "config.json", "model.py", "README.md")
+WRITTEN = ("model.safetensors", "config.json", "example.json", "model.py", "README.md")
 Arrays = Mapping[str, np.ndarray]
 
-# Cells that torch.nn computes in the same way, by their _target_, and their tensors per layer.
+# Cells by their _target_: the name of their module in model.py, gates, tensors per layer.
+OWN = ("weight_x", "weight_h", "bias")
 CELLS = {
-    "study.cells.rnn.RNN": ("rnn", 1, ("weight_x", "weight_h", "bias")),
-    "study.cells.lstm.LSTM": ("lstm", 4, ("weight_x", "weight_h", "bias")),
-    "study.cells.gru.GRU": ("gru", 3, ("weight_x", "weight_h", "bias")),
-    "study.cells.gru_reset_after.GRUResetAfter": (
-        "gru_reset_after",
-        3,
-        ("weight_x", "weight_h", "bias", "bias_hn"),
+    "study.cells.rnn.RNN": ("rnn", 1, OWN),
+    "study.cells.lstm.LSTM": ("lstm", 4, OWN),
+    "study.cells.gru.GRU": ("gru", 3, OWN),
+    "study.cells.gru_reset_after.GRUResetAfter": ("gru_reset_after", 3, (*OWN, "bias_hn")),
+    "study.cells.linear.Linear": ("linear", 1, OWN),
+    "study.cells.antisymmetric.Antisymmetric": ("antisymmetric", 1, OWN),
+}
+# Those that torch.nn lacks; model.py has them.
+MODULES = {"gru": "GRUResetBefore", "linear": "LinearRNN", "antisymmetric": "Antisymmetric"}
+LAYERS = {"rnn": "nn.RNN", "lstm": "nn.LSTM", "gru_reset_after": "nn.GRU", **MODULES}
+FC = {"weight": "fc.weight", "bias": "fc.bias"}
+# Readouts by their _target_: their name in model.py, their tensors there.
+READOUTS = {
+    "study.readouts.last.Last": ("last", FC),
+    "study.readouts.every.Every": ("every", FC),
+    "study.readouts.mean.Mean": ("mean", FC),
+    "study.readouts.attention.Attention": (
+        "attention",
+        {
+            "attend_weight": "attend.weight",
+            "attend_bias": "attend.bias",
+            "attend_score": "score.weight",
+            **FC,
+        },
     ),
 }
-READOUTS = {
-    "study.readouts.last.Last": False,
-    "study.readouts.every.Every": True,
-}  # whether the readout reads every step
+CONV = "study.encoders.conv.Conv"
+CONSTANT = 1e30  # deviations from here on make a channel 0
+OLD = "was stored before points kept how their task reads raw input, so the task is read anew, and"
 
 
 def export(study_folder: Path, point: str, to: Path | None) -> Path:
     """Write the point's scored weights to `to` (default: exports/ID in the study's folder).
 
     Returns the folder. `point`: an id, or its first characters. StudyError if the point has no
-    weights, or a cell or readout that torch would compute differently.
+    weights, or a cell, encoder or readout that model.py does not have.
     """
     store = Store(study_folder)
     record = store.study()
@@ -62,8 +83,24 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
             else "weights were not kept (store.weights=false)"
         )
         raise StudyError(f"{id}: has no weights to export ({status}; {private(why)})")
-    weights = store.weights(id)
-    model, state = network(config, weights)
+    model, state = network(config, store.weights(id))
+    declared = record["declaration"].get("tasks", {}).get(str(result["labels"].get("task")), {})
+    facts = (result.get("provenance") or {}).get(
+        "task"
+    ) or declared  # the point's own: the length of the task may be a factor
+    about = {
+        "model": model,
+        "dtype": str(next(iter(state.values())).dtype),
+        **signature(id, config, result),
+        "task": without_paths(facts),
+        "study": record.get("name"),
+        "point": id,
+        "settings": {
+            key: without_paths(config[key])
+            for key in ("task", "cell", "initializer", "clip", "optimizer")
+        },
+    }
+    module = model_module()
     folder = to or store.folder / "exports" / id
     _clear(folder)
     save_file(
@@ -72,27 +109,110 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
         metadata={"format": "pt"},
     )
     shutil.copyfile(HERE / "model.py", folder / "model.py")
-    declared = record["declaration"].get("tasks", {}).get(str(result["labels"].get("task")), {})
-    facts = (result.get("provenance") or {}).get(
-        "task"
-    ) or declared  # the point's own: the length of the task may be a factor
-    about = {
-        "model": model,
-        "dtype": str(next(iter(state.values())).dtype),
-        "classes": str(facts.get("loss", "")).startswith("cross-entropy"),
-        "task": facts,
-    }
-    about |= {
-        "study": record.get("name"),
-        "point": id,
-        "settings": {
-            key: config[key] for key in ("task", "cell", "initializer", "clip", "optimizer")
-        },
-    }
-    (folder / "config.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8"
+    )
+    data = example(about)
+    answer = module.predict(module.load(folder), data)
+    answer = [value.tolist() for value in answer]
+    (folder / "example.json").write_text(
+        json.dumps({"input": data, "answer": answer}, ensure_ascii=False), encoding="utf-8"
+    )
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    (folder / "README.md").write_text(card(record, result, config, about, digest), encoding="utf-8")
+    text = card(record, result, config, about, digest, data, answer)
+    (folder / "README.md").write_text(text, encoding="utf-8")
     return folder
+
+
+def model_module() -> ModuleType:
+    """Our copy of the module that an export holds; no code is run from an exported folder."""
+    spec = importlib.util.spec_from_file_location("exported_model", HERE / "model.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        raise StudyError(f"exported networks need torch and safetensors ({error})") from error
+    return module
+
+
+def signature(id: str, config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """How the point's task reads raw input and states answers (Task.signature).
+
+    From the point; if it is older, from the task, read in a process of its own.
+    """
+    provenance = result.get("provenance") or {}
+    if "signature" in provenance:
+        return dict(provenance["signature"])
+    ran = subprocess.run(
+        [sys.executable, "-m", "study.signature"],
+        input=json.dumps(config["task"]),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    if ran.returncode:
+        why = (ran.stderr.strip().splitlines() or ["it failed without a message"])[-1]
+        raise StudyError(f"{id}: {OLD} that fails: {why}")
+    found = json.loads(ran.stdout)
+    if found["data_hash"] != provenance.get("data_hash"):
+        raise StudyError(
+            f"{id}: {OLD} its data have changed (hash {found['data_hash']}, at training"
+            f" {provenance.get('data_hash')}); put the data back, or run the study again"
+        )
+    return dict(found["signature"])
+
+
+def without_paths(value: Any) -> Any:
+    """Plain values in which every path of this machine is reduced to its last part."""
+    if isinstance(value, Mapping):
+        return {key: without_paths(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    parts = value.replace("\\", "/").rstrip("/").split("/")
+    if len(parts) > 1 and (parts[0] in ("", "~", ".", "..") or parts[0].endswith(":")):
+        return value if "://" in value else parts[-1]
+    return private(value)
+
+
+def example(about: Mapping[str, Any]) -> Any:
+    """Raw input of the form that the network reads, made up from its signature: plain values."""
+    spec, inputs = about["input"], about["model"]["inputs"]
+    if spec["kind"] == "text":
+        return spec["alphabet"][:12]
+    if spec["kind"] == "image":
+        side, white = spec["side"], spec["white"]
+        ramp = (np.arange(side**2) * white / (side**2 - 1)).round(2)
+        return [ramp.reshape(side, side).tolist()]
+    steps = spec["steps"] + bool(spec.get("differences"))
+    shape = (min(steps, 3) if spec.get("varying") else steps, inputs)
+    swing = (np.add.outer(np.arange(shape[0]), np.arange(inputs)) % 3 - 1).astype(float)
+    deviation = np.array(spec.get("deviation", 1.0))
+    deviation = np.where(deviation < CONSTANT, deviation, 0.0)
+    values = np.array(spec.get("mean", 0.0)) + deviation * swing
+    if spec.get("differences"):
+        values = values.cumsum(0)
+    values = np.vectorize(lambda value: float(f"{value:.4g}"))(values)
+    if not spec.get("layout"):
+        return [values.tolist()]
+    if spec["layout"] == "row":
+        row: list[float | None] = values[:, 0].tolist()
+        row += [None] * (len(spec["columns"]) - len(row))
+        return [dict(zip(spec["columns"], row, strict=True))]
+    if spec.get("elapsed"):
+        values = np.concatenate([values[:1], values])  # whose first row has a row before it
+    columns = dict(zip(spec["columns"], values.T.tolist(), strict=True))
+    columns.pop(spec.get("elapsed"), None)
+    for channel, (column, level) in spec.get("levels", {}).items():
+        columns.pop(channel)
+        columns[column] = [level] * len(values)
+    if spec.get("series") is not None:
+        columns |= {spec["series"]: ["a"] * len(values)}
+    if spec.get("time") is not None:
+        columns |= {spec["time"]: list(range(len(values)))}
+    return columns
 
 
 def find(store: Store, point: str) -> str:
@@ -131,29 +251,24 @@ def point_config(store: Store, id: str) -> dict[str, Any]:
 def network(
     config: Mapping[str, Any], weights: Arrays
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Arguments of Net (templates/export/model.py), and the state dict under torch.nn's names."""
+    """Arguments of Net (templates/export/model.py), and the state dict under its names."""
     target, readout = str(config["cell"].get("_target_")), str(config["readout"].get("_target_"))
+    encoder = dict(config.get("encoder") or {})
+    kept = "its weights are in the point's weights.safetensors"
     if target not in CELLS:
         raise StudyError(
-            f"cell {target}: torch.nn has no such layer and no module is known for it; its weights"
-            " are in the point's weights.safetensors"
+            f"cell {target}: neither torch.nn nor model.py of exports has it, since it is a cell of"
+            f" your own; {kept}"
         )
-    if config.get("encoder"):
-        raise StudyError(
-            f"encoder {config['encoder'].get('_target_')}: networks with an encoder are not"
-            " exported; the weights are in weights.safetensors"
-        )
+    if encoder and encoder.get("_target_") != CONV:
+        raise StudyError(f"encoder {encoder.get('_target_')}: model.py of exports lacks it; {kept}")
     if readout not in READOUTS:
-        raise StudyError(
-            f"readout {readout}: only the linear readouts of the last or of every step are"
-            " exported; the weights are in weights.safetensors"
-        )
-    cell, gates, tensors = CELLS[target]
+        raise StudyError(f"readout {readout}: model.py of exports lacks it; {kept}")
+    (cell, gates, tensors), (reads, names) = CELLS[target], READOUTS[readout]
     depth, hidden = int(config["depth"]), int(config["hidden"])
-    expected = {f"layer{layer}.{name}" for layer in range(1, depth + 1) for name in tensors} | {
-        "readout.weight",
-        "readout.bias",
-    }
+    expected = {f"layer{layer}.{name}" for layer in range(1, depth + 1) for name in tensors}
+    expected |= {f"readout.{name}" for name in names}
+    expected |= {"encoder.weight", "encoder.bias"} if encoder else set()
     if set(weights) != expected:
         raise StudyError(
             f"cell {target}: stored tensors are {', '.join(sorted(weights))}, expected"
@@ -164,8 +279,14 @@ def network(
             f"cell {target}: weight_h has shape {weights['layer1.weight_h'].shape}, expected"
             f" {(gates * hidden, hidden)}"
         )
-    kind = cell.split("_")[0]
-    state = {"fc.weight": weights["readout.weight"], "fc.bias": weights["readout.bias"]}
+    kind, inputs = cell.split("_")[0], int(weights["layer1.weight_x"].shape[1])
+    state = {own: weights[f"readout.{name}"] for name, own in names.items()}
+    if encoder:
+        encoder.pop("_target_")
+        side = int(encoder["side"])
+        state["encoder.conv.weight"] = weights["encoder.weight"].reshape(-1, 1, side, side)
+        state["encoder.conv.bias"] = weights["encoder.bias"]
+        inputs -= _added(encoder)
     for layer in range(depth):
         own = {name: weights[f"layer{layer + 1}.{name}"] for name in tensors}
         state |= {
@@ -173,15 +294,22 @@ def network(
         }
     model = {
         "cell": cell,
-        "nonlinearity": str(config["cell"].get("nonlinearity", "tanh")),
-        "inputs": int(weights["layer1.weight_x"].shape[1]),
+        "settings": {key: value for key, value in config["cell"].items() if key != "_target_"},
+        "encoder": encoder or None,
+        "readout": reads,
+        "inputs": inputs,
         "hidden": hidden,
         "layers": depth,
         "outputs": int(weights["readout.weight"].shape[0]),
         "dropout": float(config["dropout"]) if depth > 1 else 0.0,
-        "every_step": READOUTS[readout],
     }
     return model, state
+
+
+def _added(conv: Mapping[str, Any]) -> int:
+    """What the convolutional encoder adds to the inputs of a step."""
+    down, right = ((conv[size] + 1 - conv["side"]) // conv["pool"] for size in ("rows", "columns"))
+    return int(conv["filters"] * down * right - conv["rows"] * conv["columns"])
 
 
 def _layer(cell: str, own: Arrays, hidden: int) -> dict[str, np.ndarray]:
@@ -190,7 +318,7 @@ def _layer(cell: str, own: Arrays, hidden: int) -> dict[str, np.ndarray]:
     torch.nn has two biases where the study has their sum; in its GRU only the candidate's bias is
     inside the reset.
     """
-    if cell == "gru":
+    if cell in MODULES:
         return {"weight_ih": own["weight_x"], "weight_hh": own["weight_h"], "bias": own["bias"]}
     inside = np.zeros_like(own["bias"])
     if cell == "gru_reset_after":
@@ -217,14 +345,47 @@ def _clear(folder: Path) -> None:
         )
 
 
+def layer_call(model: Mapping[str, Any]) -> str:
+    """The recurrent layers as Python, such as nn.LSTM(4, 32, 1, batch_first=True)."""
+    more = {key: repr(value) for key, value in model["settings"].items()}
+    if model["cell"] in MODULES:
+        sizes = [str(model["dropout"])]
+    else:
+        sizes = []
+        more = {"batch_first": "True"} | more
+        more |= {"dropout": str(model["dropout"])} if model["dropout"] else {}
+    inputs = model["inputs"] + (_added(model["encoder"]) if model["encoder"] else 0)
+    sizes = [str(inputs), str(model["hidden"]), str(model["layers"]), *sizes]
+    named = [f"{key}={value}" for key, value in more.items()]
+    return f"{LAYERS[model['cell']]}({', '.join([*sizes, *named])})"
+
+
+def _modules(model: Mapping[str, Any]) -> list[str]:
+    """The modules of Net as lines of its constructor."""
+    hidden, kind, encoder = model["hidden"], model["cell"].split("_")[0], model["encoder"]
+    lines = []
+    if encoder:
+        settings = ", ".join(f"{key}={value!r}" for key, value in encoder.items())
+        lines += [f"self.encoder = ConvEncoder({settings})"]
+    lines += [f"self.{kind} = {layer_call(model)}"]
+    if model["readout"] == "attention":
+        lines += [
+            f"self.attend = nn.Linear({hidden}, {hidden})",
+            f"self.score = nn.Linear({hidden}, 1, bias=False)",
+        ]
+    return [*lines, f"self.fc = nn.Linear({hidden}, {model['outputs']})"]
+
+
 def card(
     record: Mapping[str, Any],
     result: Mapping[str, Any],
     config: Mapping[str, Any],
     about: Mapping[str, Any],
     digest: str,
+    data: Any,
+    answer: Any,
 ) -> str:
-    """The model card."""
+    """The model card; `data`, `answer`: its worked example."""
     row, provenance, model = (
         Store.known(result["row"]),
         result.get("provenance") or {},
@@ -233,16 +394,11 @@ def card(
     facts = dict.fromkeys(
         ("steps", "loss", "metric", "source", "licence", "split"), "not known"
     ) | dict(about["task"])
-    sizes = f"{model['inputs']}, {model['hidden']}, {model['layers']}"
-    layer = {
-        "rnn": f'nn.RNN({sizes}, batch_first=True, nonlinearity="{model["nonlinearity"]}")',
-        "lstm": f"nn.LSTM({sizes}, batch_first=True)",
-        "gru": f"GRUResetBefore({sizes}, {model['dropout']})",
-        "gru_reset_after": f"nn.GRU({sizes}, batch_first=True)",
-    }[model["cell"]]
     keys = (
         "task",
+        "encoder",
         "cell",
+        "readout",
         "initializer",
         "clip",
         "optimizer",
@@ -256,23 +412,58 @@ def card(
     template = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
     ).from_string((HERE / "card.md").read_text(encoding="utf-8"))
+    own = [MODULES[model["cell"]]] if model["cell"] in MODULES else []
     return template.render(
-        record=record,
+        name=record.get("name"),
+        title=private(str(record.get("title") or "")),
         id=result["id"],
         row=row,
         model=model,
         facts=facts,
-        layer=layer,
-        kind=model["cell"].split("_")[0],
+        input=about["input"],
+        output=about["output"],
+        **_in_words(about),
+        data=shortened(data),
+        answer=shortened(answer),
+        modules=_modules(model),
+        own=[*own, *(["ConvEncoder"] if model["encoder"] else [])],
         dtype=about["dtype"],
         digest=digest,
         score=score_number(row.get("score"), 4),
         score_se=score_number(row.get("score_se"), 4),
         baseline=score_number(row.get("baseline"), 4),
-        settings={key: json.dumps(config.get(key)) for key in keys},
+        settings={key: json.dumps(without_paths(config.get(key))) for key in keys},
         commit=(provenance.get("git") or {}).get("commit") or "not known",
         versions=", ".join(
             f"{name} {version}" for name, version in (provenance.get("versions") or {}).items()
         )
         or "versions not known",
     )
+
+
+def _in_words(about: Mapping[str, Any]) -> dict[str, str]:
+    """Lists of the signature for the card, cut if they are long."""
+    spec, output = about["input"], about["output"]
+    files = {
+        "numbers": ".csv or .tsv, .npy, or .npz with x and lengths",
+        "image": ".npy, or .csv with one image a row",
+        "text": "a text",
+    }
+    return {
+        "listed": shortened(spec.get("columns") or [])[1:-1],
+        "means": shortened([float(f"{value:.6g}") for value in spec.get("mean", [])]),
+        "deviations": shortened(
+            [
+                float(f"{value:.6g}") if value < CONSTANT else "constant: 0"
+                for value in spec.get("deviation", [])
+            ]
+        ),
+        "classes": shortened(output.get("classes", []))[1:-1],
+        "files": files[spec["kind"]],
+    }
+
+
+def shortened(value: Any, most: int = 400) -> str:
+    """A plain value as JSON, cut in the middle if it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 4 :]}"

@@ -9,11 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reports.export.export import CELLS, HERE, READOUTS
+from reports.export.export import CELLS, HERE, MODULES, READOUTS, layer_call
 from study.records import StudyError
 
 OURS = "study.initializers."
-LAYERS = {"rnn": "nn.RNN", "lstm": "nn.LSTM", "gru_reset_after": "nn.GRU", "gru": "GRUResetBefore"}
 FORGET = 1  # index of the LSTM's forget gate in i, f, g, o
 
 
@@ -22,32 +21,36 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     _check(config)
     target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
     cell = CELLS[target][0]
-    kind, every = cell.split("_")[0], READOUTS[readout]
+    kind, every = cell.split("_")[0], READOUTS[readout][0] == "every"
     inputs, outputs, steps = (int(facts[key]) for key in ("inputs", "outputs", "steps"))
     hidden, depth, batch, updates = (
         int(config[key]) for key in ("hidden", "depth", "batch", "updates")
     )
-    dropout = float(config["dropout"]) if depth > 1 else 0.0
     double = str(config.get("dtype")) == "float64"
-    sizes = f"{inputs}, {hidden}, {depth}"
-    more = f', nonlinearity="{config["cell"].get("nonlinearity", "tanh")}"' if kind == "rnn" else ""
-    call = (
-        f"{sizes}, {dropout}"
-        if cell == "gru"
-        else f"{sizes}, batch_first=True{f', dropout={dropout}' if dropout else ''}{more}"
+    call = layer_call(
+        {
+            "cell": cell,
+            "settings": {key: value for key, value in config["cell"].items() if key != "_target_"},
+            "encoder": None,
+            "inputs": inputs,
+            "hidden": hidden,
+            "layers": depth,
+            "dropout": float(config["dropout"]) if depth > 1 else 0.0,
+        }
     )
     lines = ["import torch", "from torch import nn", "", "torch.manual_seed(0)", ""]
-    if cell == "gru":
+    if cell in MODULES:
         text = (HERE / "model.py").read_text(encoding="utf-8")
-        found = re.search(r"class GRUResetBefore.*?(?=\n\n\nclass )", text, flags=re.S)
-        assert found
-        lines += ["", found[0], ""]
+        for name in ("StepByStep", MODULES[cell]):
+            found = re.search(rf"class {name}\b.*?(?=\n\n\nclass )", text, flags=re.S)
+            assert found
+            lines += ["", found[0], ""]
     lines += [
         "",
         "class Net(nn.Module):",
         "    def __init__(self):",
         "        super().__init__()",
-        f"        self.{kind} = {LAYERS[cell]}({call})",
+        f"        self.{kind} = {call}",
         f"        self.fc = nn.Linear({hidden}, {outputs})",
         *(f"        {line}" for line in _initial(config, cell, kind, hidden)),
         "",
@@ -76,8 +79,8 @@ def _check(config: Mapping[str, Any]) -> None:
     """StudyError if a piece of the configuration cannot be written in plain PyTorch."""
     target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
     if target not in CELLS:
-        raise StudyError(f"{target} is no layer of torch.nn")
-    if readout not in READOUTS:
+        raise StudyError(f"{target} is no layer of torch.nn or of this tool")
+    if READOUTS.get(readout, ("",))[0] not in ("last", "every"):
         raise StudyError(
             f"{readout} is none of the linear readouts of the last or of every step, which are what"
             " the snippet can write"

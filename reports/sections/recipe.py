@@ -250,8 +250,8 @@ def _how(study: Study, id: str, *, brief: bool) -> list[object]:
         return [
             *blocks,
             Prose(
-                f"No PyTorch snippet is written for this recipe: {why}. Its weights can be"
-                " exported, where torch.nn has its layers.",
+                f"No PyTorch snippet is written for this recipe: {why}. Networks of this tool's"
+                " own cells, encoders and readouts can be exported nevertheless.",
                 "small",
             ),
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import torch
 
 from study.battery.shared import COMPANY
@@ -43,6 +45,22 @@ def check_task(task: Task) -> None:
         common = len(sets[one] & sets[other]) / len(sets[other])
         assert common < 0.02, f"{name}: {common:.0%} of {other} are also examples of {one}"
     _task_losses(task, first)
+    _signature(task)
+
+
+def _signature(task: Task) -> None:
+    name, found = type(task).__name__, task.signature()
+    again = json.loads(json.dumps(found, allow_nan=False))
+    assert again == found, f"{name}: signature() holds values that JSON cannot"
+    kinds = (found["input"]["kind"], found["output"]["kind"])
+    assert kinds[0] in ("numbers", "image", "text") and kinds[1] in ("numbers", "classes"), (
+        f"{name}: signature() has kinds {kinds}; see study.interfaces.Task"
+    )
+    classes = found["output"].get("classes", range(task.facts.outputs))
+    assert len(classes) == task.facts.outputs, (
+        f"{name}: signature() names {len(classes)} classes, and there are {task.facts.outputs}"
+        " outputs"
+    )
 
 
 def _task_losses(task: Task, batch: Batch) -> None:

@@ -58,10 +58,21 @@ def _load_task(text: str, stamps: tuple[tuple[str, int, int], ...]) -> Task:
         raise StudyError(
             f"task: lag must be at most the sequence's {facts.steps} steps, got {facts.lag}"
         )
+    with as_study_error("task", f"{name} cannot state its signature"):
+        signature(task)
     with as_study_error("task", f"{name} fails on its first examples"):
         _check_examples(task, facts)
         _check_losses(task, facts)
     return task
+
+
+@functools.lru_cache(maxsize=8)
+def signature(task: Task) -> dict[str, Any]:
+    """Return what a loaded task says about its raw input and its answers, in plain values.
+
+    Computed once per task, as every point stores it.
+    """
+    return dict(json.loads(json.dumps(task.signature(), allow_nan=False)))
 
 
 def _check_examples(task: Task, facts: TaskFacts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -141,6 +142,12 @@ class Caption(Generated):
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return _over_letters((outputs.argmax(-1) == batch.y).double(), batch.y)
+
+    def signature(self) -> dict[str, Any]:
+        return super().signature() | {
+            "input": {"kind": "numbers", "steps": self.steps, "varying": True},
+            "output": {"kind": "classes", "classes": list(LETTERS), "name": "letter"},
+        }
 
     def _by_step(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Losses [M, B, T], 0 where there is no letter to predict."""

@@ -505,6 +505,25 @@ class Csv(Series):
             self.elapsed,
         )
 
+    def signature(self) -> dict[str, Any]:
+        found = super().signature()
+        found["output"] |= {"name": self.target}
+        taken = found["input"]
+        taken |= {"missing": self.missing}
+        marks = (self.separator, self.style.decimal, self.style.thousands)
+        if marks != (",", ".", ""):
+            taken |= {"marks": dict(zip(("separator", "decimal", "thousands"), marks, strict=True))}
+        if not self.ordered:
+            return found | {"input": taken | {"layout": "row"}}
+        taken |= {"series": self.series, "time": self.time}
+        taken |= {"layout": "window" if self.form == "forecast" else "series"}
+        levels = {key: self.levels[key] for key in taken["columns"] if key in self.levels}
+        taken |= {"levels": levels} if levels else {}
+        taken |= {"elapsed": ELAPSED} if self.elapsed else {}
+        taken |= {"resample": self.resample} if self.resample else {}
+        found["output"] |= {"ahead": self.horizon} if self.form == "forecast" else {}
+        return found
+
     def _values(self, reading: Reading, found: Features) -> tuple[list[str], np.ndarray]:
         """(channels, [N, D] in the order of the file, the target last in a forecast)."""
         channels: list[str] = []
@@ -519,6 +538,11 @@ class Csv(Series):
                 f"task.features: two channels would be named {twice!r}; rename the column of"
                 f" {self.path} or leave it out"
             )
+        self.levels = {
+            f"{name}={level}": [name, level]
+            for name, (_, levels) in found.levels.items()
+            for level in levels
+        }
         values, place = np.empty((reading.table.rows, len(channels)), order="F"), 0
         for name in found.order:
             if name in found.levels:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from study.interfaces import Batch, TaskFacts, require
-from study.tasks.shared.handwriting import COUNT, LICENCE, SIDE, SOURCE, handwriting
+from study.tasks.shared.handwriting import COUNT, LICENCE, SIDE, SOURCE, WHITE, handwriting
 from study.tasks.shared.images import CLASSES, Images
 
 
@@ -45,7 +45,7 @@ class Digits(Images):
         )
         self.form, self.permuted, self.lag, self.solved = form, permuted, lag, solved
         self.validation, self.test, self.split_seed = validation, test, split_seed
-        self.side = SIDE
+        self.side, self.white = SIDE, WHITE
 
     def load(self) -> None:
         images, labels, parts = handwriting(

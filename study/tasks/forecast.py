@@ -18,6 +18,7 @@ SOURCES = {
         " statsmodels)"
     ),
 }
+COLUMNS = {"sunspots": "SUNACTIVITY", "co2": "co2"}  # of statsmodels' tables
 
 
 class Forecast(Series):
@@ -58,14 +59,31 @@ class Forecast(Series):
             relative,
         )
 
+    def signature(self) -> dict[str, Any]:
+        found, column = super().signature(), COLUMNS[self.series]
+        found["input"] |= {
+            "columns": [column],
+            "layout": "window",
+            "series": None,
+            "time": None,
+            "missing": "forward",
+            "differences": self.differences,
+            "relative": self.relative,
+        }
+        found["output"] |= {
+            "name": f"change of {column}" if self.differences else column,
+            "ahead": self.horizon,
+        }
+        return found
+
     def read(self) -> Read:
         # imported here, since it takes a second
         from statsmodels.datasets import co2, sunspots
 
         values = (
-            sunspots.load_pandas().data["SUNACTIVITY"]
+            sunspots.load_pandas().data[COLUMNS[self.series]]
             if self.series == "sunspots"
-            else co2.load_pandas().data["co2"].ffill()
+            else co2.load_pandas().data[COLUMNS[self.series]].ffill()
         )
         column = values.to_numpy(np.float64)
         data = windows(

@@ -17,7 +17,7 @@ from study.records import StudyError
 from study.tasks.shared.fetching import CACHE, cached
 from study.tasks.shared.images import CLASSES, Images
 
-SIDE, TRAIN, TEST = 28, 60_000, 10_000
+SIDE, WHITE, TRAIN, TEST = 28, 255, 60_000, 10_000
 POOLS = (1, 2, 4, 7)
 FILES = (
     "train-images-idx3-ubyte",
@@ -113,7 +113,7 @@ class Mnist(Images):
         )
         self.counts = {"train": train, "validation": validation, "test": test}
         self.split_seed, self.lag, self.solved = split_seed, lag, solved
-        self.side = SIDE // pool
+        self.side, self.white = SIDE // pool, WHITE
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class Mnist(Images):
             images[:, row :: self.pool, column :: self.pool].astype(np.float32)
             for row, column in inside
         )
-        pixels = (blocks / np.float32(255 * len(inside))).reshape(len(images), -1)
+        pixels = (blocks / np.float32(WHITE * len(inside))).reshape(len(images), -1)
         return Batch(x=self.sequences(pixels), y=torch.from_numpy(labels.astype(np.int64)))
 
     def _files(self) -> list[Path]:

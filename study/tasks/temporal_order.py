@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -46,6 +47,11 @@ class TemporalOrder(OneClass, Generated):
             source="generated",
             licence="none needed",
         )
+
+    def signature(self) -> dict[str, Any]:
+        return super().signature() | {
+            "output": {"kind": "classes", "classes": ["AA", "AB", "BA", "BB"]}
+        }
 
     def draw(self, rng: torch.Generator, batch: int) -> Batch:
         symbols = torch.randint(2, SYMBOLS, (batch, self.steps), generator=rng)

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from study.interfaces import PARTS, Batch, Part, TaskFacts, require
 from study.records import StudyError
 from study.tasks.shared.classes import ClassEachStep
 from study.tasks.shared.losses import cross_entropy
+
+OTHER = "\ufffd"  # stands in exports for the symbol that characters out of the alphabet share
 
 
 class Text(ClassEachStep):
@@ -213,6 +216,12 @@ class Text(ClassEachStep):
             ),
             licence="PSF License" if self.path is None else "the reader's own data",
         )
+
+    def signature(self) -> dict[str, Any]:
+        return {
+            "input": {"kind": "text", "alphabet": self.alphabet, "encoding": self.encoding},
+            "output": {"kind": "classes", "classes": [*self.alphabet, OTHER], "name": "next"},
+        }
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(outputs, batch.y).double().mean(-1) / math.log(2)

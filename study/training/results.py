@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import yaml
 
+from study.config.tasks import signature
 from study.health.end_state import JUDGED, layers_rows
 from study.health.verdicts import OutcomeLimits, Run, opened_loss, outcome
 from study.interfaces import AtLags, ByIndex, ByStep, Point, TaskFacts
@@ -437,6 +438,7 @@ def provenance(training: Training, start: float, seconds: float) -> dict[str, An
         "tf32": precision == "tf32",  # torch sets it in updates only
         "probes": training.setup.nodes["probe"],
         "task": asdict(training.task.facts),
+        "signature": signature(training.task),  # for exports
         "start": started,
         "seconds": seconds,
     }

@@ -354,7 +354,7 @@ def test_sequences_that_an_encoder_makes_too_large_for_memory_are_told(monkeypat
     planned("quick", [*points[1], "tracker=[]"])
 
 
-def test_a_caption_network_is_stored_with_its_encoder_and_refused_by_export(tmp_path):
+def test_a_caption_network_is_stored_and_exported_with_its_encoder(tmp_path):
     from reports.export.export import network
 
     (one,) = planned(
@@ -373,5 +373,7 @@ def test_a_caption_network_is_stored_with_its_encoder_and_refused_by_export(tmp_
     run_group(Group(name="1", points=(one,), cost=1.0), tmp_path, "cpu", lambda update: None)
     weights = Store(tmp_path).weights(one.id)
     assert np.isfinite(weights["encoder.weight"]).all()
-    with pytest.raises(StudyError, match="networks with an encoder are not exported"):
-        network(one.config, weights)
+    model, state = network(one.config, weights)
+    assert model["encoder"]["filters"] == one.config["encoder"]["filters"]
+    assert model["inputs"] == load_task(one.config["task"]).facts.inputs
+    assert state["encoder.conv.weight"].ndim == 4

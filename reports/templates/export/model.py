@@ -1,10 +1,21 @@
 """An exported recurrent network: needs torch, numpy and safetensors, and nothing else of where it
 was trained.
 
-net = load(folder); predict(net, sequences) -> numpy array
+net = load(folder)
+predict(net, data)     # answers in the task's own units, for data as the task had them
+outputs(net, x)        # the network alone: arrays [N, T, D], scaled as in training
+python model.py FILE   # answers as CSV
 """
 
+import csv
+import datetime
 import json
+import math
+import re
+import sys
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +23,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+# --- the network ----------------------------------------------------------------------------------
 
-class GRUResetBefore(nn.Module):
-    """r,z = σ(W [h, x] + b), n = tanh(W [r⊙h, x] + b), h ← (1-z)⊙h + z⊙n (Cho 2014): torch.nn.GRU
-    resets after the product.
-    """
+
+class StepByStep(nn.Module):
+    """Recurrent layers that torch.nn lacks: subclasses define one step of one layer."""
+
+    gates = 1
 
     def __init__(self, input_size, hidden_size, num_layers, dropout):
         super().__init__()
@@ -26,16 +39,20 @@ class GRUResetBefore(nn.Module):
             nn.Dropout(dropout),
         )
         for layer in range(num_layers):
-            bound = hidden_size**-0.5
+            bound, rows = hidden_size**-0.5, self.gates * hidden_size
             shapes = {
-                "weight_ih": (3 * hidden_size, hidden_size if layer else input_size),
-                "weight_hh": (3 * hidden_size, hidden_size),
-                "bias": (3 * hidden_size,),
+                "weight_ih": (rows, hidden_size if layer else input_size),
+                "weight_hh": (rows, hidden_size),
+                "bias": (rows,),
             }
             for name, shape in shapes.items():
                 self.register_parameter(
                     f"{name}_l{layer}", nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
                 )
+
+    def step(self, x, h, U):
+        """The next state [B, H] from W x + b, the state h and the recurrent weights U."""
+        raise NotImplementedError
 
     def forward(self, x):
         """x [B, T, D] -> outputs [B, T, H], last states [layers, B, H]."""
@@ -45,61 +62,633 @@ class GRUResetBefore(nn.Module):
             W, U, b = (
                 getattr(self, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias")
             )
-            H, h, outputs = self.hidden_size, x.new_zeros(x.shape[0], self.hidden_size), []
+            h, states = x.new_zeros(x.shape[0], self.hidden_size), []
             for x_t in (x @ W.T + b).unbind(1):
-                r, z = torch.sigmoid(x_t[:, : 2 * H] + h @ U[: 2 * H].T).chunk(2, 1)
-                n = torch.tanh(x_t[:, 2 * H :] + (r * h) @ U[2 * H :].T)
-                h = h + z * (n - h)
-                outputs.append(h)
-            x = torch.stack(outputs, 1)
+                h = self.step(x_t, h, U)
+                states.append(h)
+            x = torch.stack(states, 1)
             last.append(h)
         return x, torch.stack(last)
 
 
-class Net(nn.Module):
-    """The recurrent layers under the name of their kind (rnn, lstm, gru), and the readout fc."""
+class GRUResetBefore(StepByStep):
+    """r,z = σ(W [h, x] + b), n = tanh(W [r⊙h, x] + b), h ← (1-z)⊙h + z⊙n (Cho 2014): torch.nn.GRU
+    resets after the product.
+    """
 
-    def __init__(self, *, cell, nonlinearity, inputs, hidden, layers, outputs, dropout, every_step):
+    gates = 3
+
+    def step(self, x, h, U):
+        H = self.hidden_size
+        r, z = torch.sigmoid(x[:, : 2 * H] + h @ U[: 2 * H].T).chunk(2, 1)
+        n = torch.tanh(x[:, 2 * H :] + (r * h) @ U[2 * H :].T)
+        return h + z * (n - h)
+
+
+class LinearRNN(StepByStep):
+    """h ← W_h h + W_x x + b (Henaff 2016)."""
+
+    def step(self, x, h, U):
+        return x + h @ U.T
+
+
+class Antisymmetric(StepByStep):
+    """h ← h + ε tanh((M - Mᵀ - γI) h + W_x x + b) (Chang 2019)."""
+
+    def __init__(self, *sizes, step_length, damping):
+        super().__init__(*sizes)
+        self.step_length, self.damping = step_length, damping
+
+    def step(self, x, h, U):
+        return h + self.step_length * torch.tanh(x + h @ (U.T - U) - self.damping * h)
+
+
+class ConvEncoder(nn.Module):
+    """Filters, maxima over disjoint windows and ReLU of the image in the first rows · columns
+    inputs of each step; the other inputs pass unchanged.
+    """
+
+    def __init__(self, *, rows, columns, filters, side, pool):
         super().__init__()
-        self.kind, self.every_step = cell.split("_")[0], every_step
-        if cell == "gru":
-            recurrent = GRUResetBefore(inputs, hidden, layers, dropout)
+        self.image, self.pool = (rows, columns), pool
+        self.conv = nn.Conv2d(1, filters, side)
+        places = [(size + 1 - side) // pool for size in self.image]
+        self.more = filters * math.prod(places) - rows * columns
+
+    def forward(self, x):
+        """x [B, T, D] -> [B, T, D + self.more]."""
+        pixels = math.prod(self.image)
+        found = self.conv(x[..., :pixels].reshape(-1, 1, *self.image))
+        found = nn.functional.max_pool2d(found, self.pool).relu().permute(0, 2, 3, 1)
+        return torch.cat([found.reshape(*x.shape[:2], -1), x[..., pixels:]], -1)
+
+
+class Net(nn.Module):
+    """The recurrent layers under the name of their kind (rnn, lstm, gru, …), and the readout fc.
+
+    readout: last (valid step), every (step), mean or attention (over the valid steps).
+    """
+
+    def __init__(
+        self, *, cell, settings, encoder, readout, inputs, hidden, layers, outputs, dropout
+    ):
+        super().__init__()
+        self.kind, self.readout, self.inputs = cell.split("_")[0], readout, inputs
+        if encoder:
+            self.encoder = ConvEncoder(**encoder)
+            inputs += self.encoder.more
+        plain = {"gru": GRUResetBefore, "linear": LinearRNN, "antisymmetric": Antisymmetric}
+        if cell in plain:
+            recurrent = plain[cell](inputs, hidden, layers, dropout, **settings)
         else:
             kind = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru_reset_after": nn.GRU}[cell]
-            more = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
-            recurrent = kind(inputs, hidden, layers, batch_first=True, dropout=dropout, **more)
+            recurrent = kind(inputs, hidden, layers, batch_first=True, dropout=dropout, **settings)
         setattr(self, self.kind, recurrent)
+        if readout == "attention":
+            self.attend, self.score = nn.Linear(hidden, hidden), nn.Linear(hidden, 1, bias=False)
         self.fc = nn.Linear(hidden, outputs)
 
     def forward(self, x, lengths=None):
-        """x [B, T, D] -> [B, outputs] at the last valid step, or [B, T, outputs] at every step."""
-        h, _ = getattr(self, self.kind)(x)
-        if self.every_step:
+        """x [B, T, D], lengths [B] -> [B, outputs], or [B, T, outputs] with readout every."""
+        h, _ = getattr(self, self.kind)(self.encoder(x) if hasattr(self, "encoder") else x)
+        if self.readout == "every":
             return self.fc(h)
-        last = h[:, -1] if lengths is None else h[torch.arange(len(h)), lengths - 1]
-        return self.fc(last)
+        if lengths is None:
+            lengths = torch.full((len(h),), h.shape[1])
+        if self.readout == "last":
+            return self.fc(h[torch.arange(len(h)), lengths - 1])
+        padding = (torch.arange(h.shape[1]) >= lengths[:, None])[..., None]
+        if self.readout == "mean":
+            return self.fc(h.masked_fill(padding, 0.0).sum(1) / lengths[:, None])
+        scores = self.score(torch.tanh(self.attend(h))).masked_fill(padding, -torch.inf)
+        return self.fc((torch.softmax(scores, 1) * h).sum(1))
 
 
 def load(folder):
-    """The network of an exported folder, ready to predict."""
+    """The network of an exported folder, ready to predict; net.config is its config.json."""
     folder = Path(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     net = Net(**config["model"]).to(getattr(torch, config["dtype"]))
     net.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+    net.config = config
     return net.eval()
 
 
-def predict(net, sequences, lengths=None, batch=256):
-    """Outputs for sequences [N, T, D]; `lengths` [N] where they are padded at the end."""
+def outputs(net, x, lengths=None, batch=256):
+    """The network's outputs for x [N, T, D]; `lengths` [N] where they are padded at the end."""
     dtype = next(net.parameters()).dtype
     parts = []
     with torch.no_grad():
-        for start in range(0, len(sequences), batch):
-            x = torch.as_tensor(np.asarray(sequences[start : start + batch]), dtype=dtype)
+        for start in range(0, len(x), batch):
+            part = torch.as_tensor(np.asarray(x[start : start + batch]), dtype=dtype)
             own = (
                 None
                 if lengths is None
                 else torch.as_tensor(np.asarray(lengths[start : start + batch]), dtype=torch.long)
             )
-            parts.append(net(x, own).numpy())
+            parts.append(net(part, own).numpy())
     return np.concatenate(parts)
+
+
+# --- from data to answers -------------------------------------------------------------------------
+
+
+def predict(net, data, lengths=None):
+    """Answers in the task's own units: class names, or numbers.
+
+    One per sequence, [N] or [N, outputs]; if the network answers at every step, a list of one such
+    array per sequence. `data`, where the task's input (net.config["input"]) is
+
+    - numbers: arrays [N, T, D], [N, T] if D is 1, or a list of arrays [T, D] of different lengths;
+      `lengths` [N] where sequences are padded at the end. With columns also a table (a mapping of
+      columns, a list of rows, a pandas DataFrame), read by the names of its columns.
+    - image: arrays [N, side, side] or [N, side²] of raw pixels.
+    - text: a str or a list of them.
+
+    Or the path of such a file: .npy, .npz with x and lengths, .csv, a text. ValueError says what is
+    wrong with the data, and a warning what is unusual about them.
+    """
+    x, lengths, _, last = prepare(net, data, lengths)
+    return answers(net.config, outputs(net, x, lengths), lengths, last)
+
+
+def prepare(net, data, lengths=None):
+    """What the network reads: x [N, T, D] padded with 0, lengths [N], (name of the sequences' key,
+    keys), and what is to be added to the answers (None: nothing).
+    """
+    spec = net.config["input"] | {"target": net.config["output"].get("name")}
+    kind = {"numbers": _numbers, "image": _images, "text": _texts}[spec["kind"]]
+    x, lengths, keys, last = kind(spec, net.inputs, data, lengths)
+    if x.shape[2] != net.inputs:
+        raise ValueError(f"data: need {net.inputs} inputs per step, got {x.shape[2]}")
+    return x, lengths, keys, last
+
+
+def answers(config, values, lengths, last=None):
+    """Answers from the network's outputs [N, O] or [N, T, O]; see predict."""
+    spec, every = config["output"], config["model"]["readout"] == "every"
+    if spec["kind"] == "classes":
+        values = np.array(spec["classes"])[values.argmax(-1)]
+    else:
+        values = values * np.array(spec.get("deviation", 1.0)) + np.array(spec.get("mean", 0.0))
+        if last is not None:
+            values = values + last[:, None]
+        if values.shape[-1] == 1:
+            values = values[..., 0]
+    return (
+        [value[:count] for value, count in zip(values, lengths, strict=True)] if every else values
+    )
+
+
+def table(net, data, lengths=None):
+    """(names of the columns, rows) of the answers, with each class's probability; see predict."""
+    x, lengths, (key, keys), last = prepare(net, data, lengths)
+    found, spec = outputs(net, x, lengths), net.config["output"]
+    every, classes = net.config["model"]["readout"] == "every", spec["kind"] == "classes"
+    values = answers(net.config, found, lengths, last)
+    name = spec.get("name", "class" if classes else "output")
+    several = not classes and found.shape[-1] > 1
+    header = [key, *(["step"] if every else []), *(["rows_ahead"] if "ahead" in spec else [])]
+    header += [f"{name}_{i}" for i in range(found.shape[-1])] if several else [name]
+    header += ["probability"] if classes else []
+    chance = torch.softmax(torch.as_tensor(found, dtype=torch.float64), -1).amax(-1).numpy()
+    rows = []
+    for number, own in enumerate(keys):
+        steps = values[number] if every else [values[number]]
+        for step, value in enumerate(steps):
+            row = [own, *([step] if every else []), *([spec["ahead"]] if "ahead" in spec else [])]
+            if classes:
+                at = chance[number, step] if every else chance[number]
+                row += [value, f"{at:.4g}"]
+            else:
+                row += [f"{each:.10g}" for each in np.atleast_1d(value)]
+            rows.append(row)
+    return header, rows
+
+
+# --- numbers: arrays and tables -------------------------------------------------------------------
+#
+# Keys of such an input, all but `steps` optional.
+#
+# steps: those of the task's sequences; varying: they had up to that many
+# mean, deviation: one each per channel: x = (raw - mean) / deviation
+# columns: names of the channels in order, or of the steps if layout is row
+# layout: how sequences stand in a table: row (each row is one; if varying, up to its last value),
+#   series (rows with the same value in column `series`), window (the last `steps` rows)
+# time: the column that orders rows
+# levels: {channel: [column, text]}: 1 where the column holds the text, else 0
+# elapsed: the channel that is the time since the row before; dates in seconds
+# missing: forward fills gaps with the value of the step before
+# differences: x are changes from row to row
+# relative: the last row of the window is subtracted, and added to the answer
+# marks: separator, decimal and thousands of a file, where they are not found by themselves
+# resample: the span over whose rows the task took means
+#
+# Keys of the output. mean, deviation: answer = output · deviation + mean. name: what is predicted;
+# ahead: that many rows after the window. classes: their names, in the order of the outputs.
+
+
+def _numbers(spec, inputs, data, lengths):
+    """See prepare."""
+    data, lengths, first = _opened(data, lengths, spec)
+    if hasattr(data, "columns") or isinstance(data, Mapping) or _is_rows(data):
+        sequences, keys = _from_table(spec, inputs, _columns(data), first)
+    else:
+        sequences = _from_array(inputs, data, lengths)
+        keys = ("sequence", list(range(len(sequences))))
+    for key, sequence in zip(keys[1], sequences, strict=True):
+        if not np.isfinite(sequence).all():
+            raise ValueError(f"data: {keys[0]} {key} holds values that are missing or not finite")
+        _check_steps(spec, f"{keys[0]} {key}", len(sequence))
+    last = None
+    if spec.get("differences"):
+        sequences = [np.diff(sequence, axis=0) for sequence in sequences]
+    if spec.get("relative"):
+        last = np.array([sequence[-1, -1] for sequence in sequences])
+        sequences = [sequence - sequence[-1] for sequence in sequences]
+    if "mean" in spec:
+        mean, deviation = np.array(spec["mean"]), np.array(spec["deviation"])
+        sequences = [
+            ((sequence - mean) / deviation).astype(np.float32).astype(float)
+            for sequence in sequences
+        ]
+    return *_padded(sequences), keys, last
+
+
+def _check_steps(spec, name, count):
+    """ValueError or a warning if a sequence is not as long as those of the task."""
+    steps = spec["steps"] + bool(spec.get("differences"))
+    fixed = spec.get("layout") in ("row", "window") and not spec.get("varying")
+    if fixed and count != steps:
+        raise ValueError(f"data: {name} has {count} steps, and the task's sequences have {steps}")
+    if count < 1:
+        raise ValueError(f"data: {name} has no steps")
+    if count > steps or (count < steps and not spec.get("varying")):
+        warnings.warn(
+            f"sequences of {count} steps, and the network was trained on"
+            f" {'at most ' if spec.get('varying') else ''}{steps}",
+            stacklevel=2,
+        )
+
+
+def _padded(sequences):
+    """x [N, T, D] and lengths [N]."""
+    if not sequences:
+        raise ValueError("data: hold no sequence")
+    lengths = np.array([len(sequence) for sequence in sequences])
+    x = np.zeros((len(sequences), lengths.max(), sequences[0].shape[1]))
+    for row, sequence in zip(x, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return x, lengths
+
+
+def _from_array(inputs, data, lengths):
+    """One [T, D] per sequence."""
+    if isinstance(data, list | tuple) and len({len(np.atleast_1d(each)) for each in data}) > 1:
+        if lengths is not None:
+            raise ValueError("lengths: are those of the arrays in the list; leave them out")
+        return [_from_array(inputs, np.asarray(each)[None], None)[0] for each in data]
+    try:
+        array = np.asarray(data, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"data: hold what is no number ({error})") from error
+    if array.ndim == 1 and inputs == 1:
+        array = array[None, :, None]
+    elif array.ndim == 2:
+        array = array[..., None] if inputs == 1 else array[None]
+    if array.ndim != 3 or array.shape[2] != inputs:
+        raise ValueError(
+            f"data: must be [N, T, {inputs}]{' or [N, T]' if inputs == 1 else ''}, got"
+            f" {list(np.shape(data))}"
+        )
+    if lengths is None:
+        return list(array)
+    lengths = np.asarray(lengths)
+    if (
+        lengths.shape != (len(array),)
+        or not np.issubdtype(lengths.dtype, np.integer)
+        or (len(lengths) and not (lengths.min() >= 1 and lengths.max() <= array.shape[1]))
+    ):
+        raise ValueError(
+            f"lengths: one whole number a sequence, from 1 to {array.shape[1]}, got {lengths!r}"
+        )
+    return [sequence[:length] for sequence, length in zip(array, lengths, strict=True)]
+
+
+def _is_rows(data):
+    return isinstance(data, list | tuple) and bool(data) and isinstance(data[0], Mapping)
+
+
+def _columns(data):
+    """{name: values} of a mapping of columns or of one row, of a list of rows, of a DataFrame."""
+    if _is_rows(data):
+        for number, row in enumerate(data):
+            if set(row) != set(data[0]):
+                raise ValueError(
+                    f"data: row {number} has columns {', '.join(map(str, row))}, the first one"
+                    f" {', '.join(map(str, data[0]))}"
+                )
+        return {str(name): [row[name] for row in data] for name in data[0]}
+    names = list(data.columns) if hasattr(data, "columns") else list(data)
+    single = (str, int, float, np.generic, type(None))
+    found = {
+        str(name): [data[name]] if isinstance(data[name], single) else list(data[name])
+        for name in names
+    }
+    if len({len(values) for values in found.values()}) > 1:
+        raise ValueError("data: the columns have different numbers of rows")
+    return found
+
+
+def _from_table(spec, inputs, columns, first):
+    """(one [T, D] per sequence, (name of the key, keys)); `first`: number of the first row."""
+    layout, names = spec.get("layout"), spec.get("columns") or []
+    by = spec.get("series") if layout else "sequence" if "sequence" in columns else None
+    time = spec.get("time")
+    if layout is None and by is None:
+        matrix = _matrix(spec, columns, list(columns), first)
+        if matrix.shape[1] % inputs:
+            raise ValueError(
+                f"data: without a column sequence each row is a sequence of steps · {inputs}"
+                f" numbers, got {matrix.shape[1]} columns"
+            )
+        return list(matrix.reshape(len(matrix), -1, inputs)), ("sequence", list(range(len(matrix))))
+    names = names or [name for name in columns if name != by]
+    if layout != "row" and len(names) != inputs:
+        raise ValueError(
+            f"data: need a column {by} and {inputs} more, got {', '.join(map(str, columns))}"
+        )
+    _check_columns(spec, names, by, time, columns)
+    if layout == "row":
+        matrix = _matrix(spec, columns, names, first)
+        sequences = [_filled(spec, row[: _last(row, spec)])[:, None] for row in matrix]
+        return sequences, ("row", [first + row for row in range(len(matrix))])
+    moments = None if time is None else _moments(columns[time], time, first)
+    own = [name for name in names if name != spec.get("elapsed")]
+    matrix = _matrix(spec, columns, own, first)
+    groups = defaultdict(list)
+    for row in range(len(matrix)):
+        groups["" if by is None else columns[by][row]].append(row)
+    sequences = []
+    for key, rows in groups.items():
+        if moments is not None:
+            rows = [rows[place] for place in np.argsort(moments[rows], kind="stable")]
+        sequence = _filled(spec, matrix[rows])
+        if spec.get("elapsed") and moments is not None:
+            since = np.diff(moments[rows], prepend=moments[rows[0]])
+            sequence = np.insert(sequence, names.index(spec["elapsed"]), since, axis=1)
+        if layout == "window":
+            steps = spec["steps"] + bool(spec.get("differences"))
+            least = steps + bool(spec.get("elapsed"))  # the first row has a row before it
+            if len(sequence) < least:
+                raise ValueError(
+                    f"data: {f'{by} {key}' if by else 'the table'} has {len(sequence)} rows, fewer"
+                    f" than the {least} that a forecast reads"
+                )
+            sequence = sequence[-steps:]
+        sequences.append(sequence)
+    return sequences, (by or "sequence", list(groups) if by else [0])
+
+
+def _check_columns(spec, names, by, time, columns):
+    """ValueError if the table lacks a column, a warning on what is not read."""
+    levels = spec.get("levels", {})
+    read = [levels[name][0] if name in levels else name for name in names]
+    read = [name for name in [*read, by, time] if name not in (None, spec.get("elapsed"))]
+    lacking = [name for name in dict.fromkeys(read) if name not in columns]
+    if lacking:
+        raise ValueError(
+            f"data: the table has no column {', '.join(lacking)}; the network reads"
+            f" {', '.join(dict.fromkeys(read))}, and the table has {', '.join(columns) or 'none'}"
+        )
+    extra = [name for name in columns if name not in (*read, spec.get("target"))]
+    if extra:
+        warnings.warn(f"columns that the network does not read: {', '.join(extra)}", stacklevel=2)
+    if spec.get("resample"):
+        warnings.warn(
+            f"the network reads means over {spec['resample']}; rows are read as they are",
+            stacklevel=2,
+        )
+
+
+def _last(row, spec):
+    """The steps of a row: up to its last value, if sequences have different lengths."""
+    known = np.flatnonzero(~np.isnan(row))
+    return known[-1] + 1 if spec.get("varying") and len(known) else len(row)
+
+
+def _matrix(spec, columns, names, first):
+    """[rows, channels] of numbers; NaN where there is none."""
+    found = np.empty((len(next(iter(columns.values()), [])), len(names)))
+    marks, unknown = spec.get("marks", {}), {}
+    for place, name in enumerate(names):
+        column, level = spec.get("levels", {}).get(name, (name, None))
+        known = [text for other, text in spec.get("levels", {}).values() if other == column]
+        for row, value in enumerate(columns[column]):
+            try:
+                if level is None:
+                    found[row, place] = _number(value, marks)
+                    continue
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"data: column {name}, row {first + row}: {value!r} is no number"
+                ) from error
+            text = "" if value is None or value != value else str(value).strip()
+            found[row, place] = text == level if text else math.nan
+            if text and text not in known:
+                unknown[text] = column
+    if unknown:
+        shown = ", ".join(f"{text!r} of {column}" for text, column in unknown.items())
+        warnings.warn(f"levels that the network does not know: {shown}", stacklevel=2)
+    return found
+
+
+def _number(value, marks):
+    words = {"": math.nan, "na": math.nan, "none": math.nan, "true": 1.0, "false": 0.0}
+    text = str(value).strip().lower()
+    if isinstance(value, str):
+        value = value.replace(marks.get("thousands") or "\0", "")
+        value = value.replace(marks.get("decimal") or ".", ".")
+    return words[text] if text in words else float(value)
+
+
+def _filled(spec, steps):
+    """Gaps filled with the value of the step before, if the task did so."""
+    if spec.get("missing") != "forward":
+        return steps
+    steps = steps.copy()
+    for step in range(1, len(steps)):
+        steps[step] = np.where(np.isnan(steps[step]), steps[step - 1], steps[step])
+    return steps
+
+
+def _moments(values, name, first):
+    """[rows] of a column of numbers or dates, as 2024-01-31."""
+    found = []
+    for row, value in enumerate(values):
+        try:
+            found.append(_time(value))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"data: column {name}, row {first + row}: {value!r} is neither a number nor a date"
+                " as 2024-01-31"
+            ) from error
+    return np.array(found)
+
+
+def _time(value):
+    """A number as it is, a date in seconds since 1970; without a time zone, in UTC."""
+    if isinstance(value, str):
+        try:
+            found = float(value)
+        except ValueError:
+            try:
+                return _time(datetime.datetime.fromisoformat(value))
+            except ValueError:  # a month
+                found = np.datetime64(value, "s").astype(float)
+    elif isinstance(value, datetime.date):
+        if not isinstance(value, datetime.datetime):
+            value = datetime.datetime(value.year, value.month, value.day)
+        found = (value if value.tzinfo else value.replace(tzinfo=datetime.UTC)).timestamp()
+    else:
+        found = float(value)
+    if not math.isfinite(found):
+        raise ValueError(value)
+    return found
+
+
+def _opened(data, lengths, spec):
+    """The content of a file, or the data themselves: (data, lengths, number of the first row)."""
+    if not isinstance(data, str | Path):
+        return data, lengths, 0
+    path = Path(data)
+    if path.suffix == ".npy":
+        return _loaded(path), lengths, 0
+    if path.suffix == ".npz":
+        arrays = _loaded(path)
+        if "x" not in arrays:
+            raise ValueError(f"{path}: must hold x, and has {', '.join(arrays) or 'nothing'}")
+        return arrays["x"], arrays.get("lengths", lengths), 0
+    if path.suffix not in (".csv", ".tsv"):
+        raise ValueError(f"{path}: must end in .npy, .npz, .csv or .tsv")
+    return _read_csv(path, spec), lengths, 2
+
+
+def _loaded(path):
+    try:
+        found = np.load(path, allow_pickle=False)  # a pickle would run code
+        return dict(found) if path.suffix == ".npz" else found
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a file of plain arrays ({error})") from error
+
+
+def _read_csv(path, spec):
+    """{column: values}; where a layout is known, the first row must be a header."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            line = file.readline()
+            file.seek(0)
+            mark = spec.get("marks", {}).get("separator") or max(",;\t", key=line.count)
+            rows = [
+                [cell.strip() for cell in row]
+                for row in csv.reader(file, delimiter=mark, skipinitialspace=mark != "\t")
+                if row
+            ]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path}: not a table in UTF-8 ({error})") from error
+    if not rows:
+        raise ValueError(f"{path}: is empty")
+    if mark == ";" and "marks" not in spec:  # where numbers have a decimal comma
+        rows = [[re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", cell) for cell in row] for row in rows]
+    if not spec.get("layout") and _are_numbers(rows[0]):
+        rows = [[str(place) for place in range(len(rows[0]))], *rows]
+    names, body = rows[0], rows[1:]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{path}: column {twice[0]} stands in it twice")
+    for number, row in enumerate(body, start=2):
+        if len(row) != len(names):
+            raise ValueError(f"{path}: row {number} has {len(row)} cells, the first {len(names)}")
+    return {name: [row[at] for row in body] for at, name in enumerate(names)}
+
+
+def _are_numbers(row):
+    try:
+        return bool([float(value) for value in row])
+    except ValueError:
+        return False
+
+
+# --- images and texts -----------------------------------------------------------------------------
+
+
+def _images(spec, inputs, data, lengths):
+    """See prepare. side, pool, white: raw images have side² pixels from 0 to white, of which means
+    over pool · pool become one; order: their permutation, if any.
+    """
+    side, pool, white = spec["side"], spec["pool"], spec["white"]
+    data, _, _ = _opened(data, None, {})
+    if isinstance(data, Mapping):
+        data = _matrix({}, data, list(data), 2)
+    try:
+        images = np.asarray(data, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"data: hold what is no number ({error})") from error
+    if images.shape in ((side, side), (side**2,)):
+        images = images[None]
+    if images.shape[1:] not in ((side, side), (side**2,)) or not len(images):
+        raise ValueError(
+            f"data: must be images [N, {side}, {side}] or [N, {side**2}], got {list(images.shape)}"
+        )
+    if not np.isfinite(images).all() or images.min() < 0 or images.max() > white:
+        raise ValueError(f"data: pixels must be from 0 to {white}")
+    if white > 1 and 0 < images.max() <= 1:
+        raise ValueError(
+            f"data: pixels are from 0 to {white}, and the largest is {images.max():g}; give images"
+            " as they were, not scaled"
+        )
+    images = images.reshape(len(images), side, side)
+    blocks = sum(
+        images[:, row::pool, column::pool] for row in range(pool) for column in range(pool)
+    )
+    pixels = (blocks / np.float32(white * pool**2)).reshape(len(images), -1)
+    if spec.get("order"):
+        pixels = pixels[:, spec["order"]]
+    x = pixels.reshape(len(images), spec["steps"], -1)
+    return x, np.full(len(x), x.shape[1]), ("image", list(range(len(x)))), None
+
+
+def _texts(spec, inputs, data, lengths):
+    """See prepare. alphabet: characters with a symbol of their own; all others share one more."""
+    if isinstance(data, Path):
+        try:
+            data = data.read_text(encoding=spec.get("encoding", "utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{data}: not a text in {spec.get('encoding', 'utf-8')}") from error
+    texts = [data] if isinstance(data, str) else list(data)
+    if not texts or not all(isinstance(text, str) and text for text in texts):
+        raise ValueError("data: must be a text of at least one character, or a list of texts")
+    number = {symbol: place for place, symbol in enumerate(spec["alphabet"])}
+    unknown = {symbol: None for text in texts for symbol in text if symbol not in number}
+    if unknown:
+        shown = ", ".join(repr(symbol) for symbol in list(unknown)[:5])
+        warnings.warn(
+            f"characters out of the alphabet, which share one symbol: {shown}"
+            f"{' …' if len(unknown) > 5 else ''}",
+            stacklevel=2,
+        )
+    lengths = np.array([len(text) for text in texts])
+    x = np.zeros((len(texts), lengths.max(), len(number) + 1), np.float32)
+    for row, text in zip(x, texts, strict=True):
+        row[np.arange(len(text)), [number.get(symbol, len(number)) for symbol in text]] = 1.0
+    return x, lengths, ("text", list(range(len(texts)))), None
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("python model.py FILE: a file of data as the task had them")
+    try:
+        names, lines = table(load(Path(__file__).parent), Path(sys.argv[1]))
+    except (OSError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+    csv.writer(sys.stdout, lineterminator="\n").writerows([names, *lines])

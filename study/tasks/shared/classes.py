@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from study.interfaces import Batch, Task
@@ -20,6 +22,9 @@ class OneClass(Task):
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
         return correct(outputs, batch.y)
 
+    def signature(self) -> dict[str, Any]:
+        return super().signature() | {"output": numbered(self.facts.outputs)}
+
 
 class ClassEachStep(Task):
     """One class per step, y [B, T], with equal weight in the loss; subclasses define the metric."""
@@ -29,3 +34,11 @@ class ClassEachStep(Task):
 
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
         return at_step(cross_entropy(outputs, batch.y), anchor)
+
+    def signature(self) -> dict[str, Any]:
+        return super().signature() | {"output": numbered(self.facts.outputs)}
+
+
+def numbered(count: int) -> dict[str, Any]:
+    """Classes without names, as a task's signature states them: 0, 1, …"""
+    return {"kind": "classes", "classes": list(range(count))}

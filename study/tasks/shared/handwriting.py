@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from study.interfaces import PARTS
 
-COUNT, SIDE = 1797, 8
+COUNT, SIDE, WHITE = 1797, 8, 16
 SOURCE = (
     "scikit-learn's digits: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998),"
     " test part"
@@ -33,5 +33,5 @@ def handwriting(
     train, validations = train_test_split(
         others, test_size=validation, stratify=y[others], random_state=split_seed
     )
-    images = (x / 16).astype(np.float32).reshape(COUNT, SIDE, SIDE)
+    images = (x / WHITE).astype(np.float32).reshape(COUNT, SIDE, SIDE)
     return images, y.astype(np.int64), dict(zip(PARTS, (train, validations, tests), strict=True))

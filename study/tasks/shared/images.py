@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ CLASSES = 10
 class Images(OneClass, Arrays):
     """Classify images into 10 classes; form pixel: side² steps of 1; row: side steps of side.
 
-    `lag`: in steps, null for all of them.
+    `lag`: in steps, null for all of them. `white`: the largest value of a raw pixel, which becomes
+    1; raw images have side · pool rows, and pixels are means over blocks of pool x pool.
     """
 
     form: Literal["pixel", "row"]
@@ -28,6 +29,8 @@ class Images(OneClass, Arrays):
     split_seed: int
     solved: float
     side: int
+    white: int = 1
+    pool: int = 1
 
     @property
     def steps(self) -> int:
@@ -36,10 +39,26 @@ class Images(OneClass, Arrays):
     def sequences(self, pixels: np.ndarray) -> Tensor:
         """[N, steps, inputs] in fp32 from pixels [N, side²]; `split_seed` draws the permutation."""
         if self.permuted:
-            pixels = pixels[:, np.random.default_rng(self.split_seed).permutation(self.side**2)]
+            pixels = pixels[:, self._order()]
         return torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).reshape(
             len(pixels), self.steps, -1
         )
+
+    def _order(self) -> np.ndarray:
+        """The fixed permutation of the pixels."""
+        return np.random.default_rng(self.split_seed).permutation(self.side**2)
+
+    def signature(self) -> dict[str, Any]:
+        return super().signature() | {
+            "input": {
+                "kind": "image",
+                "side": self.side * self.pool,
+                "pool": self.pool,
+                "white": self.white,
+                "steps": self.steps,
+                "order": self._order().tolist() if self.permuted else None,
+            }
+        }
 
     def image_facts(self, *, split: str, source: str, licence: str) -> TaskFacts:
         # baseline: the most frequent class; baseline loss: the class frequencies

@@ -6,7 +6,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -479,6 +479,27 @@ class Series(Arrays):
             notes=[*of_columns(self.data.columns, self.data.left_out), *self.data.notes],
             warnings=tuple(self.warnings),
         )
+
+    def signature(self) -> dict[str, Any]:
+        taken = {
+            "kind": "numbers",
+            "columns": list(self.data.columns),
+            "mean": self.mean.tolist(),
+            "deviation": self.deviation.tolist(),
+            "steps": self.steps,
+            "varying": self.parts["train"].lengths is not None,
+        }
+        if self.kind == "classification":
+            names = [name.decode() if isinstance(name, bytes) else name for name in self.classes]
+            return {"input": taken, "output": {"kind": "classes", "classes": names}}
+        return {
+            "input": taken,
+            "output": {
+                "kind": "numbers",
+                "mean": self.target_mean.tolist(),
+                "deviation": self.target_deviation.tolist(),
+            },
+        }
 
     def _split_name(self) -> str:
         if self.data.parts is not None:
