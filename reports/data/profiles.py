@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,18 +21,33 @@ def transport(profile: pd.DataFrame) -> pd.DataFrame:
     At the updates where every seed was probed that had not ended before: single ones are probed in
     between, before they end early.
     """
+    return _transport(profile, _probed_together, ["arm", "update", "lag"])
+
+
+def transport_at_the_end(profile: pd.DataFrame) -> pd.DataFrame:
+    """The same at the last probe of every point, whenever that was: columns without update."""
+
+    def last(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows["update"] == rows.groupby("id")["update"].transform("max")]
+
+    return _transport(profile, last, ["arm", "lag"])
+
+
+def _transport(
+    profile: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.DataFrame], keys: list[str]
+) -> pd.DataFrame:
     rows = profile[
         (profile["probe"] == "transport") & (profile["layer"] == NETWORK) & (profile["lag"] >= 1)
     ]
     if rows.empty:
-        return pd.DataFrame(columns=["arm", "update", "lag", "value", "zero", "bad", "points"])
-    rows = _probed_together(rows)
+        return pd.DataFrame(columns=[*keys, "value", "zero", "bad", "points"])
+    rows = chosen(rows)
     first = rows.loc[rows["lag"] == 1, ["id", "stage", "log10_mean"]].rename(
         columns={"log10_mean": "at_one"}
     )
     rows = rows.merge(first, on=["id", "stage"], how="left")
     rows["value"] = _zeros_lowest(rows, rows["log10_mean"] - rows["at_one"])
-    by = rows.groupby(["arm", "update", "lag"], sort=True)
+    by = rows.groupby(keys, sort=True)
     out = by.agg(
         value=("value", "median"),
         points=("id", "nunique"),

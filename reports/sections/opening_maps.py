@@ -11,7 +11,7 @@ from reports.analysis.margins import initial_networks
 from reports.analysis.openings import AFTER, BEFORE, UNKNOWN, openings
 from reports.analysis.tallies import classes, tally
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
-from reports.data.profiles import transport, validation
+from reports.data.profiles import transport, transport_at_the_end, validation
 from reports.data.study import Study
 from reports.figures.opening_maps import Map, opening_maps
 from reports.figures.theme import draw
@@ -234,8 +234,9 @@ class OpeningMaps:
         at = at.drop_duplicates(["arm", "when"], keep="last")
         of_arms = at.groupby("when")["arm"].nunique()
         times = sorted(of_arms.index[2 * of_arms >= at["arm"].nunique()])
-        ends = at.groupby("arm")["when"].max()
-        apart = bool((~ends.isin(times)).any())  # an arm whose seeds all ended early
+        end = transport_at_the_end(study.table("profile"))
+        # seeds that have ended early are in no later column
+        apart = bool(study.stored["ended_early"].notna().any())
         rows: Rows = []
         for arm in arms.itertuples(index=False):
             own = at[at["arm"] == arm.arm].set_index("when")
@@ -243,7 +244,7 @@ class OpeningMaps:
             if not one_lag:
                 cells.append(str(lag.get(arm.arm, "–")))
             cells += [_decade(own, time) for time in times]
-            cells += [_decade(own, ends.get(arm.arm, -1))] if apart else []
+            cells += [_decade(end[end["arm"] == arm.arm].set_index("lag"), lag[arm.arm])] * apart
             rows.append(cells)
         which = str(next(iter(lag.values()), 1)) if one_lag else "K, the judged one of each arm,"
         return Table(
@@ -251,7 +252,7 @@ class OpeningMaps:
                 "arm",
                 *([] if one_lag else ["lag K"]),
                 *(f"update {time:,}" if one_length else f"{time} % of updates" for time in times),
-                *(["last probe"] if apart else []),
+                *(["last probe of each seed"] if apart else []),
             ],
             rows,
             f"Transport at lag {which} relative to lag 1, decades, median over seeds",

@@ -145,7 +145,7 @@ class Pareto:
                 if cheaper
                 else "no arm is cheaper"
             )
-            + "; 95 % intervals over seeds."
+            + ("; 95 % intervals over seeds." if found["n"].max() > 1 else "; one seed an arm.")
         )
         caption = (
             f"One mark per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"

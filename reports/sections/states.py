@@ -67,11 +67,11 @@ class States:
         """
         faster, slower = against[against < -self.apart], against[against > self.apart]
         text = (
-            "At the last probe the loss's own gradient and the transport differ by more than"
-            f" {_decades(self.apart)} at the judged lag at "
+            "At the last probe the loss's own gradient and the transport, both relative to lag 1,"
+            f" differ by more than {_decades(self.apart)} at the judged lag at "
         )
         if not len(faster) and not len(slower):
-            return f"{text}no point: what the loss asks of early steps is what can reach them."
+            return f"{text}no point."
         parts = []
         if len(faster):
             parts.append(

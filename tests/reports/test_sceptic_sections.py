@@ -17,6 +17,7 @@ from reports.analysis.costs import with_cost
 from reports.analysis.margins import close_ends
 from reports.analysis.openings import openings
 from reports.analysis.tallies import tally
+from reports.data.profiles import transport, transport_at_the_end
 from reports.data.study import Study
 from reports.documents.sections import build, declared_sections
 from reports.statistics.survival import trained_updates
@@ -367,3 +368,22 @@ def test_times_of_levels_that_were_trained_on_other_tasks_are_not_pooled() -> No
     said = text_of("time_to_solve", study)
     assert "On digits: rnn 5 of 5, mean time 102" in said and "On adding: rnn none of 5." in said
     assert "5 of 10" not in said
+
+
+def test_the_last_probe_is_that_of_every_seed_not_of_the_latest() -> None:
+    """Five seeds end early and carry; the one that goes on longest does not."""
+    rows = []
+    for seed in range(6):
+        ends = 400 if seed == 5 else 100
+        for update in range(0, ends + 1, 100):
+            for lag in (1, 2):
+                value = -8.0 if (seed == 5 and lag == 2) else 0.0
+                rows.append((f"p{seed}", seed, update, update / 400, lag, value))
+    names = ["id", "seed", "update", "stage", "lag", "log10_mean"]
+    profile = pd.DataFrame(rows, columns=names).assign(
+        arm=0, probe="transport", layer="network", n=10, n_zero=0, n_nonfinite=0
+    )
+    at = transport_at_the_end(profile).set_index("lag")
+    assert at.loc[2, "value"] == 0.0 and at.loc[2, "points"] == 6
+    latest = transport(profile)
+    assert latest.loc[latest["lag"] == 2, "value"].iloc[-1] == -8.0
