@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from threadpoolctl import threadpool_info
 
 from study.health.verdicts import verdict
 from study.records import POINTS, TABLES, Column
@@ -134,15 +135,20 @@ def digest_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     return told.hexdigest()
 
 
+# Of OpenBLAS, with vectors of 64 bytes; OPENBLAS_CORETYPE can choose another than the processor's.
+WIDE = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+
+
 def machine(cpu_capability: str) -> dict[str, Any]:
-    """What decides how numbers round: vectors of compiled kernels, and what torch, MKL and LLVM
-    choose by. `cpu_capability`: as points keep it.
+    """What decides how numbers round: vectors of compiled kernels, and what torch, MKL, LLVM and
+    NumPy's OpenBLAS choose by. `cpu_capability`: as points keep it.
     """
     from llvmlite import binding
 
     told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     vendor = re.search(r"^vendor_id\s*:\s*(\S+)", told, re.MULTILINE)
     wide = bool(binding.get_host_cpu_features().get("avx512f"))
+    architectures = [str(one.get("architecture")) for one in threadpool_info()]
     versions = {
         name: version(name).partition("+")[0] for name in ("torch", "numpy", "numba", "llvmlite")
     }
@@ -150,6 +156,7 @@ def machine(cpu_capability: str) -> dict[str, Any]:
         "vector_bytes": 64 if wide else 32,
         "cpu_capability": cpu_capability,
         "vendor": vendor[1] if vendor else "",
+        "openblas_bytes": 64 if set(architectures) & WIDE else 32,
         **versions,
     }
 
