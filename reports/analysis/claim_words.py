@@ -119,7 +119,7 @@ def side_values(one: JudgedClaim, which: int) -> str:
 def _shares(values: Sequence[float]) -> str:
     """Of all points; and as the effect weighs them, if that is another number."""
     plain = percent(float(np.mean(values)))
-    weighted = percent(values.share) if isinstance(values, Side) else plain
+    weighted = percent(values.weighted_share) if isinstance(values, Side) else plain
     return plain if weighted == plain else f"{plain}; {weighted} as the effect weighs them"
 
 
@@ -132,6 +132,6 @@ def _unmet(one: JudgedClaim, values: Sequence[float]) -> str:
 
 def _mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
     if isinstance(values, Side):
-        return values.mean, values.sd
+        return values.weighted_mean, values.weighted_sd
     known = np.asarray(values, dtype=float)
     return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan

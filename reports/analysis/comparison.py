@@ -69,20 +69,20 @@ class Side(list[float]):
         self._comparison, self._arms = comparison, arms
 
     @property
-    def mean(self) -> float:
+    def weighted_mean(self) -> float:
         """Arms weigh as in the effect, so that the two sides differ by it."""
         return float(self._weights @ np.array(self))
 
     @property
-    def sd(self) -> float:
+    def weighted_sd(self) -> float:
         """Around that mean; NaN for one point."""
         if len(self) < 2:
             return math.nan
-        weights, away = self._weights, np.array(self) - self.mean
+        weights, away = self._weights, np.array(self) - self.weighted_mean
         return math.sqrt(float(weights @ away**2) / (1 - float(weights @ weights)))
 
     @property
-    def share(self) -> float:
+    def weighted_share(self) -> float:
         """Share of ones, blocks weighing as in `stratified_share_difference`."""
         of, weights = self._comparison, []
         for block in of.blocks:

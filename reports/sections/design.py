@@ -118,7 +118,10 @@ class Design:
         for name, facts in study.tasks.items():
             if warnings := _sentences(facts, "warnings"):
                 blocks.append(Notice(f"Warnings on the data of {name}:", "caution", warnings))
-            own = study.stored[study.stored["task"].isin([name]) | (len(study.tasks) == 1)]
+            # Baselines of scores shown as skill are 0.
+            own = study.stored.drop(columns=["baseline"] if study.as_skill else [])
+            own = own[own["task"].isin([name]) | (len(study.tasks) == 1)]
+            blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts, own))]))
             blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts, own))]))
         return blocks
 
@@ -162,7 +165,8 @@ def _range(
     points: pd.DataFrame, column: str, declared: object, text: Callable[[object], str]
 ) -> str:
     """What the stored points have, from lowest to highest if they differ; else as declared."""
-    found = points[as_number(column) if as_number(column) in points else column].dropna()
+    column = as_number(column) if as_number(column) in points else column
+    found = points[column].dropna() if column in points else points.index[:0]
     if found.empty:
         return text(declared)
     low, high = (text(float(end)) for end in (found.min(), found.max()))

@@ -175,6 +175,25 @@ def test_a_mean_time_names_those_that_never_met_the_rule() -> None:
     assert text.count("never met it") == 1, "of the side where all did nothing is said"
 
 
+def test_shares_of_sides_of_unequal_blocks_are_as_the_effect_weighs_them() -> None:
+    """10 networks against 10 where 9 and 1 solved it, and 10 against 2 where none did."""
+
+    def point(labels: Mapping[str, Any], seed: int, rng: np.random.Generator) -> dict[str, Any]:
+        solved = labels["clip"] == "norm" and (seed < 9 if labels["cell"] == "lstm" else seed < 1)
+        return {"score": 0.95 if solved else 0.5 + 0.01 * rng.random()}
+
+    study = known_study(
+        {"cell": ["rnn", "lstm"], "clip": ["norm", "none"]},
+        point,
+        seeds=10,
+        missing=lambda labels, seed: [*labels.values()] == ["rnn", "none"] and seed > 1,
+    )
+    claim = {"statement": "Gates solve it", "better": {"cell": "lstm"}, "worse": {"cell": "rnn"}}
+    text = sentence(judge(study, {**claim, "by": "solved", "least": 0.1}))
+    assert "9 of 20 (45 %; 68 % as the effect weighs them) with lstm" in text, text
+    assert "1 of 12 (8 %) with rnn" in text, text
+
+
 def test_the_sides_of_a_claim_differ_by_its_effect() -> None:
     """The plain cell's arms have 10 networks at one length and 2 at the other."""
 
