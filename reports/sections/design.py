@@ -122,7 +122,6 @@ class Design:
             own = study.stored.drop(columns=["baseline"] if study.as_skill else [])
             own = own[own["task"].isin([name]) | (len(study.tasks) == 1)]
             blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts, own))]))
-            blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts, own))]))
         return blocks
 
     def _task(self, facts: Mapping[str, object], points: pd.DataFrame) -> list[tuple[str, str]]:

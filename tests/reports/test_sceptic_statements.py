@@ -38,6 +38,10 @@ def test_an_interval_needs_both_outcomes_where_points_are_compared() -> None:
     found = predict(number, success, number, arm, draws=1000, seed=1, block=cell)
     assert np.isfinite(found.auc.value) and found.pairs == 16
     assert not np.isfinite(found.auc.low) and found.predictive is None
+    of_cell = cell == 0  # enough of either outcome, in two arms that are compared
+    many = np.where(of_cell, np.arange(30) % 2 == 0, False)
+    few = predict(number, many, number, arm, draws=1000, seed=1, block=cell, fewest=3)
+    assert not np.isfinite(few.auc.low)
     pooled = predict(number, success, number, arm, draws=1000, seed=1)
     assert np.isfinite(pooled.auc.low)
 
@@ -152,6 +156,7 @@ def test_facts_that_differ_between_lengths_are_a_range() -> None:
     text = section_text(study, "design")
     assert "50 to 1,000 steps" in text and "longest lag asked for 40 to 990" in text
     assert "loss 0.021 to 0.416" in text and "1000 steps," not in text
+    assert text.count("The task copying") == 1
 
 
 TIME = {
