@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports.analysis.associations import association, association_words, at_share
@@ -18,6 +19,8 @@ from reports.formatting import decimals, levels, number
 from reports.statistics import NO_ESTIMATE, Estimate, share_over_arms
 from study.design.outcomes import solved_at_end
 from study.design.ranking import best_first, ranking
+
+MANY = 1000  # times as many networks, as good as any number of them
 
 
 def judge_ranking(study: Study, claim: Mapping[str, Any], unit: float) -> JudgedClaim:
@@ -153,7 +156,8 @@ def judge_all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     least = 0.5 - float(claim["least"])
     word, why = NOT_DECIDED, "no network solved its task at the end"
     if n:
-        word, why = strength(effect, least), "more solved networks would decide it"
+        word = strength(effect, least)
+        why = _what_would_decide(solved, least)
     text = (
         f"{carrying} of {n} that solved their task carry at the end{_others(others['value'])}. It"
         f" holds if at least {100 * (0.5 + least):.0f} % do and the interval of the share,"
@@ -173,6 +177,16 @@ def judge_all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
         text=text,
         why=why if word == NOT_DECIDED else "",
     )
+
+
+def _what_would_decide(solved: pd.DataFrame, least: float) -> str:
+    """More networks, or only more arms: those of an arm are alike, so that more may not help."""
+    hits, arm = (solved[column].to_numpy() for column in ("value", "arm"))
+    many = share_over_arms(np.tile(hits, MANY), np.tile(arm, MANY), level=LEVEL)
+    then = Estimate(many.value - 0.5, many.low - 0.5, many.high - 0.5, many.n)
+    if strength(then, least) != NOT_DECIDED:
+        return "more solved networks would decide it"
+    return "more arms would decide it; more seeds of these would not"
 
 
 def _others(carry: pd.Series) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.analysis.arms import with_interval
+from reports.analysis.comparison import Side
 from reports.analysis.judged_claim import LEVEL, JudgedClaim
 from reports.findings.finding import HOLDS, NO_LESS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, SYMBOLS
 from reports.formatting import (
@@ -103,17 +104,34 @@ def _digits(one: JudgedClaim) -> int:
 
 
 def side_values(one: JudgedClaim, which: int) -> str:
-    values = np.asarray(one.values[which], dtype=float)
+    """A side's mean, arms weighing as in the effect; or how many of how many, and the share."""
+    values = one.values[which]
     if not len(values):
         return "no point"
     if one.share:
-        return f"{int(values.sum())} of {len(values)} ({percent(float(values.mean()))})"
+        return f"{int(sum(values))} of {len(values)} ({_shares(values)})"
     mean, sd = _mean_and_sd(values)
     digits = max(decimals(*_mean_and_sd(side)) for side in one.values if len(side))
     spread = f" ± {number(sd, digits)} sd" if len(values) > 1 else ""
-    return f"{number(mean, digits)}{spread} (n = {len(values)})"
+    return f"{number(mean, digits)}{spread} (n = {len(values)}{_unmet(one, values)})"
 
 
-def _mean_and_sd(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+def _shares(values: Sequence[float]) -> str:
+    """Of all points; and as the effect weighs them, if that is another number."""
+    plain = percent(float(np.mean(values)))
+    weighted = percent(values.weighted_share) if isinstance(values, Side) else plain
+    return plain if weighted == plain else f"{plain}; {weighted} as the effect weighs them"
+
+
+def _unmet(one: JudgedClaim, values: Sequence[float]) -> str:
+    """How many of a mean time are no time."""
+    unmet = values.unmet if isinstance(values, Side) and one.by == "time" else 0
+    count = "counts" if unmet == 1 else "count"
+    return f"; {unmet} of {len(values)} never met it and {count} as the whole run" if unmet else ""
+
+
+def _mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    if isinstance(values, Side):
+        return values.weighted_mean, values.weighted_sd
     known = np.asarray(values, dtype=float)
     return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan

@@ -19,6 +19,7 @@ from reports.statistics.improvement import improvement
 from reports.statistics.levels import values_by_arm, weighted_values
 from reports.statistics.terms import Term, codes, contrast
 from study.design.claims import EXTREMES, same_level
+from study.design.outcomes import ever_solved
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Comparison:
     def by_arm(self) -> Mapping[int, np.ndarray]:
         return values_by_arm(self.points, "value")
 
-    def values(self, arms: Sequence[int]) -> list[float]:
-        return [float(value) for arm in arms for value in self.by_arm.get(arm, ())]
+    def values(self, arms: Sequence[int]) -> Side:
+        return Side(self, arms)
 
     def of(self, arms: Sequence[int]) -> pd.DataFrame:
         return self.points[self.points["arm"].isin(arms)]
@@ -58,6 +59,53 @@ class Comparison:
             for first, second in self.blocks
         ]
         return in_blocks(self.points, [block for block in kept if all(block)])
+
+
+class Side(list[float]):
+    """The values of all points of a side, with what an effect over matched arms makes of them."""
+
+    def __init__(self, comparison: Comparison, arms: Sequence[int]) -> None:
+        super().__init__(float(value) for arm in arms for value in comparison.by_arm.get(arm, ()))
+        self._comparison, self._arms = comparison, arms
+
+    @property
+    def weighted_mean(self) -> float:
+        """Arms weigh as in the effect, so that the two sides differ by it."""
+        return float(self._weights @ np.array(self))
+
+    @property
+    def weighted_sd(self) -> float:
+        """Around that mean; NaN for one point."""
+        if len(self) < 2:
+            return math.nan
+        weights, away = self._weights, np.array(self) - self.weighted_mean
+        return math.sqrt(float(weights @ away**2) / (1 - float(weights @ weights)))
+
+    @property
+    def weighted_share(self) -> float:
+        """Share of ones, blocks weighing as in `stratified_share_difference`."""
+        of, weights = self._comparison, []
+        for block in of.blocks:
+            one, other = (len(of.values(arms)) for arms in block)
+            own = of.values([arm for arm in self._arms if arm in {*block[0], *block[1]}])
+            if one and other and own:
+                weights.append((one * other / (one + other), float(np.mean(own))))
+        total = sum(weight for weight, _ in weights)
+        return sum(weight * share for weight, share in weights) / total if total else math.nan
+
+    @property
+    def unmet(self) -> int:
+        """How many never met the task's rule, and count to the end of the run."""
+        points = self._comparison.of(self._arms)
+        return int((~ever_solved(points) & (points["status"] != "pruned")).sum())
+
+    @property
+    def _weights(self) -> np.ndarray:
+        by_arm, weights = self._comparison.by_arm, self._comparison.weights
+        made = [
+            abs(weights[arm]) / len(by_arm[arm]) for arm in self._arms for _ in by_arm.get(arm, ())
+        ]
+        return np.array(made) / sum(made)
 
 
 def in_blocks(points: pd.DataFrame, blocks: Sequence[tuple[list[int], list[int]]]) -> Comparison:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from reports.analysis.arms import with_counted
 from reports.analysis.effect_words import (
+    IN_RESULTS,
     average_words,
     confounded_words,
     interaction_words,
     measure_text,
+    results_alone,
     reversed_words,
 )
 from reports.analysis.effects import Dependence, Effect, main_effects, read
@@ -62,12 +64,16 @@ def _effect(
             within=_within(side, measure),
         )
     effect = one.difference if one is not None else NO_ESTIMATE
-    text = average_words(one) if one is not None else ""
+    text, alone = "", one is not None and results_alone(one)
+    if one is not None:
+        text = average_words(one)
+    if alone:
+        why = f"its levels are shown to differ {IN_RESULTS}"
     return Finding(
         "effect",
         term.name,
         measure,
-        _strength(term.decided),
+        NOT_DECIDED if alone else _strength(term.decided),
         effect,
         rule=RULE,
         why=why,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.analysis.effects import AtLevel, Dependence, Effect, read, reversals
+from reports.analysis.arms import with_counted
+from reports.analysis.effects import AtLevel, Dependence, Effect, main_effects, read, reversals
 from reports.analysis.terms_shown import (
     TOO_CLOSE,
     Decided,
@@ -28,6 +29,7 @@ from reports.statistics import Estimate
 from reports.statistics.terms import Confounded
 
 MOST = 6  # levels told one by one
+IN_RESULTS = "in their results, not in their mean"
 
 
 def effects_words(study: Study, effects: Sequence[Effect]) -> str:
@@ -40,7 +42,8 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
     if found is None:
         return ""
     plain = [one for one in effects if not one.reversed_by]
-    shown = [average_words(one) for one in plain if one.shown]
+    shown = [average_words(one) for one in plain if one.shown and not results_alone(one)]
+    unequal = [one for one in plain if results_alone(one)]
     quiet = [_quiet(one) for one in plain if one.shown is False]
     open_ones = [_quiet(one) for one in plain if one.shown is None]
     sentences = confounding_words(study, found)
@@ -52,12 +55,14 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
         )
         are = "are" if len(shown) > 1 else "is"
         sentences.append(f"{lead} in {metric} {are}: {'; '.join(shown)}.")
+    sentences += [f"{_unequal(one)}." for one in unequal]
     if open_ones:
         sentences.append(
             f"For {listing(open_ones)} it is {TOO_CLOSE} whether there is a difference in {metric}."
         )
     if quiet:
-        which = "other factor" if len(plain) < len(effects) or open_ones else "factor"
+        others = len(plain) < len(effects) or open_ones or unequal
+        which = "other factor" if others else "factor"
         which += " that varies alone" if found.confounded and not shown else ""
         sentences.append(
             f"For {listing(quiet)} none is shown."
@@ -108,9 +113,37 @@ def average_words(one: Effect) -> str:
     better, worse = _means(one)
     sides = f"{level(one.factor, one.better)} {better}, {level(one.factor, one.worse)} {worse}"
     notes = _notes(one)
-    if one.decided and not one.difference.low > 0:
-        notes.insert(0, f"corrected p {corrected_p(one.decided)}, though the interval has 0 in it")
+    if one.decided and results_alone(one):
+        p = f"corrected p {corrected_p(one.decided)}"
+        notes.insert(0, f"its levels differ {IN_RESULTS}, whose interval has 0 in it; {p}")
     return f"{one.factor} {_with_ends(one.difference)} ({'; '.join([sides, *notes])})"
+
+
+def results_alone(one: Effect) -> bool:
+    """Whether a factor's test rejects, and the largest difference of means has 0 in its interval.
+
+    The test permutes, so that it rejects equal distributions: levels of unequal spread may do.
+    """
+    return bool(one.shown) and one.difference.low <= 0
+
+
+def differ_in_results(study: Study) -> list[str]:
+    """Factors whose levels are shown to differ in their scores, and not in their mean score."""
+    found: list[str] = study.cached(
+        "factors that differ in their results alone",
+        lambda: [
+            one.factor for one in main_effects(study, with_counted(study)) if results_alone(one)
+        ],
+    )
+    return found
+
+
+def _unequal(one: Effect) -> str:
+    p = f"corrected p {corrected_p(one.decided)}" if one.decided else ""
+    return (
+        f"the levels of {one.factor} are shown to differ {IN_RESULTS} ({p}; largest difference of"
+        f" means {_with_ends(one.difference)})"
+    )
 
 
 def _quiet(one: Effect) -> str:

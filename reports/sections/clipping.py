@@ -280,14 +280,16 @@ class Clipping:
             f" points whose rule fired, in {self.bins} bins over the run, averaged over everything"
             " else; no interval is drawn."
         )
+        # Bins would weigh the networks that live longest most.
+        norms = history.groupby("id")["grad_norm"].median()
         table: Rows = [
             [
                 level(panel, a),
                 level(ink_key, b),
-                Cell(percent(own["clipped"].mean()), own["clipped"].mean()),
-                number(float(own["norm"].median())),
+                Cell(percent(own["clip_rate"].mean()), own["clip_rate"].mean()),
+                number(float(own["id"].map(norms).median())),
             ]
-            for (a, b), own in binned.groupby([panel, ink_key], sort=False)
+            for (a, b), own in fired.groupby([panel, ink_key], sort=False)
         ]
         return Figure(
             picture,
@@ -296,7 +298,7 @@ class Clipping:
             Table(
                 [panel, ink_key, "clipped updates", "median norm before"],
                 table,
-                "Over the whole run",
+                "Over the whole run: mean and median over networks",
             ),
             width,
             finding,

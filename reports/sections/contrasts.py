@@ -21,7 +21,7 @@ from reports.analysis.contrasts import (
     measure_name,
     planned_contrasts,
 )
-from reports.analysis.effect_words import apart_words
+from reports.analysis.effect_words import IN_RESULTS, apart_words, differ_in_results
 from reports.analysis.effects import reversals
 from reports.analysis.terms_shown import DRAWS, TOO_CLOSE, TermsShown, corrected_p, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
@@ -47,10 +47,11 @@ from reports.statistics.permutation import MANY
 from study.design.power import seeds_to_test, smallest_p
 
 HOW = (
-    "A row is one comparison; 0 means no difference. A bar ([interval]) that does not touch 0 shows"
-    " a difference, and how large it may be; one that holds 0 shows none, which is not the same as"
-    " showing that there is none. The corrected p in the table counts how many comparisons were"
-    " made together."
+    "A row is one comparison; 0 means no difference. A bar ([interval]) says how large the"
+    " difference may be. One that does not touch 0 shows a difference if the corrected p in the"
+    " table, which counts how many comparisons were made together, is at most .05 as well: these"
+    " marks are filled. One that holds 0 shows none, which is not the same as showing that there is"
+    " none."
 )
 WIDTH = 10.0
 
@@ -69,7 +70,7 @@ class Contrasts:
         if not families:
             return Section([])
         blocks: list[object] = [
-            Prose(_sentence(family, planned_contrasts=of_study is not None)) for family in families
+            Prose(_sentence(family, _results_alone(study, family))) for family in families
         ]
         if all(not known(one.test.p) for family in families for one in family.tests):
             blocks = [
@@ -88,7 +89,23 @@ class Contrasts:
         return Section([*blocks, *[_table(study, family) for family in families]])
 
 
-def _sentence(family: Family, *, planned_contrasts: bool) -> str:
+def _results_alone(study: Study, family: Family) -> list[str]:
+    """Tests that are shown though the interval of the means has 0 in it."""
+    of_factors = differ_in_results(study)
+    return [
+        one.name
+        for one in family.tests
+        if one.shown
+        and (
+            one.name in of_factors and one.by == "score"
+            if one.first is None
+            else one.difference.low <= 0 <= one.difference.high
+        )
+    ]
+
+
+def _sentence(family: Family, results_alone: Sequence[str]) -> str:
+    """What is shown; of `results_alone` that it is not a difference of means."""
     tests = [one for one in family.tests if known(one.test.p)]
     if not tests:
         return f"Of {family.name}, none can be tested."
@@ -111,6 +128,12 @@ def _sentence(family: Family, *, planned_contrasts: bool) -> str:
     )
     sentence += f"; not shown for {listing(quiet)}" if quiet and shown else ""
     sentence += f"; {TOO_CLOSE} for {listing(close)}." if close else "."
+    if results_alone:
+        sentence += (
+            f" Of {listing(results_alone)}, levels are shown to differ {IN_RESULTS}: a permutation"
+            " test rejects that they are distributed alike, as unequal spreads are not, and the"
+            " interval of the largest difference of means has 0 in it."
+        )
     left = [one.name for one in family.tests if not known(one.test.p)]
     return sentence + (
         f" Not testable with the arms that are there: {listing(left)}." if left else ""
@@ -128,7 +151,7 @@ def single_arms(study: Study) -> str:
             f" the best against the {count(arms - 1, 'other')} needs at least"
             f" {seeds_to_test(arms - 1)} seeds per arm to reach .05 at all."
         )
-    least = f"p = {number(smallest_p(seeds), 3)}"
+    least = f"p = {smallest_p(seeds):.2g}"
     sentence = (
         f"Single arms are shown, not tested: with {count(seeds, 'seed')} per side a permutation"
         f" test of two arms cannot go below {least}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+import pandas as pd
 
 from reports.analysis.rates import rate_is_chosen, rate_words
 from reports.blocks import Definitions, Fold, Notice, Prose, Section, Table
 from reports.data.study import Study
-from reports.formatting import count, known, level, levels, score_number
+from reports.formatting import as_number, count, known, level, levels, score_number
 
 BUDGET = (
     "updates",
@@ -116,27 +118,36 @@ class Design:
         for name, facts in study.tasks.items():
             if warnings := _sentences(facts, "warnings"):
                 blocks.append(Notice(f"Warnings on the data of {name}:", "caution", warnings))
-            blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts))]))
+            # Baselines of scores shown as skill are 0.
+            own = study.stored.drop(columns=["baseline"] if study.as_skill else [])
+            own = own[own["task"].isin([name]) | (len(study.tasks) == 1)]
+            blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts, own))]))
         return blocks
 
-    def _task(self, facts: Mapping[str, object]) -> list[tuple[str, str]]:
+    def _task(self, facts: Mapping[str, object], points: pd.DataFrame) -> list[tuple[str, str]]:
+        """Facts as declared, which are of the longest; those of its stored points where they have
+        them.
+        """
         better = "higher is better" if facts.get("higher_is_better") else "lower is better"
         sign = "at least" if facts.get("higher_is_better") else "at most"
         return [
             (
                 "Sequences",
                 (
-                    f"{facts.get('steps')} steps, {facts.get('inputs')} input(s) per step,"
-                    f" {facts.get('outputs')} output(s), longest lag"
-                    f" asked for {facts.get('lag') or 'not declared'}"
+                    f"{_range(points, 'steps', facts.get('steps'), _whole)} steps,"
+                    f" {facts.get('inputs')} input(s) per step,"
+                    f" {facts.get('outputs')} output(s), longest lag asked for"
+                    f" {_range(points, 'lag', facts.get('lag') or 'not declared', _whole)}"
                 ),
             ),
             ("Loss and metric", f"{facts.get('loss')}; {facts.get('metric')}, {better}"),
             (
                 "Memoryless baseline",
                 (
-                    f"loss {_figure(facts.get('baseline_loss'))}, {facts.get('metric')}"
-                    f" {_figure(facts.get('baseline'))}: the best guess that ignores the sequence"
+                    f"loss {_range(points, 'baseline_loss', facts.get('baseline_loss'), _figure)},"
+                    f" {facts.get('metric')}"
+                    f" {_range(points, 'baseline', facts.get('baseline'), _figure)}:"
+                    " the best guess that ignores the sequence"
                 ),
             ),
             (
@@ -147,6 +158,22 @@ class Design:
             ("Source and licence", f"{facts.get('source')}; {facts.get('licence')}"),
             *(("Columns", note) for note in _sentences(facts, "notes")),
         ]
+
+
+def _range(
+    points: pd.DataFrame, column: str, declared: object, text: Callable[[object], str]
+) -> str:
+    """What the stored points have, from lowest to highest if they differ; else as declared."""
+    column = as_number(column) if as_number(column) in points else column
+    found = points[column].dropna() if column in points else points.index[:0]
+    if found.empty:
+        return text(declared)
+    low, high = (text(float(end)) for end in (found.min(), found.max()))
+    return low if low == high else f"{low} to {high}"
+
+
+def _whole(value: object) -> str:
+    return f"{value:,.0f}" if isinstance(value, float) else str(value)
 
 
 def _figure(value: object) -> str:

@@ -10,9 +10,11 @@ import pandas as pd
 
 from reports.analysis.arms import with_counted, with_interval
 from reports.analysis.effect_words import (
+    IN_RESULTS,
     close_words,
     confounding_words,
     dependence_words,
+    differ_in_results,
     explains,
     measure_text,
     share_words,
@@ -94,6 +96,9 @@ def _sentence(study: Study, terms: dict[str, TermsShown], found: dict[str, Share
             if listed or together
             else f"Of {over} no term is shown to explain any; {rest}."
         )
+        alone = differ_in_results(study) if text == measure_text(study, "score") else []
+        if alone:
+            parts.append(f"In {text}, levels of {listing(alone)} differ {IN_RESULTS}.")
         shown_names = {one.name for one in shown} | {one.name for one in of.together}
         unsure = [
             f"{one.name} {share_words(one.share)}"

@@ -160,9 +160,10 @@ class Predicts:
         notes = (
             f"95 % percentile interval of a bootstrap over arms (at least {self.draws:,} draws,"
             " and more where the draws would decide); none below 5 arms, 5 points of either outcome"
-            " or 2 arms that have it. AUC .5 is chance. Pooled over cells or initializers it may"
-            " show what differs between these; what is said rests on networks compared within"
-            " each factor. Kept as tables/prediction.parquet of the study."
+            " or 2 arms that have it, of the levels that have both outcomes. AUC .5 is chance."
+            " Pooled over cells or initializers it may show what differs between these; what is"
+            " said rests on networks compared within each factor. Kept as"
+            " tables/prediction.parquet of the study."
         )
         return Table(columns, rows, "How well D predicts success", notes)
 

@@ -106,9 +106,10 @@ def predict(
     The seeds of an arm are drawn together, since they are alike. `block` [n]: the AUC compares
     points of the same block only. No interval with fewer than `fewest` arms, or if under 90 % of
     draws define the statistic; none of the AUC if an outcome has fewer than `fewest` points or two
-    arms. Draws are doubled, up to MOST_DRAWS, while an end of the AUC's interval is so close to one
-    of `edges` that other draws might put it on the other side; many points begin with fewer, as
-    theirs lie closer together. `ranks`: whether to compute Spearman's correlation.
+    arms, of the blocks that have both outcomes: the others compare nothing. Draws are doubled, up
+    to MOST_DRAWS, while an end of the AUC's interval is so close to one of `edges` that other draws
+    might put it on the other side; many points begin with fewer, as theirs lie closer together.
+    `ranks`: whether to compute Spearman's correlation.
     """
     known = np.isfinite(predictor) & np.isfinite(score)
     block = np.zeros(len(predictor), dtype=int) if block is None else np.asarray(block)
@@ -123,7 +124,7 @@ def predict(
     wins, pairs = (float(each[0]) for each in points.count(np.ones((1, len(arms)))))
     value = wins / pairs if pairs else math.nan
     low = high = drawn = math.nan
-    if len(arms) >= fewest and _enough(success, arm, fewest) and pairs:
+    if pairs and _enough(success, arm, block, fewest):
         low, high, drawn = _interval_of_auc(points, len(arms), draws, seed, edges, (1 - level) / 2)
     rho = spearman(predictor, score) if ranks else math.nan
     ends = (
@@ -142,11 +143,15 @@ def predict(
     )
 
 
-def _enough(success: Array, arm: Array, fewest: int) -> bool:
-    """Whether both outcomes are there often enough; a few in one arm would give no width."""
-    return all(
+def _enough(success: Array, arm: Array, block: Array, fewest: int) -> bool:
+    """Whether enough arms are compared, and both outcomes are there often enough among them.
+
+    Only blocks with both outcomes compare anything; a few points in one arm would give no width.
+    """
+    compared = np.isin(block, np.intersect1d(block[success], block[~success]))
+    return len(np.unique(arm[compared])) >= fewest and all(
         outcome.sum() >= fewest and len(np.unique(arm[outcome])) >= 2
-        for outcome in (success, ~success)
+        for outcome in (success & compared, ~success & compared)
     )
 
 

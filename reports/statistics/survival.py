@@ -14,6 +14,8 @@ from statsmodels.duration.survfunc import SurvfuncRight
 from reports.formatting import as_number
 from reports.statistics.estimates import NO_ESTIMATE, Array, Estimate
 
+ROUNDING = 1e-12  # of a share
+
 
 @dataclass(frozen=True)
 class Unsolved:
@@ -58,9 +60,17 @@ def unsolved_over_arms(time: Array, solved: Array, arm: Array) -> Unsolved:
 
 
 def median_time(curve: Unsolved) -> float:
-    """First time at which at most half are unsolved; NaN if there is none."""
-    reached = np.flatnonzero(curve.share <= 0.5 + 1e-12)
-    return float(curve.time[reached[0]]) if len(reached) else math.nan
+    """First time at which at most half are unsolved; NaN if there is none.
+
+    Where exactly half are, the middle between that time and the next at which it drops, so that it
+    is the usual median if all have solved; without a next one nothing more is known.
+    """
+    reached = np.flatnonzero(curve.share <= 0.5 + ROUNDING)
+    if not len(reached):
+        return math.nan
+    at = curve.time[reached]
+    half = curve.share[reached[0]] >= 0.5 - ROUNDING
+    return float((at[0] + at[1]) / 2 if half and len(at) > 1 else at[0])
 
 
 def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 0.95) -> Estimate:

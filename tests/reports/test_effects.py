@@ -115,7 +115,7 @@ def test_the_family_finds_cell_and_not_the_a_a_factor(study: Study) -> None:
         and "clip" in said.split("not shown for")[1]
     )
     assert (
-        "with 3 seeds per side a permutation test of two arms cannot go below p = 0.100; the best"
+        "with 3 seeds per side a permutation test of two arms cannot go below p = 0.1; the best"
         " against the 11 others" in said
     )
 

@@ -99,7 +99,7 @@ def test_an_effect_whose_interval_has_zero_in_it_says_so() -> None:
     study = known_study(CELLS, scores(lambda labels: 0.5, 0.02), seeds=3)
     (one, *_) = main_effects(study, with_counted(study))
     said = average_words(_decided(one, True))
-    assert one.difference.low < 0 and "though the interval has 0 in it" in said
+    assert one.difference.low < 0 and "not in their mean, whose interval has 0 in it" in said
 
 
 def _decided(one: Effect, shown: bool | None) -> Effect:
