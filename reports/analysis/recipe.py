@@ -75,7 +75,8 @@ class Recipe:
         if one["ended"] == other["ended"] == 1 and all(
             one[name] == other[name] for name in ("lost", "solved")
         ):
-            return "meeting the rule soonest, as every network ended when it met it"
+            ended = "its networks and the next arm's ended when they met it"
+            return f"meeting the rule soonest, as {ended}"
         for column, words in (
             ("lost", "the fewest lost seeds"),
             ("solved", "the most seeds solved at the end"),

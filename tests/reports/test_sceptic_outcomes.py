@@ -284,7 +284,7 @@ def test_what_ended_when_it_met_the_rule_is_ranked_by_when_it_did() -> None:
     found = recipe(study)
     assert found is not None and found.order == [1, 2, 0]
     text = texts(Summary(trusted=5, draws=1000).render(study))
-    assert "by meeting the rule soonest, as every network ended when it met it" in text
+    assert "by meeting the rule soonest, as its networks and the next arm's ended when" in text
     assert "can be told apart" not in text and "cannot be distinguished" not in text
     claimed = {"by": "score", "least": 0.01, "statement": "As good", "direction": "no less"}
     of = judge(study, {**claimed, "better": {"cell": "lstm"}, "worse": {"cell": "rnn"}})
