@@ -9,7 +9,7 @@ from torch import Tensor
 
 from study.config.build import as_study_error
 from study.config.setup import Setup
-from study.interfaces import Batch, InitFacts
+from study.interfaces import Batch, InitFacts, TaskFacts
 from study.model import Model
 from study.numerics.streams import generator
 
@@ -37,7 +37,8 @@ def init_facts(setup: Setup, seed: int) -> InitFacts:
 
 def input_drive(examples: Batch) -> float:
     """Mean square of an input value over all valid steps of all examples."""
-    squares = examples.x.double().square().mean(-1)
+    # by pieces: one-hot inputs of thousands of symbols are large in fp64
+    squares = torch.cat([rows.double().square().mean(-1) for rows in examples.x.split(32)])
     if examples.lengths is None:
         return float(squares.mean())
     valid = torch.arange(squares.shape[1]) < examples.lengths[:, None]
@@ -50,6 +51,7 @@ def input_drive(examples: Batch) -> float:
 KEPT_BY_TRAINING = 12
 KEPT_WITH_STATES = 50  # by a penalty that reads states: pascanu on gated cells keeps 45 to 58
 KEPT_BY_PROBES = 18
+OUTPUTS_KEPT = 3  # copies of the outputs at every step: their loss, its gradient
 
 
 def kept_by_encoder(model: Model) -> int:
@@ -77,15 +79,35 @@ def kept_by_encoder(model: Model) -> int:
     return kept
 
 
+# Examples per forward pass outside training, the same for every group: it affects the numbers.
+EVALUATION_CHUNK = 128
+EVALUATED = 2**24  # outputs per member beyond which a chunk has fewer examples
+
+
+def evaluation_chunk(steps: int, facts: TaskFacts) -> int:
+    """Examples of so many steps per forward pass outside training."""
+    outputs = steps * facts.outputs if facts.every_step else facts.outputs
+    return max(min(EVALUATION_CHUNK, EVALUATED // outputs), 1)
+
+
 def member_bytes(setup: Setup) -> float:
     """Rough number of bytes that one member needs.
 
-    The larger of training and probing: the batch, and the values kept for the backward pass.
+    The largest of training, probing (the batch, and the values kept for the backward pass) and, for
+    outputs at every step, evaluating.
     """
     facts, model, units = setup.task.facts, setup.model, setup.hidden * setup.depth
-    per_step = facts.inputs + kept_by_encoder(model) + facts.outputs * facts.every_step
+    outputs = OUTPUTS_KEPT * facts.outputs if facts.every_step else 0
+    per_step = facts.inputs + kept_by_encoder(model) + outputs
     reads_states = setup.penalty is not None and setup.penalty.reads_states
     kept = KEPT_WITH_STATES if reads_states else KEPT_BY_TRAINING
     training = model.padded_batch(setup.batch) * (per_step + kept * units) * setup.dtype.itemsize
     probing = setup.health.examples * (per_step + KEPT_BY_PROBES * units) * torch.float64.itemsize
-    return float(facts.steps * max(training, probing if setup.nodes["probe"] else 0))
+    needed = facts.steps * max(training, probing if setup.nodes["probe"] else 0)
+    if facts.every_step:
+        count, steps = setup.task.split("validation").x.shape[:2]
+        values = steps * min(evaluation_chunk(steps, facts), count)
+        needed = max(
+            needed, values * (facts.inputs + OUTPUTS_KEPT * facts.outputs) * setup.dtype.itemsize
+        )
+    return float(needed)

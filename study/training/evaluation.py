@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from study.config.network import evaluation_chunk
 from study.interfaces import Batch
 from study.training.state import Training
 from study.training.step import to_device
-
-# Examples per forward pass outside training, the same for every group: it affects the numbers.
-EVALUATION_CHUNK = 128
 
 
 def validate(training: Training, update: int) -> None:
@@ -36,10 +34,11 @@ def evaluate_on(training: Training, params: Tensor, examples: Batch) -> tuple[Te
     """Mean loss [M] and metric [M, B] on fixed examples, in chunks that fit the cache."""
     everyone = torch.zeros(len(training.points), dtype=torch.long)
     named = training.model.named(params)
+    chunk = evaluation_chunk(examples.x.shape[1], training.task.facts)
     losses, metrics, counts = [], [], []
     with torch.no_grad():
-        for start in range(0, len(examples.x), EVALUATION_CHUNK):
-            part = slice(start, start + EVALUATION_CHUNK)
+        for start in range(0, len(examples.x), chunk):
+            part = slice(start, start + chunk)
             lengths = None if examples.lengths is None else examples.lengths[part][None]
             batch = to_device(
                 training, Batch(examples.x[part][None], examples.y[part][None], lengths), everyone

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from study.config.network import EVALUATION_CHUNK
 from study.config.tasks import load_task
 from study.interfaces import Batch, Point
 from study.numerics.streams import generator
-from study.training.evaluation import EVALUATION_CHUNK
 from study.training.precision import fixed_numerics
 from tests.bench.figure import Goal, TrialRequest, Value, in_turn
 from tests.bench.structures import clock, seconds, shorter, structures

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import string
+from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+import study
 from study.battery.tasks import check_task
 from study.config.check import check
+from study.config.network import EVALUATION_CHUNK, evaluation_chunk, input_drive, member_bytes
 from study.config.setup import set_up
 from study.interfaces import Batch
 from study.numerics.streams import generator
-from study.records import StudyError
+from study.records import StudyError, identity
 from study.store import Store
-from study.tasks.text import Text
+from study.tasks.text import SOLVED, UNICODE, Text
 from study.training.members import keep_members
 from study.training.state import prepare
 from study.training.step import step
@@ -312,7 +317,24 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
             " 20 are needed",
         ),
         ({"path": "same.txt"}, "is one repeated character"),
+        ({"path": "empty.txt"}, "task.path: empty.txt is empty"),
         ({"path": ".", "pattern": "*.md"}, r"task.pattern: no file in . matches '\*.md'"),
+        ({"path": ".", "pattern": "/*"}, r"task.pattern: must be a pattern such as \*.txt"),
+        ({"path": "."}, r"task.encoding: latin.txt is not utf-8 text"),
+        (
+            {"path": "wide.txt"},
+            r"task.encoding: wide.txt, read as utf-8, holds the character NUL \(character 1\): it"
+            " is of another encoding, such as utf-16, or not text",
+        ),
+        ({"path": "wide.txt", "encoding": "latin-1"}, "read as latin-1, holds the character NUL"),
+        (
+            {"path": "binary.dat"},
+            r"task.encoding: binary.dat is not utf-8 text \(byte 0\); .*It holds NUL bytes, as"
+            " UTF-16 and files without text do",
+        ),
+        ({"path": "latin.txt", "encoding": "hex"}, "Python does not know the encoding 'hex'"),
+        ({"path": "latin.txt", "encoding": None}, "Python does not know the encoding None"),
+        ({"path": "latin.txt", "encoding": "undefined"}, "latin.txt is not undefined text"),
     ],
 )
 def test_what_is_wrong_with_a_text_is_told(tmp_path, monkeypatch, changes, told):
@@ -320,11 +342,248 @@ def test_what_is_wrong_with_a_text_is_told(tmp_path, monkeypatch, changes, told)
     (tmp_path / "latin.txt").write_bytes("caf\xe9 ".encode("latin-1") * 100)
     (tmp_path / "short.txt").write_text("abc" * 20, encoding="utf-8")
     (tmp_path / "same.txt").write_text("a" * 900, encoding="utf-8")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "wide.txt").write_bytes(("ab" * 99).encode("utf-16-le"))
+    (tmp_path / "binary.dat").write_bytes(b"\x89PNG\r\n\0\0" * 99)
     with pytest.raises(StudyError, match=told):
         text(**changes)
     assert text(path="latin.txt", encoding="latin-1").alphabet.startswith(
         ("c", "a", "f", "\xe9", " ")
     )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("utf-8-sig", "utf-8"), ("utf-8-sig", "latin-1"), ("utf-16", "utf-8"), ("utf-32", "utf-16")],
+)
+def test_a_byte_order_mark_says_how_a_file_is_read(tmp_path, encoding, told):
+    (tmp_path / "a.txt").write_bytes("caf\xe9\r\n\r\tea\n".encode(encoding))
+    (tmp_path / "b.txt").write_bytes("caf\xe9".encode(told))
+    task = Text(**{**SETTINGS, "path": str(tmp_path), "encoding": told})
+    assert task.read() == "caf\xe9\n\n\tea\n\ncaf\xe9", "one kind of line end, and no mark"
+
+
+def test_utf_8_read_as_another_encoding_is_a_warning(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.txt").write_text("caf\xe9 " * 99, encoding="utf-8")
+    task = text(path=str(tmp_path), encoding="latin-1", solved=None)
+    assert task.facts.warnings == (
+        "task.encoding: a.txt and 2 other files read as latin-1, but valid UTF-8",
+    )
+    assert not text(path=str(tmp_path), solved=None).facts.warnings
+
+
+def test_lone_surrogates_are_characters(tmp_path):
+    (tmp_path / "a.txt").write_bytes(("ab\ud800" * 200).encode("utf-7", "surrogatepass"))
+    task = text(path=str(tmp_path / "a.txt"), encoding="utf-7")
+    assert set(task.alphabet) == {"a", "b", "\ud800"}
+    assert task.data_hash()
+
+
+# --- the alphabet and its code --------------------------------------------------------------------
+
+
+def written(folder, parts: dict[str, str]):
+    """A file with these parts, of equal length but for a training part of three times that."""
+    assert len(parts["train"]) == 3 * len(parts["validation"]) == 3 * len(parts["test"])
+    path = folder / "parts.txt"
+    path.write_text("".join(parts.values()), encoding="utf-8")
+    return str(path)
+
+
+def rare(folder) -> str:
+    """999 of 1,000 training characters are a or b; c, d, d are left; test has two never seen."""
+    train = "ab" * 1498 + "a" + "cdd"
+    return written(
+        folder,
+        {
+            "train": train,
+            "validation": "ab" * 498 + "cdab",
+            "test": "ab" * 499 + "\u4e2d\U0001f600",
+        },
+    )
+
+
+def test_symbols_null_is_the_fewest_that_make_up_999_of_1000_training_characters(tmp_path):
+    task = text(path=rare(tmp_path), symbols=None, solved=None)
+    assert task.alphabet == "ab"
+    assert task.facts.notes[0] == (
+        "2 symbols for the 4 characters of the training text, which are Unicode code points;"
+        " without a symbol, and counted at their full cost: 0.10% of train, 0.20% of validation,"
+        " 0.20% of test"
+    )
+    assert not task.facts.warnings
+    (tmp_path / "more.txt").write_text("ab" * 1498 + "cccd" + "ab" * 1000, encoding="utf-8")
+    assert text(path=str(tmp_path / "more.txt"), symbols=None).alphabet == "abc", "one too few"
+    (tmp_path / "two.txt").write_text("b" + "a" * 2499, encoding="utf-8")
+    assert len(text(path=str(tmp_path / "two.txt"), symbols=None).alphabet) == 2, "at least two"
+
+
+def test_characters_without_a_symbol_cost_what_it_takes_to_name_them(tmp_path):
+    """Of 3 left out, 2 are d, and 2 are different: d costs log2 5/2, c log2 5."""
+    task = text(path=rare(tmp_path), symbols=2)
+    never = math.log2(5 / 2 * (UNICODE - 4))
+    assert task.naming.tolist() == pytest.approx([0, 0, math.log2(5 / 2), math.log2(5), never])
+    left = 2 ** -task.naming[2:]
+    assert float(left[:2].sum() + left[2] * (UNICODE - 4)) == pytest.approx(1), "a code"
+    outputs = torch.zeros(1, 8, 20, 3)
+    for part in ("validation", "test"):
+        x, y = task.split(part).x, task.split(part).y
+        assert x.shape == (8, 20, 3)
+        assert torch.equal(x.sum(-1), torch.ones(8, 20))
+        of = Batch(x=x[None], y=y[None])
+        expected = math.log2(3) + task.naming[y].mean(-1)
+        assert torch.allclose(task.metric(outputs, of)[0], expected)
+        assert float(task.loss(outputs, of)) == pytest.approx(math.log(3)), "the symbols' alone"
+        at = torch.full((8,), 19)
+        assert torch.allclose(task.step_loss(outputs, of, at), torch.tensor(math.log(3)))
+    extra = float(task.metric(outputs, of).mean()) - math.log2(3)
+    assert extra == pytest.approx(2 * never / 160), "the last window of the test part has both"
+    train = Counter("ab" * 1498 + "acdd")
+    shares = np.array([train["a"], train["b"], 3]) / 3000
+    assert task.facts.baseline == pytest.approx(
+        -(shares * np.log2(shares)).sum() + (2 * math.log2(5 / 2) + math.log2(5)) / 3000
+    )
+    assert task.facts.baseline_loss == pytest.approx(-(shares * np.log(shares)).sum())
+    all_known = text(path=rare(tmp_path), symbols=9)
+    assert all_known.naming.tolist() == pytest.approx([0] * 4 + [math.log2(UNICODE - 4)])
+    assert all_known.data_hash() != task.data_hash()
+
+
+def test_few_symbols_do_not_make_a_text_cheap(file):
+    """By frequency alone, whatever the alphabet, bits per character are about the same."""
+    few, all_known = (text(path=str(file), symbols=symbols) for symbols in (2, 128))
+    assert few.entropy < 0.6 * all_known.entropy
+    assert few.facts.baseline == pytest.approx(all_known.facts.baseline, rel=0.02)
+    assert any(
+        "of the characters of validation have no symbol" in each for each in few.facts.warnings
+    )
+
+
+def test_equal_texts_but_for_rare_characters_are_different_data(tmp_path):
+    hashes = set()
+    for name, content in {"a": "ab" * 1498 + "cddd", "b": "ab" * 1498 + "ccdd"}.items():
+        (tmp_path / name).write_text(content + "ab" * 1000, encoding="utf-8")
+        hashes.add(text(path=str(tmp_path / name), symbols=2).data_hash())
+    assert len(hashes) == 2
+
+
+def test_accents_are_characters_and_so_are_the_parts_of_an_emoji(tmp_path):
+    (tmp_path / "a.txt").write_text("e\u0301\U0001f469\u200d\U0001f52c" * 100, encoding="utf-8")
+    task = text(path=str(tmp_path / "a.txt"))
+    assert set(task.alphabet) == set("e\u0301\U0001f469\u200d\U0001f52c")
+    assert "1 of the characters are accents that belong to the one before" in task.facts.notes
+
+
+# --- the rule for solved --------------------------------------------------------------------------
+
+
+def test_solved_null_asks_for_less_than_any_guess_without_a_memory_needs(file):
+    """Against both guesses by hand; both are networks that the task can score."""
+    task = text(path=str(file), solved=None)
+    train, width = task.coded["train"].tolist(), task.facts.outputs
+    alone = np.array([(Counter(train)[code] + 1) / (len(train) + width) for code in range(width)])
+    pairs = Counter(itertools.pairwise(train))
+    behind = np.empty((width, width))
+    for one in range(width):
+        row = np.array([pairs[one, other] for other in range(width)])
+        kinds = (row > 0).sum()
+        behind[one] = (row + kinds * alone) / (row.sum() + kinds) if kinds else alone
+    assert np.allclose(behind.sum(1), 1)
+    of = task.split("validation")
+    batch = Batch(x=of.x[None], y=of.y[None])
+    scores = [
+        float(task.metric(torch.from_numpy(np.log(shares)).float(), batch).mean())
+        for shares in (
+            np.broadcast_to(alone, (1, *of.y.shape, width)),
+            behind[of.x.argmax(-1).numpy()][None],
+        )
+    ]
+    assert task.guesses == pytest.approx(scores, rel=1e-5)
+    assert task.facts.solved == pytest.approx(SOLVED * min(scores), rel=1e-5)
+    assert task.facts.notes[-1].endswith(
+        f"0.9 of what the previous character alone gives on validation, {min(scores):.2f}"
+    )
+
+
+def test_a_rule_that_a_guess_meets_is_a_warning(file):
+    task = text(path=str(file), solved=2.6)
+    assert task.facts.solved == 2.6
+    assert any(
+        "task.solved = 2.6 bits per character is met without a memory" in each
+        for each in task.facts.warnings
+    )
+
+
+def test_the_study_of_the_default_text_is_what_it_was():
+    """Its ids and rule, from before symbols and solved could be null."""
+    plan = study.plan("text", device="cpu")
+    assert plan.points[0].config["task"]["symbols"] == 128
+    assert plan.points[0].config["task"]["solved"] == 2.6
+    task = set_up(plan.points[0].config).task
+    assert (task.facts.solved, task.facts.warnings) == (2.6, ())
+    assert SOLVED * min(task.guesses) == pytest.approx(3.2, abs=0.2)
+    assert not (torch.cat([*task.coded.values()]) >= len(task.alphabet)).any()
+    settings = {"data_hash": "0", "kernel": "reference", "device_type": "cpu"}  # of any Python
+    assert identity(plan.points[0].config, **settings) == "0f14bdd34451d863"
+
+
+# --- large alphabets ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chinese(tmp_path_factory):
+    """1 MB of UTF-8: 3,000 characters by a power law, so that many are rare."""
+    rng = np.random.default_rng(0)
+    drawn = 0x4E00 + np.minimum(rng.zipf(1.2, 350_000), 3000)
+    path = tmp_path_factory.mktemp("chinese") / "chinese.txt"
+    path.write_text("".join(map(chr, drawn)), encoding="utf-8")
+    return path
+
+
+def test_a_chinese_text_is_planned(chinese):
+    plan = study.plan(None, "task=text", f"task.path={chinese}", "updates=2", "cell=gru")
+    task = set_up(plan.points[0].config).task
+    assert 2000 < len(task.alphabet) < 3000
+    assert not task.facts.warnings
+    assert task.split("validation").x.shape[-1] == task.facts.inputs == len(task.alphabet) + 1
+    assert 0 < SOLVED * min(task.guesses) == task.facts.solved < task.facts.baseline
+    setup = set_up(plan.points[0].config)
+    chunk = evaluation_chunk(task.window, task.facts)
+    assert chunk < EVALUATION_CHUNK
+    assert 4 * chunk * task.window * task.facts.outputs < member_bytes(setup) < 1e9
+    (group,) = plan.groups
+    assert group.points == tuple(plan.points)
+
+
+def test_windows_of_a_large_alphabet_that_do_not_fit_are_refused(chinese, monkeypatch):
+    monkeypatch.setattr("study.tasks.text.memory", lambda: 1e8)
+    with pytest.raises(
+        StudyError, match=r"task.examples: 200 windows of task.window = 200 .* need 0.[3-5] GB"
+    ):
+        text(path=str(chinese), symbols=None, window=200, examples=200)
+
+
+def test_the_inputs_mean_square_is_that_of_all_at_once():
+    x = torch.randn(200, 7, 5, generator=torch.Generator().manual_seed(0))
+    assert input_drive(Batch(x=x, y=x)) == float(x.double().square().mean(-1).mean())
+
+
+def test_committed_tasks_are_evaluated_in_chunks_of_one_size(file):
+    facts = text().facts
+    assert evaluation_chunk(200, facts) == EVALUATION_CHUNK
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"symbols": 1}, "text: symbols must be at least 2 or null, got 1"),
+        ({"solved": 0}, "text: solved must be bits per character above 0, or null, got 0"),
+    ],
+)
+def test_settings_out_of_range_are_told(changes, told):
+    with pytest.raises(ValueError, match=told):
+        text(**changes)
 
 
 def test_more_streams_than_the_text_has_pieces_for_are_told_before_training(file):
