@@ -321,12 +321,12 @@ class Text(ClassEachStep):
         combining = sum(unicodedata.combining(character) > 0 for character, _ in counts)
         if combining:
             notes.append(f"{combining} of the characters are accents that belong to the one before")
-        for part, share in left.items():
-            if share > RARE:
-                self.warnings.append(
-                    f"{share:.1%} of the characters of {part} have no symbol of their own; more"
-                    " task.symbols (null: enough for 99.9 % of the training text) may help"
-                )
+        part = max(left, key=lambda part: left[part])
+        if left[part] > RARE:
+            help = "; more task.symbols may help" if left["train"] > 1 - COVERED else ""
+            self.warnings.append(
+                f"{left[part]:.1%} of the characters of {part} have no symbol of their own{help}"
+            )
         best = min(self.guesses)
         if self.solved is None:
             notes.append(
