@@ -204,10 +204,12 @@ class Text(ClassEachStep):
             text = data.decode(encoding)
         except UnicodeError as error:
             where = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
+            which = (
+                "it is UTF-8" if _as_utf8(data) else "name its encoding, such as latin-1 or gb18030"
+            )
+            nul = ". It holds NUL bytes, as UTF-16 and files without text do" * (b"\0" in data)
             raise StudyError(
-                f"task.encoding: {file} is not {encoding} text{where}; name its encoding, such as"
-                " latin-1 or gb18030"
-                + (". It holds NUL bytes, as UTF-16 and files without text do" * (b"\0" in data))
+                f"task.encoding: {file} is not {encoding} text{where}; {which}{nul}"
             ) from error
         except (LookupError, TypeError) as error:
             raise StudyError(

@@ -320,7 +320,7 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
         ({"path": "empty.txt"}, "task.path: empty.txt is empty"),
         ({"path": ".", "pattern": "*.md"}, r"task.pattern: no file in . matches '\*.md'"),
         ({"path": ".", "pattern": "/*"}, r"task.pattern: must be a pattern such as \*.txt"),
-        ({"path": "."}, r"task.encoding: latin.txt is not utf-8 text"),
+        ({"path": ".", "pattern": "l*"}, r"task.encoding: latin.txt is not utf-8 text"),
         (
             {"path": "wide.txt"},
             r"task.encoding: wide.txt, read as utf-8, holds the character NUL \(character 1\): it"
@@ -331,6 +331,10 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
             {"path": "binary.dat"},
             r"task.encoding: binary.dat is not utf-8 text \(byte 0\); .*It holds NUL bytes, as"
             " UTF-16 and files without text do",
+        ),
+        (
+            {"path": "chinese.txt", "encoding": "ascii"},
+            r"task.encoding: chinese.txt is not ascii text \(byte 0\); it is UTF-8",
         ),
         ({"path": "latin.txt", "encoding": "hex"}, "Python does not know the encoding 'hex'"),
         ({"path": "latin.txt", "encoding": None}, "Python does not know the encoding None"),
@@ -343,6 +347,7 @@ def test_what_is_wrong_with_a_text_is_told(tmp_path, monkeypatch, changes, told)
     (tmp_path / "short.txt").write_text("abc" * 20, encoding="utf-8")
     (tmp_path / "same.txt").write_text("a" * 900, encoding="utf-8")
     (tmp_path / "empty.txt").touch()
+    (tmp_path / "chinese.txt").write_text("\u4e2d" * 99, encoding="utf-8")
     (tmp_path / "wide.txt").write_bytes(("ab" * 99).encode("utf-16-le"))
     (tmp_path / "binary.dat").write_bytes(b"\x89PNG\r\n\0\0" * 99)
     with pytest.raises(StudyError, match=told):
