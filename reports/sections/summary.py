@@ -266,6 +266,8 @@ class Summary:
     ) -> str:
         if all(len(one.order) == 1 for _, one in every):
             return nothing_to_choose(study) if every else "nothing trained yet"
+        if len(every) > MANY:
+            return f"{len(every)} tasks; see Recipe"
         notes = [
             f"{problem.name}: {_short(study, by_arm, one.first)}"
             f" {score_words(by_arm.loc[one.first, 'score'])}"
@@ -450,7 +452,7 @@ def _lengths(study: Study) -> str:
     if not found or len(found) > MOST_LENGTHS:
         return ""
     reached: dict[str, list[str]] = {}
-    for one in found:
+    for one in sorted(found, key=lambda one: -(one.longest.steps if one.longest else 0)):
         if one.longest is None:
             reach = f"none of {listing([f'{at.steps:,}' for at in one.tried])}"
         else:
@@ -458,7 +460,8 @@ def _lengths(study: Study) -> str:
         name = levels(one.labels) if one.labels else "the network"
         reached.setdefault(reach, []).append(name)
     said = [f"{reach}: {listing(names)}" for reach, names in reached.items()]
-    return f"Longest length that more than half of the seeds solve at the end. {'; '.join(said)}."
+    reaches = "; ".join(said)
+    return f"Longest length that more than half of the seeds solve at the end: {reaches}."
 
 
 def _declared_claims(study: Study) -> str:

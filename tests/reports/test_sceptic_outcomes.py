@@ -342,4 +342,4 @@ def test_the_first_screen_says_up_to_which_length_each_choice_solves() -> None:
         return {"score": 0.95 if solved else 0.3, "steps": labels["task.steps"]}
 
     text = texts(Summary(trusted=5, draws=1000).render(known_study(LENGTHS, point)))
-    assert "solve at the end. 16: rnn; 64 (the longest tried): lstm." in text
+    assert "solve at the end: 64 (the longest tried): lstm; 16: rnn." in text
