@@ -52,7 +52,14 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def interval(low: float, high: float, digits: int = 2) -> str:
+def interval(low: float, high: float, digits: int = 2, *, apart: float = 0.0) -> str:
+    """For example: [0.02, 0.10]; with the digits to see that an end is not at `apart`, if the
+    interval leaves it out.
+    """
+    if low > apart or high < apart:
+        near = low if low > apart else high
+        while digits < MOST_DECIMALS and number(near, digits) == number(apart, digits):
+            digits += 1
     return (
         f"[{number(low, digits)}, {number(high, digits)}]"
         if math.isfinite(low) and math.isfinite(high)

@@ -93,20 +93,31 @@ class Association:
         }
         without = [key for key, one in open_ones.items() if not known(one.auc.low)]
         leaves = [f"{key} {words(one.auc)}" for key, one in open_ones.items() if key not in without]
-        parts = [f"within {listing(leaves)}"] if leaves else []
+        parts = [f"it is left open within {listing(leaves)}"] if leaves else []
         if without:
             few = "too few networks of both outcomes share a level for an interval"
             parts.append(f"within {listing(without)} {few}")
+        ways = {
+            word: [key for key, one in self.within.items() if _word(one, least, direction) == word]
+            for word in (HOLDS, OPPOSITE)
+        }
+        if all(ways.values()):
+            parts.append(
+                f"within {listing(ways[HOLDS])} it does, within {listing(ways[OPPOSITE])}"
+                " the opposite"
+            )
         if not parts and self.alike:
-            parts = [f"alike in everything but the seed {words(self.alike.auc)}"]
-        return f"it is left open {'; '.join(parts)}" if parts else "the interval leaves it open"
+            parts = [f"alike in everything but the seed it is {words(self.alike.auc)}"]
+        return "; ".join(parts) or "the interval leaves it open"
 
     @property
     def too_few(self) -> str:
         """Why no part has an interval, for a sentence; "" if one has."""
-        if any(known(one.auc.low) for one in [self.pooled, *self.parts]):
+        if any(known(one.auc.low) for one in self.parts):
             return ""
         one = self.pooled
+        if known(one.auc.low):
+            return "within no factor do enough networks of both outcomes share a level"
         solved, rest = one.successes, one.auc.n - one.successes
         text = f"{solved} of {count(one.auc.n, 'judged network')} solved their task"
         if min(solved, rest) >= FEWEST:
@@ -263,7 +274,11 @@ def brief_words(found: Association) -> str:
     """
     word, _, why = found.judged(0.0)
     if word == NOT_DECIDED and why:
-        known_lows = {key: one.auc for key, one in found.within.items() if known(one.auc.low)}
+        known_lows = {
+            key: one.auc
+            for key, one in found.within.items()
+            if known(one.auc.low) and one.auc.low <= 0.5 <= one.auc.high
+        }
         if not known_lows:
             return f"AUC {words(found.pooled.auc)} over all points; {why}"
         key = min(known_lows, key=lambda name: known_lows[name].low)
@@ -287,7 +302,7 @@ def prediction_words(
     word, effect, why = found.judged(0.0)
     if not found.pooled.auc.n:
         return ""
-    if not known(effect.value):
+    if not known(effect.value) or found.too_few:
         return (
             f"Whether transport {when} (D) goes with solving the task cannot be determined here:"
             f" {why}."
@@ -345,12 +360,14 @@ def _one_outcome(key: str, by_level: Mapping[str, Prediction]) -> str:
     return "; ".join(f"{listing(names)} solved {which}" for which, names in same.items() if names)
 
 
-def words(estimate: Estimate) -> str:
-    """For example: .83 [.71, .92]; without an interval, the value alone."""
+def words(estimate: Estimate, apart: float = 0.5) -> str:
+    """For example: .83 [.71, .92]; without an interval, the value alone. `apart`: the value that
+    means no association, which a rounded end must not seem to reach.
+    """
     if not known(estimate.value):
         return "not defined"
     return number(estimate.value) + (
-        f" {interval(estimate.low, estimate.high)}"
+        f" {interval(estimate.low, estimate.high, apart=apart)}"
         if np.isfinite(estimate.low)
         else " (no interval)"
     )

@@ -104,8 +104,11 @@ def _contrast(study: Study, claim: Mapping[str, Any], unit: float, level: float)
 
 def _undecided(parts: Sequence[Part]) -> str:
     """Where a claim that is judged level by level is not decided."""
-    names = [one.name for one in parts if one.strength == NOT_DECIDED]
-    return f"for {listing(names)} the interval leaves it open"
+    open_ones = [one.name for one in parts if one.strength == NOT_DECIDED and not one.why]
+    said = [f"for {one.name} {one.why}" for one in parts if one.strength == NOT_DECIDED and one.why]
+    if open_ones:
+        said.append(f"for {listing(open_ones)} the interval leaves it open")
+    return "; ".join(said)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
         lead = (
             f"averaged over everything else, the {which}" if several else "the largest difference"
         )
+        lead += " between choices" if len(study.same_problem) < len(study.factors) else ""
         are = "are" if len(shown) > 1 else "is"
         sentences.append(f"{lead} in {metric} {are}: {'; '.join(shown)}.")
     sentences += [f"{_unequal(one)}." for one in unequal]

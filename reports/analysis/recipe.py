@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from reports.analysis.arms import summary, with_counted
+from reports.analysis.costs import with_cost
 from reports.data.study import Problem, Study
 from reports.data.test_set import weighted_noise
 from reports.formatting import known, private
@@ -177,7 +178,7 @@ def quickest(study: Study, found: Recipe) -> tuple[int, float, float] | None:
         if ranked.loc[arm, "lost"] <= first["lost"] and ranked.loc[arm, "solved"] >= first["solved"]
     ]
     among = study.stored[study.stored["arm"].isin([found.first, *good])]
-    seconds = among.groupby("arm")["seconds"].mean().dropna()
+    seconds = with_cost(study, among).groupby("arm")["cost"].mean().dropna()
     own = float(seconds.get(found.first, 0.0))
     if not good or not len(seconds) or seconds.min() >= CLEARLY_FASTER * own:
         return None

@@ -256,10 +256,7 @@ def _found(one: JudgedClaim) -> str:
     if not known(one.difference.value):
         return ""
     digits = 2 if abs(one.difference.value) < 100 else 0
-    return (
-        f"{with_interval(one.difference, digits, sign=True)} ·"
-        f" {one.difference.n or sum(map(len, one.values))}"
-    )
+    return f"{with_interval(one.difference, digits, sign=True)} · {_n(one)}"
 
 
 def _table(every: list[JudgedClaim], own: int) -> Table:
@@ -272,7 +269,7 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
             f"{levels(one.worse)}: {side_values(one, 1)}" if one.worse else "",
             Cell(f"{with_interval(one.difference, 3, sign=True)}", _sort(one.difference.value)),
             score_number(one.least, 3) + (" (no less)" if one.direction == "no less" else ""),
-            str(one.difference.n or sum(map(len, one.values))),
+            str(_n(one)),
             one.source or ("declared with the study" if place < own else ""),
         ]
         for place, one in enumerate(every)
@@ -301,6 +298,11 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
 def _label_and_why(one: JudgedClaim) -> str:
     why = one.why if one.verdict == NOT_DECIDED else ""
     return f"{label(one)}{f': {why}' if why else ''}"
+
+
+def _n(one: JudgedClaim) -> int:
+    """Points behind the effect; of a claim without sides and without an effect, none."""
+    return one.difference.n or (sum(map(len, one.values)) if one.better else 0)
 
 
 def _sort(value: float) -> float | None:

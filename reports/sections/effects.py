@@ -453,7 +453,8 @@ def _crossing(
                 f" {score_number(means[best])}"
             )
     sentence += (
-        f"; {'highest' if higher else 'lowest'} mean: {', '.join(best_of_lines)}."
+        f"; {'highest' if higher else 'lowest'} mean of each line, over arms alike in all else"
+        f" within it: {', '.join(best_of_lines)}."
         if best_of_lines
         else "."
     )

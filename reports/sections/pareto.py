@@ -31,6 +31,7 @@ HOW = (
 NAMED = 6  # arms in a sentence
 PLACES = ON, OPEN, BEATEN = "on", "open", "beaten"
 SEED = 2026
+TIED = 1e-9  # differences of mean scores that are rounding
 
 
 class Pareto:
@@ -129,7 +130,8 @@ class Pareto:
             name=f"pareto-{slug(task)}" if task else "pareto",
         )
         scores = summary(study).set_index("arm")["score"]
-        best = found.loc[found["score"].idxmax()]
+        top = found[found["score"] >= found["score"].max() - TIED]
+        best = top.loc[top["health"].idxmax()]  # of those that tie
         cheapest = found[found["cheapest"]]
         cheap = cheapest.loc[cheapest["score"].idxmax()]
         cheaper = best.name not in cheapest.index
@@ -143,7 +145,7 @@ class Pareto:
                 f"{which} ({cheap['label']}, n = {int(cheap['n'])},"
                 f" {score_number(-cheap['cost'], 1)} s) reaches {with_interval(scores[cheap.name])}"
                 if cheaper
-                else "no arm is cheaper"
+                else "no arm is shown to be cheaper"
             )
             + ("; 95 % intervals over seeds." if found["n"].max() > 1 else "; one seed an arm.")
         )

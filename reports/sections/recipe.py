@@ -15,6 +15,7 @@ from reports.analysis.confirmation import (
     confirmation,
     confirmation_sentence,
 )
+from reports.analysis.costs import with_cost
 from reports.analysis.recipe import (
     NOTHING_LEARNED,
     Recipe,
@@ -70,7 +71,7 @@ class RecipeSection:
         self, study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None
     ) -> Table:
         fresh = {one.arm: one for one in again.arms} if again else {}
-        costs = study.stored.groupby("arm")[["params", "seconds"]].mean()
+        costs = with_cost(study, study.stored).groupby("arm")[["params", "cost"]].mean()
         rows: Rows = []
         for arm in found.order[: self.shown]:
             row, one = arms.loc[arm], arms.loc[arm, "score"]
@@ -92,10 +93,7 @@ class RecipeSection:
                         if known(float(costs.loc[arm, "params"]))
                         else "n/a"
                     ),
-                    Cell(
-                        number(float(costs.loc[arm, "seconds"]), 1),
-                        float(costs.loc[arm, "seconds"]),
-                    ),
+                    Cell(number(float(costs.loc[arm, "cost"]), 1), float(costs.loc[arm, "cost"])),
                 ]
             )
         columns = [
@@ -114,9 +112,9 @@ class RecipeSection:
             f"{_which(self.shown, len(found.order))} in this order: fewest lost, most"
             " solved at the end, mean validation score with lost seeds at the baseline, soonest;"
             " arms that learned nothing, and those whose best seed is far below another arm's mean,"
-            " come after these. Seconds: per point. Distinguished: the difference of mean test"
-            " scores lies outside an interval that holds for all arms at once (Bonferroni; spread"
-            " over seeds pooled over arms, and the noise of the test set). "
+            " come after these. Seconds: per point, as under Cost. Distinguished: the difference"
+            " of mean test scores lies outside an interval that holds for all arms at once"
+            " (Bonferroni; spread over seeds pooled over arms, and the noise of the test set). "
         )
         return Table(columns, rows, "The arms to choose from", notes)
 

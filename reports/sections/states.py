@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from reports.analysis.arms import outcome_words, summary, verdict_words
+from reports.analysis.arms import outcome_words, summary, verdict_words, with_counted
 from reports.analysis.ends import end_horizons, judged_by
 from reports.analysis.loss_against_transport import loss_minus_transport
 from reports.analysis.margins import close_ends, evidence
@@ -236,6 +236,7 @@ class States:
         self, study: Study, arms: pd.DataFrame, points: pd.DataFrame, evidence: pd.DataFrame
     ) -> Table:
         label = dict(zip(arms["arm"], arms["label"], strict=True))
+        counted = with_counted(study).set_index("id")["counted"]
         rows = []
         for _, point in points.iterrows():
             seen = evidence.loc[point["id"]] if point["id"] in evidence.index else None
@@ -252,7 +253,7 @@ class States:
                     _cell(float(seen["margin"]) if seen is not None else np.nan, 2),
                     _cell(float(seen["against"]) if seen is not None else np.nan, 1),
                     _cell(float(seen["horizon"]) if seen is not None else np.nan, 0),
-                    _score_cell(point["counted"] if "counted" in point else point["score"]),
+                    _score_cell(counted.get(point["id"], point["score"])),
                     point["id"],
                 ]
             )

@@ -43,6 +43,8 @@ class Wandb(Tracker):
     files may never have been synced.
     """
 
+    off = False  # whether the environment forbids W&B
+
     def __init__(
         self,
         *,

@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from reports.analysis.claim_words import sentence
 from reports.analysis.claims import judge
 from reports.findings.finding import HOLDS, MIXED, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, TOO_SMALL
+from reports.formatting import interval
 from tests.reports.known import known_study
 
 CELLS = {"cell": ["rnn", "lstm"], "initializer": ["orthogonal", "normal"]}
@@ -341,3 +342,27 @@ def test_a_level_that_cannot_be_decided_says_why() -> None:
     )
     found = judge(study, claim(better={"clip": "norm"}, worse={"clip": "none"}))
     assert "neither side got better than the memoryless baseline" in sentence(found)
+
+
+def test_what_is_left_open_by_another_reason_than_the_interval_says_that_reason() -> None:
+    """At one level nobody of a side met the rule; at the other the interval leaves it open."""
+    factors = {"cell": ["rnn", "lstm"], "task.permuted": ["no", "yes"]}
+
+    def point(labels: Any, seed: int, rng: np.random.Generator) -> dict[str, Any]:
+        never = labels["cell"] == "rnn" and labels["task.permuted"] == "no"
+        when = 100.0 + 250 * (seed % 2) + 20 * (labels["cell"] == "lstm")
+        met = {"score": 0.95, "ends_solved": True, "solved_at": when}
+        return {"score": 0.3, "solved_at": float("nan")} if never else met
+
+    study = known_study(factors, point, seeds=4)
+    sides = {"better": {"cell": "lstm"}, "worse": {"cell": "rnn"}}
+    found = judge(study, claim(**sides, by="time", least=0.1, each="task.permuted"))
+    assert "for permuted no no network on one side met the task's rule" in found.why
+    assert "for permuted yes the interval leaves it open" in found.why
+
+
+def test_an_end_beside_0_is_not_printed_as_0() -> None:
+    assert interval(0.0006, 0.9, 2) == "[0.001, 0.900]"
+    assert interval(-0.73, -0.0018, 2) == "[−0.730, −0.002]"
+    assert interval(-0.0018, 0.9, 2) == "[0.00, 0.90]", "which holds 0 and says so"
+    assert interval(0.5004, 0.9, 2, apart=0.5) == "[0.5004, 0.9000]"

@@ -135,7 +135,8 @@ def test_levels_are_compared_over_arms_alike_in_everything_else(two_tasks: Study
     assert means == pytest.approx(digits.to_dict()) and means["orthogonal"] > means["normal"]
     finding = figures(render("effects", two_tasks))[-1].finding
     assert re.search(
-        r"[Cc]ell × initializer.*highest mean: rnn orthogonal 0\.\d\d,"
+        r"[Cc]ell × initializer.*highest mean of each line, over arms alike in all else within it:"
+        r" rnn orthogonal 0\.\d\d,"
         r" gru ",
         finding,
     )
@@ -306,7 +307,7 @@ def test_a_folded_command_is_the_same_command() -> None:
             "pareto",
             (
                 r"The best mean score, \S+ \[\S+, \S+\] \(.+, n = 3\), costs .+;"
-                r" (.+ reaches \S+ \[\S+, \S+\]|no arm is cheaper); 95 % intervals"
+                r" (.+ reaches \S+ \[\S+, \S+\]|no arm is shown to be cheaper); 95 % intervals"
             ),
         ),
         (
