@@ -308,6 +308,8 @@ class Batch:
 class TaskFacts:
     """What a task declares; `solved` is the validation metric from which it counts as solved.
 
+    `solved` is None where every rule could be met without reading the sequence.
+
     `choices`: names of its settings that a recipe may choose, such as how many rows a forecast
     reads; its other settings make another problem.
     notes, warnings: sentences on the data for the plan and the page.
@@ -323,7 +325,7 @@ class TaskFacts:
     higher_is_better: bool
     baseline_loss: float
     baseline: float
-    solved: float
+    solved: float | None
     split: str
     source: str
     licence: str

@@ -12,7 +12,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import WORST, ranked, summary, with_counted, with_interval
+from reports.analysis.arms import (
+    NO_RULE_HERE,
+    WORST,
+    has_rule,
+    ranked,
+    summary,
+    with_counted,
+    with_interval,
+)
 from reports.analysis.effect_words import gap_words
 from reports.analysis.effects import main_effects
 from reports.analysis.flattery import flattery_words, limit_on_test
@@ -162,7 +170,9 @@ class Accuracy:
                         f"{arm['outcomes'].get('solved', 0)}/{arm['n']}"
                         f" {interval(solved.low, solved.high)}",
                         solved.value if known(solved.value) else None,
-                    ),
+                    )
+                    if has_rule(study, int(arm["arm"]))
+                    else Cell(NO_RULE_HERE, None),
                 ]
             )
         return Table(

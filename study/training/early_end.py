@@ -38,6 +38,8 @@ def streak(training: Training, member: int) -> list[int]:
     does not.
     """
     facts, updates = training.task.facts, []
+    if facts.solved is None:
+        return []
     for update, _, scores in reversed(training.validations):
         score = float(scores[member])
         if not (score >= facts.solved if facts.higher_is_better else score <= facts.solved):

@@ -77,7 +77,7 @@ def point_record(
         training.task.guess_loss("validation"),
         setup.outcome_limits,
         diverged=diverged,
-        solved=row["ends_solved"],
+        solved=bool(row["ends_solved"]),
     )
     tables = {
         "history": history,
@@ -211,8 +211,10 @@ def solved_at(history: Mapping[str, Any], facts: TaskFacts) -> int | None:
     return int(np.asarray(history["update"])[met][0]) if met.any() else None
 
 
-def ends_solved(history: Mapping[str, Any], facts: TaskFacts) -> bool:
-    """Whether the last validation met the task's rule."""
+def ends_solved(history: Mapping[str, Any], facts: TaskFacts) -> bool | None:
+    """Whether the last validation met the task's rule; None if there is no rule."""
+    if facts.solved is None:
+        return None
     met = _meets(history, facts)
     validated = ~np.isnan(np.asarray(history["val_score"], dtype=float))
     return bool(met[validated][-1]) if validated.any() else False
@@ -221,6 +223,8 @@ def ends_solved(history: Mapping[str, Any], facts: TaskFacts) -> bool:
 def _meets(history: Mapping[str, Any], facts: TaskFacts) -> np.ndarray:
     """Whether the validation after each update met the rule; false where there was none."""
     score = np.asarray(history["val_score"], dtype=float)
+    if facts.solved is None:
+        return np.zeros(len(score), dtype=bool)
     with np.errstate(invalid="ignore"):
         return score >= facts.solved if facts.higher_is_better else score <= facts.solved
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from study.interfaces import PARTS, Batch, TaskFacts, require
 from study.machine.resources import memory
 from study.records import StudyError
-from study.tasks.shared import splitting
+from study.tasks.shared import solved, splitting
 from study.tasks.shared.arrays import Arrays
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
 from study.tasks.shared.notes import of_columns
@@ -37,6 +37,11 @@ __all__ = ["Names", "Read", "Series", "part_names", "split_groups"]  # what task
 MIN_EXAMPLES = 2  # per part
 SPLITS = ("time", "stratified", "group", "file")
 NAMED = 5  # channels named in one sentence
+WHAT_FOLLOWS = ": scores there do not show whether the sequence is read"
+NO_RULE = (
+    "there is no rule for solved: on validation a guess that does not read the sequence is perfect;"
+    " no network counts as solved, and stop.solved_checks ends none early"
+)
 FAR = 1000  # training deviations from the mean beyond which values are reported
 
 
@@ -440,11 +445,9 @@ class Series(Arrays):
                 float(-(shares * shares.clamp(min=1e-12).log()).sum()),
                 float(shares.max()),
             )
-            solved = 0.9 if self.solved is None else self.solved
         else:
             baseline_loss = float(validation.y.square().mean())  # the training mean is 0
             baseline = min([baseline_loss, *share.values()])
-            solved = (baseline if share else 0.1 * baseline) if self.solved is None else self.solved
         rules = (
             f"; {', '.join(f'{name} {error:.3g}' for name, error in share.items())}"
             if share
@@ -454,6 +457,8 @@ class Series(Arrays):
             str(len(self.parts[part].x if self.windows is None else self.windows[part]))
             for part in PARTS
         ]
+        higher = self.kind == "classification"
+        rule, warnings = self._solved_from(baseline, forecast=bool(share))
         return TaskFacts(
             inputs=train.x.shape[-1],
             outputs=len(self.classes) if self.kind == "classification" else train.y.shape[-1],
@@ -468,16 +473,16 @@ class Series(Arrays):
             metric=(
                 "accuracy" if self.kind == "classification" else "mean squared error, standardised"
             ),
-            higher_is_better=self.kind == "classification",
+            higher_is_better=higher,
             baseline_loss=baseline_loss,
             baseline=baseline,
-            solved=solved,
+            solved=rule,
             split=f"{self.data.split or self._split_name()} {'/'.join(counts)}{rules}",
             source=self.data.source,
             licence=self.data.licence,
             choices=self.choices,
             notes=[*of_columns(self.data.columns, self.data.left_out), *self.data.notes],
-            warnings=tuple(self.warnings),
+            warnings=(*self.warnings, *warnings),
         )
 
     def signature(self) -> dict[str, Any]:
@@ -500,6 +505,33 @@ class Series(Arrays):
                 "deviation": self.target_deviation.tolist(),
             },
         }
+
+    def _solved_from(self, baseline: float, *, forecast: bool) -> tuple[float | None, list[str]]:
+        """(the rule for solved, what to say of it). `baseline`: error of the best guess."""
+        same = self._same_targets()
+        warnings = [f"all targets of {part} are the same{WHAT_FOLLOWS}" for part in same]
+        if self.kind == "classification":
+            y = self.parts["validation"].y
+            guess = float(torch.bincount(y).max()) / len(y)  # the best constant
+            rule = solved.accuracy(guess)
+        else:
+            guess, share = baseline, solved.BEATS if forecast else solved.ERROR
+            rule = None if "validation" in same else solved.between(guess, 0.0, share)
+        if self.solved is None:
+            if rule is None:
+                warnings.append(NO_RULE)
+            return rule, warnings
+        higher = self.kind == "classification"
+        if solved.meets(guess, self.solved, higher_is_better=higher):
+            warnings.append(
+                f"task.solved={self.solved:g} is met without reading the sequence: the best guess"
+                f" scores {guess:.4g} on validation"
+            )
+        return self.solved, warnings
+
+    def _same_targets(self) -> list[str]:
+        """Validation and test, where all their targets are one."""
+        return [part for part in PARTS[1:] if bool((y := self.parts[part].y).eq(y[0]).all())]
 
     def _split_name(self) -> str:
         if self.data.parts is not None:
