@@ -343,6 +343,12 @@ class Study:
         name = str(next(iter(self.tasks.values()), {}).get("metric", "score"))
         return name.partition(",")[0].removeprefix("mean ")
 
+    @property
+    def by_example(self) -> bool:
+        """Whether all scores are means over examples, none a number of a whole split."""
+        firsts = [facts["metrics"][0] for facts in self.tasks.values() if facts.get("metrics")]
+        return all(one["by_example"] for one in firsts)
+
     def without_rule(self) -> list[str]:
         """Tasks that have no rule for solved, by name."""
         return [name for name, facts in self.tasks.items() if facts.get("solved", 0.0) is None]
@@ -369,6 +375,8 @@ class Study:
         share = not self.as_skill and is_share(self.metric)
         low = 0.0 if share or not self.higher_is_better else -math.inf
         high = 1.0 if self.higher_is_better else math.inf
+        if not self.as_skill and self.task.get("metrics"):
+            low, high = range_of(self.task["metrics"][0])
         columns = [name for name in SCORES if name in self.stored]
         seen = self.stored[columns].to_numpy(dtype=float)
         seen = seen[np.isfinite(seen)]
@@ -424,7 +432,15 @@ class Study:
 
 def perfect(facts: Mapping[str, Any]) -> float:
     """The perfect score of a task."""
+    if facts.get("metrics"):
+        return float(facts["metrics"][0]["perfect"])
     return 1.0 if facts.get("higher_is_better", True) else 0.0
+
+
+def range_of(metric: Mapping[str, Any]) -> tuple[float, float]:
+    """Smallest and largest value of one of a task's metrics."""
+    low, high = metric["low"], metric["high"]
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def cores() -> int:

@@ -97,6 +97,6 @@ def split_off(training: Training, members: Sequence[int], update: int) -> Traini
 def apart(training: Training, members: Sequence[int]) -> Training:
     """A copy of the training with these members only."""
     part = copy.copy(training)  # shares tensors: `keep_members` replaces them, and changes none
-    part.evaluations = {}
+    part.evaluations, part.metrics = {}, {}
     keep_members(part, members)
     return part

@@ -21,6 +21,9 @@ SPLIT = {
     "split_seed": 0,
     "lag": None,
     "solved": None,
+    "metrics": None,
+    "class_weights": None,
+    "quantiles": None,
 }
 TABLE = {
     "kind": "classification",
@@ -226,7 +229,7 @@ def test_persistence_and_seasonal_naive_are_what_they_are_by_hand(tmp_path):
 
 @pytest.mark.parametrize(("series", "count", "season"), [("sunspots", 309, 11), ("co2", 2284, 52)])
 def test_the_series_are_what_their_source_says(series, count, season):
-    settings = {"validation": 0.2, "test": 0.2, "lag": None, "solved": None}
+    settings = {key: SPLIT[key] for key in SPLIT if key not in ("split", "split_seed")}
     task = Forecast(
         series=series,
         window=season * 2,
@@ -270,6 +273,9 @@ def test_forecasts_from_the_last_value_have_the_errors_of_the_values_themselves(
         "test": 0.15,
         "lag": None,
         "solved": None,
+        "metrics": None,
+        "class_weights": None,
+        "quantiles": None,
     }
     levels, relative = (Forecast(relative=how, **settings) for how in (False, True))
     for task in (levels, relative):
