@@ -42,7 +42,8 @@ class Evaluated:
     def error(self) -> Tensor:
         """Standard error [M] of the score over the examples; by bootstrap for a whole split.
 
-        NaN where a draw of the examples has no score, as AUROC without one of the classes.
+        Draws without a score are left out, as of AUROC without one of the classes; NaN where most
+        have none.
         """
         count = self.metric.shape[1]
         if self.by_example:
@@ -50,7 +51,10 @@ class Evaluated:
         generator = torch.Generator().manual_seed(0)  # the same for every point
         draws = max(LEAST_DRAWS, min(DRAWS, DRAWN // count))
         drawn = (torch.randint(count, (count,), generator=generator) for _ in range(draws))
-        return torch.stack([self._score_of(index) for index in drawn]).std(0)
+        scores = torch.stack([self._score_of(index) for index in drawn], dim=1)
+        kept = [own[own.isfinite()] for own in scores]
+        none = torch.tensor(torch.nan, dtype=scores.dtype, device=scores.device)
+        return torch.stack([own.std() if 2 * len(own) >= draws else none for own in kept])
 
     def every(self) -> Mapping[str, Tensor]:
         """[M] of each of facts.metrics, by name."""

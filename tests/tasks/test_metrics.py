@@ -234,6 +234,17 @@ def test_the_error_by_bootstrap_is_that_over_examples_where_there_is_one(tmp_pat
     assert float(found.error[0]) == pytest.approx(delta, rel=0.25)
 
 
+def test_draws_without_a_class_are_left_out_of_the_error(tmp_path):
+    y = np.concatenate([np.tile(["a", "b"], 40), np.repeat(["a", "b"], [38, 2])])
+    x = np.random.default_rng(0).normal(size=(120, 5, 1))
+    task = npz(tmp_path, {**FILE, "metrics": ["auroc"]}, x=x, y=y, parts=PARTS)
+    outputs = torch.stack([outputs_for(task)[0]] * 2)
+    outputs[1, 0] = math.nan  # a network that has no score in most draws
+    error = evaluated(task, outputs).error
+    assert 0 < float(error[0]) < 0.5
+    assert bool(error[1].isnan())
+
+
 def test_outputs_that_are_not_finite_have_no_score(tmp_path):
     task = labelled(tmp_path, metrics=["auroc", "f1_macro"])
     outputs = torch.stack([outputs_for(task)[0]] * 2)

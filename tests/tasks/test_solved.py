@@ -60,6 +60,14 @@ def test_one_target_in_validation_or_test_is_told(tmp_path):
     assert [text.split(" are ")[0] for text in facts.warnings] == ["all targets of test"]
 
 
+def test_a_constant_that_is_the_mean_but_for_rounding_is_a_perfect_guess(tmp_path):
+    train = np.random.default_rng(0).normal(size=40)
+    train -= train.mean()
+    facts = numbers(tmp_path, np.concatenate([train, np.zeros(40), train]))
+    assert facts.baseline == facts.baseline_loss == 0.0
+    assert facts.solved is None
+
+
 def test_a_rule_that_a_guess_meets_is_told_with_both_numbers(tmp_path):
     (text,) = classes(tmp_path, 0.95, solved=0.9).warnings
     assert "task.solved=0.9" in text

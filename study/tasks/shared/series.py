@@ -572,8 +572,8 @@ class Series(Arrays):
                 shares = shares * self.scoring.weights.float()
             loss = float(-(shares * shares.clamp(min=1e-12).log()).sum())
         else:
-            loss = float(validation.y.square().mean())  # the training mean is 0
-            score = min([loss, *share.values()])
+            loss = solved.perfect_or(float(validation.y.square().mean()), 0.0)  # the mean is 0
+            score = min([loss, *(solved.perfect_or(error, 0.0) for error in share.values())])
             if self.quantiles is not None:
                 constant = self.scoring.constant(train.y).expand(len(validation.y), -1)
                 loss = float(self.scoring.losses(constant, validation.y).mean())

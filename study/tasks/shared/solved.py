@@ -7,6 +7,13 @@ HALFWAY = 0.5  # from the best guess to a perfect score
 ERROR = 0.9  # of the way from the mean's error to none: a tenth of it is left
 BEATS = 0.01  # of the way from the better of persistence and seasonal naive; rounding is less
 
+ROUNDING = 1e-12  # of a standardised squared error in single precision, with room
+
+
+def perfect_or(value: float, perfect: float) -> float:
+    """A value, or perfect where it differs by rounding alone."""
+    return perfect if abs(value - perfect) < ROUNDING else value
+
 
 def between(guess: float, perfect: float, share: float) -> float | None:
     """The score `share` of the way from the best guess to a perfect score.
