@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from reports.analysis.claims import judge
@@ -56,11 +55,22 @@ def test_claims_about_solving_are_not_testable(study: Study) -> None:
         assert "no rule for solved" in found.why
 
 
-def test_skill_is_unknown_where_the_baseline_is_perfect(tmp_path: Path) -> None:
-    perfect = {**TASK, "baseline": 0.0, "metric": "mean squared error", "higher_is_better": False}
-    store = make(tmp_path / "two", **SMALL, examples=40)
+def test_skill_is_unknown_where_the_baseline_is_perfect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factors = {"task": ["digits", "adding"], "cell": ["rnn", "gru"], "clip": ["none", "norm"]}
+    store = make(tmp_path / "two", factors=factors, steps=16, updates=80, examples=40)
+    record = store.study()
+    errors = {"metric": "mean squared error", "higher_is_better": False, "solved": None}
+    tasks = {"digits": TASK, "adding": {**TASK, **errors, "baseline": 0.0, "baseline_loss": 0.0}}
+    declared = {**record, "declaration": {**record["declaration"], "tasks": tasks}}
+    monkeypatch.setattr(store, "study", lambda: declared)
     study = Study(store)
-    name = next(iter(study.tasks))
-    study.tasks = {name: perfect}
-    rows = study._skill(study.stored, ("score",), ("score_se",), study.stored["task"])
-    assert np.isnan(rows["score"]).all()
+    assert study.as_skill
+    of_adding = study.stored["task"] == "adding"
+    assert study.stored.loc[of_adding, "score"].isna().all()
+    assert study.stored.loc[~of_adding, "score"].notna().all()
+    parts = {one.name: render_section(one, study, one.name) for one in declared_sections()}
+    assert not [name for name, part in parts.items() if part.broken]
+    told = "".join(map(str, parts["design"].blocks))
+    assert "On adding the baseline is perfect: there is no skill to have." in told
