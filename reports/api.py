@@ -172,7 +172,7 @@ class Result:
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of all points, with their id and levels: history, profile, states, layers,
-        measures, traces or test (records.TABLES).
+        measures, traces, test or metrics (records.TABLES).
         """
         return table(self.folder, name)
 

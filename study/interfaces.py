@@ -308,9 +308,14 @@ class Batch:
 class TaskFacts:
     """What a task declares; `solved` is the validation metric from which it counts as solved.
 
+    `solved` is None where every rule could be met without reading the sequence.
+
     `choices`: names of its settings that a recipe may choose, such as how many rows a forecast
     reads; its other settings make another problem.
     notes, warnings: sentences on the data for the plan and the page.
+    metrics: none for the usual score alone; else those that are measured, the score first, each
+    with name, text, higher_is_better, perfect, by_example (else it is one of a whole split), low
+    and high (its range, None without end) and guess (of the best rule without training, or None).
     """
 
     inputs: int
@@ -323,23 +328,26 @@ class TaskFacts:
     higher_is_better: bool
     baseline_loss: float
     baseline: float
-    solved: float
+    solved: float | None
     split: str
     source: str
     licence: str
     choices: tuple[str, ...] = ()
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    metrics: Sequence[Mapping[str, Any]] = ()
 
 
 class Task(ABC):
     """Sequences, their loss and their metric; nothing is loaded before `load` is called.
 
     `read_by`: names of settings that say how data are read, and whose whole effect is in
-    `data_hash`; ids leave them out.
+    `data_hash`; ids leave them out. `later`: settings that came after ids were first stored, with
+    the value that means as before; with that value ids leave them out.
     """
 
     read_by: tuple[str, ...] = ()
+    later: Mapping[str, Any] = {}
 
     @abstractmethod
     def load(self) -> None:
@@ -391,7 +399,16 @@ class Task(ABC):
 
     @abstractmethod
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Metric [M, B] of each example; a point's score is their mean."""
+        """Metric [M, B] of each example; a point's score is their mean, but for `over_split`."""
+
+    def over_split(
+        self, outputs: Tensor, batch: Batch, names: Sequence[str]
+    ) -> Mapping[str, Tensor]:
+        """[M] of metrics of facts.metrics, from outputs [M, N, …] on a whole split, without axis M.
+
+        Asked for only if facts.metrics has any; if the first is not by example, it is the score.
+        """
+        raise NotImplementedError
 
     def signature(self) -> dict[str, Any]:
         """How raw input becomes x and outputs become answers, in values that JSON can hold.

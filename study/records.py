@@ -381,6 +381,12 @@ TEST = _columns(
     ),
 )
 
+METRICS = _columns(
+    ("metric", "str", "", "name of a metric of task.metrics, or of task.quantiles"),
+    ("part", "str", "", "validation | test"),
+    ("value", "float", "that metric", "of the scored weights, over the whole split"),
+)
+
 TRIALS = _columns(
     ("arm", "str", "", "the arm's levels, as cell=lstm initializer=orthogonal"),
     ("trial", "int", "", "number of the trial within its arm, from 0: the default setting"),
@@ -450,6 +456,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "measures": MEASURES,
     "traces": TRACES,
     "test": TEST,
+    "metrics": METRICS,
 }
 
 
@@ -460,19 +467,22 @@ def identity(
     kernel: str,
     device_type: str,
     read_by: Collection[str] = (),
+    later: Mapping[str, Any] | None = None,
     located: bool = False,
 ) -> str:
     """Id of a grid point: a hash of everything that determines its numbers, and of nothing else.
 
     `config` is the composed configuration as plain values; `device_type` is cpu or cuda; `read_by`:
-    settings of the task whose whole effect is in `data_hash` (Task.read_by). `located`: the id that
+    settings of the task whose whole effect is in `data_hash` (Task.read_by); `later`: settings that
+    are left out where they have this value (Task.later). `located`: the id that
     earlier versions gave, which depended on where the data lie.
     """
+    later = later or {}
     decides = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
     decides["task"] = {
         key: None if key in LOCATED and not located else value
         for key, value in decides["task"].items()
-        if key not in read_by
+        if key not in read_by and not (key in later and later[key] == value)
     }
     # left out if null, so that ids from before this key existed stay valid
     if (checks := config["stop"]["solved_checks"]) is not None:

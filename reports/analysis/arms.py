@@ -25,6 +25,7 @@ from study.records import OUTCOMES, VERDICTS
 
 # What a lost point counts with, for sentences.
 WORST = "the memoryless baseline, or their own score where that is worse"
+NO_RULE_HERE = "no rule"  # for solved, in tables
 DRAWS, SEED = 2000, 2026  # of the bootstrap: the same store gives the same interval
 
 
@@ -95,6 +96,18 @@ def _by_example(study: Study, own: pd.DataFrame) -> np.ndarray | None:
         index="id", columns="example", values="value", observed=True
     )
     return rows.to_numpy(dtype=float) if len(rows) == len(own) else None
+
+
+def has_rule(study: Study, arm: int) -> bool:
+    """Whether the task of an arm has a rule for solved."""
+    return bool(study.has_rule(study.grid[study.grid["arm"] == arm]).all())
+
+
+def solved_words(study: Study, row: pd.Series) -> str:
+    """How many of an arm's networks end solved, of how many. `row`: of summary."""
+    if not has_rule(study, int(row.get("arm", row.name))):
+        return NO_RULE_HERE
+    return f"{row['outcomes'].get('solved', 0)}/{row['n']}"
 
 
 def ranked(study: Study, arms: pd.DataFrame) -> pd.DataFrame:

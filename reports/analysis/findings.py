@@ -54,11 +54,11 @@ def _findings(study: Study) -> Sequence[Finding]:
 def _counts(study: Study) -> list[Finding]:
     """How many networks were lost, solved their task, and carry at the end."""
     points, of = study.stored, classes(study.stored)
-    every = pd.Series(True, index=points.index)
+    every, ruled = pd.Series(True, index=points.index), study.has_rule(points)
     shares = [
         (LOST, of["lost"], every),
-        (SOLVED, of["solved"], every),
-        ("solved at some time", of["ever"], every),
+        (SOLVED, of["solved"], ruled),
+        ("solved at some time", of["ever"], ruled),
         ("solved at some time and kept it to the end", of["solved"], of["ever"]),
         ("carrying at the end", of["carrying"], of["judged"]),
         ("without carrying at the end", ~of["carrying"], of["judged"]),

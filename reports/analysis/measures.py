@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.analysis.arms import with_counted
-from reports.data.study import Study
+from reports.data.study import Study, perfect
 from reports.statistics.survival import planned_updates, times
 from study.design.outcomes import lost, solved_at_end
 from study.design.ranking import counted
@@ -47,6 +47,11 @@ def _gap(study: Study, points: pd.DataFrame) -> pd.Series:
     ).astype(float)
 
 
+def _ruled(study: Study, points: pd.DataFrame, values: pd.Series) -> pd.Series:
+    """Values of points whose task has a rule for solved; NaN, not unsolved, where it has none."""
+    return values.where(study.has_rule(points).to_numpy())
+
+
 MEASURES: Mapping[str, Measure] = {
     "score": Measure(
         "test score", lambda study, points: points["counted"].astype(float), None, in_metric=True
@@ -61,11 +66,16 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "gap": Measure("training score beyond test score", _gap, False, in_metric=True),
     "solved": Measure(
-        "solved at the end", lambda study, points: solved_at_end(points).astype(float), True, True
+        "solved at the end",
+        lambda study, points: _ruled(study, points, solved_at_end(points).astype(float)),
+        True,
+        True,
     ),
     "time": Measure(
         "time until the rule is first met, as a share of the run",
-        lambda study, points: times(points)["time"] / planned_updates(points),
+        lambda study, points: _ruled(
+            study, points, times(points)["time"] / planned_updates(points)
+        ),
         False,
     ),
     "lost": Measure(
@@ -101,4 +111,4 @@ def perfect_distance(study: Study) -> float:
     task = study.task
     if study.as_skill or not task:
         return 1.0
-    return abs((1.0 if study.higher_is_better else 0.0) - float(task["baseline"]))
+    return abs(perfect(task) - float(task["baseline"]))

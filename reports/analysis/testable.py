@@ -12,6 +12,8 @@ from reports.data.study import Study
 from reports.formatting import levels, listing
 from study.design.claims import EXTREMES, same_level
 
+NEED_RULE = ("solved", "time", "carry_if_solved", "auc_D_init", "auc_D")
+
 
 def why_not_testable(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """The claim restricted to the tasks that ask for its lag, and why the study cannot decide it.
@@ -19,6 +21,8 @@ def why_not_testable(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[st
     "" if it can.
     """
     claim, why = _with_lag(study, claim)
+    if claim["by"] in NEED_RULE and not study.has_rule(study.stored).any() and len(study.stored):
+        return claim, "the task has no rule for solved"
     if why or "better" not in claim:
         return claim, why
     for key in dict.fromkeys([*claim["better"], *claim["worse"]]):

@@ -95,9 +95,26 @@ def _task(facts: Any) -> bool:
         and all(
             isinstance(facts.get(name, 0.0), int | float) and math.isfinite(facts.get(name, 0.0))
             for name in numbers
+            if not (name == "solved" and facts.get(name, 0.0) is None)  # there is no rule
         )
         and all(facts.get(name) is None or _whole(facts[name]) for name in ("lag", "steps"))
         and isinstance(facts.get("metric", ""), str)
+        and isinstance(facts.get("metrics", []), list | tuple)
+        and all(map(_metric, facts.get("metrics", [])))
+    )
+
+
+def _metric(one: Any) -> bool:
+    return (
+        isinstance(one, Mapping)
+        and all(isinstance(one.get(key), str) for key in ("name", "text"))
+        and all(isinstance(one.get(key), int | float) for key in ("perfect",))
+        and all(
+            one.get(key) is None or isinstance(one[key], int | float)
+            for key in ("guess", "low", "high")
+        )
+        and isinstance(one.get("by_example"), bool)
+        and one.get("higher_is_better") in (True, False, None)
     )
 
 

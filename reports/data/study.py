@@ -28,6 +28,7 @@ from study.store.validate import MEND
 
 FIRST = ("cell", "initializer")  # rows and columns of every matrix, if they vary
 MISSING = "missing"
+NO_RULE = "There is no rule for solved: a guess that does not read the sequence would meet any"
 # Most points whose tables are read: more would be gigabytes, and no figure can show them.
 MOST = 2000
 SCORES = (
@@ -158,25 +159,24 @@ class Study:
         """Scores of tasks with different metrics on one scale.
 
         (score - baseline)/(perfect - baseline), with perfect = 1, or 0 for errors: 0 is the
-        memoryless baseline, 1 is perfect, below 0 is worse than ignoring the sequence.
+        memoryless baseline, 1 is perfect, below 0 is worse than ignoring the sequence. NaN where
+        the baseline is perfect.
         """
         facts = {
-            name: (
-                float(facts_of["baseline"]),
-                1.0 if facts_of.get("higher_is_better", True) else 0.0,
-            )
+            name: (float(facts_of["baseline"]), perfect(facts_of))
             for name, facts_of in self.tasks.items()
+            if float(facts_of["baseline"]) != perfect(facts_of)
         }
-        baseline, perfect = (
+        baseline, best = (
             task.map(
                 lambda name, which=which: facts[name][which] if name in facts else float("nan")
             ).astype(float)
             for which in (0, 1)
         )
         turned = {
-            name: (rows[name].astype(float) - baseline) / (perfect - baseline) for name in scores
+            name: (rows[name].astype(float) - baseline) / (best - baseline) for name in scores
         }
-        turned |= {name: rows[name].astype(float) / (perfect - baseline).abs() for name in errors}
+        turned |= {name: rows[name].astype(float) / (best - baseline).abs() for name in errors}
         return rows.assign(**turned)
 
     def _with_ends(self, stored: pd.DataFrame) -> pd.DataFrame:
@@ -344,6 +344,22 @@ class Study:
         return name.partition(",")[0].removeprefix("mean ")
 
     @property
+    def by_example(self) -> bool:
+        """Whether all scores are means over examples, none a number of a whole split."""
+        firsts = [facts["metrics"][0] for facts in self.tasks.values() if facts.get("metrics")]
+        return all(one["by_example"] for one in firsts)
+
+    def without_rule(self) -> list[str]:
+        """Tasks that have no rule for solved, by name."""
+        return [name for name, facts in self.tasks.items() if facts.get("solved", 0.0) is None]
+
+    def has_rule(self, points: pd.DataFrame) -> pd.Series:
+        """Whether each point's task has a rule for solved. `points`: column task."""
+        if len(self.without_rule()) == len(self.tasks) > 0:
+            return pd.Series(False, index=points.index)
+        return ~points["task"].astype(str).isin(self.without_rule())
+
+    @property
     def higher_is_better(self) -> bool:
         return self.as_skill or all(
             bool(facts.get("higher_is_better", True)) for facts in self.tasks.values()
@@ -359,6 +375,8 @@ class Study:
         share = not self.as_skill and is_share(self.metric)
         low = 0.0 if share or not self.higher_is_better else -math.inf
         high = 1.0 if self.higher_is_better else math.inf
+        if not self.as_skill and self.task.get("metrics"):
+            low, high = range_of(self.task["metrics"][0])
         columns = [name for name in SCORES if name in self.stored]
         seen = self.stored[columns].to_numpy(dtype=float)
         seen = seen[np.isfinite(seen)]
@@ -410,6 +428,19 @@ class Study:
                 rows[column] = rows[column].astype("category")
         keys = ["id", "arm", "seed", *dict.fromkeys([*self.factors, *self.matrix_factors])]
         return rows.merge(self.grid[keys], on="id", how="left")
+
+
+def perfect(facts: Mapping[str, Any]) -> float:
+    """The perfect score of a task."""
+    if facts.get("metrics"):
+        return float(facts["metrics"][0]["perfect"])
+    return 1.0 if facts.get("higher_is_better", True) else 0.0
+
+
+def range_of(metric: Mapping[str, Any]) -> tuple[float, float]:
+    """Smallest and largest value of one of a task's metrics."""
+    low, high = metric["low"], metric["high"]
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def cores() -> int:

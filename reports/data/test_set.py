@@ -18,7 +18,7 @@ def contrast_noise(study: Study, points: pd.DataFrame, factor: str, high: str, l
     were not kept.
     """
     test = study.table("test")
-    if test.empty:
+    if test.empty or not study.by_example:
         return math.nan
     test = test[test["id"].isin(points["id"])]
     means = [test[test[factor] == name].groupby("example")["value"].mean() for name in (high, low)]

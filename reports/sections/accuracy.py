@@ -6,20 +6,30 @@ No arm is represented by its best run.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import WORST, ranked, summary, with_counted, with_interval
+from reports.analysis.arms import (
+    NO_RULE_HERE,
+    WORST,
+    has_rule,
+    ranked,
+    summary,
+    with_counted,
+    with_interval,
+)
 from reports.analysis.effect_words import gap_words
 from reports.analysis.effects import main_effects
 from reports.analysis.flattery import flattery_words, limit_on_test
 from reports.analysis.tallies import tally
 from reports.analysis.terms_shown import terms_shown
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
-from reports.data.study import Study
+from reports.data.study import Study, range_of
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels, shared_x_label
 from reports.formatting import (
     count,
@@ -32,7 +42,7 @@ from reports.formatting import (
     number,
     score_number,
 )
-from reports.statistics import Estimate, clamp, marginal_means, wilson
+from reports.statistics import Estimate, clamp, marginal_means, mean_interval, wilson
 
 HOW = (
     "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar"
@@ -55,6 +65,7 @@ class Accuracy:
             Prose(f"{self._sentence(study, arms)} {flattery_words(study)}".strip()),
             self._figure(study, arms, points),
         ]
+        blocks += [self._by_metric(study, name) for name in study.tasks if _metrics(study, name)]
         if study.factors:
             blocks.append(self._by_level(study, points))
         return Section(blocks)
@@ -162,7 +173,9 @@ class Accuracy:
                         f"{arm['outcomes'].get('solved', 0)}/{arm['n']}"
                         f" {interval(solved.low, solved.high)}",
                         solved.value if known(solved.value) else None,
-                    ),
+                    )
+                    if has_rule(study, int(arm["arm"]))
+                    else Cell(NO_RULE_HERE, None),
                 ]
             )
         return Table(
@@ -178,6 +191,29 @@ class Accuracy:
             "Every arm with every seed",
             filtered=True,
         )
+
+    def _by_metric(self, study: Study, task: str) -> Table:
+        """Every metric of a task, by arm."""
+        metrics, found = _metrics(study, task), study.table("metrics")
+        found = found[found["part"] == "test"]
+        rows: Rows = []
+        for _, arm in study.arms.iterrows():
+            own = found[found["arm"] == arm["arm"]]
+            if own.empty or (len(study.tasks) > 1 and not own["id"].isin(_ids(study, task)).any()):
+                continue
+            cells: list[Cell | str] = [arm["label"]]
+            for one in metrics:
+                values = own.loc[own["metric"] == one["name"], "value"]
+                cells.append(_cell(clamp(mean_interval(values.tolist()), *range_of(one))))
+            rows.append([*cells, str(own["id"].nunique())])
+        columns = [f"{one['text']} ({_right(one)})" for one in metrics]
+        notes = (
+            "On the test set, of the weights with the best validation, networks that were lost too:"
+            " mean and 95 % t interval over seeds. The first metric is the score. Guess: the best"
+            " rule without training, on validation. Validation is in the table metrics."
+        )
+        name = f" of {task}" if len(study.tasks) > 1 else ""
+        return Table(["arm", *columns, "n"], rows, f"Every metric{name}", notes, filtered=True)
 
     def _by_level(self, study: Study, points: pd.DataFrame) -> Table:
         effects = {one.factor: one for one in main_effects(study, points)}
@@ -213,6 +249,28 @@ class Accuracy:
             " Described; the tests are under Contrasts."
         )
         return Table(columns, rows, "Means by factor level", notes)
+
+
+def _metrics(study: Study, task: str) -> Sequence[Mapping[str, Any]]:
+    """What is measured of a task; [] for the score alone."""
+    found: Sequence[Mapping[str, Any]] = study.tasks[task].get("metrics") or []
+    return found
+
+
+def _ids(study: Study, task: str) -> pd.Series:
+    return study.stored.loc[study.stored["task"] == task, "id"]
+
+
+def _cell(one: Estimate) -> Cell:
+    return Cell(with_interval(one, 3), one.value if known(one.value) else None)
+
+
+def _right(metric: Mapping[str, Any]) -> str:
+    """What a metric's values are held against."""
+    if metric["higher_is_better"] is None:
+        return f"{metric['perfect']:.3g} is right"
+    better = "higher" if metric["higher_is_better"] else "lower"
+    return f"{better} is better; guess {score_number(metric['guess'], 3)}"
 
 
 def _intervals(arms: pd.DataFrame) -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from reports.analysis.rates import rate_is_chosen, rate_words
 from reports.blocks import Definitions, Fold, Notice, Prose, Section, Table
-from reports.data.study import Study
-from reports.formatting import as_number, count, known, level, levels, score_number
+from reports.data.study import NO_RULE, Study, perfect
+from reports.formatting import as_number, count, known, level, levels, listing, score_number
 
 BUDGET = (
     "updates",
@@ -80,6 +80,13 @@ class Design:
                 "The tasks are scored by several metrics, so scores are shown as skill: 0 is the"
                 " memoryless baseline of the task, 1 is perfect (no error)."
             )
+            none = [
+                name
+                for name, facts in study.tasks.items()
+                if facts.get("baseline") == perfect(facts)
+            ]
+            if none:
+                note += f" On {listing(none)} the baseline is perfect: there is no skill to have."
             blocks.append(Prose(note))
         blocks += self._settings(study)
         return Section(blocks)
@@ -152,7 +159,9 @@ class Design:
             ),
             (
                 "Solved",
-                f"validation {facts.get('metric')} of {sign} {_figure(facts.get('solved'))}",
+                f"validation {facts.get('metric')} of {sign} {_figure(facts.get('solved'))}"
+                if facts.get("solved", 0.0) is not None
+                else NO_RULE,
             ),
             ("Split", str(facts.get("split"))),
             ("Source and licence", f"{facts.get('source')}; {facts.get('licence')}"),

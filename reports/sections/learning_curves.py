@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import share_over_arms_words, unit_words, with_counted, with_interval
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data.study import Study
+from reports.data.study import Study, perfect
 from reports.figures.theme import (
     DASHES,
     SOFT,
@@ -56,7 +56,7 @@ class LearningCurves:
         )
         history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(
             float
-        )
+        ).where(lambda loss: loss > 0)
         history = thin(history, self.longest)
         blocks: list[object] = [
             Prose("How fast does each recipe learn, and does it keep what it learned?")
@@ -225,10 +225,9 @@ def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:
     baseline, solved = facts.get("baseline"), facts.get("solved")
     if not study.as_skill:
         return baseline, solved
-    perfect = 1.0 if facts.get("higher_is_better", True) else 0.0
     return 0.0, (
-        (float(solved) - float(baseline)) / (perfect - float(baseline))
-        if known(solved) and known(baseline)
+        (float(solved) - float(baseline)) / (perfect(facts) - float(baseline))
+        if known(solved) and known(baseline) and float(baseline) != perfect(facts)
         else None
     )
 

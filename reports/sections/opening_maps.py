@@ -141,7 +141,7 @@ class OpeningMaps:
         history = history.merge(study.grid[["id", "baseline_loss"]], on="id")
         history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(
             float
-        )
+        ).where(lambda loss: loss > 0)
         return dict(iter(validation(history, ["arm"], "share").groupby("arm")))
 
     def _map(

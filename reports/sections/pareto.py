@@ -64,15 +64,15 @@ class Pareto:
         if points.empty:
             return []
         frame = aims(study, points)
-        draws = affordable(self.draws, frame["arm"].nunique())
-        found = fronts(study, frame, draws=draws, seed=SEED)
-        if len(found) < 2:
+        if frame["arm"].nunique() < 2:
             return [
                 Prose(
                     "Fewer than two arms have score, gradient health and cost: there is nothing to"
                     " compare."
                 )
             ]
+        draws = affordable(self.draws, frame["arm"].nunique())
+        found = fronts(study, frame, draws=draws, seed=SEED)
         arms = study.arms.set_index("arm").assign(
             label=lambda rows_of: [_label(study, row, task) for _, row in rows_of.iterrows()]
         )

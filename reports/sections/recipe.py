@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.analysis.arms import summary, with_interval
+from reports.analysis.arms import solved_words, summary, with_interval
 from reports.analysis.by_problem import MANY, nothing_to_choose, under
 from reports.analysis.confirmation import (
     Confirmation,
@@ -84,7 +84,7 @@ class RecipeSection:
                     ),
                     Cell(with_interval(one, 3), one.value if known(one.value) else None),
                     str(row["n"]),
-                    f"{row['outcomes'].get('solved', 0)}/{row['n']}",
+                    solved_words(study, row),
                     f"{row['lost']}/{row['n']}",
                     *([_fresh(fresh.get(arm))] if fresh else []),
                     "first" if arm == found.first else _close(found, arm),
@@ -128,7 +128,7 @@ def _first_of_each(study: Study, every: Sequence[tuple[Problem, Recipe]]) -> Tab
         close = "n/a" if found.close is None else f"{len(found.close)} of {len(found.order) - 1}"
         name = levels({key: row[key] for key in keys}) if found.learned else "nothing learned"
         score = with_interval(row["score"], 3) if found.learned else "–"
-        solved = f"{row['outcomes'].get('solved', 0)}/{row['n']}" if found.learned else "–"
+        solved = solved_words(study, row) if found.learned else "–"
         rows.append([problem.name, name, score, solved, close if found.learned else "–"])
     columns = ["task", "first", f"test {study.metric}, 95 %", "solved at the end", "not told apart"]
     notes = "Not told apart: other arms of that task that the first is not shown to beat."

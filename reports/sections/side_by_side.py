@@ -55,7 +55,8 @@ class SideBySide:
         return Section(blocks)
 
     def _blocks(self, study: Study, found: pd.DataFrame, task: str | None) -> list[object]:
-        seen = found[found["health"].map(lambda one: known(one.value)) & found["n"].gt(0)]
+        there = [found[name].map(lambda one: known(one.value)) for name in ("health", "score")]
+        seen = found[there[0] & there[1] & found["n"].gt(0)]
         if len(seen) < 2:
             return [
                 Prose(

@@ -38,7 +38,7 @@ from reports.analysis.recipe import (
 )
 from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
-from reports.data.study import MISSING, Problem, Study
+from reports.data.study import MISSING, NO_RULE, Problem, Study
 from reports.data.test_set import weighted_noise
 from reports.formatting import (
     OUTCOME_SYMBOLS,
@@ -153,11 +153,13 @@ class Summary:
 
     def _solved(self, study: Study) -> str:
         """How many networks end solved, and how many met the rule earlier and no longer do."""
-        found = tally(study.stored)
-        share = share_over_arms(
-            solved_at_end(study.stored).to_numpy(), study.stored["arm"].to_numpy()
-        )
-        arms = study.stored["arm"].nunique()
+        points = study.stored[study.has_rule(study.stored)]
+        none = f"{NO_RULE} ({listing(study.without_rule())})." if study.without_rule() else ""
+        if points.empty:
+            return none
+        found = tally(points)
+        share = share_over_arms(solved_at_end(points).to_numpy(), points["arm"].to_numpy())
+        arms = points["arm"].nunique()
         over = f" over {arms} arms, whose seeds are alike" if arms > 1 else ""
         networks = f"{_of(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
         text = (
@@ -176,7 +178,7 @@ class Summary:
                 ". Solved is judged on validation:"
                 f" {reaching(flattered.reach, flattered.met, flattered.whose)} its limit on test"
             )
-        return f"{text}."
+        return f"{text}. {none}".rstrip()
 
     def _effects(self, study: Study, points: pd.DataFrame) -> str:
         """What each factor does to the score.

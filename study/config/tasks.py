@@ -79,10 +79,9 @@ def _check_examples(task: Task, facts: TaskFacts) -> None:
     """Check that every split holds finite examples of the stated shape."""
     name = type(task).__name__
     for key in ("baseline", "baseline_loss", "solved"):
-        if not math.isfinite(getattr(facts, key)):
-            raise StudyError(
-                f"task: {key} of {name} must be a finite number, got {getattr(facts, key)}"
-            )
+        value = getattr(facts, key)
+        if not (key == "solved" and value is None) and not math.isfinite(value):
+            raise StudyError(f"task: {key} of {name} must be a finite number, got {value}")
     for where, batch in _batches(task):
         steps = facts.steps if where == "a training batch" else "T"
         if (

@@ -43,11 +43,14 @@ def opened_at(states: Sequence[Mapping[str, Any]], end: int) -> int | None:
 
 def opened_loss(
     opened_at: int, updates: Sequence[int], val_loss: Sequence[float], baseline_loss: float
-) -> float:
+) -> float | None:
     """Validation loss at the update where a run opened, as a share of the baseline's.
 
     Interpolated between validations (`updates`, `val_loss`): no finding where these lie far apart.
+    None where the baseline is perfect: nothing is a share of 0.
     """
+    if baseline_loss <= 0:
+        return None
     return float(np.interp(opened_at, updates, val_loss) / baseline_loss)
 
 
@@ -85,7 +88,7 @@ def outcome(run: Run, limits: OutcomeLimits) -> str:
     """solved | learning | stuck | diverged | silently diverged.
 
     Silent divergence takes precedence over solved: a network that has forgotten what it had learned
-    is not a solution.
+    is not a solution. Where the baseline is perfect, no loss lies below it: nothing is stuck then.
     """
     if run.diverged:
         return "diverged"
@@ -95,7 +98,8 @@ def outcome(run: Run, limits: OutcomeLimits) -> str:
         return "solved"
     return (
         "stuck"
-        if min(run.val_loss, default=math.inf) >= limits.stuck * run.baseline_loss
+        if run.baseline_loss > 0
+        and min(run.val_loss, default=math.inf) >= limits.stuck * run.baseline_loss
         else "learning"
     )
 
@@ -111,7 +115,9 @@ def silently_diverged(run: Run, limits: OutcomeLimits) -> bool:
     """
     baseline = limits.stuck * run.baseline_loss
     loss = np.asarray(run.val_loss, dtype=float)
-    if len(loss) < 3 or not (loss[-1] >= baseline) or not (loss[-2] >= baseline):
+    if run.baseline_loss <= 0 or len(loss) < 3:
+        return False
+    if not (loss[-1] >= baseline and loss[-2] >= baseline):
         return False
     progress = bool((loss < baseline).any())
     spike = spike_update(run.grad_norm, limits.spike)

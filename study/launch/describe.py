@@ -139,7 +139,10 @@ def bound_of_test_set(plan: Plan) -> str:
     Only shares have a largest variance before anything is measured.
     """
     tasks = [set_up(point.config).task for point in plan.points]
-    if len(plan.points) < 2 or not all(is_share(task.facts.metric) for task in tasks):
+    if len(plan.points) < 2 or not all(
+        is_share(task.facts.metric) and all(one["by_example"] for one in task.facts.metrics[:1])
+        for task in tasks
+    ):
         return ""
     examples = min(len(task.split("test").x) for task in dict.fromkeys(tasks))
     return (

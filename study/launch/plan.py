@@ -263,6 +263,7 @@ def _point(combination: Combination, there: Collection[str]) -> Point:
         kernel=setup.kernel,
         device_type=setup.device,
         read_by=setup.task.read_by,
+        later=setup.task.later,
     )
     id = id_of()
     if id not in there and any(setup.nodes["task"].get(key) is not None for key in LOCATED):

@@ -148,7 +148,9 @@ class _RunningTrials:
         """Record the outcomes of trials that end now; `reason`: why they were pruned."""
         training = self.training
         examples = (
-            [float(_standard_error(metric)) for metric in _validated(training)] if trials else []
+            evaluate_on(training, training.best_params, "validation").error.tolist()
+            if trials
+            else []
         )
         share = (time.perf_counter() - self.start) / len(self.trials)
         for index in trials:
@@ -219,15 +221,6 @@ class _RunningTrials:
             provenance=provenance(training, time.time() - seconds, seconds),
             tables={"history": history},
         )
-
-
-def _validated(training: Training) -> Any:
-    """Metric of the best weights on each validation example, [M, B]."""
-    return evaluate_on(training, training.best_params, training.task.split("validation"))[1]
-
-
-def _standard_error(metric: Any) -> Any:
-    return metric.std() / len(metric) ** 0.5
 
 
 def _mean(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ claim, and each frees the slots of trials whose worker has died.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -207,7 +208,7 @@ class Worker:
             EXAMPLES: outcome.examples,
             "seconds": outcome.seconds,
             "scores": list(outcome.scores),
-            "se": outcome.se,
+            "se": None if outcome.se is None or math.isnan(outcome.se) else outcome.se,
             STATUS: outcome.status,
         }
         facts |= {

@@ -235,7 +235,7 @@ class Store:
             return None
         for name in ("history", "test"):
             stored = self.table(name, [record.id])
-            new = arrow_table(record.tables[name], TABLES[name]).to_pandas()
+            new = arrow_table(record.tables.get(name, {}), TABLES[name]).to_pandas()
             if len(stored) != len(new) or any(
                 not _equal(stored[column], new[column]) for column in new.columns
             ):

@@ -73,13 +73,14 @@ class Csv(Series):
     and the target; the last shares of the rows are validation and test, and no window crosses from
     one part into another; with `group`, whole series are drawn instead, and with `part`, rows
     belong to the part named there. `stride`: rows from the beginning of one window to that of the
-    next. `season`, in rows, adds the seasonal naive rule to persistence.
+    next. `season`, in rows, adds the seasonal naive rule to persistence. `known`: features whose
+    value in the predicted row is an input too, such as holidays.
     """
 
     # all that came after ids were first stored
     read_by = (
         *("group", "categories", "separator", "decimal", "thousands", "encoding"),
-        *("gaps", "resample", "elapsed", "part", "stride"),
+        *("gaps", "resample", "elapsed", "part", "stride", "known"),
     )
 
     def __init__(
@@ -106,6 +107,7 @@ class Csv(Series):
         horizon: int,
         stride: int,
         season: int | None,
+        known: Sequence[str] | None,
         **settings: Any,
     ) -> None:
         require(kind in FORMS, "csv", "kind", " or ".join(FORMS), kind)
@@ -137,6 +139,7 @@ class Csv(Series):
         self.categories, self.missing, self.gaps = categories, missing, gaps
         self.resample, self.elapsed, self.encoding = resample, elapsed, encoding
         self.window, self.horizon, self.stride, self.season = window, horizon, stride, season
+        self.known = [] if known is None else list(known)
         self.separator = mark(str(separator))
         self.style = Style(mark(str(decimal)), mark("" if thousands is None else str(thousands)))
         # whether a row is a step, not a sequence
@@ -178,6 +181,8 @@ class Csv(Series):
             raise StudyError("task.season: is for task.kind=forecast")
         if self.stride != 1 and self.form != "forecast":
             raise StudyError("task.stride: is for task.kind=forecast")
+        if self.known and self.form != "forecast":
+            raise StudyError("task.known: is for task.kind=forecast")
         self._check_split()
         if self.categories is not None and not self.ordered:
             raise StudyError(
@@ -483,6 +488,8 @@ class Csv(Series):
             place = len(channels) - (self.form == "forecast")
             channels.insert(place, ELAPSED)
             steps = replace(steps, values=np.insert(steps.values, place, timed.since(steps), 1))
+        if self.known:
+            channels, steps = self._with_known(channels, steps)
         # by column, as pandas holds them: the order in which means are added is part of ids
         pieces = np.split(np.asfortranarray(steps.values), steps.begins[1:])
         if read is None:
@@ -490,6 +497,38 @@ class Csv(Series):
         else:
             read = replace(read, sequences=pieces)
         return replace(read, columns=channels)
+
+    def _with_known(self, channels: list[str], steps: Steps) -> tuple[list[str], Steps]:
+        """Channels with what is known of the predicted row, beside the target, the last one.
+
+        The last rows of a series, behind which nothing is known, are never read: no window is
+        without its target.
+        """
+        place, ends = len(channels) - 1, [*steps.begins[1:], len(steps.values)]
+        ahead = np.concatenate(
+            [
+                np.minimum(np.arange(begin, end) + self.horizon, end - 1)
+                for begin, end in zip(steps.begins, ends, strict=True)
+            ]
+        )
+        made, numbers, rows = [], [], "row" if self.horizon == 1 else "rows"
+        for name in self.known:
+            own = [n for n, one in enumerate(channels[:-1]) if self._column_of(one) == name]
+            if not own:
+                there = dict.fromkeys(self._column_of(one) for one in channels[:-1])
+                raise StudyError(
+                    f"task.known: must name features that are read,"
+                    f" {', '.join(map(str, there)) or 'of which there are none'}; got {name}"
+                )
+            made += [f"{channels[n]} in {self.horizon} {rows}" for n in own]
+            numbers += own
+        future = steps.values[ahead][:, numbers]
+        values = np.insert(steps.values, [place] * len(made), future, axis=1)
+        return [*channels[:-1], *made, channels[-1]], replace(steps, values=values)
+
+    def _column_of(self, channel: str) -> str:
+        """The column that a channel holds, or a level of which."""
+        return self.levels[channel][0] if channel in self.levels else channel
 
     def _timed(self, reading: Reading, series: Names) -> Timed | None:
         if self.time is None or reading.times is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -95,11 +96,17 @@ class Forecast(Series):
             source=SOURCES[self.series],
             licence="public domain",
         )
+        data = replace(data, levels=not (self.relative or self.differences))
         if not self.relative:
             return data
+        assert isinstance(data.parts, Mapping)
         last = np.array([sequence[-1, 0] for sequence in data.sequences])
         return replace(
             data,
             sequences=[sequence - sequence[-1] for sequence in data.sequences],
             targets=data.targets - last,
+            guessed={
+                name: {part: values - last[data.parts[part], None] for part, values in of.items()}
+                for name, of in data.guessed.items()
+            },
         )

@@ -65,7 +65,10 @@ class Ucr(Series):
             test,
         )
         require(
-            kind == "classification" or solved is None or solved < MEAN,
+            kind == "classification"
+            or solved is None
+            or solved < MEAN
+            or settings.get("metrics") is not None,
             "ucr",
             "solved",
             "with kind=regression an error below that of the mean, 1, or null for a tenth of it",

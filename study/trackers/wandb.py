@@ -145,6 +145,7 @@ class Wandb(Tracker):
                 step=values["update"],
             )
         run.summary.update({key: value for key, value in row.items() if value is not None})
+        run.summary.update(metrics(store, result["id"]))
         run.finish(exit_code=0)
 
     def close(self) -> None:
@@ -160,6 +161,12 @@ class Wandb(Tracker):
     def _note(self, entry: str) -> None:
         self.logged[entry.partition("+")[0], self.resolved, self.where] = entry
         note(self.folder / LOGGED, [[entry, self.resolved, self.where]])
+
+
+def metrics(store: Store, id: str) -> dict[str, float]:
+    """Further metrics of a point, by part and name: test/f1_macro."""
+    rows = store.table("metrics", [id]).itertuples(index=False)
+    return {f"{row.part}/{row.metric}": row.value for row in rows if not math.isnan(row.value)}
 
 
 def run_name(labels: Mapping[str, Any], varied: set[str]) -> str:

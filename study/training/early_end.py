@@ -38,6 +38,8 @@ def streak(training: Training, member: int) -> list[int]:
     does not.
     """
     facts, updates = training.task.facts, []
+    if facts.solved is None:
+        return []
     for update, _, scores in reversed(training.validations):
         score = float(scores[member])
         if not (score >= facts.solved if facts.higher_is_better else score <= facts.solved):
@@ -95,6 +97,6 @@ def split_off(training: Training, members: Sequence[int], update: int) -> Traini
 def apart(training: Training, members: Sequence[int]) -> Training:
     """A copy of the training with these members only."""
     part = copy.copy(training)  # shares tensors: `keep_members` replaces them, and changes none
-    part.evaluations = {}
+    part.evaluations, part.metrics = {}, {}
     keep_members(part, members)
     return part

@@ -24,6 +24,7 @@ NOT_TENSORS = (
     "measured",
     "measured_alone",
     "evaluations",
+    "metrics",
 )
 
 

@@ -21,6 +21,7 @@ from study.machine.provenance import code, machine
 from study.records import CHOICES, NETWORK, SIZES
 from study.store import PointRecord
 from study.training.early_end import streak
+from study.training.evaluation import Evaluated
 from study.training.members import of_members
 from study.training.state import Measured, Training
 
@@ -77,7 +78,7 @@ def point_record(
         training.task.guess_loss("validation"),
         setup.outcome_limits,
         diverged=diverged,
-        solved=row["ends_solved"],
+        solved=bool(row["ends_solved"]),
     )
     tables = {
         "history": history,
@@ -86,7 +87,8 @@ def point_record(
         "layers": _columns(layers),
         "measures": measures,
         **({"traces": traces} if traces else {}),
-        "test": test_table(training, member),
+        **test_table(training, member),
+        **metrics_table(training, member),
     }
     return PointRecord(
         **_description(point),
@@ -119,9 +121,25 @@ def divergence(at: int, cause: str | None, history: Mapping[str, Any]) -> dict[s
 
 
 def test_table(training: Training, member: int) -> dict[str, Any]:
-    """The metric of every test example, for the scored weights."""
-    values = training.evaluations["test"]
-    return {"example": np.arange(values.shape[1]), "value": values[member].cpu().numpy()}
+    """The metric of every test example, for the scored weights.
+
+    {} where the score is of the whole split: no example has a share in it.
+    """
+    test = training.evaluations["test"]
+    if not test.by_example:
+        return {}
+    values = test.metric[member].cpu().numpy()
+    return {"test": {"example": np.arange(len(values)), "value": values}}
+
+
+def metrics_table(training: Training, member: int) -> dict[str, Any]:
+    """Further metrics of the scored weights; {} if the task has none."""
+    rows = [
+        {"metric": name, "part": part, "value": float(values[member])}
+        for part, of in training.metrics.items()
+        for name, values in of.items()
+    ]
+    return {"metrics": _columns(rows)} if rows else {}
 
 
 def scored_weights(training: Training, member: int) -> dict[str, np.ndarray]:
@@ -176,19 +194,31 @@ def sizes(point: Point) -> dict[str, int]:
 
 def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]:
     """Scores on test, validation and training data; the standard error is over test examples."""
-    test, final, train = (
-        training.evaluations[name][member].cpu().numpy() for name in ("test", "final", "train")
-    )
-    with np.errstate(invalid="ignore"):  # a squared error may be Inf
-        se = float(test.std(ddof=1) / math.sqrt(len(test))) if len(test) > 1 else None
+    evaluations = training.evaluations
+    test, final, train = (_score(evaluations[name], member) for name in ("test", "final", "train"))
     return {
-        "score": float(test.mean()),
-        "score_se": se,
+        "score": test,
+        "score_se": _error(evaluations["test"], member),
         "val_score": float(training.best_score[member]),
         "val_loss": float(training.best_loss[member]),
-        "final_score": None if diverged else float(final.mean()),
-        "train_score": float(train.mean()),
+        "final_score": None if diverged else final,
+        "train_score": train,
     }
+
+
+def _score(found: Evaluated, member: int) -> float:
+    if not found.by_example:
+        return float(found.score[member])
+    return float(found.metric[member].cpu().numpy().mean())
+
+
+def _error(found: Evaluated, member: int) -> float | None:
+    if not found.by_example:
+        error = float(found.error[member])
+        return error if math.isfinite(error) else None
+    values = found.metric[member].cpu().numpy()
+    with np.errstate(invalid="ignore"):  # a squared error may be Inf
+        return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
 
 
 def gradients(history: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,8 +241,10 @@ def solved_at(history: Mapping[str, Any], facts: TaskFacts) -> int | None:
     return int(np.asarray(history["update"])[met][0]) if met.any() else None
 
 
-def ends_solved(history: Mapping[str, Any], facts: TaskFacts) -> bool:
-    """Whether the last validation met the task's rule."""
+def ends_solved(history: Mapping[str, Any], facts: TaskFacts) -> bool | None:
+    """Whether the last validation met the task's rule; None if there is no rule."""
+    if facts.solved is None:
+        return None
     met = _meets(history, facts)
     validated = ~np.isnan(np.asarray(history["val_score"], dtype=float))
     return bool(met[validated][-1]) if validated.any() else False
@@ -221,6 +253,8 @@ def ends_solved(history: Mapping[str, Any], facts: TaskFacts) -> bool:
 def _meets(history: Mapping[str, Any], facts: TaskFacts) -> np.ndarray:
     """Whether the validation after each update met the rule; false where there was none."""
     score = np.asarray(history["val_score"], dtype=float)
+    if facts.solved is None:
+        return np.zeros(len(score), dtype=bool)
     with np.errstate(invalid="ignore"):
         return score >= facts.solved if facts.higher_is_better else score <= facts.solved
 

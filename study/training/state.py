@@ -80,8 +80,10 @@ class Training:
     measured: list[Measured] = field(default_factory=list)
     # What was measured of single members between the stages, M = 1: one list per member.
     measured_alone: list[list[Measured]] = field(default_factory=list)
-    # "test", "final" (last weights on test data), "train" -> metric [M, B]
-    evaluations: dict[str, Tensor] = field(default_factory=dict)
+    # "test", "final" (last weights on test data), "train" -> training.evaluation.Evaluated
+    evaluations: dict[str, Any] = field(default_factory=dict)
+    # "validation", "test" -> [M] by name of the task's further metrics, of the scored weights
+    metrics: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
     @property
     def setup(self) -> Setup:

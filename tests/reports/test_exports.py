@@ -191,7 +191,7 @@ def forecast_table(folder: Path) -> Case:
     )
 
 
-def forecast(name: str, *, differences: bool, relative: bool) -> Case:
+def forecast(name: str, *, differences: bool, relative: bool, quantiles: Any = None) -> Case:
     from statsmodels.datasets import co2, sunspots
 
     node = level(
@@ -203,6 +203,7 @@ def forecast(name: str, *, differences: bool, relative: bool) -> Case:
         season=None,
         differences=differences,
         relative=relative,
+        quantiles=quantiles,
     )
     task = load_task(node)
     column = (
@@ -219,16 +220,21 @@ def forecast(name: str, *, differences: bool, relative: bool) -> Case:
         node,
         raw,
         first(task.split("test")),
-        lambda outputs: (outputs[:, 0] * deviation + mean + last).tolist(),
+        lambda outputs: (
+            (outputs * deviation + mean + last[:, None])
+            .squeeze(1 if quantiles is None else ())
+            .tolist()
+        ),
     )
 
 
-def arrays(folder: Path, kind: str) -> Case:
+def arrays(folder: Path, kind: str, quantiles: Any = None) -> Case:
     drawn = np.random.default_rng(0)
     x, lengths = drawn.normal(7.0, 3.0, (40, 6, 2)), drawn.integers(2, 7, 40)
     y = drawn.normal(-50.0, 9.0, (40, 2)) if kind == "regression" else np.arange(40) % 3 + 10
     np.savez(folder / "mine.npz", x=x, y=y, lengths=lengths)
     node = level("task", "npz", path=str(folder / "mine.npz"), kind=kind, split="chronological")
+    node |= {"quantiles": quantiles}
     task = load_task(node)
     test = slice(32, 32 + EXAMPLES)
     np.savez(folder / "new.npz", x=x[test], lengths=lengths[test])
@@ -239,7 +245,14 @@ def arrays(folder: Path, kind: str) -> Case:
         node,
         raw,
         batch,
-        lambda outputs: (outputs * task.target_deviation + task.target_mean).tolist(),
+        lambda outputs: (
+            (
+                outputs.reshape(len(outputs), 2, -1) * task.target_deviation[:, None]
+                + task.target_mean[:, None]
+            )
+            .reshape(len(outputs), -1)
+            .tolist()
+        ),
     )
 
 
@@ -310,11 +323,15 @@ TASKS: dict[str, Callable[[Path], Case]] = {
     "forecast": lambda folder: forecast("co2", differences=False, relative=True),
     "forecast level": lambda folder: forecast("sunspots", differences=False, relative=False),
     "forecast changes": lambda folder: forecast("sunspots", differences=True, relative=True),
+    "forecast quantiles": lambda folder: forecast(
+        "co2", differences=False, relative=True, quantiles=[0.1, 0.5, 0.9]
+    ),
     "mnist": functools.partial(mnist, "mnist"),
     "moving_digits": lambda folder: generated("moving_digits", range(8), canvas=9, still=2),
     "noiseless_memory": lambda folder: generated("noiseless_memory", range(3), bits=2, wait=3),
     "npz": lambda folder: arrays(folder, "regression"),
     "npz classes": lambda folder: arrays(folder, "classification"),
+    "npz quantiles": lambda folder: arrays(folder, "regression", [0.1, 0.9]),
     "parity": lambda folder: generated("parity", range(2), steps=8),
     "temporal_order": lambda folder: generated(
         "temporal_order", ["AA", "AB", "BA", "BB"], steps=12

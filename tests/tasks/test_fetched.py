@@ -42,6 +42,9 @@ UCR = {
     "split_seed": 0,
     "lag": None,
     "solved": 0.95,
+    "metrics": None,
+    "class_weights": None,
+    "quantiles": None,
 }
 MNIST = {
     "data": "fashion_mnist",
@@ -413,9 +416,10 @@ def test_numbers_that_a_table_holds_as_classes_are_refused(tmp_path):
 def test_keys_that_came_later_leave_ids_as_they_were():
     settings = {"data_hash": "0", "kernel": "reference", "device_type": "cpu"}
     config = point(task={"_target_": "study.tasks.ucr.Ucr", "name": "Own", **UCR}).config
-    before = {key: value for key, value in config["task"].items() if key not in Ucr.read_by}
+    later = {*Ucr.read_by, *Ucr.later}
+    before = {key: value for key, value in config["task"].items() if key not in later}
     ids = [
-        identity({**config, "task": task}, read_by=Ucr.read_by, **settings)
+        identity({**config, "task": task}, read_by=Ucr.read_by, later=Ucr.later, **settings)
         for task in (config["task"], before)
     ]
     assert ids[0] == ids[1]

@@ -21,6 +21,9 @@ SPLIT = {
     "split_seed": 0,
     "lag": None,
     "solved": None,
+    "metrics": None,
+    "class_weights": None,
+    "quantiles": None,
 }
 TABLE = {
     "kind": "classification",
@@ -42,6 +45,7 @@ TABLE = {
     "horizon": 1,
     "stride": 1,
     "season": None,
+    "known": None,
     **SPLIT,
 }
 
@@ -221,12 +225,12 @@ def test_persistence_and_seasonal_naive_are_what_they_are_by_hand(tmp_path):
     assert task.facts.baseline == pytest.approx(
         by_hand["seasonal naive"] / task.target_deviation[0] ** 2
     )
-    assert task.facts.solved == task.facts.baseline
+    assert task.facts.solved == pytest.approx(0.99 * task.facts.baseline)
 
 
 @pytest.mark.parametrize(("series", "count", "season"), [("sunspots", 309, 11), ("co2", 2284, 52)])
 def test_the_series_are_what_their_source_says(series, count, season):
-    settings = {"validation": 0.2, "test": 0.2, "lag": None, "solved": None}
+    settings = {key: SPLIT[key] for key in SPLIT if key not in ("split", "split_seed")}
     task = Forecast(
         series=series,
         window=season * 2,
@@ -270,6 +274,9 @@ def test_forecasts_from_the_last_value_have_the_errors_of_the_values_themselves(
         "test": 0.15,
         "lag": None,
         "solved": None,
+        "metrics": None,
+        "class_weights": None,
+        "quantiles": None,
     }
     levels, relative = (Forecast(relative=how, **settings) for how in (False, True))
     for task in (levels, relative):
@@ -527,3 +534,52 @@ def test_gaps_are_filled_from_the_past_only(tmp_path):
         50.0,
         atol=0.4,
     ).any()
+
+
+# --- what is known of the predicted row -----------------------------------------------------------
+
+
+def known_table(series):
+    """Features whose value tells its row: 100 times the series' number plus the row."""
+    rng, frames = np.random.default_rng(0), []
+    for number in range(series):
+        at = np.arange(60) + 100 * number
+        frame = pd.DataFrame({"holiday": at, "wind": rng.normal(size=60)})
+        frames.append(frame.assign(id=f"s{number}", label=rng.normal(size=60)))
+    return pd.concat(frames)
+
+
+@pytest.mark.parametrize("series", [1, 3])
+def test_what_is_known_of_the_predicted_row_is_an_input(tmp_path, series):
+    settings = {"series": "id"} if series > 1 else {"features": ["holiday", "wind"]}
+    settings |= {"kind": "forecast", "window": 4, "horizon": 3}
+    task = csv(tmp_path, known_table(series), **settings, known=["holiday"])
+    assert task.data.columns == ["holiday", "wind", "holiday in 3 rows", "label"]
+    for part in ("train", "validation", "test"):
+        x = task.split(part).x.double().numpy() * task.deviation + task.mean
+        assert np.allclose(x[..., 2], x[..., 0] + 3, atol=1e-3)
+    plain = csv(tmp_path, known_table(series), **settings)
+    assert plain.data_hash() != task.data_hash()
+    assert torch.equal(plain.split("test").y, task.split("test").y)
+
+
+def test_levels_of_a_known_column_are_known_as_well(tmp_path):
+    frame = known_table(1).drop(columns=["id", "holiday"])
+    frame["day"] = np.resize(["mon", "tue", "wed"], 60)
+    settings = {"kind": "forecast", "horizon": 1, "categories": "auto", "known": ["day"]}
+    task = csv(tmp_path, frame, **settings)
+    ahead = [name for name in task.data.columns if name.endswith(" in 1 row")]
+    assert ahead == ["day=mon in 1 row", "day=tue in 1 row", "day=wed in 1 row"]
+    x = task.split("train").x.double().numpy() * task.deviation + task.mean
+    place = {name: task.data.columns.index(name) for name in task.data.columns}
+    tomorrow, today = x[:, 0, place["day=tue in 1 row"]], x[:, 0, place["day=mon"]]
+    assert np.allclose(tomorrow, today, atol=1e-4)
+
+
+def test_what_is_known_must_be_a_feature_of_a_forecast(tmp_path):
+    with pytest.raises(StudyError, match=r"task.known: must name features.*holiday, wind; got sun"):
+        csv(tmp_path, known_table(3), kind="forecast", series="id", known=["sun"])
+    with pytest.raises(StudyError, match=r"got label"):
+        csv(tmp_path, known_table(3), kind="forecast", series="id", known=["label"])
+    with pytest.raises(StudyError, match=r"task.known: is for task.kind=forecast"):
+        csv(tmp_path, known_table(3), kind="regression", series="id", known=["wind"])

@@ -742,7 +742,8 @@ def test_keys_that_came_later_leave_ids_as_they_were():
     first = ("path", "target", "kind", "series", "time", "features", "missing", "window", "horizon")
     settings = {"path": "x.csv", "target": "label", **TABLE}
     old = {key: settings[key] for key in (*first, "season", *SPLIT)}
-    assert set(settings) == {*old, *Csv.read_by}
+    assert set(settings) == {*old, *Csv.read_by, *Csv.later}
     base = {"stop": {"solved_checks": None}, "cell": {}}
     facts = {"data_hash": "0", "kernel": "fused", "device_type": "cpu", "read_by": Csv.read_by}
+    facts["later"] = Csv.later
     assert identity({**base, "task": old}, **facts) == identity({**base, "task": settings}, **facts)

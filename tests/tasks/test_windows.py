@@ -28,6 +28,9 @@ class Rows(Series):
             split_seed=split_seed,
             lag=None,
             solved=None,
+            metrics=None,
+            class_weights=None,
+            quantiles=None,
         )
         self.series, self.settings = series, settings
 

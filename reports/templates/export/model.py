@@ -249,7 +249,9 @@ def table(net, data, lengths=None):
     name = spec.get("name", "class" if classes else "output")
     several = not classes and found.shape[-1] > 1
     header = [key, *(["step"] if every else []), *(["rows_ahead"] if "ahead" in spec else [])]
-    header += [f"{name}_{i}" for i in range(found.shape[-1])] if several else [name]
+    quantiles = spec.get("quantiles", ())
+    marks = quantiles if len(quantiles) == found.shape[-1] else range(found.shape[-1])
+    header += [f"{name}_{mark:g}" for mark in marks] if several else [name]
     header += ["probability"] if classes else []
     chance = torch.softmax(torch.as_tensor(found, dtype=torch.float64), -1).amax(-1).numpy()
     rows = []
@@ -286,6 +288,7 @@ def table(net, data, lengths=None):
 #
 # Keys of the output. mean, deviation: answer = output · deviation + mean. name: what is predicted;
 # ahead: that many rows after the window. classes: their names, in the order of the outputs.
+# quantiles: of each target, side by side, each an output of its own; they may cross
 
 
 def _numbers(spec, inputs, data, lengths):

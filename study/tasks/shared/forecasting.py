@@ -91,7 +91,10 @@ def windows(
     large = spans.too_many_to_copy()
     validation = spans.positions("validation", spans.evaluated("validation") if large else None)
     asked = spans.values(validation, ahead)
-    rules = {"persistence": window - 1, "seasonal naive": ahead - back}
+    rules = {"persistence": window - 1} | ({"seasonal naive": ahead - back} if season else {})
+    train = spans.positions("train")
+    moves = spans.values(train, ahead) - spans.values(train, ahead - (season or 1))
+    places = {part: _in_order(spans, part, large) for part in PARTS[:2]}
     return _read(
         spans,
         large,
@@ -102,9 +105,21 @@ def windows(
         rules={
             name: float(np.mean((asked - spans.values(validation, after)) ** 2))
             for name, after in rules.items()
-            if season is not None or name == "persistence"
         },
+        guessed={
+            name: {part: spans.values(own, after)[:, None] for part, own in places.items()}
+            for name, after in rules.items()
+        },
+        naive=np.array([np.abs(moves).mean()]),
     )
+
+
+def _in_order(spans: Spans, part: str, large: bool) -> np.ndarray:
+    """Positions of a part's windows in the order of its examples."""
+    if large:
+        return spans.positions(part, spans.evaluated(part))
+    found = spans.positions(part)
+    return found[np.lexsort((found[:, 1], found[:, 0]))]
 
 
 def _read(spans: Spans, large: bool, **described: object) -> Read:

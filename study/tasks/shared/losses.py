@@ -16,9 +16,28 @@ def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
     return (outputs - y).square().mean(-1)
 
 
+def absolute_error(outputs: Tensor, y: Tensor) -> Tensor:
+    """Mean absolute difference over the last axis: [..., O] -> [...]."""
+    return (outputs - y).abs().mean(-1)
+
+
+def pinball(outputs: Tensor, y: Tensor, quantiles: Tensor) -> Tensor:
+    """Mean over targets and quantiles [Q] of the quantile loss: [..., O, Q], [..., O] -> [...].
+
+    Koenker and Bassett (1978): q·e where the error e = y - output is positive, (q - 1)·e elsewhere.
+    """
+    error = y[..., None] - outputs
+    return torch.maximum(quantiles * error, (quantiles - 1) * error).mean((-2, -1))
+
+
 def correct(outputs: Tensor, y: Tensor) -> Tensor:
     """1 where the largest output is the class, else 0."""
     return (outputs.argmax(-1) == y).double()
+
+
+def among(outputs: Tensor, y: Tensor, count: int) -> Tensor:
+    """1 where the class is among the `count` largest outputs, else 0."""
+    return (outputs.topk(count, -1).indices == y[..., None]).any(-1).double()
 
 
 def at_step(losses: Tensor, anchor: Tensor) -> Tensor:

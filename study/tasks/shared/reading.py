@@ -47,8 +47,10 @@ class Read:
     training, by name. columns: the channels' names in order, empty if they have none. left_out:
     columns that are not read, each with the reason. warnings: sentences for the plan and the page.
     groups: [N], examples of one group stay in one part. notes: further sentences on how it
-    was read. windows: instead of sequences, targets, names and parts, where copies of them would
-    not fit.
+    was read. guessed: answers [n, O] of the rules on train and validation, by rule and part. naive:
+    mean absolute error [O] in training of the naive rule by which MASE divides. levels: whether
+    targets are values of their own, not changes. windows: instead of sequences, targets, names and
+    parts, where copies of them would not fit.
     """
 
     sequences: Sequence[np.ndarray] | np.ndarray
@@ -65,6 +67,9 @@ class Read:
     groups: np.ndarray | None = None
     notes: Sequence[str] = ()
     windows: Spans | None = None
+    guessed: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    naive: np.ndarray | None = None
+    levels: bool = True
 
 
 # --- checks ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,9 +15,18 @@ from torch import Tensor
 from study.interfaces import PARTS, Batch, TaskFacts, require
 from study.machine.resources import memory
 from study.records import StudyError
-from study.tasks.shared import splitting
+from study.tasks.shared import solved, splitting
 from study.tasks.shared.arrays import Arrays
-from study.tasks.shared.losses import correct, cross_entropy, squared_error
+from study.tasks.shared.metrics import (
+    LOSS_OF_QUANTILES,
+    METRICS,
+    NEEDS,
+    PINBALL,
+    TOP,
+    described,
+    named,
+    of_quantiles,
+)
 from study.tasks.shared.notes import of_columns
 from study.tasks.shared.reading import (
     Names,
@@ -30,6 +39,7 @@ from study.tasks.shared.reading import (
     part_names,
 )
 from study.tasks.shared.scaling import SAME, Scale, chunks, pieces, scale, stacked
+from study.tasks.shared.scoring import Scoring
 from study.tasks.shared.windows import Spans, Windows, hash_of, of_part
 
 __all__ = ["Names", "Read", "Series", "part_names", "split_groups"]  # what tasks need
@@ -37,6 +47,11 @@ __all__ = ["Names", "Read", "Series", "part_names", "split_groups"]  # what task
 MIN_EXAMPLES = 2  # per part
 SPLITS = ("time", "stratified", "group", "file")
 NAMED = 5  # channels named in one sentence
+WHAT_FOLLOWS = ": scores there do not show whether the sequence is read"
+NO_RULE = (
+    "there is no rule for solved: on validation a guess that does not read the sequence is perfect;"
+    " no network counts as solved, and stop.solved_checks ends none early"
+)
 FAR = 1000  # training deviations from the mean beyond which values are reported
 
 
@@ -55,6 +70,7 @@ class Series(Arrays):
 
     choices: tuple[str, ...] = ("window", "missing")  # TaskFacts.choices
     windows: Mapping[str, Windows] | None = None  # by part, where examples are views
+    later: Mapping[str, Any] = {"metrics": None, "class_weights": None, "quantiles": None}
 
     def __init__(
         self,
@@ -66,6 +82,9 @@ class Series(Arrays):
         split_seed: int,
         lag: int | None,
         solved: float | None,
+        metrics: Sequence[str] | None,
+        class_weights: Literal["balanced"] | Mapping[str, float] | None,
+        quantiles: Sequence[float] | None,
     ) -> None:
         name = type(self).__name__.lower()
         require(
@@ -106,7 +125,48 @@ class Series(Arrays):
         )
         self.kind, self.how, self.split_seed = kind, split, split_seed
         self.lag, self.solved = lag, solved
+        self._set_metrics(name, metrics, class_weights, quantiles)
         self.warnings: list[str] = []
+
+    def _set_metrics(
+        self,
+        name: str,
+        metrics: Sequence[str] | None,
+        class_weights: Literal["balanced"] | Mapping[str, float] | None,
+        quantiles: Sequence[float] | None,
+    ) -> None:
+        require(
+            quantiles is None
+            or (
+                self.kind == "regression"
+                and len(quantiles) > 0
+                and all(0 < one < 1 for one in quantiles)
+                and all(one < other for one, other in itertools.pairwise(quantiles))
+            ),
+            name,
+            "quantiles",
+            "a rising list of numbers between 0 and 1, for numbers and not for classes, or null",
+            quantiles if quantiles is None else list(quantiles),
+        )
+        require(
+            class_weights is None or self.kind == "classification",
+            name,
+            "class_weights",
+            "null for task.kind=regression",
+            class_weights,
+        )
+        if isinstance(class_weights, Mapping):
+            require(
+                bool(class_weights) and all(weight > 0 for weight in class_weights.values()),
+                name,
+                "class_weights",
+                "balanced, or a weight above 0 by class",
+                dict(class_weights),
+            )
+        self.quantiles = None if quantiles is None else tuple(map(float, quantiles))
+        self.class_weights = class_weights
+        asked = [PINBALL] if metrics is None and quantiles is not None else metrics
+        self.metrics = () if asked is None else named(asked, self.kind, self.quantiles, name)
 
     @abstractmethod
     def read(self) -> Read:
@@ -154,6 +214,7 @@ class Series(Arrays):
         }
         self._warn_of_far_values(data)
         self.data = replace(data, sequences=())  # what is trained on are `parts`
+        self._set_scoring()
 
     def _load_windows(self, data: Read, spans: Spans) -> None:
         """Windows as views: trained on all of them, evaluated on some."""
@@ -188,6 +249,7 @@ class Series(Arrays):
                     " windows, evenly spaced"
                 )
         self._warn_of_far_values(data)
+        self._set_scoring()
 
     def sample(self, stream: Callable[..., torch.Generator], update: int, batch: int) -> Batch:
         """As of all fixed data; where windows are views, each is drawn from all of them."""
@@ -425,7 +487,7 @@ class Series(Arrays):
 
     @property
     def facts(self) -> TaskFacts:
-        train, validation = self.parts["train"], self.parts["validation"]
+        train = self.parts["train"]
         share = (
             {
                 name: float(error / (self.target_deviation**2).mean())
@@ -434,17 +496,7 @@ class Series(Arrays):
             if self.kind == "regression"
             else {}
         )
-        if self.kind == "classification":
-            shares = torch.bincount(train.y, minlength=len(self.classes)) / len(train.y)
-            baseline_loss, baseline = (
-                float(-(shares * shares.clamp(min=1e-12).log()).sum()),
-                float(shares.max()),
-            )
-            solved = 0.9 if self.solved is None else self.solved
-        else:
-            baseline_loss = float(validation.y.square().mean())  # the training mean is 0
-            baseline = min([baseline_loss, *share.values()])
-            solved = (baseline if share else 0.1 * baseline) if self.solved is None else self.solved
+        baseline_loss, baseline = self._baseline(share)
         rules = (
             f"; {', '.join(f'{name} {error:.3g}' for name, error in share.items())}"
             if share
@@ -454,30 +506,31 @@ class Series(Arrays):
             str(len(self.parts[part].x if self.windows is None else self.windows[part]))
             for part in PARTS
         ]
+        usual = METRICS["accuracy" if self.kind == "classification" else "mse"]
+        measured = [
+            described(one, self.guesses[one.name], targets=len(self.scoring.mean))
+            for one in self.scoring.metrics
+        ]
+        rule, warnings = self._solved_from(baseline, forecast=bool(share))
         return TaskFacts(
             inputs=train.x.shape[-1],
-            outputs=len(self.classes) if self.kind == "classification" else train.y.shape[-1],
+            outputs=len(self.classes) or train.y.shape[-1] * len(self.quantiles or (1,)),
             steps=self.steps,
             lag=self.lag if self.lag is not None else self.steps,
             every_step=False,
-            loss=(
-                "cross-entropy, nats"
-                if self.kind == "classification"
-                else "mean squared error, standardised"
-            ),
-            metric=(
-                "accuracy" if self.kind == "classification" else "mean squared error, standardised"
-            ),
-            higher_is_better=self.kind == "classification",
+            loss=self._loss_name(),
+            metric=measured[0]["text"] if measured else usual.text,
+            higher_is_better=bool((self.metrics or (usual,))[0].higher_is_better),
             baseline_loss=baseline_loss,
             baseline=baseline,
-            solved=solved,
+            solved=rule,
             split=f"{self.data.split or self._split_name()} {'/'.join(counts)}{rules}",
             source=self.data.source,
             licence=self.data.licence,
             choices=self.choices,
             notes=[*of_columns(self.data.columns, self.data.left_out), *self.data.notes],
-            warnings=tuple(self.warnings),
+            warnings=(*self.warnings, *warnings),
+            metrics=measured,
         )
 
     def signature(self) -> dict[str, Any]:
@@ -490,16 +543,92 @@ class Series(Arrays):
             "varying": self.parts["train"].lengths is not None,
         }
         if self.kind == "classification":
-            names = [name.decode() if isinstance(name, bytes) else name for name in self.classes]
+            names = [_text(name) for name in self.classes]
             return {"input": taken, "output": {"kind": "classes", "classes": names}}
         return {
             "input": taken,
             "output": {
                 "kind": "numbers",
-                "mean": self.target_mean.tolist(),
-                "deviation": self.target_deviation.tolist(),
+                "mean": self.target_mean.repeat(len(self.quantiles or (1,))).tolist(),
+                "deviation": self.target_deviation.repeat(len(self.quantiles or (1,))).tolist(),
+                **({} if self.quantiles is None else {"quantiles": list(self.quantiles)}),
             },
         }
+
+    def _loss_name(self) -> str:
+        if self.kind == "classification":
+            return "cross-entropy, nats" + (
+                "" if self.class_weights is None else ", by class weights"
+            )
+        return METRICS["mse"].text if self.quantiles is None else LOSS_OF_QUANTILES
+
+    def _baseline(self, share: Mapping[str, float]) -> tuple[float, float]:
+        """(loss, score) of the best guess that ignores the sequence. share: errors of rules."""
+        train, validation = self.parts["train"], self.parts["validation"]
+        if self.kind == "classification":
+            shares = torch.bincount(train.y, minlength=len(self.classes)) / len(train.y)
+            score = float(shares.max())
+            if self.scoring.weights is not None:  # their mean over training examples is 1
+                shares = shares * self.scoring.weights.float()
+            loss = float(-(shares * shares.clamp(min=1e-12).log()).sum())
+        else:
+            loss = solved.perfect_or(float(validation.y.square().mean()), 0.0)  # the mean is 0
+            score = min([loss, *(solved.perfect_or(error, 0.0) for error in share.values())])
+            if self.quantiles is not None:
+                constant = self.scoring.constant(train.y).expand(len(validation.y), -1)
+                loss = float(self.scoring.losses(constant, validation.y).mean())
+        first = next(iter(self.scoring.metrics), None)
+        return loss, score if first is None else self.guesses[first.name]
+
+    def _guesses(self) -> dict[str, float]:
+        """Of each metric the best value on validation of rules without training."""
+        train, validation = self.parts["train"].y, self.parts["validation"].y
+        if not self.scoring.metrics:
+            return {}
+        constant = self.scoring.constant(train).expand(len(validation), -1)
+        outputs = [constant, *(self.scoring.rule(of, train) for of in self.data.guessed.values())]
+        found = self.scoring.over_split(self.scoring.metrics, torch.stack(outputs), validation)
+        return {
+            one.name: float(values[0])
+            if one.higher_is_better is None
+            else float(values.max() if one.higher_is_better else values.min())
+            for one, values in zip(self.scoring.metrics, found.values(), strict=True)
+        }
+
+    def _solved_from(self, baseline: float, *, forecast: bool) -> tuple[float | None, list[str]]:
+        """(the rule for solved, what to say of it). `baseline`: score of the best guess."""
+        same = self._same_targets()
+        warnings = [f"all targets of {part} are the same{WHAT_FOLLOWS}" for part in same]
+        usual = METRICS["accuracy" if self.kind == "classification" else "mse"]
+        first = next(iter(self.scoring.metrics), usual)
+        guess, higher = baseline, bool(first.higher_is_better)
+        if first.name == "accuracy":
+            y = self.parts["validation"].y
+            guess = float(torch.bincount(y).max()) / len(y)  # the best constant
+            rule = solved.accuracy(guess)
+        else:
+            usual_share = solved.ERROR if first.name == "mse" else solved.HALFWAY
+            share = solved.BEATS if forecast else usual_share
+            rule = solved.between(guess, first.perfect, share)
+        rule = None if "validation" in same else rule
+        if self.solved is None:
+            if rule is None:
+                warnings.append(NO_RULE)
+            return rule, warnings
+        if solved.meets(guess, self.solved, higher_is_better=higher):
+            warnings.append(
+                f"task.solved={self.solved:g} is met without reading the sequence: the best guess"
+                f" scores {guess:.4g} on validation"
+            )
+        if not solved.meets(first.perfect, self.solved, higher_is_better=higher):
+            warnings.append(
+                f"task.solved={self.solved:g} cannot be met: a perfect score is {first.perfect:g}"
+            )
+        return self.solved, warnings
+
+    def _same_targets(self) -> list[str]:
+        """Validation and test, where all their targets are one."""
+        return [part for part in PARTS[1:] if bool((y := self.parts[part].y).eq(y[0]).all())]
 
     def _split_name(self) -> str:
         if self.data.parts is not None:
@@ -517,18 +646,72 @@ class Series(Arrays):
         return self.step_loss(outputs, batch, batch.y).mean(1)
 
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
-        return (
-            cross_entropy(outputs, batch.y)
-            if self.kind == "classification"
-            else squared_error(outputs, batch.y)
-        )
+        return self.scoring.losses(outputs, batch.y)
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return (
-            correct(outputs, batch.y)
-            if self.kind == "classification"
-            else squared_error(outputs, batch.y)
+        """The score by example, or the usual metric where the score is one of a whole split."""
+        first = next(iter(self.metrics), None)
+        if first is None or first.by_example is None:
+            first = METRICS["accuracy"] if self.kind == "classification" else METRICS["mse"]
+            if self.quantiles is not None:
+                (first,) = named([PINBALL], self.kind, self.quantiles, "task")
+        return self.scoring.by_example(first, outputs, batch.y)
+
+    def over_split(
+        self, outputs: Tensor, batch: Batch, names: Sequence[str]
+    ) -> Mapping[str, Tensor]:
+        asked = [one for one in self.scoring.metrics if one.name in names]
+        return self.scoring.over_split(asked, outputs, batch.y.to(outputs.device))
+
+    def _set_scoring(self) -> None:
+        """How outputs are scored; StudyError where the data do not allow what was asked for."""
+        measured = (*self.metrics, *(of_quantiles(self.quantiles) if self.quantiles else ()))
+        classes = self.kind == "classification"
+        naive = np.zeros(1) if self.data.naive is None else self.data.naive
+        present = all(
+            len(self.parts[part].y.unique()) == len(self.classes) for part in PARTS[1:] if classes
         )
+        fits = {"every class": present, "levels": self.data.levels, "a forecast": naive.all()}
+        for one in measured:
+            for need in one.needs:
+                if not fits[need]:
+                    raise StudyError(f"task.metrics: {one.name} {NEEDS[need]}")
+            if one.name.startswith(TOP) and int(one.name.removeprefix(TOP)) >= len(self.classes):
+                raise StudyError(
+                    f"task.metrics: {one.name} is 1 whatever the answer: there are"
+                    f" {len(self.classes)} classes"
+                )
+        self.scoring = Scoring(
+            kind=self.kind,
+            classes=len(self.classes),
+            metrics=measured,
+            weights=self._class_weights() if self.class_weights is not None else None,
+            quantiles=self.quantiles,
+            mean=np.zeros(1) if classes else self.target_mean,
+            deviation=np.ones(1) if classes else self.target_deviation,
+            naive=naive,
+        )
+        self.guesses = self._guesses()
+
+    def _class_weights(self) -> Tensor:
+        """[C], with mean 1 over the training examples."""
+        counts = torch.bincount(self.parts["train"].y, minlength=len(self.classes)).double()
+        if self.class_weights == "balanced":
+            weights = counts.clamp(min=1).reciprocal()
+        else:
+            assert isinstance(self.class_weights, Mapping)
+            given = {str(name): float(weight) for name, weight in self.class_weights.items()}
+            names = [str(_text(name)) for name in self.classes]
+            wrong = next((name for name in given if name not in names), None)
+            lacking = next((name for name in names if name not in given), None)
+            if wrong is not None or lacking is not None:
+                problem = f"no class {wrong!r}" if wrong is not None else f"a class {lacking!r} too"
+                raise StudyError(
+                    f"task.class_weights: {self.data.source} has {problem}; its classes are"
+                    f" {', '.join(names)}"
+                )
+            weights = torch.tensor([given[name] for name in names], dtype=torch.float64)
+        return weights * (counts.sum() / (weights * counts).sum())
 
 
 # --- helpers --------------------------------------------------------------------------------------
@@ -559,6 +742,10 @@ def split_groups(
             shares, labels, np.ones(len(labels)) if weights is None else weights
         )
     return splitting.spread(shares, labels, strata, seed, weights=weights, fill=True)
+
+
+def _text(name: Any) -> Any:
+    return name.decode() if isinstance(name, bytes) else name
 
 
 def _sizes(parts: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -1,0 +1,276 @@
+"""Metrics by name, for tasks over one's own data: what each is, and how it is computed.
+
+To add one, add its line to METRICS. Those by example are functions of outputs and targets of
+every member, [M, B]; those over a whole split cannot be means over examples, and are computed by
+scikit-learn where it has them, member by member.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import special
+from torch import Tensor
+
+from study.interfaces import require
+from study.tasks.shared.losses import (
+    absolute_error,
+    among,
+    correct,
+    cross_entropy,
+    pinball,
+    squared_error,
+)
+
+TOP, PINBALL = "top_", "pinball"
+MEDIAN = 0.5
+LOSS_OF_QUANTILES = "mean pinball loss, standardised"
+NEEDS = {
+    "every class": "needs every class in validation and in test",
+    "levels": "is a share of the values; it needs task.relative=false and task.differences=false",
+    "a forecast": "compares with the naive forecast; this task is none, or its naive error is 0",
+}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one network says of a whole split, in the forms that metrics over it read.
+
+    Classification: `y` [N] class numbers, `outputs` [N, C] logits, `predicted` [N]. Regression:
+    `y` and `predicted` [N, O] in the target's units; `outputs` [N, O, Q], the quantiles in them (of
+    a task without quantiles [N, O, 1]); `unit` [O], by which errors are divided; `naive` [O]: mean
+    absolute error of the (seasonal) naive rule in training.
+    """
+
+    y: np.ndarray
+    predicted: np.ndarray
+    outputs: np.ndarray
+    unit: np.ndarray
+    naive: np.ndarray
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`by_example`: (outputs [M, B, O], y [M, B, …]) -> [M, B]; or `over_split`: Answers -> number.
+
+    By example, numbers are standardised; errors with `in_units` are then multiplied by the
+    target's deviation. `text`: for sentences; what follows a comma is the unit. `perfect`: the best
+    value there is. `needs`: keys of NEEDS. `higher_is_better` None: neither is, `perfect` is right.
+    `of_quantiles`: it reads all quantiles, not the median. `low`, `high`: what its values can be;
+    None without end.
+    """
+
+    name: str
+    kind: str
+    text: str
+    higher_is_better: bool | None
+    perfect: float
+    by_example: Callable[[Tensor, Tensor], Tensor] | None = None
+    over_split: Callable[[Answers], float] | None = None
+    in_units: bool = False
+    needs: tuple[str, ...] = ()
+    of_quantiles: bool = False
+    low: float | None = 0.0
+    high: float | None = None
+
+
+# --- over a whole split ---------------------------------------------------------------------------
+#
+# scikit-learn is imported where it is used, since it takes a second.
+
+
+def balanced(given: Answers) -> float:
+    """Mean recall of the classes that there are."""
+    from sklearn.metrics import recall_score
+
+    there = np.unique(given.y)
+    return float(recall_score(given.y, given.predicted, labels=there, average="macro"))
+
+
+def f1_macro(given: Answers) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(given.y, given.predicted, average="macro", zero_division=0.0))
+
+
+def auroc(given: Answers) -> float:
+    """Of two classes; of more, the mean of each against the rest. NaN without one of them."""
+    from sklearn.metrics import roc_auc_score
+
+    if len(np.unique(given.y)) < given.outputs.shape[1]:
+        return float("nan")
+    if given.outputs.shape[1] == 2:
+        return float(roc_auc_score(given.y, given.outputs[:, 1] - given.outputs[:, 0]))
+    chances = special.softmax(given.outputs, axis=1)
+    return float(roc_auc_score(given.y, chances, multi_class="ovr", average="macro"))
+
+
+def perplexity(given: Answers) -> float:
+    logs = special.log_softmax(given.outputs, axis=1)
+    return float(np.exp(-logs[np.arange(len(given.y)), given.y].mean()))
+
+
+def rmse(given: Answers) -> float:
+    from sklearn.metrics import root_mean_squared_error
+
+    return float(root_mean_squared_error(given.y / given.unit, given.predicted / given.unit))
+
+
+def r2(given: Answers) -> float:
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(given.y, given.predicted))
+
+
+def smape(given: Answers) -> float:
+    """Makridakis (1993): |error| as a share of the mean of both sizes; 0 of nothing is 0."""
+    size, off = np.abs(given.y) + np.abs(given.predicted), np.abs(given.y - given.predicted)
+    return float(200 * np.divide(off, size, out=np.zeros_like(off), where=size > 0).mean())
+
+
+def mase(given: Answers) -> float:
+    """Hyndman and Koehler (2006)."""
+    from sklearn.metrics import mean_absolute_error
+
+    errors = mean_absolute_error(given.y, given.predicted, multioutput="raw_values")
+    return float((errors / given.naive).mean())
+
+
+def coverage(quantile: float, place: int) -> Metric:
+    """The share of targets at or below a quantile."""
+    return Metric(
+        f"coverage_{quantile:g}",
+        NUMBERS,
+        f"share of targets at or below the {quantile:g} quantile",
+        None,
+        quantile,
+        over_split=lambda given: float((given.y <= given.outputs[..., place]).mean()),
+        of_quantiles=True,
+        high=1.0,
+    )
+
+
+def covered(low: float, high: float) -> Metric:
+    """The share of targets between the outer quantiles."""
+    return Metric(
+        f"coverage_{low:g}_to_{high:g}",
+        NUMBERS,
+        f"share of targets from the {low:g} to the {high:g} quantile",
+        None,
+        high - low,
+        over_split=lambda given: float(
+            ((given.outputs[..., 0] <= given.y) & (given.y <= given.outputs[..., -1])).mean()
+        ),
+        of_quantiles=True,
+        high=1.0,
+    )
+
+
+def crossing(given: Answers) -> float:
+    return float((np.diff(given.outputs, axis=-1) < 0).any(-1).mean())
+
+
+CLASSES, NUMBERS = "classification", "regression"
+CROSSING = Metric(
+    "crossing",
+    NUMBERS,
+    "share of answers whose quantiles cross",
+    False,
+    0.0,
+    over_split=crossing,
+    of_quantiles=True,
+    high=1.0,
+)
+METRICS: Mapping[str, Metric] = {
+    one.name: one
+    for one in (
+        Metric("accuracy", CLASSES, "accuracy", True, 1.0, correct),
+        Metric("balanced_accuracy", CLASSES, "balanced accuracy", True, 1.0, None, balanced),
+        Metric("f1_macro", CLASSES, "macro F1", True, 1.0, None, f1_macro),
+        Metric("auroc", CLASSES, "AUROC", True, 1.0, None, auroc, needs=("every class",)),
+        Metric("cross_entropy", CLASSES, "cross-entropy, nats", False, 0.0, cross_entropy),
+        Metric("perplexity", CLASSES, "perplexity", False, 1.0, None, perplexity, low=1.0),
+        Metric("mse", NUMBERS, "mean squared error, standardised", False, 0.0, squared_error),
+        Metric("mae", NUMBERS, "mean absolute error", False, 0.0, absolute_error, in_units=True),
+        Metric("rmse", NUMBERS, "root mean squared error", False, 0.0, None, rmse, in_units=True),
+        Metric("r2", NUMBERS, "R²", True, 1.0, None, r2, low=None),
+        Metric("smape", NUMBERS, "sMAPE, %", False, 0.0, None, smape, needs=("levels",)),
+        Metric("mase", NUMBERS, "MASE", False, 0.0, None, mase, needs=("a forecast",)),
+    )
+}
+
+
+# --- by name --------------------------------------------------------------------------------------
+
+
+def named(
+    names: Sequence[str], kind: str, quantiles: Sequence[float] | None, piece: str
+) -> tuple[Metric, ...]:
+    """The metrics of these names; a ValueError says which there are for this kind of task."""
+    known = {name: one for name, one in METRICS.items() if one.kind == kind}
+    if quantiles is not None:  # without the median, only what reads all of them
+        known = {PINBALL: _pinball(quantiles)} | (known if MEDIAN in quantiles else {})
+    text = ", ".join(known) + (f", {TOP}2, {TOP}3, …" if kind == CLASSES else "")
+    found = [known.get(name) or _top(name, kind) for name in names]
+    require(
+        len(names) > 0 and None not in found and len(set(names)) == len(names),
+        piece,
+        "metrics",
+        f"a list of names, each once, of {text} (kind {kind}), or null",
+        list(names),
+    )
+    return tuple(one for one in found if one is not None)
+
+
+def of_quantiles(quantiles: Sequence[float]) -> tuple[Metric, ...]:
+    """What is always measured of quantiles, beside the metrics that are named."""
+    each = tuple(coverage(quantile, place) for place, quantile in enumerate(quantiles))
+    return (*each, *([covered(quantiles[0], quantiles[-1])] if len(each) > 1 else []), CROSSING)
+
+
+def _pinball(quantiles: Sequence[float]) -> Metric:
+    at = torch.tensor(list(quantiles))
+    return Metric(
+        PINBALL,
+        NUMBERS,
+        LOSS_OF_QUANTILES,
+        False,
+        0.0,
+        lambda outputs, y: pinball(outputs, y, at.to(outputs)),
+        of_quantiles=True,
+        high=1.0,
+    )
+
+
+def _top(name: str, kind: str) -> Metric | None:
+    count = name.removeprefix(TOP)
+    if kind != CLASSES or not name.startswith(TOP) or not count.isdigit() or int(count) < 2:
+        return None
+    return Metric(
+        name,
+        CLASSES,
+        f"top-{int(count)} accuracy",
+        True,
+        1.0,
+        lambda outputs, y: among(outputs, y, int(count)),
+    )
+
+
+def described(metric: Metric, guess: float, *, targets: int) -> dict[str, Any]:
+    """A metric as TaskFacts.metrics holds it. `guess`: of the best rule without training."""
+    unit = ", in the target's units" if targets == 1 else ", standardised"
+    return {
+        "name": metric.name,
+        "text": metric.text + unit * metric.in_units,
+        "higher_is_better": metric.higher_is_better,
+        "perfect": metric.perfect,
+        "by_example": metric.by_example is not None,
+        "guess": guess if math.isfinite(guess) else None,
+        "low": metric.low,
+        "high": metric.high if metric.high is not None or not metric.higher_is_better else 1.0,
+    }
