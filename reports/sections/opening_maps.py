@@ -244,7 +244,9 @@ class OpeningMaps:
             if not one_lag:
                 cells.append(str(lag.get(arm.arm, "–")))
             cells += [_decade(own, time) for time in times]
-            cells += [_decade(end[end["arm"] == arm.arm].set_index("lag"), lag[arm.arm])] * apart
+            cells += [
+                _decade(end[end["arm"] == arm.arm].set_index("lag"), lag.get(arm.arm, -1))
+            ] * apart
             rows.append(cells)
         which = str(next(iter(lag.values()), 1)) if one_lag else "K, the judged one of each arm,"
         return Table(
