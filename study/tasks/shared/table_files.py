@@ -130,6 +130,11 @@ def _utf8(path: str, data: bytes, encoding: str | None) -> tuple[bytes, list[str
                 )
             except UnicodeDecodeError:
                 pass
+        if codecs.lookup(chosen).name == "iso8859-1" and re.search(rb"[\x80-\x9f]", data):
+            warnings.append(
+                f"{Path(path).name} has bytes that {encoding} has no characters for;"
+                " task.encoding=cp1252 may be meant"
+            )
         try:
             data = data.decode(chosen).removeprefix("\ufeff").encode()
         except UnicodeError as error:
