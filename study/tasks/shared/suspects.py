@@ -194,8 +194,14 @@ def copies(values: np.ndarray, targets: np.ndarray, row: Callable[[int], int]) -
     lines = table.view([("", np.void, table.dtype.itemsize * table.shape[1])]).ravel()
     _, first, of = np.unique(lines, return_index=True, return_inverse=True)
     again = np.flatnonzero(first[of.ravel()] != np.arange(len(table)))
-    fine = any(len(np.unique(column)) > max(0.9 * len(first), 2 * ENOUGH) for column in values.T)
-    if not len(again) or not fine:
+    if not len(again):
+        return []
+    # pairs of rows that would be the same if each column were drawn by itself
+    expected = len(table) ** 2 / 2
+    for column in table.T:
+        counts = np.unique(column, return_counts=True)[1]
+        expected *= float(((counts / len(table)) ** 2).sum())
+    if expected > 0.2:
         return []
     return [
         f"{len(again):,} rows are copies of others, the first row {row(int(again[0]))}; copies may"
