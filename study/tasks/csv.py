@@ -20,6 +20,7 @@ from study.tasks.shared.steps import (
     Reading,
     Steps,
     Timed,
+    back,
     first_rows,
     forward,
     listed,
@@ -590,15 +591,20 @@ class Csv(Series):
                     f" {reading.row(row)} {self.series} {shown(names[codes[row]])} begins again;"
                     " they are read as one in the order of the file"
                 )
+            self._look_for_order(reading, found, codes)
             return
         for name, values in found.numbers.items():
             if told := several_series(name, values, reading.row):
                 reading.warnings.append(told)
+        self._look_for_order(reading, found, codes)
+
+    def _look_for_order(self, reading: Reading, found: Features, codes: np.ndarray) -> None:
+        """Warn of columns of dates that say that rows lie in another order."""
         for name in found.left_out:
             column = reading.table.columns.get(name)
             if column is None:
                 continue
-            back, other = out_of_order(column)
+            falls, other = out_of_order(column, codes)
             if other is not None:
                 reading.warnings.append(
                     f"column {name} holds dates, and row {reading.row(other)} has"
@@ -606,16 +612,16 @@ class Csv(Series):
                 )
             dates = times(column) if looks_like_dates(column) else None
             if dates is None or len(dates.wrong):
-                if back:
+                if falls:
                     reading.warnings.append(f"the rows are not in the order of column {name}")
                 continue
             repeated = len(dates.stamps) - len(np.unique(dates.stamps))
-            if repeated:
+            if self.series is None and repeated:
                 reading.warnings.append(
                     f"dates in column {name} repeat in {repeated:,} rows: several series may be"
                     " interleaved; task.series names the column that tells them apart"
                 )
-            elif (np.diff(dates.stamps) < 0).any():
+            elif len(back(codes, dates.stamps, np.argsort(codes, kind="stable"))):
                 reading.warnings.append(
                     f"the rows are not in the order of column {name}; task.time={name} sorts them"
                 )

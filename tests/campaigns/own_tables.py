@@ -55,8 +55,8 @@ class Mangled:
     newline: str = "\n"
     encoding: str = "utf-8"
     quoted: float = 0.0  # share of cells
-    before: str = ""
-    after: str = ""
+    title: str = ""
+    blank: tuple[int, int] = (0, 0)  # lines before and after
     pack: Callable[[bytes], bytes] | None = None
     bytes_too: list[Callable[[bytes], bytes]] = field(default_factory=list)
     block: int | None = None
@@ -88,7 +88,8 @@ class Mangled:
             self.separator.join(self._cell(cell, rng) for cell in row)
             for row in [self.header, *self.rows]
         ]
-        text = self.before + self.newline.join(lines) + self.newline + self.after
+        lines = [""] * self.blank[0] + [self.title] * bool(self.title) + lines
+        text = self.newline.join([*lines, *[""] * (self.blank[1] + 1)])
         data = text.encode(self.encoding)
         for change in self.bytes_too:
             data = change(data)
@@ -254,7 +255,7 @@ def packed(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
 
 @way
 def blank_lines(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
-    of.before, of.after = of.newline * int(rng.integers(3)), of.newline * int(rng.integers(3))
+    of.blank = (int(rng.integers(3)), int(rng.integers(3)))
     return SAME
 
 
@@ -344,7 +345,11 @@ def writings(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
 def unit(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
     place, sign = _one(rng, of.columns("number")), ("%", " %", " €", "$")[rng.integers(4)]
     for row in of.rows:
-        row[place] = row[place] and f"{row[place].strip()}{sign}"
+        row[place] = (
+            f"{row[place].strip()}{sign}"
+            if any("0" <= c <= "9" for c in row[place])
+            else row[place]
+        )
     return SAME
 
 
@@ -511,7 +516,7 @@ def ragged(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
 @way
 def cut_off(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
     of.rows[-1] = of.rows[-1][: int(rng.integers(1, len(of.header)))]
-    return REFUSED
+    return REFUSED if any(of.rows[-1]) else None  # a blank line is none
 
 
 @way
@@ -528,8 +533,7 @@ def units_below(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
 
 @way
 def title(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
-    line = ("# exported by a device", "Report 2024", "sep=,", "#" * 20)[rng.integers(4)]
-    of.before = line + of.newline + of.before
+    of.title = ("# exported by a device", "Report 2024", "sep=,", "#" * 20)[rng.integers(4)]
     return REFUSED
 
 
@@ -548,7 +552,7 @@ def no_header(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
 @way
 def two_of_a_name(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
     of.header[0] = of.header[-1]
-    return REFUSED
+    return REFUSED if of.header[0] else TOLD
 
 
 @way
@@ -622,8 +626,7 @@ def open_quote(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
 
     def change(data: bytes) -> bytes:
         lines = data.split(of.newline.encode())
-        row_of = row + of.before.count(of.newline)
-        lines[row_of] = lines[row_of].replace(plain, mark, 1)
+        lines[row + of.blank[0]] = lines[row + of.blank[0]].replace(plain, mark, 1)
         return of.newline.encode().join(lines)
 
     of.bytes_too.append(change)

@@ -19,6 +19,7 @@ import pytest
 from study.battery.tasks import check_task
 from study.records import StudyError, identity
 from study.tasks.csv import Csv
+from study.tasks.npz import Npz
 from study.tasks.shared.table import Style, hint, numbers, read_cell, times
 from tests.support.commands import call
 from tests.tasks.test_own_data import SPLIT, TABLE
@@ -398,6 +399,8 @@ def names(name):
         ),
         (three(lambda n: n % 20 - 4 and {0: "-999", 1: "-998", 2: "9999"}.get(n % 20)), {},
          "column a holds -998 in 3 rows"),
+        (three(lambda n: -999 if n % 5 else None), {}, "column a holds -999 in 48 rows"),
+        (three(lambda n: -999 if n % 20 == 3 else n * 7 % 4), {}, "column a holds -999 in 3 rows"),
         (three(lambda n: -1 if n == 30 else n * n), {}, "column a holds -1 in 1 rows"),
         (forecast([f"{n},1,{-999 if n in (20, 50) else n % 7 + n / 100}" for n in range(80)]),
          FORECAST, "column label holds -999 in 2 rows"),
@@ -409,6 +412,7 @@ def names(name):
         (three(lambda n: f"{n * 7919 % 99999:05d}"), {}, "leading zeros are lost"),
         (three(lambda n: n * 7 % 60), {}, "column a numbers the rows, in another order"),
         (three(lambda n: n * 3 + 5), {}, "column a rises from row to row"),
+        (three(header=",b,c,label"), {}, "column Unnamed: 0 has no name, and is left out"),
         (three(lambda n: f"202401{n % 28 + 1:02d}"), {}, "holds dates such as 20240101"),
         (three(lambda n: n * 7919 % 60_000 * 100), {}, "a varies .* times as much as "),
         (three(header="t10,t2,t9,label"), {}, "t2 comes after t10"),
@@ -423,6 +427,11 @@ def names(name):
         (forecast([*daily(), "n. d.,1,1"]), {**FORECAST, "time": None}, "row 62 has 'n. d.'"),
         (forecast([f"{31 - n // 2:02d}/01/2024,1,{n % 5}" for n in range(60)]),
          {**FORECAST, "time": None}, "not in the order of column t"),
+        (steps(header="id,day,f,label",
+               row=lambda s, t: f"s{s},2024-01-{20 - t},{RNG.normal():.2f},{'ab'[s % 2]}"),
+         {"series": "id"}, "not in the order of column day; task.time=day sorts them"),
+        (forecast([f"{n},{3.5 * ((n + 2) ** 2 % 71) + 1},{n ** 2 % 71}" for n in range(80)]),
+         FORECAST, "column f is the target of 2 rows later, in another unit"),
         ("id,f,label\n" + "".join(
             f"s{n // 3 % 20},{n * 7 % 11},{'ab'[n // 3 % 2]}\n" for n in range(120)),
          {"series": "id"}, "20 series lie apart .* row 62 id 's0' begins again"),
@@ -435,6 +444,14 @@ def names(name):
                 lambda t: ("é", "e\u0301")[t % 2], lambda t: "Oο"[t % 2],
             )
         ),
+        *(
+            (three(label=lambda n, two=two: (*two, "y")[n % 3]), {}, "read as two names")
+            for two in (
+                ("class_a", "class a"), ("a-b", "a–b"), ("o'k", "o’k"), ("a & b", "a &amp; b"),
+                ("Köln", "Koln"), ("part", "part."), ("s-1", "s1"),
+            )
+        ),
+        (three(label=lambda n: ("KÃ¶ln", "Rom")[n % 2]), {}, "UTF-8 looks that was read as"),
         (steps(row=lambda s, t: f"{1 + s / 100:.2f}E+15,{t},{RNG.normal():.2f},{'ab'[s % 2]}"),
          LONG, "as spreadsheets round long numbers"),
         (three(label=lambda n: ("yes", "no", "True", "0")[n % 4]), {}, "read as two names"),
@@ -478,6 +495,50 @@ def test_few_sentences_for_many_columns(tmp_path):
 )
 def test_usual_numbers_give_no_warning(tmp_path, cell):
     assert not loaded(tmp_path, three(cell)).facts.warnings
+
+
+def test_names_that_differ_give_no_warning(tmp_path):
+    for two in (
+        ("1-12", "11-2"),
+        ("A+", "A-"),
+        ("C", "C#"),
+        ("C++", "C"),
+        ("1.5", "15"),
+        ("は", "ば"),
+    ):
+        data = three(label=lambda n, two=two: two[n % 2])
+        assert not loaded(tmp_path, data).facts.warnings, two
+
+
+def test_one_wrong_date_in_figures_is_told(tmp_path):
+    days = [*pd.date_range("2024-01-01", periods=60).strftime("%Y%m%d")]
+    days[40] = "20240231"
+    with pytest.raises(StudyError, match="row 42 has '20240231'"):
+        loaded(tmp_path, forecast([f"{day},1,{n % 7}" for n, day in enumerate(days)]), **FORECAST)
+
+
+def test_what_nobody_sees_is_no_part_of_a_column_name(tmp_path):
+    for unseen in ("\u200b", "\ufeff", " \u00a0"):
+        assert loaded(tmp_path, three(header=f"a,b{unseen},c,{unseen}label")).data.columns[1] == "b"
+
+
+def test_arrays_have_suspects_too(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(60, 8, 2)), np.arange(60) % 2
+    marked, padded = x.copy(), x.copy()
+    marked[3:40:7, 2] = -999
+    for n in range(60):
+        padded[n, 3 + n % 5 :] = 0
+    for array, told in (
+        (marked, "channel 0 of x and 1 more hold -999 in 12 places"),
+        (padded, "all sequences end in 1 to 5 steps of 0"),
+        (x, None),
+        (x > 0, None),
+    ):
+        np.savez(tmp_path / "x.npz", x=array, y=y)
+        task = Npz(path=str(tmp_path / "x.npz"), kind="classification", **SPLIT)
+        task.load()
+        warnings = task.facts.warnings
+        assert any(told in text for text in warnings) if told else not warnings, warnings
 
 
 def test_words_of_databases_and_spreadsheets_are_missing_values(tmp_path):

@@ -84,6 +84,8 @@ def features(
             why = _why_left_out(column, read, categories, steps, name in index)
             if why:
                 left_out[name] = why
+                if name in index and (read.values % 1 > 0).any():
+                    numbering.append(f"column {name} has no name, and is left out as an index")
                 if not read.meant and read.share > 0.05:
                     warnings.append(
                         f"column {name} is left out as text, but {read.share:.0%} of its values are"

@@ -42,7 +42,7 @@ def few(sentences: Sequence[str], most: int = 3) -> list[str]:
 # --- values ---------------------------------------------------------------------------------------
 
 
-def far_values(columns: Mapping[str, np.ndarray]) -> list[str]:
+def far_values(columns: Mapping[str, np.ndarray], what: str = "column ") -> list[str]:
     """Values far from all others of their column [N], such as -999, which mark missing ones."""
     found: dict[float, list[tuple[str, int]]] = {}
     ranges: dict[str, tuple[float, float]] = {}
@@ -57,40 +57,43 @@ def far_values(columns: Mapping[str, np.ndarray]) -> list[str]:
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
         low, high = ranges[first]
         told.append(
-            f"column{'s' if more else ''} {first}{more} {'hold' if more else 'holds'} {value:.15g}"
-            f" in {count:,} rows, far from the other values ({low:.6g} to {high:.6g}); if it marks"
-            " missing values, leave these cells empty and set task.missing"
+            f"{what}{first}{more} {'hold' if more else 'holds'} {value:.15g}"
+            f" in {count:,} {'rows' if what else 'places'}, far from the other values"
+            f" ({low:.6g} to {high:.6g})"
+            + "; if it marks missing values, leave these cells empty and set task.missing"
+            * bool(what)
         )
     return told
 
 
 def _marks(values: np.ndarray) -> tuple[list[float], float, float]:
     """(values that are far from the others, the others' least, and largest)."""
+    none = list[float](), 0.0, 0.0
     known = values[np.isfinite(values)]
     if len(known) <= ENOUGH or known.min() == known.max():
-        return [], 0.0, 0.0
+        return none
     lowest, highest = _ends(known), [-value for value in _ends(-known)]
     widest = max(*np.diff(lowest), *-np.diff(highest))
     if widest < FAR / 6 * (highest[-1] - lowest[-1]) and not lowest[0] < 0 <= lowest[1]:
-        return [], 0.0, 0.0
-    if len(np.unique(known[:: max(len(known) // SOME, 1)])) <= ENOUGH:
-        return [], 0.0, 0.0
+        return none
+    many = len(np.unique(known[:: max(len(known) // SOME, 1)])) > ENOUGH
     for low, high in sorted(itertools.product(range(MARKS + 1), repeat=2), key=sum, reverse=True):
         if low + high == 0 or low >= len(lowest) or high >= len(highest):
             continue
         least, most = lowest[low], highest[high]
-        if least >= most:
-            continue
         marks = [*lowest[:low], *highest[:high]]
-        away = [
-            least - lowest[low - 1] if low else np.inf,
-            highest[high - 1] - most if high else np.inf,
-        ]
+        usual = all(_is_usual(mark) for mark in marks)
+        if least > most or (least == most and not (usual and min(map(abs, marks)) > 100)):
+            continue
         rare = sum(int((known == mark).sum()) for mark in marks) < len(known) / 2
-        needed = max(_needed(mark, least) for mark in marks) * (most - least)
-        if rare and min(away) > needed:
+        if not usual and not (many and rare):
+            continue
+        away = min(
+            least - lowest[low - 1] if low else np.inf, highest[high - 1] - most if high else np.inf
+        )
+        if away > max(_needed(mark, least) for mark in marks) * (most - least):
             return marks, least, most
-    return [], 0.0, 0.0
+    return none
 
 
 def _ends(values: np.ndarray) -> list[float]:
@@ -105,14 +108,32 @@ def _ends(values: np.ndarray) -> list[float]:
     return found
 
 
+def _is_usual(mark: float) -> bool:
+    """Whether a value often marks missing ones, whatever the others are."""
+    return mark in LARGEST or re.fullmatch(r"-?9{2,}(\.0|\.9+)", repr(mark)) is not None
+
+
 def _needed(mark: float, least: float) -> float:
-    """Ranges of the others from which this value is far: less for one that often is a mark."""
-    if mark in LARGEST or re.fullmatch(r"-?9{2,}(\.0|\.9+)?", repr(mark)):
+    """Ranges of the others from which this value is far."""
+    if _is_usual(mark):
         return FAR / 6
     # the only negative number of a column
-    if mark < 0 <= least and (mark == -1 or re.fullmatch(r"-9+\.0", repr(mark))):
-        return 0.0
-    return FAR
+    return 0.0 if least >= 0 and mark in (-1, -9) else FAR
+
+
+def padding(x: np.ndarray) -> list[str]:
+    """Whether sequences [N, T, D] end in different numbers of steps of one value."""
+    last = x[:, -1:]
+    if not x.size or x.shape[1] < 3 or not np.isfinite(last).all() or last.min() != last.max():
+        return []
+    same = (x == last).all(2)[:, ::-1]
+    counts = np.where(same.all(1), x.shape[1], np.argmin(same, axis=1))
+    if counts.min() == counts.max() or counts.max() < 2:
+        return []
+    return [
+        f"all sequences end in {counts.min()} to {counts.max()} steps of {float(x[0, -1, 0]):.6g},"
+        " which are read as steps; if that is padding, save their lengths"
+    ]
 
 
 def written(name: str, column: pa.ChunkedArray, style: Style, *, semicolons: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
 import unicodedata
@@ -28,9 +29,10 @@ TRUTH = {
 MARKS = {"point": ".", "comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
 MARKS |= {"space": " ", "apostrophe": "'"}
 CURRENCY = "$€£¥₹"
-# Cyrillic and Greek letters that look like Latin ones
+# Cyrillic and Greek letters that look like Latin ones, and quotes
 ALIKE = str.maketrans(
-    "АВЕЅІЈКМНОРСТХУаеѕіјорсхуΑΒΕΖΗΙΚΜΝΟΡΤΥΧονρ", "ABESIJKMHOPCTXYaesijopcxyABEZHIKMNOPTYXovp"
+    "АВЕЅІЈКМНОРСТХУаеѕіјорсхуΑΒΕΖΗΙΚΜΝΟΡΤΥΧονρ’‘´`“”",
+    "ABESIJKMHOPCTXYaesijopcxyABEZHIKMNOPTYXovp" + "'" * 4 + '"' * 2,
 )
 _PLAIN = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _SPACES = "\u00a0\u2009\u202f"  # written between thousands
@@ -48,6 +50,7 @@ _ALIKE = re.compile(
     r"(?:[eE][+-]?\d+)?\s*(?P<unit>[^\d\s]{0,4})"
 )
 _MULTIPLES = frozenset({"", "k", "K", "m", "M", "b", "B", "bn", "Mio", "Mrd"})
+LIKELY = 0.9  # share of figures that are dates, from which the others are mistakes
 _DATE = r"^(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})(?:[T ].*)?$"
 ZONE = re.compile(r"[T ]\d{1,2}[\d:.,]*\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 SAMPLE = 10_000  # cells of a long column that say whether it is text
@@ -349,10 +352,8 @@ def twins(names: Sequence[str]) -> tuple[str, str] | None:
     seen: dict[object, str] = {}
     truths = all(name.casefold() in TRUTH or name in ("0", "1") for name in names)
     for name in names:
-        plain = unicodedata.normalize("NFKC", name).translate(ALIKE)
-        key: object = "".join(
-            c for c in plain.casefold() if not c.isspace() and unicodedata.category(c) != "Cf"
-        )
+        plain = _plainly(name)
+        key: object = plain
         for kind in (int, float):
             try:
                 value = kind(plain)
@@ -367,6 +368,30 @@ def twins(names: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
+def _plainly(name: str) -> str:
+    """A name without what a reader does not see or heed; what tells 1-12 from 11-2 stays."""
+    text = unicodedata.normalize("NFKC", html.unescape(name)).translate(ALIKE).casefold()
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf").strip()
+    text = re.sub(r"(?<=\w)[\s\-‐‑–—]+(?=\w)", "-", text.replace("_", "-"))
+    text = re.sub(r"(?<=[^\W\d])-(?=\w)|(?<=\w)-(?=[^\W\d])", "", text)
+    if len(text) > 3:  # letters without their accents
+        text = re.sub(r"(?<=[a-z])[\u0300-\u036f]+", "", unicodedata.normalize("NFD", text))
+        text = unicodedata.normalize("NFC", text).removesuffix(".")
+    return text
+
+
+def _garbled(name: str) -> bool:
+    """Whether this is UTF-8 that was read as another encoding and saved."""
+    if name.isascii():
+        return False
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            return len(name.encode(encoding).decode()) < len(name)
+        except UnicodeError:
+            continue
+    return False
+
+
 def odd_names(column: str, codes: np.ndarray, texts: Sequence[str]) -> list[str]:
     """Sentences about names of a column that are probably slips: `codes` [N] of `texts`."""
     told = [two_names(column, texts) or ""]
@@ -375,6 +400,11 @@ def odd_names(column: str, codes: np.ndarray, texts: Sequence[str]) -> list[str]
         told.append(
             f"column {column} holds {texts[none[0]]!r} in {int(np.isin(codes, none).sum()):,} rows,"
             " which is read as a name; if it marks missing names, remove these rows"
+        )
+    garbled = next((text for text in texts if _garbled(text)), None)
+    if garbled is not None:
+        told.append(
+            f"column {column} holds {garbled!r}, as UTF-8 looks that was read as another encoding"
         )
     rounded = next((text for text in texts if re.fullmatch(r"-?\d[.,]\d*[eE]\+?\d+", text)), None)
     if rounded is not None:
@@ -436,7 +466,7 @@ def times(column: pa.ChunkedArray) -> Times:
             continue
         dates = _figures(found) if found.dtype == np.int64 else None
         if dates is not None:
-            return Times(dates, True, none)
+            return Times(dates[0], True, dates[1])
         return Times(found, False, np.flatnonzero(~np.isfinite(found)))
     read = numbers(text, Style())
     bad = np.isnan(read.values)
@@ -461,26 +491,29 @@ def times(column: pa.ChunkedArray) -> Times:
     return Times(stamps[codes], True, wrong)
 
 
-def _figures(found: np.ndarray) -> np.ndarray | None:
-    """Whole numbers as dates, see DATE_FIGURES; None if they are something else."""
+def _figures(found: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """(stamps, wrong positions) of whole numbers that are dates, see DATE_FIGURES; None if many
+    are something else."""
     if not len(found) or not (found > 0).all():
         return None
     size = len(str(int(found[0])))
     if size not in DATE_FIGURES or found.min() < 10 ** (size - 1) or found.max() >= 10**size:
         return None
     distinct, codes = np.unique(found, return_inverse=True)
-    years = distinct // 10 ** (size - 4)
-    months = distinct // 10 ** (size - 6) % 100
-    if years.min() < 1800 or years.max() > 2200 or months.min() < 1 or months.max() > 12:
-        return None
     if len(distinct) < 2:
+        return None
+    years, months = distinct // 10 ** (size - 4), distinct // 10 ** (size - 6) % 100
+    likely = (years >= 1800) & (years <= 2200) & (months >= 1) & (months <= 12)
+    if likely.mean() < LIKELY:
         return None
     parsed = pd.to_datetime(
         pd.Series(distinct.astype(str)), format=DATE_FIGURES[size], errors="coerce"
     )
-    if parsed.isna().any():
+    wrong = np.array(parsed.isna()) | ~likely
+    if 1 - wrong.mean() < LIKELY:
         return None
-    return parsed.to_numpy().astype("datetime64[us]").astype(np.int64)[codes]
+    stamps = parsed.to_numpy().astype("datetime64[us]").astype(np.int64)
+    return stamps[codes], np.flatnonzero(wrong[codes])
 
 
 def looks_like_dates(column: pa.ChunkedArray) -> bool:
@@ -494,9 +527,9 @@ def looks_like_dates(column: pa.ChunkedArray) -> bool:
     return bool(first) and iso
 
 
-def out_of_order(column: pa.ChunkedArray) -> tuple[bool, int | None]:
-    """(whether a text column holds dates, in any order of day and month, that do not rise; the
-    first cell that is none among dates)."""
+def out_of_order(column: pa.ChunkedArray, series: np.ndarray) -> tuple[bool, int | None]:
+    """(whether a text column holds dates, in any order of day and month, that do not rise within
+    series, codes [N]; the first cell that is none among dates)."""
     if not pa.types.is_string(column.type):
         return False, None
     codes, texts = coded(names_of(column))
@@ -504,12 +537,14 @@ def out_of_order(column: pa.ChunkedArray) -> tuple[bool, int | None]:
     other = np.isnan(found).any(1)[codes]
     if other.mean() > 0.1 or len(codes) < 3:
         return False, None
-    rows = found[codes[~other]]
+    order_of_rows = np.argsort(series, kind="stable")
+    order_of_rows = order_of_rows[~other[order_of_rows]]
+    rows, inside = found[codes[order_of_rows]], np.diff(series[order_of_rows]) == 0
     orders = ([0, 1, 2],) if rows[:, 0].max() > 31 else ([2, 1, 0], [2, 0, 1])
     rising = []
     for order in orders:
         year, month, day = rows[:, order].T
         if month.max() <= 12 and day.max() <= 31:
-            rising.append(bool((np.diff(year * 372 + month * 31 + day) >= 0).all()))
+            rising.append(bool((np.diff(year * 372 + month * 31 + day)[inside] >= 0).all()))
     first = int(np.argmax(other)) if other.any() else None
     return bool(rising) and not any(rising), first

@@ -30,6 +30,7 @@ BYTE_ORDER_MARKS = {  # UTF-32's begin with UTF-16's
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+UNSEEN = "\ufeff\u200b\u200e\u2060"  # characters that nobody sees around a name
 BLOCK = 1 << 25  # bytes; a row must fit into one
 
 
@@ -189,7 +190,9 @@ def _delimited(path: str, data: bytes, separator: str, warnings: list[str]) -> T
     header = next(_records(path, data, separator), None)
     if header is None:
         raise StudyError(f"task.path: {path} cannot be read as CSV (it is empty)")
-    names, told = _checked_header(path, [name.strip() for name in header.fields], separator)
+    names, told = _checked_header(
+        path, [name.strip().strip(UNSEEN).strip() for name in header.fields], separator
+    )
     warnings += told
     body = memoryview(data)[header.end :]
     first = data.count(b"\n", 0, header.end) + 1  # the line after the header
