@@ -237,7 +237,8 @@ class Csv(Series):
         values = dict(found.numbers)
         if reading.target is not None:
             values[self.target] = reading.target
-        reading.warnings += suspects.far_values(values) + suspects.totals(table, values)
+        reading.warnings += suspects.far_values(values)
+        reading.warnings += suspects.totals(table, values, [*found.order, self.time or ""])
         reading.notes += found.notes
         if not found.order and self.form != "forecast":
             left = "; ".join(f"{name}: {why}" for name, why in found.left_out.items())
@@ -305,6 +306,7 @@ class Csv(Series):
             self.style,
             semicolons=self.separator == ";",
         )
+        reading.table.keep(self.target, read.values)
         wrong = ~np.isfinite(read.values)
         if self.form == "regression" and wrong.any():
             raise StudyError(
@@ -571,6 +573,8 @@ class Csv(Series):
                 place += len(levels)
             else:
                 values[:, place] = found.numbers[name]
+                found.numbers[name] = values[:, place]  # not twice
+                reading.table.keep(name, values[:, place])
                 place += 1
         if self.form == "forecast":
             values[:, -1] = reading.target

@@ -39,7 +39,7 @@ class Features:
     for the plan.
     """
 
-    numbers: Mapping[str, np.ndarray]
+    numbers: dict[str, np.ndarray]
     levels: Mapping[str, tuple[np.ndarray, list[str]]]
     order: Sequence[str]
     left_out: Mapping[str, str]
@@ -72,7 +72,8 @@ def features(
     written, numbering = list[str](), list[str]()
     # the levels of an index have no names and come first
     index = set(itertools.takewhile(UNNAMED.fullmatch, table.columns))
-    for name, column in table.columns.items():
+    for name in list(table.columns):
+        column = table.columns[name]
         if (named is None and name in roles) or (named is not None and name not in named):
             if name not in roles:
                 left_out[name] = "task.features does not name it"
@@ -110,6 +111,7 @@ def features(
             numbering += _dates_in_figures(name, column) or suspects.numbering(
                 name, read.values, rising=not steps
             )
+        table.keep(name, read.values)
     warnings += suspects.few(written) + suspects.few(numbering)
     order = [name for name in named or table.columns if name in found or name in levels]
     notes = [

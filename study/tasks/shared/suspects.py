@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.tasks.shared.table import Style, coded, names_of
+from study.tasks.shared.table import Style
 from study.tasks.shared.table_files import Table
 
 ENOUGH = 10  # different values that make a range
@@ -31,6 +31,7 @@ TOTALS = frozenset(
         *("합계", "평균"),
     }
 )
+_TOTAL = rf"(?i)^\s*({'|'.join(map(re.escape, sorted(TOTALS)))})\s*[.:]?\s*$"
 
 
 def few(sentences: Sequence[str], most: int = 3) -> list[str]:
@@ -176,19 +177,20 @@ def written(name: str, column: pa.ChunkedArray, style: Style, *, semicolons: boo
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def totals(table: Table, columns: Mapping[str, np.ndarray]) -> list[str]:
-    """Rows that sum up others, by their names in text columns, or by their numbers."""
+def totals(
+    table: Table, columns: Mapping[str, np.ndarray], known: Collection[str] = ()
+) -> list[str]:
+    """Rows that sum up others, by words in text columns but `known`, or by their numbers."""
     for name, column in table.columns.items():
-        if name in columns or not pa.types.is_string(column.type):
+        if name in known or not pa.types.is_string(column.type):
             continue
-        codes, texts = coded(names_of(column))
-        words = [n for n, text in enumerate(texts) if text.casefold().rstrip(" :.") in TOTALS]
-        if words and len(texts) > ENOUGH:
-            rows = np.flatnonzero(np.isin(codes, words))
+        found = pc.match_substring_regex(column, _TOTAL)
+        if pc.any(found).as_py() and len(pc.unique(column.slice(0, SOME))) > ENOUGH:
+            rows = np.flatnonzero(found.to_numpy())
             return [
-                f"row {table.row(int(rows[0]))} has {texts[codes[rows[0]]]!r} in column {name}"
-                f"{f', and {len(rows) - 1} more have such words' if len(rows) > 1 else ''}; rows"
-                " that sum up others are read as examples"
+                f"row {table.row(int(rows[0]))} has {table.cell(name, int(rows[0]))!r} in column"
+                f" {name}{f', and {len(rows) - 1} more have such words' if len(rows) > 1 else ''};"
+                " rows that sum up others are read as examples"
             ]
     values = [v for v in columns.values() if len(v) > ENOUGH and np.isfinite(v[-1])]
     sums = means = usable = 0
@@ -271,8 +273,11 @@ def other_scales(names: Sequence[str], values: np.ndarray) -> list[str]:
 
 def numbering(name: str, values: np.ndarray, *, rising: bool) -> list[str]:
     """Whether a column [N] numbers the rows, in another order or, if `rising`, with gaps."""
-    if len(values) < ENOUGH or not np.isfinite(values).all() or (values % 1 != 0).any():
+    if len(values) < ENOUGH:
         return []
+    for each in (values[:SOME], values):  # most columns end at the first
+        if not np.isfinite(each).all() or (each % 1 != 0).any():
+            return []
     least = values.min()
     if least >= 0 and values.max() - least == len(values) - 1:
         places = (values - least).astype(np.int64)

@@ -36,14 +36,22 @@ BLOCK = 1 << 25  # bytes; a row must fit into one
 
 @dataclass(frozen=True)
 class Table:
-    """columns: text as in the file (Parquet: of any type), by name; `row`: a row's line."""
+    """columns: text as in the file (Parquet: of any type), by name; `row`: a row's line.
+
+    Text that has been read as numbers is let go: see `keep`.
+    """
 
     path: str
-    columns: Mapping[str, pa.ChunkedArray]
+    columns: dict[str, pa.ChunkedArray]
     rows: int
     row: Callable[[int], int]
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def keep(self, name: str, values: np.ndarray) -> None:
+        """Hold numbers [N] instead of their text, which is longer."""
+        if values.flags.c_contiguous:
+            self.columns[name] = pa.chunked_array([pa.array(values)])
 
     def cell(self, name: str, row: int) -> object:
         return self.columns[name][row].as_py()
