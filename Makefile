@@ -82,7 +82,7 @@ chaos: .venv/.ready-dev ## a campaign of SIGKILLs over a real sweep, and what it
 sceptic: .venv/.ready-dev ## 2,000 random studies of known truth: how often the report's statements are wrong (STUDIES=500 for fewer; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.reports.simulated $(STUDIES)
 
-fuzz: .venv/.ready-dev ## 10,000 inputs that nobody meant to write: overrides, YAML, files of a store (FUZZ="--inputs 50000 --seed 1"; some minutes)
+fuzz: .venv/.ready-dev ## 15,000 inputs that nobody meant to write: overrides, YAML, files of a store, mangled tables (FUZZ="--inputs 50000 --seed 1"; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.fuzz $(FUZZ)
 
 load: .venv/.ready-dev ## 10,000 quick points in one study: what everything but training costs a point (LOAD="--points 2000"; some minutes)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from study.interfaces import require
 from study.records import StudyError
-from study.tasks.shared import leaks
+from study.tasks.shared import leaks, suspects
 from study.tasks.shared.columns import Features, check_numbers, features
 from study.tasks.shared.forecasting import windows
 from study.tasks.shared.series import Read, Series, part_names, split_groups
@@ -20,6 +20,7 @@ from study.tasks.shared.steps import (
     Reading,
     Steps,
     Timed,
+    back,
     first_rows,
     forward,
     listed,
@@ -36,8 +37,9 @@ from study.tasks.shared.table import (
     mark,
     names_of,
     numbers,
+    odd_names,
+    out_of_order,
     times,
-    twins,
 )
 from study.tasks.shared.table_files import Table, read_table
 
@@ -234,8 +236,14 @@ class Csv(Series):
             categories=self.categories is not None,
             steps=self.ordered,
             style=self.style,
+            semicolons=self.separator == ";",
         )
         reading.warnings += found.warnings
+        values = dict(found.numbers)
+        if reading.target is not None:
+            values[self.target] = reading.target
+        reading.warnings += suspects.far_values(values)
+        reading.warnings += suspects.totals(table, values, [*found.order, self.time or ""])
         reading.notes += found.notes
         if not found.order and self.form != "forecast":
             left = "; ".join(f"{name}: {why}" for name, why in found.left_out.items())
@@ -288,16 +296,22 @@ class Csv(Series):
         if "" in texts:
             row = reading.row(np.argmax(codes == texts.index("")))
             raise StudyError(f"task.{key}: {column} is missing in row {row} of {self.path}")
-        if (same := twins(texts)) is not None:
-            reading.warnings.append(
-                f"column {column} holds {same[0]!r} and {same[1]!r}, which are read as two names"
-            )
+        reading.warnings += odd_names(column, codes, texts)
         return codes, as_written(texts)
 
     def _read_target(self, reading: Reading) -> None:
         read = numbers(reading.table.columns[self.target], self.style)
         check_numbers(reading.table, self.target, read, self.style)
         reading.target = read.values
+        if read.unit:
+            reading.notes.append(f"{self.target}: read with {read.unit}")
+        reading.warnings += suspects.written(
+            self.target,
+            reading.table.columns[self.target],
+            self.style,
+            semicolons=self.separator == ";",
+        )
+        reading.table.keep(self.target, read.values)
         wrong = ~np.isfinite(read.values)
         if self.form == "regression" and wrong.any():
             raise StudyError(
@@ -312,7 +326,8 @@ class Csv(Series):
             row = int(found.wrong[0])
             raise StudyError(
                 f"task.time: column {self.time} of {self.path} must hold numbers or dates as"
-                f" 2024-01-31; row {table.row(row)} has {table.cell(self.time, row)!r}"
+                f" 2024-01-31, all or none with a time zone; row {table.row(row)} has"
+                f" {table.cell(self.time, row)!r}"
             )
         if self.resample is not None and not found.dates:
             raise StudyError(
@@ -384,6 +399,12 @@ class Csv(Series):
             self._codes(targets),
             np.arange(len(values)),
             classes=self.kind == "classification",
+        )
+        if self.features is None:
+            reading.warnings += suspects.steps_out_of_order(found.order)
+        reading.warnings += suspects.other_scales(found.order, values)
+        reading.warnings += suspects.copies(
+            values, self._codes(targets), lambda row: reading.row(order[row])
         )
         inside = np.arange(values.shape[1]) < lengths[:, None]
         values = self._filled_rows(reading, found.order, values, inside, order, read)
@@ -474,7 +495,7 @@ class Csv(Series):
             timed.note_order(series[0])
             steps = timed(steps, forecast=self.form == "forecast")
         else:
-            self._look_for_several_series(reading, found)
+            self._look_for_several_series(reading, found, *series)
         forecast = self.form == "forecast"
         for key in ("group", "part"):
             if key in names and not (forecast and key == "part"):
@@ -591,32 +612,59 @@ class Csv(Series):
                 place += len(levels)
             else:
                 values[:, place] = found.numbers[name]
+                found.numbers[name] = values[:, place]  # not twice
+                reading.table.keep(name, values[:, place])
                 place += 1
         if self.form == "forecast":
             values[:, -1] = reading.target
         return channels, values
 
-    def _look_for_several_series(self, reading: Reading, found: Features) -> None:
-        """Warn if another column shows that rows of several series are read as one, or unsorted."""
+    def _look_for_several_series(
+        self, reading: Reading, found: Features, codes: np.ndarray, names: np.ndarray
+    ) -> None:
+        """Warn if rows of several series may be read as one, or unsorted."""
         if self.series is not None:
+            # an id that begins again further down may be another series
+            first = np.concatenate([[True], np.diff(codes) != 0])
+            again = first & (np.unique(codes, return_index=True)[1][codes] < np.arange(len(codes)))
+            if again.any():
+                row = int(again.argmax())
+                reading.warnings.append(
+                    f"rows of {len(np.unique(codes[again])):,} series lie apart in the file, in row"
+                    f" {reading.row(row)} {self.series} {shown(names[codes[row]])} begins again;"
+                    " they are read as one in the order of the file"
+                )
+            self._look_for_order(reading, found, codes)
             return
         for name, values in found.numbers.items():
             if told := several_series(name, values, reading.row):
                 reading.warnings.append(told)
+        self._look_for_order(reading, found, codes)
+
+    def _look_for_order(self, reading: Reading, found: Features, codes: np.ndarray) -> None:
+        """Warn of columns of dates that say that rows lie in another order."""
         for name in found.left_out:
             column = reading.table.columns.get(name)
-            if column is None or not looks_like_dates(column):
+            if column is None:
                 continue
-            dates = times(column)
-            if len(dates.wrong):
+            falls, other = out_of_order(column, codes)
+            if other is not None:
+                reading.warnings.append(
+                    f"column {name} holds dates, and row {reading.row(other)} has"
+                    f" {reading.table.cell(name, other)!r}; it is read as a step too"
+                )
+            dates = times(column) if looks_like_dates(column) else None
+            if dates is None or len(dates.wrong):
+                if falls:
+                    reading.warnings.append(f"the rows are not in the order of column {name}")
                 continue
             repeated = len(dates.stamps) - len(np.unique(dates.stamps))
-            if repeated:
+            if self.series is None and repeated:
                 reading.warnings.append(
                     f"dates in column {name} repeat in {repeated:,} rows: several series may be"
                     " interleaved; task.series names the column that tells them apart"
                 )
-            elif (np.diff(dates.stamps) < 0).any():
+            elif len(back(codes, dates.stamps, np.argsort(codes, kind="stable"))):
                 reading.warnings.append(
                     f"the rows are not in the order of column {name}; task.time={name} sorts them"
                 )

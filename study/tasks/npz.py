@@ -11,6 +11,7 @@ import numpy as np
 
 from study.interfaces import PARTS
 from study.records import StudyError
+from study.tasks.shared import suspects
 from study.tasks.shared.series import Names, Read, Series
 
 READ = ("x", "y", "lengths", "groups", "parts")
@@ -57,6 +58,7 @@ class Npz(Series):
             warnings=[
                 *unused,
                 *(text for name in ("y", "groups") for text in _odd_names(name, read)),
+                *(text for arrays in read for text in self._suspects(arrays)),
             ],
         )
 
@@ -158,6 +160,19 @@ class Npz(Series):
         if "lengths" in found:
             found["lengths"] = _whole(path, found["lengths"], x.shape[1])
         return found
+
+    def _suspects(self, arrays: Mapping[str, np.ndarray]) -> list[str]:
+        """Values that probably mark missing ones, and padding that is read as steps."""
+        x, y = arrays["x"], arrays["y"]
+        lengths = arrays.get("lengths")
+        inside = slice(None) if lengths is None else np.arange(x.shape[1]) < lengths[:, None]
+        channels = {
+            f"channel {d} of x": x[:, :, d][inside].ravel().astype(float) for d in range(x.shape[2])
+        }
+        if self.kind == "regression":
+            outputs = y.reshape(len(y), -1).T.astype(float)
+            channels |= {f"output {d} of y": output for d, output in enumerate(outputs)}
+        return suspects.far_values(channels, "") + (suspects.padding(x) if lengths is None else [])
 
     def _targets_of(self, path: Path, y: np.ndarray) -> np.ndarray:
         if y.ndim > 1 and 0 in y.shape[1:]:

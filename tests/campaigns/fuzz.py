@@ -1,11 +1,12 @@
 """Inputs that nobody meant to write, by hypothesis: overrides, experiment YAML, files of a store,
 points.parquet.
 
-    python -m tests.campaigns.fuzz [--inputs 10000] [--seed 0] [--only FAMILY]
+    python -m tests.campaigns.fuzz [--inputs 15500] [--seed 0] [--only FAMILY] [--keep FOLDER]
 
 Each goes through a real entry point in this process. Wrong is: an exception that would be a bare
 traceback, more than LIMIT seconds, a change of any file outside the study's folder, a damaged point
-that counts as done. What is found is told once a place.
+that counts as done, other values of a mangled table (tests/campaigns/own_tables.py), which is kept
+in FOLDER. What is found is told once a place.
 """
 
 from __future__ import annotations
@@ -45,13 +46,15 @@ from study.training.checkpoints import Checkpoints, Unusable, _digested
 from study.training.engine import Stopped, run_group
 from study.training.state import prepare
 from tests import ROOT
+from tests.campaigns.own_tables import judged
 from tests.reports.synthetic import make
 from tests.support.helpers import point
 
 LIMIT = 120  # seconds for one input, on a machine that does other things too
 # bytes of addresses: a network that is too large must be told, not fill the machine
 MEMORY = 24 * 2**30
-SHARES = {
+SHARES = {  # of all inputs, relative to each other
+    "own_tables": 0.476,
     "overrides": 0.03,
     "yaml": 0.03,
     "results": 0.24,
@@ -71,6 +74,7 @@ class Found:
     tried: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, str] = field(default_factory=dict)
+    keep: Path | None = None  # folder for files that show it
 
     def lines(self) -> list[str]:
         of = ", ".join(f"{number} {family}" for family, number in self.tried.items())
@@ -858,7 +862,28 @@ def render(box: Box) -> Callable[..., None]:
     return one
 
 
+def own_tables(box: Box) -> Callable[..., None]:
+    """Mangled tables: refused with a line, or read to the values of the clean one."""
+    folder = box.inside / "outputs" / "tables"
+    folder.mkdir(parents=True)
+
+    @given(st.integers(0, 2**32 - 1))
+    def one(number: int) -> None:
+        with box.trying("own_tables", number) as said:
+            _, wrong, path = judged(number, folder)
+            said.append(wrong)
+        if said and wrong:
+            if box.found.keep is not None:
+                box.found.keep.mkdir(parents=True, exist_ok=True)
+                for each in (path, path.with_name("clean.csv")):
+                    shutil.copy(each, box.found.keep / f"{number}-{each.name}")
+            box._wrong("own_tables", wrong, number)
+
+    return one
+
+
 FAMILIES: dict[str, Callable[[Box], Callable[..., None]]] = {
+    "own_tables": own_tables,
     "overrides": overrides,
     "yaml": experiments,
     "results": results,
@@ -876,9 +901,10 @@ def campaign(
     number: int,
     only: str | None = None,
     say: Callable[[str], None] = lambda text: None,
+    keep: Path | None = None,
 ) -> Found:
     """Every family its share of the inputs."""
-    found = Found()
+    found = Found(keep=keep)
     before = signal.signal(signal.SIGALRM, _late)
     limit = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, limit[1]))
@@ -890,7 +916,7 @@ def campaign(
                     began, cpu = time.monotonic(), time.process_time()
                     (Path(folder) / family).mkdir()
                     one = make_one(Box(Path(folder) / family, found))
-                    count = max(1, round(SHARES[family] * inputs))
+                    count = max(1, round(SHARES[family] / sum(SHARES.values()) * inputs))
                     checks = list(HealthCheck)
                     warnings.simplefilter("ignore")
                     seed(number)(
@@ -915,9 +941,10 @@ def campaign(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--inputs", type=int, default=10_500)
+    parser.add_argument("--inputs", type=int, default=15_500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=FAMILIES)
+    parser.add_argument("--keep", type=Path, default=ROOT / "build" / "fuzz")
     asked = parser.parse_args()
     os.environ.setdefault("WANDB_MODE", "offline")
     console = Console(stderr=True)
@@ -926,6 +953,7 @@ def main() -> None:
         asked.seed,
         asked.only,
         lambda text: console.print(text, markup=False, highlight=False),
+        asked.keep,
     )
     print("\n".join(found.lines()))
     sys.exit(1 if found.wrong else 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from study.records import StudyError
+from study.tasks.shared import suspects
 from study.tasks.shared.table import (
     Numbers,
     Style,
@@ -18,12 +21,14 @@ from study.tasks.shared.table import (
     names_of,
     numbers,
     read_cell,
+    times,
+    two_names,
 )
 from study.tasks.shared.table_files import Table
 
 MAX_LEVELS = 50  # of a text column that is read by categories
 EXACT = 2**53  # whole numbers up to here are exact
-STORED_INDEX = "Unnamed: 0"  # as pandas names the column of an index
+UNNAMED = re.compile(r"Unnamed: \d+")  # as pandas names columns without a name
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Features:
     for the plan.
     """
 
-    numbers: Mapping[str, np.ndarray]
+    numbers: dict[str, np.ndarray]
     levels: Mapping[str, tuple[np.ndarray, list[str]]]
     order: Sequence[str]
     left_out: Mapping[str, str]
@@ -50,11 +55,13 @@ def features(
     categories: bool,
     steps: bool,
     style: Style,
+    semicolons: bool,
 ) -> Features:
     """Choose and read the features; `roles`: columns that are something else, and their keys.
 
     `named`: the columns to read; null: all numeric ones, and by `categories` text. `steps`: whether
-    a row is a step, so that text and times have a use.
+    a row is a step, so that text and times have a use. `semicolons`: whether they separate the
+    fields, as where a comma is the decimal mark.
     """
     if named is not None:
         _check_named(table, roles, named)
@@ -62,7 +69,11 @@ def features(
     levels: dict[str, tuple[np.ndarray, list[str]]] = {}
     left_out, warnings = dict(table.left_out), []
     units: dict[str, list[str]] = {}
-    for name, column in table.columns.items():
+    written, numbering = list[str](), list[str]()
+    # the levels of an index have no names and come first
+    index = set(itertools.takewhile(UNNAMED.fullmatch, table.columns))
+    for name in list(table.columns):
+        column = table.columns[name]
         if (named is None and name in roles) or (named is not None and name not in named):
             if name not in roles:
                 left_out[name] = "task.features does not name it"
@@ -71,9 +82,11 @@ def features(
         if named is not None and read.empty:
             raise StudyError(f"task.features: column {name} of {table.path} holds no value")
         if named is None:
-            why = _why_left_out(name, column, read, categories, steps)
+            why = _why_left_out(column, read, categories, steps, name in index)
             if why:
                 left_out[name] = why
+                if name in index and (read.values % 1 > 0).any():
+                    numbering.append(f"column {name} has no name, and is left out as an index")
                 if not read.meant and read.share > 0.05:
                     warnings.append(
                         f"column {name} is left out as text, but {read.share:.0%} of its values are"
@@ -82,6 +95,8 @@ def features(
                 continue
         if categories and not read.meant:
             levels[name] = _levels(name, column)
+            if (told := two_names(name, levels[name][1])) is not None:
+                warnings.append(told)
             continue
         or_else = "; or name the columns to read with task.features"
         if named is not None:
@@ -90,7 +105,14 @@ def features(
         found[name] = read.values
         if read.unit:
             units.setdefault(read.unit, []).append(name)
-        warnings += [] if named is not None else _too_large(name, column, read)
+        written += suspects.written(name, column, style, semicolons=semicolons)
+        if named is None:
+            warnings += _too_large(name, column, read)
+            numbering += _dates_in_figures(name, column) or suspects.numbering(
+                name, read.values, rising=not steps
+            )
+        table.keep(name, read.values)
+    warnings += suspects.few(written) + suspects.few(numbering)
     order = [name for name in named or table.columns if name in found or name in levels]
     notes = [
         f"{', '.join(names)}: read as 1 and 0"
@@ -124,10 +146,10 @@ def _check_named(table: Table, roles: Mapping[str, str], named: Sequence[str]) -
 
 
 def _why_left_out(
-    name: str, column: pa.ChunkedArray, read: Numbers, categories: bool, steps: bool
+    column: pa.ChunkedArray, read: Numbers, categories: bool, steps: bool, is_index: bool
 ) -> str:
     """Why a column that nobody named is no feature; "" if it is one."""
-    if name == STORED_INDEX:
+    if is_index:
         return "the index that pandas stores"
     if read.empty:
         return "it holds no value"
@@ -153,6 +175,19 @@ def _counts_rows(column: pa.ChunkedArray, read: Numbers) -> bool:
     if len(values) < 3 or len(read.wrong) or not bool((np.diff(values) == 1).all()):
         return False
     return float(values[0]).is_integer() and "." not in str(column[0].as_py())
+
+
+def _dates_in_figures(name: str, column: pa.ChunkedArray) -> list[str]:
+    """A warning on dates such as 20240131, whose numbers leap from month to month."""
+    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
+        return []
+    first = str(column[0].as_py()).strip()
+    if not re.fullmatch(r"(1[89]|2[01])\d{2}(0[1-9]|1[0-2])(\d{2}){1,4}", first):
+        return []
+    found = times(column)
+    if not found.dates or len(found.wrong):
+        return []
+    return [f"column {name} holds dates such as {first}, which are read as numbers"]
 
 
 def _too_large(name: str, column: pa.ChunkedArray, read: Numbers) -> list[str]:

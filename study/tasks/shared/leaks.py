@@ -85,4 +85,21 @@ def copies_of_the_future(
                     + (f" of {shift} row{'s' if shift > 1 else ''} later" if shift else "")
                 )
                 break
+            if shift and _is_affine(x[:ENOUGH], y[:ENOUGH]) and _is_affine(x, y):
+                found.append(
+                    f"column {name} is the target of {shift} row{'s' if shift > 1 else ''} later,"
+                    " in another unit"
+                )
+                break
     return found
+
+
+def _is_affine(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether x is y by one factor and one offset, but for rounding."""
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return False
+    low, high = y.argmin(), y.argmax()
+    if x[low] == x[high] or len(np.unique(y[: 2 * ENOUGH])) < ENOUGH / 2:
+        return False
+    line = x[low] + (y - y[low]) * ((x[high] - x[low]) / (y[high] - y[low]))
+    return bool(np.abs(line - x).max() <= 1e-3 * np.abs(x[high] - x[low]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +16,11 @@ import pyarrow.compute as pc
 
 # Cells of a number column that hold no number, in lower case. In a column of names they are names.
 MISSING = frozenset(
-    {"", "na", "n/a", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "<na>", "null", "none"}
+    {"", "na", "n/a", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "<na>", "null", "none", "nat"}
+    | {"\\n", "(null)", "[null]", "nil"}  # of databases
+    | {"#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"}  # of spreadsheets
 )
+NO_NAMES = MISSING | {"?", "-", "--", "–", "—", "."}  # names that probably are none
 TRUTH = {
     word: value
     for value, words in ((1.0, "true yes y t on"), (0.0, "false no n f off"))
@@ -24,6 +29,11 @@ TRUTH = {
 MARKS = {"point": ".", "comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
 MARKS |= {"space": " ", "apostrophe": "'"}
 CURRENCY = "$€£¥₹"
+# Cyrillic and Greek letters that look like Latin ones, and quotes
+ALIKE = str.maketrans(
+    "АВЕЅІЈКМНОРСТХУаеѕіјорсхуΑΒΕΖΗΙΚΜΝΟΡΤΥΧονρ’‘´`“”",
+    "ABESIJKMHOPCTXYaesijopcxyABEZHIKMNOPTYXovp" + "'" * 4 + '"' * 2,
+)
 _PLAIN = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _SPACES = "\u00a0\u2009\u202f"  # written between thousands
 _AFFIXED = re.compile(
@@ -40,8 +50,12 @@ _ALIKE = re.compile(
     r"(?:[eE][+-]?\d+)?\s*(?P<unit>[^\d\s]{0,4})"
 )
 _MULTIPLES = frozenset({"", "k", "K", "m", "M", "b", "B", "bn", "Mio", "Mrd"})
+LIKELY = 0.9  # share of figures that are dates, from which the others are mistakes
+_DATE = r"^(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})(?:[T ].*)?$"
+ZONE = re.compile(r"[T ]\d{1,2}[\d:.,]*\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 SAMPLE = 10_000  # cells of a long column that say whether it is text
-DATE_FIGURES = {8: "%Y%m%d", 6: "%Y%m"}  # 20240131, 202401
+# 202401, 20240131, and with hours, minutes, seconds
+DATE_FIGURES = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
 def mark(name: str) -> str:
@@ -82,7 +96,8 @@ def read_cell(text: str, style: Style) -> Cell | None:
     body = found["body"]
     if body[:3].lower() != "inf":
         point, group = re.escape(style.decimal), re.escape(style.thousands)
-        whole = rf"(\d+|\d{{1,3}}({group}\d{{3}})+)" if style.thousands else r"\d+"
+        # 0,123 is no 123: thousands never begin with 0
+        whole = rf"(\d+|[1-9]\d{{0,2}}({group}\d{{3}})+)" if style.thousands else r"\d+"
         if not re.fullmatch(rf"({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?", body):
             return None
         body = body.replace(style.thousands, "") if style.thousands else body
@@ -182,7 +197,9 @@ def _plain(column: pa.ChunkedArray, style: Style) -> tuple[pa.ChunkedArray, pa.C
     fits = None
     if style.thousands:
         group, point = re.escape(style.thousands), re.escape(style.decimal)
-        fits = pc.match_substring_regex(text, rf"^-?(\d+|\d{{1,3}}({group}\d{{3}})+)({point}\d*)?$")
+        fits = pc.match_substring_regex(
+            text, rf"^-?(\d+|[1-9]\d{{0,2}}({group}\d{{3}})+)({point}\d*)?$"
+        )
         text = pc.replace_substring(text, style.thousands, "")
     if style.decimal != ".":
         fits = pc.invert(pc.match_substring(column, ".")) if fits is None else fits
@@ -329,22 +346,87 @@ def _writes(kind: type[int] | type[float], name: str) -> bool:
     return str(value) == name and abs(value) < 2**53  # neither infinite nor NaN
 
 
-def twins(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two names that differ in capitals or in how they write one number only, such as 1 and 1.0."""
+def twins(names: Sequence[str]) -> tuple[str, str] | None:
+    """Two names that a reader takes for one: they differ in capitals, blanks, look-alike letters,
+    or in how they write one number or one truth only, such as 1 and 1.0, or yes and True."""
     seen: dict[object, str] = {}
+    truths = all(name.casefold() in TRUTH or name in ("0", "1") for name in names)
     for name in names:
-        key: object = name.casefold()
+        plain = _plainly(name)
+        key: object = plain
         for kind in (int, float):
             try:
-                value = kind(name)
+                value = kind(plain)
             except ValueError:
                 continue
             key = value if value == value else key
             break
+        key = TRUTH.get(name.casefold(), key) if truths else key
         if key in seen:
             return seen[key], name
         seen[key] = name
     return None
+
+
+def _plainly(name: str) -> str:
+    """A name without what a reader does not see or heed; what tells 1-12 from 11-2 stays."""
+    text = unicodedata.normalize("NFKC", html.unescape(name)).translate(ALIKE).casefold()
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf").strip()
+    text = re.sub(r"(?<=\w)[\s\-‐‑–—]+(?=\w)", "-", text.replace("_", "-"))
+    text = re.sub(r"(?<=[^\W\d])-(?=\w)|(?<=\w)-(?=[^\W\d])", "", text)
+    if len(text) > 3:  # letters without their accents
+        text = re.sub(r"(?<=[a-z])[\u0300-\u036f]+", "", unicodedata.normalize("NFD", text))
+        text = unicodedata.normalize("NFC", text).removesuffix(".")
+    return text
+
+
+def _garbled(name: str) -> bool:
+    """Whether this is UTF-8 that was read as another encoding and saved."""
+    if name.isascii():
+        return False
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            return len(name.encode(encoding).decode()) < len(name)
+        except UnicodeError:
+            continue
+    return False
+
+
+def odd_names(column: str, codes: np.ndarray, texts: Sequence[str]) -> list[str]:
+    """Sentences about names of a column that are probably slips: `codes` [N] of `texts`."""
+    told = [two_names(column, texts) or ""]
+    none = [n for n, text in enumerate(texts) if text and text.casefold() in NO_NAMES]
+    if none:
+        told.append(
+            f"column {column} holds {texts[none[0]]!r} in {int(np.isin(codes, none).sum()):,} rows,"
+            " which is read as a name; if it marks missing names, remove these rows"
+        )
+    garbled = next((text for text in texts if _garbled(text)), None)
+    if garbled is not None:
+        told.append(
+            f"column {column} holds {garbled!r}, as UTF-8 looks that was read as another encoding"
+        )
+    rounded = next((text for text in texts if re.fullmatch(r"-?\d[.,]\d*[eE]\+?\d+", text)), None)
+    if rounded is not None:
+        told.append(
+            f"column {column} holds {rounded!r}, as spreadsheets round long numbers; different"
+            " names may have become one"
+        )
+    return [each for each in told if each]
+
+
+def two_names(column: str, texts: Sequence[str]) -> str | None:
+    """The sentence on `twins` among the names of a column."""
+    same = twins(texts)
+    if same is None:
+        return None
+    first, second = map(_shown, same)
+    return f"column {column} holds {first} and {second}, which are read as two names"
+
+
+def _shown(name: str) -> str:
+    """A name in a message, so that letters that look alike or are not seen can be told apart."""
+    return ascii(name) if not name.isascii() else repr(name)
 
 
 # --- times ----------------------------------------------------------------------------------------
@@ -384,7 +466,7 @@ def times(column: pa.ChunkedArray) -> Times:
             continue
         dates = _figures(found) if found.dtype == np.int64 else None
         if dates is not None:
-            return Times(dates, True, none)
+            return Times(dates[0], True, dates[1])
         return Times(found, False, np.flatnonzero(~np.isfinite(found)))
     read = numbers(text, Style())
     bad = np.isnan(read.values)
@@ -396,31 +478,42 @@ def times(column: pa.ChunkedArray) -> Times:
     except pa.ArrowInvalid:
         pass  # with time zones, blank or wrong cells
     codes, texts = coded(text)
+    zoned = np.array([ZONE.search(each) is not None for each in texts])
     parsed = pd.Series(
         pd.to_datetime(pd.Series(texts, dtype=object), format="ISO8601", utc=True, errors="coerce")
     )
-    wrong = np.flatnonzero(parsed.isna().to_numpy()[codes])
+    bad = np.array(parsed.isna())
+    # a time without a zone beside times with one may be hours away
+    if zoned[~bad].any():
+        bad |= ~zoned
+    wrong = np.flatnonzero(bad[codes])
     stamps = parsed.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
     return Times(stamps[codes], True, wrong)
 
 
-def _figures(found: np.ndarray) -> np.ndarray | None:
-    """Whole numbers such as 20240131 or 202401 as dates; None if they are something else."""
+def _figures(found: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """(stamps, wrong positions) of whole numbers that are dates, see DATE_FIGURES; None if many
+    are something else."""
     if not len(found) or not (found > 0).all():
         return None
     size = len(str(int(found[0])))
     if size not in DATE_FIGURES or found.min() < 10 ** (size - 1) or found.max() >= 10**size:
         return None
     distinct, codes = np.unique(found, return_inverse=True)
-    years = distinct // 10 ** (size - 4)
-    if years.min() < 1800 or years.max() > 2200 or len(distinct) < 2:
+    if len(distinct) < 2:
+        return None
+    years, months = distinct // 10 ** (size - 4), distinct // 10 ** (size - 6) % 100
+    likely = (years >= 1800) & (years <= 2200) & (months >= 1) & (months <= 12)
+    if likely.mean() < LIKELY:
         return None
     parsed = pd.to_datetime(
         pd.Series(distinct.astype(str)), format=DATE_FIGURES[size], errors="coerce"
     )
-    if parsed.isna().any():
+    wrong = np.array(parsed.isna()) | ~likely
+    if 1 - wrong.mean() < LIKELY:
         return None
-    return parsed.to_numpy().astype("datetime64[us]").astype(np.int64)[codes]
+    stamps = parsed.to_numpy().astype("datetime64[us]").astype(np.int64)
+    return stamps[codes], np.flatnonzero(wrong[codes])
 
 
 def looks_like_dates(column: pa.ChunkedArray) -> bool:
@@ -432,3 +525,26 @@ def looks_like_dates(column: pa.ChunkedArray) -> bool:
     first = [text for text in column.slice(0, 20).to_pylist() if text and text.strip()]
     iso = all(re.match(r"\s*\d{4}-\d{2}(-\d{2})?([T ]\d{2}:\d{2}.*)?\s*$", text) for text in first)
     return bool(first) and iso
+
+
+def out_of_order(column: pa.ChunkedArray, series: np.ndarray) -> tuple[bool, int | None]:
+    """(whether a text column holds dates, in any order of day and month, that do not rise within
+    series, codes [N]; the first cell that is none among dates)."""
+    if not pa.types.is_string(column.type):
+        return False, None
+    codes, texts = coded(names_of(column))
+    found = pd.Series(texts, dtype=object).str.extract(_DATE).apply(pd.to_numeric).to_numpy()
+    other = np.isnan(found).any(1)[codes]
+    if other.mean() > 0.1 or len(codes) < 3:
+        return False, None
+    order_of_rows = np.argsort(series, kind="stable")
+    order_of_rows = order_of_rows[~other[order_of_rows]]
+    rows, inside = found[codes[order_of_rows]], np.diff(series[order_of_rows]) == 0
+    orders = ([0, 1, 2],) if rows[:, 0].max() > 31 else ([2, 1, 0], [2, 0, 1])
+    rising = []
+    for order in orders:
+        year, month, day = rows[:, order].T
+        if month.max() <= 12 and day.max() <= 31:
+            rising.append(bool((np.diff(year * 372 + month * 31 + day)[inside] >= 0).all()))
+    first = int(np.argmax(other)) if other.any() else None
+    return bool(rising) and not any(rising), first

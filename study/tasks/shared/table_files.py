@@ -30,19 +30,28 @@ BYTE_ORDER_MARKS = {  # UTF-32's begin with UTF-16's
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+UNSEEN = "\ufeff\u200b\u200e\u2060"  # characters that nobody sees around a name
 BLOCK = 1 << 25  # bytes; a row must fit into one
 
 
 @dataclass(frozen=True)
 class Table:
-    """columns: text as in the file (Parquet: of any type), by name; `row`: a row's line."""
+    """columns: text as in the file (Parquet: of any type), by name; `row`: a row's line.
+
+    Text that has been read as numbers is let go: see `keep`.
+    """
 
     path: str
-    columns: Mapping[str, pa.ChunkedArray]
+    columns: dict[str, pa.ChunkedArray]
     rows: int
     row: Callable[[int], int]
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def keep(self, name: str, values: np.ndarray) -> None:
+        """Hold numbers [N] instead of their text, which is longer."""
+        if values.flags.c_contiguous:
+            self.columns[name] = pa.chunked_array([pa.array(values)])
 
     def cell(self, name: str, row: int) -> object:
         return self.columns[name][row].as_py()
@@ -130,6 +139,11 @@ def _utf8(path: str, data: bytes, encoding: str | None) -> tuple[bytes, list[str
                 )
             except UnicodeDecodeError:
                 pass
+        if codecs.lookup(chosen).name == "iso8859-1" and re.search(rb"[\x80-\x9f]", data):
+            warnings.append(
+                f"{Path(path).name} has bytes that {encoding} has no characters for;"
+                " task.encoding=cp1252 may be meant"
+            )
         try:
             data = data.decode(chosen).removeprefix("\ufeff").encode()
         except UnicodeError as error:
@@ -184,7 +198,9 @@ def _delimited(path: str, data: bytes, separator: str, warnings: list[str]) -> T
     header = next(_records(path, data, separator), None)
     if header is None:
         raise StudyError(f"task.path: {path} cannot be read as CSV (it is empty)")
-    names, told = _checked_header(path, [name.strip() for name in header.fields], separator)
+    names, told = _checked_header(
+        path, [name.strip().strip(UNSEEN).strip() for name in header.fields], separator
+    )
     warnings += told
     body = memoryview(data)[header.end :]
     first = data.count(b"\n", 0, header.end) + 1  # the line after the header
