@@ -21,10 +21,12 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from study.records import StudyError
 from study.tasks.csv import Csv
 from study.tasks.shared import table_files
+from tests import ROOT
 
 SETTINGS: dict[str, Any] = {
     "kind": "classification", "target": "label", "series": None, "time": None, "group": None,
@@ -699,7 +701,9 @@ class Outcome:
 
 def outcome(path: Path, settings: dict[str, Any], block: int | None = None) -> Outcome:
     """What becomes of a file; exceptions that are no refusal pass through."""
-    task = Csv(path=str(path), **settings)
+    declared = yaml.safe_load((ROOT / "conf" / "task" / "csv.yaml").read_text(encoding="utf-8"))
+    known = {key: value for key, value in declared.items() if key not in ("defaults", "_target_")}
+    task = Csv(**{**known, **settings, "path": str(path)})
     try:
         with mock.patch.object(table_files, "BLOCK", block or table_files.BLOCK):
             task.load()
