@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from reports.analysis.arms import with_counted, with_interval
+from reports.analysis.findings import findings
 from reports.data.study import MISSING, Study
 from reports.formatting import count, decimals, keys_of, levels, listing, number
 from reports.statistics import NO_ESTIMATE, Estimate, mean_interval, weighted_arms
@@ -52,6 +53,7 @@ class Difference:
     """What changed from the first study to the second.
 
     Points are (arm, seed, change); `settings` counts (key, before, after) over changed points.
+    `findings`: (what, change of its strength) of those that both studies have or only one has.
     """
 
     names: tuple[str, str]
@@ -66,6 +68,7 @@ class Difference:
     overall: Estimate
     metric: str
     allowed: Sequence[str]
+    findings: Sequence[tuple[str, str]] = ()
 
 
 def compare(first: Study, second: Study, allow: Sequence[str]) -> Difference:
@@ -102,7 +105,30 @@ def compare(first: Study, second: Study, allow: Sequence[str]) -> Difference:
         overall=_overall(a, b),
         metric=first.metric,
         allowed=allow,
+        findings=_findings(first, second) if changed or len(both) < max(len(a), len(b)) else (),
     )
+
+
+def _findings(first: Study, second: Study) -> list[tuple[str, str]]:
+    """Findings whose strength is another one, or that only one study has."""
+    sides = [
+        {
+            (one.kind, one.subject, one.measure): one.strength
+            for one in findings(study)
+            if one.strength
+        }
+        for study in (first, second)
+    ]
+    absent = "not there"
+    return [
+        (
+            f"{kind} {subject}: {measure}",
+            f"{sides[0].get(key, absent)} → {sides[1].get(key, absent)}",
+        )
+        for key in dict.fromkeys([*sides[0], *sides[1]])
+        for kind, subject, measure in [key]
+        if sides[0].get(key) != sides[1].get(key)
+    ]
 
 
 # --- are they comparable? ---
@@ -391,6 +417,9 @@ def text(found: Difference, most: int) -> str:
         blocks += _block(
             f"{word} flips", [f"{arm}, seed {seed}: {what}" for arm, seed, what in flips], most
         )
+    blocks += _block(
+        "findings that changed", [f"{what}: {change}" for what, change in found.findings], most
+    )
     blocks += _block(
         "settings of changed points",
         [f"{key}: {one} → {other} ({n} points)" for (key, one, other), n in found.settings.items()],

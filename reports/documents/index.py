@@ -131,6 +131,9 @@ def write_diff(found: Difference, out: Path) -> Path:
         ("Answer", [draw(Prose(text, "lead")) for text in sentences(found)])
     ]
     parts.append(("Scores by arm", [draw(_arms(found))] if found.arms else []))
+    changed: Rows = [list(pair) for pair in found.findings]
+    table = Table(["finding", "strength"], changed, "Findings whose strength changed")
+    parts.append(("Findings", [draw(table)] if changed else []))
     parts += [
         (
             f"{word.capitalize()} flips",

@@ -241,3 +241,17 @@ def test_small_studies_of_other_factors_share_no_key(tmp_path):
     of = compare(Study(a), Study(b), ())
     assert (of.shared, len(of.arms)) == (0, 0)
     assert "No arm is in both" in text(of, 5)
+
+
+def test_findings_that_changed_are_told(pair: tuple[Path, Path]) -> None:
+    """The study after has one cell ruined: what was found of the cells is another finding."""
+    before, after = pair
+    folder = sorted((after / "points").iterdir())
+    for number, path in enumerate(folder):
+        if json.loads((path / "result.json").read_text())["row"]["cell"] == "gru":
+            edit_point(after, number, score=0.05, val_score=0.05)
+    found = compare(Study(Store(before)), Study(Store(after)), [])
+    assert found.findings and all(" → " in change for _, change in found.findings)
+    assert any("gru" in what for what, _ in found.findings), found.findings
+    assert "findings that changed (" in text(found, 10)
+    assert compare(Study(Store(before)), Study(Store(before)), []).findings == ()
