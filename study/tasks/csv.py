@@ -637,6 +637,11 @@ class Csv(Series):
             self._look_for_order(reading, found, codes)
             return
         for name, values in found.numbers.items():
+            if len(values) > 2 and bool((np.diff(values) < 0).all()):
+                reading.warnings.append(
+                    f"column {name} falls from row to row; if it is a time, the last rows come"
+                    f" first, and task.time={name} sorts them"
+                )
             if told := several_series(name, values, reading.row):
                 reading.warnings.append(told)
         self._look_for_order(reading, found, codes)

@@ -246,7 +246,7 @@ def encodings(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
 def unnamed_encoding(of: Mangled, rng: np.random.Generator) -> frozenset[str] | None:
     of.encoding, of.settings["encoding"] = ("utf-16-le", "latin-1")[rng.integers(2)], None
     plain = all(cell.isascii() for row in of.rows for cell in row)
-    return SAME if plain and of.encoding == "latin-1" else REFUSED
+    return EITHER if plain and of.encoding == "latin-1" else REFUSED
 
 
 @way

@@ -430,6 +430,16 @@ def names(name):
         (steps(header="id,day,f,label",
                row=lambda s, t: f"s{s},2024-01-{20 - t},{RNG.normal():.2f},{'ab'[s % 2]}"),
          {"series": "id"}, "not in the order of column day; task.time=day sorts them"),
+        (forecast([f"{1700000000 - 60 * n},1,{n % 5}" for n in range(60)]),
+         {**FORECAST, "time": None}, "column t falls from row to row"),
+        *(
+            (forecast([f"{day.strftime(form)},1,{n % 5}" for n, day in enumerate(
+                pd.date_range("2024-01-11", periods=60, freq="17h")[::-1])]),
+             {**FORECAST, "time": None}, "not in the order of column t")
+            for form in ("%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d-%b-%Y %H:%M",
+                         "%B %d. %Y %H:%M", "%Y/%m/%d %H:%M")
+        ),
+        (three(lambda n: 0 if n % 20 == 3 else 50 + n * 37 % 40), {}, "column a holds 0 in 3 rows"),
         (forecast([f"{n},{3.5 * ((n + 2) ** 2 % 71) + 1},{n ** 2 % 71}" for n in range(80)]),
          FORECAST, "column f is the target of 2 rows later, in another unit"),
         ("id,f,label\n" + "".join(
@@ -508,6 +518,15 @@ def test_names_that_differ_give_no_warning(tmp_path):
     ):
         data = three(label=lambda n, two=two: two[n % 2])
         assert not loaded(tmp_path, data).facts.warnings, two
+
+
+@pytest.mark.parametrize(
+    "form", ["%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d.%m.%y", "%d-%b-%Y", "%Y/%m/%d", "%b %Y"]
+)
+def test_dates_that_rise_give_no_warning(tmp_path, form):
+    days = pd.date_range("2024-01-11", periods=60, freq="MS" if form == "%b %Y" else "1D")
+    rows = [f"{day.strftime(form)},{n * 7 % 11},{n % 5}" for n, day in enumerate(days)]
+    assert not loaded(tmp_path, forecast(rows), **{**FORECAST, "time": None}).facts.warnings
 
 
 def test_one_wrong_date_in_figures_is_told(tmp_path):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -74,7 +75,7 @@ def _marks(values: np.ndarray) -> tuple[list[float], float, float]:
     if len(known) <= ENOUGH or known.min() == known.max():
         return none
     lowest, highest = _ends(known), [-value for value in _ends(-known)]
-    widest = max(*np.diff(lowest), *-np.diff(highest))
+    widest = max(*np.diff(lowest), *-np.diff(highest))  # no gap is wide in most columns
     if widest < FAR / 6 * (highest[-1] - lowest[-1]) and not lowest[0] < 0 <= lowest[1]:
         return none
     many = len(np.unique(known[:: max(len(known) // SOME, 1)])) > ENOUGH
@@ -118,6 +119,8 @@ def _needed(mark: float, least: float) -> float:
     """Ranges of the others from which this value is far."""
     if _is_usual(mark):
         return FAR / 6
+    if mark == 0:
+        return FAR / 3
     # the only negative number of a column
     return 0.0 if least >= 0 and mark in (-1, -9) else FAR
 
@@ -213,10 +216,8 @@ def totals(
 
 def copies(values: np.ndarray, targets: np.ndarray, row: Callable[[int], int]) -> list[str]:
     """Rows [N, D] that repeat others with their target, where that is no accident."""
-    table = np.ascontiguousarray(np.column_stack([values, targets]) + 0.0)
-    lines = table.view([("", np.void, table.dtype.itemsize * table.shape[1])]).ravel()
-    _, first, of = np.unique(lines, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[of.ravel()] != np.arange(len(table)))
+    table = np.column_stack([values, targets])
+    again = np.flatnonzero(pd.DataFrame(table).duplicated())
     if not len(again):
         return []
     # pairs of rows that would be the same if each column were drawn by itself

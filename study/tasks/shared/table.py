@@ -51,7 +51,11 @@ _ALIKE = re.compile(
 )
 _MULTIPLES = frozenset({"", "k", "K", "m", "M", "b", "B", "bn", "Mio", "Mrd"})
 LIKELY = 0.9  # share of figures that are dates, from which the others are mistakes
-_DATE = r"^(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})(?:[T ].*)?$"
+_FIGURES = r"^(\d{1,2})[-/.](\d{1,2})[-/.]\d{2,4}\b"
+_DATE = (  # and with names of months
+    r"(?i)^(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?"
+    r"|(?=.*\d)[^a-z]*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[^a-z]*)$"
+)
 ZONE = re.compile(r"[T ]\d{1,2}[\d:.,]*\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 SAMPLE = 10_000  # cells of a long column that say whether it is text
 # 202401, 20240131, and with hours, minutes, seconds
@@ -370,8 +374,11 @@ def twins(names: Sequence[str]) -> tuple[str, str] | None:
 
 def _plainly(name: str) -> str:
     """A name without what a reader does not see or heed; what tells 1-12 from 11-2 stays."""
+    if name.isascii() and name.isalnum():
+        return name.casefold()
     text = unicodedata.normalize("NFKC", html.unescape(name)).translate(ALIKE).casefold()
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf").strip()
+    unseen = "\ufe0e\ufe0f"  # how an emoji is drawn
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf" and c not in unseen).strip()
     text = re.sub(r"(?<=\w)[\s\-‐‑–—]+(?=\w)", "-", text.replace("_", "-"))
     text = re.sub(r"(?<=[^\W\d])-(?=\w)|(?<=\w)-(?=[^\W\d])", "", text)
     if len(text) > 3:  # letters without their accents
@@ -528,23 +535,38 @@ def looks_like_dates(column: pa.ChunkedArray) -> bool:
 
 
 def out_of_order(column: pa.ChunkedArray, series: np.ndarray) -> tuple[bool, int | None]:
-    """(whether a text column holds dates, in any order of day and month, that do not rise within
+    """(whether a text column holds dates, with the month in any place, that do not rise within
     series, codes [N]; the first cell that is none among dates)."""
-    if not pa.types.is_string(column.type):
+    if not pa.types.is_string(column.type) or len(column) < 3:
+        return False, None
+    first = names_of(column.slice(0, 20)).to_pylist()
+    if sum(re.search(_DATE, text) is not None for text in first) < len(first) / 2:
         return False, None
     codes, texts = coded(names_of(column))
-    found = pd.Series(texts, dtype=object).str.extract(_DATE).apply(pd.to_numeric).to_numpy()
-    other = np.isnan(found).any(1)[codes]
-    if other.mean() > 0.1 or len(codes) < 3:
+    stamps = [_stamps(texts, dayfirst=dayfirst) for dayfirst in (True, False)]
+    other = np.minimum(*(np.isnan(each) for each in stamps))[codes]
+    if other.mean() > 0.1:
         return False, None
-    order_of_rows = np.argsort(series, kind="stable")
-    order_of_rows = order_of_rows[~other[order_of_rows]]
-    rows, inside = found[codes[order_of_rows]], np.diff(series[order_of_rows]) == 0
-    orders = ([0, 1, 2],) if rows[:, 0].max() > 31 else ([2, 1, 0], [2, 0, 1])
-    rising = []
-    for order in orders:
-        year, month, day = rows[:, order].T
-        if month.max() <= 12 and day.max() <= 31:
-            rising.append(bool((np.diff(year * 372 + month * 31 + day)[inside] >= 0).all()))
-    first = int(np.argmax(other)) if other.any() else None
-    return bool(rising) and not any(rising), first
+    order = np.argsort(series, kind="stable")
+    order = order[~other[order]]
+    inside = np.diff(series[order]) == 0
+    rising = [
+        bool((np.diff(each[codes[order]])[inside] >= 0).all())
+        for each in stamps
+        if not np.isnan(each[codes[order]]).any()
+    ]
+    return bool(rising) and not any(rising), int(np.argmax(other)) if other.any() else None
+
+
+def _stamps(texts: list[str], *, dayfirst: bool) -> np.ndarray:
+    """[N], of text that may be a date, NaN where it is none; 3/4/2024 has two readings."""
+    dates = pd.Series(texts, dtype=object)
+    likely = dates.str.contains(_DATE)
+    read = pd.to_datetime(
+        dates.where(likely), format="mixed", dayfirst=dayfirst, utc=True, errors="coerce"
+    )
+    stamps = read.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.float64)
+    figures = dates.str.extract(_FIGURES).apply(pd.to_numeric).to_numpy(np.float64)
+    # pandas reads 31/12/2024 whatever dayfirst says
+    month = figures[:, 1 if dayfirst else 0]
+    return np.where(read.isna() | (month > 12), np.nan, stamps)
