@@ -138,6 +138,7 @@ def make_plan(
     there = store.names()
     points = _distinct([_point(combination, there) for combination in kept])
     stored = _stored(store, {point.id for point in points})
+    _check_same_units(points, stored)
     unprobed = _unprobed(points, stored)
     if settings.reprobe:
         # A point is replaced as a whole, so the probes of its stored result are repeated as well.
@@ -197,6 +198,34 @@ def look_again(plan: Plan) -> Plan:
     )
 
 
+def _check_same_units(points: Sequence[Point], stored: _Stored) -> None:
+    """Scaled data are the same in other units, and so is what is trained on them, but exports of
+    points that are stored already would answer in the units of then.
+    """
+    checked = set()
+    for point in points:
+        then, task = stored.signatures.get(point.id), json.dumps(point.config["task"])
+        if then is None or task in checked:
+            continue
+        checked.add(task)
+        if not _alike(then, set_up(point.config).task.signature()):
+            raise StudyError(
+                "task: its data are those of the stored points but for their scale, units or names,"
+                " in which exports answer; give this study a name of its own: name=…"
+            )
+
+
+def _alike(then: Any, now: Any) -> bool:
+    """Equal but for rounding, which differs between machines."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        return all(_alike(then[key], now[key]) for key in then.keys() & now.keys())
+    if isinstance(then, list) and isinstance(now, list):
+        return len(then) == len(now) and all(map(_alike, then, now))
+    if isinstance(then, float) and isinstance(now, float):
+        return math.isclose(then, now, rel_tol=1e-5, abs_tol=1e-9)
+    return bool(then == now)
+
+
 def _unprobed(points: Sequence[Point], stored: _Stored) -> dict[str, list[str]]:
     """Probes that stored points lack, by id."""
     missing = {point.id: _missing_probes(point, stored.probes.get(point.id)) for point in points}
@@ -210,11 +239,12 @@ class _Stored:
     status: dict[str, str] = field(default_factory=dict)
     versions: dict[str, object] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    signatures: dict[str, dict[str, Any]] = field(default_factory=dict)  # of one point a task
     damaged: dict[str, str] = field(default_factory=dict)  # reasons
 
 
 def _stored(store: Store, ids: set[str]) -> _Stored:
-    found = _Stored()
+    found, seen = _Stored(), set[str]()
     for id in store.ordered(store.names() & ids):
         version = store.version(id)
         try:
@@ -224,6 +254,10 @@ def _stored(store: Store, ids: set[str]) -> _Stored:
             continue
         found.versions[id] = version
         found.status[id] = str(result["row"]["status"])
+        task = str([pair for pair in result["labels"].items() if pair[0].startswith("task")])
+        if task not in seen and (signature := result["provenance"].get("signature")):
+            seen.add(task)
+            found.signatures[id] = signature
         if found.status[id] != "failed":
             found.probes[id] = probes_of(store, result)
     return found

@@ -51,6 +51,15 @@ def test_another_file_in_its_place_is_trained(arrays: Path, tmp_path: Path) -> N
     assert "0 stored already" in study(tmp_path, "first/mine.npz", "plan=true", "name=other")
 
 
+def test_the_same_data_in_other_units_are_refused(arrays: Path, tmp_path: Path) -> None:
+    """Scaled they train alike, and an export of the stored points would answer in the old units."""
+    study(tmp_path, "first/mine.npz")
+    with np.load(arrays) as held:
+        np.savez(arrays, x=held["x"] + 273.15, y=held["y"])
+    done = call(tmp_path, "study", "-m", *SMALL, "task.path=first/mine.npz", "seed=0,1")
+    assert done.returncode != 0 and "name=…" in done.stdout + done.stderr
+
+
 def test_a_file_that_changes_after_the_plan_stores_nothing_under_its_id(
     arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
