@@ -160,7 +160,7 @@ class Summary:
         found = tally(points)
         share = share_over_arms(solved_at_end(points).to_numpy(), points["arm"].to_numpy())
         arms = points["arm"].nunique()
-        over = f" over {arms} arms, whose seeds are alike" if arms > 1 else ""
+        over = ", as seeds of one arm are alike" if arms > 1 else ""
         networks = f"{_of(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
         text = (
             f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task at the end"
