@@ -260,14 +260,14 @@ class LayerPass:
 
 @dataclass(frozen=True)
 class UpdatePass:
-    """What a penalty sees of one update.
+    """What a penalty sees of one update; `cell` is None in a model of the user's own.
 
     `params` (leaves) and their `roles` by name, such as layer1.weight_h. `layers`, from the first,
     only for a penalty that `reads_states`. `valid` [M, T, B]: 1 at the steps of examples and 0 at
     padding (steps after their last one, and examples that fill up the batch).
     """
 
-    cell: Cell
+    cell: Cell | None
     params: Params
     roles: Mapping[str, Role]
     layers: Sequence[LayerPass]
@@ -494,6 +494,10 @@ class Unrolled(Protocol):
     def layers(self) -> Sequence[Mapping[str, Tensor]]: ...
 
     @property
+    def backward(self) -> Sequence[bool]:
+        """Layers that read the sequence from its end: their steps are counted from there."""
+
+    @property
     def outputs(self) -> Tensor: ...
 
     @property
@@ -544,7 +548,8 @@ class Trace(Protocol):
     def facts(self) -> TaskFacts: ...
 
     @property
-    def cell(self) -> Cell: ...
+    def cell(self) -> Cell:
+        """The stack's cell; only probes that read `cell` may ask for it."""
 
     @property
     def readout(self) -> Readout: ...
@@ -573,6 +578,9 @@ class Trace(Protocol):
 
     def readout_params(self) -> Params:
         """Parameters of the readout, by its own names."""
+
+    def recurrent_blocks(self, layer: int) -> Sequence[Tensor]:
+        """Matrices [M, H, H] of the recurrent weights of one layer (from 1), gate by gate."""
 
     def layer_inputs(self, layer: int) -> Tensor:
         """Detached inputs [M, T, B, ·] of one layer (from 1) on the probe batch."""
@@ -635,7 +643,8 @@ class ByStep:
 class PointFacts:
     """What a probe may know about a point before training.
 
-    `batch` is the number of examples per update, `examples` the number in the probe batch.
+    `batch` is the number of examples per update, `examples` the number in the probe batch. Only
+    probes that read `cell` may ask for cell, hidden and depth.
     """
 
     cell: Cell
@@ -650,10 +659,14 @@ class Probe(ABC):
     """A scheduled measurement, which changes nothing.
 
     It sees a Trace: a copy of the weights in fp64 and the fixed probe batch. `stages` are shares of
-    the updates (0 = initialization, 1 = end), from its YAML.
+    the updates (0 = initialization, 1 = end), from its YAML. `reads`: what it needs of a
+    network. cell: the stack's cell and readout. Others also measure models of the user's own.
+    states: those of its recurrent layers; inputs: their derivatives, so numbers and not symbols;
+    gradients: of the weights. A point whose network lacks it is stored without the measurement.
     """
 
     stages: Sequence[float]
+    reads: Literal["cell", "states", "inputs", "gradients"] = "cell"
 
     def check(self, point: PointFacts) -> None:
         """Raise a ValueError that says what to do if this point cannot be measured.

@@ -22,15 +22,14 @@ from study.interfaces import (
     Parameter,
     Params,
     Readout,
+    Role,
     State,
 )
 from study.kernels import reference, triton
 from study.kernels.step_norms import STEP_NORMS
+from study.network import VECTOR, Network
 from study.numerics.streams import generator
 
-# Element-wise kernels use a scalar path for the remainder after whole vectors, where sigmoid and
-# tanh round differently. Blocks of a multiple of this many values never have a remainder.
-VECTOR = 32
 LINE = 16  # values per cache line
 
 
@@ -46,6 +45,10 @@ class Tensors:
     outputs: Tensor
     inputs: Tensor
     taps: Sequence[Mapping[str, Sequence[Tensor]]]
+
+    @property
+    def backward(self) -> Sequence[bool]:
+        return [False] * len(self.layers)
 
     def derivatives(
         self, value: Tensor, layers: Sequence[int] | None = None
@@ -82,11 +85,8 @@ class StepwiseLayer:
     after: Sequence[State]
 
 
-class Model:
-    """The structure that all members of a group share; it holds no weights.
-
-    Weights are a tensor [M, P], one row per member; `slices` maps each name to its place in a row.
-    """
+class Model(Network):
+    """The stack: encoder, cell × depth, readout."""
 
     def __init__(
         self,
@@ -121,13 +121,11 @@ class Model:
         # last, so that it does not change the random streams of the other tensors
         for parameter in () if encoder is None else encoder.shapes(inputs):
             self.parameters[f"encoder.{parameter.name}"] = (0, parameter)
-        self.slices: dict[str, tuple[slice, tuple[int, ...]]] = {}
-        end = 0
-        for name, (_, parameter) in self.parameters.items():
-            start, end = end, end + math.prod(parameter.shape)
-            self.slices[name] = (slice(start, end), parameter.shape)
-        self.count = end
-        self.width = math.ceil(end / VECTOR) * VECTOR
+        self.place({name: parameter.shape for name, (_, parameter) in self.parameters.items()})
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        return {name: parameter.role for name, (_, parameter) in self.parameters.items()}
 
     # --- weights ----------------------------------------------------------------------------------
 
@@ -205,18 +203,6 @@ class Model:
                     values.append(value)
             found[name] = torch.cat([value.to(torch.float64) for value in values])
         return found
-
-    def named(self, flat: Tensor) -> dict[str, Tensor]:
-        """Views of flat [M, P] by name, each [M, *shape]."""
-        return {
-            name: flat[:, where].unflatten(1, shape) for name, (where, shape) in self.slices.items()
-        }
-
-    def joined(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """[M, P] from tensors by name, padded with zeros."""
-        first = next(iter(tensors.values()))
-        padding = first.new_zeros(first.shape[0], self.width - self.count)
-        return torch.cat([tensors[name].flatten(1) for name in self.slices] + [padding], dim=1)
 
     # --- forward ----------------------------------------------------------------------------------
 

@@ -468,17 +468,23 @@ def identity(
     device_type: str,
     read_by: Collection[str] = (),
     later: Mapping[str, Any] | None = None,
+    without_effect: Collection[str] = (),
     located: bool = False,
 ) -> str:
     """Id of a grid point: a hash of everything that determines its numbers, and of nothing else.
 
     `config` is the composed configuration as plain values; `device_type` is cpu or cuda; `read_by`:
     settings of the task whose whole effect is in `data_hash` (Task.read_by); `later`: settings that
-    are left out where they have this value (Task.later). `located`: the id that
+    are left out where they have this value (Task.later); `without_effect`: root keys that this
+    point's network does not read. `located`: the id that
     earlier versions gave, which depended on where the data lie.
     """
     later = later or {}
-    decides = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    decides = {
+        key: value
+        for key, value in config.items()
+        if key not in NOT_IDENTITY and key not in without_effect
+    }
     decides["task"] = {
         key: None if key in LOCATED and not located else value
         for key, value in decides["task"].items()

@@ -23,11 +23,11 @@ def update_pass(
     `layers`: as `Model.stepwise` returns them with taps, none for a penalty that reads no states;
     `gradients`: those of the task's loss at their `state_taps`.
     """
-    each, parameters = iter(gradients), model.parameters.items()
+    each = iter(gradients)
     return UpdatePass(
         cell=model.cell,
         params=leaves,
-        roles={name: parameter.role for name, (_, parameter) in parameters},
+        roles=model.roles,
         layers=[
             _layer_pass(model, of_layer(leaves, number), number, layer, each)
             for number, layer in enumerate(layers, start=1)

@@ -6,12 +6,13 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
 
 from study.config.build import as_study_error, build, build_for_members
+from study.config.check_module import check_module
 from study.config.compose import Combination
 from study.config.network import init_facts, member_bytes
 from study.config.schema import Health
@@ -59,10 +60,22 @@ def check(config: Mapping[str, Any]) -> Setup:
     if setup.stop.solved_checks is not None:
         _require_whole("stop.solved_checks", setup.stop.solved_checks, least=1)
     _check_health(setup.health)
-    _check_parameters(setup)
-    model, facts = setup.model, setup.task.facts
     for key in ("clip", "optimizer"):
         build(config[key], key)
+    if "model" in config:
+        check_module(setup, setup.module)
+        _check_batch(setup.task, setup.batch)
+        _check_memory(setup)
+    else:
+        _check_stack(setup)
+    for name, probe in setup.probes.items():
+        _check_probe(name, probe, setup)
+    return setup
+
+
+def _check_stack(setup: Setup) -> None:
+    _check_parameters(setup)
+    model, facts = setup.stack, setup.task.facts
     _check_initializer(setup)
     _check_batch(setup.task, setup.batch)
     _check_memory(setup)
@@ -70,9 +83,6 @@ def check(config: Mapping[str, Any]) -> Setup:
     _check_members(model, facts)
     if setup.penalty is not None:
         _check_penalty(setup.penalty, model, facts)
-    for name, probe in setup.probes.items():
-        _check_probe(name, probe, setup)
-    return setup
 
 
 def _check_probe(name: str, probe: Probe, setup: Setup) -> None:
@@ -97,7 +107,7 @@ def _check_probe(name: str, probe: Probe, setup: Setup) -> None:
 def measurable(setup: Setup) -> PointFacts:
     """The facts that a probe may refuse before training."""
     return PointFacts(
-        cell=setup.model.cell,
+        cell=cast(Cell, None) if "model" in setup.nodes else setup.stack.cell,
         facts=setup.task.facts,
         hidden=setup.hidden,
         depth=setup.depth,
@@ -221,7 +231,7 @@ def _check_health(health: Health) -> None:
 
 def _check_initializer(setup: Setup) -> None:
     """Draw one block of each role that the initializer fills, and check its shape and values."""
-    initializer, model = setup.initializer, setup.model
+    initializer, model = setup.initializer, setup.stack
     name, allowed = (
         type(initializer).__name__,
         [role for role in get_args(Role) if role != "readout"],
@@ -230,6 +240,11 @@ def _check_initializer(setup: Setup) -> None:
         raise StudyError(
             f"initializer: roles of {name} must be a tuple of {', '.join(allowed)} (weights.readout"
             f" rules the readout), got {initializer.roles!r}"
+        )
+    if not initializer.roles:
+        raise StudyError(
+            f"initializer: {name} leaves weights as a model of your own draws them, and the stack"
+            " draws none; choose another for model=stack"
         )
     if "recurrent" not in initializer.roles and any(
         parameter.role == "recurrent" for _, parameter in model.parameters.values()

@@ -40,7 +40,10 @@ from study.design.claims import (
 )
 from study.records import CHOICES, SIZES, StudyError
 
+# Root keys that a model of the user's own reads only through an interpolation in its YAML.
+STACK_SIZES = ("hidden", "depth", "dropout")
 MAX_COMBINATIONS = 1_000_000  # of one study
+STACK = "stack"  # the level of `model` that is no node: encoder, cell × depth, readout
 NO_SUCH_KEY = "there is no such key; python -m study --cfg job shows all keys"
 
 
@@ -539,9 +542,13 @@ def _plain(config: DictConfig) -> dict[str, Any]:
         raise StudyError(str(error).splitlines()[0]) from error
     assert isinstance(container, dict)
     # None of them leaves no key, so points from before these pieces existed keep their ids.
-    for piece in ("encoder", "penalty"):
+    for piece in ("encoder", "penalty", "model"):
         if container.get(piece) is None:
             container.pop(piece, None)
+    if isinstance(model := container.get("model"), dict):
+        # what it reads of the root keys, which are otherwise the stack's alone
+        text = " ".join(_interpolations(OmegaConf.to_container(config.model, resolve=False)))
+        model["_uses_"] = [key for key in STACK_SIZES if f"${{{key}}}" in text]
     return {str(key): value for key, value in container.items()}
 
 
@@ -557,6 +564,10 @@ def labels_of(
             )
     found: dict[str, Any] = {group: choices[group] for group in CHOICES}
     found |= {size: config[size] for size in SIZES}
+    if "model" in config:
+        chosen = choices.get("model")
+        target = str(config["model"].get("_target_"))
+        found["model"] = target.rpartition(".")[2] if chosen in (None, STACK) else chosen
     for key in swept:
         name = key.lstrip("+~").split("@")[0]
         if name not in found:

@@ -11,12 +11,18 @@ from study.config.build import as_study_error
 from study.config.setup import Setup
 from study.interfaces import Batch, InitFacts, TaskFacts
 from study.model import Model
+from study.modules.cost import bytes_per_example
+from study.modules.initial import OwnWeights
+from study.modules.initial import input_drive as drive_of
+from study.modules.network import ModuleNetwork
 from study.numerics.streams import generator
 
 
 def init_facts(setup: Setup, seed: int) -> InitFacts:
     """Facts for initializers, measured on the fixed training examples the first layer reads."""
-    facts, model = setup.task.facts, setup.model
+    if isinstance(setup.model, ModuleNetwork):
+        return _facts_of_module(setup, setup.model, seed)
+    facts, model = setup.task.facts, setup.stack
     examples, input_rule = setup.task.split("train"), setup.weight_rules["input"]
     found = InitFacts(
         steps=facts.steps,
@@ -35,6 +41,22 @@ def init_facts(setup: Setup, seed: int) -> InitFacts:
     return replace(found, input_drive=input_drive(replace(examples, x=read)), inputs=model.read)
 
 
+def _facts_of_module(setup: Setup, model: ModuleNetwork, seed: int) -> InitFacts:
+    """What is the same for all its recurrent layers; study.modules.initial adds the rest."""
+    facts = setup.task.facts
+    return InitFacts(
+        steps=facts.steps,
+        lag=facts.lag,
+        input_drive=drive_of(model, setup.task.split("train").x[:DRIVEN_BY]),
+        inputs=facts.inputs,
+        hidden=0,
+        keep={},
+        input_rule=OwnWeights(),
+        activation=None,
+        stream=lambda *key: generator(seed, "init, shared", *key),
+    )
+
+
 def input_drive(examples: Batch) -> float:
     """Mean square of an input value over all valid steps of all examples."""
     # by pieces: one-hot inputs of thousands of symbols are large in fp64
@@ -43,6 +65,9 @@ def input_drive(examples: Batch) -> float:
         return float(squares.mean())
     valid = torch.arange(squares.shape[1]) < examples.lengths[:, None]
     return float(squares[valid].mean())
+
+
+DRIVEN_BY = 64  # training examples that a module's inputs are measured on
 
 
 # Values kept per unit and step for the backward pass. Training: what gated cells keep, about; plain
@@ -96,7 +121,9 @@ def member_bytes(setup: Setup) -> float:
     The largest of training, probing (the batch, and the values kept for the backward pass) and, for
     outputs at every step, evaluating.
     """
-    facts, model, units = setup.task.facts, setup.model, setup.hidden * setup.depth
+    if isinstance(setup.model, ModuleNetwork):
+        return _bytes_of_module(setup, setup.model)
+    facts, model, units = setup.task.facts, setup.stack, setup.hidden * setup.depth
     outputs = OUTPUTS_KEPT * facts.outputs if facts.every_step else 0
     per_step = facts.inputs + kept_by_encoder(model) + outputs
     reads_states = setup.penalty is not None and setup.penalty.reads_states
@@ -111,3 +138,19 @@ def member_bytes(setup: Setup) -> float:
             needed, values * (facts.inputs + OUTPUTS_KEPT * facts.outputs) * setup.dtype.itemsize
         )
     return float(needed)
+
+
+def _bytes_of_module(setup: Setup, model: ModuleNetwork) -> float:
+    """As `member_bytes`; members are computed one after the other, but share one backward pass.
+
+    A probe keeps about PROBED times as much in fp64, since it computes layers step by step.
+    """
+    per_example, facts = bytes_per_example(model), setup.task.facts
+    training = setup.batch * per_example * setup.dtype.itemsize / torch.float32.itemsize
+    probing = setup.health.examples * per_example * PROBED if setup.nodes["probe"] else 0
+    outputs = facts.steps * facts.outputs if facts.every_step else facts.outputs
+    evaluated = len(setup.task.split("validation").x) * outputs * OUTPUTS_KEPT
+    return float(max(training, probing, evaluated * setup.dtype.itemsize))
+
+
+PROBED = 6

@@ -100,6 +100,7 @@ class Root:
     search: Any = None  # null: a group without a level has no node
     encoder: Any = None  # likewise
     penalty: Any = None
+    model: Any = None
     weights: Weights = MISSING
     health: Health = MISSING
     stop: Stop = MISSING
@@ -113,7 +114,7 @@ def missing_keys(config: Mapping[Any, Any], schema: type = Root) -> list[str]:
     for field in fields(schema):
         kind = kinds[field.name]
         if field.name not in config:
-            optional = schema is Root and field.name in ("search", "encoder", "penalty")
+            optional = schema is Root and field.name in ("search", "encoder", "penalty", "model")
             found += [] if optional else [field.name]
         elif is_dataclass(kind):
             node = config[field.name]

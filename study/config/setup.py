@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from study.config.build import as_study_error, build, build_for_members, structure
+from study.config.compose import STACK_SIZES
 from study.config.resolve import resolve_device, resolve_dtype, resolve_kernel, resolve_precision
 from study.config.schema import Health, Stop, Store
 from study.config.tasks import is_stream, load_task
@@ -33,6 +34,9 @@ from study.interfaces import (
     Task,
 )
 from study.model import Model
+from study.modules.build import TaskShape
+from study.modules.network import ModuleNetwork, recurrent_parts
+from study.network import Network
 from study.records import StudyError
 
 # Configuration keys that must be equal for points to be trained together.
@@ -51,6 +55,14 @@ SHARED = (
     "probe",
     "store",
 )
+
+
+# Why a probe cannot measure a model of the user's own, by what it reads (Probe.reads).
+WHY = {
+    "cell": "which read the stack's own cell",
+    "states": "which need a recurrence",
+    "inputs": "which differentiate the inputs, and these are symbols",
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,31 @@ class Setup:
     store: Store
 
     @functools.cached_property
-    def model(self) -> Model:
+    def model(self) -> Network:
+        """The stack, or a module of the user's. Raises StudyError if it does not fit the task."""
+        return self.stack if "model" not in self.nodes else self.module
+
+    @functools.cached_property
+    def module(self) -> ModuleNetwork:
+        """The user's own module."""
+        return _module(
+            json.dumps(self.nodes["model"], sort_keys=True),
+            TaskShape(
+                **{name: getattr(self.task.facts, name) for name in TaskShape.__dataclass_fields__}
+            ),
+        )
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """Root keys that this point's network does not read; ids leave them out."""
+        if "model" not in self.nodes:
+            return ()
+        sizes = [key for key in STACK_SIZES if key not in self.nodes["model"].get("_uses_", ())]
+        initializer = [] if recurrent_parts(self.module.module) else ["initializer"]
+        return ("cell", "readout", "encoder", "weights", *sizes, *initializer)
+
+    @functools.cached_property
+    def stack(self) -> Model:
         """Encoder, stacked cells and readout. Raises StudyError if they do not fit the task."""
         facts = self.task.facts
         readout: Readout = build(self.nodes["readout"], "readout")
@@ -136,7 +172,32 @@ class Setup:
 
     @functools.cached_property
     def probes(self) -> dict[str, Probe]:
-        return {name: build(node, f"probe.{name}") for name, node in self.nodes["probe"].items()}
+        """The probes that this point's network can be measured with."""
+        built = {name: build(node, f"probe.{name}") for name, node in self.nodes["probe"].items()}
+        return {name: probe for name, probe in built.items() if self._has(probe.reads)}
+
+    def _has(self, read: str) -> bool:
+        if "model" not in self.nodes or read == "gradients":
+            return True
+        return {"states": bool(self.module.measured), "inputs": not self.module.how.symbols}.get(
+            read, False
+        )
+
+    @functools.cached_property
+    def model_notes(self) -> tuple[str, ...]:
+        """What a user should know about how a model of their own is trained and measured."""
+        if "model" not in self.nodes:
+            return ()
+        told = [*self.module.notes]
+        left_out: dict[str, list[str]] = {}
+        for name, node in self.nodes["probe"].items():
+            if name not in self.probes:
+                left_out.setdefault(build(node, f"probe.{name}").reads, []).append(name)
+        told += [f"not measured: {', '.join(left_out[k])}, {WHY[k]}" for k in sorted(left_out)]
+        if is_stream(self.task, self.batch):
+            told.append("it starts every batch at its first state, as its forward takes none")
+        told.append(f"not used: {', '.join(self.without_effect)}")
+        return tuple(told)
 
     @functools.cached_property
     def thresholds(self) -> Thresholds:
@@ -151,8 +212,8 @@ class Setup:
 
     @property
     def carries_states(self) -> bool:
-        """Whether states are carried from update to update."""
-        return is_stream(self.task, self.batch)
+        """Whether states are carried from update to update; a model of one's own starts at zero."""
+        return "model" not in self.nodes and is_stream(self.task, self.batch)
 
     @functools.cached_property
     def group_key(self) -> str:
@@ -160,6 +221,7 @@ class Setup:
         nodes = self.nodes
         key = {name: nodes[name] for name in SHARED}
         key |= {"encoder": nodes.get("encoder"), "precision": self.precision}
+        key |= {"model": nodes["model"]} if "model" in nodes else {}
         key["penalty"] = structure(nodes["penalty"], "penalty") if "penalty" in nodes else None
         key |= {name: structure(nodes[name], name) for name in ("cell", "optimizer")}
         return json.dumps(key, sort_keys=True)
@@ -179,17 +241,21 @@ def set_up(config: Mapping[str, Any]) -> Setup:
     )
     task = load_task(config["task"])
     penalty = _penalty(config)
-    kernel = resolve_kernel(
-        config["kernel"],
-        _cell(json.dumps(config["cell"])),
-        stream=is_stream(task, config["batch"]),
-        penalized=penalty is not None and penalty.reads_states,
-        hidden=config["hidden"],
-        batch=config["batch"],
-        dtype=config["dtype"],
-        precision=precision,
-        device=device,
-        remote=gpus is not None,
+    kernel = (
+        _kernel_of_module(config, penalty)
+        if "model" in config
+        else resolve_kernel(
+            config["kernel"],
+            _cell(json.dumps(config["cell"])),
+            stream=is_stream(task, config["batch"]),
+            penalized=penalty is not None and penalty.reads_states,
+            hidden=config["hidden"],
+            batch=config["batch"],
+            dtype=config["dtype"],
+            precision=precision,
+            device=device,
+            remote=gpus is not None,
+        )
     )
     return Setup(
         nodes=config,
@@ -216,6 +282,26 @@ def _cell(text: str) -> Cell:
     """The cell of a node as JSON; cached, because thousands of points share a few cells."""
     cell: Cell = build(json.loads(text), "cell")
     return cell
+
+
+@functools.lru_cache(maxsize=16)
+def _module(text: str, task: TaskShape) -> ModuleNetwork:
+    with as_study_error("model", "cannot be tried on the task's inputs"):
+        return ModuleNetwork(json.loads(text), task)
+
+
+def _kernel_of_module(config: Mapping[str, Any], penalty: Penalty | None) -> str:
+    if config["kernel"] != "auto":
+        raise StudyError(
+            f"kernel: {config['kernel']} computes the stack's cells, and a model of your own"
+            " computes itself; use kernel=auto"
+        )
+    if penalty is not None and penalty.reads_states:
+        raise StudyError(
+            f"penalty: {type(penalty).__name__} reads the states of the stack's cells, which a"
+            " model of your own does not have; leave it out, or use model=stack"
+        )
+    return ModuleNetwork.kernel
 
 
 def _penalty(config: Mapping[str, Any]) -> Penalty | None:

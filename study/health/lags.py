@@ -27,6 +27,24 @@ def anchors(trace: Trace, count: int) -> list[Tensor]:
     ]
 
 
+def anchor_from_end(trace: Trace, anchor: Tensor) -> Tensor:
+    """The anchor [B] in the steps of a layer that reads the sequence from its end.
+
+    At the loss of one step it has read the steps after that; the output of a whole sequence reads
+    its last state, which has read all of them.
+    """
+    return trace.last_step - anchor if trace.facts.every_step else anchor
+
+
+def shifted(norms: Tensor, own: Tensor, anchor: Tensor) -> Tensor:
+    """norms [M, B, T] moved in time so that step `own` [B] becomes step `anchor`; else zeros."""
+    steps = norms.shape[-1]
+    index = (own - anchor)[:, None] + torch.arange(steps)
+    inside = ((index >= 0) & (index < steps)).to(norms.device)
+    moved = norms.gather(-1, index.clamp(0, steps - 1).to(norms.device).expand(norms.shape))
+    return torch.where(inside, moved, 0.0)
+
+
 def check_lags(lags: Sequence[int] | None, longest: int, *, first: int) -> None:
     """Raise a ValueError that says what to do unless `first` <= lag <= `longest` for all lags."""
     if longest < first:

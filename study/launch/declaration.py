@@ -21,6 +21,7 @@ def declaration(plan: Plan) -> dict[str, Any]:
         key: first.config[key]
         for key in numbers
         if all(point.config[key] == first.config[key] for point in plan.points)
+        and not any(key in set_up(point.config).without_effect for point in plan.points)
     }
     checks = {point.config["stop"]["solved_checks"] for point in plan.points}
     fixed |= {"stop.solved_checks": checks.pop()} if len(checks) == 1 and None not in checks else {}

@@ -33,6 +33,8 @@ def show(plan: Plan, console: Console) -> None:
         print_line(console, line)
     for line in facts_of_data(plan):
         print_line(console, line)
+    for line in notes_on_models(plan):
+        print_line(console, line)
     print_data_warnings(plan, console)
     for precision in (resolution(plan), bound_of_test_set(plan)):
         if precision:
@@ -60,6 +62,16 @@ def show(plan: Plan, console: Console) -> None:
 def facts_of_data(plan: Plan) -> list[str]:
     """What the tasks say about their data, such as the columns that are read or left out."""
     return list(dict.fromkeys(note for facts in _facts(plan) for note in facts.notes))
+
+
+def notes_on_models(plan: Plan) -> list[str]:
+    """How models of the user's own are trained and measured."""
+    found = {
+        (point.labels["model"], note): None
+        for point in plan.points
+        for note in set_up(point.config).model_notes
+    }
+    return [f"model {name}: {note}" for name, note in found]
 
 
 def print_data_warnings(plan: Plan, console: Console) -> None:

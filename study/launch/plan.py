@@ -23,6 +23,8 @@ from study.training.checkpoints import Checkpoints
 from study.training.groups import group_memory, groups
 from study.training.precision import fixed_numerics
 
+OWN = "own"  # label of a choice that a model of the user's own makes by itself
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -121,10 +123,13 @@ def make_plan(
     combinations: Sequence[Combination], sweep: Sweep | None, experiment: str | None
 ) -> Plan:
     """Check all combinations and compute their ids. Raises StudyError; writes nothing."""
-    kept, excluded = _excluded(combinations, sweep)
+    left, excluded = _excluded(combinations, sweep)
     # One thread: several would compete with the processes that import modules for the workers.
     with fixed_numerics():
-        check_all(kept)
+        check_all(left)
+    factors = sweep.factors if sweep is not None else ()
+    kept = [labelled(combination, factors) for combination in left]
+    _check_names_of_models(kept)
     settings = settings_of(kept[0].config)
     if sweep is not None and sweep.factors:  # one point alone judges no claim
         study = {"claims": settings.study.claims, "contrasts": settings.study.contrasts}
@@ -146,7 +151,7 @@ def make_plan(
     return Plan(
         settings=settings,
         experiment=experiment,
-        factors=_levels(combinations, sweep),
+        factors=_levels([*kept, *(each for each in combinations if each not in left)], sweep),
         points=points,
         excluded=excluded,
         stored=stored.status,
@@ -154,6 +159,33 @@ def make_plan(
         versions=stored.versions,
         unprobed=unprobed,
     )
+
+
+def labelled(combination: Combination, factors: Collection[str] = ()) -> Combination:
+    """With labels that are true of a model of the user's own: it has no cell and no readout.
+
+    Reports arrange networks by cell, so this label names the model.
+    """
+    setup = set_up(dict(combination.config))
+    if not setup.without_effect:
+        return combination
+    own = {"cell": combination.labels["model"], "readout": OWN}
+    if "initializer" in setup.without_effect and "initializer" in factors:
+        own["initializer"] = OWN
+    for size, value in setup.module.sizes.items():
+        if size in setup.without_effect:
+            own[size] = OWN if value is None else value
+    return replace(combination, labels={**combination.labels, **own})
+
+
+def _check_names_of_models(combinations: Sequence[Combination]) -> None:
+    own = {each.labels["cell"] for each in combinations if "model" in each.config}
+    cells = {each.labels["cell"] for each in combinations if "model" not in each.config}
+    if both := sorted(own & cells):
+        raise StudyError(
+            f"model: {', '.join(both)} is the name of a cell of this study, too, so that reports"
+            " could not tell them apart; give its YAML another name"
+        )
 
 
 def _excluded(
@@ -180,9 +212,14 @@ def _excluded(
 
 
 def _levels(combinations: Sequence[Combination], sweep: Sweep | None) -> dict[str, list[Any]]:
-    """Factors in declared order with their levels, without seed."""
+    """Factors in declared order with their levels, without seed.
+
+    Where models of the user's own are swept, they are levels of the cell, see `labelled`.
+    """
     keys = [key for key in (sweep.factors if sweep is not None else ()) if key != "seed"]
     names = [key.lstrip("+~").split("@")[0] for key in keys]
+    if "model" in names and any("model" in each.config for each in combinations):
+        names = list(dict.fromkeys("cell" if name == "model" else name for name in names))
     return {name: list(dict.fromkeys(each.labels[name] for each in combinations)) for name in names}
 
 
@@ -298,6 +335,7 @@ def _point(combination: Combination, there: Collection[str]) -> Point:
         device_type=setup.device,
         read_by=setup.task.read_by,
         later=setup.task.later,
+        without_effect=setup.without_effect,
     )
     id = id_of()
     if id not in there and any(setup.nodes["task"].get(key) is not None for key in LOCATED):
@@ -305,6 +343,21 @@ def _point(combination: Combination, there: Collection[str]) -> Point:
         id = earlier if earlier in there else id
     labels = {key: value for key, value in combination.labels.items() if key != "seed"}
     return Point(id, setup.nodes, labels, setup.seed, setup.task.data_hash())
+
+
+def _unread(point: Point, other: Point) -> str:
+    """How to leave out one of two combinations that differ in what their model does not read."""
+    unread = set(set_up(point.config).without_effect)
+    if not unread or not point.config.keys() & unread:
+        return ""
+    differ = sorted(key for key in unread if point.config.get(key) != other.config.get(key))
+    model = point.labels["model"]
+    return (
+        f". Model {model} does not use {', '.join(differ)}: keep one level of it, with"
+        f" study.exclude=[{{when: {{model: {model}, KEY: [OTHERS]}}, why: not used}}]"
+        if differ
+        else ""
+    )
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
@@ -325,7 +378,7 @@ def _distinct(points: Sequence[Point]) -> list[Point]:
                 )
                 raise StudyError(
                     "two combinations are the same configuration and would be the same point. They"
-                    f" differ in {differences}"
+                    f" differ in {differences}{_unread(point, seen[point.id])}"
                 )
             point = replace(point, id=f"{point.id}-tuned")
         seen[point.id] = point

@@ -30,6 +30,7 @@ class Pascanu(Penalty):
         require(0 < floor < 1, "pascanu", "floor", "above 0 and below 1", floor)
 
     def __call__(self, update: UpdatePass) -> Tensor:
+        assert update.cell is not None  # one that reads states sees the stack only
         omegas = [self._omega(update.cell, layer) for layer in update.layers]
         examples = update.valid.amax(1).sum(1)
         return self.strength * torch.stack(omegas).sum(0) / examples

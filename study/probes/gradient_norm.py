@@ -18,6 +18,8 @@ class GradientNorm(Probe):
     update per stage, shared with the other probes that use it.
     """
 
+    reads = "gradients"
+
     def __init__(self, *, stages: Sequence[float]) -> None:
         self.stages = stages
 

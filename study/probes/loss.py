@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.health.lags import anchors, by_lag, gradient_norms, joint_norm
+from study.health.lags import anchor_from_end, anchors, by_lag, gradient_norms, joint_norm, shifted
 from study.interfaces import LagNorms, ProfileProbe, Trace
 from study.records import NETWORK
 
@@ -19,6 +19,8 @@ class LossProfile(ProfileProbe):
     `anchors` evenly spaced ones with a backward pass each: the sum over later losses would hide any
     decay.
     """
+
+    reads = "states"
 
     def __init__(self, *, stages: Sequence[float], anchors: int) -> None:
         if anchors < 1:
@@ -43,14 +45,20 @@ class LossProfile(ProfileProbe):
         loss = trace.task.step_loss(network.outputs, trace.batch, anchor)
         layers = gradient_norms(network.derivatives(loss))
         profiles: dict[str, LagNorms] = {}
-        for number, layer in enumerate(layers, start=1):
+        joint: list[Tensor] = []
+        for number, (layer, backward) in enumerate(
+            zip(layers, network.backward, strict=True), start=1
+        ):
             all_states = joint_norm(list(layer.values()))
+            own = anchor_from_end(trace, anchor) if backward else anchor
+            joint += [
+                shifted(norms, own, anchor) if backward else norms for norms in layer.values()
+            ]
             states = layer if len(layer) == 1 else {**layer, "s": all_states}
             profiles |= {
-                f"{number}/{name}": by_lag(norms, all_states, anchor)
-                for name, norms in states.items()
+                f"{number}/{name}": by_lag(norms, all_states, own) for name, norms in states.items()
             }
         if len(layers) > 1:
-            all_states = joint_norm([norm for layer in layers for norm in layer.values()])
+            all_states = joint_norm(joint)
             profiles[f"{NETWORK}/s"] = by_lag(all_states, all_states, anchor)
         return profiles

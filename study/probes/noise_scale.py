@@ -22,6 +22,8 @@ class NoiseScale(Probe):
     forward and backward pass in fp64 over the training batch per stage.
     """
 
+    reads = "gradients"
+
     def __init__(self, *, stages: Sequence[float], parts: int) -> None:
         if parts < 2:
             raise ValueError(f"noise_scale: parts must be at least 2, got {parts}")

@@ -17,6 +17,8 @@ class Recurrence(Probe):
     from both. Costs the eigenvalues of one H×H matrix per gate and layer.
     """
 
+    reads = "states"
+
     def __init__(self, *, stages: Sequence[float], level: float) -> None:
         if not 0 < level < 1:
             raise ValueError(f"recurrence: level must lie between 0 and 1, got {level}")
@@ -37,18 +39,10 @@ class Recurrence(Probe):
         return (shares * valid).sum((1, 2)) / valid.sum()
 
     def _radius(self, trace: Trace, layer: int) -> Tensor:
-        shapes = trace.cell.shapes(1, trace.network().layers[0]["h"].shape[-1])
-        blocks = [
-            block
-            for parameter in shapes
-            if parameter.role == "recurrent" and len(parameter.block) == 2
-            for block in trace.params[f"layer{layer}.{parameter.name}"].split(
-                parameter.block[0], dim=1
-            )
-        ]
+        blocks = trace.recurrent_blocks(layer)
         if not blocks:
             return torch.full_like(next(iter(trace.params.values()))[:, :1].flatten(), torch.nan)
-        every = torch.stack(blocks, dim=1)
+        every = torch.stack(list(blocks), dim=1)
         finite = every.isfinite().all(-1).all(-1)
         radius = torch.linalg.eigvals(torch.where(finite[..., None, None], every, 0)).abs().amax(-1)
         return torch.where(finite, radius, torch.nan).amax(1)

@@ -20,6 +20,8 @@ class Saliency(Probe):
     shows where the input changes. Costs one forward and one backward pass of these examples.
     """
 
+    reads = "inputs"
+
     def __init__(self, *, stages: Sequence[float], examples: int) -> None:
         self.stages, self.examples = stages, examples
 

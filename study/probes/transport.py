@@ -22,6 +22,7 @@ class Transport(ProfileProbe):
     """
 
     decides = True
+    reads = "states"
 
     def __init__(self, *, stages: Sequence[float]) -> None:
         self.stages = stages
@@ -52,15 +53,15 @@ class Transport(ProfileProbe):
         found, generator = [], trace.generator("transport")
         for layers in units:
             states = [state for layer in layers for state in network.layers[layer].values()]
-            members, _, examples, hidden = states[0].shape
-            u = torch.randn(
-                examples, len(states) * hidden, dtype=torch.float64, generator=generator
-            )
+            members, _, examples, _ = states[0].shape
+            widths = [state.shape[-1] for state in states]
+            u = torch.randn(examples, sum(widths), dtype=torch.float64, generator=generator)
             u = u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
-            last = trace.last_step.to(states[0].device)[:, None].expand(members, 1, -1, hidden)
+            last = trace.last_step.to(states[0].device)[:, None]
             along = [
-                Steps.apply(state, last)[:, 0] * part.to(state)
-                for state, part in zip(states, u.split(hidden, dim=-1), strict=True)
+                Steps.apply(state, last.expand(members, 1, -1, state.shape[-1]))[:, 0]
+                * part.to(state)
+                for state, part in zip(states, u.split(widths, dim=-1), strict=True)
             ]
             found.append(
                 gradient_norms(

@@ -17,6 +17,8 @@ class UpdateRatio(Probe):
     update per stage.
     """
 
+    reads = "gradients"
+
     def __init__(self, *, stages: Sequence[float]) -> None:
         self.stages = stages
 

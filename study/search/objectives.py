@@ -199,7 +199,7 @@ class _RunningTrials:
             "id": trial.name,
             "status": status,
             "reason": reason,
-            "params": training.model.count,
+            "params": training.model.trained_count,
             "updates_done": len(history["update"]) - 1,
         }
         row |= {

@@ -12,6 +12,8 @@ from study.config.network import member_bytes
 from study.config.setup import Setup, set_up
 from study.interfaces import Group, Point
 from study.machine.resources import memory
+from study.modules.cost import seconds_per_update
+from study.modules.network import ModuleNetwork
 from study.records import StudyError
 
 # Roughly how many times slower than the compiled kernel: study/kernels/table.yaml.
@@ -25,7 +27,9 @@ def cost(setup: Setup) -> float:
     Multiply-adds and element-wise work of the recurrence, timed once on a Xeon with AVX-512. Used
     only to balance workers and to estimate how long a study takes.
     """
-    facts, model, hidden = setup.task.facts, setup.model, setup.hidden
+    if isinstance(setup.model, ModuleNetwork):
+        return _cost_of_module(setup, setup.model)
+    facts, model, hidden = setup.task.facts, setup.stack, setup.hidden
     nanoseconds = 0.0  # per example and step, forward and backward
     for number in range(1, setup.depth + 1):
         tensors = [parameter for layer, parameter in model.parameters.values() if layer == number]
@@ -44,6 +48,14 @@ def cost(setup: Setup) -> float:
     validated = 0.4 * validations * len(setup.task.split("validation").x)
     examples = setup.updates * setup.batch + validated
     return facts.steps * examples * nanoseconds * SLOWER.get(model.kernel, 1.0) * 1e-9
+
+
+def _cost_of_module(setup: Setup, model: ModuleNetwork) -> float:
+    """As `cost`, from the time of one update, which is measured."""
+    seconds = seconds_per_update(model, setup.batch)
+    validations = setup.updates / setup.validate_every + 3
+    validated = 0.4 * validations * len(setup.task.split("validation").x) / setup.batch
+    return seconds * (setup.updates + validated)
 
 
 WORKER_BYTES = 0.7e9  # memory that a worker needs besides its group

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import datetime
 import math
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,14 @@ import numpy as np
 import torch
 import yaml
 
+from study.config.setup import set_up
 from study.config.tasks import signature
 from study.health.end_state import JUDGED, layers_rows
 from study.health.verdicts import OutcomeLimits, Run, opened_loss, outcome
 from study.interfaces import AtLags, ByIndex, ByStep, Point, TaskFacts
 from study.machine.provenance import code, machine
-from study.records import CHOICES, NETWORK, SIZES
+from study.modules.network import ModuleNetwork
+from study.records import CHOICES, NETWORK, SIZES, StudyError
 from study.store import PointRecord
 from study.training.early_end import streak
 from study.training.evaluation import Evaluated
@@ -62,7 +65,7 @@ def point_record(
     row = base_row(point, facts) | scores(training, member, diverged=diverged) | gradients(history)
     row |= {
         "status": "diverged" if diverged else "done",
-        "params": training.model.count,
+        "params": training.model.trained_count,
         "updates_done": end,
         "ended_early": "solved" if solved else None if ended_after is None else "diverged",
         "updates_saved": setup.updates - last,
@@ -151,8 +154,9 @@ def scored_weights(training: Training, member: int) -> dict[str, np.ndarray]:
 def failed_record(point: Point, failure: Mapping[str, str]) -> PointRecord:
     """The record of a failed point, with reason and traceback (provenance.failure)."""
     message = failure["message"].splitlines()[0] if failure["message"] else ""
-    row = {**point.labels, "id": point.id, "seed": point.seed, "updates": point.updates}
-    row |= sizes(point)
+    row: dict[str, Any] = {**point.labels, "id": point.id, "seed": point.seed}
+    with contextlib.suppress(StudyError):  # of a model that cannot be built here
+        row |= sizes(point)
     row |= {"status": "failed", "reason": f"{failure['type']}: {message}"}
     return PointRecord(**_description(point), row=row, provenance=code(), failure=dict(failure))
 
@@ -187,9 +191,13 @@ def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
     return row | sizes(point)
 
 
-def sizes(point: Point) -> dict[str, int]:
-    """The values of records.SIZES for a point."""
-    return {size: point.config[size] for size in SIZES}
+def sizes(point: Point) -> dict[str, int | None]:
+    """The values of records.SIZES for a point; those of a model of one's own as measured."""
+    known: dict[str, int | None] = {size: point.config[size] for size in SIZES}
+    if "model" in point.config and (setup := set_up(point.config)).without_effect:
+        measured = setup.module.sizes
+        known |= {size: measured[size] for size in measured if size in setup.without_effect}
+    return known
 
 
 def scores(training: Training, member: int, *, diverged: bool) -> dict[str, Any]:
@@ -461,6 +469,15 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
+def model_facts(training: Training) -> dict[str, Any]:
+    """Of a model of the user's own: the recurrent layers measured as 1, 2, …, and notes."""
+    model = training.model
+    if not isinstance(model, ModuleNetwork):
+        return {}
+    notes = list(training.setup.model_notes)
+    return {"model": {"name": model.name, "layers": list(model.measured), "notes": notes}}
+
+
 def provenance(training: Training, start: float, seconds: float) -> dict[str, Any]:
     started = datetime.datetime.fromtimestamp(start, datetime.UTC).isoformat(timespec="seconds")
     return {
@@ -473,6 +490,7 @@ def provenance(training: Training, start: float, seconds: float) -> dict[str, An
         "probes": training.setup.nodes["probe"],
         "task": asdict(training.task.facts),
         "signature": signature(training.task),  # for exports
+        **model_facts(training),
         "start": started,
         "seconds": seconds,
     }

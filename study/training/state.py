@@ -26,6 +26,9 @@ from study.interfaces import (
     Task,
 )
 from study.model import Model
+from study.modules.initial import initial_row
+from study.modules.network import ModuleNetwork
+from study.network import Network
 from study.numerics.stages import stages
 from study.records import StudyError
 
@@ -53,7 +56,7 @@ class Training:
     points: Sequence[Point]  # M of them; a lone point is listed twice
     setups: Sequence[Setup]  # of the points
     task: Task
-    model: Model
+    model: Network
     params: Tensor
     optimizer: Optimizer
     optimizer_state: dict[str, Tensor]
@@ -84,6 +87,17 @@ class Training:
     evaluations: dict[str, Any] = field(default_factory=dict)
     # "validation", "test" -> [M] by name of the task's further metrics, of the scored weights
     metrics: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    @property
+    def distinct(self) -> int:
+        """Members that differ: 1 if a lone point is listed twice."""
+        return 1 if len(self.points) == 2 and self.points[0] is self.points[1] else len(self.points)
+
+    @property
+    def stack(self) -> Model:
+        """The network, where it is the stack."""
+        assert isinstance(self.model, Model)
+        return self.model
 
     @property
     def setup(self) -> Setup:
@@ -135,9 +149,12 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
     )
 
 
-def initial_weights(setup: Setup, model: Model) -> Tensor:
+def initial_weights(setup: Setup, model: Network) -> Tensor:
     """Initial weights of one member, [P] in fp64."""
-    return model.initial(
+    if isinstance(model, ModuleNetwork):
+        facts = init_facts(setup, setup.seed)
+        return initial_row(model, initializer=setup.initializer, facts=facts, seed=setup.seed)
+    return setup.stack.initial(
         initializer=setup.initializer,
         standing=setup.weight_rules,
         forget_bias=setup.forget_bias,

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from study.health.profiles import profile_of_squares
-from study.interfaces import Batch, Params, ProfileProbe, State
+from study.interfaces import Batch, Params, ProfileProbe, State, UpdatePass
 from study.model import Model, StepwiseLayer, dropout_masks, last_states
+from study.modules.network import ModuleNetwork
 from study.numerics.norms import known_true
 from study.numerics.streams import generator
 from study.records import StudyError
@@ -36,6 +37,7 @@ def step(training: Training, update: int) -> None:
     norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
     clipped, training.clip_states = clip(training, grads)
     params, optimizer_state = training.optimizer(clipped, training.params, training.optimizer_state)
+    params = training.model.with_kept(params, states)
     finite = loss.isfinite() & norm.isfinite() & params.abs().amax(1).isfinite()
     fails_now = training.alive & ~finite
     training.diverged_at = torch.where(fails_now, update, training.diverged_at)
@@ -46,7 +48,8 @@ def step(training: Training, update: int) -> None:
         else torch.where(training.alive[:, None], params, training.params)
     )
     training.optimizer_state = optimizer_state
-    training.carried = carried_states(training, states)
+    if training.setup.carries_states:
+        training.carried = carried_states(training, states)
     record_update(training, loss, norm, grads, clipped)
 
 
@@ -119,12 +122,14 @@ def loss_and_gradients(
     them. With `with_profiles`, also profiles by layer of the norms of the loss's gradients at each
     step (Measured.profiles); this changes no number.
     """
+    if isinstance(training.model, ModuleNetwork):
+        return of_module(training, training.model, params, update)
     batch, penalty = training_batch(training, update), training.penalty
     leaves = {
         name: view.detach().requires_grad_() for name, view in training.model.named(params).items()
     }
     taps = (
-        training.model.step_norm_inputs(*batch.x.shape[:3], device=training.device)
+        training.stack.step_norm_inputs(*batch.x.shape[:3], device=training.device)
         if with_profiles
         else {}
     )
@@ -140,8 +145,42 @@ def loss_and_gradients(
         if penalty is not None:
             at_states = grads[len(grads) - len(after) :]
             joined = joined + penalty_gradients(training, leaves, batch, layers, at_states)
-    profiles = profiles_of(training.model, grads[len(leaves) : len(leaves) + len(taps)], batch)
+    profiles = profiles_of(training.stack, grads[len(leaves) : len(leaves) + len(taps)], batch)
     return loss, joined, states, profiles
+
+
+def of_module(
+    training: Training, model: ModuleNetwork, params: Tensor, update: int
+) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
+    """As loss_and_gradients, of a model of the user's own; its states are its kept tensors."""
+    # a lone member, listed twice, is computed once
+    members = len(training.points)
+    count = training.distinct if training.penalty is None else members
+    batch = _first_members(training_batch(training, update), count)
+    leaves = {
+        name: view[:count].detach().requires_grad_(name in model.trained)
+        for name, view in model.named(params).items()
+    }
+    seeds = [point.seed for point in training.points[:count]]
+    with rounding(training):
+        with autocast(training):
+            outputs, kept = model.train_forward(leaves, batch.x, batch.lengths, seeds, update)
+        loss = training.task.loss(outputs.to(training.dtype), batch)
+        trained = {name: leaves[name] for name in model.trained}
+        total = loss.sum()
+        if training.penalty is not None:
+            seen = UpdatePass(None, trained, model.roles, layers=[], valid=torch.ones(()))
+            total = total + training.penalty(seen).sum()
+        grads = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
+    zeros = {name: torch.zeros_like(leaves[name]) for name in model.kept}
+    joined = model.joined(with_zeros(trained, grads) | zeros)
+    every = [part.expand(members, *part.shape[1:]) for part in (loss, joined, *kept)]
+    return every[0], every[1].contiguous(), [tuple(every[2:])], {}
+
+
+def _first_members(batch: Batch, count: int) -> Batch:
+    lengths = None if batch.lengths is None else batch.lengths[:count]
+    return Batch(batch.x[:count], batch.y[:count], lengths)
 
 
 def penalty_gradients(
@@ -153,8 +192,8 @@ def penalty_gradients(
 ) -> Tensor:
     """Gradients [M, P] of the group's penalty; `layers` and `at_states` as in `update_pass`."""
     assert training.penalty is not None
-    valid = valid_steps(training.model, batch.x, batch.lengths)
-    term = training.penalty(update_pass(training.model, leaves, layers, at_states, valid))
+    valid = valid_steps(training.stack, batch.x, batch.lengths)
+    term = training.penalty(update_pass(training.stack, leaves, layers, at_states, valid))
     grads = torch.autograd.grad(term.sum(), list(leaves.values()), allow_unused=True)
     return training.model.joined(with_zeros(leaves, grads))
 
@@ -196,7 +235,7 @@ def forward(
     training: Training, params: Params, batch: Batch, update: int
 ) -> tuple[Tensor, list[State], list[StepwiseLayer]]:
     """Outputs in training's dtype; final states if the task carries them; layers for a penalty."""
-    dropped, model, penalty = masks(training, update, batch), training.model, training.penalty
+    dropped, model, penalty = masks(training, update, batch), training.stack, training.penalty
     carries, layered = training.setup.carries_states, penalty is not None and penalty.reads_states
     with autocast(training):
         if not carries and not layered:
@@ -249,11 +288,11 @@ def to_device(training: Training, batch: Batch, index: Tensor) -> Batch:
 
 
 def masks(training: Training, update: int, batch: Batch) -> list[Tensor]:
-    if training.model.dropout == 0 or training.model.depth == 1:
+    if training.stack.dropout == 0 or training.stack.depth == 1:
         return []
     _, examples, steps, _ = batch.x.shape
     by_member = [
-        dropout_masks(training.model, point.seed, update, examples, steps)
+        dropout_masks(training.stack, point.seed, update, examples, steps)
         for point in training.points
     ]
     return [

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from study.interfaces import Batch, Cell, Params, Readout, Step, Task, TaskFacts, Unrolled
 from study.model import Model, of_layer, of_readout
+from study.modules.network import ModuleNetwork
+from study.network import Network
 from study.numerics.streams import generator
 
 STUDY_SEED = 0  # probes draw from the study's own stream, the same for every point
@@ -33,7 +35,7 @@ class StageTrace:
     params: Params
     batch: Batch
     task: Task
-    model: Model
+    model: Network
     stage: int
     update: int
     seeds: Sequence[int]
@@ -44,12 +46,17 @@ class StageTrace:
         return self.task.facts
 
     @property
+    def stack(self) -> Model:
+        assert isinstance(self.model, Model), "this probe measures the stack only (Probe.reads)"
+        return self.model
+
+    @property
     def cell(self) -> Cell:
-        return self.model.cell
+        return self.stack.cell
 
     @property
     def readout(self) -> Readout:
-        return self.model.readout
+        return self.stack.readout
 
     @property
     def last_step(self) -> Tensor:
@@ -72,9 +79,22 @@ class StageTrace:
     def readout_params(self) -> Params:
         return of_readout(self.params)
 
+    def recurrent_blocks(self, layer: int) -> Sequence[Tensor]:
+        if isinstance(self.model, ModuleNetwork):
+            return self.model.recurrent_blocks(self.params, self.network(), layer)  # type: ignore[arg-type]
+        hidden = self.network().layers[0]["h"].shape[-1]
+        return [
+            block
+            for parameter in self.cell.shapes(1, hidden)
+            if parameter.role == "recurrent" and len(parameter.block) == 2
+            for block in self.params[f"layer{layer}.{parameter.name}"].split(
+                parameter.block[0], dim=1
+            )
+        ]
+
     def layer_inputs(self, layer: int) -> Tensor:
         if layer == 1:
-            return self.model.encoded(self.params, self.batch.x.transpose(1, 2)).detach()
+            return self.stack.encoded(self.params, self.batch.x.transpose(1, 2)).detach()
         return self.network().layers[layer - 2]["h"].detach()
 
     def on(self, batch: Batch) -> StageTrace:

@@ -31,8 +31,8 @@ def loader():
 
 def by_hydra(loader, overrides: list[str]) -> dict:
     config = loader.load_configuration("config", overrides, run_mode=RunMode.RUN)
-    # no encoder and no penalty are no settings
-    left_out = {"hydra", *(key for key in ("encoder", "penalty") if config[key] is None)}
+    # none of these are no settings
+    left_out = {"hydra", *(key for key in ("encoder", "penalty", "model") if config[key] is None)}
     return OmegaConf.to_container(
         OmegaConf.masked_copy(config, [key for key in config if key not in left_out]), resolve=True
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -21,8 +22,8 @@ def by_tensor(quantity: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     layered: dict[str, list[Tensor]] = {}
     single: dict[str, Tensor] = {}
     for name, value in values.items():
-        part, tensor = name.split(".", 1)
-        if part.startswith("layer"):
+        part, _, tensor = name.partition(".")
+        if re.fullmatch(r"layer\d+", part) and tensor:
             layered.setdefault(f"{quantity} {tensor}", []).append(value)  # layers come in order
         else:
             single[f"{quantity} {name}"] = value
